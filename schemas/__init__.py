@@ -1,0 +1,52 @@
+"""The words that skeltools and trainer share, as pydantic models.
+
+This package imports nothing but the standard library and pydantic, so either side may depend on it
+without pulling in the other. The models refuse unknown keys and check their ranges.
+"""
+
+from schemas.errors import (
+    CheckpointError,
+    ConfigError,
+    RawDataError,
+    SkelError,
+    StoreError,
+    UsageError,
+    unknown,
+)
+from schemas.results import EvaluationResult
+from schemas.run import AugmentConfig, Component, DataConfig, OptimiseConfig, RunConfig, RuntimeConfig
+from schemas.skeleton import SkeletonSpec
+from schemas.store import (
+    FORMAT,
+    ArrayInfo,
+    ConventionInfo,
+    Finding,
+    ProtocolInfo,
+    RecipeRecord,
+    StoreManifest,
+)
+
+__all__ = [
+    "FORMAT",
+    "ArrayInfo",
+    "AugmentConfig",
+    "CheckpointError",
+    "Component",
+    "ConfigError",
+    "ConventionInfo",
+    "DataConfig",
+    "EvaluationResult",
+    "Finding",
+    "OptimiseConfig",
+    "ProtocolInfo",
+    "RawDataError",
+    "RecipeRecord",
+    "RunConfig",
+    "RuntimeConfig",
+    "SkelError",
+    "SkeletonSpec",
+    "StoreError",
+    "StoreManifest",
+    "UsageError",
+    "unknown",
+]

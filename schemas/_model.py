@@ -1,0 +1,11 @@
+"""The settings that all our models share."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Model(BaseModel):
+    """Unknown keys are refused; instances are immutable; numbers may come as text from YAML (``1e-4``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

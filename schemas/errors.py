@@ -1,0 +1,74 @@
+"""Every error that the project raises on purpose.
+
+    SkelError                 exit code 1; anything a user can act on
+    ├── UsageError            exit code 2; the command was asked for something that does not exist
+    │   └── ConfigError       exit code 2; a settings file or override does not fit its model
+    ├── RawDataError          a raw file cannot be read; a row of the findings unless --strict
+    ├── StoreError            a store is absent, of another format, damaged, or lacks what was asked for
+    └── CheckpointError       a checkpoint is absent, damaged, or does not fit the model
+
+Each message is one line: where, what was expected and found, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SkelError(Exception):
+    """Base of all: ``where: message. remedy`` on one line."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, where: object = None, remedy: str | None = None) -> None:
+        self.message = message
+        self.where = None if where is None else str(where)
+        self.remedy = remedy
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        text = self.message if self.where is None else f"{self.where}: {self.message}"
+        if self.remedy:
+            text = f"{text.rstrip('.')}. {self.remedy}"
+        return " ".join(text.split())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders when conversion runs in workers.
+        return (_rebuild, (type(self), self.message, self.where, self.remedy))
+
+
+def _rebuild(kind: type[SkelError], message: str, where: str | None, remedy: str | None) -> SkelError:
+    return kind(message, where=where, remedy=remedy)
+
+
+class UsageError(SkelError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class RawDataError(SkelError):
+    pass
+
+
+class StoreError(SkelError):
+    pass
+
+
+class CheckpointError(SkelError):
+    pass
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None) -> UsageError:
+    """The error for a name that is in none of our tables: names them all and the closest one.
+
+    >>> str(unknown("method", "aimcrl", ["aimclr", "ms-clr"]))
+    "unknown method 'aimcrl'. Did you mean 'aimclr'? Known: aimclr, ms-clr"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return UsageError(f"unknown {kind} '{name}'", where=where, remedy=f"{hint}Known: {', '.join(names)}")

@@ -1,0 +1,77 @@
+"""Everything that decides a training run. Saved beside its checkpoints as the only source of settings."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas._model import Model
+
+
+class Component(Model):
+    """A named part and its options; the part itself checks the options against its own model."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class DataConfig(Model):
+    store: str
+    protocol: str | None = None
+    """Split whose training half is used; None takes the store's first."""
+    conventions: tuple[str, ...] = ()
+    """Empty: what the method's preset prefers, of those the store has."""
+    stream: Literal["joint", "bone", "motion"] = "joint"
+    frames: int = Field(default=50, ge=1)
+
+
+class AugmentConfig(Model):
+    """Two chains of augmentations; a method decides which of its views gets which."""
+
+    normal: tuple[Component, ...] = ()
+    extreme: tuple[Component, ...] = ()
+
+
+class OptimiseConfig(Model):
+    epochs: int = Field(default=300, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    nesterov: bool = False
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[int, ...] = ()
+    """Epochs at which ``step`` multiplies the rate by ``gamma``."""
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    warmup_epochs: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> OptimiseConfig:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
+
+
+class RuntimeConfig(Model):
+    device: str = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = Field(default=0, ge=0)
+    log_every: int = Field(default=10, ge=1)
+    """Steps between lines of ``metrics.jsonl``."""
+    checkpoint_every: int = Field(default=10, ge=1)
+    """Epochs between checkpoints; the last epoch is always saved."""
+    knn_every: int = Field(default=0, ge=0)
+    """Epochs between kNN monitors; 0 means never."""
+    tensorboard: bool = False
+
+
+class RunConfig(Model):
+    preset: str
+    """Where the settings started from, e.g. ``ms-clr/demo``; what was overridden is in the values."""
+    data: DataConfig
+    augment: AugmentConfig = AugmentConfig()
+    encoder: Component
+    method: Component
+    optimise: OptimiseConfig = OptimiseConfig()
+    runtime: RuntimeConfig = RuntimeConfig()

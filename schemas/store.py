@@ -1,0 +1,81 @@
+"""What a store says about itself: the attributes of its root group."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from schemas._model import Model
+from schemas.run import Component
+
+FORMAT = 1
+"""The store format that this code writes and reads; see docs/store-format.md."""
+
+
+class Finding(Model):
+    """One problem of one raw file and what was done about it."""
+
+    file: str
+    place: str = ""
+    """Where in the file: ``line 12``, ``frame 3``, a key."""
+    problem: str
+    """A short fixed phrase, so that findings can be counted, e.g. ``truncated``."""
+    detail: str = ""
+    action: str
+    """What was done: ``skipped``, ``interpolated 3 frames``, ..."""
+
+
+class ArrayInfo(Model):
+    """One array. ``sha256`` is taken over its values in C order, independent of chunks and codec."""
+
+    dimensions: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    sha256: str
+
+
+class ProtocolInfo(Model):
+    """A train/test split: how it was drawn and how large its halves are."""
+
+    rule: str
+    train: int = Field(ge=0)
+    test: int = Field(ge=0)
+
+
+class ConventionInfo(Model):
+    """One skeleton convention of a store and how its poses came into canonical axes."""
+
+    reader: str
+    axes: str
+    """The change of axes and units that was applied, in words."""
+    mirrored_video: bool | None = None
+    """MeTRAbs only: whether the videos were read as mirrored (left and right labels exchanged)."""
+    missing: tuple[str, ...] = ()
+    """Ids of samples that this convention lacks (``offsets[i] == offsets[i + 1]``)."""
+
+
+class RecipeRecord(Model):
+    """The preprocessing that made the joint streams, with what each step met."""
+
+    name: str
+    steps: tuple[Component, ...]
+    counts: dict[str, int] = {}
+
+
+class StoreManifest(Model):
+    """Format 1. ``arrays`` maps a path in the store to its description and checksum."""
+
+    format: int = Field(ge=1)
+    dataset: str
+    synthetic: bool = False
+    """True when the raw data are the built-in demo: its numbers say nothing about the real data set."""
+    tool: str
+    samples: int = Field(ge=0)
+    classes: tuple[str, ...]
+    protocols: dict[str, ProtocolInfo]
+    conventions: dict[str, ConventionInfo]
+    recipe: RecipeRecord
+    arrays: dict[str, ArrayInfo]
+    findings: dict[str, int] = {}
+    """Problem -> how often; the rows themselves are attributes of the group ``findings``."""
+    source: dict[str, str | int] = {}
+    """Name of the raw folder, number of files and bytes read, hash of their names and sizes."""

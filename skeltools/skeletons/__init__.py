@@ -1,0 +1,57 @@
+"""Skeleton conventions: one JSON file each; the file name is the name. Users' own files work everywhere."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from schemas import ConfigError, SkeletonSpec, unknown
+
+_FOLDER = Path(__file__).parent
+_SUFFIXES = (".json", ".yaml", ".yml")
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The conventions that ship with the package, sorted."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+
+
+@cache
+def load(name: str) -> SkeletonSpec:
+    """A convention by name, or from a user's own ``.json`` / ``.yaml`` file.
+
+    Raises UsageError for an unknown name, ConfigError for a file that is absent or describes no skeleton.
+    """
+    if name in names():
+        return _read(_FOLDER / f"{name}.json")
+    if name.endswith(_SUFFIXES):
+        return _read(Path(name))
+    raise unknown("skeleton convention", name, names())
+
+
+def _read(path: Path) -> SkeletonSpec:
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        return SkeletonSpec.model_validate(data)
+    except OSError as error:
+        raise ConfigError(f"cannot read the skeleton convention ({error.strerror})", where=path) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"no valid skeleton convention: {_first_problem(error)}",
+            where=path,
+            remedy="`skeltools skeletons kinectv2_25 --json` prints a complete example",
+        ) from error
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return f"{place}: {first['msg']}" if place else first["msg"]
+    return str(error).splitlines()[0]
