@@ -10,7 +10,7 @@ from schemas._model import Model
 
 
 class EvaluationResult(Model):
-    """Accuracies are fractions in 0..1. The result is ``top1``; ``best_top1`` is shown for comparison only."""
+    """Accuracies are fractions in 0..1. The result is ``top1``; ``best_top1`` is only shown beside it."""
 
     protocol: str
     """The evaluation protocol: knn, linear, ..."""

@@ -41,7 +41,7 @@ def degenerate_partition(spec: SkeletonSpec) -> Adjacency:
 
     Every joint further than one bone from the centre is then equally (infinitely) far. Subset 0 is the joint
     itself; subset 1 the neighbours that are as far or further, most edges among them; subset 2 those that
-    are nearer. Weights trained with released code need it (METHODS row 6: 25, 40 and 8 entries for 25 joints).
+    are nearer. For 25 joints they hold 25, 40 and 8 entries. Weights trained with released code need it.
     """
     source, target = (np.where(distance <= 1, distance, np.inf) for distance in _distance_to_center(spec))
     itself = np.eye(spec.num_joints, dtype=np.bool_)

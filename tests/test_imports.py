@@ -1,0 +1,101 @@
+"""The import rules of the house, read from the source with ast: nothing is imported to check them."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = {"schemas": {"schemas"}, "skeltools": {"skeltools", "schemas"}, "trainer": {"trainer", "schemas"}}
+SOURCES = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
+
+ONLY_IN = {
+    "zarr": {"skeltools/store.py", "trainer/store.py"},
+    "click": {"skeltools/cli.py", "trainer/cli.py"},
+    "rich": {"skeltools/cli.py", "trainer/cli.py"},
+    "h5py": {"skeltools/readers/", "skeltools/export.py"},
+    "cv2": {"skeltools/preprocess.py", "skeltools/video.py"},
+    "matplotlib": {"trainer/report.py"},
+}
+
+# Inside trainer imports point down this list, or stay on a line.
+LAYERS = [
+    {"cli"},
+    {"config"},
+    {"loop", "evaluate", "report"},
+    {"checkpoint", "logbook", "metrics", "optim", "distributed"},
+    {"methods"},
+    {"encoders", "momentum", "losses"},
+    {"augment", "streams"},
+    {"data"},
+    {"store"},
+    {"skeleton", "batch", "device", "seeds"},
+]
+
+
+def _imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """(dotted name, True when at module level) of every import in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = set(tree.body)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or "", node in top
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_package_imports_only_what_it_may(path: Path) -> None:
+    package = _name(path).split("/")[0]
+    for name, _ in _imports(path):
+        root = name.split(".")[0]
+        if root in OURS:
+            assert root in OURS[package], f"{_name(path)} imports {name}"
+        if root in ONLY_IN:
+            assert any(_name(path).startswith(place) for place in ONLY_IN[root]), f"{_name(path)}: {name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_schemas_are_light_and_skeltools_has_no_torch(path: Path) -> None:
+    package = _name(path).split("/")[0]
+    for name, top in _imports(path):
+        root = name.split(".")[0]
+        if package == "schemas":
+            assert root in {"schemas", "pydantic"} | set(sys.stdlib_module_names), name
+        if package == "skeltools":
+            assert root != "torch" or not top, f"{_name(path)} imports torch at module level"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if _name(p).startswith("trainer/")], ids=_name)
+def test_imports_inside_trainer_point_down(path: Path) -> None:
+    layer_of = {module: depth for depth, modules in enumerate(LAYERS) for module in modules}
+    here = path.relative_to(ROOT / "trainer").parts[0].removesuffix(".py")
+    if here == "__init__" or here == "__main__":
+        return
+    assert here in layer_of, f"put trainer/{here} into LAYERS"
+    for name, _ in _imports(path):
+        parts = name.split(".")
+        if parts[0] == "trainer" and len(parts) > 1:
+            assert layer_of[parts[1]] >= layer_of[here], f"{_name(path)} imports {name}, which is above it"
+
+
+def test_importing_skeltools_loads_neither_torch_nor_trainer() -> None:
+    code = "import sys, skeltools.cli; print(sorted({'torch', 'trainer'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_trainer_loads_neither_skeltools_nor_cv2() -> None:
+    code = "import sys, trainer.cli; print(sorted({'skeltools', 'cv2', 'h5py'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
