@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from pydantic import Field
 
 from schemas._model import Model
@@ -79,3 +82,19 @@ class StoreManifest(Model):
     """Problem -> how often; the rows themselves are attributes of the group ``findings``."""
     source: dict[str, str | int] = {}
     """Name of the raw folder, number of files and bytes read, hash of their names and sizes."""
+
+    @property
+    def hash(self) -> str:
+        """Hex sha256 of what the store holds: ids, labels, splits and sequences, not the streams.
+
+        Taken over the compact JSON object ``{path: sha256}`` of those arrays, sorted by path, so that adding
+        streams keeps it, and any other change of the data does not.
+        """
+        kept = ("splits/", "sequences/")
+        sums = {
+            path: info.sha256
+            for path, info in self.arrays.items()
+            if path in ("samples/id", "samples/label") or path.startswith(kept)
+        }
+        text = json.dumps(sums, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

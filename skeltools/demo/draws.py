@@ -1,0 +1,13 @@
+"""Draws that depend on what is drawn, not on what was drawn before: same bytes in any order of work."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def generator(seed: int, purpose: str, *ids: int) -> np.random.Generator:
+    """A generator of its own for every (seed, purpose, ids), e.g. ``generator(0, "body", 3)``."""
+    word = int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little")
+    return np.random.default_rng(np.random.SeedSequence([seed, word, *ids]))

@@ -1,0 +1,163 @@
+"""People that come unordered in every frame, linked into tracks; tracks matched to the bodies of another
+skeleton.
+
+Positions are in canonical axes, metres. Conventions are compared over ``landmarks``, joints that nearly all
+of them have: limbs tell two people apart, and tell left from right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from schemas import SkeletonSpec
+from skeltools.sequence import Joints, Mask
+
+GATE = 0.5
+"""Metres of mean joint distance that a person may move per frame. A sprinter makes 10 m/s, a third of a metre
+at 30 frames a second; the rest is for the depth of monocular estimates, which jitters by a decimetre."""
+
+GATE_LIMIT = 1.5
+"""Metres at most, however long the gap: further away it is likelier to be somebody else."""
+
+MAX_GAP = 30
+"""Frames, one second in all of our sources, after which a track that was not seen again is closed."""
+
+ELSEWHERE = 0.5
+"""Metres: from here on a disagreement of places counts no more. Estimates that assume another field of view
+than the camera's, or the wrong setting of mirrored video, put everybody elsewhere."""
+
+FOREIGN = 0.8
+"""Metres of mismatch from which on two are not the same: elsewhere, and in a pose as unlike as somebody
+else's. Between conventions, the same person's poses differ by a decimetre."""
+
+NEAREST = 0.1
+"""Metres: never divide by the depth of what lies at or behind the sensor."""
+
+_LIMBS = (
+    ("elbowleft", "left_elbow", "lelb"),
+    ("wristleft", "left_wrist", "lwri"),
+    ("hipleft", "left_hip", "lhip"),
+    ("kneeleft", "left_knee", "lkne"),
+    ("ankleleft", "left_ankle", "lank"),
+)
+"""How the names of left joints begin in the conventions of Kinect, COCO and MeTRAbs."""
+
+_FORBIDDEN = 1e6
+_HARDLY = 1e-6
+"""Metres: what a foreign pair is worth per frame, so that it beats one that is never seen together."""
+
+
+def link(poses: Joints, people: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Track number of every person: poses [P, V, 3] of all frames end to end, people [T] how many in each ->
+    [P].
+
+    Numbers count from 0 in order of first appearance. In each frame people are assigned to the open tracks by
+    the Hungarian method on the mean joint distance to the track's last pose, within a gate that grows with
+    the gap.
+    """
+    track = np.empty(len(poses), np.int64)
+    last: dict[int, tuple[int, Joints]] = {}  # open track -> frame and pose in which it was last seen
+    started, begin = 0, 0
+    for frame, count in enumerate(people.tolist()):
+        last = {number: seen for number, seen in last.items() if frame - seen[0] <= MAX_GAP}
+        here = poses[begin : begin + count]
+        continued = _continue(here, last, frame)
+        for i in range(count):
+            if i not in continued:
+                continued[i], started = started, started + 1
+            track[begin + i] = continued[i]
+            last[continued[i]] = (frame, here[i])
+        begin += count
+    return track
+
+
+def _continue(here: Joints, last: dict[int, tuple[int, Joints]], frame: int) -> dict[int, int]:
+    """Person of this frame -> open track."""
+    if not len(here) or not last:
+        return {}
+    numbers = list(last)
+    gaps = np.array([frame - seen for seen, _ in last.values()])
+    poses = np.stack([pose for _, pose in last.values()])
+    distance = np.linalg.norm(poses[:, None] - here[None], axis=-1).mean(axis=-1)
+    gate = np.minimum(GATE * gaps, GATE_LIMIT)[:, None]
+    pairs = linear_sum_assignment(np.where(distance <= gate, distance, _FORBIDDEN))
+    return {
+        int(i): numbers[row] for row, i in zip(*pairs, strict=True) if distance[row, i] <= gate[row].item()
+    }
+
+
+def landmarks(spec: SkeletonSpec) -> dict[str, int]:
+    """Landmark -> joint: both shoulders, and those elbows, wrists, hips, knees and ankles that the names
+    tell."""
+    found = {"left shoulder": spec.shoulders[0], "right shoulder": spec.shoulders[1]}
+    for begins in _LIMBS:
+        joint = next((v for v, name in enumerate(spec.joints) if name.lower().startswith(begins)), None)
+        if joint is not None and spec.left_right_swap[joint] != joint:
+            limb = begins[0].removesuffix("left")
+            found[f"left {limb}"] = joint
+            found[f"right {limb}"] = spec.left_right_swap[joint]
+    return found
+
+
+def shared_landmarks(a: SkeletonSpec, b: SkeletonSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[L] joints of either convention for the landmarks that both have, in the same order."""
+    in_a, in_b = landmarks(a), landmarks(b)
+    names = [name for name in in_a if name in in_b]
+    return np.array([in_a[name] for name in names]), np.array([in_b[name] for name in names])
+
+
+def match(
+    tracks: tuple[Joints, Mask], bodies: tuple[Joints, Mask], *, specs: tuple[SkeletonSpec, SkeletonSpec]
+) -> dict[int, int]:
+    """Body -> track, each at most once, the surest pair first.
+
+    Both are (joints [T, M, V, 3], present [T, M]); ``specs`` are the conventions of tracks and bodies.
+    Hungarian on the frames that a pair is seen together, each worth more the less the two differ: a sensor
+    that takes a new id for the same person, or sees one for an instant where there is none, must not take a
+    person's track away from the body that is with it all the time. Pairs that differ by FOREIGN are left out,
+    but never the surest one: under a wrong setting of mirrored video all differ, and it takes a pair to find
+    that out.
+    """
+    own, theirs = shared_landmarks(*specs)
+    worth = np.zeros((bodies[1].shape[1], tracks[1].shape[1]))
+    for body, track in np.ndindex(*worth.shape):
+        both = tracks[1][:, track] & bodies[1][:, body]
+        if both.any():
+            pose, reference = tracks[0][both, track][:, own], bodies[0][both, body][:, theirs]
+            worth[body, track] = both.sum() * max(FOREIGN - mismatch(pose, reference), _HARDLY)
+    pairs = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
+    surest = sorted(pairs, key=lambda pair: (-worth[pair], pair))
+    hardly = _HARDLY * len(tracks[1])
+    return {int(b): int(t) for i, (b, t) in enumerate(surest) if worth[b, t] > (hardly if i else 0)}
+
+
+def mismatch(a: Joints, b: Joints) -> float:
+    """How unlike two trajectories of landmarks [T, L, 3] are, in metres; b is the sensor's.
+
+    The mean landmark distance of the poses, each centred on itself, for absolute depth of monocular estimates
+    is poor; and the distance of the directions in which the sensor sees them, at b's depth and up to
+    ELSEWHERE, for the direction is what an image does tell.
+    """
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    center_a, center_b = a.mean(axis=1), b.mean(axis=1)
+    pose = np.linalg.norm((a - center_a[:, None]) - (b - center_b[:, None]), axis=-1).mean()
+    depth_a, depth_b = np.maximum(center_a[:, 2:], NEAREST), np.maximum(center_b[:, 2:], NEAREST)
+    direction = center_a[:, :2] / depth_a - center_b[:, :2] / depth_b
+    place = np.linalg.norm(direction * depth_b, axis=-1).mean()
+    return float(pose + min(place, ELSEWHERE))
+
+
+def rank(joints: Joints, present: Mask) -> NDArray[np.int64]:
+    """[M] tracks of (joints [T, M, V, 3], present [T, M]), those seen longest and moving most first.
+
+    Frames seen times one plus the mean joint path per frame in decimetres: among equally long tracks people
+    who act come before those who stand by, while a short false detection that jumps about does not come
+    first.
+    """
+    frames = present.sum(axis=0)
+    pair = present[1:] & present[:-1]
+    steps = np.linalg.norm(np.diff(joints.astype(np.float64), axis=0), axis=-1).mean(axis=-1)
+    path = np.where(pair, steps, 0).sum(axis=0) / np.maximum(pair.sum(axis=0), 1)
+    return np.argsort(-frames * (1 + np.minimum(path * 10, 1)), kind="stable")

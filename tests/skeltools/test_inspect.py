@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from schemas import Finding, StoreError
+from skeltools.convert import convert
+from skeltools.inspect import statistics
+
+A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A002"
+
+
+def test_statistics_tell_what_was_put_in(recordings, clip, tmp_path):
+    mended = Finding(file="x", problem="not a number", detail="1 pose", action="treated as absent")
+    recordings.add(
+        clip(A, frames=4), clip(B, frames=10, bodies=2), replace(clip(C, frames=7), findings=(mended,))
+    )
+    recordings.add(clip(B, "smplx_42", frames=10))
+    convert("ntu60", raw=recordings.raw, out=tmp_path / "s.zarr")
+    found = statistics(tmp_path / "s.zarr")
+    assert json.loads(json.dumps(found)) == found
+    assert found["samples"] == 3
+    assert found["synthetic"] is False
+    native, estimated = found["conventions"]["kinectv2_25"], found["conventions"]["smplx_42"]
+    assert (native["samples"], native["missing"], native["frames"], native["bodies"]) == (3, 0, 21, 2)
+    assert (estimated["samples"], estimated["missing"], estimated["joints"]) == (1, 2, 42)
+    assert estimated["mirrored_video"] is True
+    assert found["protocols"]["xsub"]["train"] == 2
+    assert found["protocols"]["xview"]["test"] == 1
+    assert [(row["label"], row["samples"]) for row in found["classes"]] == [(0, 1), (1, 2)]
+    assert found["frames"]["median"] == 7
+    assert found["fields"]["camera"] == {"1": 1, "2": 1, "3": 1}
+    assert found["bodies"] == {"1": 2, "2": 1}
+    assert found["findings"]["counts"] == {"not a number": 1}
+    assert found["findings"]["rows"][0]["detail"] == "1 pose"
+    assert found["streams"]["streams/kinectv2_25/t50/joint"]["shape"] == [3, 3, 50, 25, 2]
+    sizes = [row["bytes"] for row in found["streams"].values()]
+    assert all(size > 0 for size in sizes)
+    assert sum(sizes) < found["bytes"]
+    assert found["bytes"] == sum(p.stat().st_size for p in (tmp_path / "s.zarr").rglob("*") if p.is_file())
+
+
+def test_no_store(tmp_path):
+    with pytest.raises(StoreError, match="no skeleton store"):
+        statistics(tmp_path)

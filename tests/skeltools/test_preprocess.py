@@ -1,0 +1,427 @@
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from schemas import Component, ConfigError, SkelError, SkeletonSpec, UsageError
+from skeltools import skeletons
+from skeltools.preprocess import RECIPES, STEPS, Dropped, Goal, Prepared, prepare, resize_time, resolve
+from skeltools.sequence import Sequence
+
+KINECT = skeletons.load("kinectv2_25")
+File = list[list[np.ndarray]]  # what a raw file says: per frame, the bodies in file order, each [V, 3]
+
+
+# ---- clips ----------------------------------------------------------------------------------------------
+
+
+def clip_of(joints: np.ndarray, present: np.ndarray, order: np.ndarray | None = None) -> Sequence:
+    """A Sequence whose arrays cannot be written to, so that a step that changes its input is caught."""
+    joints = np.where(present[..., None, None], joints, 0).astype(np.float32)
+    places = np.cumsum(present, axis=1) - 1 if order is None else order
+    places = np.where(present, places, -1).astype(np.int8)
+    for array in (joints, present, places):
+        array.flags.writeable = False
+    return Sequence("clip", "kinectv2_25", joints, present, places, tuple(range(100, 100 + present.shape[1])))
+
+
+def walking(frames: int, bodies: int, *, spec: SkeletonSpec = KINECT, seed: int = 0) -> np.ndarray:
+    """[T, M, V, 3]: random stiff-ish figures that face the sensor within 60 degrees and wander about."""
+    rng = np.random.default_rng(seed)
+    figure = rng.normal(0, 0.3, (1, bodies, spec.num_joints, 3))
+    figure = figure + rng.normal(0, 0.02, (frames, bodies, spec.num_joints, 3))
+    left, right = spec.shoulders
+    figure[:, :, right] = figure[:, :, left] + rng.normal((0.35, 0, 0), 0.02, (frames, bodies, 3))
+    angle = rng.uniform(-np.pi / 3, np.pi / 3, (frames, bodies))
+    cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
+    turn = np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], -1).reshape(frames, bodies, 3, 3)
+    place = (
+        np.array([0, 0, 3]) + rng.normal(0, 1, (1, bodies, 1, 3)) + rng.normal(0, 0.1, (frames, bodies, 1, 3))
+    )
+    return figure @ turn.swapaxes(-1, -2) + place
+
+
+def listed(clip: Sequence) -> File:
+    """The clip as a file lists it."""
+    file: File = []
+    for t in range(clip.frames):
+        there = [m for m in range(clip.bodies) if clip.present[t, m]]
+        there.sort(key=lambda m, t=t: clip.order[t, m])
+        file.append([clip.joints[t, m].astype(np.float64) for m in there])
+    return file
+
+
+@st.composite
+def clips(draw: st.DrawFn) -> Sequence:
+    """Any valid clip: gaps, late and early bodies, places in the file that swap, one frame."""
+    frames, bodies = draw(st.integers(1, 24)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    present = rng.random((frames, bodies)) < draw(st.sampled_from([0.3, 0.8, 1.0]))
+    order = np.full((frames, bodies), -1)
+    for t in range(frames):
+        there = np.flatnonzero(present[t])
+        order[t, there] = rng.permutation(len(there)) if draw(st.booleans()) else np.arange(len(there))
+    return clip_of(walking(frames, bodies, seed=int(rng.integers(2**32))), present, order)
+
+
+# ---- the published preprocessing, slow and literal ------------------------------------------------------
+
+
+def oracle(file: File, spec: SkeletonSpec, frames: int, bodies: int) -> np.ndarray | None:
+    """[3, T, V, M] in float64, or None when body 1 is never there. One loop per axis."""
+    joints = spec.num_joints
+    data = np.zeros((3, min(len(file), 300), joints, bodies))
+    for t in range(data.shape[1]):
+        for m in range(min(bodies, len(file[t]))):
+            for v in range(joints):
+                data[:, t, v, m] = file[t][m][v] - file[t][m][spec.center]
+    length = sum(1 for t in range(data.shape[1]) if any(data[:, t, :, 0].flatten() != 0))
+    if length == 0:
+        return None
+    data = oracle_resize(data[:, :length].transpose(1, 0, 2, 3), frames).transpose(1, 0, 2, 3)
+    left, right = spec.shoulders
+    for t in range(frames):
+        for m in range(bodies):
+            matrix = oracle_rotation(data[:, t, right, m] - data[:, t, left, m])
+            for v in range(joints):
+                data[:, t, v, m] = matrix @ data[:, t, v, m]
+    return data
+
+
+def oracle_resize(x: np.ndarray, frames: int) -> np.ndarray:
+    out = np.zeros((frames, *x.shape[1:]))
+    for t in range(frames):
+        place = (t + 0.5) * len(x) / frames - 0.5
+        place = min(max(place, 0.0), len(x) - 1.0)
+        before = int(np.floor(place))
+        after = min(before + 1, len(x) - 1)
+        out[t] = (1 - (place - before)) * x[before] + (place - before) * x[after]
+    return out
+
+
+def oracle_rotation(line: np.ndarray) -> np.ndarray:
+    """Rodrigues' formula I + sin K + (1 - cos) K^2, another form than the code's."""
+    axis = np.cross(line, [1.0, 0.0, 0.0])
+    if np.abs(line).sum() < 1e-6 or np.abs(axis).sum() < 1e-6:
+        return np.eye(3)
+    angle = np.arccos(np.clip(line[0] / np.sqrt((line**2).sum()), -1, 1))
+    x, y, z = axis / np.sqrt((axis**2).sum())
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+@settings(deadline=None, max_examples=80)
+@given(clip=clips(), frames=st.integers(1, 60), bodies=st.integers(1, 3))
+def test_crossclr_equals_the_literal_loop(clip: Sequence, frames: int, bodies: int) -> None:
+    expected = oracle(listed(clip), KINECT, frames, bodies)
+    result = prepare(clip, recipe="crossclr", spec=KINECT, frames=frames, bodies=bodies)
+    if expected is None:
+        assert isinstance(result, Dropped)
+        assert "body 1" in result.reason
+    else:
+        assert isinstance(result, Prepared)
+        assert result.joint.dtype == np.float32
+        np.testing.assert_allclose(result.joint, expected, atol=1e-4)
+
+
+def test_crossclr_cuts_a_long_clip_at_300_frames() -> None:
+    clip = clip_of(walking(330, 1), np.ones((330, 1), bool))
+    result = prepare(clip, recipe="crossclr", spec=KINECT, frames=50, bodies=2)
+    assert isinstance(result, Prepared)
+    assert result.counts == {"frames cut": 30}
+    _, counts = STEPS["file_order"](clip, goal())
+    assert counts["frames cut"] == 30
+    np.testing.assert_allclose(result.joint, oracle(listed(clip), KINECT, 50, 2), atol=1e-4)
+
+
+def test_crossclr_lets_a_gap_cut_the_tail() -> None:
+    present = np.ones((10, 1), bool)
+    present[3:5] = False
+    clip = clip_of(walking(10, 1), present)
+    result = prepare(clip, recipe="crossclr", spec=KINECT, frames=8, bodies=1)
+    assert isinstance(result, Prepared)
+    assert result.counts == {"frames cut": 2}
+    np.testing.assert_array_equal(result.joint[:, 3:5], 0)  # the gap is kept, the last two frames are lost
+
+
+def test_crossclr_swaps_people_who_swap_places_in_the_file() -> None:
+    joints = walking(2, 2)
+    clip = clip_of(joints, np.ones((2, 2), bool), np.array([[0, 1], [1, 0]]))
+    result = prepare(clip, recipe="crossclr", spec=KINECT, frames=2, bodies=2)
+    straight = prepare(replace(clip, order=np.array([[0, 1], [0, 1]], np.int8)), recipe="crossclr",
+                       spec=KINECT, frames=2, bodies=2)  # fmt: skip
+    assert isinstance(result, Prepared)
+    assert isinstance(straight, Prepared)
+    np.testing.assert_array_equal(result.joint[:, 0], straight.joint[:, 0])
+    np.testing.assert_array_equal(result.joint[:, 1], straight.joint[:, 1, :, ::-1])
+
+
+@pytest.mark.parametrize("angle", [np.pi, np.pi - 0.1, np.pi / 2, 0.0])
+def test_crossclr_turns_shoulders_onto_x_but_leaves_exact_opposites(angle: float) -> None:
+    line = np.array([np.cos(angle), 0, np.sin(angle)])
+    if angle == np.pi:
+        line = np.array([-1.0, 0, 0])
+    joints = walking(1, 1)
+    joints[0, 0, KINECT.shoulders[1]] = joints[0, 0, KINECT.shoulders[0]] + 0.25 * line
+    joints = np.round(joints * 64) / 64  # exact in float32, so that -x is exactly -x
+    clip = clip_of(joints, np.ones((1, 1), bool))
+    result = prepare(clip, recipe="crossclr", spec=KINECT, frames=1, bodies=1)
+    assert isinstance(result, Prepared)
+    left, right = KINECT.shoulders
+    turned = result.joint[:, 0, right, 0] - result.joint[:, 0, left, 0]
+    expected = -np.linalg.norm(turned) if angle == np.pi else np.linalg.norm(turned)
+    np.testing.assert_allclose(turned, [expected, 0, 0], atol=1e-6)
+
+
+def _nw_ucla() -> Path:
+    found = Path(os.environ.get("SKELTOOLS_NWUCLA") or Path(__file__).parents[3] / "shared/data/nw-ucla.zip")
+    if not found.exists():
+        pytest.skip("needs the NW-UCLA files: set SKELTOOLS_NWUCLA to their zip")
+    return found
+
+
+def test_crossclr_equals_the_literal_loop_on_real_clips() -> None:
+    spec = skeletons.load("kinectv1_20")
+    with zipfile.ZipFile(_nw_ucla()) as archive:
+        for name in sorted(n for n in archive.namelist() if n.endswith(".json"))[::60]:
+            joints = np.array(json.loads(archive.read(name))["skeletons"])[:, None]
+            clip = clip_of(joints, joints.any(axis=(2, 3)))
+            result = prepare(clip, recipe="crossclr", spec=spec, frames=50, bodies=1)
+            assert isinstance(result, Prepared)
+            np.testing.assert_allclose(result.joint, oracle(listed(clip), spec, 50, 1), atol=1e-4)
+
+
+# ---- resizing -------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(length=st.integers(1, 40), frames=st.integers(1, 80), seed=st.integers(0, 1000))
+def test_resize_time_is_half_pixel_linear_interpolation(length: int, frames: int, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(size=(length, 2, 3))
+    np.testing.assert_allclose(resize_time(x, frames), oracle_resize(x, frames), atol=1e-5)
+
+
+def test_resize_time_repeats_one_frame_and_keeps_wide_rows() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 70_000)).astype(np.float32)
+    assert resize_time(x, 5).dtype == np.float32
+    np.testing.assert_allclose(resize_time(x, 5), np.repeat(x, 5, axis=0), rtol=1e-6)
+
+
+# ---- the default recipe ---------------------------------------------------------------------------------
+
+
+def default(clip: Sequence, *, frames: int | None = None, bodies: int = 2) -> Prepared:
+    result = prepare(clip, recipe="default", spec=KINECT, frames=frames or clip.frames, bodies=bodies)
+    assert isinstance(result, Prepared)
+    return result
+
+
+def goal(bodies: int = 2) -> Goal:
+    return Goal(KINECT, frames=10, bodies=bodies)
+
+
+def test_the_default_keeps_all_distances_within_a_clip() -> None:
+    clip = clip_of(walking(6, 2), np.ones((6, 2), bool))
+    points = default(clip).joint.transpose(1, 3, 2, 0)
+    ranked = [0, 1] if np.allclose(_spread(points[:, 0]), _spread(clip.joints[:, 0]), atol=1e-5) else [1, 0]
+    before, after = (x.reshape(-1, 3) for x in (clip.joints[:, ranked], points))
+    np.testing.assert_allclose(_distances(after), _distances(before), atol=1e-5)
+
+
+def _spread(x: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(x - x.mean(axis=0), axis=-1)
+
+
+def _distances(x: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(x[:, None] - x[None], axis=-1)
+
+
+def test_the_default_starts_at_the_origin_with_shoulders_along_x() -> None:
+    present = np.ones((6, 1), bool)
+    present[:2] = False
+    first = default(clip_of(walking(6, 1), present), frames=4).joint[:, 0, :, 0]
+    left, right = KINECT.shoulders
+    np.testing.assert_allclose(first[:, KINECT.center], 0, atol=1e-6)
+    np.testing.assert_allclose((first[:, right] - first[:, left])[1:], 0, atol=1e-6)
+    assert first[0, right] > first[0, left]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    clip=clips(),
+    angle=st.floats(-3.1, 3.1),
+    move=st.tuples(*[st.floats(-5, 5, width=32)] * 3),
+)
+def test_the_default_does_not_see_where_the_sensor_stands(
+    clip: Sequence, angle: float, move: tuple[float, float, float]
+) -> None:
+    """Moved by any way and turned about y, a clip with level shoulders gives the same stream."""
+    assume(clip.present.any())
+    left, right = KINECT.shoulders
+    level = clip.joints.copy()
+    level[:, :, right, 1] = level[:, :, left, 1]
+    turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    one = default(clip_of(level, clip.present), frames=10).joint
+    two = default(clip_of(level @ turn.T + move, clip.present), frames=10).joint
+    np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_shoulders_that_point_to_minus_x_are_turned_about_y() -> None:
+    joints = walking(1, 1)
+    joints[0, 0, KINECT.shoulders[1]] = joints[0, 0, KINECT.shoulders[0]] - (0.25, 0, 0)
+    clip = clip_of(np.round(joints * 64) / 64, np.ones((1, 1), bool))
+    centred = clip.joints[0, 0] - clip.joints[0, 0, KINECT.center]
+    turned = default(clip).joint[:, 0, :, 0].T
+    np.testing.assert_allclose(turned, centred * (-1, 1, -1), atol=1e-6)
+
+
+def test_a_clip_without_a_shoulder_line_is_not_turned_and_counted() -> None:
+    joints = walking(3, 1)
+    joints[:, :, KINECT.shoulders[1]] = joints[:, :, KINECT.shoulders[0]]
+    clip = clip_of(joints, np.ones((3, 1), bool))
+    result = default(clip)
+    assert result.counts == {"clips without a shoulder line": 1}
+    centred = clip.joints[:, 0] - clip.joints[0, 0, KINECT.center]
+    np.testing.assert_allclose(result.joint[..., 0].transpose(1, 2, 0), centred, atol=1e-6)
+
+
+def test_tracks_are_ranked_by_motion_and_the_rest_is_dropped() -> None:
+    joints = np.repeat(walking(1, 4), 8, axis=0)  # four people who stand still
+    joints[:, 2] += np.linspace(0, 2, 8)[:, None, None] * (1, 0, 0)
+    joints[:, 1] += np.linspace(0, 1, 8)[:, None, None] * (1, 0, 0)
+    ranked = STEPS["rank_by_motion"](clip_of(joints, np.ones((8, 4), bool)), goal())
+    assert not isinstance(ranked, Dropped)
+    clip, counts = ranked
+    assert clip.body_ids == (102, 101)
+    assert counts == {"bodies dropped": 2}
+
+
+def test_motion_energy_is_summed_over_frames_so_flicker_does_not_win() -> None:
+    joints = np.repeat(walking(1, 2), 30, axis=0)
+    joints[:, 1] += 0.3 * np.sin(np.arange(30))[:, None, None]  # a person, 30 frames
+    joints[1, 0] += 0.6  # a ghost, 2 frames, of larger variance
+    present = np.ones((30, 2), bool)
+    present[2:, 0] = False
+    clip, _ = STEPS["rank_by_motion"](clip_of(joints, present), goal(bodies=1))
+    assert clip.body_ids == (101,)
+    variance = [joints[present[:, m], m].var(axis=0).sum(axis=-1).mean() for m in (0, 1)]
+    assert variance[0] > variance[1]
+
+
+def test_gaps_are_interpolated_and_counted_but_nothing_is_invented_outside() -> None:
+    present = np.array([0, 1, 0, 0, 1, 0], bool)[:, None]
+    clip, counts = STEPS["fill_gaps"](clip_of(walking(6, 1), present), goal())
+    assert counts == {"frames interpolated": 2}
+    assert clip.present[:, 0].tolist() == [False, True, True, True, True, False]
+    first, last = clip.joints[1, 0], clip.joints[4, 0]
+    np.testing.assert_allclose(clip.joints[2, 0], first + (last - first) / 3, atol=1e-6)
+    np.testing.assert_allclose(clip.joints[3, 0], first + (last - first) * 2 / 3, atol=1e-6)
+    assert not clip.joints[[0, 5]].any()
+
+
+def test_a_clip_is_cropped_to_the_frames_with_a_kept_body() -> None:
+    present = np.zeros((9, 2), bool)
+    present[2:4, 0] = present[3:7, 1] = True
+    clip, counts = STEPS["crop_to_presence"](clip_of(walking(9, 2), present), goal())
+    assert counts == {"frames cropped": 4}
+    np.testing.assert_array_equal(clip.present, present[2:7])
+
+
+@pytest.mark.parametrize(("absent", "constant"), [("masked", True), ("zeros", False)])
+def test_a_body_that_enters_is_not_blended_with_the_origin(absent: str, constant: bool) -> None:
+    joints = np.repeat(walking(1, 1), 7, axis=0)
+    present = np.array([0, 0, 1, 1, 1, 1, 1], bool)[:, None]
+    clip, _ = STEPS["resize"](clip_of(joints, present), goal(), absent=absent)
+    # Frames 0 and 1 of 7 are empty. Frame 2 of 10 stands at 1.25: a quarter of its weight has the body.
+    assert clip.present[:, 0].tolist() == [False, False, absent == "zeros"] + [True] * 7
+    there = clip.joints[clip.present]
+    assert not clip.joints[~clip.present].any()
+    assert np.allclose(there, joints[0], atol=1e-5) == constant
+
+
+def test_nobody_in_any_frame_is_dropped() -> None:
+    clip = clip_of(walking(4, 2), np.zeros((4, 2), bool))
+    for recipe in RECIPES:
+        result = prepare(clip, recipe=recipe, spec=KINECT, frames=5, bodies=2)
+        assert isinstance(result, Dropped)
+        assert "body" in result.reason
+
+
+def test_counts_add_up_and_leave_out_what_did_not_happen() -> None:
+    present = np.ones((8, 3), bool)
+    present[3, 0] = False
+    present[[0, 7]] = False
+    counts = default(clip_of(walking(8, 3), present), bodies=3).counts
+    assert counts == {"frames cropped": 2, "frames interpolated": 1}
+    assert default(clip_of(walking(8, 3), present), bodies=2).counts["bodies dropped"] == 1
+
+
+# ---- every recipe, every convention ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", skeletons.names())
+@pytest.mark.parametrize("length", [1, 30])
+def test_every_recipe_works_for_every_convention(recipe: str, name: str, length: int) -> None:
+    spec = skeletons.load(name)
+    clip = clip_of(walking(length, 1, spec=spec), np.ones((length, 1), bool))
+    result = prepare(clip, recipe=recipe, spec=spec, frames=length, bodies=2)
+    assert isinstance(result, Prepared)
+    assert result.joint.shape == (3, length, spec.num_joints, 2)
+    assert result.joint.dtype == np.float32
+    assert result.joint.flags.c_contiguous
+    assert np.isfinite(result.joint).all()
+    left, right = spec.shoulders
+    line = result.joint[:, 0, right, 0] - result.joint[:, 0, left, 0]
+    np.testing.assert_allclose(line[1:], 0, atol=1e-6)
+    assert line[0] > 0
+    assert result.joint[..., 0].any()
+    assert not result.joint[..., 1].any()
+
+
+def test_recipes_name_steps_and_options_that_exist() -> None:
+    for recipe in RECIPES.values():
+        assert resolve(recipe) == recipe
+
+
+def test_a_recipe_can_be_made_of_steps() -> None:
+    clip = clip_of(walking(5, 1), np.ones((5, 1), bool))
+    named = prepare(clip, recipe="default", spec=KINECT, frames=5, bodies=1)
+    made = prepare(clip, recipe=RECIPES["default"], spec=KINECT, frames=5, bodies=1)
+    assert isinstance(named, Prepared)
+    assert isinstance(made, Prepared)
+    np.testing.assert_array_equal(named.joint, made.joint)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind", "text"),
+    [
+        ("crosclr", UsageError, "unknown recipe 'crosclr'. Did you mean 'crossclr'?"),
+        ((Component(name="rezise"),), UsageError, "Did you mean 'resize'?"),
+        ((Component(name="resize", options={"absant": "zeros"}),), ConfigError, "unknown option 'absant'"),
+        ((Component(name="resize", options={"absent": "nan"}),), ConfigError, "neither masked nor zeros"),
+        ((Component(name="fill_gaps"),), ConfigError, "resize"),
+    ],
+)
+def test_a_bad_recipe_is_refused_on_one_line(recipe: object, kind: type[SkelError], text: str) -> None:
+    clip = clip_of(walking(5, 1), np.ones((5, 1), bool))
+    with pytest.raises(kind) as caught:
+        prepare(clip, recipe=recipe, spec=KINECT, frames=6, bodies=2)  # type: ignore[arg-type]
+    assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_clip_of_another_convention_or_an_empty_goal_is_refused() -> None:
+    clip = clip_of(walking(5, 1), np.ones((5, 1), bool))
+    with pytest.raises(UsageError, match="clip: 25 joints, but smpl_24 has 24"):
+        prepare(clip, spec=skeletons.load("smpl_24"), frames=5, bodies=1)
+    with pytest.raises(UsageError, match="at least 1 frame"):
+        prepare(clip, spec=KINECT, frames=0, bodies=1)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from schemas import UsageError
+from skeltools.datasets import DATASETS
+from skeltools.splits import (
+    NTU60_TRAIN_SUBJECTS,
+    NTU120_TRAIN_SUBJECTS,
+    PROTOCOLS,
+    TEST,
+    TRAIN,
+    UNUSED,
+    assign,
+)
+
+
+def _assign(
+    dataset: str, *, subject: object = 1, camera: object = 1, setup: object = 1
+) -> dict[str, list[int]]:
+    fields = np.broadcast_arrays(np.atleast_1d(subject), camera, setup)
+    halves = assign(dataset, subject=fields[0], camera=fields[1], setup=fields[2])
+    assert all(half.dtype == np.uint8 for half in halves.values())
+    return {name: half.tolist() for name, half in halves.items()}
+
+
+def test_the_published_halves() -> None:
+    xview = _assign("ntu60", camera=[1, 2, 3])["xview"]
+    assert xview == [TEST, TRAIN, TRAIN]
+    assert _assign("nw-ucla", camera=[1, 2, 3])["xview"] == [TRAIN, TRAIN, TEST]
+    assert _assign("ntu120", setup=[1, 2, 31, 32])["xset"] == [TEST, TRAIN, TEST, TRAIN]
+    assert _assign("ntu60", subject=[1, 2, 3, 38, 39, 40])["xsub"] == [1, 1, 2, 1, 2, 2]
+    assert _assign("ntu120", subject=[1, 3, 45, 48, 103, 106])["xsub"] == [1, 2, 1, 2, 1, 2]
+
+
+def test_half_of_the_subjects_train() -> None:
+    assert len(NTU60_TRAIN_SUBJECTS) == 20
+    assert len(NTU120_TRAIN_SUBJECTS) == 53
+    assert NTU60_TRAIN_SUBJECTS == (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+    later = set(NTU120_TRAIN_SUBJECTS) - set(NTU60_TRAIN_SUBJECTS)
+    runs = [
+        (45, 48),
+        (49, 51),
+        (52, 60),
+        (70, 71),
+        (74, 75),
+        (78, 79),
+        (80, 87),
+        (89, 90),
+        (91, 96),
+        (97, 99),
+    ]
+    assert later == {n for first, end in runs for n in range(first, end)} | {100, 103}
+
+
+@pytest.mark.parametrize(("dataset", "protocol"), [(d, p) for d in PROTOCOLS for p in PROTOCOLS[d]])
+def test_halves_are_disjoint_and_hold_every_known_value(dataset: str, protocol: str) -> None:
+    rule = PROTOCOLS[dataset][protocol]
+    assert not rule.train & rule.test
+    assert rule.train | rule.test == set(range(1, len(rule.train | rule.test) + 1))
+    outside = max(rule.test | rule.train) + 1
+    assert _assign(dataset, **{rule.field: [-1, 0, outside]})[protocol] == [UNUSED] * 3
+    assert rule.field in rule.rule
+    assert all(str(number) in rule.rule for number in rule.train)
+
+
+def test_every_data_set_has_exactly_its_protocols() -> None:
+    for name, dataset in DATASETS.items():
+        assert tuple(PROTOCOLS[name]) == dataset.protocols
+
+
+def test_no_samples_and_no_such_data_set() -> None:
+    assert _assign("ntu60", subject=np.zeros(0, int)) == {"xsub": [], "xview": []}
+    with pytest.raises(UsageError, match="Did you mean 'ntu60'"):
+        _assign("ntu-60")

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skeltools import skeletons, tracking
+from tests.skeltools.raw_files import poses
+
+
+def mixed(joints: np.ndarray, present: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """People end to end in random order within each frame, how many per frame, and who they really are."""
+    rng = np.random.default_rng(seed)
+    people, who = [], []
+    for frame in range(len(joints)):
+        for body in rng.permutation(np.flatnonzero(present[frame])):
+            people.append(joints[frame, body])
+            who.append(body)
+    return np.array(people).reshape(-1, *joints.shape[2:]), present.sum(axis=1), np.array(who, int)
+
+
+@settings(max_examples=40, deadline=None)
+@given(bodies=st.integers(1, 4), seed=st.integers(0, 1000), seen=st.floats(0.6, 1))
+def test_people_in_random_order_are_told_apart(bodies: int, seed: int, seen: float) -> None:
+    present = np.random.default_rng(seed).random((25, bodies)) < seen
+    people, counts, who = mixed(poses(25, bodies, 24, seed=seed), present, seed)
+    track = tracking.link(people, counts)
+    pairs = set(zip(who.tolist(), track.tolist(), strict=True))
+    assert len(pairs) == len(set(who.tolist())) == len(set(track.tolist()))
+    assert [t for i, t in enumerate(track) if t not in track[:i]] == list(range(len(pairs)))
+
+
+def test_assignment_is_the_best_of_all_not_greedy() -> None:
+    # b stands nearest to where a was, but a can only be the other one.
+    first, second = np.zeros((2, 3, 3)), np.zeros((2, 3, 3))
+    first[:, :, 0] = [[0.0], [0.4]]
+    second[:, :, 0] = [[0.3], [0.8]]
+    track = tracking.link(np.concatenate([first, second]), np.array([2, 2]))
+    np.testing.assert_array_equal(track, [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("gap", "distance", "same"),
+    [
+        (1, 0.45, True),
+        (1, 0.55, False),
+        (2, 0.9, True),
+        (3, 1.4, True),
+        (10, 1.6, False),
+        (tracking.MAX_GAP, 0.1, True),
+        (tracking.MAX_GAP + 1, 0.1, False),
+    ],
+)
+def test_the_gate_grows_with_the_gap_up_to_a_limit(gap: int, distance: float, same: bool) -> None:
+    people = np.zeros((2, 5, 3))
+    people[1, :, 0] = distance
+    counts = np.array([1, *[0] * (gap - 1), 1])
+    assert (len(set(tracking.link(people, counts).tolist())) == 1) == same
+
+
+def test_no_people_at_all() -> None:
+    assert tracking.link(np.zeros((0, 5, 3)), np.zeros(4, int)).shape == (0,)
+
+
+@pytest.mark.parametrize("name", skeletons.names())
+def test_landmarks_of_every_convention_keep_their_sides(name: str) -> None:
+    spec = skeletons.load(name)
+    found = tracking.landmarks(spec)
+    assert len(found) == 12
+    for landmark, joint in found.items():
+        side, limb = landmark.split()
+        name_of_joint = spec.joints[joint].lower()
+        assert limb[:2] in name_of_joint
+        assert name_of_joint.startswith(side[0]) or side in name_of_joint
+        other = {"left": "right", "right": "left"}[side]
+        assert spec.left_right_swap[joint] == found[f"{other} {limb}"]
+
+
+def test_shared_landmarks_come_in_the_same_order() -> None:
+    a, b = skeletons.load("smplx_42"), skeletons.load("kinectv2_25")
+    pairs = {(a.joints[v], b.joints[w]) for v, w in zip(*tracking.shared_landmarks(a, b), strict=True)}
+    assert len(pairs) == 12
+    assert {("lsho", "ShoulderLeft"), ("rwri", "WristRight"), ("lhip", "HipLeft")} < pairs
+
+
+SPECS = (skeletons.load("kinectv2_25"),) * 2
+
+
+def test_tracks_are_matched_in_spite_of_a_wrong_scale_and_offset() -> None:
+    bodies = poses(20, 3)
+    present = np.ones((20, 3), bool)
+    tracks = bodies[:, [2, 0, 1]] * 1.2 + np.array([0.1, -0.1, 0.3], np.float32)
+    found = tracking.match((tracks, present), (bodies, present), specs=SPECS)
+    assert found == {0: 1, 1: 2, 2: 0}
+
+
+def test_presence_decides_between_equal_poses() -> None:
+    body = poses(20, 1)
+    bodies, tracks = np.repeat(body, 2, axis=1), np.repeat(body, 2, axis=1)
+    early = np.arange(20) < 12
+    seen_bodies, seen_tracks = np.stack([early, early[::-1]], 1), np.stack([early[::-1], early], 1)
+    assert tracking.match((tracks, seen_tracks), (bodies, seen_bodies), specs=SPECS) == {0: 1, 1: 0}
+
+
+def test_a_false_detection_does_not_take_the_track_of_a_body() -> None:
+    """Three tracks and three bodies: assigning all of them must not cost the two pairs that are sure."""
+    people = poses(40, 4)
+    briefly = np.arange(40) < 6
+    seen = np.stack([np.ones(40, bool), np.ones(40, bool), briefly], 1)
+    tracks, bodies = people[:, [0, 1, 2]], people[:, [1, 0, 3]]
+    found = tracking.match((tracks, seen), (bodies, seen), specs=SPECS)
+    assert found == {0: 1, 1: 0}
+
+
+def test_the_surest_pair_is_kept_however_unlike_and_comes_first() -> None:
+    people = poses(10, 4)
+    present = np.ones((10, 2), bool)
+    present[4:, 1] = False
+    assert tracking.mismatch(people[:, 0], people[:, 2]) > tracking.FOREIGN
+    assert tracking.match((people[:, 2:], present), (people[:, :2], present), specs=SPECS) == {0: 0}
+    found = tracking.match((people[:, :2], present), (people[:, :2], present), specs=SPECS)
+    assert list(found.items()) == [(0, 0), (1, 1)]
+
+
+def test_who_is_never_seen_together_is_not_matched() -> None:
+    joints = poses(10, 1)
+    early = (np.arange(10) < 5)[:, None]
+    assert tracking.match((joints, early), (joints, ~early), specs=SPECS) == {}
+
+
+def test_rank_prefers_the_long_then_the_moving() -> None:
+    joints = np.repeat(poses(20, 1), 3, axis=1)
+    joints[:, 0] = joints[:1, 0]  # stands still
+    joints[:, 2] += np.arange(20)[:, None, None] * np.float32(3)  # jumps, but is seen briefly
+    present = np.ones((20, 3), bool)
+    present[4:, 2] = False
+    np.testing.assert_array_equal(tracking.rank(joints, present), [1, 0, 2])

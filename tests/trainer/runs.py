@@ -1,0 +1,37 @@
+"""Runs that train in well under a second: a store, a two-block encoder, a short queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from schemas import RunConfig
+from trainer import config
+from trainer import store as stores
+from trainer.config import Override
+
+TINY: dict[str, Any] = {
+    "data.frames": 12,
+    "encoder.options.channels": [4, 8],
+    "encoder.options.stride_blocks": [2],
+    "optimise.epochs": 2,
+    "optimise.batch_size": 4,
+    "runtime.device": "cpu",
+    "runtime.log_every": 2,
+    "runtime.knn_every": 0,
+}
+
+
+def tiny_config(store: Path, *, method: str = "skeletonclr", **changes: Any) -> RunConfig:
+    """The paper's preset made tiny; ``changes`` are dotted paths with ``__`` for the dots."""
+    queue = "method.options.base.options.queue" if method == "ms-clr" else "method.options.queue"
+    values = TINY | {queue: 16} | {name.replace("__", "."): value for name, value in changes.items()}
+    overrides = [Override(path, value) for path, value in values.items()]
+    return config.resolve(stores.open_store(store), method=method, overrides=overrides).config
+
+
+def tiny_arguments(**changes: Any) -> list[str]:
+    """The same as ``--set`` arguments, for method skeletonclr."""
+    values = TINY | {"method.options.queue": 16}
+    values |= {name.replace("__", "."): value for name, value in changes.items()}
+    return [part for path, value in values.items() for part in ("--set", f"{path}={value}")]

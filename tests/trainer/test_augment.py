@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from schemas import ConfigError, UsageError
+from tests.trainer.clips import clips, component, generator, skeleton
+from trainer.augment import AUGMENTATIONS, apply, compile_chain
+from trainer.augment.spatial import turn
+
+KINECT = skeleton("kinectv2_25")
+ALWAYS = {"p": 1.0}
+HAS_P = {"axis_mask", "gaussian_blur", "gaussian_noise", "spatial_flip", "temporal_flip"}
+
+
+def run(name: str, x: Tensor, *, seed: int = 0, **options: Any) -> Tensor:
+    return apply([component(name, **options)], x, KINECT, generator(seed))
+
+
+def always(name: str) -> dict[str, float]:
+    return ALWAYS if name in HAS_P else {}
+
+
+# --- what holds for all of them
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_same_seed_same_result_another_seed_another(name: str) -> None:
+    x = clips(8, 25, bodies=2)
+    kept = x.clone()
+    first, again, other = (run(name, x, seed=seed) for seed in (1, 1, 2))
+    assert first.shape == x.shape
+    assert first.dtype == x.dtype
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(x, kept), "the input was changed in place"
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_every_sample_has_parameters_of_its_own(name: str) -> None:
+    x = clips(1, 25, frames=24).repeat(16, 1, 1, 1, 1)
+    changed = run(name, x)
+    assert len({tuple(sample.flatten()[:200].tolist()) for sample in changed}) > 1
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_absent_bodies_and_padded_joints_stay_zero(name: str) -> None:
+    x = clips(6, 25, bodies=2)
+    x[2, ..., 1] = 0
+    padded = torch.nn.functional.pad(x, (0, 0, 0, 18))
+    changed = run(name, padded, **always(name))
+    assert changed[..., :25, 0].any()
+    assert not changed[2, ..., 1].any()
+    assert not changed[..., 25:, :].any()
+
+
+@pytest.mark.parametrize("name", sorted(HAS_P))
+def test_the_share_of_changed_samples_is_p(name: str) -> None:
+    x = clips(400, 25, frames=4)
+    shares = {
+        p: (run(name, x, p=p) != x).flatten(1).any(dim=1).float().mean().item() for p in (0.0, 0.25, 1.0)
+    }
+    assert shares[0.0] == 0
+    assert shares[0.25] == pytest.approx(0.25, abs=0.1)
+    assert shares[1.0] > 0.95  # a blur of a tenth of a frame may change nothing
+
+
+def test_half_precision_around_a_chain_changes_nothing() -> None:
+    x = clips(4, 25)
+    chain = compile_chain([component(name) for name in sorted(AUGMENTATIONS)])
+    plain = chain(x, KINECT, generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(chain(x, KINECT, generator()), plain)
+
+
+def test_a_chain_runs_in_its_order() -> None:
+    x = clips(4, 25)
+    both = apply([component("temporal_flip", p=1.0), component("axis_mask", p=1.0)], x, KINECT, generator(3))
+    draw = generator(3)
+    flipped = AUGMENTATIONS["temporal_flip"](x, KINECT, draw, p=1.0)
+    assert torch.equal(both, AUGMENTATIONS["axis_mask"](flipped, KINECT, draw, p=1.0))
+    assert torch.equal(apply([], x, KINECT, generator()), x)
+
+
+# --- one by one
+
+
+def test_shear_is_one_matrix_per_sample_with_a_unit_diagonal() -> None:
+    x = clips(200, 25, frames=2)
+    sheared = run("shear", x, amplitude=0.5)
+    matrices = _fitted(x, sheared)
+    torch.testing.assert_close(matrices.diagonal(dim1=1, dim2=2), torch.ones(200, 3), atol=1e-3, rtol=0)
+    off = matrices[:, ~torch.eye(3, dtype=torch.bool)]
+    assert off.abs().max() <= 0.5 + 1e-3
+    assert off.std().item() == pytest.approx(1 / math.sqrt(12), abs=0.02)
+    assert torch.corrcoef(off.t()).fill_diagonal_(0).abs().max() < 0.3, "six independent entries"
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_turn_is_right_handed(axis: int) -> None:
+    quarter = turn(axis, torch.tensor([math.pi / 2]))[0]
+    first, second = torch.eye(3)[(axis + 1) % 3], torch.eye(3)[(axis + 2) % 3]
+    torch.testing.assert_close(quarter @ first, second)
+    torch.testing.assert_close(quarter @ second, -first)
+    torch.testing.assert_close(quarter @ torch.eye(3)[axis], torch.eye(3)[axis])
+
+
+def test_rotate_turns_about_one_main_axis_by_up_to_thirty_degrees() -> None:
+    x = clips(300, 25, frames=2)
+    matrices = _fitted(x, run("rotate", x))
+    torch.testing.assert_close(matrices @ matrices.mT, torch.eye(3).expand(300, 3, 3), atol=1e-3, rtol=0)
+    cosine = (matrices.diagonal(dim1=1, dim2=2).sum(dim=1) - 1) / 2
+    degrees = torch.rad2deg(cosine.clamp(-1, 1).acos())
+    assert degrees.max() < 32
+    assert degrees.max() > 25
+    # The least moved axis is the main one; each is chosen about as often.
+    main = matrices.diagonal(dim1=1, dim2=2).argmax(dim=1).bincount(minlength=3)
+    assert main.min() > 60
+
+
+def test_rotate_y_keeps_heights_and_distances() -> None:
+    x = clips(100, 25, frames=2)
+    turned = run("rotate_y", x, angle=0.8)
+    torch.testing.assert_close(turned[:, 1], x[:, 1])
+    torch.testing.assert_close(turned.norm(dim=1), x.norm(dim=1))
+    matrices = _fitted(x, turned)
+    angles = torch.atan2(matrices[:, 0, 2], matrices[:, 0, 0])
+    assert angles.abs().max() <= 0.8
+    assert angles.min() < -0.6
+    assert angles.max() > 0.6
+
+
+def test_flip_is_a_mirror_or_the_released_exchange_of_sides() -> None:
+    x = clips(2, 25)
+    mirrored, released = (run("spatial_flip", x, p=1.0, mirror_axis=mirror) for mirror in (True, False))
+    for v, other in enumerate(KINECT.spec.left_right_swap):
+        assert torch.equal(released[..., v, :], x[..., other, :])
+        assert torch.equal(mirrored[:, 0, :, v], -x[:, 0, :, other])
+        assert torch.equal(mirrored[:, 1:, :, v], x[:, 1:, :, other])
+    assert torch.equal(run("spatial_flip", mirrored, p=1.0), x), "a mirror twice is nothing"
+
+
+def test_axis_mask_zeroes_one_axis_each_about_as_often() -> None:
+    x = clips(300, 25, frames=2)
+    masked = run("axis_mask", x, p=1.0)
+    zero = ~masked.flatten(2).any(dim=2)
+    assert (zero.sum(dim=1) == 1).all()
+    assert zero.sum(dim=0).min() > 60
+    assert torch.equal(masked, torch.where(zero.view(300, 3, 1, 1, 1), 0.0, x))
+
+
+@pytest.mark.parametrize("frames", [1, 5, 6, 13, 50])
+def test_crop_is_a_window_of_the_mirrored_clip(frames: int) -> None:
+    x = clips(40, 25, frames=frames)
+    border = frames // 6
+    seen = set()
+    for clip, cropped in zip(x, run("temporal_crop", x, ratio=6), strict=True):
+        head = clip[:, :border].flip(1)
+        tail = clip[:, frames - border :].flip(1)
+        longer = torch.cat([head, clip, tail], dim=1)
+        starts = [s for s in range(2 * border + 1) if torch.equal(longer[:, s : s + frames], cropped)]
+        assert len(starts) == 1
+        seen.add(starts[0])
+    assert len(seen) > border, "the starts vary"
+
+
+def test_temporal_flip_reverses_time() -> None:
+    x = clips(2, 25, frames=4)
+    assert torch.equal(run("temporal_flip", x, p=1.0)[:, :, 0], x[:, :, 3])
+
+
+def test_noise_has_the_standard_deviation_asked_for_and_spares_absent_frames() -> None:
+    x = clips(10, 25, frames=20)
+    x[:, :, 5] = 0  # nobody in frame 5
+    x[:, :, :, 20] = 0  # a joint at the origin is still a joint
+    added = run("gaussian_noise", x, p=1.0, std=0.01) - x
+    assert not added[:, :, 5].any()
+    assert added[:, :, 6:, 20].all()
+    assert added[:, :, 6:].std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_blur_is_the_weighted_mean_or_the_released_sum() -> None:
+    """With sigma fixed, against the sums written out."""
+    x, sigma = clips(2, 25, frames=20), 1.7
+    mean, total = (
+        run("gaussian_blur", x, p=1.0, sigma=(sigma, sigma), normalise_kernel=normalise)
+        for normalise in (True, False)
+    )
+    for t in range(20):
+        weight = {s: math.exp(-((s - t) ** 2) / (2 * sigma**2)) for s in range(max(0, t - 7), min(20, t + 8))}
+        added = sum(w * x[:, :, s] for s, w in weight.items())
+        torch.testing.assert_close(total[:, :, t], added, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(mean[:, :, t], added / sum(weight.values()), rtol=1e-4, atol=1e-5)
+
+
+def test_a_still_clip_survives_the_blur_but_the_released_one_amplifies_it_five_times() -> None:
+    x = clips(3, 25, frames=1).repeat(1, 1, 40, 1, 1)
+    kept = run("gaussian_blur", x, p=1.0, sigma=(2.0, 2.0))
+    torch.testing.assert_close(kept, x, rtol=1e-4, atol=1e-5)
+    released = run("gaussian_blur", x, p=1.0, sigma=(2.0, 2.0), normalise_kernel=False)
+    torch.testing.assert_close(released[:, :, 20], 5.012 * x[:, :, 20], rtol=1e-3, atol=1e-3)
+
+
+def test_blur_neither_fills_gaps_nor_lets_them_pull_at_their_neighbours() -> None:
+    x = clips(2, 25, frames=1).repeat(1, 1, 30, 1, 1)
+    x[:, :, 10:13] = 0
+    blurred = run("gaussian_blur", x, p=1.0)
+    torch.testing.assert_close(blurred, x, rtol=1e-4, atol=1e-5)
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("shear", {"amplitud": 1}, "augment.normal.0.options.amplitud: unknown option.*'amplitude'"),
+        ("shear", {"amplitude": -1}, "augment.normal.0.options.amplitude: .*greater than or equal to 0"),
+        ("spatial_flip", {"p": 2}, "options.p: .*less than or equal to 1, found 2"),
+        ("gaussian_blur", {"sigma": [2, 1]}, "options.sigma: .*low <= high"),
+        ("gaussian_blur", {"kernel_size": "wide"}, "options.kernel_size: .*found 'wide'"),
+        ("temporal_crop", {"ratio": 0}, "options.ratio"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_runs(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compile_chain([component(name, **options)], where="augment.normal")
+
+
+def test_an_unknown_augmentation_names_its_place_and_the_closest_one() -> None:
+    with pytest.raises(UsageError, match=r"augment.extreme.1.name: .*Did you mean 'shear'"):
+        compile_chain([component("rotate"), component("sheer")], where="augment.extreme")
+
+
+def test_numbers_may_come_as_text_from_yaml() -> None:
+    x = clips(2, 25)
+    assert torch.equal(run("shear", x, amplitude="1e-1"), run("shear", x, amplitude=0.1))
+
+
+def _fitted(x: Tensor, changed: Tensor) -> Tensor:
+    """[N,3,3]: the matrices that map x to ``changed``, by least squares."""
+    return torch.linalg.lstsq(x.flatten(2).mT, changed.flatten(2).mT).solution.mT

@@ -1,0 +1,260 @@
+"""Evaluation: figures against scikit-learn, results complete, mismatches refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+from schemas import CheckpointError, ConfigError, EvaluationResult, SkelError, StoreError, UsageError
+from tests.trainer.runs import tiny_config
+from tests.trainer.stores import CLASSES, write_store
+from trainer import checkpoint, loop
+from trainer import store as stores
+from trainer.evaluate import knn, linear
+from trainer.evaluate.features import Features, calibrate, extract
+from trainer.evaluate.run import evaluate_run
+from trainer.metrics import accuracy
+
+
+def blobs(seed: int, *, rows: int = 60, classes: int = 4, spread: float = 1.0, width: int = 6) -> Features:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(7).standard_normal((classes, width))
+    labels = rng.integers(classes, size=rows)
+    values = centres[labels] + spread * rng.standard_normal((rows, width))
+    return Features(torch.tensor(values, dtype=torch.float32), torch.tensor(labels))
+
+
+@settings(max_examples=25, deadline=None)
+@given(k=st.integers(1, 70), temperature=st.floats(0.05, 2), seed=st.integers(0, 99))
+def test_knn_equals_scikit_learn(k: int, temperature: float, seed: int) -> None:
+    train, test = blobs(seed), blobs(seed + 1, rows=30)
+    oracle = KNeighborsClassifier(
+        min(k, 60), metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / temperature)
+    ).fit(train.values.numpy(), train.labels.numpy())
+    scores = knn.vote(train, test, classes=4, options=knn.Options(k=k, temperature=temperature))
+    ours = scores / scores.sum(dim=1, keepdim=True)
+    expected = np.zeros((30, 4))
+    expected[:, oracle.classes_] = oracle.predict_proba(test.values.numpy())
+    assert np.allclose(ours.numpy(), expected, atol=1e-4)
+
+
+def test_knn_does_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = blobs(0), blobs(1)
+    whole = knn.vote(train, test, classes=4, options=knn.Options())
+    monkeypatch.setattr(knn, "_CHUNK", 7)
+    assert torch.allclose(whole, knn.vote(train, test, classes=4, options=knn.Options()))
+
+
+def test_knn_reports_k_and_the_nearest_neighbour() -> None:
+    train, test = blobs(0), blobs(1)
+    found = knn.evaluate(train, test, classes=4, seed=0, options=knn.Options(k=5))
+    assert [(outcome.protocol, outcome.settings["k"]) for outcome in found] == [("knn", 5), ("knn1", 1)]
+    oracle = KNeighborsClassifier(1, metric="cosine").fit(train.values.numpy(), train.labels.numpy())
+    assert (found[1].scores.argmax(1).numpy() == oracle.predict(test.values.numpy())).all()
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_linear_comes_close_to_logistic_regression(standardise: bool) -> None:
+    train, test = blobs(0, rows=400), blobs(1, rows=400)
+    options = linear.Options(lr=0.3, standardise=standardise)
+    (ours,) = linear.evaluate(train, test, classes=4, seed=0, options=options)
+    oracle = LogisticRegression(C=1e4, max_iter=1000).fit(train.values.numpy(), train.labels.numpy())
+    expected = oracle.score(test.values.numpy(), test.labels.numpy())
+    top1 = accuracy(ours.scores, test.labels)
+    assert abs(top1 - expected) < 0.02
+    assert ours.best_top1 is not None
+    assert ours.best_top1 >= top1
+    agreement = ours.scores.argmax(1).numpy() == oracle.predict(test.values.numpy())
+    assert agreement.mean() > 0.95
+
+
+def test_linear_is_seeded() -> None:
+    train, test = blobs(0), blobs(1)
+    one, same, other = (
+        linear.evaluate(train, test, classes=4, seed=seed, options=linear.Options(epochs=3))[0].scores
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_the_result_is_the_last_epoch_not_the_best() -> None:
+    train, test = blobs(0, spread=3.0), blobs(1, spread=3.0)
+    curve = [
+        accuracy(linear.evaluate(train, test, classes=4, seed=0, options=linear.Options(epochs=n))[0].scores, test.labels)
+        for n in range(1, 8)
+    ]  # fmt: skip
+    (last,) = linear.evaluate(train, test, classes=4, seed=0, options=linear.Options(epochs=7))
+    assert accuracy(last.scores, test.labels) == curve[-1]
+    assert last.best_top1 == max(curve)
+    assert max(curve) > curve[-1]
+
+
+def test_a_diverging_probe_says_what_to_do() -> None:
+    train = blobs(0)
+    huge = Features(train.values * 1e25, train.labels)
+    with pytest.raises(SkelError, match=r"diverged at learning rate 3\.0.*linear\.standardise=true"):
+        linear.evaluate(huge, huge, classes=4, seed=0, options=linear.Options())
+    (fine,) = linear.evaluate(huge, huge, classes=4, seed=0, options=linear.Options(standardise=True))
+    assert accuracy(fine.scores, huge.labels) > 0.6
+
+
+class Probe(nn.Module):
+    """Channel means through a BatchNorm: small enough to work out by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(3)
+
+    def forward(self, x: torch.Tensor, convention: str) -> torch.Tensor:
+        return self.norm(x.mean(dim=(2, 3, 4)))
+
+
+def _samples(count: int) -> stores.Samples:
+    clips = torch.randn(count, 3, 4, 2, 1, generator=torch.Generator().manual_seed(0)) * 5 + 2
+    rows = torch.arange(count)
+    return stores.Samples({"c": clips}, rows % 2, tuple(map(str, range(count))), rows)
+
+
+def test_features_use_running_statistics_and_leave_the_mode() -> None:
+    encoder, samples = Probe(), _samples(300)
+    encoder.train()
+    found = extract(encoder, samples, convention="c", device=torch.device("cpu"))
+    assert encoder.training
+    assert encoder.norm.num_batches_tracked == 0
+    plain = samples.clips["c"].mean(dim=(2, 3, 4)) / (1 + encoder.norm.eps) ** 0.5
+    assert torch.allclose(found.values, plain, atol=1e-5)
+    assert torch.equal(found.labels, samples.labels)
+
+
+def test_calibration_gives_the_mean_of_the_batches_statistics() -> None:
+    encoder, samples = Probe(), _samples(512)
+    calibrate(encoder, samples, convention="c", device=torch.device("cpu"))
+    means = samples.clips["c"].mean(dim=(2, 3, 4))
+    assert torch.allclose(encoder.norm.running_mean, means.mean(dim=0), atol=1e-5)
+    expected = torch.stack([half.var(dim=0) for half in means.split(256)]).mean(dim=0)
+    assert torch.allclose(encoder.norm.running_var, expected, atol=1e-5)
+    assert encoder.norm.momentum == 0.1
+    assert not encoder.training
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    return write_store(folder / "toy.zarr", conventions=("few_6", "many_8"), streams=("joint", "bone"))
+
+
+@pytest.fixture
+def run(store: Path, trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def trained(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "ms"
+    loop.pretrain(tiny_config(store, method="ms-clr", data__stream="bone"), out=out)
+    return out
+
+
+def test_results_tell_everything(run: Path, store: Path) -> None:
+    results = evaluate_run(run, protocols=["knn", "linear"], device="cpu")
+    assert [result.protocol for result in results] == ["knn", "knn1", "linear"]
+    for result in results:
+        path = run / "results" / f"{result.protocol}-few_6.json"
+        assert EvaluationResult.model_validate_json(path.read_text()) == result
+        assert (result.dataset, result.split, result.convention, result.stream) == (
+            "toy",
+            "xview",
+            "few_6",
+            "bone",
+        )
+        assert result.store_hash == stores.open_store(store).hash
+        assert result.checkpoint_hash == checkpoint.file_hash(run / result.checkpoint)
+        assert (result.method, result.epoch, result.synthetic) == ("ms-clr", 2, False)
+        assert (result.train_samples, result.test_samples) == (21, 9)
+        assert result.per_class.keys() == {*CLASSES}
+        assert result.top1 == pytest.approx(np.mean([result.per_class[name] for name in CLASSES]))
+        assert result.random_knn is not None
+        assert result.top5 is None
+    assert results[2].best_top1 is not None
+    assert results[0].settings == {"k": 20, "temperature": 0.1}
+    assert results == [
+        other.model_copy(update={"seconds": result.seconds})
+        for result, other in zip(
+            results, evaluate_run(run, protocols=["knn", "linear"], device="cpu"), strict=True
+        )
+    ]
+
+
+def test_every_trained_convention_can_be_evaluated(run: Path) -> None:
+    (result, _) = evaluate_run(run, convention="many_8", device="cpu")
+    assert result.convention == "many_8"
+    assert (run / "results" / "knn-many_8.json").exists()
+
+
+def test_untrained_weights_give_the_random_figure_and_no_file(run: Path) -> None:
+    (result, _) = evaluate_run(run, device="cpu", untrained=True)
+    assert result.top1 == result.random_knn
+    assert (result.checkpoint, result.epoch) == ("random weights", 0)
+    assert not (run / "results").exists()
+
+
+def test_a_moved_store_is_named_and_another_refused(run: Path, store: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(store, tmp_path / "moved.zarr"))
+    assert evaluate_run(run, store=moved, device="cpu")[0].store == "moved.zarr"
+    other = write_store(tmp_path / "other.zarr", conventions=("few_6", "many_8"), samples=33)
+    with pytest.raises(CheckpointError, match=r"other\.zarr: the run was trained on store \w{12}"):
+        evaluate_run(run, store=other, device="cpu")
+
+
+def test_what_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="unknown protocol 'knnn'. Did you mean 'knn'"):
+        evaluate_run(run, protocols=["knnn"])
+    with pytest.raises(UsageError, match="trained on few_6, many_8, not on 'smplx_42'"):
+        evaluate_run(run, convention="smplx_42", device="cpu")
+    with pytest.raises(ConfigError, match=r"linear\.lrr: unknown option.*'lr'"):
+        evaluate_run(run, protocols=["linear"], options={"linear": {"lrr": 1}})
+    with pytest.raises(ConfigError, match=r"knn\.k: .*greater than or equal to 1, found 0"):
+        evaluate_run(run, options={"knn": {"k": 0}})
+    with pytest.raises(CheckpointError, match=r"last\.pt: no checkpoint here"):
+        evaluate_run(tmp_path / "nothing")
+    assert not (run / "results").exists()
+
+
+def test_a_stream_that_was_never_stored_is_named(tmp_path: Path) -> None:
+    path = write_store(tmp_path / "s.zarr")
+    loop.pretrain(tiny_config(path, data__stream="motion", optimise__epochs=1), out=tmp_path / "run")
+    with pytest.raises(StoreError, match=r"no motion stream of 12 frames.*skeltools streams .* --motion"):
+        evaluate_run(tmp_path / "run", device="cpu")
+
+
+def test_weights_that_do_not_fit_are_an_error_not_a_random_encoder(run: Path) -> None:
+    content = torch.load(run / checkpoint.LAST, weights_only=True)
+    config = json.loads(content["config"])
+    config["encoder"]["options"]["channels"] = [4, 4]
+    torch.save(content | {"config": json.dumps(config)}, run / checkpoint.LAST)
+    with pytest.raises(CheckpointError, match=r"last\.pt: the weights do not fit the model: .* shape"):
+        evaluate_run(run, device="cpu")
+    del content["model"]["base.moco.query.encoder.blocks.0.temporal.weight"]
+    torch.save(content, run / checkpoint.LAST)
+    with pytest.raises(CheckpointError, match=r"blocks\.0\.temporal\.weight is missing"):
+        evaluate_run(run, device="cpu")
+
+
+def test_an_absent_store_says_how_to_name_it(run: Path) -> None:
+    content = torch.load(run / checkpoint.LAST, weights_only=True)
+    config = json.loads(content["config"])
+    config["data"]["store"] = "/gone/s.zarr"
+    torch.save(content | {"config": json.dumps(config)}, run / checkpoint.LAST)
+    with pytest.raises(StoreError, match=r"/gone/s\.zarr: .*no longer there.*--store PATH"):
+        evaluate_run(run, device="cpu")

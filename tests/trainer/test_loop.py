@@ -1,0 +1,292 @@
+"""The loop: resuming is exact, signals save, nothing is overwritten, nothing diverged is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from schemas import CheckpointError, ConfigError, RunConfig, SkelError, UsageError
+from tests.trainer.runs import tiny_arguments, tiny_config
+from tests.trainer.stores import write_store
+from trainer import checkpoint, logbook, loop
+from trainer.loop import Progress
+from trainer.loop.signals import stop_signals
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("data") / "toy.zarr", conventions=("few_6", "many_8"))
+
+
+def stop_at(epoch: int, step: int, number: int = signal.SIGTERM) -> Any:
+    """A progress callback that sends this process a signal after a step (both counted from 1)."""
+
+    def watch(state: Progress) -> None:
+        if (state.epoch, state.step) == (epoch, step):
+            os.kill(os.getpid(), number)
+
+    return watch
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The log without what depends on the clock."""
+    return [
+        {k: v for k, v in r.items() if k != "clips_per_second"}
+        for r in logbook.read(folder / "metrics.jsonl")
+    ]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    a, b = (checkpoint.load(folder / checkpoint.LAST) for folder in (one, other))
+    assert (a.epoch, a.step) == (b.epoch, b.step)
+    assert a.model.keys() == b.model.keys()
+    for name in a.model:
+        assert torch.equal(a.model[name], b.model[name]), name
+    for key, state in a.optimiser["state"].items():
+        assert torch.equal(state["momentum_buffer"], b.optimiser["state"][key]["momentum_buffer"])
+    assert records(one) == records(other)
+
+
+METHODS = ["skeletonclr", "aimclr", "ms-clr"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_and_two_epochs_equal_four(store: Path, tmp_path: Path, method: str) -> None:
+    four = tiny_config(store, method=method, optimise__epochs=4, encoder__options__dropout=0.5)
+    two = tiny_config(store, method=method, optimise__epochs=2, encoder__options__dropout=0.5)
+    loop.pretrain(four, out=tmp_path / "whole")
+    loop.pretrain(two, out=tmp_path / "parts")
+    loop.pretrain(four, out=tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("step", [1, 3, 5])
+def test_a_run_stopped_inside_an_epoch_resumes_at_that_step(
+    store: Path, tmp_path: Path, method: str, step: int
+) -> None:
+    config = tiny_config(
+        store, method=method, optimise__epochs=2, runtime__knn_every=1, optimise__schedule="cosine"
+    )
+    steps = 5 * (2 if method == "ms-clr" else 1)
+    loop.pretrain(config, out=tmp_path / "whole")
+    ended = loop.pretrain(config, out=tmp_path / "parts", on_progress=stop_at(1, step))
+    assert ended.signal == signal.SIGTERM
+    assert (ended.epoch, ended.step) == ((1, 0) if step == steps else (0, step))
+    ended = loop.pretrain(config, out=tmp_path / "parts", resume=True)
+    assert (ended.epoch, ended.step, ended.signal) == (2, 0, None)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_lines_written_after_the_checkpoint_are_not_doubled(store: Path, tmp_path: Path) -> None:
+    config = tiny_config(store, optimise__epochs=3, runtime__checkpoint_every=2)
+
+    def crash(state: Progress) -> None:
+        if (state.epoch, state.step) == (3, 4):
+            raise RuntimeError("power cut")
+
+    loop.pretrain(config, out=tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="power cut"):
+        loop.pretrain(config, out=tmp_path / "parts", on_progress=crash)
+    assert checkpoint.load(tmp_path / "parts" / checkpoint.LAST).epoch == 2
+    assert records(tmp_path / "parts")[-1]["epoch"] == 3
+    loop.pretrain(config, out=tmp_path / "parts", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_seed_repeats_and_another_does_not(store: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        loop.pretrain(tiny_config(store, runtime__seed=seed), out=tmp_path / name)
+    assert_same_run(tmp_path / "a", tmp_path / "b")
+    assert records(tmp_path / "a") != records(tmp_path / "c")
+
+
+def test_training_leaves_the_global_generator_as_it_was(store: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    loop.pretrain(tiny_config(store), out=tmp_path / "run")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_run_folder_holds_what_it_should(store: Path, tmp_path: Path) -> None:
+    config = tiny_config(store, runtime__knn_every=2, optimise__epochs=3)
+    seen: list[Progress] = []
+    ended = loop.pretrain(config, out=tmp_path / "run", on_progress=seen.append)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "metrics.jsonl",
+    ]
+    lines = logbook.read(tmp_path / "run" / "metrics.jsonl")
+    assert [(r["event"], r["epoch"], r["step"]) for r in lines] == [
+        (event, epoch, step)
+        for epoch in (1, 2, 3)
+        for event, step in (("step", 2), ("step", 4), ("epoch", 5))
+    ]
+    epochs = [r for r in lines if r["event"] == "epoch"]
+    assert ["monitor_knn" in r for r in epochs] == [False, True, False]
+    assert all(0 < r["query_key_distance"] < 1 for r in epochs)
+    assert {"loss", "lr", "positive", "negative", "clips_per_second"} <= epochs[0].keys()
+    assert [(s.epoch, s.step) for s in seen] == [(e, s) for e in (1, 2, 3) for s in (1, 2, 3, 4, 5)]
+    assert (seen[-1].epochs, seen[-1].steps, seen[-1].eta) == (3, 5, 0)
+    assert seen[-1].loss == ended.loss == pytest.approx(epochs[-1]["loss"])
+    saved = checkpoint.load(tmp_path / "run" / checkpoint.LAST)
+    assert saved.config == config
+    assert RunConfig.model_validate(_yaml(tmp_path / "run" / "config.yaml")) == config
+
+
+def _yaml(path: Path) -> Any:
+    import yaml
+
+    return yaml.safe_load(path.read_text())
+
+
+def test_ms_clr_shows_every_clip_once_per_convention(store: Path, tmp_path: Path) -> None:
+    loop.pretrain(tiny_config(store, method="ms-clr", optimise__epochs=1), out=tmp_path / "run")
+    assert records(tmp_path / "run")[-1]["step"] == 2 * (21 // 4)
+
+
+def test_the_loss_falls(store: Path, tmp_path: Path) -> None:
+    config = tiny_config(
+        store, optimise__epochs=20, optimise__lr=0.05, encoder__options__dropout=0.0, encoder__options__init="default",
+        method__options__temperature=0.2, method__options__momentum=0.9, method__options__projector_init="default",
+    )  # fmt: skip
+    loop.pretrain(config, out=tmp_path / "run")
+    losses = [r["loss"] for r in records(tmp_path / "run") if r["event"] == "epoch"]
+    assert sum(losses[-3:]) < sum(losses[1:4])
+
+
+def test_bf16_trains_too(store: Path, tmp_path: Path) -> None:
+    ended = loop.pretrain(tiny_config(store, runtime__precision="bf16"), out=tmp_path / "run")
+    assert math.isfinite(ended.loss)
+    saved = checkpoint.load(tmp_path / "run" / checkpoint.LAST)
+    assert {value.dtype for value in saved.model.values()} <= {torch.float32, torch.int64}
+
+
+def test_a_diverged_run_keeps_the_last_good_checkpoint(store: Path, tmp_path: Path) -> None:
+    config = tiny_config(store, optimise__epochs=9, optimise__lr=1e30, runtime__checkpoint_every=1)
+    with pytest.raises(
+        SkelError, match=r"run: .*(the loss became|no longer finite).*optimise\.lr.*last good"
+    ):
+        loop.pretrain(config, out=tmp_path / "run")
+    saved = checkpoint.load(tmp_path / "run" / checkpoint.LAST)
+    assert all(torch.isfinite(value).all() for value in saved.model.values())
+
+
+def test_a_run_is_never_overwritten_by_accident(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    loop.pretrain(tiny_config(store), out=out)
+    before = (out / "checkpoints/last.pt").read_bytes()
+    with pytest.raises(UsageError, match=r"run exists already.*--resume.*--force.*--out"):
+        loop.pretrain(tiny_config(store), out=out)
+    assert (out / "checkpoints/last.pt").read_bytes() == before
+    (out / "results").mkdir()
+    (out / "notes.txt").write_text("mine")
+    loop.pretrain(tiny_config(store, optimise__epochs=1), out=out, force=True)
+    assert checkpoint.load(out / checkpoint.LAST).epoch == 1
+    assert not (out / "results").exists()
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_that_is_no_run_is_refused_even_with_force(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(UsageError, match="is no run folder"):
+        loop.pretrain(tiny_config(store), out=tmp_path, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method__options__temprature": 1},
+        {"encoder__options__channels": [0]},
+        {"augment__normal__0__options__amplitude": -1},
+        {"runtime__device": "cuda:99"},
+    ],
+)
+def test_settings_are_checked_before_the_folder_is_touched(
+    store: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError):
+        loop.pretrain(tiny_config(store, **changes), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resuming_needs_a_run_its_store_and_enough_epochs(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(CheckpointError, match="no checkpoint here"):
+        loop.pretrain(tiny_config(store), out=out, resume=True)
+    assert not out.exists()
+    loop.pretrain(tiny_config(store), out=out)
+    with pytest.raises(ConfigError, match=r"optimise\.epochs: the run has done 2 epochs already, found 1"):
+        loop.pretrain(tiny_config(store, optimise__epochs=1), out=out, resume=True)
+    other = write_store(tmp_path / "other.zarr", conventions=("few_6", "many_8"), samples=33)
+    with pytest.raises(CheckpointError, match=r"trained on store \w{12}, .*other\.zarr is \w{12}"):
+        loop.pretrain(tiny_config(other), out=out, resume=True)
+    with pytest.raises(CheckpointError, match="weights do not fit the model"):
+        loop.pretrain(tiny_config(store, encoder__options__channels=[4, 4]), out=out, resume=True)
+
+
+def test_only_the_first_signal_is_caught() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        assert signal.getsignal(signal.SIGINT) is before
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_signals_are_left_alone_off_the_main_thread() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def work() -> None:
+        with stop_signals():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_to_the_command_saves_and_says_how_to_go_on(
+    store: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from trainer.cli import main; main()",
+        "pretrain",
+        "--store",
+        str(store),
+    ]
+    command += ["--method", "skeletonclr", "--out", str(tmp_path / "run")]
+    command += tiny_arguments(optimise__epochs=100000)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "stopped after epoch" in errors
+    assert f"trainer pretrain --out {tmp_path / 'run'} --resume" in errors
+    assert "Traceback" not in errors
+    saved = checkpoint.load(tmp_path / "run" / checkpoint.LAST)
+    assert saved.epoch >= 2
+    assert all(json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines())

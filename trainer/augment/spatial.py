@@ -1,0 +1,98 @@
+"""Augmentations of the coordinates: shear of SkeletonCLR; flip, rotate and axis mask of AimCLR.
+
+Canonical axes: x to the sensor's left, y up, z away from the sensor. All maps are linear and act on the
+whole clip alike, so joints that are zero (absent bodies, padding) stay zero.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from trainer.augment.draws import NonNegative, Probability, integers, sometimes, uniform
+from trainer.skeleton import Skeleton
+
+
+def shear(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 0.5
+) -> Tensor:
+    """Each sample times a matrix with ones on the diagonal and the six others from U(-amplitude, amplitude).
+
+    x [N,3,T,V,M] -> same. 0.5 is SkeletonCLR's; "Shear" of AimCLR's normal and extreme augmentations.
+    """
+    off_diagonal = 1 - torch.eye(3, device=x.device)
+    draws = uniform(generator, len(x), 3, 3, low=-amplitude, high=amplitude)
+    return linear_map(x, draws * off_diagonal + torch.eye(3, device=x.device))
+
+
+def spatial_flip(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    p: Probability = 0.5,
+    mirror_axis: bool = True,
+) -> Tensor:
+    """Exchange left and right joints of a share ``p`` of the samples. x [N,3,T,V,M] -> same.
+
+    A mirror also negates the left-right axis x; the released code of AimCLR only permutes the joints, which
+    swaps the sides of a body without mirroring it: ``mirror_axis=False``.
+    """
+    swap = [*skeleton.spec.left_right_swap, *range(skeleton.num_joints, x.shape[3])]
+    flipped = x[..., torch.tensor(swap, device=x.device), :]
+    if mirror_axis:
+        flipped = flipped * torch.tensor([-1.0, 1.0, 1.0], device=x.device).view(3, 1, 1, 1)
+    return sometimes(p, flipped, x, generator)
+
+
+def rotate(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    main: NonNegative = 30.0,
+    others: NonNegative = 1.0,
+) -> Tensor:
+    """Turn about x, then y, then z: one of them, drawn, by U(0, main) degrees, the other two by U(0, others).
+
+    x [N,3,T,V,M] -> same; right-handed turns about the origin. 30 and 1 degrees are AimCLR's.
+    """
+    size = len(x)
+    is_main = integers(generator, size, 3)[:, None] == torch.arange(3, device=x.device)
+    degrees = uniform(generator, size, 3) * torch.where(is_main, main, others)
+    about_x, about_y, about_z = (turn(axis, torch.deg2rad(degrees[:, axis])) for axis in range(3))
+    return linear_map(x, about_z @ about_y @ about_x)
+
+
+def rotate_y(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, angle: NonNegative = 0.8
+) -> Tensor:
+    """Turn about the vertical axis by U(-angle, angle) radians: the person seen from another side.
+
+    x [N,3,T,V,M] -> same. Not of a paper; it helps where few cameras see few people, as in NW-UCLA.
+    """
+    limit = min(angle, math.pi)
+    return linear_map(x, turn(1, uniform(generator, len(x), low=-limit, high=limit)))
+
+
+def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
+    """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
+    keep = integers(generator, len(x), 3)[:, None] != torch.arange(3, device=x.device)
+    return sometimes(p, x * keep.view(-1, 3, 1, 1, 1), x, generator)
+
+
+def linear_map(x: Tensor, matrices: Tensor) -> Tensor:
+    """``matrices[n] @ point`` for every point of sample n. x [N,3,T,V,M], matrices [N,3,3]."""
+    return torch.bmm(matrices, x.flatten(2)).view_as(x)
+
+
+def turn(axis: int, angles: Tensor) -> Tensor:
+    """[N] radians -> [N,3,3]: right-handed turns about one main axis (0 x, 1 y, 2 z)."""
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrices = torch.eye(3, device=angles.device).repeat(len(angles), 1, 1)
+    matrices[:, first, first] = matrices[:, second, second] = angles.cos()
+    matrices[:, first, second] = -angles.sin()
+    matrices[:, second, first] = angles.sin()
+    return matrices

@@ -1,0 +1,98 @@
+"""Augmentations that act along time, and AimCLR's two spatio-temporal ones (noise and blur)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from trainer.augment.draws import (
+    NonNegative,
+    PositiveRange,
+    Probability,
+    integers,
+    present,
+    sometimes,
+    uniform,
+)
+from trainer.skeleton import Skeleton
+
+
+def temporal_crop(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    ratio: Annotated[int, Field(ge=1)] = 6,
+) -> Tensor:
+    """Mirror ``T // ratio`` frames at both ends, the edge frame repeated, and cut T frames out at random.
+
+    x [N,3,T,V,M] -> same. Ratio 6 is SkeletonCLR's.
+    """
+    frames = x.shape[2]
+    border = frames // ratio
+    start = integers(generator, len(x), 2 * border + 1) - border
+    index = start[:, None] + torch.arange(frames, device=x.device)
+    index = torch.where(index < 0, -1 - index, index)
+    index = torch.where(index >= frames, 2 * frames - 1 - index, index)
+    return x.gather(2, index.view(len(x), 1, frames, 1, 1).expand_as(x))
+
+
+def temporal_flip(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
+) -> Tensor:
+    """Reverse time in a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
+    return sometimes(p, x.flip(2), x, generator)
+
+
+def gaussian_noise(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    p: Probability = 0.5,
+    std: NonNegative = 0.01,
+) -> Tensor:
+    """Add N(0, std) metres to every coordinate of the bodies present, in a share ``p`` of the samples.
+
+    x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Absent bodies and padded joints stay zero.
+    """
+    noise = std * torch.randn(x.shape, generator=generator, device=x.device)
+    real = present(x) & (torch.arange(x.shape[3], device=x.device) < skeleton.num_joints).view(-1, 1)
+    return sometimes(p, x + noise * real, x, generator)
+
+
+def gaussian_blur(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    p: Probability = 0.5,
+    kernel_size: Annotated[int, Field(ge=1)] = 15,
+    sigma: PositiveRange = (0.1, 2.0),
+    normalise_kernel: bool = True,
+) -> Tensor:
+    """Smooth a share ``p`` of the samples in time by ``exp(-d^2 / (2 sigma^2))``, sigma ~ U(sigma) frames.
+
+    x [N,3,T,V,M] -> same; the kernel spans ``kernel_size`` frames (15) and sigma is U(0.1, 2) in AimCLR.
+    With ``normalise_kernel`` every frame becomes the weighted mean of the frames in which its body is
+    present, and frames without it stay zero. The released code neither divides by the sum of the weights,
+    so it amplifies up to five times, nor looks at presence: ``normalise_kernel=False``.
+    """
+    frames = torch.arange(x.shape[2], device=x.device)
+    distance = (frames[:, None] - frames).float()
+    width = uniform(generator, len(x), low=sigma[0], high=sigma[1]).view(-1, 1, 1)
+    weights = torch.exp(-(distance**2) / (2 * width**2)) * (distance.abs() <= kernel_size // 2)
+    blurred = _over_time(weights, x)
+    if normalise_kernel:
+        real = present(x)
+        total = _over_time(weights, real.to(x.dtype))
+        blurred = torch.where(real, blurred / total.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
+    return sometimes(p, blurred, x, generator)
+
+
+def _over_time(weights: Tensor, x: Tensor) -> Tensor:
+    """``out[n, c, t] = sum_s weights[n, t, s] x[n, c, s]``: weights [N,T,T], x [N,C,T,V,M]."""
+    return torch.matmul(weights[:, None], x.flatten(3)).view_as(x)

@@ -1,0 +1,140 @@
+"""Everything a run needs to continue, in one file that is complete or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from schemas import CheckpointError, RunConfig
+from trainer import methods, seeds
+from trainer.skeleton import Skeleton
+
+FORMAT = 1
+LAST = Path("checkpoints", "last.pt")
+"""Where a run folder keeps the newest checkpoint."""
+
+_MARK = "skeltools trainer checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State after ``step`` steps of epoch ``epoch`` (both counted from 0)."""
+
+    config: RunConfig
+    store_hash: str
+    epoch: int
+    step: int
+    model: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    meter: list[dict[str, float]]
+    """Metrics of the steps of the unfinished epoch."""
+    log_position: int
+    """Bytes of ``metrics.jsonl`` that had been written."""
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Writes beside the target, then renames: a crash leaves the previous checkpoint untouched."""
+    content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+    content |= {"kind": _MARK, "format": FORMAT, "config": checkpoint.config.model_dump_json()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
+    """Raises CheckpointError when the file is absent, damaged, newer, or something else.
+
+    Only tensors and plain values are read: no code in the file is run.
+    """
+    if not path.is_file():
+        raise CheckpointError(
+            "no checkpoint here", where=path, remedy="Is this a run folder of `trainer pretrain`?"
+        )
+    try:
+        _check_sums(path)
+        content = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # the unpickler meets garbage with errors of every kind
+        raise _unreadable(path) from error
+    if not isinstance(content, dict) or content.get("kind") != _MARK:
+        raise _unreadable(path)
+    if content["format"] > FORMAT:
+        raise CheckpointError(
+            f"written by a newer version: format {content['format']}, this one reads up to {FORMAT}",
+            where=path,
+            remedy="Update this package",
+        )
+    try:
+        content["config"] = RunConfig.model_validate_json(content["config"])
+        return Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
+    except (ValidationError, KeyError) as error:
+        raise _unreadable(path) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Raises for a file that is no zip archive or has a damaged member; torch.load does not look."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
+
+
+def _unreadable(path: Path) -> CheckpointError:
+    return CheckpointError(
+        "this is no checkpoint of `trainer pretrain`, or it is damaged",
+        where=path,
+        remedy="Restore the file from a copy, or train again",
+    )
+
+
+def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: int) -> methods.Method:
+    """The method of a configuration with its first random weights, on the CPU, drawn from ``seed`` alone."""
+    return methods.build(
+        config.method,
+        encoder=config.encoder,
+        skeletons=skeletons,
+        augment=config.augment,
+        stream=config.data.stream,
+        generator=seeds.generator("cpu", seed, "weights"),
+    )
+
+
+def load_weights(module: nn.Module, weights: dict[str, Tensor], *, where: object) -> None:
+    """Strict: missing, unexpected and misshapen weights are an error that names the first of them."""
+    own = module.state_dict()
+    problems = [f"{name} is missing" for name in own if name not in weights]
+    problems += [f"{name} is unexpected" for name in weights if name not in own]
+    problems += [
+        f"{name} has shape {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(
+            f"the weights do not fit the model: {'; '.join(problems[:3])}{more}",
+            where=where,
+            remedy="Use the config.yaml and the store with which the checkpoint was made",
+        )
+    module.load_state_dict(weights)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of the file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,116 @@
+"""Presets: published or tuned settings of a method, one YAML file each, and where every value comes from.
+
+A preset is a partial ``RunConfig``. It may ``extends:`` another preset of its method (or ``method/preset``),
+or name under ``base:`` the preset of the method that it wraps. ``sources:`` maps dotted paths to the place
+in a paper or in released code where the value stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from schemas import UsageError, unknown
+from trainer.config.trees import Tree, leaves, merge
+
+_FOLDER = Path(__file__).parents[1] / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One preset with everything it extends merged in."""
+
+    method: str
+    name: str
+    summary: str
+    tree: Tree
+    sources: dict[str, str]
+    """Dotted path -> where the value comes from, e.g. a section of the paper."""
+
+
+@cache
+def _files() -> dict[str, Tree]:
+    paths = sorted(_FOLDER.glob("*.yaml"))
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def _file(method: str) -> Tree:
+    if method not in _files():
+        raise unknown("method", method, _files())
+    return _files()[method]
+
+
+def preset_methods() -> tuple[str, ...]:
+    """The methods that have presets, sorted."""
+    return tuple(_files())
+
+
+def about(method: str) -> tuple[str, str]:
+    """(summary, paper) of a method."""
+    return _file(method)["summary"], _file(method)["paper"]
+
+
+def preset_names(method: str) -> tuple[str, ...]:
+    """The names of a method's presets, the paper's first."""
+    return tuple(_file(method)["presets"])
+
+
+def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
+    """A preset by name, with what it ``extends`` and the ``base`` method that it wraps merged in.
+
+    ``base`` puts another method in the place of the wrapped one, with that one's preset of the same name or
+    else its paper's. Raises UsageError for unknown names and when the method wraps nothing.
+    """
+    known = _file(method)["presets"]
+    if name not in known:
+        raise unknown(f"preset of {method}", name, known)
+    own = dict(known[name])
+    summary, written = own.pop("summary"), own.pop("sources", {})
+    extends, wraps = own.pop("extends", None), own.pop("base", None)
+    if base is not None and wraps is None:
+        raise UsageError(f"{method}/{name} wraps no other method", remedy="--base is for --method ms-clr")
+    start: Tree = {}
+    sources: dict[str, str] = {}
+    if wraps is not None:
+        start, sources = _wrapped(wraps if base is None else _counterpart(base, wraps))
+    elif extends is not None:
+        parent = find_preset(*(extends if "/" in extends else f"{method}/{extends}").split("/"))
+        start, sources = parent.tree, parent.sources
+    tree = merge(start, merge(own, {"method": {"name": method}}))
+    sources = origins(tree, start, sources, fallback=f"preset {method}/{name}") | written
+    if base is not None:
+        sources["method.options.base.name"] = "--base"
+    return Preset(method, name, summary, tree, sources)
+
+
+def _wrapped(title: str) -> tuple[Tree, dict[str, str]]:
+    """A base method's preset as a part of another one's: its method becomes ``method.options.base``."""
+    inner = find_preset(*title.split("/"))
+    tree = inner.tree | {"method": {"options": {"base": inner.tree["method"]}}}
+    sources = {
+        path.replace("method.", "method.options.base.", 1) if path.startswith("method.") else path: source
+        for path, source in inner.sources.items()
+    }
+    return tree, sources
+
+
+def _counterpart(method: str, title: str) -> str:
+    name = title.split("/")[1]
+    return f"{method}/{name if name in preset_names(method) else 'paper'}"
+
+
+def origins(tree: Tree, before: Tree, sources: Mapping[str, str], *, fallback: str) -> dict[str, str]:
+    """The sources of what is as it was ``before``, and ``fallback`` for every other value."""
+    new, old = dict(leaves(tree)), dict(leaves(before))
+    kept = {path: source for path, source in sources.items() if below(new, path) == below(old, path)}
+    changed = {path: fallback for path, value in new.items() if path not in old or old[path] != value}
+    return changed | kept
+
+
+def below(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if f"{name}.".startswith(f"{path}.")}

@@ -1,0 +1,210 @@
+"""From a method's name to a complete run: preset, settings file, overrides, and what the store decides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from schemas import ConfigError, RunConfig, UsageError, unknown
+from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
+from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
+from trainer.store import Store, check_convention, check_protocol
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A resolved configuration and the origin of its values."""
+
+    config: RunConfig
+    sources: dict[str, str]
+
+
+def resolve(
+    store: Store,
+    *,
+    method: str | None = None,
+    preset: str | None = None,
+    base: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[Override] = (),
+) -> Settings:
+    """The run's complete settings for this store.
+
+    ``method`` may carry its preset (``aimclr-released``); without one it is picked by the store. ``file`` may
+    name both under the key ``preset``. Raises UsageError for unknown names, ConfigError for keys and values
+    that do not fit, naming the dotted path, and StoreError for what the store lacks.
+    """
+    layer = read_file(file) if file is not None else {}
+    if "preset" in layer and method is None:
+        method, _, named = str(layer["preset"]).partition("/")
+        preset = preset or named or None
+    layer.pop("preset", None)
+    chosen = _choose(store, method=method, preset=preset, base=base)
+    tree, given = merge(chosen.tree, layer), dict.fromkeys(dict(leaves(layer)), str(file))
+    for override in overrides:
+        set_value(tree, override.path, override.value)
+        given[override.path] = override.origin
+    tree["preset"] = f"{chosen.method}/{chosen.name}"
+    decided = _fill_from_store(tree, store, chosen_by_user="data.conventions" in given)
+    sources = origins(tree, chosen.tree, chosen.sources, fallback="")
+    return Settings(validate(tree), sources | decided | given)
+
+
+_MAY_CHANGE = (
+    "data.store",
+    "optimise.epochs",
+    "runtime.device",
+    "runtime.log_every",
+    "runtime.checkpoint_every",
+    "runtime.knn_every",
+    "runtime.tensorboard",
+)
+"""What a resumed run may set anew: how long, where, and what is written down on the way."""
+
+
+def resume(
+    saved: RunConfig,
+    *,
+    store: Path | None = None,
+    method: str | None = None,
+    preset: str | None = None,
+    base: str | None = None,
+    file: Path | None = None,
+    overrides: Sequence[Override] = (),
+) -> Settings:
+    """A run's own settings with what may change replaced; repeating what it was started with is fine.
+
+    More epochs continue a ``step`` or ``constant`` schedule as if they had been asked for at once; ``cosine``
+    is stretched. Raises ConfigError when anything is asked for that would make it another run.
+    """
+    asked = [Override(path, value, str(file)) for path, value in leaves(read_file(file) if file else {})]
+    asked = [each for each in asked if each.path != "preset"]
+    if method is not None:
+        name, within = _split(method)
+        asked += [Override("method.name", name, "--method")]
+        preset = preset or within
+    if preset is not None:
+        asked += [Override("preset", f"{saved.preset.partition('/')[0]}/{preset}", "--preset")]
+    if base is not None:
+        asked += [Override("method.options.base.name", base, "--base")]
+    if store is not None:
+        asked += [Override("data.store", str(store.resolve()), "--store")]
+    tree = saved.model_dump(mode="json")
+    before = dict(leaves(tree))
+    for override in [*asked, *overrides]:
+        set_value(tree, override.path, override.value)
+    config = validate(tree)
+    origin = dict.fromkeys(before, "the run") | {each.path: each.origin for each in [*asked, *overrides]}
+    after = dict(leaves(config.model_dump(mode="json")))
+    for path in after:
+        if after[path] != before.get(path) and path not in _MAY_CHANGE:
+            raise ConfigError(
+                f"the run was started with {before.get(path)!r}, --resume cannot make it {after[path]!r}",
+                where=path,
+                remedy="Leave the setting out, or start a new run with another --out",
+            )
+    return Settings(config, origin)
+
+
+def _choose(store: Store, *, method: str | None, preset: str | None, base: str | None) -> Preset:
+    if method is None:
+        raise UsageError("no method given", remedy=f"Choose one with --method: {', '.join(preset_methods())}")
+    method, within = _split(method)
+    if within and preset and within != preset:
+        raise UsageError(f"--method asks for preset '{within}', --preset for '{preset}'", remedy="Give one")
+    return find_preset(method, preset or within or _suited(method, store), base=base)
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """``aimclr-released`` -> (aimclr, released); a method's own name may hold hyphens too."""
+    if name in preset_methods():
+        return name, None
+    for method in preset_methods():
+        if name.startswith(f"{method}-"):
+            return method, name.removeprefix(f"{method}-")
+    raise unknown("method", name, preset_methods())
+
+
+def _suited(method: str, store: Store) -> str:
+    wanted = "demo" if store.manifest.synthetic else store.manifest.dataset
+    return wanted if wanted in preset_names(method) else "paper"
+
+
+def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[str, str]:
+    """Sets the store's path, a protocol and conventions that exist; returns the origins of what it set."""
+    data = tree["data"] = dict(tree.get("data") or {})
+    decided = {"data.store": "--store"}
+    data["store"] = str(store.path.resolve())
+    if data.get("protocol") is None:
+        data["protocol"] = next(iter(store.manifest.protocols), "")
+        decided["data.protocol"] = "the store's first"
+    check_protocol(store, str(data["protocol"]))
+    wanted = data.get("conventions") or []
+    wanted = [wanted] if isinstance(wanted, str) else list(wanted)
+    several = "base" in (tree["method"].get("options") or {})
+    if chosen_by_user and wanted:
+        _check_conventions(wanted, store, several=several)
+        data["conventions"] = wanted
+        return decided
+    data["conventions"] = _preferred(wanted, store, several=several)
+    if data["conventions"] != wanted:
+        decided["data.conventions"] = "what the store has"
+    return decided
+
+
+def _check_conventions(wanted: list[str], store: Store, *, several: bool) -> None:
+    for name in wanted:
+        check_convention(store, name)
+    if len(set(wanted)) != len(wanted):
+        raise ConfigError(f"a convention is named twice: {', '.join(wanted)}", where="data.conventions")
+    if len(wanted) > 1 and not several:
+        raise ConfigError(
+            f"this method trains on one skeleton convention, found {', '.join(wanted)}",
+            where="data.conventions",
+            remedy="Choose one of them, or train with --method ms-clr",
+        )
+
+
+def _preferred(wanted: list[str], store: Store, *, several: bool) -> list[str]:
+    """A preset's conventions as far as the store has them; else the sensor's own, or all for several."""
+    there = [name for name in wanted if name in store.manifest.conventions]
+    if not several:
+        return there[:1] or [store.native]
+    others = [name for name in store.manifest.conventions if name != store.native]
+    return there if len(there) > 1 else [store.native, *others]
+
+
+def validate(tree: Mapping[str, Any]) -> RunConfig:
+    """Raises ConfigError for the first key or value that does not fit, with its dotted path."""
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise config_error(error, RunConfig) from error
+
+
+def config_error(error: ValidationError, model: type[BaseModel], *, prefix: str = "") -> ConfigError:
+    """pydantic's first complaint as one line; an unknown key comes with the closest known one."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])
+    if first["type"] != "extra_forbidden":
+        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        return ConfigError(f"{first['msg']}{found}", where=place)
+    known = sorted(_fields(model, first["loc"][:-1]))
+    close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    return ConfigError("unknown key", where=place, remedy=f"{hint}Known: {', '.join(known)}")
+
+
+def _fields(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
+    for part in location:
+        if isinstance(part, int):
+            continue
+        kind = model.model_fields[part].annotation
+        inner = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
+        model = next(each for each in inner if issubclass(each, BaseModel))
+    yield from model.model_fields

@@ -1,0 +1,112 @@
+"""Settings as plain nested mappings: reading, merging, setting single values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from schemas import ConfigError, RunConfig, UsageError
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Override:
+    """One value at a dotted path; ``origin`` says which flag it came from."""
+
+    path: str
+    value: Any
+    origin: str = "--set"
+
+
+def read_file(path: Path) -> Tree:
+    """A YAML settings file. Raises ConfigError when it cannot be read or holds no mapping."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the settings ({error.strerror})", where=path) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"no valid YAML: {' '.join(str(error).split())}", where=path) from error
+    if not isinstance(tree, dict):
+        known = ", ".join(RunConfig.model_fields)
+        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {known}")
+    return tree
+
+
+def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Tree:
+    """``upper`` over ``lower``: mappings key by key, all else, lists too, replaced as a whole.
+
+    A component of another name replaces the one below with its options, which would not fit it.
+    """
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and _same_name(below, value):
+            merged[key] = merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _same_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    return "name" not in below or above.get("name", below["name"]) == below["name"]
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of everything that is no mapping; the items of lists of mappings by number."""
+    if isinstance(tree, Mapping) and (tree or not path):
+        for key, value in tree.items():
+            yield from leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, list | tuple) and any(isinstance(item, Mapping) for item in tree):
+        for index, item in enumerate(tree):
+            yield from leaves(item, f"{path}.{index}")
+    else:
+        yield path, tree
+
+
+def parse_override(text: str) -> Override:
+    """``optimise.lr=0.05`` -> Override; the value is read as YAML, so ``[1, 2]`` and ``true`` work."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise UsageError(f"--set {text}: expected KEY=VALUE", remedy="For example --set optimise.lr=0.05")
+    try:
+        return Override(path.strip(), yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {path}: '{value}' is no valid YAML value") from error
+
+
+def set_value(tree: Tree, path: str, value: Any) -> None:
+    """Sets one value in place, making mappings on the way; a number steps into a list.
+
+    A new ``name`` of a component drops the options of the old one.
+    """
+    *way, last = path.split(".")
+    node: Any = tree
+    for index, key in enumerate(way):
+        here = ".".join(way[: index + 1])
+        node = _enter(node, key, where=here)
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"is a value ({node!r}), nothing can be set inside it", where=here)
+    if isinstance(node, list):
+        _enter(node, last, where=path)
+        node[int(last)] = value
+        return
+    if last == "name" and "options" in node and node.get("name") != value:
+        node["options"] = {}
+    node[last] = value
+
+
+def _enter(node: Any, key: str, *, where: str) -> Any:
+    """The child, copied into its parent: presets are shared, so nothing of theirs may change in place."""
+    place: Any = key
+    if isinstance(node, list):
+        if not key.isdigit() or int(key) >= len(node):
+            raise ConfigError(f"expected a number from 0 to {len(node) - 1}, found '{key}'", where=where)
+        place = int(key)
+    child = node[place] if isinstance(node, list) else node.get(key)
+    node[place] = {} if child is None else child.copy() if isinstance(child, dict | list) else child
+    return node[place]

@@ -1,0 +1,42 @@
+"""Initial weights of a network, from an explicit generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+STANDARD_DEVIATION = 0.02
+"""CrosSCLR's and AimCLR's released initialisation."""
+
+
+def initialise(network: nn.Module, init: str) -> None:
+    """``default``: PyTorch's weights stay. ``normal``: N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0."""
+    if init == "default":
+        return
+    for module in network.modules():
+        if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
+            nn.init.normal_(module.weight, 0.0, STANDARD_DEVIATION)
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.normal_(module.weight, 1.0, STANDARD_DEVIATION)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+@contextmanager
+def draws_from(generator: torch.Generator | None) -> Iterator[None]:
+    """PyTorch's modules draw their weights from a hidden global state: inside, it is seeded by ``generator``.
+
+    The state outside stays as it was. None changes nothing.
+    """
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

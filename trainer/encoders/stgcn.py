@@ -1,0 +1,177 @@
+"""ST-GCN for several skeleton conventions at once.
+
+Source: Yan et al., "Spatial Temporal Graph Convolutional Networks", AAAI 2018, in the quarter-width form of
+CrosSCLR and AimCLR; the sharing between conventions is MS-CLR's (section 3.2): convolutions are shared,
+every convention has its own adjacency, edge importance and input BatchNorm.
+
+Padded joints are cut off at the entrance, so they are in no statistic, graph, mean or gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas._model import Model
+from trainer.encoders.initial import initialise
+from trainer.skeleton import Skeleton
+
+COORDINATES = 3
+SUBSETS = 3
+"""Root, centripetal, centrifugal."""
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class STGCNOptions(Model):
+    channels: tuple[Width, ...] = Field(default=(16, 16, 16, 16, 32, 32, 32, 64, 64, 256), min_length=1)
+    """Output channels of each block; the last is the feature dimension. Default: CrosSCLR, AimCLR."""
+    stride_blocks: tuple[Width, ...] = (5, 8)
+    """Blocks, counted from 1, that halve the frames. ST-GCN: 5 and 8."""
+    temporal_kernel: int = Field(default=9, ge=1)
+    """Frames that a temporal convolution sees. ST-GCN: 9."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """After every temporal convolution but that of block 1. ST-GCN: 0.5."""
+    edge_importance: bool = True
+    """Learnable weight of every edge in every block, one at the start. ST-GCN, section 3.5."""
+    adjacency: Literal["spatial", "degenerate"] = "spatial"
+    """``degenerate``: hop distances cut at one, as released code computes it; old weights need it."""
+    init: Literal["default", "normal"] = "default"
+    """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales, as CrosSCLR and AimCLR."""
+    bodies: Literal["average"] = "average"
+    """How bodies join after pooling. ``average``: over all slots, absent ones too (the papers)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> STGCNOptions:
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError("temporal_kernel must be odd")
+        if any(block > len(self.channels) for block in self.stride_blocks):
+            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
+        return self
+
+
+class STGCN(nn.Module):
+    """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
+
+    Options = STGCNOptions
+
+    def __init__(self, skeletons: Mapping[str, Skeleton], *, options: STGCNOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.feature_dim = options.channels[-1]
+        self.conventions = nn.ModuleDict(
+            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
+        )
+        widths = (COORDINATES, *options.channels)
+        self.blocks = nn.ModuleList(
+            Block(
+                widths[place],
+                widths[place + 1],
+                kernel=options.temporal_kernel,
+                stride=2 if place + 1 in options.stride_blocks else 1,
+                dropout=options.dropout if place else 0.0,
+                residual=place > 0,
+            )
+            for place in range(len(options.channels))
+        )
+        initialise(self, options.init)
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
+        own = self.conventions[convention]
+        assert isinstance(own, Convention)
+        x = own.normalised(x[..., : own.joints, :])
+        for block, adjacency in zip(self.blocks, own.adjacencies(len(self.blocks)), strict=True):
+            x = block(x, adjacency)
+        return x
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the M body slots."""
+        means = features.mean(dim=(2, 3), dtype=torch.float32)
+        return means.view(-1, bodies, means.shape[1]).mean(dim=1)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
+
+
+class Convention(nn.Module):
+    """What a convention does not share: its graph, the importance of its edges, its input BatchNorm."""
+
+    adjacency: Tensor
+
+    def __init__(self, skeleton: Skeleton, options: STGCNOptions) -> None:
+        super().__init__()
+        self.joints = skeleton.num_joints
+        chosen = skeleton.adjacency if options.adjacency == "spatial" else skeleton.adjacency_degenerate
+        self.register_buffer("adjacency", chosen.detach().clone().float())
+        blocks = len(options.channels) if options.edge_importance else 0
+        self.importance = nn.ParameterList(torch.ones_like(self.adjacency) for _ in range(blocks))
+        self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        """[N,3,T,V,M] -> [N*M,3,T,V], each coordinate of each joint normalised over samples and frames."""
+        samples, coordinates, frames, joints, bodies = x.shape
+        x = x.permute(0, 4, 3, 1, 2).reshape(samples * bodies, joints * coordinates, frames)
+        x = self.data_bn(x).view(samples * bodies, joints, coordinates, frames)
+        return x.permute(0, 2, 3, 1).contiguous(memory_format=torch.channels_last)
+
+    def adjacencies(self, blocks: int) -> list[Tensor]:
+        """One weighted [3, V, V] for each block."""
+        if not self.importance:
+            return [self.adjacency] * blocks
+        return [self.adjacency * weight for weight in self.importance]
+
+
+class GraphConvolution(nn.Module):
+    """``out[:, w] = sum_k sum_v (W_k x[:, v] + b_k) A_k[v, w]``: [N,C,T,V] -> [N,C',T,V].
+
+    Neighbours are gathered first and channels mixed after, both as matrix products on the channels-last
+    layout: nothing is transposed in memory. The weights are those of a 1x1 convolution to 3*C' channels.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.out = out
+        self.conv = nn.Conv2d(channels, SUBSETS * out, 1)
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        samples, channels, frames, joints = x.shape
+        gather = adjacency.permute(2, 0, 1).reshape(joints * SUBSETS, joints).to(x.dtype)
+        rows = x.permute(0, 2, 3, 1).reshape(samples * frames, joints, channels)
+        gathered = torch.bmm(gather.expand(samples * frames, -1, -1), rows)
+        weight = self.conv.weight.view(SUBSETS, self.out, channels).transpose(0, 1).flatten(1)
+        mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), weight)
+        assert self.conv.bias is not None
+        bias = adjacency.sum(1).t() @ self.conv.bias.view(SUBSETS, self.out)
+        mixed = mixed.view(samples, frames, joints, self.out) + bias.to(mixed.dtype)
+        return mixed.permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """Graph convolution, BatchNorm, ReLU, temporal convolution, BatchNorm, dropout; plus residual; ReLU."""
+
+    def __init__(
+        self, channels: int, out: int, *, kernel: int, stride: int, dropout: float, residual: bool
+    ) -> None:
+        super().__init__()
+        self.graph = GraphConvolution(channels, out)
+        self.graph_bn = nn.BatchNorm2d(out)
+        self.temporal = nn.Conv2d(out, out, (kernel, 1), (stride, 1), ((kernel - 1) // 2, 0))
+        self.temporal_bn = nn.BatchNorm2d(out)
+        self.dropout = nn.Dropout(dropout)
+        self.has_residual = residual
+        self.residual: nn.Module = nn.Identity()
+        if residual and (channels != out or stride != 1):
+            self.residual = nn.Sequential(nn.Conv2d(channels, out, 1, (stride, 1)), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        y = F.relu(self.graph_bn(self.graph(x, adjacency)), inplace=True)
+        y = self.dropout(self.temporal_bn(self.temporal(y)))
+        if self.has_residual:
+            y = y + self.residual(x)
+        return F.relu(y, inplace=True)

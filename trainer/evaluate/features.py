@@ -1,0 +1,68 @@
+"""Features of a frozen encoder, computed once: no augmentation, BatchNorm with its running statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trainer.store import Samples
+
+_CHUNK = 256
+"""Clips per forward pass: large enough to keep a GPU busy, small enough for any memory."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a protocol on a frozen encoder sees of one half of the split."""
+
+    values: Tensor
+    """[N, D] float32 on the CPU."""
+    labels: Tensor
+    """[N] int64 on the CPU."""
+
+
+@torch.no_grad()
+def extract(
+    encoder: nn.Module,
+    samples: Samples,
+    *,
+    convention: str,
+    device: torch.device,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Features:
+    """Encodes every clip of one convention in float32; leaves the encoder in the mode it was in."""
+    clips = samples.clips[convention]
+    training = encoder.training
+    encoder.eval()
+    try:
+        parts = []
+        for start in range(0, len(clips), _CHUNK):
+            parts.append(encoder(clips[start : start + _CHUNK].to(device), convention).float().cpu())
+            if on_progress is not None:
+                on_progress(min(start + _CHUNK, len(clips)), len(clips))
+    finally:
+        encoder.train(training)
+    return Features(torch.cat(parts), samples.labels.cpu())
+
+
+@torch.no_grad()
+def calibrate(encoder: nn.Module, samples: Samples, *, convention: str, device: torch.device) -> None:
+    """Sets BatchNorm's running statistics to those of ``samples``, for an encoder that was never trained.
+
+    Without it a random encoder would be normalised by constants that fit nothing, and look worse than it is.
+    """
+    norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    before = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    encoder.train()
+    for chunk in samples.clips[convention].split(_CHUNK):
+        if len(chunk) > 1:
+            encoder(chunk.to(device), convention)
+    for norm, momentum in zip(norms, before, strict=True):
+        norm.momentum = momentum
+    encoder.eval()

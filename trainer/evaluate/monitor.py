@@ -1,0 +1,48 @@
+"""A look at the features while they are learned: a monitor, no result, for it sees the test half often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from schemas import RunConfig
+from trainer import store as stores
+from trainer.evaluate import knn
+from trainer.evaluate.features import extract
+from trainer.metrics import accuracy
+from trainer.store import Store
+
+Monitor = Callable[[], dict[str, float]]
+
+
+def knn_monitor(encoder: nn.Module, store: Store, config: RunConfig, *, device: torch.device) -> Monitor:
+    """A function that returns ``monitor_knn`` (k = 20) and ``monitor_knn1`` of the encoder as it then is.
+
+    Features come from the stored stream of the run's first convention, without augmentation and projector.
+    The two halves of the split are read once, and only when ``runtime.knn_every`` asks for it.
+    """
+    if not config.runtime.knn_every:
+        return dict
+    assert config.data.protocol is not None  # resolved before a run starts
+    convention = config.data.conventions[0]
+    halves = [
+        stores.load(
+            store,
+            protocol=config.data.protocol,
+            part=part,
+            conventions=[convention],
+            frames=config.data.frames,
+            stream=config.data.stream,
+        )
+        for part in ("train", "test")
+    ]
+    classes = len(store.manifest.classes)
+
+    def look() -> dict[str, float]:
+        train, test = (extract(encoder, half, convention=convention, device=device) for half in halves)
+        outcomes = knn.evaluate(train, test, classes=classes, seed=0, options=knn.Options())
+        return {f"monitor_{outcome.protocol}": accuracy(outcome.scores, test.labels) for outcome in outcomes}
+
+    return look

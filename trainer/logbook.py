@@ -1,0 +1,91 @@
+"""``metrics.jsonl``: one JSON object a line, cut back to the checkpoint when a run resumes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from schemas import CheckpointError, UsageError
+
+Record = dict[str, Any]
+Mirror = Callable[[Record, int], None]
+"""Gets every record and its global step; TensorBoard is one."""
+
+
+@dataclass
+class Logbook:
+    """An open log. ``position`` goes into checkpoints; lines behind it are dropped on resume."""
+
+    file: IO[bytes]
+    mirrors: tuple[Mirror, ...] = ()
+
+    @property
+    def position(self) -> int:
+        return self.file.tell()
+
+    def write(self, record: Record, *, global_step: int) -> None:
+        """Numbers that JSON lacks (nan, inf) are written as null."""
+        clean = {key: _finite(value) for key, value in record.items()}
+        self.file.write(json.dumps(clean).encode() + b"\n")
+        self.file.flush()
+        for mirror in self.mirrors:
+            mirror(clean, global_step)
+
+    def __enter__(self) -> Logbook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+
+def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] = ()) -> Logbook:
+    """Opens the log for writing after byte ``position`` and drops everything behind it."""
+    size = path.stat().st_size if path.exists() else 0
+    if size < position:
+        raise CheckpointError(
+            f"the log has {size} bytes, the checkpoint was written after {position}",
+            where=path,
+            remedy="Restore the file, or start again with --force",
+        )
+    file = path.open("r+b" if path.exists() else "w+b")
+    file.truncate(position)
+    file.seek(position)
+    return Logbook(file, mirrors)
+
+
+def read(path: Path) -> list[Record]:
+    """All records of a log."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def require_tensorboard() -> None:
+    """Raises UsageError when TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise UsageError(
+            "runtime.tensorboard is on, but TensorBoard is not installed",
+            remedy="pip install 'skeltools[tensorboard]'",
+        )
+
+
+def tensorboard(folder: Path) -> Mirror:
+    """Every number of a record as a scalar, named after its event and key."""
+    from torch.utils.tensorboard import SummaryWriter  # an extra; not needed unless asked for
+
+    writer = SummaryWriter(str(folder))
+
+    def mirror(record: Record, global_step: int) -> None:
+        for key, value in record.items():
+            if isinstance(value, float | int) and key not in ("epoch", "step"):
+                writer.add_scalar(f"{record['event']}/{key}", value, global_step)
+        writer.flush()
+
+    return mirror
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,232 @@
+"""The one training loop. It knows batches, losses and checkpoints, and nothing of contrast or queues."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from schemas import RunConfig, SkelError
+from trainer import checkpoint, data, momentum, optim, seeds
+from trainer import device as devices
+from trainer.batch import Batch
+from trainer.checkpoint import LAST, Checkpoint
+from trainer.evaluate.monitor import Monitor
+from trainer.logbook import Logbook
+from trainer.loop.clock import Clock
+from trainer.loop.signals import Stop
+from trainer.metrics import Meter
+from trainer.store import Samples
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a display needs after each step."""
+
+    epoch: int
+    """1-based."""
+    epochs: int
+    step: int
+    """1-based, within the epoch."""
+    steps: int
+    loss: float
+    """Mean over the steps since the last line of the log, nan before the first."""
+    clips_per_second: float
+    eta: float
+    """Seconds to the end at the mean pace of this session."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training session ended: after the last epoch, or by a signal with everything saved."""
+
+    folder: Path
+    epoch: int
+    step: int
+    """Steps done in the unfinished epoch."""
+    signal: int | None
+    loss: float
+    seconds: float
+
+
+@dataclass
+class Run:
+    """The moving parts of one training session."""
+
+    folder: Path
+    config: RunConfig
+    store_hash: str
+    method: nn.Module
+    optimiser: torch.optim.Optimizer
+    samples: Samples
+    device: torch.device
+    log: Logbook
+    epoch: int = 0
+    step: int = 0
+    meter: Meter = field(default_factory=Meter)
+    loss: float = math.nan
+    """Mean of the last line of the log."""
+    check: Monitor = dict
+    """The kNN monitor."""
+
+    @property
+    def passes(self) -> int:
+        return int(getattr(self.method, "passes_per_epoch", 1))
+
+    @property
+    def steps(self) -> int:
+        size = self.config.optimise.batch_size
+        return data.steps_per_epoch(self.samples, batch_size=size, passes=self.passes)
+
+    @property
+    def done(self) -> int:
+        """Steps since the start of the run."""
+        return self.epoch * self.steps + self.step
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def train(run: Run, *, stop: Stop | None = None, on_progress: OnProgress | None = None) -> Ended:
+    """Trains from the run's epoch and step to its last epoch, or until ``stop`` is set."""
+    stop = stop or Stop()
+    optimise, runtime = run.config.optimise, run.config.runtime
+    clock = Clock(run.done, total=optimise.epochs * run.steps, clips_per_step=_clips_per_step(run))
+    run.method.train()
+    while run.epoch < optimise.epochs:
+        for batch in _batches(run):
+            rate = optim.learning_rate(optimise, run.epoch + run.step / run.steps)
+            optim.set_learning_rate(run.optimiser, rate)
+            run.meter.add(_step(run, batch))
+            run.step += 1
+            if run.step % runtime.log_every == 0:
+                _log_step(run, rate, clock)
+            if run.step == run.steps:
+                _log_epoch(run, rate, clock)
+            if on_progress is not None:
+                on_progress(_progress(run, clock))
+            if stop.signal is not None and run.step < run.steps:
+                return _end(run, clock, stop.signal)
+        run.meter.clear()
+        run.epoch, run.step = run.epoch + 1, 0
+        if stop.signal is not None:
+            break
+        if run.epoch % runtime.checkpoint_every == 0 and run.epoch < optimise.epochs:
+            save(run)
+    return _end(run, clock, stop.signal if run.epoch < optimise.epochs else None)
+
+
+def _batches(run: Run) -> Iterator[Batch]:
+    return data.batches(
+        run.samples,
+        batch_size=run.config.optimise.batch_size,
+        seed=run.config.runtime.seed,
+        epoch=run.epoch,
+        start_step=run.step,
+        passes=run.passes,
+    )
+
+
+def _step(run: Run, batch: Batch) -> dict[str, Tensor]:
+    # Dropout draws from the global generator: seeded by its address, a step repeats after a resume.
+    torch.manual_seed(seeds.derive(run.config.runtime.seed, run.epoch, run.step, "dropout"))
+    with devices.autocast(run.device, run.config.runtime.precision):
+        metrics: dict[str, Tensor] = run.method(batch)
+    run.optimiser.zero_grad(set_to_none=True)
+    metrics["loss"].backward()
+    run.optimiser.step()
+    return metrics
+
+
+def _log_step(run: Run, rate: float, clock: Clock) -> None:
+    means = _settled(run, last=run.config.runtime.log_every)
+    _log(run, "step", {"lr": rate, **means}, clock)
+
+
+def _log_epoch(run: Run, rate: float, clock: Clock) -> None:
+    record = {"lr": rate, **_settled(run), **_distance(run)}
+    every = run.config.runtime.knn_every
+    _log(run, "epoch", record, clock, more=run.check if every and (run.epoch + 1) % every == 0 else dict)
+
+
+def _log(run: Run, event: str, record: Mapping[str, float], clock: Clock, *, more: Monitor = dict) -> None:
+    run.loss = record["loss"]
+    place = {"event": event, "epoch": run.epoch + 1, "step": run.step}
+    pace = {"clips_per_second": round(clock.lap_speed(run.done), 1)}
+    run.log.write({**place, **record, **pace, **more()}, global_step=run.done)
+    clock.new_lap(run.done)
+
+
+def _clips_per_step(run: Run) -> int:
+    return min(run.config.optimise.batch_size, len(run.samples))
+
+
+def _progress(run: Run, clock: Clock) -> Progress:
+    return Progress(
+        epoch=run.epoch + 1,
+        epochs=run.config.optimise.epochs,
+        step=run.step,
+        steps=run.steps,
+        loss=run.loss,
+        clips_per_second=clock.speed(run.done),
+        eta=clock.remaining(run.done),
+    )
+
+
+def _distance(run: Run) -> dict[str, float]:
+    """How far the key network is behind the query network, for methods that have both."""
+    query = getattr(run.method, "query_network", None)
+    key = getattr(run.method, "key_network", None)
+    if query is None or key is None:
+        return {}
+    return {"query_key_distance": float(momentum.parameter_distance(query, key))}
+
+
+def _settled(run: Run, *, last: int | None = None) -> dict[str, float]:
+    """Mean metrics; a loss that is no number ends the run before anything is saved."""
+    rows = run.meter.settle()
+    for index, row in enumerate(rows):
+        if not math.isfinite(row["loss"]):
+            raise _diverged(run, f"the loss became {row['loss']} in epoch {run.epoch + 1}, step {index + 1}")
+    return run.meter.mean(last)
+
+
+def _diverged(run: Run, message: str) -> SkelError:
+    return SkelError(
+        message,
+        where=run.folder,
+        remedy=f"Lower optimise.lr or use --precision fp32; {LAST} is still the last good state",
+    )
+
+
+def save(run: Run) -> None:
+    """Writes the checkpoint, unless the run has diverged."""
+    if run.meter.rows or run.meter.waiting:
+        _settled(run)
+    for name, parameter in run.method.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise _diverged(
+                run, f"weight {name} is no longer finite after epoch {run.epoch}, step {run.step}"
+            )
+    checkpoint.save(
+        Checkpoint(
+            config=run.config,
+            store_hash=run.store_hash,
+            epoch=run.epoch,
+            step=run.step,
+            model=run.method.state_dict(),
+            optimiser=run.optimiser.state_dict(),
+            meter=list(run.meter.rows),
+            log_position=run.log.position,
+        ),
+        run.folder / LAST,
+    )
+
+
+def _end(run: Run, clock: Clock, received: int | None) -> Ended:
+    save(run)
+    return Ended(run.folder, run.epoch, run.step, received, run.loss, clock.seconds)

@@ -1,0 +1,53 @@
+"""AimCLR's energy-based attention-guided drop module: force the features to do without what stands out.
+
+Source: Guo et al., "Contrastive Learning from Extremely Augmented Skeleton Sequences", AAAI 2022, Eq. (3)
+and Algorithm 1. The attention is SimAM's: the sigmoid of a neuron's inverse energy.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+TemporalMap = Literal["neuron", "joint", "frame"]
+
+ENERGY_REGULARISER = 1e-4
+"""Lambda of Eq. (3), SimAM's value."""
+
+
+def attention(features: Tensor) -> Tensor:
+    """[B,C,T,V] -> same: ``sigmoid((x - mu)^2 / (4 (var + 1e-4)) + 0.5)`` within each channel of each body.
+
+    The inverse of Eq. (3). The variance divides by T*V - 1, as in SimAM.
+    """
+    deviation = (features - features.mean(dim=(2, 3), keepdim=True)) ** 2
+    neurons = features.shape[2] * features.shape[3]
+    variance = deviation.sum(dim=(2, 3), keepdim=True) / max(neurons - 1, 1)
+    return torch.sigmoid(deviation / (4 * (variance + ENERGY_REGULARISER)) + 0.5)
+
+
+def drop(features: Tensor, *, threshold: float = 0.7, temporal_map: TemporalMap = "neuron") -> Tensor:
+    """[B,C,T,V] -> same float32, with joints and then neurons, joints or frames of high attention zeroed.
+
+    First the joints whose attention, averaged over channels and frames, reaches ``threshold``; then, by
+    ``temporal_map``: ``neuron`` every single value of channel, joint and frame (the released code),
+    ``joint`` a joint in a frame (averaged over channels), ``frame`` a frame (over channels and joints).
+    Each time the rest is scaled by count / count_kept of the whole batch. A body is never dropped whole.
+    """
+    features = features.float()
+    with torch.no_grad():
+        energy = attention(features)
+        averaged = {"neuron": (), "joint": (1,), "frame": (1, 3)}[temporal_map]
+        temporal = energy.mean(dim=averaged, keepdim=True) if averaged else energy
+        joints_kept = _kept(energy.mean(dim=(1, 2), keepdim=True), threshold)
+        neurons_kept = _kept(temporal, threshold)
+    return features * joints_kept * neurons_kept
+
+
+def _kept(energy: Tensor, threshold: float) -> Tensor:
+    """1 / share kept where ``energy`` is below the threshold, 0 elsewhere; all of a body if none is."""
+    kept = energy < threshold
+    kept = kept | ~kept.flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    return kept * (kept.numel() / kept.sum())

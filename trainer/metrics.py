@@ -1,0 +1,57 @@
+"""Accuracies, and running means that cost no synchronisation with the device per step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+def accuracy(scores: Tensor, labels: Tensor, *, top: int = 1) -> float:
+    """Fraction of rows of ``scores`` [N, classes] whose label is among the ``top`` highest."""
+    best = scores.topk(top, dim=1).indices
+    return float((best == labels[:, None]).any(dim=1).double().mean())
+
+
+def per_class(scores: Tensor, labels: Tensor, names: tuple[str, ...]) -> dict[str, float]:
+    """Top-1 accuracy of each class that occurs in ``labels``."""
+    right = scores.argmax(dim=1) == labels
+    found = {}
+    for index, name in enumerate(names):
+        mine = labels == index
+        if mine.any():
+            found[name] = float(right[mine].double().mean())
+    return found
+
+
+@dataclass
+class Meter:
+    """The metrics of every step of an epoch. They stay on the device until someone looks."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    waiting: list[dict[str, Tensor]] = field(default_factory=list)
+
+    def add(self, metrics: dict[str, Tensor]) -> None:
+        self.waiting.append({name: value.detach() for name, value in metrics.items()})
+
+    def settle(self) -> list[dict[str, float]]:
+        """Brings what waits to the host in one transfer; all rows of the epoch so far."""
+        if self.waiting:
+            values = [value.float().reshape(()) for row in self.waiting for value in row.values()]
+            numbers = iter(torch.stack(values).tolist())
+            self.rows += [{name: next(numbers) for name in row} for row in self.waiting]
+            self.waiting.clear()
+        return self.rows
+
+    def mean(self, last: int | None = None) -> dict[str, float]:
+        """Means over the ``last`` steps, or all; a metric that steps lack is averaged over the others."""
+        rows = self.settle()[-last:] if last else self.settle()
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row[name] for row in rows if name in row] for name in names}
+        return {name: math.fsum(column) / len(column) for name, column in columns.items()}
+
+    def clear(self) -> None:
+        self.rows.clear()
+        self.waiting.clear()

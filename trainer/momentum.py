@@ -1,0 +1,89 @@
+"""MoCo's moving parts: the key network, its moving average, the queue of past keys, the projector.
+
+Source: He et al., "Momentum Contrast", CVPR 2020, and MoCo v2's projector, as CrosSCLR took them over.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def frozen_copy(network: Network) -> Network:
+    """A deep copy whose parameters take no gradient: a key network that starts equal to the query network."""
+    return copy.deepcopy(network).requires_grad_(False)
+
+
+@torch.no_grad()
+def update_(key: nn.Module, query: nn.Module, momentum: float) -> None:
+    """In place: ``key <- momentum * key + (1 - momentum) * query``, parameters only.
+
+    Buffers stay: the key network's BatchNorm runs on its own batches.
+    """
+    keys, queries = _parameters(key), _parameters(query)
+    torch._foreach_mul_(keys, momentum)
+    torch._foreach_add_(keys, queries, alpha=1 - momentum)
+
+
+@torch.no_grad()
+def parameter_distance(query: nn.Module, key: nn.Module) -> Tensor:
+    """Scalar ``||query - key|| / ||query||`` over the weights: 0 when equal, near 1.4 when unrelated.
+
+    Weights are the matrices and kernels. Scales, biases and edge importances all start at the same values
+    and would hide how far apart the rest is.
+    """
+    queries, keys = _weights(query), _weights(key)
+    apart = torch.stack(torch._foreach_norm(torch._foreach_sub(queries, keys)))
+    size = torch.stack(torch._foreach_norm(queries))
+    return apart.norm() / size.norm()
+
+
+def _parameters(network: nn.Module) -> list[Tensor]:
+    return [parameter.detach() for parameter in network.parameters()]
+
+
+def _weights(network: nn.Module) -> list[Tensor]:
+    return [
+        parameter.detach()
+        for name, parameter in network.named_parameters()
+        if name.split(".")[-1].startswith("weight") and parameter.dim() > 1
+    ]
+
+
+class Queue(nn.Module):
+    """The last ``size`` keys, first in, first out: a ring that wraps around for any batch size."""
+
+    keys: Tensor
+    """[size, dim] unit vectors, random at the start; a new tensor after each ``enqueue``."""
+    pointer: Tensor
+    """Where the next key goes: int64 scalar."""
+
+    def __init__(self, size: int, dim: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        keys = torch.randn(size, dim, generator=generator, device=generator.device)
+        self.register_buffer("keys", F.normalize(keys, dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64, device=generator.device))
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor) -> None:
+        """keys [N, dim]: they replace the N oldest ones; of more than ``size`` the last ones remain."""
+        size = len(self.keys)
+        places = torch.arange(len(keys), device=self.keys.device)[-size:]
+        slots = (self.pointer + places) % size
+        # Not in place: the loss that is still to be differentiated holds the old tensor.
+        self.keys = self.keys.index_copy(0, slots, keys[-size:].to(self.keys.dtype))
+        self.pointer = (self.pointer + len(keys)) % size
+
+
+def projector(
+    features: int, hidden: int, dim: int, *, norm: Literal["none", "batch"] = "none"
+) -> nn.Sequential:
+    """``Linear - [BatchNorm] - ReLU - Linear``: [N, features] -> [N, dim]. MoCo v2 has no BatchNorm."""
+    middle = [nn.BatchNorm1d(hidden)] if norm == "batch" else []
+    return nn.Sequential(nn.Linear(features, hidden), *middle, nn.ReLU(inplace=True), nn.Linear(hidden, dim))

@@ -1,0 +1,274 @@
+"""Reading a store: the trainer's only contact with zarr. The format is docs/store-format.md, version 1.
+
+A split is read into memory once and indexed there in whole batches; random rows of a sharded store would
+be a thousand times slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from torch import Tensor
+
+from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest
+from trainer.skeleton import Skeleton
+
+PARTS = {"train": 1, "test": 2}
+"""Values of ``splits/<protocol>``; 0 marks a sample that the protocol does not use."""
+
+_BLOCK = 2048
+"""Rows read at a time: the rows of one shard, so that no shard is decoded twice."""
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store."""
+
+    path: Path
+    manifest: StoreManifest
+    group: zarr.Group
+
+    @property
+    def hash(self) -> str:
+        """Identity of the content: samples, labels, splits and sequences; derived streams do not count."""
+        return self.manifest.hash
+
+    @property
+    def native(self) -> str:
+        """The convention of the sensor: the first one that was not estimated from video."""
+        names = list(self.manifest.conventions)
+        return next((n for n in names if self.manifest.conventions[n].reader != "metrabs"), names[0])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N rows of a store in memory, row n being the same recorded action in every convention."""
+
+    clips: dict[str, Tensor]
+    """convention -> [N, 3, T, V, M] float32, V being the convention's own."""
+    labels: Tensor
+    """[N] int64, 0-based."""
+    ids: tuple[str, ...]
+    rows: Tensor
+    """[N] int64: rows of the store."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device) -> Samples:
+        clips = {name: clip.to(device) for name, clip in self.clips.items()}
+        return Samples(clips, self.labels.to(device), self.ids, self.rows)
+
+
+def open_store(path: str | Path) -> Store:
+    """Raises StoreError when there is no store, when it is newer than this code, or damaged."""
+    path = Path(path)
+    if not path.exists():
+        raise StoreError("no such store", where=path, remedy="Make one with `skeltools convert`")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+        attributes = dict(group.attrs)
+    except Exception as error:  # zarr raises many kinds for a folder that is something else
+        raise _no_store(path) from error
+    if "format" not in attributes or "conventions" not in attributes:
+        raise _no_store(path)
+    _check_format(path, attributes["format"])
+    try:
+        manifest = StoreManifest.model_validate(attributes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StoreError(
+            f"damaged manifest: {place}: {first['msg']}", where=path, remedy="Convert the raw data again"
+        ) from error
+    if not manifest.conventions:
+        raise StoreError("the store has no skeleton convention", where=path, remedy="Convert again")
+    return Store(path, manifest, group)
+
+
+def _no_store(path: Path) -> StoreError:
+    return StoreError("this is no skeleton store", where=path, remedy="Make one with `skeltools convert`")
+
+
+def _check_format(path: Path, found: object) -> None:
+    if isinstance(found, int) and found > FORMAT:
+        raise StoreError(
+            f"written by a newer version: format {found}, this one reads up to {FORMAT}",
+            where=path,
+            remedy="Update this package (pip install --upgrade skeltools)",
+        )
+
+
+def skeletons(store: Store, conventions: Iterable[str]) -> dict[str, Skeleton]:
+    """Specs and graphs of the chosen conventions, without padding. Raises StoreError for an absent one."""
+    found = {}
+    for name in conventions:
+        check_convention(store, name)
+        group = _member(store, f"skeletons/{name}")
+        try:
+            spec = SkeletonSpec.model_validate(dict(group.attrs))
+        except ValidationError as error:
+            _damaged(store, f"skeletons/{name}", error)
+        size = spec.num_joints
+        graphs = (_array(store, f"skeletons/{name}/{kind}") for kind in ("adjacency", "adjacency_degenerate"))
+        trimmed = [torch.from_numpy(np.array(graph[:], np.float32)[:, :size, :size]) for graph in graphs]
+        found[name] = Skeleton(spec, *(graph.contiguous() for graph in trimmed))
+    return found
+
+
+def load(
+    store: Store,
+    *,
+    protocol: str,
+    part: str,
+    conventions: Sequence[str],
+    frames: int,
+    stream: str = "joint",
+    on_progress: OnProgress | None = None,
+) -> Samples:
+    """The rows of one half of a protocol that all the conventions have, in the store's order.
+
+    Raises StoreError when the protocol, a convention, the stream at this number of frames, or every row is
+    missing, naming what the store has and the command that adds it.
+    """
+    check_protocol(store, protocol)
+    for name in conventions:
+        check_stream(store, name, frames=frames, stream=stream)
+    rows = _rows(store, protocol, part, conventions)
+    total, done = len(rows) * len(conventions), 0
+    clips = {}
+    for name in conventions:
+        array = _array(store, _stream_path(name, frames, stream))
+        clip = torch.empty((len(rows), *array.shape[1:]))
+        for start in range(0, store.manifest.samples, _BLOCK):
+            done += _copy_block(store, array, rows, start, into=clip)
+            if on_progress is not None:
+                on_progress(done, total)
+        clips[name] = clip
+    labels = _labels(store)[rows]
+    ids = _array(store, "samples/id")[:]
+    chosen = tuple(str(ids[row]) for row in rows)
+    return Samples(clips, torch.from_numpy(labels), chosen, torch.from_numpy(rows))
+
+
+def _copy_block(store: Store, array: Any, rows: NDArray[np.int64], start: int, *, into: Tensor) -> int:
+    first, last = np.searchsorted(rows, [start, start + _BLOCK])
+    if first == last:
+        return 0
+    try:
+        block = array[start : start + _BLOCK]
+    except Exception as error:  # a checksum, a codec, an absent file
+        _damaged(store, array.path, error)
+    into[first:last] = torch.from_numpy(block[rows[first:last] - start])
+    return int(last - first)
+
+
+def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+    chosen = np.asarray(_array(store, f"splits/{protocol}")[:]) == PARTS[part]
+    in_split = int(chosen.sum())
+    for name in conventions:
+        chosen &= np.diff(_array(store, f"sequences/{name}/offsets")[:]) > 0
+    rows = np.flatnonzero(chosen).astype(np.int64)
+    if not len(rows):
+        raise StoreError(
+            f"no sample of {protocol} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
+            where=store.path,
+            remedy="Choose another --protocol or fewer conventions",
+        )
+    return rows
+
+
+def _labels(store: Store) -> NDArray[np.int64]:
+    labels = np.asarray(_array(store, "samples/label")[:]).astype(np.int64)
+    classes = len(store.manifest.classes)
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise StoreError(
+            f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes",
+            where=store.path,
+            remedy="`skeltools validate` lists what is wrong; convert the raw data again",
+        )
+    return labels
+
+
+def check_protocol(store: Store, protocol: str) -> None:
+    known = list(store.manifest.protocols)
+    if protocol not in known:
+        raise StoreError(
+            f"no protocol '{protocol}' for {store.manifest.dataset}; there is {', '.join(known) or 'none'}",
+            where=store.path,
+            remedy="Choose one with --protocol; `skeltools convert` writes all that apply to a data set",
+        )
+
+
+def check_convention(store: Store, name: str) -> None:
+    known = list(store.manifest.conventions)
+    if name not in known:
+        raise StoreError(
+            f"no convention '{name}'; there is {', '.join(known)}",
+            where=store.path,
+            remedy=f"Put its poses under RAW/metrabs/{name}/ and run `skeltools convert` again",
+        )
+
+
+def check_stream(store: Store, name: str, *, frames: int, stream: str) -> None:
+    """Raises StoreError when the convention or its stream at this number of frames is not in the store."""
+    check_convention(store, name)
+    if _stream_path(name, frames, stream) in store.group:
+        return
+    prefix = f"streams/{name}"
+    folder = store.group.get(prefix)
+    lengths = sorted(folder.group_keys()) if isinstance(folder, zarr.Group) else []
+    known = [
+        f"{length}/{kind}" for length in lengths for kind in sorted(_member(store, f"{prefix}/{length}"))
+    ]
+    command = ["skeltools", "streams", str(store.path)]
+    command += [f"--{stream}"] * (stream != "joint") + ["--frames", str(frames)]
+    raise StoreError(
+        f"{name} has no {stream} stream of {frames} frames; there is {', '.join(known) or 'none'}",
+        where=store.path,
+        remedy=f"Add it with `{' '.join(command)}`",
+    )
+
+
+def _stream_path(name: str, frames: int, stream: str) -> str:
+    return f"streams/{name}/t{frames}/{stream}"
+
+
+def _member(store: Store, path: str) -> zarr.Group:
+    try:
+        member = store.group[path]
+    except Exception as error:
+        _damaged(store, path, error)
+    if not isinstance(member, zarr.Group):
+        _damaged(store, path, TypeError("an array where a group belongs"))
+    return member
+
+
+def _array(store: Store, path: str) -> Any:
+    # Any: zarr's own types for indexing results change between 3.1 and 3.4.
+    try:
+        member = store.group[path]
+    except Exception as error:
+        _damaged(store, path, error)
+    if not isinstance(member, zarr.Array):
+        _damaged(store, path, TypeError("a group where an array belongs"))
+    return member
+
+
+def _damaged(store: Store, path: str, error: Exception) -> NoReturn:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    raise StoreError(
+        f"cannot read {path}: {reason}",
+        where=store.path,
+        remedy="`skeltools validate` lists what is damaged; convert the raw data again",
+    ) from error
