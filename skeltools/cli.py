@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.box import SIMPLE
@@ -91,9 +91,11 @@ def _print(*lines: Table | str) -> None:
 
 
 def _table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
-    table = Table(box=SIMPLE, title=title, title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        first = column == columns[0]  # names stay whole; what gives way on a narrow terminal is behind them
+        table.add_column(column, justify=justify, no_wrap=first or column in right, overflow="fold")
     return table
 
 
@@ -353,12 +355,12 @@ def _megabytes(size: int) -> str:
 
 
 def _conventions(found: dict[str, Any]) -> Table:
-    numbers = ("joints", "samples", "missing", "frames", "bodies")
+    numbers = ("joints", "samples", "missing", "frames")
     table = _table("convention", *numbers, "size", "reader", right=(*numbers, "size"))
     for name, row in found["conventions"].items():
-        video = {True: ", mirrored video", False: ", video not mirrored", None: ""}[row["mirrored_video"]]
+        mirrored = {True: ", mirrored", False: ", not mirrored", None: ""}[row["mirrored_video"]]
         counts = (str(row[key]) for key in numbers)
-        table.add_row(name, *counts, _megabytes(row["bytes"]), row["reader"] + video)
+        table.add_row(name, *counts, _megabytes(row["bytes"]), row["reader"] + mirrored)
     return table
 
 

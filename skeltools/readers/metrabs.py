@@ -185,8 +185,7 @@ def _sequence(
 
 @dataclass(frozen=True)
 class MirrorCheck:
-    """Mean distance of shared landmarks from the native skeleton, in metres; NaN when there is nothing in
-    common."""
+    """Mean distance of shared landmarks from the native skeleton, metres; NaN when nothing is in common."""
 
     as_set: float
     """As the poses were read."""

@@ -110,10 +110,8 @@ def _parse_quickly(data: bytes) -> Bodies | None:
     if not _lines_begin_as_planned(tokens, heads, body):
         return None
     ids = [_unsigned(tokens[i]) for i in body.tolist()]
-    joints = (
-        body[:, None, None] + (BODY_FIELDS + 1) + JOINT_FIELDS * np.arange(JOINTS)[:, None] + np.arange(3)
-    )
-    values = _decimals(tokens, joints.ravel())
+    joints = (body + BODY_FIELDS + 1)[:, None] + JOINT_FIELDS * np.arange(JOINTS)
+    values = _decimals(tokens, (joints[..., None] + np.arange(3)).ravel())
     if values is None or any(i is None or i > MAX_ID for i in ids):
         return None
     known = [i for i in ids if i is not None]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Clips
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,10 +91,10 @@ class Recordings:
         return self.read(item)
 
 
-@pytest.fixture
-def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordings:
+@contextmanager
+def serve(folder: Path) -> Iterator[Recordings]:
     """An ntu60 raw folder whose readers serve clips from memory."""
-    made = Recordings(tmp_path / "raw" / "ntu60")
+    made = Recordings(folder / "raw" / "ntu60")
     (made.raw / "metrabs").mkdir(parents=True)
     ntu = SimpleNamespace(discover=lambda raw: made.discover(native=True), read=made.read)
     metrabs = SimpleNamespace(
@@ -103,17 +104,30 @@ def recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recordings:
             agrees=made.fits_mirrored in made.mirrored
         ),
     )
-    monkeypatch.setitem(READERS, "ntu", ntu)
-    monkeypatch.setitem(READERS, "metrabs", metrabs)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(READERS, "ntu", ntu)
+        patch.setitem(READERS, "metrabs", metrabs)
+        yield made
 
 
 @pytest.fixture
+def recordings(tmp_path: Path) -> Iterator[Recordings]:
+    with serve(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[[Path], AbstractContextManager[Recordings]]:
+    """``recordings`` for fixtures of a wider scope."""
+    return serve
+
+
+@pytest.fixture(scope="session")
 def clip() -> Callable[..., Sequence]:
     return make_clip
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_ucla() -> Callable[..., Path]:
     """Write NW-UCLA files into a folder: one for each id, of ``frames`` plus a few frames."""
 

@@ -18,10 +18,16 @@ from skeltools.validate import validate
 ARCHIVES = Path(__file__).parents[1] / "archives"
 
 
+@pytest.fixture(scope="module")
+def sound(write_ucla, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sound")
+    convert("nw-ucla", raw=write_ucla(folder / "raw"), out=folder / "s.zarr", frames=(10,))
+    return folder / "s.zarr"
+
+
 @pytest.fixture
-def made(write_ucla, tmp_path) -> Path:
-    convert("nw-ucla", raw=write_ucla(tmp_path / "raw"), out=tmp_path / "s.zarr", frames=(10,))
-    return tmp_path / "s.zarr"
+def made(sound, tmp_path) -> Path:
+    return shutil.copytree(sound, tmp_path / "s.zarr")
 
 
 def edit_manifest(path: Path, **changes: object) -> None:

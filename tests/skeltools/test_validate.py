@@ -15,12 +15,19 @@ A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A050"
 NATIVE, SMPLX = "kinectv2_25", "smplx_42"
 
 
+@pytest.fixture(scope="module")
+def sound(serving, clip, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound")
+    with serving(folder) as recordings:
+        recordings.add(clip(A), clip(B), clip(C), clip(B, SMPLX), clip(C, SMPLX, bodies=2))
+        convert("ntu60", raw=recordings.raw, out=folder / "s.zarr", frames=(5,))
+    add_streams(folder / "s.zarr", kinds=("bone",))
+    return folder / "s.zarr"
+
+
 @pytest.fixture
-def made(recordings, clip, tmp_path):
-    recordings.add(clip(A), clip(B), clip(C), clip(B, SMPLX), clip(C, SMPLX, bodies=2))
-    convert("ntu60", raw=recordings.raw, out=tmp_path / "s.zarr", frames=(5,))
-    add_streams(tmp_path / "s.zarr", kinds=("bone",))
-    return tmp_path / "s.zarr"
+def made(sound, tmp_path):
+    return shutil.copytree(sound, tmp_path / "s.zarr")
 
 
 def change(path, name, index, value, *, refresh=True):

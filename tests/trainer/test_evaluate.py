@@ -22,6 +22,7 @@ from trainer import checkpoint, loop
 from trainer import store as stores
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, calibrate, extract
+from trainer.evaluate.outcome import Outcome
 from trainer.evaluate.run import evaluate_run
 from trainer.metrics import accuracy
 
@@ -90,14 +91,13 @@ def test_linear_is_seeded() -> None:
 
 def test_the_result_is_the_last_epoch_not_the_best() -> None:
     train, test = blobs(0, spread=3.0), blobs(1, spread=3.0)
-    curve = [
-        accuracy(linear.evaluate(train, test, classes=4, seed=0, options=linear.Options(epochs=n))[0].scores, test.labels)
-        for n in range(1, 8)
-    ]  # fmt: skip
-    (last,) = linear.evaluate(train, test, classes=4, seed=0, options=linear.Options(epochs=7))
-    assert accuracy(last.scores, test.labels) == curve[-1]
-    assert last.best_top1 == max(curve)
+
+    def after(epochs: int) -> Outcome:
+        return linear.evaluate(train, test, classes=4, seed=0, options=linear.Options(epochs=epochs))[0]
+
+    curve = [accuracy(after(epochs).scores, test.labels) for epochs in range(1, 7)]
     assert max(curve) > curve[-1]
+    assert after(6).best_top1 == max(curve)
 
 
 def test_a_diverging_probe_says_what_to_do() -> None:
@@ -218,7 +218,7 @@ def test_a_moved_store_is_named_and_another_refused(run: Path, store: Path, tmp_
 
 
 def test_what_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="unknown protocol 'knnn'. Did you mean 'knn'"):
+    with pytest.raises(UsageError, match=r"unknown protocol 'knnn'\. Did you mean 'knn'"):
         evaluate_run(run, protocols=["knnn"])
     with pytest.raises(UsageError, match="trained on few_6, many_8, not on 'smplx_42'"):
         evaluate_run(run, convention="smplx_42", device="cpu")

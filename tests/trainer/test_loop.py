@@ -157,13 +157,13 @@ def test_ms_clr_shows_every_clip_once_per_convention(store: Path, tmp_path: Path
 
 
 def test_the_loss_falls(store: Path, tmp_path: Path) -> None:
-    config = tiny_config(
-        store, optimise__epochs=20, optimise__lr=0.05, encoder__options__dropout=0.0, encoder__options__init="default",
-        method__options__temperature=0.2, method__options__momentum=0.9, method__options__projector_init="default",
-    )  # fmt: skip
+    easier = {"encoder.options.dropout": 0.0, "encoder.options.init": "default"}
+    easier |= {"method.options.temperature": 0.2, "method.options.momentum": 0.9, "optimise.lr": 0.05}
+    config = tiny_config(store, optimise__epochs=40, **easier)
     loop.pretrain(config, out=tmp_path / "run")
     losses = [r["loss"] for r in records(tmp_path / "run") if r["event"] == "epoch"]
-    assert sum(losses[-3:]) < sum(losses[1:4])
+    print(losses)
+    assert sum(losses[-3:]) < sum(losses[5:8])
 
 
 def test_bf16_trains_too(store: Path, tmp_path: Path) -> None:

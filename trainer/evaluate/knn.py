@@ -26,7 +26,7 @@ def evaluate(train: Features, test: Features, *, classes: int, seed: int, option
     """``knn`` with the options' k, and ``knn1``, the nearest neighbour. Nothing is drawn from ``seed``."""
     nearest = options.model_copy(update={"k": 1})
     return [
-        Outcome("knn", vote(train, test, classes=classes, options=options), options.model_dump()),
+        Outcome("knn", vote(train, test, classes=classes, options=options), options.model_dump(mode="json")),
         Outcome("knn1", vote(train, test, classes=classes, options=nearest), {"k": 1}),
     ]
 

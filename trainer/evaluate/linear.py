@@ -58,7 +58,7 @@ def evaluate(train: Features, test: Features, *, classes: int, seed: int, option
             f"the linear layer diverged at learning rate {options.lr}",
             remedy="Set linear.lr lower, or linear.standardise=true",
         )
-    return [Outcome("linear", scores, options.model_dump(), best_top1=best)]
+    return [Outcome("linear", scores, options.model_dump(mode="json"), best_top1=best)]
 
 
 def _initial(inputs: int, classes: int, seed: int) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:

@@ -1,0 +1,52 @@
+"""Every file in examples/ does what it says. Runs are shortened; nothing else about them changes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from skeltools import skeletons
+from skeltools.cli import run as skeltools
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small demo store with all conventions."""
+    folder = tmp_path_factory.mktemp("examples")
+    assert skeltools(["demo", str(folder / "raw"), "--subjects", "2"]) == 0
+    out = folder / "store.zarr"
+    assert skeltools(["convert", "ntu60", "--raw", str(folder / "raw"), "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("method", ["skeletonclr", "aimclr", "ms-clr"])
+def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> None:
+    from trainer.cli import run as trainer
+
+    settings = EXAMPLES / f"{method}.yaml"
+    command = ["pretrain", "--store", str(store), "--method", method, "--config", str(settings)]
+    shorter = ["--epochs", "1", "--protocol", "xview", "--set", "runtime.knn_every=0"]
+    assert trainer([*command, *shorter, "--out", str(tmp_path / "run")]) == 0
+    used = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
+    for part, values in yaml.safe_load(settings.read_text(encoding="utf-8")).items():
+        for key, value in values.items():
+            if (part, key) in {("optimise", "epochs"), ("runtime", "knn_every"), ("method", "options")}:
+                continue
+            assert used[part][key] == value
+
+
+def test_the_store_is_read_without_our_code(store: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "read_store.py"), str(store)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "ntu60: 96 samples, recipe default" in done.stdout
+    assert "joints (" in done.stdout
+
+
+def test_ones_own_skeleton_is_valid() -> None:
+    assert skeletons.load(str(EXAMPLES / "my_skeleton.yaml")).num_joints == 9
