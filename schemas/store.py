@@ -85,10 +85,10 @@ class StoreManifest(Model):
 
     @property
     def hash(self) -> str:
-        """Hex sha256 of what the store holds: ids, labels, splits and sequences, not the streams.
+        """Hex sha256 of what the store holds: ids, labels, splits, sequences and the recipe of its streams.
 
-        Taken over the compact JSON object ``{path: sha256}`` of those arrays, sorted by path, so that adding
-        streams keeps it, and any other change of the data does not.
+        Taken over the compact JSON object ``{"arrays": {path: sha256}, "recipe": steps}``, keys sorted, so that
+        adding streams keeps it, and any other change of the data, or of what is made of them, does not.
         """
         kept = ("splits/", "sequences/")
         sums = {
@@ -96,5 +96,6 @@ class StoreManifest(Model):
             for path, info in self.arrays.items()
             if path in ("samples/id", "samples/label") or path.startswith(kept)
         }
-        text = json.dumps(sums, sort_keys=True, separators=(",", ":"))
+        steps = [step.model_dump(mode="json") for step in self.recipe.steps]
+        text = json.dumps({"arrays": sums, "recipe": steps}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -21,17 +21,21 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
 
 
-@cache
 def load(name: str) -> SkeletonSpec:
     """A convention by name, or from a user's own ``.json`` / ``.yaml`` file.
 
     Raises UsageError for an unknown name, ConfigError for a file that is absent or describes no skeleton.
     """
     if name in names():
-        return _read(_FOLDER / f"{name}.json")
+        return _shipped(name)
     if name.endswith(_SUFFIXES):
         return _read(Path(name))
     raise unknown("skeleton convention", name, names())
+
+
+@cache
+def _shipped(name: str) -> SkeletonSpec:
+    return _read(_FOLDER / f"{name}.json")
 
 
 def _read(path: Path) -> SkeletonSpec:

@@ -145,7 +145,9 @@ def test_hash_is_that_of_the_written_rule_and_leaves_out_streams(made):
     for path in sorted(manifest.arrays):
         if path in ("samples/id", "samples/label") or path.split("/")[0] in ("splits", "sequences"):
             sums[path] = manifest.arrays[path].sha256
-    text = "{" + ",".join(f'"{path}":"{value}"' for path, value in sums.items()) + "}"
+    listed = "{" + ",".join(f'"{path}":"{value}"' for path, value in sums.items()) + "}"
+    steps = json.dumps([step.model_dump() for step in manifest.recipe.steps], sort_keys=True).replace(" ", "")
+    text = f'{{"arrays":{listed},"recipe":{steps}}}'
     assert manifest.hash == hashlib.sha256(text.encode()).hexdigest()
     assert len(sums) == 7
     without = {path: info for path, info in manifest.arrays.items() if not path.startswith("streams/")}
@@ -153,6 +155,8 @@ def test_hash_is_that_of_the_written_rule_and_leaves_out_streams(made):
     changed = manifest.arrays["samples/label"].model_copy(update={"sha256": "0"})
     other = manifest.model_copy(update={"arrays": {**manifest.arrays, "samples/label": changed}})
     assert other.hash != manifest.hash
+    recipe = manifest.recipe.model_copy(update={"steps": manifest.recipe.steps[1:]})
+    assert manifest.model_copy(update={"recipe": recipe}).hash != manifest.hash
 
 
 def test_manifest_is_replaced_in_one_step(made):

@@ -41,7 +41,9 @@ def signature_model(function: Callable[..., Any]) -> type[Model]:
 def _config_error(problem: ErrorDetails, known: tuple[str, ...], where: str) -> ConfigError:
     path = ".".join([where, *(str(part) for part in problem["loc"])])
     if problem["type"] != "extra_forbidden":
-        return ConfigError(f"{problem['msg']}, found {problem['input']!r}", where=path)
+        message = problem["msg"].removeprefix("Value error, ")
+        found = "" if isinstance(problem["input"], Mapping) else f", found {problem['input']!r}"
+        return ConfigError(f"{message}{found}", where=path)
     close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     listed = ", ".join(known) or "none"

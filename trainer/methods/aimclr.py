@@ -48,7 +48,7 @@ class AimCLR(nn.Module):
             raise ConfigError(
                 "aimclr needs extreme augmentations, found none",
                 where="augment.extreme",
-                remedy="the preset aimclr/paper has the eight of the paper",
+                remedy="The preset aimclr/paper has the eight of the paper",
             )
         self.options = options
         self.views = make_views(parts)

@@ -17,15 +17,16 @@ ENERGY_REGULARISER = 1e-4
 """Lambda of Eq. (3), SimAM's value."""
 
 
+@torch.no_grad()
 def attention(features: Tensor) -> Tensor:
     """[B,C,T,V] -> same: ``sigmoid((x - mu)^2 / (4 (var + 1e-4)) + 0.5)`` within each channel of each body.
 
-    The inverse of Eq. (3). The variance divides by T*V - 1, as in SimAM.
+    The inverse of Eq. (3), without gradient. The variance divides by T*V - 1, as in SimAM.
     """
-    deviation = (features - features.mean(dim=(2, 3), keepdim=True)) ** 2
+    deviation = (features - features.mean(dim=(2, 3), keepdim=True)).square()
     neurons = features.shape[2] * features.shape[3]
     variance = deviation.sum(dim=(2, 3), keepdim=True) / max(neurons - 1, 1)
-    return torch.sigmoid(deviation / (4 * (variance + ENERGY_REGULARISER)) + 0.5)
+    return torch.sigmoid_(deviation.div_(4 * (variance + ENERGY_REGULARISER)).add_(0.5))
 
 
 def drop(features: Tensor, *, threshold: float = 0.7, temporal_map: TemporalMap = "neuron") -> Tensor:
@@ -42,8 +43,8 @@ def drop(features: Tensor, *, threshold: float = 0.7, temporal_map: TemporalMap 
         averaged = {"neuron": (), "joint": (1,), "frame": (1, 3)}[temporal_map]
         temporal = energy.mean(dim=averaged, keepdim=True) if averaged else energy
         joints_kept = _kept(energy.mean(dim=(1, 2), keepdim=True), threshold)
-        neurons_kept = _kept(temporal, threshold)
-    return features * joints_kept * neurons_kept
+        kept = _kept(temporal, threshold) * joints_kept
+    return features * kept
 
 
 def _kept(energy: Tensor, threshold: float) -> Tensor:

@@ -92,7 +92,7 @@ def _check_conventions(conventions: Sequence[str], options: MSCLROptions) -> Non
         raise UsageError(
             f"ms-clr contrasts skeleton conventions and needs two or more, found {', '.join(conventions)}",
             where="data.conventions",
-            remedy="add MeTRAbs poses of the same clips as RAW/metrabs/CONVENTION/SAMPLE.npz and run "
+            remedy="Add MeTRAbs poses of the same clips as RAW/metrabs/CONVENTION/SAMPLE.npz and run "
             "`skeltools convert` again, name more of the store's conventions, or train with --method "
             f"{options.base.name}",
         )

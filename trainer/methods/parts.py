@@ -67,6 +67,6 @@ def only_convention(batch: Batch, *, method: str) -> str:
         raise UsageError(
             f"{method} trains on one skeleton convention, the run has {', '.join(batch.clips)}",
             where="data.conventions",
-            remedy="choose one of them, or train with --method ms-clr",
+            remedy="Choose one of them, or train with --method ms-clr",
         )
     return next(iter(batch.clips))

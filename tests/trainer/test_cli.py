@@ -1,0 +1,254 @@
+"""The command line: what it prints, its exit codes, one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.runs import tiny_arguments
+from tests.trainer.stores import write_store
+from trainer import checkpoint, cli
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("data") / "toy.zarr", manifest={"synthetic": True})
+
+
+@pytest.fixture(scope="module")
+def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "one"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            [
+                "pretrain",
+                "--store",
+                str(store),
+                "--method",
+                "skeletonclr",
+                "--out",
+                str(out),
+                *tiny_arguments(),
+            ]
+        )
+    assert ended.value.code == 0
+    return out
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, captured.out, captured.err
+
+
+def test_pretrain_reports_its_epochs_and_what_comes_next(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(capsys, "pretrain", "--store", store, "--method", "skeletonclr", *tiny_arguments())
+    assert code == 0
+    assert out.splitlines()[-1] == "next: trainer evaluate runs/skeletonclr --protocol knn --protocol linear"
+    lines = err.splitlines()
+    assert lines[0].startswith("runs/skeletonclr: skeletonclr/demo on cpu (")
+    assert [line.split()[1] for line in lines[1:]] == ["1/2", "2/2"]
+    assert all(word in lines[2] for word in ("loss ", "clips/s", "0:00 left"))
+    assert checkpoint.load(tmp_path / "runs/skeletonclr" / checkpoint.LAST).epoch == 2
+
+
+def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(
+        capsys, "pretrain", "--store", store, "--method", "aimclr", "--preset", "paper", "--protocol", "xview",
+        "--stream", "bone", "--convention", "few_6", "--epochs", 3, "--seed", 5, "--device", "cpu",
+        "--precision", "bf16", "--set", "optimise.lr=2e-1", "--set", "data.frames=12",
+        "--out", tmp_path / "run", "--dry-run",
+    )  # fmt: skip
+    assert code == 0
+    assert not (tmp_path / "run").exists()
+    shown = {
+        line.split("#")[0].strip(): line.split("#")[1].strip() for line in out.splitlines() if "#" in line
+    }
+    for line, origin in (
+        ('protocol: "xview"', "--protocol"),
+        ('stream: "bone"', "--stream"),
+        ('conventions: ["few_6"]', "--convention"),
+        ("epochs: 3", "--epochs"),
+        ("seed: 5", "--seed"),
+        ('device: "cpu"', "--device"),
+        ('precision: "bf16"', "--precision"),
+        ("lr: 0.2", "--set"),
+        ("queue: 32768", "AimCLR, Pretext training: memory bank of 32768"),
+    ):
+        assert shown[line] == origin
+
+
+def test_resume_needs_nothing_but_the_folder(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    start = ["pretrain", "--store", store, "--method", "skeletonclr", "--out", out, *tiny_arguments()]
+    assert call(capsys, *start)[0] == 0
+    code, _, err = call(capsys, *start)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--resume" in err
+    assert call(capsys, "pretrain", "--out", out, "--resume", "--epochs", 3)[0] == 0
+    assert checkpoint.load(out / checkpoint.LAST).epoch == 3
+    code, _, err = call(capsys, "pretrain", "--out", out, "--resume", "--seed", 4)
+    assert code == 2
+    assert err.startswith("error: runtime.seed: the run was started with 0")
+    assert call(capsys, *start, "--force")[0] == 0
+    assert checkpoint.load(out / checkpoint.LAST).epoch == 2
+
+
+def test_evaluate_prints_a_table_and_what_the_data_are(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(
+        capsys, "evaluate", run, "--protocol", "knn", "--protocol", "linear", "--device", "cpu"
+    )
+    assert code == 0
+    assert "skeletonclr, epoch 2, toy xview (21 train, 9 test), few_6, joint" in out
+    assert "random encoder kNN %" in out
+    assert [line.split()[0] for line in out.splitlines()[2:5]] == ["knn", "knn1", "linear"]
+    assert out.splitlines()[-1] == "built-in demo data: numbers say nothing about NTU RGB+D"
+    assert {path.name for path in (run / "results").iterdir()} == {
+        "knn-few_6.json",
+        "knn1-few_6.json",
+        "linear-few_6.json",
+    }
+
+
+def test_evaluate_prints_json(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(
+        capsys,
+        "evaluate",
+        run,
+        "--protocol",
+        "linear",
+        "--json",
+        "--set",
+        "linear.epochs=3",
+        "--device",
+        "cpu",
+    )
+    (result,) = json.loads(out)
+    assert code == 0
+    assert result["settings"]["epochs"] == 3
+    assert result["synthetic"] is True
+
+
+def test_methods_lists_presets_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "methods")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["method", "aimclr", "ms-clr", "skeletonclr"]
+    code, out, _ = call(capsys, "methods", "aimclr")
+    assert "aimclr-released: what the released AimCLR code did" in out
+    assert "method.options.nnm_reduction = sum  # AimCLR Eq. 9: a sum over the positives" in out
+
+
+@pytest.mark.parametrize("command", [[], ["pretrain"], ["evaluate"], ["methods"]])
+def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, *command, "--help")
+    assert code == 0
+    assert "Example" in out
+    assert "trainer " in out.split("Example")[1]
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "--version")
+    assert (code, out.split()[0]) == (0, "trainer,")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (
+            ["pretrain", "--store", "STORE", "--method", "aimcrl"],
+            2,
+            "unknown method 'aimcrl'. Did you mean 'aimclr'?",
+        ),
+        (
+            ["pretrain", "--store", "STORE", "--method", "aimclr", "--preset", "x"],
+            2,
+            "unknown preset of aimclr 'x'",
+        ),
+        (
+            ["pretrain", "--store", "STORE", "--method", "aimclr", "--set", "optimise.lrr=1"],
+            2,
+            "optimise.lrr: unknown",
+        ),
+        (
+            ["pretrain", "--store", "STORE", "--method", "aimclr", "--set", "optimise"],
+            2,
+            "expected KEY=VALUE",
+        ),
+        (["pretrain", "--store", "STORE", "--method", "aimclr", "--device", "cuda:77"], 2, "PyTorch sees"),
+        (["pretrain", "--store", "STORE", "--method", "ms-clr"], 2, "needs two or more, found few_6"),
+        (["pretrain", "--store", "STORE", "--method", "skeletonclr-paper"], 1, "skeltools streams"),
+        (["pretrain", "--store", "NOWHERE", "--method", "aimclr"], 1, "no such store"),
+        (["pretrain", "--store", "FOLDER", "--method", "aimclr"], 1, "this is no skeleton store"),
+        (["pretrain", "--method", "aimclr"], 2, "no store given"),
+        (["pretrain", "--store", "STORE"], 2, "no method given"),
+        (["pretrain", "--resume", "--out", "FOLDER"], 1, "no checkpoint here"),
+        (["pretrain", "--sotre", "x"], 2, "No such option"),
+        (["evaluate", "FOLDER"], 1, "no checkpoint here"),
+        (["evaluate"], 2, "Missing argument 'RUN'"),
+        (["evaluate", "RUN", "--protocol", "finetun"], 2, "unknown protocol 'finetun'"),
+        (["evaluate", "RUN", "--convention", "smplx_42"], 2, "trained on few_6"),
+        (["evaluate", "RUN", "--store", "FOLDER"], 1, "this is no skeleton store"),
+        (["methods", "simclr"], 2, "unknown method 'simclr'"),
+        (["trian"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    store: Path,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    names = {"STORE": store, "RUN": run, "FOLDER": tmp_path / "folder", "NOWHERE": tmp_path / "nowhere"}
+    found, out, err = call(capsys, *(names.get(argument, argument) for argument in arguments))
+    assert found == code
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words in err
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_unexpected_error_is_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import config
+
+    monkeypatch.setattr(config, "preset_methods", lambda: 1 // 0)
+    code, _, err = call(capsys, "methods")
+    assert code == 1
+    assert (
+        err
+        == "error: internal error: ZeroDivisionError: integer division or modulo by zero; run again with --debug\n"
+    )
+    code, _, err = call(capsys, "--debug", "methods")
+    assert code == 1
+    assert "Traceback" in err
+
+
+def test_ctrl_c_outside_of_training(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import config
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(config, "preset_methods", interrupted)
+    code, _, err = call(capsys, "methods")
+    assert code == 130
+    assert err.count("\n") == 1

@@ -1,0 +1,222 @@
+"""Settings: layers in their order, every wrong key named with its path and the closest right one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import ConfigError, RunConfig, SkelError, StoreError, UsageError
+from tests.trainer.runs import tiny_config
+from tests.trainer.stores import write_store
+from trainer import config
+from trainer import store as stores
+from trainer.config import Override
+from trainer.config.trees import merge, set_value
+from trainer.store import Store
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    folder = tmp_path_factory.mktemp("data")
+    return stores.open_store(write_store(folder / "toy.zarr", conventions=("few_6", "many_8")))
+
+
+def resolved(store: Store, *pairs: tuple[str, Any], method: str = "skeletonclr", **more: Any) -> RunConfig:
+    overrides = [Override(path, value) for path, value in pairs]
+    return config.resolve(store, method=method, overrides=overrides, **more).config
+
+
+def test_later_layers_win(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("optimise: {lr: 5e-2, epochs: 7}\nmethod: {options: {temperature: 3e-1}}\n")
+    settings = config.resolve(
+        store, method="skeletonclr", file=file, overrides=[Override("optimise.epochs", 9)]
+    )
+    optimise = settings.config.optimise
+    assert (optimise.lr, optimise.epochs, optimise.batch_size) == (0.05, 9, 128)
+    assert settings.sources["optimise.lr"] == str(file)
+    assert settings.sources["optimise.epochs"] == "--set"
+    assert settings.sources["optimise.batch_size"].startswith("CrosSCLR")
+
+
+def test_a_saved_configuration_is_a_settings_file(store: Store, tmp_path: Path) -> None:
+    before = resolved(store, ("data.frames", 12), ("optimise.lr", 0.5), method="ms-clr-released")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
+    assert config.resolve(store, file=tmp_path / "config.yaml").config == before
+
+
+def test_a_rendered_configuration_is_one_too(store: Store, tmp_path: Path) -> None:
+    settings = config.resolve(store, method="aimclr")
+    text = config.render(settings)
+    (tmp_path / "config.yaml").write_text(text)
+    assert config.resolve(store, file=tmp_path / "config.yaml").config == settings.config
+    assert "AimCLR, Pretext training: tau 0.07" in text
+    assert all(
+        "#" in line or line.rstrip().endswith(":") or line.startswith("preset") for line in text.splitlines()
+    )
+
+
+def test_the_store_picks_the_preset(tmp_path: Path, store: Store) -> None:
+    assert resolved(store).preset == "skeletonclr/paper"
+    demo = stores.open_store(write_store(tmp_path / "demo.zarr", manifest={"synthetic": True}))
+    assert resolved(demo).preset == "skeletonclr/demo"
+    ucla = stores.open_store(write_store(tmp_path / "ucla.zarr", manifest={"dataset": "nw-ucla"}))
+    assert resolved(ucla).preset == "skeletonclr/nw-ucla"
+    assert resolved(ucla, method="aimclr").preset == "aimclr/paper"
+    assert resolved(ucla, preset="paper").preset == "skeletonclr/paper"
+
+
+def test_the_method_may_carry_its_preset(store: Store) -> None:
+    assert resolved(store, method="aimclr-released").preset == "aimclr/released"
+    assert resolved(store, method="ms-clr-released").preset == "ms-clr/released"
+    assert resolved(store, method="skeletonclr-t02").data.frames == 64
+    assert resolved(store, method="skeletonclr-t02", preset="t02").preset == "skeletonclr/t02"
+    with pytest.raises(UsageError, match="asks for preset 't02', --preset for 'paper'"):
+        resolved(store, method="skeletonclr-t02", preset="paper")
+
+
+def test_protocol_and_conventions_come_from_the_store(store: Store) -> None:
+    assert resolved(store).data.protocol == "xview"
+    assert resolved(store).data.conventions == ("few_6",)
+    assert resolved(store, method="ms-clr").data.conventions == ("few_6", "many_8")
+    asked = resolved(store, ("data.conventions", ["many_8", "few_6"]), method="ms-clr")
+    assert asked.data.conventions == ("many_8", "few_6")
+    assert resolved(store, ("data.conventions", "many_8")).data.conventions == ("many_8",)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "kind", "words"),
+    [
+        (
+            [("optimise.lrr", 1)],
+            ConfigError,
+            ["optimise.lrr: unknown key", "Did you mean 'lr'?", "batch_size"],
+        ),
+        ([("optimiser.lr", 1)], ConfigError, ["optimiser: unknown key", "Did you mean 'optimise'?"]),
+        ([("lr", 1)], ConfigError, ["lr: unknown key"]),
+        ([("optimise.lr", -1)], ConfigError, ["optimise.lr: Input should be greater than 0, found -1"]),
+        ([("optimise.lr", "fast")], ConfigError, ["optimise.lr: ", "found 'fast'"]),
+        (
+            [("optimise.schedule", "linear")],
+            ConfigError,
+            ["optimise.schedule: ", "'cosine'", "found 'linear'"],
+        ),
+        ([("optimise.batch_size", 1)], ConfigError, ["optimise.batch_size", "greater than or equal to 2"]),
+        ([("runtime.precision", "fp16")], ConfigError, ["runtime.precision", "'bf16'"]),
+        ([("data.stream", "angle")], ConfigError, ["data.stream", "'motion'"]),
+        ([("augment.normal.7.name", "x")], ConfigError, ["augment.normal.7: expected a number from 0 to 1"]),
+        ([("augment.normal.0.nam", "x")], ConfigError, ["augment.normal.0.nam: unknown key", "'name'"]),
+        ([("optimise.lr.x", 1)], ConfigError, ["optimise.lr: is a value (0.1)"]),
+        ([("data.conventions", ["few_6", "many_8"])], ConfigError, ["one skeleton convention", "ms-clr"]),
+        ([("data.conventions", ["few_6", "few_6"])], ConfigError, ["named twice"]),
+        ([("data.conventions", ["smplx_42"])], StoreError, ["no convention 'smplx_42'"]),
+        ([("data.protocol", "xsub")], StoreError, ["no protocol 'xsub'"]),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    store: Store, pairs: list[tuple[str, Any]], kind: type[SkelError], words: list[str]
+) -> None:
+    with pytest.raises(kind) as caught:
+        resolved(store, *pairs)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_wrong_names_come_with_the_right_ones(store: Store) -> None:
+    with pytest.raises(UsageError, match=r"unknown method 'aimcrl'\. Did you mean 'aimclr'\?.*ms-clr"):
+        resolved(store, method="aimcrl")
+    with pytest.raises(UsageError, match=r"unknown preset of aimclr 'papr'\. Did you mean 'paper'"):
+        resolved(store, method="aimclr", preset="papr")
+    with pytest.raises(UsageError, match=r"no method given.*--method: aimclr, ms-clr"):
+        config.resolve(store)
+
+
+def test_a_settings_file_that_cannot_be_read(store: Store, tmp_path: Path) -> None:
+    for content, word in (
+        ("a: [", "no valid YAML"),
+        ("- 1", "expected a mapping"),
+        ("\x00", "no valid YAML"),
+    ):
+        (tmp_path / "c.yaml").write_text(content)
+        with pytest.raises(ConfigError, match=rf"c\.yaml: {word}"):
+            resolved(store, file=tmp_path / "c.yaml")
+    with pytest.raises(ConfigError, match=r"none\.yaml: cannot read the settings \(No such file"):
+        resolved(store, file=tmp_path / "none.yaml")
+
+
+def test_overrides_are_parsed_as_yaml() -> None:
+    assert config.parse_override("a.b=[1, 2]") == Override("a.b", [1, 2])
+    assert config.parse_override("a=true").value is True
+    assert config.parse_override("a=x=y").value == "x=y"
+    for text in ("a", "=1"):
+        with pytest.raises(UsageError, match="expected KEY=VALUE"):
+            config.parse_override(text)
+    with pytest.raises(UsageError, match="no valid YAML"):
+        config.parse_override("a=[1")
+
+
+def test_another_component_drops_the_options_of_the_old_one() -> None:
+    lower = {"encoder": {"name": "stgcn", "options": {"channels": [1]}}}
+    assert merge(lower, {"encoder": {"name": "gru"}}) == {"encoder": {"name": "gru"}}
+    assert merge(lower, {"encoder": {"options": {"dropout": 0}}})["encoder"] == {
+        "name": "stgcn",
+        "options": {"channels": [1], "dropout": 0},
+    }
+    set_value(lower, "encoder.name", "gru")
+    assert lower == {"encoder": {"name": "gru", "options": {}}}
+
+
+keys = st.sampled_from("abc")
+trees = st.recursive(st.integers(), lambda inner: st.dictionaries(keys, inner, max_size=3), max_leaves=8)
+
+
+@given(lower=st.dictionaries(keys, trees), upper=st.dictionaries(keys, trees))
+def test_merging_keeps_all_of_the_upper_and_changes_neither(
+    lower: dict[str, Any], upper: dict[str, Any]
+) -> None:
+    before = repr((lower, upper))
+    merged = merge(lower, upper)
+    assert repr((lower, upper)) == before
+    assert merge(merged, upper) == merged
+    assert merge({}, upper) == upper
+    filled = {path: value for path, value in config.leaves(upper) if value != {}}
+    assert filled.items() <= dict(config.leaves(merged)).items()
+
+
+def test_overrides_do_not_leak_into_presets(store: Store) -> None:
+    before = repr(config.find_preset("aimclr", "paper"))
+    resolved(store, ("augment.extreme.2.options.p", 0.1), ("method.options.queue", 3), method="aimclr")
+    assert repr(config.find_preset("aimclr", "paper")) == before
+
+
+def test_resuming_takes_the_runs_own_settings(store: Store) -> None:
+    saved = tiny_config(store.path)
+    assert config.resume(saved).config == saved
+    again = [Override("optimise.batch_size", 4), Override("data.frames", 12)]
+    repeated = config.resume(saved, method="skeletonclr", preset="paper", store=store.path, overrides=again)
+    assert repeated.config == saved
+    longer = config.resume(saved, overrides=[Override("optimise.epochs", 50, "--epochs")])
+    assert longer.config.optimise.epochs == 50
+    assert longer.sources["optimise.epochs"] == "--epochs"
+    assert longer.sources["optimise.lr"] == "the run"
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        ({"overrides": [Override("optimise.lr", 0.2)]}, "optimise.lr"),
+        ({"overrides": [Override("runtime.seed", 1)]}, "runtime.seed"),
+        ({"method": "aimclr"}, "method.name"),
+        ({"preset": "demo"}, "preset"),
+        ({"base": "aimclr"}, "method.options.base.name"),
+    ],
+)
+def test_resuming_refuses_to_make_another_run(store: Store, asked: dict[str, Any], path: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{path}: the run was started with .* --resume cannot"):
+        config.resume(tiny_config(store.path), **asked)

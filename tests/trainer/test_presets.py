@@ -1,0 +1,150 @@
+"""Presets: complete, buildable, sourced, and different from each other exactly where they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas import UsageError
+from tests.trainer.stores import write_store
+from trainer import config, loop
+from trainer import store as stores
+from trainer.config import Override
+from trainer.encoders import ENCODERS
+from trainer.methods import METHODS
+
+ALL = [(method, name) for method in config.preset_methods() for name in config.preset_names(method)]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    return write_store(folder / "toy.zarr", conventions=("few_6", "many_8"), frames=(12, 50, 64))
+
+
+def values(method: str, name: str, *, base: str | None = None) -> dict[str, Any]:
+    return dict(config.leaves(config.find_preset(method, name, base=base).tree))
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {path: after.get(path) for path in {*before, *after} if before.get(path) != after.get(path)}
+
+
+def test_every_method_has_the_papers_preset_first() -> None:
+    assert set(config.preset_methods()) == set(METHODS)
+    assert {config.preset_names(method)[0] for method in config.preset_methods()} == {"paper"}
+    assert all(all(config.about(method)) for method in config.preset_methods())
+
+
+@pytest.mark.parametrize(("method", "name"), ALL)
+def test_a_preset_builds(store: Path, method: str, name: str) -> None:
+    settings = config.resolve(stores.open_store(store), method=method, preset=name)
+    _, built, _ = loop.build(settings.config)
+    assert isinstance(built, METHODS[method])
+    assert settings.config.preset == f"{method}/{name}"
+
+
+@pytest.mark.parametrize(("method", "name"), ALL)
+def test_a_preset_leaves_no_option_to_the_code(method: str, name: str) -> None:
+    tree = config.find_preset(method, name).tree
+    assert tree["encoder"]["options"].keys() == ENCODERS[tree["encoder"]["name"]].Options.model_fields.keys()
+    component = tree["method"]
+    while component is not None:
+        assert component["options"].keys() == METHODS[component["name"]].Options.model_fields.keys()
+        component = component["options"].get("base")
+
+
+@pytest.mark.parametrize(("method", "name"), ALL)
+def test_every_value_has_a_source_and_every_source_a_value(method: str, name: str) -> None:
+    preset = config.find_preset(method, name)
+    paths = dict(config.leaves(preset.tree))
+    for path in paths:
+        assert preset.sources.get(path), path
+    for path in preset.sources:
+        assert any(f"{known}.".startswith(f"{path}.") for known in paths), path
+
+
+def test_published_numbers() -> None:
+    for method in ("skeletonclr", "aimclr"):
+        found = values(method, "paper")
+        expected = {
+            "data.frames": 50,
+            "encoder.options.channels": [16, 16, 16, 16, 32, 32, 32, 64, 64, 256],
+            "encoder.options.dropout": 0.5,
+            "method.options.temperature": 0.07,
+            "method.options.momentum": 0.999,
+            "method.options.queue": 32768,
+            "method.options.dim": 128,
+            "optimise.epochs": 300,
+            "optimise.batch_size": 128,
+            "optimise.lr": 0.1,
+            "optimise.momentum": 0.9,
+            "optimise.weight_decay": 1e-4,
+            "optimise.schedule": "step",
+            "optimise.milestones": [250],
+        }
+        assert {path: found[path] for path in expected} == expected
+    assert values("aimclr", "paper")["method.options.mine_from"] == 150
+    assert values("aimclr", "paper")["method.options.nnm_reduction"] == "sum"
+    assert values("ms-clr", "paper")["data.conventions"] == ["kinectv2_25", "smplx_42"]
+    extreme = config.find_preset("aimclr", "paper").tree["augment"]["extreme"]
+    assert [item["name"] for item in extreme] == [
+        "shear", "temporal_crop", "spatial_flip", "rotate", "axis_mask", "temporal_flip", "gaussian_noise",
+        "gaussian_blur",
+    ]  # fmt: skip
+
+
+def test_released_presets_differ_where_the_released_code_does() -> None:
+    assert changed(values("skeletonclr", "paper"), values("skeletonclr", "released")) == {
+        "encoder.options.adjacency": "degenerate",
+        "method.options.key_init": "independent",
+    }
+    found = values("aimclr", "released")
+    assert found["encoder.options.adjacency"] == "degenerate"
+    assert found["method.options.key_init"] == "independent"
+    assert found["method.options.nnm_reduction"] == "mean"
+    extreme = config.find_preset("aimclr", "released").tree["augment"]["extreme"]
+    options = {item["name"]: item["options"] for item in extreme}
+    assert "temporal_flip" not in options
+    assert options["spatial_flip"]["mirror_axis"] is False
+    assert options["gaussian_blur"]["normalise_kernel"] is False
+    ms = values("ms-clr", "released")
+    assert ms["method.options.pairing"] == "random"
+    assert ms["method.options.base.options.key_init"] == "independent"
+    assert changed(values("skeletonclr", "paper"), values("skeletonclr", "t02")) == {
+        "data.frames": 64,
+        "method.options.temperature": 0.2,
+    }
+
+
+def test_ms_clr_is_its_base_with_other_conventions() -> None:
+    aimclr, ms = values("aimclr", "paper"), values("ms-clr", "paper")
+    moved = {
+        path.replace("method.", "method.options.base.", 1) if path.startswith("method.") else path: value
+        for path, value in aimclr.items()
+    }
+    own = {"method.name": "ms-clr", "method.options.pairing": "cross", "method.options.reference": None}
+    assert changed(moved, ms) == {"data.conventions": ["kinectv2_25", "smplx_42"], **own} | (
+        {} if moved.get("method.options.reference", 0) != 0 else {}
+    )
+
+
+def test_another_base_brings_its_own_preset(store: Path) -> None:
+    found = values("ms-clr", "demo", base="skeletonclr")
+    assert found["method.options.base.name"] == "skeletonclr"
+    own = values("skeletonclr", "demo")
+    assert found["method.options.base.options.queue"] == own["method.options.queue"]
+    assert "method.options.base.options.mine_from" not in found
+    assert not any(path.startswith("augment.extreme") for path in found)
+    settings = config.resolve(
+        stores.open_store(store), method="ms-clr", base="skeletonclr", overrides=[Override("data.frames", 12)]
+    )
+    _, built, _ = loop.build(settings.config)
+    assert type(built.base).__name__ == "SkeletonCLR"  # type: ignore[union-attr]
+    assert settings.sources["method.options.base.name"] == "--base"
+    with pytest.raises(UsageError, match="aimclr/paper wraps no other method"):
+        config.find_preset("aimclr", "paper", base="skeletonclr")
+    with pytest.raises(UsageError, match="unknown method 'simclr'"):
+        config.find_preset("ms-clr", "paper", base="simclr")
