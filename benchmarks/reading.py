@@ -10,11 +10,7 @@ checked. The result goes to benchmarks/results/reading.json.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,13 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import record
 from skeltools.readers import RawItem, ntu
 
 NAMES = (
     "x", "y", "z", "depthX", "depthY", "colorX", "colorY",
     "orientationW", "orientationX", "orientationY", "orientationZ", "trackingState",
 )  # fmt: skip
-RESULT = Path(__file__).parent / "results" / "reading.json"
 
 
 def main() -> None:
@@ -125,23 +121,8 @@ def report(seconds: dict[str, list[float]], files: int, size: int, repeats: int)
         "repeats": repeats,
         "seconds": {name: round(median, 5) for name, median in medians.items()},
         "ratio": round(ratio, 2),
-        "machine": {
-            "platform": platform.platform(),
-            "cpus": os.cpu_count(),
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
-        "commit": commit(),
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
-
-
-def commit() -> str:
-    """The commit of the working tree, or ``unknown`` outside of one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+    print(f"written to {record.write('reading', result).name}")
 
 
 if __name__ == "__main__":

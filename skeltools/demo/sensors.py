@@ -122,7 +122,8 @@ def _jitter(joints: Array, hidden: Array, rng: np.random.Generator) -> Array:
 
 def smooth(noise: Array, frames: float) -> Array:
     """White noise [T, ...] -> as large, but correlated over about ``frames`` frames."""
-    gain = np.sqrt(2 * frames * np.sqrt(np.pi))  # a Gaussian filter leaves 1 / gain of white noise
+    # A Gaussian filter leaves 1 / gain of white noise; at the ends too only when it wraps around.
+    gain = np.sqrt(2 * frames * np.sqrt(np.pi))
     return np.asarray(gaussian_filter1d(noise, frames, axis=0, mode="wrap") * gain)
 
 
@@ -185,8 +186,9 @@ def _orientation(pose: Pose, view: Camera, rng: np.random.Generator) -> Array:
     chosen = [index.get(name, 0) for name in _BONES]
     turn = view.axes @ pose.rotation[:, chosen]
     turn[:, _DOWNWARD] = turn[:, _DOWNWARD] * np.array([1.0, -1.0, -1.0])
-    wobble = Rotation.from_rotvec(smooth(rng.normal(0, 0.04, (turn.shape[0] * len(_BONES), 3)), 1.0))
-    found = (Rotation.from_matrix(turn.reshape(-1, 3, 3)) * wobble).as_quat(scalar_first=True)
+    wobble = smooth(rng.normal(0, 0.05, turn.shape[:3]), 2.0)
+    exact = Rotation.from_matrix(turn.reshape(-1, 3, 3))
+    found = (exact * Rotation.from_rotvec(wobble.reshape(-1, 3))).as_quat()[:, [3, 0, 1, 2]]
     found = found.reshape(*turn.shape[:2], 4)
     found[:, _END] = 0.0
     return np.asarray(found)

@@ -343,6 +343,19 @@ def test_kinect_noise_is_moderate_and_hidden_joints_are_inferred() -> None:
     assert np.median(np.concatenate(hidden)) > 1.5 * np.median(np.concatenate(visible))
 
 
+def test_orientations_point_along_the_bone_that_ends_in_the_joint() -> None:
+    """Kinect's convention: y of a joint's frame points from its parent to the joint."""
+    view, person = sensors.camera(1, 4, seed=0), perform(24, 1)[:1]
+    body = sensors.kinect(person, view, generator(0, "test"))[0][0]
+    joints = view.see(person[0].joints("kinectv2_25"))
+    for child, parent in ((5, 4), (6, 5), (13, 12), (14, 13), (9, 8), (10, 9), (17, 16), (18, 17)):
+        bone = joints[:, child] - joints[:, parent]
+        w, x, y, z = body.orientation[:, child].T
+        along = np.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], axis=1)
+        cosine = np.sum(along * bone, axis=1) / np.linalg.norm(bone, axis=1)
+        assert np.degrees(np.arccos(np.clip(cosine, -1, 1))).max() < 25
+
+
 def test_metrabs_sees_the_mirror_image() -> None:
     person, view = perform(1, 1)[:1], sensors.camera(2, 4, seed=0)
     found = sensors.metrabs(person, view, ("smplx_42",), generator(0, "test"))

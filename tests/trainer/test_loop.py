@@ -183,7 +183,7 @@ def test_training_is_sgd_on_the_batches_with_the_schedule(store: Path, tmp_path:
             speed = 0.5 * speed + 2 * away + 0.01 * weight
             weight -= (0.1 if epoch < 2 else 0.01) * speed
         means.append(sum(losses) / len(losses))
-    assert float(method.weight) == pytest.approx(weight, rel=1e-5)
+    assert float(method.weight.detach()) == pytest.approx(weight, rel=1e-5)
     assert [r["loss"] for r in records(tmp_path) if r["event"] == "epoch"] == pytest.approx(means, rel=1e-5)
 
 

@@ -1,0 +1,51 @@
+"""The built-in demo: MS-CLR against SkeletonCLR on Kinect alone at equal epochs, and against no training.
+
+    python benchmarks/demo.py [--seeds 3]
+
+Linear accuracy on the held-out camera, Kinect joints. The result goes to benchmarks/results/demo.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import record
+import runs
+
+METHODS = ("ms-clr", "skeletonclr")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    seeds = range(parser.parse_args().seeds)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = folder / "store.zarr"
+        _, demo = runs.command(runs.SKELTOOLS, "demo", "raw", folder=folder)
+        _, convert = runs.command(runs.SKELTOOLS, "convert", "ntu60", "--out", store, folder=folder)
+        protocol = ("--protocol", "xview")
+        rows = {
+            method: [
+                runs.pretrain_and_probe(folder, store, method, seed=seed, options=protocol) for seed in seeds
+            ]
+            for method in METHODS
+        }
+        untrained = runs.probe(folder, folder / "ms-clr-0", "--untrained")
+    result = {
+        "benchmark": "demo, xview, Kinect joints, linear evaluation",
+        "seconds": {"demo": round(demo, 1), "convert": round(convert, 1)},
+        "random_encoder": {key: untrained[key] for key in ("knn", "linear")},
+        "runs": rows,
+        "linear": {method: runs.spread(found, "linear") for method, found in rows.items()},
+    }
+    print(f"random encoder {untrained['linear']} %, {result['linear']}")
+    print(f"written to {record.write('demo', result).name}")
+
+
+if __name__ == "__main__":
+    main()

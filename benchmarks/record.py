@@ -1,0 +1,39 @@
+"""What every benchmark writes beside its figures: on which machine and from which commit they come."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+LIBRARIES = ("numpy", "torch", "zarr")
+
+
+def write(name: str, result: dict[str, Any]) -> Path:
+    """``results/<name>.json``: the result, the machine, the commit."""
+    path = RESULTS / f"{name}.json"
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**result, "machine": machine(), "commit": commit()}, indent=2) + "\n")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    libraries = {name: version(name) for name in LIBRARIES}
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        **libraries,
+    }
+
+
+def commit() -> str:
+    """The commit of the working tree, ``-dirty`` when it has changes, ``unknown`` outside of one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
