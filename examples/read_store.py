@@ -1,6 +1,6 @@
 """A store is plain zarr: this reads one with zarr and numpy alone.
 
-    python examples/read_store.py store.zarr
+python examples/read_store.py store.zarr
 """
 
 from __future__ import annotations

@@ -75,3 +75,5 @@ class RunConfig(Model):
     method: Component
     optimise: OptimiseConfig = OptimiseConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    evaluate: dict[str, dict[str, Any]] = {}
+    """Protocol -> options that suit the run's data where the protocol's own, the papers', do not."""

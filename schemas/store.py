@@ -87,7 +87,7 @@ class StoreManifest(Model):
     def hash(self) -> str:
         """Hex sha256 of what the store holds: ids, labels, splits, sequences and the recipe of its streams.
 
-        Taken over the compact JSON object ``{"arrays": {path: sha256}, "recipe": steps}``, keys sorted, so that
+        Taken over ``{"arrays": {path: sha256}, "recipe": steps}`` as compact JSON, keys sorted, so that
         adding streams keeps it, and any other change of the data, or of what is made of them, does not.
         """
         kept = ("splits/", "sequences/")

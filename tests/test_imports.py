@@ -34,7 +34,7 @@ LAYERS = [
     {"augment", "streams"},
     {"data"},
     {"store"},
-    {"skeleton", "batch", "device", "seeds"},
+    {"skeleton", "batch", "device", "seeds", "options"},
 ]
 
 

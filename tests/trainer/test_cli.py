@@ -61,9 +61,9 @@ def test_pretrain_reports_its_epochs_and_what_comes_next(
 
 def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(
-        capsys, "pretrain", "--store", store, "--method", "aimclr", "--preset", "paper", "--protocol", "xview",
-        "--stream", "bone", "--convention", "few_6", "--epochs", 3, "--seed", 5, "--device", "cpu",
-        "--precision", "bf16", "--set", "optimise.lr=2e-1", "--set", "data.frames=12",
+        capsys, "pretrain", "--store", store, "--method", "aimclr", "--preset", "paper",
+        "--protocol", "xview", "--stream", "bone", "--convention", "few_6", "--epochs", 3, "--seed", 5,
+        "--device", "cpu", "--precision", "bf16", "--set", "optimise.lr=2e-1", "--set", "data.frames=12",
         "--out", tmp_path / "run", "--dry-run",
     )  # fmt: skip
     assert code == 0

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from schemas import Component, unknown
-from trainer.augment.options import checked, signature_model
 from trainer.augment.spatial import axis_mask, rotate, rotate_y, shear, spatial_flip
 from trainer.augment.temporal import gaussian_blur, gaussian_noise, temporal_crop, temporal_flip
+from trainer.options import checked, signature_model
 from trainer.skeleton import Skeleton
 
 AUGMENTATIONS: dict[str, Callable[..., Tensor]] = {

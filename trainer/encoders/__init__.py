@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import torch
 
 from schemas import Component, unknown
-from trainer.augment.options import checked
 from trainer.encoders.initial import draws_from
 from trainer.encoders.stgcn import STGCN
+from trainer.options import checked
 from trainer.skeleton import Skeleton
 
 ENCODERS: dict[str, type[STGCN]] = {"stgcn": STGCN}

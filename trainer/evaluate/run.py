@@ -17,14 +17,12 @@ from schemas import (
     EvaluationResult,
     StoreError,
     UsageError,
-    unknown,
 )
 from trainer import __version__, checkpoint, seeds
 from trainer import device as devices
 from trainer import store as stores
-from trainer.augment.options import checked
 from trainer.checkpoint import LAST, Checkpoint
-from trainer.evaluate import PROTOCOLS, knn
+from trainer.evaluate import PROTOCOLS, knn, protocol_options
 from trainer.evaluate.features import Features, calibrate, extract
 from trainer.evaluate.outcome import Outcome
 from trainer.metrics import accuracy, per_class
@@ -60,17 +58,15 @@ def evaluate_run(
 ) -> list[EvaluationResult]:
     """Runs the protocols on the last checkpoint of a run and writes a JSON file for each figure.
 
+    ``options``: protocol -> options, over those of the run's settings, over the protocol's own.
     ``convention`` None takes the run's first, the reference. ``untrained`` replaces the weights by random
     ones, to see what the training was worth, and writes nothing. Raises UsageError, StoreError and
     CheckpointError for whatever does not fit together.
     """
-    given = options or {}
-    for name in [*protocols, *given]:
-        if name not in PROTOCOLS:
-            raise unknown("protocol", name, PROTOCOLS)
-    chosen = {name: checked(PROTOCOLS[name].Options, given.get(name, {}), where=name) for name in protocols}
+    protocol_options(protocols, options or {})  # a slip of the pen is told before anything is read
     where = devices.choose(device)
     saved = checkpoint.load(run / LAST)
+    chosen = protocol_options(protocols, saved.config.evaluate, options or {})
     opened = _open(saved, store)
     convention = convention or saved.config.data.conventions[0]
     _check_convention(saved, convention, run)

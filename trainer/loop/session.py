@@ -15,6 +15,7 @@ from trainer import checkpoint, logbook, methods, optim
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
+from trainer.evaluate import protocol_options
 from trainer.evaluate.monitor import knn_monitor
 from trainer.logbook import Logbook
 from trainer.loop.signals import stop_signals
@@ -64,6 +65,7 @@ def build(config: RunConfig) -> tuple[Store, methods.Method, torch.device]:
     """The store, the untrained method and the device of a run. Every setting has been checked behind it."""
     if config.runtime.tensorboard:
         logbook.require_tensorboard()
+    protocol_options(config.evaluate, config.evaluate)
     device = devices.choose(config.runtime.device)
     store = stores.open_store(config.data.store)
     skeletons = stores.skeletons(store, config.data.conventions)

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 import torch
 
 from schemas import AugmentConfig, Component, unknown
-from trainer.augment.options import checked
 from trainer.methods.aimclr import AimCLR
 from trainer.methods.msclr import MSCLR
 from trainer.methods.parts import Parts
 from trainer.methods.skeletonclr import SkeletonCLR
+from trainer.options import checked
 from trainer.skeleton import Skeleton
 
 Method = SkeletonCLR | AimCLR | MSCLR

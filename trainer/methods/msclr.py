@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from schemas import Component, UsageError, unknown
 from schemas._model import Model
-from trainer.augment.options import checked
 from trainer.batch import Batch
 from trainer.methods.aimclr import AimCLR
 from trainer.methods.moco import Network
 from trainer.methods.parts import Parts
 from trainer.methods.skeletonclr import SkeletonCLR
+from trainer.options import checked
 
 BASES: dict[str, type[AimCLR] | type[SkeletonCLR]] = {"aimclr": AimCLR, "skeletonclr": SkeletonCLR}
 
