@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from schemas import CheckpointError, RunConfig
 from trainer import methods, seeds
 from trainer.skeleton import Skeleton
+from trainer.store import Store
 
 FORMAT = 1
 LAST = Path("checkpoints", "last.pt")
@@ -112,6 +113,16 @@ def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: 
         stream=config.data.stream,
         generator=seeds.generator("cpu", seed, "weights"),
     )
+
+
+def check_store(saved: Checkpoint, store: Store, *, where: object, remedy: str) -> None:
+    """Raises CheckpointError when ``store`` is not the one that the run was trained on."""
+    if saved.store_hash != store.hash:
+        raise CheckpointError(
+            f"the run was trained on store {saved.store_hash[:12]}, {store.path} is {store.hash[:12]}",
+            where=where,
+            remedy=remedy,
+        )
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor], *, where: object) -> None:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from schemas import (
-    CheckpointError,
     EvaluationResult,
     StoreError,
     UsageError,
@@ -106,12 +105,12 @@ def _open(saved: Checkpoint, path: Path | None) -> Store:
             "the run's store is no longer there", where=given, remedy="Name it with --store PATH"
         )
     opened = stores.open_store(given)
-    if opened.hash != saved.store_hash:
-        raise CheckpointError(
-            f"the run was trained on store {saved.store_hash[:12]}, this one is {opened.hash[:12]}",
-            where=given,
-            remedy="Name the store of the run with --store PATH, or train on this one",
-        )
+    checkpoint.check_store(
+        saved,
+        opened,
+        where=given,
+        remedy="Name the store of the run with --store PATH, or train on this one",
+    )
     return opened
 
 

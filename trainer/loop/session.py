@@ -126,12 +126,9 @@ def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None) -> Logbook
 
 def _saved(out: Path, store: Store) -> Checkpoint:
     saved = checkpoint.load(out / LAST)
-    if saved.store_hash != store.hash:
-        raise CheckpointError(
-            f"the run was trained on store {saved.store_hash[:12]}, {store.path} is {store.hash[:12]}",
-            where=out,
-            remedy="Resume with the run's own store, or start a new run with --out",
-        )
+    checkpoint.check_store(
+        saved, store, where=out, remedy="Resume with the run's own store, or start a new run with --out"
+    )
     return saved
 
 
