@@ -110,13 +110,13 @@ _REACH[[21, 22, 23, 24]] = 2.2  # tips and thumbs
 
 def _jitter(joints: Array, hidden: Array, rng: np.random.Generator) -> Array:
     """[T, 25, 3] metres."""
-    depth = joints[..., 2:] / 2.5
+    depth = (joints[..., 2:] / 2.5) ** 2
     axes = np.array([1.0, 1.0, 1.5])
     reach = _REACH[:, None]
     fast = rng.normal(0, 0.003, joints.shape)
     slow = smooth(rng.normal(0, 0.009, joints.shape), 4.0)
     bias = rng.normal(0, 0.018, joints.shape[1:])  # clothes, view: off by as much for the whole clip
-    guess = rng.normal(0, 0.04, joints.shape[1:]) + smooth(rng.normal(0, 0.04, joints.shape), 3.0)
+    guess = rng.normal(0, 0.05, joints.shape[1:]) + smooth(rng.normal(0, 0.055, joints.shape), 3.0)
     return np.asarray((fast + slow + bias) * reach * depth * axes + guess * hidden[..., None])
 
 

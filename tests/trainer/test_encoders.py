@@ -77,6 +77,41 @@ def test_the_encoder_computes_what_the_published_order_of_operations_does(name: 
     torch.testing.assert_close(encoder(x, name), literal(encoder, x, name), rtol=1e-4, atol=1e-5)
 
 
+# --- absent bodies
+
+
+def test_with_bodies_present_absent_ones_change_nothing() -> None:
+    """Three clips of one person and three of two equal nine clips of one, averaged by hand."""
+    encoder = randomised(build(bodies="present"))
+    x = clips(6, 25, bodies=2)
+    x[:3, ..., 1] = 0
+    alone = torch.cat([x[..., :1], x[3:, ..., 1:]])
+    features = encoder(alone, "kinectv2_25")
+    expected = torch.cat([features[:3], (features[3:6] + features[6:]) / 2])
+    torch.testing.assert_close(encoder(x, "kinectv2_25"), expected, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(randomised(build())(x, "kinectv2_25"), expected, atol=1e-2)
+
+
+def test_with_bodies_present_statistics_and_gradients_are_those_of_the_bodies_there() -> None:
+    padded, plain = (randomised(build(bodies=kind)) for kind in ("present", "average"))
+    x = clips(6, 25)
+    padded(torch.cat([x, torch.zeros_like(x)], dim=4), "kinectv2_25").square().sum().backward()
+    plain(x, "kinectv2_25").square().sum().backward()
+    for (name, one), other in zip(padded.named_parameters(), plain.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None), name
+        if one.grad is not None and other.grad is not None:
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-4)
+    mean = own(padded, "kinectv2_25").data_bn.running_mean
+    torch.testing.assert_close(mean, own(plain, "kinectv2_25").data_bn.running_mean)
+
+
+@pytest.mark.parametrize("kind", ["present", "average"])
+def test_a_batch_without_anybody_is_encoded(kind: str) -> None:
+    features = build(bodies=kind)(torch.zeros(4, 3, 16, 25, 2), "kinectv2_25")
+    assert features.shape == (4, 16)
+    assert torch.isfinite(features).all()
+
+
 # --- padding
 
 

@@ -43,8 +43,10 @@ class STGCNOptions(Model):
     """``degenerate``: hop distances cut at one, as released code computes it; old weights need it."""
     init: Literal["default", "normal"] = "default"
     """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales, as CrosSCLR and AimCLR."""
-    bodies: Literal["average"] = "average"
-    """How bodies join after pooling. ``average``: over all slots, absent ones too (the papers)."""
+    bodies: Literal["average", "present"] = "average"
+    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
+    that they are (the papers). ``present``: absent bodies are neither encoded nor in any statistic or mean,
+    which also saves their time."""
 
     @model_validator(mode="after")
     def _check(self) -> STGCNOptions:
@@ -85,15 +87,30 @@ class STGCN(nn.Module):
         """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
         own = self.conventions[convention]
         assert isinstance(own, Convention)
-        x = own.normalised(x[..., : own.joints, :])
+        bodies = own.by_body(x)
+        if self.options.bodies == "average":
+            return self._encoded(bodies, own)
+        rows = (bodies != 0).flatten(1).any(dim=1).nonzero().flatten()
+        if len(rows) == 0:
+            return self._encoded(bodies, own)
+        features = self._encoded(bodies[rows], own)
+        return features.new_zeros(len(bodies), *features.shape[1:]).index_copy(0, rows, features)
+
+    def _encoded(self, bodies: Tensor, own: Convention) -> Tensor:
+        """[B, V*3, T] -> [B, feature_dim, T', V]."""
+        x = own.normalised(bodies)
         for block, adjacency in zip(self.blocks, own.adjacencies(len(self.blocks)), strict=True):
             x = block(x, adjacency)
         return x
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
-        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the M body slots."""
-        means = features.mean(dim=(2, 3), dtype=torch.float32)
-        return means.view(-1, bodies, means.shape[1]).mean(dim=1)
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
+        means = features.mean(dim=(2, 3), dtype=torch.float32).view(-1, bodies, features.shape[1])
+        if self.options.bodies == "average":
+            return means.mean(dim=1)
+        # The last ReLU leaves nothing negative: a map that sums to zero is that of an absent body.
+        present = (means > 0).any(dim=2).sum(dim=1, keepdim=True)
+        return means.sum(dim=1) / present.clamp_min(1)
 
     def forward(self, x: Tensor, convention: str) -> Tensor:
         return self.pool(self.feature_map(x, convention), x.shape[4])
@@ -113,11 +130,15 @@ class Convention(nn.Module):
         self.importance = nn.ParameterList(torch.ones_like(self.adjacency) for _ in range(blocks))
         self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
 
-    def normalised(self, x: Tensor) -> Tensor:
-        """[N,3,T,V,M] -> [N*M,3,T,V], each coordinate of each joint normalised over samples and frames."""
-        samples, coordinates, frames, joints, bodies = x.shape
-        x = x.permute(0, 4, 3, 1, 2).reshape(samples * bodies, joints * coordinates, frames)
-        x = self.data_bn(x).view(samples * bodies, joints, coordinates, frames)
+    def by_body(self, x: Tensor) -> Tensor:
+        """[N,3,T,Vmax,M] -> [N*M, V*3, T]: without padding, the bodies of a sample behind one another."""
+        samples, coordinates, frames, _, bodies = x.shape
+        x = x[..., : self.joints, :].permute(0, 4, 3, 1, 2)
+        return x.reshape(samples * bodies, self.joints * coordinates, frames)
+
+    def normalised(self, bodies: Tensor) -> Tensor:
+        """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""
+        x = self.data_bn(bodies).view(len(bodies), self.joints, COORDINATES, -1)
         return x.permute(0, 2, 3, 1).contiguous(memory_format=torch.channels_last)
 
     def adjacencies(self, blocks: int) -> list[Tensor]:
