@@ -258,3 +258,28 @@ def test_an_absent_store_says_how_to_name_it(run: Path) -> None:
     torch.save(content | {"config": json.dumps(config)}, run / checkpoint.LAST)
     with pytest.raises(StoreError, match=r"/gone/s\.zarr: .*no longer there.*--store PATH"):
         evaluate_run(run, device="cpu")
+
+
+def test_a_run_carries_the_probe_that_suits_its_data(store: Path, tmp_path: Path) -> None:
+    suited = {"evaluate": {"linear": {"lr": 0.25, "epochs": 3}}}
+    settings = tiny_config(store, optimise__epochs=1).model_copy(update=suited)
+    loop.pretrain(settings, out=tmp_path / "run")
+    (result,) = evaluate_run(tmp_path / "run", protocols=["linear"], device="cpu")
+    assert (result.settings["lr"], result.settings["epochs"]) == (0.25, 3)
+    (result,) = evaluate_run(
+        tmp_path / "run", protocols=["linear"], options={"linear": {"lr": 0.5}}, device="cpu"
+    )
+    assert (result.settings["lr"], result.settings["epochs"]) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"liner": {}}, "unknown protocol 'liner'"), ({"linear": {"rate": 1}}, r"linear\.rate: unknown option")],
+)
+def test_a_probe_that_does_not_exist_is_refused_before_training(
+    wrong: dict[str, dict[str, int]], message: str, store: Path, tmp_path: Path
+) -> None:
+    settings = tiny_config(store).model_copy(update={"evaluate": wrong})
+    with pytest.raises(UsageError, match=message):
+        loop.pretrain(settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
