@@ -35,15 +35,18 @@ def main() -> None:
             ]
             for method in METHODS
         }
-        untrained = runs.probe(folder, folder / "ms-clr-0", "--untrained")
+        untrained = [runs.probe(folder, folder / f"ms-clr-{seed}", "--untrained") for seed in seeds]
     result = {
         "benchmark": "demo, xview, Kinect joints, linear evaluation",
         "seconds": {"demo": round(demo, 1), "convert": round(convert, 1)},
-        "random_encoder": {key: untrained[key] for key in ("knn", "linear")},
+        "random_encoder": [{key: row[key] for key in ("knn", "linear")} for row in untrained],
         "runs": rows,
-        "linear": {method: runs.spread(found, "linear") for method, found in rows.items()},
+        "linear": {
+            "random encoder": runs.spread(untrained, "linear"),
+            **{method: runs.spread(found, "linear") for method, found in rows.items()},
+        },
     }
-    print(f"random encoder {untrained['linear']} %, {result['linear']}")
+    print(result["linear"])
     print(f"written to {record.write('demo', result).name}")
 
 
