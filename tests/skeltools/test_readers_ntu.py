@@ -283,7 +283,8 @@ def test_any_damage_gives_a_sequence_or_an_error_and_both_parsers_agree(
         np.testing.assert_array_equal(quick.frame, careful.frame)
         np.testing.assert_array_equal(quick.place, careful.place)
         np.testing.assert_array_equal(quick.joints, careful.joints)
-    folder = tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.getbasetemp() / "damage"  # of its own: the base holds other tests' files
+    folder.mkdir(exist_ok=True)
     with contextlib.suppress(RawDataError):
         clip = read_text(folder, data)
         assert np.isfinite(clip.joints).all()
