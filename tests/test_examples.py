@@ -11,6 +11,7 @@ import yaml
 
 from skeltools import skeletons
 from skeltools.cli import run as skeltools
+from trainer.cli import cli as trainer
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,12 +28,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("method", ["skeletonclr", "aimclr", "ms-clr"])
 def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> None:
-    from trainer.cli import run as trainer
-
     settings = EXAMPLES / f"{method}.yaml"
     command = ["pretrain", "--store", str(store), "--method", method, "--config", str(settings)]
     shorter = ["--epochs", "1", "--protocol", "xview", "--set", "runtime.knn_every=0"]
-    assert trainer([*command, *shorter, "--out", str(tmp_path / "run")]) == 0
+    trainer.main([*command, *shorter, "--out", str(tmp_path / "run")], standalone_mode=False)
     used = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     for part, values in yaml.safe_load(settings.read_text(encoding="utf-8")).items():
         for key, value in values.items():
