@@ -6,7 +6,7 @@ NTU RGB+D 120; CTR-GCN's data loader for Northwestern-UCLA. What is not in train
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,6 +59,13 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = {
         "xview": _rule("camera", (1, 2), 3),
     },
 }
+
+
+def given(halves: Mapping[str, Mapping[str, int]], ids: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Protocol name -> [N] uint8, from splits by id that a source carries; other ids are not used."""
+    return {
+        name: np.array([half.get(id, UNUSED) for id in ids], dtype=np.uint8) for name, half in halves.items()
+    }
 
 
 def assign(

@@ -16,8 +16,8 @@ SOURCES = [path for package in OURS for path in sorted((ROOT / package).rglob("*
 
 ONLY_IN = {
     "zarr": {"skeltools/store.py", "trainer/store.py"},
-    "click": {"skeltools/cli.py", "trainer/cli.py"},
-    "rich": {"skeltools/cli.py", "trainer/cli.py"},
+    "click": {"skeltools/cli/", "trainer/cli"},
+    "rich": {"skeltools/cli/", "trainer/cli"},
     "h5py": {"skeltools/readers/", "skeltools/export.py"},
     "cv2": {"skeltools/preprocess.py", "skeltools/video.py"},
     "matplotlib": {"trainer/report.py"},

@@ -61,6 +61,8 @@ class Queue(nn.Module):
 
     keys: Tensor
     """[size, dim] unit vectors, random at the start; a new tensor after each ``enqueue``."""
+    rows: Tensor
+    """[size] int64: row of the training split that each key is of, -1 for those drawn at the start."""
     pointer: Tensor
     """Where the next key goes: int64 scalar."""
 
@@ -68,16 +70,18 @@ class Queue(nn.Module):
         super().__init__()
         keys = torch.randn(size, dim, generator=generator, device=generator.device)
         self.register_buffer("keys", F.normalize(keys, dim=1))
+        self.register_buffer("rows", torch.full((size,), -1, device=generator.device))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64, device=generator.device))
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor) -> None:
-        """keys [N, dim]: they replace the N oldest ones; of more than ``size`` the last ones remain."""
+    def enqueue(self, keys: Tensor, rows: Tensor) -> None:
+        """keys [N, dim] of rows [N] replace the N oldest ones; of more than ``size`` the last ones remain."""
         size = len(self.keys)
         places = torch.arange(len(keys), device=self.keys.device)[-size:]
         slots = (self.pointer + places) % size
         # Not in place: the loss that is still to be differentiated holds the old tensor.
         self.keys = self.keys.index_copy(0, slots, keys[-size:].to(self.keys.dtype))
+        self.rows = self.rows.index_copy(0, slots, rows[-size:])
         self.pointer = (self.pointer + len(keys)) % size
 
 

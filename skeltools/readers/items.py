@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,12 @@ class Listing:
     items: tuple[RawItem, ...]
     """Sorted by id, then convention; each pair once."""
     findings: tuple[Finding, ...] = ()
+    halves: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Splits that the source itself carries: protocol -> id -> 1 train, 2 test. They go before rules."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """Protocol of ``halves`` -> where it comes from, in words."""
+    classes: tuple[str, ...] | None = None
+    """Class names that the source itself carries."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from skeltools import __version__, cli, demo, skeletons, store
+from skeltools.cli.terminal import SYNTHETIC
 from skeltools.convert import convert
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ def test_demo_store(run, demo_store):
     assert run("validate", demo_store) == (0, f"{demo_store}: sound\n", "")
     code, out, err = run("inspect", demo_store)
     assert (code, err) == (0, "")
-    assert cli.SYNTHETIC in out
+    assert SYNTHETIC in out
 
 
 def test_bad_files_among_good_ones(run, demo_store):
@@ -125,7 +126,7 @@ def test_the_wrong_mirror_reading_is_told(run, demo_store):
     raw = demo_store.parent / "raw"
     code, out, err = run("convert", "ntu60", "--raw", raw, "--out", "s.zarr", "--no-mirrored-video")
     assert code == 0
-    assert cli.SYNTHETIC in out
+    assert SYNTHETIC in out
     assert err.count("warning: ") == 3
     assert "convert with --mirrored-video" in err
 
@@ -136,7 +137,7 @@ def test_demo_command(run, monkeypatch, tmp_path):
     code, out, _ = run("demo", "raw/", "--seed", 3, "--subjects", 4)
     assert code == 0
     assert calls == [(Path("raw"), {"seed": 3, "subjects": 4, "repetitions": 1, "on_progress": None})]
-    assert cli.SYNTHETIC in out
+    assert SYNTHETIC in out
 
 
 @pytest.mark.skipif(not UCLA_ZIP.is_file(), reason="NW-UCLA is not here: set SKELTOOLS_NWUCLA to nw-ucla.zip")

@@ -63,7 +63,7 @@ def test_the_queue_holds_the_last_keys_whatever_the_batch_sizes(batches: tuple[i
     pushed = 0
     for size in batches:
         keys = torch.arange(pushed, pushed + size, dtype=torch.float32)[:, None].repeat(1, 2)
-        queue.enqueue(keys)
+        queue.enqueue(keys, torch.arange(len(keys)))
         for value in keys.tolist():
             slots[pushed % 10] = value
             pushed += 1
@@ -83,14 +83,14 @@ def test_a_loss_can_be_differentiated_after_its_keys_went_into_the_queue() -> No
     q = torch.randn(2, 3, requires_grad=True)
     held = queue.keys.clone()
     loss = (q @ queue.keys.t()).sum()
-    queue.enqueue(torch.ones(2, 3))
+    queue.enqueue(torch.ones(2, 3), torch.arange(2))
     loss.backward()
     torch.testing.assert_close(q.grad, held.sum(0).repeat(2, 1))
 
 
 def test_queue_and_pointer_are_part_of_the_state() -> None:
     queue, other = (Queue(6, 3, generator=generator(seed)) for seed in (0, 1))
-    queue.enqueue(torch.ones(4, 3))
+    queue.enqueue(torch.ones(4, 3), torch.arange(4))
     other.load_state_dict(queue.state_dict())
     assert torch.equal(other.keys, queue.keys)
     assert other.pointer.item() == 4

@@ -77,7 +77,7 @@ class AimCLR(nn.Module):
         z_extreme, z_dropped = self._extreme_queries(batch, query)
         z = self.moco.keys(self.views.normal(batch, key), key)
         normal, extreme, dropped = (self.moco.scores(q, z) for q in (z_hat, z_extreme, z_dropped))
-        self.moco.remember(z)
+        self.moco.remember(z, batch.rows)
         contrast = self._contrast(normal, extreme, dropped, epoch=batch.epoch)
         divergence = (
             losses.distribution_divergence(normal, extreme) + losses.distribution_divergence(normal, dropped)

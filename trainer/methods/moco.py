@@ -86,10 +86,10 @@ class MoCo(nn.Module):
         """[N, 1+K]: similarities to the own key and to the queue over the temperature."""
         return losses.logits(q, k, self.queue.keys, self.options.temperature)
 
-    def remember(self, k: Tensor) -> None:
-        """Put the keys of this step into the queue, after the scores; nothing outside of training."""
+    def remember(self, k: Tensor, rows: Tensor) -> None:
+        """Put this step's keys, of clips ``rows``, into the queue, after the scores; only in training."""
         if self.training:
-            self.queue.enqueue(k)
+            self.queue.enqueue(k, rows)
 
     @torch.no_grad()
     def similarities(self, scores: Tensor) -> dict[str, Tensor]:

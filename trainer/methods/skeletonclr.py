@@ -47,5 +47,5 @@ class SkeletonCLR(nn.Module):
         q = self.moco.query(self.views.normal(batch, query), query)
         k = self.moco.keys(self.views.normal(batch, key), key)
         scores = self.moco.scores(q, k)
-        self.moco.remember(k)
+        self.moco.remember(k, batch.rows)
         return {"loss": losses.nce(scores), **self.moco.similarities(scores)}

@@ -1,0 +1,3 @@
+from skeltools.cli import main
+
+main()

@@ -1,0 +1,33 @@
+"""``skeltools demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from skeltools.cli.terminal import SYNTHETIC, progress, show
+
+
+@click.command("demo")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Draws of the data.")
+@click.option("--subjects", default=10, show_default=True, type=click.IntRange(1), help="People who perform.")
+@click.option(
+    "--repetitions", default=1, show_default=True, type=click.IntRange(1), help="Takes of an action."
+)
+def command(out: Path, seed: int, subjects: int, repetitions: int) -> None:
+    """Write the built-in raw data to OUT, in the formats of NTU RGB+D and MeTRAbs.
+
+    It needs no download; its numbers say nothing about NTU RGB+D.
+
+    \b
+    Example:
+      skeltools demo raw/
+      skeltools demo raw/ --subjects 20 --seed 1
+    """
+    from skeltools.demo import write_demo
+
+    with progress("writing clips") as on_progress:
+        write_demo(out, seed=seed, subjects=subjects, repetitions=repetitions, on_progress=on_progress)
+    show(f"{out}: {SYNTHETIC}", f"next: skeltools convert ntu60 --raw {out} --out store.zarr")

@@ -1,0 +1,63 @@
+"""What the commands share: progress, tables, notes, common arguments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import click
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
+
+_PIPED_WIDTH = 160  # columns for tables that no terminal shows
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on stderr while it is a terminal; yields the ``on_progress`` callback, or None."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def show(*lines: Table | str) -> None:
+    """To stdout: as wide as the terminal, or wide enough for every column when it is none."""
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    for line in lines:
+        console.print(line, soft_wrap=isinstance(line, str))
+
+
+def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    table = Table(box=SIMPLE, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        first = column == columns[0]  # names stay whole; what gives way on a narrow terminal is behind them
+        table.add_column(column, justify=justify, no_wrap=first or column in right, overflow="fold")
+    return table
+
+
+def note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+LENGTH = click.IntRange(1, 10_000)  # frames of a stream; beyond it is a slip of the finger
+STORE = click.argument(
+    "store_path",
+    metavar="[STORE]",
+    type=click.Path(path_type=Path),
+    envvar="SKELTOOLS_STORE",
+    default=Path("store.zarr"),
+)
