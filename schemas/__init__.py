@@ -24,6 +24,7 @@ from schemas.store import (
     ProtocolInfo,
     RecipeRecord,
     StoreManifest,
+    escaped,
 )
 
 __all__ = [
@@ -48,5 +49,6 @@ __all__ = [
     "StoreError",
     "StoreManifest",
     "UsageError",
+    "escaped",
     "unknown",
 ]

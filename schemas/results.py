@@ -22,6 +22,10 @@ class EvaluationResult(Model):
     split: str
     convention: str
     stream: str
+    """joint, bone or motion, or several joined by ``+`` when their scores or features were."""
+    encoder: str = ""
+    """Which of the method's encoders: a stream or a representation, or several joined by ``+``. Empty in
+    files of versions that knew methods of one encoder only."""
     method: str
     checkpoint: str
     checkpoint_hash: str

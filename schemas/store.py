@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from schemas._model import Model
 from schemas.run import Component
@@ -25,6 +25,23 @@ class Finding(Model):
     detail: str = ""
     action: str
     """What was done: ``skipped``, ``interpolated 3 frames``, ..."""
+
+    @field_validator("file", "place", "problem", "detail", "action", mode="before")
+    @classmethod
+    def _writable(cls, value: object) -> object:
+        return escaped(value) if isinstance(value, str) else value
+
+
+def escaped(text: str) -> str:
+    """Text that any file, table or terminal takes: what is not printable, and what is no Unicode at all in
+    the names of files, becomes a backslash escape.
+
+    >>> escaped("a\\x1b[2J\\udcff\\n")
+    'a\\\\x1b[2J\\\\udcff\\\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class ArrayInfo(Model):
@@ -89,6 +106,8 @@ class StoreManifest(Model):
 
         Taken over ``{"arrays": {path: sha256}, "recipe": steps}`` as compact JSON, keys sorted, so that
         adding streams keeps it, and any other change of the data, or of what is made of them, does not.
+        Options of steps that are null are left out: a step that gets a new option, off by default, keeps the
+        hashes of older stores.
         """
         kept = ("splits/", "sequences/")
         sums = {
@@ -96,6 +115,9 @@ class StoreManifest(Model):
             for path, info in self.arrays.items()
             if path in ("samples/id", "samples/label") or path.startswith(kept)
         }
-        steps = [step.model_dump(mode="json") for step in self.recipe.steps]
+        steps = [
+            {"name": step.name, "options": {key: v for key, v in step.options.items() if v is not None}}
+            for step in self.recipe.steps
+        ]
         text = json.dumps({"arrays": sums, "recipe": steps}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

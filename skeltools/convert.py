@@ -1,17 +1,16 @@
-"""Raw files to a store: plan, read and prepare, write in order, check, publish.
+"""Raw files to a store: plan, read in parts, assemble, check, publish.
 
-Reading and preparing may run in worker processes; results come back in the order of the ids and one process
-writes, so the store is the same byte for byte whatever the number of workers. Nothing exists under the
-store's name until all of it is written and read back.
+Reading and preparing may run in worker processes; parts are assembled in the order of the ids by one process,
+so the store is the same byte for byte whatever the number of workers. A conversion that is stopped, however
+that happens, goes on where it was when it is started again; nothing exists under the store's name until all
+of it is written and read back.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +23,30 @@ from schemas import (
     ConventionInfo,
     Finding,
     ProtocolInfo,
-    RawDataError,
     RecipeRecord,
     SkelError,
     StoreError,
     StoreManifest,
-    unknown,
 )
-from skeltools import __version__, datasets, intake, planning, publish, skeletons, splits, store
-from skeltools.datasets import DATASETS, Dataset
-from skeltools.intake import Plan, Sample, Task
-from skeltools.preprocess import resolve
-
-OnProgress = Callable[[int, int], None]
-
-_EXPECTED = frozenset(
-    {
-        planning.OFFICIAL,
-        planning.FOREIGN,
-        "more people than bodies",
-        "more than 1 body",
-        f"more than {intake.MAX_TRACKS} bodies",
-    }
+from skeltools import (
+    __version__,
+    datasets,
+    fingerprint,
+    interchange,
+    planning,
+    publish,
+    skeletons,
+    splits,
+    store,
 )
-"""Problems that sound raw data have, too."""
+from skeltools.assemble import OnNote, OnProgress, assemble
+from skeltools.datasets import Dataset
+from skeltools.intake import Plan, Task
+from skeltools.parts import Ledger
+from skeltools.preprocess import load as load_recipe
+from skeltools.readers.items import Listing
 
 MIRROR = "left and right look exchanged"
-NATIVE_AXES = "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres"
 MIRRORED_AXES = "(x, -y, z) / 1000, left and right labels exchanged: the videos are mirror images"
 STRAIGHT_AXES = "(-x, -y, z) / 1000: the videos are not mirrored"
 
@@ -73,6 +69,7 @@ def convert(
     *,
     raw: Path | None = None,
     out: Path,
+    source: str | None = None,
     frames: tuple[int, ...] = (50,),
     recipe: str = "default",
     conventions: tuple[str, ...] | None = None,
@@ -80,157 +77,85 @@ def convert(
     workers: int = 0,
     strict: bool = False,
     force: bool = False,
+    fresh: bool = False,
     on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
 ) -> Summary:
     """Convert a data set's raw files to a store at ``out``.
 
-    ``raw`` is found as ``datasets.find_raw`` says. ``frames``: lengths T of the joint streams.
-    ``conventions``: only these, by name or file (default: all that have files). ``mirrored``: whether the
-    videos behind MeTRAbs poses are mirror images (default: what the data set is known to be). ``workers``:
-    processes that read; 0 reads in this one. ``strict``: the first bad file is an error. ``force`` replaces
-    an existing store once the new one is complete. ``on_progress(done, total)`` counts samples.
+    ``raw`` is found as ``datasets.find_raw`` says; ``source`` names an archive format of
+    ``interchange.IMPORTS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
+    streams. ``conventions``: only these, by name or file (default: all that have files). ``mirrored``:
+    whether the videos behind MeTRAbs poses are mirror images (default: what the data set is known to be).
+    ``workers``: processes that read; 0 reads in this one. ``strict``: the first bad file is an error.
+    ``force`` replaces an existing store once the new one is complete. ``fresh``: do not go on from what an
+    earlier, stopped run left. ``on_progress(done, total)`` counts samples; ``on_note`` is told when work goes
+    on or starts over.
 
-    Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken), SkelError (no file could be
-    read), RawDataError (``strict``). After any error, and after Ctrl-C, nothing is left behind.
+    Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
+    process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
+    changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
     """
-    if dataset not in DATASETS:
-        raise unknown("data set", dataset, DATASETS)
-    source = DATASETS[dataset]
-    resolve(recipe)
-    asked = {spec.name: spec for spec in map(skeletons.load, conventions or ())}
+    known = datasets.choose(dataset, raw)
+    interchange.check_source(source)
+    made = load_recipe(recipe)
+    asked = skeletons.load_all(conventions or ())
     publish.check_target(out, force=force)
-    folder = datasets.find_raw(source, raw)
-    listing = planning.discover(source, folder, conventions or ())
+    folder = interchange.locate(raw) if source else datasets.find_raw(known, raw)
+    if source:
+        listing = interchange.discover(source, folder, native=known.convention, asked=asked)
+    else:
+        listing = planning.discover(known, folder, conventions or ())
     planning.check_found(listing, asked, folder)
-    tasks, findings = planning.tasks_of(source, listing, asked)
-    _refuse_findings(findings, strict)
+    tasks, findings = planning.tasks_of(known, listing, asked)
+    if strict:
+        planning.refuse(findings)
     plan = Plan(
-        reader=source.reader,
-        native=source.convention,
-        specs=planning.specs_of(source, tasks, asked),
+        reader=source or known.reader,
+        native=known.convention,
+        specs=planning.specs_of(known, tasks, asked),
         frames=tuple(sorted(set(frames))),
-        recipe=recipe,
-        bodies=source.bodies,
-        mirrored=source.mirrored if mirrored is None else mirrored,
+        recipe=made,
+        bodies=known.bodies,
+        mirrored=known.mirrored if mirrored is None else mirrored,
+        classes=len(listing.classes or known.classes) if source else None,
     )
-    ledger = Ledger(findings=findings)
-    with publish.publishing(out, force=force) as partial:
-        with closing(
-            _counted(intake.read_all(tasks, plan, workers=workers), len(tasks), on_progress)
-        ) as samples:
-            _write(partial, plan, samples, ledger, strict=strict)
+    stamps = fingerprint.stamps_of(tasks)
+    digest = fingerprint.of(known, plan, _said(listing), findings, _named(folder), tasks=tasks, stamps=stamps)
+    with publish.working(out, plan=digest, fresh=fresh, on_note=on_note) as work:
+        publish.check_target(out, force=force)
+        ledger = assemble(
+            work,
+            plan,
+            tasks,
+            findings=findings,
+            workers=workers,
+            strict=strict,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
         if not ledger.rows:
-            raise _nothing_read(folder, ledger)
-        warnings = _mirror_findings(plan, ledger)
-        manifest = _finish(partial, source, plan, ledger, folder, tasks)
+            publish.discard(work.folder)
+            raise nothing_read(folder, ledger)
+        warnings = mirror_findings(plan, ledger)
+        manifest = _finish(work.made, known, plan, ledger, listing, folder, tasks)
+        fingerprint.check_unchanged(stamps)
+        publish.publish(work, out, force=force)
     return Summary(out, manifest, tuple(ledger.findings), warnings)
 
 
-# ------------------------------------------------------------------------------------------------ write
+def _said(listing: Listing) -> Listing:
+    """What a listing says besides its items."""
+    return replace(listing, items=())
 
 
-@dataclass
-class Ledger:
-    """What is known of the rows written so far: everything but the poses."""
-
-    findings: list[Finding]
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    offsets: dict[str, list[int]] = field(default_factory=dict)
-    bodies: Counter[str] = field(default_factory=Counter)
-    """convention -> places on axis M that its sequences need."""
-    counts: Counter[str] = field(default_factory=Counter)
-    mirror: dict[str, list[bool]] = field(default_factory=dict)
+def _named(folder: Path) -> tuple[str, bool]:
+    """What of a raw folder, besides its files, is in the manifest."""
+    return folder.resolve().name, (folder / _DEMO).is_file()
 
 
-def _write(partial: Path, plan: Plan, samples: Iterable[Sample], ledger: Ledger, *, strict: bool) -> None:
-    """Append every readable sample to the arrays, in order; what is not readable goes into the findings."""
-    root = store.create(partial)
-    limit = intake.track_limit(plan.bodies)
-    sequences = {
-        name: store.sequence_writers(root, name, joints=plan.specs[name].num_joints, bodies=limit)
-        for name in plan.specs
-    }
-    streams = {
-        (name, frames): store.stream_writer(
-            root,
-            store.stream_path(name, frames, "joint"),
-            frames=frames,
-            joints=plan.specs[name].num_joints,
-            bodies=plan.bodies,
-        )
-        for name in plan.specs
-        for frames in plan.frames
-    }
-    ledger.offsets = {name: [0] for name in plan.specs}
-    for sample in samples:
-        _refuse_findings(sample.findings, strict)
-        _record(sample, ledger)
-        if sample.sequences:
-            _append(sample, sequences, streams)
-    for name, parts in sequences.items():
-        for writer in parts.values():
-            writer.close(second_axis=max(1, ledger.bodies[name]))
-    for stream in streams.values():
-        stream.close()
-
-
-def _record(sample: Sample, ledger: Ledger) -> None:
-    ledger.findings.extend(sample.findings)
-    ledger.counts.update(sample.counts)
-    for name, agrees in sample.mirror.items():
-        ledger.mirror.setdefault(name, []).append(agrees)
-    if not sample.sequences:
-        return
-    first = next(iter(sample.sequences.values()))
-    fields = ("id", "label", "subject", "camera", "setup", "repetition", "frames", "bodies")
-    ledger.rows.append({name: getattr(first, name) for name in fields})
-    for name, offsets in ledger.offsets.items():
-        sequence = sample.sequences.get(name)
-        offsets.append(offsets[-1] + (sequence.frames if sequence else 0))
-        if sequence:
-            ledger.bodies[name] = max(ledger.bodies[name], sequence.bodies)
-
-
-def _append(
-    sample: Sample,
-    sequences: dict[str, dict[str, store.ArrayWriter]],
-    streams: dict[tuple[str, int], store.ArrayWriter],
-) -> None:
-    for name, sequence in sample.sequences.items():
-        order = np.full((sequence.frames, sequences[name]["order"].row[0]), -1, np.int8)
-        order[:, : sequence.bodies] = sequence.order
-        sequences[name]["joints"].append(sequence.joints)
-        sequences[name]["present"].append(sequence.present)
-        sequences[name]["order"].append(order)
-    for key, writer in streams.items():
-        joint = sample.streams.get(key)
-        writer.append(np.zeros((1, *writer.row), np.float32) if joint is None else joint[None])
-
-
-def _counted(
-    samples: Generator[Sample, None, None], total: int, on_progress: OnProgress | None
-) -> Generator[Sample, None, None]:
-    with closing(samples):
-        for done, sample in enumerate(samples, start=1):
-            yield sample
-            if on_progress:
-                on_progress(done, total)
-
-
-def _refuse_findings(findings: Iterable[Finding], strict: bool) -> None:
-    """In strict mode: raise the first finding that tells of a bad file."""
-    for finding in findings:
-        if strict and finding.problem not in _EXPECTED:
-            place = f", {finding.place}" if finding.place else ""
-            detail = f" ({finding.detail})" if finding.detail else ""
-            raise RawDataError(
-                f"{finding.problem}{detail}",
-                where=f"{finding.file}{place}",
-                remedy="Mend or remove the file, or convert without --strict to have it recorded",
-            )
-
-
-def _nothing_read(folder: Path, ledger: Ledger) -> SkelError:
+def nothing_read(folder: Path, ledger: Ledger) -> SkelError:
+    """The error for raw files of which none is any good."""
     bad = Counter(finding.problem for finding in ledger.findings)
     reasons = ", ".join(f"{count} x {problem}" for problem, count in bad.most_common(3)) or "no raw file"
     example = f", e.g. {ledger.findings[0].file}: {ledger.findings[0].detail}" if ledger.findings else ""
@@ -245,15 +170,21 @@ def _nothing_read(folder: Path, ledger: Ledger) -> SkelError:
 
 
 def _finish(
-    partial: Path, dataset: Dataset, plan: Plan, ledger: Ledger, folder: Path, tasks: list[Task]
+    partial: Path,
+    dataset: Dataset,
+    plan: Plan,
+    ledger: Ledger,
+    listing: Listing,
+    folder: Path,
+    tasks: list[Task],
 ) -> StoreManifest:
     """Write all that is small, read everything back for its checksum, and write the manifest."""
-    kept = tuple(name for name in plan.specs if ledger.offsets[name][-1])
+    kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
     for name in set(plan.specs) - set(kept):
         for group in ("sequences", "streams"):
             shutil.rmtree(partial / group / name)
     root = store.reopen(partial)
-    protocols = _write_columns(root, dataset, ledger, kept)
+    protocols = _write_columns(root, dataset, ledger, listing, kept)
     store.write_graphs(root, {name: plan.specs[name] for name in kept})
     store.write_findings(root, ledger.findings)
     arrays = store.describe_all(root)
@@ -261,14 +192,14 @@ def _finish(
     manifest = StoreManifest(
         format=FORMAT,
         dataset=dataset.name,
-        synthetic=(folder / _DEMO).is_file(),
+        synthetic=(folder / _DEMO).is_file() or listing.synthetic,
         tool=f"skeltools {__version__}",
         samples=len(ledger.rows),
-        classes=dataset.classes,
+        classes=listing.classes or dataset.classes,
         protocols=protocols,
         conventions={name: _convention(name, dataset, plan, ledger) for name in kept},
         recipe=RecipeRecord(
-            name=plan.recipe, steps=resolve(plan.recipe), counts=dict(sorted(ledger.counts.items()))
+            name=plan.recipe.name, steps=plan.recipe.steps, counts=dict(sorted(ledger.counts.items()))
         ),
         arrays=arrays,
         findings=dict(sorted(Counter(finding.problem for finding in ledger.findings).items())),
@@ -290,7 +221,7 @@ _COLUMNS = {
 
 
 def _write_columns(
-    root: store.Group, dataset: Dataset, ledger: Ledger, kept: tuple[str, ...]
+    root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, kept: tuple[str, ...]
 ) -> dict[str, ProtocolInfo]:
     """``samples``, ``splits`` and the offsets of ``sequences``; returns what was split how."""
     columns: dict[str, NDArray[Any]] = {
@@ -300,29 +231,32 @@ def _write_columns(
     for name, values in {"id": ids, **columns}.items():
         store.write_array(root, f"samples/{name}", values, ("N",))
     for name in kept:
-        offsets = np.array(ledger.offsets[name], dtype=np.int64)
-        store.write_array(root, f"sequences/{name}/offsets", offsets, ("N+1",))
-    halves = splits.assign(
-        dataset.name, subject=columns["subject"], camera=columns["camera"], setup=columns["setup"]
-    )
-    for name, half in halves.items():
+        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
+    halves = splits.halves_of(dataset.name, listing.halves, listing.rules, ids=ids.tolist(), fields=columns)
+    for name, (half, _) in halves.items():
         store.write_array(root, f"splits/{name}", half, ("N",))
-    rules = splits.PROTOCOLS[dataset.name]
     return {
         name: ProtocolInfo(
-            rule=rules[name].rule,
+            rule=rule,
             train=int((half == splits.TRAIN).sum()),
             test=int((half == splits.TEST).sum()),
         )
-        for name, half in halves.items()
+        for name, (half, rule) in halves.items()
     }
 
 
+def missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
+    """Ids of the rows that a convention lacks."""
+    rows = zip(ledger.rows, ledger.frames[convention], strict=True)
+    return tuple(row["id"] for row, frames in rows if not frames)
+
+
 def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
-    offsets = ledger.offsets[name]
-    lacking = tuple(row["id"] for i, row in enumerate(ledger.rows) if offsets[i] == offsets[i + 1])
+    lacking = missing(name, ledger)
+    if plan.reader in interchange.IMPORTS:
+        return ConventionInfo(reader=plan.reader, axes=interchange.AXES, missing=lacking)
     if name == dataset.convention:
-        return ConventionInfo(reader=dataset.reader, axes=NATIVE_AXES, missing=lacking)
+        return ConventionInfo(reader=dataset.reader, axes=dataset.axes, missing=lacking)
     axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
     return ConventionInfo(reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=lacking)
 
@@ -334,7 +268,7 @@ def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, kept: tuple[str, ...]) 
     }
     for name in kept:
         expected |= {
-            f"sequences/{name}/{part}": ledger.offsets[name][-1] for part in ("joints", "present", "order")
+            f"sequences/{name}/{part}": sum(ledger.frames[name]) for part in ("joints", "present", "order")
         }
         expected[f"sequences/{name}/offsets"] = len(ledger.rows) + 1
     for path, rows in expected.items():
@@ -343,7 +277,7 @@ def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, kept: tuple[str, ...]) 
             raise StoreError(f"{found} rows were written instead of {rows}", where=path, remedy="Report this")
 
 
-def _mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
     """A warning, also kept as a finding, for each convention that fits better when read the other way."""
     warnings = []
     for name, agrees in sorted(ledger.mirror.items()):

@@ -1,31 +1,27 @@
 """Streams made from what a store already holds: other lengths from ``sequences``, bone and motion from joint.
 
-New arrays are written beside their final names, in hidden groups, and renamed when all of them are complete;
-then the manifest lists them, in one step. A reader never sees half an array.
+New arrays are written into a second folder of links to the store's files, which takes the store's place when
+all of them are complete. A reader sees the old store or the new one.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RecipeRecord, SkeletonSpec, StoreError, StoreManifest, UsageError, unknown
-from skeltools import store, streams
-from skeltools.preprocess import Prepared, prepare, resolve
+from schemas import RecipeRecord, SkeletonSpec, StoreManifest, UsageError, unknown
+from skeltools import publish, store, streams
+from skeltools.preprocess import Prepared, Recipe, prepare, recorded
+from skeltools.preprocess import load as load_recipe
 from skeltools.store import Store
 
 OnProgress = Callable[[int, int], None]
 Joint = NDArray[np.float32]
-
-_HIDDEN = ".tmp-"
 
 DERIVED: dict[str, Callable[[Joint, SkeletonSpec], Joint]] = {
     "bone": streams.bone,
@@ -76,14 +72,16 @@ def add_streams(
     """
     opened = store.open_store(path)
     _check_names(opened.manifest, kinds, conventions)
-    jobs = _jobs(opened.manifest, kinds, frames, conventions, remake=_another_recipe(opened, recipe, force))
+    made = load_recipe(recipe) if recipe else None
+    remake = _another_recipe(opened, made, force)
+    jobs = _jobs(opened.manifest, kinds, frames, conventions, remake=remake)
     todo = [job for job in jobs if force or job.path not in opened.manifest.arrays]
     skipped = tuple(job.path for job in jobs if job not in todo)
     if not todo:
         return Added((), skipped)
-    with _staged(path) as stage:
-        counts = _write_all(opened, stage, todo, recipe or opened.manifest.recipe.name, on_progress)
-        _publish(opened, stage, todo, recipe, counts)
+    with publish.revising(path) as revised:
+        counts = _write_all(opened, revised, todo, made, on_progress)
+        _list(opened, revised, todo, made if remake else None, counts)
     return Added(tuple(job.path for job in todo), skipped)
 
 
@@ -98,16 +96,15 @@ def _check_names(
             raise unknown("convention of this store", name, manifest.conventions)
 
 
-def _another_recipe(opened: Store, recipe: str | None, force: bool) -> bool:
-    recorded = opened.manifest.recipe.name
-    if recipe is None or recipe == recorded:
+def _another_recipe(opened: Store, recipe: Recipe | None, force: bool) -> bool:
+    if recipe is None or recipe == (kept := recorded(opened.manifest.recipe)):
         return False
-    resolve(recipe)
     if not force:
+        differs = ", of which these steps differ" if recipe.name == kept.name else ""
         raise UsageError(
-            f"its streams are made with recipe {recorded}, and a store holds one recipe",
+            f"its streams are made with recipe {kept.name}{differs}, and a store holds one recipe",
             where=opened.path,
-            remedy=f"--force remakes all of them with {recipe}",
+            remedy=f"--force remakes all of them with {recipe.name}",
         )
     return True
 
@@ -144,26 +141,12 @@ def _job(path: str) -> _Job:
 # ------------------------------------------------------------------------------------------------ write
 
 
-@contextmanager
-def _staged(path: Path) -> Iterator[Path]:
-    """A hidden folder in the store for arrays in the making; what an earlier, killed run left is removed."""
-    for left in path.glob(f"{_HIDDEN}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    stage = path / f"{_HIDDEN}{os.getpid()}"
-    try:
-        yield stage
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write the streams ({why})", where=path) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-
-
 def _write_all(
-    opened: Store, stage: Path, todo: list[_Job], recipe: str, on_progress: OnProgress | None
+    opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, on_progress: OnProgress | None
 ) -> dict[str, int]:
-    """Write every array below ``stage``; returns what the recipe met, at one length of each convention."""
-    root = store.create(stage)
+    """Write every array, in place of an older one; returns what the recipe met, at one length of each
+    convention."""
+    root = store.reopen(revised)
     total, done = len(todo) * opened.manifest.samples, 0
     counts: dict[str, Counter[str]] = {}
     for job in todo:
@@ -173,6 +156,7 @@ def _write_all(
             counts.setdefault(job.convention, met)
         else:
             blocks = _derived(opened, root, job)
+        store.remove(root, job.path)
         writer = _writer(opened, root, job)
         for block in blocks:
             writer.append(block)
@@ -195,9 +179,10 @@ def _bodies(opened: Store) -> int:
     )
 
 
-def _prepared(opened: Store, job: _Job, recipe: str, counts: Counter[str]) -> Iterator[Joint]:
+def _prepared(opened: Store, job: _Job, recipe: Recipe | None, counts: Counter[str]) -> Iterator[Joint]:
     """Rows [1, 3, T, V, M] of a joint stream; zero where the convention lacks the sample."""
     spec, bodies = store.read_spec(opened, job.convention), _bodies(opened)
+    recipe = recipe or recorded(opened.manifest.recipe)
     empty = np.zeros((1, 3, job.frames, spec.num_joints, bodies), np.float32)
     for clip in store.read_sequences(opened, job.convention):
         if clip is None:
@@ -213,24 +198,23 @@ def _prepared(opened: Store, job: _Job, recipe: str, counts: Counter[str]) -> It
 
 
 def _derived(opened: Store, root: store.Group, job: _Job) -> Iterator[Joint]:
-    """Blocks of rows of a bone or motion stream, from the joint stream that is or will be beside it."""
+    """Blocks of rows of a bone or motion stream, from the joint stream beside it."""
     spec = store.read_spec(opened, job.convention)
-    joint = store.stream_path(job.convention, job.frames, "joint")
-    fresh = root.get(joint)
-    for block in store.blocks(fresh if isinstance(fresh, store.Array) else store.array(opened, joint)):
+    joint = root[store.stream_path(job.convention, job.frames, "joint")]
+    assert isinstance(joint, store.Array)
+    for block in store.blocks(joint):
         yield DERIVED[job.kind](block, spec)
 
 
-def _publish(
-    opened: Store, stage: Path, todo: list[_Job], recipe: str | None, counts: dict[str, int]
+def _list(
+    opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, counts: dict[str, int]
 ) -> None:
-    """Rename the new arrays into place, then list them in the manifest."""
-    described = store.describe_all(store.reopen(stage))
-    for job in todo:
-        store.move_array(stage, opened.path, job.path)
+    """List the new arrays in the manifest."""
+    root = store.reopen(revised)
+    described = {job.path: store.describe_at(root, job.path) for job in todo}
     changed: dict[str, object] = {"arrays": dict(sorted({**opened.manifest.arrays, **described}.items()))}
-    if recipe and recipe != opened.manifest.recipe.name:
+    if recipe:
         changed["recipe"] = RecipeRecord(
-            name=recipe, steps=resolve(recipe), counts=dict(sorted(counts.items()))
+            name=recipe.name, steps=recipe.steps, counts=dict(sorted(counts.items()))
         )
-    store.write_manifest(opened.path, opened.manifest.model_copy(update=changed))
+    store.write_manifest(revised, opened.manifest.model_copy(update=changed))

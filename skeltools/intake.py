@@ -1,26 +1,18 @@
-"""Reading and preparing samples, in this process or in several. Knows nothing of stores."""
+"""Reading and preparing one sample. Knows nothing of stores."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import re
-import signal
-from collections import Counter, deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError, SkelError, SkeletonSpec
-from skeltools.preprocess import Dropped, prepare
-from skeltools.readers import READERS, RawItem
+from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools.preprocess import Dropped, Recipe, prepare
+from skeltools.readers import IMPORTS, READERS, RawItem
 from skeltools.sequence import Sequence
 
 MAX_TRACKS = 4
@@ -28,13 +20,6 @@ MAX_TRACKS = 4
 
 UNREADABLE = "unreadable file"
 _HDF5 = (".h5", ".hdf5")
-
-_BATCH = 16
-"""Samples that go to a worker at a time: few enough to come back in order, enough to hide the pickling."""
-_LOOK_AHEAD = 3
-"""Batches per worker that may wait: bounds the memory that finished, not yet written samples take."""
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 @dataclass(frozen=True)
@@ -46,10 +31,14 @@ class Plan:
     specs: dict[str, SkeletonSpec]
     """The conventions that are kept, the native one first."""
     frames: tuple[int, ...]
-    recipe: str
+    recipe: Recipe
     bodies: int
     """Bodies of a stream; ``sequences`` keeps more where a clip has more."""
     mirrored: bool
+    base: Path | None = None
+    """The store that conventions are added to: its rows are the samples, and it has their native clips."""
+    classes: int | None = None
+    """Classes that an archive's labels may name; None where the reader itself sees to it."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +74,18 @@ def track_limit(bodies: int) -> int:
 # ----------------------------------------------------------------------------------------- one sample
 
 
-def read_sample(task: Task, plan: Plan) -> Sample:
-    """Read a sample's files and prepare its streams. What cannot be read becomes a finding."""
+def read_sample(task: Task, plan: Plan, *, native: Sequence | None = None) -> Sample:
+    """Read a sample's files and prepare its streams. What cannot be read becomes a finding.
+
+    ``native``: its native clip, where that is not among the files.
+    """
     findings: list[Finding] = []
-    clips = _read_clips(task, plan, findings)
-    native = clips.get(plan.native)
+    clips = _read_clips(task, plan, findings, native)
+    native = clips.get(plan.native, native)
     mirror = {
         name: _fits(native, clips[name], plan.specs[name])
         for name in sorted(task.compare & clips.keys())
-        if native is not None
+        if native is not None and plan.reader not in IMPORTS
     }
     sequences: dict[str, Sequence] = {}
     streams: dict[tuple[str, int], NDArray[np.float32]] = {}
@@ -107,16 +99,18 @@ def read_sample(task: Task, plan: Plan) -> Sample:
     return Sample(task.id, sequences, streams, dict(counts), tuple(findings), mirror)
 
 
-def _read_clips(task: Task, plan: Plan, findings: list[Finding]) -> dict[str, Sequence]:
+def _read_clips(
+    task: Task, plan: Plan, findings: list[Finding], given: Sequence | None
+) -> dict[str, Sequence]:
     """The sample's clips by convention, the native one first: the others' tracks are matched to it."""
     clips: dict[str, Sequence] = {}
     for name in sorted(task.items, key=lambda name: (name != plan.native, name)):
         item = task.items[name]
         try:
-            if name == plan.native:
-                clips[name] = READERS[plan.reader].read(item)
+            if name == plan.native or plan.reader in IMPORTS:
+                clips[name] = _known_class(READERS[plan.reader].read(item), plan, item)
             else:
-                native = clips.get(plan.native)
+                native = clips.get(plan.native, given)
                 clips[name] = READERS["metrabs"].read(
                     item, native=native, mirrored=plan.mirrored, spec=plan.specs[name]
                 )
@@ -125,6 +119,12 @@ def _read_clips(task: Task, plan: Plan, findings: list[Finding]) -> dict[str, Se
         else:
             findings += [row.model_copy(update={"file": file_of(item)}) for row in clips[name].findings]
     return clips
+
+
+def _known_class(clip: Sequence, plan: Plan, item: RawItem) -> Sequence:
+    if plan.classes is not None and not 0 <= clip.label < plan.classes:
+        raise RawDataError(f"label {clip.label} is none of the {plan.classes} classes", where=item.where)
+    return clip
 
 
 def file_of(item: RawItem) -> str:
@@ -194,54 +194,3 @@ def _keep_tracks(clip: Sequence, limit: int, item: RawItem, findings: list[Findi
         order=clip.order[:, kept],
         body_ids=tuple(clip.body_ids[body] for body in kept),
     )
-
-
-# --------------------------------------------------------------------------------------- many samples
-
-
-def read_all(tasks: list[Task], plan: Plan, *, workers: int) -> Generator[Sample, None, None]:
-    """Samples in the order of their tasks, read by ``workers`` processes, or in this one when it is 0."""
-    if workers < 1 or not tasks:
-        yield from (read_sample(task, plan) for task in tasks)
-        return
-    batches = iter([tasks[start : start + _BATCH] for start in range(0, len(tasks), _BATCH)])
-    waiting: deque[Future[list[Sample]]] = deque()
-    with _pool(workers) as pool:
-        for batch in islice(batches, workers * _LOOK_AHEAD):
-            waiting.append(pool.submit(_read_batch, batch, plan))
-        while waiting:
-            done = waiting.popleft().result()
-            waiting.extend(pool.submit(_read_batch, batch, plan) for batch in islice(batches, 1))
-            yield from done
-
-
-def _read_batch(tasks: list[Task], plan: Plan) -> list[Sample]:
-    return [read_sample(task, plan) for task in tasks]
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes that compute with one thread each; on an error the waiting work is given up."""
-    context = multiprocessing.get_context("spawn")
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    # Numerical libraries look at these when they are loaded, that is when the new process starts.
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise SkelError(
-            "a worker process died, most often for want of memory", remedy="Use fewer --workers, or 0"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches every process of the terminal; only the writing one answers it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

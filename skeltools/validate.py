@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from schemas import StoreError
 from skeltools import store
 from skeltools.derive import DERIVED
+from skeltools.sequence import UNKNOWN
 from skeltools.splits import PROTOCOLS, TEST, TRAIN
 from skeltools.store import Store
 
@@ -137,7 +138,7 @@ def _splits(opened: Store) -> Iterator[Fault]:
         rule = PROTOCOLS.get(manifest.dataset, {}).get(name)
         if rule:
             field = store.read(opened, f"samples/{rule.field}")
-            both = np.intersect1d(field[half == TRAIN], field[half == TEST])
+            both = np.setdiff1d(np.intersect1d(field[half == TRAIN], field[half == TEST]), [UNKNOWN])
             if both.size:
                 yield Fault(path, f"{rule.field} {both[0]} is in both halves")
 

@@ -15,11 +15,11 @@ OURS = {"schemas": {"schemas"}, "skeltools": {"skeltools", "schemas"}, "trainer"
 SOURCES = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
 
 ONLY_IN = {
-    "zarr": {"skeltools/store.py", "trainer/store.py"},
+    "zarr": {"skeltools/store/", "trainer/store.py"},
     "click": {"skeltools/cli/", "trainer/cli"},
     "rich": {"skeltools/cli/", "trainer/cli"},
-    "h5py": {"skeltools/readers/", "skeltools/export.py"},
-    "cv2": {"skeltools/preprocess.py", "skeltools/video.py"},
+    "h5py": {"skeltools/readers/", "skeltools/export/"},
+    "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py"},
     "matplotlib": {"trainer/report.py"},
 }
 

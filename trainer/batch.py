@@ -22,3 +22,5 @@ class Batch:
     """On the clips' device, seeded from (seed, epoch, step): draws of augmentations."""
     host_generator: torch.Generator
     """On the CPU, seeded alike: draws that Python needs as numbers, e.g. the pair of conventions."""
+    epoch_seed: int = 0
+    """Of (seed, epoch), the same in all steps of an epoch: draws that an epoch keeps."""

@@ -103,7 +103,7 @@ def _unreadable(path: Path) -> CheckpointError:
     )
 
 
-def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: int) -> methods.Method:
+def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: int) -> Any:
     """The method of a configuration with its first random weights, on the CPU, drawn from ``seed`` alone."""
     return methods.build(
         config.method,

@@ -47,6 +47,7 @@ def batches(
             epoch=epoch,
             generator=seeds.generator(device, seed, epoch, step, "augment"),
             host_generator=seeds.generator("cpu", seed, epoch, step, "host"),
+            epoch_seed=seeds.derive(seed, epoch, "epoch"),
         )
 
 

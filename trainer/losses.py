@@ -59,3 +59,56 @@ def nearest(scores: Tensor, neighbours: int) -> Tensor:
     mask = torch.zeros_like(scores, dtype=torch.bool)
     best = scores[:, 1:].topk(neighbours, dim=1).indices + 1
     return mask.scatter_(1, best, True)
+
+
+def pooled_nce(scores: Tensor, positives: Tensor) -> Tensor:
+    """``-log sum_p softmax(scores)_p`` over the positives, batch mean: one term for all of them.
+
+    CSCLR, Eq. (11): the exponentials of the neighbours are added inside the logarithm. scores [N, 1+K],
+    positives [N, 1+K] bool; every row needs a positive.
+    """
+    inside = scores.masked_fill(~positives, -torch.inf)
+    return (torch.logsumexp(scores, dim=1) - torch.logsumexp(inside, dim=1)).mean()
+
+
+def cross_stream_nce(
+    scores: Tensor, other: Tensor, *, neighbours: int, temperature: float, context: bool = True
+) -> Tensor:
+    """CrosSCLR's mining: the nearest of the ``other`` stream are positives of this one. -> scalar.
+
+    scores, other [N, 1+K]: ``logits`` of the same clips in two streams, whose queues hold the same clips in
+    the same slots. With ``context`` the products of both streams' similarities to every slot, over tau, are
+    K more logits with the same positives. The terms of the positives are averaged; the gradient reaches
+    both streams through the products, and none passes the choice of neighbours.
+    """
+    positives = nearest(other, neighbours)
+    positives[:, 0] = True
+    if context:
+        # logits are similarities over tau: their product has one tau too many
+        products = scores[:, 1:] * other[:, 1:] * temperature
+        scores = torch.cat([scores, products], dim=1)
+        positives = torch.cat([positives, positives[:, 1:]], dim=1)
+    return multi_positive_nce(scores, positives, reduction="mean")
+
+
+def extrapolated(scores: Tensor, strength: Tensor, *, temperature: float) -> Tensor:
+    """CSCLR's positive feature transformation: scores [N, 1+K] with a harder positive in column 0 -> same.
+
+    Eq. (8) and (9): with z_q' = l z_q + (1-l) z_k and z_k' = l z_k + (1-l) z_q, not normalised again,
+    ``z_q'.z_k' = 2 l (1-l) (1 - z_q.z_k) + z_q.z_k`` for unit vectors. strength [N] is l >= 1. Pairs that
+    would get a negative similarity keep their own.
+    """
+    similarity = scores[:, 0] * temperature
+    harder = 2 * strength * (1 - strength) * (1 - similarity) + similarity
+    positive = torch.where(harder < 0, similarity, harder) / temperature
+    return torch.cat([positive[:, None], scores[:, 1:]], dim=1)
+
+
+def with_negative(scores: Tensor, q: Tensor, negative: Tensor, *, temperature: float) -> Tensor:
+    """``logits`` [N, 1+K] with one more negative for each query: [N, 2+K]. q and negative are [N, D].
+
+    No gradient flows into the negative. SkeleMixCLR, Eq. (4) and (5), and "detach" of its Table VII.
+    """
+    dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
+    extra = (q.to(dtype) * negative.detach().to(dtype)).sum(dim=1, keepdim=True) / temperature
+    return torch.cat([scores, extra], dim=1)

@@ -46,11 +46,15 @@ class Meter:
         return self.rows
 
     def mean(self, last: int | None = None) -> dict[str, float]:
-        """Means over the ``last`` steps, or all; a metric that steps lack is averaged over the others."""
+        """Means over the ``last`` steps, or all; a metric that steps lack, or have as nan, of the others."""
         rows = self.settle()[-last:] if last else self.settle()
         names = dict.fromkeys(name for row in rows for name in row)
-        columns = {name: [row[name] for row in rows if name in row] for name in names}
-        return {name: math.fsum(column) / len(column) for name, column in columns.items()}
+        columns = {
+            name: [row[name] for row in rows if not math.isnan(row.get(name, math.nan))] for name in names
+        }
+        return {
+            name: math.fsum(column) / len(column) if column else math.nan for name, column in columns.items()
+        }
 
     def clear(self) -> None:
         self.rows.clear()

@@ -63,6 +63,8 @@ class Queue(nn.Module):
     """[size, dim] unit vectors, random at the start; a new tensor after each ``enqueue``."""
     rows: Tensor
     """[size] int64: row of the training split that each key is of, -1 for those drawn at the start."""
+    steps: Tensor
+    """[size] int64: the ``enqueue`` that each key came with, from 1; 0 for those drawn at the start."""
     pointer: Tensor
     """Where the next key goes: int64 scalar."""
 
@@ -71,6 +73,7 @@ class Queue(nn.Module):
         keys = torch.randn(size, dim, generator=generator, device=generator.device)
         self.register_buffer("keys", F.normalize(keys, dim=1))
         self.register_buffer("rows", torch.full((size,), -1, device=generator.device))
+        self.register_buffer("steps", torch.zeros(size, dtype=torch.int64, device=generator.device))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64, device=generator.device))
 
     @torch.no_grad()
@@ -82,7 +85,19 @@ class Queue(nn.Module):
         # Not in place: the loss that is still to be differentiated holds the old tensor.
         self.keys = self.keys.index_copy(0, slots, keys[-size:].to(self.keys.dtype))
         self.rows = self.rows.index_copy(0, slots, rows[-size:])
+        self.steps = self.steps.index_copy(0, slots, (self.steps.max() + 1).expand(len(slots)))
         self.pointer = (self.pointer + len(keys)) % size
+
+    @torch.no_grad()
+    def age(self) -> Tensor:
+        """Scalar float: mean age in steps of the keys that came in, 0 for the newest; nan without any."""
+        ages = (self.steps.max() - self.steps).masked_fill(self.steps == 0, 0).sum()
+        return ages / (self.steps > 0).sum()
+
+    @torch.no_grad()
+    def random_share(self) -> Tensor:
+        """Scalar float: share of the keys that are still those drawn at the start."""
+        return (self.steps == 0).float().mean()
 
 
 def projector(

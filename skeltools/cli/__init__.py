@@ -13,7 +13,7 @@ import click
 
 from schemas import SkelError
 from skeltools import __version__
-from skeltools.cli import convert, demo, inspect, skeletons, streams, validate
+from skeltools.cli import convert, demo, export, inspect, recipes, skeletons, streams, validate
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
 _TERMINATED = 143  # 128 + SIGTERM
@@ -36,7 +36,7 @@ def cli(settings: dict[str, bool], debug: bool) -> None:
     settings["debug"] = debug
 
 
-for module in (convert, demo, inspect, skeletons, streams, validate):
+for module in (convert, demo, export, inspect, recipes, skeletons, streams, validate):
     cli.add_command(module.command)
 
 
@@ -62,7 +62,7 @@ def run(args: list[str]) -> int:
         click.echo(f"error: {' '.join(message.split())}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("error: interrupted; nothing half-written is left", err=True)
+        click.echo("error: interrupted", err=True)
         return _INTERRUPTED
     except BrokenPipeError:  # `skeltools inspect | head`
         sys.stdout = None  # so that Python does not flush into the closed pipe
@@ -76,5 +76,5 @@ def run(args: list[str]) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Unwind as after Ctrl-C, so that unfinished files are removed."""
+    """Unwind as after Ctrl-C, so that what is unfinished is put in order."""
     sys.exit(_TERMINATED)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show
+from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
 from skeltools.preprocess import RECIPES
+
+if TYPE_CHECKING:
+    from skeltools.convert import Summary
 
 
 @click.command("convert")
@@ -16,6 +21,11 @@ from skeltools.preprocess import RECIPES
 @click.option("--raw", type=click.Path(path_type=Path), help="Raw folder or zip  [$SKELTOOLS_RAW, ./raw].")
 @click.option(
     "--out", default=Path("store.zarr"), show_default=True, type=click.Path(path_type=Path), help="The store."
+)
+@click.option(
+    "--from",
+    "source",
+    help="Archive format that RAW is in, if not DATASET's own: crossclr, ctrgcn, hdf5, pyskl.",
 )
 @click.option(
     "--frames",
@@ -36,25 +46,33 @@ from skeltools.preprocess import RECIPES
 @click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Reading processes.")
 @click.option("--strict", is_flag=True, help="Stop at the first bad raw file.")
 @click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete.")
-def command(dataset: str, **options: Any) -> None:
+@click.option("--add-metrabs", is_flag=True, help="Add MeTRAbs conventions to the store that is at --out.")
+@click.option("--fresh", is_flag=True, help="Start over: discard what a stopped conversion left.")
+def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     """Convert the raw files of DATASET to a store.
 
-    DATASET is ntu60, ntu120 or nw-ucla. A bad raw file becomes a row of the findings (see inspect).
+    DATASET is ntu60, ntu120, nw-ucla, pku-mmd-1, pku-mmd-2, or custom: your own arrays, which a dataset.yaml
+    in RAW describes. A bad raw file becomes a row of the findings (see inspect).
+
+    A conversion that is stopped, by Ctrl-C, a kill or a full disk, keeps what is done in OUT.partial: the
+    same command goes on from there. It starts over when raw files or options have changed, or with --fresh.
+
+    --add-metrabs adds the MeTRAbs conventions in RAW that the store at OUT lacks, with the store's own recipe
+    and lengths; its samples stay as they are, and the raw skeletons are not needed.
 
     \b
     Example:
       skeltools convert ntu60 --out store.zarr --workers 4
       skeltools convert nw-ucla --raw nw-ucla.zip --out ucla.zarr
+      skeltools convert custom --raw FOLDER --out my-lab.zarr
       skeltools convert ntu60 --recipe crossclr --frames 50 --frames 64
+      skeltools convert ntu60 --add-metrabs --raw RAW --out store.zarr
+      skeltools convert ntu60 --from pyskl --raw ntu60_3danno.pkl
     """
-    from skeltools.convert import convert as run_conversion
-
-    with progress("reading samples") as on_progress:
-        summary = run_conversion(
-            dataset,
-            **{**options, "conventions": options["conventions"] or None},
-            on_progress=on_progress,
-        )
+    options["conventions"] = options["conventions"] or None
+    run = _adding(options) if add_metrabs else _converting()
+    with unfinished(options["out"]), progress("reading samples") as on_progress:
+        summary = run(dataset, **options, on_progress=on_progress, on_note=note)
     manifest = summary.manifest
     for warning in summary.warnings:
         note(f"warning: {warning}")
@@ -70,3 +88,22 @@ def command(dataset: str, **options: Any) -> None:
         found = ", ".join(f"{count} x {problem}" for problem, count in manifest.findings.items())
         lines.append(f"findings: {found} (skeltools inspect lists them)")
     show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+
+
+def _converting() -> Callable[..., Summary]:
+    from skeltools.convert import convert
+
+    return convert
+
+
+def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
+    """Adding takes fewer options: the others are those of the store, and it never replaces anything."""
+    from skeltools.append import add_metrabs
+
+    given = click.get_current_context().get_parameter_source
+    for name in ("frames", "recipe", "force", "source"):
+        if given(name) is not ParameterSource.DEFAULT:
+            option = "from" if name == "source" else name
+            raise click.UsageError(f"--{option} does not go with --add-metrabs: the store stays as it is")
+        del options[name]
+    return add_metrabs

@@ -49,6 +49,22 @@ def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = Non
     return table
 
 
+@contextmanager
+def unfinished(out: Path) -> Iterator[None]:
+    """Say how to go on when a conversion to ``out`` is stopped by Ctrl-C or SIGTERM."""
+    from skeltools.publish import work_folder
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        folder = work_folder(out)
+        if folder.exists():
+            note(f"stopped; what is done is kept in {folder}: the same command goes on, --fresh starts over")
+        else:
+            note("stopped before anything was done")
+        raise
+
+
 def note(text: str) -> None:
     click.echo(text, err=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas import Finding, RawDataError
+from schemas import Finding, RawDataError, escaped
 from skeltools.sequence import Joints, Mask
 
 MAX_BYTES = 64 * 2**20
@@ -21,6 +23,13 @@ MAX_BYTES = 64 * 2**20
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
 """What zipfile raises on damaged archives; RuntimeError includes encryption and unknown compression."""
+
+MAX_RATIO = 200
+"""What a zip file claims to hold may be so many times its own size; skeleton text comes to 4."""
+
+_ENCRYPTED = 0x1
+_PIECE = 4096
+"""Compressed bytes that are unpacked together where zipfile itself sets no limit: bzip2 and LZMA."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,10 @@ class RawItem:
     member: str | None = None
     """Name inside the zip file, or ``sample/convention`` inside an HDF5 file."""
     size: int = 0
+    details: tuple[tuple[str, int], ...] = ()
+    """What discovery learnt that the file itself does not tell: its label, its window of frames."""
+    settings: str = ""
+    """File that says how to read this one, for a user's own data."""
 
     @property
     def where(self) -> str:
@@ -56,6 +69,10 @@ class Listing:
     """Protocol of ``halves`` -> where it comes from, in words."""
     classes: tuple[str, ...] | None = None
     """Class names that the source itself carries."""
+    synthetic: bool = False
+    """The source says that it was made from the built-in demo data."""
+    anonymous: bool = False
+    """The source names no samples: the ids are made up by the reader and tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ def discover(
     ``raw`` is a folder (searched recursively, zip files in it included) or a zip file. Raises RawDataError
     when ``raw`` itself is a file that is no zip; nothing found is an empty listing.
     """
-    found, findings = _search(raw, suffix)
+    found, findings = search(raw, suffix)
     items: list[RawItem] = []
     for file in found:
         if fields(file.stem) is None:
@@ -92,18 +109,18 @@ def discover(
 
 
 def first_of_each(items: Iterable[RawItem]) -> tuple[tuple[RawItem, ...], tuple[Finding, ...]]:
-    """Sorted items, of those with the same id and convention only the first by path."""
+    """Sorted items, of those with the same id and convention only the first by path.
+
+    Ids that differ only in case are the same: they would be one file on other systems.
+    """
     kept: dict[tuple[str, str], RawItem] = {}
     findings = []
     for item in sorted(items, key=lambda i: (i.id, i.convention, i.path, i.member or "")):
-        first = kept.setdefault((item.id, item.convention), item)
+        first = kept.setdefault((item.id.casefold(), item.convention), item)
         if first is not item:
-            detail = f"kept {_beside(first, item)}"
-            findings.append(
-                Finding(
-                    file=_beside(item, first), problem="duplicate sample id", detail=detail, action="skipped"
-                )
-            )
+            problem = "duplicate sample id" if first.id == item.id else "names differ only in case"
+            place, detail = _beside(item, first), f"kept {_beside(first, item)}"
+            findings.append(Finding(file=place, problem=problem, detail=detail, action="skipped"))
     return tuple(kept.values()), tuple(findings)
 
 
@@ -116,41 +133,68 @@ def _beside(item: RawItem, other: RawItem) -> str:
     return place if item.member is None else f"{place}::{item.member}"
 
 
-def _search(raw: Path, suffix: str) -> tuple[list[Found], list[Finding]]:
-    if raw.is_file():
-        return _in_zip(raw, suffix, place=raw.name), []
-    found: list[Found] = []
+def search(raw: Path, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
+    """Files of ``raw``, a folder (zip files in it included) or a zip file, whose name ends in ``suffix``."""
     findings: list[Finding] = []
-    for path in visible_files(raw):
-        place = path.relative_to(raw).as_posix()
+    if raw.is_file():
+        return _in_zip(raw, suffix, place=escaped(raw.name), findings=findings), findings
+    found: list[Found] = []
+    for path in visible_files(raw, findings):
+        place = escaped(path.relative_to(raw).as_posix())
         if path.name.endswith(suffix):
             found.append(Found(str(path), None, path.stat().st_size, place))
-        elif path.suffix == ".zip":
+        elif path.suffix.lower() == ".zip":
             try:
-                found += _in_zip(path, suffix, place=place)
+                found += _in_zip(path, suffix, place=place, findings=findings)
             except RawDataError as error:
-                findings.append(
-                    Finding(file=place, problem="unreadable zip file", detail=error.message, action="skipped")
-                )
+                findings.append(_skipped(place, "unreadable zip file", error.message))
     return found, findings
 
 
-def visible_files(folder: Path) -> Iterator[Path]:
-    """All files below, sorted within each folder; hidden ones left out, links to folders followed once."""
+def _skipped(place: str, problem: str, detail: str = "") -> Finding:
+    return Finding(file=place, problem=problem, detail=detail, action="skipped")
+
+
+def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterator[Path]:
+    """All files below, sorted within each folder; hidden ones left out, links to folders followed once.
+
+    Devices, pipes and sockets are never opened, links to nothing and folders that may not be read are left
+    out: each is added to ``findings``.
+    """
+    findings = [] if findings is None else findings
+
+    def note(place: str, problem: str, detail: str = "") -> None:
+        findings.append(_skipped(os.path.relpath(place, folder), problem, detail))
+
     seen = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
+    walk = os.walk(
+        folder, followlinks=True, onerror=lambda e: note(e.filename, "unreadable folder", e.strerror or "")
+    )
+    for here, folders, files in walk:
         real = os.path.realpath(here)
         folders[:] = [] if real in seen else sorted(name for name in folders if _visible(name))
-        if real not in seen:
-            seen.add(real)
-            yield from (Path(here, name) for name in sorted(files) if _visible(name))
+        if real in seen:
+            continue
+        seen.add(real)
+        for path in (Path(here, name) for name in sorted(files) if _visible(name)):
+            try:
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+                else:
+                    note(str(path), "no regular file")
+            except OSError as error:
+                note(str(path), "no regular file", error.strerror or "")
 
 
 def _visible(name: str) -> bool:
     return not name.startswith(".") and name != "__MACOSX"
 
 
-def _in_zip(path: Path, suffix: str, *, place: str) -> list[Found]:
+def _in_zip(
+    path: Path, suffix: str | tuple[str, ...], *, place: str, findings: list[Finding]
+) -> list[Found]:
+    """Members are only ever read, never written to disk, so no name can do harm; those of archives that are
+    meant to are findings all the same."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -160,11 +204,31 @@ def _in_zip(path: Path, suffix: str, *, place: str) -> list[Found]:
             where=path,
             remedy="Give the raw folder or a complete zip file",
         ) from error
-    return [
-        Found(str(path), info.filename, info.file_size, f"{place}::{info.filename}")
-        for info in sorted(members, key=lambda info: info.filename)
-        if info.filename.endswith(suffix) and all(map(_visible, info.filename.split("/")))
-    ]
+    claimed, size = sum(info.file_size for info in members), path.stat().st_size
+    if claimed > max(MAX_BYTES, MAX_RATIO * size):
+        detail = f"{size} bytes claim to hold {claimed}, the limit is {MAX_RATIO} times as many"
+        findings.append(_skipped(place, "zip file that claims too much", detail))
+        return []
+    found = []
+    for info in sorted(members, key=lambda info: info.filename):
+        if problem := _problem_of(info, suffix):
+            findings.append(_skipped(f"{place}::{info.filename}", problem))
+        elif info.filename.endswith(suffix) and all(map(_visible, info.filename.split("/"))):
+            member = escaped(info.filename)
+            found.append(Found(str(path), info.filename, info.file_size, f"{place}::{member}"))
+    return found
+
+
+def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:
+    """Why a member that would be of use is left alone; empty when it is not."""
+    parts = re.split(r"[/\\]", info.filename)
+    if info.filename.lower().endswith(".zip"):
+        return "zip file inside a zip file"
+    if not info.filename.endswith(suffix):
+        return ""
+    if ".." in parts or parts[0] == "" or re.match("[A-Za-z]:", info.filename):
+        return "unsafe name in a zip file"
+    return "encrypted" if info.flag_bits & _ENCRYPTED else ""
 
 
 def read_bytes(item: RawItem) -> bytes:
@@ -172,13 +236,30 @@ def read_bytes(item: RawItem) -> bytes:
     try:
         if item.member is not None:
             archive = _archive_of(item)
-            _check_size(archive.getinfo(item.member).file_size, item)
-            return archive.read(item.member)
+            info = archive.getinfo(item.member)
+            _check_size(info.file_size, item)
+            return read_member(archive, info)
         with open(item.path, "rb") as file:
             _check_size(os.fstat(file.fileno()).st_size, item)
             return file.read()
     except ZIP_ERRORS as error:
         raise RawDataError(f"cannot be read ({error})", where=item.where, remedy="Fetch it again") from error
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member of the size that it claims, never more in memory. Raises what is in ``ZIP_ERRORS``.
+
+    ``ZipFile.read`` unpacks all that the data expand to before it looks at the claim.
+    """
+    limited = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    pieces: list[bytes] = []
+    with archive.open(info) as member:
+        while piece := member.read(info.file_size + 1 if limited else _PIECE):
+            pieces.append(piece)
+    data = b"".join(pieces)
+    if len(data) != info.file_size:
+        raise zipfile.BadZipFile(f"{len(data)} bytes where {info.file_size} are declared")
+    return data
 
 
 def _check_size(size: int, item: RawItem) -> None:

@@ -3,10 +3,14 @@
     <raw>/metrabs/<convention>/<sample_id>.npz     poses3d, optional people_per_frame and joint_names
     <raw>/metrabs/<convention>/<sample_id>.pt      one tensor [T, M, V, 3]
     <raw>/metrabs/*.h5                             /<sample_id>/<convention>/ with the same names as the .npz
+    <raw>/metrabs/all/...                          all joints of a model at once; see ``metrabs_slices``
 
 ``poses3d`` is in millimetres, camera axes x right, y down, z forward: dense [T, M, V, 3], where people who
-are absent are zeros or NaN, or ragged [P, V, 3] with ``people_per_frame`` [T] that adds up to P. People come
-unordered; they are linked into tracks (``tracking``), of which at most two are kept.
+are absent are zeros or NaN, or ragged [P, V, 3] with ``people_per_frame`` [T] that adds up to P. One more
+axis, before the joints, holds test-time augmentations, of which the mean is taken. ``extrinsic_matrix`` says
+that poses are in the world's frame and takes them back to the camera's. People come unordered; they are
+linked into tracks (``tracking``), of which at most two are kept, and put on the sensor's clock
+(``metrabs_clock``), with the help of ``fps`` where the file has it.
 
 Left and right. Kinect v2 images, and so the videos of NTU RGB+D, are mirrored: MeTRAbs calls the subject's
 right arm left, and x grows to the sensor's left already. ``mirrored=True`` undoes it by (x, -y, z) / 1000 and
@@ -18,7 +22,7 @@ right: ``mirror_check``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +30,7 @@ from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools import skeletons, tracking
-from skeltools.readers import metrabs_files, ntu, nwucla
+from skeltools.readers import metrabs_clock, metrabs_files, metrabs_slices, ntu, nwucla
 from skeltools.readers.items import Listing, RawItem, finding, first_of_each, known
 from skeltools.readers.metrabs_files import Poses
 from skeltools.sequence import Joints, Mask, Sequence
@@ -45,30 +49,99 @@ def discover(raw: Path, *, conventions: Iterable[str] | None = None) -> Listing:
     """All clips of all conventions below ``raw``/metrabs, by name only.
 
     ``conventions`` restricts the search to these names, and makes a user's own convention files known. A
-    folder that is named after none is a finding; no folder ``metrabs`` is an empty listing.
+    folder that is named after none is a finding; no folder ``metrabs`` is an empty listing. Poses of all
+    joints are listed once for each convention that can be sliced from them; where a clip has a file of the
+    convention, that is read. Raises RawDataError when two folders are one convention's.
     """
     shipped = _estimated(skeletons.names())
     wanted = shipped if conventions is None else _estimated(conventions)
     items: list[RawItem] = []
     findings: list[Finding] = []
-    for path in sorted((raw / FOLDER).iterdir() if (raw / FOLDER).is_dir() else ()):
-        if path.name.startswith("."):
-            continue
+    paths = [path for path in _entries(raw / FOLDER) if not path.name.startswith(".")]
+    _refuse_twins(path for path in paths if path.is_dir())
+    for path in paths:
         found, problems = _in_folder(path) if path.is_dir() else metrabs_files.clips(path)
-        items += (item for item in found if item.convention in wanted)
-        strange = sorted({item.convention for item in found} - wanted - shipped)
-        findings += problems + [_unknown(f"{FOLDER}/{path.name}", name) for name in strange]
-    kept, twice = first_of_each(items)
+        whole = [item for item in found if item.convention == metrabs_slices.ALL]
+        sliced, more = _slices(whole, wanted, shipped | wanted, f"{FOLDER}/{path.name}")
+        items += [item for item in found if item.convention in wanted] + sliced
+        strange = {item.convention for item in found} - wanted.keys() - shipped.keys() - {metrabs_slices.ALL}
+        findings += problems + more + [_unknown(f"{FOLDER}/{path.name}", name) for name in sorted(strange)]
+    kept, twice = first_of_each(_own_first(items))
     return Listing(kept, (*findings, *twice))
 
 
-def _estimated(names: Iterable[str]) -> set[str]:
-    """Names of those conventions that are in MeTRAbs' axes, not the sensor's."""
-    return {spec.name for spec in map(skeletons.load, names) if spec.axes == _AXES}
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _refuse_twins(folders: Iterable[Path]) -> None:
+    """Two folders whose names differ in case are one convention, half of which would be lost unseen."""
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        first = seen.setdefault(folder.name.casefold(), folder)
+        if first is not folder:
+            raise RawDataError(
+                f"{first.name} and {folder.name} are one convention twice",
+                where=folder.parent,
+                remedy="Put the files into one folder, or take one away",
+            )
+
+
+def _slices(
+    whole: list[RawItem], wanted: dict[str, SkeletonSpec], known: dict[str, SkeletonSpec], place: str
+) -> tuple[list[RawItem], list[Finding]]:
+    """Files of all joints, once for each convention that the table of the first readable one allows."""
+    if not whole:
+        return [], []
+    try:
+        table = _table(whole)
+    except (RawDataError, OSError) as error:
+        detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
+        row = Finding(file=place, problem="unreadable table of joints", detail=detail, action="skipped")
+        return [], [row]
+    if table is None:
+        detail = f"put joint_names into the files, or {metrabs_slices.TABLE} beside them"
+        row = Finding(file=place, problem="joints without names", detail=detail, action="skipped")
+        return [], [row]
+    found = [name for name, spec in sorted(wanted.items()) if table.positions(spec) is not None]
+    items = [replace(item, convention=name) for item in whole for name in found]
+    return items, metrabs_slices.unused_findings(place, table, known.values())
+
+
+_TRIED = 5
+"""Files that are opened for their joint names: all are of one model, but the first may be damaged."""
+
+
+def _table(whole: list[RawItem]) -> metrabs_slices.Table | None:
+    """Raises RawDataError for a damaged table, OSError or RawDataError when no file can be read."""
+    beside = metrabs_slices.table_for(Path(whole[0].path), None)
+    if beside is not None and beside.skeletons is not None:
+        return beside
+    for item in whole[:_TRIED]:
+        try:
+            return metrabs_slices.table_for(Path(item.path), metrabs_files.names_in(item))
+        except (RawDataError, OSError) as error:
+            failed = error
+    if beside is None:
+        raise failed
+    return beside
+
+
+def _own_first(items: list[RawItem]) -> list[RawItem]:
+    """Without the slices of clips that have a file of the convention."""
+    own = {(item.id, item.convention) for item in items if not metrabs_files.holds_all(item)}
+    return [i for i in items if not (metrabs_files.holds_all(i) and (i.id, i.convention) in own)]
+
+
+def _estimated(names: Iterable[str]) -> dict[str, SkeletonSpec]:
+    """Those conventions that are in MeTRAbs' axes, not the sensor's."""
+    return {spec.name: spec for spec in map(skeletons.load, names) if spec.axes == _AXES}
 
 
 def _unknown(place: str, name: str) -> Finding:
-    hint = "; MeTRAbs' own is metrabs_kinectv2_25" if name == ntu.CONVENTION else ""
+    near = [known for known in skeletons.names() if known == name.lower() != name]
+    hint = f"; is it {near[0]}?" if near else ""
+    hint = "; MeTRAbs' own is metrabs_kinectv2_25" if name == ntu.CONVENTION else hint
     return Finding(file=place, problem="unknown convention", detail=f"'{name}'{hint}", action="skipped")
 
 
@@ -96,12 +169,6 @@ def read(
     spec = skeletons.load(item.convention) if spec is None else spec
     poses = metrabs_files.load(item, spec)
     frames = len(poses.people)
-    if native is not None and native.frames != frames:
-        raise RawDataError(
-            f"another length: {frames} frames, the Kinect clip has {native.frames}",
-            where=item.where,
-            remedy="Estimate the poses on the frames of the same video",
-        )
     if poses.people.max(initial=0) > MAX_PEOPLE:
         raise RawDataError(
             f"{poses.people.max()} people in a frame, at most {MAX_PEOPLE} make sense",
@@ -110,9 +177,18 @@ def read(
         )
     if not len(poses.joints):
         raise RawDataError(f"no person in any frame ({frames} frames)", where=item.where)
-    joints, present = _tracks(_canonical(poses.joints, spec, mirrored=mirrored), poses)
+    joints, present, clock = metrabs_clock.to_native(
+        _tracks(_canonical(poses.joints, spec, mirrored=mirrored), poses),
+        frames=None if native is None else native.frames,
+        fps=poses.fps,
+        where=item.where,
+    )
     slots, ids = _slots(joints, present, native, spec)
-    return _sequence(item, spec, (joints, present), slots, ids=ids, native=native, bad=poses.bad)
+    clip = _sequence(item, spec, (joints, present), slots, ids=ids, native=native, bad=poses.bad)
+    if not clock:
+        return clip
+    row = finding(item, "another clock than the sensor's", detail=clock, action=f"now {clip.frames} frames")
+    return replace(clip, findings=(*clip.findings, row))
 
 
 def _canonical(millimetres: Joints, spec: SkeletonSpec, *, mirrored: bool) -> Joints:

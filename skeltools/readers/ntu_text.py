@@ -71,7 +71,7 @@ _REMEDY = "The file is damaged or no NTU skeleton: fetch it again"
 
 
 @dataclass(frozen=True)
-class _Tokens:
+class Tokens:
     """Token i of ``data`` is ``data[start[i]:stop[i]]``."""
 
     data: bytes
@@ -83,9 +83,9 @@ class _Tokens:
         return self.data[self.start[i] : self.stop[i]]
 
 
-def _tokenise(data: bytes) -> _Tokens | None:
+def tokenise(data: bytes) -> Tokens | None:
     """None when there are control characters, about which ``bytes.split`` is particular."""
-    data = b"\n" + data.rstrip() + b"\n"
+    data = b"\n" + data.rstrip() + b"\n" + b" " * (_EXACT_DIGITS + 2)  # so that the last token has a window
     text = np.frombuffer(data, np.uint8)
     edge = np.empty(len(text), np.int64)
     count = 0
@@ -97,12 +97,12 @@ def _tokenise(data: bytes) -> _Tokens | None:
         here = np.flatnonzero(blank[:-1] != blank[1:])
         np.add(here, begin + 1, out=edge[count : count + len(here)])
         count += len(here)
-    return _Tokens(data, text, edge[:count:2], edge[1:count:2])
+    return Tokens(data, text, edge[:count:2], edge[1:count:2])
 
 
 def _parse_quickly(data: bytes) -> Bodies | None:
     """None when anything at all is unusual."""
-    tokens = _tokenise(data)
+    tokens = tokenise(data)
     plan = None if tokens is None else _plan(tokens)
     if tokens is None or plan is None:
         return None
@@ -111,14 +111,14 @@ def _parse_quickly(data: bytes) -> Bodies | None:
         return None
     ids = [_unsigned(tokens[i]) for i in body.tolist()]
     joints = (body + BODY_FIELDS + 1)[:, None] + JOINT_FIELDS * np.arange(JOINTS)
-    values = _decimals(tokens, (joints[..., None] + np.arange(3)).ravel())
+    values = decimals(tokens, (joints[..., None] + np.arange(3)).ravel())
     if values is None or any(i is None or i > MAX_ID for i in ids):
         return None
     known = [i for i in ids if i is not None]
-    return Bodies(len(heads), frame, place, known, _to_float32(values).reshape(-1, JOINTS, 3))
+    return Bodies(len(heads), frame, place, known, to_float32(values).reshape(-1, JOINTS, 3))
 
 
-def _plan(tokens: _Tokens) -> tuple[NDArray[np.int64], ...] | None:
+def _plan(tokens: Tokens) -> tuple[NDArray[np.int64], ...] | None:
     """Tokens of frame lines; frame, place and first token of every body. None if they do not add up."""
     count = len(tokens.start)
     total = _unsigned(tokens[0]) if count else None
@@ -138,7 +138,7 @@ def _plan(tokens: _Tokens) -> tuple[NDArray[np.int64], ...] | None:
     return np.array(heads, dtype=np.int64), table[:, 0], table[:, 1], table[:, 2]
 
 
-def _lines_begin_as_planned(tokens: _Tokens, heads: NDArray[np.int64], body: NDArray[np.int64]) -> bool:
+def _lines_begin_as_planned(tokens: Tokens, heads: NDArray[np.int64], body: NDArray[np.int64]) -> bool:
     """True when line breaks stand before the planned tokens, nowhere else, and each body has 25 joints."""
     number = body + BODY_FIELDS
     joints = number[:, None] + 1 + JOINT_FIELDS * np.arange(JOINTS)
@@ -153,7 +153,7 @@ def _lines_begin_as_planned(tokens: _Tokens, heads: NDArray[np.int64], body: NDA
     )
 
 
-def _decimals(tokens: _Tokens, which: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def decimals(tokens: Tokens, which: NDArray[np.int64]) -> NDArray[np.float64] | None:
     """Values of tokens, exactly as ``float`` reads them; None if one is no number.
 
     Plain decimals, nearly all there are, are decoded together: characters as a matrix of one row per column.
@@ -178,7 +178,7 @@ def _decimals(tokens: _Tokens, which: NDArray[np.int64]) -> NDArray[np.float64] 
     values = mantissa / _POWERS.take(decimals)
     np.negative(values, where=negative, out=values)
     for i in np.flatnonzero(~plain).tolist():
-        value = _number(tokens[which[i]])
+        value = as_number(tokens[which[i]])
         if value is None:
             return None
         values[i] = value
@@ -211,7 +211,7 @@ def _parse_carefully(data: bytes, where: object) -> Bodies:
             places.append((frame, place))
         read += 1 + number * (2 + JOINTS)
     table = np.array(places, dtype=np.int64).reshape(-1, 2)
-    values = _to_float32(np.array(joints, dtype=np.float64).reshape(-1, JOINTS, 3))
+    values = to_float32(np.array(joints, dtype=np.float64).reshape(-1, JOINTS, 3))
     return Bodies(total, table[:, 0], table[:, 1], ids, values, read + 1 if len(lines) > read else 0)
 
 
@@ -251,7 +251,7 @@ def _joint_count(fields: list[bytes]) -> int | None:
 
 
 def _joint(fields: list[bytes]) -> list[float] | None:
-    values = [_number(field) for field in fields[:3]]
+    values = [as_number(field) for field in fields[:3]]
     known = [value for value in values if value is not None]
     return known if len(fields) == JOINT_FIELDS and len(known) == 3 else None
 
@@ -273,7 +273,7 @@ def _unsigned(token: bytes) -> int | None:
     return int(token) if token.isdigit() and len(token) <= 20 else None
 
 
-def _number(token: bytes) -> float | None:
+def as_number(token: bytes) -> float | None:
     """As ``float``; Microsoft's ``-1.#IND`` and its like are nan, ``1_0``, which Python takes, is none."""
     if b"#" in token:
         return float("nan") if token.lstrip(b"-")[:3] == b"1.#" else None
@@ -283,6 +283,6 @@ def _number(token: bytes) -> float | None:
         return None
 
 
-def _to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
+def to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is then treated as nan is
         return values.astype(np.float32)

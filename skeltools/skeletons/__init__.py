@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from schemas import ConfigError, SkeletonSpec, unknown
+from schemas import ConfigError, SkeletonSpec, UsageError, unknown
 
 _FOLDER = Path(__file__).parent
 _SUFFIXES = (".json", ".yaml", ".yml")
@@ -31,6 +32,26 @@ def load(name: str) -> SkeletonSpec:
     if name.endswith(_SUFFIXES):
         return _read(Path(name))
     raise unknown("skeleton convention", name, names())
+
+
+def load_all(names_or_files: Iterable[str]) -> dict[str, SkeletonSpec]:
+    """Conventions by their own names, from names and users' files.
+
+    Raises what ``load`` does, and UsageError when two different conventions have one name: two files, or a
+    file and one that ships with the package.
+    """
+    found: dict[str, SkeletonSpec] = {}
+    origin: dict[str, str] = {}
+    for given in names_or_files:
+        spec = load(given)
+        first = "the package's" if spec.name in names() else origin.setdefault(spec.name, given)
+        if spec != (_shipped(spec.name) if spec.name in names() else found.setdefault(spec.name, spec)):
+            raise UsageError(
+                f"two different conventions are named {spec.name}: {first} and {given}",
+                remedy="Give the field name of yours another value",
+            )
+        found[spec.name] = spec
+    return found
 
 
 @cache

@@ -123,3 +123,24 @@ def write_h5(
         if names is not None:
             group.attrs["joint_names"] = list(names)
     return path
+
+
+def pku_text(joints: NDArray[Any]) -> str:
+    """Joints [F, 2, 25, 3] as PKU-MMD skeleton text: every line but the first begins with a blank."""
+    rows = (" ".join(f"{value:.9g}" for value in frame.ravel()) for frame in joints)
+    return "\n ".join(rows) + "\n"
+
+
+def write_pku(
+    folder: Path, video: str, joints: NDArray[Any], rows: Sequence[Sequence[object]], *, part: int = 1
+) -> tuple[Path, Path]:
+    """Skeletons [F, 1 or 2, 25, 3] and label rows (action, start, end) of a video, in its part's folders."""
+    names = ("PKU_Skeleton_Renew", "Train_Label_PKU_final") if part == 1 else ("skeleton", "label")
+    paths = (folder / names[0] / f"{video}.txt", folder / names[1] / f"{video}.txt")
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    both = np.zeros((len(joints), 2, 25, 3), joints.dtype)
+    both[:, : joints.shape[1]] = joints
+    paths[0].write_text(pku_text(both))
+    paths[1].write_text("".join(",".join(map(str, [*row, 2])) + "\n" for row in rows))
+    return paths

@@ -367,31 +367,41 @@ def test_interrupt_is_one_line(run, monkeypatch):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
-def test_signals_leave_nothing_half_written(write_ucla, tmp_path, number, code):
+def test_signals_keep_what_is_done_and_tell_how_to_go_on(write_ucla, tmp_path, number, code):
     raw = write_ucla(
         tmp_path / "raw", [f"a01_s{i:02}_e{j:02}_v01" for i in range(20) for j in range(20)], 100
     )
-    command = [
-        sys.executable,
-        "-m",
-        "skeltools.cli",
-        "convert",
-        "nw-ucla",
-        "--raw",
-        str(raw),
-        "--workers",
-        "1",
-    ]
-    process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "s.zarr")], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "skeltools.cli", "convert", "nw-ucla", "--raw", str(raw)]
+    command += ["--workers", "1", "--out", str(tmp_path / "s.zarr")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while (
-        process.poll() is None and not list(tmp_path.glob("s.zarr.partial-*")) and time.monotonic() < deadline
+        process.poll() is None
+        and not list(tmp_path.glob("s.zarr.partial/parts-*/*.json"))
+        and time.monotonic() < deadline
     ):
         time.sleep(0.005)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert list(tmp_path.glob("s.zarr*")) == []
+    assert "s.zarr.partial: the same command goes on, --fresh starts over" in err
+    assert [path.name for path in tmp_path.glob("s.zarr*")] == ["s.zarr.partial"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "of 400 samples were done" in done.stderr
+    assert [path.name for path in tmp_path.glob("s.zarr*")] == ["s.zarr"]
+
+
+def test_adding_poses_to_a_store(run, demo_store):
+    raw = demo_store.parent / "raw"
+    assert run("convert", "ntu60", "--raw", raw, "--out", "s", "--convention", "kinectv2_25")[0] == 0
+    code, _, err = run("convert", "ntu60", "--raw", raw, "--out", "s", "--add-metrabs")
+    assert (code, err) == (0, "")
+    mine, direct = store.open_store("s").manifest, store.open_store(demo_store).manifest
+    assert all(direct.arrays[path] == info for path, info in mine.arrays.items())
+    assert mine.hash == direct.hash
+    code, _, err = run("convert", "ntu60", "--raw", raw, "--out", "s", "--add-metrabs", "--frames", 64)
+    assert code == 2
+    assert "--frames does not go with --add-metrabs" in err
+    assert run("convert", "ntu60", "--raw", raw, "--out", "s", "--add-metrabs")[0] == 2
+    assert run("validate", "s")[0] == 0

@@ -12,7 +12,6 @@ from schemas import Finding, RawDataError, SkelError, StoreError, UsageError
 from skeltools import convert as module
 from skeltools import planning, skeletons, store
 from skeltools.convert import convert
-from skeltools.intake import Plan, Task, read_all
 from skeltools.preprocess import Prepared, prepare
 from skeltools.validate import validate
 
@@ -222,11 +221,11 @@ def test_nothing_readable_is_an_error_and_writes_nothing(recordings, tmp_path):
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt, OSError(28, "No space left on device"), ValueError("bug")]
 )
-def test_interrupted_conversion_leaves_nothing(recordings, clip, tmp_path, error):
+def test_conversion_interrupted_in_its_first_part_leaves_nothing(recordings, clip, tmp_path, error):
     recordings.add(clip(A), clip(B))
 
     def stop(done: int, total: int) -> None:
-        assert list(tmp_path.glob("s.zarr.partial-*"))
+        assert [path.name for path in tmp_path.glob("s.zarr*")] == ["s.zarr.partial"]
         raise error
 
     expected = (
@@ -293,7 +292,8 @@ def test_workers_do_not_change_a_byte(write_ucla, tmp_path):
     convert("nw-ucla", raw=raw, out=tmp_path / "zero")
     convert("nw-ucla", raw=raw, out=tmp_path / "two", workers=2, on_progress=lambda *at: seen.append(at))
     assert files(tmp_path / "zero") == files(tmp_path / "two")
-    assert seen == [(done, 41) for done in range(1, 42)]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (41, 41)
     assert store.open_store(tmp_path / "two").manifest.samples == 40
 
 
@@ -310,27 +310,10 @@ def test_folder_and_zip_make_the_same_arrays(write_ucla, tmp_path):
     assert str(tmp_path) not in json.dumps(of_folder.model_dump(mode="json"))
 
 
-def test_samples_arrive_in_order_and_the_look_ahead_is_bounded(write_ucla, tmp_path):
-    from skeltools.readers import nwucla
-
-    raw = write_ucla(tmp_path / "raw", [f"a01_s{i:02}_e00_v01" for i in range(1, 60)])
-    tasks = [Task(item.id, {item.convention: item}) for item in nwucla.discover(raw).items]
-    plan = Plan(
-        "nwucla",
-        "kinectv1_20",
-        {"kinectv1_20": skeletons.load("kinectv1_20")},
-        frames=(10,),
-        recipe="default",
-        bodies=1,
-        mirrored=False,
-    )
-    assert [sample.id for sample in read_all(tasks, plan, workers=1)] == [task.id for task in tasks]
-
-
 def test_several_shards(recordings, clip, tmp_path, monkeypatch):
     """Rows and frames that run over the borders of files come back whole."""
     for name, size in {"SAMPLE_CHUNK": 2, "SAMPLE_SHARD": 4, "FRAME_CHUNK": 8, "FRAME_SHARD": 16}.items():
-        monkeypatch.setattr(store, name, size)
+        monkeypatch.setattr(store.layout, name, size)
     clips = [clip(f"S001C001P001R{i:03}A001", frames=5 + 7 * (i % 4)) for i in range(1, 12)]
     recordings.add(*clips)
     convert("ntu60", raw=recordings.raw, out=tmp_path / "s", frames=(6,))

@@ -5,15 +5,21 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from schemas import UsageError
 from skeltools import facts, skeletons
-from skeltools.datasets import DATASETS, find_raw
+from skeltools.cli.convert import command as convert_command
+from skeltools.convert import convert
+from skeltools.datasets import DATASETS, NAMES, choose, find_raw
+from tests.skeltools.raw_files import ntu_text, poses
 
 CLIP = {
     "ntu60": "S001C001P001R001A001.skeleton",
     "ntu120": "S020C001P001R001A090.skeleton",
     "nw-ucla": "a01_s01_e00_v01.json",
+    "pku-mmd-1": "0002-L.txt",
+    "pku-mmd-2": "A01N01-L.txt",
 }
 
 
@@ -35,7 +41,14 @@ def _zip(path: Path, *names: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "classes", "missing"), [("ntu60", 60, 302), ("ntu120", 120, 535), ("nw-ucla", 10, 0)]
+    ("name", "classes", "missing"),
+    [
+        ("ntu60", 60, 302),
+        ("ntu120", 120, 535),
+        ("nw-ucla", 10, 0),
+        ("pku-mmd-1", 51, 0),
+        ("pku-mmd-2", 51, 0),
+    ],
 )
 def test_classes_and_missing_lists_have_the_published_sizes(name: str, classes: int, missing: int) -> None:
     dataset = DATASETS[name]
@@ -76,6 +89,26 @@ def test_a_data_set_travels_to_workers() -> None:
         assert pickle.loads(pickle.dumps(dataset)) == dataset
 
 
+def test_data_sets_are_chosen_by_name() -> None:
+    assert [choose(name) for name in DATASETS] == list(DATASETS.values())
+    assert set(NAMES) == {*DATASETS, "custom"}
+    with pytest.raises(UsageError, match=r"unknown data set 'pku-mmd'\. Did you mean 'pku-mmd-"):
+        choose("pku-mmd")
+
+
+def test_the_help_names_every_data_set() -> None:
+    text = CliRunner().invoke(convert_command, ["--help"]).output
+    assert all(name in text for name in NAMES)
+
+
+@pytest.mark.parametrize(("name", "yes", "no"), [("pku-mmd-1", "0002-L_003", "A01N01-L_003"),
+                                                 ("pku-mmd-2", "A01N01-R_1000", "0002-L_003")])  # fmt: skip
+def test_the_parts_of_pku_mmd_are_told_by_their_ids(name: str, yes: str, no: str) -> None:
+    assert DATASETS[name].accepts(yes)
+    assert not DATASETS[name].accepts(no)
+    assert not DATASETS[name].accepts(yes.partition("_")[0])
+
+
 # ---- where the raw files are ----------------------------------------------------------------------------
 
 
@@ -95,6 +128,31 @@ def test_zip_files_are_found_by_name_by_content_and_directly(name: str, tmp_path
     assert find_raw(DATASETS[name], tmp_path / "parent", {}) == archive
     assert find_raw(DATASETS[name], archive, {}) == archive
     assert find_raw(DATASETS[name], other.parent, {}) == other.parent
+
+
+def test_both_official_archives_of_ntu120_are_one_data_set(tmp_path: Path) -> None:
+    first, second = "S001C001P001R001A001", "S018C001P041R001A061"
+    for place, name in (
+        ("nturgbd_skeletons_s001_to_s017", first),
+        ("nturgbd_skeletons_s018_to_s032", second),
+    ):
+        with zipfile.ZipFile(tmp_path / f"{place}.zip", "w") as archive:
+            archive.writestr(f"nturgb+d_skeletons/deep/{name}.skeleton", ntu_text(poses(8)))
+    assert find_raw(DATASETS["ntu120"], tmp_path, {}) == tmp_path
+    manifests = {
+        name: convert(name, raw=tmp_path, out=tmp_path / f"{name}.zarr").manifest
+        for name in ("ntu60", "ntu120")
+    }
+    assert {name: manifest.samples for name, manifest in manifests.items()} == {"ntu60": 1, "ntu120": 2}
+    assert manifests["ntu60"].findings == {"not part of this data set": 1}
+    assert manifests["ntu120"].findings == {}
+    nested = tmp_path / "nested" / "a" / "b"
+    nested.mkdir(parents=True)
+    for archive_path in tmp_path.glob("*.zip"):
+        with zipfile.ZipFile(archive_path) as archive:
+            archive.extractall(nested / archive_path.stem)
+    folder = convert("ntu120", raw=tmp_path / "nested", out=tmp_path / "folder.zarr").manifest
+    assert (folder.samples, folder.hash) == (2, manifests["ntu120"].hash)
 
 
 def test_other_data_sets_are_never_taken_for_the_one_asked_for(tmp_path: Path) -> None:

@@ -104,9 +104,21 @@ def test_interrupted_run_leaves_the_store_as_it_was(made, error):
 def test_what_a_killed_run_left_is_removed_and_ignored(made):
     left = made / ".tmp-1"
     store.write_array(store.create(left), "streams/x/t1/joint", np.zeros((1, 2)), ("N", "C"))
+    work = made.with_name("s.zarr.partial")
+    (work / "revision" / "streams").mkdir(parents=True)
+    (work / "lock").write_text("1\n")
     assert validate(made) == ()
     add_streams(made, kinds=("bone",))
     assert not left.exists()
+    assert not work.exists()
+    assert validate(made) == ()
+
+
+def test_no_file_that_is_there_is_written_again(made):
+    before = {path.relative_to(made): path.stat().st_ino for path in made.rglob("c/**/*") if path.is_file()}
+    add_streams(made, kinds=("bone",), frames=(7,))
+    assert all((made / path).stat().st_ino == number for path, number in before.items())
+    assert len(before) > 20
 
 
 def test_progress_counts_rows(made):

@@ -243,10 +243,39 @@ def ones(*shape: int) -> np.ndarray:
 
 
 def test_another_length_than_the_native_clip(tmp_path: Path) -> None:
-    path = write_npz(tmp_path, CONVENTION, SAMPLE, video(poses(9, 1, 42)))
-    with pytest.raises(RawDataError, match="another length: 9 frames, the Kinect clip has 10") as caught:
-        metrabs.read(only(tmp_path), native=kinect(poses(10, 1, 42)))
+    path = write_npz(tmp_path, CONVENTION, SAMPLE, video(poses(29, 1, 42)))
+    with pytest.raises(RawDataError, match="another length: 29 frames, the Kinect clip has 100") as caught:
+        metrabs.read(only(tmp_path), native=kinect(poses(100, 1, 42)))
     assert str(caught.value).startswith(str(path))
+
+
+def test_the_mean_of_augmentations_is_taken(tmp_path: Path) -> None:
+    joints = poses(6, 2, 42)
+    noise = np.random.default_rng(0).normal(size=(6, 2, 4, 42, 3))
+    several = video(joints)[:, :, None] + noise - noise.mean(axis=2, keepdims=True)
+    write_npz(tmp_path / "dense", CONVENTION, SAMPLE, several.astype(np.float32))
+    people = several.reshape(12, 4, 42, 3).astype(np.float32)
+    write_npz(tmp_path / "ragged", CONVENTION, SAMPLE, people, people_per_frame=[2] * 6)
+    for name in ("dense", "ragged"):
+        clip = metrabs.read(only(tmp_path / name), native=kinect(joints))
+        np.testing.assert_allclose(clip.joints, joints, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+def test_poses_of_the_worlds_frame_come_back_to_the_cameras(tmp_path: Path, rows: int) -> None:
+    joints = poses(6, 2, 42)
+    present = np.ones((6, 2), bool)
+    present[2, 1] = False
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    turn *= np.linalg.det(turn)
+    extrinsic = np.eye(4)
+    extrinsic[:3, :3], extrinsic[:3, 3] = turn, (500, -1200, 2000)
+    world = (video(joints) - extrinsic[:3, 3]) @ turn  # camera = turn @ world + move
+    world = np.where(present[..., None, None], world, 0).astype(np.float32)
+    write_npz(tmp_path, CONVENTION, SAMPLE, world, extrinsic_matrix=extrinsic[:rows])
+    clip = metrabs.read(only(tmp_path), native=kinect(joints, present))
+    np.testing.assert_array_equal(clip.present, present)
+    np.testing.assert_allclose(clip.joints, np.where(present[..., None, None], joints, 0), atol=1e-5)
 
 
 # --- bad files ----------------------------------------------------------------------------------------------
@@ -256,11 +285,18 @@ def test_another_length_than_the_native_clip(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"poses3d": ones(4, 1, 24, 3)}, "poses3d has shape (4, 1, 24, 3), expected (frames, people, 42, 3)"),
-        ({"poses3d": ones(4, 1, 5, 42, 3)}, "poses3d has shape (4, 1, 5, 42, 3)"),
+        ({"poses3d": ones(4, 1, 5, 2, 42, 3)}, "poses3d has shape (4, 1, 5, 2, 42, 3)"),
+        ({"poses3d": ones(4, 1, 0, 42, 3)}, "an axis of no test-time augmentation"),
+        ({"poses3d": np.float32(1)}, "poses3d has shape ()"),
+        ({"poses3d": ones(4, 1, 42, 3), "fps": [25, 30]}, "fps is int64 (2,), expected one number"),
+        ({"poses3d": ones(4, 1, 42, 3), "fps": np.nan}, "fps is nan, expected 5 to 240"),
+        ({"poses3d": ones(4, 1, 42, 3), "fps": 0.001}, "fps is 0.001, expected 5 to 240"),
+        ({"poses3d": ones(4, 1, 42, 3), "extrinsic_matrix": np.eye(3)}, "extrinsic_matrix is no rotation"),
+        ({"poses3d": ones(4, 1, 42, 3), "extrinsic_matrix": 2 * np.eye(4)}, "is no rotation and move"),
         ({"poses3d": ones(4, 42, 3)}, "poses3d has shape (4, 42, 3), expected (frames, people, 42, 3)"),
         (
-            {"poses3d": ones(4, 5, 42, 3), "people_per_frame": [2, 2]},
-            "shape (4, 5, 42, 3) with people_per_frame, expected (people of all frames, 42, 3)",
+            {"poses3d": ones(4, 1, 5, 42, 3), "people_per_frame": [2, 2]},
+            "shape (4, 1, 5, 42, 3) with people_per_frame, expected (people of all frames, 42, 3)",
         ),
         ({"poses3d": ones(4, 42, 3), "people_per_frame": [2, 1]}, "adds up to 3, but poses3d holds 4"),
         ({"poses3d": ones(4, 42, 3), "people_per_frame": [5, -1]}, "expected counts, one per frame"),
@@ -416,5 +452,17 @@ def test_discovery(tmp_path: Path) -> None:
         ("unknown convention", "metrabs/smplx42", "'smplx42'"),
         ("unreadable HDF5 file", "metrabs/broken.h5", "Unable to sync"),
     ]
+    (hint,) = (f for f in metrabs.discover(tmp_path).findings if f.file == "metrabs/kinectv2_25")
+    assert hint.detail == "'kinectv2_25'; MeTRAbs' own is metrabs_kinectv2_25"
     only_smpl = metrabs.discover(tmp_path, conventions=["smpl_24"])
     assert [item.convention for item in only_smpl.items] == ["smpl_24"]
+
+
+def test_a_folder_in_other_letters_is_found_out(tmp_path: Path) -> None:
+    write_npz(tmp_path, "SMPL_24", SAMPLE, ones(4, 1, 24, 3))
+    (row,) = metrabs.discover(tmp_path).findings
+    assert (row.problem, row.detail) == ("unknown convention", "'SMPL_24'; is it smpl_24?")
+    write_npz(tmp_path, "smpl_24", SAMPLE, ones(4, 1, 24, 3))
+    with pytest.raises(RawDataError, match="SMPL_24 and smpl_24 are one convention twice") as caught:
+        metrabs.discover(tmp_path)
+    assert "Put the files into one folder" in str(caught.value)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import RawDataError
-from skeltools.readers import READERS, RawItem, ntu, ntu_text
+from skeltools.readers import RawItem, ntu, ntu_text
 from skeltools.sequence import Sequence
 from tests.skeltools.raw_files import FIRST_ID, SAMPLE, poses, read_ntu_literally, write_ntu
 from tests.skeltools.raw_files import ntu_text as text_of
@@ -375,8 +375,3 @@ def test_a_damaged_member_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(RawDataError, match="CRC") as caught:
         ntu.read(item)
     assert str(caught.value).startswith(f"{path}::in/{SAMPLE}.skeleton: ")
-
-
-def test_the_table_of_readers_is_complete() -> None:
-    assert set(READERS) == {"ntu", "nwucla", "metrabs"}
-    assert all(hasattr(reader, "discover") and hasattr(reader, "read") for reader in READERS.values())

@@ -126,3 +126,22 @@ def test_edges_must_be_one_tree(tmp_path: Path) -> None:
     path.write_text(json.dumps(_example(edges=edges)), encoding="utf-8")
     with pytest.raises(ConfigError, match="is not connected to the centre"):
         skeletons.load(str(path))
+
+
+def test_one_name_for_two_conventions_is_refused(tmp_path: Path) -> None:
+    own = skeletons.load("smpl_24")
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    first.write_text(own.model_dump_json())
+    assert skeletons.load_all(["smpl_24", str(first), "lsp_14"]) == {
+        "smpl_24": own,
+        "lsp_14": skeletons.load("lsp_14"),
+    }
+    changed = own.model_copy(update={"source": "mine"})
+    first.write_text(changed.model_dump_json())
+    with pytest.raises(UsageError, match="two different conventions are named smpl_24: the package's and"):
+        skeletons.load_all([str(first)])
+    first.write_text(changed.model_copy(update={"name": "mine"}).model_dump_json())
+    second.write_text(own.model_copy(update={"name": "mine"}).model_dump_json())
+    assert list(skeletons.load_all([str(first), str(first)])) == ["mine"]
+    with pytest.raises(UsageError, match=r"named mine: .*first\.json and .*second\.json"):
+        skeletons.load_all([str(first), str(second)])

@@ -13,6 +13,7 @@ from skeltools.splits import (
     TRAIN,
     UNUSED,
     assign,
+    halves_of,
 )
 
 
@@ -61,8 +62,37 @@ def test_halves_are_disjoint_and_hold_every_known_value(dataset: str, protocol: 
     assert rule.train | rule.test == set(range(1, len(rule.train | rule.test) + 1))
     outside = max(rule.test | rule.train) + 1
     assert _assign(dataset, **{rule.field: [-1, 0, outside]})[protocol] == [UNUSED] * 3
-    assert rule.field in rule.rule
-    assert all(str(number) in rule.rule for number in rule.train)
+    assert rule.words or rule.field in rule.rule
+    assert rule.words or all(str(number) in rule.rule for number in rule.train)
+
+
+def test_a_rule_says_itself_in_words() -> None:
+    assert PROTOCOLS["nw-ucla"]["xview"].rule == "train: cameras 1, 2; test: the other cameras"
+    assert PROTOCOLS["pku-mmd-1"]["xsub"].rule == "train: the other videos; test: videos 0291 to 0334"
+
+
+def test_splits_that_a_source_carries_go_before_the_rules() -> None:
+    ids = ["a", "b", "c"]
+    fields = {"subject": [1, 2, 3], "camera": [1, 2, 3], "setup": [1, 1, 1]}
+    halves = halves_of(
+        "ntu60", {"xsub": {"b": TEST, "c": TRAIN}}, {"xsub": "its list"}, ids=ids, fields=fields
+    )
+    assert list(halves) == ["xsub", "xview"]
+    assert (halves["xsub"][0].tolist(), halves["xsub"][1]) == ([UNUSED, TEST, TRAIN], "its list")
+    assert (halves["xview"][0].tolist(), halves["xview"][1]) == (
+        [TEST, TRAIN, TRAIN],
+        PROTOCOLS["ntu60"]["xview"].rule,
+    )
+
+
+def test_without_carried_splits_there_are_all_rules_and_none_for_ones_own_data() -> None:
+    fields = {"subject": [-1], "camera": [-1], "setup": [-1]}
+    ruled = halves_of("ntu60", {}, {}, ids=["a"], fields=fields)
+    assert {name: half.tolist() for name, (half, _) in ruled.items()} == {"xsub": [0], "xview": [0]}
+    carried = halves_of("ntu60", {"file": {"a": TRAIN}}, {}, ids=["a"], fields=fields)
+    assert {name: half.tolist() for name, (half, _) in carried.items()} == {"file": [1]}
+    own = halves_of("my-lab", {"all": {"a": TRAIN}}, {"all": "everything"}, ids=["a"], fields=fields)
+    assert [(name, rule) for name, (_, rule) in own.items()] == [("all", "everything")]
 
 
 def test_every_data_set_has_exactly_its_protocols() -> None:

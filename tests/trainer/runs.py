@@ -21,11 +21,23 @@ TINY: dict[str, Any] = {
     "runtime.knn_every": 0,
 }
 
+TINY_PARTS: dict[str, dict[str, Any]] = {
+    "isc": {
+        "encoder.options": {"units": 4, "layers": 1},
+        "method.options.representations.graph.options": {"channels": [4, 8], "stride_blocks": [2]},
+    },
+}
+"""For methods whose encoder is another one than ST-GCN: in the place of ``encoder.*`` above."""
+
 
 def tiny_config(store: Path, *, method: str = "skeletonclr", **changes: Any) -> RunConfig:
     """The paper's preset made tiny; ``changes`` are dotted paths with ``__`` for the dots."""
     queue = "method.options.base.options.queue" if method == "ms-clr" else "method.options.queue"
-    values = TINY | {queue: 16} | {name.replace("__", "."): value for name, value in changes.items()}
+    values = TINY | {queue: 16}
+    if method in TINY_PARTS:
+        values = {path: value for path, value in values.items() if not path.startswith("encoder.")}
+        values |= TINY_PARTS[method]
+    values |= {name.replace("__", "."): value for name, value in changes.items()}
     overrides = [Override(path, value) for path, value in values.items()]
     return config.resolve(stores.open_store(store), method=method, overrides=overrides).config
 

@@ -212,6 +212,151 @@ def test_blur_neither_fills_gaps_nor_lets_them_pull_at_their_neighbours() -> Non
     torch.testing.assert_close(blurred, x, rtol=1e-4, atol=1e-5)
 
 
+# --- ISC's
+
+
+def test_pose_augmentation_is_the_shear_of_twice_the_amplitude() -> None:
+    x = clips(200, 25, frames=2)
+    assert torch.equal(run("pose_augmentation", x), run("shear", x, amplitude=1.0))
+    off = _fitted(x, run("pose_augmentation", x))[:, ~torch.eye(3, dtype=torch.bool)]
+    assert 0.9 < off.abs().max() <= 1 + 1e-3
+    assert off.std().item() == pytest.approx(1 / math.sqrt(3), abs=0.04)
+
+
+@pytest.mark.parametrize(("name", "moved"), [("kinectv2_25", 15), ("kinectv1_20", 12), ("smplx_42", 25)])
+def test_jitter_moves_three_joints_of_five_by_one_matrix(name: str, moved: int) -> None:
+    of = skeleton(name)
+    x = clips(100, of.num_joints, frames=6, bodies=2)
+    jittered = apply([component("joint_jitter")], x, of, generator())
+    still = (jittered == x).flatten(1, 2).all(dim=1).all(dim=2)  # [N, V]
+    assert ((~still).sum(dim=1) == moved).all()
+    for clip, changed, kept in zip(x, jittered, still, strict=True):
+        points, targets = (each[:, :, ~kept].flatten(1) for each in (clip, changed))
+        matrix = torch.linalg.lstsq(points.T, targets.T).solution.T
+        assert matrix.abs().max() <= 1 + 1e-3
+        torch.testing.assert_close(matrix @ points, targets, rtol=1e-3, atol=1e-3)
+    assert (~still).float().mean(dim=0).std() < 0.1, "every joint is drawn about as often"
+    assert len({tuple(row.tolist()) for row in still}) > 90
+
+
+def test_the_released_jitter_zeroes_the_joints_of_half_the_samples() -> None:
+    x = clips(400, 25, frames=2)
+    ours, released = (run("joint_jitter", x, zero_p=p) for p in (0.0, 0.5))
+    zeroed = [((y == 0).flatten(1, 2).all(dim=1).sum(dim=(1, 2)) == 15) for y in (ours[..., 0:1], released)]
+    assert not zeroed[0].any()
+    assert zeroed[1].float().mean().item() == pytest.approx(0.5, abs=0.08)
+    assert torch.equal(released[~zeroed[1]], ours[~zeroed[1]])
+
+
+def stretch(clip: Tensor, start: int, length: int, frames: int) -> Tensor:
+    """[3,T,V,M] -> [3,F,V,M], frame by frame: the first and the last of the stretch stay."""
+    found = []
+    for i in range(frames):
+        at = start + (i * (length - 1) / (frames - 1) if frames > 1 else 0)
+        low = min(int(at + 1e-6), clip.shape[1] - 1)
+        part = max(at - low, 0.0)
+        found.append(clip[:, low] * (1 - part) + clip[:, min(low + 1, clip.shape[1] - 1)] * part)
+    return torch.stack(found, dim=1)
+
+
+@pytest.mark.parametrize(("frames", "out"), [(1, None), (2, None), (13, None), (20, 7), (10, 25), (12, 1)])
+def test_crop_and_resize_is_a_stretch_of_the_clip(frames: int, out: int | None) -> None:
+    x = clips(30, 25, frames=frames)
+    ratio = (0.3, 0.9)
+    changed = run("temporal_crop_resize", x, ratio=ratio, frames=out)
+    assert changed.shape[2] == (out or frames)
+    shortest = min(max(round(0.3 * frames), 2), frames)
+    longest = max(round(0.9 * frames), shortest)
+    seen = set()
+    for clip, found in zip(x, changed, strict=True):
+        fitting = [
+            (start, length)
+            for length in range(shortest, longest + 1)
+            for start in range(frames - length + 1)
+            if torch.allclose(stretch(clip, start, length, found.shape[1]), found, atol=1e-4)
+        ]
+        assert fitting
+        seen.add(fitting[0])
+    assert frames < 10 or len(seen) > 5, "lengths and starts vary"
+
+
+def test_crop_lengths_and_starts_are_uniform() -> None:
+    """Time itself as the coordinate: the first and the last frame tell where the stretch lies."""
+    frames = 101
+    x = torch.arange(1.0, frames + 1).view(1, 1, -1, 1, 1).expand(1000, 3, -1, 25, 1)
+    found = run("temporal_crop_resize", x)[:, 0, :, 0, 0]
+    first, last = found[:, 0] - 1, found[:, -1] - 1
+    length = last - first + 1
+    assert length.min() >= 10
+    assert length.max() <= frames
+    assert length.mean().item() == pytest.approx(0.55 * frames, rel=0.06)
+    slack = frames - length
+    place = (first / slack)[slack > 20]
+    assert place.min() >= 0
+    assert place.max() <= 1
+    assert place.mean().item() == pytest.approx(0.5, abs=0.04)
+    assert place.std().item() == pytest.approx(1 / math.sqrt(12), abs=0.04)
+
+
+def test_the_released_crop_is_never_below_its_least_number_of_frames() -> None:
+    x = clips(50, 25, frames=40)
+    whole = run("temporal_crop_resize", x, min_frames=64)
+    torch.testing.assert_close(whole, x)
+    ours = run("temporal_crop_resize", x)
+    assert not torch.allclose(ours, x)
+    time = torch.arange(1.0, 41).view(1, 1, -1, 1, 1).expand(50, 3, -1, 25, 1)
+    found = run("temporal_crop_resize", time, min_frames=30)[:, 0, :, 0, 0]
+    assert (found[:, -1] - found[:, 0] + 1).min() >= 30 - 1e-3
+
+
+def test_a_resized_body_is_never_pulled_to_where_it_is_absent() -> None:
+    x = clips(20, 25, frames=1, bodies=2).repeat(1, 1, 30, 1, 1)
+    x[:, :, 10:14, :, 1] = 0
+    found = run("temporal_crop_resize", x, frames=50)
+    gone = ~(found != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)
+    assert not gone[..., 0].any()
+    assert gone[..., 1].any()
+    expected = torch.where(gone, 0.0, x[:, :, :1])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_time_and_joints_are_not_mixed_up() -> None:
+    """A clip whose coordinate is its joint stays so in time; one that is its frame stays so over joints."""
+    for name in ("temporal_crop_resize", "temporal_crop"):
+        joint = torch.arange(1.0, 26).view(1, 1, 1, 25, 1).expand(8, 3, 25, 25, 1)
+        torch.testing.assert_close(run(name, joint), joint)
+        frame = torch.arange(1.0, 26).view(1, 1, 25, 1, 1).expand(8, 3, 25, 25, 1)
+        assert (run(name, frame).std(dim=3) == 0).all()
+    changed = (run("joint_jitter", frame) != frame).any(dim=1)
+    assert torch.equal(changed.any(dim=1), changed.all(dim=1)), "a joint moves in all frames or in none"
+
+
+def test_choice_draws_one_for_every_sample() -> None:
+    x = clips(300, 25, frames=4)
+    of = [{"name": "temporal_flip", "options": {"p": 1.0}}, {"name": "spatial_flip", "options": {"p": 1.0}}]
+    changed = run("choice", x, of=of)
+    flipped, mirrored = (run(each["name"], x, p=1.0) for each in of)
+    kinds = [(changed == other).flatten(1).all(dim=1) for other in (flipped, mirrored)]
+    assert (kinds[0] ^ kinds[1]).all()
+    assert kinds[0].float().mean().item() == pytest.approx(0.5, abs=0.1)
+    three = run("choice", x, of=[*of, {"name": "axis_mask", "options": {"p": 0.0}}])
+    assert (three == x).flatten(1).all(dim=1).float().mean().item() == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_choice_is_iscs_by_default_and_the_same_called_directly() -> None:
+    x = clips(40, 25, frames=4)
+    of = (component("pose_augmentation"), component("joint_jitter"))
+    assert torch.equal(run("choice", x), AUGMENTATIONS["choice"](x, KINECT, generator(), of=of))
+    jittered = (run("choice", x) == x).flatten(1, 2).all(dim=1).all(dim=2).sum(dim=1)
+    assert set(jittered.tolist()) == {0, 10}, "all joints sheared, or ten of them left"
+
+
+def test_a_choice_of_different_lengths_is_refused() -> None:
+    of = [{"name": "temporal_crop_resize", "options": {"frames": 5}}, {"name": "shear"}]
+    with pytest.raises(UsageError, match="clips of one length, found 5, 16 frames"):
+        run("choice", clips(4, 25), of=of)
+
+
 # --- options
 
 
@@ -224,6 +369,15 @@ def test_blur_neither_fills_gaps_nor_lets_them_pull_at_their_neighbours() -> Non
         ("gaussian_blur", {"sigma": [2, 1]}, "options.sigma: .*low <= high"),
         ("gaussian_blur", {"kernel_size": "wide"}, "options.kernel_size: .*found 'wide'"),
         ("temporal_crop", {"ratio": 0}, "options.ratio"),
+        ("temporal_crop_resize", {"ratio": [0.1, 1.5]}, "options.ratio: .*low <= high <= 1"),
+        ("temporal_crop_resize", {"frames": 0}, "options.frames"),
+        ("joint_jitter", {"share": 1.2}, "options.share: .*less than or equal to 1"),
+        ("choice", {"of": [{"name": "shear"}]}, "options.of: .*at least 2 items"),
+        (
+            "choice",
+            {"of": [{"name": "shear"}, {"name": "joint_jitter", "options": {"p": 1}}]},
+            "augment.normal.0.options.of.1.options.p: unknown option.*'zero_p'|share, amplitude, zero_p",
+        ),
     ],
 )
 def test_wrong_options_are_named_before_anything_runs(
@@ -236,6 +390,9 @@ def test_wrong_options_are_named_before_anything_runs(
 def test_an_unknown_augmentation_names_its_place_and_the_closest_one() -> None:
     with pytest.raises(UsageError, match=r"augment.extreme.1.name: .*Did you mean 'shear'"):
         compile_chain([component("rotate"), component("sheer")], where="augment.extreme")
+    nested = component("choice", of=[{"name": "shear"}, {"name": "sheer"}])
+    with pytest.raises(UsageError, match=r"augment.normal.0.options.of.1.name: .*Did you mean 'shear'"):
+        compile_chain([nested], where="augment.normal")
 
 
 def test_numbers_may_come_as_text_from_yaml() -> None:

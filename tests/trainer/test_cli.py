@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.trainer.runs import tiny_arguments
 from tests.trainer.stores import write_store
-from trainer import checkpoint, cli
+from trainer import checkpoint, cli, config
+from trainer.methods import METHODS
+
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +143,62 @@ def test_evaluate_prints_json(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert result["synthetic"] is True
 
 
-def test_methods_lists_presets_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+def test_methods_lists_presets_and_papers(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "methods")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["method", "aimclr", "ms-clr", "skeletonclr"]
-    code, out, _ = call(capsys, "methods", "aimclr")
+    named = [line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert named == sorted(METHODS)
+    assert "  presets: paper, released, pku-1, pku-2, nw-ucla, demo" in out
+    assert "  paper: Guo et al." in out
+    assert all(len(line) <= 80 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_methods_explains_one(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = call(capsys, "methods", method)
+    assert code == 0
+    for preset in config.preset_names(method):
+        assert f"\n{method}-{preset}: " in out
+    assert out.count("\n  stage  ") == len(config.preset_names(method)), "every preset's schedule is drawn"
+    for name in METHODS[method].Options.model_fields:
+        assert f"\n  {name} = " in out
+
+
+def test_methods_explains_options_encoders_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = call(capsys, "methods", "aimclr")
+    assert "\nencoders: agcn, stgcn\n" in out
+    assert "  nnm_reduction = sum (sum | mean)\n      Terms of several positives" in out
+    assert "  stage  | 1 contrast" in out
     assert "aimclr-released: what the released AimCLR code did" in out
     assert "method.options.nnm_reduction = sum  # AimCLR Eq. 9: a sum over the positives" in out
+
+
+def test_a_stage_that_is_never_reached_is_noted(store: Path, tmp_path: Path, capsys: Capture) -> None:
+    arguments = ["pretrain", "--store", store, "--method", "aimclr-paper", *tiny_arguments(), "--dry-run"]
+    code, out, err = call(capsys, *arguments)
+    assert code == 0
+    assert err == "note: stage 2 'mining' would begin after 150 epochs, the run has 2\n"
+    assert "# stage  | 1 contrast" in out
+    (tmp_path / "settings.yaml").write_text(out)
+    again = call(capsys, "pretrain", "--store", store, "--config", tmp_path / "settings.yaml", "--dry-run")
+    assert again[0] == 0, "the schedule is a comment"
+
+
+def test_stages_and_alarms_are_told(store: Path, tmp_path: Path, capsys: Capture) -> None:
+    changes = {"method__options__mine_from": 1, "method__options__temperature": 1000}
+    arguments = ["--method", "aimclr-paper", "--out", tmp_path / "run", *tiny_arguments(**changes)]
+    code, _, err = call(capsys, "pretrain", "--store", store, *arguments)
+    assert code == 0
+    assert "epoch 1/2  stage 1/2 contrast  loss" in err
+    assert "epoch 2/2  stage 2/2 mining  loss" in err
+    assert err.count("warning: epoch 1: queries do not find their own key: info_nce 2.8") == 1
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    command = [sys.executable, "-m", "trainer.cli", "methods", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown method 'nothing'")
 
 
 @pytest.mark.parametrize("command", [[], ["pretrain"], ["evaluate"], ["methods"]])

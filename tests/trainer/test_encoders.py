@@ -251,4 +251,4 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 def test_an_unknown_encoder_names_the_known_ones() -> None:
     with pytest.raises(UsageError, match="Did you mean 'stgcn'"):
         encoders.build(component("st-gcn"), SKELETONS)
-    assert set(ENCODERS) == {"stgcn"}
+    assert set(ENCODERS) == {"agcn", "bigru", "hcn", "stgcn"}

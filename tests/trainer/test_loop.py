@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from schemas import CheckpointError, ConfigError, RunConfig, SkelError, UsageError
 from tests.trainer.runs import tiny_arguments, tiny_config
 from tests.trainer.stores import write_store
-from trainer import checkpoint, data, logbook, loop, optim
+from trainer import checkpoint, data, logbook, loop, methods, optim
 from trainer import store as stores
 from trainer.batch import Batch
 from trainer.loop import Progress
@@ -61,35 +61,71 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert records(one) == records(other)
 
 
-METHODS = ["skeletonclr", "aimclr", "ms-clr"]
+METHODS = sorted(methods.METHODS)
+STARTS = {
+    "aimclr": {"mine_from": 1},
+    "crosclr": {"mine_from": 1},
+    "csclr": {"mine_from": 1, "transform_from": 2},
+}
+"""Boundaries of stages inside three epochs."""
+
+
+def in_stages(store: Path, method: str, **changes: Any) -> RunConfig:
+    """A tiny run of three epochs that goes through all of a method's stages."""
+    base = "base__options__" if method == "ms-clr" else ""
+    starts = STARTS.get("aimclr" if base else method, {})
+    options = {f"method__options__{base}{name}": epoch for name, epoch in starts.items()}
+    return tiny_config(store, method=method, **{"optimise__epochs": 3, **options, **changes})
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_and_two_epochs_equal_four(store: Path, tmp_path: Path, method: str) -> None:
-    four = tiny_config(store, method=method, optimise__epochs=4, encoder__options__dropout=0.5)
-    two = tiny_config(store, method=method, optimise__epochs=2, encoder__options__dropout=0.5)
-    loop.pretrain(four, out=tmp_path / "whole")
-    loop.pretrain(two, out=tmp_path / "parts")
-    loop.pretrain(four, out=tmp_path / "parts", resume=True)
+def test_one_and_two_epochs_equal_three_with_dropout(store: Path, tmp_path: Path, method: str) -> None:
+    dropout = {} if method == "isc" else {"encoder__options__dropout": 0.5}
+    whole = in_stages(store, method, **dropout)
+    loop.pretrain(whole, out=tmp_path / "whole")
+    loop.pretrain(in_stages(store, method, optimise__epochs=1, **dropout), out=tmp_path / "parts")
+    loop.pretrain(whole, out=tmp_path / "parts", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("step", [1, 3, 5])
-def test_a_run_stopped_inside_an_epoch_resumes_at_that_step(
-    store: Path, tmp_path: Path, method: str, step: int
+def test_a_run_stopped_inside_an_epoch_of_any_stage_resumes_at_that_step(
+    store: Path, tmp_path: Path, method: str
 ) -> None:
-    config = tiny_config(
-        store, method=method, optimise__epochs=2, runtime__knn_every=1, optimise__schedule="cosine"
-    )
-    steps = 5 * (2 if method == "ms-clr" else 1)
+    config = in_stages(store, method, optimise__schedule="cosine")
+    loop.pretrain(config, out=tmp_path / "whole")
+    stages = len(methods.stages(config.method))
+    for epoch in range(stages):
+        ended = loop.pretrain(
+            config, out=tmp_path / "parts", resume=epoch > 0, on_progress=stop_at(epoch + 1, 3)
+        )
+        assert (ended.epoch, ended.step, ended.signal) == (epoch, 3, signal.SIGTERM)
+    ended = loop.pretrain(config, out=tmp_path / "parts", resume=True)
+    assert (ended.epoch, ended.step, ended.signal) == (3, 0, None)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    epochs = [line for line in records(tmp_path / "parts") if line["event"] == "epoch"]
+    assert [line["stage"] for line in epochs] == [min(epoch + 1, stages) for epoch in range(3)]
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_run_stopped_at_an_edge_of_an_epoch_resumes_there(store: Path, tmp_path: Path, step: int) -> None:
+    config = tiny_config(store, runtime__knn_every=1)
     loop.pretrain(config, out=tmp_path / "whole")
     ended = loop.pretrain(config, out=tmp_path / "parts", on_progress=stop_at(1, step))
-    assert ended.signal == signal.SIGTERM
-    assert (ended.epoch, ended.step) == ((1, 0) if step == steps else (0, step))
-    ended = loop.pretrain(config, out=tmp_path / "parts", resume=True)
-    assert (ended.epoch, ended.step, ended.signal) == (2, 0, None)
+    assert (ended.epoch, ended.step) == ((1, 0) if step == 5 else (0, step))
+    loop.pretrain(config, out=tmp_path / "parts", resume=True)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_progress_and_log_name_the_stage(store: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    loop.pretrain(in_stages(store, "aimclr"), out=tmp_path / "run", on_progress=seen.append)
+    assert list(dict.fromkeys(state.stage for state in seen)) == ["1/2 contrast", "2/2 mining"]
+    epochs = [line for line in records(tmp_path / "run") if line["event"] == "epoch"]
+    names = [(line["stage"], line["stage_name"]) for line in epochs]
+    assert names == [(1, "contrast"), (2, "mining"), (2, "mining")]
+    assert "mined_same_label" not in epochs[0]
+    assert 0 <= epochs[1]["mined_same_label"] <= 1
 
 
 def test_lines_written_after_the_checkpoint_are_not_doubled(store: Path, tmp_path: Path) -> None:
@@ -132,6 +168,7 @@ def test_the_run_folder_holds_what_it_should(store: Path, tmp_path: Path) -> Non
         "metrics.jsonl",
     ]
     lines = logbook.read(tmp_path / "run" / "metrics.jsonl")
+    lines = [line for line in lines if line["event"] != "warning"]
     assert [(r["event"], r["epoch"], r["step"]) for r in lines] == [
         (event, epoch, step)
         for epoch in (1, 2, 3)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from schemas import UsageError
+from schemas import Component, UsageError
 from tests.trainer.stores import write_store
-from trainer import config, loop
+from trainer import config, loop, methods
 from trainer import store as stores
 from trainer.config import Override
 from trainer.encoders import ENCODERS
 from trainer.methods import METHODS
 
+TUNED = re.compile("nw-ucla|demo").match
 ALL = [(method, name) for method in config.preset_methods() for name in config.preset_names(method)]
 
 
@@ -62,8 +64,55 @@ def test_every_value_has_a_source_and_every_source_a_value(method: str, name: st
     paths = dict(config.leaves(preset.tree))
     for path in paths:
         assert preset.sources.get(path), path
+        assert preset.sources[path].startswith("tuned") <= bool(TUNED(name)), (
+            f"{path} has no source but the preset"
+        )
     for path in preset.sources:
         assert any(f"{known}.".startswith(f"{path}.") for known in paths), path
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_the_presets_that_a_data_set_picks(method: str) -> None:
+    names = set(config.preset_names(method))
+    assert {"paper", "demo"} <= names
+    if method != "ms-clr":  # no poses of other conventions are published for these
+        assert {"nw-ucla", "pku-1", "pku-2"} <= names
+    if method not in ("csclr",):  # no code was released
+        assert "released" in names
+
+
+NUMBERS = {
+    # lr, queue, temperature, epochs, momentum of the key network, milestones
+    "skeletonclr/paper": (0.1, 32768, 0.07, 300, 0.999, [250]),
+    "aimclr/paper": (0.1, 32768, 0.07, 300, 0.999, [250]),
+    "crosclr/paper": (0.1, 32768, 0.07, 300, 0.999, [250]),
+    "csclr/paper": (0.1, 32768, 0.07, 500, 0.999, [250]),
+    "skelemixclr/paper": (0.1, 32768, 0.2, 300, 0.999, []),
+    "isc/paper": (0.01, 16384, 0.07, 450, 0.999, [350]),
+    "isc/pku-1": (0.01, 8192, 0.07, 600, 0.999, [350]),
+    "isc/pku-2": (0.01, 2048, 0.07, 600, 0.999, [350]),
+    "skeletonclr/pku-1": (0.1, 32768, 0.07, 300, 0.999, [250]),
+    "aimclr/pku-2": (0.1, 32768, 0.07, 300, 0.999, [250]),
+}
+
+
+@pytest.mark.parametrize("title", NUMBERS)
+def test_the_numbers_of_every_method(title: str) -> None:
+    found = values(*title.split("/"))
+    keys = ("optimise.lr", "method.options.queue", "method.options.temperature", "optimise.epochs")
+    keys += ("method.options.momentum", "optimise.milestones")
+    assert tuple(found[key] for key in keys) == NUMBERS[title]
+    assert (found["optimise.momentum"], found["optimise.weight_decay"]) == (0.9, 1e-4)
+
+
+def test_the_stages_of_the_papers() -> None:
+    def starts(title: str) -> list[int]:
+        component = Component(**config.find_preset(*title.split("/")).tree["method"])
+        return [stage.start for stage in methods.stages(component)]
+
+    assert starts("skeletonclr/paper") == [0]
+    assert starts("aimclr/paper") == starts("aimclr/released") == starts("crosclr/paper") == [0, 150]
+    assert starts("csclr/paper") == [0, 150, 300]
 
 
 def test_published_numbers() -> None:
@@ -129,6 +178,7 @@ def test_ms_clr_is_its_base_with_other_conventions() -> None:
         "data.conventions": ["kinectv2_25", "smplx_42"],
         "method.name": "ms-clr",
         "method.options.pairing": "cross",
+        "method.options.draw": "batch",
     }
     assert ms["method.options.reference"] is None
 

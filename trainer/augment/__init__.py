@@ -7,30 +7,71 @@ parameters are the schema of its options.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from schemas import Component, unknown
-from trainer.augment.spatial import axis_mask, rotate, rotate_y, shear, spatial_flip
-from trainer.augment.temporal import gaussian_blur, gaussian_noise, temporal_crop, temporal_flip
+from schemas import Component, UsageError, unknown
+from trainer.augment.draws import integers
+from trainer.augment.spatial import (
+    axis_mask,
+    joint_jitter,
+    pose_augmentation,
+    rotate,
+    rotate_y,
+    shear,
+    spatial_flip,
+)
+from trainer.augment.temporal import (
+    gaussian_blur,
+    gaussian_noise,
+    temporal_crop,
+    temporal_crop_resize,
+    temporal_flip,
+)
 from trainer.options import checked, signature_model
 from trainer.skeleton import Skeleton
 
+Chain = Callable[[Tensor, Skeleton, torch.Generator], Tensor]
+
+
+def choice(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    of: Annotated[tuple[Component, ...], Field(min_length=2)] = (
+        Component(name="pose_augmentation"),
+        Component(name="joint_jitter"),
+    ),
+) -> Tensor:
+    """One of several augmentations, drawn for every sample; each has its own name and options.
+
+    x [N,3,T,V,M] -> what they give, which must be of one shape. Default: ISC's random choice of its two
+    spatial augmentations (section 3.1.3). Every one sees the whole batch, so the time is their sum.
+    """
+    return _drawn(x, skeleton, generator, links=[_link(each, f"of.{place}") for place, each in enumerate(of)])
+
+
 AUGMENTATIONS: dict[str, Callable[..., Tensor]] = {
     "axis_mask": axis_mask,
+    "choice": choice,
     "gaussian_blur": gaussian_blur,
     "gaussian_noise": gaussian_noise,
+    "joint_jitter": joint_jitter,
+    "pose_augmentation": pose_augmentation,
     "rotate": rotate,
     "rotate_y": rotate_y,
     "shear": shear,
     "spatial_flip": spatial_flip,
     "temporal_crop": temporal_crop,
+    "temporal_crop_resize": temporal_crop_resize,
     "temporal_flip": temporal_flip,
 }
-
-Chain = Callable[[Tensor, Skeleton, torch.Generator], Tensor]
 
 
 def compile_chain(components: Sequence[Component], *, where: str = "augment") -> Chain:
@@ -43,8 +84,8 @@ def compile_chain(components: Sequence[Component], *, where: str = "augment") ->
     def chain(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
         # Half precision would round coordinates to centimetres.
         with torch.autocast(x.device.type, enabled=False):
-            for function, options in links:
-                x = function(x, skeleton, generator, **options)
+            for link in links:
+                x = link(x, skeleton, generator)
         return x
 
     return chain
@@ -55,12 +96,31 @@ def apply(chain: Sequence[Component], x: Tensor, skeleton: Skeleton, generator: 
     return compile_chain(chain)(x, skeleton, generator)
 
 
-def _link(component: Component, where: str) -> tuple[Callable[..., Tensor], dict[str, object]]:
+def _link(component: Component, where: str) -> Chain:
     if component.name not in AUGMENTATIONS:
         raise unknown("augmentation", component.name, AUGMENTATIONS, where=f"{where}.name")
     function = AUGMENTATIONS[component.name]
-    options = checked(signature_model(function), component.options, where=f"{where}.options")
-    return function, dict(options)
+    options = dict(checked(signature_model(function), component.options, where=f"{where}.options"))
+    if function is not choice:
+        return functools.partial(function, **options)
+    # Its own augmentations are checked now as well, not when the first batch comes.
+    links = [_link(each, f"{where}.options.of.{place}") for place, each in enumerate(options["of"])]
+    return functools.partial(_drawn, links=links)
+
+
+def _drawn(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, links: Sequence[Chain]) -> Tensor:
+    drawn = integers(generator, len(x), len(links)).view(-1, *[1] * (x.dim() - 1))
+    results = [link(x, skeleton, generator) for link in links]
+    if any(result.shape != results[0].shape for result in results):
+        raise UsageError(
+            "the augmentations of a choice must give clips of one length, found "
+            f"{', '.join(str(result.shape[2]) for result in results)} frames",
+            remedy="Give those that change it the same number of frames",
+        )
+    chosen = results[0]
+    for place, result in enumerate(results[1:], start=1):
+        chosen = torch.where(drawn == place, result, chosen)
+    return chosen
 
 
 __all__ = ["AUGMENTATIONS", "Chain", "apply", "compile_chain"]

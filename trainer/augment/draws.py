@@ -15,9 +15,16 @@ def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
     return limits
 
 
+def _share(limits: tuple[float, float]) -> tuple[float, float]:
+    if _ordered(limits)[1] > 1:
+        raise ValueError("must be (low, high) with 0 < low <= high <= 1")
+    return limits
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 PositiveRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
+ShareRange = Annotated[tuple[float, float], AfterValidator(_share)]
 
 
 def uniform(generator: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Augmentations of the coordinates: shear of SkeletonCLR; flip, rotate and axis mask of AimCLR.
+"""Augmentations of the coordinates: SkeletonCLR's shear; AimCLR's flip, rotate and axis mask; ISC's two.
 
 Canonical axes: x to the sensor's left, y up, z away from the sensor. All maps are linear and act on the
 whole clip alike, so joints that are zero (absent bodies, padding) stay zero.
@@ -81,6 +81,41 @@ def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: P
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     keep = integers(generator, len(x), 3)[:, None] != torch.arange(3, device=x.device)
     return sometimes(p, x * keep.view(-1, 3, 1, 1, 1), x, generator)
+
+
+def pose_augmentation(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 1.0
+) -> Tensor:
+    """ISC's shear, Eq. (1): ``shear`` with off-diagonals from U(-1, 1), twice SkeletonCLR's.
+
+    x [N,3,T,V,M] -> same. A clip seen from elsewhere, nearer or farther.
+    """
+    return shear(x, skeleton, generator, amplitude=amplitude)
+
+
+def joint_jitter(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    share: Probability = 0.6,
+    amplitude: NonNegative = 1.0,
+    zero_p: Probability = 0.0,
+) -> Tensor:
+    """Move a share of the joints, drawn for each sample, by a 3x3 matrix of U(-amplitude, amplitude).
+
+    x [N,3,T,V,M] -> same; the same joints and one matrix in every frame and body. ISC, Eq. (2), takes 15 of
+    25 joints; other conventions have as many in proportion, rounded. ``zero_p``: probability that a sample's
+    chosen joints are set to zero instead, 0.5 in the released code and not in the paper.
+    """
+    size, joints = len(x), skeleton.num_joints
+    order = uniform(generator, size, joints).argsort(dim=1).argsort(dim=1)
+    chosen = torch.zeros(size, x.shape[3], dtype=torch.bool, device=x.device)
+    chosen[:, :joints] = order < round(share * joints)
+    matrices = uniform(generator, size, 3, 3, low=-amplitude, high=amplitude)
+    kept = uniform(generator, size) >= zero_p
+    moved = linear_map(x, matrices * kept.view(-1, 1, 1))
+    return torch.where(chosen.view(size, 1, 1, -1, 1), moved, x)
 
 
 def linear_map(x: Tensor, matrices: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Augmentations that act along time, and AimCLR's two spatio-temporal ones (noise and blur)."""
+"""Augmentations that act along time, ISC's crop among them, and AimCLR's noise and blur."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from trainer.augment.draws import (
     NonNegative,
     PositiveRange,
     Probability,
+    ShareRange,
     integers,
     present,
     sometimes,
@@ -38,6 +39,34 @@ def temporal_crop(
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index >= frames, 2 * frames - 1 - index, index)
     return x.gather(2, index.view(len(x), 1, frames, 1, 1).expand_as(x))
+
+
+def temporal_crop_resize(
+    x: Tensor,
+    skeleton: Skeleton,
+    generator: torch.Generator,
+    *,
+    ratio: ShareRange = (0.1, 1.0),
+    min_frames: Annotated[int, Field(ge=1)] = 2,
+    frames: Annotated[int, Field(ge=1)] | None = None,
+) -> Tensor:
+    """Cut a stretch of U(ratio) of the clip out, anywhere in it, and resize it linearly to ``frames``.
+
+    x [N,3,T,V,M] -> [N,3,frames,V,M]; None keeps T, so that a short stretch plays slower. ISC, Eq. (3), with
+    ratio from 0.1. A store's clips are resized to T frames without padding, so the stretch is cut from the
+    whole action. Lengths are rounded and never below ``min_frames``, counted in frames of x; the released
+    code never cuts below 64 of its raw frames. To keep detail in short stretches, let the run's data.frames
+    be larger than ``frames``. First and last frame of the stretch stay; a frame between two others is their
+    weighted mean, of those in which the body is present, and absent when the nearer one is.
+    """
+    total = x.shape[2]
+    wanted = total if frames is None else frames
+    share = uniform(generator, len(x), low=ratio[0], high=ratio[1])
+    length = (share * total).round().clamp(min(min_frames, total), total)
+    start = (uniform(generator, len(x)) * (total - length + 1)).floor().clamp_max(total - length)
+    step = (length - 1) / max(wanted - 1, 1)
+    times = start[:, None] + step[:, None] * torch.arange(wanted, device=x.device)
+    return _at(x, times.clamp_max(total - 1))
 
 
 def temporal_flip(
@@ -91,6 +120,22 @@ def gaussian_blur(
         total = _over_time(weights, real.to(x.dtype))
         blurred = torch.where(real, blurred / total.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
     return sometimes(p, blurred, x, generator)
+
+
+def _at(x: Tensor, times: Tensor) -> Tensor:
+    """x [N,3,T,V,M] at times [N, F] from 0 to T-1, linear between frames with the body: [N,3,F,V,M]."""
+    before = times.floor()
+    late = (times - before).view(len(x), 1, -1, 1, 1)
+    real = present(x)
+    values, there = [], []
+    for index in (before, before + 1):
+        place = index.long().clamp_max(x.shape[2] - 1).view(len(x), 1, -1, 1, 1)
+        values.append(x.gather(2, place.expand(-1, x.shape[1], -1, *x.shape[3:])))
+        there.append(real.gather(2, place.expand(-1, -1, -1, -1, x.shape[4])))
+    weights = [(1 - late) * there[0], late * there[1]]
+    total = (weights[0] + weights[1]).clamp_min(torch.finfo(x.dtype).tiny)
+    between = (weights[0] * values[0] + weights[1] * values[1]) / total
+    return torch.where(torch.where(late < 0.5, there[0], there[1]), between, 0.0)
 
 
 def _over_time(weights: Tensor, x: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Presets: published or tuned settings of a method, one YAML file each, and where every value comes from.
 
 A preset is a partial ``RunConfig``. It may ``extends:`` another preset of its method (or ``method/preset``),
-or name under ``base:`` the preset of the method that it wraps. ``sources:`` maps dotted paths to the place
-in a paper or in released code where the value stands.
+or name under ``base:`` the preset of the method that it wraps. ``sources:`` maps dotted paths, of values or
+whole branches, to the place in a paper or in released code where the value stands; a value without one is
+tuned. Options named ``*_from`` may be shares of the epochs (see ``shares``).
 """
 
 from __future__ import annotations
@@ -82,7 +83,12 @@ def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
         parent = find_preset(*(extends if "/" in extends else f"{method}/{extends}").split("/"))
         start, sources = parent.tree, parent.sources
     tree = merge(start, merge(own, {"method": {"name": method}}))
-    sources = origins(tree, start, sources, fallback=f"preset {method}/{name}") | written
+    if base is not None:
+        # What is said of the usual base's values holds for another one as far as the values are the same.
+        mine, usual = dict(leaves(tree)), dict(leaves(find_preset(method, name).tree))
+        written = {path: said for path, said in written.items() if below(mine, path) == below(usual, path)}
+    sources = origins(tree, start, sources, fallback=f"tuned: preset {method}/{name}")
+    sources |= {"method.name": "the method itself"} | _spread(written, tree) | written
     if base is not None:
         sources["method.options.base.name"] = "--base"
     return Preset(method, name, summary, tree, sources)
@@ -110,6 +116,14 @@ def origins(tree: Tree, before: Tree, sources: Mapping[str, str], *, fallback: s
     kept = {path: source for path, source in sources.items() if below(new, path) == below(old, path)}
     changed = {path: fallback for path, value in new.items() if path not in old or old[path] != value}
     return changed | kept
+
+
+def _spread(written: Mapping[str, str], tree: Tree) -> dict[str, str]:
+    """The sources of whole branches, for every value in them; the nearest branch speaks."""
+    found: dict[str, str] = {}
+    for branch in sorted(written, key=len):
+        found |= {path: written[branch] for path, _ in leaves(tree) if f"{path}.".startswith(f"{branch}.")}
+    return found
 
 
 def below(values: Mapping[str, Any], path: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, unknown
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
+from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
 from trainer.store import Store, check_convention, check_protocol
 
@@ -52,7 +53,12 @@ def resolve(
     tree["preset"] = f"{chosen.method}/{chosen.name}"
     decided = _fill_from_store(tree, store, chosen_by_user="data.conventions" in given)
     sources = origins(tree, chosen.tree, chosen.sources, fallback="")
-    return Settings(validate(tree), sources | decided | given)
+    config = validate(tree)
+    component, shares = whole_epochs(config.method, config.optimise.epochs)
+    sources = sources | decided | given
+    for path, share in shares.items():
+        sources[path] = "; ".join(filter(None, (share, sources.get(path))))
+    return Settings(config.model_copy(update={"method": component}), sources)
 
 
 _MAY_CHANGE = (
@@ -99,6 +105,7 @@ def resume(
     for override in [*asked, *overrides]:
         set_value(tree, override.path, override.value)
     config = validate(tree)
+    config = config.model_copy(update={"method": whole_epochs(config.method, config.optimise.epochs)[0]})
     origin = dict.fromkeys(before, "the run") | {each.path: each.origin for each in [*asked, *overrides]}
     after = dict(leaves(config.model_dump(mode="json")))
     for path in after:
@@ -130,8 +137,12 @@ def _split(name: str) -> tuple[str, str | None]:
     raise unknown("method", name, preset_methods())
 
 
+_PRESET_OF = {"nw-ucla": "nw-ucla", "pku-mmd-1": "pku-1", "pku-mmd-2": "pku-2"}
+"""Data set -> the preset for it, where a method has one."""
+
+
 def _suited(method: str, store: Store) -> str:
-    wanted = "demo" if store.manifest.synthetic else store.manifest.dataset
+    wanted = "demo" if store.manifest.synthetic else _PRESET_OF.get(store.manifest.dataset, "paper")
     return wanted if wanted in preset_names(method) else "paper"
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
+from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
 
@@ -39,8 +40,10 @@ class STGCNOptions(Model):
     """After every temporal convolution but that of block 1. ST-GCN: 0.5."""
     edge_importance: bool = True
     """Learnable weight of every edge in every block, one at the start. ST-GCN, section 3.5."""
-    adjacency: Literal["spatial", "degenerate"] = "spatial"
-    """``degenerate``: hop distances cut at one, as released code computes it; old weights need it."""
+    adjacency: Literal["spatial", "degenerate", "inward_outward"] = "spatial"
+    """``spatial``: root, centripetal and centrifugal over full hop distances. ``degenerate``: hop distances
+    cut at one, as released code computes it; old weights need it. ``inward_outward``: A-GCN's identity,
+    inward and outward edges, as the released code of SkeleMixCLR."""
     init: Literal["default", "normal"] = "default"
     """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales, as CrosSCLR and AimCLR."""
     bodies: Literal["average", "present"] = "average"
@@ -61,6 +64,8 @@ class STGCN(nn.Module):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
 
     Options = STGCNOptions
+    map_axes: Literal["TV"] | None = "TV"
+    """Axes of the feature map behind batch and channels: frames and joints."""
 
     def __init__(self, skeletons: Mapping[str, Skeleton], *, options: STGCNOptions) -> None:
         super().__init__()
@@ -124,8 +129,7 @@ class Convention(nn.Module):
     def __init__(self, skeleton: Skeleton, options: STGCNOptions) -> None:
         super().__init__()
         self.joints = skeleton.num_joints
-        chosen = skeleton.adjacency if options.adjacency == "spatial" else skeleton.adjacency_degenerate
-        self.register_buffer("adjacency", chosen.detach().clone().float())
+        self.register_buffer("adjacency", _graph(skeleton, options.adjacency).detach().clone().float())
         blocks = len(options.channels) if options.edge_importance else 0
         self.importance = nn.ParameterList(torch.ones_like(self.adjacency) for _ in range(blocks))
         self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
@@ -146,6 +150,12 @@ class Convention(nn.Module):
         if not self.importance:
             return [self.adjacency] * blocks
         return [self.adjacency * weight for weight in self.importance]
+
+
+def _graph(skeleton: Skeleton, kind: str) -> Tensor:
+    if kind == "inward_outward":
+        return inward_outward(skeleton.spec)
+    return skeleton.adjacency if kind == "spatial" else skeleton.adjacency_degenerate
 
 
 class GraphConvolution(nn.Module):

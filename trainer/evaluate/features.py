@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from schemas import DataConfig
 from trainer.store import Samples
+from trainer.streams import STREAMS
 
 _CHUNK = 256
 """Clips per forward pass: large enough to keep a GPU busy, small enough for any memory."""
@@ -22,6 +24,14 @@ class Features:
     """[N, D] float32 on the CPU."""
     labels: Tensor
     """[N] int64 on the CPU."""
+
+
+def stream_of(encoder: str, data: DataConfig) -> str:
+    """The stored stream that an encoder of a method is evaluated on: its own, or else the run's.
+
+    Encoders are named after their stream, or after a representation of the run's one stream.
+    """
+    return encoder if encoder in STREAMS else data.stream
 
 
 @torch.no_grad()

@@ -11,6 +11,8 @@ from schemas._model import Model
 from trainer.evaluate.features import Features
 from trainer.evaluate.outcome import Outcome
 
+FUSES = "features"
+
 _CHUNK = 1024
 """Test rows compared at a time: a block of [1024, train] similarities fits any memory."""
 

@@ -16,6 +16,8 @@ from trainer.evaluate.features import Features
 from trainer.evaluate.outcome import Outcome
 from trainer.metrics import accuracy
 
+FUSES = "scores"
+
 
 class Options(Model):
     """Defaults: MS-CLR, section 4.2: 100 epochs, batch 128, rate 3.0, a tenth of it from epoch 80.

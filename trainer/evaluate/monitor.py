@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
@@ -10,23 +10,27 @@ from torch import nn
 from schemas import RunConfig
 from trainer import store as stores
 from trainer.evaluate import knn
-from trainer.evaluate.features import extract
+from trainer.evaluate.features import extract, stream_of
 from trainer.metrics import accuracy
 from trainer.store import Store
 
 Monitor = Callable[[], dict[str, float]]
 
 
-def knn_monitor(encoder: nn.Module, store: Store, config: RunConfig, *, device: torch.device) -> Monitor:
+def knn_monitor(
+    encoders: Mapping[str, nn.Module], store: Store, config: RunConfig, *, device: torch.device
+) -> Monitor:
     """A function that returns ``monitor_knn`` (k = 20) and ``monitor_knn1`` of the encoder as it then is.
 
-    Features come from the stored stream of the run's first convention, without augmentation and projector.
-    The two halves of the split are read once, and only when ``runtime.knn_every`` asks for it.
+    Of several encoders it is the first. Features come from its stored stream of the run's first convention,
+    without augmentation and projector. The two halves of the split are read once, and only when
+    ``runtime.knn_every`` asks for it.
     """
     if not config.runtime.knn_every:
         return dict
     assert config.data.protocol is not None  # resolved before a run starts
     convention = config.data.conventions[0]
+    name, encoder = next(iter(encoders.items()))
     halves = [
         stores.load(
             store,
@@ -34,7 +38,7 @@ def knn_monitor(encoder: nn.Module, store: Store, config: RunConfig, *, device: 
             part=part,
             conventions=[convention],
             frames=config.data.frames,
-            stream=config.data.stream,
+            stream=stream_of(name, config.data),
         )
         for part in ("train", "test")
     ]

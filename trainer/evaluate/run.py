@@ -1,47 +1,39 @@
-"""Evaluating a finished run: from its folder to ``results/<protocol>-<convention>.json``."""
+"""Evaluating a finished run: from its folder to the files in ``results/``."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
-from schemas import (
-    EvaluationResult,
-    StoreError,
-    UsageError,
-)
-from trainer import __version__, checkpoint, seeds
+from schemas import EvaluationResult, StoreError, UsageError, unknown
+from trainer import __version__, checkpoint
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
-from trainer.evaluate import PROTOCOLS, knn, protocol_options
-from trainer.evaluate.features import Features, calibrate, extract
+from trainer.evaluate import PROTOCOLS, fusion, protocol_options
 from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.subject import Subject, subjects, together, trained_method
 from trainer.metrics import accuracy, per_class
-from trainer.skeleton import Skeleton
-from trainer.store import Samples, Store
+from trainer.store import Store
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A frozen encoder in one convention, and what it makes of the two halves of the split."""
+class Occasion:
+    """Which run is evaluated, on which store and in which convention."""
 
-    run: Path
     saved: Checkpoint
+    checkpoint_hash: str
+    """Empty for random weights."""
     store: Store
     convention: str
-    untrained: bool
-    train: Features
-    test: Features
-    random_knn: float
-    """kNN accuracy of the same architecture with fresh random weights."""
+
+    @property
+    def classes(self) -> int:
+        return len(self.store.manifest.classes)
 
 
 def evaluate_run(
@@ -57,37 +49,101 @@ def evaluate_run(
 ) -> list[EvaluationResult]:
     """Runs the protocols on the last checkpoint of a run and writes a JSON file for each figure.
 
-    ``options``: protocol -> options, over those of the run's settings, over the protocol's own.
+    Every encoder of the method is evaluated on its own stored stream: ``<protocol>-<convention>.json`` for a
+    method with one, ``<protocol>-<convention>-<encoder>.json`` for several, and these together behind them.
+    ``options``: protocol or ``fusion`` -> options, over those of the run's settings, over their own.
     ``convention`` None takes the run's first, the reference. ``untrained`` replaces the weights by random
     ones, to see what the training was worth, and writes nothing. Raises UsageError, StoreError and
     CheckpointError for whatever does not fit together.
     """
-    protocol_options(protocols, options or {})  # a slip of the pen is told before anything is read
+    _check_names(protocols, options or {})  # a slip of the pen is told before anything is read
     where = devices.choose(device)
     saved = checkpoint.load(run / LAST)
-    chosen = protocol_options(protocols, saved.config.evaluate, options or {})
-    opened = _open(saved, store)
+    chosen = protocol_options([*protocols, "fusion"], saved.config.evaluate, options or {})
+    fusing = chosen.pop("fusion")
     convention = convention or saved.config.data.conventions[0]
     _check_convention(saved, convention, run)
-    subject = _subject(
-        run, saved, opened, convention, device=where, untrained=untrained, on_progress=on_progress
+    occasion = Occasion(
+        saved,
+        "" if untrained else checkpoint.file_hash(run / LAST),
+        _open(saved, store),
+        convention,
     )
-    results = []
-    for name, settings in chosen.items():
-        started = time.perf_counter()
-        outcomes = PROTOCOLS[name].evaluate(
-            subject.train,
-            subject.test,
-            classes=len(opened.manifest.classes),
-            seed=saved.config.runtime.seed,
-            options=settings,
+    method = trained_method(run, saved, occasion.store)
+    if len(method.encoders) == 1 and "fusion" in (options or {}):
+        raise UsageError(
+            f"{saved.config.method.name} trains one encoder, there is nothing to fuse", where="fusion"
         )
-        seconds = time.perf_counter() - started
-        results += [_result(subject, outcome, seconds=seconds) for outcome in outcomes]
+    found = subjects(
+        method,
+        saved,
+        occasion.store,
+        convention,
+        device=where,
+        untrained=untrained,
+        on_progress=on_progress,
+    )
+    results = [
+        result
+        for name, settings in chosen.items()
+        for result in _measured(occasion, found, name, settings, fusing)
+    ]
     if not untrained:
         for result in results:
-            write_result(result, run / "results" / f"{result.protocol}-{convention}.json")
+            encoder = f"-{result.encoder}" if len(found) > 1 else ""
+            write_result(result, run / "results" / f"{result.protocol}-{convention}{encoder}.json")
     return results
+
+
+def _check_names(protocols: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> None:
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise unknown("protocol", name, PROTOCOLS)
+    protocol_options([*protocols, "fusion"], options)
+
+
+def _measured(
+    occasion: Occasion, found: Sequence[Subject], name: str, settings: Any, fusing: fusion.Options
+) -> list[EvaluationResult]:
+    """One protocol on every encoder, and on all of them together when there are several.
+
+    Streams are fused as the protocol says. Encoders that share a stream are representations of it: their
+    features are taken side by side, as in ISC.
+    """
+    by_stream = len({subject.stream for subject in found}) == len(found)
+    scores = PROTOCOLS[name].FUSES == "scores" and by_stream
+    single: list[list[Outcome]] = []
+    results = []
+    for subject in found:
+        outcomes, seconds = _outcomes(occasion, subject, name, settings)
+        single.append(outcomes)
+        results += [_result(occasion, subject, outcome, seconds=seconds) for outcome in outcomes]
+    if len(found) == 1:
+        return results
+    both = together(found, classes=occasion.classes, unit=name == "knn")
+    started = time.perf_counter()
+    if scores:
+        named = [
+            dict(zip((s.stream for s in found), kind, strict=True)) for kind in zip(*single, strict=True)
+        ]
+        outcomes = [fusion.weighted(each, fusing) for each in named]
+        seconds = time.perf_counter() - started
+    else:
+        outcomes, seconds = _outcomes(occasion, both, name, settings)
+        outcomes = [replace(o, settings=o.settings | {"fusion": {"of": "features"}}) for o in outcomes]
+    return results + [_result(occasion, both, outcome, seconds=seconds) for outcome in outcomes]
+
+
+def _outcomes(occasion: Occasion, subject: Subject, name: str, settings: Any) -> tuple[list[Outcome], float]:
+    started = time.perf_counter()
+    outcomes = PROTOCOLS[name].evaluate(
+        subject.found.train,
+        subject.found.test,
+        classes=occasion.classes,
+        seed=occasion.saved.config.runtime.seed,
+        options=settings,
+    )
+    return outcomes, time.perf_counter() - started
 
 
 def write_result(result: EvaluationResult, path: Path) -> None:
@@ -124,81 +180,25 @@ def _check_convention(saved: Checkpoint, convention: str, run: Path) -> None:
         )
 
 
-def _subject(
-    run: Path,
-    saved: Checkpoint,
-    store: Store,
-    convention: str,
-    *,
-    device: torch.device,
-    untrained: bool,
-    on_progress: Callable[[int, int], None] | None,
-) -> Subject:
-    halves = [load_part(store, saved, part, convention) for part in ("train", "test")]
-    skeletons = stores.skeletons(store, saved.config.data.conventions)
-    trained = checkpoint.fresh_method(saved.config, skeletons, seed=saved.config.runtime.seed)
-    checkpoint.load_weights(trained, saved.model, where=run / LAST)
-    random = random_encoder(saved, skeletons, halves[0], convention=convention, device=device)
-    train, test = (extract(random, half, convention=convention, device=device) for half in halves)
-    classes = len(store.manifest.classes)
-    random_knn = accuracy(knn.vote(train, test, classes=classes, options=knn.Options()), test.labels)
-    if not untrained:
-        encoder = trained.encoder.to(device)
-        train, test = (
-            extract(encoder, half, convention=convention, device=device, on_progress=on_progress)
-            for half in halves
-        )
-    return Subject(run, saved, store, convention, untrained, train, test, random_knn)
-
-
-def load_part(store: Store, saved: Checkpoint, part: str, convention: str) -> Samples:
-    """One half of the run's split in one convention: the stored stream, of that convention's own bones."""
-    data = saved.config.data
-    assert data.protocol is not None  # resolved before a run starts
-    return stores.load(
-        store,
-        protocol=data.protocol,
-        part=part,
-        conventions=[convention],
-        frames=data.frames,
-        stream=data.stream,
-    )
-
-
-def random_encoder(
-    saved: Checkpoint,
-    skeletons: Mapping[str, Skeleton],
-    train: Samples,
-    *,
-    convention: str,
-    device: torch.device,
-) -> nn.Module:
-    """The same architecture from a seed that training never used, BatchNorm set to the data's statistics."""
-    seed = seeds.derive(saved.config.runtime.seed, "random encoder")
-    encoder = checkpoint.fresh_method(saved.config, skeletons, seed=seed).encoder.to(device)
-    calibrate(encoder, train, convention=convention, device=device)
-    return encoder
-
-
-def _result(subject: Subject, outcome: Outcome, *, seconds: float) -> EvaluationResult:
-    saved, manifest = subject.saved, subject.store.manifest
-    data, labels = saved.config.data, subject.test.labels
-    classes = len(manifest.classes)
+def _result(occasion: Occasion, subject: Subject, outcome: Outcome, *, seconds: float) -> EvaluationResult:
+    saved, manifest = occasion.saved, occasion.store.manifest
+    labels, classes, untrained = subject.found.test.labels, occasion.classes, not occasion.checkpoint_hash
     return EvaluationResult(
         protocol=outcome.protocol,
         settings=outcome.settings,
         dataset=manifest.dataset,
         synthetic=manifest.synthetic,
-        store=subject.store.path.name,
-        store_hash=subject.store.hash,
-        split=data.protocol or "",
-        convention=subject.convention,
-        stream=data.stream,
+        store=occasion.store.path.name,
+        store_hash=occasion.store.hash,
+        split=saved.config.data.protocol or "",
+        convention=occasion.convention,
+        stream=subject.stream,
+        encoder=subject.encoder,
         method=saved.config.method.name,
-        checkpoint="random weights" if subject.untrained else str(LAST),
-        checkpoint_hash="" if subject.untrained else checkpoint.file_hash(subject.run / LAST),
-        epoch=0 if subject.untrained else saved.epoch,
-        train_samples=len(subject.train.labels),
+        checkpoint="random weights" if untrained else str(LAST),
+        checkpoint_hash=occasion.checkpoint_hash,
+        epoch=0 if untrained else saved.epoch,
+        train_samples=len(subject.found.train.labels),
         test_samples=len(labels),
         top1=accuracy(outcome.scores, labels),
         top5=accuracy(outcome.scores, labels, top=5) if classes > 5 else None,

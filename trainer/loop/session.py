@@ -6,12 +6,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from schemas import CheckpointError, ConfigError, RunConfig, UsageError
-from trainer import checkpoint, logbook, methods, optim
+from trainer import checkpoint, logbook, optim
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
@@ -47,12 +48,13 @@ def pretrain(
         checkpoint.load_weights(method, saved.model, where=out / LAST)
     method.to(device)
     samples = load_training_half(store, config, on_load=on_load).to(device)
-    check = knn_monitor(method.encoder, store, config, device=device)
+    check = knn_monitor(method.encoders, store, config, device=device)
     if saved is None:
         _prepare_folder(out, config)
     with _open_log(out, config, saved) as log:
+        told = {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
         optimiser = optim.sgd(method.parameters(), config.optimise)
-        run = Run(out, config, store.hash, method, optimiser, samples, device, log, check=check)
+        run = Run(out, config, store.hash, method, optimiser, samples, device, log, check=check, told=told)
         if saved is None:
             save(run)
         else:
@@ -61,7 +63,7 @@ def pretrain(
             return train(run, stop=stop, on_progress=on_progress)
 
 
-def build(config: RunConfig) -> tuple[Store, methods.Method, torch.device]:
+def build(config: RunConfig) -> tuple[Store, Any, torch.device]:
     """The store, the untrained method and the device of a run. Every setting has been checked behind it."""
     if config.runtime.tensorboard:
         logbook.require_tensorboard()

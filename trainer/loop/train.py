@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from schemas import RunConfig, SkelError
-from trainer import checkpoint, data, momentum, optim, seeds
+from trainer import checkpoint, data, methods, optim, seeds
 from trainer import device as devices
 from trainer.batch import Batch
 from trainer.checkpoint import LAST, Checkpoint
 from trainer.evaluate.monitor import Monitor
 from trainer.logbook import Logbook
+from trainer.loop import watch
 from trainer.loop.clock import Clock
 from trainer.loop.signals import Stop
 from trainer.metrics import Meter
@@ -38,6 +41,10 @@ class Progress:
     clips_per_second: float
     eta: float
     """Seconds to the end at the mean pace of this session."""
+    stage: str = ""
+    """``2/2 mining``: number, of how many, name; empty for methods of one stage."""
+    warnings: tuple[str, ...] = ()
+    """Alarms that this step raised; every kind once in a run."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,10 @@ class Run:
     """Mean of the last line of the log."""
     check: Monitor = dict
     """The kNN monitor."""
+    told: set[str] = field(default_factory=set)
+    """Kinds of alarms that the log has."""
+    warnings: list[str] = field(default_factory=list)
+    """Alarms that nobody has been told yet."""
 
     @property
     def passes(self) -> int:
@@ -81,6 +92,15 @@ class Run:
     def steps(self) -> int:
         size = self.config.optimise.batch_size
         return data.steps_per_epoch(self.samples, batch_size=size, passes=self.passes)
+
+    @cached_property
+    def stages(self) -> Sequence[methods.Stage]:
+        return methods.stages(self.config.method)
+
+    @property
+    def stage(self) -> int:
+        """Index of the stage that the epoch is in."""
+        return methods.current(self.stages, self.epoch)
 
     @property
     def done(self) -> int:
@@ -139,7 +159,7 @@ def _step(run: Run, batch: Batch) -> dict[str, Tensor]:
     run.optimiser.zero_grad(set_to_none=True)
     metrics["loss"].backward()
     run.optimiser.step()
-    return metrics
+    return watch.of_step(run.method, metrics, batch.rows, run.samples.labels)
 
 
 def _log_step(run: Run, rate: float, clock: Clock) -> None:
@@ -148,14 +168,23 @@ def _log_step(run: Run, rate: float, clock: Clock) -> None:
 
 
 def _log_epoch(run: Run, rate: float, clock: Clock) -> None:
-    record = {"lr": rate, **_settled(run), **_distance(run)}
+    means = _settled(run)
+    record = {"lr": rate, **means, **watch.of_epoch(run.method, run.steps)}
     every = run.config.runtime.knn_every
     _log(run, "epoch", record, clock, more=run.check if every and (run.epoch + 1) % every == 0 else dict)
+    for kind, text in watch.alarms(run.method, means).items():
+        if kind not in run.told:
+            run.told.add(kind)
+            run.warnings.append(f"epoch {run.epoch + 1}: {text}")
+            line = {"event": "warning", "epoch": run.epoch + 1, "step": run.step, "kind": kind, "text": text}
+            run.log.write(line, global_step=run.done)
 
 
 def _log(run: Run, event: str, record: Mapping[str, float], clock: Clock, *, more: Monitor = dict) -> None:
     run.loss = record["loss"]
-    place = {"event": event, "epoch": run.epoch + 1, "step": run.step}
+    place: dict[str, Any] = {"event": event, "epoch": run.epoch + 1, "step": run.step}
+    if event == "epoch":
+        place |= {"stage": run.stage + 1, "stage_name": run.stages[run.stage].name}
     pace = {"clips_per_second": round(clock.lap_speed(run.done), 1)}
     run.log.write({**place, **record, **pace, **more()}, global_step=run.done)
     clock.new_lap(run.done)
@@ -166,6 +195,8 @@ def _clips_per_step(run: Run) -> int:
 
 
 def _progress(run: Run, clock: Clock) -> Progress:
+    stages, warnings = run.stages, tuple(run.warnings)
+    run.warnings.clear()
     return Progress(
         epoch=run.epoch + 1,
         epochs=run.config.optimise.epochs,
@@ -174,16 +205,9 @@ def _progress(run: Run, clock: Clock) -> Progress:
         loss=run.loss,
         clips_per_second=clock.speed(run.done),
         eta=clock.remaining(run.done),
+        stage=f"{run.stage + 1}/{len(stages)} {stages[run.stage].name}" if len(stages) > 1 else "",
+        warnings=warnings,
     )
-
-
-def _distance(run: Run) -> dict[str, float]:
-    """How far the key network is behind the query network, for methods that have both."""
-    query = getattr(run.method, "query_network", None)
-    key = getattr(run.method, "key_network", None)
-    if query is None or key is None:
-        return {}
-    return {"query_key_distance": float(momentum.parameter_distance(query, key))}
 
 
 def _settled(run: Run, *, last: int | None = None) -> dict[str, float]:

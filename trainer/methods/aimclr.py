@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from schemas import ConfigError
 from trainer import losses
 from trainer.batch import Batch
+from trainer.encoders import require_map
 from trainer.methods.eadm import TemporalMap, drop
 from trainer.methods.moco import MoCo, MoCoOptions, Network
 from trainer.methods.parts import Parts, make_views, only_convention
+from trainer.methods.stages import Stage
 
 
 class AimCLROptions(MoCoOptions):
@@ -37,13 +39,18 @@ class AimCLROptions(MoCoOptions):
 
 
 class AimCLR(nn.Module):
-    """``forward(batch) -> {"loss", "contrast", "divergence", "positive", "negative", "extreme"}``."""
+    """``forward(batch) -> {"loss", "contrast", "divergence", similarities..., "extreme"}``.
+
+    In the second stage also ``mined_rows`` [N, 3 * neighbours].
+    """
 
     Options = AimCLROptions
     passes_per_epoch = 1
+    needs_map = True
 
     def __init__(self, options: AimCLROptions, parts: Parts) -> None:
         super().__init__()
+        require_map(parts.encoder, method="aimclr")
         if not parts.augment.extreme:
             raise ConfigError(
                 "aimclr needs extreme augmentations, found none",
@@ -51,8 +58,16 @@ class AimCLR(nn.Module):
                 remedy="The preset aimclr/paper has the eight of the paper",
             )
         self.options = options
+        self.stream = parts.stream
         self.views = make_views(parts)
         self.moco = MoCo(options, parts)
+
+    @staticmethod
+    def stages(options: AimCLROptions) -> tuple[Stage, ...]:
+        contrast = "InfoNCE of the normal view, divergence of the extreme and the dropped one"
+        mining = "the nearest keys of all three queries are positives too"
+        stages = (Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
+        return stages if options.mine_from else stages[1:]
 
     @property
     def query_network(self) -> Network:
@@ -66,6 +81,10 @@ class AimCLR(nn.Module):
     def encoder(self) -> nn.Module:
         return self.moco.query.encoder
 
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {self.stream: self.encoder}
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         convention = only_convention(batch, method="aimclr")
         return self.step(batch, query=convention, key=convention)
@@ -77,35 +96,57 @@ class AimCLR(nn.Module):
         z_extreme, z_dropped = self._extreme_queries(batch, query)
         z = self.moco.keys(self.views.normal(batch, key), key)
         normal, extreme, dropped = (self.moco.scores(q, z) for q in (z_hat, z_extreme, z_dropped))
+        contrast, mined = self._contrast(normal, extreme, dropped, epoch=batch.epoch)
         self.moco.remember(z, batch.rows)
-        contrast = self._contrast(normal, extreme, dropped, epoch=batch.epoch)
-        divergence = (
-            losses.distribution_divergence(normal, extreme) + losses.distribution_divergence(normal, dropped)
-        ) / 2
+        divergence = d3m(normal, extreme, dropped)
         return {
             "loss": contrast + divergence,  # alpha = beta = 1
             "contrast": contrast.detach(),
             "divergence": divergence.detach(),
             **self.moco.similarities(normal),
-            "extreme": self.moco.similarities(extreme)["positive"],
+            "extreme": extreme[:, 0].detach().mean() * self.options.temperature,
+            **mined,
         }
 
     def _extreme_queries(self, batch: Batch, convention: str) -> tuple[Tensor, Tensor]:
         """z~ and z~_drop, from one pass of the encoder."""
-        x = self.views.extreme(batch, convention)
-        encoder, bodies = self.moco.query.encoder, x.shape[4]
-        features = encoder.feature_map(x, convention)
-        dropped = drop(
-            features, threshold=self.options.eadm_threshold, temporal_map=self.options.temporal_map
+        options = self.options
+        return extreme_queries(
+            self.moco.query,
+            self.views.extreme(batch, convention),
+            convention,
+            threshold=options.eadm_threshold,
+            temporal_map=options.temporal_map,
         )
-        z_extreme, z_dropped = (self.moco.query.embed(encoder.pool(m, bodies)) for m in (features, dropped))
-        return z_extreme, z_dropped
 
-    def _contrast(self, normal: Tensor, extreme: Tensor, dropped: Tensor, *, epoch: int) -> Tensor:
-        """InfoNCE in the first stage, Eq. (1); with the mined neighbours of all queries after, Eq. (9)."""
+    def _contrast(
+        self, normal: Tensor, extreme: Tensor, dropped: Tensor, *, epoch: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """InfoNCE in the first stage, Eq. (1); with the mined neighbours of all queries after, Eq. (9).
+
+        In the second stage also ``mined_rows``, the rows of the neighbours.
+        """
         if epoch < self.options.mine_from:
-            return losses.nce(normal)
+            return losses.nce(normal), {}
         k = self.options.neighbours
         positives = losses.nearest(normal, k) | losses.nearest(extreme, k) | losses.nearest(dropped, k)
         positives[:, 0] = True
-        return losses.multi_positive_nce(normal, positives, reduction=self.options.nnm_reduction)
+        loss = losses.multi_positive_nce(normal, positives, reduction=self.options.nnm_reduction)
+        return loss, {"mined_rows": self.moco.mined_rows(positives, 3 * k)}
+
+
+def extreme_queries(
+    network: Network, x: Tensor, convention: str, *, threshold: float, temporal_map: TemporalMap
+) -> tuple[Tensor, Tensor]:
+    """z~ and z~_drop of an extreme view x [N,3,T,V,M], [N, dim] each, from one pass of the encoder."""
+    encoder, bodies = network.encoder, x.shape[4]
+    features = encoder.feature_map(x, convention)
+    dropped = drop(features, threshold=threshold, temporal_map=temporal_map)
+    return network.embed(encoder.pool(features, bodies)), network.embed(encoder.pool(dropped, bodies))
+
+
+def d3m(normal: Tensor, extreme: Tensor, dropped: Tensor) -> Tensor:
+    """L_D on the scores [N, 1+K] of the three queries: the mean of Eq. (7) and (8)."""
+    return (
+        losses.distribution_divergence(normal, extreme) + losses.distribution_divergence(normal, dropped)
+    ) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,11 +45,25 @@ class Views:
         """[N,3,T,V,M] after the extreme chain."""
         return self._made_by(self.extreme_chain, batch, convention)
 
+    def normal_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
+        """stream -> [N,3,T,V,M], all of one draw of the normal chain: the same view in every stream."""
+        return self._streams_of(self.normal_chain, batch, convention, streams)
+
+    def extreme_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
+        """stream -> [N,3,T,V,M], all of one draw of the extreme chain."""
+        return self._streams_of(self.extreme_chain, batch, convention, streams)
+
     def _made_by(self, chain: Chain, batch: Batch, convention: str) -> Tensor:
+        return self._streams_of(chain, batch, convention, (self.stream,))[self.stream]
+
+    def _streams_of(
+        self, chain: Chain, batch: Batch, convention: str, streams: Sequence[str]
+    ) -> dict[str, Tensor]:
         skeleton = self.skeletons[convention]
         # Without padding, so that random draws do not depend on the other conventions of the store.
         joints = batch.clips[convention][..., : skeleton.num_joints, :]
-        return derive(chain(joints, skeleton, batch.generator), self.stream, skeleton.spec)
+        view = chain(joints, skeleton, batch.generator)
+        return {stream: derive(view, stream, skeleton.spec) for stream in streams}
 
 
 def make_views(parts: Parts) -> Views:

@@ -12,18 +12,24 @@ from trainer import losses
 from trainer.batch import Batch
 from trainer.methods.moco import MoCo, MoCoOptions, Network
 from trainer.methods.parts import Parts, make_views, only_convention
+from trainer.methods.stages import Stage
 
 
 class SkeletonCLR(nn.Module):
-    """``forward(batch) -> {"loss", "positive", "negative"}``."""
+    """``forward(batch) -> {"loss", "positive", "negative", "info_nce"}``."""
 
     Options = MoCoOptions
     passes_per_epoch = 1
 
     def __init__(self, options: MoCoOptions, parts: Parts) -> None:
         super().__init__()
+        self.stream = parts.stream
         self.views = make_views(parts)
         self.moco = MoCo(options, parts)
+
+    @staticmethod
+    def stages(options: MoCoOptions) -> tuple[Stage, ...]:
+        return (Stage("contrast", 0, "InfoNCE between two normal views"),)
 
     @property
     def query_network(self) -> Network:
@@ -36,6 +42,10 @@ class SkeletonCLR(nn.Module):
     @property
     def encoder(self) -> nn.Module:
         return self.moco.query.encoder
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {self.stream: self.encoder}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         convention = only_convention(batch, method="skeletonclr")

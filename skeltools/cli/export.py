@@ -1,0 +1,50 @@
+"""``skeltools export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, show
+
+
+@click.command("export")
+@STORE
+@click.option("--to", required=True, metavar="FORMAT", help="crossclr, ctrgcn, hdf5, pyskl or zarr.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file or folder to write.")
+@click.option("--convention", "conventions", multiple=True, help="Only this convention  [zarr, hdf5: all].")
+@click.option("--stream", "streams", multiple=True, help="Kind of stream  [joint; zarr, hdf5: all].")
+@click.option("--frames", multiple=True, type=LENGTH, help="Length T of the stream  [the only one].")
+@click.option(
+    "--protocol", "protocols", multiple=True, help="Only this split  [all; ctrgcn: as OUT is named]."
+)
+@click.option("--part", metavar="PART", help="Only this half of the split: train or test.")
+@click.option("--ids", type=click.Path(path_type=Path), help="Only the samples of this file, one id a line.")
+@click.option("--force", is_flag=True, help="Replace what is at OUT once the export is complete.")
+def command(store_path: Path, **options: Any) -> None:
+    """Write STORE, or a part of it, in another format.
+
+    STORE is $SKELTOOLS_STORE or ./store.zarr when not given. zarr is a store again; hdf5 holds all of one in
+    a file; pyskl holds sequences at full length; crossclr and ctrgcn hold one stream. `skeltools convert
+    --from` reads all but zarr. What each keeps: docs/interchange.md.
+
+    \b
+    Example:
+      skeltools export store.zarr --to crossclr --out aimclr/
+      skeltools export store.zarr --to pyskl --out ntu60_3danno.pkl --convention kinectv2_25
+      skeltools export store.zarr --to ctrgcn --out NTU60_CS.npz --protocol xsub
+      skeltools export store.zarr --to hdf5 --out store.h5
+      skeltools export store.zarr --to zarr --out train.zarr --protocol xsub --part train
+    """
+    from skeltools.export import export as run_export
+
+    done = run_export(store_path, **options)
+    lines = [
+        f"{done.path}: {done.samples} samples of {done.manifest.dataset} in {', '.join(done.conventions)}",
+        f"splits: {', '.join(done.protocols) or 'none'}",
+    ]
+    if done.streams:
+        lines.append(f"streams: {', '.join(path.removeprefix('streams/') for path in done.streams)}")
+    show(*lines, *([SYNTHETIC] if done.manifest.synthetic else []))

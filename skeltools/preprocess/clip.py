@@ -1,0 +1,88 @@
+"""What every step sees: the clip, what the recipe works towards, and how a step ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import SkeletonSpec
+from skeltools.sequence import Mask, Sequence
+
+Array = NDArray[Any]
+"""Joints in float64 while steps run; ``prepare`` rounds once, at the end."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a recipe works towards."""
+
+    spec: SkeletonSpec
+    frames: int
+    bodies: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One row of a joint stream."""
+
+    joint: NDArray[np.float32]
+    """[3, T, V, M] float32, T = frames and M = bodies of the goal; absent bodies are zero."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What the steps met, only what is not zero, e.g. ``{"bodies dropped": 1}``."""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """Nothing is left of the clip, and why."""
+
+    reason: str
+
+
+Counts = dict[str, int]
+Step = Callable[..., "tuple[Sequence, Counts] | Dropped"]
+
+NOBODY = Dropped("no body in any frame")
+
+
+def with_joints(clip: Sequence, joints: Array, present: Mask) -> Sequence:
+    """The clip with other joints; from here on the order of bodies in the file is their place on axis M."""
+    places = np.arange(present.shape[1], dtype=np.int8)
+    order = np.where(present, places, np.int8(-1))
+    ids = clip.body_ids if len(clip.body_ids) == len(places) else tuple(range(len(places)))
+    return replace(clip, joints=joints, present=present, order=order, body_ids=ids)
+
+
+def with_tracks(clip: Sequence, kept: list[int]) -> Sequence:
+    """Only these tracks, in this order."""
+    return replace(
+        clip,
+        joints=clip.joints[:, kept],
+        present=clip.present[:, kept],
+        order=clip.order[:, kept],
+        body_ids=tuple(clip.body_ids[body] for body in kept),
+    )
+
+
+def with_frames(clip: Sequence, span: slice) -> Sequence:
+    """Only these frames."""
+    return replace(clip, joints=clip.joints[span], present=clip.present[span], order=clip.order[span])
+
+
+def motion_energy(joints: Array, present: Mask) -> NDArray[np.float64]:
+    """[T, M, V, 3], [T, M] -> [M]: ``sum_t mean_v |x[t, v] - mean_t x[v]|^2`` over the frames present.
+
+    Square metres times frames.
+    """
+    weight = present[:, :, None, None].astype(np.float64)
+    mean = (joints * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1)
+    away = np.square((joints - mean) * weight).sum(axis=-1)
+    return np.asarray(away.mean(axis=-1).sum(axis=0), dtype=np.float64)
+
+
+def first_frame(clip: Sequence) -> int:
+    """First frame in which the first body is present."""
+    return int(clip.present[:, 0].argmax())

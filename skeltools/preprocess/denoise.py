@@ -1,0 +1,95 @@
+"""Steps that drop tracks which are hardly people: too short, too wide, too still or too wild.
+
+Thresholds are those by which the NTU community cleans its raw skeletons (the denoising scripts that CTR-GCN
+and its successors share: noise length 11, spread 0.8 and 0.69754, motion 0.089925 and 2). They look only at
+clips with more than one track, and so does every step here: who is alone stays.
+
+When all tracks of a clip would go, ``keep_best`` keeps the one of most motion energy, which is counted; with
+``keep_best: false`` the clip is dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, motion_energy, with_tracks
+from skeltools.sequence import Sequence
+
+KEPT_BEST = "clips kept by their best track"
+
+
+def denoise_short_tracks(
+    clip: Sequence, goal: Goal, *, up_to: Annotated[int, Field(ge=0)] = 11, keep_best: bool = True
+) -> tuple[Sequence, Counts] | Dropped:
+    """Drop tracks that are seen in ``up_to`` frames or fewer (published: 11)."""
+    noise = clip.present.sum(axis=0) <= up_to
+    return _without(clip, noise, "short tracks dropped", keep_best)
+
+
+def denoise_spread(
+    clip: Sequence,
+    goal: Goal,
+    *,
+    ratio: Annotated[float, Field(gt=0)] = 0.8,
+    share: Annotated[float, Field(gt=0, le=1)] = 0.69754,
+    keep_best: bool = True,
+) -> tuple[Sequence, Counts] | Dropped:
+    """Drop tracks that are too wide for their height in a ``share`` or more of their frames.
+
+    A frame is noise where the joints' extent in x is more than ``ratio`` times their extent in y, up
+    (published: 0.8 and 0.69754): furniture and crossed limbs, but also people who lie down, so it is no step
+    for data with falls. Frames of the tracks that stay are not touched.
+    """
+    extent = np.ptp(clip.joints, axis=2)  # [T, M, 3]
+    wide = (extent[..., 0] > ratio * extent[..., 1]) & clip.present
+    noise = wide.sum(axis=0) >= share * np.maximum(clip.present.sum(axis=0), 1)
+    return _without(clip, noise, "wide tracks dropped", keep_best)
+
+
+def denoise_motion(
+    clip: Sequence,
+    goal: Goal,
+    *,
+    low: Annotated[float, Field(ge=0)] = 0.089925,
+    high: Annotated[float, Field(gt=0)] = 2.0,
+    keep_best: bool = True,
+) -> tuple[Sequence, Counts] | Dropped:
+    """Drop tracks of less than ``low`` or more than ``high`` square metres of variance.
+
+    The variance of all joints of all frames about their common mean, summed over x, y and z, the community's
+    measure of motion (published: 0.089925 and 2). It holds the body's own extent, about a quarter of a square
+    metre for somebody who stands: less is smaller than a person, more runs across the room.
+    """
+    variance = np.array([_variance(clip.joints[clip.present[:, m], m]) for m in range(clip.bodies)])
+    noise = (variance < low) | (variance > high)
+    return _without(clip, noise, "still or wild tracks dropped", keep_best)
+
+
+def _variance(joints: Array) -> float:
+    """[frames, V, 3] -> summed variance of all points, square metres; 0 for no frame."""
+    return float(joints.reshape(-1, 3).var(axis=0).sum()) if len(joints) else 0.0
+
+
+def _without(
+    clip: Sequence, noise: NDArray[np.bool_], what: str, keep_best: bool
+) -> tuple[Sequence, Counts] | Dropped:
+    """The clip without the tracks that are noise, unless there is one track alone."""
+    seen = np.asarray(clip.present.any(axis=0))
+    if not seen.any():
+        return NOBODY
+    kept: NDArray[np.bool_] = seen & ~noise
+    counts: Counts = {}
+    if seen.sum() == 1:
+        kept = seen
+    elif not kept.any():
+        if not keep_best:
+            return Dropped(f"{what}: no body is left")
+        energy = np.where(seen, motion_energy(clip.joints, clip.present), -1.0)
+        kept[int(energy.argmax())] = True
+        counts[KEPT_BEST] = 1
+    counts[what] = int((seen & ~kept).sum())
+    return with_tracks(clip, np.flatnonzero(kept).tolist()), counts

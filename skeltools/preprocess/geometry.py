@@ -1,0 +1,90 @@
+"""Lines of the body and the rotations that turn them onto an axis."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import SkeletonSpec
+from skeltools.preprocess.clip import Array
+
+TINY = 1e-6
+"""Published threshold (A-GCN, data_gen/rotation.py): lines and axes with a smaller 1-norm do not count."""
+
+X = (1.0, 0.0, 0.0)
+Z = (0.0, 0.0, 1.0)
+
+
+def shoulder_line(joints: Array, spec: SkeletonSpec) -> Array:
+    """[..., V, 3] -> [..., 3]: right minus left shoulder, the published direction."""
+    left, right = spec.shoulders
+    return joints[..., right, :] - joints[..., left, :]
+
+
+def onto(line: Array, target: tuple[float, float, float], *, opposite: str) -> NDArray[np.float64]:
+    """[..., 3] -> [..., 3, 3]: smallest rotation that turns a line onto X or Z (``joints @ rotation.T``).
+
+    Axis and angle come from cross product and arc cosine, the matrix from Euler-Rodrigues, as in A-GCN's
+    ``pre_normalization``. No line: no rotation. ``opposite`` decides about a line that points the other way,
+    where the smallest rotation is not unique: ``stay``, or ``about y``.
+    """
+    along = target.index(1.0)
+    length = np.linalg.norm(line, axis=-1)
+    some = np.abs(line).sum(axis=-1) >= TINY
+    cosine = np.clip(line[..., along] / np.where(some, length, 1.0), -1.0, 1.0)
+    axis = _cross(line, along)
+    sideways = np.abs(axis).sum(axis=-1) >= TINY
+    if opposite == "about y":
+        axis = np.where((some & ~sideways & (cosine < 0))[..., None], (0.0, 1.0, 0.0), axis)
+        sideways |= some & (cosine < 0)
+    angle = np.where(some & sideways, np.arccos(cosine), 0.0)
+    angle = np.where(angle < TINY, 0.0, angle)
+    axis = axis / np.where(sideways, np.linalg.norm(axis, axis=-1), 1.0)[..., None]
+    return _euler_rodrigues(axis, angle)
+
+
+def _cross(line: Array, along: int) -> Array:
+    """Cross product of a line with the unit vector of one axis."""
+    after, before = (along + 1) % 3, (along + 2) % 3
+    axis = np.zeros_like(line)
+    axis[..., after], axis[..., before] = line[..., before], -line[..., after]
+    return axis
+
+
+def _euler_rodrigues(axis: Array, angle: Array) -> NDArray[np.float64]:
+    """Unit axis [..., 3] and angle [...] in radians -> rotation matrix [..., 3, 3]; identity for angle 0."""
+    a = np.cos(angle / 2)
+    b, c, d = np.moveaxis(axis * np.sin(angle / 2)[..., None], -1, 0)
+    rows = [
+        [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+        [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+        [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+    ]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def spine_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Joints whose mean is the lower and the upper end of the bone from hip to spine; empty without legs.
+
+    The hip is the joint from which both legs branch, the spine the next joint towards the centre: SpineBase
+    and SpineMid in Kinect v2, joints 0 and 1, as A-GCN has them. Where the legs branch only at the centre
+    (coco_17, lsp_14) the middle of the hips and the middle of the shoulders stand for them.
+    """
+    parent = spec.parents
+    legs = [set(spec.body_parts[name]) for name in ("left_leg", "right_leg")]
+    if not all(legs):
+        return (), ()
+    roots = tuple(v for leg in legs for v in sorted(leg) if parent[v] not in leg)
+    chains = [_ancestors(parent, root) for root in roots]
+    hip = next(v for v in chains[0] if all(v in chain for chain in chains))
+    if hip == spec.center:
+        return roots, spec.shoulders
+    return (hip,), (parent[hip],)
+
+
+def _ancestors(parent: tuple[int, ...], joint: int) -> list[int]:
+    """The joint and all above it, up to the centre."""
+    above = [joint]
+    while parent[above[-1]] != above[-1]:
+        above.append(parent[above[-1]])
+    return above

@@ -1,0 +1,165 @@
+"""Recipes: steps in order, from a YAML file.
+
+The file is a list. Each item is the name of a step, or its name and options::
+
+    - rank_by_motion
+    - fill_gaps: {max_gap: 15}
+    - resize: {absent: masked}
+
+``{name: resize, options: {absent: masked}}``, as a store's manifest has it, is the same.
+
+Those that ship with the package are the files of ``skeltools/recipes``; a user's own file works wherever a
+recipe is asked for.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from schemas import Component, ConfigError, RecipeRecord, UsageError, unknown
+from skeltools.preprocess.steps import CHOOSE, CUT, checked
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+SUFFIXES = (".yaml", ".yml", ".json")
+
+MAX_BYTES = 2**16
+"""A recipe is a page at most."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Checked steps with all of their options, and the name that the manifest gets."""
+
+    name: str
+    steps: tuple[Component, ...]
+
+
+def load(recipe: str) -> Recipe:
+    """A shipped recipe by name, or a user's own YAML file; its name is then the file's stem.
+
+    Raises UsageError for an unknown name, ConfigError for a file that is absent or no recipe; nothing but
+    the file is looked at.
+    """
+    if recipe in names():
+        return _shipped(recipe)
+    if not recipe.lower().endswith(SUFFIXES):
+        error = unknown("recipe", recipe, names())
+        raise UsageError(error.message, remedy=f"{error.remedy}; or your own file.yaml")
+    path = Path(recipe)
+    made = Recipe(path.stem, _read(path))
+    if path.stem in names() and made != _shipped(path.stem):
+        raise ConfigError(
+            f"'{path.stem}' is the name of a shipped recipe, and this one differs",
+            where=path,
+            remedy="Give the file another name: the store records it",
+        )
+    return made
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """The recipes that ship with the package: ``default``, then by name."""
+    return tuple(sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda n: (n != "default", n)))
+
+
+@cache
+def _shipped(name: str) -> Recipe:
+    return Recipe(name, _read(FOLDER / f"{name}.yaml"))
+
+
+def resolve(recipe: str | Recipe | tuple[Component, ...]) -> tuple[Component, ...]:
+    """The steps of a recipe with all of their options, checked. See ``load``."""
+    if isinstance(recipe, Recipe):
+        return recipe.steps
+    return load(recipe).steps if isinstance(recipe, str) else check(recipe)
+
+
+def recorded(record: RecipeRecord) -> Recipe:
+    """The recipe that a store's manifest records."""
+    return Recipe(record.name, check(record.steps, where=f"recipe {record.name} of the store"))
+
+
+def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Component, ...]:
+    """The steps with all of their options.
+
+    Raises ConfigError for what a step does not know, and for steps that together make no stream: none of
+    them chooses the bodies, none resizes, or the length changes after the last ``resize``.
+    """
+    full = tuple(checked(step, where=f"{where}: step {i}") for i, step in enumerate(steps, start=1))
+    names = [step.name for step in full]
+    chosen = [step for step in full if step.name in CHOOSE]
+    if not chosen or chosen[-1].options.get("slots") is not None:
+        raise ConfigError("no step chooses the bodies", where=where, remedy=f"Add one of {', '.join(CHOOSE)}")
+    if "resize" not in names:
+        raise ConfigError("no step makes the length of the stream", where=where, remedy="Add resize")
+    late = [name for name in names[len(names) - names[::-1].index("resize") :] if name in CUT]
+    if late:
+        raise ConfigError(
+            f"{late[0]} changes the length after resize", where=where, remedy="Put resize behind it"
+        )
+    return full
+
+
+def to_yaml(steps: tuple[Component, ...]) -> str:
+    """The recipe as a file has it, with all of its options."""
+    items: list[Any] = [{step.name: step.options} if step.options else step.name for step in steps]
+    return "".join(
+        f"- {yaml.safe_dump(item, default_flow_style=None, sort_keys=False, width=1000).strip()}\n"
+        if isinstance(item, dict)
+        else f"- {item}\n"
+        for item in items
+    )
+
+
+# ---- files ----------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> tuple[Component, ...]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"more than {MAX_BYTES} bytes: no recipe is that long", where=path)
+        items = yaml.safe_load(data.decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise ConfigError(f"no valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error
+    if not isinstance(items, list) or not items:
+        raise ConfigError(f"expected a list of steps, found {_kind(items)}", where=path, remedy=_EXAMPLE)
+    steps = tuple(_step(item, where=f"{path}: step {i}") for i, item in enumerate(items, start=1))
+    return check(steps, where=str(path))
+
+
+_EXAMPLE = "`skeltools recipes default` prints a complete example"
+
+
+def _step(item: object, *, where: str) -> Component:
+    if isinstance(item, str):
+        return Component(name=item)
+    if isinstance(item, dict) and isinstance(item.get("name"), str) and item.keys() <= {"name", "options"}:
+        item = {item["name"]: item.get("options")}
+    if isinstance(item, dict) and len(item) == 1:
+        ((name, options),) = item.items()
+        options = {} if options is None else options
+        if isinstance(name, str) and isinstance(options, dict) and all(isinstance(k, str) for k in options):
+            return Component(name=name, options=options)
+    raise ConfigError(
+        f"expected the name of a step, or name: {{option: value}}, found {_kind(item)}",
+        where=where,
+        remedy=_EXAMPLE,
+    )
+
+
+def _kind(item: object) -> str:
+    kinds = {dict: "a mapping", list: "a list" if item else "an empty list", type(None): "nothing"}
+    text = " ".join(reprlib.repr(item).split())
+    what = kinds.get(type(item), type(item).__name__)
+    return what if item is None or not item else f"{what}: {text[:60]}"

@@ -1,0 +1,59 @@
+"""Running a recipe on one clip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Component, ConfigError, SkeletonSpec, UsageError
+from skeltools.preprocess.clip import Array, Dropped, Goal, Prepared
+from skeltools.preprocess.recipes import Recipe, resolve
+from skeltools.preprocess.steps import STEPS
+from skeltools.sequence import Sequence
+
+
+def prepare(
+    sequence: Sequence,
+    *,
+    recipe: str | Recipe | tuple[Component, ...] = "default",
+    spec: SkeletonSpec,
+    frames: int,
+    bodies: int,
+) -> Prepared | Dropped:
+    """Run a recipe (a name, a file, what ``load`` made of either, or steps) on one clip.
+
+    Raises UsageError for an unknown recipe or a clip that does not fit ``spec``; ConfigError for steps and
+    options that do not exist. Files and steps are read and checked each time: for many clips, ``load`` first.
+    """
+    steps = resolve(recipe)
+    if frames < 1 or bodies < 1:
+        raise UsageError(f"a stream needs at least 1 frame and 1 body, not {frames} and {bodies}")
+    if sequence.joints.shape[2] != spec.num_joints:
+        found = f"{sequence.joints.shape[2]} joints, but {spec.name} has {spec.num_joints}"
+        raise UsageError(found, where=sequence.id)
+    goal, counts = Goal(spec, frames, bodies), Counter[str]()
+    exact: Array = sequence.joints.astype(np.float64)
+    clip = replace(sequence, joints=exact)
+    for step in steps:
+        outcome = STEPS[step.name](clip, goal, **step.options)
+        if isinstance(outcome, Dropped):
+            return outcome
+        clip, met = outcome
+        counts.update(met)
+    return Prepared(_as_stream(clip, goal), {what: n for what, n in counts.items() if n})
+
+
+def _as_stream(clip: Sequence, goal: Goal) -> NDArray[np.float32]:
+    """[T, M, V, 3] -> [3, T, V, M], with empty slots behind when there are fewer bodies than wanted."""
+    if clip.frames != goal.frames or clip.bodies > goal.bodies:
+        raise ConfigError(
+            f"the recipe ends with {clip.frames} frames and {clip.bodies} bodies a clip, "
+            f"but {goal.frames} and {goal.bodies} are wanted",
+            remedy="Choose the bodies after file_order with slots, and resize after the last step that cuts",
+        )
+    joint = np.zeros((3, goal.frames, goal.spec.num_joints, goal.bodies), dtype=np.float32)
+    joint[..., : clip.bodies] = clip.joints.transpose(3, 0, 2, 1)
+    return joint

@@ -1,0 +1,104 @@
+"""The steps by name, and the check of what a recipe says about them.
+
+A step's keyword-only parameters are its options: their annotations and defaults are the schema.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import reprlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from schemas import Component, ConfigError, unknown
+from skeltools.preprocess import denoise, placing, timing, tracks
+from skeltools.preprocess.clip import Step
+
+STEPS: dict[str, Step] = {
+    step.__name__: step
+    for step in (
+        tracks.rank_by_motion,
+        tracks.rank_by_spread,
+        tracks.first_tracks,
+        tracks.file_order,
+        denoise.denoise_short_tracks,
+        denoise.denoise_spread,
+        denoise.denoise_motion,
+        timing.crop_to_presence,
+        timing.cut_to_count,
+        timing.fill_gaps,
+        timing.fill_null_frames,
+        timing.resize,
+        placing.center_clip,
+        placing.turn_clip,
+        placing.center_frames,
+        placing.turn_frames,
+        placing.center_spine,
+        placing.turn_spine,
+        placing.turn_shoulders,
+    )
+}
+
+CHOOSE = ("rank_by_motion", "rank_by_spread", "first_tracks", "file_order")
+"""Steps that leave as many bodies as the stream has (``file_order`` unless it fills other ``slots``). A
+recipe needs one."""
+
+CUT = ("crop_to_presence", "cut_to_count", "file_order")
+"""Steps that change the number of frames: ``resize`` comes after them."""
+
+
+class _Options(BaseModel):
+    """Options as they are written: ``true`` is no number, ``"300"`` is text. Only 1 for 1.0 is forgiven."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+@cache
+def options_of(name: str) -> type[BaseModel]:
+    """The model of a step's options."""
+    step = STEPS[name]
+    hints = get_type_hints(step, include_extras=True)
+    parameters = inspect.signature(step).parameters.values()
+    fields: dict[str, Any] = {
+        p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY
+    }
+    return create_model(name, __base__=_Options, **fields)
+
+
+def checked(step: Component, *, where: str) -> Component:
+    """The step with all of its options, those that were not given at their defaults.
+
+    Raises ConfigError that begins with ``where`` and names the option, e.g. ``mine.yaml: step 3
+    resize.absent``, for an unknown step or option (with the closest known one) and for a wrong type or value.
+    """
+    if step.name not in STEPS:
+        error = unknown("preprocessing step", step.name, STEPS)
+        raise ConfigError(error.message, where=where, remedy=error.remedy)
+    model = options_of(step.name)
+    try:
+        options = model.model_validate(step.options)
+    except ValidationError as error:
+        place = f"{where} {step.name}"
+        raise _config_error(error.errors(), tuple(model.model_fields), place) from None
+    return Component(name=step.name, options=options.model_dump(mode="json"))
+
+
+def _config_error(problems: list[ErrorDetails], known: tuple[str, ...], where: str) -> ConfigError:
+    """The first problem, in one line. Of the branches of ``int | None`` the last one says nothing new."""
+    problem = problems[0]
+    option = str(problem["loc"][0]) if problem["loc"] else ""
+    path = f"{where}.{option}" if option else where
+    if problem["type"] != "extra_forbidden":
+        found = (
+            "" if isinstance(problem["input"], Mapping) else f", found {reprlib.repr(problem['input'])[:60]}"
+        )
+        return ConfigError(f"{problem['msg']}{found}", where=path)
+    close = difflib.get_close_matches(option, known, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    listed = f"Known: {', '.join(known)}" if known else "It takes none"
+    return ConfigError("unknown option", where=path, remedy=f"{hint}{listed}")

@@ -1,0 +1,119 @@
+"""Steps along the axis of time: cutting, filling gaps, resizing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, with_frames, with_joints
+from skeltools.sequence import Sequence
+
+
+def crop_to_presence(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+    """Cut the frames before the first and after the last in which any body is present."""
+    filled = np.flatnonzero(clip.present.any(axis=1))
+    if not filled.size:
+        return NOBODY
+    cropped = with_frames(clip, slice(int(filled[0]), int(filled[-1]) + 1))
+    return cropped, {"frames cropped": clip.frames - cropped.frames}
+
+
+def cut_to_count(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+    """Keep the first n frames, n being the number of frames in which body 1 is not all zero.
+
+    That is the published way to tell a clip's length. Where body 1 has a gap, it cuts the tail.
+    """
+    count = int(np.any(clip.joints[:, 0] != 0, axis=(1, 2)).sum())
+    if not count:
+        return Dropped("body 1 is zero in every frame")
+    return with_frames(clip, slice(count)), {"frames cut": clip.frames - count}
+
+
+def fill_gaps(
+    clip: Sequence, goal: Goal, *, max_gap: Annotated[int, Field(ge=1)] | None = None
+) -> tuple[Sequence, Counts]:
+    """Interpolate linearly inside each track; before its first and after its last frame it stays absent.
+
+    ``max_gap``: frames that a gap may have; longer ones stay as they are and are counted. null: any.
+    """
+    joints, present, left_open = clip.joints.copy(), clip.present.copy(), 0
+    for body in range(clip.bodies):
+        known = np.flatnonzero(clip.present[:, body])
+        if not known.size:
+            continue
+        span = np.arange(known[0], known[-1] + 1)
+        gaps = span[~clip.present[span, body]]
+        after = np.searchsorted(known, gaps)
+        left, right = known[after - 1], known[after]
+        if max_gap is not None:
+            short = right - left - 1 <= max_gap
+            left_open += int((~short).sum())
+            gaps, left, right = gaps[short], left[short], right[short]
+        share = ((gaps - left) / (right - left))[:, None, None]
+        joints[gaps, body] = (1 - share) * joints[left, body] + share * joints[right, body]
+        present[gaps, body] = True
+    filled = int(present.sum() - clip.present.sum())
+    return with_joints(clip, joints, present), {
+        "frames interpolated": filled,
+        "frames left in long gaps": left_open,
+    }
+
+
+def fill_null_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+    """A-GCN's filling of frames without a body: a body that begins late is moved to the front, and what is
+    empty behind its last frame repeats it from its first.
+
+    Its gaps close up only when it begins late; else they stay empty. As in A-GCN's ``pre_normalization``
+    ("pad the null frames with the previous frames"), body by body.
+    """
+    joints, present = clip.joints.copy(), clip.present.copy()
+    moved = repeated = 0
+    for body in range(clip.bodies):
+        known = np.flatnonzero(clip.present[:, body])
+        if not known.size:
+            continue
+        if known[0] > 0:
+            source = known
+            moved += 1
+        else:
+            source = np.arange(known[-1] + 1)
+        again = source[np.arange(clip.frames) % len(source)]
+        joints[:, body], present[:, body] = clip.joints[again, body], clip.present[again, body]
+        repeated += clip.frames - len(source)
+    counts = {"bodies moved to the first frame": moved, "frames repeated at the end": repeated}
+    return with_joints(clip, joints, present), counts
+
+
+def resize(
+    clip: Sequence, goal: Goal, *, absent: Literal["masked", "zeros"] = "masked"
+) -> tuple[Sequence, Counts]:
+    """Resample to ``goal.frames`` by linear interpolation in time.
+
+    ``absent`` says how frames without a body enter. ``masked``: not at all; a resampled frame holds the body
+    if at least half of its weight does. ``zeros`` (published): as a skeleton shrunk to the origin. A clip
+    that has the length already is kept, bit for bit.
+    """
+    joints = resize_time(clip.joints, goal.frames)
+    if absent == "zeros":
+        return with_joints(clip, joints, np.any(joints != 0, axis=(2, 3))), {}
+    weight = resize_time(clip.present.astype(joints.dtype), goal.frames)
+    present = weight >= 0.5
+    safe = np.where(present, weight, 1.0)[:, :, None, None]
+    joints = np.where(present[:, :, None, None], joints / safe, 0.0)
+    return with_joints(clip, joints, present), {}
+
+
+def resize_time(x: Array, frames: int) -> Array:
+    """[T, ...] float -> [frames, ...]: linear in time, as ``cv2.resize`` with INTER_LINEAR does.
+
+    Frame centres lie at half places: result t takes the value at ``(t + 0.5) * T / frames - 0.5``, held
+    within the clip. One frame is repeated; the same length is the same values.
+    """
+    if len(x) == frames:
+        return x.copy()
+    image = np.ascontiguousarray(x).reshape(len(x), -1)
+    resized = cv2.resize(image, (image.shape[1], frames), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized).reshape(frames, *x.shape[1:])

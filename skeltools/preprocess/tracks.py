@@ -1,0 +1,92 @@
+"""Steps that choose which bodies a stream holds, and in which slot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from skeltools.preprocess.clip import (
+    NOBODY,
+    Counts,
+    Dropped,
+    Goal,
+    motion_energy,
+    with_frames,
+    with_joints,
+    with_tracks,
+)
+from skeltools.sequence import Sequence
+
+
+def rank_by_motion(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+    """Keep the ``goal.bodies`` tracks of most motion energy, most first.
+
+    Energy of a track is ``sum_t mean_v |x[t, v] - mean_t x[v]|^2`` over the frames in which it is present
+    (square metres times frames): the variance by which the NTU community ranks bodies, times the
+    track's length, so that a few frames of flicker do not outrank a person. Ties: the longer track, then
+    the earlier one in the file.
+    """
+    seen = clip.present.sum(axis=0)
+    if not seen.any():
+        return NOBODY
+    energy = motion_energy(clip.joints, clip.present)
+    ranked = np.lexsort((np.arange(clip.bodies), -seen, -energy))
+    kept = [int(body) for body in ranked[: goal.bodies] if seen[body]]
+    return with_tracks(clip, kept), {"bodies dropped": int((seen > 0).sum()) - len(kept)}
+
+
+def rank_by_spread(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+    """Keep the ``goal.bodies`` bodies of largest spread, largest first; ties in their order on axis M.
+
+    Spread is the sum over x, y and z of the standard deviation of all joints in all frames in which the body
+    is present: how A-GCN's and ISC's readers choose two of up to four bodies.
+    """
+    seen = np.asarray(clip.present.any(axis=0))
+    if not seen.any():
+        return NOBODY
+    spread = [
+        clip.joints[clip.present[:, body], body].reshape(-1, 3).std(axis=0).sum() if seen[body] else 0.0
+        for body in range(clip.bodies)
+    ]
+    ranked = np.argsort(-np.array(spread), kind="stable")
+    kept = [int(body) for body in ranked if seen[body]][: goal.bodies]
+    return with_tracks(clip, kept), {"bodies dropped": int(seen.sum()) - len(kept)}
+
+
+def first_tracks(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+    """Slot m is track m of the sequence, for the whole clip; tracks behind the last slot are dropped.
+
+    Nothing is ranked and no slot is closed up: what was slot 1 of an archive stays slot 1, also when nobody
+    is in slot 0.
+    """
+    if not clip.present[:, : goal.bodies].any():
+        return NOBODY
+    dropped = int(clip.present[:, goal.bodies :].any(axis=0).sum())
+    return with_tracks(clip, list(range(min(clip.bodies, goal.bodies)))), {"bodies dropped": dropped}
+
+
+def file_order(
+    clip: Sequence,
+    goal: Goal,
+    *,
+    max_frames: Annotated[int, Field(ge=1)] | None = 300,
+    slots: Annotated[int, Field(ge=1, le=16)] | None = None,
+) -> tuple[Sequence, Counts]:
+    """Slot m holds, in every frame, the body that the file lists at place m; cut at ``max_frames``.
+
+    300 is the length of the published readers' array (``max_frame``). ``slots``: how many are filled; null
+    means the bodies of the stream. The readers that choose among bodies later fill 4 (``max_body_kinect``).
+    """
+    clip, cut = with_frames(clip, slice(max_frames)), max(0, clip.frames - (max_frames or clip.frames))
+    places = np.arange(slots or goal.bodies)
+    listed = clip.order[:, :, None] == places  # [T, M, slots]: this body is listed there
+    present = listed.any(axis=1)
+    source = listed.argmax(axis=1)
+    joints = np.take_along_axis(clip.joints, source[:, :, None, None], axis=1)
+    joints = np.where(present[:, :, None, None], joints, 0.0)
+    beyond = int((clip.order >= len(places)).any(axis=0).sum())
+    placed = replace(with_joints(clip, joints, present), body_ids=tuple(range(len(places))))
+    return placed, {"frames cut": cut, "bodies behind the first slots": beyond}

@@ -1,0 +1,103 @@
+"""Estimated tracks on the sensor's clock, which is the reference.
+
+Videos are cut and re-encoded: a decoder loses a frame or two at the end, and some copies run at another rate.
+Frame i of n lasts from i / n to (i + 1) / n of the clip; it stands for its middle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError
+from skeltools.sequence import Joints, Mask
+
+RATE = 30.0
+"""Frames a second of Kinect, and so of every native clip."""
+
+FEW = 3
+"""Frames, a tenth of a second, by which two recordings of one clip may differ at the end."""
+
+RATES = (10.0, 12.0, 15.0, 20.0, 24.0, 25.0, 48.0, 50.0, 60.0, 120.0)
+"""Rates of video that another number of frames may be explained by, when the file tells none."""
+
+LIMIT = (5.0, 240.0)
+"""Frames a second that video has."""
+
+
+def check_rate(fps: float, where: str) -> float:
+    if not LIMIT[0] <= fps <= LIMIT[1]:
+        raise RawDataError(
+            f"fps is {fps:g}, expected {LIMIT[0]:g} to {LIMIT[1]:g}", where=where, remedy="Write it again"
+        )
+    return fps
+
+
+def to_native(
+    tracks: tuple[Joints, Mask], *, frames: int | None, fps: float | None, where: str
+) -> tuple[Joints, Mask, str]:
+    """Tracks (joints [T, K, V, 3], present [T, K]) at the native clip's ``frames``, and what was done, in
+    words; empty when nothing was.
+
+    Without a native clip only a rate ``fps`` that is not the sensor's asks for resampling. Raises
+    RawDataError when the lengths cannot be those of one clip.
+    """
+    joints, present = tracks
+    found = len(present)
+    rate = fps or RATE
+    if frames not in (None, found) and fps is None and abs(found - frames) > FEW:
+        rate = _rate(found, frames) or RATE
+    same = max(1, round(found * RATE / rate))  # frames of the sensor in the same time
+    if frames is None:
+        frames = same
+    if found == frames:
+        return joints, present, ""
+    if abs(same - frames) > FEW:
+        raise _another_length(found, frames, fps, where)
+    if same != found:
+        joints, present = resample(joints, present, same)
+    done = f"{found} frames" if rate == RATE else f"resampled from {found} frames at {rate:g} a second"
+    return *_fit(joints, present, frames), done
+
+
+def _rate(found: int, frames: int) -> float | None:
+    """The usual rate that explains ``found`` frames where the sensor has ``frames``, to a frame."""
+    fitting = [rate for rate in RATES if abs(frames * rate / RATE - found) <= 1]
+    return min(fitting, key=lambda rate: abs(frames * rate / RATE - found), default=None)
+
+
+def _another_length(found: int, frames: int, fps: float | None, where: str) -> RawDataError:
+    rate = "" if fps is None else f" at {fps:g} a second"
+    return RawDataError(
+        f"another length: {found} frames{rate}, the Kinect clip has {frames}",
+        where=where,
+        remedy="Estimate the poses on the frames of the same video, and tell its rate as fps",
+    )
+
+
+def _fit(joints: Joints, present: Mask, frames: int) -> tuple[Joints, Mask]:
+    """Cut, or filled with absence, at the end."""
+    missing = max(0, frames - len(present))
+    longer = np.pad(joints, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    return longer[:frames], np.pad(present, ((0, missing), (0, 0)))[:frames]
+
+
+def resample(joints: Joints, present: Mask, frames: int) -> tuple[Joints, Mask]:
+    """[T, K, V, 3], [T, K] -> the same duration in ``frames`` frames, linear in time.
+
+    A new frame between two of the old holds the track if the nearer one does (of two equally near ones:
+    either), and then the mean of those that do, weighted by nearness.
+    """
+    last = len(present) - 1
+    place = np.clip((np.arange(frames) + 0.5) * len(present) / frames - 0.5, 0, last)
+    left = np.floor(place).astype(np.int64)
+    right = np.minimum(left + 1, last)
+    share = place - left
+    weights = np.stack([(1 - share)[:, None] * present[left], share[:, None] * present[right]])
+    total = weights.sum(axis=0)
+    seen = total >= 0.5
+    near, far = weights / np.where(total > 0, total, 1)
+    mixed: NDArray[np.float64] = (
+        near[..., None, None] * joints[left] + far[..., None, None] * joints[right]
+    ) * seen[..., None, None]
+    return mixed.astype(np.float32), seen

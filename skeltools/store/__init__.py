@@ -1,0 +1,93 @@
+"""Reading and writing a store of format 1 (docs/store-format.md). Nothing else here touches zarr.
+
+layout       names and sizes
+reading      open, read, walk through sequences
+writing      arrays that grow by whole files, graphs, findings, the manifest
+describing   dimensions, dtype and checksum of arrays
+"""
+
+from zarr import Array, Group
+
+from skeltools.store.describing import (
+    array_paths,
+    checksum,
+    describe,
+    describe_all,
+    describe_at,
+    dimension_names,
+    dtype_name,
+)
+from skeltools.store.layout import (
+    FRAME_CHUNK,
+    FRAME_SHARD,
+    SAMPLE_CHUNK,
+    SAMPLE_SHARD,
+    STREAM_DIMENSIONS,
+    stream_path,
+)
+from skeltools.store.reading import (
+    Store,
+    array,
+    blocks,
+    group,
+    is_store,
+    open_store,
+    read,
+    read_findings,
+    read_sequences,
+    read_spec,
+)
+from skeltools.store.writing import (
+    ArrayWriter,
+    create,
+    graphs,
+    remove,
+    reopen,
+    restart,
+    sequence_writers,
+    stream_writer,
+    write_array,
+    write_findings,
+    write_graphs,
+    write_manifest,
+)
+
+__all__ = [
+    "FRAME_CHUNK",
+    "FRAME_SHARD",
+    "SAMPLE_CHUNK",
+    "SAMPLE_SHARD",
+    "STREAM_DIMENSIONS",
+    "Array",
+    "ArrayWriter",
+    "Group",
+    "Store",
+    "array",
+    "array_paths",
+    "blocks",
+    "checksum",
+    "create",
+    "describe",
+    "describe_all",
+    "describe_at",
+    "dimension_names",
+    "dtype_name",
+    "graphs",
+    "group",
+    "is_store",
+    "open_store",
+    "read",
+    "read_findings",
+    "read_sequences",
+    "read_spec",
+    "remove",
+    "reopen",
+    "restart",
+    "sequence_writers",
+    "stream_path",
+    "stream_writer",
+    "write_array",
+    "write_findings",
+    "write_graphs",
+    "write_manifest",
+]

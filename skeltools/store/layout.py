@@ -1,0 +1,20 @@
+"""Names and sizes of what lies in a store, as docs/store-format.md has them."""
+
+from __future__ import annotations
+
+METADATA = "zarr.json"
+STREAM_DIMENSIONS = ("N", "C", "T", "V", "M")
+
+SAMPLE_CHUNK, SAMPLE_SHARD = 64, 2048
+"""Rows of a stream per chunk and per file: the fastest whole-array load of those measured."""
+FRAME_CHUNK, FRAME_SHARD = 2048, 32768
+"""Frames of a sequence array per chunk and per file; a file of one convention stays below 70 MB raw."""
+
+
+def stream_path(convention: str, frames: int, kind: str) -> str:
+    """Where a stream lies in a store.
+
+    >>> stream_path("kinectv2_25", 50, "joint")
+    'streams/kinectv2_25/t50/joint'
+    """
+    return f"streams/{convention}/t{frames}/{kind}"

@@ -1,0 +1,203 @@
+"""Opening a store and reading from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest
+from skeltools.sequence import Sequence
+from skeltools.store import layout
+from skeltools.store.layout import METADATA
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store; read its arrays with the functions of this module."""
+
+    path: Path
+    manifest: StoreManifest
+    root: zarr.Group
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder claims to be a skeleton store of any format, be it damaged or newer than this code."""
+    try:
+        return "format" in json.loads((path / METADATA).read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def open_store(path: Path | str) -> Store:
+    """Open a store for reading. Raises StoreError: absent, no store, of a newer format, or damaged."""
+    path = Path(path)
+    manifest = _read_manifest(path)
+    try:
+        return Store(path, manifest, zarr.open_group(path, mode="r", zarr_format=3))
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_manifest(path: Path) -> StoreManifest:
+    attributes = _attributes(path)
+    version = attributes.get("format")
+    if not isinstance(version, int):
+        raise _no_store(path)
+    if version > FORMAT:
+        raise StoreError(
+            f"written by a newer version: format {version}, this one reads up to {FORMAT}",
+            where=path,
+            remedy="Upgrade skeltools, or convert the raw data again",
+        )
+    try:
+        return StoreManifest.model_validate(attributes)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise _damaged(path, f"manifest, {place}: {first['msg']}") from error
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise StoreError(
+            "no such store", where=path, remedy="`skeltools convert DATASET --out STORE` makes one"
+        )
+    try:
+        metadata = json.loads((path / METADATA).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _no_store(path) from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"{METADATA}: {error}") from error
+    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
+    return attributes if isinstance(attributes, dict) else {}
+
+
+def _no_store(path: Path) -> StoreError:
+    remedy = "Name the folder that `skeltools convert DATASET --out STORE` wrote"
+    return StoreError("is no skeleton store", where=path, remedy=remedy)
+
+
+def _damaged(path: Path, why: object) -> StoreError:
+    text = str(why).splitlines()[0] if str(why) else type(why).__name__
+    return StoreError(f"damaged store ({text})", where=path, remedy="Convert the raw data again")
+
+
+def array(store: Store, path: str) -> zarr.Array:
+    """One array, not yet read. Raises StoreError that names the arrays of its kind when it is not there."""
+    if path not in store.manifest.arrays:
+        folder = path.split("/")[0]
+        known = [name for name in store.manifest.arrays if name.startswith(folder)]
+        raise StoreError(f"holds no {path}", where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
+    try:
+        found = store.root[path]
+    except (KeyError, ValueError, OSError) as error:
+        raise _damaged(store.path, f"{path} is listed but cannot be opened") from error
+    if not isinstance(found, zarr.Array):
+        raise _damaged(store.path, f"{path} is no array")
+    return found
+
+
+def group(root: zarr.Group, path: str) -> zarr.Group:
+    """A group below another. Raises KeyError when there is none."""
+    found = root[path]
+    if not isinstance(found, zarr.Group):
+        raise KeyError(f"{path} is an array")
+    return found
+
+
+def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    """Rows ``start:stop`` of an array in memory; strings as an object array of ``str``."""
+    found = array(store, path)
+    try:
+        return read_values(found, start, stop)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise _damaged(store.path, f"{path}: {error}") from error
+
+
+def read_values(found: zarr.Array, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    values = np.asarray(found[start:stop])
+    return values.astype(object) if values.dtype.kind in "TU" else values
+
+
+def blocks(found: zarr.Array) -> Iterator[NDArray[Any]]:
+    """The array in runs of rows that lie in one file each."""
+    step = (found.shards or found.chunks)[0]
+    for start in range(0, found.shape[0], step):
+        yield read_values(found, start, start + step)
+
+
+def read_spec(store: Store, convention: str) -> SkeletonSpec:
+    """The convention as the store records it."""
+    try:
+        return SkeletonSpec.model_validate(dict(store.root[f"skeletons/{convention}"].attrs))
+    except (KeyError, ValueError) as error:
+        raise _damaged(store.path, f"skeletons/{convention}: {error}") from error
+
+
+def read_findings(store: Store) -> tuple[Finding, ...]:
+    """The rows of ``findings``: every problem that the conversion met."""
+    try:
+        rows: Any = store.root["findings"].attrs["rows"]
+        return tuple(Finding.model_validate(row) for row in rows)
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(store.path, f"findings: {error}") from error
+
+
+def read_sequences(
+    store: Store, convention: str, first: int = 0, last: int | None = None
+) -> Iterator[Sequence | None]:
+    """The Sequence of every row ``first:last`` of one convention; None where it lacks the sample.
+
+    Holds at most FRAME_SHARD frames (or one clip) in memory. Body ids are the places on axis M: the source's
+    own ids are not kept.
+    """
+    group = f"sequences/{convention}"
+    stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
+    offsets = read(store, f"{group}/offsets", first, stop + 1).tolist()
+    columns = _columns(store, first, stop)
+    for begin, end in _blocks(offsets, layout.FRAME_SHARD):
+        low, high = offsets[begin], offsets[end]
+        block = {part: read(store, f"{group}/{part}", low, high) for part in ("joints", "present", "order")}
+        for row in range(begin, end):
+            frames = slice(offsets[row] - low, offsets[row + 1] - low)
+            clip = {part: values[frames] for part, values in block.items()}
+            fields = {name: values[row] for name, values in columns.items()}
+            yield _sequence(convention, clip, fields) if len(clip["joints"]) else None
+
+
+def _columns(store: Store, first: int, last: int) -> dict[str, list[Any]]:
+    fields = ("id", "label", "subject", "camera", "setup", "repetition")
+    return {name: read(store, f"samples/{name}", first, last).tolist() for name in fields}
+
+
+def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that hold up to ``limit`` frames together, or a single row."""
+    first = 0
+    for row in range(1, len(offsets)):
+        if offsets[row] - offsets[first] > limit and row - 1 > first:
+            yield first, row - 1
+            first = row - 1
+    if first < len(offsets) - 1:
+        yield first, len(offsets) - 1
+
+
+def _sequence(convention: str, clip: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> Sequence:
+    used = np.flatnonzero(clip["present"].any(axis=0))
+    bodies = int(used[-1]) + 1 if used.size else 1
+    return Sequence(
+        convention=convention,
+        joints=clip["joints"][:, :bodies],
+        present=clip["present"][:, :bodies],
+        order=clip["order"][:, :bodies],
+        body_ids=tuple(range(bodies)),
+        **fields,
+    )

@@ -1,0 +1,408 @@
+"""Pickled lists of names, labels and poses, read without executing anything.
+
+A pickle is a program: whoever unpickles one from the net runs what its author wrote. Here its opcodes are
+walked through (``pickletools.genops``) by a machine that knows plain values, plain containers, and the three
+numpy calls that stand for arrays, scalars and dtypes. It looks names up in a table of its own and imports,
+calls and builds nothing else; whatever names anything else is refused. Sizes are compared with the bytes that
+are there before memory is taken, keys must be text or numbers, and the number of operations is limited.
+
+Protocols 0 to 5. Numpy arrays in protocol 0 must have been written by Python 3.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickletools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError
+
+LIMIT_VARIABLE = "SKELTOOLS_MAX_PICKLE"
+"""Environment variable: the largest pickle, in bytes, that is read."""
+MAX_BYTES = 8 * 2**30
+"""Without it: NTU RGB+D 120 with two people at full length takes about 3 GB."""
+MAX_OPERATIONS = 20_000_000
+"""Two and a half times what NTU RGB+D 120 needs with one entry a sample."""
+
+_CODE = re.compile(r"[<>=|]?(\?|[biuf][1248]|f16|[SU]\d{1,4})", re.ASCII)
+_ERRORS = (ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, MemoryError, RecursionError)
+
+
+def load(path: Path | str) -> Any:
+    """The value of a pickle file: None, bool, int, float, str, bytes, list, tuple, dict, numpy arrays.
+
+    Arrays may be read-only; numpy scalars become Python's. Raises RawDataError that names what was refused,
+    or why the file is no complete pickle.
+    """
+    path = Path(path)
+    limit = _limit()
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise RawDataError(
+                f"{size} bytes are more than the {limit} that a pickle may have",
+                where=path,
+                remedy=f"Set ${LIMIT_VARIABLE} to more bytes if the memory is there",
+            )
+        with path.open("rb") as file:
+            return _run(_Measured(file, size), path)
+    except OSError as error:
+        raise RawDataError(f"cannot be read ({error.strerror or error})", where=path) from error
+
+
+def _limit() -> int:
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    return int(text) if text.isdecimal() else MAX_BYTES
+
+
+class _Measured:
+    """A file that never allocates for more bytes than it has left."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.file, self.size = file, size
+
+    def read(self, count: int) -> bytes:
+        left = self.size - self.file.tell()
+        if count > left:
+            raise ValueError(f"{count} bytes are declared where {left} are left")
+        return self.file.read(count)
+
+    def readline(self) -> bytes:
+        return self.file.readline()
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+# -------------------------------------------------------------------------------------------- the machine
+
+
+@dataclass
+class _Machine:
+    stack: list[Any] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+
+class _Mark:
+    pass
+
+
+_MARK = _Mark()
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A callable or class that a pickle may mention: a key of ``_CALLS``, or the array type itself."""
+
+    name: str
+
+
+@dataclass
+class _Dtype:
+    """``numpy.dtype(code)``; BUILD tells its byte order."""
+
+    code: str
+    order: str = "="
+
+    def real(self) -> np.dtype[Any]:
+        return np.dtype(f"{self.order if self.order in '<>' else '='}{self.code}")
+
+
+@dataclass
+class _Array:
+    """``_reconstruct(...)``, an array whose values come with BUILD."""
+
+    values: NDArray[Any] | None = None
+
+
+def _run(file: _Measured, path: Path) -> Any:
+    machine = _Machine()
+    try:
+        for count, (opcode, argument, place) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
+            if count > MAX_OPERATIONS:
+                raise _refused(path, f"it takes more than {MAX_OPERATIONS} operations")
+            try:
+                if opcode.name in _PUSHED:
+                    machine.stack.append(argument)
+                elif opcode.name != "STOP":
+                    _OPERATIONS[opcode.name](machine, argument)
+            except _Refusal as error:
+                raise _refused(path, f"byte {place}: {error}") from error
+            except KeyError as error:
+                raise _refused(path, f"byte {place}: operation {opcode.name}") from error
+        (value,) = machine.stack
+    except _ERRORS as error:
+        why = str(error)[:200] or type(error).__name__
+        raise RawDataError(f"no complete pickle ({why})", where=path, remedy="Fetch it again") from error
+    return value
+
+
+def _refused(path: Path, what: str) -> RawDataError:
+    return RawDataError(
+        f"refused to unpickle, {what}",
+        where=path,
+        remedy="Only numbers, text, lists, tuples, dicts and numpy arrays of numbers or text are read",
+    )
+
+
+class _Refusal(Exception):
+    """Something a data file has no use for."""
+
+
+def _refuse(what: str) -> NoReturn:
+    raise _Refusal(what)
+
+
+def _push(machine: _Machine, value: Any) -> None:
+    machine.stack.append(value)
+
+
+def _pop(machine: _Machine) -> Any:
+    value = machine.stack.pop()
+    if value is _MARK:
+        raise ValueError("a mark where a value is expected")
+    return value
+
+
+def _pop_mark(machine: _Machine) -> list[Any]:
+    """Everything above the last mark."""
+    stack = machine.stack
+    at = next((i for i in range(len(stack) - 1, -1, -1) if stack[i] is _MARK), None)
+    if at is None:
+        raise ValueError("no mark where one is expected")
+    values = stack[at + 1 :]
+    del stack[at:]
+    return values
+
+
+def _append(machine: _Machine, values: list[Any]) -> None:
+    target = machine.stack[-1]
+    if type(target) is not list:
+        _refuse(f"appending to a {type(target).__name__.strip('_')}")
+    target.extend(values)
+
+
+def _set(machine: _Machine, values: list[Any]) -> None:
+    target = machine.stack[-1]
+    if type(target) is not dict or len(values) % 2:
+        _refuse(f"setting items of a {type(target).__name__.strip('_')}")
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        if type(key) not in (str, int):
+            _refuse(f"a key that is a {type(key).__name__.strip('_')}")
+        target[key] = value
+
+
+def _tuple(machine: _Machine, count: int) -> None:
+    values = [_pop(machine) for _ in range(count)]
+    machine.stack.append(tuple(values[::-1]))
+
+
+def _dict(machine: _Machine) -> None:
+    values = _pop_mark(machine)
+    machine.stack.append({})
+    _set(machine, values)
+
+
+def _memoize(machine: _Machine, place: int) -> None:
+    machine.memo[place] = machine.stack[-1]
+
+
+def _get(machine: _Machine, place: int) -> None:
+    if place not in machine.memo:
+        raise ValueError(f"memo {place} is empty")
+    value = machine.memo[place]
+    finished = type(value) is _Array and value.values is not None
+    machine.stack.append(value.values if finished else value)
+
+
+def _look_up(machine: _Machine, module: Any, name: Any) -> None:
+    known = _NAMES.get(f"{module}.{name}")
+    if known is None:
+        _refuse(f"it names {str(module)[:80]}.{str(name)[:80]}")
+    machine.stack.append(known)
+
+
+def _stack_global(machine: _Machine) -> None:
+    name, module = _pop(machine), _pop(machine)
+    if type(name) is not str or type(module) is not str:
+        _refuse("a name that is no text")
+    _look_up(machine, module, name)
+
+
+def _reduce(machine: _Machine) -> None:
+    arguments, called = _pop(machine), _pop(machine)
+    if type(called) is not _Name or called.name not in _CALLS or type(arguments) is not tuple:
+        _refuse(f"a call of {called.name if type(called) is _Name else 'no function'}")
+    machine.stack.append(_CALLS[called.name](*arguments))
+
+
+def _build(machine: _Machine) -> None:
+    state = _pop(machine)
+    target = _pop(machine)
+    if type(target) is _Dtype:
+        _set_order(target, state)
+        machine.stack.append(target)
+    elif type(target) is _Array and target.values is None:
+        target.values = (
+            _filled(*state[1:]) if type(state) is tuple and len(state) == 5 else _refuse("an array")
+        )
+        machine.stack.append(target.values)
+    else:
+        _refuse(f"a state for a {type(target).__name__.strip('_')}")
+
+
+# ---------------------------------------------------------------------------------------- what numpy writes
+
+
+def _dtype(code: Any, *_: Any) -> _Dtype:
+    match = _CODE.fullmatch(code) if type(code) is str else None
+    if match is None:
+        _refuse(f"an array of {'objects' if str(code).startswith('O') else str(code)[:40]}")
+    return _Dtype(match[1], code[0] if code[0] in "<>" else "=")
+
+
+def _set_order(dtype: _Dtype, state: Any) -> None:
+    if type(state) is not tuple or len(state) < 5 or any(part is not None for part in state[2:5]):
+        _refuse("a structured dtype")
+    if state[1] in ("<", ">"):
+        dtype.order = state[1]
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
+    if kind is not _NAMES["numpy.ndarray"] or shape != (0,):
+        _refuse("an array of a foreign kind")
+    return _Array()
+
+
+def _filled(shape: Any, dtype: Any, fortran: Any, data: Any) -> NDArray[Any]:
+    return _values(data, dtype, shape, "F" if fortran else "C")
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
+    """Order K: ``axes`` tells how the array, as it lies in memory, is turned."""
+    values = _values(data, dtype, shape, "F" if order == "F" else "C")
+    if order != "K" or axes is None:
+        return values
+    if type(axes) is not tuple or any(type(axis) is not int for axis in axes):
+        _refuse("an array of axes that cannot be")
+    return values.transpose(axes)
+
+
+def _values(data: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
+    """The array, once its bytes are found to be as many as its shape takes."""
+    if type(data) is str:
+        data = data.encode("latin-1")  # what Python 2 wrote as bytes
+    if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or type(shape) is not tuple:
+        _refuse("an array of objects")
+    if any(type(size) is not int or size < 0 for size in shape) or len(shape) > 8:
+        _refuse("an array of a shape that cannot be")
+    real = dtype.real()
+    if math.prod(shape) * real.itemsize != len(data):
+        raise ValueError(f"{len(data)} bytes for an array {shape} of {real}")
+    flat = np.frombuffer(data, real) if len(data) else np.zeros(0, real)
+    return flat.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    return _values(data, dtype, (), "C").item()
+
+
+def _encode(text: Any, codec: Any) -> bytes:
+    """How protocols 0 to 2 write bytes."""
+    if type(text) is not str or codec not in ("latin1", "latin-1"):
+        _refuse(f"a text in {str(codec)[:40]}")
+    return text.encode("latin-1")
+
+
+def _container(kind: type) -> Callable[..., Any]:
+    def make(*arguments: Any) -> Any:
+        return kind() if not arguments else _refuse(f"a call of {kind.__name__} with arguments")
+
+    return make
+
+
+_CALLS: dict[str, Callable[..., Any]] = {
+    "dtype": _dtype,
+    "reconstruct": _reconstruct,
+    "scalar": _scalar,
+    "frombuffer": _from_buffer,
+    "encode": _encode,
+    "list": _container(list),
+    "dict": _container(dict),
+    "bytes": _container(bytes),
+}
+
+_NAMES = {
+    "numpy.dtype": _Name("dtype"),
+    "numpy.ndarray": _Name("ndarray"),
+    "_codecs.encode": _Name("encode"),
+    **{
+        f"numpy.{core}.multiarray.{name}": _Name(name.strip("_"))
+        for core in ("core", "_core")
+        for name in ("_reconstruct", "scalar")
+    },
+    **{f"numpy.{core}.numeric._frombuffer": _Name("frombuffer") for core in ("core", "_core")},
+    **{
+        f"{module}.{name}": _Name(name)
+        for module in ("builtins", "__builtin__")
+        for name in ("list", "dict", "bytes")
+    },
+}
+
+# ------------------------------------------------------------------------------------------------ opcodes
+
+_PUSHED = frozenset(
+    {
+        "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+        "STRING", "BINSTRING", "SHORT_BINSTRING",
+        "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+        "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+    }
+)  # fmt: skip
+"""Opcodes whose argument is the value."""
+
+_Operation = Callable[[_Machine, Any], None]
+
+_OPERATIONS: dict[str, _Operation] = {
+    "PROTO": lambda machine, _: None,
+    "FRAME": lambda machine, _: None,
+    "NONE": lambda machine, _: _push(machine, None),
+    "NEWTRUE": lambda machine, _: _push(machine, True),
+    "NEWFALSE": lambda machine, _: _push(machine, False),
+    "EMPTY_LIST": lambda machine, _: _push(machine, []),
+    "EMPTY_DICT": lambda machine, _: _push(machine, {}),
+    "EMPTY_TUPLE": lambda machine, _: _push(machine, ()),
+    "MARK": lambda machine, _: _push(machine, _MARK),
+    "POP": lambda machine, _: machine.stack.__delitem__(-1),
+    "POP_MARK": lambda machine, _: machine.stack.extend(_pop_mark(machine)[:0]),
+    "DUP": lambda machine, _: _push(machine, machine.stack[-1]),
+    "APPEND": lambda machine, _: _append(machine, [_pop(machine)]),
+    "APPENDS": lambda machine, _: _append(machine, _pop_mark(machine)),
+    "SETITEM": lambda machine, _: _set(machine, [_pop(machine), _pop(machine)][::-1]),
+    "SETITEMS": lambda machine, _: _set(machine, _pop_mark(machine)),
+    "LIST": lambda machine, _: _push(machine, _pop_mark(machine)),
+    "TUPLE": lambda machine, _: _push(machine, tuple(_pop_mark(machine))),
+    "TUPLE1": lambda machine, _: _tuple(machine, 1),
+    "TUPLE2": lambda machine, _: _tuple(machine, 2),
+    "TUPLE3": lambda machine, _: _tuple(machine, 3),
+    "DICT": lambda machine, _: _dict(machine),
+    "MEMOIZE": lambda machine, _: _memoize(machine, len(machine.memo)),
+    "PUT": _memoize,
+    "BINPUT": _memoize,
+    "LONG_BINPUT": _memoize,
+    "GET": _get,
+    "BINGET": _get,
+    "LONG_BINGET": _get,
+    "GLOBAL": lambda machine, names: _look_up(machine, *names.split(" ", 1)),
+    "STACK_GLOBAL": lambda machine, _: _stack_global(machine),
+    "REDUCE": lambda machine, _: _reduce(machine),
+    "BUILD": lambda machine, _: _build(machine),
+}

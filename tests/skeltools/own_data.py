@@ -1,0 +1,39 @@
+"""A user's own data made in code: settings and small clips."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from skeltools.readers import custom
+from skeltools.sequence import Sequence
+from tests.skeltools.raw_files import poses
+
+BASE: dict[str, Any] = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+PATTERN = r"(?P<label>[a-z]+)_s(?P<subject>\d+)_c(?P<camera>\d+)"
+SIX = [f"wave_s{s}_c{c}" for s in (1, 2, 3) for c in (1, 2)]
+
+
+def settings(folder: Path, **changes: Any) -> Path:
+    """dataset.yaml of BASE and ``changes``; None takes a key away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {key: value for key, value in (BASE | changes).items() if value is not None}
+    path = folder / "dataset.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def clips(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{name}.npy", poses(4))
+    return folder
+
+
+def read(folder: Path) -> Sequence:
+    (item,) = custom.discover(folder).items
+    return custom.read(pickle.loads(pickle.dumps(item)))

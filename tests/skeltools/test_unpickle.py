@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import codecs
+import collections
+import contextlib
+import os
+import pickle
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from schemas import RawDataError
+from skeltools import unpickle
+from tests.skeltools.archives import write_pickle
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        native = a.dtype.newbyteorder("=")  # pickle itself swaps the bytes of some
+        return (
+            isinstance(b, np.ndarray)
+            and (native, a.shape) == (b.dtype.newbyteorder("="), b.shape)
+            and a.astype(native).tobytes() == b.astype(native).tobytes()
+        )
+    if isinstance(a, (list, tuple)):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict):
+        return type(b) is dict and list(a) == list(b) and all(same(a[key], b[key]) for key in a)
+    return bool(a == b) and isinstance(a, type(b))
+
+
+SHARED = np.arange(6, dtype=np.float32).reshape(2, 3)
+PLAIN = {
+    "text": ["x", "é", "\ud800", "x" * 300],
+    "nothing": None,
+    "flags": (True, False),
+    "numbers": [0, 255, 70_000, -5, 2**70, -(2**40), 1.5],
+    "bytes": b"\x00\xff",
+    "nested": ((1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), ()),
+    7: {"a": {}},
+}
+ARRAYS = [
+    SHARED,
+    SHARED,
+    np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+    np.arange(24.0).reshape(2, 3, 4).transpose(1, 2, 0),
+    np.arange(5, dtype=">i2"),
+    np.array(["ab", "c"]),
+    np.array([b"ab", b"c"]),
+    np.zeros((0, 3), np.uint8),
+    np.array(2.5),
+    np.arange(24, dtype=np.float16).reshape(2, 12)[:, ::2],
+    np.array([True, False]),
+]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_plain_values_and_arrays(tmp_path, protocol):
+    content = {**PLAIN, "arrays": ARRAYS}
+    assert same(content, unpickle.load(write_pickle(tmp_path / "x.pkl", content, protocol)))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_numpy_scalars_become_plain(tmp_path, protocol):
+    content = [np.float32(0.5), np.int64(7), np.bool_(True)]
+    found = unpickle.load(write_pickle(tmp_path / "x.pkl", content, protocol))
+    assert found == [0.5, 7, True]
+    assert [type(value) for value in found] == [float, int, bool]
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | hnp.arrays(
+        st.sampled_from(["f4", ">f8", "i8", "u1"]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(value=values, protocol=st.integers(0, 5))
+def test_whatever_is_plain_is_read_as_pickle_reads_it(tmp_path, value, protocol):
+    path = write_pickle(tmp_path / "x.pkl", value, protocol)
+    assert same(pickle.loads(path.read_bytes()), unpickle.load(path))
+
+
+def test_what_python_2_wrote(tmp_path):
+    text = b"(lp0\nS'S001.skeleton'\np1\naS'b'\np2\na."
+    packed = b"\x80\x02]q\x00(U\x04S001q\x01K\x05e."
+    (tmp_path / "a.pkl").write_bytes(text)
+    (tmp_path / "b.pkl").write_bytes(packed)
+    assert unpickle.load(tmp_path / "a.pkl") == ["S001.skeleton", "b"]
+    assert unpickle.load(tmp_path / "b.pkl") == ["S001", 5]
+
+
+# ---------------------------------------------------------------------------------------------- malicious
+
+
+class Runs:
+    """Reduces to a call."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+class Plain:
+    pass
+
+
+def touch(path: str) -> None:
+    Path(path).touch()
+
+
+MALICIOUS = {
+    "os.system": lambda path: Runs(os.system, f"touch {path}"),
+    "eval": lambda path: Runs(eval, f"open({path!r}, 'w')"),
+    "exec": lambda path: Runs(exec, f"open({path!r}, 'w')"),
+    "open": lambda path: Runs(open, path, "w"),
+    "getattr": lambda path: Runs(getattr, "x", "upper"),
+    "our own function": lambda path: Runs(touch, path),
+    "an instance": lambda path: Plain(),
+    "a class": lambda path: Plain,
+    "numpy.save": lambda path: Runs(np.save, path, 1),
+    "numpy.load": lambda path: Runs(np.load, path, None, True),
+    "numpy.fromfile": lambda path: Runs(np.fromfile, path),
+    "codecs.decode": lambda path: Runs(codecs.decode, b"x", "zlib"),
+    "codecs.encode of rot13": lambda path: Runs(codecs.encode, "x", "rot13"),
+    "an ordered dict": lambda path: collections.OrderedDict(a=1),
+    "a set": lambda path: {1, 2},
+    "a complex number": lambda path: 1j,
+    "object array": lambda path: np.array([Runs(os.system, f"touch {path}"), None], dtype=object),
+    "harmless object array": lambda path: np.array(["a", None], dtype=object),
+    "record array": lambda path: np.zeros(2, [("x", "f4"), ("y", "i4")]),
+    "masked array": lambda path: np.ma.masked_array([1, 2], [True, False]),
+    "array of a foreign kind": lambda path: np.matrix([[1]]),
+    "date": lambda path: np.array(["2020-01-01"], "M8[D]"),
+    "key that is an object": lambda path: {(1, 2): 3},
+    "huge array without bytes": lambda path: Runs(np.ndarray, (10**12,)),
+    "huge array to be reconstructed": lambda path: Runs(
+        np.zeros(0).__reduce__()[0], np.ndarray, (10**12,), b"b"
+    ),
+    "huge bytes": lambda path: Runs(bytes, 10**12),
+    "huge list": lambda path: Runs(list, range(3)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_nothing_is_executed(tmp_path, name, protocol):
+    trap = tmp_path / "trap"
+    path = write_pickle(tmp_path / "x.pkl", [1, MALICIOUS[name](str(trap))], protocol)
+    with pytest.raises(RawDataError, match=r"x\.pkl: refused to unpickle, byte \d+: "):
+        unpickle.load(path)
+    assert not trap.exists()
+
+
+def test_the_refused_name_is_told(tmp_path):
+    path = write_pickle(tmp_path / "x.pkl", Runs(os.system, "true"))
+    with pytest.raises(RawDataError, match=r"it names (posix|nt)\.system\. Only numbers, text"):
+        unpickle.load(path)
+
+
+def array_state(shape: tuple[int, ...], code: bytes, data: bytes) -> bytes:
+    """A pickle of an array whose state is not checked by anyone who writes it."""
+    whole = pickle.dumps(np.zeros(3, np.uint8), protocol=2)
+    assert whole.count(b"K\x03\x85") == 1
+    state = pickle.dumps(shape, protocol=2)[2:-1]
+    return (
+        whole.replace(b"K\x03\x85", state)
+        .replace(b"X\x02\x00\x00\x00u1", code)
+        .replace(b"\x00\x00\x00", data)
+    )
+
+
+CRAFTED = {
+    "INST": b"(S'true'\nios\nsystem\n.",
+    "OBJ": b"(cos\nsystem\nS'true'\no.",
+    "NEWOBJ": b"\x80\x02cbuiltins\nlist\n)\x81.",
+    "PERSID": b"Pevil\n.",
+    "BINPERSID": b"\x80\x02U\x01xQ.",
+    "EXT1": b"\x80\x02\x82\x01.",
+    "frozenset": b"\x80\x04(K\x01\x91.",
+    "EMPTY_SET": b"\x80\x04\x8f.",
+    "out-of-band buffer": b"\x80\x05\x97.",
+    "state of a list": b"\x80\x02]}U\x01xK\x01sb.",
+    "state of a function": b"\x80\x02c_codecs\nencode\n}U\x01xK\x01sb.",
+    "items of a list": b"\x80\x02]K\x01K\x02s.",
+    "append to a tuple": b"\x80\x02)K\x01a.",
+    "call of a text": b"\x80\x02U\x01x)R.",
+    "call of an array type": b"\x80\x02cnumpy\nndarray\nK\x05\x85R.",
+    "name that is a number": b"\x80\x04K\x01K\x02\x93.",
+    "nested name": b"\x80\x04\x8c\x05numpy\x8c\x0cf2py.os.path\x93.",
+    "dtype of objects": b"\x80\x02cnumpy\ndtype\nU\x01O\x85R.",
+    "dtype by description": b"\x80\x02cnumpy\ndtype\nU\x05f4,i4\x85R.",
+    "deeply nested key": b"\x80\x02}" + b")" + b"\x85" * 50_000 + b"K\x01s.",
+}
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_crafted_operations_are_refused(tmp_path, name):
+    (tmp_path / "x.pkl").write_bytes(CRAFTED[name])
+    with pytest.raises(RawDataError, match="refused to unpickle"):
+        unpickle.load(tmp_path / "x.pkl")
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"hello, world\n",
+    "zeros": bytes(100),
+    "no stop": b"\x80\x04]",
+    "nothing on the stack": b"\x80\x04.",
+    "pop of nothing": b"0.",
+    "no mark": b"\x80\x02K\x01t.",
+    "two values": b"\x80\x02K\x01K\x02.",
+    "memo that is empty": b"\x80\x02h\x07.",
+    "bytes beyond the end": b"\x80\x04B" + struct.pack("<I", 2**31) + b"x.",
+    "long bytes beyond the end": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.",
+    "text beyond the end": b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x.",
+    "byte array beyond the end": b"\x80\x05\x96" + struct.pack("<Q", 2**40) + b"x.",
+    "long number beyond the end": b"\x80\x02\x8b" + struct.pack("<i", 2**30) + b"x.",
+    "number of no digits": b"Iabc\n.",
+    "array with too few bytes": array_state((4,), b"U\x02u1", bytes(3)),
+    "array of a huge shape": array_state((10**12,), b"U\x02u1", bytes(3)),
+    "array of a wider dtype": array_state((3,), b"U\x02f8", bytes(3)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_pickles(tmp_path, name):
+    (tmp_path / "x.pkl").write_bytes(BROKEN[name])
+    with pytest.raises(RawDataError, match=r"x\.pkl: .*(no complete pickle|refused)"):
+        unpickle.load(tmp_path / "x.pkl")
+
+
+def test_every_truncation_is_told(tmp_path):
+    whole = pickle.dumps((["a"], [1], np.arange(5)), protocol=4)
+    for length in range(len(whole)):
+        (tmp_path / "x.pkl").write_bytes(whole[:length])
+        with pytest.raises(RawDataError):
+            unpickle.load(tmp_path / "x.pkl")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 10**6), byte=st.integers(0, 255))
+def test_one_changed_byte_never_gives_anything_else(tmp_path, place, byte):
+    whole = bytearray(pickle.dumps((["a", "bc"], [1, 300], {"x": np.arange(5.0)}), protocol=4))
+    whole[place % len(whole)] = byte
+    (tmp_path / "x.pkl").write_bytes(bytes(whole))
+    with contextlib.suppress(RawDataError):
+        unpickle.load(tmp_path / "x.pkl")
+
+
+def test_a_memo_place_of_four_thousand_millions_takes_no_memory(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02K\x07r\xff\xff\xff\xff.")
+    assert unpickle.load(tmp_path / "x.pkl") == 7
+
+
+def test_shared_containers_are_not_multiplied(tmp_path):
+    bomb: Any = ["x"]
+    for _ in range(200):
+        bomb = [bomb] * 10
+    start = time.perf_counter()
+    found = unpickle.load(write_pickle(tmp_path / "x.pkl", bomb, 4))
+    assert time.perf_counter() - start < 2
+    assert len(found) == 10
+    assert found[0] is found[9]
+
+
+def test_deep_nesting_does_not_end_the_process(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(b"\x80\x02]" + b"]" * 50_000 + b"a" * 50_000 + b".")
+    assert len(unpickle.load(tmp_path / "x.pkl")) == 1
+
+
+def test_operations_are_limited(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpickle, "MAX_OPERATIONS", 1000)
+    with pytest.raises(RawDataError, match="more than 1000 operations"):
+        unpickle.load(write_pickle(tmp_path / "x.pkl", list(range(1001))))
+
+
+def test_the_size_is_limited_and_the_limit_can_be_set(tmp_path, monkeypatch):
+    path = write_pickle(tmp_path / "x.pkl", b"x" * 1000)
+    monkeypatch.setenv(unpickle.LIMIT_VARIABLE, "500")
+    with pytest.raises(RawDataError, match=r"more than the 500 .*Set \$SKELTOOLS_MAX_PICKLE"):
+        unpickle.load(path)
+    monkeypatch.setenv(unpickle.LIMIT_VARIABLE, "5000")
+    assert unpickle.load(path) == b"x" * 1000
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(RawDataError, match="cannot be read"):
+        unpickle.load(tmp_path / "x.pkl")

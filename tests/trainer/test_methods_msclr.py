@@ -1,0 +1,252 @@
+"""MS-CLR over every base: pairs of conventions, what each network sees, and padding that never matters."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from schemas import UsageError
+from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton
+from tests.trainer.stores import write_store
+from trainer import config, data, loop, methods
+from trainer import store as stores
+from trainer.batch import Batch
+from trainer.config import Override
+from trainer.methods import METHODS
+from trainer.methods.msclr import BASES, MSCLR
+from trainer.store import Samples
+
+BOTH = {name: skeleton(name) for name in ("kinectv2_25", "smplx_42")}
+THREE = {**BOTH, "smpl_24": skeleton("smpl_24")}
+MOCO: dict[str, Any] = {"queue": 24, "dim": 8, "momentum": 0.9, "temperature": 0.2}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "aimclr": {"mine_from": 5},
+    "crosclr": {"mine_from": 5},
+    "csclr": {"mine_from": 5, "transform_from": 7},
+    "skelemixclr": {"mixes": 2},
+    "skeletonclr": {},
+}
+every_base = pytest.mark.parametrize("base", sorted(BASES))
+
+
+def build(base: str, *, of: Any = BOTH, stream: str = "joint", seed: int = 0, **options: Any) -> MSCLR:
+    built = methods.build(
+        component("ms-clr", base={"name": base, "options": {**MOCO, **OPTIONS.get(base, {})}}, **options),
+        encoder=component("stgcn", **SMALL),
+        skeletons=of,
+        augment=augment(),
+        stream=stream,
+        generator=generator(seed),
+    )
+    assert isinstance(built, MSCLR)
+    return built
+
+
+def train(method: MSCLR, batches: list[Batch]) -> list[float]:
+    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
+    found = []
+    for each in batches:
+        loss = method(each)["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found.append(float(loss.detach()))
+    return found
+
+
+def test_every_method_with_a_step_can_be_wrapped_and_is_tried_here() -> None:
+    with_step = {name for name, kind in METHODS.items() if hasattr(kind, "step")}
+    assert set(BASES) == with_step - {"ms-clr", "isc"} == set(OPTIONS)
+
+
+@every_base
+def test_the_parts_of_the_base_are_those_of_ms_clr(base: str) -> None:
+    method = build(base)
+    assert type(method.base) is BASES[base]
+    assert method.encoder is method.base.encoder is next(iter(method.encoders.values()))
+    for name in ("query_network", "key_network"):
+        ours, its = getattr(method, name), getattr(method.base, name)
+        assert [*map(id, ours.parameters())] == [*map(id, its.parameters())]
+    alone = component(base, **MOCO, **OPTIONS[base])
+    assert methods.stages(component("ms-clr", base=alone.model_dump())) == methods.stages(alone)
+    assert method.passes_per_epoch == 2
+
+
+@every_base
+def test_queries_see_one_convention_and_keys_the_other(base: str) -> None:
+    """In every pass of every network, in all stages."""
+    method = build(base)
+    seen: dict[str, set[str]] = {"query": set(), "key": set()}
+    for side, network in (("query", method.query_network), ("key", method.key_network)):
+        for name, each in network.named_modules():
+            if name.rpartition(".")[2] in BOTH and isinstance(each.data_bn, nn.BatchNorm1d):
+                convention = name.rpartition(".")[2]
+                each.data_bn.register_forward_hook(lambda *_, s=side, c=convention: seen[s].add(c))
+    pairs = Counter()
+    for epoch in (0, 6, 9):
+        for step in range(4):
+            seen["query"].clear(), seen["key"].clear()
+            method(batch(BOTH, epoch=epoch, seed=step))["loss"].backward()
+            assert len(seen["query"]) == len(seen["key"]) == 1
+            pairs[(*seen["query"], *seen["key"])] += 1
+    assert set(pairs) == {("kinectv2_25", "smplx_42"), ("smplx_42", "kinectv2_25")}
+
+
+@every_base
+def test_padding_is_inert_through_whole_steps(base: str) -> None:
+    """With 60 joint slots full of garbage as without any to spare, in every stage."""
+    stream = "joint" if base in ("crosclr", "csclr") else "bone"
+    plain, padded = (build(base, stream=stream) for _ in range(2))
+    for step, epoch in enumerate((0, 6, 9, 9)):
+        exact = batch(BOTH, epoch=epoch, seed=step)
+        exact = replace(exact, clips={n: x[..., : BOTH[n].num_joints, :] for n, x in exact.clips.items()})
+        outs = [plain(exact), padded(batch(BOTH, epoch=epoch, seed=step, pad_to=60, padding=1e6))]
+        for out in outs:
+            out["loss"].backward()
+        torch.testing.assert_close(*outs, rtol=0, atol=1e-5)
+    for (name, a), b in zip(plain.named_parameters(), padded.parameters(), strict=True):
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None:
+            torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-4, msg=name)
+    torch.testing.assert_close(plain.state_dict(), padded.state_dict(), rtol=0, atol=1e-5)
+
+
+@every_base
+def test_a_restored_method_goes_on_exactly_in_every_stage(base: str) -> None:
+    straight, restored = build(base), build(base, seed=9)
+    train(straight, [batch(BOTH, epoch=6, seed=seed) for seed in range(2)])
+    restored.load_state_dict(copy.deepcopy(straight.state_dict()))
+    rest = [(6, 2), (8, 3), (8, 4)]
+    ends = [train(m, [batch(BOTH, epoch=e, seed=s) for e, s in rest]) for m in (straight, restored)]
+    assert ends[0] == ends[1]
+    assert len(set(ends[0])) == 3
+
+
+@every_base
+def test_all_conventions_are_trained_and_share_what_is_not_their_own(base: str) -> None:
+    method = build(base, of=THREE)
+    before = copy.deepcopy(method.encoder.state_dict())
+    train(method, [batch(THREE, seed=seed) for seed in range(10)])
+    moved = {
+        name for name, value in method.encoder.state_dict().items() if not torch.equal(value, before[name])
+    }
+    for name in THREE:
+        assert f"conventions.{name}.data_bn.weight" in moved
+    assert all(not name.startswith("blocks") or "num_batches" in name or name in moved for name in before)
+
+
+# --- how often a pair is drawn
+
+
+def drawn(method: MSCLR, epoch: int, *, steps: int = 6, seed: int = 3) -> list[tuple[str, str]]:
+    """The pairs of an epoch's first steps, in a run of this seed."""
+    clips = {name: batch({name: each}).clips[name] for name, each in THREE.items()}
+    ids = tuple(map(str, range(8)))
+    samples = Samples(clips, torch.zeros(8, dtype=torch.int64), ids, torch.arange(8))
+    made = data.batches(samples, batch_size=2, seed=seed, epoch=epoch, passes=method.passes_per_epoch)
+    return [method.pair(each) for each, _ in zip(made, range(steps), strict=False)]
+
+
+@pytest.mark.parametrize("pairing", ["cross", "anchored", "random"])
+def test_a_pair_is_drawn_for_every_batch_or_kept_for_an_epoch(pairing: str) -> None:
+    ours, released = (
+        build("skeletonclr", of=THREE, pairing=pairing, draw=draw) for draw in ("batch", "epoch")
+    )
+    by_batch = [drawn(ours, epoch) for epoch in range(30)]
+    by_epoch = [drawn(released, epoch) for epoch in range(30)]
+    assert all(len(set(pairs)) > 1 for pairs in by_batch)
+    assert all(len(set(pairs)) == 1 for pairs in by_epoch)
+    assert len({pairs[0] for pairs in by_epoch}) > 2
+    assert by_epoch == [drawn(released, epoch) for epoch in range(30)], "the same when a run is repeated"
+    assert by_epoch != [drawn(released, epoch, seed=4) for epoch in range(30)]
+
+
+def test_pairs_of_epochs_are_uniform_over_what_the_pairing_allows() -> None:
+    method = build("skeletonclr", of=THREE, draw="epoch")
+    found = Counter(drawn(method, epoch, steps=1)[0] for epoch in range(240))
+    assert len(found) == 6
+    assert all(abs(count - 40) < 30 for count in found.values())
+
+
+def test_a_resumed_epoch_keeps_its_pair() -> None:
+    """The pair hangs on seed and epoch alone, not on the step at which the epoch is entered."""
+    method = build("skeletonclr", of=THREE, draw="epoch")
+    whole = drawn(method, 4)
+    assert whole[2:] == drawn(build("skeletonclr", of=THREE, draw="epoch", seed=5), 4)[2:]
+
+
+# --- settings
+
+
+def test_isc_is_refused_with_the_reason() -> None:
+    with pytest.raises(
+        UsageError, match=r"method\.options\.base\.name: ms-clr cannot wrap isc.*representation"
+    ):
+        build("isc")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"draw": "worker"}, r"method\.options\.draw: "),
+        ({"base": {"name": "skelemixclr", "options": {"mixs": 2}}}, r"base\.options\.mixs: .*'mixes'"),
+        ({"base": {"name": "skelemix"}}, r"unknown base method 'skelemix'.*skelemixclr"),
+        ({"base": {"name": "ms-clr"}}, "unknown base method 'ms-clr'"),
+    ],
+)
+def test_wrong_settings_are_named_with_their_path(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        methods.build(
+            component("ms-clr", **options),
+            encoder=component("stgcn", **SMALL),
+            skeletons=BOTH,
+            augment=augment(),
+            stream="joint",
+            generator=generator(),
+        )
+    with pytest.raises(UsageError, match=message):
+        methods.stages(component("ms-clr", **options))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    return write_store(folder / "toy.zarr", conventions=("few_6", "many_8"), frames=(50, 64))
+
+
+@every_base
+@pytest.mark.parametrize("name", config.preset_names("ms-clr"))
+def test_every_base_has_presets(store: Path, base: str, name: str) -> None:
+    small = [Override("encoder.options.channels", [4, 8]), Override("encoder.options.stride_blocks", [2])]
+    settings = config.resolve(
+        stores.open_store(store), method="ms-clr", preset=name, base=base, overrides=small
+    )
+    _, built, _ = loop.build(settings.config)
+    assert type(built.base) is BASES[base]
+    assert built.conventions == ("few_6", "many_8")
+    own = config.find_preset(base, name if name in config.preset_names(base) else "paper")
+    usual = config.find_preset("ms-clr", name, base=base)
+    assert usual.tree["method"]["options"]["base"] == own.tree["method"]
+    assert usual.tree["optimise"] == own.tree["optimise"]
+
+
+def test_sources_of_another_base_are_its_own() -> None:
+    mixed = config.find_preset("ms-clr", "paper", base="skelemixclr")
+    assert mixed.tree["data"]["frames"] == 64
+    assert mixed.sources["data.frames"].startswith("SkeleMixCLR")
+    assert mixed.sources["optimise.schedule"].startswith("SkeleMixCLR")
+    assert mixed.sources["optimise.lr"].startswith("MS-CLR")
+    assert mixed.sources["method.options.base.name"] == "--base"
+    assert config.find_preset("ms-clr", "paper").sources["data.frames"].startswith("MS-CLR")
+
+
+def test_the_released_preset_keeps_a_pair_for_an_epoch() -> None:
+    found = [config.find_preset("ms-clr", name).tree["method"]["options"] for name in ("paper", "released")]
+    assert [(each["pairing"], each["draw"]) for each in found] == [("cross", "batch"), ("random", "epoch")]

@@ -1,0 +1,76 @@
+"""ISC's presets: the published numbers, and where the released code departs from the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trainer import config
+from trainer.encoders import ENCODERS
+
+
+def values(name: str) -> dict[str, Any]:
+    return dict(config.leaves(config.find_preset("isc", name).tree))
+
+
+def changed(before: str, after: str) -> dict[str, Any]:
+    old, new = values(before), values(after)
+    return {path: new.get(path) for path in {*old, *new} if old.get(path) != new.get(path)}
+
+
+def test_published_numbers() -> None:
+    expected = {
+        "data.frames": 64,
+        "augment.normal.0.name": "temporal_crop_resize",
+        "augment.normal.0.options.ratio": [0.1, 1.0],
+        "augment.normal.1.options.of.0.name": "pose_augmentation",
+        "augment.normal.1.options.of.0.options.amplitude": 1.0,
+        "augment.normal.1.options.of.1.name": "joint_jitter",
+        "augment.normal.1.options.of.1.options.share": 15 / 25,
+        "augment.normal.1.options.of.1.options.zero_p": 0.0,
+        "encoder.name": "bigru",
+        "encoder.options.units": 1024,
+        "encoder.options.layers": 3,
+        "encoder.options.max_bodies": 2,
+        "encoder.options.unidirectional_inference": False,
+        "method.options.temperature": 0.07,
+        "method.options.queue": 16384,
+        "method.options.dim": 128,
+        "method.options.mode": "inter",
+        "method.options.representations.seq": None,
+        "method.options.representations.graph.name": "agcn",
+        "optimise.epochs": 450,
+        "optimise.lr": 0.01,
+        "optimise.weight_decay": 1e-4,
+        "optimise.milestones": [350],
+        "optimise.gamma": 0.1,
+    }
+    found = values("paper")
+    assert {path: found[path] for path in expected} == expected
+
+
+def test_pku_has_more_epochs_and_shorter_queues() -> None:
+    assert changed("paper", "pku-1") == {"method.options.queue": 8192, "optimise.epochs": 600}
+    assert changed("paper", "pku-2") == {"method.options.queue": 2048, "optimise.epochs": 600}
+
+
+def test_released_differs_where_the_released_code_does() -> None:
+    assert changed("paper", "released") == {
+        "data.frames": 128,
+        "augment.normal.0.options.min_frames": 64,
+        "augment.normal.0.options.frames": 64,
+        "augment.normal.1.options.of.1.options.zero_p": 0.5,
+        "encoder.options.unidirectional_inference": True,
+        "method.options.representations.graph.options.init": "released",
+    }
+
+
+@pytest.mark.parametrize("name", config.preset_names("isc"))
+def test_no_option_of_a_representation_is_left_to_the_code(name: str) -> None:
+    tree = config.find_preset("isc", name).tree
+    representations = tree["method"]["options"]["representations"]
+    assert next(iter(representations.values())) is None
+    for component in list(representations.values())[1:]:
+        fields = ENCODERS[component["name"]].Options.model_fields
+        assert component["options"].keys() == fields.keys()

@@ -1,0 +1,80 @@
+"""``trainer methods``."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from trainer import config
+
+
+@click.command("methods")
+@click.argument("name", required=False)
+def command(name: str | None) -> None:
+    """List methods and presets, or explain one: its options, its schedule, the source of every value.
+
+    \b
+    Example:
+      trainer methods
+      trainer methods aimclr
+    """
+    from trainer import config
+
+    if name is None:
+        for method in config.preset_methods():
+            _overview(method)
+        return
+    summary, paper = config.about(name)
+    _wrapped(f"{name}: {summary}", "")
+    _wrapped(paper, "")
+    _describe(name)
+    for preset_name in config.preset_names(name):
+        _preset(config.find_preset(name, preset_name))
+
+
+def _overview(method: str) -> None:
+    from trainer import config
+
+    summary, paper = config.about(method)
+    _wrapped(f"{method}: {summary}", "")
+    _wrapped(f"presets: {', '.join(config.preset_names(method))}", "  ")
+    _wrapped(f"paper: {paper}", "  ")
+
+
+def _describe(method: str) -> None:
+    """What the method is, which encoders it takes, and its options."""
+    from trainer import config
+    from trainer.encoders import ENCODERS
+    from trainer.methods import METHODS
+
+    kind = METHODS[method]
+    fit = [
+        name
+        for name, encoder in ENCODERS.items()
+        if not getattr(kind, "needs_map", False) or encoder.map_axes == "TV"
+    ]
+    click.echo(f"\nencoders: {', '.join(fit)}")
+    click.echo("options (--set method.options.NAME=VALUE):")
+    for option in config.options(kind.Options):
+        choices = f" ({' | '.join(option.choices)})" if option.choices else ""
+        click.echo(f"  {option.name} = {option.default}{choices}")
+        _wrapped(option.text, "      ")
+
+
+def _preset(preset: config.Preset) -> None:
+    from trainer import config
+
+    click.echo(f"\n{preset.method}-{preset.name}: {preset.summary}")
+    for line in config.drawn(preset):
+        click.echo(f"  {line}")
+    for path, value in config.leaves(preset.tree):
+        source = f"  # {preset.sources[path]}" if path in preset.sources else ""
+        click.echo(f"  {path} = {value}{source}")
+
+
+def _wrapped(text: str, indent: str) -> None:
+    if text:
+        click.echo(textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent or "  "))

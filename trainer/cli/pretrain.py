@@ -1,0 +1,136 @@
+"""``trainer pretrain``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from schemas import UsageError
+from trainer.cli.display import duration, training_display
+
+if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
+    from trainer import config
+
+
+@click.command("pretrain")
+@click.option("--store", type=click.Path(path_type=Path), help="Store made by `skeltools convert`.")
+@click.option("--method", help="Method, or method-preset; `trainer methods` lists them.")
+@click.option("--preset", help="Preset of the method. Default: the one that suits the store.")
+@click.option("--base", help="The method that ms-clr wraps.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file with settings.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
+)
+@click.option("--protocol", help="Split whose training half is used. Default: the store's first.")
+@click.option("--stream", help="joint, bone or motion.")
+@click.option("--convention", "conventions", multiple=True, help="Skeleton convention; may be repeated.")
+@click.option("--epochs", type=int, help="Number of epochs.")
+@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--precision", help="fp32 or bf16.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
+@click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
+@click.option("--dry-run", is_flag=True, help="Print the settings with their sources and stop.")
+def command(**options: Any) -> None:
+    """Train an encoder without labels.
+
+    \b
+    Examples:
+      trainer pretrain --store store.zarr --method ms-clr
+      trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
+      trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
+      trainer pretrain --out runs/ms-clr --resume
+    """
+    from trainer import config, device, loop, methods
+
+    out = options["out"] or Path("runs", options["method"] or "run")
+    if options["resume"]:
+        settings = _settings_to_resume(out, options)
+    else:
+        settings = _settings(options)
+    for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
+        click.echo(f"note: {line}", err=True)
+    if options["dry_run"]:
+        loop.build(settings.config)
+        for line in config.draw(settings.config.method, settings.config.optimise):
+            click.echo(f"# {line}")
+        click.echo(config.render(settings), nl=False)
+        return
+    where = device.describe(device.choose(settings.config.runtime.device))
+    title = f"{out}: {settings.config.preset} on {where}, {settings.config.runtime.precision}"
+    with training_display(title) as (show_load, show_step):
+        ended = loop.pretrain(
+            settings.config,
+            out=out,
+            resume=options["resume"],
+            force=options["force"],
+            on_load=show_load,
+            on_progress=show_step,
+        )
+    if ended.signal is not None:
+        click.echo(
+            f"stopped after epoch {ended.epoch}, step {ended.step}; everything is saved. "
+            f"Continue with: trainer pretrain --out {out} --resume",
+            err=True,
+        )
+        sys.exit(128 + ended.signal)
+    click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
+    click.echo(f"next: trainer evaluate {out} --protocol knn --protocol linear")
+
+
+def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
+    from trainer import checkpoint, config
+
+    saved = checkpoint.load(out / checkpoint.LAST).config
+    names = ("store", "method", "preset", "base", "file")
+    given = {name: options[name] for name in names}
+    return config.resume(saved, **given, overrides=_overrides(options))
+
+
+def _settings(options: dict[str, Any]) -> config.Settings:
+    from trainer import config
+    from trainer.store import open_store
+
+    store = options["store"]
+    if store is None and options["file"] is not None:
+        store = dict(config.read_file(options["file"]).get("data") or {}).get("store")
+    if store is None:
+        raise UsageError("no store given", remedy="Name one with --store PATH; `skeltools convert` makes it")
+    return config.resolve(
+        open_store(store),
+        method=options["method"],
+        preset=options["preset"],
+        base=options["base"],
+        file=options["file"],
+        overrides=_overrides(options),
+    )
+
+
+_SHORTCUTS = {
+    "protocol": "data.protocol",
+    "stream": "data.stream",
+    "conventions": "data.conventions",
+    "epochs": "optimise.epochs",
+    "seed": "runtime.seed",
+    "device": "runtime.device",
+    "precision": "runtime.precision",
+}
+
+
+_FLAGS = {"conventions": "--convention"}
+
+
+def _overrides(options: dict[str, Any]) -> list[config.Override]:
+    from trainer import config
+
+    found = [config.parse_override(text) for text in options["assignments"]]
+    for name, path in _SHORTCUTS.items():
+        value = options[name]
+        if value not in (None, ()):
+            value = list(value) if isinstance(value, tuple) else value
+            found.append(config.Override(path, value, _FLAGS.get(name, f"--{name}")))
+    return found

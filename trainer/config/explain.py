@@ -1,0 +1,66 @@
+"""What a method's options mean, read from where they are declared."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import textwrap
+from dataclasses import dataclass
+from typing import Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of a part."""
+
+    name: str
+    default: str
+    """As YAML would have it; empty when it must be given."""
+    choices: tuple[str, ...]
+    """The names that a choice allows, else empty."""
+    text: str
+    """The declaration's docstring as one line."""
+
+
+def options(model: type[BaseModel]) -> list[Option]:
+    """Every option of a part, in the order of declaration, those of the model that it extends first."""
+    texts = _docstrings(model)
+    return [
+        Option(name, _default(field), _choices(field), texts.get(name, ""))
+        for name, field in model.model_fields.items()
+    ]
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        return ""
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return plain if isinstance(plain, str) else json.dumps(plain, default=str)
+
+
+def _choices(field: FieldInfo) -> tuple[str, ...]:
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the string behind its declaration, in the class or else in one that it extends."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if issubclass(kind, BaseModel) and kind is not BaseModel:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+            assert isinstance(tree, ast.ClassDef)
+            for place, after in zip(tree.body, tree.body[1:], strict=False):
+                if (
+                    isinstance(place, ast.AnnAssign)
+                    and isinstance(place.target, ast.Name)
+                    and isinstance(after, ast.Expr)
+                    and isinstance(after.value, ast.Constant)
+                ):
+                    found[place.target.id] = " ".join(str(after.value.value).split())
+    return found

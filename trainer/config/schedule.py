@@ -1,0 +1,111 @@
+"""The schedule of a run as text: stages and learning rate over the epochs."""
+
+from __future__ import annotations
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from schemas import Component, OptimiseConfig
+from trainer import methods, optim
+from trainer.config.presets import Preset
+from trainer.config.shares import whole_epochs
+from trainer.methods import Stage
+
+_LABEL = 7
+"""Columns before the axis."""
+
+
+def draw(method: Component, optimise: OptimiseConfig, *, width: int = 78) -> list[str]:
+    """Lines of ASCII: an axis of epochs done, the stages above their bounds, the rate, and what stages are.
+
+    The method's options must be whole epochs by now (``whole_epochs``). Raises as ``methods.build`` does.
+    """
+    columns, epochs = width - _LABEL - 1, optimise.epochs
+    stages = methods.stages(method)
+    reached = [stage for stage in stages if stage.start < epochs]
+    starts = {stage.start: f"{index + 1} {stage.name}" for index, stage in enumerate(reached)}
+    rates = _rates(optimise)
+    marks = sorted({*starts, *_bounds(optimise), epochs})
+    axis = _put({_column(mark, epochs, columns): "+" for mark in marks}, columns, fill="-")
+    lines = [
+        "epochs " + _numbers(marks, epochs, columns),
+        "       " + axis,
+        "stage  " + _cells(starts, epochs, columns),
+        "rate   " + _cells(rates, epochs, columns, bounded=optimise.schedule == "step"),
+    ]
+    for index, stage in enumerate(stages):
+        text = f"{index + 1} {stage.name}: {stage.summary}{_begin(stage, epochs)}"
+        lines += textwrap.wrap(text, width, initial_indent="       ", subsequent_indent="         ")
+    return [line.rstrip() for line in lines]
+
+
+def drawn(preset: Preset) -> list[str]:
+    """The schedule of a preset."""
+    optimise = OptimiseConfig.model_validate(preset.tree["optimise"])
+    method, _ = whole_epochs(Component.model_validate(preset.tree["method"]), optimise.epochs)
+    return draw(method, optimise)
+
+
+def unreached(stages: Sequence[Stage], epochs: int) -> list[str]:
+    """A line for every stage that would begin only after the last epoch, but for those that are set to it."""
+    return [
+        f"stage {index + 1} '{stage.name}' would begin after {stage.start} epochs, the run has {epochs}"
+        for index, stage in enumerate(stages)
+        if stage.start > epochs
+    ]
+
+
+def _begin(stage: Stage, epochs: int) -> str:
+    if stage.start >= epochs:
+        return f" (after epoch {stage.start}: not reached)"
+    return f" (from epoch {stage.start + 1})" if stage.start else ""
+
+
+def _bounds(optimise: OptimiseConfig) -> list[int]:
+    steps = optimise.milestones if optimise.schedule == "step" else ()
+    return [mark for mark in (optimise.warmup_epochs, *steps) if 0 < mark < optimise.epochs]
+
+
+def _rates(optimise: OptimiseConfig) -> dict[int, str]:
+    """Epochs done -> rate: where it steps, or five points of a curve."""
+    epochs = optimise.epochs
+    if optimise.schedule == "cosine":
+        marks = sorted({optimise.warmup_epochs, *(epochs * quarter // 4 for quarter in range(4)), epochs})
+    else:
+        marks = sorted({0, *_bounds(optimise)})
+    return {mark: f"{optim.learning_rate(optimise, mark):.2g}" for mark in marks}
+
+
+def _column(mark: int, epochs: int, columns: int) -> int:
+    return round(mark / epochs * (columns - 1))
+
+
+def _put(texts: Mapping[int, str], columns: int, *, fill: str = " ") -> str:
+    line = [fill] * columns
+    for start, text in texts.items():
+        line[start : start + len(text)] = text
+    return "".join(line[:columns])
+
+
+def _numbers(marks: Sequence[int], epochs: int, columns: int) -> str:
+    """The marks' numbers below each other's place; one that would touch its neighbour is left out."""
+    texts = {columns - len(str(epochs)): str(epochs)}
+    for mark in marks[:-1]:
+        start, end = _column(mark, epochs, columns), _column(mark, epochs, columns) + len(str(mark))
+        if all(end < other or start > other + len(text) for other, text in texts.items()):
+            texts[start] = str(mark)
+    return _put(texts, columns)
+
+
+def _cells(texts: Mapping[int, str], epochs: int, columns: int, *, bounded: bool = True) -> str:
+    """Every text behind its mark, cut where the next one begins."""
+    marks = [*texts, epochs]
+    line = _put({columns - 1: "|"}, columns) if bounded else " " * columns
+    for mark, following in itertools.pairwise(marks):
+        start, end = (_column(each, epochs, columns) for each in (mark, following))
+        text = f"| {texts[mark]}" if bounded else texts[mark]
+        line = line[:start] + text[: max(end - start - 1, 1)].ljust(end - start) + line[end:]
+    if not bounded and epochs in texts:
+        line = line[: columns - len(texts[epochs])] + texts[epochs]
+    return line[:columns]

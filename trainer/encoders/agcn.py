@@ -1,0 +1,199 @@
+"""A-GCN: graph convolutions whose graph is partly learned and partly made from each clip.
+
+Source: Shi et al., "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition"
+(2s-AGCN), CVPR 2019, one stream of it, as ISC uses it for graphs. Its adaptive layer, Eq. (3), sums over the
+subsets k of the graph: ``out = sum_k W_k x (A_k + B_k + C_k)`` with A the skeleton, B learned, C attention.
+
+As in ST-GCN here, convolutions are shared between conventions; A, B and the input BatchNorm are each one's
+own. The input is normalised per body, so that any number of bodies fits. Padded joints are cut off at the
+entrance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas._model import Model
+from trainer.encoders.bodies import mean_of_present, only_present
+from trainer.encoders.graphs import inward_outward
+from trainer.encoders.initial import initialise
+from trainer.skeleton import Skeleton
+
+COORDINATES = 3
+SUBSETS = 3
+"""Identity, inward, outward."""
+
+Width = Annotated[int, Field(ge=1)]
+
+SMALL = 1e-6
+"""Where the learned graph starts, and with init ``released`` the scale of its BatchNorm. Released 2s-AGCN."""
+
+
+class AGCNOptions(Model):
+    channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256), min_length=1)
+    """Output channels of each block; the last is the feature dimension. Default: 2s-AGCN."""
+    stride_blocks: tuple[Width, ...] = (5, 8)
+    """Blocks, counted from 1, that halve the frames. 2s-AGCN: 5 and 8."""
+    temporal_kernel: int = Field(default=9, ge=1)
+    """Frames that a temporal convolution sees. 2s-AGCN: 9."""
+    init: Literal["default", "normal", "released"] = "default"
+    """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales. ``released``: 2s-AGCN's, fan-out
+    normal weights, and BatchNorm scales of 1e-6 behind the graph, so that a block starts as its shortcut."""
+    bodies: Literal["average", "present"] = "average"
+    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
+    that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
+
+    @model_validator(mode="after")
+    def _check(self) -> AGCNOptions:
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError("temporal_kernel must be odd")
+        if any(block > len(self.channels) for block in self.stride_blocks):
+            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
+        return self
+
+
+class AGCN(nn.Module):
+    """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
+
+    Options = AGCNOptions
+    map_axes: Literal["TV"] | None = "TV"
+
+    def __init__(self, skeletons: Mapping[str, Skeleton], *, options: AGCNOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.feature_dim = options.channels[-1]
+        blocks = len(options.channels)
+        self.conventions = nn.ModuleDict(
+            {name: Convention(skeleton, blocks) for name, skeleton in skeletons.items()}
+        )
+        widths = (COORDINATES, *options.channels)
+        self.blocks = nn.ModuleList(
+            Block(
+                widths[place],
+                widths[place + 1],
+                kernel=options.temporal_kernel,
+                stride=2 if place + 1 in options.stride_blocks else 1,
+                residual=place > 0,
+            )
+            for place in range(blocks)
+        )
+        if options.init == "released":
+            self.apply(_as_released)
+        else:
+            initialise(self, options.init)
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
+        own = self.conventions[convention]
+        assert isinstance(own, Convention)
+
+        def encode(bodies: Tensor) -> Tensor:
+            features = own.normalised(bodies)
+            for block, learned in zip(self.blocks, own.learned, strict=True):
+                features = block(features, own.graph + learned)
+            return features
+
+        bodies = own.by_body(x)
+        return encode(bodies) if self.options.bodies == "average" else only_present(bodies, encode)
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
+        means = features.mean(dim=(2, 3), dtype=torch.float32).view(-1, bodies, features.shape[1])
+        return means.mean(dim=1) if self.options.bodies == "average" else mean_of_present(means)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
+
+
+class Convention(nn.Module):
+    """What a convention does not share: its graph A, what is learned on top, B, and its input BatchNorm."""
+
+    graph: Tensor
+
+    def __init__(self, skeleton: Skeleton, blocks: int) -> None:
+        super().__init__()
+        self.joints = skeleton.num_joints
+        self.register_buffer("graph", inward_outward(skeleton.spec))
+        self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in range(blocks))
+        self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
+
+    def by_body(self, x: Tensor) -> Tensor:
+        """[N,3,T,Vmax,M] -> [N*M, V*3, T]: without padding, the bodies of a sample behind one another."""
+        samples, coordinates, frames, _, bodies = x.shape
+        x = x[..., : self.joints, :].permute(0, 4, 3, 1, 2)
+        return x.reshape(samples * bodies, self.joints * coordinates, frames)
+
+    def normalised(self, bodies: Tensor) -> Tensor:
+        """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""
+        x = self.data_bn(bodies).view(len(bodies), self.joints, COORDINATES, -1)
+        return x.permute(0, 2, 3, 1).contiguous()
+
+
+class AdaptiveGraphConvolution(nn.Module):
+    """``out[:, w] = sum_k W_k sum_v x[:, v] (G_k + C_k)[v, w]``: [N,C,T,V] -> [N,C',T,V], G = A + B.
+
+    ``C_k = softmax_v(theta_k(x)[v] . phi_k(x)[w] / (E T))``, the products summed over the E channels of the
+    embeddings theta and phi, a quarter of C', and over the frames. There is no bias: BatchNorm follows.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        embedded = SUBSETS * max(out // 4, 1)
+        self.theta = nn.Conv2d(channels, embedded, 1)
+        self.phi = nn.Conv2d(channels, embedded, 1)
+        self.conv = nn.Conv2d(channels, SUBSETS * out, 1, bias=False)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """[N,C,T,V] -> [N, 3, V, V] float32; every column sums to one."""
+        samples, _, _, joints = x.shape
+        theta, phi = (layer(x).reshape(samples, SUBSETS, -1, joints) for layer in (self.theta, self.phi))
+        scores = torch.matmul(theta.transpose(2, 3), phi).float() / theta.shape[2]
+        return F.softmax(scores, dim=2)
+
+    def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+        samples, _, frames, joints = x.shape
+        mixed = self.conv(x).view(samples, SUBSETS, -1, joints)
+        adjacency = (graph + self.attention(x)).to(mixed.dtype)
+        return torch.matmul(mixed, adjacency).sum(dim=1).view(samples, -1, frames, joints)
+
+
+class Block(nn.Module):
+    """Adaptive graph layer with its shortcut, ReLU, temporal convolution, BatchNorm; plus residual; ReLU."""
+
+    def __init__(self, channels: int, out: int, *, kernel: int, stride: int, residual: bool) -> None:
+        super().__init__()
+        self.graph = AdaptiveGraphConvolution(channels, out)
+        self.graph_bn = nn.BatchNorm2d(out)
+        self.shortcut: nn.Module = nn.Identity()
+        if channels != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
+        self.temporal = nn.Conv2d(out, out, (kernel, 1), (stride, 1), ((kernel - 1) // 2, 0))
+        self.temporal_bn = nn.BatchNorm2d(out)
+        self.has_residual = residual
+        self.residual: nn.Module = nn.Identity()
+        if residual and (channels != out or stride != 1):
+            self.residual = nn.Sequential(nn.Conv2d(channels, out, 1, (stride, 1)), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+        y = F.relu(self.graph_bn(self.graph(x, graph)) + self.shortcut(x))
+        y = self.temporal_bn(self.temporal(y))
+        if self.has_residual:
+            y = y + self.residual(x)
+        return F.relu(y)
+
+
+@torch.no_grad()
+def _as_released(module: nn.Module) -> None:
+    """Released 2s-AGCN: N(0, sqrt(2 / fan-out)) weights, biases 0; the subsets of a graph share a fan-out."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, Block):
+        module.graph_bn.weight.fill_(SMALL)

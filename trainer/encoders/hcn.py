@@ -1,0 +1,133 @@
+"""HCN: a clip as an image of frames by joints, with the coordinates as its colours.
+
+Source: Li et al., "Co-occurrence Feature Learning from Skeleton Data for Action Recognition and Detection
+with Hierarchical Aggregation", IJCAI 2018: features of single joints first, then, with the joints as
+channels, of all joints together; the same for the motion; the maximum over the persons. ISC's image
+representation.
+
+Conventions differ in their joints, so each has its own first convolution over all joints (one for positions,
+one for motion); the others are shared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas._model import Model
+from trainer.encoders.bodies import only_present
+from trainer.encoders.initial import initialise
+from trainer.skeleton import Skeleton
+
+COORDINATES = 3
+HALVINGS = 4
+"""Poolings by two between the clip and the map."""
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class HCNOptions(Model):
+    point: Width = 64
+    """Channels of the first convolution, on single joints in single frames. HCN: 64."""
+    row: Width = 64
+    """Channels of the second one, on single joints over time; they become an axis of the image beside time,
+    which is pooled to a sixteenth. HCN has 32; ISC's feature of 4096 needs 64."""
+    channels: tuple[Width, Width, Width, Width] = (32, 64, 128, 256)
+    """Of the third to the sixth convolution, on all joints together. HCN: 32, 64, 128, 256."""
+    segments: int = Field(default=4, ge=1)
+    """Stretches of time that the feature keeps apart: what is left of 64 frames, ISC's, after four poolings.
+    Clips of other lengths are brought to as many by a maximum, so that any length gives one feature size."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Of whole channels, after the fourth, fifth and sixth convolution. HCN: 0.5."""
+    init: Literal["default", "normal"] = "default"
+    """``normal``: N(0, 0.02) weights."""
+    bodies: Literal["maximum", "present"] = "maximum"
+    """``maximum``: over all slots, and absent bodies are encoded as the zeros that they are (HCN).
+    ``present``: over the bodies that are there, which also saves the others' time."""
+
+
+class HCN(nn.Module):
+    """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``.
+
+    The joints are mixed early, so its map has none: attention on neurons and masks do not fit it. There is
+    no BatchNorm, as in the paper.
+    """
+
+    Options = HCNOptions
+    map_axes: Literal["TV"] | None = None
+
+    def __init__(self, skeletons: Mapping[str, Skeleton], *, options: HCNOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.joints = {name: skeleton.num_joints for name, skeleton in skeletons.items()}
+        self.position, self.motion = (Branch(self.joints, options) for _ in range(2))
+        _, both, fifth, sixth = options.channels
+        self.fifth = nn.Conv2d(2 * both, fifth, 3, padding=1)
+        self.sixth = nn.Conv2d(fifth, sixth, 3, padding=1)
+        self.dropout = nn.Dropout2d(options.dropout)
+        self.feature_dim = sixth * options.segments * math.ceil(options.row / 2**HALVINGS)
+        initialise(self, options.init)
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: the sixth convolution's, without joints."""
+        joints = self.joints[convention]
+        bodies = x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
+
+        def encode(bodies: Tensor) -> Tensor:
+            branches = self.position(bodies, convention), self.motion(moved(bodies), convention)
+            features = torch.cat(branches, dim=1)
+            for layer in (self.fifth, self.sixth):
+                features = halved(self.dropout(F.relu(layer(features))))
+            if features.shape[2] == self.options.segments:
+                return features
+            return F.adaptive_max_pool2d(features, (self.options.segments, features.shape[3]))
+
+        return encode(bodies) if self.options.bodies == "maximum" else only_present(bodies, encode)
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, segments, row / 16] -> [N, feature_dim] float32: the maximum over the bodies."""
+        # Nothing is negative behind a ReLU: the zeros of absent bodies do not win against any other.
+        return features.flatten(1).view(-1, bodies, self.feature_dim).amax(dim=1).float()
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
+
+
+class Branch(nn.Module):
+    """[B,3,T,V] -> [B, channels, T/4, row/4], of positions or of motion: HCN's convolutions one to four."""
+
+    def __init__(self, joints: Mapping[str, int], options: HCNOptions) -> None:
+        super().__init__()
+        third, fourth = options.channels[:2]
+        self.point = nn.Conv2d(COORDINATES, options.point, 1)
+        self.time = nn.Conv2d(options.point, options.row, (3, 1), padding=(1, 0))
+        self.together = nn.ModuleDict(
+            {name: nn.Conv2d(count, third, 3, padding=1) for name, count in joints.items()}
+        )
+        self.fourth = nn.Conv2d(third, fourth, 3, padding=1)
+        self.dropout = nn.Dropout2d(options.dropout)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        x = self.time(F.relu(self.point(x)))
+        x = x.permute(0, 3, 2, 1)  # [B, V, T, row]: joints as channels
+        x = halved(self.together[convention](x))
+        return halved(self.dropout(F.relu(self.fourth(x))))
+
+
+def moved(x: Tensor) -> Tensor:
+    """``x[t+1] - x[t]``, its T-1 frames resized to T by linear interpolation. [B,3,T,V] -> same."""
+    if x.shape[2] == 1:
+        return torch.zeros_like(x)
+    step = x[:, :, 1:] - x[:, :, :-1]
+    return F.interpolate(step, size=x.shape[2:], mode="bilinear", align_corners=False)
+
+
+def halved(x: Tensor) -> Tensor:
+    """Maximum over pairs in both axes of [B,C,H,W]; an odd one at the end stays: no clip is too short."""
+    return F.max_pool2d(x, 2, ceil_mode=True)

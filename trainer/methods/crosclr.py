@@ -1,0 +1,116 @@
+"""CrosSCLR: joint, motion and bone tell each other which clips are alike.
+
+Source: Li et al., "3D Human Action Representation Learning via Cross-View Consistency Pursuit", CVPR 2021,
+whose "views" are the streams here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from trainer import losses
+from trainer.batch import Batch
+from trainer.methods.moco import MoCoOptions
+from trainer.methods.multistream import StreamMoCos, Streams, named, no_single_stream, total
+from trainer.methods.parts import Parts, make_views, only_convention
+from trainer.methods.stages import Stage
+
+
+class CrosSCLROptions(MoCoOptions):
+    streams: Streams = ("joint", "motion", "bone")
+    """What is trained; each has an encoder, a projector and a queue of its own. The first is monitored."""
+    mine_from: int = Field(default=150, ge=0)
+    """First epoch (0-based) of the second stage, in which the streams mine positives for each other."""
+    neighbours: int = Field(default=1, ge=1)
+    """Nearest queue entries of another stream that become positives, 1 in the paper."""
+    context: bool = True
+    """The second stage also contrasts the products of two streams' similarities to every queue slot."""
+    heads: Literal["independent", "shared"] = "independent"
+    """``shared``: one projection head for all streams, as in the released code, by accident. The key head
+    then follows once for every stream whose key network is updated."""
+    key_update: Literal["all", "motion"] = "all"
+    """Key networks that follow in the second stage. Released: only that of motion, by accident."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CrosSCLROptions:
+        if self.neighbours > self.queue:
+            raise ValueError("neighbours must not exceed queue")
+        if self.key_update == "motion" and "motion" not in self.streams:
+            raise ValueError("key_update motion needs motion among the streams")
+        return self
+
+
+class CrosSCLR(nn.Module):
+    """``forward(batch) -> {"loss", "loss_STREAM", "positive", "negative", "positive_STREAM", ...}``."""
+
+    Options = CrosSCLROptions
+    passes_per_epoch = 1
+
+    def __init__(self, options: CrosSCLROptions, parts: Parts) -> None:
+        super().__init__()
+        no_single_stream(parts, method="crosclr")
+        self.options = options
+        self.views = make_views(parts)
+        self.moco = StreamMoCos(options, parts, options.streams, heads=options.heads)
+
+    @staticmethod
+    def stages(options: CrosSCLROptions) -> tuple[Stage, ...]:
+        contrast = "InfoNCE of every stream for itself"
+        mining = "the nearest keys of each other stream are positives too"
+        stages = (Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
+        return stages if options.mine_from else stages[1:]
+
+    @property
+    def query_network(self) -> nn.ModuleDict:
+        return self.moco.query
+
+    @property
+    def key_network(self) -> nn.ModuleDict:
+        return self.moco.key
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return self.moco.encoders
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.encoders[self.options.streams[0]]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        convention = only_convention(batch, method="crosclr")
+        return self.step(batch, query=convention, key=convention)
+
+    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
+        """The loss with all streams' queries in one convention and their keys in the same or another."""
+        streams, mining = self.options.streams, batch.epoch >= self.options.mine_from
+        self.moco.advance({"motion"} if mining and self.options.key_update == "motion" else None)
+        q = self.moco.queries(self.views.normal_streams(batch, query, streams), query)
+        k = self.moco.keys(self.views.normal_streams(batch, key, streams), key)
+        scores = self.moco.scores(q, k)
+        own = {stream: self._mined(stream, scores) if mining else losses.nce(scores[stream]) for stream in q}
+        out = {"loss": total(own), **named("loss", own), **self.moco.similarities(scores)}
+        if mining:
+            out["mined_rows"] = self.moco.mined_rows(scores, self.options.neighbours)
+        self.moco.remember(k, batch.rows)
+        return out
+
+    def _mined(self, stream: str, scores: Mapping[str, Tensor]) -> Tensor:
+        """L_u: with the nearest keys of each other stream among the positives, mean over the others."""
+        options = self.options
+        terms = [
+            losses.cross_stream_nce(
+                scores[stream],
+                scores[other],
+                neighbours=options.neighbours,
+                temperature=options.temperature,
+                context=options.context,
+            )
+            for other in scores
+            if other != stream
+        ]
+        return torch.stack(terms).mean()

@@ -1,0 +1,205 @@
+"""CSCLR: every stream's query also finds the keys of the other streams, and positives are made harder.
+
+Source: "CSCLR: Cross-Stream Contrastive Learning for Self-Supervised Skeleton-Based Action Recognition".
+The equation numbers below are the paper's. There is no released code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from schemas import ConfigError
+from trainer import losses
+from trainer.augment.draws import uniform
+from trainer.batch import Batch
+from trainer.encoders import require_map
+from trainer.methods.aimclr import d3m, extreme_queries
+from trainer.methods.eadm import TemporalMap
+from trainer.methods.moco import MoCoOptions
+from trainer.methods.multistream import StreamMoCos, Streams, named, no_single_stream, total
+from trainer.methods.parts import Parts, make_views, only_convention
+from trainer.methods.stages import Stage
+
+Scores = dict[str, Tensor]
+
+
+class CSCLROptions(MoCoOptions):
+    streams: Streams = ("joint", "bone", "motion")
+    """What is trained; each has an encoder, a projector and a queue of its own. The first is monitored."""
+    intra: Literal["aimclr", "infonce"] = "aimclr"
+    """A stream's own loss. ``infonce``: Eq. (2). ``aimclr``: with AimCLR's divergence of the extreme and the
+    dropped query beside it; the paper's row without inter-stream contrast is its AimCLR."""
+    mine_from: int = Field(default=150, ge=0)
+    """First epoch (0-based) of the second stage, in which nearest neighbours join the positives."""
+    neighbours: int = Field(default=1, ge=1)
+    """Nearest keys of the normal query, of its own stream, that join: 1 in the paper."""
+    transform_from: int = Field(default=300, ge=0)
+    """First epoch (0-based) of the third stage, in which positives are made harder."""
+    transform: Literal["intra", "all"] = "intra"
+    """Which positives the third stage transforms. Eq. (8) has those of one stream; ``all`` takes the pairs
+    across streams too."""
+    transform_alpha: int = Field(default=2, ge=1)
+    """Alpha of Eq. (10): the strength is Beta(alpha, alpha) * mu + 1."""
+    transform_mu: float = Field(default=1.0, ge=0)
+    """Mu of Eq. (10)."""
+    eadm_threshold: float = Field(default=0.7, gt=0, le=1)
+    """Attention from which features are dropped, as in AimCLR. For ``intra: aimclr``."""
+    temporal_map: TemporalMap = "neuron"
+    """What EADM drops in its second step; see ``eadm.drop``. For ``intra: aimclr``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CSCLROptions:
+        if self.neighbours > self.queue:
+            raise ValueError("neighbours must not exceed queue")
+        if self.transform_from < self.mine_from:
+            raise ValueError("transform_from must not come before mine_from: the stages add to each other")
+        return self
+
+
+class CSCLR(nn.Module):
+    """``forward(batch) -> {"loss", "intra", "inter", "contrast_STREAM", "divergence_STREAM", ...}``.
+
+    Losses are sums over the streams, Eq. (5) to (7). The divergence compares queries with each other, so it
+    sees their similarities as they are, in the third stage too.
+    """
+
+    Options = CSCLROptions
+    passes_per_epoch = 1
+    needs_map = True
+    """For EADM; ``intra: infonce`` takes every encoder."""
+
+    def __init__(self, options: CSCLROptions, parts: Parts) -> None:
+        super().__init__()
+        no_single_stream(parts, method="csclr")
+        if options.intra == "aimclr":
+            require_map(parts.encoder, method="csclr with intra: aimclr")
+        if options.intra == "aimclr" and not parts.augment.extreme:
+            raise ConfigError(
+                "csclr with intra: aimclr needs extreme augmentations, found none",
+                where="augment.extreme",
+                remedy="The preset csclr/paper has the eight of AimCLR; or set method.options.intra=infonce",
+            )
+        self.options = options
+        self.views = make_views(parts)
+        self.moco = StreamMoCos(options, parts, options.streams)
+
+    @staticmethod
+    def stages(options: CSCLROptions) -> tuple[Stage, ...]:
+        found = (
+            Stage(
+                "contrast", 0, "each stream for itself, and every query with the keys of the other streams"
+            ),
+            Stage("mining", options.mine_from, "the nearest keys of the own stream are positives too"),
+            Stage("transform", options.transform_from, "positives are pushed apart before they are compared"),
+        )
+        starts = [stage.start for stage in found[1:]] + [None]
+        return tuple(stage for stage, end in zip(found, starts, strict=True) if stage.start != end)
+
+    @property
+    def query_network(self) -> nn.ModuleDict:
+        return self.moco.query
+
+    @property
+    def key_network(self) -> nn.ModuleDict:
+        return self.moco.key
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return self.moco.encoders
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.encoders[self.options.streams[0]]
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        convention = only_convention(batch, method="csclr")
+        return self.step(batch, query=convention, key=convention)
+
+    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
+        """The loss with all streams' queries in one convention and their keys in the same or another."""
+        streams: tuple[str, ...] = self.options.streams
+        self.moco.advance()
+        q = self.moco.queries(self.views.normal_streams(batch, query, streams), query)
+        extreme = self._extreme_queries(batch, query)
+        k = self.moco.keys(self.views.normal_streams(batch, key, streams), key)
+        scores = self.moco.scores(q, k)
+        divergence = {
+            stream: d3m(scores[stream], *(self.moco.mocos[stream].scores(z, k[stream]) for z in pair))
+            for stream, pair in extreme.items()
+        }
+        contrast = {stream: self._contrast(scores[stream], batch) for stream in streams}
+        intra = total({s: contrast[s] + divergence[s] if divergence else contrast[s] for s in streams})
+        inter = total(self._across(q, k, batch))
+        out = {
+            "loss": intra + inter,
+            "intra": intra.detach(),
+            "inter": inter.detach(),
+            **named("contrast", contrast),
+            **named("divergence", divergence),
+            **self.moco.similarities(scores),
+        }
+        if batch.epoch >= self.options.mine_from:
+            out["mined_rows"] = self.moco.mined_rows(scores, self.options.neighbours)
+        self.moco.remember(k, batch.rows)
+        return out
+
+    def _extreme_queries(self, batch: Batch, convention: str) -> dict[str, tuple[Tensor, Tensor]]:
+        """stream -> z~ and z~_drop; nothing for ``intra: infonce``."""
+        options = self.options
+        if options.intra == "infonce":
+            return {}
+        views = self.views.extreme_streams(batch, convention, options.streams)
+        return {
+            stream: extreme_queries(
+                moco.query,
+                views[stream],
+                convention,
+                threshold=options.eadm_threshold,
+                temporal_map=options.temporal_map,
+            )
+            for stream, moco in self.moco.mocos.items()
+        }
+
+    def _contrast(self, scores: Tensor, batch: Batch) -> Tensor:
+        """A stream for itself: Eq. (2), later Eq. (11), later Eq. (11) of transformed positives."""
+        if batch.epoch < self.options.mine_from:
+            return losses.nce(scores)
+        positives = losses.nearest(scores, self.options.neighbours)
+        positives[:, 0] = True
+        return losses.pooled_nce(self._transformed(scores, batch), positives)
+
+    def _across(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """``u->v`` -> loss of the queries of stream u with keys and queue of stream v, Eq. (3) and (4)."""
+        found = {}
+        for u, v in permutations(self.options.streams, 2):
+            scores = self.moco.mocos[v].scores(q[u], k[v])
+            if self.options.transform == "all":
+                scores = self._transformed(scores, batch)
+            found[f"{u}->{v}"] = losses.nce(scores)
+        return found
+
+    def _transformed(self, scores: Tensor, batch: Batch) -> Tensor:
+        """Scores with their positive made harder in the third stage, each pair by a strength of its own."""
+        options = self.options
+        if batch.epoch < options.transform_from:
+            return scores
+        strength = strengths(
+            len(scores), batch.generator, alpha=options.transform_alpha, mu=options.transform_mu
+        )
+        return losses.extrapolated(scores, strength, temperature=options.temperature)
+
+
+def strengths(count: int, generator: torch.Generator, *, alpha: int, mu: float) -> Tensor:
+    """[count] from ``Beta(alpha, alpha) * mu + 1``, Eq. (10), on the generator's device.
+
+    Beta(alpha, alpha) is the median of 2 alpha - 1 numbers from U(0, 1): the alpha-th order statistic.
+    PyTorch's own Beta takes no generator.
+    """
+    median = uniform(generator, count, 2 * alpha - 1).median(dim=1).values
+    return median * mu + 1

@@ -1,0 +1,124 @@
+"""ISC: what one encoder sees in a clip is contrasted with what an encoder of another kind sees in it.
+
+Source: Thoker et al., "Skeleton-Contrastive 3D Action Representation Learning", ACM MM 2021, section 3.3.
+The "skeletons" of its inter-skeleton contrast are representations of one convention: a series for a GRU, an
+image for a CNN, a graph for a graph network. All of them see the same two views of a clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from schemas import Component
+from trainer import encoders, losses
+from trainer.batch import Batch
+from trainer.methods.moco import MoCo, MoCoOptions
+from trainer.methods.parts import Parts, make_views, only_convention
+from trainer.methods.stages import Stage
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+class ISCOptions(MoCoOptions):
+    queue: int = Field(default=16384, ge=1)
+    """Past keys of every representation; slot i of all queues is the same clip. ISC: 16384 on NTU RGB+D."""
+    representations: dict[Name, Component | None] = {"seq": None, "graph": Component(name="agcn")}
+    """Name -> encoder, each with a projector, a key network and a queue of its own. The first is null: it
+    is the run's ``encoder``. ISC trains bigru (seq) with agcn (graph), and has hcn (img) as the third."""
+    mode: Literal["inter", "intra"] = "inter"
+    """``inter``: the queries of one representation against the keys and the queue of every other one,
+    Eq. (6). ``intra``: of the same one, each alone, the ablation of section 3.2."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ISCOptions:
+        given = list(self.representations.values())
+        if not given or given[0] is not None:
+            raise ValueError("the first of representations must be null: it is the run's encoder")
+        if None in given[1:]:
+            raise ValueError("only the first of representations may be null, the others name their encoder")
+        if self.mode == "inter" and len(given) < 2:
+            raise ValueError("mode inter contrasts representations and needs two or more; intra takes one")
+        return self
+
+
+class ISC(nn.Module):
+    """``forward(batch) -> {"loss", "positive", "negative", "info_nce", "contrast_<query>_<key>"...}``."""
+
+    Options = ISCOptions
+    passes_per_epoch = 1
+
+    def __init__(self, options: ISCOptions, parts: Parts) -> None:
+        super().__init__()
+        self.views = make_views(parts)
+        self.mocos = nn.ModuleDict(
+            {
+                name: MoCo(options, replace(parts, encoder=component))
+                for name, component in _components(options, parts.encoder).items()
+            }
+        )
+        names = list(self.mocos)
+        if options.mode == "inter":
+            self.pairs = [(query, key) for query in names for key in names if query != key]
+        else:
+            self.pairs = [(name, name) for name in names]
+
+    @staticmethod
+    def stages(options: ISCOptions) -> tuple[Stage, ...]:
+        others = "of the other representations" if options.mode == "inter" else "of its own representation"
+        return (Stage("contrast", 0, f"InfoNCE of every query with the key and the queue {others}"),)
+
+    @property
+    def query_network(self) -> nn.ModuleDict:
+        return nn.ModuleDict({name: moco.query for name, moco in self._mocos().items()})
+
+    @property
+    def key_network(self) -> nn.ModuleDict:
+        return nn.ModuleDict({name: moco.key for name, moco in self._mocos().items()})
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {name: moco.query.encoder for name, moco in self._mocos().items()}
+
+    @property
+    def encoder(self) -> nn.Module:
+        return next(iter(self.encoders.values()))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        convention = only_convention(batch, method="isc")
+        return self.step(batch, query=convention, key=convention)
+
+    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
+        """The loss with the queries in one convention and the keys in the same or another."""
+        mocos = self._mocos()
+        for moco in mocos.values():
+            moco.advance()
+        seen, kept = (self.views.normal(batch, convention) for convention in (query, key))
+        q = {name: moco.query(seen, query) for name, moco in mocos.items()}
+        k = {name: moco.keys(kept, key) for name, moco in mocos.items()}
+        scores = {(a, b): mocos[b].scores(q[a], k[b]) for a, b in self.pairs}
+        terms = {pair: losses.nce(each) for pair, each in scores.items()}
+        similarities = [mocos[b].similarities(scores[a, b]) for a, b in self.pairs]
+        for name, moco in mocos.items():
+            moco.remember(k[name], batch.rows)
+        means = {name: torch.stack([each[name] for each in similarities]).mean() for name in similarities[0]}
+        named = {f"contrast_{a}_{b}": term.detach() for (a, b), term in terms.items()}
+        return {"loss": torch.stack(list(terms.values())).sum(), **means, **named}
+
+    def _mocos(self) -> dict[str, MoCo]:
+        return {name: moco for name, moco in self.mocos.items() if isinstance(moco, MoCo)}
+
+
+def _components(options: ISCOptions, own: Component) -> Mapping[str, Component]:
+    """Every representation's encoder, checked where it stands in the settings."""
+    found = {}
+    for name, component in options.representations.items():
+        if component is not None:
+            encoders.check(component, where=f"method.options.representations.{name}")
+        found[name] = component or own
+    return found

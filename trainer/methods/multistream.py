@@ -1,0 +1,123 @@
+"""Several streams of a clip, each with an encoder pair and a queue of its own, all moved in step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import AfterValidator
+from torch import Tensor, nn
+
+from schemas import UsageError
+from trainer import losses
+from trainer.methods.moco import MoCo, MoCoOptions
+from trainer.methods.parts import Parts
+
+Stream = Literal["joint", "bone", "motion"]
+
+
+def _distinct(streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+    if len(streams) < 2 or len(set(streams)) != len(streams):
+        raise ValueError("must name two or more different streams")
+    return streams
+
+
+Streams = Annotated[tuple[Stream, ...], AfterValidator(_distinct)]
+
+
+class StreamMoCos(nn.Module):
+    """A MoCo per stream. Slot i of every queue is the same clip: all are of one size and filled together."""
+
+    def __init__(
+        self,
+        options: MoCoOptions,
+        parts: Parts,
+        streams: Sequence[str],
+        *,
+        heads: Literal["independent", "shared"] = "independent",
+    ) -> None:
+        super().__init__()
+        self.streams = nn.ModuleDict({stream: MoCo(options, parts) for stream in streams})
+        if heads == "shared":
+            first, *others = self.mocos.values()
+            for moco in others:
+                moco.query.projector = first.query.projector
+                moco.key.projector = first.key.projector
+
+    @property
+    def mocos(self) -> dict[str, MoCo]:
+        return dict(self.streams.items())  # type: ignore[arg-type]
+
+    @property
+    def query(self) -> nn.ModuleDict:
+        return nn.ModuleDict({stream: moco.query for stream, moco in self.mocos.items()})
+
+    @property
+    def key(self) -> nn.ModuleDict:
+        return nn.ModuleDict({stream: moco.key for stream, moco in self.mocos.items()})
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """stream -> query encoder."""
+        return {stream: moco.query.encoder for stream, moco in self.mocos.items()}
+
+    def advance(self, streams: Collection[str] | None = None) -> None:
+        """Move the key networks of ``streams`` (None: all) towards their query networks, in training."""
+        for stream, moco in self.mocos.items():
+            if streams is None or stream in streams:
+                moco.advance()
+
+    def queries(self, views: Mapping[str, Tensor], convention: str) -> dict[str, Tensor]:
+        """stream -> x [N,3,T,V,M] to stream -> [N, dim] unit vectors."""
+        return {stream: moco.query(views[stream], convention) for stream, moco in self.mocos.items()}
+
+    def keys(self, views: Mapping[str, Tensor], convention: str) -> dict[str, Tensor]:
+        """As ``queries``, by the key networks and without gradient."""
+        return {stream: moco.keys(views[stream], convention) for stream, moco in self.mocos.items()}
+
+    def scores(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """stream -> [N, 1+K]: similarities to the own key and the own queue over the temperature."""
+        return {stream: moco.scores(q[stream], k[stream]) for stream, moco in self.mocos.items()}
+
+    def similarities(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What a MoCo says of its scores: of every stream, and the mean over them under the plain name."""
+        of = {stream: moco.similarities(scores[stream]) for stream, moco in self.mocos.items()}
+        metrics = list(next(iter(of.values())))
+        means = {metric: torch.stack([each[metric] for each in of.values()]).mean() for metric in metrics}
+        positives = {stream: each["positive"] for stream, each in of.items()}
+        return {**means, **named("positive", positives)}
+
+    def mined_rows(self, scores: Mapping[str, Tensor], neighbours: int) -> Tensor:
+        """[N, streams * neighbours] int64: rows of each stream's nearest keys, -1 for unknown; to look at."""
+        found = [
+            moco.mined_rows(losses.nearest(scores[stream], neighbours), neighbours)
+            for stream, moco in self.mocos.items()
+        ]
+        return torch.cat(found, dim=1)
+
+    def remember(self, k: Mapping[str, Tensor], rows: Tensor) -> None:
+        """Put the keys of the clips ``rows`` into all queues, into the same slots; only in training."""
+        for stream, moco in self.mocos.items():
+            moco.remember(k[stream], rows)
+
+
+def named(metric: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``metric_STREAM`` -> detached scalar, for the log."""
+    return {f"{metric}_{stream}": value.detach() for stream, value in values.items()}
+
+
+def total(values: Mapping[str, Tensor]) -> Tensor:
+    """The sum over the streams."""
+    return torch.stack(list(values.values())).sum()
+
+
+def no_single_stream(parts: Parts, *, method: str) -> None:
+    """Raises UsageError when the run's ``data.stream`` asks for one stream of a method that has several."""
+    if parts.stream != "joint":
+        raise UsageError(
+            f"{method} trains several streams at once and derives them from the joints, "
+            f"found stream '{parts.stream}'",
+            where="data.stream",
+            remedy="Leave --stream out; method.options.streams says which streams are trained",
+        )

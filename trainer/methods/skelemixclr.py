@@ -1,0 +1,191 @@
+"""SkeleMixCLR: clips with fragments of other clips, whose halves are contrasted apart.
+
+Source: Chen et al., "Contrastive Learning from Spatio-Temporal Mixed Skeleton Sequences for Self-Supervised
+Skeleton-Based Action Recognition". SkeleMixCLR+ mixes three times. The equation numbers below are the
+paper's.
+
+What is mixed is the query's own view, after its augmentations (section III-B: "on x-hat") and in the run's
+stream: no bone then reaches from one person to another, and no motion jumps at the fragment's ends. The keys
+of clips and partners are rows of one pass of the key network.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import AfterValidator, Field, model_validator
+from torch import Tensor, nn
+
+from schemas import UsageError
+from schemas.skeleton import PARTS
+from trainer import losses
+from trainer.batch import Batch
+from trainer.encoders import require_map
+from trainer.methods import mixing
+from trainer.methods.moco import MoCo, MoCoOptions, Network, Positive, spread
+from trainer.methods.parts import Parts, make_views, only_convention
+from trainer.methods.stages import Stage
+
+
+def _ordered(limits: tuple[int, int]) -> tuple[int, int]:
+    if not 1 <= limits[0] <= limits[1]:
+        raise ValueError("must be (low, high) with 1 <= low <= high")
+    return limits
+
+
+Range = Annotated[tuple[int, int], AfterValidator(_ordered)]
+
+
+class SkeleMixCLROptions(MoCoOptions):
+    temperature: Positive = 0.2
+    """Tau: similarities are divided by it. SkeleMixCLR, pretext training: 0.2."""
+    mixes: int = Field(default=1, ge=1)
+    """Mixed copies of a batch in each step, R: 1 in SkeleMixCLR, 3 in SkeleMixCLR+."""
+    mix_weight: float = Field(default=1.0, ge=0)
+    """Lambda of Eq. (7): weight of the hard pairs of mixed clips. Table III: 1."""
+    mix_reduction: losses.Reduction = "sum"
+    """The losses of several mixes: added as in Eq. (7), or averaged as in the released code (``mean``)."""
+    parts: Range = (2, 3)
+    """Fewest and most body parts of a fragment, out of five. Table II: 2 and 3."""
+    fragment: Range = (7, 11)
+    """Shortest and longest fragment, in sixteenths of the clip. Table II: 7 and 11 of 16 feature frames."""
+    projector_norm: Literal["none", "batch"] = "batch"
+    """``batch``: BatchNorm behind the projector's first layer, as in the released code."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SkeleMixCLROptions:
+        if self.parts[1] >= len(PARTS):
+            raise ValueError(f"parts must leave one of the {len(PARTS)} body parts outside the fragment")
+        if self.fragment[1] > mixing.SCALE:
+            raise ValueError(f"fragment must not exceed the clip, {mixing.SCALE} sixteenths")
+        return self
+
+
+class SkeleMixCLR(nn.Module):
+    """``forward(batch) -> {"loss", "mix", similarities...}``.
+
+    ``positive`` and ``negative`` are the mean cosines of the easy pairs (query with key and queue);
+    ``trimmed``, ``truncated`` (with their keys) and ``between`` (with each other) those of the hard ones.
+    """
+
+    Options = SkeleMixCLROptions
+    passes_per_epoch = 1
+    needs_map = True
+
+    def __init__(self, options: SkeleMixCLROptions, parts: Parts) -> None:
+        super().__init__()
+        require_map(parts.encoder, method="skelemixclr")
+        _check_body_parts(parts, most=options.parts[1])
+        self.options = options
+        self.stream = parts.stream
+        self.views = make_views(parts)
+        self.moco = MoCo(options, parts)
+
+    @staticmethod
+    def stages(options: SkeleMixCLROptions) -> tuple[Stage, ...]:
+        times = f", {options.mixes} times" if options.mixes > 1 else ""
+        return (Stage("mix", 0, f"InfoNCE of the normal view and of both halves of mixed clips{times}"),)
+
+    @property
+    def query_network(self) -> Network:
+        return self.moco.query
+
+    @property
+    def key_network(self) -> Network:
+        return self.moco.key
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.moco.query.encoder
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {self.stream: self.encoder}
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        convention = only_convention(batch, method="skelemixclr")
+        return self.step(batch, query=convention, key=convention)
+
+    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
+        """The loss with the mixed clips in the query's convention and all keys in the same or another."""
+        self.moco.advance()
+        x = self.views.normal(batch, query)
+        q, frames = self._normal_query(x, query)
+        k = self.moco.keys(self.views.normal(batch, key), key)
+        scores = self.moco.scores(q, k)
+        # One pass for each mix: every pass has its own BatchNorm statistics, as the normal view has.
+        draw = batch.host_generator
+        mixed = [self._mix(x, k, query, frames=frames, generator=draw) for _ in range(self.options.mixes)]
+        self.moco.remember(k, batch.rows)
+        parts = {name: torch.stack([each[name] for each in mixed]) for name in mixed[0]}
+        mix = parts.pop("loss")
+        hard = mix.sum() if self.options.mix_reduction == "sum" else mix.mean()
+        return {
+            "loss": losses.nce(scores) + self.options.mix_weight * hard,
+            "mix": mix.detach().mean(),
+            **self.moco.similarities(scores),
+            **{name: values.mean() for name, values in parts.items()},
+        }
+
+    def _normal_query(self, x: Tensor, convention: str) -> tuple[Tensor, int]:
+        """Embeddings [N, dim] of the normal view and the frames of its feature map."""
+        network = self.moco.query
+        features = network.encoder.feature_map(x, convention)
+        q = network.embed(network.encoder.pool(features, x.shape[4]))
+        if self.training:
+            network.spread = spread(q.detach())
+        return q, features.shape[2]
+
+    def _mix(
+        self, x: Tensor, k: Tensor, convention: str, *, frames: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Eq. (6) of one mix of the views x, ``frames`` feature frames long, and its mean cosines."""
+        shift = mixing.draw_shift(len(x), generator)
+        p, g = self._halves(x, convention, shift=shift, frames=frames, generator=generator)
+        partner = k.roll(shift, 0)
+        trimmed, truncated = self._nce(p, partner, other=g), self._nce(g, k, other=p)
+        with torch.no_grad():
+            pairs = {"trimmed": (p, partner), "truncated": (g, k), "between": (p, g)}
+            cosines = {name: (a * b).sum(dim=1).mean() for name, (a, b) in pairs.items()}
+        return {"loss": (trimmed + truncated) / 2, **cosines}
+
+    def _halves(
+        self, x: Tensor, convention: str, *, shift: int, frames: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Embeddings of the trimmed and of the truncated views, [N, dim] each."""
+        region = mixing.draw_region(
+            self.views.skeletons[convention].spec,
+            frames,
+            generator=generator,
+            parts=self.options.parts,
+            fragment=self.options.fragment,
+        )
+        network, (joints, bodies) = self.moco.query, x.shape[3:]
+        inside = region.stretched(x.shape[2], of=frames).mask(x.shape[2], joints, device=x.device)
+        mixed = mixing.mix(x, inside, shift)
+        features = network.encoder.feature_map(mixed, convention)
+        halves = mixing.mask_pool(features, region.mask(frames, joints, device=x.device))
+        if getattr(network.encoder.options, "bodies", "average") == "present":
+            counted = [mixing.has_fragment(mixed, mask) for mask in (inside, ~inside)]
+        else:
+            counted = [torch.ones(len(x), bodies, device=x.device)] * 2
+        p, g = (network.embed(mixing.join_bodies(*each)) for each in zip(halves, counted, strict=True))
+        return p, g
+
+    def _nce(self, view: Tensor, keys: Tensor, *, other: Tensor) -> Tensor:
+        """Eq. (4) and (5): InfoNCE with the clip's other half as one more negative."""
+        scores = self.moco.scores(view, keys)
+        return losses.nce(losses.with_negative(scores, view, other, temperature=self.options.temperature))
+
+
+def _check_body_parts(parts: Parts, *, most: int) -> None:
+    for name, skeleton in parts.skeletons.items():
+        known = mixing.parts_with_joints(skeleton.spec)
+        if len(known) <= most:
+            raise UsageError(
+                f"a fragment of {most} body parts must leave one outside; {name} has joints in "
+                f"{', '.join(known)} only",
+                where="method.options.parts",
+                remedy="Ask for fewer parts, or train on another convention",
+            )
