@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skeltools import store
+from skeltools import findings, store
 from skeltools.splits import TEST, TRAIN
 from skeltools.store import Store
 
@@ -26,6 +26,7 @@ def statistics(path: Path) -> dict[str, Any]:
     columns = {
         name: store.read(opened, f"samples/{name}") for name in ("label", "frames", "bodies", *_FIELDS)
     }
+    rows = store.read_findings(opened)
     return {
         "store": str(path),
         "format": manifest.format,
@@ -45,7 +46,8 @@ def statistics(path: Path) -> dict[str, Any]:
         "fields": {name: _counts(columns[name]) for name in _FIELDS},
         "findings": {
             "counts": manifest.findings,
-            "rows": [row.model_dump(mode="json") for row in store.read_findings(opened)],
+            "summary": findings.summary(rows),
+            "rows": [row.model_dump(mode="json") for row in rows],
         },
         "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
     }

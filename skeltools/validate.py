@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import StoreError
-from skeltools import store
+from skeltools import bones, findings, store
+from skeltools.bones import Lengths
 from skeltools.derive import DERIVED
 from skeltools.sequence import UNKNOWN
-from skeltools.splits import PROTOCOLS, TEST, TRAIN
+from skeltools.splits import PROTOCOLS, TEST, TRAIN, assign
 from skeltools.store import Store
 
 OnProgress = Callable[[int, int], None]
@@ -40,14 +42,31 @@ class Fault:
     problem: str
 
 
+@dataclass
+class Report:
+    """What is wrong with a store, and what is only worth knowing."""
+
+    faults: tuple[Fault, ...] = ()
+    notes: list[Fault] = field(default_factory=list)
+    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits."""
+    bones: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Convention -> median length and variation of every bone."""
+
+
 def validate(path: Path, *, on_progress: OnProgress | None = None) -> tuple[Fault, ...]:
-    """All faults of a store, none when it is sound. Reads every byte of it.
+    """All faults of a store, none when it is sound: see ``check``."""
+    return check(path, on_progress=on_progress).faults
+
+
+def check(path: Path, *, on_progress: OnProgress | None = None) -> Report:
+    """Faults and notes. Reads every byte of the store.
 
     ``on_progress(done, total)`` counts arrays. Raises StoreError when there is no store to look at: absent,
     no store, of a newer format, or without a readable manifest.
     """
     opened = store.open_store(path)
-    faults = list(_layout(opened))
+    report = Report()
+    faults = [*_layout(opened), *_findings(opened, report)]
     total = len(opened.manifest.arrays)
     for done, name in enumerate(opened.manifest.arrays, start=1):
         faults += _array(opened, name)
@@ -55,15 +74,16 @@ def validate(path: Path, *, on_progress: OnProgress | None = None) -> tuple[Faul
             on_progress(done, total)
     if not faults:  # the contents are only worth a look when every array is there and intact
         faults += _samples(opened)
-        faults += _splits(opened)
+        faults += _splits(opened, report)
         for convention in opened.manifest.conventions:
             faults += _skeleton(opened, convention)
-            faults += _sequences(opened, convention)
+            faults += _sequences(opened, convention, report)
         for name in opened.manifest.arrays:
             if name.startswith("streams/"):
                 faults += _stream(opened, name)
                 faults += _derivation(opened, name)
-    return tuple(faults)
+    report.faults = tuple(faults)
+    return report
 
 
 # ----------------------------------------------------------------------------------------------- layout
@@ -87,6 +107,23 @@ def _layout(opened: Store) -> Iterator[Fault]:
             yield Fault(path, "is in the store, but the manifest does not list it")
 
 
+def _findings(opened: Store, report: Report) -> Iterator[Fault]:
+    """The rows can be read, are as many as the manifest counts, and findings.csv tells the same."""
+    try:
+        rows = store.read_findings(opened)
+        table = findings.is_equal(opened.path, rows)
+    except StoreError as error:
+        yield Fault("findings", error.message)
+        return
+    counts = dict(Counter(row.problem for row in rows))
+    if counts != opened.manifest.findings:
+        yield Fault("findings", "its rows are not as many of each problem as the manifest counts")
+    if table is None:
+        report.notes.append(Fault(findings.FILE, "is not there: the store was made before there was one"))
+    elif not table:
+        yield Fault(findings.FILE, "does not tell what the rows of findings do")
+
+
 def _array(opened: Store, path: str) -> Iterator[Fault]:
     """An array is there, readable, and as the manifest describes it, to the bit."""
     told = opened.manifest.arrays[path]
@@ -98,10 +135,10 @@ def _array(opened: Store, path: str) -> Iterator[Fault]:
     except (ValueError, OSError, RuntimeError) as error:
         yield Fault(path, f"cannot be read ({str(error).splitlines()[0]})")
         return
-    for field in ("shape", "dtype", "dimensions"):
-        if getattr(found, field) != getattr(told, field):
+    for part in ("shape", "dtype", "dimensions"):
+        if getattr(found, part) != getattr(told, part):
             yield Fault(
-                path, f"{field} is {getattr(found, field)}, but the manifest says {getattr(told, field)}"
+                path, f"{part} is {getattr(found, part)}, but the manifest says {getattr(told, part)}"
             )
     if (found.shape, found.dtype) == (told.shape, told.dtype) and found.sha256 != told.sha256:
         yield Fault(path, "its values have changed: the checksum is not the manifest's")
@@ -124,9 +161,16 @@ def _samples(opened: Store) -> Iterator[Fault]:
         yield Fault("samples/label", f"a label is outside 0..{len(manifest.classes) - 1}")
 
 
-def _splits(opened: Store) -> Iterator[Fault]:
-    """Counts are the manifest's, and no subject, camera or setup is on both sides of a split over it."""
+_FIELDS = {"xsub": "subject", "xview": "camera", "xset": "setup"}
+"""Protocol -> what must not be on both sides of it, where no rule of ours says so."""
+
+
+def _splits(opened: Store, report: Report) -> Iterator[Fault]:
+    """Counts are the manifest's, halves those of their rule, and no subject, camera or setup is on both sides
+    of a split over it."""
     manifest = opened.manifest
+    columns = {name: store.read(opened, f"samples/{name}") for name in _FIELDS.values()}
+    ruled = assign(manifest.dataset, **columns) if manifest.dataset in PROTOCOLS else {}
     for name, info in manifest.protocols.items():
         path = f"splits/{name}"
         half = store.read(opened, path)
@@ -135,12 +179,22 @@ def _splits(opened: Store) -> Iterator[Fault]:
             continue
         if (int((half == TRAIN).sum()), int((half == TEST).sum())) != (info.train, info.test):
             yield Fault(path, f"its halves are not the {info.train} and {info.test} samples of the manifest")
+        if not (info.train and info.test):
+            report.notes.append(Fault(path, f"{info.train} samples to train and {info.test} to test"))
         rule = PROTOCOLS.get(manifest.dataset, {}).get(name)
-        if rule:
-            field = store.read(opened, f"samples/{rule.field}")
-            both = np.setdiff1d(np.intersect1d(field[half == TRAIN], field[half == TEST]), [UNKNOWN])
-            if both.size:
-                yield Fault(path, f"{rule.field} {both[0]} is in both halves")
+        if rule and info.rule == rule.rule and not np.array_equal(half, ruled[name]):
+            yield Fault(path, f"is not what its rule gives ({rule.rule[:80]})")
+        column = rule.field if rule else _FIELDS.get(name)
+        if column is None:
+            continue
+        values = columns[column]
+        both = np.setdiff1d(np.intersect1d(values[half == TRAIN], values[half == TEST]), [UNKNOWN])
+        if both.size:
+            fault = Fault(path, f"{column} {both[0]} is in both halves")
+            if rule and f"{column} in both halves" not in manifest.findings:
+                yield fault
+            else:  # as the source's own lists have it
+                report.notes.append(fault)
 
 
 def _skeleton(opened: Store, convention: str) -> Iterator[Fault]:
@@ -160,7 +214,7 @@ def _skeleton(opened: Store, convention: str) -> Iterator[Fault]:
             yield Fault(f"{place}/{part}", f"is not what follows from the skeleton, padded to {size} joints")
 
 
-def _sequences(opened: Store, convention: str) -> Iterator[Fault]:
+def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault]:
     place, manifest = f"sequences/{convention}", opened.manifest
     offsets = store.read(opened, f"{place}/offsets")
     frames, _, joints, _ = manifest.arrays[f"{place}/joints"].shape
@@ -179,11 +233,13 @@ def _sequences(opened: Store, convention: str) -> Iterator[Fault]:
         yield Fault(
             f"{place}/offsets", "samples without frames are not those that the manifest calls missing"
         )
-    yield from _poses(opened, place, frames)
+    if joints == store.read_spec(opened, convention).num_joints:
+        yield from _poses(opened, convention, frames, report)
 
 
-def _poses(opened: Store, place: str, frames: int) -> Iterator[Fault]:
-    """Joints are finite, and zero exactly where no body is present; so is the order -1."""
+def _poses(opened: Store, convention: str, frames: int, report: Report) -> Iterator[Fault]:
+    """Joints are finite, and zero exactly where no body is present; so is the order -1. Bones are metres."""
+    place, lengths = f"sequences/{convention}", Lengths(store.read_spec(opened, convention))
     problems: dict[str, str] = {}
     for start in range(0, frames, store.FRAME_SHARD):
         block = {
@@ -191,6 +247,13 @@ def _poses(opened: Store, place: str, frames: int) -> Iterator[Fault]:
             for part in ("joints", "present", "order")
         }
         problems |= _pose_problems(block["joints"], block["present"], block["order"])
+        lengths.add(block["joints"], block["present"])
+    report.bones[convention] = lengths.rows()
+    if wrong := bones.wrong_units(report.bones[convention]):
+        problems.setdefault("joints", wrong)
+    else:
+        told = bones.notes(report.bones[convention])
+        report.notes += [Fault(f"{place}/joints", note) for note in told]
     yield from (Fault(f"{place}/{part}", problem) for part, problem in problems.items())
 
 

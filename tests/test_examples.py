@@ -12,6 +12,7 @@ import yaml
 from skeltools import skeletons
 from skeltools.cli import run as skeltools
 from trainer.cli import cli as trainer
+from trainer.methods import METHODS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -26,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("method", ["skeletonclr", "aimclr", "ms-clr"])
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> None:
     settings = EXAMPLES / f"{method}.yaml"
     command = ["pretrain", "--store", str(store), "--method", method, "--config", str(settings)]

@@ -16,7 +16,9 @@ from skeltools.cli.terminal import STORE, SYNTHETIC, show, table_of
 @click.command("inspect")
 @STORE
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(store_path: Path, as_json: bool) -> None:
+@click.option("--findings", "only_findings", is_flag=True, help="List every finding, and nothing else.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --findings: as CSV, the content of findings.csv.")
+def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) -> None:
     """Show what is in STORE: samples, conventions, splits, classes, streams, findings.
 
     STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
@@ -25,7 +27,17 @@ def command(store_path: Path, as_json: bool) -> None:
     Example:
       skeltools inspect store.zarr
       skeltools inspect store.zarr --json > store.json
+      skeltools inspect store.zarr --findings --csv > findings.csv
+
+    What each problem means and what to do about it: docs/findings.md.
     """
+    if as_csv and not only_findings:
+        raise click.UsageError("--csv goes with --findings")
+    if as_csv and as_json:
+        raise click.UsageError("give --csv or --json, not both")
+    if only_findings:
+        _list_findings(store_path, as_json=as_json, as_csv=as_csv)
+        return
     from skeltools.inspect import statistics
 
     found = statistics(store_path)
@@ -91,17 +103,41 @@ def _classes(found: dict[str, Any]) -> Table:
     return table
 
 
-_SHOWN = 20  # findings that the table lists; --json has all
-
-
-def _findings(findings: dict[str, Any]) -> Iterator[Table | str]:
-    if not findings["rows"]:
+def _findings(found: dict[str, Any]) -> Iterator[Table | str]:
+    """A row a problem, with the first files that have it."""
+    if not found["rows"]:
         yield "findings: none"
         return
-    table = table_of("file", "place", "problem", "detail", "action")
-    for row in findings["rows"][:_SHOWN]:
-        table.add_row(row["file"], row["place"], row["problem"], row["detail"], row["action"])
-    yield "findings: " + ", ".join(f"{count} x {problem}" for problem, count in findings["counts"].items())
+    table = table_of("problem", "count", "done", "for example", right=("count",))
+    for row in found["summary"]:
+        examples = "; ".join(_shown(example) for example in row["examples"])
+        table.add_row(row["problem"], str(row["count"]), ", ".join(row["actions"]), examples)
+    number = len(found["rows"])
+    yield f"findings: {number} (--findings lists {'it' if number == 1 else 'all'})"
     yield table
-    if len(findings["rows"]) > _SHOWN:
-        yield f"and {len(findings['rows']) - _SHOWN} more (--json lists all)"
+
+
+def _shown(row: dict[str, str]) -> str:
+    place = f", {row['place']}" if row["place"] else ""
+    detail = row["detail"] if len(row["detail"]) <= _DETAIL else f"{row['detail'][:_DETAIL]}..."
+    return f"{row['file']}{place}" + (f" ({detail})" if detail else "")
+
+
+_DETAIL = 80  # characters of a detail in a summary
+
+
+def _list_findings(path: Path, *, as_json: bool, as_csv: bool) -> None:
+    from skeltools import findings, store
+
+    rows = store.read_findings(store.open_store(path))
+    if as_csv:
+        click.echo(findings.to_csv(rows).encode(), nl=False)
+    elif as_json:
+        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+    elif rows:
+        table = table_of("file", "place", "problem", "detail", "action")
+        for row in rows:
+            table.add_row(row.file, row.place, row.problem, row.detail, row.action)
+        show(table)
+    else:
+        show("findings: none")

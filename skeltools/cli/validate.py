@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from schemas import SkelError
-from skeltools.cli.terminal import STORE, progress, show
+from skeltools.cli.terminal import STORE, progress, show, table_of
 
 
 @click.command("validate")
 @STORE
-def command(store_path: Path) -> None:
-    """Check STORE: layout, checksums, splits, graphs, poses. Exit code 1 when there is a fault.
+@click.option("--json", "as_json", is_flag=True, help="Print faults, notes and bone lengths as JSON.")
+@click.option("--bones", is_flag=True, help="Print the lengths of all bones, too.")
+def command(store_path: Path, as_json: bool, bones: bool) -> None:
+    """Check STORE: layout, checksums, splits, graphs, poses, bones, findings.
 
-    STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
+    Exit code 1 when there is a fault. Notes tell what is unusual and may be right: a bone that varies much,
+    a split of the source's own. STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
 
     \b
     Example:
       skeltools validate store.zarr
+      skeltools validate store.zarr --json > report.json
     """
-    from skeltools.validate import validate as find_faults
+    from skeltools.validate import check
 
     with progress("reading arrays") as on_progress:
-        faults = find_faults(store_path, on_progress=on_progress)
-    show(*(f"{fault.place}: {fault.problem}" for fault in faults))
-    if faults:
-        number = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        report = check(store_path, on_progress=on_progress)
+    if as_json:
+        click.echo(
+            json.dumps({"store": str(store_path), "sound": not report.faults, **asdict(report)}, indent=2)
+        )
+    else:
+        show(*(f"{fault.place}: {fault.problem}" for fault in report.faults))
+        show(*(f"note: {note.place}: {note.problem}" for note in report.notes))
+    for name, rows in report.bones.items() if bones and not as_json else ():
+        table = table_of("bone", "median, m", "variation", right=("median, m", "variation"), title=name)
+        for row in rows:
+            table.add_row(row["bone"], f"{row['median']:.3f}", f"{row['variation']:.2f}")
+        show(table)
+    if report.faults:
+        number = "1 fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
         raise SkelError(number, where=store_path, remedy="Convert the raw data again")
-    show(f"{store_path}: sound")
+    if not as_json:
+        show(f"{store_path}: sound")

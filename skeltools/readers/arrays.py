@@ -10,6 +10,7 @@ import math
 import struct
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from skeltools.readers.items import ZIP_ERRORS
 MAX_COMPRESSED = 2 * 2**30
 """Compressed members cannot be mapped and are held in memory; larger ones are refused."""
 
-_HEADER_ERRORS = (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError)
+HEADER_ERRORS = (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError, TokenError)
+"""What numpy raises on the damaged header of an array."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _LOCAL = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field, at the end of 30 bytes
 
@@ -101,7 +103,7 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
         if version not in _HEADERS:
             raise ValueError(f"version {version} of the format")
         shape, fortran, dtype = _HEADERS[version](file)
-    except _HEADER_ERRORS as error:
+    except HEADER_ERRORS as error:
         raise _unreadable(error, where) from error
     if dtype.hasobject:
         raise RawDataError(

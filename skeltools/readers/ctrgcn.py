@@ -98,7 +98,7 @@ def read(item: RawItem) -> Sequence:
     values = opened.x[half][row]
     return slots.to_sequence(
         item,
-        values.reshape(len(values), -1, joints, 3),
+        values.reshape(len(values), values.shape[1] // (3 * joints), joints, 3),
         label=int(hot[0]),
         padded=opened.note.get("full_length") is not True,
         told={},

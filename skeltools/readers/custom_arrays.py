@@ -38,7 +38,8 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[np.f
         raise _wrong(item, f"holds {array.dtype}, expected numbers")
     if array.nbytes > MAX_BYTES:
         raise _wrong(item, f"{array.nbytes} bytes are too many for one clip (limit {MAX_BYTES})")
-    return _laid_out(array, item, settings, spec).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return _laid_out(array, item, settings, spec).astype(np.float64)
 
 
 def _laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:

@@ -8,7 +8,8 @@ root. All conventions of the file come over, as they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,23 +54,14 @@ def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> L
     opened = _open(path)
     findings: list[Finding] = []
     items: list[RawItem] = []
-    for name, offsets in opened.offsets.items():
+    for name in opened.offsets:
         if name not in (specs or {}) and name not in skeletons.names():
             detail = f"'{name}'; name its JSON file with --convention"
             findings.append(
                 Finding(file=path.name, problem="unknown convention", detail=detail, action="skipped")
             )
             continue
-        spec = (specs or {}).get(name) or skeletons.load(name)
-        frame = opened.handle[f"sequences/{name}/joints"].shape[1:]
-        if frame[1] != spec.num_joints:
-            raise slots.wrong_joints(frame[1], spec, f"{path}::sequences/{name}")
-        bytes_of_frame = 4 * int(np.prod(frame))
-        items += [
-            RawItem(id, name, str(path), f"{name}/{id}", (stop - start) * bytes_of_frame)
-            for id, start, stop in zip(opened.ids, offsets[:-1], offsets[1:], strict=True)
-            if stop > start
-        ]
+        items += _items(opened, (specs or {}).get(name) or skeletons.load(name), name, path)
     return Listing(
         tuple(sorted(items, key=lambda item: (item.id, item.convention))),
         tuple(findings),
@@ -78,6 +70,20 @@ def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> L
         classes=opened.manifest.classes,
         synthetic=opened.manifest.synthetic,
     )
+
+
+def _items(opened: _File, spec: SkeletonSpec, name: str, path: Path) -> list[RawItem]:
+    with _damages(path):
+        frame = opened.handle[f"sequences/{name}/joints"].shape[1:]
+    if frame[1] != spec.num_joints:
+        raise slots.wrong_joints(frame[1], spec, f"{path}::sequences/{name}")
+    bytes_of_frame = 4 * int(np.prod(frame))
+    offsets = opened.offsets[name]
+    return [
+        RawItem(id, name, str(path), f"{name}/{id}", (stop - start) * bytes_of_frame)
+        for id, start, stop in zip(opened.ids, offsets[:-1], offsets[1:], strict=True)
+        if stop > start
+    ]
 
 
 def _only_file(raw: Path) -> Path:
@@ -111,12 +117,10 @@ def read(item: RawItem) -> Sequence:
     row = opened.rows[item.id]
     start, stop = opened.offsets[item.convention][row : row + 2]
     group = f"sequences/{item.convention}"
-    try:
+    with _damages(path):
         joints = opened.handle[f"{group}/joints"]
         slots.check_size((stop - start, *joints.shape[1:]), item)
         poses, order = joints[start:stop], opened.handle[f"{group}/order"][start:stop]
-    except _ERRORS as error:
-        raise _damaged(path, f"{group}: {error}") from error
     told = {name: int(values[row]) for name, values in opened.columns.items()}
     return slots.to_sequence(item, poses, label=told["label"], order=order, told=told)
 
@@ -129,10 +133,12 @@ def _open(path: Path) -> _File:
 
 @lru_cache(maxsize=2)
 def _opened(path: Path, _changed: int, _size: int) -> _File:
-    try:
+    with _damages(path):
         handle = h5py.File(path, "r")
-    except _ERRORS as error:
-        raise _damaged(path, str(error)) from error
+        return _contents(handle, path)
+
+
+def _contents(handle: h5py.File, path: Path) -> _File:
     if MANIFEST not in handle.attrs:
         raise RawDataError(
             f"no attribute {MANIFEST}: it is no exported store",
@@ -179,15 +185,22 @@ def _offsets(handle: h5py.File, convention: str, samples: int, path: Path) -> li
 
 
 def _column(handle: h5py.File, name: str, path: Path) -> NDArray[Any]:
-    found = handle.get(name)
-    if not isinstance(found, h5py.Dataset) or found.ndim != 1:
-        raise _damaged(path, f"no column {name}")
-    if found.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
-        raise _damaged(path, f"{name} claims {found.nbytes} bytes")
-    try:
+    with _damages(path):
+        found = handle.get(name)
+        if not isinstance(found, h5py.Dataset) or found.ndim != 1:
+            raise _damaged(path, f"no column {name}")
+        if found.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
+            raise _damaged(path, f"{name} claims {found.nbytes} bytes")
         return np.asarray(found[()])
+
+
+@contextmanager
+def _damages(path: Path) -> Iterator[None]:
+    """What h5py raises on damaged files, at any access, is a RawDataError."""
+    try:
+        yield
     except _ERRORS as error:
-        raise _damaged(path, f"{name}: {error}") from error
+        raise _damaged(path, str(error)) from error
 
 
 def _damaged(path: Path, why: str) -> RawDataError:

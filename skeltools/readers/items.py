@@ -24,9 +24,13 @@ MAX_BYTES = 64 * 2**20
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
 """What zipfile raises on damaged archives; RuntimeError includes encryption and unknown compression."""
 
+MAX_COORDINATE = 1e6
+"""Metres, or millimetres. A sensor sees some metres; squares of what a flipped bit makes overflow float32."""
+
 MAX_RATIO = 200
 """What a zip file claims to hold may be so many times its own size; skeleton text comes to 4."""
 
+_STORE, _UNFINISHED = "zarr.json", ".partial"
 _ENCRYPTED = 0x1
 _PIECE = 4096
 """Compressed bytes that are unpacked together where zipfile itself sets no limit: bzip2 and LZMA."""
@@ -157,6 +161,7 @@ def _skipped(place: str, problem: str, detail: str = "") -> Finding:
 
 def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterator[Path]:
     """All files below, sorted within each folder; hidden ones left out, links to folders followed once.
+    Stores among the raw files, finished or not, are none of them.
 
     Devices, pipes and sockets are never opened, links to nothing and folders that may not be read are left
     out: each is added to ``findings``.
@@ -172,9 +177,10 @@ def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterat
     )
     for here, folders, files in walk:
         real = os.path.realpath(here)
-        folders[:] = [] if real in seen else sorted(name for name in folders if _visible(name))
-        if real in seen:
+        if real in seen or _STORE in files or here.endswith(_UNFINISHED):
+            folders.clear()
             continue
+        folders[:] = sorted(name for name in folders if _visible(name))
         seen.add(real)
         for path in (Path(here, name) for name in sorted(files) if _visible(name)):
             try:
@@ -190,9 +196,7 @@ def _visible(name: str) -> bool:
     return not name.startswith(".") and name != "__MACOSX"
 
 
-def _in_zip(
-    path: Path, suffix: str | tuple[str, ...], *, place: str, findings: list[Finding]
-) -> list[Found]:
+def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: list[Finding]) -> list[Found]:
     """Members are only ever read, never written to disk, so no name can do harm; those of archives that are
     meant to are findings all the same."""
     try:
@@ -284,8 +288,9 @@ def finding(item: RawItem, problem: str, *, action: str, place: str = "", detail
 
 
 def all_finite(joints: Joints) -> Mask:
-    """[..., V, 3] -> [...]: every coordinate is a finite number."""
-    return np.asarray(np.isfinite(joints).all(axis=(-2, -1)))
+    """[..., V, 3] -> [...]: every coordinate is a finite number, and no larger than a pose can have."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(joints) <= MAX_COORDINATE).all(axis=(-2, -1)))
 
 
 def known(fields: dict[str, int] | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.readers import metrabs_clock, metrabs_slices
+from skeltools.readers.arrays import HEADER_ERRORS
 from skeltools.readers.items import MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
 from skeltools.sequence import Joints
 
@@ -58,8 +59,8 @@ def load(item: RawItem, spec: SkeletonSpec) -> Poses:
     joints, people = _people(arrays["poses3d"], arrays.get("people_per_frame"), positions, item, spec)
     with np.errstate(over="ignore", invalid="ignore"):
         joints = _in_camera(joints, arrays.get("extrinsic_matrix"), item).astype(np.float32)
-    finite = all_finite(joints)
-    there = finite & joints.any(axis=(1, 2))
+        finite = all_finite(joints)
+        there = finite & joints.any(axis=(1, 2))
     bad = ~finite & ~np.isnan(joints).all(axis=(1, 2))
     frame = np.repeat(np.arange(len(people)), people)
     kept = Poses(joints[there], np.bincount(frame[there], minlength=len(people)), int(bad.sum()))
@@ -223,7 +224,7 @@ def _load_npz(item: RawItem) -> dict[str, NDArray[Any]]:
                 if info.file_size > MAX_BYTES:
                     raise _too_large(item, key, info.file_size)
             return {key: _array(read_member(archive, info), key, item) for key, info in wanted.items()}
-    except (*ZIP_ERRORS, SyntaxError, TypeError) as error:
+    except (*ZIP_ERRORS, *HEADER_ERRORS) as error:
         raise _wrong(item, f"cannot be read as npz ({error})", remedy="Write it with numpy.savez") from error
 
 

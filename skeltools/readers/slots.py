@@ -136,10 +136,10 @@ def to_sequence(
     named = fields(item.id) if told is None else told
     if named.get("label", label) != label:
         raise RawDataError(f"label {label}, but the name says {named['label']}", where=item.where)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         poses = np.asarray(joints).astype(np.float32)
-    finite = all_finite(poses)
-    present = finite & poses.any(axis=(2, 3))
+        finite = all_finite(poses)
+        present = finite & poses.any(axis=(2, 3))
     filled = np.flatnonzero(present.any(axis=1))
     if not filled.size:
         raise RawDataError(f"no body in any frame ({len(poses)} frames)", where=item.where)

@@ -69,7 +69,8 @@ def test_demo_store(run, demo_store):
     assert manifest.samples == 2 * 2 * 3
     assert sum(path.startswith("streams/") for path in manifest.arrays) == 4 * 3
     assert manifest.findings.get("left and right look exchanged", 0) == 0
-    assert run("validate", demo_store) == (0, f"{demo_store}: sound\n", "")
+    code, out, err = run("validate", demo_store)
+    assert (code, out.splitlines()[-1], err) == (0, f"{demo_store}: sound", "")
     code, out, err = run("inspect", demo_store)
     assert (code, err) == (0, "")
     assert SYNTHETIC in out
@@ -91,7 +92,7 @@ def test_bad_files_among_good_ones(run, demo_store):
     shutil.copy(clips[6], native / "copy")
     shutil.copy(clips[6], native / "walking.skeleton")
     with np.load(estimated / f"{clips[7].stem}.npz") as poses:
-        people = poses["people_per_frame"][:-3]
+        people = poses["people_per_frame"][:-5]
         shorter = {"poses3d": poses["poses3d"][: people.sum()], "people_per_frame": people}
     np.savez(estimated / f"{clips[7].stem}.npz", **shorter)
     code, _, err = run("convert", "ntu60")

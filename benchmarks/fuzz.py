@@ -1,0 +1,71 @@
+"""Damaged raw files: 2,000 mutations of every format, read as a conversion reads them.
+
+    python benchmarks/fuzz.py [--count 2000] [--seed 0] [--formats ntu ...]
+
+A child process reads them with 500 MB above what it has and five seconds a file. Each file must be refused
+with an error of ours or read into a sequence that a store can hold; hangs, other errors, warnings and more
+memory are failures. How files are mutated: tests/skeltools/fuzzing.py, whose tests do the same with fewer.
+
+Writes benchmarks/results/fuzz.json, and failures to the terminal. Exit code 1 when there is any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import record
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=2000, help="mutated files of each format")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--formats", nargs="*", help="only these; nothing is written to results/ then")
+    options = parser.parse_args()
+    rows = [run(name, options.count, options.seed) for name in options.formats or formats()]
+    failed = sum(row["hangs"] + row["tracebacks"] + row["out_of_memory"] for row in rows)
+    for row in rows:
+        for failure in row.pop("failures"):
+            print(f"{row['format']}, case {failure['case']}, {failure['file']}:\n{failure['error']}")
+        print(row)
+    if not options.formats:
+        total = {key: sum(row[key] for row in rows) for key in ("files", "accepted", "refused", "findings")}
+        result = {"benchmark": "mutated raw files", "failures": failed, "total": total, "formats": rows}
+        print(f"written to {record.write('fuzz', result).name}")
+    return 1 if failed else 0
+
+
+def formats() -> list[str]:
+    code = "import json; from tests.skeltools.fuzzing import FORMATS; print(json.dumps(list(FORMATS)))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [str(name) for name in json.loads(found.stdout)]
+
+
+def run(name: str, count: int, seed: int) -> dict:
+    """One format in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "found.jsonl")
+        arguments = [name, "--count", str(count), "--seed", str(seed), "--out", str(out)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run(
+            [sys.executable, "-m", "tests.skeltools.fuzzing", *arguments],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+        )
+        found: dict = json.loads(out.read_text())
+        return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Lengths of the bones of a store: medians and spread over all poses, one block of frames in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import SkeletonSpec
+
+PLAUSIBLE = (0.01, 1.2)
+"""Metres. From the joints of a face or a hand to the leg of a tall person."""
+
+UNITS = (0.003, 10.0)
+"""Metres. Bones of a median outside are no metres at all: a body in millimetres has bones of hundreds."""
+
+SPREAD = 1.0
+"""Coefficient of variation, over all people and frames, from which a bone is worth a note. People differ by a
+tenth; what a sensor guesses of hands and feet comes to a half."""
+
+_EDGES = np.geomspace(1e-6, 1e6, 2764)
+"""A per cent apart: medians are that exact."""
+
+
+@dataclass
+class Lengths:
+    """Adds up poses of one convention."""
+
+    spec: SkeletonSpec
+    poses: int = 0
+    _counts: NDArray[np.int64] = field(init=False)
+    _sums: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._counts = np.zeros((len(self.spec.edges), len(_EDGES) + 1), np.int64)
+        self._sums = np.zeros((2, len(self.spec.edges)))
+
+    def add(self, joints: NDArray[Any], present: NDArray[np.bool_]) -> None:
+        """Joints [F, M, V, 3] metres and present [F, M]; what is not finite does not count."""
+        poses = joints[present]
+        poses = poses[np.isfinite(poses).all(axis=(1, 2))].astype(np.float64)
+        self.poses += len(poses)
+        for bone, (child, parent) in enumerate(self.spec.edges):
+            length = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
+            self._counts[bone] += np.bincount(np.searchsorted(_EDGES, length), minlength=len(_EDGES) + 1)
+            self._sums[:, bone] += length.sum(), np.square(length).sum()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For every bone its joints, median in metres and coefficient of variation; none without poses."""
+        if not self.poses:
+            return []
+        place = (self._counts.cumsum(axis=1) * 2 >= self.poses).argmax(axis=1)
+        median = _EDGES[np.minimum(place, len(_EDGES) - 1)]
+        mean = self._sums[0] / self.poses
+        spread = np.sqrt(np.maximum(self._sums[1] / self.poses - mean**2, 0))
+        variation = np.divide(spread, mean, out=np.zeros_like(mean), where=mean > 0)
+        names = self.spec.joints
+        return [
+            {
+                "bone": f"{names[child]} - {names[parent]}",
+                "median": float(f"{median[bone]:.3g}"),
+                "variation": round(float(variation[bone]), 3),
+            }
+            for bone, (child, parent) in enumerate(self.spec.edges)
+        ]
+
+
+def wrong_units(rows: list[dict[str, Any]]) -> str:
+    """What tells that the poses are not in metres; empty when nothing does."""
+    if not rows:
+        return ""
+    typical = float(np.median([row["median"] for row in rows]))
+    if UNITS[0] <= typical <= UNITS[1]:
+        return ""
+    return f"bones have a median length of {typical:.3g}: these are no metres"
+
+
+def notes(rows: list[dict[str, Any]]) -> list[str]:
+    """Bones that are too short, too long or too uneven for a body, in words."""
+    odd = [row for row in rows if not PLAUSIBLE[0] <= row["median"] <= PLAUSIBLE[1]]
+    uneven = [row for row in rows if row["variation"] > SPREAD]
+    found = []
+    if odd:
+        shown = ", ".join(f"{row['bone']} {row['median']:g} m" for row in odd[:3])
+        found.append(
+            f"{len(odd)} of {len(rows)} bones have a median outside {PLAUSIBLE[0]:g} to {PLAUSIBLE[1]:g} m: "
+            f"{shown}"
+        )
+    if uneven:
+        shown = ", ".join(f"{row['bone']} {row['variation']:g}" for row in uneven[:3])
+        found.append(
+            f"{len(uneven)} of {len(rows)} bones vary by more than {SPREAD:g} of their length: {shown}"
+        )
+    return found

@@ -1,0 +1,409 @@
+"""Damaged raw files of every format, and what a reader may make of them.
+
+    python -m tests.skeltools.fuzzing FORMAT... --count 100 --seed 0 --out FILE
+
+Sound files of a format are written, one of them is mutated, all are read as a conversion reads them: in this
+process, with little memory and a few seconds each. A line of JSON a format tells what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from schemas import Finding, SkelError
+from skeltools import skeletons
+from skeltools.convert import convert
+from skeltools.export import export
+from skeltools.readers import READERS, Listing, RawItem
+from skeltools.sequence import Sequence
+from tests.skeltools import archives, raw_files
+
+MEMORY = 500 * 2**20
+"""Bytes that reading one damaged file may take above what the process has."""
+SECONDS = 5
+ITEMS = 3
+"""Clips of a file that are read."""
+
+NAMES = (archives.NAMES[0], archives.NAMES[6])
+SMALL = {name: archives.slots(name, frames=4, bodies=2) for name in NAMES}
+
+
+class Hang(BaseException):
+    """Not an Exception, so that no reader takes it for a bad file."""
+
+
+# ------------------------------------------------------------------------------------------- sound files
+
+
+def _custom(**settings: Any) -> Callable[[Path], None]:
+    def write(raw: Path) -> None:
+        told = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C", **settings}
+        kind, poses = told.pop("kind"), raw_files.poses(4, 2)
+        if kind == "long":
+            told |= {"layout": None, "csv": {"form": "long"}}
+        (raw / "dataset.yaml").write_text(json.dumps({k: v for k, v in told.items() if v is not None}))
+        if kind == "npy":
+            np.save(raw / "wave_s1.npy", poses)
+        elif kind == "npz":
+            np.savez_compressed(raw / "wave_s1.npz", poses=poses)
+        elif kind == "h5":
+            with h5py.File(raw / "wave_s1.h5", "w") as file:
+                file["poses"] = poses
+        elif kind == "wide":
+            lines = (",".join(f"{value:.4g}" for value in frame.ravel()) for frame in poses)
+            (raw / "wave_s1.csv").write_text("\n".join(lines))
+        else:
+            joints = skeletons.load("kinectv2_25").joints
+            rows = [
+                f"{frame},{body},{joints[joint]}," + ",".join(f"{v:.4g}" for v in poses[frame, body, joint])
+                for frame, body, joint in np.ndindex(poses.shape[:3])
+            ]
+            (raw / "wave_s1.csv").write_text("frame,body,joint,x,y,z\n" + "\n".join(rows))
+
+    return write
+
+
+def _metrabs(raw: Path, kind: str) -> None:
+    sample, poses = raw_files.SAMPLE, 1000 * raw_files.poses(4, 2, 42)
+    if kind == "npz":
+        raw_files.write_npz(raw, "smplx_42", sample, poses, fps=30.0)
+    elif kind == "h5":
+        raw_files.write_h5(raw, "smplx_42", sample, poses.reshape(-1, 42, 3), people=[2, 2, 2, 2])
+    elif kind == "pt":
+        import torch
+
+        path = raw / "metrabs" / "smplx_42" / f"{sample}.pt"
+        path.parent.mkdir(parents=True)
+        torch.save(torch.from_numpy(poses), path)
+    else:
+        raw_files.write_npz(raw, "all", sample, poses)
+        table = {"smplx_42": {"indices": list(range(42)), "names": list(skeletons.load("smplx_42").joints)}}
+        (raw / "metrabs" / "skeletons.json").write_text(json.dumps(table))
+
+
+def _zipped(raw: Path) -> None:
+    text = raw_files.ntu_text(raw_files.poses(3, 1))
+    with zipfile.ZipFile(raw / "clips.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"skeletons/{raw_files.SAMPLE}.skeleton", text)
+
+
+def _hdf5(raw: Path) -> None:
+    (raw / "store.h5").write_bytes(_exported())
+
+
+@lru_cache
+def _exported() -> bytes:
+    """As ``skeltools export --to hdf5`` writes it; made once, for it takes a conversion."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        archives.write_pickle(folder / "small.pkl", archives.pyskl_content(SMALL))
+        convert(
+            "ntu60",
+            source="pyskl",
+            raw=folder / "small.pkl",
+            out=folder / "s.zarr",
+            recipe="raw",
+            frames=(4,),
+        )
+        export(folder / "s.zarr", to="hdf5", out=folder / "s.h5")
+        return (folder / "s.h5").read_bytes()
+
+
+FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "ntu": ("ntu", lambda raw: raw_files.write_ntu(raw / f"{raw_files.SAMPLE}.skeleton", raw_files.poses(3, 2))),
+    "ntu zip": ("ntu", _zipped),
+    "nwucla": ("nwucla", lambda raw: raw_files.write_nwucla(raw, "a08_s03_e02_v01", raw_files.poses(3, 1, 20)[:, 0], 7)),
+    "pkummd1": ("pkummd1", lambda raw: raw_files.write_pku(raw, "0002-L", raw_files.poses(9, 2), [(3, 1, 4), (4, 4, 8)])),
+    "pkummd2": ("pkummd2", lambda raw: raw_files.write_pku(raw, "A01N02-R", raw_files.poses(9, 2), [(3, 1, 4)], part=2)),
+    "custom npy": ("custom", _custom(kind="npy")),
+    "custom npz": ("custom", _custom(kind="npz")),
+    "custom h5": ("custom", _custom(kind="h5")),
+    "custom csv": ("custom", _custom(kind="wide", layout="T MVC", pattern=r"(?P<label>[a-z]+)_s(?P<subject>\d+)")),
+    "custom long csv": ("custom", _custom(kind="long")),
+    "metrabs npz": ("metrabs", lambda raw: _metrabs(raw, "npz")),
+    "metrabs h5": ("metrabs", lambda raw: _metrabs(raw, "h5")),
+    "metrabs pt": ("metrabs", lambda raw: _metrabs(raw, "pt")),
+    "metrabs all": ("metrabs", lambda raw: _metrabs(raw, "all")),
+    "crossclr": ("crossclr", lambda raw: archives.write_crossclr(raw / "xsub", "train", SMALL)),
+    "ctrgcn": ("ctrgcn", lambda raw: np.savez(raw / "NTU60_CS.npz", **archives.ctrgcn_arrays(SMALL, frames=5))),  # type: ignore[arg-type]
+    "pyskl": ("pyskl", lambda raw: archives.write_pickle(raw / "ntu60_3danno.pkl", archives.pyskl_content(SMALL))),
+    "hdf5": ("hdf5", _hdf5),
+}  # fmt: skip
+"""Format -> its reader, and what writes sound files of it into an empty folder."""
+
+
+# ---------------------------------------------------------------------------------------------- mutation
+
+_NUMBER = re.compile(rb"-?\d+\.?\d*(?:[eE][+-]?\d+)?")
+_VALUES = (b"", b"-1", b"0", b"nan", b"inf", b"-inf", b"1e309", b"1e-400", b"3.5", b"99999999999999999999",
+           b"4294967296", b"-9223372036854775809", b"1_000", b"0x10", b"\xd9\xa3", b"32768", b"1e18")  # fmt: skip
+
+
+def mutate(data: bytes, rng: np.random.Generator) -> bytes:
+    """One to three changes; members of zip files are changed inside, too, and packed anew."""
+    if data[:2] == b"PK" and rng.random() < 0.6:
+        return _repacked(data, rng)
+    for _ in range(rng.integers(1, 4)):
+        data = _CHANGES[rng.integers(len(_CHANGES))](data, rng)
+    return data
+
+
+def _repacked(data: bytes, rng: np.random.Generator) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(made, "w") as new:
+        members = old.infolist()
+        chosen = rng.integers(len(members))
+        for number, info in enumerate(members):
+            content = old.read(info)
+            new.writestr(info, mutate(content, rng) if number == chosen else content, info.compress_type)
+    return made.getvalue()
+
+
+def _span(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
+    start = int(rng.integers(len(data) + 1))
+    return start, min(len(data), start + int(rng.integers(1, 1 + max(1, min(400, len(data))))))
+
+
+def _flip(data: bytes, rng: np.random.Generator) -> bytes:
+    changed = bytearray(data)
+    for place in rng.integers(len(data), size=rng.integers(1, 9)) if data else ():
+        changed[place] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def _delete(data: bytes, rng: np.random.Generator) -> bytes:
+    start, stop = _span(data, rng)
+    return data[:start] + data[stop:]
+
+
+def _duplicate(data: bytes, rng: np.random.Generator) -> bytes:
+    start, stop = _span(data, rng)
+    return data[:stop] + data[start:stop] * int(rng.integers(1, 4)) + data[stop:]
+
+
+def _truncate(data: bytes, rng: np.random.Generator) -> bytes:
+    return data[: int(rng.integers(len(data) + 1))]
+
+
+def _splice(data: bytes, rng: np.random.Generator) -> bytes:
+    start, stop = _span(data, rng)
+    to = int(rng.integers(len(data) + 1))
+    return data[:to] + data[start:stop] + data[to + stop - start :]
+
+
+def _noise(data: bytes, rng: np.random.Generator) -> bytes:
+    start, stop = _span(data, rng)
+    return data[:start] + rng.bytes(min(stop - start, 40)) + data[start:]
+
+
+def _number(data: bytes, rng: np.random.Generator) -> bytes:
+    """One number as text; what holds few is changed in its first kilobyte, where headers are."""
+    found = list(_NUMBER.finditer(data if rng.random() < 0.5 else data[:1000]))
+    if not found:
+        return _extreme(data, rng)
+    match = found[rng.integers(len(found))]
+    return data[: match.start()] + _VALUES[rng.integers(len(_VALUES))] + data[match.end() :]
+
+
+def _extreme(data: bytes, rng: np.random.Generator) -> bytes:
+    """One binary number of 1 to 8 bytes, likely near the beginning."""
+    width = int(rng.choice([1, 2, 4, 8]))
+    start = int(rng.integers(1 + (len(data) if rng.random() < 0.5 else min(len(data), 600))))
+    value = (b"\0" * 8, b"\xff" * 8, b"\xff" * 7 + b"\x7f", b"\0" * 3 + b"\x7f" * 5)[rng.integers(4)][-width:]
+    return data[:start] + value + data[start + width :]
+
+
+def _lines(data: bytes, rng: np.random.Generator) -> bytes:
+    lines = data.split(b"\n")
+    one, other = rng.integers(len(lines), size=2)
+    lines[one], lines[other] = lines[other], (lines[one] if rng.random() < 0.5 else b"")
+    return b"\n".join(lines)
+
+
+_CHANGES = (_flip, _delete, _duplicate, _truncate, _splice, _noise, _number, _number, _extreme, _lines)
+
+
+# ----------------------------------------------------------------------------------------------- reading
+
+
+def outcome(reader: str, raw: Path) -> tuple[str, int]:
+    """(``accepted`` or ``refused``, findings) of what is in a folder. Raises all that a reader must not."""
+    try:
+        listing: Listing = READERS[reader].discover(raw)
+    except SkelError as error:
+        _check_message(error)
+        return "refused", 0
+    _check_listing(listing)
+    accepted, findings = 0, len(listing.findings)
+    for item in listing.items[:ITEMS]:
+        try:
+            clip = READERS[reader].read(item)
+        except (SkelError, OSError) as error:
+            _check_message(error)
+            continue
+        check_clip(clip, item)
+        accepted += 1
+        findings += len(clip.findings)
+    return "accepted" if accepted else "refused", findings
+
+
+def _check_message(error: Exception) -> None:
+    assert "\n" not in str(error)
+
+
+def _check_listing(listing: Listing) -> None:
+    keys = [(item.id, item.convention) for item in listing.items]
+    assert keys == sorted(set(keys)), "items are not sorted, or one is there twice"
+    json.dumps([row.model_dump() for row in listing.findings], ensure_ascii=False).encode()
+    for half in listing.halves.values():
+        assert set(half.values()) <= {0, 1, 2}
+        "\n".join(half).encode()
+
+
+def check_clip(clip: Sequence, item: RawItem) -> None:
+    """All that a Sequence promises, and that the columns of a store can hold it."""
+    joints = skeletons.load(clip.convention).num_joints
+    assert (clip.id, clip.convention) == (item.id, item.convention)
+    assert clip.id.encode()
+    assert clip.id.isprintable()
+    assert clip.joints.shape == (*clip.present.shape, joints, 3)
+    assert (clip.joints.dtype, clip.present.dtype, clip.order.dtype) == (np.float32, np.bool_, np.int8)
+    assert clip.present.any(), "nobody is in it"
+    assert np.isfinite(clip.joints).all(), "a coordinate is not finite"
+    assert np.array_equal(clip.joints.any(axis=(2, 3)), clip.present), "present is not where joints are"
+    assert np.array_equal(clip.order >= 0, clip.present)
+    assert clip.order.min() >= -1
+    numbers = (clip.label, clip.subject, clip.camera, clip.setup, clip.repetition)
+    assert all(isinstance(n, int) and -1 <= n < 2**15 for n in numbers), f"fields {numbers}"
+    assert len(clip.body_ids) == clip.bodies
+    assert all(isinstance(row, Finding) for row in clip.findings)
+
+
+# ----------------------------------------------------------------------------------------------- running
+
+
+@contextmanager
+def limits() -> Iterator[None]:
+    """Little more memory than there is now, and an alarm that ``run`` sets."""
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, ring)
+    old = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, old[1]))
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        resource.setrlimit(resource.RLIMIT_AS, old)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _resident(*, reset: bool = False) -> int:
+    """Largest resident memory since the last reset, in bytes."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(match[1]) if match else 0
+
+
+def run(name: str, *, count: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Counts of what came of ``count`` mutations of a format, and the first failures in full."""
+    reader, write = FORMATS[name]
+    sound = folder / "sound"
+    sound.mkdir(parents=True)
+    write(sound)
+    files = {path.relative_to(sound): path.read_bytes() for path in sound.rglob("*") if path.is_file()}
+    assert outcome(reader, sound) == ("accepted", 0), f"the sound files of {name} are none"
+    counts: Counter[str] = Counter()
+    failures: list[dict[str, Any]] = []
+    slowest, found = 0.0, 0
+    before = _resident(reset=True)
+    for case in range(count):
+        raw = folder / str(case)
+        rng = np.random.default_rng([seed, sum(name.encode()), case])
+        chosen = list(files)[rng.integers(len(files))]
+        for path, data in files.items():
+            (raw / path).parent.mkdir(parents=True, exist_ok=True)
+            (raw / path).write_bytes(mutate(data, rng) if path == chosen else data)
+        begin = time.perf_counter()
+        signal.alarm(SECONDS)
+        try:
+            kind, findings = outcome(reader, raw)
+            found += findings
+        except (Hang, Exception) as error:
+            kind = {Hang: "hang", MemoryError: "memory"}.get(type(error), "traceback")
+            failures.append(
+                {"case": case, "file": str(chosen), "kind": kind, "error": traceback.format_exc()}
+            )
+        signal.alarm(0)
+        counts[kind] += 1
+        slowest = max(slowest, time.perf_counter() - begin)
+        shutil.rmtree(raw)
+    return {
+        "format": name,
+        "reader": reader,
+        "files": count,
+        "accepted": counts["accepted"],
+        "refused": counts["refused"],
+        "findings": found,
+        "hangs": counts["hang"],
+        "tracebacks": counts["traceback"],
+        "out_of_memory": counts["memory"],
+        "slowest_seconds": round(slowest, 3),
+        "megabytes_above_baseline": round((_resident() - before) / 1e6, 1),
+        "failures": failures[:5],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("formats", nargs="+", choices=list(FORMATS))
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", message="Reading `.npy`")  # of a header as Python 2 wrote it
+    with tempfile.TemporaryDirectory() as folder, options.out.open("w") as out:
+        for number, name in enumerate(options.formats):
+            _warm_up(name, Path(folder, f"warm{number}"))
+            with limits():
+                found = run(name, count=options.count, seed=options.seed, folder=Path(folder, str(number)))
+            out.write(json.dumps(found) + "\n")
+            out.flush()
+
+
+def _warm_up(name: str, folder: Path) -> None:
+    """What the reader imports takes memory once."""
+    folder.mkdir()
+    FORMATS[name][1](folder)
+    outcome(FORMATS[name][0], folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
