@@ -17,10 +17,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import record
 
+TIMEOUT = 120
+"""Seconds for all files of a format."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -32,7 +35,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="*", help="only these; nothing is written to results/ then")
     options = parser.parse_args()
-    rows = [run(name, options.count, options.seed) for name in options.formats or formats()]
+    with ThreadPoolExecutor(2) as pool:
+        rows = list(
+            pool.map(lambda name: run(name, options.count, options.seed), options.formats or formats())
+        )
     failed = sum(row["hangs"] + row["tracebacks"] + row["out_of_memory"] for row in rows)
     for row in rows:
         for failure in row.pop("failures"):
@@ -57,14 +63,20 @@ def run(name: str, count: int, seed: int) -> dict:
         out = Path(folder, "found.jsonl")
         arguments = [name, "--count", str(count), "--seed", str(seed), "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        subprocess.run(
-            [sys.executable, "-m", "tests.skeltools.fuzzing", *arguments],
-            cwd=ROOT,
-            env=environment,
-            check=True,
-        )
+        command = [sys.executable, "-m", "tests.skeltools.fuzzing", *arguments]
+        try:
+            subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=TIMEOUT)
+        except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+            return unfinished(name, error)
         found: dict = json.loads(out.read_text())
         return found
+
+
+def unfinished(name: str, error: Exception) -> dict:
+    """A child that was killed, or that a library of C did not give back: how far it came is not known."""
+    keys = ("files", "accepted", "refused", "findings", "tracebacks", "out_of_memory")
+    failure = {"case": "unknown", "file": "unknown", "error": str(error)}
+    return {"format": name, **dict.fromkeys(keys, 0), "hangs": 1, "unfinished": True, "failures": [failure]}
 
 
 if __name__ == "__main__":

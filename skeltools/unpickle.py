@@ -15,6 +15,7 @@ import math
 import os
 import pickletools
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,8 @@ def load(path: Path | str) -> Any:
                 where=path,
                 remedy=f"Set ${LIMIT_VARIABLE} to more bytes if the memory is there",
             )
-        with path.open("rb") as file:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # escapes in the text of a damaged file
             return _run(_Measured(file, size), path)
     except OSError as error:
         raise RawDataError(f"cannot be read ({error.strerror or error})", where=path) from error

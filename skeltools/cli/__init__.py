@@ -13,7 +13,7 @@ import click
 
 from schemas import SkelError
 from skeltools import __version__
-from skeltools.cli import convert, demo, export, inspect, recipes, skeletons, streams, validate
+from skeltools.cli import card, convert, demo, export, inspect, recipes, skeletons, streams, validate
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
 _TERMINATED = 143  # 128 + SIGTERM
@@ -36,7 +36,7 @@ def cli(settings: dict[str, bool], debug: bool) -> None:
     settings["debug"] = debug
 
 
-for module in (convert, demo, export, inspect, recipes, skeletons, streams, validate):
+for module in (card, convert, demo, export, inspect, recipes, skeletons, streams, validate):
     cli.add_command(module.command)
 
 

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import RawDataError
-from skeltools.readers.items import ZIP_ERRORS
+from skeltools.readers.items import UNPACKED, ZIP_ERRORS
 
 MAX_COMPRESSED = 2 * 2**30
 """Compressed members cannot be mapped and are held in memory; larger ones are refused."""
@@ -61,6 +61,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDAr
         if signature != b"PK\x03\x04" or start + info.file_size > path.stat().st_size:
             raise _unreadable("the zip directory points to nowhere", where)
         return _mapped(path, start, info.file_size, where=where)
+    if info.compress_type not in UNPACKED:
+        raise _unreadable(f"compression method {info.compress_type}", where)
     if info.file_size > MAX_COMPRESSED:
         raise RawDataError(
             f"is compressed and {info.file_size} bytes large (limit {MAX_COMPRESSED})",

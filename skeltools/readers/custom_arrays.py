@@ -161,6 +161,8 @@ def _wide(item: RawItem, settings: Settings) -> NDArray[Any]:
     table = _table(item, settings)
     if all(_number(field) is None for field in table[0]):
         table = table[1:]
+    if not table:
+        raise _wrong(item, "holds nothing but a header")
     values = []
     for number, row in enumerate(table, start=1):
         parsed = [_number(field) for field in row]

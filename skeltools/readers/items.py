@@ -32,8 +32,8 @@ MAX_RATIO = 200
 
 _STORE, _UNFINISHED = "zarr.json", ".partial"
 _ENCRYPTED = 0x1
-_PIECE = 4096
-"""Compressed bytes that are unpacked together where zipfile itself sets no limit: bzip2 and LZMA."""
+UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods that zipfile unpacks piece by piece; 4 kB of bzip2 become 4 GB in one go."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +232,8 @@ def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:
         return ""
     if ".." in parts or parts[0] == "" or re.match("[A-Za-z]:", info.filename):
         return "unsafe name in a zip file"
+    if info.compress_type not in UNPACKED:
+        return "unusual compression"
     return "encrypted" if info.flag_bits & _ENCRYPTED else ""
 
 
@@ -255,12 +257,10 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
     ``ZipFile.read`` unpacks all that the data expand to before it looks at the claim.
     """
-    limited = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    pieces: list[bytes] = []
+    if info.compress_type not in UNPACKED:
+        raise zipfile.BadZipFile(f"compression method {info.compress_type}: pack it again with deflate")
     with archive.open(info) as member:
-        while piece := member.read(info.file_size + 1 if limited else _PIECE):
-            pieces.append(piece)
-    data = b"".join(pieces)
+        data = member.read(info.file_size + 1)
     if len(data) != info.file_size:
         raise zipfile.BadZipFile(f"{len(data)} bytes where {info.file_size} are declared")
     return data

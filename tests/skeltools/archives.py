@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools import store
 from skeltools.convert import convert
 from skeltools.derive import add_streams
 from skeltools.sequence import Sequence as Read
+from skeltools.validate import validate
 
 Clip = NDArray[np.float32]
 
@@ -150,3 +152,30 @@ def make_store(folder: Path, serving: Any, clip: Any) -> Path:
         convert("ntu60", raw=recordings.raw, out=folder / "store.zarr", **options)
     add_streams(folder / "store.zarr", kinds=("bone", "motion"))
     return folder / "store.zarr"
+
+
+# ---------------------------------------- back from an archive
+
+OUT = {
+    "crossclr": "aimclr",
+    "ctrgcn": "NTU60_CV.npz",
+    "hdf5": "store.h5",
+    "pyskl": "ntu.pkl",
+    "zarr": "part.zarr",
+}
+
+
+def read(path: Path, *names: str) -> list[Any]:
+    opened = store.open_store(path)
+    return [store.read(opened, name) for name in names]
+
+
+def stream(path: Path, convention: str, frames: int = T) -> np.ndarray:
+    return read(path, store.stream_path(convention, frames, "joint"))[0]
+
+
+def back(to: str, raw: Path, out: Path, **options: Any) -> Path:
+    """The archive as a store again."""
+    convert("ntu60", source=to, raw=raw, out=out, **{"recipe": "raw", "frames": (T,), **options})
+    assert validate(out) == ()
+    return out

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from schemas import Finding, RawDataError, SkeletonSpec
-from skeltools import skeletons
+from skeltools import cli, skeletons
 from skeltools.readers import READERS, Listing, RawItem
 from skeltools.sequence import Sequence
 
@@ -120,6 +120,20 @@ def recordings(tmp_path: Path) -> Iterator[Recordings]:
 def serving() -> Callable[[Path], AbstractContextManager[Recordings]]:
     """``recordings`` for fixtures of a wider scope."""
     return serve
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in an empty folder; returns exit code, stdout, stderr."""
+    for name in ("SKELTOOLS_STORE", "SKELTOOLS_RAW", "SKELTOOLS_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def command(*args: object) -> tuple[int, str, str]:
+        code = cli.run([str(arg) for arg in args])
+        return code, *capfd.readouterr()
+
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -132,33 +132,71 @@ def _exported() -> bytes:
 
 
 FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "ntu": ("ntu", lambda raw: raw_files.write_ntu(raw / f"{raw_files.SAMPLE}.skeleton", raw_files.poses(3, 2))),
+    "ntu": (
+        "ntu",
+        lambda raw: raw_files.write_ntu(raw / f"{raw_files.SAMPLE}.skeleton", raw_files.poses(3, 2)),
+    ),
     "ntu zip": ("ntu", _zipped),
-    "nwucla": ("nwucla", lambda raw: raw_files.write_nwucla(raw, "a08_s03_e02_v01", raw_files.poses(3, 1, 20)[:, 0], 7)),
-    "pkummd1": ("pkummd1", lambda raw: raw_files.write_pku(raw, "0002-L", raw_files.poses(9, 2), [(3, 1, 4), (4, 4, 8)])),
-    "pkummd2": ("pkummd2", lambda raw: raw_files.write_pku(raw, "A01N02-R", raw_files.poses(9, 2), [(3, 1, 4)], part=2)),
+    "nwucla": (
+        "nwucla",
+        lambda raw: raw_files.write_nwucla(raw, "a08_s03_e02_v01", raw_files.poses(3, 1, 20)[:, 0], 7),
+    ),
+    "pkummd1": (
+        "pkummd1",
+        lambda raw: raw_files.write_pku(raw, "0002-L", raw_files.poses(9, 2), [(3, 1, 4), (4, 4, 8)]),
+    ),
+    "pkummd2": (
+        "pkummd2",
+        lambda raw: raw_files.write_pku(raw, "A01N02-R", raw_files.poses(9, 2), [(3, 1, 4)], part=2),
+    ),
     "custom npy": ("custom", _custom(kind="npy")),
     "custom npz": ("custom", _custom(kind="npz")),
     "custom h5": ("custom", _custom(kind="h5")),
-    "custom csv": ("custom", _custom(kind="wide", layout="T MVC", pattern=r"(?P<label>[a-z]+)_s(?P<subject>\d+)")),
+    "custom csv": (
+        "custom",
+        _custom(kind="wide", layout="T MVC", pattern=r"(?P<label>[a-z]+)_s(?P<subject>\d+)"),
+    ),
     "custom long csv": ("custom", _custom(kind="long")),
     "metrabs npz": ("metrabs", lambda raw: _metrabs(raw, "npz")),
     "metrabs h5": ("metrabs", lambda raw: _metrabs(raw, "h5")),
     "metrabs pt": ("metrabs", lambda raw: _metrabs(raw, "pt")),
     "metrabs all": ("metrabs", lambda raw: _metrabs(raw, "all")),
     "crossclr": ("crossclr", lambda raw: archives.write_crossclr(raw / "xsub", "train", SMALL)),
-    "ctrgcn": ("ctrgcn", lambda raw: np.savez(raw / "NTU60_CS.npz", **archives.ctrgcn_arrays(SMALL, frames=5))),  # type: ignore[arg-type]
-    "pyskl": ("pyskl", lambda raw: archives.write_pickle(raw / "ntu60_3danno.pkl", archives.pyskl_content(SMALL))),
+    "ctrgcn": (
+        "ctrgcn",
+        lambda raw: np.savez(raw / "NTU60_CS.npz", **archives.ctrgcn_arrays(SMALL, frames=5)),
+    ),  # type: ignore[arg-type]
+    "pyskl": (
+        "pyskl",
+        lambda raw: archives.write_pickle(raw / "ntu60_3danno.pkl", archives.pyskl_content(SMALL)),
+    ),
     "hdf5": ("hdf5", _hdf5),
-}  # fmt: skip
+}
 """Format -> its reader, and what writes sound files of it into an empty folder."""
 
 
 # ---------------------------------------------------------------------------------------------- mutation
 
 _NUMBER = re.compile(rb"-?\d+\.?\d*(?:[eE][+-]?\d+)?")
-_VALUES = (b"", b"-1", b"0", b"nan", b"inf", b"-inf", b"1e309", b"1e-400", b"3.5", b"99999999999999999999",
-           b"4294967296", b"-9223372036854775809", b"1_000", b"0x10", b"\xd9\xa3", b"32768", b"1e18")  # fmt: skip
+_VALUES = (
+    b"",
+    b"-1",
+    b"0",
+    b"nan",
+    b"inf",
+    b"-inf",
+    b"1e309",
+    b"1e-400",
+    b"3.5",
+    b"99999999999999999999",
+    b"4294967296",
+    b"-9223372036854775809",
+    b"1_000",
+    b"0x10",
+    b"\xd9\xa3",
+    b"32768",
+    b"1e18",
+)
 
 
 def mutate(data: bytes, rng: np.random.Generator) -> bytes:

@@ -23,20 +23,6 @@ UCLA_ZIP = Path(os.environ.get("SKELTOOLS_NWUCLA", ROOT / ".." / "shared" / "dat
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd):
-    """Run a command in an empty folder; returns exit code, stdout, stderr."""
-    for name in ("SKELTOOLS_STORE", "SKELTOOLS_RAW", "SKELTOOLS_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*args: object) -> tuple[int, str, str]:
-        code = cli.run([str(arg) for arg in args])
-        return code, *capfd.readouterr()
-
-    return command
-
-
-@pytest.fixture
 def made(write_ucla, tmp_path) -> Path:
     convert(
         "nw-ucla", raw=write_ucla(tmp_path / "raw" / "nw-ucla"), out=tmp_path / "store.zarr", frames=(10,)

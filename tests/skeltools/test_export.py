@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError, StoreError, UsageError
-from skeltools import cli, skeletons, store
+from skeltools import skeletons, store
 from skeltools.convert import convert
 from skeltools.derive import add_streams
 from skeltools.export import FORMATS, export, hdf5
@@ -27,40 +27,20 @@ from tests.skeltools.archives import (
     LACKS,
     NAMES,
     NATIVE,
+    OUT,
     SMPLX,
     T,
+    back,
     label_of,
     make_store,
+    read,
+    stream,
 )
-
-OUT = {
-    "crossclr": "aimclr",
-    "ctrgcn": "NTU60_CV.npz",
-    "hdf5": "store.h5",
-    "pyskl": "ntu.pkl",
-    "zarr": "part.zarr",
-}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, serving, clip) -> Path:
     return make_store(tmp_path_factory.mktemp("export"), serving, clip)
-
-
-def read(path: Path, *names: str) -> list[Any]:
-    opened = store.open_store(path)
-    return [store.read(opened, name) for name in names]
-
-
-def stream(path: Path, convention: str, frames: int = T) -> np.ndarray:
-    return read(path, store.stream_path(convention, frames, "joint"))[0]
-
-
-def back(to: str, raw: Path, out: Path, **options: Any) -> Path:
-    """The archive as a store again."""
-    convert("ntu60", source=to, raw=raw, out=out, **{"recipe": "raw", "frames": (T,), **options})
-    assert validate(out) == ()
-    return out
 
 
 # ------------------------------------------------------------------------------------- what the files are
@@ -332,19 +312,6 @@ def test_hdf5_writes_whole_chunks(monkeypatch):
 
 
 # ---------------------------------------------------------------------------------------- command line
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
-    for name in ("SKELTOOLS_STORE", "SKELTOOLS_RAW", "SKELTOOLS_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*args: object) -> tuple[int, str, str]:
-        code = cli.run([str(arg) for arg in args])
-        return code, *capfd.readouterr()
-
-    return command
 
 
 def test_commands_there_and_back(run, made):

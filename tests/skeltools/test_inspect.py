@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from schemas import Finding, StoreError
+from skeltools import cli
 from skeltools.convert import convert
 from skeltools.inspect import statistics
 
@@ -45,3 +46,40 @@ def test_statistics_tell_what_was_put_in(recordings, clip, tmp_path):
 def test_no_store(tmp_path):
     with pytest.raises(StoreError, match="no skeleton store"):
         statistics(tmp_path)
+
+
+def test_findings_in_every_form(recordings, clip, tmp_path, capfd):
+    rows = [Finding(file=f"{n:02}.txt", problem="unknown file name", action="skipped") for n in range(30)]
+    rows.append(Finding(file="=1+1", place="line 2", problem="truncated", detail="x" * 200, action="skipped"))
+    recordings.add(clip(A))
+    recordings.listed.extend(rows)
+    path = tmp_path / "s.zarr"
+    convert("ntu60", raw=recordings.raw, out=path)
+    assert cli.run(["inspect", str(path), "--findings", "--csv"]) == 0
+    table = capfd.readouterr().out
+    assert table.encode().replace(b"\r\n", b"\n") == (path / "findings.csv").read_bytes().replace(
+        b"\r\n", b"\n"
+    )
+    assert table.count("unknown file name") == 30
+    assert "'=1+1,line 2,truncated" in table
+    assert cli.run(["inspect", str(path), "--findings", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == [row.model_dump() for row in rows]
+    assert cli.run(["inspect", str(path), "--findings"]) == 0
+    out = capfd.readouterr().out
+    assert out.count("unknown file name") == 30
+    assert "samples" not in out
+    assert cli.run(["inspect", str(path)]) == 0
+    out = capfd.readouterr().out
+    assert "findings: 31 (--findings lists all)" in out
+    assert out.count("unknown file name") == 1
+    assert "00.txt; 01.txt; 02.txt" in out
+    assert cli.run(["inspect", str(path), "--csv"]) == 2
+    assert cli.run(["inspect", str(path), "--findings", "--csv", "--json"]) == 2
+
+
+def test_no_findings(recordings, clip, tmp_path, capfd):
+    recordings.add(clip(A))
+    convert("ntu60", raw=recordings.raw, out=tmp_path / "s.zarr")
+    assert cli.run(["inspect", str(tmp_path / "s.zarr"), "--findings"]) == 0
+    assert capfd.readouterr().out == "findings: none\n"
+    assert (tmp_path / "s.zarr" / "findings.csv").read_bytes() == b"file,place,problem,detail,action\r\n"

@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from skeltools import cli, store
+from skeltools import store
 from skeltools.convert import convert
 from skeltools.derive import add_streams
 from skeltools.export import export
 from skeltools.readers import IMPORTS
-from skeltools.validate import validate
 from tests.skeltools.archives import (
     CONVENTIONS,
     LACKS,
     NAMES,
     NATIVE,
+    OUT,
     SMPLX,
-    T,
+    back,
     ctrgcn_arrays,
     label_of,
     make_store,
     pyskl_content,
+    read,
+    stream,
     write_crossclr_set,
     write_pickle,
 )
 from tests.skeltools.archives import slots as slots_of
 
-OUT = {
-    "crossclr": "aimclr",
-    "ctrgcn": "NTU60_CV.npz",
-    "hdf5": "store.h5",
-    "pyskl": "ntu.pkl",
-    "zarr": "part.zarr",
-}
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, serving, clip) -> Path:
     return make_store(tmp_path_factory.mktemp("export"), serving, clip)
-
-
-def read(path: Path, *names: str) -> list[Any]:
-    opened = store.open_store(path)
-    return [store.read(opened, name) for name in names]
-
-
-def stream(path: Path, convention: str, frames: int = T) -> np.ndarray:
-    return read(path, store.stream_path(convention, frames, "joint"))[0]
-
-
-def back(to: str, raw: Path, out: Path, **options: Any) -> Path:
-    """The archive as a store again."""
-    convert("ntu60", source=to, raw=raw, out=out, **{"recipe": "raw", "frames": (T,), **options})
-    assert validate(out) == ()
-    return out
 
 
 @pytest.mark.parametrize(
@@ -165,19 +141,6 @@ def test_labels_that_the_data_set_does_not_have(tmp_path):
     summary = convert("ntu60", source="ctrgcn", raw=tmp_path / "NTU60_CS.npz", out=tmp_path / "s")
     assert summary.manifest.findings == {"unreadable file": 3}  # labels 60; those of 109 wrap around to 9
     assert "label 60 is none of the 60 classes" in summary.findings[0].detail
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
-    for name in ("SKELTOOLS_STORE", "SKELTOOLS_RAW", "SKELTOOLS_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def command(*args: object) -> tuple[int, str, str]:
-        code = cli.run([str(arg) for arg in args])
-        return code, *capfd.readouterr()
-
-    return command
 
 
 @pytest.mark.parametrize(

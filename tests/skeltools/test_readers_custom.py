@@ -315,6 +315,8 @@ def test_a_clip_of_nobody(tmp_path: Path) -> None:
 
 def test_a_store_of_ones_own(tmp_path: Path) -> None:
     raw = clips(tmp_path / "custom", *SIX, "odd_s1_c1")
+    for name in SIX:
+        np.save(raw / f"{name}.npy", 1000 * poses(4))
     np.save(raw / "odd_s1_c1.npy", np.ones((4, 1, 20, 3)))
     settings(raw, pattern=PATTERN, axes={"x": "right", "y": "down", "z": "forward"}, units="mm",
              splits={"xsub": {"train": {"subject": [1, 2]}}})  # fmt: skip
@@ -330,7 +332,7 @@ def test_a_store_of_ones_own(tmp_path: Path) -> None:
     opened = store.open_store(tmp_path / "s")
     first = next(iter(store.read_sequences(opened, "kinectv2_25")))
     assert first is not None
-    expected = poses(4).astype(np.float64) * [-1e-3, -1e-3, 1e-3]
+    expected = (1000 * poses(4)).astype(np.float64) * [-1e-3, -1e-3, 1e-3]
     np.testing.assert_array_equal(first.joints, expected.astype(np.float32))
 
 

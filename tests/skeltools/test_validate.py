@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from skeltools import store
+from schemas import Finding
+from skeltools import bones, cli, findings, skeletons, store
 from skeltools.convert import convert
 from skeltools.derive import add_streams
-from skeltools.validate import Fault, validate
+from skeltools.validate import Fault, check, validate
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A050"
 NATIVE, SMPLX = "kinectv2_25", "smplx_42"
@@ -130,3 +131,113 @@ def test_skeleton_of_another_name(made):
     metadata["attributes"]["name"] = "other"
     metadata_path.write_text(json.dumps(metadata))
     assert validate(made) == (Fault(f"skeletons/{NATIVE}", "its attributes describe other"),)
+
+
+def test_poses_in_millimetres_are_a_fault(made):
+    joints = store.reopen(made)[f"sequences/{NATIVE}/joints"][...]
+    change(made, f"sequences/{NATIVE}/joints", ..., joints * 1000)
+    (fault,) = validate(made)
+    assert fault.place == f"sequences/{NATIVE}/joints"
+    assert "these are no metres" in fault.problem
+
+
+def test_odd_bones_are_notes(made):
+    report = check(made)
+    assert report.faults == ()
+    assert set(report.bones) == {NATIVE, SMPLX}
+    assert len(report.bones[NATIVE]) == 24
+    assert [note.place for note in report.notes] == [
+        f"sequences/{NATIVE}/joints",
+        f"sequences/{SMPLX}/joints",
+    ]
+    assert "outside 0.01 to 1.2 m" in report.notes[0].problem
+
+
+def test_lengths_of_bones_are_exact_to_a_per_cent():
+    spec = skeletons.load(NATIVE)
+    rng = np.random.default_rng(0)
+    joints = rng.normal(scale=0.2, size=(501, 2, 25, 3)).astype(np.float32)
+    present = rng.random((501, 2)) < 0.7
+    whole = bones.Lengths(spec)
+    for start in range(0, 501, 100):
+        whole.add(joints[start : start + 100], present[start : start + 100])
+    for row, (child, parent) in zip(whole.rows(), spec.edges, strict=True):
+        length = np.linalg.norm(joints[present][:, child] - joints[present][:, parent], axis=-1)
+        assert row["median"] == pytest.approx(np.median(length), rel=0.02)
+        assert row["variation"] == pytest.approx(length.std() / length.mean(), abs=1e-3)
+        assert row["bone"] == f"{spec.joints[child]} - {spec.joints[parent]}"
+    assert bones.Lengths(spec).rows() == []
+    assert bones.wrong_units([]) == ""
+
+
+def test_a_note_for_uneven_bones():
+    assert bones.notes([{"bone": "a - b", "median": 0.3, "variation": 1.2}]) == [
+        "1 of 1 bones vary by more than 1 of their length: a - b 1.2"
+    ]
+
+
+def test_findings_file_that_tells_something_else(made):
+    findings.write(made, [Finding(file="x", problem="y", action="z")])
+    assert validate(made) == (Fault("findings.csv", "does not tell what the rows of findings do"),)
+
+
+def test_store_without_a_findings_file(made):
+    (made / "findings.csv").unlink()
+    report = check(made)
+    assert report.faults == ()
+    assert report.notes[0] == Fault("findings.csv", "is not there: the store was made before there was one")
+
+
+def test_other_findings_than_the_manifest_counts(made):
+    store.write_findings(store.reopen(made), [Finding(file="x", problem="y", action="z")])
+    assert [fault.place for fault in validate(made)] == ["findings"]
+
+
+def test_findings_that_cannot_be_read(made):
+    metadata_path = made / "findings" / "zarr.json"
+    metadata = json.loads(metadata_path.read_text())
+    metadata["attributes"] = {"rows": [{"file": 3}]}
+    metadata_path.write_text(json.dumps(metadata))
+    (fault,) = validate(made)
+    assert fault.place == "findings"
+
+
+def test_halves_that_are_not_those_of_the_rule(made):
+    half = store.reopen(made)["splits/xview"][...]
+    change(made, "splits/xview", ..., 3 - half)
+    manifest = store.open_store(made).manifest
+    info = manifest.protocols["xview"]
+    turned = info.model_copy(update={"train": info.test, "test": info.train})
+    protocols = {**manifest.protocols, "xview": turned}
+    store.write_manifest(made, manifest.model_copy(update={"protocols": protocols}))
+    (fault,) = validate(made)
+    assert (fault.place, fault.problem[:28]) == ("splits/xview", "is not what its rule gives (")
+
+
+def test_camera_in_both_halves(made):
+    change(made, "samples/camera", 0, 2)
+    assert any("camera 2 is in both halves" in fault.problem for fault in validate(made))
+
+
+def test_a_source_s_own_split_of_one_subject_is_a_note(made):
+    change(made, "samples/subject", 0, 3)
+    manifest = store.open_store(made).manifest
+    store.write_manifest(made, manifest.model_copy(update={"dataset": "mine"}))
+    report = check(made)
+    assert report.faults == ()
+    assert Fault("splits/xsub", "subject 3 is in both halves") in report.notes
+
+
+def test_command(made, capfd):
+    assert cli.run(["validate", str(made), "--json"]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert (found["sound"], found["faults"], len(found["bones"][NATIVE])) == (True, [], 24)
+    assert cli.run(["validate", str(made), "--bones"]) == 0
+    assert "SpineMid - " in capfd.readouterr().out
+    change(made, "samples/label", 0, 60)
+    assert cli.run(["validate", str(made), "--json"]) == 1
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert not found["sound"]
+    assert found["faults"] == [{"place": "samples/label", "problem": "a label is outside 0..59"}]
+    assert err.startswith("error: ")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer.encoders.bodies import mean_of_present, only_present
+from trainer.encoders.bodies import by_body, only_present, pool_map
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
@@ -99,13 +99,12 @@ class AGCN(nn.Module):
                 features = block(features, own.graph + learned)
             return features
 
-        bodies = own.by_body(x)
+        bodies = by_body(x, own.joints)
         return encode(bodies) if self.options.bodies == "average" else only_present(bodies, encode)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
-        means = features.mean(dim=(2, 3), dtype=torch.float32).view(-1, bodies, features.shape[1])
-        return means.mean(dim=1) if self.options.bodies == "average" else mean_of_present(means)
+        return pool_map(features, bodies, join=self.options.bodies)
 
     def forward(self, x: Tensor, convention: str) -> Tensor:
         return self.pool(self.feature_map(x, convention), x.shape[4])
@@ -122,12 +121,6 @@ class Convention(nn.Module):
         self.register_buffer("graph", inward_outward(skeleton.spec))
         self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in range(blocks))
         self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
-
-    def by_body(self, x: Tensor) -> Tensor:
-        """[N,3,T,Vmax,M] -> [N*M, V*3, T]: without padding, the bodies of a sample behind one another."""
-        samples, coordinates, frames, _, bodies = x.shape
-        x = x[..., : self.joints, :].permute(0, 4, 3, 1, 2)
-        return x.reshape(samples * bodies, self.joints * coordinates, frames)
 
     def normalised(self, bodies: Tensor) -> Tensor:
         """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
+
+
+def by_body(x: Tensor, joints: int) -> Tensor:
+    """[N,3,T,Vmax,M] -> [N*M, V*3, T]: without padding, the bodies of a sample behind one another."""
+    samples, coordinates, frames, _, bodies = x.shape
+    x = x[..., :joints, :].permute(0, 4, 3, 1, 2)
+    return x.reshape(samples * bodies, joints * coordinates, frames)
+
+
+def pool_map(features: Tensor, bodies: int, *, join: str) -> Tensor:
+    """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies.
+
+    ``join``: ``average`` over all M slots, or those that are ``present``.
+    """
+    means = features.mean(dim=(2, 3), dtype=torch.float32).view(-1, bodies, features.shape[1])
+    return means.mean(dim=1) if join == "average" else mean_of_present(means)
 
 
 def only_present(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:

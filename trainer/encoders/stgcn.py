@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
+from trainer.encoders.bodies import by_body, only_present, pool_map
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
@@ -92,30 +93,19 @@ class STGCN(nn.Module):
         """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
         own = self.conventions[convention]
         assert isinstance(own, Convention)
-        bodies = own.by_body(x)
-        if self.options.bodies == "average":
-            return self._encoded(bodies, own)
-        rows = (bodies != 0).flatten(1).any(dim=1).nonzero().flatten()
-        if len(rows) == 0:
-            return self._encoded(bodies, own)
-        features = self._encoded(bodies[rows], own)
-        return features.new_zeros(len(bodies), *features.shape[1:]).index_copy(0, rows, features)
 
-    def _encoded(self, bodies: Tensor, own: Convention) -> Tensor:
-        """[B, V*3, T] -> [B, feature_dim, T', V]."""
-        x = own.normalised(bodies)
-        for block, adjacency in zip(self.blocks, own.adjacencies(len(self.blocks)), strict=True):
-            x = block(x, adjacency)
-        return x
+        def encode(bodies: Tensor) -> Tensor:
+            features = own.normalised(bodies)
+            for block, adjacency in zip(self.blocks, own.adjacencies(len(self.blocks)), strict=True):
+                features = block(features, adjacency)
+            return features
+
+        bodies = by_body(x, own.joints)
+        return encode(bodies) if self.options.bodies == "average" else only_present(bodies, encode)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
-        means = features.mean(dim=(2, 3), dtype=torch.float32).view(-1, bodies, features.shape[1])
-        if self.options.bodies == "average":
-            return means.mean(dim=1)
-        # The last ReLU leaves nothing negative: a map that sums to zero is that of an absent body.
-        present = (means > 0).any(dim=2).sum(dim=1, keepdim=True)
-        return means.sum(dim=1) / present.clamp_min(1)
+        return pool_map(features, bodies, join=self.options.bodies)
 
     def forward(self, x: Tensor, convention: str) -> Tensor:
         return self.pool(self.feature_map(x, convention), x.shape[4])
@@ -133,12 +123,6 @@ class Convention(nn.Module):
         blocks = len(options.channels) if options.edge_importance else 0
         self.importance = nn.ParameterList(torch.ones_like(self.adjacency) for _ in range(blocks))
         self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
-
-    def by_body(self, x: Tensor) -> Tensor:
-        """[N,3,T,Vmax,M] -> [N*M, V*3, T]: without padding, the bodies of a sample behind one another."""
-        samples, coordinates, frames, _, bodies = x.shape
-        x = x[..., : self.joints, :].permute(0, 4, 3, 1, 2)
-        return x.reshape(samples * bodies, self.joints * coordinates, frames)
 
     def normalised(self, bodies: Tensor) -> Tensor:
         """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""

@@ -1,0 +1,46 @@
+"""``skeltools card``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from schemas import StoreError
+from skeltools.cli.terminal import STORE, note
+
+
+@click.command("card")
+@STORE
+@click.option("--out", type=click.Path(path_type=Path), help="Write the card there  [standard output].")
+@click.option("--croissant", type=click.Path(path_type=Path), help="Write Croissant JSON-LD there, too.")
+def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
+    """Describe STORE for others: a data card in Markdown, and machine-readable metadata.
+
+    The card has counts, splits, conventions, preprocessing, findings, provenance, and the terms of the source
+    data set. STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
+
+    \b
+    Example:
+      skeltools card store.zarr --out card.md --croissant card.json
+    """
+    from skeltools import card
+
+    text = card.card(store_path)
+    if croissant:
+        _write(croissant, json.dumps(card.croissant(store_path), indent=2, ensure_ascii=False) + "\n")
+    if out:
+        _write(out, text)
+    else:
+        click.echo(text, nl=False)
+
+
+def _write(path: Path, text: str) -> None:
+    from skeltools import durable
+
+    try:
+        durable.write_text(path, text)
+    except OSError as error:
+        raise StoreError(f"cannot be written ({error.strerror or error})", where=path) from error
+    note(f"written to {path}")
