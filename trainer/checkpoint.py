@@ -88,9 +88,14 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
 
 
 def _check_sums(path: Path) -> None:
-    """Raises for a file that is no zip archive or has a damaged member; torch.load does not look."""
+    """Raises for a file that is no zip archive or has a damaged member; torch.load does not look.
+
+    Nor does it read a member that is marked as a folder, which one changed bit in its attributes does: the
+    tensor stays as memory was. What torch.save writes has no attributes.
+    """
     with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
+        marked = (member.filename for member in archive.infolist() if member.external_attr)
+        damaged = archive.testzip() or next(marked, None)
     if damaged is not None:
         raise zipfile.BadZipFile(damaged)
 

@@ -29,8 +29,9 @@ def write(partial: Path, selection: Selection) -> None:
     """Arrays in chunks as those of the store; the manifest as JSON in the attribute ``manifest`` of the root.
 
     Lists and objects in the attributes of ``skeletons/<convention>`` and ``findings`` are JSON, too. Names of
-    the axes are HDF5's dimension labels. The format of HDF5 1.8 is the oldest that holds attributes of this
-    size.
+    the axes are HDF5's dimension labels. All text is UTF-8 of fixed length: text of variable length lies in
+    heaps, in which the library goes round in circles when they are damaged. The format of HDF5 1.8 is the
+    oldest that holds attributes of this size.
     """
     arrays: dict[str, ArrayInfo] = {}
     with h5py.File(partial, "w", libver=("v108", "v108")) as file:
@@ -40,11 +41,16 @@ def write(partial: Path, selection: Selection) -> None:
         for name, spec in contents.specs(selection).items():
             attributes = file[f"skeletons/{name}"].attrs
             for key, value in spec.model_dump(mode="json").items():
-                attributes[key] = value if isinstance(value, (str, int)) else json.dumps(value)
+                attributes[key] = value if isinstance(value, int) else _text(value)
         findings = store.read_findings(selection.opened)
-        rows = json.dumps([row.model_dump(mode="json") for row in findings])
-        file.create_group("findings").attrs["rows"] = rows
-        file.attrs["manifest"] = contents.manifest(selection, arrays).model_dump_json()
+        rows = [row.model_dump(mode="json") for row in findings]
+        file.create_group("findings").attrs["rows"] = _text(rows)
+        file.attrs["manifest"] = _text(contents.manifest(selection, arrays).model_dump_json())
+
+
+def _text(value: Any) -> np.bytes_:
+    """Text as it is, anything else as JSON."""
+    return np.bytes_((value if isinstance(value, str) else json.dumps(value)).encode())
 
 
 def _copy(file: h5py.File, content: Content) -> ArrayInfo:
@@ -53,7 +59,7 @@ def _copy(file: h5py.File, content: Content) -> ArrayInfo:
     made = file.create_dataset(
         content.path,
         shape=content.shape,
-        dtype=h5py.string_dtype() if text else content.dtype,
+        dtype=h5py.string_dtype(length=_longest(content)) if text else content.dtype,
         chunks=_chunks(content),
         compression="gzip" if content.shape and not text else None,
         compression_opts=_LEVEL if content.shape and not text else None,
@@ -64,12 +70,17 @@ def _copy(file: h5py.File, content: Content) -> ArrayInfo:
         made.dims[axis].label = name
     digest, start = hashlib.sha256(), 0
     for block in _pieces(content):
-        made[start : start + len(block)] = block
+        made[start : start + len(block)] = [name.encode() for name in block] if text else block
         start += len(block)
         digest.update("\n".join(block.tolist()).encode() if text else _bytes(block))
     return ArrayInfo(
         dimensions=content.dimensions, shape=content.shape, dtype=content.dtype, sha256=digest.hexdigest()
     )
+
+
+def _longest(content: Content) -> int:
+    """Bytes of the longest text of a column."""
+    return max((len(name.encode()) for block in content.blocks() for name in block), default=1)
 
 
 def _bytes(block: NDArray[Any]) -> bytes:

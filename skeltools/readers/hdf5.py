@@ -139,9 +139,9 @@ def _opened(path: Path, _changed: int, _size: int) -> _File:
 
 
 def _contents(handle: h5py.File, path: Path) -> _File:
-    if MANIFEST not in handle.attrs:
+    if MANIFEST not in handle.attrs or handle.attrs.get_id(MANIFEST).dtype.kind != "S":
         raise RawDataError(
-            f"no attribute {MANIFEST}: it is no exported store",
+            f"no attribute {MANIFEST} of fixed length: it is no exported store",
             where=path,
             remedy="Name a file that `skeltools export --to hdf5` wrote",
         )
@@ -189,6 +189,8 @@ def _column(handle: h5py.File, name: str, path: Path) -> NDArray[Any]:
         found = handle.get(name)
         if not isinstance(found, h5py.Dataset) or found.ndim != 1:
             raise _damaged(path, f"no column {name}")
+        if found.dtype.kind == "O":
+            raise _damaged(path, f"{name} has text of variable length")
         if found.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
             raise _damaged(path, f"{name} claims {found.nbytes} bytes")
         return np.asarray(found[()])

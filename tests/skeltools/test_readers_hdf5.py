@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from schemas import RawDataError
@@ -72,11 +73,26 @@ def test_columns_that_claim_more_than_they_hold(made, tmp_path):
         hdf5_reader.discover(tmp_path / "o.h5")
 
 
+def test_text_in_heaps_is_not_touched(made, tmp_path):
+    """A damaged heap makes the library go round in circles, out of reach of any time limit."""
+    export(made, to="hdf5", out=tmp_path / "o.h5")
+    with h5py.File(tmp_path / "o.h5", "a") as file:
+        ids = file["samples/id"].asstr()[()]
+        del file["samples/id"]
+        file.create_dataset("samples/id", data=ids, dtype=h5py.string_dtype())
+    with pytest.raises(RawDataError, match="samples/id has text of variable length"):
+        hdf5_reader.discover(tmp_path / "o.h5")
+    with h5py.File(tmp_path / "o.h5", "a") as file:
+        file.attrs["manifest"] = file.attrs["manifest"].decode()
+    with pytest.raises(RawDataError, match="no attribute manifest of fixed length"):
+        hdf5_reader.discover(tmp_path / "o.h5")
+
+
 def test_conventions_that_do_not_ship_with_the_package(made, tmp_path):
     export(made, to="hdf5", out=tmp_path / "o.h5")
     with h5py.File(tmp_path / "o.h5", "a") as file:
-        text = str(file.attrs["manifest"]).replace(f'"{SMPLX}":{{"reader"', '"mine":{"reader"')
-        file.attrs["manifest"] = text
+        text = file.attrs["manifest"].decode().replace(f'"{SMPLX}":{{"reader"', '"mine":{"reader"')
+        file.attrs["manifest"] = np.bytes_(text.encode())
         file.move(f"sequences/{SMPLX}", "sequences/mine")
     listing = hdf5_reader.discover(tmp_path / "o.h5")
     assert [row.problem for row in listing.findings] == ["unknown convention"]

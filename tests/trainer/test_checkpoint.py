@@ -122,6 +122,20 @@ def test_a_flipped_byte_is_noticed_or_harmless(
     assert all(torch.equal(loaded.model[name], value) for name, value in whole.model.items())
 
 
+def test_members_that_became_folders_are_noticed(tmp_path: Path) -> None:
+    """One bit of a member's attributes; torch.load would leave its tensor as memory was."""
+    checkpoint.save(example(), tmp_path / "last.pt")
+    whole = (tmp_path / "last.pt").read_bytes()
+    entries = [at for at in range(len(whole)) if whole.startswith(b"PK\x01\x02", at)]
+    assert entries
+    for entry in entries:
+        content = bytearray(whole)
+        content[entry + 38] ^= 16  # external attributes: the folder bit of MS-DOS
+        (tmp_path / "last.pt").write_bytes(content)
+        with pytest.raises(CheckpointError, match="damaged"):
+            checkpoint.load(tmp_path / "last.pt")
+
+
 def test_an_absent_and_a_newer_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint here.*trainer pretrain"):
         checkpoint.load(tmp_path / "last.pt")
