@@ -139,6 +139,7 @@ def convert(
             raise nothing_read(folder, ledger)
         warnings = mirror_findings(plan, ledger)
         manifest = _finish(work.made, known, plan, ledger, listing, folder, tasks)
+        warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(stamps)
         publish.publish(work, out, force=force)
     return Summary(out, manifest, tuple(ledger.findings), warnings)
@@ -275,6 +276,19 @@ def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, kept: tuple[str, ...]) 
         found = arrays[path].shape[0] if path in arrays else 0
         if found != rows:
             raise StoreError(f"{found} rows were written instead of {rows}", where=path, remedy="Report this")
+
+
+_FIRST_ARCHIVE = range(1, 18)
+"""Setups of nturgbd_skeletons_s001_to_s017.zip; NTU RGB+D 120 has a second archive with the others."""
+
+
+def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
+    """A warning when only one of the two archives of NTU RGB+D 120 was found."""
+    first = {row["setup"] in _FIRST_ARCHIVE for row in ledger.rows}
+    if dataset.name != "ntu120" or len(first) > 1:
+        return ()
+    found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
+    return (f"only setups {found} were found: put the archive of setups {other} into the same folder",)
 
 
 def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:

@@ -306,7 +306,10 @@ def _files(dataset: Dataset, folder: Path, depth: int) -> Iterator[Path]:
     """Files of a folder, then those of its folders; other data sets' folders and archives are not entered."""
     others = {name for other in DATASETS.values() if other is not dataset for name in other.folder_names}
     others -= set(dataset.folder_names)
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    try:
+        entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except PermissionError:  # reading the folder that is found tells of it
+        return
     yield from (path for path in entries if path.is_file() and _name(path) not in others)
     if depth:
         for path in entries:

@@ -151,8 +151,22 @@ def test_both_official_archives_of_ntu120_are_one_data_set(tmp_path: Path) -> No
     for archive_path in tmp_path.glob("*.zip"):
         with zipfile.ZipFile(archive_path) as archive:
             archive.extractall(nested / archive_path.stem)
-    folder = convert("ntu120", raw=tmp_path / "nested", out=tmp_path / "folder.zarr").manifest
-    assert (folder.samples, folder.hash) == (2, manifests["ntu120"].hash)
+    folder = convert("ntu120", raw=tmp_path / "nested", out=tmp_path / "folder.zarr")
+    assert (folder.manifest.samples, folder.manifest.hash) == (2, manifests["ntu120"].hash)
+    assert folder.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("clip", "found", "other"),
+    [("S001C001P001R001A001", "1 to 17", "18 to 32"), ("S018C001P041R001A061", "18 to 32", "1 to 17")],
+)
+def test_one_archive_of_ntu120_alone_is_warned_about(
+    tmp_path: Path, clip: str, found: str, other: str
+) -> None:
+    (tmp_path / f"{clip}.skeleton").write_text(ntu_text(poses(8)))
+    (warning,) = convert("ntu120", raw=tmp_path, out=tmp_path / "s.zarr").warnings
+    assert f"only setups {found} were found" in warning
+    assert f"setups {other} into the same folder" in warning
 
 
 def test_other_data_sets_are_never_taken_for_the_one_asked_for(tmp_path: Path) -> None:
