@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from schemas import AugmentConfig, Component
 from skeltools import graph, skeletons
@@ -81,3 +81,16 @@ def batch(
         behind = torch.full((samples, 3, frames, widest - each.num_joints, bodies), padding)
         padded[name] = torch.cat([x, behind], dim=3)
     return Batch(padded, torch.arange(start, start + samples), epoch, generator(seed), generator(seed))
+
+
+def train(method: nn.Module, batches: Iterable[Batch], *, lr: float = 0.05) -> list[float]:
+    """The losses of one step per batch."""
+    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=lr, momentum=0.9)
+    found = []
+    for each in batches:
+        loss = method(each)["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        found.append(float(loss.detach()))
+    return found

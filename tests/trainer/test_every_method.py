@@ -14,7 +14,7 @@ from torch import nn
 from schemas import SkeletonSpec, UsageError
 from skeltools import graph
 from tests.trainer import tiny
-from tests.trainer.clips import augment, batch, clips, generator
+from tests.trainer.clips import augment, batch, clips, generator, train
 from tests.trainer.tiny import Case
 from trainer import methods
 from trainer.batch import Batch
@@ -40,19 +40,6 @@ def given(case: Case, **more: Any) -> Batch:
 
 def queues(method: nn.Module) -> list[Queue]:
     return [each for each in method.modules() if isinstance(each, Queue)]
-
-
-def train(method: nn.Module, batches: list[Batch], *, lr: float = 0.05) -> list[float]:
-    """The losses of one step per batch."""
-    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=lr, momentum=0.9)
-    found = []
-    for each in batches:
-        loss = method(each)["loss"]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        found.append(float(loss.detach()))
-    return found
 
 
 def assert_same_state(a: nn.Module, b: nn.Module) -> None:

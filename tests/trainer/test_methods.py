@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from schemas import AugmentConfig, ConfigError, UsageError
-from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton
+from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton, train
 from trainer import losses, methods
 from trainer.batch import Batch
 from trainer.methods import Method
@@ -59,19 +59,6 @@ def moco(method: Method) -> MoCo:
     base = getattr(method, "base", method)
     assert isinstance(base.moco, MoCo)
     return base.moco
-
-
-def train(method: Method, batches: Iterable[Batch]) -> list[float]:
-    """The losses of one step per batch."""
-    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
-    found = []
-    for each in batches:
-        loss = method(each)["loss"]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        found.append(float(loss.detach()))
-    return found
 
 
 def steps(case: Case, count: int, *, start: int = 0) -> list[Batch]:

@@ -13,11 +13,10 @@ import torch
 from torch import nn
 
 from schemas import UsageError
-from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton
+from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton, train
 from tests.trainer.stores import write_store
 from trainer import config, data, loop, methods
 from trainer import store as stores
-from trainer.batch import Batch
 from trainer.config import Override
 from trainer.methods import METHODS
 from trainer.methods.msclr import BASES, MSCLR
@@ -47,18 +46,6 @@ def build(base: str, *, of: Any = BOTH, stream: str = "joint", seed: int = 0, **
     )
     assert isinstance(built, MSCLR)
     return built
-
-
-def train(method: MSCLR, batches: list[Batch]) -> list[float]:
-    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
-    found = []
-    for each in batches:
-        loss = method(each)["loss"]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        found.append(float(loss.detach()))
-    return found
 
 
 def test_every_method_with_a_step_can_be_wrapped_and_is_tried_here() -> None:
