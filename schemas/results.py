@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -10,17 +10,26 @@ from schemas._model import Model
 
 
 class EvaluationResult(Model):
-    """Accuracies are fractions in 0..1. The result is ``top1``; ``best_top1`` is only shown beside it."""
+    """Accuracies are fractions in 0..1. The result is ``top1``; ``best_top1`` is only shown beside it.
+
+    Fields with a default were not in the files of every version.
+    """
 
     protocol: str
-    """The evaluation protocol: knn, linear, ..."""
+    """The evaluation protocol: knn, linear, ..., or ensemble."""
+    name: str = ""
+    """Of the figure when a protocol gives several, e.g. ``semi-5``. Empty: the protocol's name."""
     settings: dict[str, Any]
     dataset: str
     synthetic: bool
     store: str
     store_hash: str
+    recipe: str = ""
+    """Of the store's preprocessing."""
+    frames: int | None = Field(default=None, ge=1)
     split: str
     convention: str
+    """Skeleton convention, or several joined by ``+`` when their scores were."""
     stream: str
     """joint, bone or motion, or several joined by ``+`` when their scores or features were."""
     encoder: str = ""
@@ -29,15 +38,42 @@ class EvaluationResult(Model):
     method: str
     checkpoint: str
     checkpoint_hash: str
+    preset: str = ""
+    """What the run's settings started from, e.g. ``ms-clr/paper``."""
     epoch: int = Field(ge=0)
+    """Of the checkpoint."""
+    epochs: int | None = Field(default=None, ge=1)
+    """That the run is to have; more than ``epoch`` when it was evaluated unfinished."""
     train_samples: int = Field(ge=0)
     test_samples: int = Field(ge=0)
     top1: float = Field(ge=0, le=1)
+    """Of several draws the mean. What follows from ``scores`` alone is that of the first draw: ``top5``,
+    ``macro``, ``per_class``, ``confusion``."""
+    interval: tuple[float, float] | None = None
+    """95 % bootstrap interval of ``top1`` over the test samples."""
+    draws: tuple[float, ...] = ()
+    """Top-1 of each random draw, for protocols that draw."""
+    std: float | None = Field(default=None, ge=0)
+    """Sample standard deviation of ``draws``."""
     top5: float | None = Field(default=None, ge=0, le=1)
+    macro: float | None = Field(default=None, ge=0, le=1)
+    """Mean of ``per_class``: every class that is tested counts alike."""
     per_class: dict[str, float] = {}
+    """Class -> accuracy. Classes without a test sample are left out, and a note says so."""
+    classes: tuple[str, ...] = ()
+    """All classes of the store, in the order of ``confusion`` and of the scores."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Test samples by true class (row) and predicted class (column)."""
+    scores: str | None = None
+    """Name of the file with the score of every test sample, in the same folder."""
+    scores_kind: Literal["logits", "probabilities", "votes"] | None = None
     best_top1: float | None = Field(default=None, ge=0, le=1)
     """Best test epoch of the probe: optimistic, never the result."""
     random_knn: float | None = Field(default=None, ge=0, le=1)
     """kNN accuracy of the same encoder with random weights: what the features are worth without training."""
+    details: dict[str, Any] = {}
+    """What else the protocol keeps: loss curves, drawn ids, members of an ensemble, ..."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know about the figure, in words."""
     seconds: float = Field(ge=0)
     tool: str

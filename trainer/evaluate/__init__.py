@@ -1,9 +1,22 @@
-"""Evaluation protocols on frozen encoders.
+"""Evaluation protocols.
 
-    protocol   evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Outcome]
+A protocol is a module with ``evaluate``, the model ``Options``, ``NEEDS`` and ``FUSES``, and a line in
+``PROTOCOLS``. ``NEEDS`` says what ``evaluate`` is called with, once for every encoder of the run, each on its
+own stored stream and in one convention:
 
-A protocol is a module with this function, the model ``Options`` and ``FUSES``, and a line in ``PROTOCOLS``.
-``FUSES`` says what of several streams goes together into one figure: their ``scores`` or their ``features``.
+    "features"   of the frozen encoder, computed once for all protocols
+                 evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Outcome]
+    "clips"      for protocols that train the encoder
+                 evaluate(encoder, train: Samples, test: Samples, *, convention, classes, seed, options,
+                          device, on_progress) -> list[Outcome]
+
+``classes`` is the number of classes, ``seed`` the run's. A protocol on clips may also have
+``WEIGHTS = "random"``: its encoder then comes with fresh random weights instead of the trained ones. The encoder
+is on ``device`` and others evaluate it afterwards: train a deepcopy. ``Samples`` are on the CPU, their
+``clips`` hold ``convention`` alone. ``on_progress(done, total)`` may be None.
+
+``FUSES`` says what of several streams goes together into one figure: their ``scores`` or their ``features``
+(only with ``NEEDS = "features"``). The outcomes of every encoder then are equally many, in the same order.
 """
 
 from collections.abc import Iterable, Mapping

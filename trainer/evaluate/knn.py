@@ -11,6 +11,7 @@ from schemas._model import Model
 from trainer.evaluate.features import Features
 from trainer.evaluate.outcome import Outcome
 
+NEEDS = "features"
 FUSES = "features"
 
 _CHUNK = 1024

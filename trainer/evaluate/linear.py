@@ -16,6 +16,7 @@ from trainer.evaluate.features import Features
 from trainer.evaluate.outcome import Outcome
 from trainer.metrics import accuracy
 
+NEEDS = "features"
 FUSES = "scores"
 
 

@@ -1,0 +1,133 @@
+"""Scores of every test sample, on disk beside the result they belong to.
+
+``RUN/results/<stem>.npz`` stands beside ``<stem>.json`` and holds plain arrays: ``ids`` [N] unicode, ``labels``
+[N] int64, ``scores`` [N, classes] float32, ``classes`` [classes] unicode and ``kind``. Ensembles, confusion
+matrices and tests of significance are made of these files: no encoder, store or GPU is needed again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schemas import SkelError
+
+Kind = Literal["logits", "probabilities", "votes"]
+"""``logits``: before a softmax. ``probabilities``: rows sum to one. ``votes``: not negative, any row sum."""
+
+_SUM_TOLERANCE = 1e-3
+"""How far a row of probabilities may be from one: float32 sums over some hundred classes."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What was scored for which sample of a test half."""
+
+    ids: tuple[str, ...]
+    """Of the N samples, as in the store; no two alike."""
+    labels: Tensor
+    """[N] int64: position in ``classes``."""
+    values: Tensor
+    """[N, classes] float32, finite: the higher, the more likely."""
+    classes: tuple[str, ...]
+    kind: Kind
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, chosen: Sequence[int]) -> Scores:
+        """Those samples alone, in the order given."""
+        index = torch.tensor(chosen, dtype=torch.int64)
+        ids = tuple(self.ids[row] for row in chosen)
+        return Scores(ids, self.labels[index], self.values[index], self.classes, self.kind)
+
+
+def probabilities(values: Tensor, kind: Kind) -> Tensor:
+    """[N, classes] of any kind -> rows that sum to one. Votes are divided by their sum, not exponentiated."""
+    if kind == "logits":
+        return values.softmax(dim=1)
+    return values / values.sum(dim=1, keepdim=True)
+
+
+def write_scores(scores: Scores, path: Path) -> None:
+    """Complete or absent. The same scores give the same bytes."""
+    content = {
+        "ids": np.array(scores.ids, dtype=np.str_),
+        "labels": scores.labels.numpy().astype(np.int64),
+        "scores": scores.values.numpy().astype(np.float32),
+        "classes": np.array(scores.classes, dtype=np.str_),
+        "kind": np.array(scores.kind),
+    }
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **content)
+
+
+def read_scores(path: Path) -> Scores:
+    """Raises SkelError when the file is absent, damaged, or holds something else. Runs no code in it."""
+    if not path.is_file():
+        raise SkelError("no scores here", where=path, remedy=_AGAIN)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            content = {name: archive[name] for name in ("ids", "labels", "scores", "classes", "kind")}
+    except Exception as error:  # zip, npy and text readers meet garbage with errors of every kind
+        _refuse(path, str(error) or type(error).__name__, error)
+    _check(path, **content)
+    return Scores(
+        tuple(content["ids"].tolist()),
+        torch.from_numpy(content["labels"]),
+        torch.from_numpy(content["scores"]),
+        tuple(content["classes"].tolist()),
+        str(content["kind"]),  # type: ignore[arg-type]  # checked above
+    )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` to write to; it takes the place of ``path`` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+_AGAIN = "Write them with `trainer evaluate RUN --protocol ...`"
+
+
+def _check(path: Path, *, ids: Any, labels: Any, scores: Any, classes: Any, kind: Any) -> None:
+    """Raises SkelError unless the arrays are those of ``Scores``."""
+    shapes = (ids.ndim, labels.shape, scores.shape, classes.ndim, kind.ndim)
+    if shapes != (1, ids.shape, (*ids.shape, *classes.shape), 1, 0):
+        _refuse(path, f"ids {ids.shape}, labels {labels.shape}, scores {scores.shape} do not fit together")
+    types = tuple(array.dtype.kind for array in (ids, labels, scores, classes, kind))
+    if types != ("U", "i", "f", "U", "U") or labels.dtype != np.int64 or scores.dtype != np.float32:
+        _refuse(path, f"labels are {labels.dtype}, scores {scores.dtype}, not int64 and float32")
+    if str(kind) not in get_args(Kind):
+        _refuse(path, f"scores of kind '{kind}', not {', '.join(get_args(Kind))}")
+    if len(set(ids.tolist())) != len(ids) or not len(ids):
+        _refuse(path, "no sample, or one of them twice")
+    if labels.min() < 0 or labels.max() >= len(classes):
+        _refuse(path, f"a label is outside 0..{len(classes) - 1}")
+    if not np.isfinite(scores).all():
+        _refuse(path, "a score is not finite")
+    if str(kind) != "logits" and (scores.min() < 0 or (scores.sum(axis=1) <= 0).any()):
+        _refuse(path, f"{kind} are negative, or all zero in a row")
+    if str(kind) == "probabilities" and np.abs(scores.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
+        _refuse(path, "probabilities do not sum to one")
+
+
+def _refuse(path: Path, problem: str, error: Exception | None = None) -> NoReturn:
+    reason = problem.splitlines()[0]
+    raise SkelError(
+        f"these are no scores of `trainer evaluate`, or they are damaged: {reason}", where=path, remedy=_AGAIN
+    ) from error
