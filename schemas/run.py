@@ -55,7 +55,8 @@ class OptimiseConfig(Model):
 
 class RuntimeConfig(Model):
     device: str = "auto"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Of matrix products. ``auto`` becomes bf16 where the device computes it itself, else fp32."""
     seed: int = Field(default=0, ge=0)
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of ``metrics.jsonl``."""

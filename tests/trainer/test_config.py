@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas import Component, ConfigError, OptimiseConfig, RunConfig, SkelError, StoreError, UsageError
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
-from trainer import config, methods
+from trainer import config, device, methods
 from trainer import store as stores
 from trainer.config import Override
 from trainer.config.trees import merge, set_value
@@ -157,6 +157,20 @@ def test_the_method_may_carry_its_preset(store: Store) -> None:
     assert resolved(store, method="skeletonclr-t02", preset="t02").preset == "skeletonclr/t02"
     with pytest.raises(UsageError, match="asks for preset 't02', --preset for 'paper'"):
         resolved(store, method="skeletonclr-t02", preset="paper")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_precision_is_settled_when_a_run_begins(
+    store: Store, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(device, "computes_bf16", lambda _: native)
+    asked = [Override("runtime.precision", "auto")]
+    settings = config.resolve(store, method="skeletonclr", overrides=asked)
+    assert settings.config.runtime.precision == ("bf16" if native else "fp32")
+    verb = "computes" if native else "would emulate"
+    assert settings.sources["runtime.precision"] == f"auto: this cpu {verb} bf16"
+    again = config.resume(settings.config, overrides=asked)
+    assert again.config.runtime.precision == settings.config.runtime.precision
 
 
 def test_protocol_and_conventions_come_from_the_store(store: Store) -> None:

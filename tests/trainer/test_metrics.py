@@ -101,3 +101,18 @@ def test_autocast_follows_the_precision() -> None:
         assert (x @ x).dtype == torch.bfloat16
     with device.autocast(torch.device("cpu"), "fp32"):
         assert (x @ x).dtype == torch.float32
+    with pytest.raises(UsageError, match="runtime.precision is not settled"):
+        device.autocast(torch.device("cpu"), "auto")
+
+
+@pytest.mark.parametrize(
+    ("told", "precision"),
+    [({}, "fp32"), ({"avx2": True, "avx512_bf16": False}, "fp32"), ({"amx_bf16": True}, "bf16")],
+)
+def test_auto_precision_is_bf16_where_the_cpu_computes_it(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    cpu = torch.device("cpu")
+    assert device.settled_precision(cpu, "auto") == precision
+    assert [device.settled_precision(cpu, asked) for asked in ("fp32", "bf16")] == ["fp32", "bf16"]

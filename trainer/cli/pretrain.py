@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--precision", help="fp32 or bf16.")
+@click.option("--precision", help="fp32, bf16, or auto: bf16 where the device computes it.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, unknown
+from trainer import device as devices
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
@@ -53,9 +54,9 @@ def resolve(
     tree["preset"] = f"{chosen.method}/{chosen.name}"
     decided = _fill_from_store(tree, store, chosen_by_user="data.conventions" in given)
     sources = origins(tree, chosen.tree, chosen.sources, fallback="")
-    config = validate(tree)
+    config, settled = _settled(validate(tree))
     component, shares = whole_epochs(config.method, config.optimise.epochs)
-    sources = sources | decided | given
+    sources = sources | decided | given | settled
     for path, share in shares.items():
         sources[path] = "; ".join(filter(None, (share, sources.get(path))))
     return Settings(config.model_copy(update={"method": component}), sources)
@@ -104,7 +105,7 @@ def resume(
     before = dict(leaves(tree))
     for override in [*asked, *overrides]:
         set_value(tree, override.path, override.value)
-    config = validate(tree)
+    config, _ = _settled(validate(tree))
     config = config.model_copy(update={"method": whole_epochs(config.method, config.optimise.epochs)[0]})
     origin = dict.fromkeys(before, "the run") | {each.path: each.origin for each in [*asked, *overrides]}
     after = dict(leaves(config.model_dump(mode="json")))
@@ -116,6 +117,18 @@ def resume(
                 remedy="Leave the setting out, or start a new run with another --out",
             )
     return Settings(config, origin)
+
+
+def _settled(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
+    """With the number format of the device in the place of ``auto``, and the origin of it."""
+    if config.runtime.precision != "auto":
+        return config, {}
+    device = devices.choose(config.runtime.device)
+    precision = devices.settled_precision(device, "auto")
+    runtime = config.runtime.model_copy(update={"precision": precision})
+    verb = "computes" if precision == "bf16" else "would emulate"
+    origin = {"runtime.precision": f"auto: this {device.type} {verb} bf16"}
+    return config.model_copy(update={"runtime": runtime}), origin
 
 
 def _choose(store: Store, *, method: str | None, preset: str | None, base: str | None) -> Preset:
