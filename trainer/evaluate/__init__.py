@@ -8,12 +8,13 @@ own stored stream and in one convention:
                  evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Outcome]
     "clips"      for protocols that train the encoder
                  evaluate(encoder, train: Samples, test: Samples, *, convention, classes, seed, options,
-                          device, on_progress) -> list[Outcome]
+                          device, augment, on_progress) -> list[Outcome]
 
 ``classes`` is the number of classes, ``seed`` the run's. A protocol on clips may also have
 ``WEIGHTS = "random"``: its encoder then comes with fresh random weights instead of the trained ones. The encoder
 is on ``device`` and others evaluate it afterwards: train a deepcopy. ``Samples`` are on the CPU, their
-``clips`` hold ``convention`` alone. ``on_progress(done, total)`` may be None.
+``clips`` hold ``convention`` alone. ``augment(clips, generator) -> clips`` is the run's normal chain of
+augmentations; a protocol uses it when its options say so. ``on_progress(done, total)`` may be None.
 
 ``FUSES`` says what of several streams goes together into one figure: their ``scores`` or their ``features``
 (only with ``NEEDS = "features"``). The outcomes of every encoder then are equally many, in the same order.
