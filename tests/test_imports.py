@@ -27,14 +27,15 @@ ONLY_IN = {
 LAYERS = [
     {"cli"},
     {"config"},
-    {"loop", "evaluate", "report"},
+    {"loop", "evaluate", "report", "tables"},
     {"checkpoint", "logbook", "metrics", "optim", "distributed"},
     {"methods"},
     {"encoders", "momentum", "losses"},
     {"augment", "streams"},
     {"data"},
+    {"shards"},
     {"store"},
-    {"skeleton", "batch", "device", "seeds", "options"},
+    {"skeleton", "batch", "device", "memory", "seeds", "options"},
 ]
 
 

@@ -1,0 +1,11 @@
+"""The result tables of the five papers as data, and filling them from runs.
+
+names(), load(name)         the tables
+published(method=..., ...)  the printed numbers that a figure of ours can be compared with
+fill(table, runs)           a table with ours beside the published, what is missing, and how to make it
+"""
+
+from trainer.tables.model import PaperTable, Published, Row
+from trainer.tables.reader import load, names, published
+
+__all__ = ["PaperTable", "Published", "Row", "load", "names", "published"]

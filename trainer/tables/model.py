@@ -1,0 +1,81 @@
+"""A published table as data."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from schemas._model import Model
+
+REFERENCE = ("kinectv2_25",)
+"""The convention of all published figures but MS-CLR's ensembles (MS-CLR 4.2; the others know no other)."""
+
+
+class Published(Model):
+    """One printed number and what it is the number of."""
+
+    value: float = Field(ge=0, le=100)
+    """Top-1 accuracy in percent, as printed."""
+    std: float | None = None
+    """Standard deviation in points, where it is printed."""
+    table: str
+    """Name of its table, e.g. ``aimclr-table2``."""
+    source: str
+    """In words: ``AimCLR, Table 2``."""
+    row: str
+    column: str
+    origin: Literal["own", "quoted", "reproduced"] = "own"
+    """Whose number it is: the authors' own, one they quote, or their reproduction of another paper."""
+    method: str | None = None
+    """Method of this project; ``any`` where only the encoder counts; None when nothing here makes it."""
+    settings: dict[str, Any] = {}
+    """Settings that the run must have, by dotted path. A list stands for the names of a mapping."""
+    preset: str = ""
+    """Of the method, for the command that trains it; empty takes the one that suits the store."""
+    flags: str = ""
+    """What else that command needs."""
+    protocol: str
+    dataset: str
+    """Data set that is tested, by this project's name."""
+    from_dataset: str | None = None
+    """Data set of the pre-training, for transfer."""
+    split: str
+    stream: str | None = None
+    """joint, bone, motion, or several joined by ``+``. None for numbers that nothing here makes."""
+    conventions: tuple[str, ...] = REFERENCE
+    encoder: str | None = None
+    """Representation, for methods that train several on one stream."""
+    share: float | None = None
+    """Of the training labels, for protocol semi."""
+    epochs: int | None = None
+    """Of the pre-training."""
+    probe_epochs: int | None = None
+    """Of the training on labels, where the paper states them."""
+    frames: int | None = None
+    recipe: str | None = None
+    """Recipe of this project that is the paper's preprocessing."""
+    weights: dict[str, float] | None = None
+    """Of the streams' scores."""
+    note: str = ""
+
+
+class Row(Model):
+    """One printed row; None where the paper, or the text that was read, has no number."""
+
+    label: str
+    stream: str | None = None
+    note: str = ""
+    cells: tuple[Published | None, ...]
+
+
+class PaperTable(Model):
+    name: str
+    number: int
+    title: str
+    """The paper."""
+    caption: str
+    """What the table shows, in this project's words."""
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
