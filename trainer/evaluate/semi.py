@@ -1,0 +1,140 @@
+"""Semi-supervised: encoder and classifier learn from a small share of the labels, several draws of them.
+
+Shares and the mean of five draws: ISC, table 2. A draw takes equally many clips of every class. Which ones
+follows from the seed and the ids of the samples alone, by SHA-256: it is the same on every machine and for
+every order of the rows, and a larger share holds the smaller ones of its draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Unpack
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from schemas import StoreError
+from trainer import seeds
+from trainer.evaluate.fit import Around, Fitted, fit, settings, untaught
+from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.training import SCHEDULES, Training
+from trainer.store import Samples
+
+NEEDS = "clips"
+FUSES = "scores"
+
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+class Options(Training):
+    """Defaults: those of ``finetune``; SkeleMixCLR has a schedule of its own.
+
+    The test half is looked at after the last epoch alone: it is far larger than what is learned from.
+    """
+
+    # SkeleMixCLR, IV-C, Semi-Supervised Evaluation Protocol: 100 epochs, rate 0.1, a tenth of it from 80 on,
+    # 20 epochs of warm-up; the rest as for finetuning.
+    schedules: ClassVar[dict[str, dict[str, Any]]] = SCHEDULES | {
+        "skelemix": SCHEDULES["skelemix"] | {"epochs": 100, "milestones": (80,), "warmup_epochs": 20}
+    }
+
+    shares: tuple[Percent, ...] = Field(default=(1, 5, 10, 20), min_length=1)
+    """Percent of the training clips. ISC: 1, 5, 10 and 20."""
+    draws: int = Field(default=5, ge=1)
+    """ISC: five."""
+    test_every: int = Field(default=0, ge=0)
+
+
+def evaluate(
+    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+) -> list[Outcome]:
+    """``semi-1``, ``semi-5``, ...: for each share the scores of every draw, and the ids that were drawn.
+
+    Raises StoreError when a sample is in both halves.
+    """
+    _check_apart(train, test)
+    done, outcomes = 0, []
+    for share in options.shares:
+        drawn, found = [], []
+        for draw in range(options.draws):
+            rows = drawn_rows(train, share=share, seed=around["seed"], draw=draw)
+            subset = _chosen(train, rows, around["convention"])
+            drawn.append(list(subset.ids))
+            here: Around = {
+                **around,
+                "seed": seeds.derive(around["seed"], "semi", draw),
+                "on_progress": _part(around["on_progress"], done, len(options.shares) * options.draws),
+            }
+            found.append(fit("semi", encoder, subset, test, options=options, **here))
+            done += 1
+        outcomes.append(_outcome(share, drawn, found, train, test, settings(options, around["device"])))
+    return outcomes
+
+
+def drawn_rows(train: Samples, *, share: float, seed: int, draw: int) -> list[int]:
+    """Rows of ``train``, ascending, that the draw takes: ``share`` percent of them, class by class.
+
+    Each of the C classes that occur gives floor(share * N / (100 * C)) clips, but at least one, and a class
+    that has fewer gives all: shares of small or unbalanced data are met from below, but for that one.
+    """
+    by_class: dict[int, list[int]] = {}
+    for row, label in enumerate(train.labels.tolist()):
+        by_class.setdefault(label, []).append(row)
+    count = max(1, math.floor(share * len(train) / (100 * len(by_class))))
+
+    def place(row: int) -> tuple[int, str]:
+        return seeds.derive(seed, "semi", draw, train.ids[row]), train.ids[row]
+
+    return sorted(row for rows in by_class.values() for row in sorted(rows, key=place)[:count])
+
+
+def _chosen(samples: Samples, rows: list[int], convention: str) -> Samples:
+    """Those rows, in the order of their ids: the store's, whatever the order here."""
+    order = torch.tensor(sorted(rows, key=lambda row: samples.ids[row]))
+    return Samples(
+        {convention: samples.clips[convention][order]},
+        samples.labels[order],
+        tuple(samples.ids[row] for row in order.tolist()),
+        samples.rows[order],
+    )
+
+
+def _check_apart(train: Samples, test: Samples) -> None:
+    both = sorted(set(train.ids) & set(test.ids))
+    if both:
+        raise StoreError(
+            f"{len(both)} samples are in both halves of the split, {both[0]} among them",
+            remedy="`skeltools validate` lists what is wrong; convert the raw data again",
+        )
+
+
+def _part(
+    on_progress: Callable[[int, int], None] | None, done: int, parts: int
+) -> Callable[[int, int], None] | None:
+    """The progress of one of ``parts`` trainings as that of all."""
+    if on_progress is None:
+        return None
+    return lambda now, total: on_progress(done * total + now, parts * total)
+
+
+def _outcome(
+    share: float, drawn: list[list[str]], found: list[Fitted], train: Samples, test: Samples, options: Any
+) -> Outcome:
+    best = [fitted.best_top1 for fitted in found if fitted.best_top1 is not None]
+    return Outcome(
+        "semi",
+        found[0].scores,
+        options | {"shares": [share]},
+        best_top1=sum(best) / len(best) if best else None,
+        name=f"semi-{share:g}",
+        draws=tuple(fitted.scores for fitted in found),
+        details={
+            "share_percent": share,
+            "labels": len(drawn[0]),
+            "drawn_ids": drawn,
+            "trainings": [fitted.curves() for fitted in found],
+            **untaught(train, test),
+        },
+    )

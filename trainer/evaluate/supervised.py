@@ -1,0 +1,30 @@
+"""The baseline of every table: the same encoder, from fresh random weights, on the same labels.
+
+What a finetuned encoder has more than this one is what its pre-training was worth.
+"""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from torch import nn
+
+from trainer.evaluate.fit import Around, measured
+from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.training import Training
+from trainer.store import Samples
+
+NEEDS = "clips"
+FUSES = "scores"
+WEIGHTS = "random"
+
+
+class Options(Training):
+    """Defaults: those of ``finetune``, so that the weights at the start are the only difference."""
+
+
+def evaluate(
+    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+) -> list[Outcome]:
+    """As ``finetune``; ``encoder`` comes with random weights."""
+    return [measured("supervised", encoder, train, test, options=options, **around)]

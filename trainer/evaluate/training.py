@@ -1,0 +1,109 @@
+"""How encoder and classifier are trained together: the published schedules by name, every value of its own.
+
+The papers agree on a linear classifier behind the encoder, SGD with momentum 0.9 and batches of 128; ISC has
+Adam. They name no augmentation for it but ISC, which crops time at random, so there is none by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from schemas import OptimiseConfig
+from schemas._model import Model
+
+SCHEDULES: dict[str, dict[str, Any]] = {
+    # CSCLR, 4.2: 100 epochs, rate 0.1, weight decay 1e-4; AimCLR, Finetune Protocol, names no values of its
+    # own. Neither says whether the rate falls: epoch 80 is that of CSCLR's linear evaluation.
+    "aimclr": {
+        "optimiser": "sgd",
+        "epochs": 100,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "decay": "step",
+        "milestones": (80,),
+        "warmup_epochs": 0,
+    },
+    # SkeleMixCLR, IV-C, Finetune Protocol: 110 epochs, rate 0.1, a tenth of it from 50, 70 and 90 on, weight
+    # decay 1e-4, 10 epochs of warm-up.
+    "skelemix": {
+        "optimiser": "sgd",
+        "epochs": 110,
+        "lr": 0.1,
+        "weight_decay": 1e-4,
+        "decay": "step",
+        "milestones": (50, 70, 90),
+        "warmup_epochs": 10,
+    },
+    # ISC, A.1, Semi-Supervised and Transfer Learning: Adam, 50 epochs, rate 1e-4, a tenth of it after the
+    # 30th and the 40th. It names no weight decay.
+    "isc": {
+        "optimiser": "adam",
+        "epochs": 50,
+        "lr": 1e-4,
+        "weight_decay": 0.0,
+        "decay": "step",
+        "milestones": (30, 40),
+        "warmup_epochs": 0,
+    },
+}
+"""What a name stands for; values that are given beside the name replace its own."""
+
+
+class Training(Model):
+    """Options of a protocol that trains the encoder."""
+
+    schedules: ClassVar[Mapping[str, Mapping[str, Any]]] = SCHEDULES
+
+    schedule: Literal["aimclr", "skelemix", "isc"] = "aimclr"
+    """Whose values stand where none is given: ``finetune.schedule=skelemix finetune.epochs=20``."""
+    epochs: int = Field(default=100, ge=1)
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    """``adam`` has PyTorch's own two momenta."""
+    lr: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    decay: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[int, ...] = (80,)
+    """Epochs at which ``step`` multiplies the rate by ``gamma``, counted with those of the warm-up."""
+    gamma: float = Field(default=0.1, gt=0, le=1)
+    warmup_epochs: int = Field(default=0, ge=0)
+    """In which the rate rises from zero, in a straight line."""
+    batch_size: int = Field(default=128, ge=1)
+    """At most. SkeleMixCLR: 128, and all clips at once where there are fewer."""
+    mode: Literal["train", "eval"] = "train"
+    """Of BatchNorm and dropout while the encoder learns. ``eval``: both stay as after the pre-training, as in
+    released code."""
+    augment: Literal["none", "normal"] = "none"
+    """``normal``: the run's normal chain on the stored stream of the training clips, drawn anew in every
+    step. Shear and rotation act on a bone or a motion as on the joints that it is made of."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Of matrix products in training; scores are always computed in fp32."""
+    test_every: int = Field(default=1, ge=0)
+    """Epochs between looks at the test half, for the best epoch; 0: only after the last."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published(cls, given: Any) -> Any:
+        """Values of the schedule under those that are given."""
+        if not isinstance(given, Mapping):
+            return given
+        name = given.get("schedule", cls.model_fields["schedule"].default)
+        published = cls.schedules.get(name, {}) if isinstance(name, str) else {}
+        return {**published, **given}
+
+    def rates(self) -> OptimiseConfig:
+        """What ``optim.learning_rate`` needs."""
+        return OptimiseConfig(
+            epochs=self.epochs,
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            schedule=self.decay,
+            milestones=self.milestones,
+            gamma=self.gamma,
+            warmup_epochs=self.warmup_epochs,
+        )

@@ -1,0 +1,92 @@
+"""Transfer: pre-trained on one store, finetuned and tested on another (ISC, table 4).
+
+The encoder was made for a skeleton: the other store must have the same convention, joint by joint, for an
+encoder that is fed other joints under the same indices learns something, and the figure says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Unpack
+
+from torch import nn
+
+from schemas import SkeletonSpec, StoreError
+from trainer import store as stores
+from trainer.evaluate.fit import Around, measured
+from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.training import Training
+from trainer.store import Samples, Store
+
+NEEDS = "clips"
+FUSES = "scores"
+SAMPLES = "target"
+
+
+class Options(Training):
+    """Defaults: ISC's, the one of the papers that transfers."""
+
+    schedule: Literal["aimclr", "skelemix", "isc"] = "isc"
+
+
+def evaluate(
+    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+) -> list[Outcome]:
+    """As ``finetune``; the halves and the classes are those of the target."""
+    return [measured("transfer", encoder, train, test, options=options, **around)]
+
+
+def check_target(source: Store, target: Store, convention: str, *, trained: tuple[str, ...]) -> None:
+    """Raises StoreError when ``convention`` is not the same skeleton in both stores.
+
+    ``trained``: all conventions of the run, for the remedy.
+    """
+    there = list(target.manifest.conventions)
+    if convention not in there:
+        shared = [name for name in trained if name in there]
+        raise StoreError(
+            f"the encoder was trained on {', '.join(trained)}, the target has {', '.join(there)} and no "
+            f"{convention}",
+            where=target.path,
+            remedy=f"Choose --convention {shared[0]}"
+            if shared
+            else f"Add {convention} to it (`skeltools convert`), or pre-train on one of {', '.join(there)}",
+        )
+    ours, theirs = (stores.skeletons(store, [convention])[convention].spec for store in (source, target))
+    difference = _difference(ours, theirs)
+    if difference:
+        raise StoreError(
+            f"{convention} is not the same skeleton in {source.path} and here: {difference}",
+            where=target.path,
+            remedy=f"Convert one of them again with the {convention} of the other",
+        )
+
+
+def _difference(ours: SkeletonSpec, theirs: SkeletonSpec) -> str:
+    """What differs first, in words; empty when joints, their order and the tree agree."""
+    if len(ours.joints) != len(theirs.joints):
+        return f"{len(ours.joints)} joints there, {len(theirs.joints)} here"
+    if set(ours.joints) != set(theirs.joints):
+        lost, new = sorted({*ours.joints} - {*theirs.joints}), sorted({*theirs.joints} - {*ours.joints})
+        return f"{', '.join(lost[:3])} only there, {', '.join(new[:3])} only here"
+    for place, (our, their) in enumerate(zip(ours.joints, theirs.joints, strict=True)):
+        if our != their:
+            return f"joint {place} is {our} there, {their} here"
+    if ours.parents != theirs.parents:
+        joint = next(j for j, (a, b) in enumerate(zip(ours.parents, theirs.parents, strict=True)) if a != b)
+        our, their = (spec.joints[spec.parents[joint]] for spec in (ours, theirs))
+        return f"the parent of {ours.joints[joint]} is {our} there, {their} here"
+    return ""
+
+
+def provenance(source: Store, target: Store) -> dict[str, Any]:
+    """Both stores, for the result: name, hash, data set and recipe of what was pre-trained on."""
+    return {
+        role: {
+            "store": store.path.name,
+            "store_hash": store.hash,
+            "dataset": store.manifest.dataset,
+            "recipe": store.manifest.recipe.name,
+            "synthetic": store.manifest.synthetic,
+        }
+        for role, store in (("source", source), ("target", target))
+    }
