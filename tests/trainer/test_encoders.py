@@ -65,7 +65,7 @@ def literal(encoder: STGCN, x: Tensor, name: str) -> Tensor:
         y = block.graph.conv(x)
         y = torch.einsum("nkctv,kvw->nctw", y.view(n * m, 3, -1, *y.shape[2:]), weighted)
         y = block.temporal_bn(block.temporal(F.relu(block.graph_bn(y))))
-        x = F.relu(y + block.residual(x)) if place else F.relu(y)
+        x = F.relu(y + block.residual(x[:, :, :: block.stride])) if place else F.relu(y)
     return F.avg_pool2d(x, (x.shape[2], x.shape[3])).view(n, m, -1).mean(dim=1)
 
 
