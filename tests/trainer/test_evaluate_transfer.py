@@ -1,0 +1,102 @@
+"""Transfer: the same skeleton in both stores or an error that says what differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zarr
+
+from schemas import StoreError
+from tests.trainer.stores import FEW, write_store
+from trainer import store as stores
+from trainer.evaluate import transfer
+
+
+def opened(path: Path, **changes: Any) -> stores.Store:
+    """A store of its own whose spec of few_6 is changed as its file may be."""
+    write_store(path, **{key: changes.pop(key) for key in ("conventions", "samples") if key in changes})
+    group = zarr.open_group(str(path), mode="r+")
+    if changes:
+        group["skeletons/few_6"].attrs.update(changes)
+    return stores.open_store(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> stores.Store:
+    return opened(tmp_path / "a.zarr", conventions=("few_6", "many_8"))
+
+
+def check(source: stores.Store, target: stores.Store, convention: str = "few_6") -> None:
+    transfer.check_target(source, target, convention, trained=("few_6", "many_8"))
+
+
+def test_other_samples_of_the_same_skeleton_fit(source: stores.Store, tmp_path: Path) -> None:
+    check(source, opened(tmp_path / "b.zarr", samples=18))
+    check(source, opened(tmp_path / "c.zarr", source="another camera"))
+
+
+NAMES = list(FEW.joints)
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        (
+            {"joints": [*NAMES[:2], "right_hand", "left_hand", *NAMES[4:]]},
+            "joint 2 is left_hand there, right_hand here",
+        ),
+        ({"joints": ["hips", *NAMES[1:]]}, "pelvis only there, hips only here"),
+        (
+            {"edges": [[1, 0], [2, 0], [3, 1], [4, 0], [5, 0]]},
+            "the parent of left_hand is neck there, pelvis here",
+        ),
+    ],
+)
+def test_another_skeleton_of_the_same_name_is_refused(
+    changes: dict[str, Any], difference: str, source: stores.Store, tmp_path: Path
+) -> None:
+    with pytest.raises(StoreError) as refused:
+        check(source, opened(tmp_path / "b.zarr", **changes))
+    text = str(refused.value)
+    assert text.startswith(
+        f"{tmp_path / 'b.zarr'}: few_6 is not the same skeleton in {source.path} and here: "
+    )
+    assert f"{difference}. Convert one of them again with the few_6 of the other" in text
+
+
+def test_another_number_of_joints_is_told(source: stores.Store, tmp_path: Path) -> None:
+    spec = {
+        "joints": NAMES[:4],
+        "edges": [[1, 0], [2, 1], [3, 1]],
+        "left_right_swap": [0, 1, 3, 2],
+        "body_parts": {"trunk": [0, 1], "left_arm": [2], "right_arm": [3], "left_leg": [], "right_leg": []},
+    }
+    with pytest.raises(StoreError, match="6 joints there, 4 here"):
+        check(source, opened(tmp_path / "b.zarr", **spec))
+
+
+def test_an_absent_convention_names_what_both_have(source: stores.Store, tmp_path: Path) -> None:
+    target = opened(tmp_path / "b.zarr", conventions=("many_8",))
+    told = r"trained on few_6, many_8, the target has many_8 and no few_6\. Choose --convention many_8"
+    with pytest.raises(StoreError, match=told):
+        check(source, target)
+    with pytest.raises(
+        StoreError, match=r"no few_6\. Add few_6 to it \(`skeltools convert`\), or pre-train on"
+    ):
+        transfer.check_target(source, target, "few_6", trained=("few_6",))
+
+
+def test_both_stores_are_kept(source: stores.Store, tmp_path: Path) -> None:
+    target = opened(tmp_path / "b.zarr", samples=18)
+    kept = transfer.provenance(source, target)
+    assert (kept["source"]["store"], kept["target"]["store"]) == ("a.zarr", "b.zarr")
+    assert kept["source"]["store_hash"] == source.hash != target.hash == kept["target"]["store_hash"]
+    assert kept["target"] == {
+        "store": "b.zarr",
+        "store_hash": target.hash,
+        "dataset": "toy",
+        "recipe": "default",
+        "synthetic": False,
+    }
