@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,18 @@ def test_the_store_is_read_without_our_code(store: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "ntu60: 96 samples, recipe default" in done.stdout
     assert "joints (" in done.stdout
+
+
+def test_an_exported_encoder_is_loaded_without_run_and_store(store: Path, tmp_path: Path) -> None:
+    run, folder = tmp_path / "run", tmp_path / "encoder"
+    command = ["pretrain", "--store", str(store), "--method", "skeletonclr", "--epochs", "1"]
+    trainer.main([*command, "--out", str(run)], standalone_mode=False)
+    trainer.main(["export", str(run), "--out", str(folder)], standalone_mode=False)
+    shutil.rmtree(run)
+    command = [sys.executable, str(EXAMPLES / "load_encoder.py"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "skeletonclr, joint stream, kinectv2_25: 25 joints" in done.stdout
+    assert "features (2, 128)" in done.stdout
 
 
 def test_ones_own_skeleton_is_valid() -> None:

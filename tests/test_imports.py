@@ -20,22 +20,24 @@ ONLY_IN = {
     "rich": {"skeltools/cli/", "trainer/cli"},
     "h5py": {"skeltools/readers/", "skeltools/export/"},
     "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py"},
-    "matplotlib": {"trainer/report.py"},
+    "matplotlib": {"trainer/report/"},
 }
 
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
     {"cli"},
+    {"report"},
     {"config"},
-    {"loop", "evaluate", "report", "tables"},
-    {"checkpoint", "logbook", "metrics", "optim", "distributed"},
+    {"loop", "evaluate", "export", "tables"},
+    {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},
     {"augment", "streams"},
     {"data"},
     {"shards"},
     {"store"},
-    {"skeleton", "batch", "device", "memory", "seeds", "options"},
+    {"batch_norm"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span"},
 ]
 
 

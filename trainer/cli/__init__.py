@@ -14,7 +14,7 @@ import click
 
 from schemas import SkelError
 from trainer import __version__
-from trainer.cli import evaluate, methods, pretrain
+from trainer.cli import evaluate, export, methods, pretrain, report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -30,7 +30,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for module in (evaluate, methods, pretrain):
+for module in (evaluate, export, methods, pretrain, report):
     cli.add_command(module.command)
 
 

@@ -1,0 +1,74 @@
+"""``trainer export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from trainer.export import EncoderCard
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--encoder", help="Which of the method's encoders: joint, bone, motion, seq, ...")
+@click.option("--convention", "conventions", multiple=True, help="Only this one; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export.")
+@click.option("--store", type=click.Path(path_type=Path), help="Where the run's store is now.")
+@click.option("--onnx", is_flag=True, help="An ONNX graph for each convention, too, checked against PyTorch.")
+@click.option("--unfinished", is_flag=True, help="Export a run that has not reached its last epoch.")
+@click.option("--force", is_flag=True, help="Replace an encoder that was exported to the folder before.")
+def command(
+    run: Path,
+    encoder: str | None,
+    conventions: tuple[str, ...],
+    out: Path | None,
+    store: Path | None,
+    onnx: bool,
+    unfinished: bool,
+    force: bool,
+) -> None:
+    """Write a run's query encoder as safetensors and a card in JSON, for use without run and store.
+
+    \b
+    Examples:
+      trainer export runs/skeletonclr
+      trainer export runs/csclr --encoder bone --out encoders/csclr-bone
+      trainer export runs/ms-clr --convention smplx_42 --onnx
+
+    \b
+    Then, in Python:
+      from trainer.export import load_encoder
+      encoder = load_encoder("runs/skeletonclr/export")
+      features = encoder(clips)  # clips [N, 3, T, V, M] float32 -> [N, D]
+    """
+    from trainer.export import export_run
+
+    folder = out or run / "export"
+    card = export_run(
+        run,
+        folder,
+        encoder=encoder,
+        conventions=conventions,
+        store=store,
+        onnx=onnx,
+        unfinished=unfinished,
+        force=force,
+    )
+    _print_card(folder, card)
+
+
+def _print_card(folder: Path, card: EncoderCard) -> None:
+    given = card.input
+    click.echo(f"{folder}: {card.encoder.name}, {card.feature_dim} features, of {card.method} {card.name}")
+    joints = ", ".join(f"{name} ({spec.num_joints} joints)" for name, spec in card.conventions.items())
+    click.echo(f"conventions: {joints}")
+    click.echo(
+        f"clips: {given.layout}, {given.dtype}, {given.stream} stream in {given.units}, "
+        f"{given.frames} frames, {given.bodies} bodies, recipe {card.recipe.name}"
+    )
+    for name, file in card.onnx.items():
+        click.echo(f"{file.file}: {name}, differs from PyTorch by {file.max_abs_difference:.1e} at most")
+    click.echo(card.licence)

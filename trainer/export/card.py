@@ -1,0 +1,128 @@
+"""The card of an exported encoder: everything that its weights do not say. ``encoder.json``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from schemas import CheckpointError, Component, SkeletonSpec
+from schemas._model import Model
+
+FORMAT = 1
+CARD = "encoder.json"
+WEIGHTS = "encoder.safetensors"
+
+_KIND = "skeltools encoder"
+
+
+class Input(Model):
+    """What a clip is."""
+
+    layout: Literal["N C T V M"] = "N C T V M"
+    dtype: Literal["float32"] = "float32"
+    stream: Literal["joint", "bone", "motion"]
+    """``bone``: joint minus its parent in the convention's tree, the root zero. ``motion``: next frame minus
+    this one, the last zero. Both of joints that went through the recipe."""
+    frames: int = Field(ge=1)
+    """T of the training; the encoders take any."""
+    bodies: int = Field(ge=1)
+    """M of the training; an absent body is all zeros."""
+    units: Literal["metres"] = "metres"
+    axes: tuple[str, str, str] = ("left", "up", "forward")
+    """Where x, y and z point as seen from the sensor, before a recipe turns the clip."""
+
+
+class Recipe(Model):
+    """The preprocessing that made the joint stream, as the store's manifest records it."""
+
+    name: str
+    steps: tuple[Component, ...]
+
+
+class OnnxFile(Model):
+    file: str
+    sha256: str
+    opset: int
+    max_abs_difference: float
+    """Largest difference of a feature to PyTorch's, over the clips of the check."""
+
+
+class EncoderCard(Model):
+    """Format 1."""
+
+    kind: Literal["skeltools encoder"] = "skeltools encoder"
+    format: int = Field(ge=1)
+    tool: str
+    encoder: Component
+    name: str
+    """Which of the method's encoders: a stream, or a representation of it."""
+    feature_dim: int = Field(ge=1)
+    input: Input
+    conventions: dict[str, SkeletonSpec] = Field(min_length=1)
+    """What the encoder knows; the first is meant when none is named. Units and axes in here are those of the
+    convention's source."""
+    adjacency: str | None
+    """Which partition of the joints the graphs in the weights are; None for encoders without a graph."""
+    recipe: Recipe
+    method: str
+    preset: str
+    epoch: int = Field(ge=0)
+    epochs: int = Field(ge=1)
+    """That the run was to have."""
+    dataset: str
+    synthetic: bool
+    """Trained on the built-in demo: good for trying the format, not for skeletons of people."""
+    split: str
+    store: str
+    store_hash: str
+    checkpoint_hash: str
+    """Sha256 of the checkpoint file that the weights are from."""
+    weights_hash: str
+    """Sha256 of the weights file that belongs to this card."""
+    licence: str
+    """What is known of the terms of the data that the weights come from."""
+    onnx: dict[str, OnnxFile] = {}
+    """Convention -> file, if there are any."""
+
+
+def write_card(card: EncoderCard, folder: Path) -> None:
+    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_card(folder: Path) -> EncoderCard:
+    """Raises CheckpointError when it is absent, damaged, newer, or something else."""
+    path = folder / CARD
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"no {CARD} here", where=folder, remedy="Name a folder that `trainer export` wrote"
+        ) from error
+    except (ValueError, OSError, RecursionError) as error:
+        raise _unreadable(path, str(error)) from error
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        raise _unreadable(path, f"its kind is not '{_KIND}'")
+    found = content.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        raise CheckpointError(
+            f"written by a newer version: format {found}, this one reads up to {FORMAT}",
+            where=path,
+            remedy="Update this package",
+        )
+    try:
+        return EncoderCard.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _unreadable(path, f"{place}: {first['msg']}") from error
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"this is no card of `trainer export`, or it is damaged: {(reason or 'empty').splitlines()[0]}",
+        where=path,
+        remedy="Export the run again",
+    )

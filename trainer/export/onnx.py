@@ -1,0 +1,158 @@
+"""An encoder as an ONNX graph, checked against PyTorch.
+
+PyTorch's exporter would write a GRU out frame by frame, so bigru goes through the older one, which knows
+ONNX's own GRU. Absent bodies are left out of a batch by their values, which no static graph can follow: in
+evaluation BatchNorm has fixed statistics, so encoding them and masking their maps gives the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from schemas import SkelError, UsageError
+from trainer import checkpoint, seeds
+from trainer.encoders import HCN, BiGRU
+from trainer.encoders.hcn import HALVINGS
+from trainer.export.card import EncoderCard, OnnxFile
+
+TOLERANCE = 1e-4
+"""Largest difference of a feature that is let pass."""
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_OPSET = 18
+_BATCHES = (1, 2, 5)
+"""Sizes of the batches of the check; the graph is traced with another one."""
+
+
+class StaticEncoder(nn.Module):
+    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, no shape depending on values.
+
+    Equal to the encoder in evaluation, with one exception: a clip without anybody has features of zero,
+    whatever else is in its batch.
+    """
+
+    def __init__(self, encoder: nn.Module, convention: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.everybody = encoder
+        self.convention = convention
+        options = encoder.options
+        self.masked = getattr(options, "bodies", None) == "present"
+        if self.masked:
+            self.everybody = copy.deepcopy(encoder)
+            usual = type(options).model_fields["bodies"].default
+            self.everybody.options = options.model_copy(update={"bodies": usual})
+
+    def forward(self, clips: Tensor) -> Tensor:
+        maps = self.everybody.feature_map(clips, self.convention)
+        if self.masked:
+            there = (clips != 0).permute(0, 4, 1, 2, 3).flatten(2).any(dim=2).flatten()
+            maps = maps * there[:, None, None, None]
+        features: Tensor = self.encoder.pool(maps, clips.shape[4])
+        return features
+
+
+def require_onnx() -> None:
+    """Raises UsageError when a package of the extra ``onnx`` is missing."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"ONNX needs {', '.join(missing)}", where="--onnx", remedy="pip install 'skeltools[onnx]'"
+        )
+
+
+def write_onnx(encoder: nn.Module, card: EncoderCard, convention: str, folder: Path) -> OnnxFile:
+    """``encoder-CONVENTION.onnx`` in ``folder``: input ``clips``, output ``features``, any number of clips.
+
+    T, V and M are the card's. Raises UsageError for an encoder that ONNX has no operations for, SkelError
+    when features differ from PyTorch's by more than ``TOLERANCE``.
+    """
+    _check_possible(encoder, card)
+    static = StaticEncoder(encoder, convention).eval()
+    path = folder / f"encoder-{convention}.onnx"
+    with _quiet():
+        _export(static, _clips(card, convention, 3), path, older=isinstance(encoder, BiGRU))
+    difference = max(_difference(encoder, card, convention, path, size) for size in _BATCHES)
+    if difference > TOLERANCE:
+        path.unlink()
+        raise SkelError(
+            f"the ONNX graph's features differ from PyTorch's by {difference:.2g}, more than {TOLERANCE}",
+            where=path,
+            remedy="Use the safetensors file; report the encoder's options from its card",
+        )
+    return OnnxFile(
+        file=path.name, sha256=checkpoint.file_hash(path), opset=_OPSET, max_abs_difference=difference
+    )
+
+
+def _check_possible(encoder: nn.Module, card: EncoderCard) -> None:
+    if not isinstance(encoder, HCN):
+        return
+    left, segments = card.input.frames, encoder.options.segments
+    for _ in range(HALVINGS):
+        left = -(-left // 2)
+    if left != segments:
+        raise UsageError(
+            f"hcn brings {card.input.frames} frames, {left} after its poolings, to {segments} segments by "
+            "adaptive pooling, which ONNX has no operation for",
+            where="--onnx",
+            remedy=f"Train with encoder.options.segments={left}, or with data.frames={16 * segments}",
+        )
+
+
+def _export(static: StaticEncoder, clips: Tensor, path: Path, *, older: bool) -> None:
+    how: dict[str, Any] = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},)}
+    if older:
+        how = {"dynamo": False, "dynamic_axes": {"clips": {0: "N"}, "features": {0: "N"}}}
+    torch.onnx.export(
+        static,
+        (clips,),
+        path,
+        input_names=["clips"],
+        output_names=["features"],
+        opset_version=_OPSET,
+        external_data=False,
+        verbose=False,
+        **how,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' warnings and log lines: they are about PyTorch's own code and packages."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _difference(encoder: nn.Module, card: EncoderCard, convention: str, path: Path, samples: int) -> float:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    clips = _clips(card, convention, samples)
+    found = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
+    return float((found - encoder(clips, convention)).abs().max())
+
+
+def _clips(card: EncoderCard, convention: str, samples: int) -> Tensor:
+    """Random poses of about a metre; every second clip lacks all bodies but its first."""
+    shape = (samples, 3, card.input.frames, card.conventions[convention].num_joints, card.input.bodies)
+    clips = torch.randn(shape, generator=seeds.generator("cpu", 0, samples, "onnx check")) / 2
+    clips[1::2, ..., 1:] = 0
+    return clips

@@ -1,0 +1,199 @@
+"""From a run folder to an exported encoder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from schemas import CheckpointError, Component, SkeletonSpec, StoreError, UsageError, unknown
+from trainer import __version__, checkpoint
+from trainer import store as stores
+from trainer.checkpoint import LAST, Checkpoint
+from trainer.encoders import AGCN, ENCODERS, STGCN
+from trainer.evaluate.features import stream_of
+from trainer.evaluate.subject import trained_method
+from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
+from trainer.export.onnx import require_onnx, write_onnx
+from trainer.export.read import build_network
+from trainer.store import Store
+
+_NTU = "NTU RGB+D is for research only, on request to its authors. Ask them before you pass on weights."
+_PKU = "PKU-MMD is free for research. Ask its authors before you pass on weights."
+LICENCES = {"ntu60": _NTU, "ntu120": _NTU, "pku-mmd-1": _PKU, "pku-mmd-2": _PKU}
+"""What is known of the terms of a data set, as on the data card of a store."""
+
+_UNKNOWN = "The terms of the training data are not known here: state them before you pass on weights."
+_SYNTHETIC = "Trained on the built-in demo data, which are free of terms."
+
+
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    encoder: str | None = None,
+    conventions: Sequence[str] = (),
+    store: Path | None = None,
+    onnx: bool = False,
+    unfinished: bool = False,
+    force: bool = False,
+) -> EncoderCard:
+    """Writes a query encoder of the run's last checkpoint to the folder ``out``, and returns its card.
+
+    ``encoder`` may be left out when the method trains one. ``conventions`` empty takes all of the run.
+    The run's store is read for its skeletons and recipe, at ``store`` or where the run has it. Raises
+    UsageError for names that the run does not have, StoreError and CheckpointError as evaluation does.
+    """
+    if onnx:
+        require_onnx()  # said before anything is read
+    _check_folder(out, force=force)
+    saved = checkpoint.load(run / LAST)
+    _check_finished(run, saved, unfinished=unfinished)
+    chosen = _conventions(saved, conventions, run)
+    opened = _open(saved, store)
+    method = trained_method(run, saved, opened)
+    name = _encoder_name(list(method.encoders), encoder, saved)
+    specs = {each: own.spec for each, own in stores.skeletons(opened, chosen).items()}
+    card = _card(saved, opened, specs, name=name, network=method.encoders[name], run=run)
+    # Built anew as a reader will: an encoder of fewer conventions has only their weights.
+    network = build_network(card, where=out / CARD)
+    trained = method.encoders[name].state_dict()
+    weights = {key: trained[key].contiguous() for key in network.state_dict()}
+    network.load_state_dict(weights)
+    return _write(card, network.eval().requires_grad_(False), weights, out, onnx=onnx)
+
+
+def _write(
+    card: EncoderCard, network: nn.Module, weights: dict[str, Tensor], out: Path, *, onnx: bool
+) -> EncoderCard:
+    """All files beside ``out``, then into it, the card last: a card never stands beside files not its own."""
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=_made(out.parent)) as beside:
+        partial = Path(beside)
+        (partial / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
+        card = card.model_copy(update={"weights_hash": checkpoint.file_hash(partial / WEIGHTS)})
+        if onnx:
+            files = {name: write_onnx(network, card, name, partial) for name in card.conventions}
+            card = card.model_copy(update={"onnx": files})
+        _made(out)
+        for old in (out / CARD, *out.glob("encoder-*.onnx")):
+            old.unlink(missing_ok=True)
+        for new in partial.iterdir():
+            new.replace(out / new.name)
+    write_card(card, out)
+    return card
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _card(
+    saved: Checkpoint,
+    store: Store,
+    specs: dict[str, SkeletonSpec],
+    *,
+    name: str,
+    network: nn.Module,
+    run: Path,
+) -> EncoderCard:
+    config, manifest = saved.config, store.manifest
+    stream = stream_of(name, config.data)
+    bodies = manifest.arrays[f"streams/{next(iter(specs))}/t{config.data.frames}/joint"].shape[4]
+    return EncoderCard(
+        format=FORMAT,
+        tool=f"trainer {__version__}",
+        encoder=_component(network),
+        name=name,
+        feature_dim=network.feature_dim,
+        input=Input(stream=stream, frames=config.data.frames, bodies=bodies),
+        conventions=specs,
+        adjacency=_partition(network),
+        recipe=Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),
+        method=config.method.name,
+        preset=config.preset,
+        epoch=saved.epoch,
+        epochs=config.optimise.epochs,
+        dataset=manifest.dataset,
+        synthetic=manifest.synthetic,
+        split=config.data.protocol or "",
+        store=store.path.name,
+        store_hash=store.hash,
+        checkpoint_hash=checkpoint.file_hash(run / LAST),
+        weights_hash="",
+        licence=_SYNTHETIC if manifest.synthetic else LICENCES.get(manifest.dataset, _UNKNOWN),
+    )
+
+
+def _component(network: nn.Module) -> Component:
+    """Name and options with which ``encoders.build`` makes the same architecture again."""
+    name = next(name for name, kind in ENCODERS.items() if isinstance(network, kind))
+    return Component(name=name, options=network.options.model_dump(mode="json"))
+
+
+def _partition(network: nn.Module) -> str | None:
+    if isinstance(network, AGCN):
+        return "inward_outward"
+    return network.options.adjacency if isinstance(network, STGCN) else None
+
+
+def _encoder_name(known: list[str], wanted: str | None, saved: Checkpoint) -> str:
+    if wanted is not None and wanted not in known:
+        raise unknown(f"encoder of {saved.config.method.name}", wanted, known)
+    if wanted is None and len(known) > 1:
+        raise UsageError(
+            f"{saved.config.method.name} trained several encoders: {', '.join(known)}",
+            remedy=f"Choose one, as --encoder {known[0]}",
+        )
+    return known[0] if wanted is None else wanted
+
+
+def _conventions(saved: Checkpoint, wanted: Sequence[str], run: Path) -> tuple[str, ...]:
+    trained = saved.config.data.conventions
+    for name in wanted:
+        if name not in trained:
+            raise UsageError(
+                f"the encoder was trained on {', '.join(trained)}, not on '{name}'",
+                where=run,
+                remedy=f"Choose --convention {trained[0]}, or train with --convention {name}",
+            )
+    return tuple(dict.fromkeys(wanted)) or trained
+
+
+def _check_finished(run: Path, saved: Checkpoint, *, unfinished: bool) -> None:
+    epochs = saved.config.optimise.epochs
+    if saved.epoch < epochs and not unfinished:
+        raise CheckpointError(
+            f"the run is unfinished: epoch {saved.epoch} of {epochs}",
+            where=run,
+            remedy=f"Finish it with `trainer pretrain --out {run} --resume`, or export it with --unfinished",
+        )
+
+
+def _check_folder(out: Path, *, force: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir() or not (out / CARD).exists():
+        raise UsageError("exists and is no exported encoder", where=out, remedy="Choose another --out")
+    if not force:
+        raise UsageError(
+            "an encoder was exported here already",
+            where=out,
+            remedy="Replace it with --force, or choose another --out",
+        )
+
+
+def _open(saved: Checkpoint, path: Path | None) -> Store:
+    given = Path(saved.config.data.store) if path is None else path
+    if path is None and not given.exists():
+        raise StoreError(
+            "the run's store, which has the skeletons and the recipe for the card, is no longer there",
+            where=given,
+            remedy="Name it with --store PATH",
+        )
+    opened = stores.open_store(given)
+    checkpoint.check_store(saved, opened, where=given, remedy="Name the store of the run with --store PATH")
+    return opened
