@@ -36,15 +36,21 @@ _SECTIONS = {**PROTOCOLS, "fusion": fusion}
 def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Options of the named protocols or of ``fusion``: defaults, each layer (name -> options) over them.
 
+    A layer that names a ``schedule`` asks for that one as published: what earlier layers say is left out.
     Raises UsageError for a protocol that does not exist, in the layers too, and ConfigError for options.
     """
     for name in [*names, *(name for layer in layers for name in layer)]:
         if name not in _SECTIONS:
             raise unknown("protocol", name, PROTOCOLS)
-    merged = {
-        name: {key: value for layer in layers for key, value in layer.get(name, {}).items()} for name in names
-    }
+    merged = {name: _merged(layer.get(name, {}) for layer in layers) for name in names}
     return {name: checked(_SECTIONS[name].Options, given, where=name) for name, given in merged.items()}
+
+
+def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = {**({} if "schedule" in layer else merged), **layer}
+    return merged
 
 
 __all__ = ["PROTOCOLS", "protocol_options"]
