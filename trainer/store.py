@@ -1,13 +1,16 @@
 """Reading a store: the trainer's only contact with zarr. The format is docs/store-format.md, version 1.
 
-A split is read into memory once and indexed there in whole batches; random rows of a sharded store would
-be a thousand times slower.
+Rows are read in whole shards, all of them (``load``) or some (``read``), and indexed in memory; random rows
+of a sharded store would be a thousand times slower.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -65,9 +68,53 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the clips are."""
+        return next(iter(self.clips.values())).device
+
     def to(self, device: torch.device) -> Samples:
         clips = {name: clip.to(device) for name, clip in self.clips.items()}
         return Samples(clips, self.labels.to(device), self.ids, self.rows)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """N rows of a store whose clips are not read yet: one half of a protocol, in one stream."""
+
+    store: Store
+    paths: dict[str, str]
+    """convention -> path of its array."""
+    shapes: dict[str, tuple[int, ...]]
+    """convention -> (3, T, V, M)."""
+    labels: Tensor
+    """[N] int64, 0-based."""
+    ids: tuple[str, ...]
+    rows: NDArray[np.int64]
+    """[N]: rows of the store, ascending."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def clip_bytes(self) -> int:
+        """Of one row in all conventions."""
+        return sum(map(self._bytes, self.shapes))
+
+    @property
+    def shard_bytes(self) -> int:
+        """What decoding one shard of the largest convention takes for itself, besides the rows kept of it."""
+        return min(_BLOCK, self.store.manifest.samples) * max(map(self._bytes, self.shapes))
+
+    @cached_property
+    def shards(self) -> tuple[range, ...]:
+        """For each shard with rows of the selection: which of the N they are."""
+        starts = range(0, self.store.manifest.samples + _BLOCK, _BLOCK)
+        edges = np.searchsorted(self.rows, starts).tolist()
+        return tuple(range(first, last) for first, last in pairwise(edges) if first < last)
+
+    def _bytes(self, convention: str) -> int:
+        return prod(self.shapes[convention]) * torch.float32.itemsize
 
 
 def open_store(path: str | Path) -> Store:
@@ -136,6 +183,16 @@ def load(
     stream: str = "joint",
     on_progress: OnProgress | None = None,
 ) -> Samples:
+    """``select`` and ``read`` of all shards: the rows in memory, in the store's order."""
+    selection = select(
+        store, protocol=protocol, part=part, conventions=conventions, frames=frames, stream=stream
+    )
+    return in_memory(selection, on_progress=on_progress)
+
+
+def select(
+    store: Store, *, protocol: str, part: str, conventions: Sequence[str], frames: int, stream: str = "joint"
+) -> Selection:
     """The rows of one half of a protocol that all the conventions have, in the store's order.
 
     Raises StoreError when the protocol, a convention, the stream at this number of frames, or every row is
@@ -145,33 +202,47 @@ def load(
     for name in conventions:
         check_stream(store, name, frames=frames, stream=stream)
     rows = _rows(store, protocol, part, conventions)
-    total, done = len(rows) * len(conventions), 0
-    clips = {}
-    for name in conventions:
-        array = _array(store, _stream_path(name, frames, stream))
-        clip = torch.empty((len(rows), *array.shape[1:]))
-        for start in range(0, store.manifest.samples, _BLOCK):
-            done += _copy_block(store, array, rows, start, into=clip)
-            if on_progress is not None:
-                on_progress(done, total)
-        clips[name] = clip
-    labels = _labels(store)[rows]
+    paths = {name: _stream_path(name, frames, stream) for name in conventions}
+    shapes = {name: tuple(_array(store, path).shape[1:]) for name, path in paths.items()}
     ids = _array(store, "samples/id")[:]
-    chosen = tuple(str(ids[row]) for row in rows)
-    return Samples(clips, torch.from_numpy(labels), chosen, torch.from_numpy(rows))
+    labels = torch.from_numpy(_labels(store)[rows])
+    return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
 
 
-def _copy_block(store: Store, array: Any, rows: NDArray[np.int64], start: int, *, into: Tensor) -> int:
-    first, last = np.searchsorted(rows, [start, start + _BLOCK])
-    if first == last:
-        return 0
+def in_memory(selection: Selection, *, on_progress: OnProgress | None = None) -> Samples:
+    """All rows of a selection. Raises StoreError as ``read``."""
+    clips = read(selection, selection.shards, on_progress=on_progress)
+    return Samples(clips, selection.labels, selection.ids, torch.from_numpy(selection.rows))
+
+
+def read(
+    selection: Selection, shards: Sequence[range], *, on_progress: OnProgress | None = None
+) -> dict[str, Tensor]:
+    """convention -> [n, 3, T, V, M] float32: the rows in some of the selection's ``shards``, shard by shard.
+
+    Raises StoreError naming an array that cannot be read.
+    """
+    count, done = sum(map(len, shards)), 0
+    clips = {name: torch.empty((count, *shape)) for name, shape in selection.shapes.items()}
+    for name, clip in clips.items():
+        array = _array(selection.store, selection.paths[name])
+        for shard, into in zip(shards, clip.split([len(shard) for shard in shards]), strict=True):
+            _read_shard(selection, array, shard, into=into)
+            done += len(shard)
+            if on_progress is not None:
+                on_progress(done, count * len(clips))
+    return clips
+
+
+def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor) -> None:
+    rows = selection.rows[shard.start : shard.stop]
+    start = int(rows[0]) // _BLOCK * _BLOCK
     try:
         block = array[start : start + _BLOCK]
     except Exception as error:  # a checksum, a codec, an absent file
-        _damaged(store, array.path, error)
+        _damaged(selection.store, array.path, error)
     # Straight into place: mode "raise", the default, would copy once more.
-    np.take(block, rows[first:last] - start, axis=0, out=into[first:last].numpy(), mode="clip")
-    return int(last - first)
+    np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 
 
 def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:

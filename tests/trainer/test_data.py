@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from schemas import StoreError
-from trainer import data, seeds
+from tests.trainer.stores import write_store
+from trainer import data, memory, seeds
+from trainer import store as stores
 from trainer.batch import Batch
-from trainer.store import Samples
+from trainer.store import Samples, Selection
 
 
 def samples(count: int, joints: tuple[int, ...] = (3, 5)) -> Samples:
@@ -93,3 +100,74 @@ def test_seeds_are_stable_across_machines_and_versions() -> None:
     assert seeds.derive(0, 3, 7, "augment") == 1175251644624108569
     assert 0 <= seeds.derive(2**40, "x") < 2**63
     assert seeds.derive(1, 23) != seeds.derive(12, 3)
+
+
+def stored(path: Path) -> Selection:
+    write_store(path)
+    opened = stores.open_store(path)
+    return stores.select(opened, protocol="xview", part="train", conventions=["few_6"], frames=12)
+
+
+def test_what_does_not_fit_on_the_device_stays_in_host_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selection, meta = stored(tmp_path / "s.zarr"), torch.device("meta")
+    size = len(selection) * selection.clip_bytes
+    for room, where in ((size, "meta"), (size - 1, "cpu")):
+        monkeypatch.setattr(memory, "device_limit", lambda device, room=room: room)
+        found = data.load(selection, device=meta)
+        assert isinstance(found, Samples)
+        assert (found.device.type, found.labels.device.type) == (where, "meta")
+
+
+def test_batches_are_the_same_from_host_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    selection, cpu = stored(tmp_path / "s.zarr"), torch.device("cpu")
+    resident = data.load(selection, device=cpu)
+    monkeypatch.setattr(memory, "device_limit", lambda device: 0)
+    for one, other in zip(epoch(resident), epoch(data.load(selection, device=cpu)), strict=True):
+        assert torch.equal(one.rows, other.rows)
+        assert torch.equal(one.clips["few_6"], other.clips["few_6"])
+
+
+def test_a_batch_is_sent_before_the_one_before_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With stand-ins for CUDA: what is sent when, and that whoever uses a batch waits for its arrival."""
+    events: list[str] = []
+    side, user = MagicMock(), MagicMock()
+    numbers = iter(range(9))
+    side.record_event.side_effect = lambda: next(numbers)
+    user.wait_event.side_effect = lambda event: events.append(f"await {event}")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: side)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: user)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(Tensor, "record_stream", lambda self, stream: events.append("held"))
+
+    def made() -> Iterator[tuple[Tensor, data.Clips]]:
+        for number in range(3):
+            events.append(f"send {number}")
+            yield torch.tensor([number]), {"c": torch.full((1, 3, 2, 4, 1), number)}
+
+    for rows, clips in data._sent(made(), torch.device("cpu")):
+        assert (clips["c"] == rows).all()
+        events.append(f"use {int(rows)}")
+    used = [["await 0", "held", "held", "use 0"], ["await 1", "held", "held", "use 1"]]
+    last = ["await 2", "held", "held", "use 2"]
+    assert events == ["send 0", "send 1", *used[0], "send 2", *used[1], *last]
+
+
+def test_the_order_of_batches_in_memory_is_that_of_earlier_versions() -> None:
+    # A change of these numbers would make every saved run continue differently.
+    assert torch.cat([batch.rows for batch in epoch(samples(12), epoch=2, seed=7)]).tolist() == [
+        1,
+        6,
+        9,
+        5,
+        10,
+        0,
+        3,
+        7,
+        2,
+        11,
+        4,
+        8,
+    ]

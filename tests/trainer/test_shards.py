@@ -1,0 +1,203 @@
+"""Shuffled shards: every row once, in an order that can be entered anywhere, in bounded memory."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from schemas import ConfigError, StoreError
+from tests.trainer.runs import tiny_config
+from tests.trainer.stores import write_store
+from trainer import data, loop, shards
+from trainer import store as stores
+from trainer.batch import Batch
+from trainer.shards import Shards
+from trainer.store import Selection
+
+SHARD = 3
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 rows, 20 of them for training, in seven shards of three rows or two."""
+    return write_store(
+        tmp_path_factory.mktemp("shards") / "toy.zarr",
+        conventions=("few_6", "many_8"),
+        missing={"many_8": (4,)},
+    )
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "_BLOCK", SHARD)
+
+
+def select(path: Path, *conventions: str) -> Selection:
+    return stores.select(
+        stores.open_store(path),
+        protocol="xview",
+        part="train",
+        conventions=conventions or ("few_6", "many_8"),
+        frames=12,
+    )
+
+
+def sharded(path: Path, *, per_buffer: int = 2) -> Shards:
+    selection = select(path)
+    limit = Shards(selection, selection.labels, per_buffer).peak_bytes
+    found = data.load(selection, device=CPU, memory_limit=limit)
+    assert isinstance(found, Shards)
+    return found
+
+
+def epoch(found: data.Source, **changes: int) -> list[Batch]:
+    return list(data.batches(found, **({"batch_size": 4, "seed": 0, "epoch": 0} | changes)))
+
+
+def order(found: data.Source, **changes: int) -> list[int]:
+    return torch.cat([batch.rows for batch in epoch(found, **changes)]).tolist()
+
+
+@pytest.mark.parametrize("per_buffer", [1, 2, 5, 9])
+@pytest.mark.parametrize("size", [2, 4, 5, 20])
+def test_an_epoch_shows_every_row_once_with_its_own_clips(path: Path, per_buffer: int, size: int) -> None:
+    selection = select(path)
+    whole = data.padded(stores.in_memory(selection).clips)
+    made = epoch(Shards(selection, selection.labels, per_buffer), batch_size=size)
+    assert sorted(torch.cat([batch.rows for batch in made]).tolist()) == list(range(20))
+    for batch in made:
+        assert len(batch.rows) == size
+        for name, clips in batch.clips.items():
+            assert torch.equal(clips, whole[name][batch.rows])
+
+
+def test_incomplete_batches_are_dropped_unless_there_is_no_other(path: Path) -> None:
+    found = sharded(path)
+    assert [len(batch.rows) for batch in epoch(found, batch_size=6)] == [6, 6, 6]
+    assert [len(batch.rows) for batch in epoch(found, batch_size=50)] == [20]
+
+
+@pytest.mark.parametrize("start", range(11))
+def test_entering_at_a_step_gives_the_rest_of_the_epoch(path: Path, start: int) -> None:
+    found = sharded(path)
+    whole, rest = epoch(found, passes=2), epoch(found, passes=2, start_step=start)
+    assert len(whole) == 10
+    assert len(rest) == 10 - start
+    for one, other in zip(whole[start:], rest, strict=True):
+        assert torch.equal(one.rows, other.rows)
+        assert all(torch.equal(one.clips[name], other.clips[name]) for name in one.clips)
+        assert one.generator.initial_seed() == other.generator.initial_seed()
+
+
+def test_orders_are_repeatable_and_differ_between_epochs_passes_and_seeds(path: Path) -> None:
+    found = sharded(path)
+    both = order(found, passes=2)
+    orders = [order(found), order(found, epoch=1), order(found, seed=1), both[20:]]
+    assert len({tuple(each) for each in orders}) == 4
+    assert order(sharded(path)) == orders[0] == both[:20]
+
+
+def test_shards_of_an_epoch_meet_in_other_buffers(path: Path) -> None:
+    found = sharded(path)
+    pairs = set()
+    for number in range(20):
+        buffers = shards.plan(found, seed=0, epoch=number, turn=0)
+        assert [len(buffer.shards) for buffer in buffers] == [2, 2, 2, 1]
+        pairs |= {frozenset(shard.start for shard in buffer.shards) for buffer in buffers[:3]}
+    assert len(pairs) > 15  # of 21
+
+
+def test_a_resume_reads_nothing_of_the_buffers_that_are_done(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, read = sharded(path), stores.read
+    plan = shards.plan(found, seed=0, epoch=0, turn=0)
+    asked: list[Sequence[range]] = []
+
+    def noting(selection: Selection, chosen: Sequence[range]) -> dict[str, Tensor]:
+        asked.append(chosen)
+        return read(selection, chosen)
+
+    monkeypatch.setattr(stores, "read", noting)
+    epoch(found, start_step=4)
+    done = [sum(len(buffer.order) for buffer in plan[: place + 1]) <= 16 for place in range(len(plan))]
+    assert asked == [buffer.shards for buffer, over in zip(plan, done, strict=True) if not over]
+    assert 1 <= len(asked) <= 2
+
+
+def test_no_more_than_two_buffers_are_alive(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, read, ask = sharded(path), stores.read, shards._read
+    alive: list[weakref.ref[Tensor]] = []
+    asked: list[Any] = []
+    peak = 0
+
+    def counting(selection: Selection, chosen: Sequence[range]) -> dict[str, Tensor]:
+        nonlocal peak
+        clips = read(selection, chosen)
+        alive.extend(map(weakref.ref, clips.values()))
+        peak = max(peak, sum(tensor.nbytes for each in alive if (tensor := each()) is not None))
+        return clips
+
+    def noting(*arguments: Any) -> Any:
+        asked[:] = [ask(*arguments)]
+        return asked[0]
+
+    monkeypatch.setattr(stores, "read", counting)
+    monkeypatch.setattr(shards, "_read", noting)
+    for number in range(3):
+        for _ in data.batches(found, batch_size=3, seed=0, epoch=number):
+            asked[0].exception()  # the next buffer is there while this one is used
+        asked.clear()
+    whole = len(found) * found.selection.clip_bytes
+    assert len(alive) == 3 * 4 * 2  # epochs, buffers, conventions
+    assert whole / 3 < peak <= found.peak_bytes - found.selection.shard_bytes < whole
+
+
+def test_the_limit_decides_what_is_read_and_how_much_at_a_time(path: Path) -> None:
+    selection = select(path)
+    enough = shards.bytes_in_memory(selection)
+    assert isinstance(data.load(selection, device=CPU, memory_limit=enough), stores.Samples)
+    assert isinstance(data.load(selection, device=CPU), stores.Samples)
+    just_less = data.load(selection, device=CPU, memory_limit=enough - 1)
+    assert isinstance(just_less, Shards)
+    assert just_less.per_buffer == 3
+    assert just_less.peak_bytes < enough
+
+
+def test_a_limit_below_two_shards_names_the_least_that_works(path: Path) -> None:
+    selection = select(path)
+    with pytest.raises(ConfigError, match=r"data\.memory_limit: 99 bytes are too few .* Set") as caught:
+        data.load(selection, device=CPU, memory_limit=99)
+    least = int(str(caught.value).split("the least is ")[1].split(".")[0])
+    with pytest.raises(ConfigError):
+        data.load(selection, device=CPU, memory_limit=least - 1)
+    found = data.load(selection, device=CPU, memory_limit=least)
+    assert len(order(found)) == 20
+
+
+def test_a_damaged_shard_is_reported_from_the_thread(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = write_store(tmp_path / "broken.zarr")
+    found = data.load(select(broken, "few_6"), device=CPU, memory_limit=30_000)
+    assert isinstance(found, Shards)
+    for chunk in (broken / "streams/few_6/t12/joint/c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"\x00")
+    with pytest.raises(StoreError, match=r"cannot read streams/few_6/t12/joint.*skeltools validate"):
+        epoch(found)
+
+
+def test_a_run_with_a_limit_trains_on_shards_and_repeats(path: Path, tmp_path: Path) -> None:
+    config = tiny_config(path, data__memory_limit="30 kB", data__conventions=["few_6"])
+    assert config.data.memory_limit == 30_000
+    assert isinstance(loop.load_training_half(stores.open_store(path), config), Shards)
+    losses = [loop.pretrain(config, out=tmp_path / name).loss for name in ("one", "two")]
+    assert losses[0] == losses[1] > 0

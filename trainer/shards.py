@@ -1,0 +1,148 @@
+"""Clips of a split that does not fit in memory: shuffled shards, read ahead of the training.
+
+A pass takes the shards in random order, a bufferful at a time, and the rows of a buffer in random order.
+While the batches of one buffer are used, a thread reads the next. Random rows of the store would be a
+thousand times slower. A decoded copy on disk, mapped into memory, would take its space twice over and be
+read in random order as well, the slowest thing that a disk does; docs/performance.md has both measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from schemas import ConfigError
+from trainer import seeds
+from trainer import store as stores
+from trainer.store import Selection
+
+BUFFERS = 2
+"""In memory at the same time: one that is used, one that is read."""
+
+Taken = tuple[Tensor, dict[str, Tensor]]
+"""Rows [n] of the selection, and of each convention their clips [n, 3, T, V, M]."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A selection that stays in the store."""
+
+    selection: Selection
+    labels: Tensor
+    """[N] int64, on the device that batches go to."""
+    per_buffer: int
+    """Shards of a buffer. The order of the rows depends on it."""
+
+    def __len__(self) -> int:
+        return len(self.selection)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self.selection.ids
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that clips take in memory, without the batch that is made of them."""
+        return self.selection.shard_bytes + self.per_buffer * _bytes_for_each(self.selection)
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """What is read at a time, and in which order it is used."""
+
+    shards: tuple[range, ...]
+    order: Tensor
+    """[n] int64: places in the buffer."""
+
+    @property
+    def rows(self) -> Tensor:
+        """[n] int64: rows of the selection, in the order of their use."""
+        return torch.cat([torch.arange(shard.start, shard.stop) for shard in self.shards])[self.order]
+
+
+def within(selection: Selection, limit: int, *, device: torch.device) -> Shards:
+    """With the largest buffers that keep clips below ``limit`` bytes.
+
+    Raises ConfigError, with the least that works, when not even buffers of one shard do.
+    """
+    per_buffer = (limit - selection.shard_bytes) // _bytes_for_each(selection)
+    if per_buffer < 1:
+        least = min(selection.shard_bytes + _bytes_for_each(selection), bytes_in_memory(selection))
+        raise ConfigError(
+            f"{limit} bytes are too few to read this store shard by shard, the least is {least}",
+            where="data.memory_limit",
+            remedy=f"Set data.memory_limit={least} or more, or leave it out",
+        )
+    return Shards(selection, selection.labels.to(device), min(per_buffer, len(selection.shards)))
+
+
+def bytes_in_memory(selection: Selection) -> int:
+    """What holding all clips takes while the last shard of them is read."""
+    return len(selection) * selection.clip_bytes + selection.shard_bytes
+
+
+def _bytes_for_each(selection: Selection) -> int:
+    return BUFFERS * max(map(len, selection.shards)) * selection.clip_bytes
+
+
+def plan(shards: Shards, *, seed: int, epoch: int, turn: int) -> list[Buffer]:
+    """One pass over all rows, every one once. It depends on nothing but the address and ``per_buffer``."""
+    found = shards.selection.shards
+    draw = seeds.generator("cpu", seed, epoch, turn, "shards")
+    buffers = []
+    for chosen in torch.randperm(len(found), generator=draw).split(shards.per_buffer):
+        pieces = tuple(found[place] for place in chosen.tolist())
+        buffers.append(Buffer(pieces, torch.randperm(sum(map(len, pieces)), generator=draw)))
+    return buffers
+
+
+def batches(shards: Shards, buffers: Sequence[Buffer], *, batch_size: int, start: int = 0) -> Iterator[Taken]:
+    """A pass, ``batch_size`` rows at a time from batch ``start`` on; the last batch may be smaller.
+
+    Buffers before the start are not read. A batch may take rows of two buffers.
+    """
+    skip, begun = start * batch_size, list[Taken]()
+    while buffers and skip >= len(buffers[0].order):
+        skip, buffers = skip - len(buffers[0].order), buffers[1:]
+    with ThreadPoolExecutor(1, "read ahead") as thread:
+        reading = [_read(thread, shards, each) for each in buffers[:1]]
+        for place, buffer in enumerate(buffers):
+            clips = reading.pop().result()  # the one before is free now
+            reading = [_read(thread, shards, each) for each in buffers[place + 1 : place + 2]]
+            sizes = _cut(len(buffer.order) - skip, batch_size, begun=_size(begun))
+            for rows, places in zip(
+                *(each[skip:].split(sizes) for each in (buffer.rows, buffer.order)), strict=True
+            ):
+                begun.append((rows, {name: clip[places] for name, clip in clips.items()}))
+                if _size(begun) == batch_size:
+                    yield _joined(begun)
+                    begun = []
+            skip = 0
+    if begun:
+        yield _joined(begun)
+
+
+def _read(thread: ThreadPoolExecutor, shards: Shards, buffer: Buffer) -> Future[dict[str, Tensor]]:
+    return thread.submit(stores.read, shards.selection, buffer.shards)
+
+
+def _cut(rows: int, batch_size: int, *, begun: int) -> list[int]:
+    """How many of a buffer's rows each batch gets, the first of which has ``begun`` rows already."""
+    first = min(rows, batch_size - begun)
+    whole, rest = divmod(rows - first, batch_size)
+    return [first, *[batch_size] * whole, *[rest] * (rest > 0)]
+
+
+def _size(parts: Sequence[Taken]) -> int:
+    return sum(len(rows) for rows, _ in parts)
+
+
+def _joined(parts: Sequence[Taken]) -> Taken:
+    if len(parts) == 1:
+        return parts[0]
+    rows, clips = zip(*parts, strict=True)
+    return torch.cat(rows), {name: torch.cat([each[name] for each in clips]) for name in clips[0]}
