@@ -51,8 +51,8 @@ def test_the_store_is_read_without_our_code(store: Path) -> None:
 
 def test_an_exported_encoder_is_loaded_without_run_and_store(store: Path, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", tmp_path / "encoder"
-    command = ["pretrain", "--store", str(store), "--method", "skeletonclr", "--epochs", "1"]
-    trainer.main([*command, "--out", str(run)], standalone_mode=False)
+    command = ["pretrain", "--store", str(store), "--method", "skeletonclr", "--protocol", "xview"]
+    trainer.main([*command, "--epochs", "1", "--out", str(run)], standalone_mode=False)
     trainer.main(["export", str(run), "--out", str(folder)], standalone_mode=False)
     shutil.rmtree(run)
     command = [sys.executable, str(EXAMPLES / "load_encoder.py"), str(folder)]

@@ -23,7 +23,6 @@ from trainer import checkpoint, encoders, loop
 from trainer import store as stores
 from trainer.cli import cli
 from trainer.evaluate.features import extract
-from trainer.evaluate.subject import trained_method
 from trainer.export import CARD, WEIGHTS, export_run, load_encoder, onnx
 from trainer.export.card import EncoderCard, Input, Recipe
 
@@ -65,7 +64,11 @@ def stored_features(run: Path, store: Path, convention: str, encoder: str = "joi
     test = stores.load(
         opened, protocol="xview", part="test", conventions=[convention], frames=12, stream=encoder
     )
-    trained = trained_method(run, saved, opened).encoders[encoder]
+    method = checkpoint.fresh_method(
+        saved.config, stores.skeletons(opened, saved.config.data.conventions), seed=1
+    )
+    checkpoint.load_weights(method, saved.model, where=run)
+    trained = method.encoders[encoder]
     return test.clips[convention], extract(trained, test, convention=convention, device="cpu").values  # type: ignore[arg-type]
 
 
@@ -248,7 +251,7 @@ def test_an_unfinished_run_wants_a_flag(store: Path, tmp_path: Path) -> None:
     longer = saved.config.optimise.model_copy(update={"epochs": 9})
     changed = saved.config.model_copy(update={"optimise": longer})
     checkpoint.save(checkpoint.Checkpoint(**(vars(saved) | {"config": changed})), run / checkpoint.LAST)
-    with pytest.raises(CheckpointError, match=r"unfinished: epoch 1 of 9. .*or export it with --unfinished"):
+    with pytest.raises(CheckpointError, match=r"not finished: .* epoch 1 of 9.*--unfinished"):
         export_run(run, tmp_path / "out")
     assert export_run(run, tmp_path / "out", unfinished=True).epoch == 1
 

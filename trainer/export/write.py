@@ -6,20 +6,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from schemas import CheckpointError, Component, SkeletonSpec, StoreError, UsageError, unknown
+from schemas import Component, SkeletonSpec, UsageError, unknown
 from trainer import __version__, checkpoint
 from trainer import store as stores
-from trainer.checkpoint import LAST, Checkpoint
 from trainer.encoders import AGCN, ENCODERS, STGCN
 from trainer.evaluate.features import stream_of
-from trainer.evaluate.subject import trained_method
+from trainer.evaluate.occasion import Occasion, chosen_conventions, open_occasion
+from trainer.evaluate.subject import run_method
 from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network
-from trainer.store import Store
 
 _NTU = "NTU RGB+D is for research only, on request to its authors. Ask them before you pass on weights."
 _PKU = "PKU-MMD is free for research. Ask its authors before you pass on weights."
@@ -50,14 +50,20 @@ def export_run(
     if onnx:
         require_onnx()  # said before anything is read
     _check_folder(out, force=force)
-    saved = checkpoint.load(run / LAST)
-    _check_finished(run, saved, unfinished=unfinished)
-    chosen = _conventions(saved, conventions, run)
-    opened = _open(saved, store)
-    method = trained_method(run, saved, opened)
-    name = _encoder_name(list(method.encoders), encoder, saved)
-    specs = {each: own.spec for each, own in stores.skeletons(opened, chosen).items()}
-    card = _card(saved, opened, specs, name=name, network=method.encoders[name], run=run)
+    occasion = open_occasion(
+        run,
+        store=store,
+        target=None,
+        target_protocol=None,
+        device=torch.device("cpu"),
+        untrained=False,
+        unfinished=unfinished,
+    )
+    chosen = chosen_conventions(occasion.saved, conventions or ["all"], run)
+    method = run_method(occasion)
+    name = _encoder_name(list(method.encoders), encoder, occasion.saved.config.method.name)
+    specs = {each: own.spec for each, own in stores.skeletons(occasion.store, chosen).items()}
+    card = _card(occasion, specs, name=name, network=method.encoders[name])
     # Built anew as a reader will: an encoder of fewer conventions has only their weights.
     network = build_network(card, where=out / CARD)
     trained = method.encoders[name].state_dict()
@@ -92,14 +98,9 @@ def _made(folder: Path) -> Path:
 
 
 def _card(
-    saved: Checkpoint,
-    store: Store,
-    specs: dict[str, SkeletonSpec],
-    *,
-    name: str,
-    network: nn.Module,
-    run: Path,
+    occasion: Occasion, specs: dict[str, SkeletonSpec], *, name: str, network: nn.Module
 ) -> EncoderCard:
+    saved, store = occasion.saved, occasion.store
     config, manifest = saved.config, store.manifest
     stream = stream_of(name, config.data)
     bodies = manifest.arrays[f"streams/{next(iter(specs))}/t{config.data.frames}/joint"].shape[4]
@@ -122,7 +123,7 @@ def _card(
         split=config.data.protocol or "",
         store=store.path.name,
         store_hash=store.hash,
-        checkpoint_hash=checkpoint.file_hash(run / LAST),
+        checkpoint_hash=occasion.checkpoint_hash,
         weights_hash="",
         licence=_SYNTHETIC if manifest.synthetic else LICENCES.get(manifest.dataset, _UNKNOWN),
     )
@@ -140,37 +141,15 @@ def _partition(network: nn.Module) -> str | None:
     return network.options.adjacency if isinstance(network, STGCN) else None
 
 
-def _encoder_name(known: list[str], wanted: str | None, saved: Checkpoint) -> str:
+def _encoder_name(known: list[str], wanted: str | None, method: str) -> str:
     if wanted is not None and wanted not in known:
-        raise unknown(f"encoder of {saved.config.method.name}", wanted, known)
+        raise unknown(f"encoder of {method}", wanted, known)
     if wanted is None and len(known) > 1:
         raise UsageError(
-            f"{saved.config.method.name} trained several encoders: {', '.join(known)}",
+            f"{method} trained several encoders: {', '.join(known)}",
             remedy=f"Choose one, as --encoder {known[0]}",
         )
     return known[0] if wanted is None else wanted
-
-
-def _conventions(saved: Checkpoint, wanted: Sequence[str], run: Path) -> tuple[str, ...]:
-    trained = saved.config.data.conventions
-    for name in wanted:
-        if name not in trained:
-            raise UsageError(
-                f"the encoder was trained on {', '.join(trained)}, not on '{name}'",
-                where=run,
-                remedy=f"Choose --convention {trained[0]}, or train with --convention {name}",
-            )
-    return tuple(dict.fromkeys(wanted)) or trained
-
-
-def _check_finished(run: Path, saved: Checkpoint, *, unfinished: bool) -> None:
-    epochs = saved.config.optimise.epochs
-    if saved.epoch < epochs and not unfinished:
-        raise CheckpointError(
-            f"the run is unfinished: epoch {saved.epoch} of {epochs}",
-            where=run,
-            remedy=f"Finish it with `trainer pretrain --out {run} --resume`, or export it with --unfinished",
-        )
 
 
 def _check_folder(out: Path, *, force: bool) -> None:
@@ -184,16 +163,3 @@ def _check_folder(out: Path, *, force: bool) -> None:
             where=out,
             remedy="Replace it with --force, or choose another --out",
         )
-
-
-def _open(saved: Checkpoint, path: Path | None) -> Store:
-    given = Path(saved.config.data.store) if path is None else path
-    if path is None and not given.exists():
-        raise StoreError(
-            "the run's store, which has the skeletons and the recipe for the card, is no longer there",
-            where=given,
-            remedy="Name it with --store PATH",
-        )
-    opened = stores.open_store(given)
-    checkpoint.check_store(saved, opened, where=given, remedy="Name the store of the run with --store PATH")
-    return opened
