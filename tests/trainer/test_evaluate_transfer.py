@@ -90,7 +90,7 @@ def test_an_absent_convention_names_what_both_have(source: stores.Store, tmp_pat
 
 def test_both_stores_are_kept(source: stores.Store, tmp_path: Path) -> None:
     target = opened(tmp_path / "b.zarr", samples=18)
-    kept = transfer.provenance(source, target)
+    kept = transfer.provenance(source, target)["transfer"]
     assert (kept["source"]["store"], kept["target"]["store"]) == ("a.zarr", "b.zarr")
     assert kept["source"]["store_hash"] == source.hash != target.hash == kept["target"]["store_hash"]
     assert kept["target"] == {

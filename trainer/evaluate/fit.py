@@ -92,7 +92,7 @@ def measured(
         fitted.scores,
         settings(options, around["device"]),
         best_top1=fitted.best_top1,
-        details={**fitted.curves(), **untaught(train, test)},
+        details=fitted.curves(),
     )
 
 
@@ -101,12 +101,6 @@ def settings(options: Training, device: torch.device) -> dict[str, Any]:
     return options.model_dump(mode="json") | {
         "precision": devices.settled_precision(device, options.precision)
     }
-
-
-def untaught(train: Samples, test: Samples) -> dict[str, list[int]]:
-    """Classes of the test half that no training clip has. They are no error: they count as wrong."""
-    missing = set(test.labels.tolist()) - set(train.labels.tolist())
-    return {"untaught_classes": sorted(missing)} if missing else {}
 
 
 def fit(

@@ -17,7 +17,7 @@ from torch import nn
 
 from schemas import StoreError
 from trainer import seeds
-from trainer.evaluate.fit import Around, Fitted, fit, settings, untaught
+from trainer.evaluate.fit import Around, Fitted, fit, settings
 from trainer.evaluate.outcome import Outcome
 from trainer.evaluate.training import SCHEDULES, Training
 from trainer.store import Samples
@@ -69,7 +69,7 @@ def evaluate(
             }
             found.append(fit("semi", encoder, subset, test, options=options, **here))
             done += 1
-        outcomes.append(_outcome(share, drawn, found, train, test, settings(options, around["device"])))
+        outcomes.append(_outcome(share, drawn, found, settings(options, around["device"])))
     return outcomes
 
 
@@ -119,9 +119,7 @@ def _part(
     return lambda now, total: on_progress(done * total + now, parts * total)
 
 
-def _outcome(
-    share: float, drawn: list[list[str]], found: list[Fitted], train: Samples, test: Samples, options: Any
-) -> Outcome:
+def _outcome(share: float, drawn: list[list[str]], found: list[Fitted], options: dict[str, Any]) -> Outcome:
     best = [fitted.best_top1 for fitted in found if fitted.best_top1 is not None]
     return Outcome(
         "semi",
@@ -135,6 +133,5 @@ def _outcome(
             "labels": len(drawn[0]),
             "drawn_ids": drawn,
             "trainings": [fitted.curves() for fitted in found],
-            **untaught(train, test),
         },
     )

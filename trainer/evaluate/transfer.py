@@ -79,14 +79,16 @@ def _difference(ours: SkeletonSpec, theirs: SkeletonSpec) -> str:
 
 
 def provenance(source: Store, target: Store) -> dict[str, Any]:
-    """Both stores, for the result: name, hash, data set and recipe of what was pre-trained on."""
+    """Both stores, for the details of the result."""
+    return {"transfer": {"source": _described(source), "target": _described(target)}}
+
+
+def _described(store: Store) -> dict[str, Any]:
+    manifest = store.manifest
     return {
-        role: {
-            "store": store.path.name,
-            "store_hash": store.hash,
-            "dataset": store.manifest.dataset,
-            "recipe": store.manifest.recipe.name,
-            "synthetic": store.manifest.synthetic,
-        }
-        for role, store in (("source", source), ("target", target))
+        "store": store.path.name,
+        "store_hash": store.hash,
+        "dataset": manifest.dataset,
+        "recipe": manifest.recipe.name,
+        "synthetic": manifest.synthetic,
     }
