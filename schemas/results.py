@@ -77,3 +77,8 @@ class EvaluationResult(Model):
     """What a reader must know about the figure, in words."""
     seconds: float = Field(ge=0)
     tool: str
+
+    @property
+    def figure(self) -> str:
+        """What the figure is called in tables and file names."""
+        return self.name or self.protocol

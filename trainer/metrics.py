@@ -11,19 +11,29 @@ from torch import Tensor
 
 def accuracy(scores: Tensor, labels: Tensor, *, top: int = 1) -> float:
     """Fraction of rows of ``scores`` [N, classes] whose label is among the ``top`` highest."""
-    best = scores.topk(top, dim=1).indices
-    return float((best == labels[:, None]).any(dim=1).double().mean())
+    return float((ranks(scores, labels) < top).double().mean())
+
+
+def ranks(scores: Tensor, labels: Tensor) -> Tensor:
+    """[N] int64: how many classes are before the label; of equal scores the first class is, as in argmax."""
+    own = scores.gather(1, labels[:, None])
+    earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
+    return ((scores > own) | ((scores == own) & earlier)).sum(dim=1)
+
+
+def confusion(scores: Tensor, labels: Tensor) -> Tensor:
+    """[classes, classes] int64 on the CPU: rows of ``scores`` by label (row) and highest score (column)."""
+    classes = scores.shape[1]
+    cells = labels * classes + scores.argmax(dim=1)
+    return torch.bincount(cells.cpu(), minlength=classes * classes).view(classes, classes)
 
 
 def per_class(scores: Tensor, labels: Tensor, names: tuple[str, ...]) -> dict[str, float]:
     """Top-1 accuracy of each class that occurs in ``labels``."""
-    right = scores.argmax(dim=1) == labels
-    found = {}
-    for index, name in enumerate(names):
-        mine = labels == index
-        if mine.any():
-            found[name] = float(right[mine].double().mean())
-    return found
+    table = confusion(scores, labels)
+    total = table.sum(dim=1).tolist()
+    right = table.diagonal().tolist()
+    return {name: right[k] / total[k] for k, name in enumerate(names) if total[k]}
 
 
 @dataclass

@@ -118,9 +118,7 @@ def test_evaluate_prints_a_table_and_what_the_data_are(run: Path, capsys: pytest
     assert [line.split()[0] for line in out.splitlines()[2:5]] == ["knn", "knn1", "linear"]
     assert out.splitlines()[-1] == "built-in demo data: numbers say nothing about NTU RGB+D"
     assert {path.name for path in (run / "results").iterdir()} == {
-        "knn-few_6.json",
-        "knn1-few_6.json",
-        "linear-few_6.json",
+        f"{figure}-few_6.{kind}" for figure in ("knn", "knn1", "linear") for kind in ("json", "npz")
     }
 
 

@@ -52,7 +52,7 @@ def test_knn_equals_scikit_learn(k: int, temperature: float, seed: int) -> None:
 def test_knn_does_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = blobs(0), blobs(1)
     whole = knn.vote(train, test, classes=4, options=knn.Options())
-    monkeypatch.setattr(knn, "_CHUNK", 7)
+    monkeypatch.setattr(knn, "_BLOCK", 7 * 60)
     assert torch.allclose(whole, knn.vote(train, test, classes=4, options=knn.Options()))
 
 
@@ -197,7 +197,7 @@ def test_results_tell_everything(run: Path, store: Path) -> None:
 
 
 def test_every_trained_convention_can_be_evaluated(run: Path) -> None:
-    (result, _) = evaluate_run(run, convention="many_8", device="cpu")
+    (result, _) = evaluate_run(run, conventions=["many_8"], device="cpu")
     assert result.convention == "many_8"
     assert (run / "results" / "knn-many_8.json").exists()
 
@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"unknown protocol 'knnn'\. Did you mean 'knn'"):
         evaluate_run(run, protocols=["knnn"])
     with pytest.raises(UsageError, match="trained on few_6, many_8, not on 'smplx_42'"):
-        evaluate_run(run, convention="smplx_42", device="cpu")
+        evaluate_run(run, conventions=["smplx_42"], device="cpu")
     with pytest.raises(ConfigError, match=r"linear\.lrr: unknown option.*'lr'"):
         evaluate_run(run, protocols=["linear"], options={"linear": {"lrr": 1}})
     with pytest.raises(ConfigError, match=r"knn\.k: .*greater than or equal to 1, found 0"):

@@ -68,7 +68,8 @@ def test_every_encoder_is_measured_and_all_together(
     protocols = ("knn", "knn1", "linear")
     assert set(results) == {(p, e) for p in protocols for e in (*THREE, joined)}
     files = {path.name: path for path in (run / "results").iterdir()}
-    assert set(files) == {f"{protocol}-few_6-{encoder}.json" for protocol, encoder in results}
+    stems = {f"{protocol}-few_6-{encoder}" for protocol, encoder in results}
+    assert set(files) == {f"{stem}.{kind}" for stem in stems for kind in ("json", "npz")}
     for (protocol, encoder), result in results.items():
         path = files[f"{protocol}-few_6-{encoder}.json"]
         assert EvaluationResult.model_validate_json(path.read_text()) == result
@@ -120,10 +121,11 @@ def test_softmax_and_logits_are_fused_as_by_hand() -> None:
     given = {"joint": outcome([9.0, 0.0]), "bone": outcome([0.0, 2.0]), "motion": outcome([0.0, 2.0])}
     sure, fair = 1 / (1 + np.exp(-9)), 1 / (1 + np.exp(-2))
     ours = fusion.weighted(given, fusion.Options())
-    expected = [0.6 * sure + 1.0 * (1 - fair), 0.6 * (1 - sure) + 1.0 * fair]
+    expected = [(0.6 * sure + 1.0 * (1 - fair)) / 1.6, (0.6 * (1 - sure) + 1.0 * fair) / 1.6]
     assert ours.scores[0].tolist() == pytest.approx(expected)
+    assert (ours.kind, float(ours.scores.sum())) == ("probabilities", pytest.approx(1))
     released = fusion.weighted(given, fusion.Options(scores="logits"))
-    assert released.scores[0].tolist() == pytest.approx([0.6 * 9.0, (0.6 + 0.4) * 2.0])
+    assert released.scores[0].tolist() == pytest.approx([0.6 * 9.0 / 1.6, (0.6 + 0.4) * 2.0 / 1.6])
     assert (ours.scores.argmax(), released.scores.argmax()) == (1, 0)
     assert ours.best_top1 is None
     assert released.settings == {

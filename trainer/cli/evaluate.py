@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from schemas import EvaluationResult
-from trainer.cli.display import bar, table_console
-
-_SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
+from trainer.cli.display import bar
+from trainer.cli.figures import print_json, print_results
 
 
 @click.command("evaluate")
@@ -22,80 +21,75 @@ _SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
     multiple=True,
     default=("knn",),
     show_default=True,
-    help="knn or linear; may be repeated.",
+    help="knn, linear, retrieval, finetune, semi, supervised or transfer; may be repeated.",
 )
-@click.option("--convention", help="Skeleton convention to evaluate on. Default: the run's first.")
+@click.option(
+    "--convention",
+    "conventions",
+    multiple=True,
+    help="Skeleton convention; several, or all: each, and their ensemble. Default: the run's first.",
+)
 @click.option("--store", type=click.Path(path_type=Path), help="Where the run's store is now.")
+@click.option("--target", type=click.Path(path_type=Path), help="Store that transfer learns on.")
+@click.option("--target-protocol", help="Its split. Default: the one named as the run's, else its first.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="e.g. linear.standardise=true")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--untrained", is_flag=True, help="Random weights in place of the trained ones, for comparison."
 )
+@click.option("--unfinished", is_flag=True, help="Take a run that has not reached its last epoch.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     run: Path,
     protocols: tuple[str, ...],
-    convention: str | None,
-    store: Path | None,
+    conventions: tuple[str, ...],
     assignments: tuple[str, ...],
-    device: str,
-    untrained: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Measure a run's encoders on the test half of its protocol, each on its stored stream.
 
-    Streams that a method trains together are also fused: --set fusion.scores=logits, --set fusion.motion=0.6.
+    Results and the scores of every test sample go to RUN/results/. Streams that a method trains together are
+    also fused: --set fusion.scores=logits, --set fusion.motion=0.6.
 
     \b
     Examples:
       trainer evaluate runs/ms-clr --protocol knn --protocol linear
-      trainer evaluate runs/ms-clr --protocol linear --convention smplx_42 --json
+      trainer evaluate runs/ms-clr --protocol linear --convention all
+      trainer evaluate runs/aimclr --protocol semi --set semi.shares=[1,10]
+      trainer evaluate runs/isc --protocol transfer --target pku2.zarr --json
     """
-    from trainer import config
     from trainer.evaluate.run import evaluate_run
+
+    options = _options(assignments)
+    with bar("evaluating") as show:
+        results = evaluate_run(
+            run, protocols=protocols, conventions=conventions, options=options, on_progress=show, **given
+        )
+    if as_json:
+        print_json(results)
+    else:
+        click.echo(_title(run, results))
+        print_results(results)
+
+
+def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``linear.lr=0.1`` -> {"linear": {"lr": 0.1}}. Raises ConfigError for text that is no assignment."""
+    from trainer import config
 
     options: dict[str, dict[str, Any]] = {}
     for text in assignments:
         override = config.parse_override(text)
         protocol, _, key = override.path.partition(".")
         options.setdefault(protocol, {})[key] = override.value
-    with bar("encoding") as show:
-        results = evaluate_run(
-            run,
-            protocols=protocols,
-            convention=convention,
-            store=store,
-            device=device,
-            options=options,
-            untrained=untrained,
-            on_progress=show,
-        )
-    if as_json:
-        click.echo("[\n" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "\n]")
-    else:
-        _print_results(run, results)
+    return options
 
 
-def _print_results(run: Path, results: list[EvaluationResult]) -> None:
-    from trainer.evaluate.fusion import best_encoders
-
-    first, best = results[0], best_encoders(results)
+def _title(run: Path, results: Sequence[EvaluationResult]) -> str:
+    first = results[0]
     streams = "+".join(dict.fromkeys(part for result in results for part in result.stream.split("+")))
-    click.echo(
+    conventions = ", ".join(dict.fromkeys(r.convention for r in results if "+" not in r.convention))
+    return (
         f"{run}: {first.method}, epoch {first.epoch}, {first.dataset} {first.split} "
-        f"({first.train_samples} train, {first.test_samples} test), {first.convention}, {streams}"
+        f"({first.train_samples} train, {first.test_samples} test), {conventions}, {streams}"
     )
-    table = Table(box=None, pad_edge=False)
-    names = ("protocol", "encoder") if best else ("protocol",)
-    for name in (*names, "top-1 %", "top-5 %", "best epoch %", "random encoder kNN %"):
-        table.add_column(name, justify="left" if name in names else "right", no_wrap=True)
-    for result in results:
-        figures = (result.top1, result.top5, result.best_top1, result.random_knn)
-        mark = " *" if (result.protocol, result.encoder) in best else ""
-        named = (result.protocol, f"{result.encoder}{mark}") if best else (result.protocol,)
-        table.add_row(*named, *("-" if f is None else f"{100 * f:.1f}" for f in figures))
-    table_console().print(table)
-    if best:
-        click.echo("* the best single encoder of its protocol; those joined by + are evaluated together")
-    if first.synthetic:
-        click.echo(_SYNTHETIC)

@@ -11,10 +11,11 @@ own stored stream and in one convention:
                           device, augment, on_progress) -> list[Outcome]
 
 ``classes`` is the number of classes, ``seed`` the run's. A protocol on clips may also have
-``WEIGHTS = "random"``: its encoder then comes with fresh random weights instead of the trained ones. The encoder
-is on ``device`` and others evaluate it afterwards: train a deepcopy. ``Samples`` are on the CPU, their
-``clips`` hold ``convention`` alone. ``augment(clips, generator) -> clips`` is the run's normal chain of
-augmentations; a protocol uses it when its options say so. ``on_progress(done, total)`` may be None.
+``WEIGHTS = "random"``: its encoder then comes with fresh random weights instead of the trained ones; and
+``SAMPLES = "target"``: its halves are those of the store that ``--target`` names. The encoder is on
+``device`` and others evaluate it afterwards: train a deepcopy. ``Samples`` are on the CPU, their ``clips``
+hold ``convention`` alone. ``augment(clips, generator) -> clips`` is the run's normal chain of augmentations;
+a protocol uses it when its options say so. ``on_progress(done, total)`` may be None.
 
 ``FUSES`` says what of several streams goes together into one figure: their ``scores`` or their ``features``
 (only with ``NEEDS = "features"``). The outcomes of every encoder then are equally many, in the same order.
@@ -24,10 +25,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas import unknown
-from trainer.evaluate import fusion, knn, linear
+from trainer.evaluate import finetune, fusion, knn, linear, retrieval, semi, supervised, transfer
 from trainer.options import checked
 
-PROTOCOLS = {"knn": knn, "linear": linear}
+PROTOCOLS = {
+    "finetune": finetune,
+    "knn": knn,
+    "linear": linear,
+    "retrieval": retrieval,
+    "semi": semi,
+    "supervised": supervised,
+    "transfer": transfer,
+}
 
 _SECTIONS = {**PROTOCOLS, "fusion": fusion}
 """What settings of an evaluation may be about."""

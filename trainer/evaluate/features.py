@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from schemas import DataConfig
+from schemas import DataConfig, SkelError
 from trainer.store import Samples
 from trainer.streams import STREAMS
 
@@ -24,6 +24,8 @@ class Features:
     """[N, D] float32 on the CPU."""
     labels: Tensor
     """[N] int64 on the CPU."""
+    ids: tuple[str, ...] = ()
+    """Of the N samples; empty where nobody asks who they are."""
 
 
 def stream_of(encoder: str, data: DataConfig) -> str:
@@ -55,7 +57,24 @@ def extract(
                 on_progress(min(start + _CHUNK, len(clips)), len(clips))
     finally:
         encoder.train(training)
-    return Features(torch.cat(parts), samples.labels.cpu())
+    return Features(torch.cat(parts), samples.labels.cpu(), samples.ids)
+
+
+def check_finite(features: Features, samples: Samples, *, encoder: str, convention: str) -> None:
+    """Raises SkelError when a feature is nan or infinite: neighbours and classifiers of such mean nothing."""
+    bad = (~features.values.isfinite()).any(dim=1)
+    if not bad.any():
+        return
+    count, first = int(bad.sum()), samples.ids[int(bad.nonzero()[0])]
+    finite = bool(samples.clips[convention][bad].isfinite().all())
+    raise SkelError(
+        f"{count} of {len(bad)} clips have features that are not finite, {first} first"
+        + ("" if finite else "; the clips themselves are not"),
+        where=f"encoder {encoder}, {convention}",
+        remedy="The training diverged: look at the loss in metrics.jsonl and train with a lower optimise.lr"
+        if finite
+        else "`skeltools validate` lists what is wrong with the store; convert the raw data again",
+    )
 
 
 @torch.no_grad()

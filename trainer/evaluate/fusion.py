@@ -14,6 +14,7 @@ from schemas import ConfigError, EvaluationResult
 from schemas._model import Model
 from trainer.evaluate.features import Features
 from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.scores import Kind, probabilities
 
 JOINED = "+"
 """Between the names of encoders that are evaluated together: joint+motion+bone."""
@@ -35,20 +36,43 @@ class Options(Model):
 
 
 def weighted(outcomes: Mapping[str, Outcome], options: Options) -> Outcome:
-    """The weighted sum of the scores of every stream. stream -> outcome on the same test rows.
+    """The weighted mean of the scores of several encoders. encoder -> outcome on the same test rows.
 
-    Raises ConfigError when none of the streams has any weight.
+    Encoders are named after their stream; those of other representations all weigh the same. Random draws
+    are fused draw by draw. Raises ConfigError when none of the streams has any weight.
     """
-    weights = {stream: float(getattr(options, stream)) for stream in outcomes}
+    weights = {name: float(getattr(options, name, 1.0)) for name in outcomes}
     if not any(weights.values()):
         raise ConfigError("every stream has weight 0", where=f"fusion.{next(iter(weights))}")
-    total: Tensor = torch.zeros(())
-    for stream, outcome in outcomes.items():
-        scores = outcome.scores.softmax(dim=1) if options.scores == "softmax" else outcome.scores
-        total = total + weights[stream] * scores
     first = next(iter(outcomes.values()))
+    kind: Kind = "logits" if options.scores == "logits" else "probabilities"
+
+    def fused(scores: Mapping[str, Tensor]) -> Tensor:
+        parts = {
+            name: each if kind == "logits" else probabilities(each, outcomes[name].kind)
+            for name, each in scores.items()
+        }
+        return mean(parts, weights)
+
     how: dict[str, Any] = {"of": "scores", "weights": weights, "scores": options.scores}
-    return Outcome(first.protocol, total, first.settings | {"fusion": how})
+    return Outcome(
+        first.protocol,
+        fused({name: outcome.scores for name, outcome in outcomes.items()}),
+        first.settings | {"fusion": how},
+        kind=kind,
+        name=first.name,
+        draws=tuple(
+            fused({name: outcome.draws[draw] for name, outcome in outcomes.items()})
+            for draw in range(len(first.draws))
+        ),
+    )
+
+
+def mean(parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """[N, classes]: the weighted mean, in float64 on the way, so that the order does not matter."""
+    total = sum(weights[name] * part.double() for name, part in parts.items())
+    assert isinstance(total, Tensor)
+    return (total / sum(weights[name] for name in parts)).float()
 
 
 def concatenated(parts: Sequence[Features], *, unit: bool = False) -> Features:
@@ -58,14 +82,14 @@ def concatenated(parts: Sequence[Features], *, unit: bool = False) -> Features:
     encoders' cosines, however long their features are.
     """
     values = [normalize(part.values, dim=1) if unit else part.values for part in parts]
-    return Features(torch.cat(values, dim=1), parts[0].labels)
+    return Features(torch.cat(values, dim=1), parts[0].labels, parts[0].ids)
 
 
 def best_encoders(results: Sequence[EvaluationResult]) -> set[tuple[str, str]]:
-    """(protocol, encoder) of the best single encoder, for every protocol that several were measured by."""
+    """(figure, encoder) of the best single encoder, for every figure that several were measured by."""
     best: set[tuple[str, str]] = set()
-    for protocol in {result.protocol for result in results}:
-        single = [r for r in results if r.protocol == protocol and JOINED not in r.encoder]
+    for protocol in {result.figure for result in results}:
+        single = [r for r in results if r.figure == protocol and JOINED not in r.encoder]
         if len(single) > 1:
             best.add((protocol, max(single, key=lambda result: result.top1).encoder))
     return best

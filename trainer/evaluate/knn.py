@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -14,8 +16,8 @@ from trainer.evaluate.outcome import Outcome
 NEEDS = "features"
 FUSES = "features"
 
-_CHUNK = 1024
-"""Test rows compared at a time: a block of [1024, train] similarities fits any memory."""
+_BLOCK = 1 << 25
+"""Similarities held at a time, 256 MiB of them, whatever the number of training rows."""
 
 
 class Options(Model):
@@ -27,23 +29,41 @@ class Options(Model):
 
 def evaluate(train: Features, test: Features, *, classes: int, seed: int, options: Options) -> list[Outcome]:
     """``knn`` with the options' k, and ``knn1``, the nearest neighbour. Nothing is drawn from ``seed``."""
-    nearest = options.model_copy(update={"k": 1})
+    votes, votes1 = _votes(train, test, (options.k, 1), classes=classes, temperature=options.temperature)
     return [
-        Outcome("knn", vote(train, test, classes=classes, options=options), options.model_dump(mode="json")),
-        Outcome("knn1", vote(train, test, classes=classes, options=nearest), {"k": 1}),
+        Outcome("knn", votes, options.model_dump(mode="json"), kind="votes"),
+        Outcome("knn1", votes1, {"k": 1}, kind="votes"),
     ]
 
 
 def vote(train: Features, test: Features, *, classes: int, options: Options) -> Tensor:
-    """[N_test, classes]: each of the k nearest by cosine votes exp(similarity / temperature) for its class.
+    """[N_test, classes] float32: each of the k nearest by cosine votes exp(similarity / temperature).
 
     Exact. With fewer than k training rows all of them vote. The votes of a row share a common factor.
     """
-    bank, targets = normalize(train.values, dim=1), one_hot(train.labels, classes).float()
-    k = min(options.k, len(bank))
-    scores = []
-    for rows in normalize(test.values, dim=1).split(_CHUNK):
-        similarity, index = (rows @ bank.T).topk(k, dim=1)
-        weight = torch.exp((similarity - similarity[:, :1]) / options.temperature)
-        scores.append((weight[:, :, None] * targets[index]).sum(dim=1))
-    return torch.cat(scores)
+    return _votes(train, test, (options.k,), classes=classes, temperature=options.temperature)[0]
+
+
+def _votes(
+    train: Features, test: Features, ks: tuple[int, ...], *, classes: int, temperature: float
+) -> list[Tensor]:
+    """The votes for every k, from one comparison with the training half."""
+    targets = one_hot(train.labels, classes).double()
+    found: list[list[Tensor]] = [[] for _ in ks]
+    for block in similarities(train.values, test.values):
+        similarity, index = block.topk(min(max(ks), len(targets)), dim=1)
+        weight = torch.exp((similarity - similarity[:, :1]) / temperature)
+        for place, k in enumerate(ks):
+            votes = weight[:, :k, None] * targets[index[:, :k]]
+            found[place].append(votes.sum(dim=1).float())
+    return [torch.cat(parts) for parts in found]
+
+
+def similarities(bank: Tensor, queries: Tensor) -> Iterator[Tensor]:
+    """Cosines of all rows of ``queries`` with ``bank``, in blocks [some queries, bank] float64.
+
+    In float64, so that neighbours whose cosines agree to seven digits come in their true order.
+    """
+    bank = normalize(bank.double(), dim=1)
+    for rows in queries.split(max(1, _BLOCK // len(bank))):
+        yield normalize(rows.double(), dim=1) @ bank.T

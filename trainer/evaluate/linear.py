@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
 
 from schemas import OptimiseConfig, SkelError
 from schemas._model import Model
@@ -38,23 +38,22 @@ class Options(Model):
 
 
 def evaluate(train: Features, test: Features, *, classes: int, seed: int, options: Options) -> list[Outcome]:
-    """The result is the last epoch's; the best test epoch is only reported beside it."""
+    """The result is the last epoch's; the best test epoch is only reported beside it.
+
+    Raises SkelError when the layer diverged.
+    """
     values, test_values = (
         _scaled(train.values, test.values) if options.standardise else (train.values, test.values)
     )
+    layer = _initial(values.shape[1], classes, seed)
+    rates = OptimiseConfig(**options.model_dump(exclude={"standardise", "batch_size"}), schedule="step")
     best = 0.0
-    weight, bias = _initial(values.shape[1], classes, seed)
-    optimise = OptimiseConfig(**options.model_dump(exclude={"standardise", "batch_size"}), schedule="step")
-    optimiser = optim.sgd([weight, bias], optimise)
     for epoch in range(options.epochs):
-        optim.set_learning_rate(optimiser, optim.learning_rate(optimise, epoch))
         order = torch.randperm(len(values), generator=seeds.generator("cpu", seed, "linear", epoch))
-        for rows in order.split(options.batch_size):
-            loss = cross_entropy(linear(values[rows], weight, bias), train.labels[rows])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        scores = linear(test_values, weight, bias).detach()
+        batches = values[order].split(options.batch_size), train.labels[order].split(options.batch_size)
+        for x, labels in zip(*batches, strict=True):
+            layer.step(x, labels, lr=optim.learning_rate(rates, epoch), options=options)
+        scores = layer.scores(test_values)
         best = max(best, accuracy(scores, test.labels))
     if not torch.isfinite(scores).all():
         raise SkelError(
@@ -64,13 +63,42 @@ def evaluate(train: Features, test: Features, *, classes: int, seed: int, option
     return [Outcome("linear", scores, options.model_dump(mode="json"), best_top1=best)]
 
 
-def _initial(inputs: int, classes: int, seed: int) -> tuple[torch.nn.Parameter, torch.nn.Parameter]:
+@dataclass(frozen=True)
+class Layer:
+    """Softmax regression under SGD with momentum. Its gradient is written out: a third of autograd's time."""
+
+    weight: Tensor
+    """[classes, inputs]"""
+    bias: Tensor
+    """[classes]"""
+    momentum: tuple[Tensor, Tensor]
+    """Running sums of the gradients of both, as torch.optim.SGD keeps them."""
+
+    def scores(self, x: Tensor) -> Tensor:
+        """Logits: [N, inputs] -> [N, classes]."""
+        return torch.addmm(self.bias, x, self.weight.T)
+
+    def step(self, x: Tensor, labels: Tensor, *, lr: float, options: Options) -> None:
+        """One step down the mean cross-entropy of a batch, in place."""
+        error = self.scores(x).softmax(dim=1)
+        error[torch.arange(len(x)), labels] -= 1
+        error /= len(x)
+        gradients = error.T @ x, error.sum(dim=0)
+        parts = zip((self.weight, self.bias), gradients, self.momentum, strict=True)
+        for parameter, gradient, momentum in parts:
+            momentum.mul_(options.momentum).add_(gradient)
+            if options.weight_decay:
+                momentum.add_(parameter, alpha=options.weight_decay)
+            parameter.sub_(momentum, alpha=lr)
+
+
+def _initial(inputs: int, classes: int, seed: int) -> Layer:
     """Uniform in +-1/sqrt(inputs), as torch.nn.Linear starts, from a generator of our own."""
     generator = seeds.generator("cpu", seed, "linear", "init")
     bound = 1 / math.sqrt(inputs)
     weight = torch.empty(classes, inputs).uniform_(-bound, bound, generator=generator)
     bias = torch.empty(classes).uniform_(-bound, bound, generator=generator)
-    return torch.nn.Parameter(weight), torch.nn.Parameter(bias)
+    return Layer(weight, bias, (torch.zeros_like(weight), torch.zeros_like(bias)))
 
 
 def _scaled(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,8 +23,8 @@ class Outcome:
     kind: Kind = "logits"
     """What the scores are; an ensemble makes probabilities of them accordingly."""
     name: str = ""
-    """Of this figure when a protocol gives several of one kind, e.g. ``semi-5``: the stem of its files. Empty:
-    the protocol's own name."""
+    """Of this figure when a protocol gives several of one kind, e.g. ``semi-5``: the stem of its files.
+    Empty: the protocol's own name."""
     draws: tuple[Tensor, ...] = ()
     """Scores of every random draw, for protocols that draw; ``scores`` are those of the first. The result is
     the mean of their accuracies. Streams are fused draw by draw."""

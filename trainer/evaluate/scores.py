@@ -1,8 +1,8 @@
 """Scores of every test sample, on disk beside the result they belong to.
 
-``RUN/results/<stem>.npz`` stands beside ``<stem>.json`` and holds plain arrays: ``ids`` [N] unicode, ``labels``
-[N] int64, ``scores`` [N, classes] float32, ``classes`` [classes] unicode and ``kind``. Ensembles, confusion
-matrices and tests of significance are made of these files: no encoder, store or GPU is needed again.
+``RUN/results/<stem>.npz`` stands beside ``<stem>.json`` and holds plain arrays: ``ids`` [N] unicode,
+``labels`` [N] int64, ``scores`` [N, classes] float32, ``classes`` [classes] unicode and ``kind``. Ensembles,
+confusion matrices and tests of significance are made of these files, without the encoder, a store or a GPU.
 """
 
 from __future__ import annotations

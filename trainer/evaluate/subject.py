@@ -1,10 +1,9 @@
-"""What is evaluated: the frozen encoders of a run, and what they make of the two halves of the split."""
+"""What is evaluated: the encoders of a run, and what they make of the two halves of the split."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,10 +12,11 @@ from torch import nn
 from schemas import RunConfig, StoreError
 from trainer import checkpoint, seeds
 from trainer import store as stores
-from trainer.checkpoint import LAST, Checkpoint
+from trainer.checkpoint import LAST
 from trainer.evaluate import knn
-from trainer.evaluate.features import Features, calibrate, extract, stream_of
+from trainer.evaluate.features import Features, calibrate, check_finite, extract, stream_of
 from trainer.evaluate.fusion import JOINED, concatenated
+from trainer.evaluate.occasion import Load, Occasion
 from trainer.metrics import accuracy
 from trainer.store import Samples, Store
 
@@ -33,57 +33,62 @@ class Halves:
 
 @dataclass(frozen=True)
 class Subject:
-    """A frozen encoder on its stream, or several together."""
+    """An encoder on its stream, or several together."""
 
     encoder: str
     """Its name in the method; several are joined by ``+``."""
     stream: str
     found: Halves
+    """Of the frozen encoder."""
     random: Halves
     """Of the same architecture with fresh random weights."""
-    random_knn: float
+    random_knn: float | None
     """kNN accuracy of those, at the protocol's own defaults."""
+    modules: Mapping[str, nn.Module]
+    """``trained`` and ``random``, on the device; the trained is the random one where weights were not asked
+    for. Empty for several encoders."""
 
 
-def trained_method(run: Path, saved: Checkpoint, store: Store) -> Any:
+def run_method(occasion: Occasion) -> Any:
     """The run's method with its weights, on the CPU. Raises CheckpointError when they do not fit."""
-    skeletons = stores.skeletons(store, saved.config.data.conventions)
-    trained = checkpoint.fresh_method(saved.config, skeletons, seed=saved.config.runtime.seed)
-    checkpoint.load_weights(trained, saved.model, where=run / LAST)
+    config = occasion.saved.config
+    skeletons = stores.skeletons(occasion.store, config.data.conventions)
+    trained = checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed)
+    checkpoint.load_weights(trained, occasion.saved.model, where=occasion.run / LAST)
     return trained
 
 
 def subjects(
     trained: Any,
-    saved: Checkpoint,
-    store: Store,
+    occasion: Occasion,
     convention: str,
     *,
-    device: torch.device,
-    untrained: bool,
+    load: Load,
     on_progress: OnProgress | None = None,
 ) -> list[Subject]:
-    """Every encoder of the ``trained`` method, in its order. ``untrained``: random weights instead.
+    """Every encoder of the ``trained`` method, in its order.
 
-    Raises StoreError before anything is encoded when a stream of theirs is not in the store.
+    Raises StoreError before anything is encoded when a stream of theirs is not in the store, and SkelError
+    for features that are not finite.
     """
-    random = _random_method(saved.config, stores.skeletons(store, saved.config.data.conventions))
-    streams = {name: stream_of(name, saved.config.data) for name in trained.encoders}
-    _check_streams(store, convention, saved.config.data.frames, list(dict.fromkeys(streams.values())))
-    samples: dict[str, tuple[Samples, Samples]] = {}
+    config, store = occasion.saved.config, occasion.store
+    random = _random_method(config, stores.skeletons(store, config.data.conventions))
+    streams = {name: stream_of(name, config.data) for name in trained.encoders}
+    for where in occasion.grounds.values():
+        _check_streams(where.store, convention, config.data.frames, list(dict.fromkeys(streams.values())))
     found = []
     for name, stream in streams.items():
-        if stream not in samples:
-            samples.clear()  # encoders of one stream follow one another; one stream in memory is enough
-            samples[stream] = _load_halves(store, saved.config, convention, stream)
-        train, test = samples[stream]
-        fresh = random.encoders[name].to(device)
-        calibrate(fresh, train, convention=convention, device=device)
-        theirs = _encode(fresh, train, test, convention, device)
-        own = theirs
-        if not untrained:
-            own = _encode(trained.encoders[name].to(device), train, test, convention, device, on_progress)
-        found.append(Subject(name, stream, own, theirs, _knn(theirs, len(store.manifest.classes))))
+        halves = load("run", stream)
+        fresh = random.encoders[name].to(occasion.device)
+        calibrate(fresh, halves[0], convention=convention, device=occasion.device)
+        theirs = _encode(f"{name} (random)", fresh, halves, convention, occasion.device)
+        module, own = fresh, theirs
+        if occasion.checkpoint_hash:
+            module = trained.encoders[name].to(occasion.device)
+            own = _encode(name, module, halves, convention, occasion.device, on_progress)
+        knn_of_theirs = _knn(theirs, len(store.manifest.classes))
+        modules = {"trained": module, "random": fresh}
+        found.append(Subject(name, stream, own, theirs, knn_of_theirs, modules))
     return found
 
 
@@ -96,6 +101,7 @@ def together(several: Sequence[Subject], *, classes: int, unit: bool = False) ->
         _joined([subject.found for subject in several], unit=unit),
         random,
         _knn(random, classes),
+        {},
     )
 
 
@@ -118,36 +124,20 @@ def _random_method(config: RunConfig, skeletons: Mapping[str, Any]) -> Any:
 
 
 def _encode(
+    name: str,
     encoder: nn.Module,
-    train: Samples,
-    test: Samples,
+    halves: tuple[Samples, Samples],
     convention: str,
     device: torch.device,
     on_progress: OnProgress | None = None,
 ) -> Halves:
-    train_features, test_features = (
+    found = [
         extract(encoder, half, convention=convention, device=device, on_progress=on_progress)
-        for half in (train, test)
-    )
-    return Halves(train_features, test_features)
-
-
-def _load_halves(store: Store, config: RunConfig, convention: str, stream: str) -> tuple[Samples, Samples]:
-    """The run's split in one convention: the stored stream, of that convention's own bones."""
-    protocol = config.data.protocol
-    assert protocol is not None  # resolved before a run starts
-    train, test = (
-        stores.load(
-            store,
-            protocol=protocol,
-            part=part,
-            conventions=[convention],
-            frames=config.data.frames,
-            stream=stream,
-        )
-        for part in ("train", "test")
-    )
-    return train, test
+        for half in halves
+    ]
+    for features, half in zip(found, halves, strict=True):
+        check_finite(features, half, encoder=name, convention=convention)
+    return Halves(*found)
 
 
 def _check_streams(store: Store, convention: str, frames: int, streams: Sequence[str]) -> None:

@@ -1,0 +1,57 @@
+"""Results as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import click
+from rich.table import Table
+
+from schemas import EvaluationResult
+from trainer.cli.display import table_console
+
+_SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
+
+
+def print_json(results: Sequence[EvaluationResult]) -> None:
+    click.echo("[\n" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "\n]")
+
+
+def print_results(results: Sequence[EvaluationResult]) -> None:
+    """Columns that say nothing are left out; what a reader must know stands below."""
+    from trainer.evaluate.fusion import best_encoders
+
+    best = best_encoders(results)
+    columns: dict[str, Callable[[EvaluationResult], str]] = {"protocol": lambda r: r.figure}
+    if len({result.convention for result in results}) > 1:
+        columns["convention"] = lambda r: r.convention
+    if best:
+        columns["encoder"] = lambda r: r.encoder + (" *" if (r.figure, r.encoder) in best else "")
+    named = len(columns)
+    columns |= {"top-1 %": _top1, "95 % interval": _interval, "top-5 %": lambda r: _percent(r.top5)}
+    columns |= {"per class %": lambda r: _percent(r.macro), "best epoch %": lambda r: _percent(r.best_top1)}
+    columns["random encoder kNN %"] = lambda r: _percent(r.random_knn)
+    table = Table(box=None, pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="left" if place < named else "right", no_wrap=True)
+    for result in results:
+        table.add_row(*(show(result) for show in columns.values()))
+    table_console().print(table)
+    if best:
+        click.echo("* the best single encoder of its protocol; those joined by + are evaluated together")
+    for note in dict.fromkeys(note for result in results for note in result.notes):
+        click.echo(f"note: {note}")
+    if results[0].synthetic:
+        click.echo(_SYNTHETIC)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _top1(result: EvaluationResult) -> str:
+    return _percent(result.top1) + ("" if result.std is None else f" ± {100 * result.std:.1f}")
+
+
+def _interval(result: EvaluationResult) -> str:
+    return "-" if result.interval is None else " - ".join(map(_percent, result.interval))
