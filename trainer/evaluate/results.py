@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from schemas import EvaluationResult, SkelError
+from trainer.evaluate.fusion import JOINED
 from trainer.evaluate.scores import Scores, read_scores, replacing, write_scores
 
 FOLDER = "results"
@@ -67,3 +69,38 @@ def read_results(run: Path) -> list[Found]:
             "no run folder here", where=run, remedy="Name the --out folder of a `trainer pretrain`"
         )
     return [read_result(path) for path in sorted((run / FOLDER).glob("*.json"))]
+
+
+def find(
+    where: Path,
+    *,
+    protocol: str,
+    conventions: Sequence[str] = (),
+    encoders: Sequence[str] = (),
+    joined: bool = True,
+) -> list[Found]:
+    """The results of a run folder that are of ``protocol``, or the one result that ``where`` is the file of.
+
+    ``protocol``: a figure or what gave it: ``semi-5`` or ``semi``. ``conventions``, ``encoders``: only those;
+    none: all. ``joined`` False: without those of several encoders or conventions together. Raises SkelError
+    when nothing is left, naming what there is.
+    """
+    if where.is_file():
+        return [read_result(where)]
+    there = read_results(where)
+    chosen = [
+        found
+        for found in there
+        if protocol in (found.result.protocol, found.result.figure)
+        and (not conventions or found.result.convention in conventions)
+        and (not encoders or found.result.encoder in encoders)
+        and (joined or JOINED not in found.result.convention + found.result.encoder)
+    ]
+    if not chosen:
+        asked = " ".join([protocol, *conventions, *encoders])
+        raise SkelError(
+            f"no result of {asked}; there is {', '.join(found.path.stem for found in there) or 'none'}",
+            where=where,
+            remedy=f"Make it with `trainer evaluate {where} --protocol {protocol}`",
+        )
+    return chosen

@@ -1,0 +1,67 @@
+"""``trainer compare``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trainer.cli.figures import print_results
+
+if TYPE_CHECKING:
+    from trainer.evaluate.results import Found
+    from trainer.evaluate.significance import McNemar
+
+
+@click.command("compare")
+@click.argument("first", metavar="RUN_A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="RUN_B", type=click.Path(path_type=Path))
+@click.option("--protocol", default="linear", show_default=True, help="Whose scores are compared.")
+@click.option("--convention", "conventions", multiple=True, help="Of the result, when there are several.")
+@click.option("--encoder", "encoders", multiple=True, help="Of the result, e.g. joint or joint+motion+bone.")
+@click.option("--json", "as_json", is_flag=True, help="Print the test as JSON.")
+def command(
+    first: Path,
+    second: Path,
+    protocol: str,
+    conventions: tuple[str, ...],
+    encoders: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """McNemar's test: do two evaluations differ by more than chance, on the same test samples?
+
+    RUN_A and RUN_B are run folders or single result files. Only saved scores are read.
+
+    \b
+    Examples:
+      trainer compare runs/ms-clr runs/aimclr --protocol linear
+      trainer compare runs/csclr/results/linear-kinectv2_25-joint.json runs/aimclr --json
+    """
+    from trainer.evaluate import many
+    from trainer.evaluate.results import find
+
+    one, two = (
+        many.only(find(run, protocol=protocol, conventions=conventions, encoders=encoders), where=run)
+        for run in (first, second)
+    )
+    test = many.compare(one, two)
+    if as_json:
+        files = {"first": str(one.path), "second": str(two.path)}
+        click.echo(json.dumps(files | asdict(test) | {"difference": test.difference}, indent=2))
+    else:
+        _print(one, two, test)
+
+
+def _print(one: Found, two: Found, test: McNemar) -> None:
+    click.echo(f"A: {one.path}\nB: {two.path}")
+    print_results([one.result, two.result])
+    click.echo(
+        f"both right {test.both}, only A {test.only_first}, only B {test.only_second}, neither {test.neither}"
+    )
+    click.echo(
+        f"A - B = {100 * test.difference:+.1f} points; McNemar ({test.test}): p = {test.p:.2g}"
+        + (", no more than chance at the 5 % level" if test.p >= 0.05 else "")
+    )

@@ -1,0 +1,106 @@
+"""``trainer ensemble``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from schemas import EvaluationResult, UsageError
+from trainer.cli.figures import print_json, print_results
+
+
+@click.command("ensemble")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option("--protocol", default="linear", show_default=True, help="Whose scores are taken.")
+@click.option("--convention", "conventions", multiple=True, help="Only these. Default: all.")
+@click.option("--encoder", "encoders", multiple=True, help="Only these, e.g. joint. Default: all.")
+@click.option(
+    "--weights",
+    default="paper",
+    show_default=True,
+    help="Of the streams: paper (joint 0.6, bone 0.6, motion 0.4), equal, or joint=1,bone=0.5.",
+)
+@click.option(
+    "--scores",
+    type=click.Choice(["softmax", "logits"]),
+    default="softmax",
+    show_default=True,
+    help="What is averaged; released code takes logits.",
+)
+@click.option("--common", is_flag=True, help="Take the samples that all have, instead of refusing others.")
+@click.option("--out", type=click.Path(path_type=Path), help="Result file to write, .json; scores beside it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def command(
+    runs: tuple[Path, ...],
+    protocol: str,
+    conventions: tuple[str, ...],
+    encoders: tuple[str, ...],
+    weights: str,
+    scores: str,
+    common: bool,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Average the scores of several evaluations: streams first, then skeleton conventions.
+
+    RUN is a run folder or one result file in it. Only saved scores are read: no store, no GPU.
+
+    \b
+    Examples:
+      trainer ensemble runs/joint runs/bone runs/motion
+      trainer ensemble runs/ms-clr --scores logits --out results/ms-clr.json
+      trainer ensemble runs/a runs/b --weights joint=1,bone=0.5 --convention kinectv2_25
+    """
+    from trainer.evaluate.many import ensemble_of
+    from trainer.evaluate.results import find, write_result
+
+    if out is not None and out.suffix != ".json":
+        raise UsageError(f"expected a .json file, found '{out}'", where="--out", remedy=f"Write {out}.json")
+    found = [
+        each
+        for run in runs
+        for each in find(run, protocol=protocol, conventions=conventions, encoders=encoders, joined=False)
+    ]
+    chosen = _weights(weights)
+    result, together = ensemble_of(found, weights=chosen, scores=scores, common=common)  # type: ignore[arg-type]
+    if out is not None:
+        result = result.model_copy(update={"scores": f"{out.stem}.npz"})
+        write_result(result, together, out)
+    if as_json:
+        print_json([result])
+    else:
+        _print(result, [each.result for each in found])
+
+
+def _weights(text: str) -> dict[str, float]:
+    """``paper``, ``equal`` or ``joint=1,bone=0.5``; streams that are not named have no weight then."""
+    from trainer.evaluate.ensemble import WEIGHTS
+
+    if text in WEIGHTS:
+        return WEIGHTS[text]
+    weights = dict.fromkeys(WEIGHTS["equal"], 0.0)
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in weights or not _is_weight(value):
+            raise UsageError(
+                f"expected {', '.join(WEIGHTS)} or STREAM=NUMBER,..., found '{text}'",
+                where="--weights",
+                remedy=f"Streams: {', '.join(weights)}; numbers from 0 on",
+            )
+        weights[name] = float(value)
+    return weights
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return 0 <= float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _print(result: EvaluationResult, members: list[EvaluationResult]) -> None:
+    click.echo(f"{len(members)} results, {result.dataset} {result.split}, {result.test_samples} test samples")
+    print_results([*members, result])
+    weights = ", ".join(f"{stream} {weight:g}" for stream, weight in result.settings["weights"].items())
+    click.echo(f"{result.settings['scores']} scores; weights: {weights}")
