@@ -1,0 +1,73 @@
+"""``trainer report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from trainer.cli.display import bar
+
+
+@click.command("report")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="The page."
+)
+@click.option("--markdown", type=click.Path(path_type=Path), help="The same as Markdown, drawings beside it.")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="RUN", help="Run that others gain over.")
+@click.option("--title", help="Title of the page.")
+@click.option("--store", type=click.Path(path_type=Path), help="Where the runs' store is now.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--no-encoders", is_flag=True, help="Leave out what encodes clips anew: features, activation, neighbours."
+)
+def command(
+    runs: tuple[Path, ...],
+    out: Path,
+    markdown: Path | None,
+    baseline: Path | None,
+    title: str | None,
+    store: Path | None,
+    device: str,
+    no_encoders: bool,
+) -> None:
+    """Write one page about a run, or about several side by side: results, curves, confusion, features.
+
+    The page is one HTML file that needs no network and no script. What is missing is named in it, with the
+    command that makes it.
+
+    \b
+    Examples:
+      trainer report runs/ms-clr
+      trainer report runs/ms-clr --baseline runs/aimclr --out compared.html --markdown compared.md
+      trainer report runs/a runs/b runs/c --no-encoders --title "Three seeds"
+    """
+    from trainer import report
+
+    report.require_plots()
+    from trainer.report import page
+    from trainer.report.build import build
+
+    with bar("encoding") as show:
+        built = build(
+            runs,
+            baseline=baseline,
+            store=store,
+            title=title,
+            device=device,
+            encoders=not no_encoders,
+            on_progress=show,
+        )
+    size = page.write_html(built, out)
+    click.echo(f"{out}: {len(built.figures)} drawings, {size / 1e6:.1f} MB")
+    if size > page.LIMIT:
+        click.echo(
+            "note: that is a large page; name fewer runs, or leave drawings out with --no-encoders", err=True
+        )
+    if markdown is not None:
+        page.write_markdown(built, markdown)
+        click.echo(f"{markdown}, drawings in {markdown.with_name(f'{markdown.stem}-figures')}/")
+    for note in built.notes:
+        if note.kind != "info":
+            click.echo(f"note: {note.text}{f' ({note.command})' if note.command else ''}", err=True)

@@ -1,0 +1,185 @@
+"""Which joints speak for a class, and when: the skeleton activation map.
+
+As Fig. 7 of CSCLR, which takes the class activation map of Zhou et al. (CVPR 2016): the encoder's last
+feature map, weighed with the linear classifier's weights of the class, ``sum_c w[class, c] f[c, t, v]``.
+Features are the mean of that map over frames, joints and bodies, so the mean of the activations is the logit
+without its bias.
+
+The classifier is that of the run's linear evaluation, made again from its settings and seed. Without such a
+result the energy of the map is drawn: the root of the mean square over its channels, which knows no class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure as Canvas
+from numpy.typing import NDArray
+from torch import Tensor
+
+from schemas import SkelError, escaped
+from trainer.evaluate import linear
+from trainer.evaluate.features import Features
+from trainer.report import draw
+from trainer.report.draw import WIDTH
+from trainer.report.encoded import Encoded, in_seeded_order
+from trainer.report.parts import Figure, Note, Part
+from trainer.report.skeletons import View, draw_clip, front, spread_frames
+
+SAMPLES = 3
+_FRAMES = 6
+
+
+def activation(of: Encoded) -> list[Part]:
+    """The map of a clip of each of three classes drawn by a seed, and a note when it is the energy's."""
+    if getattr(of.encoder, "map_axes", None) != "TV":
+        kind = of.run.config.encoder.name
+        return [
+            Note(f"{of.run.name}: the map of encoder {kind} has no frames and joints to draw.", kind="info")
+        ]
+    classifier = _classifier(of)
+    rows = _choose(of)
+    clips = of.test.clips[of.convention][rows].to(of.device)
+    maps = [
+        _strength(of, clip, label, classifier)
+        for clip, label in zip(clips, of.test.labels[rows], strict=True)
+    ]
+    notes: list[Part] = []
+    if classifier is None:
+        text = (
+            f"{of.run.name}: without a linear evaluation of {of.name} on {of.convention}, the energy of "
+            "the map is drawn and not the activation of a class."
+        )
+        notes.append(Note(text, of.run.command("linear")))
+    return [_figure(of, rows, maps, classifier), *notes]
+
+
+def classifier_of(of: Encoded, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Weights [classes, D] and biases [classes] of a linear evaluation, on features as they are.
+
+    The protocol hands back scores only. They are affine in the features, so the scores of zero and of the
+    unit vectors are the classifier, whatever scaling of features it has inside.
+    """
+    options = linear.Options(
+        **{name: settings[name] for name in linear.Options.model_fields if name in settings}
+    )
+    width = of.train_features.values.shape[1]
+    probes = Features(
+        torch.cat([torch.zeros(1, width), torch.eye(width)]), torch.zeros(width + 1, dtype=torch.int64)
+    )
+    (outcome,) = linear.evaluate(
+        of.train_features, probes, classes=len(of.classes), seed=of.run.config.runtime.seed, options=options
+    )
+    bias = outcome.scores[0]
+    return (outcome.scores[1:] - bias).T, bias
+
+
+def class_activation(feature_map: Tensor, weights: Tensor) -> Tensor:
+    """[M, C, T', V] and [C] -> [M, T', V]: what every place adds to the class's logit, times their number."""
+    return torch.einsum("mctv,c->mtv", feature_map, weights)
+
+
+def energy(feature_map: Tensor) -> Tensor:
+    """[M, C, T', V] -> [M, T', V]: root of the mean square over the channels."""
+    return feature_map.square().mean(dim=1).sqrt()
+
+
+def _classifier(of: Encoded) -> tuple[Tensor, Tensor] | None:
+    for found in of.run.results:
+        result = found.result
+        alone = result.encoder in ("", of.name) and result.convention == of.convention
+        if result.protocol == "linear" and alone and result.checkpoint_hash == of.run.checkpoint_hash:
+            try:
+                return classifier_of(of, result.settings)
+            except SkelError:  # it diverged
+                return None
+    return None
+
+
+def _choose(of: Encoded) -> list[int]:
+    """The first clip, in a seeded order, of each of the classes that are drawn by a seed."""
+    order = in_seeded_order(of.test.ids, "activation")
+    first = {int(of.test.labels[row]): row for row in reversed(order)}
+    labels = sorted(first)
+    return [
+        first[labels[place]]
+        for place in in_seeded_order([of.classes[label] for label in labels], "activation")[:SAMPLES]
+    ]
+
+
+@torch.no_grad()
+def _strength(
+    of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None
+) -> NDArray[np.float32]:
+    """[T, V, M] in 0..1 of a clip [3, T, V, M]: the part that speaks for the class, over its maximum."""
+    encoder: Any = of.encoder
+    found = encoder.feature_map(clip[None], of.convention).float().cpu()
+    values = (
+        energy(found) if classifier is None else class_activation(found, classifier[0][label]).clamp_min(0)
+    )
+    times = torch.arange(clip.shape[1]) * values.shape[1] // clip.shape[1]
+    values = values[:, times].permute(1, 2, 0)
+    there = (clip != 0).any(dim=0).any(dim=1, keepdim=True).cpu()  # absent bodies are encoded, not drawn
+    values = values * there
+    scaled: NDArray[np.float32] = (values / values.max().clamp_min(1e-12)).numpy()
+    return scaled
+
+
+def _figure(
+    of: Encoded, rows: list[int], maps: list[NDArray[np.float32]], classifier: tuple[Tensor, Tensor] | None
+) -> Figure:
+    poses = of.poses("test", rows).numpy()
+    view = front(of.spec, poses)
+    labels = [escaped(of.classes[int(label)]) for label in of.test.labels[rows]]
+    titles = labels if classifier is None else _judged(of, rows, labels, classifier)
+    what = "energy of the feature map" if classifier is None else "class activation for the true class"
+    caption = (
+        f"{what.capitalize()} of {len(rows)} test clips, six frames each; one clip of each class, drawn by a "
+        "fixed seed. The larger and darker a joint, the higher its value, relative to the clip's highest. "
+        "Frames of the map are longer than those of the clip, and each has seen its neighbours."
+    )
+    strongest = [_strongest(of, values) for values in maps]
+    alt = "; ".join(f"{title}: most active {joints}" for title, joints in zip(titles, strongest, strict=True))
+    return draw.figure(
+        draw.slug("activation", of.run.name),
+        (WIDTH, 1.75 * len(rows)),
+        lambda canvas: _paint(canvas, of, poses, maps, titles, view),
+        title=f"Skeleton activation map: {of.run.name}, {of.name}",
+        alt=f"{alt}.",
+        caption=caption,
+    )
+
+
+def _judged(of: Encoded, rows: list[int], labels: list[str], classifier: tuple[Tensor, Tensor]) -> list[str]:
+    """Names of the true classes, with what the classifier says."""
+    weights, bias = classifier
+    answers = (of.test_features.values[rows] @ weights.T + bias).argmax(dim=1)
+    return [
+        f"{label} (✓ recognised)"
+        if of.test.labels[row] == answer
+        else f"{label} (✗ taken for {escaped(of.classes[int(answer)])})"
+        for row, label, answer in zip(rows, labels, answers, strict=True)
+    ]
+
+
+def _strongest(of: Encoded, values: NDArray[np.float32]) -> str:
+    """The three joints with the highest mean over frames and bodies."""
+    order = np.argsort(-values.mean(axis=(0, 2)), kind="stable")[:3]
+    return ", ".join(of.spec.joints[joint] for joint in order)
+
+
+def _paint(
+    canvas: Canvas,
+    of: Encoded,
+    poses: NDArray[np.float32],
+    maps: list[NDArray[np.float32]],
+    titles: list[str],
+    view: View,
+) -> None:
+    grid: Any = canvas.subplots(len(poses), 1, squeeze=False)
+    for axes, clip, strength, title in zip(grid.flat, poses, maps, titles, strict=True):
+        draw_clip(axes, clip, of.spec, view, frames=spread_frames(clip.shape[1], _FRAMES), strength=strength)
+        axes.set_title(title, fontsize=8)
+        axes.axis("off")

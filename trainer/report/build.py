@@ -1,0 +1,118 @@
+"""The report of some runs: which sections it has, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from trainer import __version__
+from trainer import device as devices
+from trainer.report import settings
+from trainer.report.activation import activation
+from trainer.report.chosen import figure_name, headline
+from trainer.report.collect import RunFolder, read_runs
+from trainer.report.confusion import confusion_section
+from trainer.report.curves import curves_section
+from trainer.report.embedding import embedding
+from trainer.report.encoded import encode
+from trainer.report.gains import gains_section
+from trainer.report.parts import Note, Page, Part, Section, Table, percent
+from trainer.report.retrieval import retrieval
+from trainer.report.tables import results_section
+
+SYNTHETIC = (
+    "Built-in demo data: synthetic motion of a simulated body. Numbers made from it say nothing about "
+    "NTU RGB+D or any other real data."
+)
+
+OnProgress = Callable[[int, int], None]
+
+
+def build(
+    paths: Sequence[Path],
+    *,
+    baseline: Path | None = None,
+    store: Path | None = None,
+    title: str | None = None,
+    device: str = "auto",
+    encoders: bool = True,
+    on_progress: OnProgress | None = None,
+) -> Page:
+    """Everything that the folders tell, as sections.
+
+    ``store``: where the runs' store is now. ``encoders``: whether the drawings are made that encode the clips
+    anew. Raises UsageError and SkelError for folders that are no runs; anything else that is missing or
+    damaged is a note in the page.
+    """
+    where = devices.choose(device)
+    runs = read_runs([*paths, *([] if baseline is None else [baseline])], store=store)
+    against = _same(runs, baseline)
+    sections = [
+        _overview(runs, against),
+        results_section(runs),
+        curves_section(runs),
+        confusion_section(runs),
+        gains_section(runs, against),
+        *(_encoder_sections(runs, where, on_progress) if encoders else ()),
+        settings.settings_section(runs),
+        settings.provenance_section(runs),
+    ]
+    return Page(title or f"Report: {', '.join(run.name for run in runs)}", tuple(sections), __version__)
+
+
+def _same(runs: Sequence[RunFolder], baseline: Path | None) -> RunFolder | None:
+    if baseline is None:
+        return None
+    return next(run for run in runs if run.path.resolve() == baseline.resolve())
+
+
+def _overview(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Section:
+    parts: list[Part] = [Note(SYNTHETIC, kind="warning")] if any(run.synthetic for run in runs) else []
+    columns = ("run", "method", "preset", "trained on", "epochs", "top-1 % of its best-suited protocol")
+    rows = tuple(_summary(run, run is baseline) for run in runs)
+    parts.append(Table("Runs", columns, rows))
+    parts += [_named(run, note) for run in runs for note in run.notes]
+    return Section("overview", "Overview", tuple(parts))
+
+
+def _named(run: RunFolder, note: Note) -> Note:
+    return Note(f"{run.name}: {note.text}", note.command, note.kind)
+
+
+def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:
+    best = headline(run.results)
+    figure = f"{percent(best.result.top1)} ({figure_name(best)})" if best else "not evaluated"
+    epochs = f"{run.epoch} of {run.config.optimise.epochs}"
+    return (
+        f"{run.name} (baseline)" if is_baseline else run.name,
+        run.config.method.name,
+        run.config.preset,
+        f"{', '.join(run.config.data.conventions)}; {run.config.data.protocol or ''}",
+        epochs if run.finished else f"{epochs}, not finished",
+        figure,
+    )
+
+
+def _encoder_sections(
+    runs: Sequence[RunFolder], device: torch.device, on_progress: OnProgress | None
+) -> tuple[Section, ...]:
+    """What is drawn from clips and features. One run's are in memory at a time."""
+    maps: list[Part] = []
+    activations: list[Part] = []
+    examples: list[Part] = []
+    for run in runs:
+        encoded = encode(run, device=device, on_progress=on_progress)
+        if isinstance(encoded, Note):
+            for parts in (maps, activations, examples):
+                parts.append(encoded)
+            continue
+        maps.append(embedding(encoded))
+        activations += activation(encoded)
+        examples.append(retrieval(encoded))
+    return (
+        Section("embedding", "Features", tuple(maps)),
+        Section("activation", "What the encoder looks at", tuple(activations)),
+        Section("retrieval", "Nearest neighbours", tuple(examples)),
+    )

@@ -1,0 +1,126 @@
+"""Which classes are taken for which: the confusion matrix, and its largest entries as a table.
+
+Rows are true classes, columns predicted ones, shades the share of the row. Cells of a shade are one path, so
+that 120 classes stay a small vector drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+from numpy.typing import NDArray
+
+from schemas import escaped
+from trainer.evaluate.results import Found
+from trainer.report import draw
+from trainer.report.chosen import figure_name, headline
+from trainer.report.collect import RunFolder
+from trainer.report.parts import Note, Part, Section, Table, percent
+
+_SHADES = 10
+"""Steps of grey between 0 and the whole row."""
+_NUMBERED = 20
+"""Most classes whose cells have room for their counts."""
+_NAMED = 60
+"""Most classes whose names can be read beside their rows."""
+_PAIRS = 10
+
+
+def confusion_section(runs: Sequence[RunFolder]) -> Section:
+    parts: list[Part] = []
+    for run in runs:
+        found = headline([each for each in run.results if each.result.confusion])
+        if found is None:
+            text = f"{run.name}: no result has a confusion matrix."
+            parts.append(Note(text, run.command("linear")))
+        else:
+            parts += [_matrix(run, found), _confused(run, found)]
+    return Section("confusion", "Confusion", tuple(parts))
+
+
+def _matrix(run: RunFolder, found: Found) -> Part:
+    result = found.result
+    counts = np.array(result.confusion, dtype=np.int64)
+    names = [escaped(name) for name in result.classes]
+    side = min(7.2, 2.6 + 0.21 * len(names))
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        _cells(axes, counts)
+        _name_axes(axes, names)
+        if len(names) <= _NUMBERED:
+            _write_counts(axes, counts)
+
+    title = f"Confusion matrix: {run.name}, {figure_name(found)}"
+    caption = (
+        f"{result.test_samples} test samples of {result.dataset} {result.split}, {result.stream}, "
+        f"{result.convention}. Row: true class; column: predicted class; the darker, the larger the share of "
+        "the row's samples. The diagonal is right."
+    )
+    if result.draws:
+        caption += " Of several draws, the first."
+    alt = f"{int(np.trace(counts))} of {int(counts.sum())} samples lie on the diagonal, the right answers."
+    name = draw.slug("confusion", run.name)
+    return draw.figure(name, (side, side), paint, title=title, alt=alt, caption=caption)
+
+
+def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Each row over its sum; a class without a sample stays zero."""
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _cells(axes: Axes, counts: NDArray[np.int64]) -> None:
+    size, square = len(counts), Outline.unit_rectangle()
+    shade = np.ceil(_shares(counts) * _SHADES).astype(int)
+    for level in range(1, _SHADES + 1):
+        cells = np.argwhere(shade == level)
+        if len(cells):
+            corners = cells[:, None, ::-1] - 0.5 + np.asarray(square.vertices)
+            outline = Outline(corners.reshape(-1, 2), np.tile(np.asarray(square.codes), len(cells)))
+            grey = str(round(0.95 - 0.95 * level / _SHADES, 2))
+            axes.add_patch(PathPatch(outline, facecolor=grey, edgecolor="none"))
+    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
+    axes.plot([-0.5, size - 0.5], [-0.5, size - 0.5], color=draw.COLOURS[1], linewidth=0.5, zorder=0)
+    axes.spines[["top", "right"]].set_visible(True)
+    axes.set(xlabel="predicted class", ylabel="true class")
+
+
+def _name_axes(axes: Axes, names: Sequence[str]) -> None:
+    ticks = range(len(names))
+    size = max(4.0, min(8.0, 330 / max(len(names), 1)))
+    if len(names) > _NAMED:
+        ticks = range(0, len(names), 10)
+        axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+        axes.set_yticks(ticks, [str(tick + 1) for tick in ticks])
+        return
+    axes.set_xticks(ticks, names, rotation=90, fontsize=size)
+    axes.set_yticks(ticks, names, fontsize=size)
+
+
+def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:
+    shares = _shares(counts)
+    for row, column in np.argwhere(counts > 0):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
+
+
+def _confused(run: RunFolder, found: Found) -> Part:
+    """The pairs of classes that are mistaken most often."""
+    counts = np.array(found.result.confusion, dtype=np.int64)
+    wrong, shares = counts * (1 - np.eye(len(counts), dtype=np.int64)), _shares(counts)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
+    names = [escaped(name) for name in found.result.classes]
+    rows = tuple(
+        (names[true], names[taken], str(wrong[true, taken]), percent(shares[true, taken]))
+        for true, taken in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[true, taken]
+    )
+    if not rows:
+        return Note(f"{run.name}: no test sample is wrong.", kind="info")
+    columns = ("true class", "taken for", "samples", "% of the class")
+    return Table(f"Most frequent mistakes: {run.name}", columns, rows, frozenset({2, 3}))

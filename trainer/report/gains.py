@@ -1,0 +1,99 @@
+"""Accuracy of every class against a baseline, largest gain first, as in Fig. 5 of MS-CLR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+
+from schemas import EvaluationResult, escaped
+from trainer.report import draw
+from trainer.report.chosen import figure_name, shared
+from trainer.report.collect import RunFolder
+from trainer.report.draw import WIDTH
+from trainer.report.parts import Note, Part, Section
+
+_MOST = 60
+"""Bars of one drawing: all classes of NTU-60; of more, the ends of the list."""
+
+
+def gains_section(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Section:
+    others = [run for run in runs if run is not baseline]
+    if baseline is None:
+        note = Note("No baseline was named.", f"trainer report {runs[0].path} --baseline RUN")
+        return Section("gains", "Gain of every class", (note,))
+    return Section("gains", "Gain of every class", tuple(_gain(run, baseline) for run in others))
+
+
+def class_gains(one: EvaluationResult, other: EvaluationResult) -> list[tuple[str, float]]:
+    """(class, difference in points) of the classes that both tested, the largest gain first."""
+    common = [name for name in one.per_class if name in other.per_class]
+    found = [(name, 100 * (one.per_class[name] - other.per_class[name])) for name in common]
+    return sorted(found, key=lambda gain: (-gain[1], gain[0]))
+
+
+def _gain(run: RunFolder, baseline: RunFolder) -> Part:
+    pair = shared(run, baseline)
+    if pair is None:
+        text = f"{run.name} and {baseline.name} have no result of the same protocol on the same test half."
+        return Note(text, f"{run.command('linear')}; {baseline.command('linear')}")
+    mine, theirs = pair
+    found = class_gains(mine.result, theirs.result)
+    shown = found if len(found) <= _MOST else [*found[: _MOST // 2], *found[-_MOST // 2 :]]
+    better = sum(points > 0 for _, points in found)
+    worse = sum(points < 0 for _, points in found)
+    total = 100 * (mine.result.top1 - theirs.result.top1)
+    alt = (
+        f"{better} classes gain, {worse} lose; over all {total:+.1f} points. Most: {escaped(found[0][0])} "
+        f"{found[0][1]:+.1f}; least: {escaped(found[-1][0])} {found[-1][1]:+.1f}."
+    )
+    left_out = f" Of {len(found)} classes the {_MOST} at the ends." if len(shown) < len(found) else ""
+    caption = (
+        f"Top-1 accuracy of each class in {figure_name(mine)}, {run.name} minus {baseline.name}, in points, "
+        f"by size.{left_out} Plain bars: gains; hatched bars: losses. A class of few test samples jumps: "
+        f"{mine.result.test_samples} samples are {mine.result.test_samples / max(len(found), 1):.0f} a class."
+    )
+    name = draw.slug("gain", run.name)
+    size = (WIDTH, 0.9 + 0.155 * len(shown))
+    title = f"Gain over {baseline.name}: {run.name}"
+    return draw.figure(
+        name, size, lambda canvas: _bars(canvas, shown, total), title=title, alt=alt, caption=caption
+    )
+
+
+def _bars(canvas: Canvas, gains: Sequence[tuple[str, float]], total: float) -> None:
+    axes: Axes = canvas.subplots()
+    for place, (_, points) in enumerate(gains):
+        gained = points >= 0
+        axes.barh(
+            place,
+            points,
+            height=0.72,
+            color=draw.COLOURS[0] if gained else "white",
+            edgecolor=draw.COLOURS[0] if gained else draw.COLOURS[1],
+            hatch=None if gained else "/////",
+        )
+        axes.annotate(
+            f"{points:+.1f}" if points else "0",
+            (points, place),
+            (3 if gained else -3, 0),
+            textcoords="offset points",
+            ha="left" if gained else "right",
+            va="center",
+            fontsize=7,
+        )
+    axes.set_yticks(range(len(gains)), [escaped(name) for name, _ in gains], fontsize=7.5)
+    axes.set_ylim(len(gains) - 0.4, -0.6)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(total, color="black", linewidth=0.8, linestyle=":")
+    axes.annotate(
+        f"all: {total:+.1f}",
+        (total, 1),
+        (3, 2),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        fontsize=7.5,
+    )
+    axes.margins(x=0.12)
+    axes.set_xlabel("gain, percentage points")

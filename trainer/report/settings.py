@@ -1,0 +1,145 @@
+"""The settings of runs, how they differ, and where their data come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from schemas import RunConfig, UsageError
+from trainer import config
+from trainer.config.shares import whole_epochs
+from trainer.config.trees import merge
+from trainer.report.collect import RunFolder
+from trainer.report.parts import Note, Part, Section, Table
+
+_ABSENT = "–"
+
+
+def settings_section(runs: Sequence[RunFolder]) -> Section:
+    """All settings of every run; of several runs first those that differ, of one those the preset lacks."""
+    columns = [flat(run.config) for run in runs]
+    names = [run.name for run in runs]
+    parts: list[Part] = [_changes(runs[0])] if len(runs) == 1 else [_differences(names, columns)]
+    everything = [(path, *(column.get(path, _ABSENT) for column in columns)) for path in _paths(columns)]
+    parts.append(Table("All settings", ("setting", *names), tuple(everything), folded=True))
+    return Section("settings", "Settings", tuple(parts))
+
+
+def flat(settings: RunConfig) -> dict[str, str]:
+    """Dotted path -> value as YAML would have it."""
+    return {path: _text(value) for path, value in config.leaves(settings.model_dump(mode="json"))}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _paths(columns: Sequence[Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(path for column in columns for path in column))
+
+
+def _differences(names: Sequence[str], columns: Sequence[Mapping[str, str]]) -> Part:
+    rows = [(path, *(column.get(path, _ABSENT) for column in columns)) for path in _paths(columns)]
+    different = tuple(row for row in rows if len(set(row[1:])) > 1)
+    if not different:
+        return Note("The runs have the same settings.", kind="info")
+    return Table("What differs between the runs", ("setting", *names), different)
+
+
+def _changes(run: RunFolder) -> Part:
+    """Values that are not those of the preset that the run started from."""
+    preset = of_preset(run.config, run.config.preset)
+    if preset is None:
+        return Note(
+            f"This version has no preset {run.config.preset}: what was changed is not known.", kind="info"
+        )
+    own = flat(run.config)
+    rows = tuple(
+        (path, own.get(path, _ABSENT), expected.get(path, "not set"))
+        for expected in [flat(preset)]
+        for path in own
+        if own[path] != expected.get(path)
+    )
+    title = f"Set otherwise than by preset {run.config.preset}"
+    return Table(title, ("setting", "this run", "preset"), rows)
+
+
+def of_preset(settings: RunConfig, preset: str) -> RunConfig | None:
+    """A run's settings with those of ``method/preset`` in the place of its own; None for an unknown one.
+
+    Its number of epochs stays: stages that begin at a share of them move along.
+    """
+    method, _, name = preset.partition("/")
+    options = settings.method.options
+    base = options["base"]["name"] if "base" in options else None
+    try:
+        tree = config.find_preset(method, name, base=base).tree
+        with_epochs = {"optimise": {"epochs": settings.optimise.epochs}}
+        found = RunConfig.model_validate(merge(merge(settings.model_dump(mode="json"), tree), with_epochs))
+        component, _ = whole_epochs(found.method, settings.optimise.epochs)
+        return found.model_copy(update={"method": component})
+    except (UsageError, ValueError):
+        return None
+
+
+def provenance_section(runs: Sequence[RunFolder]) -> Section:
+    """Which data, in which form, and which weights."""
+    columns = [_provenance(run) for run in runs]
+    rows = tuple(
+        (path, *(column.get(path, _ABSENT) for column in columns))
+        for path in dict.fromkeys(path for column in columns for path in column)
+    )
+    table = Table("Where the figures come from", ("", *(run.name for run in runs)), rows)
+    return Section("data", "Data and weights", (table,))
+
+
+def _provenance(run: RunFolder) -> dict[str, str]:
+    data = run.config.data
+    told = _of_store(run) or _of_results(run) or {"store": data.store}
+    epochs = f"{run.epoch} of {run.config.optimise.epochs}"
+    return told | {
+        "conventions": ", ".join(data.conventions),
+        "stream": data.stream,
+        "frames": str(data.frames),
+        "checkpoint": f"sha256 {run.checkpoint_hash}" if run.checkpoint_hash else _ABSENT,
+        "epochs": epochs if run.finished else f"{epochs}: not finished",
+    }
+
+
+def _of_store(run: RunFolder) -> dict[str, str]:
+    if run.store is None:
+        return {}
+    manifest, split = run.store.manifest, run.config.data.protocol or ""
+    halves = manifest.protocols.get(split)
+    steps = " → ".join(step.name for step in manifest.recipe.steps)
+    raw = ", ".join(f"{name} {value}" for name, value in manifest.source.items())
+    return {
+        "store": run.store.path.name,
+        "store hash": run.store.hash,
+        "data set": _dataset(manifest.dataset, synthetic=manifest.synthetic),
+        "classes": str(len(manifest.classes)),
+        "split": f"{split}: {halves.train} train, {halves.test} test ({halves.rule})" if halves else split,
+        "recipe": f"{manifest.recipe.name}: {steps}" if steps else manifest.recipe.name,
+        "raw data": raw or _ABSENT,
+        "made by": manifest.tool,
+    }
+
+
+def _of_results(run: RunFolder) -> dict[str, str]:
+    """As the newest results tell it, when the store is gone."""
+    if not run.results:
+        return {}
+    result = run.results[0].result
+    sizes = f"{result.train_samples} train, {result.test_samples} test"
+    return {
+        "store": result.store,
+        "store hash": result.store_hash,
+        "data set": _dataset(result.dataset, synthetic=result.synthetic),
+        "split": f"{result.split}: {sizes}",
+        "recipe": result.recipe or _ABSENT,
+    }
+
+
+def _dataset(name: str, *, synthetic: bool) -> str:
+    return f"{name} (synthetic: the built-in demo data)" if synthetic else name

@@ -1,0 +1,213 @@
+"""Our figures beside the published ones, laid out as the papers do: a row for a protocol, percent.
+
+The result is the last epoch's. The best test epoch stands in a column of its own that says what it is. A
+published figure is only compared where data and schedule allow it, and the table says what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas import EvaluationResult
+from trainer import tables
+from trainer.evaluate import linear
+from trainer.evaluate.results import Found
+from trainer.report.chosen import figure_name, rank
+from trainer.report.collect import RunFolder
+from trainer.report.parts import Note, Part, Section, Table, percent
+from trainer.report.settings import flat, of_preset
+from trainer.tables import Published
+
+_COLUMNS = (
+    "run",
+    "protocol",
+    "convention",
+    "stream or encoder",
+    "top-1 %",
+    "95 % interval",
+    "top-5 %",
+    "macro %",
+    "best epoch % (not the result)",
+    "random encoder kNN %",
+)
+_PRINTED = ("run", "protocol", "stream", "ours %", "published %", "difference", "source", "comparable?")
+_NAMED = 3
+"""Differing settings that are told one by one; 'Settings' has them all."""
+
+
+def results_section(runs: Sequence[RunFolder]) -> Section:
+    """A table of all results, one of the published numbers, and what is missing."""
+    found = [(run, each) for run in runs for each in sorted(run.results, key=rank)]
+    missing = [
+        Note(f"{run.name}: nothing was evaluated yet.", run.command("knn --protocol linear"))
+        for run in runs
+        if not run.results
+    ]
+    if not found:
+        return Section("results", "Results", tuple(missing))
+    caption = (
+        "Top-1 accuracy on the test half after the last epoch; of several draws their mean and standard "
+        "deviation. Interval: 95 % bootstrap over the test samples. Macro: mean over the classes. The best "
+        "epoch is the best on the test half: optimistic, never the result. Random encoder: kNN of the same "
+        "encoder with random weights."
+    )
+    ours = Table(
+        "Results", _COLUMNS, tuple(_row(run, each) for run, each in found), frozenset(range(4, 10)), caption
+    )
+    parts: list[Part] = [ours, *_notes(found), _published(found), *missing]
+    return Section("results", "Results", tuple(parts))
+
+
+def _row(run: RunFolder, found: Found) -> tuple[str, ...]:
+    result = found.result
+    return (
+        run.name,
+        figure_name(found),
+        result.convention,
+        _encoder(result),
+        _top1(result),
+        _interval(result),
+        percent(result.top5),
+        percent(result.macro),
+        percent(result.best_top1),
+        percent(result.random_knn),
+    )
+
+
+def _encoder(result: EvaluationResult) -> str:
+    """The stream; the encoder, too, when it is no stream."""
+    return result.stream if result.encoder in ("", result.stream) else f"{result.stream}: {result.encoder}"
+
+
+def _top1(result: EvaluationResult) -> str:
+    spread = f" ± {100 * result.std:.1f}" if result.std is not None else ""
+    return f"{percent(result.top1)}{spread}"
+
+
+def _interval(result: EvaluationResult) -> str:
+    if result.interval is None:
+        return "–"
+    return f"{percent(result.interval[0])} to {percent(result.interval[1])}"
+
+
+def _notes(found: Sequence[tuple[RunFolder, Found]]) -> list[Note]:
+    """What the results themselves say must be known."""
+    texts = dict.fromkeys(
+        f"{run.name}, {figure_name(each)}: {text}" for run, each in found for text in each.result.notes
+    )
+    return [Note(text, kind="info") for text in texts]
+
+
+def _published(found: Sequence[tuple[RunFolder, Found]]) -> Part:
+    rows = []
+    for run, each in found:
+        printed = best_match(run, each.result)
+        if printed is not None:
+            rows.append(_printed_row(run, each, printed))
+    if not rows:
+        return Note("None of the papers prints a figure of these methods, protocols and data.", kind="info")
+    caption = (
+        "Published numbers as printed, top-1 %. Difference: ours minus published, in points; left out for "
+        "synthetic data, which say nothing about the real ones. Comparable: whether data and schedule are "
+        "those of the paper, and if not, what differs."
+    )
+    return Table("Beside the papers", _PRINTED, tuple(rows), frozenset({3, 4, 5}), caption)
+
+
+def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
+    """The printed number that is most about this result, the methods' own papers first."""
+    found = tables.published(
+        method="any" if result.protocol == "supervised" else result.method,
+        dataset=result.dataset,
+        split=result.split,
+        stream=result.stream,
+        protocol=result.protocol,
+        convention=result.convention,
+        config=run.config,
+    )
+    share, origin = _share(result), run.store.manifest.dataset if run.store is not None else None
+    for each in found:
+        if (
+            each.share == share
+            and each.encoder in (None, result.encoder)
+            and each.from_dataset in (None, origin)
+        ):
+            return each
+    return None
+
+
+def _share(result: EvaluationResult) -> float | None:
+    """Of the labels that were learned from, for protocol semi."""
+    return float(result.name.removeprefix("semi-")) / 100 if result.name.startswith("semi-") else None
+
+
+def _printed_row(run: RunFolder, found: Found, printed: Published) -> tuple[str, ...]:
+    result = found.result
+    differs = differences(run, result, printed)
+    gap = "–" if result.synthetic else f"{100 * result.top1 - printed.value:+.1f}"
+    spread = f" ± {printed.std:.1f}" if printed.std is not None else ""
+    return (
+        run.name,
+        figure_name(found),
+        _encoder(result),
+        _top1(result),
+        f"{printed.value:.1f}{spread}",
+        gap,
+        f"{printed.source} ({printed.origin})",
+        f"no: {'; '.join(differs)}" if differs else "yes",
+    )
+
+
+def differences(run: RunFolder, result: EvaluationResult, printed: Published) -> list[str]:
+    """What of data and schedule is not as in the paper, in words; empty when the numbers compare."""
+    ours = {
+        "recipe": result.recipe or None,
+        "frames": result.frames,
+        "epochs": result.epoch,
+        "probe epochs": result.settings.get("epochs"),
+    }
+    theirs = {
+        "recipe": printed.recipe,
+        "frames": printed.frames,
+        "epochs": printed.epochs,
+        "probe epochs": printed.probe_epochs,
+    }
+    found = ["synthetic data"] if result.synthetic else []
+    found += [
+        f"{name} {ours[name]} instead of {value}"
+        for name, value in theirs.items()
+        if value is not None and ours[name] is not None and ours[name] != value
+    ]
+    if result.epochs is not None and result.epoch < result.epochs:
+        found.append(f"unfinished, epoch {result.epoch} of {result.epochs}")
+    return found + _shortened([*_probe(result), *_training(run, printed)])
+
+
+def _probe(result: EvaluationResult) -> list[str]:
+    """Settings of linear evaluation that are not its defaults, the papers'."""
+    if result.protocol != "linear":
+        return []
+    papers = linear.Options().model_dump(mode="json", exclude={"epochs"})
+    return [
+        f"linear.{name} {result.settings[name]} instead of {value}"
+        for name, value in papers.items()
+        if result.settings.get(name, value) != value
+    ]
+
+
+def _training(run: RunFolder, printed: Published) -> list[str]:
+    """Settings of the pre-training that are not those of the paper's preset."""
+    preset = of_preset(run.config, f"{run.config.method.name}/{printed.preset or 'paper'}")
+    if preset is None:
+        return []
+    ours, theirs = flat(run.config), flat(preset)
+    return [
+        f"{path} {value} instead of {theirs.get(path, 'none')}"
+        for path, value in ours.items()
+        if path.startswith(("optimise.", "encoder.", "method.", "augment.")) and value != theirs.get(path)
+    ]
+
+
+def _shortened(differing: list[str]) -> list[str]:
+    left = len(differing) - _NAMED
+    return [*differing[:_NAMED], f"and {left} more settings"] if left > 1 else differing
