@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from schemas import SkelError, UsageError
 from trainer import checkpoint, seeds
-from trainer.encoders import HCN, BiGRU
+from trainer.encoders import HCN, BiGRU, Encoder
 from trainer.encoders.hcn import HALVINGS
 from trainer.export.card import EncoderCard, OnnxFile
 
@@ -41,12 +41,12 @@ class StaticEncoder(nn.Module):
     whatever else is in its batch.
     """
 
-    def __init__(self, encoder: nn.Module, convention: str) -> None:
+    def __init__(self, encoder: Encoder, convention: str) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.everybody = encoder
+        self.encoder: Any = encoder
+        self.everybody: Any = encoder
         self.convention = convention
-        options = encoder.options
+        options: Any = encoder.options
         self.masked = getattr(options, "bodies", None) == "present"
         if self.masked:
             self.everybody = copy.deepcopy(encoder)
@@ -71,7 +71,7 @@ def require_onnx() -> None:
         )
 
 
-def write_onnx(encoder: nn.Module, card: EncoderCard, convention: str, folder: Path) -> OnnxFile:
+def write_onnx(encoder: Encoder, card: EncoderCard, convention: str, folder: Path) -> OnnxFile:
     """``encoder-CONVENTION.onnx`` in ``folder``: input ``clips``, output ``features``, any number of clips.
 
     T, V and M are the card's. Raises UsageError for an encoder that ONNX has no operations for, SkelError
@@ -95,7 +95,7 @@ def write_onnx(encoder: nn.Module, card: EncoderCard, convention: str, folder: P
     )
 
 
-def _check_possible(encoder: nn.Module, card: EncoderCard) -> None:
+def _check_possible(encoder: Encoder, card: EncoderCard) -> None:
     if not isinstance(encoder, HCN):
         return
     left, segments = card.input.frames, encoder.options.segments
@@ -141,7 +141,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _difference(encoder: nn.Module, card: EncoderCard, convention: str, path: Path, samples: int) -> float:
+def _difference(encoder: Encoder, card: EncoderCard, convention: str, path: Path, samples: int) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

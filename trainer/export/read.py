@@ -48,7 +48,7 @@ def load_encoder(folder: str | Path, *, device: torch.device | str = "cpu") -> L
     return LoadedEncoder(card, network).to(device).eval().requires_grad_(False)
 
 
-def build_network(card: EncoderCard, *, where: Path) -> nn.Module:
+def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:
     """The card's network; its graphs are zero until the weights are loaded, they are among them."""
     try:
         return encoders.build(card.encoder, _skeletons(card.conventions))

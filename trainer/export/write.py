@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import Component, SkeletonSpec, UsageError, unknown
 from trainer import __version__, checkpoint
 from trainer import store as stores
-from trainer.encoders import AGCN, ENCODERS, STGCN
+from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
 from trainer.evaluate.features import stream_of
 from trainer.evaluate.occasion import Occasion, chosen_conventions, open_occasion
 from trainer.evaluate.subject import run_method
@@ -69,11 +69,12 @@ def export_run(
     trained = method.encoders[name].state_dict()
     weights = {key: trained[key].contiguous() for key in network.state_dict()}
     network.load_state_dict(weights)
-    return _write(card, network.eval().requires_grad_(False), weights, out, onnx=onnx)
+    network.eval().requires_grad_(False)
+    return _write(card, network, weights, out, onnx=onnx)
 
 
 def _write(
-    card: EncoderCard, network: nn.Module, weights: dict[str, Tensor], out: Path, *, onnx: bool
+    card: EncoderCard, network: Encoder, weights: dict[str, Tensor], out: Path, *, onnx: bool
 ) -> EncoderCard:
     """All files beside ``out``, then into it, the card last: a card never stands beside files not its own."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=_made(out.parent)) as beside:
@@ -97,9 +98,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _card(
-    occasion: Occasion, specs: dict[str, SkeletonSpec], *, name: str, network: nn.Module
-) -> EncoderCard:
+def _card(occasion: Occasion, specs: dict[str, SkeletonSpec], *, name: str, network: Encoder) -> EncoderCard:
     saved, store = occasion.saved, occasion.store
     config, manifest = saved.config, store.manifest
     stream = stream_of(name, config.data)
@@ -129,13 +128,13 @@ def _card(
     )
 
 
-def _component(network: nn.Module) -> Component:
+def _component(network: Encoder) -> Component:
     """Name and options with which ``encoders.build`` makes the same architecture again."""
     name = next(name for name, kind in ENCODERS.items() if isinstance(network, kind))
     return Component(name=name, options=network.options.model_dump(mode="json"))
 
 
-def _partition(network: nn.Module) -> str | None:
+def _partition(network: Encoder) -> str | None:
     if isinstance(network, AGCN):
         return "inward_outward"
     return network.options.adjacency if isinstance(network, STGCN) else None

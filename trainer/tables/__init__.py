@@ -5,7 +5,26 @@ published(method=..., ...)  the printed numbers that a figure of ours can be com
 fill(table, runs)           a table with ours beside the published, what is missing, and how to make it
 """
 
+from trainer.tables.compare import Verdict, verdict
+from trainer.tables.fill import Cell, FilledTable, Ours, Unfit, fill
+from trainer.tables.given import Given, read_given
 from trainer.tables.model import PaperTable, Published, Row
 from trainer.tables.reader import load, names, published
 
-__all__ = ["PaperTable", "Published", "Row", "load", "names", "published"]
+__all__ = [
+    "Cell",
+    "FilledTable",
+    "Given",
+    "Ours",
+    "PaperTable",
+    "Published",
+    "Row",
+    "Unfit",
+    "Verdict",
+    "fill",
+    "load",
+    "names",
+    "published",
+    "read_given",
+    "verdict",
+]

@@ -71,7 +71,8 @@ class Row(Model):
 
 class PaperTable(Model):
     name: str
-    number: int
+    source: str
+    """In words: ``AimCLR, Table 2``."""
     title: str
     """The paper."""
     caption: str

@@ -1,7 +1,8 @@
 """Reading the published tables: one YAML file for each paper, beside this file.
 
 A file has ``given``, coordinates that hold for all of its numbers; a table has some more, and so has every
-column and row: what stands nearer to the number counts, a row before its column. ``settings`` add up.
+column and row: what stands nearer to the number counts, a row before its column. ``settings`` and ``flags``
+add up.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def _table(paper: Tree, number: int) -> PaperTable:
     columns = content["columns"]
     return PaperTable(
         name=name,
-        number=number,
+        source=fixed["source"],
         title=paper["title"],
         caption=content["caption"],
         columns=tuple(column["label"] for column in columns),
@@ -151,5 +152,6 @@ def _merged(*layers: Tree) -> Tree:
     merged: Tree = {}
     for layer in layers:
         settings = {**merged.get("settings", {}), **layer.get("settings", {})}
-        merged = {**merged, **layer, "settings": settings}
+        flags = " ".join(filter(None, (merged.get("flags"), layer.get("flags"))))
+        merged = {**merged, **layer, "settings": settings, "flags": flags}
     return merged

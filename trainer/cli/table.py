@@ -1,0 +1,187 @@
+"""``trainer table``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from trainer.cli.display import table_console
+
+if TYPE_CHECKING:
+    from trainer.tables import Cell, FilledTable, Ours
+
+
+@click.command("table")
+@click.argument("name", required=False)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: bool) -> None:
+    """List the papers' result tables, or show one with the figures of RUNS beside the published ones.
+
+    RUNS are run folders that were evaluated, and what `trainer ensemble` wrote. A figure is only as
+    comparable as its data and its schedule: both are told for each. What is missing comes with the commands
+    that make it, from raw data on or from what RUNS have.
+
+    \b
+    Examples:
+      trainer table
+      trainer table paper/ms-clr-table1
+      trainer table ms-clr-table1 runs/ms-clr runs/aimclr runs/ensemble
+      trainer table isc-table2 runs/isc --markdown
+    """
+    from trainer import tables
+
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json exclude each other")
+    if name is None:
+        _print_names()
+        return
+    filled = tables.fill(tables.load(name), tables.read_given(runs))
+    if as_json:
+        click.echo(json.dumps(_as_json(filled), indent=2))
+    elif markdown:
+        click.echo("\n".join(_markdown(filled)))
+    else:
+        _print_table(filled)
+
+
+def _print_names() -> None:
+    from trainer import tables
+
+    listed = Table(box=None, pad_edge=False)
+    for heading in ("name", "table", "what it shows"):
+        listed.add_column(heading, no_wrap=heading == "name")
+    for name in tables.names():
+        table = tables.load(name)
+        listed.add_row(name, table.source, escape(table.caption))
+    table_console().print(listed)
+
+
+def _print_table(filled: FilledTable) -> None:
+    table = filled.table
+    click.echo(f"{table.source}: {table.caption}")
+    click.echo(f"{table.title}. Top-1 %: published | ours (difference)")
+    grid = Table(box=None, pad_edge=False)
+    for heading in ("", "stream", *table.columns):
+        grid.add_column(escape(heading), justify="left" if heading in ("", "stream") else "right")
+    for row, cells in zip(table.rows, filled.rows, strict=True):
+        grid.add_row(escape(row.label), row.stream or "", *(_shown(cell) for cell in cells))
+    table_console().print(grid)
+    for title, lines in _remarks(filled):
+        click.echo(f"\n{title}")
+        for line in lines:
+            click.echo(f"  {line}")
+
+
+def _shown(cell: Cell | None) -> str:
+    """``79.7 | 58.3 (-21.4) *``; the star marks figures that are not comparable."""
+    if cell is None:
+        return "-"
+    printed = f"{cell.published.value:.1f}"
+    printed += f" ± {cell.published.std:.1f}" if cell.published.std is not None else ""
+    ours = ", ".join(f"{_figure(each)}{'' if each.comparable else ' *'}" for each in cell.ours)
+    return f"{printed} | {ours}" if ours else printed
+
+
+def _figure(ours: Ours) -> str:
+    return f"{ours.value:.1f} ({ours.difference:+.1f})"
+
+
+def _title(cell: Cell) -> str:
+    published = cell.published
+    stream = f" {published.stream}" if published.stream else ""
+    return f"{published.row}{stream}, {published.column}"
+
+
+def _remarks(filled: FilledTable) -> Iterator[tuple[str, list[str]]]:
+    """(heading, lines) of what belongs under the table; lines of commands are indented."""
+    table = filled.table
+    notes = [*table.notes, *(f"{row.label}: {row.note}" for row in table.rows if row.note)]
+    if notes:
+        yield "Notes:", notes
+    told = [
+        line
+        for cell in filled.cells()
+        for each in cell.ours
+        for line in (f"{_title(cell)}: {_figure(each)}, {each.file}", *_judged(each))
+    ]
+    if told:
+        yield "Filled (* not comparable):", told
+    if filled.unfit:
+        yield "For no cell of this table:", [f"{each.file}: {each.reason}" for each in filled.unfit]
+    empty = [(cell, cell.missing) for cell in filled.cells() if cell.missing is not None]
+    if empty:
+        lines = []
+        for cell, missing in empty:
+            lines += [f"{_title(cell)}: {missing.what}", *(f"    {each}" for each in missing.commands)]
+        yield "Missing, and the commands that make it:", lines
+
+
+def _judged(ours: Ours) -> list[str]:
+    """Whether data and schedule compare, indented under the figure."""
+    parts = (("data", ours.verdict.data), ("schedule", ours.verdict.schedule))
+    return [
+        f"    {what} {'not comparable: ' + '; '.join(differs) if differs else 'comparable'}"
+        for what, differs in parts
+    ]
+
+
+def _markdown(filled: FilledTable) -> Iterator[str]:
+    table = filled.table
+    yield f"## {table.source}: {table.caption}\n"
+    yield f"{table.title}. Top-1 %: published \\| ours (difference); * not comparable.\n"
+    yield f"| | stream | {' | '.join(map(_piped, table.columns))} |"
+    yield "|---|---|" + "---:|" * len(table.columns)
+    for row, cells in zip(table.rows, filled.rows, strict=True):
+        shown = (_piped(_shown(cell)).replace("*", "\\*") for cell in cells)
+        yield f"| {_piped(row.label)} | {row.stream or ''} | {' | '.join(shown)} |"
+    for title, lines in _remarks(filled):
+        yield f"\n{title.replace('*', chr(92) + '*')}\n"
+        code = [line for line in lines if line.startswith("    ")]
+        for line in lines:
+            if line in code and title.startswith("Missing"):
+                yield f"      {line.strip()}"
+            else:
+                yield f"{'  ' if line in code else ''}- {line.strip()}"
+
+
+def _piped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _as_json(filled: FilledTable) -> dict[str, Any]:
+    return {
+        "table": filled.table.name,
+        "paper": filled.table.title,
+        "caption": filled.table.caption,
+        "notes": list(filled.table.notes),
+        "cells": [_cell_json(cell) for cell in filled.cells()],
+        "unfit": [{"file": str(each.file), "reason": each.reason} for each in filled.unfit],
+    }
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    ours = [
+        {
+            "file": str(each.file),
+            "value": each.value,
+            "difference": each.difference,
+            "data": _verdict_json(each.verdict.data),
+            "schedule": _verdict_json(each.verdict.schedule),
+        }
+        for each in cell.ours
+    ]
+    missing = asdict(cell.missing) if cell.missing is not None else None
+    return {"published": cell.published.model_dump(mode="json"), "ours": ours, "missing": missing}
+
+
+def _verdict_json(differs: tuple[str, ...]) -> dict[str, Any]:
+    return {"comparable": not differs, "differs": list(differs)}

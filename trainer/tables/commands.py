@@ -1,0 +1,147 @@
+"""The commands that would fill an empty cell, from raw data on or from what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.tables.compare import mismatches
+from trainer.tables.given import Given
+from trainer.tables.model import REFERENCE, Published
+from trainer.tables.reader import unmet
+
+TOGETHER = ("crosclr", "csclr")
+"""Methods that train all streams in one run; the others train one."""
+
+_TRAINING = {"isc": "isc", "skelemixclr": "skelemix"}
+"""Schedule on labels of the methods that do not have AimCLR's, the default."""
+
+_ISC_LINEAR = ("linear.epochs=80", "linear.lr=0.1", "linear.milestones=[50,70]")
+"""ISC, A.1, 3D Action Recognition: 80 epochs, rate 0.1, a tenth of it from 50 and from 70 on."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    what: str
+    """In words."""
+    commands: tuple[str, ...]
+
+
+def missing(cell: Published, given: Sequence[Given]) -> Missing:
+    """What the number needs that is not among ``given``. The cell must be one of a method of this project."""
+    assert cell.method is not None
+    assert cell.stream is not None
+    streams = cell.stream.split("+")
+    parts = [cell.stream] if cell.method in TOGETHER else streams
+    runs = {part: next((run for run in given if _covers(run, cell, part)), None) for part in parts}
+    untrained = [part for part in parts if runs[part] is None]
+    unmeasured = [part for part, run in runs.items() if run is not None and not _measured(run, cell, part)]
+    commands = _preparing(cell, untrained) if untrained else []
+    commands += [_pretrain(cell, part) for part in untrained]
+    commands += [_evaluate(cell, _place(cell, part, runs[part])) for part in (*untrained, *unmeasured)]
+    if len(parts) > 1:
+        commands.append(_ensemble(cell, [_place(cell, part, runs[part]) for part in parts]))
+    return Missing(_words(cell, untrained, unmeasured), tuple(commands))
+
+
+def _words(cell: Published, untrained: list[str], unmeasured: list[str]) -> str:
+    found = []
+    if untrained:
+        found.append(f"no run of {_method(cell)} on {_trained_on(cell)} {cell.split}: {', '.join(untrained)}")
+    if unmeasured:
+        found.append(f"no result of {cell.protocol}: {', '.join(unmeasured)}")
+    return "; ".join(found) or "the streams are not together yet"
+
+
+def _covers(run: Given, cell: Published, part: str) -> bool:
+    """Whether the run could give the part's result when it is evaluated again."""
+    config = run.config
+    if config is None or not run.trained or unmet(cell, config):
+        return False
+    sources = {found.result.dataset for found in run.results if found.result.protocol != "transfer"}
+    return (
+        cell.method in ("any", config.method.name)
+        and (cell.protocol == "transfer" or config.data.protocol == cell.split)
+        and _trained_on(cell) in sources
+        and set(cell.conventions) <= set(config.data.conventions)
+        and (cell.method in TOGETHER or config.data.stream == part)
+    )
+
+
+def _measured(run: Given, cell: Published, part: str) -> bool:
+    alone = cell.model_copy(update={"stream": part})
+    return any(not mismatches(alone, found.result, run.config) for found in run.results)
+
+
+def _preparing(cell: Published, parts: list[str]) -> list[str]:
+    """The store, and the streams in it that the parts are evaluated on."""
+    more = sorted({stream for part in parts for stream in part.split("+")} - {"joint"})
+    found = []
+    for dataset in dict.fromkeys((_trained_on(cell), cell.dataset)):
+        convert = ["skeltools convert", dataset, f"--recipe {cell.recipe}" * bool(cell.recipe)]
+        convert += [f"--frames {cell.frames}" * bool(cell.frames), f"--out {_store(cell, dataset)}"]
+        found.append(" ".join(filter(None, convert)))
+        if more:
+            flags = " ".join(f"--{stream}" for stream in more)
+            frames = f"--frames {cell.frames}" * bool(cell.frames)
+            found.append(" ".join(filter(None, ("skeltools streams", _store(cell, dataset), frames, flags))))
+    return found
+
+
+def _pretrain(cell: Published, part: str) -> str:
+    words = [f"trainer pretrain --store {_store(cell, _trained_on(cell))}", f"--method {_method(cell)}"]
+    words += [f"--protocol {cell.split}"]
+    words += [f"--stream {part}"] * (cell.method not in TOGETHER and part != "joint")
+    words += [f"--epochs {cell.epochs}"] * (cell.epochs is not None)
+    words += [cell.flags] * bool(cell.flags)
+    return " ".join([*words, f"--out {_run(cell, part)}"])
+
+
+def _evaluate(cell: Published, run: Path) -> str:
+    words = [f"trainer evaluate {run} --protocol {cell.protocol}"]
+    words += ["--convention all"] * (cell.conventions != REFERENCE)
+    if cell.protocol == "transfer":
+        words.append(f"--target {_store(cell, cell.dataset)} --target-protocol {cell.split}")
+    if cell.share is not None:
+        words.append(f"--set semi.shares=[{100 * cell.share:g}]")
+    if cell.method in _TRAINING and cell.protocol in ("finetune", "semi", "supervised"):
+        words.append(f"--set {cell.protocol}.schedule={_TRAINING[cell.method]}")
+    if cell.method == "isc" and cell.protocol == "linear":
+        words += [f"--set {setting}" for setting in _ISC_LINEAR]
+    return " ".join(words)
+
+
+def _ensemble(cell: Published, runs: Sequence[Path]) -> str:
+    figure = cell.protocol if cell.share is None else f"{cell.protocol}-{100 * cell.share:g}"
+    words = ["trainer ensemble", *map(str, runs), f"--protocol {figure}"]
+    words += [f"--convention {name}" for name in cell.conventions if cell.method == "ms-clr"]
+    if cell.weights and len(set(cell.weights.values())) == 1:
+        words.append("--weights equal")
+    return " ".join([*words, f"--out results/{_run(cell, figure).name}.json"])
+
+
+def _place(cell: Published, part: str, run: Given | None) -> Path:
+    return _run(cell, part) if run is None else run.path
+
+
+def _run(cell: Published, part: str) -> Path:
+    """A folder for each variant: what a number's settings and epochs do not share, its runs do not either."""
+    name = [_trained_on(cell), cell.split, _method(cell), part]
+    name += [cell.row] * bool(cell.flags) + [f"{cell.epochs}-epochs"] * (cell.epochs is not None)
+    return Path("runs", re.sub(r"[^a-z0-9]+", "-", "-".join(name).lower()))
+
+
+def _store(cell: Published, dataset: str) -> str:
+    return f"{dataset}-{cell.recipe}.zarr" if cell.recipe else f"{dataset}.zarr"
+
+
+def _method(cell: Published) -> str:
+    """As for ``--method``; where only the encoder counts, the plainest of those that have it."""
+    name = "skeletonclr" if cell.method == "any" else cell.method
+    return f"{name}-{cell.preset}" if cell.preset else str(name)
+
+
+def _trained_on(cell: Published) -> str:
+    return cell.from_dataset or cell.dataset

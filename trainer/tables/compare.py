@@ -1,0 +1,130 @@
+"""Whether a result of ours is the same quantity as a printed number, and if so, how far the two compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from schemas import EvaluationResult, RunConfig
+from trainer.tables.model import Published
+from trainer.tables.reader import same_parts, unmet
+
+SIZES: dict[tuple[str, str], tuple[int, int]] = {
+    ("ntu60", "xsub"): (40091, 16487),
+    ("ntu60", "xview"): (37646, 18932),
+    ("ntu120", "xsub"): (63026, 50919),
+    ("ntu120", "xset"): (54468, 59477),
+    ("pku-mmd-1", "xsub"): (18841, 2704),
+    ("pku-mmd-2", "xsub"): (5332, 1613),
+}
+"""Training and test samples. NTU RGB+D: without the clips whose skeletons its authors list as missing.
+PKU-MMD: ISC 4.1."""
+
+_CLOSE = 0.01
+"""Share of a half that may be missing: papers differ in the defective clips that they leave out."""
+
+_TUNED = ("demo", "nw-ucla")
+"""Beginnings of the names of presets that are no paper's."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Empty when comparable, else what differs, in words."""
+
+    data: tuple[str, ...]
+    schedule: tuple[str, ...]
+
+
+def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | None) -> list[str]:
+    """What makes the result another quantity than the printed number; empty when it is the same.
+
+    ``config`` None: the settings of the run are not known, and a number that asks for some does not match.
+    """
+    asked: list[tuple[str, Any, Any]] = [
+        ("protocol", protocol(result), cell.protocol),
+        ("method", result.method, result.method if cell.method == "any" else cell.method),
+        ("dataset", result.dataset, cell.dataset),
+        ("split", result.split, cell.split),
+    ]
+    found = [f"{name} {ours or '-'}, not {theirs}" for name, ours, theirs in asked if ours != theirs]
+    if not same_parts(result.stream, cell.stream or ""):
+        found.append(f"stream {result.stream}, not {cell.stream}")
+    conventions = "+".join(cell.conventions)
+    if not same_parts(result.convention, conventions):
+        found.append(f"convention {result.convention}, not {conventions}")
+    if cell.encoder is not None and not same_parts(result.encoder, cell.encoder):
+        found.append(f"encoder {result.encoder or '-'}, not {cell.encoder}")
+    if cell.share is not None and share(result) != cell.share:
+        ours = f"{100 * share(result):g} %" if share(result) else "all"
+        found.append(f"{ours} of the labels, not {100 * cell.share:g} %")
+    if cell.from_dataset is not None and _pretrained_on(result) != cell.from_dataset:
+        found.append(f"pre-trained on {_pretrained_on(result)}, not {cell.from_dataset}")
+    if cell.settings and config is None:
+        found.append("the settings of the run are not known")
+    elif config is not None:
+        found += [f"the run is without {setting}" for setting in unmet(cell, config)]
+    return found
+
+
+def verdict(cell: Published, result: EvaluationResult) -> Verdict:
+    """For a result that matches: how data and schedule differ from those of the printed number."""
+    return Verdict(tuple(_data(cell, result)), tuple(_schedule(cell, result)))
+
+
+def protocol(result: EvaluationResult) -> str:
+    """Of an ensemble, that of its members; figures of a share of the labels are all ``semi``."""
+    return "semi" if _figure(result).startswith("semi-") else _figure(result)
+
+
+def share(result: EvaluationResult) -> float:
+    """Of the training labels that protocol semi drew: 0.05 for ``semi-5``; 0 for other protocols."""
+    figure = _figure(result)
+    return round(float(figure.removeprefix("semi-")) / 100, 6) if figure.startswith("semi-") else 0
+
+
+def _figure(result: EvaluationResult) -> str:
+    return str(result.settings.get("of")) if result.protocol == "ensemble" else result.figure
+
+
+def _pretrained_on(result: EvaluationResult) -> str:
+    return str(result.details.get("transfer", {}).get("source", {}).get("dataset", "-"))
+
+
+def _data(cell: Published, result: EvaluationResult) -> list[str]:
+    found = ["synthetic data"] if result.synthetic else []
+    counted = [("test", result.test_samples), ("training", result.train_samples)]
+    sizes = dict(zip(("training", "test"), SIZES.get((cell.dataset, cell.split), ()), strict=False))
+    for half, count in counted[:1] if cell.protocol == "semi" else counted:
+        if half in sizes and abs(count - sizes[half]) > _CLOSE * sizes[half]:
+            found.append(f"{count} of {sizes[half]} {half} samples")
+    if cell.recipe and result.recipe and result.recipe != cell.recipe:
+        found.append(f"recipe {result.recipe}, the paper's is {cell.recipe}")
+    if cell.frames and result.frames and result.frames != cell.frames:
+        found.append(f"clips of {result.frames} frames, published {cell.frames}")
+    return found
+
+
+def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
+    found = []
+    if result.epochs is not None and result.epoch < result.epochs:
+        found.append(f"unfinished: epoch {result.epoch} of {result.epochs}")
+    if cell.epochs is not None and result.epoch != cell.epochs:
+        found.append(f"{result.epoch} epochs, published after {cell.epochs}")
+    if result.preset.rpartition("/")[2].startswith(_TUNED):
+        found.append(f"preset {result.preset}, no paper's")
+    probe = result.settings.get("epochs")
+    if cell.probe_epochs is not None and probe is not None and probe != cell.probe_epochs:
+        found.append(f"{probe} epochs on the labels, published {cell.probe_epochs}")
+    weights = (result.settings.get("fusion") or result.settings).get("weights")
+    if cell.weights and weights and _shares(weights) != _shares(cell.weights):
+        found.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")
+    return found
+
+
+def _shares(weights: dict[str, float]) -> dict[str, float]:
+    total = sum(weights.values()) or 1.0
+    return {stream: round(weight / total, 6) for stream, weight in weights.items()}
+
+
+def _listed(weights: dict[str, float]) -> str:
+    return " ".join(f"{stream} {weight:g}" for stream, weight in weights.items())

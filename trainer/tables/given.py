@@ -1,0 +1,88 @@
+"""What a table is filled from: run folders, and what ensembles of them wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from schemas import RunConfig, SkelError
+from trainer.evaluate.results import Found, read_result, read_results
+
+_CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Given:
+    """Results that share the settings they were trained with."""
+
+    path: Path
+    config: RunConfig | None
+    """None for results outside of a run folder."""
+    results: tuple[Found, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether this is a run, which can be evaluated again."""
+        return (self.path / _CONFIG).is_file()
+
+
+def read_given(paths: Sequence[Path]) -> list[Given]:
+    """One for each path: a run folder, a folder with results of ensembles, or one result file.
+
+    An ensemble has the settings of the first run among ``paths`` that it was made from. Raises SkelError for
+    a path that is none of these, and for a run that was not evaluated.
+    """
+    found = [_read(path) for path in paths]
+    runs = [given for given in found if given.config is not None]
+    return [given if given.config is not None else _adopted(given, runs) for given in found]
+
+
+def _read(path: Path) -> Given:
+    if path.is_file():
+        beside = path.parent.parent / _CONFIG  # a result in its run folder
+        return Given(path, _config(beside) if beside.is_file() else None, (read_result(path),))
+    if (path / _CONFIG).is_file():
+        results = tuple(read_results(path))
+        if not results:
+            raise SkelError(
+                "this run was not evaluated yet",
+                where=path,
+                remedy=f"Evaluate it with `trainer evaluate {path} --protocol linear`",
+            )
+        return Given(path, _config(path / _CONFIG), results)
+    files = sorted(path.glob("*.json")) if path.is_dir() else []
+    if not files:
+        raise SkelError(
+            "this is no run folder, and no result of an ensemble",
+            where=path,
+            remedy="Name the --out folder of a `trainer pretrain`, or what `trainer ensemble` wrote",
+        )
+    return Given(path, None, tuple(read_result(file) for file in files))
+
+
+def _adopted(given: Given, runs: Sequence[Given]) -> Given:
+    """With the settings of the first run that a member of the ensemble is from."""
+    members = {
+        member["checkpoint_hash"]
+        for found in given.results
+        for member in found.result.settings.get("members", ())
+    }
+    for run in runs:
+        if any(found.result.checkpoint_hash in members for found in run.results):
+            return Given(given.path, run.config, given.results)
+    return given
+
+
+def _config(path: Path) -> RunConfig:
+    try:
+        return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise SkelError(
+            f"these are no settings of a run, or they are damaged: {str(error).splitlines()[0]}",
+            where=path,
+            remedy="Restore the file from a copy, or train again",
+        ) from error
