@@ -1,0 +1,112 @@
+"""Measuring side by side: who is compared takes turns, so that a busy machine disturbs all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+Work = Callable[[], object]
+
+LEAST = 0.1
+"""Seconds that a measurement lasts at least: shorter work is repeated inside of it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all rows of a table are measured with."""
+
+    device: torch.device
+    precision: str
+    """fp32 or bf16, of ours; the baseline is always fp32."""
+    repeats: int
+    batch: int
+    quick: bool = False
+
+
+@dataclass
+class Row:
+    """One line of the table. Times are seconds of one call, one for each repeat."""
+
+    name: str
+    size: str
+    ours: list[float]
+    baseline: list[float] | None = None
+    floor: float | None = None
+    """Seconds that the machine's rates allow, from counts; see ``floor``."""
+    note: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
+    """Further figures, for the JSON file."""
+
+    @property
+    def times_as_fast(self) -> float | None:
+        return median(self.baseline) / median(self.ours) if self.baseline else None
+
+    def as_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"name": self.name, "size": self.size, "seconds": _summary(self.ours)}
+        if self.baseline:
+            found |= {"baseline_seconds": _summary(self.baseline)}
+            found |= {"times_as_fast": _digits(median(self.baseline) / median(self.ours))}
+        if self.floor is not None:
+            found |= {"floor_seconds": _digits(self.floor)}
+            found |= {"share_of_floor": _digits(self.floor / median(self.ours))}
+        return found | self.more | ({"note": self.note} if self.note else {})
+
+
+def in_turn(work: Mapping[str, Work], setting: Setting) -> dict[str, list[float]]:
+    """Seconds of one call of each, ``setting.repeats`` times, after a call that warms up."""
+    inner = {}
+    for name, call in work.items():
+        call()
+        inner[name] = max(1, min(100, int(LEAST / _seconds(call, 1, setting.device))))
+    found: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(setting.repeats):
+        for name, call in work.items():
+            found[name].append(_seconds(call, inner[name], setting.device))
+    return found
+
+
+def _seconds(call: Work, times: int, device: torch.device) -> float:
+    synchronise(device)
+    begin = time.perf_counter()
+    for _ in range(times):
+        call()
+    synchronise(device)
+    return (time.perf_counter() - begin) / times
+
+
+def synchronise(device: torch.device) -> None:
+    """A GPU works behind the program: wait until it is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def gpu_megabytes(device: torch.device, call: Work) -> dict[str, int]:
+    """The most memory that tensors take during a call; nothing on the CPU."""
+    if device.type != "cuda":
+        return {}
+    torch.cuda.reset_peak_memory_stats(device)
+    call()
+    return {"gpu_megabytes": round(torch.cuda.max_memory_allocated(device) / 1e6)}
+
+
+def resident_megabytes() -> int:
+    """Memory of this process at the moment (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) // 1000
+    raise RuntimeError("no VmRSS in /proc/self/status")
+
+
+def _summary(seconds: list[float]) -> dict[str, float]:
+    values = {"median": median(seconds), "min": min(seconds), "max": max(seconds)}
+    return {name: _digits(value) for name, value in values.items()} | {"repeats": len(seconds)}
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,205 @@
+"""The benchmark scripts' parts on tiny sizes, and that the baseline computes what ours does."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import baseline
+import bulk
+import floor
+import plain_views
+import speed
+import speed_data
+import speed_models
+import timing
+from schemas import Component
+from tests.trainer.clips import clips, generator, skeleton
+from trainer import augment, encoders, losses
+from trainer.methods import eadm
+
+KINECT = skeleton("kinectv2_25")
+
+
+def both_encoders() -> tuple[encoders.Encoder, baseline.STGCN]:
+    """Ours, with statistics and importances unlike those of the start, and the baseline with its weights."""
+    ours = encoders.build(Component(name="stgcn"), {"kinectv2_25": KINECT}, generator=generator())
+    with torch.no_grad():
+        for name, value in ours.state_dict().items():
+            if value.is_floating_point() and "adjacency" not in name:
+                noise = torch.rand(value.shape, generator=generator(1)) * 0.1
+                value.add_(noise if "weight" not in name else noise * 0.1)
+    plain = baseline.STGCN(KINECT.adjacency)
+    plain.load_state_dict(baseline.weights_from(ours.state_dict()))
+    return ours, plain
+
+
+def test_the_baseline_has_our_features_with_our_weights() -> None:
+    ours, plain = both_encoders()
+    x = clips(3, 25, frames=20, bodies=2)
+    with torch.no_grad():
+        torch.testing.assert_close(plain.eval()(x), ours.eval()(x, "kinectv2_25"), atol=1e-4, rtol=1e-4)
+        ours.train()
+        plain.train()
+        for module in (*ours.modules(), *plain.modules()):
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        torch.testing.assert_close(plain(x), ours(x, "kinectv2_25"), atol=1e-4, rtol=1e-4)
+
+
+def test_the_baselines_dropped_features_are_ours() -> None:
+    features = torch.randn(4, 6, 5, 7, generator=generator()).relu()
+    torch.testing.assert_close(baseline.drop(features), eadm.drop(features))
+
+
+@pytest.mark.parametrize("name", sorted(baseline.LOSSES))
+def test_a_step_of_the_baseline_moves_both_networks_and_the_queue(name: str) -> None:
+    torch.manual_seed(0)
+    moco = baseline.MoCo(KINECT.adjacency, queue=8)
+    before = {key: value.clone() for key, value in moco.state_dict().items()}
+    views = tuple(clips(4, 25, frames=16, bodies=2, seed=seed) for seed in range(3))
+    loss = baseline.step(name, moco, baseline.sgd(moco), views, device=torch.device("cpu"))
+    after = moco.state_dict()
+    assert np.isfinite(loss)
+    moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert {"queue", "pointer", "query.projector.0.weight", "query.encoder.blocks.3.temporal.weight"} <= moved
+    assert torch.equal(after["queue"][:, 4:], before["queue"][:, 4:])
+    baseline.step(name, moco, baseline.sgd(moco), views, device=torch.device("cpu"))
+    assert not torch.equal(moco.key.projector[0].weight, before["key.projector.0.weight"])
+
+
+def test_the_baselines_loss_is_ours_on_the_same_embeddings() -> None:
+    moco = baseline.MoCo(KINECT.adjacency, queue=16)
+    q, k = (
+        torch.nn.functional.normalize(torch.randn(5, baseline.DIM, generator=generator(s)), dim=1)
+        for s in (1, 2)
+    )
+    ours = losses.logits(q, k, moco.queue.t(), baseline.TEMPERATURE)
+    torch.testing.assert_close(moco.logits(q, k), ours, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted({*vars(plain_views)} & {*augment.AUGMENTATIONS}))
+def test_a_plain_augmentation_keeps_shape_and_absent_bodies(name: str) -> None:
+    random.seed(0)
+    clip = bulk.clips(1, frames=18)[0]
+    clip[..., 1] = 0
+    swap = tuple(KINECT.spec.left_right_swap)
+    for _ in range(5):
+        made = getattr(plain_views, name)(clip, *[swap] * (name == "spatial_flip"))
+        assert made.shape == clip.shape
+        assert np.isfinite(made).all()
+        assert name == "gaussian_noise" or (made[..., 1] == 0).all()
+
+
+def test_linear_maps_of_views_are_linear_maps() -> None:
+    clip = bulk.clips(1, frames=6)[0]
+    points = clip[:, :, :, 0].reshape(3, -1)
+    sheared = plain_views.shear(clip)[:, :, :, 0].reshape(3, -1)
+    matrix = sheared @ np.linalg.pinv(points)
+    np.testing.assert_allclose(matrix @ points, sheared, atol=1e-4)
+    np.testing.assert_allclose(np.diag(matrix), 1, atol=1e-4)
+    turned = plain_views.rotate(clip)
+    np.testing.assert_allclose((turned**2).sum(axis=0), (clip**2).sum(axis=0), rtol=1e-3, atol=1e-5)
+
+
+def test_workers_give_batches_of_three_different_views() -> None:
+    batch = bulk.clips(6, frames=12)
+    made = list(plain_views.loader(batch, tuple(KINECT.spec.left_right_swap), batch_size=3, workers=0))
+    assert [view.shape for view in made[0]] == [(3, 3, 12, 25, 2)] * 3
+    assert not torch.equal(made[0][0], made[0][1])
+
+
+def test_counts_of_the_floor_by_hand() -> None:
+    adjacency = torch.eye(2).expand(3, 2, 2)
+    first, temporal, second, _, residual = floor.stgcn(
+        adjacency, frames=4, bodies=1, channels=(5, 7), stride_blocks=(2,), kernel=3
+    )
+    assert first.products == 4 * 6 * 3 + 8 * 3 * 3 * 5  # gathered with 3 channels, mixed to 5
+    assert (first.read, first.written) == (8 * 3, 8 * 5)
+    assert temporal.products == 8 * 3 * 5 * 5
+    assert second.products == 4 * 6 * 5 + 8 * 3 * 5 * 7
+    assert residual.products == 4 * 5 * 7  # every other frame
+
+
+def test_the_floor_is_the_longer_of_products_and_bytes() -> None:
+    rates = floor.Rates(products=100.0, copies=40.0)
+    layer = floor.Layer(products=300, read=10, written=5)
+    assert floor.forward([layer], rates) == 3
+    assert floor.training([layer], rates) == 3 + 6
+    assert floor.forward([layer], floor.Rates(1e9, 40.0)) == 15 * 4 / 40
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of a few noise clips, and a table measured once."""
+    monkeypatch.setattr(speed_data, "BATCH", 4)
+    monkeypatch.setattr(timing, "LEAST", 0.0)
+    return bulk.write_store(tmp_path / "store.zarr", count=24)
+
+
+SETTING = timing.Setting(torch.device("cpu"), "fp32", repeats=1, batch=2, quick=True)
+RATES = floor.Rates(1e9, 1e9)
+
+
+def test_rows_about_data(quick: Path) -> None:
+    rows = [
+        *speed_data.loading(SETTING, RATES, quick),
+        *speed_data.assembly(SETTING, RATES),
+        *speed_data.augmentations(SETTING, RATES),
+    ]
+    names = [row.name for row in rows]
+    assert set(augment.AUGMENTATIONS) < set(names)
+    assert rows[1].size.startswith("18 of")
+    for row in rows:
+        found = row.as_json()
+        assert found["seconds"]["median"] > 0
+        assert row.name in speed.line(row)
+    shear = rows[names.index("shear")]
+    assert shear.as_json()["times_as_fast"] == pytest.approx(shear.times_as_fast, rel=1e-3)
+
+
+def test_rows_about_encoder_and_steps_and_their_projection() -> None:
+    rows = [
+        *speed_models.encoder(SETTING, RATES),
+        *speed_models.steps(SETTING, RATES, ("skeletonclr", "isc")),
+    ]
+    assert [row.baseline is not None for row in rows] == [True, True, True, False]
+    assert [row.floor is not None for row in rows] == [True, True, True, False]
+    (epoch,) = speed_models.projected(rows, SETTING)
+    assert epoch.as_json()["projection"]
+    assert epoch.ours[0] == pytest.approx(rows[2].ours[0] * (40_091 // 2))
+    assert epoch.note.startswith("projection: 20045 steps; 300 epochs")
+
+
+def test_resident_memory_after_each_epoch(quick: Path, tmp_path: Path) -> None:
+    (row,) = speed_data.memory_of_a_run(SETTING, quick, tmp_path)
+    assert len(row.more["resident_megabytes_after_each_epoch"]) == 3
+    assert min(row.more["resident_megabytes_after_each_epoch"]) > 50
+
+
+def test_an_epoch_of_batches_in_memory_and_from_a_mapped_copy(quick: Path) -> None:
+    for seconds, _ in (speed_data._epoch(quick, None, 4, 1), speed_data._mapped_epoch(quick, 4, True, 1)):
+        assert seconds > 0
+
+
+def test_what_is_emulated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = timing.Setting(torch.device("cpu"), "bf16", 1, 2)
+    monkeypatch.setattr(speed.devices, "computes_bf16", lambda device: False)
+    assert speed.emulated(slow)
+    assert not speed.emulated(SETTING)
+    assert speed.file_name(slow) == "speed_bf16"
+    assert speed.file_name(SETTING) == "speed_quick"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.00012, "120 us"), (0.5, "500 ms"), (2.0, "2 s"), (4321.0, "4321 s")]
+)
+def test_durations_are_readable(seconds: float, text: str) -> None:
+    assert speed.duration(seconds) == text
