@@ -97,7 +97,8 @@ def _places(targets: Sequence[Published], found: Found, given: Given) -> tuple[l
     differing = [(mismatches(cell, found.result, given.config), cell) for cell in targets]
     fits = [cell for differs, cell in differing if not differs]
     if not fits:
-        return [], "; ".join(min((differs for differs, _ in differing), key=_distance))
+        closest = min((differs for differs, _ in differing), key=_distance)
+        return [], "; ".join(closest)
     most = max(len(cell.settings) for cell in fits)
     fits = [cell for cell in fits if len(cell.settings) == most]
     lengths = {cell.epochs for cell in fits}

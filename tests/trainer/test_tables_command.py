@@ -1,0 +1,120 @@
+"""``trainer table``: what it prints, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas import SkelError
+from tests.trainer.published import ntu_store, result, settings_of, write_run
+from tests.trainer.runs import tiny_config
+from tests.trainer.stores import write_store
+from trainer import cli, loop, tables
+from trainer.store import Store
+from trainer.tables import Given
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return ntu_store(tmp_path_factory.mktemp("data"))
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+def call(capsys: Capture, *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["table", *(str(argument) for argument in arguments)])
+    captured = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def run(store: Store, tmp_path: Path) -> Path:
+    settings = settings_of(store, "aimclr", data__protocol="xview")
+    return write_run(tmp_path / "run", settings, result(), result(protocol="knn", synthetic=True))
+
+
+def test_the_list_names_every_table(capsys: Capture) -> None:
+    code, out, _ = call(capsys)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(tables.names())
+
+
+def test_the_text_has_all_three_numbers_and_what_is_missing(run: Path, capsys: Capture) -> None:
+    code, out, _ = call(capsys, "paper/aimclr-table4", run)
+    assert code == 0
+    lines = out.splitlines()
+    assert "79.7 | 75.0 (-4.7)" in next(line for line in lines if line.startswith("AimCLR "))
+    assert f"  AimCLR joint, xview: 75.0 (-4.7), {run}/results/linear-0.json" in lines
+    assert "      data comparable" in lines
+    assert "      schedule comparable" in lines
+    assert f"  {run}/results/knn-1.json: protocol knn, not linear" in lines
+    start = lines.index("  AimCLR joint, xsub: no run of aimclr on ntu60 xsub: joint")
+    assert [line.split()[:2] for line in lines[start + 1 : start + 4]] == [
+        ["skeltools", "convert"],
+        ["trainer", "pretrain"],
+        ["trainer", "evaluate"],
+    ]
+
+
+def test_markdown_and_json_hold_the_same(run: Path, capsys: Capture) -> None:
+    _, markdown, _ = call(capsys, "aimclr-table4", run, "--markdown")
+    row = next(line for line in markdown.splitlines() if line.startswith("| AimCLR |"))
+    assert row == "| AimCLR | joint | 74.3 | 79.7 \\| 75.0 (-4.7) |"
+    _, text, _ = call(capsys, "aimclr-table4", run, "--json")
+    content = json.loads(text)
+    filled = [cell for cell in content["cells"] if cell["ours"]]
+    assert [cell["published"]["value"] for cell in filled] == [79.7]
+    assert filled[0]["ours"][0]["data"] == {"comparable": True, "differs": []}
+    assert len(content["cells"]) == 22
+    assert sum(cell["missing"] is not None for cell in content["cells"]) == 9
+    assert content["unfit"][0]["reason"] == "protocol knn, not linear"
+
+
+def test_mistakes_are_one_line(run: Path, store: Store, tmp_path: Path, capsys: Capture) -> None:
+    code, _, err = call(capsys, "paper/aimclr-table44", run)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Did you mean 'aimclr-table4'" in err
+    code, _, err = call(capsys, "aimclr-table4", tmp_path / "nowhere")
+    assert code == 1
+    assert "this is no run folder, and no result of an ensemble" in err
+    bare = write_run(tmp_path / "bare", settings_of(store, "aimclr"))
+    code, _, err = call(capsys, "aimclr-table4", bare)
+    assert code == 1
+    assert (
+        f"this run was not evaluated yet. Evaluate it with `trainer evaluate {bare} --protocol linear`" in err
+    )
+    code, _, err = call(capsys, "aimclr-table4", run, "--markdown", "--json")
+    assert code == 2
+    (run / "results" / "linear-0.json").write_text("{")
+    code, _, err = call(capsys, "aimclr-table4", run)
+    assert code == 1
+    assert "damaged" in err
+    (run / "config.yaml").write_text("preset: [")
+    (run / "results" / "linear-0.json").unlink()
+    with pytest.raises(SkelError, match="no settings of a run, or they are damaged"):
+        tables.read_given([run])
+
+
+def test_a_real_run_fills_a_cell(tmp_path: Path, capsys: Capture) -> None:
+    """From training to table, with what evaluation writes and not with what this file thinks it writes."""
+    path = write_store(tmp_path / "toy.zarr", manifest={"dataset": "ntu60", "synthetic": True})
+    loop.pretrain(tiny_config(path), out=tmp_path / "run")
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", str(tmp_path / "run"), "--protocol", "linear"])
+    capsys.readouterr()
+    code, out, _ = call(capsys, "aimclr-table4", tmp_path / "run")
+    assert code == 0
+    assert "linear-few_6.json: convention few_6, not kinectv2_25" in out
+
+
+def test_given_results_know_whether_they_can_be_evaluated_again(run: Path, tmp_path: Path) -> None:
+    file = run / "results" / "linear-0.json"
+    as_run, as_file = tables.read_given([run, file])
+    assert as_run.trained
+    assert not as_file.trained
+    assert as_file == Given(file, as_run.config, as_file.results)

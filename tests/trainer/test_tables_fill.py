@@ -1,0 +1,250 @@
+"""Filling published tables: what a result is a number of, what differs, which commands make the rest."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from schemas import RunConfig
+from tests.trainer.published import ntu_store, published, result, settings_of, write_run
+from trainer import cli, config, tables
+from trainer.cli import evaluate, pretrain
+from trainer.evaluate import protocol_options
+from trainer.store import Store
+from trainer.tables import reader
+from trainer.tables.commands import TOGETHER, missing
+from trainer.tables.compare import verdict
+
+THREE = "joint+bone+motion"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return ntu_store(tmp_path_factory.mktemp("data"))
+
+
+def test_a_comparable_figure_is_called_so(store: Store, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result())
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+    cells = [cell for cell in filled.cells() if cell.ours]
+    assert [(cell.published.row, cell.published.column) for cell in cells] == [("AimCLR", "xview")]
+    ours = cells[0].ours[0]
+    assert (ours.value, round(ours.difference, 6), ours.comparable) == (75.0, -4.7, True)
+    assert not filled.unfit
+
+
+@pytest.mark.parametrize(
+    ("changes", "data", "schedule"),
+    [
+        ({"synthetic": True}, ["synthetic data"], []),
+        ({"test_samples": 900}, ["900 of 18932 test samples"], []),
+        ({"test_samples": 18931}, [], []),
+        ({"recipe": "default"}, ["recipe default, the paper's is crossclr"], []),
+        ({"frames": 64}, ["clips of 64 frames, published 50"], []),
+        ({"epoch": 200, "epochs": 200}, [], ["200 epochs, published after 300"]),
+        ({"epoch": 299}, [], ["unfinished: epoch 299 of 300", "299 epochs, published after 300"]),
+        ({"preset": "aimclr/demo"}, [], ["preset aimclr/demo, no paper's"]),
+        ({"preset": "aimclr/released"}, [], []),
+    ],
+)
+def test_what_differs_is_said(changes: dict[str, Any], data: list[str], schedule: list[str]) -> None:
+    found = verdict(published(), result(**changes))
+    assert [list(found.data), list(found.schedule)] == [data, schedule]
+
+
+def test_weights_and_epochs_on_labels_count(store: Store) -> None:
+    three = published(stream=THREE, weights={"joint": 0.6, "bone": 0.6, "motion": 0.4}, probe_epochs=80)
+    fused = {"fusion": {"weights": {"joint": 3.0, "bone": 3.0, "motion": 2.0}}, "epochs": 80}
+    assert verdict(three, result(settings=fused)).schedule == ()
+    fused = {"fusion": {"weights": {"joint": 1.0, "bone": 1.0, "motion": 1.0}}, "epochs": 100}
+    differs = verdict(three, result(settings=fused)).schedule
+    assert differs[0] == "100 epochs on the labels, published 80"
+    assert differs[1].startswith("streams weighted joint 1 bone 1 motion 1, published joint 0.6")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"protocol": "knn"}, "protocol knn, not linear"),
+        ({"method": "isc"}, "method isc, not "),
+        ({"dataset": "nw-ucla"}, "dataset nw-ucla, not ntu60"),
+        ({"split": "xset"}, "split xset, not "),
+        ({"stream": "bone"}, "stream bone, not joint"),
+        ({"convention": "smplx_42"}, "convention smplx_42, not kinectv2_25"),
+    ],
+)
+def test_a_result_for_no_cell_says_what_differs(
+    store: Store, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result(**changes))
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+    assert not [cell for cell in filled.cells() if cell.ours]
+    assert [each.reason.startswith(reason) for each in filled.unfit] == [True], filled.unfit
+
+
+def rows_of(table: str, *given: Path) -> list[str]:
+    filled = tables.fill(tables.load(table), tables.read_given(given))
+    return [f"{cell.published.row}, {cell.published.column}" for cell in filled.cells() if cell.ours]
+
+
+def test_variants_are_told_apart_by_the_settings_of_the_run(store: Store, tmp_path: Path) -> None:
+    mixed = result(method="skelemixclr", frames=64)
+    one = write_run(tmp_path / "one", settings_of(store, "skelemixclr"), mixed)
+    plus = write_run(tmp_path / "plus", settings_of(store, "skelemixclr-plus"), mixed)
+    assert rows_of("skelemixclr-table11", one) == ["SkeleMixCLR, xview"]
+    assert rows_of("skelemixclr-table11", plus) == ["SkeleMixCLR+, xview"]
+    baseline = result(method="skeletonclr")
+    first = write_run(tmp_path / "first", settings_of(store, "skeletonclr"), baseline)
+    t02 = write_run(tmp_path / "t02", settings_of(store, "skeletonclr-t02"), baseline)
+    assert rows_of("skelemixclr-table1", first) == ["SkeletonCLR, NTU-60 xview"]
+    assert rows_of("skelemixclr-table1", t02) == ["SkeletonCLR (repro.), NTU-60 xview"]
+
+
+def test_epochs_choose_the_column(store: Store, tmp_path: Path) -> None:
+    fused = {"split": "xsub", "stream": "joint+motion+bone", "epochs": 150}
+    run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result(**fused, epoch=150))
+    assert rows_of("aimclr-table3", run) == ["3s-AimCLR, 150 epochs"]
+    odd = write_run(tmp_path / "odd", settings_of(store, "aimclr"), result(**fused, epoch=149))
+    filled = tables.fill(tables.load("aimclr-table3"), tables.read_given([odd]))
+    assert filled.unfit[0].reason == "149 epochs, the table has 100, 150, 200, 300"
+
+
+def test_conventions_shares_and_sources_are_coordinates(store: Store, tmp_path: Path) -> None:
+    ensemble = result(method="ms-clr", convention="smplx_42+kinectv2_25", stream=THREE)
+    run = write_run(tmp_path / "ms", settings_of(store, "ms-clr"), ensemble)
+    assert rows_of("ms-clr-table1", run) == ["3s-MS-AimCLR ensemble, NTU-60 xview"]
+    few = result(protocol="semi", name="semi-10", method="csclr", stream=THREE)
+    run = write_run(tmp_path / "few", settings_of(store, "csclr"), few)
+    assert rows_of("csclr-table5", run) == ["3s-CSCLR, NTU-60 xview, 10 %"]
+    moved = {
+        "method": "isc",
+        "encoder": "seq",
+        "dataset": "pku-mmd-2",
+        "split": "xsub",
+        "protocol": "transfer",
+    }
+    for dataset, column in (("ntu60", "from NTU-60"), ("pku-mmd-1", "from PKU I")):
+        details = {"transfer": {"source": {"dataset": dataset}}}
+        run = write_run(tmp_path / dataset, settings_of(store, "isc"), result(**moved, details=details))
+        assert rows_of("isc-table4", run) == [f"ISC, {column}"]
+
+
+def test_an_ensemble_has_the_settings_of_its_runs(store: Store, tmp_path: Path) -> None:
+    how = {"of": "linear", "weights": {"joint": 1.0, "bone": 1.0, "motion": 1.0}}
+    how["members"] = [{"checkpoint_hash": "abc"}]
+    three = result(method="skelemixclr", protocol="ensemble", settings=how, stream=THREE, frames=64)
+    file = tmp_path / "ensemble" / "three.json"
+    file.parent.mkdir()
+    file.write_text(three.model_dump_json())
+    alone = tables.fill(tables.load("skelemixclr-table11"), tables.read_given([file]))
+    assert alone.unfit[0].reason == "the settings of the run are not known"
+    plus = settings_of(store, "skelemixclr-plus")
+    run = write_run(tmp_path / "plus", plus, result(method="skelemixclr", checkpoint_hash="abc"))
+    filled = tables.fill(tables.load("skelemixclr-table11"), tables.read_given([run, file.parent]))
+    cells = [cell for cell in filled.cells() if cell.ours]
+    assert [cell.published.row for cell in cells] == ["SkeleMixCLR+", "3s-SkeleMixCLR+"]
+    assert cells[1].ours[0].comparable
+    few = three.model_copy(update={"settings": how | {"of": "semi-10"}})
+    file.write_text(few.model_dump_json())
+    assert rows_of("skelemixclr-table14", run, file) == ["3s-SkeleMixCLR+, NTU-60 xview, 10 %"]
+
+
+def test_published_leaves_out_other_variants(store: Store) -> None:
+    asked: dict[str, Any] = {"method": "skelemixclr", "dataset": "ntu60", "split": "xview", "stream": "joint"}
+    plus = tables.published(**asked, protocol="linear", config=settings_of(store, "skelemixclr-plus"))
+    assert {cell.value for cell in plus} == {85.5}
+    t02 = tables.published(
+        **asked | {"method": "skeletonclr"}, protocol="linear", config=settings_of(store, "skeletonclr-t02")
+    )
+    assert (t02[0].value, t02[0].origin, t02[-1].origin) == (78.9, "reproduced", "quoted")
+
+
+FILLABLE = [cell for cell in reader.cells() if cell.method is not None]
+
+
+def test_every_fillable_number_has_commands_that_train_what_it_asks_for(store: Store) -> None:
+    """Settings, stream, epochs, frames and conventions of every distinct `trainer pretrain` line."""
+    tried: dict[str, RunConfig] = {}
+    for cell in FILLABLE:
+        lines = missing(cell, []).commands
+        training = [line for line in lines if line.startswith("trainer pretrain ")]
+        assert training, cell
+        for line in training:
+            if line not in tried:
+                tried[line] = _resolved(line, store)
+            found = tried[line]
+            assert not reader.unmet(cell, found), (cell.source, cell.row, line)
+            assert found.data.protocol == cell.split
+            assert cell.epochs in (None, found.optimise.epochs)
+            assert cell.frames in (None, found.data.frames)
+            assert set(cell.conventions) <= set(found.data.conventions)
+            assert cell.method in (*TOGETHER, "any", found.method.name)
+    streams = {(line.split("--method ")[1].split()[0], found.data.stream) for line, found in tried.items()}
+    assert {("aimclr", "bone"), ("skelemixclr-plus", "motion"), ("ms-clr", "bone")} <= streams
+
+
+def _resolved(line: str, store: Store) -> RunConfig:
+    context = pretrain.command.make_context("pretrain", shlex.split(line)[2:])
+    given = context.params
+    overrides = pretrain._overrides(given)
+    return config.resolve(store, method=given["method"], preset=given["preset"], overrides=overrides).config
+
+
+def test_every_evaluation_line_is_one_that_the_command_takes() -> None:
+    lines = {line for cell in FILLABLE for line in missing(cell, []).commands if "trainer evaluate" in line}
+    for line in sorted(lines):
+        context = evaluate.command.make_context("evaluate", shlex.split(line)[2:])
+        options: dict[str, dict[str, Any]] = {}
+        for text in context.params["assignments"]:
+            override = config.parse_override(text)
+            protocol, _, key = override.path.partition(".")
+            options.setdefault(protocol, {})[key] = override.value
+        protocol_options(context.params["protocols"], options)
+    assert any("--target pku-mmd-2-isc.zarr --target-protocol xsub" in line for line in lines)
+    assert any("--set semi.schedule=skelemix" in line for line in lines)
+
+
+def test_every_line_is_one_of_a_command_that_exists() -> None:
+    from skeltools.cli import cli as skeltools
+
+    groups: dict[str, click.Group] = {"trainer": cli.cli, "skeltools": skeltools}
+    lines = {tuple(shlex.split(line)) for cell in FILLABLE for line in missing(cell, []).commands}
+    for program, name, *arguments in sorted(lines):
+        assert name in groups[program].commands
+        groups[program].commands[name].make_context(name, list(arguments))  # raises for an unknown option
+    used = {(program, name) for program, name, *_ in lines}
+    assert used == {
+        ("skeltools", "convert"),
+        ("skeltools", "streams"),
+        ("trainer", "pretrain"),
+        ("trainer", "evaluate"),
+        ("trainer", "ensemble"),
+    }
+
+
+def test_what_is_there_is_not_made_again(store: Store, tmp_path: Path) -> None:
+    settings = {"dataset": "ntu60", "method": "aimclr"}
+    joint = write_run(
+        tmp_path / "joint", settings_of(store, "aimclr", data__protocol="xview"), result(**settings)
+    )
+    three = next(
+        cell
+        for cell in tables.published(method="aimclr", split="xview", protocol="linear")
+        if cell.stream != "joint" and "+" in str(cell.stream)
+    )
+    found = missing(three, tables.read_given([joint]))
+    assert found.what == "no run of aimclr on ntu60 xview: motion, bone"
+    assert not [line for line in found.commands if line.startswith(f"trainer evaluate {joint}")]
+    assert len([line for line in found.commands if line.startswith("trainer pretrain")]) == 2
+    assert found.commands[-1].startswith(
+        f"trainer ensemble {joint} runs/ntu60-xview-aimclr-motion-300-epochs"
+    )
+    tuned = published(protocol="finetune", stream="joint")
+    found = missing(tuned, tables.read_given([joint]))
+    assert found == type(found)(
+        "no result of finetune: joint", (f"trainer evaluate {joint} --protocol finetune",)
+    )
