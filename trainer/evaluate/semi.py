@@ -37,7 +37,8 @@ class Options(Training):
     # SkeleMixCLR, IV-C, Semi-Supervised Evaluation Protocol: 100 epochs, rate 0.1, a tenth of it from 80 on,
     # 20 epochs of warm-up; the rest as for finetuning.
     schedules: ClassVar[dict[str, dict[str, Any]]] = SCHEDULES | {
-        "skelemix": SCHEDULES["skelemix"] | {"epochs": 100, "milestones": (80,), "warmup_epochs": 20}
+        "skelemix": SCHEDULES["skelemix"] | {"epochs": 100, "milestones": (80,), "warmup_epochs": 20},
+        "small": SCHEDULES["small"] | {"batch_size": 16},
     }
 
     shares: tuple[Percent, ...] = Field(default=(1, 5, 10, 20), min_length=1)

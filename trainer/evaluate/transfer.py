@@ -6,7 +6,7 @@ encoder that is fed other joints under the same indices learns something, and th
 
 from __future__ import annotations
 
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from schemas import SkeletonSpec, StoreError
 from trainer import store as stores
 from trainer.evaluate.fit import Around, measured
 from trainer.evaluate.outcome import Outcome
-from trainer.evaluate.training import Training
+from trainer.evaluate.training import ScheduleName, Training
 from trainer.store import Samples, Store
 
 NEEDS = "clips"
@@ -25,7 +25,7 @@ SAMPLES = "target"
 class Options(Training):
     """Defaults: ISC's, the one of the papers that transfers."""
 
-    schedule: Literal["aimclr", "skelemix", "isc"] = "isc"
+    schedule: ScheduleName = "isc"
 
 
 def evaluate(
