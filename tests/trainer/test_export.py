@@ -170,7 +170,7 @@ FIRST = "conventions.few_6.adjacency"
 )
 def test_weights_that_do_not_fit_are_refused(exported: Path, change: Any, message: str) -> None:
     change_weights(exported, change)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(CheckpointError, match=message + ".* Copy both files of one export"):
         load_encoder(exported)
 
 

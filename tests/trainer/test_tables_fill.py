@@ -204,7 +204,7 @@ def test_every_evaluation_line_is_one_that_the_command_takes() -> None:
             protocol, _, key = override.path.partition(".")
             options.setdefault(protocol, {})[key] = override.value
         protocol_options(context.params["protocols"], options)
-    assert any("--target pku-mmd-2-isc.zarr --target-protocol xsub" in line for line in lines)
+    assert any("--target pku-mmd-2-isc-t64.zarr --target-protocol xsub" in line for line in lines)
     assert any("--set semi.schedule=skelemix" in line for line in lines)
 
 

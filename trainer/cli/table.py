@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,15 @@ from trainer.cli.display import table_console
 
 if TYPE_CHECKING:
     from trainer.tables import Cell, FilledTable, Ours
+
+
+@dataclass(frozen=True)
+class Remarks:
+    heading: str
+    entries: list[tuple[str, list[str]]]
+    """A line and the lines under it."""
+    commands: bool = False
+    """Whether the lines under are for a shell."""
 
 
 @click.command("table")
@@ -75,10 +84,10 @@ def _print_table(filled: FilledTable) -> None:
     for row, cells in zip(table.rows, filled.rows, strict=True):
         grid.add_row(escape(row.label), row.stream or "", *(_shown(cell) for cell in cells))
     table_console().print(grid)
-    for title, lines in _remarks(filled):
-        click.echo(f"\n{title}")
-        for line in lines:
-            click.echo(f"  {line}")
+    for remarks in _remarks(filled):
+        click.echo(f"\n{remarks.heading}")
+        for line, under in remarks.entries:
+            click.echo("\n".join([f"  {line}", *(f"      {each}" for each in under)]))
 
 
 def _shown(cell: Cell | None) -> str:
@@ -101,35 +110,36 @@ def _title(cell: Cell) -> str:
     return f"{published.row}{stream}, {published.column}"
 
 
-def _remarks(filled: FilledTable) -> Iterator[tuple[str, list[str]]]:
-    """(heading, lines) of what belongs under the table; lines of commands are indented."""
+def _remarks(filled: FilledTable) -> Iterator[Remarks]:
+    """What belongs under the table."""
     table = filled.table
     notes = [*table.notes, *(f"{row.label}: {row.note}" for row in table.rows if row.note)]
     if notes:
-        yield "Notes:", notes
+        yield Remarks("Notes:", [(note, []) for note in notes])
     told = [
-        line
+        (f"{_title(cell)}: {_figure(each)}, {each.file}", _judged(each))
         for cell in filled.cells()
         for each in cell.ours
-        for line in (f"{_title(cell)}: {_figure(each)}, {each.file}", *_judged(each))
     ]
     if told:
-        yield "Filled (* not comparable):", told
+        yield Remarks("Filled (* not comparable):", told)
     if filled.unfit:
-        yield "For no cell of this table:", [f"{each.file}: {each.reason}" for each in filled.unfit]
-    empty = [(cell, cell.missing) for cell in filled.cells() if cell.missing is not None]
+        unfit = [(f"{each.file}: {each.reason}", list[str]()) for each in filled.unfit]
+        yield Remarks("For no cell of this table:", unfit)
+    empty = [
+        (f"{_title(cell)}: {cell.missing.what}", list(cell.missing.commands))
+        for cell in filled.cells()
+        if cell.missing is not None
+    ]
     if empty:
-        lines = []
-        for cell, missing in empty:
-            lines += [f"{_title(cell)}: {missing.what}", *(f"    {each}" for each in missing.commands)]
-        yield "Missing, and the commands that make it:", lines
+        yield Remarks("Missing, and the commands that make it:", empty, commands=True)
 
 
 def _judged(ours: Ours) -> list[str]:
-    """Whether data and schedule compare, indented under the figure."""
+    """Whether data and schedule compare."""
     parts = (("data", ours.verdict.data), ("schedule", ours.verdict.schedule))
     return [
-        f"    {what} {'not comparable: ' + '; '.join(differs) if differs else 'comparable'}"
+        f"{what} {'not comparable: ' + '; '.join(differs) if differs else 'comparable'}"
         for what, differs in parts
     ]
 
@@ -137,20 +147,24 @@ def _judged(ours: Ours) -> list[str]:
 def _markdown(filled: FilledTable) -> Iterator[str]:
     table = filled.table
     yield f"## {table.source}: {table.caption}\n"
-    yield f"{table.title}. Top-1 %: published \\| ours (difference); * not comparable.\n"
+    yield f"{table.title}. Top-1 %: published \\| ours (difference); \\* not comparable.\n"
     yield f"| | stream | {' | '.join(map(_piped, table.columns))} |"
     yield "|---|---|" + "---:|" * len(table.columns)
     for row, cells in zip(table.rows, filled.rows, strict=True):
-        shown = (_piped(_shown(cell)).replace("*", "\\*") for cell in cells)
+        shown = (_starred(_piped(_shown(cell))) for cell in cells)
         yield f"| {_piped(row.label)} | {row.stream or ''} | {' | '.join(shown)} |"
-    for title, lines in _remarks(filled):
-        yield f"\n{title.replace('*', chr(92) + '*')}\n"
-        code = [line for line in lines if line.startswith("    ")]
-        for line in lines:
-            if line in code and title.startswith("Missing"):
-                yield f"      {line.strip()}"
+    for remarks in _remarks(filled):
+        yield f"\n{_starred(remarks.heading)}\n"
+        for line, under in remarks.entries:
+            yield f"- {_starred(line)}"
+            if remarks.commands:
+                yield "\n".join(f"  {each}" for each in ("```sh", *under, "```"))
             else:
-                yield f"{'  ' if line in code else ''}- {line.strip()}"
+                yield from (f"  - {each}" for each in under)
+
+
+def _starred(text: str) -> str:
+    return text.replace("*", "\\*")
 
 
 def _piped(text: str) -> str:

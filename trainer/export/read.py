@@ -15,6 +15,8 @@ from trainer import checkpoint, encoders
 from trainer.export.card import CARD, WEIGHTS, EncoderCard, read_card
 from trainer.skeleton import Skeleton
 
+_AGAIN = "Copy both files of one export, or export the run again"
+
 
 class LoadedEncoder(nn.Module):
     """``forward(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32; ``card`` says the rest.
@@ -44,7 +46,10 @@ def load_encoder(folder: str | Path, *, device: torch.device | str = "cpu") -> L
     card = read_card(folder)
     weights = _weights(folder, card)
     network = build_network(card, where=folder / CARD)
-    checkpoint.load_weights(network, weights, where=folder / WEIGHTS)
+    try:
+        checkpoint.load_weights(network, weights, where=folder / WEIGHTS)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, where=error.where, remedy=_AGAIN) from error
     return LoadedEncoder(card, network).to(device).eval().requires_grad_(False)
 
 
@@ -94,7 +99,7 @@ def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
             f"these are not the weights of the card, or they are damaged: sha256 {found[:12]}, "
             f"the card says {card.weights_hash[:12]}",
             where=path,
-            remedy="Copy both files of one export, or export the run again",
+            remedy=_AGAIN,
         )
     try:
         return load_file(path)

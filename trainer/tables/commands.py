@@ -134,7 +134,9 @@ def _run(cell: Published, part: str) -> Path:
 
 
 def _store(cell: Published, dataset: str) -> str:
-    return f"{dataset}-{cell.recipe}.zarr" if cell.recipe else f"{dataset}.zarr"
+    """One for each recipe and length: a conversion does not go into a store that is there."""
+    length = None if cell.frames is None else f"t{cell.frames}"
+    return "-".join(filter(None, (dataset, cell.recipe, length))) + ".zarr"
 
 
 def _method(cell: Published) -> str:
