@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
+from torch.nn.functional import cross_entropy, pad
 
 from schemas import CheckpointError, ConfigError, EvaluationResult, SkelError, StoreError, UsageError
+from tests.trainer.features import blobs
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import CLASSES, write_store
-from trainer import checkpoint, loop
+from trainer import checkpoint, loop, seeds
 from trainer import store as stores
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, calibrate, extract
@@ -27,26 +29,19 @@ from trainer.evaluate.run import evaluate_run
 from trainer.metrics import accuracy
 
 
-def blobs(seed: int, *, rows: int = 60, classes: int = 4, spread: float = 1.0, width: int = 6) -> Features:
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(7).standard_normal((classes, width))
-    labels = rng.integers(classes, size=rows)
-    values = centres[labels] + spread * rng.standard_normal((rows, width))
-    return Features(torch.tensor(values, dtype=torch.float32), torch.tensor(labels))
-
-
 @settings(max_examples=25, deadline=None)
 @given(k=st.integers(1, 70), temperature=st.floats(0.05, 2), seed=st.integers(0, 99))
 def test_knn_equals_scikit_learn(k: int, temperature: float, seed: int) -> None:
     train, test = blobs(seed), blobs(seed + 1, rows=30)
     oracle = KNeighborsClassifier(
         min(k, 60), metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / temperature)
-    ).fit(train.values.numpy(), train.labels.numpy())
+    ).fit(train.values.double().numpy(), train.labels.numpy())
     scores = knn.vote(train, test, classes=4, options=knn.Options(k=k, temperature=temperature))
     ours = scores / scores.sum(dim=1, keepdim=True)
     expected = np.zeros((30, 4))
-    expected[:, oracle.classes_] = oracle.predict_proba(test.values.numpy())
-    assert np.allclose(ours.numpy(), expected, atol=1e-4)
+    expected[:, oracle.classes_] = oracle.predict_proba(test.values.double().numpy())
+    assert np.allclose(ours.numpy(), expected, atol=1e-6)
+    assert (scores.argmax(1).numpy() == expected.argmax(1)).all()
 
 
 def test_knn_does_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +72,66 @@ def test_linear_comes_close_to_logistic_regression(standardise: bool) -> None:
     assert ours.best_top1 >= top1
     agreement = ours.scores.argmax(1).numpy() == oracle.predict(test.values.numpy())
     assert agreement.mean() > 0.95
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.01, "momentum": 0.0}, {"standardise": True}])
+def test_linear_equals_a_literal_loop(options: dict[str, float]) -> None:
+    """torch.nn.Linear, its optimiser and autograd, over the rows in the same order."""
+    train, test = blobs(0, rows=150, spread=2.0), blobs(1, rows=200, spread=2.0)
+    chosen = linear.Options(epochs=30, milestones=(20,), lr=0.3, **options)
+    (ours,) = linear.evaluate(train, test, classes=4, seed=3, options=chosen)
+    scores, best = literal_probe(train, test, chosen)
+    assert torch.allclose(ours.scores, scores, atol=2e-5)
+    assert accuracy(ours.scores, test.labels) == accuracy(scores, test.labels)
+    assert ours.best_top1 == best
+
+
+def literal_probe(train: Features, test: Features, options: linear.Options) -> tuple[torch.Tensor, float]:
+    values, test_values = train.values, test.values
+    if options.standardise:
+        mean, deviation = values.mean(dim=0), values.std(dim=0)
+        values, test_values = (values - mean) / deviation, (test_values - mean) / deviation
+    layer = nn.Linear(values.shape[1], 4)
+    start = linear._initial(values.shape[1], 4, 3)
+    layer.load_state_dict({"weight": start.weight, "bias": start.bias})
+    decays = {"weight_decay": options.weight_decay, "momentum": options.momentum}
+    optimiser = torch.optim.SGD(layer.parameters(), lr=options.lr, **decays)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(options.milestones))
+    best = 0.0
+    for epoch in range(options.epochs):
+        order = torch.randperm(len(values), generator=seeds.generator("cpu", 3, "linear", epoch))
+        for rows in order.split(options.batch_size):
+            loss = cross_entropy(layer(values[rows]), train.labels[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        schedule.step()
+        scores = layer(test_values).detach()
+        best = max(best, accuracy(scores, test.labels))
+    return scores, best
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 20), classes=st.integers(2, 6), seed=st.integers(0, 99))
+def test_the_written_gradient_is_autograds(rows: int, classes: int, seed: int) -> None:
+    x, labels = blobs(seed, rows=rows, classes=classes).values, blobs(seed, rows=rows, classes=classes).labels
+    layer = linear._initial(x.shape[1], classes, seed)
+    weight, bias = layer.weight.clone().requires_grad_(), layer.bias.clone().requires_grad_()
+    cross_entropy(x @ weight.T + bias, labels).backward()
+    layer.step(x, labels, lr=1.0, options=linear.Options())
+    assert torch.allclose(weight.detach() - layer.weight, weight.grad, atol=1e-6)
+    assert torch.allclose(bias.detach() - layer.bias, bias.grad, atol=1e-6)
+
+
+def test_linear_converges_to_the_optimum_of_logistic_regression() -> None:
+    """With weight decay the minimum is unique: scikit-learn's C is 1 / (rows * decay), bias included here."""
+    train, test = blobs(0, rows=200), blobs(1)
+    options = linear.Options(epochs=600, lr=0.5, milestones=(300, 450), batch_size=200, weight_decay=0.05)
+    (ours,) = linear.evaluate(train, test, classes=4, seed=0, options=options)
+    with_one = [pad(half.values, (0, 1), value=1).double() for half in (train, test)]
+    oracle = LogisticRegression(C=1 / (200 * 0.05), fit_intercept=False, tol=1e-10, max_iter=5000)
+    expected = oracle.fit(with_one[0], train.labels).predict_proba(with_one[1])
+    assert np.allclose(ours.scores.softmax(dim=1).numpy(), expected, atol=1e-5)
 
 
 def test_linear_is_seeded() -> None:

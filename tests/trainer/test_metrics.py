@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, top_k_accuracy_score
+from sklearn.metrics import accuracy_score, confusion_matrix, recall_score, top_k_accuracy_score
 
 from schemas import OptimiseConfig, UsageError
 from trainer import device, metrics, optim
@@ -31,6 +31,32 @@ def test_per_class_leaves_out_classes_without_samples() -> None:
     scores = torch.eye(3)[[0, 1, 1, 0]]
     found = metrics.per_class(scores, torch.tensor([0, 0, 1, 1]), ("a", "b", "c"))
     assert found == {"a": 0.5, "b": 0.5}
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 40), classes=st.integers(2, 6), seed=st.integers(0, 99))
+def test_confusion_and_per_class_equal_scikit_learn(rows: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.integers(3, size=(rows, classes)), rng.integers(classes, size=rows)
+    guesses, names = scores.argmax(1), tuple(map(str, range(classes)))
+    ours = metrics.confusion(torch.tensor(scores), torch.tensor(labels))
+    assert (ours.numpy() == confusion_matrix(labels, guesses, labels=range(classes))).all()
+    found = metrics.per_class(torch.tensor(scores), torch.tensor(labels), names)
+    recall = recall_score(labels, guesses, labels=sorted(set(labels)), average=None)
+    assert found == pytest.approx(dict(zip(map(str, sorted(set(labels))), recall, strict=True)))
+    assert sum(found.values()) / len(found) == pytest.approx(balanced(labels, guesses))
+    assert metrics.accuracy(torch.tensor(scores), torch.tensor(labels)) == (guesses == labels).mean()
+
+
+def balanced(labels: np.ndarray, guesses: np.ndarray) -> float:
+    """The mean over the classes that occur, as scikit-learn's balanced accuracy, which warns about others."""
+    return float(np.mean([(guesses[labels == k] == k).mean() for k in set(labels)]))
+
+
+def test_of_equal_scores_the_first_class_is_before() -> None:
+    scores, labels = torch.tensor([[1.0, 1.0, 0.0]] * 3), torch.tensor([0, 1, 2])
+    assert metrics.ranks(scores, labels).tolist() == [0, 1, 2]
+    assert metrics.accuracy(scores, labels, top=2) == pytest.approx(2 / 3)
 
 
 def test_meter_means_over_the_last_steps_and_over_all() -> None:

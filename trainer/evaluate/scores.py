@@ -75,7 +75,8 @@ def read_scores(path: Path) -> Scores:
     if not path.is_file():
         raise SkelError("no scores here", where=path, remedy=_AGAIN)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: numpy would leave a damaged archive open.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             content = {name: archive[name] for name in ("ids", "labels", "scores", "classes", "kind")}
     except Exception as error:  # zip, npy and text readers meet garbage with errors of every kind
         _refuse(path, str(error) or type(error).__name__, error)
