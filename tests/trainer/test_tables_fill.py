@@ -248,3 +248,24 @@ def test_what_is_there_is_not_made_again(store: Store, tmp_path: Path) -> None:
     assert found == type(found)(
         "no result of finetune: joint", (f"trainer evaluate {joint} --protocol finetune",)
     )
+
+
+def test_runs_of_all_streams_are_evaluated_on_all_streams() -> None:
+    joint = next(iter(tables.published(method="csclr", split="xview", stream="joint", protocol="linear")))
+    streams = [line for line in missing(joint, []).commands if line.startswith("skeltools streams")]
+    assert streams == ["skeltools streams ntu60-crossclr-t50.zarr --frames 50 --bone --motion"]
+
+
+def test_another_number_of_epochs_is_trained_anew_where_epochs_are_the_columns(
+    store: Store, tmp_path: Path
+) -> None:
+    settings = settings_of(store, "skelemixclr", data__protocol="xview")
+    run = write_run(tmp_path / "run", settings, result(method="skelemixclr"))
+    filled = tables.fill(tables.load("skelemixclr-table4"), tables.read_given([run]))
+    row = next(cells for cells in filled.rows if cells[0] and cells[0].published.row == "SkeleMixCLR, xview")
+    hundred, _, three_hundred = row
+    assert hundred is not None
+    assert hundred.missing is not None
+    assert "--epochs 100 " in hundred.missing.commands[1]
+    assert three_hundred is not None
+    assert three_hundred.missing is None

@@ -29,13 +29,17 @@ class Missing:
     commands: tuple[str, ...]
 
 
-def missing(cell: Published, given: Sequence[Given]) -> Missing:
-    """What the number needs that is not among ``given``. The cell must be one of a method of this project."""
+def missing(cell: Published, given: Sequence[Given], *, exact: bool = False) -> Missing:
+    """What the number needs that is not among ``given``. The cell must be one of a method of this project.
+
+    ``exact``: only runs of the cell's number of epochs will do.
+    """
     assert cell.method is not None
     assert cell.stream is not None
     streams = cell.stream.split("+")
     parts = [cell.stream] if cell.method in TOGETHER else streams
-    runs = {part: next((run for run in given if _covers(run, cell, part)), None) for part in parts}
+    usable = [run for run in given if not exact or _epochs(run) == cell.epochs]
+    runs = {part: next((run for run in usable if _covers(run, cell, part)), None) for part in parts}
     untrained = [part for part in parts if runs[part] is None]
     unmeasured = [part for part, run in runs.items() if run is not None and not _measured(run, cell, part)]
     commands = _preparing(cell, untrained) if untrained else []
@@ -70,14 +74,18 @@ def _covers(run: Given, cell: Published, part: str) -> bool:
     )
 
 
+def _epochs(run: Given) -> int | None:
+    return None if run.config is None else run.config.optimise.epochs
+
+
 def _measured(run: Given, cell: Published, part: str) -> bool:
     alone = cell.model_copy(update={"stream": part})
     return any(not mismatches(alone, found.result, run.config) for found in run.results)
 
 
 def _preparing(cell: Published, parts: list[str]) -> list[str]:
-    """The store, and the streams in it that the parts are evaluated on."""
-    more = sorted({stream for part in parts for stream in part.split("+")} - {"joint"})
+    """The stores, and the streams in them that the runs of the parts are evaluated on."""
+    more = sorted({"bone", "motion"} if cell.method in TOGETHER else {*parts} - {"joint"})
     found = []
     for dataset in dict.fromkeys((_trained_on(cell), cell.dataset)):
         convert = ["skeltools convert", dataset, f"--recipe {cell.recipe}" * bool(cell.recipe)]

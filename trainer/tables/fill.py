@@ -10,7 +10,7 @@ from trainer.evaluate.results import Found
 from trainer.tables.commands import Missing, missing
 from trainer.tables.compare import Verdict, mismatches, verdict
 from trainer.tables.given import Given
-from trainer.tables.model import PaperTable, Published
+from trainer.tables.model import PaperTable, Published, Row
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,24 @@ def fill(table: PaperTable, given: Sequence[Given]) -> FilledTable:
             if not fits:
                 unfit.append(Unfit(found.path, reason))
     rows = tuple(
-        tuple(None if cell is None else _cell(cell, placed.get(id(cell), []), given) for cell in row.cells)
+        tuple(
+            None if cell is None else _cell(cell, placed.get(id(cell), []), given, exact=_by_epochs(row))
+            for cell in row.cells
+        )
         for row in table.rows
     )
     return FilledTable(table, rows, tuple(unfit))
 
 
-def _cell(cell: Published, ours: list[Ours], given: Sequence[Given]) -> Cell:
-    lacks = None if ours or cell.method is None else missing(cell, given)
+def _by_epochs(row: Row) -> bool:
+    """Whether the cells of a row differ in their epochs alone."""
+    printed = [cell for cell in row.cells if cell is not None]
+    places = {(cell.dataset, cell.split, cell.from_dataset) for cell in printed}
+    return len(places) == 1 and len({cell.epochs for cell in printed}) > 1
+
+
+def _cell(cell: Published, ours: list[Ours], given: Sequence[Given], *, exact: bool) -> Cell:
+    lacks = None if ours or cell.method is None else missing(cell, given, exact=exact)
     return Cell(cell, tuple(ours), lacks)
 
 
