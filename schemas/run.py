@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ByteSize, Field, model_validator
 
 from schemas._model import Model
 
@@ -24,6 +24,9 @@ class DataConfig(Model):
     """Empty: what the method's preset prefers, of those the store has."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     frames: int = Field(default=50, ge=1)
+    memory_limit: ByteSize | None = Field(default=None, gt=0)
+    """Host memory that the clips of a process may take, in bytes or as ``8GB``; what is larger is read from
+    the store shard by shard, in another order. None: half of the machine's memory."""
 
 
 class AugmentConfig(Model):
@@ -36,6 +39,9 @@ class AugmentConfig(Model):
 class OptimiseConfig(Model):
     epochs: int = Field(default=300, ge=1)
     batch_size: int = Field(default=128, ge=2)
+    """Clips of a step, of all processes together."""
+    accumulate: int = Field(default=1, ge=1)
+    """Parts that a process works on one after another for one step: they need less memory than the batch."""
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=1e-4, ge=0)
@@ -65,6 +71,18 @@ class RuntimeConfig(Model):
     knn_every: int = Field(default=0, ge=0)
     """Epochs between kNN monitors; 0 means never."""
     tensorboard: bool = False
+    batch_norm: Literal["local", "sync"] = "local"
+    """What BatchNorm takes its statistics of: the clips of one process, or those of all."""
+    compile: bool = False
+    """Compile the encoders with ``torch.compile``: minutes at the start, faster steps after it."""
+    cuda_graphs: bool = False
+    """With ``compile`` on CUDA: replay whole networks as graphs. Every batch must have one shape."""
+
+    @model_validator(mode="after")
+    def _check(self) -> RuntimeConfig:
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs needs compile")
+        return self
 
 
 class RunConfig(Model):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+
+from trainer import seeds
 
 
 @dataclass(frozen=True)
@@ -24,3 +26,22 @@ class Batch:
     """On the CPU, seeded alike: draws that Python needs as numbers, e.g. the pair of conventions."""
     epoch_seed: int = 0
     """Of (seed, epoch), the same in all steps of an epoch: draws that an epoch keeps."""
+
+
+def part(whole: Batch, index: int, *, of: int) -> Batch:
+    """Part ``index`` of a batch in ``of`` equal ones, with the draws that its rows have in the whole.
+
+    Nothing may have been drawn from the generators yet; those of the part are copies. Parts one after another
+    are the whole batch.
+    """
+    if of == 1:
+        return whole
+    total = len(whole.rows)
+    start, stop = index * total // of, (index + 1) * total // of
+    return replace(
+        whole,
+        clips={name: x[start:stop] for name, x in whole.clips.items()},
+        rows=whole.rows[start:stop],
+        generator=seeds.part_generator(whole.generator, start, stop, total=total),
+        host_generator=torch.Generator().manual_seed(whole.host_generator.initial_seed()),
+    )

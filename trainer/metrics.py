@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from trainer import distributed
+
 
 def accuracy(scores: Tensor, labels: Tensor, *, top: int = 1) -> float:
     """Fraction of rows of ``scores`` [N, classes] whose label is among the ``top`` highest."""
@@ -47,10 +49,13 @@ class Meter:
         self.waiting.append({name: value.detach() for name, value in metrics.items()})
 
     def settle(self) -> list[dict[str, float]]:
-        """Brings what waits to the host in one transfer; all rows of the epoch so far."""
+        """Brings what waits to the host in one transfer; all rows of the epoch so far.
+
+        Of several processes the means over them, so all must look at the same time.
+        """
         if self.waiting:
             values = [value.float().reshape(()) for row in self.waiting for value in row.values()]
-            numbers = iter(torch.stack(values).tolist())
+            numbers = iter(distributed.mean(torch.stack(values)).tolist())
             self.rows += [{name: next(numbers) for name in row} for row in self.waiting]
             self.waiting.clear()
         return self.rows

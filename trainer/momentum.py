@@ -60,7 +60,7 @@ class Queue(nn.Module):
     """The last ``size`` keys, first in, first out: a ring that wraps around for any batch size."""
 
     keys: Tensor
-    """[size, dim] unit vectors, random at the start; a new tensor after each ``enqueue``."""
+    """[size, dim] unit vectors, random at the start."""
     rows: Tensor
     """[size] int64: row of the training split that each key is of, -1 for those drawn at the start."""
     steps: Tensor
@@ -77,15 +77,19 @@ class Queue(nn.Module):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64, device=generator.device))
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor, rows: Tensor) -> None:
-        """keys [N, dim] of rows [N] replace the N oldest ones; of more than ``size`` the last ones remain."""
+    def enqueue(self, keys: Tensor, rows: Tensor, *, in_place: bool = False) -> None:
+        """keys [N, dim] of rows [N] replace the N oldest ones; of more than ``size`` the last ones remain.
+
+        ``in_place`` saves a copy of the queue; no loss that looked at it may be differentiated after that.
+        """
         size = len(self.keys)
         places = torch.arange(len(keys), device=self.keys.device)[-size:]
         slots = (self.pointer + places) % size
-        # Not in place: the loss that is still to be differentiated holds the old tensor.
-        self.keys = self.keys.index_copy(0, slots, keys[-size:].to(self.keys.dtype))
-        self.rows = self.rows.index_copy(0, slots, rows[-size:])
-        self.steps = self.steps.index_copy(0, slots, (self.steps.max() + 1).expand(len(slots)))
+        if not in_place:
+            self.keys = self.keys.clone()
+        self.keys.index_copy_(0, slots, keys[-size:].to(self.keys.dtype))
+        self.rows.index_copy_(0, slots, rows[-size:])
+        self.steps.index_copy_(0, slots, (self.steps.max() + 1).expand(len(slots)))
         self.pointer = (self.pointer + len(keys)) % size
 
     @torch.no_grad()

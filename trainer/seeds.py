@@ -20,3 +20,23 @@ def derive(seed: int, *path: int | str) -> int:
 def generator(device: torch.device | str, seed: int, *path: int | str) -> torch.Generator:
     """A generator on ``device``, seeded for the address."""
     return torch.Generator(device=device).manual_seed(derive(seed, *path))
+
+
+class PartGenerator(torch.Generator):
+    """A generator for rows ``start`` to ``stop`` of a batch of ``total``: its draws are those of the batch.
+
+    Who draws for every row draws for the whole batch and keeps its own rows (``augment.draws``), so a batch
+    that is worked on in parts gets the numbers that it would get at once.
+    """
+
+    start: int
+    stop: int
+    total: int
+
+
+def part_generator(whole: torch.Generator, start: int, stop: int, *, total: int) -> PartGenerator:
+    """For some rows of the batch that ``whole``, from which nothing was drawn yet, is for."""
+    made = PartGenerator(device=whole.device)
+    made.manual_seed(whole.initial_seed())
+    made.start, made.stop, made.total = start, stop, total
+    return made

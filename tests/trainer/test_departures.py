@@ -86,7 +86,7 @@ class Normalised(nn.Module):
     ("norm", "expected"),
     [
         ("none", [-1.0945, -0.8955, 0.8955, 1.0945]),  # mean 5.5, variance 25.25
-        ("shuffle", [-1.0, 1.0, -1.0, 1.0]),  # means 0.5 and 10.5, variances 0.25
+        ("shuffle", [-1.0, -1.0, 1.0, 1.0]),  # every other clip: means 5 and 6, variances 25
     ],
 )
 def test_keys_normalised_with_their_whole_batch_or_in_groups(norm: str, expected: list[float]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
+
+from trainer.seeds import PartGenerator
 
 
 def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
@@ -29,12 +32,17 @@ ShareRange = Annotated[tuple[float, float], AfterValidator(_share)]
 
 def uniform(generator: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
     """float32 ``shape`` from U(low, high), on the generator's device."""
-    return low + (high - low) * torch.rand(shape, generator=generator, device=generator.device)
+    return low + (high - low) * _rows(generator, shape, torch.rand)
+
+
+def normal(generator: torch.Generator, *shape: int) -> Tensor:
+    """float32 ``shape`` from N(0, 1), on the generator's device."""
+    return _rows(generator, shape, torch.randn)
 
 
 def integers(generator: torch.Generator, size: int, below: int) -> Tensor:
     """[size] int64 from 0 .. below - 1, on the generator's device."""
-    return torch.randint(below, (size,), generator=generator, device=generator.device)
+    return _rows(generator, (size,), lambda shape, **place: torch.randint(below, shape, **place))
 
 
 def sometimes(p: float, changed: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -46,3 +54,11 @@ def sometimes(p: float, changed: Tensor, x: Tensor, generator: torch.Generator) 
 def present(x: Tensor) -> Tensor:
     """x [N,3,T,V,M] -> [N,1,T,1,M] bool: the bodies that a frame has; an absent one is all zeros."""
     return (x != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)
+
+
+def _rows(generator: torch.Generator, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:
+    """A draw; of a part of a batch, the part's rows of the draw for the whole batch."""
+    place = {"generator": generator, "device": generator.device}
+    if isinstance(generator, PartGenerator) and shape[:1] == (generator.stop - generator.start,):
+        return draw((generator.total, *shape[1:]), **place)[generator.start : generator.stop]
+    return draw(shape, **place)

@@ -14,6 +14,7 @@ from trainer.augment.draws import (
     Probability,
     ShareRange,
     integers,
+    normal,
     present,
     sometimes,
     uniform,
@@ -88,7 +89,7 @@ def gaussian_noise(
 
     x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Absent bodies and padded joints stay zero.
     """
-    noise = std * torch.randn(x.shape, generator=generator, device=x.device)
+    noise = std * normal(generator, *x.shape)
     real = present(x) & (torch.arange(x.shape[3], device=x.device) < skeleton.num_joints).view(-1, 1)
     return sometimes(p, x + noise * real, x, generator)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas import UsageError
+from schemas import RunConfig, UsageError
 from trainer.cli.display import duration, training_display
+from trainer.cli.profile import show_profile
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
-    from trainer import config
+    from trainer import config, loop
 
 
 @click.command("pretrain")
@@ -31,6 +33,14 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", help="fp32, bf16, or auto: bf16 where the device computes it.")
+@click.option("--batch-size", type=int, help="Clips of a step, of all processes together.")
+@click.option("--accumulate", type=int, help="Parts of a process's share of the batch, one after another.")
+@click.option(
+    "--compile/--no-compile", "compiled", default=None, help="Compile the encoders with torch.compile."
+)
+@click.option(
+    "--profile", type=int, metavar="N", help="Look at N steps, write RUN/profile/trace.json and stop."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
@@ -44,40 +54,66 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
       trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
       trainer pretrain --out runs/ms-clr --resume
+      trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
+      torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
+
+    docs/training.md tells of processes, parts of a batch, precision, compilation and profiles.
     """
-    from trainer import config, device, loop, methods
+    from trainer import config, distributed, loop, methods
 
     out = options["out"] or Path("runs", options["method"] or "run")
     if options["resume"]:
         settings = _settings_to_resume(out, options)
     else:
         settings = _settings(options)
+    main = distributed.is_main()
     for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
-        click.echo(f"note: {line}", err=True)
+        if main:
+            click.echo(f"note: {line}", err=True)
     if options["dry_run"]:
         loop.build(settings.config)
         for line in config.draw(settings.config.method, settings.config.optimise):
             click.echo(f"# {line}")
         click.echo(config.render(settings), nl=False)
         return
-    where = device.describe(device.choose(settings.config.runtime.device))
-    title = f"{out}: {settings.config.preset} on {where}, {settings.config.runtime.precision}"
-    with training_display(title) as (show_load, show_step):
+    display = training_display(_title(out, settings.config)) if main else nullcontext((None, None))
+    with display as (show_load, show_step):
         ended = loop.pretrain(
             settings.config,
             out=out,
             resume=options["resume"],
             force=options["force"],
+            profile=options["profile"],
             on_load=show_load,
             on_progress=show_step,
         )
+    if main:
+        _report(ended, epochs=settings.config.optimise.epochs)
     if ended.signal is not None:
+        sys.exit(128 + ended.signal)
+
+
+def _title(out: Path, settings: RunConfig) -> str:
+    from trainer import device, distributed
+
+    where = device.describe(device.choose(distributed.local_device(settings.runtime.device)))
+    processes = f"{distributed.size()} processes, each on " if distributed.size() > 1 else ""
+    compiled = ", compiled" if settings.runtime.compile else ""
+    return f"{out}: {settings.preset} on {processes}{where}, {settings.runtime.precision}{compiled}"
+
+
+def _report(ended: loop.Ended, *, epochs: int) -> None:
+    """How it ended, and what comes next."""
+    out = ended.folder
+    if ended.profile is not None:
+        show_profile(ended.profile)
+    if ended.epoch < epochs:
         click.echo(
             f"stopped after epoch {ended.epoch}, step {ended.step}; everything is saved. "
             f"Continue with: trainer pretrain --out {out} --resume",
             err=True,
         )
-        sys.exit(128 + ended.signal)
+        return
     click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
     click.echo(f"next: trainer evaluate {out} --protocol knn --protocol linear")
 
@@ -118,10 +154,13 @@ _SHORTCUTS = {
     "seed": "runtime.seed",
     "device": "runtime.device",
     "precision": "runtime.precision",
+    "batch_size": "optimise.batch_size",
+    "accumulate": "optimise.accumulate",
+    "compiled": "runtime.compile",
 }
 
 
-_FLAGS = {"conventions": "--convention"}
+_FLAGS = {"conventions": "--convention", "batch_size": "--batch-size", "compiled": "--compile"}
 
 
 def _overrides(options: dict[str, Any]) -> list[config.Override]:

@@ -70,8 +70,11 @@ _MAY_CHANGE = (
     "runtime.checkpoint_every",
     "runtime.knn_every",
     "runtime.tensorboard",
+    "runtime.compile",
+    "runtime.cuda_graphs",
+    "optimise.accumulate",
 )
-"""What a resumed run may set anew: how long, where, and what is written down on the way."""
+"""What a resumed run may set anew: how long, where, in which parts, and what is written down on the way."""
 
 
 def resume(

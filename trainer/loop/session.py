@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,32 +11,43 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from schemas import CheckpointError, ConfigError, RunConfig, UsageError
-from trainer import checkpoint, logbook, optim
+from trainer import batch_norm, checkpoint, data, distributed, logbook, optim
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
+from trainer.data import Source
 from trainer.evaluate import protocol_options
 from trainer.evaluate.monitor import knn_monitor
 from trainer.logbook import Logbook
+from trainer.loop.compiled import compile_encoders
+from trainer.loop.profile import WARM_UP, Profiler
 from trainer.loop.signals import stop_signals
 from trainer.loop.train import Ended, OnProgress, Run, save, train
-from trainer.store import Samples, Store
+from trainer.methods.moco import mocos
+from trainer.store import Store
 
-_OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "results", "tensorboard")
+_OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "results", "tensorboard", "profile")
+_CPU = torch.device("cpu")
 
 
+@distributed.processes()
 def pretrain(
     config: RunConfig,
     *,
     out: Path,
     resume: bool = False,
     force: bool = False,
+    profile: int | None = None,
     on_progress: OnProgress | None = None,
     on_load: Callable[[int, int], None] | None = None,
 ) -> Ended:
     """Trains a run in folder ``out``, from the start or, with ``resume``, from its last checkpoint.
+
+    With ``profile`` only as many steps as that, and a few before them; they are looked at. Of several
+    processes, each of which calls this, the first one writes the folder, which all of them must see.
 
     ``config`` must be resolved: a protocol and conventions are set. Everything is checked before the folder
     is touched. Raises UsageError for a folder in use, StoreError, CheckpointError and SkelError otherwise.
@@ -46,21 +58,28 @@ def pretrain(
         check_folder(out, force=force)
     else:
         checkpoint.load_weights(method, saved.model, where=out / LAST)
-    method.to(device)
-    samples = load_training_half(store, config, on_load=on_load).to(device)
-    check = knn_monitor(method.encoders, store, config, device=device)
-    if saved is None:
+    _prepare_networks(method, config, device=device)
+    samples = load_training_half(store, config, device=device, on_load=on_load)
+    batch_size = min(config.optimise.batch_size, len(samples))
+    distributed.check_parts(batch_size, config.optimise.accumulate)
+    check = knn_monitor(method.encoders, store, config, device=device) if distributed.is_main() else dict
+    optimiser = optim.sgd(method.parameters(), config.optimise)
+    if profile is not None:
+        _check_profile(profile, left=_steps_left(config, method, samples, saved))
+    distributed.wait()  # all have looked at the folder
+    if saved is None and distributed.is_main():
         _prepare_folder(out, config)
     with _open_log(out, config, saved) as log:
-        told = {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
-        optimiser = optim.sgd(method.parameters(), config.optimise)
+        told = _told(out) if distributed.is_main() else set()
         run = Run(out, config, store.hash, method, optimiser, samples, device, log, check=check, told=told)
+        run.warnings += _notes(run, batch_size)
         if saved is None:
             save(run)
         else:
             _restore(run, saved)
+        profiler = Profiler(profile, folder=out, device=device) if profile is not None else None
         with _untouched_global_rng(device), stop_signals() as stop:
-            return train(run, stop=stop, on_progress=on_progress)
+            return train(run, stop=stop, on_progress=on_progress, profiler=profiler)
 
 
 def build(config: RunConfig) -> tuple[Store, Any, torch.device]:
@@ -68,26 +87,43 @@ def build(config: RunConfig) -> tuple[Store, Any, torch.device]:
     if config.runtime.tensorboard:
         logbook.require_tensorboard()
     protocol_options(config.evaluate, config.evaluate)
-    device = devices.choose(config.runtime.device)
+    device = devices.choose(distributed.local_device(config.runtime.device))
     store = stores.open_store(config.data.store)
     skeletons = stores.skeletons(store, config.data.conventions)
     return store, checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed), device
 
 
+def _prepare_networks(method: nn.Module, config: RunConfig, *, device: torch.device) -> None:
+    """To the device, with BatchNorm and compilation as the run has them. Names of weights stay."""
+    method.to(device)
+    if device.type == "cuda" and distributed.size() > 1:
+        torch.cuda.set_device(device)  # NCCL takes the current one
+    if config.runtime.batch_norm == "sync" and distributed.size() > 1:
+        for each in mocos(method):
+            each.join_batch_norm()
+    if config.runtime.compile:
+        compile_encoders(method, config.runtime, device=device)
+
+
 def load_training_half(
-    store: Store, config: RunConfig, *, on_load: Callable[[int, int], None] | None = None
-) -> Samples:
+    store: Store,
+    config: RunConfig,
+    *,
+    device: torch.device = _CPU,
+    on_load: Callable[[int, int], None] | None = None,
+) -> Source:
     """The joints of the training half; bone and motion are derived after augmentation."""
     if config.data.protocol is None:
         raise UsageError("the run's data.protocol is not set", remedy="Resolve the settings first")
-    return stores.load(
+    selection = stores.select(
         store,
         protocol=config.data.protocol,
         part="train",
         conventions=config.data.conventions,
         frames=config.data.frames,
-        on_progress=on_load,
     )
+    limit = config.data.memory_limit
+    return data.load(selection, device=device, memory_limit=limit, on_progress=on_load)
 
 
 def check_folder(out: Path, *, force: bool) -> None:
@@ -121,9 +157,46 @@ def write_config(config: RunConfig, out: Path) -> None:
 
 
 def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None) -> Logbook:
+    if not distributed.is_main():
+        return Logbook(Path(os.devnull).open("wb"))
     mirrors = (logbook.tensorboard(out / "tensorboard"),) if config.runtime.tensorboard else ()
     position = saved.log_position if saved else 0
     return logbook.open_logbook(out / "metrics.jsonl", position=position, mirrors=mirrors)
+
+
+def _told(out: Path) -> set[str]:
+    """Kinds of alarms that the log has."""
+    return {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
+
+
+def _notes(run: Run, batch_size: int) -> list[str]:
+    """What the user should know of a batch that is worked on in parts."""
+    sync = run.config.runtime.batch_norm == "sync"
+    parts = run.config.optimise.accumulate * (1 if sync else distributed.size())
+    if parts == 1 or not batch_norm.running_statistics(run.method):
+        return []
+    return [
+        f"BatchNorm takes its statistics of {batch_size // parts} clips at a time, not of the batch of "
+        f"{batch_size}; see docs/training.md"
+    ]
+
+
+def _steps_left(config: RunConfig, method: Any, samples: Source, saved: Checkpoint | None) -> int:
+    passes, size = method.passes_per_epoch, config.optimise.batch_size
+    steps = data.steps_per_epoch(samples, batch_size=size, passes=passes)
+    done = saved.epoch * steps + saved.step if saved else 0
+    return config.optimise.epochs * steps - done
+
+
+def _check_profile(steps: int, *, left: int) -> None:
+    """Raises UsageError when a run with ``left`` steps to go cannot be looked at for so many."""
+    if 1 <= steps <= left - WARM_UP:
+        return
+    raise UsageError(
+        f"a profile of {steps} steps takes {WARM_UP} more to warm up, the run has {left} left",
+        where="--profile",
+        remedy=f"Ask for 1 to {left - WARM_UP}" if left > WARM_UP else "Profile a longer run",
+    )
 
 
 def _saved(out: Path, store: Store) -> Checkpoint:
@@ -147,7 +220,8 @@ def _restore(run: Run, saved: Checkpoint) -> None:
         )
     run.epoch, run.step = saved.epoch, saved.step
     run.meter.rows = list(saved.meter)
-    write_config(run.config, run.folder)
+    if distributed.is_main():
+        write_config(run.config, run.folder)
 
 
 @contextmanager

@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from schemas import RunConfig, SkelError
-from trainer import checkpoint, data, methods, optim, seeds
-from trainer import device as devices
+from trainer import checkpoint, data, distributed, methods, optim
 from trainer.batch import Batch
 from trainer.checkpoint import LAST, Checkpoint
+from trainer.data import Source
 from trainer.evaluate.monitor import Monitor
 from trainer.logbook import Logbook
-from trainer.loop import watch
+from trainer.loop import step, watch
 from trainer.loop.clock import Clock
+from trainer.loop.profile import Profile, Profiler
 from trainer.loop.signals import Stop
 from trainer.metrics import Meter
-from trainer.store import Samples
+from trainer.span import DATA, span
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Ended:
     signal: int | None
     loss: float
     seconds: float
+    profile: Profile | None = None
+    """Of a session that ended because it was to be looked at."""
 
 
 @dataclass
@@ -69,7 +72,7 @@ class Run:
     store_hash: str
     method: nn.Module
     optimiser: torch.optim.Optimizer
-    samples: Samples
+    samples: Source
     device: torch.device
     log: Logbook
     epoch: int = 0
@@ -111,12 +114,23 @@ class Run:
 OnProgress = Callable[[Progress], None]
 
 
-def train(run: Run, *, stop: Stop | None = None, on_progress: OnProgress | None = None) -> Ended:
-    """Trains from the run's epoch and step to its last epoch, or until ``stop`` is set."""
+def train(
+    run: Run,
+    *,
+    stop: Stop | None = None,
+    on_progress: OnProgress | None = None,
+    profiler: Profiler | None = None,
+) -> Ended:
+    """Trains from the run's epoch and step to its last epoch, until ``stop`` is set in any process, or until
+    ``profiler`` has seen its steps.
+    """
     stop = stop or Stop()
     optimise, runtime = run.config.optimise, run.config.runtime
     clock = Clock(run.done, total=optimise.epochs * run.steps, clips_per_step=_clips_per_step(run))
     run.method.train()
+    if profiler is not None:
+        profiler.begin()
+    seen = False
     while run.epoch < optimise.epochs:
         for batch in _batches(run):
             rate = optim.learning_rate(optimise, run.epoch + run.step / run.steps)
@@ -129,19 +143,21 @@ def train(run: Run, *, stop: Stop | None = None, on_progress: OnProgress | None 
                 _log_epoch(run, rate, clock)
             if on_progress is not None:
                 on_progress(_progress(run, clock))
-            if stop.signal is not None and run.step < run.steps:
-                return _end(run, clock, stop.signal)
+            stop.signal = distributed.highest(stop.signal or 0) or None
+            seen = profiler is not None and profiler.after_step()
+            if (seen or stop.signal is not None) and run.step < run.steps:
+                return _end(run, clock, stop.signal, profiler)
         run.meter.clear()
         run.epoch, run.step = run.epoch + 1, 0
-        if stop.signal is not None:
+        if seen or stop.signal is not None:
             break
         if run.epoch % runtime.checkpoint_every == 0 and run.epoch < optimise.epochs:
             save(run)
-    return _end(run, clock, stop.signal if run.epoch < optimise.epochs else None)
+    return _end(run, clock, stop.signal if run.epoch < optimise.epochs else None, profiler)
 
 
 def _batches(run: Run) -> Iterator[Batch]:
-    return data.batches(
+    found = data.batches(
         run.samples,
         batch_size=run.config.optimise.batch_size,
         seed=run.config.runtime.seed,
@@ -149,16 +165,16 @@ def _batches(run: Run) -> Iterator[Batch]:
         start_step=run.step,
         passes=run.passes,
     )
+    while True:
+        with span(DATA):
+            batch = next(found, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _step(run: Run, batch: Batch) -> dict[str, Tensor]:
-    # Dropout draws from the global generator: seeded by its address, a step repeats after a resume.
-    torch.manual_seed(seeds.derive(run.config.runtime.seed, run.epoch, run.step, "dropout"))
-    with devices.autocast(run.device, run.config.runtime.precision):
-        metrics: dict[str, Tensor] = run.method(batch)
-    run.optimiser.zero_grad(set_to_none=True)
-    metrics["loss"].backward()
-    run.optimiser.step()
+    metrics = step.take(run.method, run.optimiser, batch, config=run.config, step=run.step)
     return watch.of_step(run.method, metrics, batch.rows, run.samples.labels)
 
 
@@ -228,7 +244,7 @@ def _diverged(run: Run, message: str) -> SkelError:
 
 
 def save(run: Run) -> None:
-    """Writes the checkpoint, unless the run has diverged."""
+    """Writes the checkpoint, unless the run has diverged. All processes check, the first one writes."""
     if run.meter.rows or run.meter.waiting:
         _settled(run)
     for name, parameter in run.method.named_parameters():
@@ -236,6 +252,8 @@ def save(run: Run) -> None:
             raise _diverged(
                 run, f"weight {name} is no longer finite after epoch {run.epoch}, step {run.step}"
             )
+    if not distributed.is_main():
+        return
     checkpoint.save(
         Checkpoint(
             config=run.config,
@@ -251,6 +269,7 @@ def save(run: Run) -> None:
     )
 
 
-def _end(run: Run, clock: Clock, received: int | None) -> Ended:
+def _end(run: Run, clock: Clock, received: int | None, profiler: Profiler | None) -> Ended:
     save(run)
-    return Ended(run.folder, run.epoch, run.step, received, run.loss, clock.seconds)
+    profile = profiler.result if profiler is not None else None
+    return Ended(run.folder, run.epoch, run.step, received, run.loss, clock.seconds, profile)

@@ -17,6 +17,7 @@ from trainer.methods.eadm import TemporalMap, drop
 from trainer.methods.moco import MoCo, MoCoOptions, Network
 from trainer.methods.parts import Parts, make_views, only_convention
 from trainer.methods.stages import Stage
+from trainer.span import QUERY, span
 
 
 class AimCLROptions(MoCoOptions):
@@ -140,9 +141,10 @@ def extreme_queries(
 ) -> tuple[Tensor, Tensor]:
     """z~ and z~_drop of an extreme view x [N,3,T,V,M], [N, dim] each, from one pass of the encoder."""
     encoder, bodies = network.encoder, x.shape[4]
-    features = encoder.feature_map(x, convention)
-    dropped = drop(features, threshold=threshold, temporal_map=temporal_map)
-    return network.embed(encoder.pool(features, bodies)), network.embed(encoder.pool(dropped, bodies))
+    with span(QUERY):
+        features = encoder.feature_map(x, convention)
+        dropped = drop(features, threshold=threshold, temporal_map=temporal_map)
+        return network.embed(encoder.pool(features, bodies)), network.embed(encoder.pool(dropped, bodies))
 
 
 def d3m(normal: Tensor, extreme: Tensor, dropped: Tensor) -> Tensor:

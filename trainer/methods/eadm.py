@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from trainer import distributed
+
 TemporalMap = Literal["neuron", "joint", "frame"]
 
 ENERGY_REGULARISER = 1e-4
@@ -35,7 +37,8 @@ def drop(features: Tensor, *, threshold: float = 0.7, temporal_map: TemporalMap 
     First the joints whose attention, averaged over channels and frames, reaches ``threshold``; then, by
     ``temporal_map``: ``neuron`` every single value of channel, joint and frame (the released code),
     ``joint`` a joint in a frame (averaged over channels), ``frame`` a frame (over channels and joints).
-    Each time the rest is scaled by count / count_kept of the whole batch. A body is never dropped whole.
+    Each time the rest is scaled by count / count_kept of the whole batch, over all processes. A body is never
+    dropped whole.
     """
     features = features.float()
     with torch.no_grad():
@@ -51,4 +54,4 @@ def _kept(energy: Tensor, threshold: float) -> Tensor:
     """1 / share kept where ``energy`` is below the threshold, 0 elsewhere; all of a body if none is."""
     kept = energy < threshold
     kept = kept | ~kept.flatten(1).any(dim=1).view(-1, 1, 1, 1)
-    return kept * (kept.numel() / kept.sum())
+    return kept * (kept.numel() / distributed.mean(kept.sum()))

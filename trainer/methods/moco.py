@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import torch
@@ -10,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer import encoders, losses
+from trainer import batch_norm, distributed, encoders, losses
 from trainer.encoders.initial import draws_from, initialise
 from trainer.methods.parts import Parts
 from trainer.momentum import Queue, frozen_copy, projector, update_
+from trainer.span import KEY, MOMENTUM, QUERY, QUEUE, span
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -41,9 +44,11 @@ class MoCoOptions(Model):
     key_norm: Literal["none", "shuffle"] = "none"
     """What the keys' BatchNorm takes its statistics of. ``none``: the whole batch, the clips that the queries
     are normalised over (the papers). ``shuffle``: ``key_groups`` parts of the batch, each for itself, so that
-    statistics do not tell which key belongs to which query; MoCo's shuffling, on one device."""
+    statistics do not tell which key belongs to which query; MoCo's shuffling, also on one device. Several
+    processes share the groups of the joined batch."""
     key_groups: int = Field(default=4, ge=2)
-    """Parts of ``shuffle``. The order of a batch is random, so its slices are random groups."""
+    """Parts of ``shuffle``: clip n is in group n mod ``key_groups``. The order of a batch is random, so groups
+    are, and none is the part of the batch that a process has."""
 
 
 class Network(nn.Module):
@@ -64,7 +69,8 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,V,M] -> [N, dim] unit vectors, float32."""
-        embeddings = self.embed(self.encoder(x, convention))
+        with span(QUERY if torch.is_grad_enabled() else KEY):
+            embeddings = self.embed(self.encoder(x, convention))
         if self.training:
             self.spread = spread(embeddings.detach())
         return embeddings
@@ -75,7 +81,13 @@ class Network(nn.Module):
 
 
 class MoCo(nn.Module):
-    """State of momentum contrast. A step: ``advance``, queries, ``keys``, the loss, ``remember``."""
+    """State of momentum contrast. A step: ``advance``, queries, ``keys``, the loss, ``remember``.
+
+    Inside ``one_step`` several such passes are one step.
+    """
+
+    held: list[tuple[Tensor, Tensor]] | None = None
+    """In ``one_step``: keys and rows of its passes so far."""
 
     def __init__(self, options: MoCoOptions, parts: Parts) -> None:
         super().__init__()
@@ -88,26 +100,49 @@ class MoCo(nn.Module):
         self.queue = Queue(options.queue, options.dim, generator=parts.generator)
 
     def advance(self) -> None:
-        """Move the key network towards the query network; nothing outside of training."""
-        if self.training:
-            update_(self.key, self.query, self.options.momentum)
+        """Move the key network towards the query network, once a step; nothing outside of training."""
+        if self.training and not self.held:
+            with span(MOMENTUM):
+                update_(self.key, self.query, self.options.momentum)
 
     @torch.no_grad()
     def keys(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,V,M] -> [N, dim] unit vectors without gradient."""
         if self.options.key_norm == "none" or not self.training:
             return self.key(x, convention)
-        groups = max(1, min(self.options.key_groups, len(x) // 2))
-        return torch.cat([self.key(part, convention) for part in x.tensor_split(groups)])
+        return distributed.in_groups(
+            lambda clips: self.key(clips, convention),
+            x,
+            groups=self.options.key_groups,
+            width=self.options.dim,
+        )
 
     def scores(self, q: Tensor, k: Tensor) -> Tensor:
         """[N, 1+K]: similarities to the own key and to the queue over the temperature."""
         return losses.logits(q, k, self.queue.keys, self.options.temperature)
 
     def remember(self, k: Tensor, rows: Tensor) -> None:
-        """Put this step's keys, of clips ``rows``, into the queue, after the scores; only in training."""
-        if self.training:
-            self.queue.enqueue(k, rows)
+        """Put this step's keys, of clips ``rows``, into the queue, after the scores; only in training.
+
+        Of several processes the keys of all, in the order of the joined batch: their queues stay equal.
+        """
+        if self.training and self.held is not None:
+            self.held.append((k, rows))
+        elif self.training:
+            self.queue.enqueue(distributed.gather(k), distributed.gather(rows))
+
+    def settle(self) -> None:
+        """Put the keys of a step that is over into the queue."""
+        if self.held:
+            k, rows = (torch.cat(each) for each in zip(*self.held, strict=True))
+            with span(QUEUE):
+                self.queue.enqueue(distributed.gather(k), distributed.gather(rows), in_place=True)
+
+    def join_batch_norm(self) -> None:
+        """From now on BatchNorm has the statistics of all processes, but for keys that have groups."""
+        batch_norm.join_(self.query)
+        if self.options.key_norm == "none":
+            batch_norm.join_(self.key)
 
     @torch.no_grad()
     def similarities(self, scores: Tensor) -> dict[str, Tensor]:
@@ -129,6 +164,28 @@ class MoCo(nn.Module):
         """
         chosen, slots = positives[:, 1:].byte().topk(min(most, positives.shape[1] - 1), dim=1)
         return torch.where(chosen > 0, self.queue.rows[slots], -1)
+
+
+def mocos(method: nn.Module) -> list[MoCo]:
+    """All of a method's."""
+    return [each for each in method.modules() if isinstance(each, MoCo)]
+
+
+@contextmanager
+def one_step(method: nn.Module) -> Iterator[None]:
+    """The passes inside, forward and backward, are of parts of one batch: together they are one step.
+
+    Key networks move before the first, the keys of all enter the queues behind the last.
+    """
+    for moco in mocos(method):
+        moco.held = []
+    try:
+        yield
+        for moco in mocos(method):
+            moco.settle()
+    finally:
+        for moco in mocos(method):
+            moco.held = None
 
 
 def spread(embeddings: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from schemas import AugmentConfig, Component, UsageError
 from trainer.augment import Chain, compile_chain
 from trainer.batch import Batch
 from trainer.skeleton import Skeleton
+from trainer.span import AUGMENTATION, span
 from trainer.streams import derive
 
 
@@ -62,8 +63,9 @@ class Views:
         skeleton = self.skeletons[convention]
         # Without padding, so that random draws do not depend on the other conventions of the store.
         joints = batch.clips[convention][..., : skeleton.num_joints, :]
-        view = chain(joints, skeleton, batch.generator)
-        return {stream: derive(view, stream, skeleton.spec) for stream in streams}
+        with span(AUGMENTATION):
+            view = chain(joints, skeleton, batch.generator)
+            return {stream: derive(view, stream, skeleton.spec) for stream in streams}
 
 
 def make_views(parts: Parts) -> Views:

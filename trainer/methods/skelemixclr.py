@@ -26,6 +26,7 @@ from trainer.methods import mixing
 from trainer.methods.moco import MoCo, MoCoOptions, Network, Positive, spread
 from trainer.methods.parts import Parts, make_views, only_convention
 from trainer.methods.stages import Stage
+from trainer.span import QUERY, span
 
 
 def _ordered(limits: tuple[int, int]) -> tuple[int, int]:
@@ -131,8 +132,9 @@ class SkeleMixCLR(nn.Module):
     def _normal_query(self, x: Tensor, convention: str) -> tuple[Tensor, int]:
         """Embeddings [N, dim] of the normal view and the frames of its feature map."""
         network = self.moco.query
-        features = network.encoder.feature_map(x, convention)
-        q = network.embed(network.encoder.pool(features, x.shape[4]))
+        with span(QUERY):
+            features = network.encoder.feature_map(x, convention)
+            q = network.embed(network.encoder.pool(features, x.shape[4]))
         if self.training:
             network.spread = spread(q.detach())
         return q, features.shape[2]
@@ -164,13 +166,15 @@ class SkeleMixCLR(nn.Module):
         network, (joints, bodies) = self.moco.query, x.shape[3:]
         inside = region.stretched(x.shape[2], of=frames).mask(x.shape[2], joints, device=x.device)
         mixed = mixing.mix(x, inside, shift)
-        features = network.encoder.feature_map(mixed, convention)
-        halves = mixing.mask_pool(features, region.mask(frames, joints, device=x.device))
+        with span(QUERY):
+            features = network.encoder.feature_map(mixed, convention)
+            halves = mixing.mask_pool(features, region.mask(frames, joints, device=x.device))
         if getattr(network.encoder.options, "bodies", "average") == "present":
             counted = [mixing.has_fragment(mixed, mask) for mask in (inside, ~inside)]
         else:
             counted = [torch.ones(len(x), bodies, device=x.device)] * 2
-        p, g = (network.embed(mixing.join_bodies(*each)) for each in zip(halves, counted, strict=True))
+        with span(QUERY):
+            p, g = (network.embed(mixing.join_bodies(*each)) for each in zip(halves, counted, strict=True))
         return p, g
 
     def _nce(self, view: Tensor, keys: Tensor, *, other: Tensor) -> Tensor:

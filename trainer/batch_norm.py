@@ -1,0 +1,74 @@
+"""BatchNorm whose statistics are those of the batch of all processes.
+
+Networks are converted after they are built: parameters, buffers and their names stay, so checkpoints of both
+kinds are the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainer import distributed
+
+
+class JoinedBatchNorm(_BatchNorm):
+    """BatchNorm over all dimensions but the second, and over all processes while it trains.
+
+    In plain arithmetic, for the devices that PyTorch's own ``SyncBatchNorm`` does not know. The processes may
+    have different numbers of rows.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any number of dimensions."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[B, C, ...] -> same."""
+        if not self.training or distributed.size() == 1:
+            return super().forward(input)
+        x = input if input.dtype == torch.float64 else input.float()
+        dims = [dim for dim in range(x.dim()) if dim != 1]
+        shape = [1, -1, *[1] * (x.dim() - 2)]
+        rows = x.new_tensor([x.numel() / x.shape[1]])
+        sums, count = distributed.total(torch.cat([x.sum(dims), rows])).split([x.shape[1], 1])
+        mean = sums / count
+        away = x - mean.view(shape)
+        variance = distributed.total(away.square().sum(dims)) / count
+        self._track(mean.detach(), variance.detach() * count / (count - 1))
+        out = away * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        return out.to(input.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+def join_(network: nn.Module) -> None:
+    """In place: every BatchNorm of the network takes its statistics over all processes from now on."""
+    for parent in network.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+                setattr(parent, name, _joined(child))
+
+
+def running_statistics(module: nn.Module) -> list[Tensor]:
+    """The running means and variances of every BatchNorm."""
+    norms = (each for each in module.modules() if isinstance(each, _BatchNorm))
+    found = [(each.running_mean, each.running_var) for each in norms]
+    return [tensor for pair in found for tensor in pair if tensor is not None]
+
+
+def _joined(norm: _BatchNorm) -> _BatchNorm:
+    kind = nn.SyncBatchNorm if norm.weight is not None and norm.weight.is_cuda else JoinedBatchNorm
+    made: _BatchNorm = kind(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+    # The same tensors, not equal ones: an optimiser may hold them.
+    made._parameters, made._buffers = norm._parameters, norm._buffers
+    return made.train(norm.training)

@@ -1,0 +1,39 @@
+"""The breakdown of a profile, on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from trainer.cli.display import table_console
+
+if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
+    from trainer.loop.profile import Profile
+
+
+def show_profile(profile: Profile) -> None:
+    """Parts of a step, operations, memory, and where the trace is, to stdout."""
+    console = table_console()
+    milliseconds = 1000 * profile.seconds
+    console.print(f"a step takes {milliseconds:.1f} ms, mean of {profile.steps} with the profiler on")
+    parts = _table("part of a step", "ms", "share")
+    for name, seconds in profile.parts.items():
+        parts.add_row(name, f"{1000 * seconds:.1f}", f"{seconds / profile.seconds:.0%}")
+    console.print(parts)
+    operations = _table("operation, in itself", "ms", "share", "calls")
+    for each in profile.operations:
+        share = each.seconds / profile.seconds
+        operations.add_row(each.name, f"{1000 * each.seconds:.1f}", f"{share:.0%}", f"{each.calls:.0f}")
+    console.print(operations)
+    for name, size in profile.memory.items():
+        console.print(f"memory of {name}, highest so far: {size / 2**20:.0f} MiB")
+    console.print(f"trace: {profile.trace} (open it in https://ui.perfetto.dev)", soft_wrap=True)
+
+
+def _table(name: str, *numbers: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column(name, min_width=30)
+    for number in numbers:
+        table.add_column(number, justify="right")
+    return table

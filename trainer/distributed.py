@@ -1,0 +1,180 @@
+"""Several processes that train one model: all that they say to each other is here.
+
+    torchrun --nproc-per-node N -m trainer pretrain ...
+
+Every function is the identity in a single process, so that nobody else counts processes. Gradients are
+averaged by one flat ``all_reduce`` behind the backward pass instead of wrapping the method in
+DistributedDataParallel: the networks are small (AimCLR's ST-GCN: 1.6 MB of gradients), methods call parts of
+their networks, not ``forward`` alone, MS-CLR leaves out other weights in every step, and the running
+statistics of BatchNorm ride along, so that all processes hold the same state after every step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from schemas import ConfigError, UsageError
+
+PATIENCE = timedelta(minutes=30)
+"""How long a process waits for the others, e.g. while the first one reads the test half for its monitor."""
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Inside, the processes that one launcher started know each other; nothing when there is one.
+
+    They find each other by the variables that torchrun sets. CPU tensors travel by gloo, CUDA's by NCCL. A
+    group that exists already is used and left as it is.
+    """
+    if not _launched() or _joined():
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def is_main() -> bool:
+    """Whether this is the process that writes files and prints."""
+    return _rank() == 0
+
+
+def local_device(name: str) -> str:
+    """The device of this process when the run asks for ``name``: each has a GPU of its own.
+
+    Raises UsageError when several processes are asked to share one GPU.
+    """
+    if size() == 1 or name == "cpu" or not torch.cuda.is_available():
+        return name
+    if name not in ("auto", "cuda"):
+        raise UsageError(
+            f"{size()} processes cannot share device '{name}'",
+            where="runtime.device",
+            remedy="Use --device cuda, which gives each process its own, or one process",
+        )
+    return f"cuda:{os.environ.get('LOCAL_RANK', _rank())}"
+
+
+def parts(micro_batches: int) -> tuple[range, int]:
+    """Which parts of a batch are this process's when each has ``micro_batches``, and how many there are."""
+    first = _rank() * micro_batches
+    return range(first, first + micro_batches), size() * micro_batches
+
+
+def check_parts(batch_size: int, micro_batches: int) -> None:
+    """Raises ConfigError when a batch of ``batch_size`` clips has no equal parts of two clips or more."""
+    number = size() * micro_batches
+    if batch_size % number or batch_size // number < 2:
+        raise ConfigError(
+            f"a batch of {batch_size} clips cannot be worked on in {number} equal parts of two clips or more "
+            f"({size()} processes, optimise.accumulate {micro_batches})",
+            where="optimise.batch_size",
+            remedy=f"Choose a multiple of {number}, from {2 * number} to the clips of the split",
+        )
+
+
+def highest(number: int) -> int:
+    """The highest ``number`` of all processes; they wait for each other."""
+    if not _joined():
+        return number
+    found = torch.tensor(number)
+    dist.all_reduce(found, op=dist.ReduceOp.MAX)
+    return int(found)
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of ``value`` over the processes; its gradient is that of the losses of all of them."""
+    found: Tensor = _Total.apply(value) if _joined() else value
+    return found
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        found = value.clone()
+        dist.all_reduce(found)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        found = gradient.clone()
+        dist.all_reduce(found)
+        return found
+
+
+def wait() -> None:
+    """Returns when all processes have come here."""
+    highest(0)
+
+
+@torch.no_grad()
+def mean(value: Tensor) -> Tensor:
+    """The mean of ``value`` over the processes, without gradient."""
+    return value if size() == 1 else total(value) / size()
+
+
+@torch.no_grad()
+def average_(tensors: Iterable[Tensor]) -> None:
+    """Each tensor becomes its mean over the processes, bit for bit the same in all of them."""
+    if not _joined():
+        return
+    own = list(tensors)
+    pieces = mean(torch.cat([each.flatten() for each in own])).split([each.numel() for each in own])
+    torch._foreach_copy_(own, [piece.view_as(each) for piece, each in zip(pieces, own, strict=True)])
+
+
+@torch.no_grad()
+def gather(rows: Tensor) -> Tensor:
+    """[N, ...] of every process -> [processes * N, ...] in the order of the batch, without gradient."""
+    if not _joined():
+        return rows
+    rows = rows.contiguous()
+    found = [torch.empty_like(rows) for _ in range(size())]
+    dist.all_gather(found, rows)
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def in_groups(work: Callable[[Tensor], Tensor], rows: Tensor, *, groups: int, width: int) -> Tensor:
+    """``work([n, ...]) -> [n, width]`` float32 on groups of every ``groups``-th row. [N, ...] -> [N, width].
+
+    The groups are of the joined batch; each process works on some of them. At least two rows are in each.
+    Without gradient.
+    """
+    whole = gather(rows)
+    groups = max(1, min(groups, len(whole) // 2))
+    out = torch.zeros(len(whole), width, device=rows.device)
+    for group in range(_rank(), groups, size()):
+        out[group::groups] = work(whole[group::groups])
+    if not _joined():
+        return out
+    dist.all_reduce(out)  # every row is zero in all processes but one
+    return out[_rank() * len(rows) :][: len(rows)]
+
+
+def size() -> int:
+    """The number of processes."""
+    return int(os.environ["WORLD_SIZE"]) if _launched() else 1
+
+
+def _rank() -> int:
+    return int(os.environ["RANK"]) if _launched() else 0
+
+
+def _launched() -> bool:
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and "RANK" in os.environ
+
+
+def _joined() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,128 @@
+"""A look at some steps of a training: how long their parts take, which operations, a trace for a viewer."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity
+
+from trainer import distributed, span
+
+WARM_UP = 3
+"""Steps before the first that counts: memory is reserved, kernels are chosen, the profiler wakes up."""
+
+TRACE = Path("profile", "trace.json")
+"""Where a run folder has the trace, for chrome://tracing or https://ui.perfetto.dev."""
+
+_MOST = 10
+"""Operations in a profile."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One of PyTorch's operations; numbers are per step."""
+
+    name: str
+    calls: float
+    seconds: float
+    """In itself, without the operations that it calls: on the device where there is one."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was seen; seconds are those of a mean step."""
+
+    steps: int
+    seconds: float
+    parts: dict[str, float]
+    """Part of a step -> seconds, the rest under ``other``."""
+    operations: tuple[Operation, ...]
+    memory: dict[str, int]
+    """What of -> the highest number of bytes so far."""
+    trace: Path
+
+
+class Profiler:
+    """Counts the steps of all processes and looks at those of the first. ``result`` is there when it is done.
+
+    Call ``begin`` before the first step and ``after_step`` behind each.
+    """
+
+    def __init__(self, steps: int, *, folder: Path, device: torch.device) -> None:
+        self.steps, self.folder, self.device = steps, folder, device
+        self.done, self.start = 0, 0.0
+        self.result: Profile | None = None
+        self.watching: torch.profiler.profile | None = None
+
+    @property
+    def total(self) -> int:
+        """Steps that it takes."""
+        return WARM_UP + self.steps
+
+    def begin(self) -> None:
+        if not distributed.is_main():
+            return
+        activities = [ProfilerActivity.CPU]
+        if self.device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        schedule = torch.profiler.schedule(wait=WARM_UP - 1, warmup=1, active=self.steps, repeat=1)
+        self.watching = torch.profiler.profile(activities=activities, schedule=schedule)
+        self.watching.start()
+
+    def after_step(self) -> bool:
+        """Whether all steps have been seen."""
+        self.done += 1
+        if self.done == self.total:
+            self._finish()
+        elif self.watching is not None:
+            self.watching.step()
+        if self.done == WARM_UP:
+            self.start = time.perf_counter()
+        return self.done == self.total
+
+    def _finish(self) -> None:
+        if self.watching is None:
+            return
+        seconds = (time.perf_counter() - self.start) / self.steps
+        self.watching.stop()
+        path = self.folder / TRACE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.watching.export_chrome_trace(str(path))
+        events = self.watching.key_averages()
+        operations = _operations(events, self.steps, on_device=self.device.type == "cuda")
+        self.result = Profile(
+            self.steps, seconds, _parts(events, self.steps, seconds), operations, _memory(self.device), path
+        )
+
+
+def _parts(events: Iterable[Any], steps: int, seconds: float) -> dict[str, float]:
+    """Parts of a step in their order; what ``forward`` does besides its own parts is the loss."""
+    spent = {event.key: event.cpu_time_total / 1e6 / steps for event in events}
+    inside = [span.AUGMENTATION, span.QUERY, span.KEY, span.MOMENTUM]
+    loss = spent.get(span.FORWARD, 0.0) - sum(spent.get(name, 0.0) for name in inside)
+    parts = {name: spent.get(name, 0.0) for name in (span.DATA, *inside)} | {"loss": max(loss, 0.0)}
+    parts |= {name: spent.get(name, 0.0) for name in (span.BACKWARD, span.QUEUE, span.OPTIMISER)}
+    return parts | {"other": max(seconds - sum(parts.values()), 0.0)}
+
+
+def _operations(events: Iterable[Any], steps: int, *, on_device: bool) -> tuple[Operation, ...]:
+    attribute = "self_device_time_total" if on_device else "self_cpu_time_total"
+    found = [
+        Operation(event.key, event.count / steps, getattr(event, attribute) / 1e6 / steps)
+        for event in events
+        if event.key.startswith("aten::") or (on_device and event.key not in span.ALL)
+    ]
+    return tuple(sorted(found, key=lambda each: -each.seconds)[:_MOST])
+
+
+def _memory(device: torch.device) -> dict[str, int]:
+    found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if device.type == "cuda":
+        found[str(device)] = torch.cuda.max_memory_allocated(device)
+    return found

@@ -1,0 +1,62 @@
+"""One step of the optimiser: parts of a batch forward and backward, their gradients joined, the update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from schemas import RunConfig
+from trainer import batch as batches
+from trainer import batch_norm, distributed, seeds
+from trainer import device as devices
+from trainer.batch import Batch
+from trainer.methods.moco import one_step
+from trainer.span import BACKWARD, FORWARD, OPTIMISER, span
+
+MINED = "mined_rows"
+
+
+def take(
+    method: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, *, config: RunConfig, step: int
+) -> dict[str, Tensor]:
+    """A step on ``batch``, the ``step``-th of its epoch; returns what the method says of it, detached.
+
+    Every process works on its parts of the batch, ``optimise.accumulate`` of them, one after another. Scalars
+    are means over the parts of this process, mined rows those of the whole batch.
+    """
+    mine, number = distributed.parts(config.optimise.accumulate)
+    optimiser.zero_grad(set_to_none=True)
+    found = []
+    with one_step(method):
+        for index in mine:
+            part = batches.part(batch, index, of=number)
+            _seed_dropout(config.runtime.seed, batch.epoch, step, index)
+            with span(FORWARD), devices.autocast(part.rows.device, config.runtime.precision):
+                metrics: dict[str, Tensor] = method(part)
+            with span(BACKWARD):
+                (metrics["loss"] / len(mine)).backward()
+            found.append({name: value.detach() for name, value in metrics.items()})
+    with span(OPTIMISER):
+        distributed.average_(chain(_gradients(method), batch_norm.running_statistics(method)))
+        optimiser.step()
+    return _whole(found)
+
+
+def _seed_dropout(seed: int, epoch: int, step: int, part: int) -> None:
+    """Dropout draws from the global generator: seeded by its address, a step repeats after a resume."""
+    address = ("dropout", part) if part else ("dropout",)
+    torch.manual_seed(seeds.derive(seed, epoch, step, *address))
+
+
+def _gradients(method: nn.Module) -> Iterator[Tensor]:
+    return (parameter.grad for parameter in method.parameters() if parameter.grad is not None)
+
+
+def _whole(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    out = {name: torch.stack([each[name] for each in found]).mean() for name in found[0] if name != MINED}
+    if MINED in found[0]:
+        out[MINED] = distributed.gather(torch.cat([each[MINED] for each in found]))
+    return out
