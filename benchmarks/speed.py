@@ -39,8 +39,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     device = devices.choose(options.device)
-    repeats = options.repeats or (3 if options.quick else 7)
-    batch = options.batch or (16 if options.quick else 128)
+    repeats = options.repeats or (3 if options.quick else 5)
+    batch = options.batch or (8 if options.quick else 128)
     setting = Setting(device, options.precision, repeats, batch, options.quick)
     busy = os.getloadavg()[0]
     begin = time.perf_counter()
@@ -78,8 +78,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N")
-    parser.add_argument("--batch", type=int, help="clips of a step; 128, quick 16")
-    parser.add_argument("--repeats", type=int, help="7, quick 3")
+    parser.add_argument("--batch", type=int, help="clips of a step; 128, quick 8")
+    parser.add_argument("--repeats", type=int, help="5, quick 3")
     parser.add_argument(
         "--methods", nargs="*", default=[], choices=sorted(METHODS), help="steps of these only"
     )

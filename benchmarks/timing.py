@@ -16,6 +16,9 @@ Work = Callable[[], object]
 LEAST = 0.1
 """Seconds that a measurement lasts at least: shorter work is repeated inside of it."""
 
+MOST = 100
+"""Repetitions inside of a measurement."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -60,15 +63,19 @@ class Row:
 
 def in_turn(work: Mapping[str, Work], setting: Setting) -> dict[str, list[float]]:
     """Seconds of one call of each, ``setting.repeats`` times, after a call that warms up."""
-    inner = {}
-    for name, call in work.items():
-        call()
-        inner[name] = max(1, min(100, int(LEAST / _seconds(call, 1, setting.device))))
+    inner = {name: _repetitions(call, setting.device) for name, call in work.items()}
     found: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(setting.repeats):
         for name, call in work.items():
             found[name].append(_seconds(call, inner[name], setting.device))
     return found
+
+
+def _repetitions(call: Work, device: torch.device) -> int:
+    """Calls for a measurement of ``LEAST`` seconds; the first call warms up and counts only if it is long."""
+    first = _seconds(call, 1, device)
+    second = first if first > 10 * LEAST else _seconds(call, 1, device)
+    return max(1, min(MOST, int(LEAST / second)))
 
 
 def _seconds(call: Work, times: int, device: torch.device) -> float:

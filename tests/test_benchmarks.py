@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -77,10 +78,7 @@ def test_a_step_of_the_baseline_moves_both_networks_and_the_queue(name: str) -> 
 
 def test_the_baselines_loss_is_ours_on_the_same_embeddings() -> None:
     moco = baseline.MoCo(KINECT.adjacency, queue=16)
-    q, k = (
-        torch.nn.functional.normalize(torch.randn(5, baseline.DIM, generator=generator(s)), dim=1)
-        for s in (1, 2)
-    )
+    q, k = (F.normalize(torch.randn(5, baseline.DIM, generator=generator(seed)), dim=1) for seed in (1, 2))
     ours = losses.logits(q, k, moco.queue.t(), baseline.TEMPERATURE)
     torch.testing.assert_close(moco.logits(q, k), ours, atol=1e-5, rtol=1e-5)
 
@@ -166,10 +164,8 @@ def test_rows_about_data(quick: Path) -> None:
 
 
 def test_rows_about_encoder_and_steps_and_their_projection() -> None:
-    rows = [
-        *speed_models.encoder(SETTING, RATES),
-        *speed_models.steps(SETTING, RATES, ("skeletonclr", "isc")),
-    ]
+    steps = speed_models.steps(SETTING, RATES, ("skeletonclr", "skelemixclr"))
+    rows = [*speed_models.encoder(SETTING, RATES), *steps]
     assert [row.baseline is not None for row in rows] == [True, True, True, False]
     assert [row.floor is not None for row in rows] == [True, True, True, False]
     (epoch,) = speed_models.projected(rows, SETTING)
