@@ -77,6 +77,22 @@ def test_results_stand_with_interval_best_epoch_and_random_encoder(store: Path, 
     assert "never the result" in table.caption
 
 
+def test_a_note_of_several_results_stands_once(store: Path, tmp_path: Path) -> None:
+    noted = [result(notes=("beware",)), result(protocol="knn", notes=("beware",))]
+    said = notes(section(made(write_run(tmp_path / "one", store, results=noted)), "results"))
+    assert said[0] == "one linear, one knn: beware | "
+    assert sum("beware" in text for text in said) == 1
+
+
+def test_classes_that_never_occur_are_left_out_of_the_matrix(store: Path, tmp_path: Path) -> None:
+    counts = ((4, 0, 1), (0, 0, 0), (0, 0, 5))
+    sparse = result().model_copy(update={"confusion": counts})
+    matrix = section(made(write_run(tmp_path / "one", store, results=[sparse])), "confusion").parts[0]
+    assert isinstance(matrix, Figure)
+    assert [text for text in texts(matrix) if text in CLASSES] == ["wave", "jump", "wave", "jump"]
+    assert "2 of 3 classes occur" in matrix.caption
+
+
 def test_several_draws_stand_with_their_deviation(store: Path, tmp_path: Path) -> None:
     drawn = result(protocol="semi", name="semi-10", top1=0.5, std=0.021, draws=(0.48, 0.52))
     table = tables(section(made(write_run(tmp_path / "one", store, results=[drawn])), "results"))["Results"]

@@ -11,7 +11,7 @@ from trainer import __version__
 from trainer import device as devices
 from trainer.report import settings
 from trainer.report.activation import activation
-from trainer.report.chosen import figure_name, headline
+from trainer.report.chosen import headline
 from trainer.report.collect import RunFolder, read_runs
 from trainer.report.confusion import confusion_section
 from trainer.report.curves import curves_section
@@ -83,7 +83,7 @@ def _named(run: RunFolder, note: Note) -> Note:
 
 def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:
     best = headline(run.results)
-    figure = f"{percent(best.result.top1)} ({figure_name(best)})" if best else "not evaluated"
+    figure = f"{percent(best.result.top1)} ({best.result.figure})" if best else "not evaluated"
     epochs = f"{run.epoch} of {run.config.optimise.epochs}"
     return (
         f"{run.name} (baseline)" if is_baseline else run.name,

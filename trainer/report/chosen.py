@@ -11,11 +11,6 @@ ORDER = ("linear", "ensemble", "finetune", "supervised", "transfer", "semi", "re
 """Protocols, that which says most about the features first: the papers' tables are of linear evaluation."""
 
 
-def figure_name(found: Found) -> str:
-    """What a result is called among those of its run: its protocol, or ``semi-5`` and the like."""
-    return found.result.name or found.result.protocol
-
-
 def rank(found: Found) -> tuple[int, int, str]:
     """For sorting: by protocol, then those of several encoders together, then by file name."""
     protocol = found.result.protocol
@@ -43,7 +38,7 @@ def shared(run: RunFolder, baseline: RunFolder) -> tuple[Found, Found] | None:
 
 def _alike(one: Found, other: Found) -> bool:
     """The same protocol on the same test half."""
-    return figure_name(one) == figure_name(other) and all(
+    return one.result.figure == other.result.figure and all(
         getattr(one.result, field) == getattr(other.result, field)
         for field in ("dataset", "split", "store_hash")
     )

@@ -15,10 +15,10 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
-from schemas import escaped
+from schemas import EvaluationResult, escaped
 from trainer.evaluate.results import Found
 from trainer.report import draw
-from trainer.report.chosen import figure_name, headline
+from trainer.report.chosen import headline
 from trainer.report.collect import RunFolder
 from trainer.report.parts import Note, Part, Section, Table, percent
 
@@ -44,9 +44,7 @@ def confusion_section(runs: Sequence[RunFolder]) -> Section:
 
 
 def _matrix(run: RunFolder, found: Found) -> Part:
-    result = found.result
-    counts = np.array(result.confusion, dtype=np.int64)
-    names = [escaped(name) for name in result.classes]
+    result, (counts, names) = found.result, occurring(found.result)
     side = min(7.2, 2.6 + 0.21 * len(names))
 
     def paint(canvas: Canvas) -> None:
@@ -56,17 +54,28 @@ def _matrix(run: RunFolder, found: Found) -> Part:
         if len(names) <= _NUMBERED:
             _write_counts(axes, counts)
 
-    title = f"Confusion matrix: {run.name}, {figure_name(found)}"
+    title = f"Confusion matrix: {run.name}, {found.result.figure}"
     caption = (
         f"{result.test_samples} test samples of {result.dataset} {result.split}, {result.stream}, "
         f"{result.convention}. Row: true class; column: predicted class; the darker, the larger the share of "
-        "the row's samples. The diagonal is right."
+        "the row's samples. The diagonal, a thin line, is right."
     )
+    if len(names) < len(result.classes):
+        caption += f" {len(names)} of {len(result.classes)} classes occur."
+    if len(names) > _NAMED:
+        caption += " Numbers are those of the classes that occur, in the order of the data set, from 1."
     if result.draws:
         caption += " Of several draws, the first."
     alt = f"{int(np.trace(counts))} of {int(counts.sum())} samples lie on the diagonal, the right answers."
     name = draw.slug("confusion", run.name)
     return draw.figure(name, (side, side), paint, title=title, alt=alt, caption=caption)
+
+
+def occurring(result: EvaluationResult) -> tuple[NDArray[np.int64], list[str]]:
+    """Counts and names without the classes that no test sample has and none was taken for."""
+    counts = np.array(result.confusion, dtype=np.int64)
+    there = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    return counts[np.ix_(there, there)], [escaped(result.classes[index]) for index in there]
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -111,10 +120,9 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:
 
 def _confused(run: RunFolder, found: Found) -> Part:
     """The pairs of classes that are mistaken most often."""
-    counts = np.array(found.result.confusion, dtype=np.int64)
+    counts, names = occurring(found.result)
     wrong, shares = counts * (1 - np.eye(len(counts), dtype=np.int64)), _shares(counts)
     order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
-    names = [escaped(name) for name in found.result.classes]
     rows = tuple(
         (names[true], names[taken], str(wrong[true, taken]), percent(shares[true, taken]))
         for true, taken in zip(*np.unravel_index(order, wrong.shape), strict=True)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from schemas import EvaluationResult, escaped
+from schemas import EvaluationResult, SkelError, escaped
+from trainer.evaluate import many
+from trainer.evaluate.results import Found
 from trainer.report import draw
-from trainer.report.chosen import figure_name, shared
+from trainer.report.chosen import shared
 from trainer.report.collect import RunFolder
 from trainer.report.draw import WIDTH
 from trainer.report.parts import Note, Part, Section
@@ -50,15 +52,28 @@ def _gain(run: RunFolder, baseline: RunFolder) -> Part:
     )
     left_out = f" Of {len(found)} classes the {_MOST} at the ends." if len(shown) < len(found) else ""
     caption = (
-        f"Top-1 accuracy of each class in {figure_name(mine)}, {run.name} minus {baseline.name}, in points, "
+        f"Top-1 accuracy of each class in {mine.result.figure}, {run.name} minus {baseline.name}, in points, "
         f"by size.{left_out} Plain bars: gains; hatched bars: losses. A class of few test samples jumps: "
         f"{mine.result.test_samples} samples are {mine.result.test_samples / max(len(found), 1):.0f} a class."
     )
+    caption += _significance(mine, theirs)
     name = draw.slug("gain", run.name)
     size = (WIDTH, 0.9 + 0.155 * len(shown))
     title = f"Gain over {baseline.name}: {run.name}"
     return draw.figure(
         name, size, lambda canvas: _bars(canvas, shown, total), title=title, alt=alt, caption=caption
+    )
+
+
+def _significance(mine: Found, theirs: Found) -> str:
+    """McNemar's test of the whole, when both have scores of the same samples."""
+    try:
+        test = many.compare(mine, theirs)
+    except SkelError:
+        return ""
+    return (
+        f" McNemar's test of all samples ({test.test}): {test.only_first} are right here alone, "
+        f"{test.only_second} there alone; p = {test.p:.2g}."
     )
 
 

@@ -12,7 +12,7 @@ from schemas import EvaluationResult
 from trainer import tables
 from trainer.evaluate import linear
 from trainer.evaluate.results import Found
-from trainer.report.chosen import figure_name, rank
+from trainer.report.chosen import rank
 from trainer.report.collect import RunFolder
 from trainer.report.parts import Note, Part, Section, Table, percent
 from trainer.report.settings import flat, of_preset
@@ -62,7 +62,7 @@ def _row(run: RunFolder, found: Found) -> tuple[str, ...]:
     result = found.result
     return (
         run.name,
-        figure_name(found),
+        found.result.figure,
         result.convention,
         _encoder(result),
         _top1(result),
@@ -91,11 +91,12 @@ def _interval(result: EvaluationResult) -> str:
 
 
 def _notes(found: Sequence[tuple[RunFolder, Found]]) -> list[Note]:
-    """What the results themselves say must be known."""
-    texts = dict.fromkeys(
-        f"{run.name}, {figure_name(each)}: {text}" for run, each in found for text in each.result.notes
-    )
-    return [Note(text, kind="info") for text in texts]
+    """What the results themselves say must be known, once for all that say the same."""
+    said: dict[str, list[str]] = {}
+    for run, each in found:
+        for text in each.result.notes:
+            said.setdefault(text, []).append(f"{run.name} {each.result.figure}")
+    return [Note(f"{', '.join(names)}: {text}", kind="info") for text, names in said.items()]
 
 
 def _published(found: Sequence[tuple[RunFolder, Found]]) -> Part:
@@ -148,7 +149,7 @@ def _printed_row(run: RunFolder, found: Found, printed: Published) -> tuple[str,
     spread = f" ± {printed.std:.1f}" if printed.std is not None else ""
     return (
         run.name,
-        figure_name(found),
+        found.result.figure,
         _encoder(result),
         _top1(result),
         f"{printed.value:.1f}{spread}",
