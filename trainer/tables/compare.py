@@ -115,6 +115,8 @@ def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
     probe = result.settings.get("epochs")
     if cell.probe_epochs is not None and probe is not None and probe != cell.probe_epochs:
         found.append(f"{probe} epochs on the labels, published {cell.probe_epochs}")
+    if result.settings.get("standardise"):
+        found.append("standardised features, no paper's")
     weights = (result.settings.get("fusion") or result.settings).get("weights")
     if cell.weights and weights and _shares(weights) != _shares(cell.weights):
         found.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")
