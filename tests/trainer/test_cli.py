@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.command import call
 from tests.trainer.runs import tiny_arguments
 from tests.trainer.stores import write_store
 from trainer import checkpoint, cli, config
@@ -40,14 +41,6 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     assert ended.value.code == 0
     return out
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as ended:
-        cli.main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, captured.out, captured.err
 
 
 def test_pretrain_reports_its_epochs_and_what_comes_next(
@@ -199,7 +192,7 @@ def test_the_module_runs_as_the_command_does() -> None:
     assert done.stderr.startswith("error: unknown method 'nothing'")
 
 
-@pytest.mark.parametrize("command", [[], ["pretrain"], ["evaluate"], ["methods"]])
+@pytest.mark.parametrize("command", [[], ["pretrain"], ["evaluate"], ["ensemble"], ["compare"], ["methods"]])
 def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, *command, "--help")
     assert code == 0
