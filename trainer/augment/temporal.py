@@ -39,7 +39,9 @@ def temporal_crop(
     index = start[:, None] + torch.arange(frames, device=x.device)
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index >= frames, 2 * frames - 1 - index, index)
-    return x.gather(2, index.view(len(x), 1, frames, 1, 1).expand_as(x))
+    # Frames are rows of V*M values that lie together: copying rows is much faster than gathering values.
+    first = torch.arange(len(x) * x.shape[1], device=x.device).view(len(x), -1, 1) * frames
+    return x.flatten(3).flatten(0, 2).index_select(0, (first + index[:, None]).flatten()).view_as(x)
 
 
 def temporal_crop_resize(
