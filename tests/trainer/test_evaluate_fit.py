@@ -217,7 +217,10 @@ def test_every_value_of_a_schedule_can_be_replaced() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"schedule": "skelmix"}, r"finetune\.schedule: .*'aimclr', 'skelemix', 'isc' or 'small', found 'skelmix'"),
+        (
+            {"schedule": "skelmix"},
+            r"finetune\.schedule: .*'aimclr', 'skelemix', 'isc' or 'small', found 'skelmix'",
+        ),
         ({"schedule": ["isc"]}, r"finetune\.schedule: "),
         ({"epoch": 3}, r"finetune\.epoch: unknown option. Did you mean 'epochs'"),
         ({"lr": 0}, r"finetune\.lr: .*greater than 0, found 0"),
