@@ -14,6 +14,7 @@ from tests.trainer.stores import write_store
 from trainer import cli, loop, tables
 from trainer.store import Store
 from trainer.tables import Given
+from trainer.tables.compare import protocol
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +101,23 @@ def test_mistakes_are_one_line(run: Path, store: Store, tmp_path: Path, capsys: 
         tables.read_given([run])
 
 
-def test_a_real_run_fills_a_cell(tmp_path: Path, capsys: Capture) -> None:
-    """From training to table, with what evaluation writes and not with what this file thinks it writes."""
-    path = write_store(tmp_path / "toy.zarr", manifest={"dataset": "ntu60", "synthetic": True})
-    loop.pretrain(tiny_config(path), out=tmp_path / "run")
-    with pytest.raises(SystemExit):
-        cli.main(["evaluate", str(tmp_path / "run"), "--protocol", "linear"])
+def test_what_evaluation_and_ensembles_write_is_understood(tmp_path: Path, capsys: Capture) -> None:
+    path = write_store(
+        tmp_path / "toy.zarr", streams=("joint", "bone"), manifest={"dataset": "ntu60", "synthetic": True}
+    )
+    runs, file = [tmp_path / "joint", tmp_path / "bone"], tmp_path / "two.json"
+    for run in runs:
+        loop.pretrain(tiny_config(path, data__stream=run.name, optimise__epochs=1), out=run)
+        cli.cli.main(["evaluate", str(run), "--protocol", "linear"], standalone_mode=False)
+    cli.cli.main(["ensemble", *map(str, runs), "--out", str(file)], standalone_mode=False)
     capsys.readouterr()
-    code, out, _ = call(capsys, "aimclr-table4", tmp_path / "run")
+    code, out, _ = call(capsys, "aimclr-table4", runs[0], file)
     assert code == 0
-    assert "linear-few_6.json: convention few_6, not kinectv2_25" in out
+    assert "joint/results/linear-few_6.json: convention few_6, not kinectv2_25" in out
+    assert "two.json: stream joint+bone, not joint; convention few_6, not kinectv2_25" in out
+    first, together = tables.read_given([runs[0], file])
+    assert together.config == first.config
+    assert protocol(together.results[0].result) == "linear"
 
 
 def test_given_results_know_whether_they_can_be_evaluated_again(run: Path, tmp_path: Path) -> None:
