@@ -102,6 +102,17 @@ def test_a_table_is_whole(name: str) -> None:
             assert (cell.share is not None) == (cell.protocol == "semi")
 
 
+def test_rows_say_whose_numbers_they_are() -> None:
+    rows = {row.label: row.cells[0] for row in tables.load("aimclr-table4").rows}
+    origins = {label: cell.origin for label, cell in rows.items() if cell is not None}
+    assert [label for label, origin in origins.items() if origin == "own"] == [
+        "AimCLR",
+        "3s-AimCLR with cross-stream mining",
+        "3s-AimCLR",
+    ]
+    assert {origins["LongT GAN"], origins["SkeletonCLR"]} == {"quoted"}
+
+
 def test_streams_and_fusions_of_a_table_add_up() -> None:
     """Gains that AimCLR's Table 2 prints beside its numbers."""
     gains = {"joint": (6.0, 3.3, 2.5, 6.6, 7.5), "motion": (13.5, 19.8, 8.6, 17.7, 14.2)}

@@ -134,6 +134,8 @@ def _table(paper: Tree, number: int) -> PaperTable:
 
 def _row(row: Tree, columns: list[Tree], given: Tree, fixed: Tree) -> Row:
     own = {key: value for key, value in row.items() if key not in ("label", "cells")}
+    if "method" not in {**given, **own}:
+        own.setdefault("origin", "quoted")  # as most rows that nothing here makes are
     printed = []
     for column, value in zip(columns, row["cells"], strict=True):
         at = _merged(given, {key: each for key, each in column.items() if key != "label"}, own)
