@@ -27,11 +27,11 @@ def test_it_writes_the_page_and_names_what_is_missing(run: Path, tmp_path: Path,
         capsys, "report", run, "--out", out, "--markdown", text, "--title", "Three <seeds>", "--device", "cpu"
     )
     assert code == 0
-    assert said.splitlines()[0] == f"{out}: 5 drawings, 0.1 MB"
+    assert said.splitlines()[0] == f"{out}: 4 drawings, 0.1 MB"
     assert said.splitlines()[1].startswith(f"{text}, drawings in ")
     assert "<h1>Three &lt;seeds&gt;</h1>" in out.read_text()
     assert text.read_text().startswith("# Three \\<seeds\\>")
-    assert len(list((tmp_path / "page-figures").glob("*.svg"))) == 5
+    assert len(list((tmp_path / "page-figures").glob("*.svg"))) == 4
     assert f"note: No baseline was named. (trainer report {run} --baseline RUN)" in err.splitlines()
     assert "last.pt: no checkpoint here" in err
 

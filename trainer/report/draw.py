@@ -59,7 +59,8 @@ Draw = Callable[[Canvas], None]
 
 def figure(name: str, size: tuple[float, float], draw: Draw, *, title: str, alt: str, caption: str) -> Figure:
     """``draw`` on a canvas of ``size`` inches."""
-    with matplotlib.rc_context(_LOOK | {"svg.hashsalt": name}), warnings.catch_warnings():
+    look: Any = _LOOK | {"svg.hashsalt": name}  # matplotlib's type is a dict of each of its own settings
+    with matplotlib.rc_context(look), warnings.catch_warnings():
         # A reader's fonts draw the text: what DejaVu lacks is not missing there.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         canvas = Canvas(figsize=size, layout="constrained")
@@ -94,14 +95,17 @@ def style(index: int, *, markers: bool = True) -> dict[str, Any]:
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Names beside the last points (x, y, name, colour) of lines, moved apart where they would overlap."""
     low, high = axes.get_ylim()
-    gap = (high - low) * 11 / max(1.0, 72 * axes.figure.get_figheight() * 0.75)
+    whole = axes.get_figure(root=True)
+    assert whole is not None
+    points = 72 * 0.75 * whole.get_figheight()  # of the axes: about three quarters of the drawing
+    gap = (high - low) * 11 / points
     below = low - gap
     for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
         below = max(y, below + gap)
         axes.annotate(
             name,
             xy=(x, y),
-            xytext=(6, (below - y) / (high - low) * 54 * axes.figure.get_figheight()),
+            xytext=(6, (below - y) / (high - low) * points),
             textcoords="offset points",
             color=colour,
             va="center",
