@@ -18,8 +18,9 @@ def logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """[N, 1+K]: similarity of each query to its own key (column 0) and to the queue, divided by tau."""
     with torch.autocast(q.device.type, enabled=False):
         q, k, queue = (t if t.dtype == torch.float64 else t.float() for t in (q, k, queue))
+        q = q / temperature  # [N, D]: the quotients of [N, 1+K] would be another copy, and one more backward
         positive = (q * k).sum(dim=1, keepdim=True)
-        return torch.cat([positive, q @ queue.t()], dim=1) / temperature
+        return torch.cat([positive, q @ queue.t()], dim=1)
 
 
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
@@ -29,7 +30,7 @@ def info_nce(q: Tensor, k: Tensor, queue: Tensor, *, temperature: float) -> Tens
 
 def nce(scores: Tensor) -> Tensor:
     """InfoNCE of ``logits``: [N, 1+K] whose column 0 is the positive -> scalar."""
-    return -F.log_softmax(scores, dim=1)[:, 0].mean()
+    return F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.int64, device=scores.device))
 
 
 def multi_positive_nce(scores: Tensor, positives: Tensor, *, reduction: Reduction = "sum") -> Tensor:
@@ -38,8 +39,7 @@ def multi_positive_nce(scores: Tensor, positives: Tensor, *, reduction: Reductio
     AimCLR, Eq. (9): every positive has a term ``-log softmax(scores)`` and the terms are added (``sum``).
     The released code divides by their number (``mean``). Every row needs a positive.
     """
-    terms = -F.log_softmax(scores, dim=1) * positives
-    total = terms.sum(dim=1)
+    total = -torch.where(positives, F.log_softmax(scores, dim=1), 0).sum(dim=1)
     if reduction == "mean":
         total = total / positives.sum(dim=1)
     return total.mean()
@@ -50,8 +50,7 @@ def distribution_divergence(target: Tensor, scores: Tensor) -> Tensor:
 
     AimCLR, Eq. (7) and (8).
     """
-    goal = F.softmax(target.detach(), dim=1)
-    return -(goal * F.log_softmax(scores, dim=1)).sum(dim=1).mean()
+    return F.cross_entropy(scores, F.softmax(target.detach(), dim=1))
 
 
 def nearest(scores: Tensor, neighbours: int) -> Tensor:

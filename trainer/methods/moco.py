@@ -47,8 +47,8 @@ class MoCoOptions(Model):
     statistics do not tell which key belongs to which query; MoCo's shuffling, also on one device. Several
     processes share the groups of the joined batch."""
     key_groups: int = Field(default=4, ge=2)
-    """Parts of ``shuffle``: clip n is in group n mod ``key_groups``. The order of a batch is random, so groups
-    are, and none is the part of the batch that a process has."""
+    """Parts of ``shuffle``: clip n is in group n mod ``key_groups``. A batch has random order, so groups
+    are random; none is the part of the batch that a process has."""
 
 
 class Network(nn.Module):
@@ -151,8 +151,9 @@ class MoCo(nn.Module):
         ``info_nce`` means the same in every stage and method; at log(1 + K) nothing is told apart.
         """
         scores = scores.detach()
-        cosines = scores * self.options.temperature
-        positive, negative = cosines[:, 0].mean(), cosines[:, 1:].mean()
+        positive, negative = (
+            each.mean() * self.options.temperature for each in (scores[:, 0], scores[:, 1:])
+        )
         return {"positive": positive, "negative": negative, "info_nce": losses.nce(scores)}
 
     @torch.no_grad()
