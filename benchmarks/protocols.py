@@ -44,8 +44,9 @@ def main() -> None:
         rows = []
         for protocol in wanted:
             extra = ("--target", target.resolve()) if protocol == "transfer" else ()
-            rows += measured(run.resolve(), protocol, [*extra, *options.evaluate])
-            print(table(rows[-1:])[-1], flush=True)
+            found = measured(run.resolve(), protocol, [*extra, *options.evaluate])
+            print("\n".join(table(found)[2:]), flush=True)
+            rows += found
     print("\n".join(table(rows)))
     result = {
         "benchmark": "every protocol on one checkpoint",
