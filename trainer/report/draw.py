@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Canvas
 
 from trainer.report.parts import Figure
@@ -107,7 +108,7 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
             xy=(x, y),
             xytext=(6, (below - y) / (high - low) * points),
             textcoords="offset points",
-            color=colour,
+            color=[0.6 * channel for channel in to_rgb(colour)],  # as it is, it is too light to be read
             va="center",
             annotation_clip=False,
         )
