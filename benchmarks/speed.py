@@ -91,7 +91,7 @@ def measured(setting: Setting, rates: Rates, folder: Path, options: argparse.Nam
     """All rows, in the order of the way that data take."""
     wanted = set(options.only)
     store = folder / "store.zarr"
-    if wanted & {"data", "larger", "memory"}:
+    if wanted & {"data", "larger"}:
         bulk.write_store(store, count=speed_data.rows_of_store(setting))
     if "data" in wanted:
         yield from speed_data.recorded()
@@ -111,7 +111,7 @@ def measured(setting: Setting, rates: Rates, folder: Path, options: argparse.Nam
     if "larger" in wanted:
         yield from speed_data.larger_than_memory(setting, store)
     if "memory" in wanted:
-        yield from speed_data.memory_of_a_run(setting, store, folder)
+        yield from speed_data.memory_of_a_run(setting, folder)
 
 
 def emulated(setting: Setting) -> bool:

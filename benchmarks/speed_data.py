@@ -203,8 +203,9 @@ def _peak_megabytes() -> int:
 # ------------------------------------------------------------------------------------- memory of a run
 
 
-def memory_of_a_run(setting: Setting, store: Path, folder: Path) -> Iterator[Row]:
+def memory_of_a_run(setting: Setting, folder: Path, *, count: int = 1024) -> Iterator[Row]:
     """Resident memory after each of three short epochs of the training loop."""
+    store = bulk.write_store(folder / "small.zarr", count=count)
     wanted = {
         "data.frames": FRAMES,
         "encoder.options.channels": [8, 16],

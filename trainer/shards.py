@@ -2,8 +2,8 @@
 
 A pass takes the shards in random order, a bufferful at a time, and the rows of a buffer in random order.
 While the batches of one buffer are used, a thread reads the next. Random rows of the store would be a
-thousand times slower. A decoded copy on disk, mapped into memory, would take its space twice over and be
-read in random order as well, the slowest thing that a disk does; docs/performance.md has both measured.
+thousand times slower. A decoded copy on disk, mapped into memory, is as fast as its disk is at random reads,
+and takes twice the store's space there; docs/performance.md says why it is not what is done.
 """
 
 from __future__ import annotations
