@@ -137,6 +137,8 @@ def train(
             optim.set_learning_rate(run.optimiser, rate)
             run.meter.add(_step(run, batch))
             run.step += 1
+            if runtime.compile and run.done == clock.first + 1:
+                _log_compilation(run, clock)
             if run.step % runtime.log_every == 0:
                 _log_step(run, rate, clock)
             if run.step == run.steps:
@@ -176,6 +178,13 @@ def _batches(run: Run) -> Iterator[Batch]:
 def _step(run: Run, batch: Batch) -> dict[str, Tensor]:
     metrics = step.take(run.method, run.optimiser, batch, config=run.config, step=run.step)
     return watch.of_step(run.method, metrics, batch.rows, run.samples.labels)
+
+
+def _log_compilation(run: Run, clock: Clock) -> None:
+    """What compiling has cost: the time of the session's first step."""
+    place = {"event": "compile", "epoch": run.epoch + 1, "step": run.step}
+    run.log.write({**place, "seconds": round(clock.seconds, 1)}, global_step=run.done)
+    clock.new_lap(run.done)
 
 
 def _log_step(run: Run, rate: float, clock: Clock) -> None:
