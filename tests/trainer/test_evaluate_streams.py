@@ -246,7 +246,9 @@ def result(protocol: str, encoder: str, top1: float) -> EvaluationResult:
 
 def test_the_best_encoder_is_single_and_of_several() -> None:
     rows = [result("knn", "joint", 0.5), result("knn", "bone", 0.6), result("knn", "joint+bone", 0.7)]
-    assert fusion.best_encoders([*rows, result("linear", "joint", 0.9)]) == {("knn", "bone")}
+    rows.append(result("knn", "joint", 0.9).model_copy(update={"convention": "many_8"}))
+    found = fusion.best_encoders([*rows, result("linear", "joint", 0.9)])
+    assert found == {("knn", "few_6", "bone")}, "one encoder in two conventions has no rival"
     assert fusion.best_encoders([result("knn", "joint", 0.5)]) == set()
 
 

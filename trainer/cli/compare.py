@@ -56,8 +56,7 @@ def command(
 
 
 def _print(one: Found, two: Found, test: McNemar) -> None:
-    click.echo(f"A: {one.path}\nB: {two.path}")
-    print_results([one.result, two.result])
+    print_results([one.result, two.result], [f"A: {one.path}", f"B: {two.path}"])
     click.echo(
         f"both right {test.both}, only A {test.only_first}, only B {test.only_second}, neither {test.neither}"
     )

@@ -101,6 +101,7 @@ def _is_weight(text: str) -> bool:
 
 def _print(result: EvaluationResult, members: list[EvaluationResult]) -> None:
     click.echo(f"{len(members)} results, {result.dataset} {result.split}, {result.test_samples} test samples")
-    print_results([*members, result])
+    names = [each["file"] for each in result.settings["members"]]
+    print_results([*members, result], [*names, "all together"])
     weights = ", ".join(f"{stream} {weight:g}" for stream, weight in result.settings["weights"].items())
     click.echo(f"{result.settings['scores']} scores; weights: {weights}")

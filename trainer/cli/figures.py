@@ -17,25 +17,32 @@ def print_json(results: Sequence[EvaluationResult]) -> None:
     click.echo("[\n" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "\n]")
 
 
-def print_results(results: Sequence[EvaluationResult]) -> None:
-    """Columns that say nothing are left out; what a reader must know stands below."""
+def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()) -> None:
+    """Columns that say nothing are left out; what a reader must know stands below.
+
+    ``names``: of the rows, where they are of several runs; none: of one run, whose best encoder is marked.
+    """
     from trainer.evaluate.fusion import best_encoders
 
-    best = best_encoders(results)
+    best = set() if names else best_encoders(results)
+
+    def marked(result: EvaluationResult) -> str:
+        return result.encoder + (" *" if (result.figure, result.convention, result.encoder) in best else "")
+
     columns: dict[str, Callable[[EvaluationResult], str]] = {"protocol": lambda r: r.figure}
     if len({result.convention for result in results}) > 1:
         columns["convention"] = lambda r: r.convention
-    if best:
-        columns["encoder"] = lambda r: r.encoder + (" *" if (r.figure, r.encoder) in best else "")
-    named = len(columns)
+    if len({result.encoder for result in results}) > 1:
+        columns["encoder"] = marked
+    named = len(columns) + bool(names)
     columns |= {"top-1 %": _top1, "95 % interval": _interval, "top-5 %": lambda r: _percent(r.top5)}
-    columns |= {"per class %": lambda r: _percent(r.macro), "best epoch %": lambda r: _percent(r.best_top1)}
+    columns |= {"class mean %": lambda r: _percent(r.macro), "best epoch %": lambda r: _percent(r.best_top1)}
     columns["random encoder kNN %"] = lambda r: _percent(r.random_knn)
     table = Table(box=None, pad_edge=False)
-    for place, name in enumerate(columns):
+    for place, name in enumerate([*(["result"] if names else []), *columns]):
         table.add_column(name, justify="left" if place < named else "right", no_wrap=True)
-    for result in results:
-        table.add_row(*(show(result) for show in columns.values()))
+    for row, result in enumerate(results):
+        table.add_row(*names[row : row + 1], *(show(result) for show in columns.values()))
     table_console().print(table)
     if best:
         click.echo("* the best single encoder of its protocol; those joined by + are evaluated together")

@@ -85,11 +85,11 @@ def concatenated(parts: Sequence[Features], *, unit: bool = False) -> Features:
     return Features(torch.cat(values, dim=1), parts[0].labels, parts[0].ids)
 
 
-def best_encoders(results: Sequence[EvaluationResult]) -> set[tuple[str, str]]:
-    """(figure, encoder) of the best single encoder, for every figure that several were measured by."""
-    best: set[tuple[str, str]] = set()
-    for protocol in {result.figure for result in results}:
-        single = [r for r in results if r.figure == protocol and JOINED not in r.encoder]
-        if len(single) > 1:
-            best.add((protocol, max(single, key=lambda result: result.top1).encoder))
+def best_encoders(results: Sequence[EvaluationResult]) -> set[tuple[str, str, str]]:
+    """(figure, convention, encoder) of the best single encoder, where several were measured alike."""
+    best = set()
+    for kind in {(result.figure, result.convention) for result in results}:
+        alike = [r for r in results if (r.figure, r.convention) == kind and JOINED not in r.encoder]
+        if len(alike) > 1:
+            best.add((*kind, max(alike, key=lambda result: result.top1).encoder))
     return best
