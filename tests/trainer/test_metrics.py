@@ -127,7 +127,7 @@ def test_autocast_follows_the_precision() -> None:
         assert (x @ x).dtype == torch.bfloat16
     with device.autocast(torch.device("cpu"), "fp32"):
         assert (x @ x).dtype == torch.float32
-    with pytest.raises(UsageError, match="runtime.precision is not settled"):
+    with pytest.raises(UsageError, match=r"runtime\.precision is not settled"):
         device.autocast(torch.device("cpu"), "auto")
 
 

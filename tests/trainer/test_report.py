@@ -20,6 +20,7 @@ from trainer.report.curves import line
 from trainer.report.gains import class_gains
 from trainer.report.parts import Figure, Note, Page, Section, Table
 from trainer.report.tables import best_match, differences
+from trainer.tables import verdict
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,8 @@ def test_a_published_number_stands_beside_with_what_differs(store: Path, tmp_pat
     table = tables(section(made(run), "results"))["Beside the papers"]
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert (row["ours %"], row["published %"], row["difference"]) == ("70.0", "68.3", "+1.7")
-    assert row["comparable?"].startswith("no: encoder.options.channels [4, 8] instead of [16, 16,")
+    assert row["comparable?"].startswith(f"no: {real.test_samples} of 16487 test samples; ")
+    assert "encoder.options.channels [4, 8] instead of [16, 16," in row["comparable?"]
     assert "optimise.batch_size 4 instead of 128" in row["comparable?"]
 
 
@@ -115,15 +117,16 @@ def test_what_keeps_numbers_from_being_compared_is_named(store: Path, tmp_path: 
     same = result(**values)
     printed = best_match(run, same)
     assert printed is not None
-    said = differences(run, result(**values | {"epoch": 40, "epochs": 50, "recipe": "default"}), printed)
-    assert said[:3] == [
-        "recipe default instead of crossclr",
-        "epochs 40 instead of 300",
-        "unfinished, epoch 40 of 50",
-    ]
-    probe = differences(run, result(**values, settings={"epochs": 100, "lr": 0.1}), printed)
-    assert probe[0] == "linear.lr 0.1 instead of 3.0"
-    assert probe[-1] == "and 2 more settings"
+    other = result(**values | {"epoch": 40, "epochs": 50, "recipe": "default"})
+    judged = verdict(printed, other)
+    assert "recipe default, the paper's is crossclr" in judged.data
+    assert judged.schedule[:2] == ("unfinished: epoch 40 of 50", "40 epochs, published after 300")
+    said = differences(run, other, printed)
+    assert said[: len(judged.data) + len(judged.schedule)] == [*judged.data, *judged.schedule]
+    probed = result(**values, settings={"epochs": 100, "lr": 0.1, "standardise": True})
+    said = differences(run, probed, printed)
+    assert {"standardised features, no paper's", "linear.lr 0.1 instead of 3.0"} <= set(said)
+    assert said[-1] == "and 2 more settings"
     assert differences(run, result(**values, synthetic=True), printed)[0] == "synthetic data"
     assert best_match(run, result(**values | {"split": "elsewhere"})) is None
 

@@ -161,34 +161,16 @@ def _printed_row(run: RunFolder, found: Found, printed: Published) -> tuple[str,
 
 def differences(run: RunFolder, result: EvaluationResult, printed: Published) -> list[str]:
     """What of data and schedule is not as in the paper, in words; empty when the numbers compare."""
-    ours = {
-        "recipe": result.recipe or None,
-        "frames": result.frames,
-        "epochs": result.epoch,
-        "probe epochs": result.settings.get("epochs"),
-    }
-    theirs = {
-        "recipe": printed.recipe,
-        "frames": printed.frames,
-        "epochs": printed.epochs,
-        "probe epochs": printed.probe_epochs,
-    }
-    found = ["synthetic data"] if result.synthetic else []
-    found += [
-        f"{name} {ours[name]} instead of {value}"
-        for name, value in theirs.items()
-        if value is not None and ours[name] is not None and ours[name] != value
-    ]
-    if result.epochs is not None and result.epoch < result.epochs:
-        found.append(f"unfinished, epoch {result.epoch} of {result.epochs}")
-    return found + _shortened([*_probe(result), *_training(run, printed)])
+    judged = tables.verdict(printed, result)
+    settings = _shortened([*_probe(result), *_training(run, printed)])
+    return [*judged.data, *judged.schedule, *settings]
 
 
 def _probe(result: EvaluationResult) -> list[str]:
-    """Settings of linear evaluation that are not its defaults, the papers'."""
+    """Settings of linear evaluation that are not its defaults, the papers', but for what a verdict names."""
     if result.protocol != "linear":
         return []
-    papers = linear.Options().model_dump(mode="json", exclude={"epochs"})
+    papers = linear.Options().model_dump(mode="json", exclude={"epochs", "standardise"})
     return [
         f"linear.{name} {result.settings[name]} instead of {value}"
         for name, value in papers.items()
