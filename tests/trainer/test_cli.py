@@ -15,6 +15,8 @@ from tests.trainer.stores import write_store
 from trainer import checkpoint, cli, config
 from trainer.methods import METHODS
 
+TRAINING = ["pretrain", "--store", "STORE", "--method", "skeletonclr", *tiny_arguments()]
+
 Capture = pytest.CaptureFixture[str]
 
 
@@ -61,8 +63,9 @@ def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest
     code, out, _ = call(
         capsys, "pretrain", "--store", store, "--method", "aimclr", "--preset", "paper",
         "--protocol", "xview", "--stream", "bone", "--convention", "few_6", "--epochs", 3, "--seed", 5,
-        "--device", "cpu", "--precision", "bf16", "--set", "optimise.lr=2e-1", "--set", "data.frames=12",
-        "--out", tmp_path / "run", "--dry-run",
+        "--device", "cpu", "--precision", "bf16",
+        "--batch-size", 8, "--accumulate", 2, "--compile",
+        "--set", "optimise.lr=2e-1", "--set", "data.frames=12", "--out", tmp_path / "run", "--dry-run",
     )  # fmt: skip
     assert code == 0
     assert not (tmp_path / "run").exists()
@@ -77,6 +80,9 @@ def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest
         ("seed: 5", "--seed"),
         ('device: "cpu"', "--device"),
         ('precision: "bf16"', "--precision"),
+        ("batch_size: 8", "--batch-size"),
+        ("accumulate: 2", "--accumulate"),
+        ("compile: true", "--compile"),
         ("lr: 0.2", "--set"),
         ("queue: 32768", "AimCLR, Pretext training: memory bank of 32768"),
     ):
@@ -237,6 +243,16 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["pretrain", "--store", "STORE"], 2, "no method given"),
         (["pretrain", "--resume", "--out", "FOLDER"], 1, "no checkpoint here"),
         (["pretrain", "--sotre", "x"], 2, "No such option"),
+        (
+            [*TRAINING, "--accumulate", "3"],
+            2,
+            "optimise.batch_size: a batch of 4 clips cannot be worked on in 3 equal parts",
+        ),
+        (
+            [*TRAINING, "--profile", "99"],
+            2,
+            "--profile: a profile of 99 steps takes 3 more to warm up, the run has 10 left",
+        ),
         (["evaluate", "FOLDER"], 1, "no checkpoint here"),
         (["evaluate"], 2, "Missing argument 'RUN'"),
         (["evaluate", "RUN", "--protocol", "finetun"], 2, "unknown protocol 'finetun'"),

@@ -88,6 +88,18 @@ def test_a_loss_can_be_differentiated_after_its_keys_went_into_the_queue() -> No
     torch.testing.assert_close(q.grad, held.sum(0).repeat(2, 1))
 
 
+def test_filling_in_place_gives_the_same_queue_without_a_copy() -> None:
+    copied, placed = (Queue(6, 3, generator=generator()) for _ in range(2))
+    held = placed.keys
+    for start in (0, 4):
+        rows = torch.arange(start, start + 4)
+        copied.enqueue(torch.ones(4, 3) * start, rows)
+        placed.enqueue(torch.ones(4, 3) * start, rows, in_place=True)
+    assert placed.keys is held
+    for name, value in copied.state_dict().items():
+        assert torch.equal(value, placed.state_dict()[name]), name
+
+
 def test_queue_and_pointer_are_part_of_the_state() -> None:
     queue, other = (Queue(6, 3, generator=generator(seed)) for seed in (0, 1))
     queue.enqueue(torch.ones(4, 3), torch.arange(4))

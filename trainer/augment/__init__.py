@@ -2,7 +2,8 @@
 
 An augmentation is ``(x [N,3,T,V,M], skeleton, generator, *, options...) -> x``. The generator lives on x's
 device; x may be padded with zero joints behind the skeleton's own. The annotations of the keyword-only
-parameters are the schema of its options.
+parameters are the schema of its options. Numbers for every sample come from ``augment.draws``: in a batch
+that is worked on in parts, a sample then gets those that it would get in the whole.
 """
 
 from __future__ import annotations
