@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from schemas import UsageError
 from tests.trainer.runs import tiny_arguments, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, cli, loop, span
+from trainer.loop import Progress
 from trainer.loop.profile import TRACE, WARM_UP
 
 PARTS = (
@@ -62,6 +65,16 @@ def test_a_run_that_was_looked_at_goes_on_as_if_it_had_not_been(store: Path, tmp
     assert all(torch.equal(one[name], other[name]) for name in one)
     loop.pretrain(config, out=tmp_path / "parts", force=True)
     assert not (tmp_path / "parts" / TRACE).exists()
+
+
+def test_a_signal_ends_the_look_as_well(store: Path, tmp_path: Path) -> None:
+    def interrupt(state: Progress) -> None:
+        if state.step == WARM_UP + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    ended = loop.pretrain(tiny_config(store), out=tmp_path / "run", profile=4, on_progress=interrupt)
+    assert (ended.signal, ended.profile, ended.step) == (signal.SIGTERM, None, WARM_UP + 1)
+    assert not torch.autograd._profiler_enabled()
 
 
 @pytest.mark.parametrize(("steps", "remedy"), [(0, "Ask for 1 to 7"), (8, "Ask for 1 to 7")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from collections.abc import Iterable
@@ -51,7 +52,7 @@ class Profile:
 class Profiler:
     """Counts the steps of all processes and looks at those of the first. ``result`` is there when it is done.
 
-    Call ``begin`` before the first step and ``after_step`` behind each.
+    It looks inside its ``with`` block; call ``after_step`` behind each step.
     """
 
     def __init__(self, steps: int, *, folder: Path, device: torch.device) -> None:
@@ -65,9 +66,17 @@ class Profiler:
         """Steps that it takes."""
         return WARM_UP + self.steps
 
-    def begin(self) -> None:
-        if not distributed.is_main():
-            return
+    def __enter__(self) -> Profiler:
+        if distributed.is_main():
+            self._watch()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.watching is not None:  # the steps ended before their time
+            self.watching.stop()
+
+    def _watch(self) -> None:
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it prints when it starts and stops
         activities = [ProfilerActivity.CPU]
         if self.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
@@ -90,11 +99,12 @@ class Profiler:
         if self.watching is None:
             return
         seconds = (time.perf_counter() - self.start) / self.steps
-        self.watching.stop()
+        watched, self.watching = self.watching, None
+        watched.stop()
         path = self.folder / TRACE
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.watching.export_chrome_trace(str(path))
-        events = self.watching.key_averages()
+        watched.export_chrome_trace(str(path))
+        events = watched.key_averages()
         operations = _operations(events, self.steps, on_device=self.device.type == "cuda")
         self.result = Profile(
             self.steps, seconds, _parts(events, self.steps, seconds), operations, _memory(self.device), path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ def pretrain(
         else:
             _restore(run, saved)
         profiler = Profiler(profile, folder=out, device=device) if profile is not None else None
-        with _untouched_global_rng(device), stop_signals() as stop:
+        with _untouched_global_rng(device), stop_signals() as stop, profiler or nullcontext():
             return train(run, stop=stop, on_progress=on_progress, profiler=profiler)
 
 

@@ -128,8 +128,6 @@ def train(
     optimise, runtime = run.config.optimise, run.config.runtime
     clock = Clock(run.done, total=optimise.epochs * run.steps, clips_per_step=_clips_per_step(run))
     run.method.train()
-    if profiler is not None:
-        profiler.begin()
     seen = False
     while run.epoch < optimise.epochs:
         for batch in _batches(run):
