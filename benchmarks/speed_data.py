@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -155,13 +154,17 @@ def larger_than_memory(setting: Setting, store: Path) -> Iterator[Row]:
     }
     for name, (function, arguments) in ways.items():
         found = [_apart(function, *arguments) for _ in range(min(setting.repeats, 3))]
-        yield Row(
+        row = Row(
             name,
             f"{len(selection)} clips, {len(selection) * selection.clip_bytes // 10**6} MB",
             [seconds for seconds, _ in found],
-            more={"peak_megabytes_above_start": max(peak for _, peak in found)},
-            note=f"data.memory_limit {limit / 1e6:.0f} MB" if arguments[1:2] == (limit,) else "",
         )
+        if function is _epoch:
+            peak = max(above for _, above in found)
+            row.more = {"peak_megabytes_above_start": peak}
+            row.note = f"memory grew by at most {peak} MB"
+            row.note += f", data.memory_limit {limit // 10**6} MB" if limit in arguments else ""
+        yield row
 
 
 def _apart(function: Any, *arguments: Any) -> tuple[float, int]:
@@ -172,12 +175,12 @@ def _apart(function: Any, *arguments: Any) -> tuple[float, int]:
 
 def _epoch(store: Path, limit: int | None, batch: int, threads: int) -> tuple[float, int]:
     torch.set_num_threads(threads)
-    selection, start = select(store), _peak_megabytes()
+    selection, start = select(store), resident_megabytes(peak=True)
     samples = data.load(selection, device=torch.device("cpu"), memory_limit=limit)
     begin = time.perf_counter()
     for _ in data.batches(samples, batch_size=batch, seed=0, epoch=0):
         pass
-    return time.perf_counter() - begin, _peak_megabytes() - start
+    return time.perf_counter() - begin, resident_megabytes(peak=True) - start
 
 
 def _mapped_epoch(store: Path, batch: int, cold: bool, threads: int) -> tuple[float, int]:
@@ -194,10 +197,6 @@ def _mapped_epoch(store: Path, batch: int, cold: bool, threads: int) -> tuple[fl
         for rows in torch.randperm(len(mapped)).split(batch):
             torch.from_numpy(mapped[rows.numpy()])
         return time.perf_counter() - begin, 0
-
-
-def _peak_megabytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000
 
 
 # ------------------------------------------------------------------------------------- memory of a run

@@ -102,12 +102,14 @@ def gpu_megabytes(device: torch.device, call: Work) -> dict[str, int]:
     return {"gpu_megabytes": round(torch.cuda.max_memory_allocated(device) / 1e6)}
 
 
-def resident_megabytes() -> int:
-    """Memory of this process at the moment (Linux)."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) // 1000
-    raise RuntimeError("no VmRSS in /proc/self/status")
+def resident_megabytes(*, peak: bool = False) -> int:
+    """Memory of this process at the moment, or the most that it ever had (Linux).
+
+    Not getrusage: that one passes the peak of a parent on to the programs that it starts.
+    """
+    wanted = "VmHWM" if peak else "VmRSS"
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 // 10**6 for line in lines if line.startswith(wanted))
 
 
 def _summary(seconds: list[float]) -> dict[str, float]:

@@ -103,8 +103,11 @@ class Selection:
 
     @property
     def shard_bytes(self) -> int:
-        """What decoding one shard of the largest convention takes for itself, besides the rows kept of it."""
-        return min(_BLOCK, self.store.manifest.samples) * max(map(self._bytes, self.shapes))
+        """What decoding one shard of the largest convention takes for itself, besides the rows kept of it.
+
+        Its file, which is as large as its values when they cannot be compressed, and its values.
+        """
+        return 2 * min(_BLOCK, self.store.manifest.samples) * max(map(self._bytes, self.shapes))
 
     @cached_property
     def shards(self) -> tuple[range, ...]:
