@@ -97,6 +97,23 @@ def test_torchrun_trains_prints_once_and_stops_all_at_one_step(store: Path, tmp_
     assert checkpoint.load(tmp_path / "run" / checkpoint.LAST).epoch >= 3
 
 
+def test_a_signal_is_not_lost_while_the_processes_agree(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def interrupted(number: int) -> int:
+        calls.append(number)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)  # the others had none when this process was asked
+        return number
+
+    monkeypatch.setattr(distributed, "highest", interrupted)
+    ended = loop.pretrain(tiny_config(store), out=tmp_path / "run")
+    assert ended.signal == signal.SIGTERM
+    assert calls[2:] == [0, signal.SIGTERM]
+
+
 # --- one process, and what it is told
 
 

@@ -128,7 +128,7 @@ def train(
     optimise, runtime = run.config.optimise, run.config.runtime
     clock = Clock(run.done, total=optimise.epochs * run.steps, clips_per_step=_clips_per_step(run))
     run.method.train()
-    seen = False
+    seen, received = False, None
     while run.epoch < optimise.epochs:
         for batch in _batches(run):
             rate = optim.learning_rate(optimise, run.epoch + run.step / run.steps)
@@ -143,17 +143,17 @@ def train(
                 _log_epoch(run, rate, clock)
             if on_progress is not None:
                 on_progress(_progress(run, clock))
-            stop.signal = distributed.highest(stop.signal or 0) or None
+            received = distributed.highest(stop.signal or 0) or None
             seen = profiler is not None and profiler.after_step()
-            if (seen or stop.signal is not None) and run.step < run.steps:
-                return _end(run, clock, stop.signal, profiler)
+            if (seen or received is not None) and run.step < run.steps:
+                return _end(run, clock, received, profiler)
         run.meter.clear()
         run.epoch, run.step = run.epoch + 1, 0
-        if seen or stop.signal is not None:
+        if seen or received is not None:
             break
         if run.epoch % runtime.checkpoint_every == 0 and run.epoch < optimise.epochs:
             save(run)
-    return _end(run, clock, stop.signal if run.epoch < optimise.epochs else None, profiler)
+    return _end(run, clock, received if run.epoch < optimise.epochs else None, profiler)
 
 
 def _batches(run: Run) -> Iterator[Batch]:
