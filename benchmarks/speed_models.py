@@ -171,7 +171,7 @@ def projected(rows: list[Row], setting: Setting) -> Iterator[Row]:
             scaled[0],
             scaled[1] or None,
             floor=count * row.floor if row.floor else None,
-            note=f"projection: {count} steps; {EPOCHS} epochs take {hours['ours']} h",
+            note=f"projection: {count} steps of {setting.batch}; {EPOCHS} epochs take {hours['ours']} h",
             more={"projection": True, f"hours_for_{EPOCHS}_epochs": hours},
         )
 

@@ -171,7 +171,7 @@ def test_rows_about_encoder_and_steps_and_their_projection() -> None:
     (epoch,) = speed_models.projected(rows, SETTING)
     assert epoch.as_json()["projection"]
     assert epoch.ours[0] == pytest.approx(rows[2].ours[0] * (40_091 // 2))
-    assert epoch.note.startswith("projection: 20045 steps; 300 epochs")
+    assert epoch.note.startswith("projection: 20045 steps of 2; 300 epochs")
 
 
 def test_resident_memory_after_each_epoch(tmp_path: Path) -> None:
