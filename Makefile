@@ -23,13 +23,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,plots,tensorboard]'
 	@touch $@
 
-demo: install  ## raw files -> store -> MS-CLR -> evaluation, on the built-in data
+demo: install  ## raw files -> store -> MS-CLR -> evaluation -> report, on the built-in data
 	mkdir -p $(DEMO)
 	cd $(DEMO) && $(BIN)/skeltools demo raw/
 	cd $(DEMO) && $(BIN)/skeltools convert ntu60 --out store.zarr --workers 2 --force
 	cd $(DEMO) && $(BIN)/skeltools streams --bone --motion
 	cd $(DEMO) && $(BIN)/trainer pretrain --store store.zarr --method ms-clr --protocol xview --force
 	cd $(DEMO) && $(BIN)/trainer evaluate runs/ms-clr --protocol knn --protocol linear
+	cd $(DEMO) && $(BIN)/trainer report runs/ms-clr
 
 test: install  ## the whole test suite
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
