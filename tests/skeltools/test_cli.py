@@ -351,6 +351,13 @@ def test_interrupt_is_one_line(run, monkeypatch):
     assert one_line(err.removeprefix("\n"))  # click ends the line on which the terminal shows ^C
 
 
+AS_IN_THE_FOREGROUND = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from skeltools.cli import main; main()"
+)
+"""The command, heeding Ctrl-C: what a script starts in the background ignores it, and so do its children."""
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
@@ -358,7 +365,7 @@ def test_signals_keep_what_is_done_and_tell_how_to_go_on(write_ucla, tmp_path, n
     raw = write_ucla(
         tmp_path / "raw", [f"a01_s{i:02}_e{j:02}_v01" for i in range(20) for j in range(20)], 100
     )
-    command = [sys.executable, "-m", "skeltools.cli", "convert", "nw-ucla", "--raw", str(raw)]
+    command = [sys.executable, "-c", AS_IN_THE_FOREGROUND, "convert", "nw-ucla", "--raw", str(raw)]
     command += ["--workers", "1", "--out", str(tmp_path / "s.zarr")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -295,6 +296,15 @@ def test_resuming_needs_a_run_its_store_and_enough_epochs(store: Path, tmp_path:
         loop.pretrain(tiny_config(store, encoder__options__channels=[4, 4]), out=out, resume=True)
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Ctrl-C as in the foreground: what a script starts in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_only_the_first_signal_is_caught() -> None:
     before = signal.getsignal(signal.SIGINT)
     with stop_signals() as stop:
