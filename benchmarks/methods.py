@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -72,18 +72,26 @@ def prepare(work: Path, raw: Path, recipe: str) -> Path:
 
 def run(work: Path, store: Path, name: str, seed: int, *, epochs: int, device: str) -> None:
     """One run and its figures, unless they are there."""
+    method, preset = PRESETS.get(name, (name, "nw-ucla"))
+    begin = ("--store", store, "--method", method, "--preset", preset)
+    train_and_probe(work, name, seed, begin=begin, options=("--epochs", epochs, "--device", device))
+
+
+def train_and_probe(
+    work: Path, name: str, seed: int, *, begin: Sequence[object], options: Sequence[object]
+) -> None:
+    """``NAME-SEED.json`` in the work folder: figures of one run, trained and random, unless it is there.
+
+    ``begin`` is what ``trainer pretrain`` needs to start and not to resume; ``options`` go with both.
+    """
     figures = work / f"{name}-{seed}.json"
     if figures.exists():
         return
-    method, preset = PRESETS.get(name, (name, "nw-ucla"))
     out = work / f"{name}-{seed}"
-    checkpoint = out / "checkpoints" / "last.pt"
-    begun = (
-        ("--resume",) if checkpoint.exists() else ("--store", store, "--method", method, "--preset", preset)
-    )
-    arguments = (*begun, "--epochs", epochs, "--seed", seed, "--device", device, "--out", out)
+    resumed = (out / "checkpoints" / "last.pt").exists()
+    arguments = (*(("--resume",) if resumed else begin), *options, "--seed", seed, "--out", out)
     _, seconds = runs.command(runs.TRAINER, "pretrain", *arguments, folder=work)
-    found = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": begun == ("--resume",)}
+    found = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
     found |= {"trained": probe(work, out), "random": probe(work, out, "--untrained")}
     figures.write_text(json.dumps({**found, "commit": record.commit()}, indent=2) + "\n")
 

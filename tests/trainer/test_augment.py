@@ -69,6 +69,17 @@ def test_the_share_of_changed_samples_is_p(name: str) -> None:
     assert shares[1.0] > 0.95  # a blur of a tenth of a frame may change nothing
 
 
+@pytest.mark.parametrize("name", sorted(HAS_P))
+def test_a_drawn_sample_gets_what_it_would_get_if_all_were_drawn(name: str) -> None:
+    x = clips(24, 25, bodies=2)
+    everywhere, drawn = run(name, x, p=1.0), run(name, x, p=0.5)
+    changed = (drawn != x).flatten(1).any(1)
+    assert 0 < changed.sum() < len(x)
+    torch.testing.assert_close(drawn[changed], everywhere[changed], rtol=1e-6, atol=1e-7)
+    assert torch.equal(drawn[~changed], x[~changed])
+    assert torch.equal(run(name, x, p=0.0), x)
+
+
 def test_half_precision_around_a_chain_changes_nothing() -> None:
     x = clips(4, 25)
     chain = compile_chain([component(name) for name in sorted(AUGMENTATIONS)])

@@ -50,7 +50,10 @@ def test_graph_convolution_is_the_sum_over_subsets_and_neighbours() -> None:
             for v in range(5):
                 moved = torch.einsum("oc,nct->not", weight[k], x[..., v]) + bias.view(3, 6)[k][:, None]
                 expected[..., w] += moved * adjacency[k, v, w]
-    torch.testing.assert_close(layer(x, adjacency), expected, rtol=1e-4, atol=1e-5)
+    norm = nn.BatchNorm2d(6)
+    torch.testing.assert_close(layer(x, adjacency, norm), norm(expected), rtol=1e-4, atol=1e-5)
+    norm.eval()
+    torch.testing.assert_close(layer(x, adjacency, norm), norm(expected), rtol=1e-4, atol=1e-5)
 
 
 def literal(encoder: STGCN, x: Tensor, name: str) -> Tensor:
@@ -71,10 +74,24 @@ def literal(encoder: STGCN, x: Tensor, name: str) -> Tensor:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("bodies", [1, 2])
-def test_the_encoder_computes_what_the_published_order_of_operations_does(name: str, bodies: int) -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_the_encoder_computes_what_the_published_order_of_operations_does(
+    name: str, bodies: int, training: bool
+) -> None:
     encoder = randomised(build())
     x = clips(4, SKELETONS[name].num_joints, bodies=bodies)
-    torch.testing.assert_close(encoder(x, name), literal(encoder, x, name), rtol=1e-4, atol=1e-5)
+    encoder(2 * x, name)  # running statistics other than those at the start
+    encoder.train(training)
+    found, expected = encoder(x, name), literal(encoder, x, name)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    if training:
+        return  # BatchNorm takes biases away: their gradients are noise around zero
+    parameters = list(encoder.parameters())
+    slopes = [
+        torch.autograd.grad(output.square().sum(), parameters, allow_unused=True)
+        for output in (found, expected)
+    ]
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-5)
 
 
 # --- absent bodies

@@ -84,8 +84,10 @@ def test_the_learned_graph_and_the_attention_reach_the_feature() -> None:
 
 
 def test_a_block_is_graph_shortcut_time_and_residual() -> None:
-    block = Block(4, 6, kernel=3, stride=2, residual=True).eval()
+    block = Block(4, 6, kernel=3, stride=2, residual=True)
     x, graph = torch.randn(2, 4, 6, 5), torch.rand(3, 5, 5)
+    block(3 * x, graph)  # running statistics other than those at the start
+    block.eval()
     y = F.relu(block.graph_bn(block.graph(x, graph)) + block.shortcut(x))
     expected = F.relu(block.temporal_bn(block.temporal(y)) + block.residual(x[:, :, :: block.stride]))
     torch.testing.assert_close(block(x, graph), expected)

@@ -106,6 +106,31 @@ def test_absent_bodies_that_are_left_out_change_nothing(name: str) -> None:
 
 
 @every
+def test_in_evaluation_absent_bodies_are_encoded_once_and_as_before(name: str) -> None:
+    encoder = build(name).eval()
+    x = clips(6, 25, bodies=2)
+    x[:4, ..., 1:] = 0
+    x[5] = 0
+    together = encoder(x, "kinectv2_25")
+    one_by_one = torch.cat([encoder(clip, "kinectv2_25") for clip in x.split(1)])
+    torch.testing.assert_close(together, one_by_one, rtol=1e-5, atol=1e-6)
+    if not encoder.options.__dict__.get("bodies"):
+        return  # joins the bodies in one frame
+    for training, expected in ((False, 7), (True, 12)):
+        # Six are there, and one stands for the other six; in training all count in the statistics.
+        rows: set[int] = set()
+        hooks = [
+            module.register_forward_pre_hook(lambda _, inputs, rows=rows: rows.add(len(inputs[0])))
+            for module in encoder.modules()
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.Conv2d)
+        ]
+        encoder.train(training)(x, "kinectv2_25")
+        assert rows == {expected}
+        for hook in hooks:
+            hook.remove()
+
+
+@every
 def test_conventions_share_weights_and_keep_their_own(name: str) -> None:
     encoder = build(name)
     encoder(clips(4, 25, bodies=2), "kinectv2_25").square().sum().backward()

@@ -29,6 +29,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 PositiveRange = Annotated[tuple[float, float], AfterValidator(_ordered)]
 ShareRange = Annotated[tuple[float, float], AfterValidator(_share)]
 
+Rows = Tensor | slice
+Change = Callable[[Tensor, Rows], Tensor]
+
 
 def uniform(generator: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
     """float32 ``shape`` from U(low, high), on the generator's device."""
@@ -45,10 +48,19 @@ def integers(generator: torch.Generator, size: int, below: int) -> Tensor:
     return _rows(generator, (size,), lambda shape, **place: torch.randint(below, shape, **place))
 
 
-def sometimes(p: float, changed: Tensor, x: Tensor, generator: torch.Generator) -> Tensor:
-    """``changed`` for a random share ``p`` of the samples, ``x`` for the others."""
+def sometimes(p: float, change: Change, x: Tensor, generator: torch.Generator) -> Tensor:
+    """``change(x, every row)`` for a random share ``p`` of the samples, ``x`` for the others.
+
+    ``change(part, rows)`` gets samples [n,...] and what picks their rows out of parameters [N,...]. On CPU
+    it gets the drawn samples alone. Elsewhere it gets all of them: to ask which were drawn, the host would
+    have to wait for the device.
+    """
     chosen = uniform(generator, len(x)) < p
-    return torch.where(chosen.view(-1, *[1] * (x.dim() - 1)), changed, x)
+    if x.device.type != "cpu":
+        changed = change(x, slice(None))
+        return torch.where(chosen.view(-1, *[1] * (x.dim() - 1)), changed, x)
+    rows = chosen.nonzero().flatten()
+    return x.index_copy(0, rows, change(x.index_select(0, rows), rows)) if len(rows) else x
 
 
 def present(x: Tensor) -> Tensor:

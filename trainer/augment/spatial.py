@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from trainer.augment.draws import NonNegative, Probability, integers, sometimes, uniform
+from trainer.augment.draws import NonNegative, Probability, Rows, integers, sometimes, uniform
 from trainer.skeleton import Skeleton
 
 
@@ -40,11 +40,16 @@ def spatial_flip(
     A mirror also negates the left-right axis x; the released code of AimCLR only permutes the joints, which
     swaps the sides of a body without mirroring it: ``mirror_axis=False``.
     """
-    swap = [*skeleton.spec.left_right_swap, *range(skeleton.num_joints, x.shape[3])]
-    flipped = x[..., torch.tensor(swap, device=x.device), :]
-    if mirror_axis:
-        flipped = flipped * torch.tensor([-1.0, 1.0, 1.0], device=x.device).view(3, 1, 1, 1)
-    return sometimes(p, flipped, x, generator)
+    swap = torch.tensor([*skeleton.spec.left_right_swap, *range(skeleton.num_joints, x.shape[3])])
+    order = swap.to(x.device)
+
+    def flip(part: Tensor, _: Rows) -> Tensor:
+        flipped = part.index_select(3, order)
+        if mirror_axis:
+            flipped[:, 0].neg_()
+        return flipped
+
+    return sometimes(p, flip, x, generator)
 
 
 def rotate(
@@ -79,8 +84,12 @@ def rotate_y(
 
 def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
-    keep = integers(generator, len(x), 3)[:, None] != torch.arange(3, device=x.device)
-    return sometimes(p, x * keep.view(-1, 3, 1, 1, 1), x, generator)
+    zero = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
+
+    def mask(part: Tensor, rows: Rows) -> Tensor:
+        return part.flatten(2).masked_fill(zero[rows].unsqueeze(2), 0).view_as(part)
+
+    return sometimes(p, mask, x, generator)
 
 
 def pose_augmentation(

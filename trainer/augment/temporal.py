@@ -12,6 +12,7 @@ from trainer.augment.draws import (
     NonNegative,
     PositiveRange,
     Probability,
+    Rows,
     ShareRange,
     integers,
     normal,
@@ -76,7 +77,7 @@ def temporal_flip(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
 ) -> Tensor:
     """Reverse time in a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
-    return sometimes(p, x.flip(2), x, generator)
+    return sometimes(p, lambda part, _: part.flip(2), x, generator)
 
 
 def gaussian_noise(
@@ -91,9 +92,14 @@ def gaussian_noise(
 
     x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Absent bodies and padded joints stay zero.
     """
-    noise = std * normal(generator, *x.shape)
-    real = present(x) & (torch.arange(x.shape[3], device=x.device) < skeleton.num_joints).view(-1, 1)
-    return sometimes(p, x + noise * real, x, generator)
+    noise = normal(generator, *x.shape)
+    own = torch.arange(x.shape[3], device=x.device) < skeleton.num_joints
+
+    def add(part: Tensor, rows: Rows) -> Tensor:
+        real = present(part) & own.view(-1, 1)
+        return part + noise[rows] * (std * real)
+
+    return sometimes(p, add, x, generator)
 
 
 def gaussian_blur(
@@ -113,16 +119,21 @@ def gaussian_blur(
     present, and frames without it stay zero. The released code neither divides by the sum of the weights,
     so it amplifies up to five times, nor looks at presence: ``normalise_kernel=False``.
     """
+    width = uniform(generator, len(x), low=sigma[0], high=sigma[1]).view(-1, 1, 1)
     frames = torch.arange(x.shape[2], device=x.device)
     distance = (frames[:, None] - frames).float()
-    width = uniform(generator, len(x), low=sigma[0], high=sigma[1]).view(-1, 1, 1)
-    weights = torch.exp(-(distance**2) / (2 * width**2)) * (distance.abs() <= kernel_size // 2)
-    blurred = _over_time(weights, x)
-    if normalise_kernel:
-        real = present(x)
-        total = _over_time(weights, real.to(x.dtype))
-        blurred = torch.where(real, blurred / total.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
-    return sometimes(p, blurred, x, generator)
+    near = distance.abs() <= kernel_size // 2
+
+    def blur(part: Tensor, rows: Rows) -> Tensor:
+        weights = torch.exp(-(distance**2) / (2 * width[rows] ** 2)) * near
+        blurred = _over_time(weights, part)
+        if not normalise_kernel:
+            return blurred
+        real = present(part)
+        total = _over_time(weights, real.to(part.dtype))
+        return blurred * torch.where(real, total.reciprocal(), 0.0)
+
+    return sometimes(p, blur, x, generator)
 
 
 def _at(x: Tensor, times: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer.encoders.bodies import by_body, only_present, pool_map
+from trainer.encoders.bodies import by_body, encode_each, pool_map
+from trainer.encoders.frozen import conv_norm
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
@@ -100,7 +101,7 @@ class AGCN(nn.Module):
             return features
 
         bodies = by_body(x, own.joints)
-        return encode(bodies) if self.options.bodies == "average" else only_present(bodies, encode)
+        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
@@ -175,12 +176,14 @@ class Block(nn.Module):
             self.residual = nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor, graph: Tensor) -> Tensor:
-        y = F.relu(self.graph_bn(self.graph(x, graph)) + self.shortcut(x))
-        y = self.temporal_bn(self.temporal(y))
+        shortcut = conv_norm(x, *self.shortcut) if isinstance(self.shortcut, nn.Sequential) else x
+        y = F.relu(self.graph_bn(self.graph(x, graph)) + shortcut)
+        y = conv_norm(y, self.temporal, self.temporal_bn)
         if self.has_residual:
             # A stride inside the 1x1 convolution is the same, but the CPU's oneDNN (torch 2.13, AVX2) then
             # writes outside of its memory for less than 8 channels.
-            y = y + self.residual(x[:, :, :: self.stride])
+            x = x[:, :, :: self.stride]
+            y = y + (conv_norm(x, *self.residual) if isinstance(self.residual, nn.Sequential) else x)
         return F.relu(y)
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer.encoders.bodies import only_present
+from trainer.encoders.bodies import encode_each
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
 
@@ -88,7 +88,7 @@ class HCN(nn.Module):
                 return features
             return F.adaptive_max_pool2d(features, (self.options.segments, features.shape[3]))
 
-        return encode(bodies) if self.options.bodies == "maximum" else only_present(bodies, encode)
+        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, segments, row / 16] -> [N, feature_dim] float32: the maximum over the bodies."""

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from schemas._model import Model
-from trainer.encoders.bodies import by_body, only_present, pool_map
+from trainer.encoders.bodies import by_body, encode_each, pool_map
+from trainer.encoders.frozen import conv_norm, scale_and_shift
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
@@ -101,7 +102,7 @@ class STGCN(nn.Module):
             return features
 
         bodies = by_body(x, own.joints)
-        return encode(bodies) if self.options.bodies == "average" else only_present(bodies, encode)
+        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
@@ -154,17 +155,23 @@ class GraphConvolution(nn.Module):
         self.out = out
         self.conv = nn.Conv2d(channels, SUBSETS * out, 1)
 
-    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+    def forward(self, x: Tensor, adjacency: Tensor, norm: nn.Module) -> Tensor:
+        """The layer and the BatchNorm behind it, which in evaluation is folded into the layer."""
         samples, channels, frames, joints = x.shape
         gather = adjacency.permute(2, 0, 1).reshape(joints * SUBSETS, joints).to(x.dtype)
         rows = x.permute(0, 2, 3, 1).reshape(samples * frames, joints, channels)
         gathered = torch.bmm(gather.expand(samples * frames, -1, -1), rows)
-        weight = self.conv.weight.view(SUBSETS, self.out, channels).transpose(0, 1).flatten(1)
-        mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), weight)
+        weight = self.conv.weight.view(SUBSETS, self.out, channels)
         assert self.conv.bias is not None
         bias = adjacency.sum(1).t() @ self.conv.bias.view(SUBSETS, self.out)
+        if not norm.training:
+            scale, shift = scale_and_shift(norm)
+            weight, bias = weight * scale[:, None], bias * scale + shift
+        flat = weight.transpose(0, 1).flatten(1)
+        mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), flat)
         mixed = mixed.view(samples, frames, joints, self.out) + bias.to(mixed.dtype)
-        return mixed.permute(0, 3, 1, 2)
+        out: Tensor = mixed.permute(0, 3, 1, 2)
+        return norm(out) if norm.training else out
 
 
 class Block(nn.Module):
@@ -186,10 +193,11 @@ class Block(nn.Module):
             self.residual = nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        y = F.relu(self.graph_bn(self.graph(x, adjacency)), inplace=True)
-        y = self.dropout(self.temporal_bn(self.temporal(y)))
+        y = F.relu(self.graph(x, adjacency, self.graph_bn), inplace=True)
+        y = self.dropout(conv_norm(y, self.temporal, self.temporal_bn))
         if self.has_residual:
             # A stride inside the 1x1 convolution is the same, but the CPU's oneDNN (torch 2.13, AVX2) then
             # writes outside of its memory for less than 8 channels.
-            y = y + self.residual(x[:, :, :: self.stride])
+            x = x[:, :, :: self.stride]
+            y = y + (conv_norm(x, *self.residual) if isinstance(self.residual, nn.Sequential) else x)
         return F.relu(y, inplace=True)
