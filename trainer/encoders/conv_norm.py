@@ -1,20 +1,25 @@
-"""BatchNorm behind a linear layer in evaluation, folded into its weights: one pass over memory less."""
+"""A convolution along time and the BatchNorm behind it: in evaluation one pass over memory."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from trainer.encoders.temporal import conv_time
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
-    """``norm(conv(x))``: [N,C,H,W] -> [N,C',H',W']. ``norm`` is a BatchNorm; gradients pass in both modes."""
+    """``norm(conv(x))``: [N,C,T,V] -> [N,C',T',V]. ``norm`` is a BatchNorm; gradients pass in both modes.
+
+    ``conv`` has a K x 1 kernel with K odd, padding that keeps T, and a bias.
+    """
+    assert conv.bias is not None
     if norm.training:
-        out: Tensor = norm(conv(x))
+        out: Tensor = norm(conv_time(x, conv.weight, conv.bias, stride=conv.stride[0]))
         return out
     scale, shift = scale_and_shift(norm)
-    bias = shift if conv.bias is None else conv.bias * scale + shift
-    return F.conv2d(x, conv.weight * scale.view(-1, 1, 1, 1), bias, conv.stride, conv.padding)
+    weight, bias = conv.weight * scale.view(-1, 1, 1, 1), conv.bias * scale + shift
+    return conv_time(x, weight, bias, stride=conv.stride[0])
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,137 @@
+"""Convolution along time with fewer multiplications than taps times frames: on the CPU, by frequencies.
+
+A convolution is a product at every frequency (convolution theorem). For T frames and K taps a period of
+``T + (K - 1) / 2`` frames keeps what a convolution with zero padding gives apart; half of its frequencies are
+the conjugates of the others, and a complex product is three real ones (Gauss). For T = 13 and K = 9, ST-GCN's
+last block, these are 27 matrix products instead of 97. The transforms are small matrices, applied to a few
+clips at a time that stay in the cache. In float32 the result is as near to the exact one as the direct way's.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+LEAST_CHANNELS = 64
+"""Below, the transforms take as long as what they save. Measured: benchmarks/speed.py, AVX2."""
+LEAST_GAIN = 1.5
+"""Products of the direct way over those at the frequencies, from which the transforms pay."""
+ROWS = 200
+"""Joints of clips that are worked on together: enough for a matrix product, little enough for a cache."""
+
+
+def conv_time(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int) -> Tensor:
+    """x [N,C,T,V], weight [O,C,K,1] with K odd, bias [O] -> [N,O,ceil(T / stride),V]; zeros around the clip.
+
+    Takes the direct way or, on the CPU in float32, the faster one. The result has the layout of x, channels
+    last or contiguous.
+    """
+    if _pays(x, weight, stride):
+        out: Tensor = ByFrequencies.apply(x, weight) + bias.view(-1, 1, 1)
+        return out.contiguous() if x.is_contiguous() else out
+    return F.conv2d(x, weight, bias, (stride, 1), (weight.shape[2] // 2, 0))
+
+
+def _pays(x: Tensor, weight: Tensor, stride: int) -> bool:
+    usual = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
+    if not usual or stride != 1 or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        return False
+    frames, taps = x.shape[2], weight.shape[2]
+    if min(weight.shape[:2]) < LEAST_CHANNELS:
+        return False
+    return direct_products(frames, taps) >= LEAST_GAIN * 3 * frequencies(frames, taps)
+
+
+def direct_products(frames: int, taps: int) -> int:
+    """Pairs of an output frame and a tap that falls inside of the clip."""
+    side = taps // 2
+    return sum(min(t, side) + 1 + min(frames - 1 - t, side) for t in range(frames))
+
+
+def frequencies(frames: int, taps: int) -> int:
+    """Complex ones of an odd period that is long enough; the first is real."""
+    return (frames + taps // 2) // 2 + 1
+
+
+class ByFrequencies(torch.autograd.Function):
+    """``apply(x [N,C,T,V], weight [O,C,K,1]) -> [N,O,T,V]``: F.conv2d with stride 1 and no bias."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        into, of_taps, back = _transforms(x.shape[2], weight.shape[2], x.dtype)
+        kernels = _kernels(of_taps, weight)
+        out = x.new_empty(len(x), x.shape[2], x.shape[3], len(weight))
+        for some in _portions(x):
+            spectra = _apply(into, x[some])
+            products = torch.bmm(spectra, kernels)
+            out[some] = _undo(back, products, joints=x.shape[3])
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        into, of_taps, back = _transforms(x.shape[2], weight.shape[2], x.dtype)
+        kernels = _kernels(of_taps, weight)
+        slopes = torch.zeros_like(kernels)
+        out = x.new_empty(len(x), x.shape[2], x.shape[3], x.shape[1])
+        for some in _portions(x):
+            given = _apply(back.t(), gradient[some])
+            slopes.baddbmm_(_apply(into, x[some]).transpose(1, 2), given)
+            out[some] = _undo(into.t(), torch.bmm(given, kernels.transpose(1, 2)), joints=x.shape[3])
+        of_weight = (slopes.flatten(1).t() @ of_taps).view(x.shape[1], len(weight), -1, 1)
+        return out.permute(0, 3, 1, 2), of_weight.transpose(0, 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _transforms(frames: int, taps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """[3F,T] to the frequencies, [3F,K] of the taps, [T,3F] back.
+
+    With a clip's spectrum a + bi and the kernel's c + di the rows are a + b, a, b and c, d - c, c + d: their
+    products p, q, r give (a + bi)(c + di) = (p - r) + (p + q)i.
+    """
+    count = frequencies(frames, taps)
+    period = 2 * count - 1
+    turn = 2 * math.pi / period * torch.arange(count, dtype=torch.float64)[:, None]
+    at = turn * torch.arange(frames)
+    real, imaginary = at.cos(), -at.sin()
+    into = torch.cat([real + imaginary, real, imaginary])
+    # A layer's "convolution" is a correlation: the kernel turns the other way, and its middle is at zero.
+    at_tap = turn * (torch.arange(taps) - taps // 2)
+    real_tap, imaginary_tap = at_tap.cos(), at_tap.sin()
+    of_taps = torch.cat([real_tap, imaginary_tap - real_tap, real_tap + imaginary_tap])
+    twice = torch.full((count, 1), 2 / period, dtype=torch.float64)
+    twice[0] /= 2  # every frequency but zero stands for its conjugate, too
+    real, imaginary = twice * real, twice * imaginary
+    back = torch.cat([real + imaginary, imaginary, -real]).t()
+    return into.to(dtype), of_taps.to(dtype), back.contiguous().to(dtype)
+
+
+def _kernels(of_taps: Tensor, weight: Tensor) -> Tensor:
+    """[O,C,K,1] -> [3F, C, O]."""
+    taps = weight.transpose(0, 1).reshape(-1, weight.shape[2])
+    return (of_taps @ taps.t()).view(len(of_taps), weight.shape[1], weight.shape[0])
+
+
+def _portions(x: Tensor) -> list[slice]:
+    size = max(1, ROWS // x.shape[3])
+    return [slice(start, start + size) for start in range(0, len(x), size)]
+
+
+def _apply(transform: Tensor, x: Tensor) -> Tensor:
+    """[3F,T] on x [n,C,T,V] -> [3F, n*V, C]."""
+    frames_first = x.permute(2, 0, 3, 1).reshape(x.shape[2], -1)
+    return (transform @ frames_first).view(len(transform), -1, x.shape[1])
+
+
+def _undo(transform: Tensor, spectra: Tensor, *, joints: int) -> Tensor:
+    """[T,3F] on spectra [3F, n*V, C] -> [n,T,V,C]."""
+    frames = (transform @ spectra.flatten(1)).view(len(transform), -1, joints, spectra.shape[2])
+    return frames.transpose(0, 1)
