@@ -70,7 +70,7 @@ def convert(
     raw: Path | None = None,
     out: Path,
     source: str | None = None,
-    frames: tuple[int, ...] = (50,),
+    frames: tuple[int, ...] | None = None,
     recipe: str = "default",
     conventions: tuple[str, ...] | None = None,
     mirrored: bool | None = None,
@@ -85,7 +85,7 @@ def convert(
 
     ``raw`` is found as ``datasets.find_raw`` says; ``source`` names an archive format of
     ``interchange.IMPORTS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
-    streams. ``conventions``: only these, by name or file (default: all that have files). ``mirrored``:
+    streams (default: the data set's). ``conventions``: only these, by name or file (default: all that have files). ``mirrored``:
     whether the videos behind MeTRAbs poses are mirror images (default: what the data set is known to be).
     ``workers``: processes that read; 0 reads in this one. ``strict``: the first bad file is an error.
     ``force`` replaces an existing store once the new one is complete. ``fresh``: do not go on from what an
@@ -114,7 +114,7 @@ def convert(
         reader=source or known.reader,
         native=known.convention,
         specs=planning.specs_of(known, tasks, asked),
-        frames=tuple(sorted(set(frames))),
+        frames=tuple(sorted(set(frames or known.frames))),
         recipe=made,
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,

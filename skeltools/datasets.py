@@ -53,6 +53,8 @@ class Dataset:
     """Whether its videos are mirror images, as Kinect v2 delivers them."""
     axes: str = "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres"
     """How its native skeletons come into canonical axes, in words."""
+    frames: tuple[int, ...] = (50,)
+    """Lengths T of its joint streams where ``convert`` is told none."""
     convention_file: str = ""
     """File of a convention that does not ship with the package."""
 
@@ -168,6 +170,7 @@ DATASETS: dict[str, Dataset] = {
         convention="kinectv1_20",
         num_classes=10,
         bodies=1,
+        frames=(24, 50),
         protocols=("xview",),
         folder_names=("nw-ucla", "nw_ucla", "nwucla", "n-ucla", "ucla", "all_sqe"),
         file_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}\.json",

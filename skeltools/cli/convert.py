@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 @click.option(
     "--frames",
     multiple=True,
-    default=(50,),
-    show_default=True,
     type=LENGTH,
-    help="Length T of a joint stream; repeat for several.",
+    help="Length T of a joint stream; repeat for several  [50; for nw-ucla 24 and 50].",
 )
 @click.option("--recipe", default="default", show_default=True, help=f"Preprocessing: {', '.join(RECIPES)}.")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
