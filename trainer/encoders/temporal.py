@@ -22,7 +22,7 @@ LEAST_CHANNELS = 64
 """Below, the transforms take as long as what they save. Measured: benchmarks/speed.py, AVX2."""
 LEAST_GAIN = 1.5
 """Products of the direct way over those at the frequencies, from which the transforms pay."""
-ROWS = 200
+ROWS = 400
 """Joints of clips that are worked on together: enough for a matrix product, little enough for a cache."""
 
 
