@@ -4,7 +4,8 @@ A layer takes at least the longer of two times: its multiply-adds at the rate of
 its bytes at the rate of a large copy, every input read and every output written once. Layers follow one
 another. BatchNorm, ReLU, dropout and the sum with the residual count as nothing, as if they were part of the
 layers beside them; of the adjacency matrix only its non-zeros count. So nothing that computes these layers
-one by one can be faster; what is written here is how near it comes.
+one by one and as they are written can be faster. A convolution that is not computed as it is written can: the
+one along time takes fewer products by frequencies (``trainer/encoders/temporal.py``), and counts as direct.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import baseline
 import bulk
@@ -19,6 +20,7 @@ from floor import Layer, Rates
 from schemas import RunConfig
 from timing import Row, Setting, gpu_megabytes, in_turn
 from trainer import config, data, device, encoders, methods, optim
+from trainer.encoders.temporal import conv_time
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, extract
 from trainer.loop import step
@@ -82,6 +84,29 @@ def encoder(setting: Setting, rates: Rates) -> Iterator[Row]:
     found = in_turn({"ours": both, "plain": lambda: plain(x).sum().backward()}, setting)
     bound = floor.training(layers, rates, value_bytes=size)
     yield _row("encoder, training, forward and backward", setting, found, bound, both)
+    yield last_convolution(setting)
+
+
+def last_convolution(setting: Setting) -> Row:
+    """ST-GCN's largest layer, the last convolution along time, forward and backward: ours and PyTorch's."""
+    frames, joints, taps, channels = 13, 25, 9, baseline.CHANNELS[-1]
+    x = torch.randn(2 * setting.batch, channels, frames, joints, device=setting.device)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    weight = torch.randn(channels, channels, taps, 1, device=setting.device).requires_grad_(True)
+    bias = torch.zeros(channels, device=setting.device)
+
+    def both(layer: Callable[[], Tensor]) -> None:
+        with device.autocast(setting.device, setting.precision):
+            out = layer()
+        out.sum().backward()
+
+    work = {
+        "ours": lambda: both(lambda: conv_time(x, weight, bias, stride=1)),
+        "plain": lambda: both(lambda: F.conv2d(x, weight, bias, padding=(taps // 2, 0))),
+    }
+    row = _row("its last convolution along time", setting, in_turn(work, setting), None, work["ours"])
+    row.note = "baseline: PyTorch's own, in the same layout and precision"
+    return row
 
 
 def steps(setting: Setting, rates: Rates, only: tuple[str, ...] = ()) -> Iterator[Row]:

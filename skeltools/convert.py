@@ -85,12 +85,12 @@ def convert(
 
     ``raw`` is found as ``datasets.find_raw`` says; ``source`` names an archive format of
     ``interchange.IMPORTS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
-    streams (default: the data set's). ``conventions``: only these, by name or file (default: all that have files). ``mirrored``:
-    whether the videos behind MeTRAbs poses are mirror images (default: what the data set is known to be).
-    ``workers``: processes that read; 0 reads in this one. ``strict``: the first bad file is an error.
-    ``force`` replaces an existing store once the new one is complete. ``fresh``: do not go on from what an
-    earlier, stopped run left. ``on_progress(done, total)`` counts samples; ``on_note`` is told when work goes
-    on or starts over.
+    streams (default: the data set's). ``conventions``: only these, by name or file (default: all that have
+    files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images (default: what the data
+    set is known to be). ``workers``: processes that read; 0 reads in this one. ``strict``: the first bad file
+    is an error. ``force`` replaces an existing store once the new one is complete. ``fresh``: do not go on
+    from what an earlier, stopped run left. ``on_progress(done, total)`` counts samples; ``on_note`` is told
+    when work goes on or starts over.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was

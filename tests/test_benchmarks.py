@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import bases
+import projection
+
 import baseline
 import bulk
 import floor
@@ -166,12 +169,40 @@ def test_rows_about_data(quick: Path) -> None:
 def test_rows_about_encoder_and_steps_and_their_projection() -> None:
     steps = speed_models.steps(SETTING, RATES, ("skeletonclr", "skelemixclr"))
     rows = [*speed_models.encoder(SETTING, RATES), *steps]
-    assert [row.baseline is not None for row in rows] == [True, True, True, False]
-    assert [row.floor is not None for row in rows] == [True, True, True, False]
+    assert [row.baseline is not None for row in rows] == [True, True, True, True, False]
+    assert [row.floor is not None for row in rows] == [True, True, False, True, False]
     (epoch,) = speed_models.projected(rows, SETTING)
     assert epoch.as_json()["projection"]
-    assert epoch.ours[0] == pytest.approx(rows[2].ours[0] * (40_091 // 2))
+    assert epoch.ours[0] == pytest.approx(rows[3].ours[0] * (40_091 // 2))
     assert epoch.note.startswith("projection: 20045 steps of 2; 300 epochs")
+
+
+def test_the_projection_is_the_floor_at_the_rates_of_the_sheets_and_says_so() -> None:
+    rates = projection.SHEETS["H200 SXM"]
+    small, large = (projection.row("H200 SXM", rates, batch) for batch in projection.BATCHES)
+    assert small["projection"] is True
+    bound = speed_models.floor_of("aimclr", timing.Setting(torch.device("cpu"), "bf16", 1, 1024), rates)
+    assert large["step_ms_at_floor"] == pytest.approx(1e3 * bound, abs=0.01)
+    assert large["minutes_at_share"] == pytest.approx(300 * 39 * bound / 0.4 / 60, abs=0.1)
+    assert small["minutes_bound_by_launches"] > small["minutes_at_share"]
+
+
+def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, tuple[object, ...]] = {}
+    monkeypatch.setattr(
+        bases.methods,
+        "train_and_probe",
+        lambda work, name, seed, *, begin, options: seen.update({name: (*begin, *options)}),
+    )
+    for multi in (True, False):
+        bases.run(tmp_path, tmp_path / "s.zarr", "aimclr", multi, 0, epochs=4)
+    over, alone = seen["ms-aimclr"], seen["aimclr"]
+    assert over[over.index("--epochs") + 1] == 4
+    assert alone[alone.index("--epochs") + 1] == 4 * bases.CONVENTIONS
+    assert over[over.index("--base") + 1] == "aimclr"
+    assert alone[alone.index("--convention") + 1] == "kinectv2_25"
+    assert "method.options.base.options.mine_from=4" in over
+    assert "method.options.mine_from=8" in alone
 
 
 def test_resident_memory_after_each_epoch(tmp_path: Path) -> None:

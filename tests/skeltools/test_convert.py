@@ -11,7 +11,7 @@ import pytest
 from schemas import Finding, RawDataError, SkelError, StoreError, UsageError
 from skeltools import convert as module
 from skeltools import planning, skeletons, store
-from skeltools.convert import convert
+from skeltools.convert import Summary, convert
 from skeltools.preprocess import Prepared, prepare
 from skeltools.validate import validate
 
@@ -295,6 +295,19 @@ def test_workers_do_not_change_a_byte(write_ucla, tmp_path):
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (41, 41)
     assert store.open_store(tmp_path / "two").manifest.samples == 40
+
+
+def test_streams_have_the_lengths_of_the_data_set_unless_told(write_ucla, recordings, clip, tmp_path):
+    raw = write_ucla(tmp_path / "ucla" / "raw")
+    assert lengths(convert("nw-ucla", raw=raw, out=tmp_path / "a")) == {24, 50}
+    assert lengths(convert("nw-ucla", raw=raw, out=tmp_path / "b", frames=(16,))) == {16}
+    recordings.add(clip(A), clip(B))
+    assert lengths(convert("ntu60", raw=recordings.raw, out=tmp_path / "c")) == {50}
+
+
+def lengths(summary: Summary) -> set[int]:
+    """T of the joint streams."""
+    return {int(path.split("/")[2][1:]) for path in summary.manifest.arrays if path.startswith("streams/")}
 
 
 def test_folder_and_zip_make_the_same_arrays(write_ucla, tmp_path):
