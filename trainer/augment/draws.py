@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -48,24 +49,58 @@ def integers(generator: torch.Generator, size: int, below: int) -> Tensor:
     return _rows(generator, (size,), lambda shape, **place: torch.randint(below, shape, **place))
 
 
-def sometimes(p: float, change: Change, x: Tensor, generator: torch.Generator) -> Tensor:
-    """``change(x, every row)`` for a random share ``p`` of the samples, ``x`` for the others.
+@dataclass(frozen=True)
+class Drawn:
+    """The samples of a batch that an augmentation changes."""
 
-    ``change(part, rows)`` gets samples [n,...] and what picks their rows out of parameters [N,...]. On CPU
-    it gets the drawn samples alone. Elsewhere it gets all of them: to ask which were drawn, the host would
-    have to wait for the device.
-    """
-    chosen = uniform(generator, len(x)) < p
-    if x.device.type != "cpu":
-        changed = change(x, slice(None))
-        return torch.where(chosen.view(-1, *[1] * (x.dim() - 1)), changed, x)
-    rows = chosen.nonzero().flatten()
-    return x.index_copy(0, rows, change(x.index_select(0, rows), rows)) if len(rows) else x
+    chosen: Tensor
+    """[N] bool."""
+    rows: Rows
+    """What picks samples out of [N,...]. On the CPU the chosen ones. Elsewhere all of them: to ask which were
+    chosen, the host would have to wait for the device."""
+    first: int
+    """On the CPU, in a part of a batch: how many are chosen in front of the part."""
+    count: int
+    """On the CPU: how many are chosen in the whole batch."""
+
+    def change(self, x: Tensor, change: Change) -> Tensor:
+        """x [N,...], with ``change(samples [n,...], rows)`` in the place of those that are chosen."""
+        if isinstance(self.rows, slice):
+            there = self.chosen.view(-1, *[1] * (x.dim() - 1))
+            return torch.where(there, change(x, self.rows), x)
+        if not len(self.rows):
+            return x
+        return x.index_copy(0, self.rows, change(x.index_select(0, self.rows), self.rows))
+
+    def normal(self, generator: torch.Generator, *shape: int) -> Tensor:
+        """float32 [n, *shape] from N(0, 1), for the samples of ``rows``."""
+        if isinstance(self.rows, slice):
+            return normal(generator, len(self.chosen), *shape)
+        drawn = torch.randn(self.count, *shape, generator=generator, device=generator.device)
+        return drawn[self.first : self.first + len(self.rows)]
+
+
+def draw(p: float, generator: torch.Generator, size: int) -> Drawn:
+    """A random share ``p`` of ``size`` samples."""
+    start, total = 0, size
+    if isinstance(generator, PartGenerator) and size == generator.stop - generator.start:
+        start, total = generator.start, generator.total
+    whole = torch.rand(total, generator=generator, device=generator.device) < p
+    chosen = whole[start : start + size]
+    if chosen.device.type != "cpu":
+        return Drawn(chosen, slice(None), 0, size)
+    return Drawn(chosen, chosen.nonzero().flatten(), int(whole[:start].sum()), int(whole.sum()))
+
+
+def sometimes(p: float, change: Change, x: Tensor, generator: torch.Generator) -> Tensor:
+    """``change(x, rows)`` for a random share ``p`` of the samples, ``x`` for the others; see ``Drawn``."""
+    return draw(p, generator, len(x)).change(x, change)
 
 
 def present(x: Tensor) -> Tensor:
     """x [N,3,T,V,M] -> [N,1,T,1,M] bool: the bodies that a frame has; an absent one is all zeros."""
-    return (x != 0).any(dim=3, keepdim=True).any(dim=1, keepdim=True)
+    # A sum of absolute values, over what lies apart in memory first: much faster than asking each value.
+    return (x.abs().sum(dim=1, keepdim=True).transpose(3, 4).sum(dim=4) != 0).unsqueeze(3)
 
 
 def _rows(generator: torch.Generator, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from trainer.augment.draws import NonNegative, Probability, Rows, integers, sometimes, uniform
+from trainer.augment.draws import NonNegative, Probability, Rows, draw, integers, sometimes, uniform
 from trainer.skeleton import Skeleton
 
 
@@ -84,12 +84,9 @@ def rotate_y(
 
 def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
-    zero = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
-
-    def mask(part: Tensor, rows: Rows) -> Tensor:
-        return part.flatten(2).masked_fill(zero[rows].unsqueeze(2), 0).view_as(part)
-
-    return sometimes(p, mask, x, generator)
+    axis = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
+    masked = axis & draw(p, generator, len(x)).chosen[:, None]
+    return x.flatten(2).masked_fill(masked.unsqueeze(2), 0).view_as(x)
 
 
 def pose_augmentation(

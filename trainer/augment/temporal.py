@@ -14,8 +14,8 @@ from trainer.augment.draws import (
     Probability,
     Rows,
     ShareRange,
+    draw,
     integers,
-    normal,
     present,
     sometimes,
     uniform,
@@ -40,9 +40,7 @@ def temporal_crop(
     index = start[:, None] + torch.arange(frames, device=x.device)
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index >= frames, 2 * frames - 1 - index, index)
-    # Frames are rows of V*M values that lie together: copying rows is much faster than gathering values.
-    first = torch.arange(len(x) * x.shape[1], device=x.device).view(len(x), -1, 1) * frames
-    return x.flatten(3).flatten(0, 2).index_select(0, (first + index[:, None]).flatten()).view_as(x)
+    return _frames(x, index)
 
 
 def temporal_crop_resize(
@@ -77,7 +75,9 @@ def temporal_flip(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
 ) -> Tensor:
     """Reverse time in a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
-    return sometimes(p, lambda part, _: part.flip(2), x, generator)
+    forth = torch.arange(x.shape[2], device=x.device)
+    chosen = draw(p, generator, len(x)).chosen
+    return _frames(x, torch.where(chosen[:, None], forth.flip(0), forth))
 
 
 def gaussian_noise(
@@ -92,14 +92,11 @@ def gaussian_noise(
 
     x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Absent bodies and padded joints stay zero.
     """
-    noise = normal(generator, *x.shape)
+    drawn = draw(p, generator, len(x))
+    noise = drawn.normal(generator, *x.shape[1:])
     own = torch.arange(x.shape[3], device=x.device) < skeleton.num_joints
-
-    def add(part: Tensor, rows: Rows) -> Tensor:
-        real = present(part) & own.view(-1, 1)
-        return part + noise[rows] * (std * real)
-
-    return sometimes(p, add, x, generator)
+    scale = std * own.view(-1, 1)
+    return drawn.change(x, lambda part, _: torch.addcmul(part, noise, present(part) * scale))
 
 
 def gaussian_blur(
@@ -119,13 +116,13 @@ def gaussian_blur(
     present, and frames without it stay zero. The released code neither divides by the sum of the weights,
     so it amplifies up to five times, nor looks at presence: ``normalise_kernel=False``.
     """
-    width = uniform(generator, len(x), low=sigma[0], high=sigma[1]).view(-1, 1, 1)
+    width = uniform(generator, len(x), low=sigma[0], high=sigma[1]).view(-1, 1)
     frames = torch.arange(x.shape[2], device=x.device)
-    distance = (frames[:, None] - frames).float()
-    near = distance.abs() <= kernel_size // 2
+    apart = (frames[:, None] - frames).abs().flatten()
+    bell = torch.exp(-(frames.float() ** 2) / (2 * width**2)) * (frames <= kernel_size // 2)
 
     def blur(part: Tensor, rows: Rows) -> Tensor:
-        weights = torch.exp(-(distance**2) / (2 * width[rows] ** 2)) * near
+        weights = bell[rows].index_select(1, apart).view(-1, len(frames), len(frames))
         blurred = _over_time(weights, part)
         if not normalise_kernel:
             return blurred
@@ -134,6 +131,13 @@ def gaussian_blur(
         return blurred * torch.where(real, total.reciprocal(), 0.0)
 
     return sometimes(p, blur, x, generator)
+
+
+def _frames(x: Tensor, index: Tensor) -> Tensor:
+    """Frames [N,T] of x [N,3,T,V,M], each sample its own. -> same."""
+    # Frames are rows of V*M values that lie together: copying rows is much faster than gathering values.
+    first = torch.arange(len(x) * x.shape[1], device=x.device).view(len(x), -1, 1) * x.shape[2]
+    return x.flatten(3).flatten(0, 2).index_select(0, (first + index[:, None]).flatten()).view_as(x)
 
 
 def _at(x: Tensor, times: Tensor) -> Tensor:
