@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 from schemas import ConfigError, UsageError
 from tests.trainer.clips import clips, component, generator, skeleton
 from trainer.augment import AUGMENTATIONS, apply, compile_chain
+from trainer.augment.draws import Rows, draw
 from trainer.augment.spatial import turn
 
 KINECT = skeleton("kinectv2_25")
@@ -78,6 +80,20 @@ def test_a_drawn_sample_gets_what_it_would_get_if_all_were_drawn(name: str) -> N
     torch.testing.assert_close(drawn[changed], everywhere[changed], rtol=1e-6, atol=1e-7)
     assert torch.equal(drawn[~changed], x[~changed])
     assert torch.equal(run(name, x, p=0.0), x)
+
+
+def test_on_a_gpu_all_samples_are_computed_and_the_drawn_ones_taken() -> None:
+    x, factors = clips(6, 25), torch.arange(6.0).view(-1, 1, 1, 1, 1)
+    on_cpu = draw(0.5, generator(1), 6)
+    elsewhere = replace(on_cpu, rows=slice(None))
+    assert 0 < on_cpu.count < 6
+
+    def times(part: Tensor, rows: Rows) -> Tensor:
+        return part * factors[rows]
+
+    torch.testing.assert_close(elsewhere.change(x, times), on_cpu.change(x, times), rtol=0, atol=0)
+    assert elsewhere.normal(generator(), 3, 2).shape == (6, 3, 2)
+    assert on_cpu.normal(generator(), 3, 2).shape == (on_cpu.count, 3, 2)
 
 
 def test_half_precision_around_a_chain_changes_nothing() -> None:
