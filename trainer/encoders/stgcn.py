@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from schemas._model import Model
 from trainer.encoders.bodies import by_body, encode_each, pool_map
 from trainer.encoders.conv_norm import conv_norm, scale_and_shift
+from trainer.encoders.dropout import Dropout
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.skeleton import Skeleton
@@ -185,7 +186,7 @@ class Block(nn.Module):
         self.graph_bn = nn.BatchNorm2d(out)
         self.temporal = nn.Conv2d(out, out, (kernel, 1), (stride, 1), ((kernel - 1) // 2, 0))
         self.temporal_bn = nn.BatchNorm2d(out)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.has_residual = residual
         self.stride = stride
         self.residual: nn.Module = nn.Identity()
