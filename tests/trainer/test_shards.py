@@ -14,9 +14,12 @@ from torch import Tensor
 from schemas import ConfigError, StoreError
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
-from trainer import data, loop, shards
+from trainer import data, logbook, loop, memory, shards
 from trainer import store as stores
 from trainer.batch import Batch
+from trainer.evaluate import features, occasion
+from trainer.evaluate.features import extract, open_half
+from trainer.evaluate.run import evaluate_run
 from trainer.shards import Shards
 from trainer.store import Selection
 
@@ -201,3 +204,59 @@ def test_a_run_with_a_limit_trains_on_shards_and_repeats(path: Path, tmp_path: P
     assert isinstance(loop.load_training_half(stores.open_store(path), config), Shards)
     losses = [loop.pretrain(config, out=tmp_path / name).loss for name in ("one", "two")]
     assert losses[0] == losses[1] > 0
+
+
+def test_a_run_with_a_limit_is_watched_and_evaluated_shard_by_shard(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = {"data__memory_limit": "30 kB", "data__conventions": ["few_6"], "runtime__knn_every": 1}
+    loop.pretrain(tiny_config(path, **limit), out=tmp_path / "run")
+    with monkeypatch.context() as roomy:
+        roomy.setattr(occasion, "open_half", lambda selection, **_: stores.in_memory(selection))
+        whole = evaluate_run(tmp_path / "run", protocols=("knn", "linear"))
+    looks = [line for line in logbook.read(tmp_path / "run" / "metrics.jsonl") if "monitor_knn" in line]
+    assert looks
+
+    real = stores.in_memory
+
+    def small(selection: Selection) -> stores.Samples:
+        assert shards.bytes_in_memory(selection) <= 30_000, "the training half was read into memory"
+        return real(selection)
+
+    monkeypatch.setattr(stores, "in_memory", small)
+    limited = evaluate_run(tmp_path / "run", protocols=("knn", "linear"))
+    assert [each.top1 for each in limited] == [each.top1 for each in whole]
+    assert [each.random_knn for each in limited] == [each.random_knn for each in whole]
+
+
+def test_a_protocol_that_trains_takes_the_half_where_there_is_room(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(path, data__memory_limit="30 kB", data__conventions=["few_6"])
+    loop.pretrain(config, out=tmp_path / "run")
+    options = {"finetune": {"schedule": "small", "epochs": 1}}
+    (found,) = evaluate_run(tmp_path / "run", protocols=("finetune",), options=options)
+    assert found.top1 >= 0
+    monkeypatch.setattr(memory, "host_limit", lambda: 1000)
+    with pytest.raises(
+        ConfigError, match=r"data\.memory_limit: finetune trains on clips in memory.*more memory"
+    ):
+        evaluate_run(tmp_path / "run", protocols=("finetune",), options=options)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 4, 20, 256])
+def test_features_of_stored_clips_are_those_of_clips_in_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    selection = select(path, "few_6")
+    held, stored = (open_half(selection, memory_limit=limit) for limit in (10**9, 1))
+    assert isinstance(stored, Shards)
+    monkeypatch.setattr(features, "_CHUNK", chunk)
+    sizes = [[len(clips) for clips in features._chunks(half, "few_6")] for half in (held, stored)]
+    assert sizes[0] == sizes[1]
+    encoder = torch.nn.Module()
+    encoder.forward = lambda x, convention: x.flatten(1)  # type: ignore[method-assign]
+    found = [extract(encoder, half, convention="few_6", device=CPU) for half in (held, stored)]
+    assert torch.equal(found[0].values, found[1].values)
+    assert torch.equal(found[0].labels, found[1].labels)
+    assert found[0].ids == found[1].ids

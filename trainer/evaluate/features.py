@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from schemas import DataConfig, SkelError
-from trainer.store import Samples
+from trainer import memory, shards
+from trainer import store as stores
+from trainer.data import Source
+from trainer.shards import Shards
+from trainer.store import Selection
 from trainer.streams import STREAMS
 
 _CHUNK = 256
@@ -36,37 +40,66 @@ def stream_of(encoder: str, data: DataConfig) -> str:
     return encoder if encoder in STREAMS else data.stream
 
 
+def open_half(selection: Selection, *, memory_limit: int | None) -> Source:
+    """The clips of a half in memory, or left in the store where they take more than ``memory_limit`` bytes.
+
+    None: half of the machine's memory.
+    """
+    limit = memory.host_limit() if memory_limit is None else memory_limit
+    if shards.bytes_in_memory(selection) <= limit:
+        return stores.in_memory(selection)
+    return Shards(selection, selection.labels, per_buffer=1)
+
+
 @torch.no_grad()
 def extract(
     encoder: nn.Module,
-    samples: Samples,
+    samples: Source,
     *,
     convention: str,
     device: torch.device,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """Encodes every clip of one convention in float32; leaves the encoder in the mode it was in."""
-    clips = samples.clips[convention]
+    """Encodes every clip of one convention in float32; leaves the encoder in the mode it was in.
+
+    Clips that are in the store are read shard by shard.
+    """
     training = encoder.training
     encoder.eval()
     try:
-        parts = []
-        for start in range(0, len(clips), _CHUNK):
-            parts.append(encoder(clips[start : start + _CHUNK].to(device), convention).float().cpu())
+        parts, done = [], 0
+        for chunk in _chunks(samples, convention):
+            parts.append(encoder(chunk.to(device), convention).float().cpu())
+            done += len(chunk)
             if on_progress is not None:
-                on_progress(min(start + _CHUNK, len(clips)), len(clips))
+                on_progress(done, len(samples))
     finally:
         encoder.train(training)
     return Features(torch.cat(parts), samples.labels.cpu(), samples.ids)
 
 
-def check_finite(features: Features, samples: Samples, *, encoder: str, convention: str) -> None:
+def _chunks(samples: Source, convention: str) -> Iterator[Tensor]:
+    """All clips of a convention, ``_CHUNK`` at a time wherever they are, in the order of the labels."""
+    if not isinstance(samples, Shards):
+        yield from samples.clips[convention].split(_CHUNK)
+        return
+    left: list[Tensor] = []
+    for shard in samples.selection.shards:
+        clips = torch.cat([*left, stores.read(samples.selection, [shard])[convention]])
+        whole = len(clips) // _CHUNK * _CHUNK
+        yield from clips[:whole].split(_CHUNK) if whole else ()
+        left = [clips[whole:]]
+    if left and len(left[0]):
+        yield left[0]
+
+
+def check_finite(features: Features, samples: Source, *, encoder: str, convention: str) -> None:
     """Raises SkelError when a feature is nan or infinite: neighbours and classifiers of such mean nothing."""
     bad = (~features.values.isfinite()).any(dim=1)
     if not bad.any():
         return
     count, first = int(bad.sum()), samples.ids[int(bad.nonzero()[0])]
-    finite = bool(samples.clips[convention][bad].isfinite().all())
+    finite = _finite(samples, bad, convention)
     raise SkelError(
         f"{count} of {len(bad)} clips have features that are not finite, {first} first"
         + ("" if finite else "; the clips themselves are not"),
@@ -77,8 +110,18 @@ def check_finite(features: Features, samples: Samples, *, encoder: str, conventi
     )
 
 
+def _finite(samples: Source, rows: Tensor, convention: str) -> bool:
+    """Whether all clips in some rows, [N] bool, are."""
+    start = 0
+    for chunk in _chunks(samples, convention):
+        if not chunk[rows[start : start + len(chunk)]].isfinite().all():
+            return False
+        start += len(chunk)
+    return True
+
+
 @torch.no_grad()
-def calibrate(encoder: nn.Module, samples: Samples, *, convention: str, device: torch.device) -> None:
+def calibrate(encoder: nn.Module, samples: Source, *, convention: str, device: torch.device) -> None:
     """Sets BatchNorm's running statistics to those of ``samples``, for an encoder that was never trained.
 
     Without it a random encoder would be normalised by constants that fit nothing, and look worse than it is.
@@ -89,7 +132,7 @@ def calibrate(encoder: nn.Module, samples: Samples, *, convention: str, device: 
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
     encoder.train()
-    for chunk in samples.clips[convention].split(_CHUNK):
+    for chunk in _chunks(samples, convention):
         if len(chunk) > 1:
             encoder(chunk.to(device), convention)
     for norm, momentum in zip(norms, before, strict=True):

@@ -10,8 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from schemas import ConfigError
+from trainer import memory, shards
 from trainer import store as stores
 from trainer.augment import compile_chain
+from trainer.data import Source
 from trainer.evaluate import PROTOCOLS, ensemble, fusion, transfer
 from trainer.evaluate.ensemble import Member
 from trainer.evaluate.features import Features
@@ -106,7 +109,7 @@ def _on_clips(
     module = PROTOCOLS[protocol]
     where = getattr(module, "SAMPLES", "run")
     ground, config = occasion.grounds[where], occasion.saved.config
-    train, test = load(where, subject.stream)
+    train, test = (_held(half, protocol) for half in load(where, subject.stream))
     skeleton = stores.skeletons(ground.store, [convention])[convention]
     chain = compile_chain(config.augment.normal, where="augment.normal")
 
@@ -132,6 +135,24 @@ def _on_clips(
         outcomes = [replace(each, details=each.details | stores_used) for each in outcomes]
         subject = replace(subject, random_knn=None)  # it is about the run's store
     return _figures(protocol, outcomes, subject, convention, ground, (train, test), seconds)
+
+
+def _held(half: Source, protocol: str) -> Samples:
+    """The half in memory, where the run's limit left it in the store but this machine has room.
+
+    Raises ConfigError where it has not.
+    """
+    if isinstance(half, Samples):
+        return half
+    needed, limit = shards.bytes_in_memory(half.selection), memory.host_limit()
+    if needed > limit:
+        raise ConfigError(
+            f"{protocol} trains on clips in memory: half of the split takes {needed} bytes, and this machine "
+            f"has room for {limit}",
+            where="data.memory_limit",
+            remedy="Evaluate on a machine with more memory; knn, linear and retrieval need little",
+        )
+    return stores.in_memory(half.selection)
 
 
 def _figures(

@@ -10,7 +10,7 @@ from torch import nn
 from schemas import RunConfig
 from trainer import store as stores
 from trainer.evaluate import knn
-from trainer.evaluate.features import extract, stream_of
+from trainer.evaluate.features import extract, open_half, stream_of
 from trainer.metrics import accuracy
 from trainer.store import Store
 
@@ -23,8 +23,8 @@ def knn_monitor(
     """A function that returns ``monitor_knn`` (k = 20) and ``monitor_knn1`` of the encoder as it then is.
 
     Of several encoders it is the first. Features come from its stored stream of the run's first convention,
-    without augmentation and projector. The two halves of the split are read once, and only when
-    ``runtime.knn_every`` asks for it.
+    without augmentation and projector. The two halves of the split are read only when ``runtime.knn_every``
+    asks for it: once, or at every look where they are larger than ``data.memory_limit``.
     """
     if not config.runtime.knn_every:
         return dict
@@ -32,13 +32,16 @@ def knn_monitor(
     convention = config.data.conventions[0]
     name, encoder = next(iter(encoders.items()))
     halves = [
-        stores.load(
-            store,
-            protocol=config.data.protocol,
-            part=part,
-            conventions=[convention],
-            frames=config.data.frames,
-            stream=stream_of(name, config.data),
+        open_half(
+            stores.select(
+                store,
+                protocol=config.data.protocol,
+                part=part,
+                conventions=[convention],
+                frames=config.data.frames,
+                stream=stream_of(name, config.data),
+            ),
+            memory_limit=config.data.memory_limit,
         )
         for part in ("train", "test")
     ]

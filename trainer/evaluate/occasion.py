@@ -12,9 +12,11 @@ from schemas import CheckpointError, StoreError, UsageError
 from trainer import checkpoint
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
-from trainer.store import Samples, Store
+from trainer.data import Source
+from trainer.evaluate.features import open_half
+from trainer.store import Store
 
-Load = Callable[[str, str], tuple[Samples, Samples]]
+Load = Callable[[str, str], tuple[Source, Source]]
 """(where, stream) -> training and test half; where: ``run``, the run's own store, or ``target``."""
 
 
@@ -134,22 +136,27 @@ def chosen_conventions(saved: Checkpoint, given: Sequence[str], run: Path) -> li
 def loader(occasion: Occasion, convention: str) -> Load:
     """Reads the halves of the split: the stored stream, of that convention's own bones.
 
-    What was read last is kept, and nothing else: one stream in memory is enough.
+    What was read last is kept, and nothing else: one stream in memory is enough. A half that is larger than
+    the run's ``data.memory_limit`` stays in the store.
     """
-    kept: dict[tuple[str, str], tuple[Samples, Samples]] = {}
+    kept: dict[tuple[str, str], tuple[Source, Source]] = {}
+    settings = occasion.saved.config.data
 
-    def halves(where: str, stream: str) -> tuple[Samples, Samples]:
+    def halves(where: str, stream: str) -> tuple[Source, Source]:
         if (where, stream) not in kept:
             kept.clear()
-            ground, frames = occasion.grounds[where], occasion.saved.config.data.frames
+            ground = occasion.grounds[where]
             train, test = (
-                stores.load(
-                    ground.store,
-                    protocol=ground.split,
-                    part=part,
-                    conventions=[convention],
-                    frames=frames,
-                    stream=stream,
+                open_half(
+                    stores.select(
+                        ground.store,
+                        protocol=ground.split,
+                        part=part,
+                        conventions=[convention],
+                        frames=settings.frames,
+                        stream=stream,
+                    ),
+                    memory_limit=settings.memory_limit,
                 )
                 for part in ("train", "test")
             )
@@ -160,7 +167,7 @@ def loader(occasion: Occasion, convention: str) -> Load:
     return halves
 
 
-def _check_classes(train: Samples, ground: Ground) -> None:
+def _check_classes(train: Source, ground: Ground) -> None:
     """A test half may lack classes, and a note says so; a training half of one class teaches nothing."""
     if len(train.labels.unique()) < 2:
         name = ground.store.manifest.classes[int(train.labels[0])]

@@ -13,12 +13,13 @@ from schemas import RunConfig, StoreError
 from trainer import checkpoint, seeds
 from trainer import store as stores
 from trainer.checkpoint import LAST
+from trainer.data import Source
 from trainer.evaluate import knn
 from trainer.evaluate.features import Features, calibrate, check_finite, extract, stream_of
 from trainer.evaluate.fusion import JOINED, concatenated
 from trainer.evaluate.occasion import Load, Occasion
 from trainer.metrics import accuracy
-from trainer.store import Samples, Store
+from trainer.store import Store
 
 OnProgress = Callable[[int, int], None]
 
@@ -126,7 +127,7 @@ def _random_method(config: RunConfig, skeletons: Mapping[str, Any]) -> Any:
 def _encode(
     name: str,
     encoder: nn.Module,
-    halves: tuple[Samples, Samples],
+    halves: tuple[Source, Source],
     convention: str,
     device: torch.device,
     on_progress: OnProgress | None = None,
