@@ -11,12 +11,9 @@ again. The table goes to benchmarks/results/bases.json.
 
 from __future__ import annotations
 
-import argparse
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import methods
+import many
 
 import record
 import runs
@@ -29,35 +26,31 @@ CONVENTIONS = 2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work", type=Path, required=True)
+    parser = many.parser(__doc__)
     parser.add_argument("--bases", nargs="*", default=BASES, choices=BASES)
     parser.add_argument("--share", type=float, default=1.0, help="of the epochs of the demo preset")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
-    work = options.work.resolve()
-    work.mkdir(parents=True, exist_ok=True)
+    work = many.work_folder(options)
     store = prepare(work)
-    os.environ["OMP_NUM_THREADS"] = "1"
+
+    def one(job: tuple[str, bool, int]) -> None:
+        run(work, store, *job, epochs=epochs_of(job[0], options.share), device=options.device)
+
     wanted = [
         (base, multi, seed)
         for seed in range(options.seeds)
         for base in options.bases
         for multi in (True, False)
     ]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda job: run(work, store, *job, epochs=epochs_of(job[0], options.share)), wanted))
+    many.do_all(one, wanted, jobs=options.jobs)
     names = [name_of(base, multi) for base in options.bases for multi in (True, False)]
     result = {
         "benchmark": "demo, xview, Kinect joints, linear evaluation, last epoch, equal updates",
         "epochs_of_ms_clr": {base: epochs_of(base, options.share) for base in options.bases},
         "epochs_of_the_base_alone": f"times {CONVENTIONS}",
-        **methods.collect(work, names),
+        **many.collect(work, names),
     }
-    for line in methods.table(result["linear"]):
+    for line in many.table(result["linear"]):
         print(line)
     print(f"written to {record.write('bases', result).name}")
 
@@ -83,19 +76,18 @@ def name_of(base: str, multi: bool) -> str:
     return f"ms-{base}" if multi else base
 
 
-def run(work: Path, store: Path, base: str, multi: bool, seed: int, *, epochs: int) -> None:
-    """One run and its figures, unless they are there."""
-    name = name_of(base, multi)
-    if multi:
-        which: tuple[object, ...] = ("--method", "ms-clr", "--base", base)
-    else:
+def run(work: Path, store: Path, base: str, multi: bool, seed: int, *, epochs: int, device: str) -> None:
+    """One run and its figures, unless they are there; ``epochs`` are those of MS-CLR."""
+    which: tuple[object, ...] = ("--method", "ms-clr", "--base", base)
+    if not multi:
         epochs *= CONVENTIONS
         which = ("--method", base, "--convention", KINECT)
     if base == "aimclr":  # its demo preset has no second stage: mining begins where the run ends
         prefix = "method.options.base.options" if multi else "method.options"
         which = (*which, "--set", f"{prefix}.mine_from={epochs}")
-    which = (*which, "--store", store, "--preset", "demo", "--protocol", "xview")
-    methods.train_and_probe(work, name, seed, begin=which, options=("--epochs", epochs))
+    begin = (*which, "--store", store, "--preset", "demo", "--protocol", "xview")
+    also = ("--epochs", epochs, "--device", device)
+    many.train_and_probe(work, name_of(base, multi), seed, begin=begin, options=also)
 
 
 if __name__ == "__main__":

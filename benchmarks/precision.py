@@ -9,11 +9,9 @@ times slower; the result says so. It goes to benchmarks/results/precision.json.
 
 from __future__ import annotations
 
-import argparse
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import many
 import methods
 
 import record
@@ -23,37 +21,29 @@ FORMATS = ("fp32", "bf16")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = many.parser(__doc__)
     parser.add_argument("--raw", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    work = options.work.resolve()
-    work.mkdir(parents=True, exist_ok=True)
+    work = many.work_folder(options)
     store = methods.prepare(work, options.raw, "default")
-    os.environ["OMP_NUM_THREADS"] = "1"
     begin = ("--store", store, "--method", "skeletonclr", "--preset", "nw-ucla")
     also = ("--epochs", options.epochs, "--device", options.device)
 
     def run(job: tuple[str, int]) -> None:
         name, seed = job
-        methods.train_and_probe(work, name, seed, begin=(*begin, "--precision", name), options=also)
+        many.train_and_probe(work, name, seed, begin=(*begin, "--precision", name), options=also)
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(run, [(name, seed) for seed in range(options.seeds) for name in FORMATS]))
+    wanted = [(name, seed) for seed in range(options.seeds) for name in FORMATS]
+    many.do_all(run, wanted, jobs=options.jobs)
     device = devices.choose(options.device)
     result = {
         "benchmark": f"NW-UCLA cross-view, skeletonclr/nw-ucla, {options.epochs} epochs, last epoch",
         "device": devices.describe(device),
         "bf16_emulated": not devices.computes_bf16(device),
-        **methods.collect(work, FORMATS),
+        **many.collect(work, FORMATS),
     }
-    for line in methods.table(result["linear"]):
+    for line in many.table(result["linear"]):
         print(line)
     print(f"written to {record.write('precision', result).name}")
 

@@ -190,12 +190,12 @@ def test_the_projection_is_the_floor_at_the_rates_of_the_sheets_and_says_so() ->
 def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, tuple[object, ...]] = {}
     monkeypatch.setattr(
-        bases.methods,
+        bases.many,
         "train_and_probe",
         lambda work, name, seed, *, begin, options: seen.update({name: (*begin, *options)}),
     )
     for multi in (True, False):
-        bases.run(tmp_path, tmp_path / "s.zarr", "aimclr", multi, 0, epochs=4)
+        bases.run(tmp_path, tmp_path / "s.zarr", "aimclr", multi, 0, epochs=4, device="cpu")
     over, alone = seen["ms-aimclr"], seen["aimclr"]
     assert over[over.index("--epochs") + 1] == 4
     assert alone[alone.index("--epochs") + 1] == 4 * bases.CONVENTIONS

@@ -1,0 +1,100 @@
+"""Tables of many runs: each keeps its figures in a work folder, so that a script can be stopped and go on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import record
+import runs
+
+Job = TypeVar("Job")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """With the options that all such tables have."""
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--work", type=Path, required=True, help="folder of the runs and their figures")
+    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs at a time, a thread each")
+    made.add_argument("--device", default="auto")
+    return made
+
+
+def work_folder(options: argparse.Namespace) -> Path:
+    """The folder, made."""
+    work: Path = options.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    return work
+
+
+def do_all(run: Callable[[Job], None], wanted: Iterable[Job], *, jobs: int) -> None:
+    """``run`` for each, some at a time. The commands that it starts have one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(run, wanted))
+
+
+def train_and_probe(
+    work: Path, name: str, seed: int, *, begin: Sequence[object], options: Sequence[object]
+) -> None:
+    """``NAME-SEED.json`` in the work folder: figures of one run, trained and random, unless it is there.
+
+    ``begin`` is what ``trainer pretrain`` needs to start and not to resume; ``options`` go with both.
+    """
+    figures = work / f"{name}-{seed}.json"
+    if figures.exists():
+        return
+    out = work / f"{name}-{seed}"
+    resumed = (out / "checkpoints" / "last.pt").exists()
+    arguments = (*(("--resume",) if resumed else begin), *options, "--seed", seed, "--out", out)
+    _, seconds = runs.command(runs.TRAINER, "pretrain", *arguments, folder=work)
+    found = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
+    found |= {"trained": probe(work, out), "random": probe(work, out, "--untrained")}
+    figures.write_text(json.dumps({**found, "commit": record.commit()}, indent=2) + "\n")
+
+
+def probe(work: Path, out: Path, *options: str) -> dict[str, dict[str, float]]:
+    """Protocol -> encoder or fusion of encoders -> percent."""
+    text, _ = runs.command(
+        runs.TRAINER, "evaluate", out, "--protocol", "knn", "--protocol", "linear", "--json", *options,
+        folder=work,
+    )  # fmt: skip
+    found: dict[str, dict[str, float]] = {}
+    for result in json.loads(text):
+        name = result.get("encoder") or result["stream"]
+        found.setdefault(result["protocol"], {})[name] = round(100 * result["top1"], 1)
+    return found
+
+
+def collect(work: Path, methods: Iterable[str]) -> dict[str, Any]:
+    """All figures of the work folder, and mean and standard deviation of the linear probe."""
+    rows = [json.loads(path.read_text()) for path in sorted(work.glob("*-[0-9].json"))]
+    linear: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    for name in methods:
+        mine = [row for row in rows if row["method"] == name]
+        for weights in ("trained", "random"):
+            for encoder in mine[0][weights]["linear"] if mine else ():
+                flat = [{"linear": row[weights]["linear"][encoder]} for row in mine]
+                linear.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, "linear")
+    return {"linear": linear, "runs": rows}
+
+
+def table(linear: dict[str, dict[str, dict[str, dict[str, float]]]]) -> Iterable[str]:
+    """Markdown, a line an encoder."""
+    yield "| method | encoder | linear % | random encoder % |"
+    yield "|---|---|---|---|"
+    for name, encoders in linear.items():
+        for encoder, figures in encoders.items():
+            trained, random = (
+                f"{figures[key]['mean']}" + (f" ± {figures[key]['std']}" if "std" in figures[key] else "")
+                for key in ("trained", "random")
+            )
+            yield f"| {name} | {encoder} | {trained} | {random} |"
