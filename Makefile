@@ -5,8 +5,8 @@ VENV   ?= .venv
 BIN    := $(CURDIR)/$(VENV)/bin
 DEMO   ?= demo
 
-# Threads that spin while they wait starve the other process on a small machine.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Threads that spin long while they wait starve other programs; those that sleep at once are slow to wake.
+export GOMP_SPINCOUNT ?= 10000
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test slow lint format bench clean

@@ -171,6 +171,15 @@ def test_flip_is_a_mirror_or_the_released_exchange_of_sides() -> None:
     assert torch.equal(run("spatial_flip", mirrored, p=1.0), x), "a mirror twice is nothing"
 
 
+@pytest.mark.parametrize("bodies", [1, 2, 3])
+def test_flip_picks_the_joints_of_the_other_side_for_any_number_of_bodies(bodies: int) -> None:
+    x = clips(2, 25, frames=3, bodies=bodies)
+    expected = x[:, :, :, list(KINECT.spec.left_right_swap)]
+    apart = x.transpose(2, 3).contiguous().transpose(2, 3)  # joints and frames not in their usual places
+    for given in (x, apart):
+        assert torch.equal(run("spatial_flip", given, p=1.0, mirror_axis=False), expected)
+
+
 def test_axis_mask_zeroes_one_axis_each_about_as_often() -> None:
     x = clips(300, 25, frames=2)
     masked = run("axis_mask", x, p=1.0)
@@ -208,6 +217,20 @@ def test_noise_has_the_standard_deviation_asked_for_and_spares_absent_frames() -
     assert not added[:, :, 5].any()
     assert added[:, :, 6:, 20].all()
     assert added[:, :, 6:].std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_noise_is_normal() -> None:
+    x = torch.ones(64, 3, 50, 25, 1)
+    drawn = (run("gaussian_noise", x, p=1.0, std=1.0) - x).flatten()
+    assert drawn.mean().item() == pytest.approx(0, abs=0.01)
+    for moment, expected in ((2, 1), (3, 0), (4, 3)):
+        assert drawn.double().pow(moment).mean().item() == pytest.approx(expected, abs=0.05)
+    for point in (-3.0, -1.0, 0.0, 0.5, 2.0):  # the distribution function; 240,000 draws
+        expected = torch.special.ndtr(torch.tensor(point)).item()
+        assert (drawn < point).double().mean().item() == pytest.approx(expected, abs=0.005)
+    assert 4 < drawn.abs().max().item() < 4.4
+    neighbours = torch.stack([drawn[:-1], drawn[1:]])
+    assert torch.corrcoef(neighbours)[0, 1].abs().item() < 0.01
 
 
 def test_blur_is_the_weighted_mean_or_the_released_sum() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -73,10 +75,10 @@ class Drawn:
         return x.index_copy(0, self.rows, change(x.index_select(0, self.rows), self.rows))
 
     def normal(self, generator: torch.Generator, *shape: int) -> Tensor:
-        """float32 [n, *shape] from N(0, 1), for the samples of ``rows``."""
+        """float32 [n, *shape] from N(0, 1), for the samples of ``rows``; on the CPU 65,536 values of it."""
         if isinstance(self.rows, slice):
             return normal(generator, len(self.chosen), *shape)
-        drawn = torch.randn(self.count, *shape, generator=generator, device=generator.device)
+        drawn = _normal_by_table(generator, self.count, *shape)
         return drawn[self.first : self.first + len(self.rows)]
 
 
@@ -101,6 +103,20 @@ def present(x: Tensor) -> Tensor:
     """x [N,3,T,V,M] -> [N,1,T,1,M] bool: the bodies that a frame has; an absent one is all zeros."""
     # A sum of absolute values, over what lies apart in memory first: much faster than asking each value.
     return (x.abs().sum(dim=1, keepdim=True).transpose(3, 4).sum(dim=4) != 0).unsqueeze(3)
+
+
+@functools.cache
+def _quantiles() -> Tensor:
+    """[65536] float32: N(0, 1) in as many equal shares, the middle of each; the last are at +-4.3."""
+    middles = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
+    return torch.special.ndtri(middles).to(torch.float32)
+
+
+def _normal_by_table(generator: torch.Generator, *shape: int) -> Tensor:
+    """float32 ``shape`` from N(0, 1) on the CPU: four values of each random word, in half of randn's time."""
+    size = math.prod(shape)
+    words = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return _quantiles().index_select(0, words.view(torch.uint16)[:size].int()).view(shape)
 
 
 def _rows(generator: torch.Generator, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:

@@ -44,7 +44,7 @@ def spatial_flip(
     order = swap.to(x.device)
 
     def flip(part: Tensor, _: Rows) -> Tensor:
-        flipped = part.index_select(3, order)
+        flipped = _pick_joints(part, order)
         if mirror_axis:
             flipped[:, 0].neg_()
         return flipped
@@ -85,8 +85,8 @@ def rotate_y(
 def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     axis = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
-    masked = axis & draw(p, generator, len(x)).chosen[:, None]
-    return x.flatten(2).masked_fill(masked.unsqueeze(2), 0).view_as(x)
+    kept = ~(axis & draw(p, generator, len(x)).chosen[:, None])
+    return (x.flatten(2) * kept.unsqueeze(2)).view_as(x)
 
 
 def pose_augmentation(
@@ -122,6 +122,14 @@ def joint_jitter(
     kept = uniform(generator, size) >= zero_p
     moved = linear_map(x, matrices * kept.view(-1, 1, 1))
     return torch.where(chosen.view(size, 1, 1, -1, 1), moved, x)
+
+
+def _pick_joints(x: Tensor, order: Tensor) -> Tensor:
+    """Joints ``order`` of x [N,3,T,V,M]."""
+    if x.shape[4] != 2:
+        return x.index_select(3, order)
+    # Two bodies lie together as real and imaginary part do: copied as one value, in a third of the time.
+    return torch.view_as_real(torch.view_as_complex(x.contiguous()).index_select(3, order))
 
 
 def linear_map(x: Tensor, matrices: Tensor) -> Tensor:

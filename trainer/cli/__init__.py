@@ -13,7 +13,7 @@ import traceback
 import click
 
 from schemas import SkelError
-from trainer import __version__
+from trainer import __version__, malloc
 from trainer.cli import compare, ensemble, evaluate, export, methods, pretrain, report, table
 
 
@@ -37,6 +37,7 @@ for module in (compare, ensemble, evaluate, export, methods, pretrain, report, t
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command and exits: 0 done, 1 data or runtime error, 2 usage, 128 + n after a signal n."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    malloc.keep_freed()
     try:
         code = cli.main(args=arguments, prog_name="trainer", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
