@@ -43,11 +43,18 @@ def do_all(run: Callable[[Job], None], wanted: Iterable[Job], *, jobs: int) -> N
 
 
 def train_and_probe(
-    work: Path, name: str, seed: int, *, begin: Sequence[object], options: Sequence[object]
+    work: Path,
+    name: str,
+    seed: int,
+    *,
+    begin: Sequence[object],
+    options: Sequence[object],
+    random: bool = True,
 ) -> None:
     """``NAME-SEED.json`` in the work folder: figures of one run, trained and random, unless it is there.
 
     ``begin`` is what ``trainer pretrain`` needs to start and not to resume; ``options`` go with both.
+    ``random`` is false where another run of the table has the same random encoder.
     """
     figures = work / f"{name}-{seed}.json"
     if figures.exists():
@@ -57,7 +64,9 @@ def train_and_probe(
     arguments = (*(("--resume",) if resumed else begin), *options, "--seed", seed, "--out", out)
     _, seconds = runs.command(runs.TRAINER, "pretrain", *arguments, folder=work)
     found = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
-    found |= {"trained": probe(work, out), "random": probe(work, out, "--untrained")}
+    found |= {"trained": probe(work, out)}
+    if random:
+        found |= {"random": probe(work, out, "--untrained")}
     figures.write_text(json.dumps({**found, "commit": record.commit()}, indent=2) + "\n")
 
 
@@ -81,7 +90,7 @@ def collect(work: Path, methods: Iterable[str]) -> dict[str, Any]:
     for name in methods:
         mine = [row for row in rows if row["method"] == name]
         for weights in ("trained", "random"):
-            for encoder in mine[0][weights]["linear"] if mine else ():
+            for encoder in mine[0].get(weights, {}).get("linear", ()) if mine else ():
                 flat = [{"linear": row[weights]["linear"][encoder]} for row in mine]
                 linear.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, "linear")
     return {"linear": linear, "runs": rows}
@@ -94,7 +103,10 @@ def table(linear: dict[str, dict[str, dict[str, dict[str, float]]]]) -> Iterable
     for name, encoders in linear.items():
         for encoder, figures in encoders.items():
             trained, random = (
-                f"{figures[key]['mean']}" + (f" ± {figures[key]['std']}" if "std" in figures[key] else "")
-                for key in ("trained", "random")
+                _percent(figures[key]) if key in figures else "" for key in ("trained", "random")
             )
             yield f"| {name} | {encoder} | {trained} | {random} |"
+
+
+def _percent(figures: dict[str, float]) -> str:
+    return f"{figures['mean']}" + (f" ± {figures['std']}" if "std" in figures else "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,7 +194,7 @@ def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         bases.many,
         "train_and_probe",
-        lambda work, name, seed, *, begin, options: seen.update({name: (*begin, *options)}),
+        lambda work, name, seed, *, begin, options, random: seen.update({name: (*begin, *options, random)}),
     )
     for multi in (True, False):
         bases.run(tmp_path, tmp_path / "s.zarr", "aimclr", multi, 0, epochs=4, device="cpu")
@@ -203,6 +205,21 @@ def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: 
     assert alone[alone.index("--convention") + 1] == "kinectv2_25"
     assert "method.options.base.options.mine_from=4" in over
     assert "method.options.mine_from=8" in alone
+    assert (over[-1], alone[-1]) == (False, True), "one random encoder is enough: they are the same"
+
+
+def test_a_table_of_runs_of_which_some_have_no_random_encoder(tmp_path: Path) -> None:
+    for seed, percent in enumerate((70.0, 74.0)):
+        run: dict[str, Any] = {"seed": seed, "trained": {"linear": {"joint": percent}}}
+        (tmp_path / f"ms-x-{seed}.json").write_text(json.dumps({"method": "ms-x", **run}))
+        run["random"] = {"linear": {"joint": percent - 20}}
+        (tmp_path / f"x-{seed}.json").write_text(json.dumps({"method": "x", **run}))
+    collected = bases.many.collect(tmp_path, ("ms-x", "x", "not-yet"))
+    assert len(collected["runs"]) == 4
+    assert list(bases.many.table(collected["linear"]))[2:] == [
+        "| ms-x | joint | 72.0 ± 2.8 |  |",
+        "| x | joint | 72.0 ± 2.8 | 52.0 ± 2.8 |",
+    ]
 
 
 def test_resident_memory_after_each_epoch(tmp_path: Path) -> None:
