@@ -22,7 +22,7 @@ def keep_freed() -> bool:
     """Lets malloc keep up to ``KEPT`` freed bytes for the next tensors; whether it does.
 
     Of this process, for good; only glibc's malloc knows how. Without it a tensor of some megabytes is new
-    memory every time, which the system clears page by page: half of the time of the augmentations on a CPU.
+    memory every time, which the system clears page by page; that can take as long as an augmentation itself.
     Nothing is changed where the environment already says how malloc shall behave.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _SETTINGS):
