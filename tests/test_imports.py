@@ -37,7 +37,7 @@ LAYERS = [
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span"},
+    {"skeleton", "batch", "device", "distributed", "malloc", "memory", "seeds", "options", "span"},
 ]
 
 
