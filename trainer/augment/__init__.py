@@ -18,6 +18,8 @@ from torch import Tensor
 
 from schemas import Component, UsageError, unknown
 from trainer.augment.draws import integers
+from trainer.augment.moves import Moves
+from trainer.augment.planned import Planned
 from trainer.augment.spatial import (
     axis_mask,
     joint_jitter,
@@ -85,9 +87,7 @@ def compile_chain(components: Sequence[Component], *, where: str = "augment") ->
     def chain(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
         # Half precision would round coordinates to centimetres.
         with torch.autocast(x.device.type, enabled=False):
-            for link in links:
-                x = link(x, skeleton, generator)
-        return x
+            return _in_order(links, x, skeleton, generator)
 
     return chain
 
@@ -97,11 +97,31 @@ def apply(chain: Sequence[Component], x: Tensor, skeleton: Skeleton, generator: 
     return compile_chain(chain)(x, skeleton, generator)
 
 
+def _in_order(links: Sequence[Chain], x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
+    moves, own = Moves(), False  # what is drawn but not done yet; whether x may be overwritten
+    for link in links:
+        plan = link.plan(x, skeleton, generator) if isinstance(link, Planned) else None
+        if isinstance(plan, Moves):
+            moves = moves.then(plan)
+            continue
+        moved = moves.of(x, own=own)
+        if plan is None:
+            x, own = link(moved, skeleton, generator), False
+        else:
+            own = own or moved is not x
+            x = plan.of(moved, own=own)
+            own = own or x is not moved
+        moves = Moves()
+    return moves.of(x, own=own)
+
+
 def _link(component: Component, where: str) -> Chain:
     if component.name not in AUGMENTATIONS:
         raise unknown("augmentation", component.name, AUGMENTATIONS, where=f"{where}.name")
     function = AUGMENTATIONS[component.name]
     options = dict(checked(signature_model(function), component.options, where=f"{where}.options"))
+    if isinstance(function, Planned):
+        return Planned(functools.partial(function.plan, **options))
     if function is not choice:
         return functools.partial(function, **options)
     # Its own augmentations are checked now as well, not when the first batch comes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
@@ -65,14 +65,26 @@ class Drawn:
     count: int
     """On the CPU: how many are chosen in the whole batch."""
 
-    def change(self, x: Tensor, change: Change) -> Tensor:
-        """x [N,...], with ``change(samples [n,...], rows)`` in the place of those that are chosen."""
+    @classmethod
+    def among(cls, chosen: Tensor) -> Drawn:
+        """``chosen`` [N] bool, of a batch that is no part of another."""
+        if chosen.device.type != "cpu":
+            return cls(chosen, slice(None), 0, len(chosen))
+        rows = chosen.nonzero().flatten()
+        return cls(chosen, rows, 0, len(rows))
+
+    def change(self, x: Tensor, change: Change, *, own: bool = False) -> Tensor:
+        """x [N,...], with ``change(samples [n,...], rows)`` in the place of those that are chosen.
+
+        ``own``: nobody else needs x, which may be overwritten.
+        """
         if isinstance(self.rows, slice):
             there = self.chosen.view(-1, *[1] * (x.dim() - 1))
             return torch.where(there, change(x, self.rows), x)
         if not len(self.rows):
             return x
-        return x.index_copy(0, self.rows, change(x.index_select(0, self.rows), self.rows))
+        changed = change(x.index_select(0, self.rows), self.rows)
+        return (x.index_copy_ if own else x.index_copy)(0, self.rows, changed)
 
     def normal(self, generator: torch.Generator, *shape: int) -> Tensor:
         """float32 [n, *shape] from N(0, 1), for the samples of ``rows``; on the CPU 65,536 values of it."""
@@ -88,15 +100,22 @@ def draw(p: float, generator: torch.Generator, size: int) -> Drawn:
     if isinstance(generator, PartGenerator) and size == generator.stop - generator.start:
         start, total = generator.start, generator.total
     whole = torch.rand(total, generator=generator, device=generator.device) < p
-    chosen = whole[start : start + size]
-    if chosen.device.type != "cpu":
-        return Drawn(chosen, slice(None), 0, size)
-    return Drawn(chosen, chosen.nonzero().flatten(), int(whole[:start].sum()), int(whole.sum()))
+    drawn = Drawn.among(whole[start : start + size])
+    if whole.device.type != "cpu" or size == total:
+        return drawn
+    return replace(drawn, first=int(whole[:start].sum()), count=int(whole.sum()))
 
 
-def sometimes(p: float, change: Change, x: Tensor, generator: torch.Generator) -> Tensor:
-    """``change(x, rows)`` for a random share ``p`` of the samples, ``x`` for the others; see ``Drawn``."""
-    return draw(p, generator, len(x)).change(x, change)
+@dataclass(frozen=True)
+class Sometimes:
+    """A plan: ``change(samples [n,...], rows)`` for the samples that were drawn; see ``Drawn``."""
+
+    drawn: Drawn
+    change: Change
+
+    def of(self, x: Tensor, *, own: bool = False) -> Tensor:
+        """x [N,...] -> same. ``own``: nobody else needs x, which may be overwritten."""
+        return self.drawn.change(x, self.change, own=own)
 
 
 def present(x: Tensor) -> Tensor:

@@ -11,22 +11,24 @@ import math
 import torch
 from torch import Tensor
 
-from trainer.augment.draws import NonNegative, Probability, Rows, draw, integers, sometimes, uniform
+from trainer.augment.draws import NonNegative, Probability, draw, integers, uniform
+from trainer.augment.moves import Moves, linear_map
+from trainer.augment.planned import Planned
 from trainer.skeleton import Skeleton
 
 
+@Planned
 def shear(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 0.5
-) -> Tensor:
+) -> Moves:
     """Each sample times a matrix with ones on the diagonal and the six others from U(-amplitude, amplitude).
 
     x [N,3,T,V,M] -> same. 0.5 is SkeletonCLR's; "Shear" of AimCLR's normal and extreme augmentations.
     """
-    off_diagonal = 1 - torch.eye(3, device=x.device)
-    draws = uniform(generator, len(x), 3, 3, low=-amplitude, high=amplitude)
-    return linear_map(x, draws * off_diagonal + torch.eye(3, device=x.device))
+    return _shear(x, generator, amplitude)
 
 
+@Planned
 def spatial_flip(
     x: Tensor,
     skeleton: Skeleton,
@@ -34,24 +36,22 @@ def spatial_flip(
     *,
     p: Probability = 0.5,
     mirror_axis: bool = True,
-) -> Tensor:
+) -> Moves:
     """Exchange left and right joints of a share ``p`` of the samples. x [N,3,T,V,M] -> same.
 
     A mirror also negates the left-right axis x; the released code of AimCLR only permutes the joints, which
     swaps the sides of a body without mirroring it: ``mirror_axis=False``.
     """
     swap = torch.tensor([*skeleton.spec.left_right_swap, *range(skeleton.num_joints, x.shape[3])])
-    order = swap.to(x.device)
-
-    def flip(part: Tensor, _: Rows) -> Tensor:
-        flipped = _pick_joints(part, order)
-        if mirror_axis:
-            flipped[:, 0].neg_()
-        return flipped
-
-    return sometimes(p, flip, x, generator)
+    chosen = draw(p, generator, len(x)).chosen
+    if not mirror_axis:
+        return Moves(swapped=chosen, swap=swap.to(x.device))
+    mirrored = chosen[:, None] & (torch.arange(3, device=x.device) == 0)
+    signs = torch.where(mirrored, -1.0, 1.0)
+    return Moves(matrices=signs.diag_embed(), swapped=chosen, swap=swap.to(x.device))
 
 
+@Planned
 def rotate(
     x: Tensor,
     skeleton: Skeleton,
@@ -59,7 +59,7 @@ def rotate(
     *,
     main: NonNegative = 30.0,
     others: NonNegative = 1.0,
-) -> Tensor:
+) -> Moves:
     """Turn about x, then y, then z: one of them, drawn, by U(0, main) degrees, the other two by U(0, others).
 
     x [N,3,T,V,M] -> same; right-handed turns about the origin. 30 and 1 degrees are AimCLR's.
@@ -68,35 +68,36 @@ def rotate(
     is_main = integers(generator, size, 3)[:, None] == torch.arange(3, device=x.device)
     degrees = uniform(generator, size, 3) * torch.where(is_main, main, others)
     about_x, about_y, about_z = (turn(axis, torch.deg2rad(degrees[:, axis])) for axis in range(3))
-    return linear_map(x, about_z @ about_y @ about_x)
+    return Moves(matrices=about_z @ about_y @ about_x)
 
 
-def rotate_y(
-    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, angle: NonNegative = 0.8
-) -> Tensor:
+@Planned
+def rotate_y(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, angle: NonNegative = 0.8) -> Moves:
     """Turn about the vertical axis by U(-angle, angle) radians: the person seen from another side.
 
     x [N,3,T,V,M] -> same. Not of a paper; it helps where few cameras see few people, as in NW-UCLA.
     """
     limit = min(angle, math.pi)
-    return linear_map(x, turn(1, uniform(generator, len(x), low=-limit, high=limit)))
+    return Moves(matrices=turn(1, uniform(generator, len(x), low=-limit, high=limit)))
 
 
-def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
+@Planned
+def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Moves:
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     axis = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
     kept = ~(axis & draw(p, generator, len(x)).chosen[:, None])
-    return (x.flatten(2) * kept.unsqueeze(2)).view_as(x)
+    return Moves(matrices=kept.float().diag_embed())
 
 
+@Planned
 def pose_augmentation(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 1.0
-) -> Tensor:
+) -> Moves:
     """ISC's shear, Eq. (1): ``shear`` with off-diagonals from U(-1, 1), twice SkeletonCLR's.
 
     x [N,3,T,V,M] -> same. A clip seen from elsewhere, nearer or farther.
     """
-    return shear(x, skeleton, generator, amplitude=amplitude)
+    return _shear(x, generator, amplitude)
 
 
 def joint_jitter(
@@ -124,17 +125,10 @@ def joint_jitter(
     return torch.where(chosen.view(size, 1, 1, -1, 1), moved, x)
 
 
-def _pick_joints(x: Tensor, order: Tensor) -> Tensor:
-    """Joints ``order`` of x [N,3,T,V,M]."""
-    if x.shape[4] != 2:
-        return x.index_select(3, order)
-    # Two bodies lie together as real and imaginary part do: copied as one value, in a third of the time.
-    return torch.view_as_real(torch.view_as_complex(x.contiguous()).index_select(3, order))
-
-
-def linear_map(x: Tensor, matrices: Tensor) -> Tensor:
-    """``matrices[n] @ point`` for every point of sample n. x [N,3,T,V,M], matrices [N,3,3]."""
-    return torch.bmm(matrices, x.flatten(2)).view_as(x)
+def _shear(x: Tensor, generator: torch.Generator, amplitude: float) -> Moves:
+    off_diagonal = 1 - torch.eye(3, device=x.device)
+    draws = uniform(generator, len(x), 3, 3, low=-amplitude, high=amplitude)
+    return Moves(matrices=draws * off_diagonal + torch.eye(3, device=x.device))
 
 
 def turn(axis: int, angles: Tensor) -> Tensor:

@@ -14,22 +14,25 @@ from trainer.augment.draws import (
     Probability,
     Rows,
     ShareRange,
+    Sometimes,
     draw,
     integers,
     present,
-    sometimes,
     uniform,
 )
+from trainer.augment.moves import Moves
+from trainer.augment.planned import Planned
 from trainer.skeleton import Skeleton
 
 
+@Planned
 def temporal_crop(
     x: Tensor,
     skeleton: Skeleton,
     generator: torch.Generator,
     *,
     ratio: Annotated[int, Field(ge=1)] = 6,
-) -> Tensor:
+) -> Moves:
     """Mirror ``T // ratio`` frames at both ends, the edge frame repeated, and cut T frames out at random.
 
     x [N,3,T,V,M] -> same. Ratio 6 is SkeletonCLR's.
@@ -40,7 +43,7 @@ def temporal_crop(
     index = start[:, None] + torch.arange(frames, device=x.device)
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index >= frames, 2 * frames - 1 - index, index)
-    return _frames(x, index)
+    return Moves(frames=index)
 
 
 def temporal_crop_resize(
@@ -71,15 +74,17 @@ def temporal_crop_resize(
     return _at(x, times.clamp_max(total - 1))
 
 
+@Planned
 def temporal_flip(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
-) -> Tensor:
+) -> Moves:
     """Reverse time in a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     forth = torch.arange(x.shape[2], device=x.device)
     chosen = draw(p, generator, len(x)).chosen
-    return _frames(x, torch.where(chosen[:, None], forth.flip(0), forth))
+    return Moves(frames=torch.where(chosen[:, None], forth.flip(0), forth))
 
 
+@Planned
 def gaussian_noise(
     x: Tensor,
     skeleton: Skeleton,
@@ -87,7 +92,7 @@ def gaussian_noise(
     *,
     p: Probability = 0.5,
     std: NonNegative = 0.01,
-) -> Tensor:
+) -> Sometimes:
     """Add N(0, std) metres to every coordinate of the bodies present, in a share ``p`` of the samples.
 
     x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Absent bodies and padded joints stay zero.
@@ -96,9 +101,10 @@ def gaussian_noise(
     noise = drawn.normal(generator, *x.shape[1:])
     own = torch.arange(x.shape[3], device=x.device) < skeleton.num_joints
     scale = std * own.view(-1, 1)
-    return drawn.change(x, lambda part, _: torch.addcmul(part, noise, present(part) * scale))
+    return Sometimes(drawn, lambda part, _: torch.addcmul(part, noise, present(part) * scale))
 
 
+@Planned
 def gaussian_blur(
     x: Tensor,
     skeleton: Skeleton,
@@ -108,7 +114,7 @@ def gaussian_blur(
     kernel_size: Annotated[int, Field(ge=1)] = 15,
     sigma: PositiveRange = (0.1, 2.0),
     normalise_kernel: bool = True,
-) -> Tensor:
+) -> Sometimes:
     """Smooth a share ``p`` of the samples in time by ``exp(-d^2 / (2 sigma^2))``, sigma ~ U(sigma) frames.
 
     x [N,3,T,V,M] -> same; the kernel spans ``kernel_size`` frames (15) and sigma is U(0.1, 2) in AimCLR.
@@ -130,14 +136,7 @@ def gaussian_blur(
         total = _over_time(weights, real.to(part.dtype))
         return blurred * torch.where(real, total.reciprocal(), 0.0)
 
-    return sometimes(p, blur, x, generator)
-
-
-def _frames(x: Tensor, index: Tensor) -> Tensor:
-    """Frames [N,T] of x [N,3,T,V,M], each sample its own. -> same."""
-    # Frames are rows of V*M values that lie together: copying rows is much faster than gathering values.
-    first = torch.arange(len(x) * x.shape[1], device=x.device).view(len(x), -1, 1) * x.shape[2]
-    return x.flatten(3).flatten(0, 2).index_select(0, (first + index[:, None]).flatten()).view_as(x)
+    return Sometimes(draw(p, generator, len(x)), blur)
 
 
 def _at(x: Tensor, times: Tensor) -> Tensor:

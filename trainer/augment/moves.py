@@ -1,0 +1,81 @@
+"""Augmentations that only move values: joints are exchanged, frames are picked, points are mapped linearly.
+
+Such maps can be done one after another or as one: joints, frames and coordinates do not mix. A chain merges
+those that follow one another, so that values are copied once or twice in all and not for each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.augment.draws import Drawn
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What happens to the N clips of a batch, each with numbers of its own; None leaves everything there.
+
+    ``out[n, :, t, v] = matrices[n] @ x[n, :, frames[n, t], v']`` with ``v' = swap[v]`` where ``swapped[n]``,
+    else ``v``.
+    """
+
+    matrices: Tensor | None = None
+    """[N,3,3] float32."""
+    frames: Tensor | None = None
+    """[N,T] int64."""
+    swapped: Tensor | None = None
+    """[N] bool."""
+    swap: Tensor | None = None
+    """[V] int64, with ``swapped``: the joint of the other side. Twice is nothing; one skeleton has one."""
+
+    def then(self, later: Moves) -> Moves:
+        """Both as one: these, then ``later``."""
+        return Moves(
+            _both(self.matrices, later.matrices, lambda first, second: second @ first),
+            _both(self.frames, later.frames, lambda first, second: first.gather(1, second)),
+            _both(self.swapped, later.swapped, torch.logical_xor),
+            self.swap if later.swap is None else later.swap,
+        )
+
+    def of(self, x: Tensor, *, own: bool = False) -> Tensor:
+        """The moved clips, x [N,3,T,V,M] -> same. ``own``: nobody else needs x, which may be overwritten."""
+        if self.frames is not None:
+            x, own = pick_frames(x, self.frames), True
+        if self.matrices is not None:
+            x, own = linear_map(x, self.matrices), True
+        if self.swapped is None or self.swap is None:
+            return x
+        swap = self.swap
+        return Drawn.among(self.swapped).change(x, lambda part, _: pick_joints(part, swap), own=own)
+
+
+def linear_map(x: Tensor, matrices: Tensor) -> Tensor:
+    """``matrices[n] @ point`` for every point of sample n. x [N,3,T,V,M], matrices [N,3,3]."""
+    return torch.bmm(matrices, x.flatten(2)).view_as(x)
+
+
+def pick_frames(x: Tensor, index: Tensor) -> Tensor:
+    """Frames [N,T] of x [N,3,T,V,M], each sample its own. -> same."""
+    # Frames are rows of V*M values that lie together: copying rows is much faster than gathering values.
+    first = torch.arange(len(x) * x.shape[1], device=x.device).view(len(x), -1, 1) * x.shape[2]
+    return x.flatten(3).flatten(0, 2).index_select(0, (first + index[:, None]).flatten()).view_as(x)
+
+
+def pick_joints(x: Tensor, order: Tensor) -> Tensor:
+    """Joints ``order`` of x [N,3,T,V,M]."""
+    if x.shape[4] != 2:
+        return x.index_select(3, order)
+    # Two bodies lie together as real and imaginary part do: copied as one value, in a third of the time.
+    return torch.view_as_real(torch.view_as_complex(x.contiguous()).index_select(3, order))
+
+
+def _both(
+    first: Tensor | None, second: Tensor | None, merged: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return merged(first, second)
