@@ -5,7 +5,8 @@
 Prints a table and writes benchmarks/results/speed.json: the median of the repeats with the smallest and the
 largest, the baseline's in the same turns (``baseline``, always float32), the floor (``floor``) and the share
 of it that is reached. docs/performance.md explains the columns. ``--quick`` takes small sizes and few
-repeats, under six minutes on two cores, and writes results/speed_quick.json.
+repeats, under six minutes on two cores, and writes results/speed_quick.json; ``--only`` with one part writes
+results/speed_PART.json.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -67,9 +68,9 @@ def main() -> None:
         "rates": {"multiply_adds_per_second": rates.products, "bytes_copied_per_second": rates.copies},
         "rows": [row.as_json() for row in rows],
     }
-    complete = set(options.only) == set(GROUPS) and not options.methods
-    if complete:
-        print(f"written to {record.write(file_name(setting), result).name}")
+    parts = tuple(dict.fromkeys(options.only))
+    if not options.methods and (len(parts) == 1 or set(parts) == set(GROUPS)):
+        print(f"written to {record.write(file_name(setting, parts), result).name}")
 
 
 def arguments() -> argparse.Namespace:
@@ -121,10 +122,11 @@ def emulated(setting: Setting) -> bool:
     return setting.precision == "bf16" and not devices.computes_bf16(setting.device)
 
 
-def file_name(setting: Setting) -> str:
-    """``speed``, with what is not the default: ``speed_cuda_bf16``, ``speed_quick``."""
-    parts = ("speed", setting.device.type, setting.precision, "quick" if setting.quick else "")
-    return "_".join(part for part in parts if part not in ("", "cpu", "fp32"))
+def file_name(setting: Setting, parts: Sequence[str] = GROUPS) -> str:
+    """``speed``, with what is not the default: ``speed_cuda_bf16``, ``speed_quick``, ``speed_data``."""
+    only = parts[0] if len(parts) == 1 else ""
+    words = ("speed", only, setting.device.type, setting.precision, "quick" if setting.quick else "")
+    return "_".join(word for word in words if word not in ("", "cpu", "fp32"))
 
 
 def describe(setting: Setting, rates: Rates, busy: float) -> str:

@@ -52,6 +52,8 @@ STRAIGHT_AXES = "(-x, -y, z) / 1000: the videos are not mirrored"
 
 _DEMO = "DEMO.json"
 """Marker that ``skeltools demo`` leaves in a folder of built-in raw data."""
+_DEMO_FRAMES = (24, 50)
+"""Lengths of the demo's joint streams: its own presets take the shorter one, the papers' the longer one."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,12 @@ def convert(
 
     ``raw`` is found as ``datasets.find_raw`` says; ``source`` names an archive format of
     ``interchange.IMPORTS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
-    streams (default: the data set's). ``conventions``: only these, by name or file (default: all that have
-    files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images (default: what the data
-    set is known to be). ``workers``: processes that read; 0 reads in this one. ``strict``: the first bad file
-    is an error. ``force`` replaces an existing store once the new one is complete. ``fresh``: do not go on
-    from what an earlier, stopped run left. ``on_progress(done, total)`` counts samples; ``on_note`` is told
-    when work goes on or starts over.
+    streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
+    (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
+    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one.
+    ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
+    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
+    counts samples; ``on_note`` is told when work goes on or starts over.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
@@ -114,7 +116,7 @@ def convert(
         reader=source or known.reader,
         native=known.convention,
         specs=planning.specs_of(known, tasks, asked),
-        frames=tuple(sorted(set(frames or known.frames))),
+        frames=tuple(sorted(set(frames or (_DEMO_FRAMES if _synthetic(folder, listing) else known.frames)))),
         recipe=made,
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,
@@ -155,6 +157,11 @@ def _named(folder: Path) -> tuple[str, bool]:
     return folder.resolve().name, (folder / _DEMO).is_file()
 
 
+def _synthetic(folder: Path, listing: Listing) -> bool:
+    """Whether the raw files are, or were made from, those of the built-in demo."""
+    return (folder / _DEMO).is_file() or listing.synthetic
+
+
 def nothing_read(folder: Path, ledger: Ledger) -> SkelError:
     """The error for raw files of which none is any good."""
     bad = Counter(finding.problem for finding in ledger.findings)
@@ -193,7 +200,7 @@ def _finish(
     manifest = StoreManifest(
         format=FORMAT,
         dataset=dataset.name,
-        synthetic=(folder / _DEMO).is_file() or listing.synthetic,
+        synthetic=_synthetic(folder, listing),
         tool=f"skeltools {__version__}",
         samples=len(ledger.rows),
         classes=listing.classes or dataset.classes,

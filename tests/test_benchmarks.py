@@ -240,6 +240,7 @@ def test_what_is_emulated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not speed.emulated(SETTING)
     assert speed.file_name(slow) == "speed_bf16"
     assert speed.file_name(SETTING) == "speed_quick"
+    assert speed.file_name(SETTING, ["data"]) == "speed_data_quick"
 
 
 @pytest.mark.parametrize(

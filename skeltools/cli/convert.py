@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "--frames",
     multiple=True,
     type=LENGTH,
-    help="Length T of a joint stream; repeat for several  [50; for nw-ucla 24 and 50].",
+    help="Length T of a joint stream; repeat for several  [50; nw-ucla and demo data: 24 and 50].",
 )
 @click.option("--recipe", default="default", show_default=True, help=f"Preprocessing: {', '.join(RECIPES)}.")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")

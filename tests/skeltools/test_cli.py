@@ -53,7 +53,7 @@ def test_demo_store(run, demo_store):
     assert manifest.synthetic
     assert list(manifest.conventions) == ["kinectv2_25", "berkeley_mhad_43", "smpl_24", "smplx_42"]
     assert manifest.samples == 2 * 2 * 3
-    assert sum(path.startswith("streams/") for path in manifest.arrays) == 4 * 3
+    assert sum(path.startswith("streams/") for path in manifest.arrays) == 4 * 3 * 2, "24 and 50 frames"
     assert manifest.findings.get("left and right look exchanged", 0) == 0
     code, out, err = run("validate", demo_store)
     assert (code, out.splitlines()[-1], err) == (0, f"{demo_store}: sound", "")

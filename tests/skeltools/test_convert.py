@@ -206,9 +206,14 @@ def test_no_warning_when_the_reading_fits(recordings, clip, tmp_path):
 
 def test_demo_data_make_a_synthetic_store(recordings, clip, tmp_path):
     recordings.add(clip(A))
-    assert not convert("ntu60", raw=recordings.raw, out=tmp_path / "s").manifest.synthetic
+    real = convert("ntu60", raw=recordings.raw, out=tmp_path / "s").manifest
+    assert not real.synthetic
+    assert "streams/kinectv2_25/t24/joint" not in real.arrays
     (recordings.raw / "DEMO.json").write_text("{}")
-    assert convert("ntu60", raw=recordings.raw, out=tmp_path / "t").manifest.synthetic
+    made = convert("ntu60", raw=recordings.raw, out=tmp_path / "t").manifest
+    assert made.synthetic
+    # The demo presets take the shorter one.
+    assert {"streams/kinectv2_25/t24/joint", "streams/kinectv2_25/t50/joint"} <= set(made.arrays)
 
 
 def test_nothing_readable_is_an_error_and_writes_nothing(recordings, tmp_path):
