@@ -50,11 +50,13 @@ def train_and_probe(
     begin: Sequence[object],
     options: Sequence[object],
     random: bool = True,
+    probes: Sequence[str] = (),
 ) -> None:
     """``NAME-SEED.json`` in the work folder: figures of one run, trained and random, unless it is there.
 
     ``begin`` is what ``trainer pretrain`` needs to start and not to resume; ``options`` go with both.
-    ``random`` is false where another run of the table has the same random encoder.
+    ``random`` is false where another run of the table has the same random encoder. ``probes`` go to
+    ``trainer evaluate`` of the trained one.
     """
     figures = work / f"{name}-{seed}.json"
     if figures.exists():
@@ -64,43 +66,59 @@ def train_and_probe(
     arguments = (*(("--resume",) if resumed else begin), *options, "--seed", seed, "--out", out)
     _, seconds = runs.command(runs.TRAINER, "pretrain", *arguments, folder=work)
     found = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
-    found |= {"trained": probe(work, out)}
+    found |= {"trained": probe(work, out, *probes)}
     if random:
         found |= {"random": probe(work, out, "--untrained")}
     figures.write_text(json.dumps({**found, "commit": record.commit()}, indent=2) + "\n")
 
 
 def probe(work: Path, out: Path, *options: str) -> dict[str, dict[str, float]]:
-    """Protocol -> encoder or fusion of encoders -> percent."""
+    """Protocol -> encoder or fusion -> percent; conventions but the run's first are named as well."""
     text, _ = runs.command(
         runs.TRAINER, "evaluate", out, "--protocol", "knn", "--protocol", "linear", "--json", *options,
         folder=work,
     )  # fmt: skip
     found: dict[str, dict[str, float]] = {}
+    reference = None
     for result in json.loads(text):
         name = result.get("encoder") or result["stream"]
+        first = reference is None or result["convention"] == reference
+        reference = reference or result["convention"]
+        name = name if first else f"{name}, {result['convention']}"
         found.setdefault(result["protocol"], {})[name] = round(100 * result["top1"], 1)
     return found
 
 
 def collect(work: Path, methods: Iterable[str]) -> dict[str, Any]:
-    """All figures of the work folder, and mean and standard deviation of the linear probe."""
+    """All figures of the work folder, and mean and standard deviation of linear probe and kNN."""
     rows = [json.loads(path.read_text()) for path in sorted(work.glob("*-[0-9].json"))]
-    linear: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    return {
+        **{protocol: _spread(rows, list(methods), protocol) for protocol in ("linear", "knn")},
+        "runs": rows,
+    }
+
+
+def _spread(
+    rows: Sequence[dict[str, Any]], methods: Iterable[str], protocol: str
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Method -> encoder -> trained or random -> mean and std."""
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for name in methods:
         mine = [row for row in rows if row["method"] == name]
         for weights in ("trained", "random"):
-            for encoder in mine[0].get(weights, {}).get("linear", ()) if mine else ():
-                flat = [{"linear": row[weights]["linear"][encoder]} for row in mine]
-                linear.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, "linear")
-    return {"linear": linear, "runs": rows}
+            for encoder in mine[0].get(weights, {}).get(protocol, ()) if mine else ():
+                flat = [{protocol: row[weights][protocol][encoder]} for row in mine]
+                found.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, protocol)
+    return found
 
 
-def table(linear: dict[str, dict[str, dict[str, dict[str, float]]]]) -> Iterable[str]:
+def table(
+    figures_of: dict[str, dict[str, dict[str, dict[str, float]]]], protocol: str = "linear"
+) -> Iterable[str]:
     """Markdown, a line an encoder."""
-    yield "| method | encoder | linear % | random encoder % |"
+    yield f"| method | encoder | {protocol} % | random encoder % |"
     yield "|---|---|---|---|"
-    for name, encoders in linear.items():
+    for name, encoders in figures_of.items():
         for encoder, figures in encoders.items():
             trained, random = (
                 _percent(figures[key]) if key in figures else "" for key in ("trained", "random")

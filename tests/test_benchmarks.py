@@ -194,7 +194,9 @@ def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         bases.many,
         "train_and_probe",
-        lambda work, name, seed, *, begin, options, random: seen.update({name: (*begin, *options, random)}),
+        lambda work, name, seed, *, begin, options, random, probes: seen.update(
+            {name: (*begin, *options, *probes, random)}
+        ),
     )
     for multi in (True, False):
         bases.run(tmp_path, tmp_path / "s.zarr", "aimclr", multi, 0, epochs=4, device="cpu")
@@ -206,6 +208,21 @@ def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: 
     assert "method.options.base.options.mine_from=4" in over
     assert "method.options.mine_from=8" in alone
     assert (over[-1], alone[-1]) == (False, True), "one random encoder is enough: they are the same"
+    assert over[-3:-1] == ("--convention", "all"), "MS-CLR's ensemble"
+
+
+def test_other_conventions_and_their_ensemble_have_rows_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [
+        {"protocol": protocol, "encoder": encoder, "stream": "joint", "convention": convention, "top1": top1}
+        for protocol in ("linear", "knn")
+        for convention, top1 in (("a", 0.5), ("b", 0.25), ("a+b", 0.75))
+        for encoder in ("joint", None)
+    ]
+    monkeypatch.setattr(bases.many.runs, "command", lambda *_, **__: (json.dumps(found), 0.0))
+    expected = {"joint": 50.0, "joint, b": 25.0, "joint, a+b": 75.0}
+    assert bases.many.probe(tmp_path, tmp_path / "run") == {"linear": expected, "knn": expected}
 
 
 def test_a_table_of_runs_of_which_some_have_no_random_encoder(tmp_path: Path) -> None:
@@ -216,6 +233,7 @@ def test_a_table_of_runs_of_which_some_have_no_random_encoder(tmp_path: Path) ->
         (tmp_path / f"x-{seed}.json").write_text(json.dumps({"method": "x", **run}))
     collected = bases.many.collect(tmp_path, ("ms-x", "x", "not-yet"))
     assert len(collected["runs"]) == 4
+    assert collected["knn"] == {}
     assert list(bases.many.table(collected["linear"]))[2:] == [
         "| ms-x | joint | 72.0 ± 2.8 |  |",
         "| x | joint | 72.0 ± 2.8 | 52.0 ± 2.8 |",
