@@ -4,6 +4,9 @@ An augmentation is ``(x [N,3,T,V,M], skeleton, generator, *, options...) -> x``.
 device; x may be padded with zero joints behind the skeleton's own. The annotations of the keyword-only
 parameters are the schema of its options. Numbers for every sample come from ``augment.draws``: in a batch
 that is worked on in parts, a sample then gets those that it would get in the whole.
+
+``@Planned`` ones return what they are going to do to each sample; a chain then does moves that follow one
+another at once (``augment.moves``). A function of x that returns clips is as good.
 """
 
 from __future__ import annotations
