@@ -210,6 +210,18 @@ def test_curves_have_the_metrics_of_the_log(store: Path, tmp_path: Path) -> None
     assert "0.2 to 0.8" in drawn["knn-over-epochs"].alt
 
 
+def test_the_random_encoder_is_named_where_the_lines_end(store: Path, tmp_path: Path) -> None:
+    """The last epoch may have no kNN: a name there would lie outside the drawing."""
+    log = [epoch(1, monitor_knn=0.2), epoch(2, monitor_knn=0.4), epoch(3), epoch(4)]
+    page = made(write_run(tmp_path / "one", store, log=log, results=[result()]))
+    svg = next(figure.svg for figure in page.figures if figure.name == "knn-over-epochs")
+    places = {
+        words.strip(): place
+        for place, words in re.findall(r'<text[^>]*?\bx="([\d.]+)"[^>]*>([^<]*)</text>', svg)
+    }
+    assert places["random encoder"] == places["k = 20"]
+
+
 def test_stages_and_alarms_are_marked(store: Path, tmp_path: Path) -> None:
     alarm = {"event": "warning", "epoch": 2, "step": 5, "kind": "collapse", "text": "all the same"}
     log = [epoch(1), epoch(2), alarm, epoch(3), epoch(4)]

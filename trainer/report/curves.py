@@ -220,7 +220,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
                 axes.plot(each.epochs, values, **look | dashes)
                 ends.append((each.epochs[-1], values[-1], each.label, look["color"]))
             if len(runs) == 1:
-                ends += _guide(axes, run)
+                ends += _guide(axes, run, at=ends[-1][0])
         axes.set_xlabel("epoch")
         axes.set_ylabel("kNN accuracy, %")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
@@ -241,13 +241,13 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
     )
 
 
-def _guide(axes: Axes, run: RunFolder) -> list[tuple[float, float, str, str]]:
-    """What the encoder is worth without training, when a result knows it."""
+def _guide(axes: Axes, run: RunFolder, *, at: float) -> list[tuple[float, float, str, str]]:
+    """What the encoder is worth without training, when a result knows it; its name stands at epoch ``at``."""
     known = [found.result.random_knn for found in run.results if found.result.random_knn is not None]
-    if not known or not run.epochs:
+    if not known:
         return []
     axes.axhline(100 * known[0], color=GREY, linestyle=":")
-    return [(run.epochs[-1]["epoch"], 100 * known[0], "random encoder", GREY)]
+    return [(at, 100 * known[0], "random encoder", GREY)]
 
 
 def _alarms(runs: Sequence[RunFolder]) -> list[Part]:
