@@ -50,6 +50,12 @@ def computes_bf16(device: torch.device) -> bool:
     return any(told.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
+def multiplies_tiles() -> bool:
+    """Whether the CPU has AMX, whose units for bf16 matrices are many times as fast as its vector units."""
+    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(told.get("amx_bf16", False))
+
+
 def settled_precision(device: torch.device, precision: str) -> str:
     """``fp32`` or ``bf16``; ``auto`` takes bf16 where the device computes it."""
     if precision != "auto":

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.trainer.clips import clips, component, skeleton
-from trainer import encoders
+from tests.trainer.clips import clips, component, generator, skeleton
+from trainer import device, encoders
 from trainer.encoders import temporal
 from trainer.encoders.temporal import ByFrequencies, conv_time, direct_products, frequencies
 
@@ -90,12 +90,35 @@ def test_the_faster_way_is_taken_where_it_is_one(
     assert bool(taken) is pays
 
 
-def test_other_number_formats_take_the_direct_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doubles_and_bf16_with_amx_take_the_direct_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ByFrequencies, "apply", lambda *_: pytest.fail("by frequencies"))
+    monkeypatch.setattr(device, "multiplies_tiles", lambda: True)
     x, weight = given(64, 64, 13, 9)
     conv_time(x.double(), weight.double(), torch.zeros(64, dtype=torch.float64), stride=1)
     with torch.autocast("cpu", torch.bfloat16):
         assert conv_time(x, weight, torch.zeros(64), stride=1).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16])
+def test_under_autocast_only_clips_and_result_are_rounded(
+    monkeypatch: pytest.MonkeyPatch, number_format: torch.dtype
+) -> None:
+    monkeypatch.setattr(device, "multiplies_tiles", lambda: False)
+    x, weight = given(64, 64, 13, 9)
+    x, weight = x.to(number_format).requires_grad_(True), weight.requires_grad_(True)
+    bias, towards = torch.linspace(-1, 1, 64), torch.randn(3, 64, 13, 5, generator=generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv_time(x, weight, bias, stride=1)
+        slopes = torch.autograd.grad(out, (x, weight), towards.to(out.dtype))
+    assert out.dtype == torch.bfloat16
+    assert [each.dtype for each in slopes] == [number_format, torch.float32]
+    exact_x, exact_weight = x.detach().bfloat16().double().requires_grad_(True), weight.detach().double()
+    exact_weight.requires_grad_(True)
+    exact = F.conv2d(exact_x, exact_weight, bias.double(), padding=(4, 0))
+    exact_slopes = torch.autograd.grad(exact, (exact_x, exact_weight), towards.bfloat16().double())
+    torch.testing.assert_close(out.double(), exact, rtol=2**-7, atol=2**-7)  # the bias is a second rounding
+    torch.testing.assert_close(slopes[0].double(), exact_slopes[0], rtol=2**-8, atol=1e-5)
+    torch.testing.assert_close(slopes[1].double(), exact_slopes[1], rtol=1e-5, atol=1e-4)
 
 
 def test_counts_of_products() -> None:

@@ -5,6 +5,9 @@ A convolution is a product at every frequency (convolution theorem). For T frame
 the conjugates of the others, and a complex product is three real ones (Gauss). For T = 13 and K = 9, ST-GCN's
 last block, these are 27 matrix products instead of 97. The transforms are small matrices, applied to a few
 clips at a time that stay in the cache. In float32 the result is as near to the exact one as the direct way's.
+
+bf16 clips are convolved in float32, too, and the result is rounded: without AMX, a processor multiplies bf16
+at twice the rate of float32 at best, and the direct way has more than three times the products.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from trainer import device as devices
+
 LEAST_CHANNELS = 64
 """Below, the transforms take as long as what they save: at 32 channels nothing was gained, on AVX2."""
 LEAST_GAIN = 1.5
@@ -29,23 +34,36 @@ ROWS = 400
 def conv_time(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int) -> Tensor:
     """x [N,C,T,V], weight [O,C,K,1] with K odd, bias [O] -> [N,O,ceil(T / stride),V]; zeros around the clip.
 
-    Takes the direct way or, on the CPU in float32, the faster one. The result has the layout of x, channels
-    last or contiguous.
+    Takes the direct way or, on the CPU in float32 and bf16, the faster one. The result has the layout of x,
+    channels last or contiguous, and under autocast its number format.
     """
     if _pays(x, weight, stride):
-        out: Tensor = ByFrequencies.apply(x, weight) + bias.view(-1, 1, 1)
+        given = x.to(_format(x))
+        out: Tensor = ByFrequencies.apply(given, weight) + bias.view(-1, 1, 1).to(given.dtype)
         return out.contiguous() if x.is_contiguous() else out
     return F.conv2d(x, weight, bias, (stride, 1), (weight.shape[2] // 2, 0))
 
 
 def _pays(x: Tensor, weight: Tensor, stride: int) -> bool:
-    usual = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    if not usual or stride != 1 or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    if x.device.type != "cpu" or stride != 1 or torch.compiler.is_compiling():
+        return False
+    if weight.dtype != torch.float32 or not _suits(_format(x)):
         return False
     frames, taps = x.shape[2], weight.shape[2]
     if min(weight.shape[:2]) < LEAST_CHANNELS:
         return False
     return direct_products(frames, taps) >= LEAST_GAIN * 3 * frequencies(frames, taps)
+
+
+def _format(x: Tensor) -> torch.dtype:
+    """Number format of a convolution of x, on the CPU."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+def _suits(number_format: torch.dtype) -> bool:
+    if number_format == torch.bfloat16:
+        return not devices.multiplies_tiles()
+    return number_format == torch.float32
 
 
 def direct_products(frames: int, taps: int) -> int:
@@ -60,34 +78,46 @@ def frequencies(frames: int, taps: int) -> int:
 
 
 class ByFrequencies(torch.autograd.Function):
-    """``apply(x [N,C,T,V], weight [O,C,K,1]) -> [N,O,T,V]``: F.conv2d with stride 1 and no bias."""
+    """``apply(x [N,C,T,V], weight [O,C,K,1]) -> [N,O,T,V]``: F.conv2d with stride 1 and no bias.
+
+    Computes in the weight's number format; the result and the gradient of x have that of x.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        into, of_taps, back = _transforms(x.shape[2], weight.shape[2], x.dtype)
-        kernels = _kernels(of_taps, weight)
-        out = x.new_empty(len(x), x.shape[2], x.shape[3], len(weight))
-        for some in _portions(x):
-            spectra = _apply(into, x[some])
-            products = torch.bmm(spectra, kernels)
-            out[some] = _undo(back, products, joints=x.shape[3])
-        return out.permute(0, 3, 1, 2)
+        with torch.autocast("cpu", enabled=False):
+            return _convolved(x, weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        into, of_taps, back = _transforms(x.shape[2], weight.shape[2], x.dtype)
-        kernels = _kernels(of_taps, weight)
-        slopes = torch.zeros_like(kernels)
-        out = x.new_empty(len(x), x.shape[2], x.shape[3], x.shape[1])
-        for some in _portions(x):
-            given = _apply(back.t(), gradient[some])
-            slopes.baddbmm_(_apply(into, x[some]).transpose(1, 2), given)
-            out[some] = _undo(into.t(), torch.bmm(given, kernels.transpose(1, 2)), joints=x.shape[3])
-        of_weight = (slopes.flatten(1).t() @ of_taps).view(x.shape[1], len(weight), -1, 1)
-        return out.permute(0, 3, 1, 2), of_weight.transpose(0, 1)
+        with torch.autocast("cpu", enabled=False):
+            return _slopes(gradient, *ctx.saved_tensors)
+
+
+def _convolved(x: Tensor, weight: Tensor) -> Tensor:
+    into, of_taps, back = _transforms(x.shape[2], weight.shape[2], weight.dtype)
+    kernels = _kernels(of_taps, weight)
+    out = x.new_empty(len(x), x.shape[2], x.shape[3], len(weight))
+    for some in _portions(x):
+        products = torch.bmm(_apply(into, x[some]), kernels)
+        out[some] = _undo(back, products, joints=x.shape[3])
+    return out.permute(0, 3, 1, 2)
+
+
+def _slopes(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Of x and of the weight."""
+    into, of_taps, back = _transforms(x.shape[2], weight.shape[2], weight.dtype)
+    kernels = _kernels(of_taps, weight)
+    slopes = torch.zeros_like(kernels)
+    out = x.new_empty(len(x), x.shape[2], x.shape[3], x.shape[1])
+    for some in _portions(x):
+        given = _apply(back.t(), gradient[some])
+        slopes.baddbmm_(_apply(into, x[some]).transpose(1, 2), given)
+        out[some] = _undo(into.t(), torch.bmm(given, kernels.transpose(1, 2)), joints=x.shape[3])
+    of_weight = (slopes.flatten(1).t() @ of_taps).view(x.shape[1], len(weight), -1, 1)
+    return out.permute(0, 3, 1, 2), of_weight.transpose(0, 1)
 
 
 @functools.lru_cache(maxsize=64)
@@ -126,8 +156,9 @@ def _portions(x: Tensor) -> list[slice]:
 
 
 def _apply(transform: Tensor, x: Tensor) -> Tensor:
-    """[3F,T] on x [n,C,T,V] -> [3F, n*V, C]."""
-    frames_first = x.permute(2, 0, 3, 1).reshape(x.shape[2], -1)
+    """[3F,T] on x [n,C,T,V] -> [3F, n*V, C], in the number format of the transform."""
+    frames_first = x.permute(2, 0, 3, 1).to(transform.dtype, memory_format=torch.contiguous_format)
+    frames_first = frames_first.reshape(x.shape[2], -1)
     return (transform @ frames_first).view(len(transform), -1, x.shape[1])
 
 
