@@ -24,6 +24,7 @@ import torch
 import bulk
 import floor
 import record
+import speed_compiled
 import speed_data
 import speed_models
 from floor import Rates
@@ -33,7 +34,7 @@ from trainer import malloc
 from trainer.methods import METHODS
 
 EMULATED = "this processor has no bf16 instructions: emulated"
-GROUPS = ("data", "encoder", "steps", "evaluation", "larger", "memory")
+GROUPS = ("data", "encoder", "steps", "compiled", "evaluation", "larger", "memory")
 
 
 def main() -> None:
@@ -109,6 +110,8 @@ def measured(setting: Setting, rates: Rates, folder: Path, options: argparse.Nam
             found.append(row)
             yield row
         yield from speed_models.projected(found, setting)
+    if "compiled" in wanted:
+        yield from speed_compiled.compiled(setting)
     if "evaluation" in wanted:
         yield from speed_models.evaluation(setting, rates)
     if "larger" in wanted:

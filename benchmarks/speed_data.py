@@ -77,7 +77,7 @@ def assembly(setting: Setting, rates: Rates) -> Iterator[Row]:
     taken = _endless(samples, BATCH)
     seconds = in_turn({"ours": lambda: next(taken)}, setting)["ours"]
     yield Row("batch assembly", f"{BATCH} clips", seconds, floor=floor.copying(values, rates))
-    chains = _aimclr_chains()
+    chains = aimclr_chains()
 
     def views() -> None:
         batch = next(taken)
@@ -119,7 +119,8 @@ def _one_by_one(function: Any, clips: Any, more: tuple[Any, ...]) -> None:
         np.ascontiguousarray(function(clip, *more))
 
 
-def _aimclr_chains() -> dict[str, augment.Chain]:
+def aimclr_chains() -> dict[str, augment.Chain]:
+    """normal and extreme, as the paper's preset has them."""
     tree = config.find_preset("aimclr", "paper").tree["augment"]
     return {
         kind: augment.compile_chain([Component.model_validate(link) for link in links])

@@ -24,6 +24,7 @@ from trainer.encoders.temporal import conv_time
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, extract
 from trainer.loop import step
+from trainer.loop.compiled import compile_method
 from trainer.methods import METHODS
 from trainer.store import Samples
 
@@ -121,7 +122,7 @@ def steps(setting: Setting, rates: Rates, only: tuple[str, ...] = ()) -> Iterato
         yield _row(f"step of {method}", setting, found, floor_of(method, setting, rates), work["ours"])
 
 
-def our_steps(method: str, setting: Setting) -> Iterator[dict[str, Tensor]]:
+def our_steps(method: str, setting: Setting, *, compiled: bool = False) -> Iterator[dict[str, Tensor]]:
     """Steps of the training loop without end, in the paper's sizes."""
     settings = config_of(method, setting)
     skeletons = {name: bulk.skeleton(name) for name in settings.data.conventions}
@@ -140,6 +141,8 @@ def our_steps(method: str, setting: Setting) -> Iterator[dict[str, Tensor]]:
         generator=torch.Generator().manual_seed(0),
     ).to(setting.device)
     made.train()
+    if compiled:
+        compile_method(made, settings.runtime, device=setting.device)
     optimiser = optim.sgd(made.parameters(), settings.optimise)
     for number in itertools.count():
         # Epoch 0 of each pass: the first stage, which the baseline has.

@@ -1,4 +1,4 @@
-"""Compiled encoders: the eager numbers, the same names of weights, shapes that change."""
+"""Compiled encoders and augmentations: the eager numbers, the same names of weights, shapes that change."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from tests.trainer.tiny import Case
 from trainer import checkpoint, config, logbook, loop, optim
+from trainer.augment import chain
 from trainer.config import Override
 from trainer.loop import compiled, step
 
@@ -39,9 +40,15 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        """Of encoders."""
+        self.done: list[int] = []
+        """Plans of each chain."""
         self.options: list[dict[str, Any]] = []
+        """Of encoders."""
 
     def __call__(self, function: Any, **options: Any) -> Any:
+        if function is chain.do:
+            return self._doing
         self.options.append(options)
 
         def fast(x: torch.Tensor, convention: str) -> Any:
@@ -49,6 +56,10 @@ class Recorder:
             return function(x, convention)
 
         return fast
+
+    def _doing(self, x: torch.Tensor, plans: Any, own: bool) -> torch.Tensor:
+        self.done.append(len(plans))
+        return chain.do(x, plans, own)
 
 
 @pytest.fixture
@@ -61,7 +72,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_all_networks_are_compiled_for_training_and_none_for_evaluation(recorder: Recorder) -> None:
     method = STGCN.build()
     names = list(method.state_dict())
-    compiled.compile_encoders(method, ON, device=CPU)
+    compiled.compile_method(method, ON, device=CPU)
     method(batch(STGCN.skeletons))
     clips = (8, 3, 16, 25, 1)
     where = [(clips, "kinectv2_25", True)] * 2 + [(clips, "kinectv2_25", False)]
@@ -71,6 +82,18 @@ def test_all_networks_are_compiled_for_training_and_none_for_evaluation(recorder
     method.encoder(batch(STGCN.skeletons).clips["kinectv2_25"], "kinectv2_25")
     assert len(recorder.calls) == 3
     assert recorder.options == [{"mode": None, "dynamic": None}] * 2
+    assert not recorder.done, "augmentations stay eager on the CPU"
+
+
+@pytest.mark.parametrize("name", ["aimclr", "csclr", "ms-clr-aimclr"])
+def test_off_the_cpu_what_augmentations_do_is_compiled(recorder: Recorder, name: str) -> None:
+    case = tiny.one_case_each()[name]
+    eager = case.build()
+    fast = copy.deepcopy(eager)
+    compiled.compile_method(fast, ON, device=torch.device("cuda"))
+    losses = [float(each(batch(case.skeletons))["loss"].detach()) for each in (eager, fast)]
+    assert losses[0] == losses[1]
+    assert sorted(set(recorder.done)) == [2, 8], "normal and extreme views"
 
 
 def test_absent_bodies_left_out_make_shapes_dynamic(recorder: Recorder) -> None:
@@ -78,19 +101,19 @@ def test_absent_bodies_left_out_make_shapes_dynamic(recorder: Recorder) -> None:
         update={"options": {**tiny.ENCODER_OPTIONS["stgcn"], "bodies": "present"}}
     )
     method = Case(STGCN.method, encoder).build()
-    compiled.compile_encoders(method, ON, device=CPU)
+    compiled.compile_method(method, ON, device=CPU)
     assert [options["dynamic"] for options in recorder.options] == [True, True]
     graphs = RuntimeConfig(compile=True, cuda_graphs=True)
     with pytest.raises(ConfigError, match=r"runtime\.cuda_graphs: .*changing shape.*bodies=average"):
-        compiled.compile_encoders(method, graphs, device=torch.device("cuda"))
+        compiled.compile_method(method, graphs, device=torch.device("cuda"))
 
 
 def test_graphs_of_kernels_are_asked_for_by_their_mode_and_on_cuda_alone(recorder: Recorder) -> None:
     graphs = RuntimeConfig(compile=True, cuda_graphs=True)
-    compiled.compile_encoders(STGCN.build(), graphs, device=torch.device("cuda"))
+    compiled.compile_method(STGCN.build(), graphs, device=torch.device("cuda"))
     assert {options["mode"] for options in recorder.options} == {"reduce-overhead"}
     with pytest.raises(ConfigError, match=r"runtime\.cuda_graphs: graphs of kernels are CUDA's"):
-        compiled.compile_encoders(STGCN.build(), graphs, device=CPU)
+        compiled.compile_method(STGCN.build(), graphs, device=CPU)
 
 
 def test_graphs_without_compilation_are_refused(store: Path) -> None:
@@ -130,7 +153,7 @@ def test_compiled_steps_give_the_eager_numbers(bodies: str) -> None:
     case = Case(tiny.component("skeletonclr"), encoder)
     eager = case.build()
     fast = copy.deepcopy(eager)
-    compiled.compile_encoders(fast, ON, device=CPU)
+    compiled.compile_method(fast, ON, device=CPU)
     outs = [_trained(method, case) for method in (eager, fast)]
     assert outs[1] == pytest.approx(outs[0], rel=1e-4)
     for (name, a), b in zip(eager.state_dict().items(), fast.state_dict().values(), strict=True):

@@ -5,14 +5,14 @@ device; x may be padded with zero joints behind the skeleton's own. The annotati
 parameters are the schema of its options. Numbers for every sample come from ``augment.draws``: in a batch
 that is worked on in parts, a sample then gets those that it would get in the whole.
 
-``@Planned`` ones return what they are going to do to each sample; a chain then does moves that follow one
-another at once (``augment.moves``). A function of x that returns clips is as good.
+It is written as a ``@Planned`` function, which draws and returns what is going to be done: ``Moves``,
+``Sometimes`` (a share of the samples) or ``Everywhere``. A chain draws all of it first (``augment.chain``).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -20,9 +20,9 @@ from pydantic import Field
 from torch import Tensor
 
 from schemas import Component, UsageError, unknown
+from trainer.augment.chain import Chain
 from trainer.augment.draws import integers
-from trainer.augment.moves import Moves
-from trainer.augment.planned import Planned
+from trainer.augment.planned import Everywhere, Plan, Planned
 from trainer.augment.spatial import (
     axis_mask,
     joint_jitter,
@@ -42,9 +42,8 @@ from trainer.augment.temporal import (
 from trainer.options import checked, signature_model
 from trainer.skeleton import Skeleton
 
-Chain = Callable[[Tensor, Skeleton, torch.Generator], Tensor]
 
-
+@Planned
 def choice(
     x: Tensor,
     skeleton: Skeleton,
@@ -54,16 +53,18 @@ def choice(
         Component(name="pose_augmentation"),
         Component(name="joint_jitter"),
     ),
-) -> Tensor:
+) -> Everywhere:
     """One of several augmentations, drawn for every sample; each has its own name and options.
 
     x [N,3,T,V,M] -> what they give, which must be of one shape. Default: ISC's random choice of its two
     spatial augmentations (section 3.1.3). Every one sees the whole batch, so the time is their sum.
     """
-    return _drawn(x, skeleton, generator, links=[_link(each, f"of.{place}") for place, each in enumerate(of)])
+    return _one_of(
+        x, skeleton, generator, links=[_link(each, f"of.{place}") for place, each in enumerate(of)]
+    )
 
 
-AUGMENTATIONS: dict[str, Callable[..., Tensor]] = {
+AUGMENTATIONS: dict[str, Planned[...]] = {
     "axis_mask": axis_mask,
     "choice": choice,
     "gaussian_blur": gaussian_blur,
@@ -85,14 +86,7 @@ def compile_chain(components: Sequence[Component], *, where: str = "augment") ->
 
     Raises UsageError for an unknown name, ConfigError (``augment.normal.0.options.p: ...``) for options.
     """
-    links = [_link(component, f"{where}.{place}") for place, component in enumerate(components)]
-
-    def chain(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
-        # Half precision would round coordinates to centimetres.
-        with torch.autocast(x.device.type, enabled=False):
-            return _in_order(links, x, skeleton, generator)
-
-    return chain
+    return Chain(tuple(_link(component, f"{where}.{place}") for place, component in enumerate(components)))
 
 
 def apply(chain: Sequence[Component], x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
@@ -100,41 +94,28 @@ def apply(chain: Sequence[Component], x: Tensor, skeleton: Skeleton, generator: 
     return compile_chain(chain)(x, skeleton, generator)
 
 
-def _in_order(links: Sequence[Chain], x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
-    moves, own = Moves(), False  # what is drawn but not done yet; whether x may be overwritten
-    for link in links:
-        plan = link.plan(x, skeleton, generator) if isinstance(link, Planned) else None
-        if isinstance(plan, Moves):
-            moves = moves.then(plan)
-            continue
-        moved = moves.of(x, own=own)
-        if plan is None:
-            x, own = link(moved, skeleton, generator), False
-        else:
-            own = own or moved is not x
-            x = plan.of(moved, own=own)
-            own = own or x is not moved
-        moves = Moves()
-    return moves.of(x, own=own)
-
-
-def _link(component: Component, where: str) -> Chain:
+def _link(component: Component, where: str) -> Planned[[]]:
     if component.name not in AUGMENTATIONS:
         raise unknown("augmentation", component.name, AUGMENTATIONS, where=f"{where}.name")
     function = AUGMENTATIONS[component.name]
     options = dict(checked(signature_model(function), component.options, where=f"{where}.options"))
-    if isinstance(function, Planned):
-        return Planned(functools.partial(function.plan, **options))
     if function is not choice:
-        return functools.partial(function, **options)
+        return Planned(functools.partial(function.plan, **options))
     # Its own augmentations are checked now as well, not when the first batch comes.
     links = [_link(each, f"{where}.options.of.{place}") for place, each in enumerate(options["of"])]
-    return functools.partial(_drawn, links=links)
+    return Planned(functools.partial(_one_of, links=links))
 
 
-def _drawn(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, links: Sequence[Chain]) -> Tensor:
+def _one_of(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, links: Sequence[Planned[[]]]
+) -> Everywhere:
     drawn = integers(generator, len(x), len(links)).view(-1, *[1] * (x.dim() - 1))
-    results = [link(x, skeleton, generator) for link in links]
+    plans = [link.plan(x, skeleton, generator) for link in links]
+    return Everywhere(lambda x: _chosen(x, drawn, plans), resizes=any(plan.resizes for plan in plans))
+
+
+def _chosen(x: Tensor, drawn: Tensor, plans: Sequence[Plan]) -> Tensor:
+    results = [plan.of(x) for plan in plans]
     if any(result.shape != results[0].shape for result in results):
         raise UsageError(
             "the augmentations of a choice must give clips of one length, found "

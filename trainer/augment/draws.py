@@ -12,6 +12,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from trainer.augment.planned import Plan
 from trainer.seeds import PartGenerator
 
 
@@ -107,7 +108,7 @@ def draw(p: float, generator: torch.Generator, size: int) -> Drawn:
 
 
 @dataclass(frozen=True)
-class Sometimes:
+class Sometimes(Plan):
     """A plan: ``change(samples [n,...], rows)`` for the samples that were drawn; see ``Drawn``."""
 
     drawn: Drawn

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer.augment.draws import NonNegative, Probability, draw, integers, uniform
 from trainer.augment.moves import Moves, linear_map
-from trainer.augment.planned import Planned
+from trainer.augment.planned import Everywhere, Planned
 from trainer.skeleton import Skeleton
 
 
@@ -100,6 +100,7 @@ def pose_augmentation(
     return _shear(x, generator, amplitude)
 
 
+@Planned
 def joint_jitter(
     x: Tensor,
     skeleton: Skeleton,
@@ -108,7 +109,7 @@ def joint_jitter(
     share: Probability = 0.6,
     amplitude: NonNegative = 1.0,
     zero_p: Probability = 0.0,
-) -> Tensor:
+) -> Everywhere:
     """Move a share of the joints, drawn for each sample, by a 3x3 matrix of U(-amplitude, amplitude).
 
     x [N,3,T,V,M] -> same; the same joints and one matrix in every frame and body. ISC, Eq. (2), takes 15 of
@@ -121,8 +122,8 @@ def joint_jitter(
     chosen[:, :joints] = order < round(share * joints)
     matrices = uniform(generator, size, 3, 3, low=-amplitude, high=amplitude)
     kept = uniform(generator, size) >= zero_p
-    moved = linear_map(x, matrices * kept.view(-1, 1, 1))
-    return torch.where(chosen.view(size, 1, 1, -1, 1), moved, x)
+    matrices, there = matrices * kept.view(-1, 1, 1), chosen.view(size, 1, 1, -1, 1)
+    return Everywhere(lambda x: torch.where(there, linear_map(x, matrices), x))
 
 
 def _shear(x: Tensor, generator: torch.Generator, amplitude: float) -> Moves:

@@ -21,7 +21,7 @@ from trainer.augment.draws import (
     uniform,
 )
 from trainer.augment.moves import Moves
-from trainer.augment.planned import Planned
+from trainer.augment.planned import Everywhere, Planned
 from trainer.skeleton import Skeleton
 
 
@@ -46,6 +46,7 @@ def temporal_crop(
     return Moves(frames=index)
 
 
+@Planned
 def temporal_crop_resize(
     x: Tensor,
     skeleton: Skeleton,
@@ -54,7 +55,7 @@ def temporal_crop_resize(
     ratio: ShareRange = (0.1, 1.0),
     min_frames: Annotated[int, Field(ge=1)] = 2,
     frames: Annotated[int, Field(ge=1)] | None = None,
-) -> Tensor:
+) -> Everywhere:
     """Cut a stretch of U(ratio) of the clip out, anywhere in it, and resize it linearly to ``frames``.
 
     x [N,3,T,V,M] -> [N,3,frames,V,M]; None keeps T, so that a short stretch plays slower. ISC, Eq. (3), with
@@ -71,7 +72,7 @@ def temporal_crop_resize(
     start = (uniform(generator, len(x)) * (total - length + 1)).floor().clamp_max(total - length)
     step = (length - 1) / max(wanted - 1, 1)
     times = start[:, None] + step[:, None] * torch.arange(wanted, device=x.device)
-    return _at(x, times.clamp_max(total - 1))
+    return Everywhere(lambda x: _at(x, times.clamp_max(total - 1)), resizes=wanted != total)
 
 
 @Planned

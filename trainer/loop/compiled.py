@@ -1,4 +1,4 @@
-"""Encoders compiled for training by ``torch.compile``: the same weights under the same names."""
+"""What training compiles by ``torch.compile``: the same weights under the same names, the same draws."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from schemas import ConfigError, RuntimeConfig
+from trainer.augment.chain import Doing, do
 from trainer.methods.moco import Network
+from trainer.methods.parts import Views
 
 FeatureMap = Callable[[Tensor, str], Tensor]
 
 _VARIANTS = 64
-"""Compiled forms of one encoder's code: for every convention, with and without gradient."""
+"""Compiled forms of one function: for every convention, with and without gradient, for every chain."""
 
 
-def compile_encoders(method: nn.Module, runtime: RuntimeConfig, *, device: torch.device) -> None:
-    """In place: every encoder's ``feature_map`` is compiled at its first use in training.
+def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.device) -> None:
+    """In place: encoders and augmentations are compiled at their first use in training.
 
-    Evaluation stays as it is, for its batches have other sizes. Augmentations stay as they are, too: they
-    draw from explicit generators, which the compiler does not know. Raises ConfigError for
-    ``runtime.cuda_graphs`` where shapes or device do not allow it.
+    Of encoders the ``feature_map``; evaluation stays as it is, for its batches have other sizes. Of
+    augmentations what is done, not what is drawn: the compiler does not know explicit generators. On the CPU
+    they stay as they are, where they pick the samples that were drawn and work in place, which is faster than
+    the compiled form (benchmarks/results/speed_compiled.json). Raises ConfigError for ``runtime.cuda_graphs``
+    where shapes or device do not allow it.
     """
     encoders: list[Any] = [each.encoder for each in method.modules() if isinstance(each, Network)]
     if runtime.cuda_graphs:
@@ -31,6 +35,18 @@ def compile_encoders(method: nn.Module, runtime: RuntimeConfig, *, device: torch
     mode = "reduce-overhead" if runtime.cuda_graphs else None
     for encoder in encoders:
         encoder.feature_map = _in_training(encoder, mode=mode, dynamic=_dynamic(encoder))
+    if device.type != "cpu":
+        compile_views(method)
+
+
+def compile_views(method: nn.Module) -> None:
+    """In place: what every chain of augmentations does to clips is compiled at its first use."""
+    fast: Doing = torch.compile(do)
+    modules: list[Any] = list(method.modules())
+    for each in modules:
+        views = getattr(each, "views", None)
+        if isinstance(views, Views):
+            each.views = views.done_by(fast)
 
 
 def _in_training(encoder: Any, *, mode: str | None, dynamic: bool | None) -> FeatureMap:

@@ -22,7 +22,7 @@ from trainer.data import Source
 from trainer.evaluate import protocol_options
 from trainer.evaluate.monitor import knn_monitor
 from trainer.logbook import Logbook
-from trainer.loop.compiled import compile_encoders
+from trainer.loop.compiled import compile_method
 from trainer.loop.profile import WARM_UP, Profiler
 from trainer.loop.signals import stop_signals
 from trainer.loop.train import Ended, OnProgress, Run, save, train
@@ -102,7 +102,7 @@ def _prepare_networks(method: nn.Module, config: RunConfig, *, device: torch.dev
         for each in mocos(method):
             each.join_batch_norm()
     if config.runtime.compile:
-        compile_encoders(method, config.runtime, device=device)
+        compile_method(method, config.runtime, device=device)
 
 
 def load_training_half(

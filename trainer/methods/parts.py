@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from schemas import AugmentConfig, Component, UsageError
 from trainer.augment import Chain, compile_chain
+from trainer.augment.chain import Doing
 from trainer.batch import Batch
 from trainer.skeleton import Skeleton
 from trainer.span import AUGMENTATION, span
@@ -37,6 +38,11 @@ class Views:
     normal_chain: Chain
     extreme_chain: Chain
     stream: str
+
+    def done_by(self, do: Doing) -> Views:
+        """The same views, with ``do`` in the place of ``augment.chain.do``: a compiled form of it."""
+        normal, extreme = (replace(chain, do=do) for chain in (self.normal_chain, self.extreme_chain))
+        return replace(self, normal_chain=normal, extreme_chain=extreme)
 
     def normal(self, batch: Batch, convention: str) -> Tensor:
         """[N,3,T,V,M] after the normal chain."""

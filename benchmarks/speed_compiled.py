@@ -1,0 +1,72 @@
+"""Rows about ``--compile``: AimCLR's step and views beside the same eager, and what compiling costs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import torch
+
+import bulk
+from speed_data import aimclr_chains
+from speed_models import our_steps
+from timing import Row, Setting, gpu_megabytes, in_turn, synchronise
+from trainer.augment import Chain
+from trainer.augment.chain import do
+
+NOTE = "baseline: ours, eager"
+
+
+def compiled(setting: Setting) -> Iterator[Row]:
+    """AimCLR: its three views, compiled on every device though runs leave them eager on the CPU; its step."""
+    yield views(setting)
+    yield step(setting)
+
+
+def views(setting: Setting) -> Row:
+    """The three views of a batch on the device."""
+    x = torch.from_numpy(bulk.clips(setting.batch)).to(setting.device)
+    skeleton, eager = bulk.skeleton(bulk.CONVENTION), aimclr_chains()
+    generator = torch.Generator(setting.device).manual_seed(0)
+    function = torch.compile(do)
+    fast = {kind: replace(chain, do=function) for kind, chain in eager.items()}
+
+    def made_by(chains: Mapping[str, Chain]) -> None:
+        for kind in ("normal", "normal", "extreme"):
+            chains[kind](x, skeleton, generator)
+
+    # Twice: on the CPU the number of drawn samples becomes a variable when it is another one.
+    first = seconds_of(lambda: made_by(fast), setting) + seconds_of(lambda: made_by(fast), setting)
+    found = in_turn({"ours": lambda: made_by(fast), "plain": lambda: made_by(eager)}, setting)
+    return _row("AimCLR's three views, compiled", setting, found, first)
+
+
+def step(setting: Setting) -> Row:
+    """A whole step of AimCLR, as ``trainer pretrain --compile`` takes it."""
+    fast, eager = our_steps("aimclr", setting, compiled=True), our_steps("aimclr", setting)
+    first = seconds_of(lambda: next(fast), setting)
+    found = in_turn({"ours": lambda: next(fast), "plain": lambda: next(eager)}, setting)
+    row = _row("step of aimclr, compiled", setting, found, first)
+    row.more |= gpu_megabytes(setting.device, lambda: next(fast))
+    return row
+
+
+def seconds_of(call: Callable[[], object], setting: Setting) -> float:
+    synchronise(setting.device)
+    begin = time.perf_counter()
+    call()
+    synchronise(setting.device)
+    return time.perf_counter() - begin
+
+
+def _row(name: str, setting: Setting, found: dict[str, list[float]], first: float) -> Row:
+    warm_up = round(first, 1)
+    return Row(
+        name,
+        f"{setting.batch} clips",
+        found["ours"],
+        found["plain"],
+        note=f"{NOTE}; with compiling the first took {warm_up} s",
+        more={"warm_up_seconds": warm_up},
+    )

@@ -1,0 +1,60 @@
+"""Augmentations one after another: all are drawn, then all are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.augment.moves import Moves
+from trainer.augment.planned import Plan, Planned
+from trainer.skeleton import Skeleton
+
+Doing = Callable[[Tensor, Sequence[Plan], bool], Tensor]
+
+
+def do(x: Tensor, plans: Sequence[Plan], own: bool) -> Tensor:
+    """The plans in their order. x [N,3,T,V,M] -> same, or with another number of frames.
+
+    ``own``: nobody else needs x, which may be overwritten. Draws nothing, so it may be compiled.
+    """
+    for plan in _merged(plans):
+        done = plan.of(x, own=own)
+        own = own or done is not x
+        x = done
+    return x
+
+
+@dataclass(frozen=True)
+class Chain:
+    """``chain(x, skeleton, generator)``: augmentations in order, each with its options."""
+
+    links: tuple[Planned[[]], ...]
+    do: Doing = do
+    """``chain.do``, or a compiled form of it."""
+
+    def __call__(self, x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
+        """x [N,3,T,V,M] -> same, or with another number of frames; x itself stays as it is."""
+        # Half precision would round coordinates to centimetres.
+        with torch.autocast(x.device.type, enabled=False):
+            plans: list[Plan] = []
+            own = False
+            for link in self.links:
+                plans.append(link.plan(x, skeleton, generator))
+                if plans[-1].resizes:
+                    x, plans, own = self.do(x, plans, own), [], True
+            return self.do(x, plans, own)
+
+
+def _merged(plans: Sequence[Plan]) -> list[Plan]:
+    """Moves that follow one another as one."""
+    found: list[Plan] = []
+    for plan in plans:
+        last = found[-1] if found else None
+        if isinstance(last, Moves) and isinstance(plan, Moves):
+            found[-1] = last.then(plan)
+        else:
+            found.append(plan)
+    return found
