@@ -4,19 +4,26 @@
 
 Counts the operations and bytes of AimCLR's step as ``floor`` does, at the rates that data sheets print, and
 says how long 300 epochs of NTU-60's size would take at the whole floor and at two fifths of it, the share
-that this project aims for. Nothing is run and no share is claimed: small batches reach less, since a kernel
-takes microseconds to start; ``launches_ms`` says how much. ``speed.py`` measures where there is a GPU. The
-result goes to benchmarks/results/projection.json.
+that this project aims for. No share is claimed: small batches reach less, since a kernel takes microseconds
+to start; ``launches_ms`` says how much. The memory of a step is counted while one runs on the CPU in the
+forms that a GPU takes: its tensors, without the workspaces of CUDA's libraries. ``speed.py`` measures where
+there is a GPU. The result goes to benchmarks/results/projection.json.
 """
 
 from __future__ import annotations
 
+from unittest import mock
+
 import torch
+from torch import nn
 
 import record
 from floor import Rates
-from speed_models import EPOCHS, NTU_CLIPS, floor_of
+from live import Live
+from speed_models import EPOCHS, NTU_CLIPS, config_of, floor_of, our_steps
 from timing import Setting
+from trainer.encoders import temporal
+from trainer.encoders.dropout import Dropout
 
 SHEETS = {
     "H100 SXM": Rates(products=989e12 / 2, copies=3.35e12),
@@ -36,8 +43,11 @@ def main() -> None:
     rows = [row(name, rates, batch) for name, rates in SHEETS.items() for batch in BATCHES]
     for found in rows:
         print(", ".join(f"{key} {value}" for key, value in found.items() if key != "projection"))
+    memory = step_memory(BATCHES[0])
+    print(", ".join(f"{key} {value}" for key, value in memory.items()))
     title = "projection from counts and data sheets, not measured"
     result = {"benchmark": title, "share": SHARE, "clips": NTU_CLIPS, "epochs": EPOCHS, "rows": rows}
+    result["memory"] = memory
     print(f"written to {record.write('projection', result).name}")
 
 
@@ -58,6 +68,26 @@ def row(name: str, rates: Rates, batch: int) -> dict[str, object]:
         "minutes_at_floor": round(steps * bound / 60, 1),
         "minutes_at_share": round(steps * bound / SHARE / 60, 1),
         "minutes_bound_by_launches": round(steps * max(bound / SHARE, launches) / 60, 1),
+    }
+
+
+def step_memory(batch: int) -> dict[str, object]:
+    """Most megabytes of tensors alive in a step of AimCLR in bf16, weights and queue among them."""
+    setting = Setting(torch.device("cpu"), "bf16", 1, batch)
+    direct = mock.patch.object(temporal, "LEAST_CHANNELS", float("inf"))
+    whole_masks = mock.patch.object(Dropout, "forward", nn.Dropout.forward)
+    with direct, whole_masks, Live() as live:
+        steps = our_steps("aimclr", setting)
+        next(steps)  # makes gradients and the optimiser's state
+        live.most = live.now
+        next(steps)
+    return {
+        "batch": batch,
+        "keys": config_of("aimclr", setting).method.options["queue"],
+        "precision": "bf16",
+        "counted_on_the_cpu": True,
+        "most_megabytes_of_tensors": round(live.most / 1e6),
+        "megabytes_between_steps": round(live.now / 1e6),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("numpy", "torch", "zarr")
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def write(name: str, result: dict[str, Any]) -> Path:
@@ -26,10 +27,20 @@ def machine() -> dict[str, Any]:
     libraries = {name: version(name) for name in LIBRARIES}
     return {
         "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         **libraries,
     }
+
+
+def processor() -> str:
+    """Its name, and the instructions that matter for speed, as Linux tells them; ``unknown`` elsewhere."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = [flag for flag in INSTRUCTIONS if flag in told.get("flags", "").split()]
+    return ", ".join([told.get("model name", "unknown"), *flags])
 
 
 def commit() -> str:

@@ -15,14 +15,16 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-import bases
-import projection
-
 import baseline
+import bases
 import bulk
 import floor
+import live
 import plain_views
+import projection
+import record
 import speed
+import speed_compiled
 import speed_data
 import speed_models
 import timing
@@ -187,6 +189,52 @@ def test_the_projection_is_the_floor_at_the_rates_of_the_sheets_and_says_so() ->
     assert large["step_ms_at_floor"] == pytest.approx(1e3 * bound, abs=0.01)
     assert large["minutes_at_share"] == pytest.approx(300 * 39 * bound / 0.4 / 60, abs=0.1)
     assert small["minutes_bound_by_launches"] > small["minutes_at_share"]
+
+
+def test_live_counts_what_is_made_until_it_is_gone() -> None:
+    with live.Live() as count:
+        first = torch.zeros(1000)
+        second = first + 1
+        part = second.view(10, 100)[:5]
+        first.add_(1)
+        assert (count.now, count.most) == (8000, 8000)
+        del second
+        assert count.now == 8000, "a view keeps all of it"
+        del part
+        assert (count.now, count.most) == (4000, 8000)
+
+
+def test_the_memory_of_a_step_grows_with_its_clips_and_ends_with_it() -> None:
+    small, large = (projection.step_memory(batch) for batch in (2, 4))
+    queue = 128 * 32_768 * 4 / 1e6
+    for found in (small, large):
+        assert queue < found["megabytes_between_steps"] < 4 * queue
+        assert found["keys"] == 32_768
+    most = [found["most_megabytes_of_tensors"] for found in (small, large)]
+    assert small["megabytes_between_steps"] + 30 < most[0] < most[1] - 30
+
+
+def test_rows_about_compiled_code_name_what_they_are_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    def stand_in(function: Any, **_: Any) -> Any:
+        compiled.append(function.__name__)
+        return function
+
+    monkeypatch.setattr(torch, "compile", stand_in)
+    rows = list(speed_compiled.compiled(SETTING))
+    assert compiled == ["do", "feature_map", "feature_map"]
+    for row in rows:
+        assert row.name.endswith("compiled")
+        assert row.note.startswith("baseline: ours, eager; with compiling the first took")
+        assert row.as_json()["warm_up_seconds"] >= 0
+        assert row.times_as_fast
+
+
+def test_a_result_says_on_which_processor_it_was_measured() -> None:
+    name, *instructions = record.machine()["processor"].split(", ")
+    assert name
+    assert set(instructions) <= set(record.INSTRUCTIONS)
 
 
 def test_the_base_alone_gets_the_updates_of_ms_clr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,7 +129,14 @@ def test_a_compiled_run_resumes_an_eager_one_and_logs_its_first_step(
     loop.pretrain(tiny_config(store, optimise__epochs=1), out=tmp_path / "parts")
     saved = checkpoint.load(tmp_path / "parts" / checkpoint.LAST).config
     overrides = [Override("optimise.epochs", 2), Override("runtime.compile", True)]
-    loop.pretrain(_resumed(saved, overrides), out=tmp_path / "parts", resume=True)
+    told: list[str] = []
+    loop.pretrain(
+        _resumed(saved, overrides),
+        out=tmp_path / "parts",
+        resume=True,
+        on_progress=lambda progress: told.extend(progress.warnings),
+    )
+    assert "on the CPU compiled steps were slower than eager ones when measured; see docs/training.md" in told
     assert recorder.calls
     one, other = (checkpoint.load(tmp_path / name / checkpoint.LAST).model for name in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)

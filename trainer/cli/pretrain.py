@@ -36,7 +36,10 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option("--batch-size", type=int, help="Clips of a step, of all processes together.")
 @click.option("--accumulate", type=int, help="Parts of a process's share of the batch, one after another.")
 @click.option(
-    "--compile/--no-compile", "compiled", default=None, help="Compile the encoders with torch.compile."
+    "--compile/--no-compile",
+    "compiled",
+    default=None,
+    help="Compile encoders and augmentations with torch.compile; for CUDA.",
 )
 @click.option(
     "--profile", type=int, metavar="N", help="Look at N steps, write RUN/profile/trace.json and stop."

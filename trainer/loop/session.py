@@ -170,7 +170,17 @@ def _told(out: Path) -> set[str]:
 
 
 def _notes(run: Run, batch_size: int) -> list[str]:
-    """What the user should know of a batch that is worked on in parts."""
+    """What the user should know before the first step."""
+    notes = _note_of_parts(run, batch_size)
+    if run.config.runtime.compile and run.device.type == "cpu":
+        notes.append(
+            "on the CPU compiled steps were slower than eager ones when measured; see docs/training.md"
+        )
+    return notes
+
+
+def _note_of_parts(run: Run, batch_size: int) -> list[str]:
+    """What BatchNorm sees of a batch that is worked on in parts."""
     sync = run.config.runtime.batch_norm == "sync"
     parts = run.config.optimise.accumulate * (1 if sync else distributed.size())
     if parts == 1 or not batch_norm.running_statistics(run.method):
