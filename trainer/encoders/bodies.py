@@ -20,8 +20,18 @@ def pool_map(features: Tensor, bodies: int, *, join: str) -> Tensor:
 
     ``join``: ``average`` over all M slots, or those that are ``present``.
     """
-    means = features.mean(dim=(2, 3), dtype=torch.float32).view(-1, bodies, features.shape[1])
+    means = map_mean(features).view(-1, bodies, features.shape[1])
     return means.mean(dim=1) if join == "average" else mean_of_present(means)
+
+
+def map_mean(features: Tensor) -> Tensor:
+    """[B,C,T,V] -> [B,C] float32: mean over frames and joints; the gradient gets the layout of the map.
+
+    A mean's gradient is laid out in the order of dimensions, and the layers below are slower on two layouts.
+    """
+    if features.is_contiguous(memory_format=torch.channels_last):
+        return features.permute(0, 2, 3, 1).mean(dim=(1, 2), dtype=torch.float32)
+    return features.mean(dim=(2, 3), dtype=torch.float32)
 
 
 def encode_each(bodies: Tensor, encode: Callable[[Tensor], Tensor], *, join: str, training: bool) -> Tensor:
