@@ -135,7 +135,9 @@ def gaussian_blur(
             return blurred
         real = present(part)
         total = _over_time(weights, real.to(part.dtype))
-        return blurred * torch.where(real, total.reciprocal(), 0.0)
+        share = torch.where(real, total.reciprocal(), 0.0)
+        # One for every joint: the product then runs over what lies together.
+        return blurred * share.expand(-1, -1, -1, part.shape[3], -1).contiguous()
 
     return Sometimes(draw(p, generator, len(x)), blur)
 

@@ -25,7 +25,7 @@ def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.d
     Of encoders the ``feature_map``; evaluation stays as it is, for its batches have other sizes. Of
     augmentations what is done, not what is drawn: the compiler does not know explicit generators. On the CPU
     they stay as they are, where they pick the samples that were drawn and work in place, which is faster than
-    the compiled form (benchmarks/results/speed_compiled.json). Raises ConfigError for ``runtime.cuda_graphs``
+    the compiled form (benchmarks/results/speed.json). Raises ConfigError for ``runtime.cuda_graphs``
     where shapes or device do not allow it.
     """
     encoders: list[Any] = [each.encoder for each in method.modules() if isinstance(each, Network)]
