@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.trainer.clips import EXTREME, clips, component, generator, skeleton
+from tests.trainer.compiler import needs_compiler, torchs_own
 from trainer.augment import AUGMENTATIONS, compile_chain, draws
 from trainer.augment.chain import Chain, do
 from trainer.augment.draws import Drawn
@@ -20,8 +20,6 @@ from trainer.augment.planned import Everywhere
 
 KINECT = skeleton("kinectv2_25")
 ISC = ("temporal_crop_resize", "choice")
-torchs_own = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-"""PyTorch's compiler imports what PyTorch calls deprecated."""
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +93,8 @@ def test_what_is_done_compiles_in_one_piece(
 
 
 @pytest.mark.slow
+@needs_compiler
 @torchs_own
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_a_compiled_chain_gives_the_eager_numbers(monkeypatch: pytest.MonkeyPatch, everywhere: bool) -> None:
     if everywhere:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 from schemas import ConfigError, RunConfig, RuntimeConfig
 from tests.trainer import ranks, tiny
 from tests.trainer.clips import batch
+from tests.trainer.compiler import needs_compiler, torchs_own
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from tests.trainer.tiny import Case
@@ -25,9 +25,6 @@ from trainer.loop import compiled, step
 ON = RuntimeConfig(compile=True)
 CPU = torch.device("cpu")
 STGCN = Case(tiny.component("aimclr"), tiny.encoder("stgcn"))
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
-torchs_own = pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
-"""PyTorch's compiler imports what PyTorch calls deprecated."""
 
 
 @pytest.fixture(scope="module")
