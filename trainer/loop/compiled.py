@@ -25,8 +25,8 @@ def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.d
     Of encoders the ``feature_map``; evaluation stays as it is, for its batches have other sizes. Of
     augmentations what is done, not what is drawn: the compiler does not know explicit generators. On the CPU
     they stay as they are, where they pick the samples that were drawn and work in place, which is faster than
-    the compiled form (benchmarks/results/speed.json). Raises ConfigError for ``runtime.cuda_graphs``
-    where shapes or device do not allow it.
+    the compiled form (benchmarks/results/speed.json). Raises ConfigError for ``runtime.cuda_graphs`` where
+    shapes or device do not allow it.
     """
     encoders: list[Any] = [each.encoder for each in method.modules() if isinstance(each, Network)]
     if runtime.cuda_graphs:
@@ -36,10 +36,10 @@ def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.d
     for encoder in encoders:
         encoder.feature_map = _in_training(encoder, mode=mode, dynamic=_dynamic(encoder))
     if device.type != "cpu":
-        compile_views(method)
+        _compile_views(method)
 
 
-def compile_views(method: nn.Module) -> None:
+def _compile_views(method: nn.Module) -> None:
     """In place: what every chain of augmentations does to clips is compiled at its first use."""
     fast: Doing = torch.compile(do)
     modules: list[Any] = list(method.modules())
