@@ -12,6 +12,7 @@ TINY = 1e-6
 """Published threshold (A-GCN, data_gen/rotation.py): lines and axes with a smaller 1-norm do not count."""
 
 X = (1.0, 0.0, 0.0)
+Y = (0.0, 1.0, 0.0)
 Z = (0.0, 0.0, 1.0)
 
 
@@ -22,7 +23,7 @@ def shoulder_line(joints: Array, spec: SkeletonSpec) -> Array:
 
 
 def onto(line: Array, target: tuple[float, float, float], *, opposite: str) -> NDArray[np.float64]:
-    """[..., 3] -> [..., 3, 3]: smallest rotation that turns a line onto X or Z (``joints @ rotation.T``).
+    """[..., 3] -> [..., 3, 3]: smallest rotation that turns a line onto X, Y or Z (``joints @ rotation.T``).
 
     Axis and angle come from cross product and arc cosine, the matrix from Euler-Rodrigues, as in A-GCN's
     ``pre_normalization``. No line: no rotation. ``opposite`` decides about a line that points the other way,
@@ -63,6 +64,30 @@ def _euler_rodrigues(axis: Array, angle: Array) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def about_y(cosine: Array, sine: Array) -> NDArray[np.float64]:
+    """[...] each -> [..., 3, 3]: the rotation about y that turns (cosine, 0, sine) onto +x (``joints @ r.T``)."""
+    zero, one = np.zeros_like(cosine), np.ones_like(cosine)
+    rows = [[cosine, zero, sine], [zero, one, zero], [-sine, zero, cosine]]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def angle_between(line: Array, target: tuple[float, float, float]) -> float:
+    """Degrees between a line [3] that is not zero and a unit vector."""
+    return float(np.degrees(np.arccos(np.clip(line @ np.array(target) / np.linalg.norm(line), -1, 1))))
+
+
+def trunk_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Joints whose mean is the lower and the upper end of the trunk: hips and shoulders; empty without legs.
+
+    The hips are the topmost joints of both legs.
+    """
+    parent = spec.parents
+    legs = [set(spec.body_parts[name]) for name in ("left_leg", "right_leg")]
+    if not all(legs):
+        return (), ()
+    return tuple(v for leg in legs for v in sorted(leg) if parent[v] not in leg), spec.shoulders
+
+
 def spine_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Joints whose mean is the lower and the upper end of the bone from hip to spine; empty without legs.
 
@@ -70,15 +95,13 @@ def spine_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
     and SpineMid in Kinect v2, joints 0 and 1, as A-GCN has them. Where the legs branch only at the centre
     (coco_17, lsp_14) the middle of the hips and the middle of the shoulders stand for them.
     """
-    parent = spec.parents
-    legs = [set(spec.body_parts[name]) for name in ("left_leg", "right_leg")]
-    if not all(legs):
+    parent, (hips, shoulders) = spec.parents, trunk_joints(spec)
+    if not hips:
         return (), ()
-    roots = tuple(v for leg in legs for v in sorted(leg) if parent[v] not in leg)
-    chains = [_ancestors(parent, root) for root in roots]
+    chains = [_ancestors(parent, root) for root in hips]
     hip = next(v for v in chains[0] if all(v in chain for chain in chains))
     if hip == spec.center:
-        return roots, spec.shoulders
+        return hips, shoulders
     return (hip,), (parent[hip],)
 
 

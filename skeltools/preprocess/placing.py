@@ -7,13 +7,21 @@ is the right-hand side of a person who faces it, so facing people are hardly tur
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from skeltools.preprocess.clip import Array, Counts, Goal, first_frame
-from skeltools.preprocess.geometry import TINY, X, Z, onto, shoulder_line, spine_joints
+from skeltools.preprocess.geometry import TINY, X, Y, Z, about_y, angle_between, onto, shoulder_line, spine_joints, trunk_joints
 from skeltools.sequence import Sequence
+
+Pose = Literal["median", "first_frame"]
+"""Where a line of the body is taken from: the median of its coordinates over the frames, or the first frame."""
+
+PUBLISHED_EPSILON = 1e-4
+"""Released CrosSCLR adds it to the length of the shoulder line, metres."""
 
 
 def center_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
@@ -35,6 +43,43 @@ def turn_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
     return replace(clip, joints=turned), {"clips without a shoulder line": _is_none(line)}
 
 
+def turn_upright(
+    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=180)] = 30.0
+) -> tuple[Sequence, Counts]:
+    """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
+
+    The trunk is the line from the middle of the hips to the middle of the shoulders in ``pose``. A sensor that
+    looks down or up tilts everybody in front of it, and this takes its tilt away. A trunk that is more than
+    ``max_tilt`` degrees from the vertical is no tilt of a sensor but somebody who lies or bends, and stays as
+    it is, counted: gravity is part of an action. The default is the project's; see docs/reproducing.md.
+    Conventions without legs or shoulders have no trunk: their clips stay as they are and are counted, too.
+    """
+    low, high = trunk_joints(goal.spec)
+    body = clip.joints[:, 0]
+    lines = body[:, list(high)].mean(axis=1) - body[:, list(low)].mean(axis=1) if low else np.zeros((1, 3))
+    trunk = _of_pose(lines, clip, pose) if low else lines[0]
+    if _is_none(trunk):
+        return clip, {"clips without a trunk": 1}
+    if angle_between(trunk, Y) > max_tilt:
+        return clip, {"clips that lie or bend": 1}
+    turned: Array = clip.joints @ onto(trunk, Y, opposite="stay").T
+    return replace(clip, joints=turned), {}
+
+
+def turn_about_y(clip: Sequence, goal: Goal, *, pose: Pose = "median") -> tuple[Sequence, Counts]:
+    """Turn the whole clip about the vertical until the first body's shoulder line points to +x, seen from above.
+
+    The line is taken from ``pose``; y is not touched, so that nobody is tilted. Clips without a shoulder line,
+    or with a vertical one, are left as they are and counted.
+    """
+    line = _of_pose(shoulder_line(clip.joints[:, 0], goal.spec), clip, pose)
+    length = float(np.hypot(line[0], line[2]))
+    if length < TINY:
+        return clip, {"clips without a shoulder line": 1}
+    turned: Array = clip.joints @ about_y(np.array(line[0] / length), np.array(line[2] / length)).T
+    return replace(clip, joints=turned), {}
+
+
 def center_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
     """Move every body in every frame so that its own centre joint is at the origin."""
     own = clip.joints[:, :, goal.spec.center, None]
@@ -50,6 +95,22 @@ def turn_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
     """
     rotation = onto(shoulder_line(clip.joints, goal.spec), X, opposite="stay")
     turned: Array = clip.joints @ rotation.swapaxes(-1, -2)
+    return replace(clip, joints=turned), {}
+
+
+def turn_frames_about_y(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+    """Turn every body in every frame about the vertical, as the published preprocessing of CrosSCLR does.
+
+    With v the line from the left to the right shoulder and l its length seen from above, the angle of a frame
+    is ``arccos(v_x / (l + 1e-4))``. A body has one sense of turning for the whole clip: all of its angles are
+    negative where the sum of v_z over the frames is 0 or more. So frames in which v_z has the other sign are
+    turned the wrong way, and a line along x is turned a little: both are part of the published arrays.
+    (Released CrosSCLR and AimCLR: feeder/NTUDatasets.py.)
+    """
+    line = shoulder_line(clip.joints, goal.spec)
+    cosine = line[..., 0] / (np.hypot(line[..., 0], line[..., 2]) + PUBLISHED_EPSILON)
+    sine = np.sqrt(1 - np.square(cosine)) * np.where(line[..., 2].sum(axis=0) >= 0, -1.0, 1.0)
+    turned: Array = clip.joints @ about_y(cosine, -sine).swapaxes(-1, -2)
     return replace(clip, joints=turned), {}
 
 
@@ -91,6 +152,16 @@ def turn_shoulders(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
     line = shoulder_line(clip.joints[first_frame(clip), 0], goal.spec)
     turned: Array = clip.joints @ onto(line, X, opposite="stay").T
     return replace(clip, joints=turned), {"clips without a shoulder line": _is_none(line)}
+
+
+def _of_pose(lines: Array, clip: Sequence, pose: Pose) -> NDArray[np.float64]:
+    """[T, 3] of the first body -> [3]: their median over the frames in which it is present, or the first."""
+    line: NDArray[np.float64]
+    if pose == "first_frame" or not clip.present[:, 0].any():
+        line = lines[first_frame(clip)]
+    else:
+        line = np.median(lines[clip.present[:, 0]], axis=0)
+    return line
 
 
 def _is_none(line: Array) -> int:

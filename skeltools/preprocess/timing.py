@@ -22,13 +22,14 @@ def crop_to_presence(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dr
 
 
 def cut_to_count(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
-    """Keep the first n frames, n being the number of frames in which body 1 is not all zero.
+    """Keep the first n frames, n being the number of frames in which joint 0 of body 1 is not zero.
 
-    That is the published way to tell a clip's length. Where body 1 has a gap, it cuts the tail.
+    That is the published way to tell a clip's length, before anything is moved. Where body 1 has a gap, it
+    cuts the tail. Joint 0 is the first of the convention's joints, SpineBase in Kinect v2.
     """
-    count = int(np.any(clip.joints[:, 0] != 0, axis=(1, 2)).sum())
+    count = int(clip.joints[:, 0, 0].any(axis=1).sum())
     if not count:
-        return Dropped("body 1 is zero in every frame")
+        return Dropped("joint 0 of body 1 is zero in every frame")
     return with_frames(clip, slice(count)), {"frames cut": clip.frames - count}
 
 

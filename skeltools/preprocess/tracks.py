@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -74,13 +74,18 @@ def file_order(
     *,
     max_frames: Annotated[int, Field(ge=1)] | None = 300,
     slots: Annotated[int, Field(ge=1, le=16)] | None = None,
+    keep: Literal["middle"] | None = None,
 ) -> tuple[Sequence, Counts]:
     """Slot m holds, in every frame, the body that the file lists at place m; cut at ``max_frames``.
 
     300 is the length of the published readers' array (``max_frame``). ``slots``: how many are filled; null
     means the bodies of the stream. The readers that choose among bodies later fill 4 (``max_body_kinect``).
+    ``keep``: which frames of a longer clip stay; null means the first, ``middle`` as many from its middle
+    (AimCLR's reader of PKU-MMD; no clip of NTU RGB+D is longer than 300).
     """
-    clip, cut = with_frames(clip, slice(max_frames)), max(0, clip.frames - (max_frames or clip.frames))
+    cut = max(0, clip.frames - (max_frames or clip.frames))
+    start = cut // 2 if keep == "middle" else 0
+    clip = with_frames(clip, slice(start, start + clip.frames - cut))
     places = np.arange(slots or goal.bodies)
     listed = clip.order[:, :, None] == places  # [T, M, slots]: this body is listed there
     present = listed.any(axis=1)
