@@ -34,7 +34,7 @@ VARIANTS: dict[str, list[Any] | None] = {
         {"turn_about_y": {"pose": "median"}},
     ],
     "upright_median_limited": [
-        {"turn_upright": {"pose": "median", "max_tilt": 30.0}},
+        {"turn_upright": {"pose": "median", "max_tilt": 45.0}},
         {"turn_about_y": {"pose": "median"}},
     ],
     "crossclr": None,
@@ -50,8 +50,6 @@ def main() -> None:
     options = parser.parse_args()
     work = many.work_folder(options)
     stores = {name: prepare(work, options.raw, name) for name in options.variants}
-    raw = {name: raw_joints(store) for name, store in stores.items()}
-    print(raw, flush=True)
 
     def run(job: tuple[str, int]) -> None:
         name, seed = job
@@ -63,7 +61,7 @@ def main() -> None:
     many.do_all(run, wanted, jobs=options.jobs)
     result = {
         "benchmark": f"NW-UCLA cross-view, joint, SkeletonCLR, {options.epochs} epochs, last epoch",
-        "raw_joints_logistic_regression": raw,
+        "raw_joints_logistic_regression": {name: raw_joints(store) for name, store in stores.items()},
         **many.collect(work, options.variants),
     }
     for protocol in ("linear", "knn"):

@@ -44,14 +44,14 @@ def turn_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def turn_upright(
-    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=180)] = 30.0
+    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=180)] = 45.0
 ) -> tuple[Sequence, Counts]:
     """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
 
     The trunk is the line from the middle of the hips to the middle of the shoulders in ``pose``. A sensor that
     looks down or up tilts everybody in front of it, and this takes its tilt away. A trunk that is more than
     ``max_tilt`` degrees from the vertical is no tilt of a sensor but somebody who lies or bends, and stays as
-    it is, counted: gravity is part of an action. The default is the project's; see docs/reproducing.md.
+    it is, counted: gravity is part of an action. 45: nearer to lying than to standing.
     Conventions without legs or shoulders have no trunk: their clips stay as they are and are counted, too.
     """
     low, high = trunk_joints(goal.spec)
