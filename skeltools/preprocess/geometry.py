@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from schemas import SkeletonSpec
 from skeltools.preprocess.clip import Array
@@ -64,8 +64,9 @@ def _euler_rodrigues(axis: Array, angle: Array) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def about_y(cosine: Array, sine: Array) -> NDArray[np.float64]:
+def about_y(cosine: ArrayLike, sine: ArrayLike) -> NDArray[np.float64]:
     """[...] each -> [..., 3, 3]: the rotation about y that turns (cosine, 0, sine) onto +x (``joints @ r.T``)."""
+    cosine, sine = np.asarray(cosine), np.asarray(sine)
     zero, one = np.zeros_like(cosine), np.ones_like(cosine)
     rows = [[cosine, zero, sine], [zero, one, zero], [-sine, zero, cosine]]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
@@ -74,6 +75,23 @@ def about_y(cosine: Array, sine: Array) -> NDArray[np.float64]:
 def angle_between(line: Array, target: tuple[float, float, float]) -> float:
     """Degrees between a line [3] that is not zero and a unit vector."""
     return float(np.degrees(np.arccos(np.clip(line @ np.array(target) / np.linalg.norm(line), -1, 1))))
+
+
+MEDIAN_STEPS = 16
+"""Steps of Weiszfeld's method from the mean: lines of bodies then move by less than a degree."""
+
+
+def spatial_median(points: Array) -> NDArray[np.float64]:
+    """[P, D] -> [D]: the point of least summed distance, by Weiszfeld's method.
+
+    Half of the points may be anywhere and it stays near the others, as the median of numbers; other than the
+    medians of the coordinates it turns with the points, so that it does not see where the sensor stands.
+    """
+    median = points.mean(axis=0)
+    for _ in range(MEDIAN_STEPS):
+        weight = 1 / np.maximum(np.linalg.norm(points - median, axis=1), TINY)
+        median = weight @ points / weight.sum()
+    return np.asarray(median)
 
 
 def trunk_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:

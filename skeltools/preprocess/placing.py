@@ -14,11 +14,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from skeltools.preprocess.clip import Array, Counts, Goal, first_frame
-from skeltools.preprocess.geometry import TINY, X, Y, Z, about_y, angle_between, onto, shoulder_line, spine_joints, trunk_joints
+from skeltools.preprocess.geometry import (
+    TINY,
+    X,
+    Y,
+    Z,
+    about_y,
+    angle_between,
+    onto,
+    shoulder_line,
+    spatial_median,
+    spine_joints,
+    trunk_joints,
+)
 from skeltools.sequence import Sequence
 
 Pose = Literal["median", "first_frame"]
-"""Where a line of the body is taken from: the median of its coordinates over the frames, or the first frame."""
+"""Where a line of the body is taken from: its spatial median over the frames, or the first frame."""
 
 PUBLISHED_EPSILON = 1e-4
 """Released CrosSCLR adds it to the length of the shoulder line, metres."""
@@ -44,7 +56,11 @@ def turn_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def turn_upright(
-    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=180)] = 45.0
+    clip: Sequence,
+    goal: Goal,
+    *,
+    pose: Pose = "median",
+    max_tilt: Annotated[float, Field(ge=0, le=180)] = 45.0,
 ) -> tuple[Sequence, Counts]:
     """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
 
@@ -72,11 +88,12 @@ def turn_about_y(clip: Sequence, goal: Goal, *, pose: Pose = "median") -> tuple[
     The line is taken from ``pose``; y is not touched, so that nobody is tilted. Clips without a shoulder line,
     or with a vertical one, are left as they are and counted.
     """
-    line = _of_pose(shoulder_line(clip.joints[:, 0], goal.spec), clip, pose)
-    length = float(np.hypot(line[0], line[2]))
+    from_above = shoulder_line(clip.joints[:, 0], goal.spec)[:, [0, 2]]
+    x, z = _of_pose(from_above, clip, pose)
+    length = np.hypot(x, z)
     if length < TINY:
         return clip, {"clips without a shoulder line": 1}
-    turned: Array = clip.joints @ about_y(np.array(line[0] / length), np.array(line[2] / length)).T
+    turned: Array = clip.joints @ about_y(x / length, z / length).T
     return replace(clip, joints=turned), {}
 
 
@@ -155,13 +172,11 @@ def turn_shoulders(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def _of_pose(lines: Array, clip: Sequence, pose: Pose) -> NDArray[np.float64]:
-    """[T, 3] of the first body -> [3]: their median over the frames in which it is present, or the first."""
-    line: NDArray[np.float64]
-    if pose == "first_frame" or not clip.present[:, 0].any():
-        line = lines[first_frame(clip)]
-    else:
-        line = np.median(lines[clip.present[:, 0]], axis=0)
-    return line
+    """[T, D] of the first body -> [D]: their median over the frames in which it is present, or the first."""
+    present = clip.present[:, 0]
+    if pose == "first_frame" or not present.any():
+        return np.asarray(lines[first_frame(clip)])
+    return spatial_median(lines[present])
 
 
 def _is_none(line: Array) -> int:
