@@ -65,7 +65,7 @@ def _euler_rodrigues(axis: Array, angle: Array) -> NDArray[np.float64]:
 
 
 def about_y(cosine: ArrayLike, sine: ArrayLike) -> NDArray[np.float64]:
-    """[...] each -> [..., 3, 3]: the rotation about y that turns (cosine, 0, sine) onto +x (``joints @ r.T``)."""
+    """[...] each -> [..., 3, 3]: the rotation about y that turns (cosine, 0, sine) onto +x."""
     cosine, sine = np.asarray(cosine), np.asarray(sine)
     zero, one = np.zeros_like(cosine), np.ones_like(cosine)
     rows = [[cosine, zero, sine], [zero, one, zero], [-sine, zero, cosine]]
@@ -77,7 +77,7 @@ def angle_between(line: Array, target: tuple[float, float, float]) -> float:
     return float(np.degrees(np.arccos(np.clip(line @ np.array(target) / np.linalg.norm(line), -1, 1))))
 
 
-MEDIAN_STEPS = 16
+MEDIAN_STEPS = 8
 """Steps of Weiszfeld's method from the mean: lines of bodies then move by less than a degree."""
 
 
