@@ -77,8 +77,11 @@ def angle_between(line: Array, target: tuple[float, float, float]) -> float:
     return float(np.degrees(np.arccos(np.clip(line @ np.array(target) / np.linalg.norm(line), -1, 1))))
 
 
-MEDIAN_STEPS = 8
-"""Steps of Weiszfeld's method from the mean: lines of bodies then move by less than a degree."""
+MEDIAN_STEPS = 100
+"""Steps of Weiszfeld's method at most; ten are usual."""
+
+MEDIAN_REACHED = 1e-4
+"""Metres: a step that is shorter is the last. A trunk of half a metre is then off by a hundredth of a degree."""
 
 
 def spatial_median(points: Array) -> NDArray[np.float64]:
@@ -89,8 +92,12 @@ def spatial_median(points: Array) -> NDArray[np.float64]:
     """
     median = points.mean(axis=0)
     for _ in range(MEDIAN_STEPS):
-        weight = 1 / np.maximum(np.linalg.norm(points - median, axis=1), TINY)
-        median = weight @ points / weight.sum()
+        away = points - median
+        weight = 1 / np.maximum(np.sqrt(np.einsum("pd,pd->p", away, away)), TINY)
+        step = weight @ away / weight.sum()
+        median = median + step
+        if np.sqrt(step @ step) < MEDIAN_REACHED:
+            break
     return np.asarray(median)
 
 

@@ -65,9 +65,9 @@ def turn_upright(
     """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
 
     The trunk is the line from the middle of the hips to the middle of the shoulders, of ``pose``. A sensor
-    that looks down or up tilts everybody in front of it, and this takes its tilt away. A trunk that is more than
-    ``max_tilt`` degrees from the vertical is no tilt of a sensor but somebody who lies or bends, and stays as
-    it is, counted: gravity is part of an action. 45: nearer to lying than to standing.
+    that looks down or up tilts everybody in front of it, and this takes its tilt away. A trunk that is more
+    than ``max_tilt`` degrees from the vertical is no tilt of a sensor but somebody who lies or bends, and
+    stays as it is, counted: gravity is part of an action. From 45 on lying is nearer than standing.
     Conventions without legs or shoulders have no trunk: their clips stay as they are and are counted, too.
     """
     low, high = trunk_joints(goal.spec)
@@ -85,8 +85,8 @@ def turn_upright(
 def turn_about_y(clip: Sequence, goal: Goal, *, pose: Pose = "median") -> tuple[Sequence, Counts]:
     """Turn the whole clip about the vertical until the first body's shoulders, seen from above, lie along +x.
 
-    Their line is that of ``pose``; y is not touched, so that nobody is tilted. Clips without a shoulder line, or
-    with a vertical one, are left as they are and counted.
+    Their line is that of ``pose``; y is not touched, so that nobody is tilted. Clips without a shoulder line,
+    or with a vertical one, are left as they are and counted.
     """
     from_above = shoulder_line(clip.joints[:, 0], goal.spec)[:, [0, 2]]
     x, z = _of_pose(from_above, clip, pose)
