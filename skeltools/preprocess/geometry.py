@@ -81,7 +81,7 @@ MEDIAN_STEPS = 100
 """Steps of Weiszfeld's method at most; ten are usual."""
 
 MEDIAN_REACHED = 1e-4
-"""Metres: a step that is shorter is the last. A trunk of half a metre is then off by a hundredth of a degree."""
+"""Metres: a shorter step is the last. A trunk of half a metre is then off by less than 0.1 degrees."""
 
 
 def spatial_median(points: Array) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Recipe crossclr against arrays that the released preprocessing of CrosSCLR and AimCLR made of the same files.
+"""Recipe crossclr against what the released preprocessing of CrosSCLR and AimCLR made of the same files.
 
 ``tests/archives/published-preprocessing.zip`` holds the files and the arrays; its README says how they came.
 """

@@ -78,7 +78,10 @@ def test_what_older_stores_record_is_completed() -> None:
         Component(name="turn_clip"),
         Component(name="resize", options={"absent": "masked"}),
     )
-    assert recorded(RecipeRecord(name="default", steps=steps)) == load("default")
+    made = recorded(RecipeRecord(name="default", steps=steps))
+    assert [step.name for step in made.steps] == [step.name for step in steps]
+    options = {step.name: step.options for step in made.steps if step.options}
+    assert options == {"fill_gaps": {"max_gap": None}, "resize": {"absent": "masked"}}
 
 
 # ---- what a user writes ---------------------------------------------------------------------------------
