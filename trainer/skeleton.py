@@ -17,7 +17,7 @@ class Skeleton:
     adjacency: Tensor
     """[3, V, V] float32: root, centripetal, centrifugal, from full hop distances."""
     adjacency_degenerate: Tensor
-    """[3, V, V] float32: the released code bases' partition (METHODS row 6)."""
+    """[3, V, V] float32: the released code bases' partition (hop distances cut at one)."""
 
     @property
     def num_joints(self) -> int:

@@ -166,7 +166,7 @@ def test_methods_explains_options_encoders_and_sources(capsys: pytest.CaptureFix
     assert "\nencoders: agcn, stgcn\n" in out
     assert "  nnm_reduction = sum (sum | mean)\n      Terms of several positives" in out
     assert "  stage  | 1 contrast" in out
-    assert "aimclr-released: what the released AimCLR code did" in out
+    assert "aimclr-released: as the released AimCLR code" in out
     assert "method.options.nnm_reduction = sum  # AimCLR Eq. 9: a sum over the positives" in out
 
 

@@ -41,7 +41,7 @@ def test_later_layers_win(store: Store, tmp_path: Path) -> None:
     assert (optimise.lr, optimise.epochs, optimise.batch_size) == (0.05, 9, 128)
     assert settings.sources["optimise.lr"] == str(file)
     assert settings.sources["optimise.epochs"] == "--set"
-    assert settings.sources["optimise.batch_size"].startswith("CrosSCLR")
+    assert settings.sources["optimise.batch_size"].startswith("released CrosSCLR")
 
 
 def test_a_saved_configuration_is_a_settings_file(store: Store, tmp_path: Path) -> None:

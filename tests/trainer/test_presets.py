@@ -71,6 +71,45 @@ def test_every_value_has_a_source_and_every_source_a_value(method: str, name: st
         assert any(f"{known}.".startswith(f"{path}.") for known in paths), path
 
 
+PLACES = {
+    "AimCLR": r"Data Augmentations [12]|Experimental Settings|Pretext training|Two-stage Training Strategy"
+    r"|Finetune Protocol|Algorithm 1|Eq\. [1-9]|Table [1-8]",
+    "CSCLR": r"3\.[1-4]|4\.[1-4]|Eq\. \d+|Tables? [1-9]",
+    "MS-CLR": r"3\.[1-5]|4\.[1-3]|Eq\. [1-6]|Table [1-4]",
+    "SkeleMixCLR": r"III-[A-C]|IV-[A-E]|Data Augmentation|Experiments Settings|Finetune Protocol"
+    r"|Self-Supervised Pretext Training|Semi-Supervised|Eq\. [1-8]|Table (X|X?(IX|IV|V?I{1,3}|V))",
+}
+"""The sections, equations and tables that the papers have, as they are headed there."""
+
+CITED = re.compile(
+    rf"({'|'.join(PLACES)})(?:, | )(?!is silent)(.+?)(?=[:;]|, following| and its released|, of |$)"
+)
+
+
+@pytest.mark.parametrize(("method", "name"), [title for title in ALL if not TUNED(title[1])])
+def test_a_source_names_a_place_that_its_paper_has(method: str, name: str) -> None:
+    for path, said in config.find_preset(method, name).sources.items():
+        assert not said.startswith("CrosSCLR"), f"{path}: that paper was not read; its released code was"
+        if cited := CITED.match(said):
+            paper, places = cited.groups()
+            for place in re.split(", | and ", places):
+                assert re.fullmatch(rf"{PLACES[paper]}|\d+", place), f"{path}: {paper} has no {place!r}"
+
+
+@pytest.mark.parametrize(("method", "name"), [title for title in ALL if not TUNED(title[1])])
+def test_a_number_is_the_one_that_its_source_quotes(method: str, name: str) -> None:
+    """Of a list the first and the last. ISC's shares are printed as counts: see ``test_presets_isc``."""
+    preset = config.find_preset(method, name)
+    for path, value in config.leaves(preset.tree):
+        items = value if isinstance(value, list) else [value]
+        numeric = bool(items) and all(type(item) in (int, float) for item in items)
+        quoted = re.findall(
+            r"(?<![\w.])\d+(?:\.\d+)?(?:e-\d+)?(?!\w)", preset.sources[path].partition(":")[2]
+        )
+        if numeric and quoted and method != "isc":
+            assert {items[0], items[-1]} <= {float(number) for number in quoted}, (path, preset.sources[path])
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_the_presets_that_a_data_set_picks(method: str) -> None:
     names = set(config.preset_names(method))
@@ -165,6 +204,8 @@ def test_released_presets_differ_where_the_released_code_does() -> None:
     assert changed(values("skeletonclr", "paper"), values("skeletonclr", "t02")) == {
         "data.frames": 64,
         "method.options.temperature": 0.2,
+        "optimise.schedule": "constant",
+        "optimise.milestones": [],
     }
 
 

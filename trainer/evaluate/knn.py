@@ -21,7 +21,8 @@ _BLOCK = 1 << 25
 
 
 class Options(Model):
-    """Weighted vote of the ``k`` most similar; source: Wu et al., CVPR 2018, section 3.4 (there k = 200)."""
+    """Weighted vote of the ``k`` most similar; source: Wu et al., CVPR 2018, section 3.4 (there
+    k = 200); the numbers: SkeleMixCLR, Evaluation Protocol."""
 
     k: int = Field(default=20, ge=1)
     temperature: float = Field(default=0.1, gt=0)
