@@ -92,7 +92,7 @@ def literal_probe(train: Features, test: Features, options: linear.Options) -> t
         mean, deviation = values.mean(dim=0), values.std(dim=0)
         values, test_values = (values - mean) / deviation, (test_values - mean) / deviation
     layer = nn.Linear(values.shape[1], 4)
-    start = linear._initial(values.shape[1], 4, 3)
+    start = linear._initial((values.shape[1],), 4, 3)
     layer.load_state_dict({"weight": start.weight, "bias": start.bias})
     decays = {"weight_decay": options.weight_decay, "momentum": options.momentum}
     optimiser = torch.optim.SGD(layer.parameters(), lr=options.lr, **decays)
@@ -115,7 +115,7 @@ def literal_probe(train: Features, test: Features, options: linear.Options) -> t
 @given(rows=st.integers(1, 20), classes=st.integers(2, 6), seed=st.integers(0, 99))
 def test_the_written_gradient_is_autograds(rows: int, classes: int, seed: int) -> None:
     x, labels = blobs(seed, rows=rows, classes=classes).values, blobs(seed, rows=rows, classes=classes).labels
-    layer = linear._initial(x.shape[1], classes, seed)
+    layer = linear._initial((x.shape[1],), classes, seed)
     weight, bias = layer.weight.clone().requires_grad_(), layer.bias.clone().requires_grad_()
     cross_entropy(x @ weight.T + bias, labels).backward()
     layer.step(x, labels, lr=1.0, options=linear.Options())

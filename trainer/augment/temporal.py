@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -140,6 +140,29 @@ def gaussian_blur(
         return blurred * share.expand(-1, -1, -1, part.shape[3], -1).contiguous()
 
     return Sometimes(draw(p, generator, len(x)), blur)
+
+
+def stretched(
+    x: Tensor,
+    start: Tensor,
+    length: Tensor,
+    *,
+    frames: int,
+    sampling: Literal["ends", "centres"] = "ends",
+) -> Tensor:
+    """``length`` [N] whole frames of every clip from ``start`` [N] on, resized linearly to ``frames``.
+
+    x [N,3,T,V,M] -> [N,3,frames,V,M]. ``ends``: first and last frame of the stretch stay. ``centres``: frames
+    have a width, and what is outside of the outer centres is the outer frame, as PyTorch's ``interpolate``
+    does by default. Bodies that are absent in some frames as in ``temporal_crop_resize``.
+    """
+    index = torch.arange(frames, device=x.device)
+    start, length = start[:, None].float(), length[:, None].float()
+    if sampling == "ends":
+        within = index * ((length - 1) / max(frames - 1, 1))
+    else:
+        within = ((index + 0.5) * (length / frames) - 0.5).clamp_min(0)
+    return _at(x, start + torch.minimum(within, length - 1))
 
 
 def _at(x: Tensor, times: Tensor) -> Tensor:
