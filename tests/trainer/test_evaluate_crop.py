@@ -18,11 +18,12 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, config, loop, optim, seeds
 from trainer import store as stores
-from trainer.evaluate import linear, protocol_options
+from trainer.evaluate import features, linear, protocol_options
 from trainer.evaluate.crop import Crop, Views, side_by_side, views
 from trainer.evaluate.run import evaluate_run
 from trainer.evaluate.scores import read_scores
 from trainer.options import checked
+from trainer.shards import Shards
 
 CPU = torch.device("cpu")
 
@@ -170,6 +171,26 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "run"
     loop.pretrain(tiny_config(store, optimise__epochs=1), out=out)
     return out
+
+
+def test_stretches_are_the_same_wherever_the_clips_are(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(nn.Module):
+        def forward(self, x: Tensor, convention: str) -> Tensor:
+            return x.mean(dim=(2, 4)).flatten(1)
+
+    monkeypatch.setattr(features, "_CHUNK", 3)
+    chosen = stores.select(
+        stores.open_store(store),
+        protocol="xview", part="train", conventions=["few_6"], frames=12, stream="joint",
+    )  # fmt: skip
+    found = []
+    for limit in (None, 0):
+        half = features.open_half(chosen, memory_limit=limit)
+        assert isinstance(half, Shards) == (limit == 0)
+        seen = views(Plain(), (half, half), Crop(), convention="few_6", device=CPU, seed=0)
+        found.append((seen.train(2), seen.test))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
 
 
 SHORT = {"epochs": 4, "lr": 0.5, "milestones": [2], "batch_size": 5, "crop": {"frames": 8}}
