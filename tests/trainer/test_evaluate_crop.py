@@ -76,6 +76,15 @@ def test_the_centre_of_64_frames_leaves_out_one_at_either_end() -> None:
     assert Crop(test=0.01, frames=2).centre(time_itself(4))[0, 0, :, 0, 0].tolist() == [2.0, 3.0]
 
 
+def test_a_body_that_comes_late_is_masked_or_starts_from_zero() -> None:
+    """Four frames, the body in the last two at 1, made to seven: a half between the second and the third."""
+    x = torch.zeros(1, 3, 4, 2, 1)
+    x[:, :, 2:] = 1
+    for absent, expected in (("masked", [0, 0, 0, 1, 1, 1, 1]), ("zeros", [0, 0, 0, 0.5, 1, 1, 1])):
+        found = Crop(test=1.0, frames=7, absent=absent).centre(x)
+        assert found[0, 0, :, 0, 0].tolist() == expected
+
+
 @pytest.mark.parametrize("total", [128, 90])
 def test_released_stretches_are_pytorchs_interpolation(total: int) -> None:
     """0.5 to 1 of the clip, rounded down, never below 64 frames, resized to 64 without aligned corners."""
@@ -229,6 +238,7 @@ def test_linear_evaluation_with_crops_is_a_literal_loop(run: Path, store: Path) 
     torch.testing.assert_close(scores.values, expected, rtol=1e-4, atol=1e-5)
     assert found.settings["crop"] == {
         "train": [0.5, 1.0], "test": 0.95, "frames": 8, "min_frames": 2, "sampling": "ends",
+        "absent": "masked",
     }  # fmt: skip
 
 
@@ -260,7 +270,7 @@ def rates(options: Any) -> list[float]:
 
 
 @pytest.mark.parametrize("name", ["paper", "pku-1", "pku-2"])
-def test_iscs_evaluation_has_the_numbers_of_its_supplement(name: str) -> None:
+def test_iscs_evaluation_has_the_numbers_of_its_appendix(name: str) -> None:
     found = options_of(f"isc/{name}")
     assert rates(found["linear"]) == pytest.approx([0.1] * 50 + [0.01] * 20 + [0.001] * 10)
     assert (found["linear"].momentum, found["linear"].weight_decay) == (0.9, 0)
@@ -275,7 +285,7 @@ def test_iscs_evaluation_has_the_numbers_of_its_supplement(name: str) -> None:
 
 def test_released_isc_cuts_64_of_its_raw_frames() -> None:
     found = options_of("isc/released")
-    released = Crop(train=(0.5, 1.0), test=0.95, frames=64, min_frames=64, sampling="centres")
+    released = Crop(train=(0.5, 1.0), test=0.95, frames=64, min_frames=64, sampling="centres", absent="zeros")
     assert {protocol: options.crop for protocol, options in found.items()} == {
         protocol: released if protocol != "retrieval" else released.model_copy(update={"train": None})
         for protocol in found

@@ -41,6 +41,8 @@ class Crop(Model):
     sampling: Literal["ends", "centres"] = "ends"
     """Of the stretch. ``ends``: its first and last frame stay, as in ``temporal_crop_resize``. ``centres``:
     as released, PyTorch's ``interpolate`` without aligned corners."""
+    absent: Literal["masked", "zeros"] = "masked"
+    """Bodies that are there in some frames alone, as in ``stretched``. ``zeros``: as released."""
 
     def drawn(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Training clips [N,3,T,V,M] -> [N,3,frames,V,M]; draws from ``generator`` alone."""
@@ -50,7 +52,7 @@ class Crop(Model):
         share = uniform(generator, len(x), low=self.train[0], high=self.train[1])
         length = (share * total).floor().clamp(min(self.min_frames, total), total)
         start = (uniform(generator, len(x)) * (total - length + 1)).floor().minimum(total - length)
-        return stretched(x, start, length, frames=self.frames or total, sampling=self.sampling)
+        return self._resized(x, start, length)
 
     def centre(self, x: Tensor) -> Tensor:
         """Test clips [N,3,T,V,M] -> [N,3,frames,V,M]."""
@@ -58,7 +60,11 @@ class Crop(Model):
         start = min(int((1 - self.test) * total / 2), (total - 1) // 2)
         place = torch.full((len(x),), start, device=x.device)
         length = torch.full_like(place, total - 2 * start)
-        return stretched(x, place, length, frames=self.frames or total, sampling=self.sampling)
+        return self._resized(x, place, length)
+
+    def _resized(self, x: Tensor, start: Tensor, length: Tensor) -> Tensor:
+        frames = self.frames or x.shape[2]
+        return stretched(x, start, length, frames=frames, sampling=self.sampling, absent=self.absent)
 
 
 @dataclass(frozen=True)
