@@ -370,6 +370,48 @@ def test_a_resized_body_is_never_pulled_to_where_it_is_absent() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+TIME = torch.arange(1.0, 13).view(1, 1, 12, 1, 1).expand(400, 3, -1, 25, 1)
+"""Twelve frames that hold their own number: what is sampled tells where."""
+
+
+def test_a_stretch_is_sampled_between_its_ends_or_at_the_centres_of_wider_frames() -> None:
+    """All twelve frames as four: 0, 11/3, 22/3, 11; or, frames three wide, the middle ones 1, 4, 7, 10. As
+    24: from 0 to 11 in steps of 11/23; or from -1/4, held at 0, in steps of a half."""
+    whole = {"ratio": (1.0, 1.0)}
+    expected = {
+        ("ends", 4): [0, 11 / 3, 22 / 3, 11],
+        ("centres", 4): [1, 4, 7, 10],
+        ("ends", 24): [t * 11 / 23 for t in range(24)],
+        ("centres", 24): [0, *(t / 2 + 0.25 for t in range(22)), 11],
+    }
+    for (sampling, frames), places in expected.items():
+        found = run("temporal_crop_resize", TIME, **whole, frames=frames, sampling=sampling)[0, 0, :, 0, 0]
+        torch.testing.assert_close(found, torch.tensor(places) + 1.0)
+    part = run("temporal_crop_resize", TIME, ratio=(0.3, 0.9), frames=24, sampling="centres")[:, 0, :, 0, 0]
+    starts = part.min(dim=1).values
+    assert (starts == starts.round()).all(), (
+        "what is before the first centre is the first frame, not its neighbour"
+    )
+
+
+def test_lengths_are_rounded_or_rounded_down() -> None:
+    """Shares of 0.4 to 0.415 of 12 frames: 4.8 to 4.98, which are five, or four."""
+    for rounding, length in (("nearest", 5), ("down", 4)):
+        found = run("temporal_crop_resize", TIME, ratio=(0.4, 0.415), rounding=rounding)[:, 0, :, 0, 0]
+        torch.testing.assert_close(found[:, -1] - found[:, 0] + 1, torch.full((400,), float(length)))
+
+
+def test_released_an_absent_body_is_a_skeleton_at_the_origin() -> None:
+    """Two frames at 8, two without the body, resized to eight: places 0, 1/4, 3/4, 5/4, 7/4, 9/4, 11/4, 3."""
+    x = torch.tensor([8.0, 8, 0, 0]).view(1, 1, 4, 1, 1).expand(2, 3, -1, 25, 1)
+    options = {"ratio": (1.0, 1.0), "frames": 8, "sampling": "centres"}
+    zeros, masked = (
+        run("temporal_crop_resize", x, **options, absent=a)[0, 0, :, 0, 0] for a in ("zeros", "masked")
+    )
+    assert zeros.tolist() == [8, 8, 8, 6, 2, 0, 0, 0]
+    assert masked.tolist() == [8, 8, 8, 8, 0, 0, 0, 0]
+
+
 def test_time_and_joints_are_not_mixed_up() -> None:
     """A clip whose coordinate is its joint stays so in time; one that is its frame stays so over joints."""
     for name in ("temporal_crop_resize", "temporal_crop"):
