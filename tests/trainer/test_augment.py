@@ -149,6 +149,18 @@ def test_rotate_turns_about_one_main_axis_by_up_to_thirty_degrees() -> None:
     assert main.min() > 60
 
 
+def test_a_turn_to_the_left_is_the_released_sense_of_rotation() -> None:
+    """About one axis alone: M - M^T is twice the sine times the axis, positive for a right-handed turn."""
+    x = clips(60, 25, frames=2)
+    right, left = (_fitted(x, run("rotate", x, others=0.0, sense=sense)) for sense in ("right", "left"))
+    torch.testing.assert_close(left, right.mT, atol=1e-3, rtol=0)
+    for matrices, sign in ((right, 1), (left, -1)):
+        odd = matrices - matrices.mT
+        about = torch.stack([odd[:, 2, 1], odd[:, 0, 2], odd[:, 1, 0]], dim=1) * sign
+        assert (about > -1e-3).all()
+        assert (about.max(dim=1).values > 0.2).sum() > 30
+
+
 def test_rotate_y_keeps_heights_and_distances() -> None:
     x = clips(100, 25, frames=2)
     turned = run("rotate_y", x, angle=0.8)
@@ -217,6 +229,21 @@ def test_noise_has_the_standard_deviation_asked_for_and_spares_absent_frames() -
     assert not added[:, :, 5].any()
     assert added[:, :, 6:, 20].all()
     assert added[:, :, 6:].std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_released_noise_reaches_absent_bodies_and_frames() -> None:
+    x = clips(10, 25, frames=20, bodies=2)
+    x[..., 1] = 0
+    x[:, :, 5] = 0
+    kept, released = (run("gaussian_noise", x, p=1.0, absent=absent) - x for absent in ("keep", "noise"))
+    assert not kept[..., 1].any()
+    assert not kept[:, :, 5].any()
+    assert released.all()
+    assert released[..., 1].std().item() == pytest.approx(0.01, rel=0.05)
+    there = x != 0
+    assert torch.equal(kept[there], released[there]), "the same draws"
+    padded = torch.cat([x, torch.zeros_like(x[:, :, :, :3])], dim=3)
+    assert not run("gaussian_noise", padded, p=1.0, absent="noise")[:, :, :, 25:].any()
 
 
 def test_noise_is_normal() -> None:

@@ -271,6 +271,8 @@ def harder(row: list[float], strength: float) -> list[float]:
         {},
         {"intra": "infonce"},
         {"transform": "all"},
+        {"inter": ()},
+        {"inter": ("motion", "joint"), "transform_alpha": 0.5, "transform": "all"},
         {"neighbours": 3, "streams": ("motion", "joint"), "transform_alpha": 3, "transform_mu": 0.5},
     ],
 )
@@ -296,7 +298,7 @@ def test_csclr_is_its_sums(options: dict[str, Any], epoch: int) -> None:
         for z in extreme.get(s, ()):
             seen = rows(z, k[s], queues[s])
             diverging += sum(map(divergence, plain, seen)) / len(plain) / 2
-    for u, v in permutations(names, 2):
+    for u, v in permutations(options.get("inter", names), 2):
         found = rows(q[u], k[v], queues[v])
         found = transformed(found) if options.get("transform") == "all" else found
         inter += sum(pooled(row, [0], TAU) for row in found) / len(found)
@@ -307,6 +309,12 @@ def test_csclr_is_its_sums(options: dict[str, Any], epoch: int) -> None:
     assert float(out["loss"].detach()) == pytest.approx(contrast + diverging + inter, abs=1e-3)
     assert bool(extreme) == (options.get("intra") != "infonce")
     assert ("mined_rows" in out) == (epoch >= 2)
+
+
+@pytest.mark.parametrize("inter", [("joint",), ("joint", "joint"), ("joint", "motion")])
+def test_streams_across_are_two_or_more_of_the_streams(inter: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"inter must name two or more of the streams joint, bone, or none"):
+        build("csclr", streams=("joint", "bone"), inter=inter)
 
 
 def test_stages_are_as_long_as_the_options_say() -> None:
