@@ -119,13 +119,13 @@ def test_isc_equals_the_literal_loop(clip: Sequence, frames: int, bodies: int, e
         np.testing.assert_allclose(made.joint, expected, atol=1e-5)
 
 
-def test_isc_as_it_ships_centres_on_the_first_frame_and_cuts_at_300() -> None:
+def test_isc_as_it_ships_centres_every_frame_and_cuts_at_300() -> None:
     present = np.ones((310, 3), bool)
     present[:7, 0] = present[200:, 2] = False
     clip = clip_of(walking(310, 3), present)
     made = prepare(clip, recipe="isc", spec=KINECT, frames=64, bodies=2)
     assert isinstance(made, Prepared)
-    np.testing.assert_allclose(made.joint, oracle(listed(clip), 64, 2), atol=1e-5)
+    np.testing.assert_allclose(made.joint, oracle(listed(clip), 64, 2, every_frame=True), atol=1e-5)
     assert made.counts["frames cut"] == 10
     assert made.counts["bodies dropped"] == 1
 
@@ -147,7 +147,61 @@ def test_a_joint_that_was_not_seen_stays_at_zero() -> None:
     made = prepare(clip, recipe="isc", spec=KINECT, frames=4, bodies=1)
     assert isinstance(made, Prepared)
     np.testing.assert_array_equal(made.joint[:, 2, 7, 0], 0)
-    np.testing.assert_allclose(made.joint, oracle(listed(clip), 4, 1), atol=1e-5)
+    np.testing.assert_allclose(made.joint, oracle(listed(clip), 4, 1, every_frame=True), atol=1e-5)
+
+
+WIDE = np.zeros((25, 3))
+WIDE[:] = [9.0, 0.0, 0.0]
+WIDE[[HIP, SPINE, LEFT, RIGHT, 24]] = [[0, 0, 0], [0, 1, 0], [-1, 2, 0], [1, 2, 0], [0, 0, 0]]
+"""Upright along y, shoulders along x, joint 24 not seen; all else in one place nine metres to the side."""
+
+
+def two_people(*, gap: int | None = None) -> Sequence:
+    """Three frames. The first body walks along x, two metres a frame; the narrower second stands at z = 3."""
+    joints = np.zeros((3, 2, 25, 3))
+    for t in range(3):
+        joints[t, 0] = WIDE + np.array([2.0 * t, 0, 5])
+        joints[t, 1] = [0.5, 0.5, 3]
+        joints[t, 1, 7] = [0.5, 1.5, 3]
+    joints[:, 0, 24] = 0
+    present = np.ones((3, 2), bool)
+    if gap is not None:
+        present[gap, 0] = False
+    # The file lists the narrow one first: where the other is absent, its place is empty.
+    return clip_of(joints, present, np.array([[1, 0]] * 3))
+
+
+def test_every_frame_is_centred_on_the_spine_that_the_first_body_has_in_it() -> None:
+    """By hand. Minus the spine (2t, 1, 5); then (x, y, z) -> (x, -z, y) puts hip to spine from y onto z, and
+    the shoulders lie on x. The first body stands still, the second one's place is relative to it."""
+    made = prepare(two_people(), recipe="isc", spec=KINECT, frames=3, bodies=2)
+    assert isinstance(made, Prepared)
+    for t in range(3):
+        first, second = made.joint[:, t, :, 0], made.joint[:, t, :, 1]
+        expected = {
+            HIP: [0, 0, -1],
+            SPINE: [0, 0, 0],
+            LEFT: [-1, 0, 1],
+            RIGHT: [1, 0, 1],
+            24: [0, 0, 0],
+            9: [9, 0, -1],
+        }
+        for joint, place in expected.items():
+            np.testing.assert_allclose(first[:, joint], place, atol=1e-6)
+        np.testing.assert_allclose(second[:, 3], [0.5 - 2 * t, 2, -0.5], atol=1e-6)
+        np.testing.assert_allclose(second[:, 7], [0.5 - 2 * t, 2, 0.5], atol=1e-6)
+
+
+def test_where_the_first_body_is_absent_nobody_is_moved_and_with_first_frame_it_walks() -> None:
+    made = prepare(two_people(gap=1), recipe="isc", spec=KINECT, frames=3, bodies=2)
+    assert isinstance(made, Prepared)
+    np.testing.assert_array_equal(made.joint[:, 1, :, 0], 0)
+    np.testing.assert_allclose(made.joint[:, 1, 3, 1], [0.5, -3, 0.5], atol=1e-6)
+    np.testing.assert_allclose(made.joint[:, 2, 3, 1], [0.5 - 4, 2, -0.5], atol=1e-6)
+    still = prepare(two_people(), recipe=recipe(every_frame=False), spec=KINECT, frames=3, bodies=2)
+    assert isinstance(still, Prepared)
+    np.testing.assert_allclose(still.joint[:, :, SPINE, 0], [[0, 2, 4], [0, 0, 0], [0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(still.joint[:, 2, 3, 1], [0.5, 2, -0.5], atol=1e-6)
 
 
 def test_a_body_that_begins_late_is_moved_to_the_front_and_repeated() -> None:

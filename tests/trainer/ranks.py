@@ -29,6 +29,9 @@ PLAIN = ("aimclr", "crosclr", "csclr", "isc", "skeletonclr")
 CASES: dict[str, Case] = {
     **{name: Case(tiny.component(name), tiny.encoder("stgcn")) for name in PLAIN},
     "ms-clr": Case(tiny.component("ms-clr", "aimclr"), tiny.encoder("stgcn")),
+    "own-rows": Case(
+        tiny.changed(tiny.component("crosclr"), own_rows="mask", heads="shared"), tiny.encoder("stgcn")
+    ),
     "shuffled": Case(
         tiny.changed(tiny.component("skeletonclr"), key_norm="shuffle", key_groups=3), tiny.encoder("stgcn")
     ),

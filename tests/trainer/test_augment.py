@@ -149,6 +149,18 @@ def test_rotate_turns_about_one_main_axis_by_up_to_thirty_degrees() -> None:
     assert main.min() > 60
 
 
+def test_a_turn_to_the_left_is_the_released_sense_of_rotation() -> None:
+    """About one axis alone: M - M^T is twice the sine times the axis, positive for a right-handed turn."""
+    x = clips(60, 25, frames=2)
+    right, left = (_fitted(x, run("rotate", x, others=0.0, sense=sense)) for sense in ("right", "left"))
+    torch.testing.assert_close(left, right.mT, atol=1e-3, rtol=0)
+    for matrices, sign in ((right, 1), (left, -1)):
+        odd = matrices - matrices.mT
+        about = torch.stack([odd[:, 2, 1], odd[:, 0, 2], odd[:, 1, 0]], dim=1) * sign
+        assert (about > -1e-3).all()
+        assert (about.max(dim=1).values > 0.2).sum() > 30
+
+
 def test_rotate_y_keeps_heights_and_distances() -> None:
     x = clips(100, 25, frames=2)
     turned = run("rotate_y", x, angle=0.8)
@@ -217,6 +229,21 @@ def test_noise_has_the_standard_deviation_asked_for_and_spares_absent_frames() -
     assert not added[:, :, 5].any()
     assert added[:, :, 6:, 20].all()
     assert added[:, :, 6:].std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_released_noise_reaches_absent_bodies_and_frames() -> None:
+    x = clips(10, 25, frames=20, bodies=2)
+    x[..., 1] = 0
+    x[:, :, 5] = 0
+    kept, released = (run("gaussian_noise", x, p=1.0, absent=absent) - x for absent in ("keep", "noise"))
+    assert not kept[..., 1].any()
+    assert not kept[:, :, 5].any()
+    assert released.all()
+    assert released[..., 1].std().item() == pytest.approx(0.01, rel=0.05)
+    there = x != 0
+    assert torch.equal(kept[there], released[there]), "the same draws"
+    padded = torch.cat([x, torch.zeros_like(x[:, :, :, :3])], dim=3)
+    assert not run("gaussian_noise", padded, p=1.0, absent="noise")[:, :, :, 25:].any()
 
 
 def test_noise_is_normal() -> None:
@@ -368,6 +395,48 @@ def test_a_resized_body_is_never_pulled_to_where_it_is_absent() -> None:
     assert gone[..., 1].any()
     expected = torch.where(gone, 0.0, x[:, :, :1])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+TIME = torch.arange(1.0, 13).view(1, 1, 12, 1, 1).expand(400, 3, -1, 25, 1)
+"""Twelve frames that hold their own number: what is sampled tells where."""
+
+
+def test_a_stretch_is_sampled_between_its_ends_or_at_the_centres_of_wider_frames() -> None:
+    """All twelve frames as four: 0, 11/3, 22/3, 11; or, frames three wide, the middle ones 1, 4, 7, 10. As
+    24: from 0 to 11 in steps of 11/23; or from -1/4, held at 0, in steps of a half."""
+    whole = {"ratio": (1.0, 1.0)}
+    expected = {
+        ("ends", 4): [0, 11 / 3, 22 / 3, 11],
+        ("centres", 4): [1, 4, 7, 10],
+        ("ends", 24): [t * 11 / 23 for t in range(24)],
+        ("centres", 24): [0, *(t / 2 + 0.25 for t in range(22)), 11],
+    }
+    for (sampling, frames), places in expected.items():
+        found = run("temporal_crop_resize", TIME, **whole, frames=frames, sampling=sampling)[0, 0, :, 0, 0]
+        torch.testing.assert_close(found, torch.tensor(places) + 1.0)
+    part = run("temporal_crop_resize", TIME, ratio=(0.3, 0.9), frames=24, sampling="centres")[:, 0, :, 0, 0]
+    starts = part.min(dim=1).values
+    assert (starts == starts.round()).all(), (
+        "what is before the first centre is the first frame, not its neighbour"
+    )
+
+
+def test_lengths_are_rounded_or_rounded_down() -> None:
+    """Shares of 0.4 to 0.415 of 12 frames: 4.8 to 4.98, which are five, or four."""
+    for rounding, length in (("nearest", 5), ("down", 4)):
+        found = run("temporal_crop_resize", TIME, ratio=(0.4, 0.415), rounding=rounding)[:, 0, :, 0, 0]
+        torch.testing.assert_close(found[:, -1] - found[:, 0] + 1, torch.full((400,), float(length)))
+
+
+def test_released_an_absent_body_is_a_skeleton_at_the_origin() -> None:
+    """Two frames at 8, two without the body, resized to eight: places 0, 1/4, 3/4, 5/4, 7/4, 9/4, 11/4, 3."""
+    x = torch.tensor([8.0, 8, 0, 0]).view(1, 1, 4, 1, 1).expand(2, 3, -1, 25, 1)
+    options = {"ratio": (1.0, 1.0), "frames": 8, "sampling": "centres"}
+    zeros, masked = (
+        run("temporal_crop_resize", x, **options, absent=a)[0, 0, :, 0, 0] for a in ("zeros", "masked")
+    )
+    assert zeros.tolist() == [8, 8, 8, 6, 2, 0, 0, 0]
+    assert masked.tolist() == [8, 8, 8, 8, 0, 0, 0, 0]
 
 
 def test_time_and_joints_are_not_mixed_up() -> None:

@@ -6,19 +6,22 @@ Departures of a single method or encoder that has a test file of its own are tes
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from schemas import AugmentConfig, CheckpointError
+from schemas import AugmentConfig, CheckpointError, Component
 from skeltools import skeletons
 from tests.trainer import tiny
-from tests.trainer.clips import batch, generator, skeleton
+from tests.trainer.clips import batch, clips, generator, skeleton
 from tests.trainer.stores import FEW
 from tests.trainer.tiny import Case
-from trainer import checkpoint, data, losses, seeds, streams
+from trainer import checkpoint, config, data, losses, seeds, streams
+from trainer.augment import apply
+from trainer.encoders import bodies
 from trainer.loop import watch
 from trainer.methods.eadm import drop
 from trainer.methods.moco import MoCo, MoCoOptions
@@ -164,6 +167,59 @@ def test_eadm_drops_neurons_joints_or_frames_and_rescales_over_the_batch() -> No
     both = drop(torch.cat([x, torch.ones_like(x)]), temporal_map="neuron")
     assert float(both[1, 0, 0, 0]) == pytest.approx(16 / 15), "the share kept is that of the batch"
     assert torch.equal(drop(x, threshold=0.6, temporal_map="neuron"), x), "a body never loses everything"
+
+
+@pytest.mark.parametrize(("preset", "axis", "absent"), [("paper", 0.25, 0.0), ("released", 0.5, 0.5)])
+def test_the_axis_mask_comes_last_in_released_views_and_noise_reaches_absent_bodies(
+    preset: str, axis: float, absent: float
+) -> None:
+    """Masked with probability 1/2; noise that comes after, with 1/2, fills the axis again."""
+    extreme = AugmentConfig(**config.find_preset("aimclr", preset).tree["augment"]).extreme
+    x = clips(4000, 25, frames=8, bodies=2)
+    x[..., 1] = 0
+    view = apply(extreme, x, skeleton("kinectv2_25"), generator())
+    there = view[..., 0].flatten(2).any(dim=2)
+    assert float((~there).any(dim=1).float().mean()) == pytest.approx(axis, abs=0.025)
+    assert float(view[..., 1].flatten(1).any(dim=1).float().mean()) == pytest.approx(absent, abs=0.025)
+
+
+def test_eadm_counts_the_bodies_that_are_encoded() -> None:
+    """The body of the test above beside an absent one, whose features are zeros where it is left out: it
+    must be scaled by 8/7 as if it were alone; zeros that count as kept make 16/15 of it, 0.933 of that."""
+    x = torch.ones(1, 2, 2, 2)
+    x[0, 0, 1, 1] = 11
+    two = torch.cat([x, torch.zeros_like(x)])
+    alone, counted = drop(x), drop(two, counted=torch.tensor([True, False]))
+    torch.testing.assert_close(counted[:1], alone)
+    assert not counted[1].any()
+    wrong = drop(two)
+    assert float(wrong[0, 0, 0, 0] / alone[0, 0, 0, 0]) == pytest.approx(14 / 15)
+    three = torch.cat([two, torch.ones_like(x)])
+    found = drop(three, counted=torch.tensor([True, False, True]))
+    assert float(found[2, 0, 0, 0]) == pytest.approx(16 / 15), "the other present body counts"
+
+
+def test_absent_bodies_count_as_kept_where_they_are_encoded() -> None:
+    """``average`` encodes the zeros, whose features are not zero: they count, as in the released code.
+    ``present`` leaves them out, and a clip's second place that is empty changes nothing."""
+    x = clips(6, 25, bodies=2)
+    x[2:, ..., 1] = 0
+    x[5] = 0
+    assert bodies.encoded(x, join="average") is None
+    found = bodies.encoded(x, join="present")
+    assert found is not None
+    assert found.view(6, 2).tolist() == [[True, True]] * 2 + [[True, False]] * 3 + [[False, False]]
+    nobody = bodies.encoded(torch.zeros_like(x), join="present")
+    assert nobody is not None
+    assert nobody.all(), "a batch without anybody is encoded as it is"
+    views = AugmentConfig(extreme=(Component(name="axis_mask"),))
+    for join, same in (("present", True), ("average", False)):
+        encoder = Component(name="stgcn", options={**tiny.ENCODER_OPTIONS["stgcn"], "bodies": join})
+        case = Case(tiny.component("aimclr"), encoder)
+        one, two = (batch(case.skeletons, bodies=1) for _ in range(2))
+        two = replace(two, clips={n: torch.cat([x, torch.zeros_like(x)], 4) for n, x in two.clips.items()})
+        a, b = (case.build(with_augment=views)(each)["divergence"] for each in (one, two))
+        assert (abs(float(a - b)) < 1e-5) == same
 
 
 def test_divergence_in_log_space_or_as_a_logarithm_of_probabilities() -> None:

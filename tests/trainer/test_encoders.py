@@ -269,3 +269,24 @@ def test_an_unknown_encoder_names_the_known_ones() -> None:
     with pytest.raises(UsageError, match="Did you mean 'stgcn'"):
         encoders.build(component("st-gcn"), SKELETONS)
     assert set(ENCODERS) == {"agcn", "bigru", "hcn", "stgcn"}
+
+
+def test_padded_joints_are_in_no_statistic_or_in_all_but_the_inputs() -> None:
+    """Released MS-CLR: 25 joints are filled up to 42. Behind the first graph convolution the other 17 are 0,
+    so that its mean is 25/42 of that of the joints. No joint sees them, and evaluation has none."""
+    x = clips(6, 42, bodies=2)
+    found = {}
+    for padding in ("inert", "counted"):
+        used, fresh = (build(padding=padding).train() for _ in range(2))
+        maps = {
+            name: used.feature_map(x[..., : each.num_joints, :], name) for name, each in SKELETONS.items()
+        }
+        assert [out.shape[3] for out in maps.values()] == [25, 42]
+        fresh(x[..., :25, :], "kinectv2_25")
+        found[padding] = (fresh.blocks[0].graph_bn.running_mean, maps, fresh)
+    (inert, a, _), (counted, b, late) = found["inert"], found["counted"]
+    torch.testing.assert_close(counted, inert * 25 / 42)
+    assert (a["kinectv2_25"] - b["kinectv2_25"]).abs().max() > 1e-3
+    late.eval()
+    filled = torch.cat([x[..., :25, :], torch.zeros(6, 3, 16, 17, 2)], dim=3)
+    assert torch.equal(late(x[..., :25, :], "kinectv2_25"), late(filled, "kinectv2_25"))

@@ -3,12 +3,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas import ConfigError
+from schemas import ConfigError, UsageError
 from tests.trainer.clips import SMALL, clips, component, generator, skeleton
 from trainer import encoders
 from trainer.encoders.agcn import AGCN, AdaptiveGraphConvolution, Block, Convention
@@ -127,14 +128,83 @@ def test_the_released_initialisation_starts_blocks_as_their_shortcut() -> None:
         assert isinstance(block, Block)
         assert (block.graph_bn.weight == 1e-6).all()
         assert block.temporal.weight.std().item() == pytest.approx(math.sqrt(2 / (32 * 9)), rel=0.05)
-        assert block.graph.conv.weight.std().item() == pytest.approx(math.sqrt(2 / 96), rel=0.3)
+        weight = block.graph.conv.weight
+        error = 4 / math.sqrt(2 * weight.numel())  # four standard errors
+        assert weight.std().item() == pytest.approx(math.sqrt(2 / (3 * 32 * weight.shape[1])), rel=error)
+        for embedding in (
+            block.graph.theta,
+            block.graph.phi,
+        ):  # three subsets of 8, each with its own fan-out
+            assert embedding.weight.std().item() == pytest.approx(math.sqrt(2 / 8), rel=0.2)
+            assert not embedding.bias.any()
     normal = build(init="normal", channels=[32, 32], stride_blocks=[])
     assert normal.blocks[1].temporal.weight.std().item() == pytest.approx(0.02, rel=0.05)  # type: ignore[union-attr, operator]
+
+
+def by_place(x: np.ndarray) -> np.ndarray:
+    """[N,3,T,V,M] -> same: every coordinate of every joint of every place, minus its mean over clips and
+    frames, over its standard deviation; epsilon is PyTorch's 1e-5."""
+    out = np.empty_like(x)
+    for m in range(x.shape[4]):
+        for v in range(x.shape[3]):
+            for c in range(3):
+                values = x[:, c, :, v, m]
+                mean = values.mean()
+                out[:, c, :, v, m] = (values - mean) / np.sqrt(np.square(values - mean).mean() + 1e-5)
+    return out
+
+
+def into_blocks(encoder: AGCN, x: Tensor) -> Tensor:
+    """What the first block is given for x, a body at a time."""
+    given: list[Tensor] = []
+    hook = encoder.blocks[0].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    encoder(x, "kinectv2_25")
+    hook.remove()
+    return given[0]
+
+
+def test_the_input_is_normalised_by_place_or_over_all_bodies() -> None:
+    """The second body is absent in half of the clips, and elsewhere: its zeros are in its own statistics."""
+    x = clips(6, 25, frames=5, bodies=2)
+    x[..., 1] += 4
+    x[3:, ..., 1] = 0
+    slot, body = build(input_norm="slot"), build()
+    expected = torch.from_numpy(by_place(x.numpy()))
+    found = into_blocks(slot, x)
+    torch.testing.assert_close(found, expected.permute(0, 4, 1, 2, 3).flatten(0, 1), rtol=1e-4, atol=1e-4)
+    together = x.permute(0, 4, 1, 2, 3).flatten(0, 1)[..., None]
+    torch.testing.assert_close(
+        into_blocks(body, x), torch.from_numpy(by_place(together.numpy()))[..., 0], rtol=1e-4, atol=1e-4
+    )
+    own = slot.conventions["kinectv2_25"]
+    assert isinstance(own, Convention)
+    assert own.data_bn.num_features == 150
+    mean = own.data_bn.running_mean
+    assert mean is not None
+    for channel, (m, v, c) in {0: (0, 0, 0), 77: (1, 0, 2), 149: (1, 24, 2)}.items():  # (m, v, c) in a row
+        assert mean[channel].item() == pytest.approx(0.1 * x[:, c, :, v, m].mean().item(), abs=1e-5)
+
+
+def test_clips_of_fewer_bodies_than_places_teach_all_places_the_same() -> None:
+    x = clips(6, 25)
+    slot, body = build(input_norm="slot"), build()
+    torch.testing.assert_close(slot(x, "kinectv2_25"), body(x, "kinectv2_25"))
+    own = slot.conventions["kinectv2_25"]
+    assert isinstance(own, Convention)
+    for statistic in (own.data_bn.running_mean, own.data_bn.running_var):
+        assert statistic is not None
+        assert torch.equal(statistic[:75], statistic[75:])
+    slot.eval(), body.eval()
+    both = clips(6, 25, bodies=2, seed=1)
+    torch.testing.assert_close(slot(both, "kinectv2_25"), body(both, "kinectv2_25"))
+    with pytest.raises(UsageError, match=r"max_bodies: the clips have 3 bodies, .* has room for 2"):
+        slot(clips(2, 25, bodies=3), "kinectv2_25")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"input_norm": "slot", "bodies": "present"}, "input_norm slot counts absent bodies"),
         ({"channels": [8, 8]}, "stride_blocks must lie in 1..2"),
         ({"temporal_kernel": 4}, "temporal_kernel must be odd"),
         ({"init": "xavier"}, r"encoder\.options\.init"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -116,6 +117,25 @@ def test_the_default_is_the_published_size() -> None:
     encoder = encoders.build(component("bigru"), {"kinectv2_25": SKELETONS["kinectv2_25"]})
     assert encoder.feature_dim == 2048
     assert encoder(clips(1, 25, frames=4, bodies=2), "kinectv2_25").shape == (1, 2048)
+
+
+def test_xavier_fills_matrices_up_to_their_bound_and_leaves_biases() -> None:
+    """The three gates are one matrix: 150 numbers of a frame into 3 x 40, then two directions of 40."""
+    first, rest = (getattr(build(units=40, init="xavier"), name) for name in ("first", "rest"))
+    matrices = {
+        "first ih": (first["kinectv2_25"].weight_ih_l0, 150),
+        "first hh, backward": (first["kinectv2_25"].weight_hh_l0_reverse, 40),
+        "second ih": (rest.weight_ih_l0, 80),
+        "third hh": (rest.weight_hh_l1, 40),
+    }
+    for name, (matrix, columns) in matrices.items():
+        bound = math.sqrt(6 / (120 + columns))
+        assert 0.98 * bound < matrix.abs().max().item() <= bound, name
+        assert matrix.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05), name
+    for bias in (first["kinectv2_25"].bias_ih_l0, rest.bias_hh_l1_reverse):
+        assert 0.9 / math.sqrt(40) < bias.abs().max().item() <= 1 / math.sqrt(40)
+    usual = build(units=40).first["kinectv2_25"]
+    assert usual.weight_ih_l0.abs().max().item() <= 1 / math.sqrt(40)  # type: ignore[union-attr, operator]
 
 
 def test_wrong_options_are_named() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def build(**options: Any) -> HCN:
     return encoder
 
 
-def literal(encoder: HCN, x: Tensor) -> Tensor:
+def literal(encoder: HCN, x: Tensor, *, fourth_relu: bool = True) -> Tensor:
     """The layers in HCN's order, one person of one clip at a time: [N,3,64,V,M] -> [N, feature_dim]."""
     features = []
     for clip in x:
@@ -34,7 +35,8 @@ def literal(encoder: HCN, x: Tensor) -> Tensor:
                 y = branch.time(branch.point(image).relu())
                 y = torch.stack([y[:, :, :, v].transpose(1, 2) for v in range(y.shape[3])], dim=1)
                 y = F.max_pool2d(branch.together["kinectv2_25"](y), 2)
-                halves.append(F.max_pool2d(branch.fourth(y).relu(), 2))
+                fourth = branch.fourth(y)
+                halves.append(F.max_pool2d(fourth.relu() if fourth_relu else fourth, 2))
             y = F.max_pool2d(encoder.fifth(torch.cat(halves, dim=1)).relu(), 2)
             persons.append(F.max_pool2d(encoder.sixth(y).relu(), 2).flatten())
         features.append(torch.stack(persons).max(dim=0).values)
@@ -45,6 +47,38 @@ def test_it_computes_the_published_order_of_operations() -> None:
     encoder = build()
     x = clips(3, 25, frames=64, bodies=2)
     torch.testing.assert_close(encoder(x, "kinectv2_25"), literal(encoder, x), rtol=1e-4, atol=1e-5)
+
+
+def test_the_released_one_has_no_relu_behind_the_fourth_convolution() -> None:
+    encoder, usual = build(fourth_relu=False), build()
+    x = clips(3, 25, frames=64, bodies=2)
+    found = encoder(x, "kinectv2_25")
+    torch.testing.assert_close(found, literal(encoder, x, fourth_relu=False), rtol=1e-4, atol=1e-5)
+    assert (found - usual(x, "kinectv2_25")).abs().max() > 1e-2 * found.abs().max()
+
+
+def test_fourth_map_of_minus_one_is_zero_behind_a_relu() -> None:
+    """All of the fourth convolution is a bias of -1: its map is 0 with a ReLU and -1 without."""
+    for relu, expected in ((True, 0.0), (False, -1.0)):
+        branch = build(fourth_relu=relu).motion
+        with torch.no_grad():
+            branch.fourth.weight.zero_(), branch.fourth.bias.fill_(-1)  # type: ignore[union-attr]
+        assert (branch(clips(2, 25)[..., 0], "kinectv2_25") == expected).all()
+
+
+def test_xavier_starts_within_its_bound_and_without_biases() -> None:
+    encoder = build(init="xavier", row=32, channels=[8, 16, 32, 64])
+    for layer, bound in (
+        (encoder.sixth, math.sqrt(6 / (9 * (32 + 64)))),  # 3 x 3 of 32 inputs and 64 outputs
+        (encoder.position.time, math.sqrt(6 / (3 * (4 + 32)))),
+        (encoder.motion.together["kinectv2_25"], math.sqrt(6 / (9 * (25 + 8)))),
+    ):
+        assert isinstance(layer, torch.nn.Conv2d)
+        assert 0.97 * bound < layer.weight.abs().max().item() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.07)
+        assert layer.bias is not None
+        assert not layer.bias.any()
+    assert all(layer.bias.any() for layer in build().modules() if isinstance(layer, torch.nn.Conv2d))  # type: ignore[union-attr]
 
 
 def test_the_default_gives_the_published_4096_numbers() -> None:

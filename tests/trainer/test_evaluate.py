@@ -92,7 +92,7 @@ def literal_probe(train: Features, test: Features, options: linear.Options) -> t
         mean, deviation = values.mean(dim=0), values.std(dim=0)
         values, test_values = (values - mean) / deviation, (test_values - mean) / deviation
     layer = nn.Linear(values.shape[1], 4)
-    start = linear._initial(values.shape[1], 4, 3)
+    start = linear._initial((values.shape[1],), 4, 3)
     layer.load_state_dict({"weight": start.weight, "bias": start.bias})
     decays = {"weight_decay": options.weight_decay, "momentum": options.momentum}
     optimiser = torch.optim.SGD(layer.parameters(), lr=options.lr, **decays)
@@ -111,11 +111,60 @@ def literal_probe(train: Features, test: Features, options: linear.Options) -> t
     return scores, best
 
 
+WIDTHS = (6, 3, 4)
+
+
+def literal_together(train: Features, test: Features, options: linear.Options) -> torch.Tensor:
+    """A layer for each stream in float64, one loss on the mean of their logits, autograd."""
+    draw, layers, done = seeds.generator("cpu", 3, "linear", "init"), [], 0
+    for width in WIDTHS:
+        weight, bias = linear._uniform(width, 4, draw)
+        layers.append(nn.Linear(width, 4).double())
+        layers[-1].load_state_dict({"weight": weight.double(), "bias": bias.double()})
+    optimiser = torch.optim.SGD(
+        [parameter for layer in layers for parameter in layer.parameters()],
+        lr=options.lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+    )
+    mean, deviation = train.values.double().mean(0), train.values.double().std(0)
+    if not options.standardise:
+        mean, deviation = torch.zeros_like(mean), torch.ones_like(deviation)
+
+    def logits(values: torch.Tensor) -> torch.Tensor:
+        parts = ((values.double() - mean) / deviation).split(list(WIDTHS), dim=1)
+        return sum(layer(part) for layer, part in zip(layers, parts, strict=True)) / 3
+
+    for epoch in range(options.epochs):
+        for group in optimiser.param_groups:
+            group["lr"] = options.lr * options.gamma ** sum(epoch >= at for at in options.milestones)
+        order = torch.randperm(len(train.values), generator=seeds.generator("cpu", 3, "linear", epoch))
+        for rows in order.split(options.batch_size):
+            optimiser.zero_grad()
+            cross_entropy(logits(train.values[rows]), train.labels[rows]).backward()
+            optimiser.step()
+            done += 1
+    assert done == options.epochs * 2
+    return logits(test.values).detach()
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.02, "momentum": 0.5}, {"standardise": True}])
+def test_probes_that_learn_together_are_a_literal_loop(options: dict[str, float]) -> None:
+    """Released CrosSCLR: three classifiers, trained by the mean of their logits."""
+    train, test = (blobs(seed, rows=150, spread=2.0, width=sum(WIDTHS)) for seed in (0, 1))
+    chosen = linear.Options(epochs=30, milestones=(20,), lr=0.3, streams="together", **options)
+    (ours,) = linear.evaluate(train, test, classes=4, seed=3, options=chosen, widths=WIDTHS)
+    expected = literal_together(train, test, chosen)
+    torch.testing.assert_close(ours.scores.double(), expected, rtol=1e-4, atol=2e-5)
+    (one,) = linear.evaluate(train, test, classes=4, seed=3, options=chosen)
+    assert (one.scores - ours.scores).abs().max() > 0.1, "a single layer on all features learns faster"
+
+
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 20), classes=st.integers(2, 6), seed=st.integers(0, 99))
 def test_the_written_gradient_is_autograds(rows: int, classes: int, seed: int) -> None:
     x, labels = blobs(seed, rows=rows, classes=classes).values, blobs(seed, rows=rows, classes=classes).labels
-    layer = linear._initial(x.shape[1], classes, seed)
+    layer = linear._initial((x.shape[1],), classes, seed)
     weight, bias = layer.weight.clone().requires_grad_(), layer.bias.clone().requires_grad_()
     cross_entropy(x @ weight.T + bias, labels).backward()
     layer.step(x, labels, lr=1.0, options=linear.Options())

@@ -54,7 +54,9 @@ def literal(
     if options.optimiser == "adam":
         optimiser: Any = torch.optim.Adam(model.parameters(), weight_decay=decay)
     else:
-        optimiser = torch.optim.SGD(model.parameters(), 1, options.momentum, weight_decay=decay)
+        optimiser = torch.optim.SGD(
+            model.parameters(), 1, options.momentum, weight_decay=decay, nesterov=options.nesterov
+        )
     x, y, losses = train.clips[KINECT], train.labels, []
     with torch.random.fork_rng():
         for epoch in range(options.epochs):
@@ -65,6 +67,8 @@ def literal(
             for step, part in enumerate(parts):
                 optimiser.param_groups[0]["lr"] = rate(options, epoch + step / len(parts))
                 view = x[part]
+                if options.crop is not None:
+                    view = options.crop.drawn(view, seeds.generator("cpu", seed, epoch, step, "crop"))
                 if options.augment == "normal":
                     view = jitter(view, seeds.generator("cpu", seed, epoch, step, "augment"))
                 torch.manual_seed(seeds.derive(seed, epoch, step, "dropout"))
@@ -76,7 +80,8 @@ def literal(
             losses.append(total / 22)
         model.eval()
         with torch.no_grad():
-            return head(encoder(test.clips[KINECT], KINECT)), losses
+            x = test.clips[KINECT] if options.crop is None else options.crop.centre(test.clips[KINECT])
+            return head(encoder(x, KINECT)), losses
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,7 @@ def literal(
         {"decay": "cosine", "warmup_epochs": 2},
         {"decay": "constant", "augment": "normal", "momentum": 0.5},
         {"milestones": (1, 3), "gamma": 0.5, "batch_size": 50},
+        {"crop": {"train": (0.4, 0.9), "test": 0.5, "frames": 6}, "augment": "normal", "nesterov": True},
     ],
 )
 def test_fit_is_the_plain_loop(options: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
@@ -52,6 +53,65 @@ def test_a_draw_is_balanced_and_of_the_training_half(
     assert taken == {label: min(count, each) for label, count in there.items()}
     assert not ids & set(test.ids)
     assert len(ids) <= max(len(there), share * len(labels) / 100)
+
+
+def counted(train: Samples, share: float, counts: Any) -> dict[int, int]:
+    rows = semi.drawn_rows(train, share=share, seed=0, draw=0, counts=counts)
+    return dict(Counter(train.labels[rows].tolist()))
+
+
+def test_equal_counts_and_rounded_shares_are_different_draws() -> None:
+    """Of 40, 25, 15, 6 and 4 clips, 90 in all, ten per cent are 4, 2.5, 1.5, 0.6 and 0.4."""
+    sizes = (40, 25, 15, 6, 4)
+    train = labelled([label for label, size in enumerate(sizes) for _ in range(size)])
+    assert counted(train, 10, "equal") == {0: 1, 1: 1, 2: 1, 3: 1, 4: 1}
+    assert counted(train, 10, "rounded") == {0: 4, 1: 2, 2: 2, 3: 1}, "halves to the even number; none of 0.4"
+    assert counted(train, 20, "equal") == {0: 3, 1: 3, 2: 3, 3: 3, 4: 3}
+    assert counted(train, 20, "rounded") == {0: 8, 1: 5, 2: 3, 3: 1, 4: 1}
+    assert counted(train, 100, "rounded") == dict(enumerate(sizes))
+    with pytest.raises(ConfigError, match=r"semi\.counts: 1 % of no class is a clip, the largest has 40"):
+        counted(train, 1, "rounded")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    labels=st.lists(st.integers(0, 4), min_size=60, max_size=300),
+    percent=st.sampled_from([5, 10, 20]),
+    draw=st.integers(0, 5),
+)
+def test_rounded_shares_are_the_released_rule(labels: list[int], percent: int, draw: int) -> None:
+    train = labelled(labels)
+    fraction = {5: 0.05, 10: 0.1, 20: 0.2}[percent]
+    expected = {label: round(fraction * count) for label, count in Counter(labels).items()}
+    assert counted(train, percent, "rounded") == {label: count for label, count in expected.items() if count}
+    small, large = (
+        {train.ids[row] for row in semi.drawn_rows(train, share=share, seed=0, draw=draw, counts="rounded")}
+        for share in (percent, 100)
+    )
+    assert small < large == set(train.ids)
+
+
+def test_the_rule_of_a_draw_reaches_the_training() -> None:
+    train, test = samples(40, classes=2), samples(8, first=100)
+    train.labels[:30], train.labels[30:] = 0, 1
+    found = {
+        counts: semi.evaluate(
+            Means(),
+            train,
+            test,
+            options=semi.Options(**QUICK, shares=(20,), draws=1, counts=counts),
+            **around(),
+        )[0]
+        for counts in ("equal", "rounded")
+    }
+    assert {counts: each.details["labels"] for counts, each in found.items()} == {"equal": 8, "rounded": 8}
+    label_of = dict(zip(train.ids, train.labels.tolist(), strict=True))
+    drawn = {
+        counts: Counter(label_of[each] for each in outcome.details["drawn_ids"][0])
+        for counts, outcome in found.items()
+    }
+    assert drawn == {"equal": {0: 4, 1: 4}, "rounded": {0: 6, 1: 2}}
+    assert found["rounded"].settings["counts"] == "rounded"
 
 
 @settings(max_examples=30, deadline=None)

@@ -20,6 +20,7 @@ from trainer.evaluate import fusion, knn, linear
 from trainer.evaluate.features import Features, extract
 from trainer.evaluate.outcome import Outcome
 from trainer.evaluate.run import evaluate_run
+from trainer.evaluate.scores import read_scores
 from trainer.metrics import accuracy
 
 THREE = ("joint", "motion", "bone")
@@ -169,6 +170,36 @@ def test_fusion_options_reach_the_result(run: Path, store: Path, tmp_path: Path)
     (only, _) = evaluate_run(single, device="cpu")
     assert (only.encoder, only.stream) == ("joint", "joint")
     assert (single / "results" / "knn-few_6.json").exists()
+
+
+def test_probes_of_three_streams_learn_together(
+    run: Path, store: Path, results: dict[tuple[str, str], EvaluationResult], tmp_path: Path
+) -> None:
+    mine = Path(shutil.copytree(run, tmp_path / "run"))
+    options = {"linear": {**SHORT["linear"], "streams": "together"}}
+    found = evaluate_run(mine, protocols=["linear"], device="cpu", options=options)
+    assert [each.encoder for each in found] == [*THREE, "joint+motion+bone"]
+    assert all(each.top1 == results["linear", each.encoder].top1 for each in found[:3]), (
+        "one by one as before"
+    )
+    assert found[3].settings["fusion"] == {"of": "probes"}
+    assert found[3].best_top1 is not None
+    both = [features(run, store, stream) for stream in THREE]
+    train, test = (fusion.concatenated([pair[half] for pair in both]) for half in (0, 1))
+    widths = [pair[0].values.shape[1] for pair in both]
+    chosen = linear.Options(**options["linear"])
+    (expected,) = linear.evaluate(train, test, classes=3, seed=0, options=chosen, widths=widths)
+    scores = read_scores(mine / "results" / str(found[3].scores))
+    assert scores.kind == "logits"
+    torch.testing.assert_close(scores.values, expected.scores)
+    crop = {"linear": options["linear"] | {"crop": {"frames": 8}}}
+    cut = evaluate_run(mine, protocols=["linear"], device="cpu", options=crop)
+    assert cut[3].settings["crop"]["frames"] == 8
+    assert not torch.allclose(read_scores(mine / "results" / str(cut[3].scores)).values, expected.scores)
+    single = tmp_path / "single"
+    loop.pretrain(tiny_config(store, optimise__epochs=1), out=single)
+    with pytest.raises(UsageError, match=r"linear\.streams: skeletonclr trains one stream"):
+        evaluate_run(single, protocols=["linear"], device="cpu", options=options)
 
 
 def test_untrained_weights_are_random_in_every_stream(run: Path, tmp_path: Path) -> None:

@@ -151,6 +151,19 @@ def test_strengths_are_beta_times_mu_plus_one(alpha: int, mu: float) -> None:
     assert torch.equal(found, strengths(20000, generator(), alpha=alpha, mu=mu))
 
 
+@pytest.mark.parametrize(("alpha", "mu"), [(0.2, 1.0), (0.5, 1.5), (0.9, 1.2), (1.5, 1.0), (7.3, 0.5)])
+def test_strengths_of_an_alpha_that_is_not_whole(alpha: float, mu: float) -> None:
+    """The distribution function at 199 points; 1.63 / sqrt(20000) is Kolmogorov and Smirnov's 1 %."""
+    found = strengths(20000, generator(), alpha=alpha, mu=mu)
+    assert found.min() >= 1
+    assert found.max() <= 1 + mu
+    points = np.arange(1, 200) / 200
+    below = np.searchsorted(np.sort(((found.double() - 1) / mu).numpy()), points) / 20000
+    assert np.abs(below - stats.beta(alpha, alpha).cdf(points)).max() < 0.0115
+    assert torch.equal(found, strengths(20000, generator(), alpha=alpha, mu=mu))
+    assert torch.isfinite(strengths(20000, generator(), alpha=0.001, mu=mu)).all()
+
+
 @pytest.mark.parametrize("name", ["mining", "mining without context", "pooled", "transformed"])
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
     (q, key, queue), (other, other_key, other_queue) = two_streams(3, 6, 4)

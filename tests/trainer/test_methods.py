@@ -145,7 +145,7 @@ def aimclr_scores(method: AimCLR, given: Batch) -> list[Tensor]:
     z_hat = state.query(method.views.normal(given, "kinectv2_25"), "kinectv2_25")
     extreme = method._extreme_queries(given, "kinectv2_25")
     z = state.keys(method.views.normal(given, "kinectv2_25"), "kinectv2_25")
-    return [state.scores(q, z) for q in (z_hat, *extreme)]
+    return [state.scores(q, z, given.rows) for q in (z_hat, *extreme)]
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -177,6 +177,32 @@ def test_the_dropped_query_is_not_the_extreme_one() -> None:
     assert isinstance(method, AimCLR)
     extreme, dropped = method._extreme_queries(batch(KINECT), "kinectv2_25")
     assert (extreme - dropped).abs().max() > 1e-4
+
+
+def test_alpha_and_beta_weigh_contrast_and_divergence() -> None:
+    out = build(CASES["aimclr"], contrast_weight=0.5, divergence_weight=3.0)(batch(KINECT))
+    plain = build(CASES["aimclr"])(batch(KINECT))
+    assert all(torch.equal(out[name], plain[name]) for name in ("contrast", "divergence"))
+    assert float(out["loss"].detach()) == pytest.approx(
+        0.5 * float(plain["contrast"]) + 3 * float(plain["divergence"]), rel=1e-5
+    )
+
+
+def test_without_eadm_there_is_one_divergence_and_two_queries_mine() -> None:
+    """AimCLR, Table 1: L_D is Eq. (7) alone; the nearest of the normal and the extreme query join."""
+    twin = build(CASES["aimclr"], eadm=False)
+    assert isinstance(twin, AimCLR)
+    normal, extreme = (s.detach() for s in aimclr_scores(twin, batch(KINECT)))
+    rows = zip(normal, extreme, strict=True)
+    divergence = sum(float(-(a.softmax(0) * b.softmax(0).log()).sum()) for a, b in rows) / len(normal)
+    contrast = 0.0
+    for a, b in zip(normal, extreme, strict=True):
+        positives = {0, 1 + int(a[1:].argmax()), 1 + int(b[1:].argmax())}
+        contrast -= sum(float(a.softmax(0)[j].log()) for j in positives) / len(normal)
+    out = build(CASES["aimclr"], eadm=False)(batch(KINECT, epoch=5))
+    assert float(out["divergence"]) == pytest.approx(divergence, abs=1e-4)
+    assert float(out["contrast"]) == pytest.approx(contrast, abs=1e-4)
+    assert out["mined_rows"].shape == (8, 2)
 
 
 @pytest.mark.parametrize("option", [{"temporal_map": "frame"}, {"eadm_threshold": 0.65}])

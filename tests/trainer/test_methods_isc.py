@@ -178,6 +178,27 @@ def test_every_representation_has_networks_of_its_own_that_follow() -> None:
     assert {name.split(".")[0] for name in before} == {"seq", "graph"}
 
 
+def test_a_projector_ends_as_the_released_encoder_begins_its_layer_of_classes() -> None:
+    """Into 128 numbers: agcn N(0, sqrt(2 / 128)), an eighth; bigru and hcn up to sqrt(6 / (inputs + 128))."""
+    method = build("seq", "img", "graph", dim=128, projector_end="released")
+    last = {name: moco.query.projector[-1] for name, moco in method._mocos().items()}
+    assert all(isinstance(layer, nn.Linear) for layer in last.values())
+    assert last["graph"].weight.std().item() == pytest.approx(1 / 8, rel=0.1)
+    for name in ("seq", "img"):
+        bound = math.sqrt(6 / (last[name].in_features + 128))
+        assert 0.98 * bound < last[name].weight.abs().max().item() <= bound
+    assert not last["img"].bias.any()
+    assert last["seq"].bias.any()
+    for query, key in zip(method.query_network.parameters(), method.key_network.parameters(), strict=True):
+        assert torch.equal(query, key), "the key network is a copy of what the query network begins with"
+    apart = build("graph", mode="intra", dim=128, projector_end="released", key_init="independent")
+    ends = [network["graph"].projector[-1].weight for network in (apart.query_network, apart.key_network)]
+    assert not torch.equal(*ends)
+    assert all(end.std().item() == pytest.approx(1 / 8, rel=0.1) for end in ends)
+    usual = build("graph", mode="intra", dim=128)
+    assert usual.query_network["graph"].projector[-1].weight.abs().max().item() <= 1 / math.sqrt(8) + 1e-6
+
+
 def test_encoders_are_named_and_the_first_is_the_runs() -> None:
     method = build("img", "seq", "graph")
     assert [*method.encoders] == ["img", "seq", "graph"]

@@ -176,7 +176,8 @@ def test_a_step_is_eq_7(mixes: int, reduction: str, bodies: str) -> None:
     torch.testing.assert_close(method.moco.queue.keys[:4].double(), torch.from_numpy(k), atol=1e-5, rtol=0)
 
 
-def test_released_code_averages_what_the_paper_adds() -> None:
+def test_mixes_are_added_or_averaged() -> None:
+    """Paper and released code add them; a first version that the released scripts do not run averages."""
     out = {name: build(mixes=3, mix_reduction=name)(batch(KINECT)) for name in ("sum", "mean")}
     easy, hard = (float(out["sum"][name].detach()) for name in ("info_nce", "mix"))
     assert float(out["sum"]["loss"].detach()) == pytest.approx(easy + 3 * hard, rel=1e-5)
@@ -338,6 +339,90 @@ def test_a_batch_without_a_body_in_the_fragment_has_a_finite_loss() -> None:
     assert torch.isfinite(out["loss"])
 
 
+# --- ablations
+
+
+def halves(method: SkeleMixCLR) -> tuple[NDArray[np.float64], ...]:
+    """p, g, the partners' and the own keys, and the queue, of a step of one mix."""
+    made, state, name = batch(KINECT), method.moco, "kinectv2_25"
+    x = method.views.normal(made, name)
+    _, frames = method._normal_query(x, name)
+    k = state.keys(method.views.normal(made, name), name)
+    shift = mixing.draw_shift(8, made.host_generator)
+    p, g = method._halves(x, name, shift=shift, frames=frames, generator=made.host_generator)
+    found = (p, g, k.roll(shift, 0), k, state.queue.keys)
+    return tuple(each.detach().double().numpy() for each in found)
+
+
+@pytest.mark.parametrize("hard", ["both", "trimmed", "truncated"])
+@pytest.mark.parametrize("between", ["detached", "attached", "none"])
+def test_the_rows_of_table_7_are_their_terms(hard: str, between: str) -> None:
+    """L_p, L_g, and whether the halves are negatives of each other."""
+    options = {"hard": hard, "between": between}
+    p, g, partner, k, queue = halves(build(**options))
+    terms = {
+        "trimmed": literal_nce(p, partner, queue, None if between == "none" else g, 0.2),
+        "truncated": literal_nce(g, k, queue, None if between == "none" else p, 0.2),
+    }
+    expected = sum(terms.values()) / 2 if hard == "both" else terms[hard]
+    assert float(build(**options)(batch(KINECT))["mix"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_attached_halves_push_each_other() -> None:
+    """One number, two gradients: only with ``attached`` does a half's loss reach the other one."""
+    view, other = units(4, 8, seed=1).requires_grad_(), units(4, 8, seed=2).requires_grad_()
+    scores = losses.logits(view, units(4, 8, seed=3), units(9, 8, seed=4), 0.2)
+    losses.nce(losses.with_negative(scores, view, other, temperature=0.2, detach=False)).backward()
+    assert other.grad is not None
+    assert other.grad.abs().min() > 0
+    out = [build(between=kind)(batch(KINECT))["loss"] for kind in ("detached", "attached")]
+    assert torch.equal(*out)
+
+
+def test_the_control_of_table_7_is_another_normal_view() -> None:
+    twin, made, name = build(), batch(KINECT), "kinectv2_25"
+    state = twin.moco
+    views = [twin.views.normal(made, name) for _ in range(3)]
+    q, k, more = state.query(views[0], name), state.keys(views[1], name), state.query(views[2], name)
+    q_, k_, more_, m = (t.detach().double().numpy() for t in (q, k, more, state.queue.keys))
+    easy, extra = literal_nce(q_, k_, m, None, 0.2), literal_nce(more_, k_, m, None, 0.2)
+    out = build(hard="view", mix_weight=0.5)(batch(KINECT))
+    assert float(out["mix"]) == pytest.approx(extra, abs=1e-4)
+    assert float(out["loss"].detach()) == pytest.approx(easy + 0.5 * extra, abs=1e-4)
+    assert "between" not in out
+
+
+def test_a_fragment_may_be_filled_with_zeros() -> None:
+    """Table V: coordinates of the region are 0, all others the clip's own; nothing else changes."""
+    seen = {}
+    for filling in ("partner", "zeros"):
+        method, made = build(filling=filling), batch(KINECT)
+        maps: list[Tensor] = []
+        whole = method.encoder.feature_map
+        method.encoder.feature_map = lambda x, c, _w=whole, _m=maps: _m.append(x) or _w(x, c)  # type: ignore
+        method(made)
+        seen[filling] = maps
+    x, mixed, zeros = seen["zeros"][0], seen["partner"][1], seen["zeros"][1]
+    inside = (mixed != x).any(dim=4).any(dim=1).any(dim=0)
+    assert inside.any()
+    assert not zeros[:, :, inside].any()
+    assert torch.equal(zeros[:, :, ~inside], x[:, :, ~inside])
+
+
+@pytest.mark.parametrize(("name", "fewest", "most"), [("kinectv2_25", 10, 15), ("smplx_42", 17, 25)])
+def test_random_joints_are_40_to_60_percent_of_all(name: str, fewest: int, most: int) -> None:
+    """Table VI; the released code draws 10 to 15 of 25."""
+    spec, draw = BOTH[name].spec, generator()
+    regions = [mixing.draw_region(spec, 16, generator=draw, by_parts=False) for _ in range(1200)]
+    sizes = [len(set(region.joints)) for region in regions]
+    assert set(sizes) == set(range(fewest, most + 1))
+    counts = np.bincount([joint for region in regions for joint in region.joints], minlength=spec.num_joints)
+    assert np.abs(counts / 1200 - 0.5).max() < 0.06, "every joint alike"
+    assert {region.stop - region.start for region in regions} == set(range(7, 12))
+    outs = [build(joints=kind)(batch(KINECT))["loss"] for kind in ("parts", "random")]
+    assert not torch.equal(*outs)
+
+
 # --- A-GCN's graph
 
 
@@ -392,10 +477,7 @@ def test_published_numbers() -> None:
         "plus-released",
         "nw-ucla-plus",
     }
-    assert {name for name in found if options[name]["mix_reduction"] == "mean"} == {
-        "released",
-        "plus-released",
-    }
+    assert {each["mix_reduction"] for each in options.values()} == {"sum"}
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ def values(name: str) -> dict[str, Any]:
 
 
 def changed(before: str, after: str) -> dict[str, Any]:
+    """But for the sections of evaluation, which test_evaluate_crop looks at."""
     old, new = values(before), values(after)
-    return {path: new.get(path) for path in {*old, *new} if old.get(path) != new.get(path)}
+    paths = {path for path in {*old, *new} if not path.startswith("evaluate.")}
+    return {path: new.get(path) for path in paths if old.get(path) != new.get(path)}
 
 
 def test_published_numbers() -> None:
@@ -60,10 +62,59 @@ def test_released_differs_where_the_released_code_does() -> None:
         "data.frames": 128,
         "augment.normal.0.options.min_frames": 64,
         "augment.normal.0.options.frames": 64,
+        "augment.normal.0.options.rounding": "down",
+        "augment.normal.0.options.sampling": "centres",
+        "augment.normal.0.options.absent": "zeros",
         "augment.normal.1.options.of.1.options.zero_p": 0.5,
         "encoder.options.unidirectional_inference": True,
+        "encoder.options.init": "xavier",
+        "method.options.projector_end": "released",
         "method.options.representations.graph.options.init": "released",
+        "method.options.representations.graph.options.input_norm": "slot",
+        "optimise.epochs": 451,
+        "optimise.batch_size": 64,
+        "optimise.milestones": [351],
     }
+
+
+def test_released_for_ntu_120_has_the_epochs_of_its_script() -> None:
+    assert changed("released", "released-ntu-120") == {
+        "optimise.epochs": 351,
+        "optimise.milestones": [251, 351],
+    }
+
+
+def test_released_pairs_with_the_image_have_the_released_hcn() -> None:
+    hcn = {
+        "point": 64,
+        "row": 64,
+        "channels": [32, 64, 128, 256],
+        "segments": 4,
+        "dropout": 0.5,
+        "fourth_relu": False,
+        "init": "xavier",
+        "bodies": "maximum",
+    }
+    encoders = {}
+    for name in ("released-seq-img", "released-graph-img"):
+        tree = config.find_preset("isc", name).tree
+        representations = tree["method"]["options"]["representations"]
+        encoders[name] = tree["encoder"]
+        assert representations == {name.split("-")[1]: None, "img": {"name": "hcn", "options": hcn}}
+    released = config.find_preset("isc", "released").tree
+    graph = released["method"]["options"]["representations"]["graph"]
+    assert encoders == {"released-seq-img": released["encoder"], "released-graph-img": graph}
+    for name in encoders:
+        differing = {path.split(".")[0] for path in changed("released", name)}
+        assert differing <= {"encoder", "method"}, "all else is as with series and graph"
+
+
+def test_no_number_is_said_to_stand_in_a_supplement_that_has_none() -> None:
+    """The paper's appendix, A.1, is on downstream tasks: the schedule of the pre-training is the script's."""
+    for name in config.preset_names("isc"):
+        sources = config.find_preset("isc", name).sources
+        assert not [path for path, said in sources.items() if "supplement" in said]
+    assert "script_pretrain.sh" in config.find_preset("isc", "paper").sources["optimise.milestones"]
 
 
 @pytest.mark.parametrize("name", config.preset_names("isc"))

@@ -24,7 +24,7 @@ def test_neighbours_and_figure_equal_scikit_learn() -> None:
     assert (found.scores.argmax(1).numpy() == nearest.predict(test.values.double())).all()
     _, knn1 = knn.evaluate(train, test, classes=4, seed=0, options=knn.Options())
     assert accuracy(found.scores, test.labels) == accuracy(knn1.scores, test.labels)
-    assert found.settings == {"k": 1, "metric": "cosine", "neighbours": 4}
+    assert found.settings == {"k": 1, "metric": "cosine", "neighbours": 4, "crop": None}
 
 
 def test_the_score_of_a_class_is_its_nearest_sample() -> None:

@@ -67,6 +67,65 @@ def test_weights_and_epochs_on_labels_count(store: Store) -> None:
     assert differs[1].startswith("streams weighted joint 1 bone 1 motion 1, published joint 0.6")
 
 
+def test_options_of_the_protocol_count() -> None:
+    crop = {"train": [0.5, 1.0], "test": 0.95}
+    cropped = published(options={"epochs": 80, "lr": 0.1, "crop": crop})
+    whole = {"epochs": 80, "lr": 0.1, "crop": crop | {"frames": 64, "min_frames": 64}}
+    assert verdict(cropped, result(settings=whole)).schedule == ()
+    assert verdict(cropped, result(settings={"lr": 3.0})).schedule == (
+        "lr 3.0, published 0.1",
+        "crop -, published train [0.5, 1.0] test 0.95",
+    )
+    assert verdict(cropped, result(protocol="ensemble", settings={"of": "linear"})).schedule == ()
+
+
+QUOTED = {"protocol": "linear", "dataset": "ntu60", "split": "xview"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "option"),
+    [
+        (QUOTED | {"method": "crosclr"}, "--set linear.streams=together"),
+        (QUOTED | {"method": "isc"}, """--set 'linear.crop={"train": [0.5, 1.0], "test": 0.95}'"""),
+        ({"method": "isc", "protocol": "semi"}, """--set 'semi.crop={"train": [0.5, 1.0], "test": 0.95}'"""),
+        ({"method": "isc", "protocol": "semi"}, "--set semi.schedule=isc"),
+        ({"method": "isc", "protocol": "retrieval"}, """'retrieval.crop={"train": null, "test": 0.95}'"""),
+        ({"method": "isc", "protocol": "transfer"}, "--set transfer.schedule=isc"),
+        ({"method": "aimclr", "protocol": "semi"}, "--set semi.counts=rounded"),
+        (
+            {"method": "skelemixclr", "protocol": "semi"},
+            "--set semi.schedule=skelemix --set semi.counts=rounded",
+        ),
+        ({"method": "skelemixclr", "protocol": "finetune"}, "--set finetune.schedule=skelemix"),
+    ],
+)
+def test_commands_name_the_options_of_the_papers(asked: dict[str, Any], option: str) -> None:
+    cells = [
+        cell
+        for cell in tables.published(**asked)
+        if cell.origin != "reproduced" and "csclr" not in cell.table
+    ]
+    assert cells
+    for cell in cells:
+        lines = [line for line in missing(cell, []).commands if line.startswith("trainer evaluate ")]
+        assert all(option in line for line in lines), (cell.table, cell.row)
+
+
+def test_a_joint_probe_fills_crosclrs_quoted_numbers(store: Store, tmp_path: Path) -> None:
+    fused = {"method": "crosclr", "stream": "joint+motion+bone", "encoder": "joint+motion+bone"}
+    together = {"epochs": 100, "streams": "together", "fusion": {"of": "probes"}}
+    apart = {"epochs": 100, "streams": "apart", "fusion": {"of": "scores", "weights": {"joint": 0.6}}}
+    for folder, settings, differs in (
+        ("together", together, ()),
+        ("apart", apart, ("streams apart, published together",)),
+    ):
+        run = write_run(tmp_path / folder, settings_of(store, "crosclr"), result(**fused, settings=settings))
+        filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+        (cell,) = (cell for cell in filled.cells() if cell.ours)
+        assert (cell.published.row, cell.published.value) == ("3s-CrosSCLR", 83.4)
+        assert cell.ours[0].verdict.schedule == differs
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

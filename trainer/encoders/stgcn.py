@@ -53,6 +53,10 @@ class STGCNOptions(Model):
     """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
     that they are (the papers). ``present``: absent bodies are neither encoded nor in any statistic or mean,
     which also saves their time."""
+    padding: Literal["inert", "counted"] = "inert"
+    """Joints that other conventions have and this one has not. ``inert``: there are none. ``counted``: in
+    training the clip is filled up with them behind the input's BatchNorm; no joint sees them, but all other
+    BatchNorms count them, as in the released code of MS-CLR."""
 
     @model_validator(mode="after")
     def _check(self) -> STGCNOptions:
@@ -77,6 +81,7 @@ class STGCN(nn.Module):
         self.conventions = nn.ModuleDict(
             {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
         )
+        self.most_joints = max(skeleton.num_joints for skeleton in skeletons.values())
         widths = (COORDINATES, *options.channels)
         self.blocks = nn.ModuleList(
             Block(
@@ -96,11 +101,16 @@ class STGCN(nn.Module):
         own = self.conventions[convention]
         assert isinstance(own, Convention)
 
+        counted = self.options.padding == "counted" and self.training
+        more = self.most_joints - own.joints if counted else 0
+
         def encode(bodies: Tensor) -> Tensor:
             features = own.normalised(bodies)
+            if more:
+                features = F.pad(features, (0, more)).contiguous(memory_format=torch.channels_last)
             for block, adjacency in zip(self.blocks, own.adjacencies(len(self.blocks)), strict=True):
-                features = block(features, adjacency)
-            return features
+                features = block(features, F.pad(adjacency, (0, more, 0, more)) if more else adjacency)
+            return features[..., : own.joints] if more else features
 
         bodies = by_body(x, own.joints)
         return encode_each(bodies, encode, join=self.options.bodies, training=self.training)

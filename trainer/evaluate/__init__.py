@@ -17,6 +17,10 @@ own stored stream and in one convention:
 hold ``convention`` alone. ``augment(clips, generator) -> clips`` is the run's normal chain of augmentations;
 a protocol uses it when its options say so. ``on_progress(done, total)`` may be None.
 
+Options with a ``crop`` (trainer.evaluate.crop) have the protocol see stretches of the clips: a protocol on
+clips cuts them itself, one on features is handed those of stretches. ``linear`` is also called with ``anew``
+and ``widths``, which it documents.
+
 ``FUSES`` says what of several streams goes together into one figure: their ``scores`` or their ``features``
 (only with ``NEEDS = "features"``). The outcomes of every encoder then are equally many, in the same order.
 """
@@ -58,7 +62,18 @@ def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, An
 def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
-        merged = {**({} if "schedule" in layer else merged), **layer}
+        merged = _over({} if "schedule" in layer else merged, layer)
+    return merged
+
+
+def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """``upper`` over ``lower``, mappings such as ``crop`` key by key."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = lower.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = _over(below, value)
+        merged[key] = value
     return merged
 
 

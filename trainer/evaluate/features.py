@@ -59,17 +59,21 @@ def extract(
     convention: str,
     device: torch.device,
     on_progress: Callable[[int, int], None] | None = None,
+    view: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Features:
     """Encodes every clip of one convention in float32; leaves the encoder in the mode it was in.
 
-    Clips that are in the store are read shard by shard.
+    Clips that are in the store are read shard by shard. ``view(clips, n)`` makes of the n-th chunk, on the
+    device, what is encoded in its place; the chunks are the same wherever the clips are.
     """
     training = encoder.training
     encoder.eval()
     try:
         parts, done = [], 0
-        for chunk in _chunks(samples, convention):
-            parts.append(encoder(chunk.to(device), convention).float().cpu())
+        for number, chunk in enumerate(_chunks(samples, convention)):
+            clips = chunk.to(device)
+            seen = clips if view is None else view(clips, number)
+            parts.append(encoder(seen, convention).float().cpu())
             done += len(chunk)
             if on_progress is not None:
                 on_progress(done, len(samples))

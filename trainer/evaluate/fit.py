@@ -122,6 +122,8 @@ def fit(
     optimiser = _optimiser(model, options)
     clips, labels = train.clips[convention].to(device), train.labels.to(device)
     test_clips = test.clips[convention].to(device)
+    if options.crop is not None:
+        test_clips = options.crop.centre(test_clips)
     fitted = Fitted(torch.empty(0))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for epoch in range(options.epochs):
@@ -160,6 +162,8 @@ def _epoch(
         optim.set_learning_rate(optimiser, optim.learning_rate(rates, epoch + step / len(order)))
         rows = rows.to(device)
         x = clips[rows]
+        if options.crop is not None:
+            x = options.crop.drawn(x, seeds.generator(device, seed, epoch, step, "crop"))
         if options.augment == "normal":
             x = around["augment"](x, seeds.generator(device, seed, epoch, step, "augment"))
         # Dropout draws from the global generator: seeded by its address, a step repeats.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -12,6 +14,7 @@ from torch import Tensor
 from schemas import OptimiseConfig, SkelError
 from schemas._model import Model
 from trainer import optim, seeds
+from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
 from trainer.evaluate.outcome import Outcome
 from trainer.metrics import accuracy
@@ -35,20 +38,38 @@ class Options(Model):
     weight_decay: float = Field(default=0.0, ge=0)
     standardise: bool = False
     """Zero mean and unit variance per feature over the training half. The papers use features as they are."""
+    crop: Crop | None = None
+    """Stretches of the clips in place of whole ones: ISC. Training clips are encoded anew in every epoch."""
+    streams: Literal["apart", "together"] = "apart"
+    """Of a method that trains several. ``apart``: a classifier for each, and their scores are fused.
+    ``together``: as released CrosSCLR, a classifier for each, which learn together by the mean of their
+    logits (its configuration of linear evaluation for three views, ``view: all``)."""
 
 
-def evaluate(train: Features, test: Features, *, classes: int, seed: int, options: Options) -> list[Outcome]:
+def evaluate(
+    train: Features,
+    test: Features,
+    *,
+    classes: int,
+    seed: int,
+    options: Options,
+    anew: Callable[[int], Tensor] | None = None,
+    widths: Sequence[int] = (),
+) -> list[Outcome]:
     """The result is the last epoch's; the best test epoch is only reported beside it.
 
-    Raises SkelError when the layer diverged.
+    ``anew(epoch)``: [N, D], what takes the place of the values of ``train`` from epoch 1 on. ``widths``: of
+    the streams whose features lie side by side, D in all, when their classifiers learn together. Raises
+    SkelError when the layer diverged.
     """
-    values, test_values = (
-        _scaled(train.values, test.values) if options.standardise else (train.values, test.values)
-    )
-    layer = _initial(values.shape[1], classes, seed)
-    rates = OptimiseConfig(**options.model_dump(exclude={"standardise", "batch_size"}), schedule="step")
+    scaled = _scaling(train.values, options, parts=max(len(widths), 1))
+    values, test_values = scaled(train.values), scaled(test.values)
+    layer = _initial(widths or (values.shape[1],), classes, seed)
+    rates = _rates(options)
     best = 0.0
     for epoch in range(options.epochs):
+        if anew is not None and epoch:
+            values = scaled(anew(epoch))
         order = torch.randperm(len(values), generator=seeds.generator("cpu", seed, "linear", epoch))
         batches = values[order].split(options.batch_size), train.labels[order].split(options.batch_size)
         for x, labels in zip(*batches, strict=True):
@@ -65,7 +86,11 @@ def evaluate(train: Features, test: Features, *, classes: int, seed: int, option
 
 @dataclass(frozen=True)
 class Layer:
-    """Softmax regression under SGD with momentum. Its gradient is written out: a third of autograd's time."""
+    """Softmax regression under SGD with momentum. Its gradient is written out: a third of autograd's time.
+
+    ``parts`` classifiers of which the mean logit counts are one layer on their features side by side, divided
+    by their number. Its bias is the mean of theirs, and learns by the mean of what each of them learns.
+    """
 
     weight: Tensor
     """[classes, inputs]"""
@@ -73,6 +98,7 @@ class Layer:
     """[classes]"""
     momentum: tuple[Tensor, Tensor]
     """Running sums of the gradients of both, as torch.optim.SGD keeps them."""
+    parts: int = 1
 
     def scores(self, x: Tensor) -> Tensor:
         """Logits: [N, inputs] -> [N, classes]."""
@@ -83,7 +109,7 @@ class Layer:
         error = self.scores(x).softmax(dim=1)
         error[torch.arange(len(x)), labels] -= 1
         error /= len(x)
-        gradients = error.T @ x, error.sum(dim=0)
+        gradients = error.T @ x, error.sum(dim=0) / self.parts
         parts = zip((self.weight, self.bias), gradients, self.momentum, strict=True)
         for parameter, gradient, momentum in parts:
             momentum.mul_(options.momentum).add_(gradient)
@@ -92,15 +118,31 @@ class Layer:
             parameter.sub_(momentum, alpha=lr)
 
 
-def _initial(inputs: int, classes: int, seed: int) -> Layer:
+def _rates(options: Options) -> OptimiseConfig:
+    return OptimiseConfig(
+        **options.model_dump(exclude={"standardise", "batch_size", "crop", "streams"}), schedule="step"
+    )
+
+
+def _initial(widths: Sequence[int], classes: int, seed: int) -> Layer:
     """Uniform in +-1/sqrt(inputs), as torch.nn.Linear starts, from a generator of our own."""
     generator = seeds.generator("cpu", seed, "linear", "init")
+    drawn = [_uniform(width, classes, generator) for width in widths]
+    weight, bias = torch.cat([each for each, _ in drawn], dim=1), sum(each for _, each in drawn) / len(drawn)
+    assert isinstance(bias, Tensor)
+    return Layer(weight, bias, (torch.zeros_like(weight), torch.zeros_like(bias)), len(widths))
+
+
+def _uniform(inputs: int, classes: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a layer."""
     bound = 1 / math.sqrt(inputs)
     weight = torch.empty(classes, inputs).uniform_(-bound, bound, generator=generator)
-    bias = torch.empty(classes).uniform_(-bound, bound, generator=generator)
-    return Layer(weight, bias, (torch.zeros_like(weight), torch.zeros_like(bias)))
+    return weight, torch.empty(classes).uniform_(-bound, bound, generator=generator)
 
 
-def _scaled(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+def _scaling(train: Tensor, options: Options, *, parts: int) -> Callable[[Tensor], Tensor]:
+    """What is done to features before the layer; means and deviations are those of ``train``."""
+    if not options.standardise:
+        return (lambda x: x) if parts == 1 else (lambda x: x / parts)
     mean, deviation = train.mean(dim=0), train.std(dim=0).clamp_min(1e-6)
-    return (train - mean) / deviation, (test - mean) / deviation
+    return lambda x: (x - mean) / (deviation * parts)

@@ -15,7 +15,7 @@ from trainer import memory, shards
 from trainer import store as stores
 from trainer.augment import compile_chain
 from trainer.data import Source
-from trainer.evaluate import PROTOCOLS, ensemble, fusion, transfer
+from trainer.evaluate import PROTOCOLS, crop, ensemble, fusion, transfer
 from trainer.evaluate.ensemble import Member
 from trainer.evaluate.features import Features
 from trainer.evaluate.fusion import JOINED
@@ -59,15 +59,16 @@ def measured(
 ) -> list[Figure]:
     """The figures of every encoder, then those of all together when there are several.
 
-    Streams are fused as the protocol says. Encoders that share a stream are representations of it: the
-    features of frozen ones are taken side by side, as in ISC.
+    Streams are fused as the protocol says, or learn together. Encoders that share a stream are
+    representations of it: the features of frozen ones are taken side by side, as in ISC.
     """
     on_clips = PROTOCOLS[protocol].NEEDS == "clips"
+    seen = None if on_clips else [_views(occasion, each, convention, settings, load) for each in found]
     single = [
         _on_clips(occasion, each, convention, protocol, settings, load, on_progress)
-        if on_clips
-        else _on_features(occasion, each, convention, protocol, settings)
-        for each in found
+        if seen is None
+        else _on_features(occasion, each, convention, protocol, settings, seen[place : place + 1])
+        for place, each in enumerate(found)
     ]
     figures = [figure for several in single for figure in several]
     if len(found) == 1:
@@ -75,22 +76,60 @@ def measured(
     by_stream = len({subject.stream for subject in found}) == len(found)
     fuses = PROTOCOLS[protocol].FUSES
     both = together(found, classes=len(occasion.store.manifest.classes), unit=fuses == "features")
-    if on_clips or (fuses == "scores" and by_stream):
+    jointly = by_stream and getattr(settings, "streams", "") == "together"
+    if seen is None or (fuses == "scores" and by_stream and not jointly):
         return figures + [_fused(kind, both, fusing) for kind in zip(*single, strict=True)]
-    return figures + [_told(each) for each in _on_features(occasion, both, convention, protocol, settings)]
+    widths = [subject.found.train.values.shape[1] for subject in found] if jointly else []
+    joined = _on_features(occasion, both, convention, protocol, settings, seen, widths=widths)
+    return figures + [_told(each, "probes" if jointly else "features") for each in joined]
+
+
+def _views(
+    occasion: Occasion, subject: Subject, convention: str, settings: Any, load: Load
+) -> crop.Views | None:
+    """What a protocol on frozen features sees in place of whole clips, when its options say so."""
+    cut = getattr(settings, "crop", None)
+    if cut is None:
+        return None
+    return crop.views(
+        subject.modules["trained"],
+        load("run", subject.stream),
+        cut,
+        convention=convention,
+        device=occasion.device,
+        seed=occasion.saved.config.runtime.seed,
+    )
 
 
 def _on_features(
-    occasion: Occasion, subject: Subject, convention: str, protocol: str, settings: Any
+    occasion: Occasion,
+    subject: Subject,
+    convention: str,
+    protocol: str,
+    settings: Any,
+    seen: Sequence[crop.Views | None],
+    *,
+    widths: Sequence[int] = (),
 ) -> list[Figure]:
+    """``seen``: of each encoder of the subject. ``widths``: of streams whose probes learn together."""
     started = time.perf_counter()
     train, test = subject.found.train, subject.found.test
+    learning: dict[str, Any] = {"widths": widths} if widths else {}
+    cut = [each for each in seen if each is not None]
+    if cut:
+        unit = len(cut) > 1 and PROTOCOLS[protocol].FUSES == "features"
+        stretches = crop.side_by_side(cut, unit=unit)
+        train = replace(train, values=stretches.train(0))
+        test = replace(test, values=stretches.test)
+        if protocol == "linear":  # the one that sees them more than once
+            learning["anew"] = stretches.train
     outcomes = PROTOCOLS[protocol].evaluate(
         train,
         test,
         classes=len(occasion.store.manifest.classes),
         seed=occasion.saved.config.runtime.seed,
         options=settings,
+        **learning,
     )
     seconds = time.perf_counter() - started
     return _figures(protocol, outcomes, subject, convention, occasion.grounds["run"], (train, test), seconds)
@@ -188,8 +227,8 @@ def _fused(kind: Sequence[Figure], both: Subject, fusing: fusion.Options) -> Fig
     )
 
 
-def _told(figure: Figure) -> Figure:
-    settings = figure.outcome.settings | {"fusion": {"of": "features"}}
+def _told(figure: Figure, of: str) -> Figure:
+    settings = figure.outcome.settings | {"fusion": {"of": of}}
     return replace(figure, outcome=replace(figure.outcome, settings=settings))
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from schemas._model import Model
+from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
 from trainer.evaluate.knn import similarities
 from trainer.evaluate.outcome import Outcome
@@ -25,6 +26,8 @@ _DIGITS = 6
 class Options(Model):
     neighbours: int = Field(default=4, ge=0)
     """Nearest training samples of every query that the result names; 0: none."""
+    crop: Crop | None = None
+    """Stretches of the clips in place of whole ones. ISC: the centre of both halves, ``train: null``."""
 
 
 def evaluate(train: Features, test: Features, *, classes: int, seed: int, options: Options) -> list[Outcome]:

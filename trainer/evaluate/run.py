@@ -14,6 +14,7 @@ from trainer.evaluate.occasion import Occasion, chosen_conventions, loader, open
 from trainer.evaluate.results import FOLDER, write_result
 from trainer.evaluate.subject import run_method, subjects
 from trainer.evaluate.verdict import result_of, scores_of
+from trainer.streams import STREAMS
 
 Options = Mapping[str, Mapping[str, Any]]
 OnProgress = Callable[[int, int], None]
@@ -61,6 +62,7 @@ def evaluate_run(
     method = run_method(occasion)
     given = (options or {}).get("fusion", {})
     _check_fusion(occasion.saved.config.method.name, method, given, several=len(named) > 1)
+    _check_together(occasion.saved.config.method.name, method, chosen)
     found = [_in_convention(occasion, method, each, chosen, fusing, on_progress) for each in named]
     figures = [figure for several in found for figure in several]
     if len(named) > 1:
@@ -125,6 +127,18 @@ def _check_fusion(name: str, method: Any, given: Mapping[str, Any], *, several: 
     """One encoder has no streams to weigh; conventions can only be averaged, as softmax or as logits."""
     if given and len(method.encoders) == 1 and not (several and set(given) == {"scores"}):
         raise UsageError(f"{name} trains one encoder, there is nothing to fuse", where="fusion")
+
+
+def _check_together(name: str, method: Any, chosen: Mapping[str, Any]) -> None:
+    """Classifiers learn together over streams; several representations of one have one classifier anyway."""
+    if getattr(chosen.get("linear"), "streams", "apart") == "together" and not (
+        len(method.encoders) > 1 and set(method.encoders) <= set(STREAMS)
+    ):
+        raise UsageError(
+            f"{name} trains one stream, there are no classifiers to train together",
+            where="linear.streams",
+            remedy="Leave it out, or take a method that trains several: crosclr, csclr",
+        )
 
 
 def _check_target(protocols: Sequence[str], target: Path | None, target_protocol: str | None) -> None:

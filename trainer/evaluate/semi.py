@@ -1,21 +1,21 @@
 """Semi-supervised: encoder and classifier learn from a small share of the labels, several draws of them.
 
-Shares and the mean of five draws: ISC, table 2. A draw takes equally many clips of every class. Which ones
-follows from the seed and the ids of the samples alone, by SHA-256: it is the same on every machine and for
-every order of the rows, and a larger share holds the smaller ones of its draw.
+Shares and the mean of five draws: ISC, table 2. A draw takes equally many clips of every class, or of
+each its share. Which ones follows from the seed and the ids of the samples alone, by SHA-256: it is the same
+on every machine and for every order of the rows, and a larger share holds the smaller ones of its draw.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 import torch
 from pydantic import Field
 from torch import nn
 
-from schemas import StoreError
+from schemas import ConfigError, StoreError
 from trainer import seeds
 from trainer.evaluate.fit import Around, Fitted, fit, settings
 from trainer.evaluate.outcome import Outcome
@@ -26,6 +26,7 @@ NEEDS = "clips"
 FUSES = "scores"
 
 Percent = Annotated[float, Field(gt=0, le=100)]
+Counts = Literal["equal", "rounded"]
 
 
 class Options(Training):
@@ -45,6 +46,10 @@ class Options(Training):
     """Percent of the training clips. ISC: 1, 5, 10 and 20."""
     draws: int = Field(default=5, ge=1)
     """ISC: five."""
+    counts: Counts = "equal"
+    """Of the clips that a class gives. ``equal``: the same for all. ``rounded``: its own share of its clips,
+    rounded as Python does, so possibly none; the released code of AimCLR, SkeleMixCLR and MS-CLR draws so,
+    from a generator without a seed."""
     test_every: int = Field(default=0, ge=0)
 
 
@@ -60,7 +65,7 @@ def evaluate(
     for share in options.shares:
         drawn, found = [], []
         for draw in range(options.draws):
-            rows = drawn_rows(train, share=share, seed=around["seed"], draw=draw)
+            rows = drawn_rows(train, share=share, seed=around["seed"], draw=draw, counts=options.counts)
             subset = _chosen(train, rows, around["convention"])
             drawn.append(list(subset.ids))
             here: Around = {
@@ -74,21 +79,34 @@ def evaluate(
     return outcomes
 
 
-def drawn_rows(train: Samples, *, share: float, seed: int, draw: int) -> list[int]:
+def drawn_rows(train: Samples, *, share: float, seed: int, draw: int, counts: Counts = "equal") -> list[int]:
     """Rows of ``train``, ascending, that the draw takes: ``share`` percent of them, class by class.
 
-    Each of the C classes that occur gives floor(share * N / (100 * C)) clips, but at least one, and a class
-    that has fewer gives all: shares of small or unbalanced data are met from below, but for that one.
+    ``equal``: each of the C classes that occur gives floor(share * N / (100 * C)) clips, but at least one,
+    and a class that has fewer gives all: shares of small or unbalanced data are met from below, but for that
+    one. ``rounded``: a class of n clips gives round(share / 100 * n), halves to the even number. Raises
+    ConfigError when that is none in every class.
     """
     by_class: dict[int, list[int]] = {}
     for row, label in enumerate(train.labels.tolist()):
         by_class.setdefault(label, []).append(row)
-    count = max(1, math.floor(share * len(train) / (100 * len(by_class))))
+    same = max(1, math.floor(share * len(train) / (100 * len(by_class))))
 
     def place(row: int) -> tuple[int, str]:
         return seeds.derive(seed, "semi", draw, train.ids[row]), train.ids[row]
 
-    return sorted(row for rows in by_class.values() for row in sorted(rows, key=place)[:count])
+    taken = [
+        sorted(rows, key=place)[: same if counts == "equal" else round(share / 100 * len(rows))]
+        for rows in by_class.values()
+    ]
+    if not any(taken):
+        most = max(map(len, by_class.values()))
+        raise ConfigError(
+            f"{share:g} % of no class is a clip, the largest has {most}",
+            where="semi.counts",
+            remedy="Ask for larger semi.shares, or set semi.counts=equal",
+        )
+    return sorted(row for rows in taken for row in rows)
 
 
 def _chosen(samples: Samples, rows: list[int], convention: str) -> Samples:

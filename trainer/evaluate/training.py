@@ -1,7 +1,7 @@
 """How encoder and classifier are trained together: the published schedules by name, every value of its own.
 
 The papers agree on a linear classifier behind the encoder, SGD with momentum 0.9 and batches of 128; ISC has
-Adam. They name no augmentation for it but ISC, which crops time at random, so there is none by default.
+Adam. They name no augmentation for it but ISC, which crops time (``crop``), so there is none by default.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from schemas import OptimiseConfig
 from schemas._model import Model
+from trainer.evaluate.crop import Crop
 
 ScheduleName = Literal["aimclr", "skelemix", "isc", "small"]
 
@@ -77,6 +78,8 @@ class Training(Model):
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Of SGD."""
+    nesterov: bool = False
+    """Of SGD. No paper names it; released SkeleMixCLR finetunes with it."""
     weight_decay: float = Field(default=1e-4, ge=0)
     decay: Literal["step", "cosine", "constant"] = "step"
     milestones: tuple[int, ...] = (80,)
@@ -92,6 +95,8 @@ class Training(Model):
     augment: Literal["none", "normal"] = "none"
     """``normal``: the run's normal chain on the stored stream of the training clips, drawn anew in every
     step. Shear and rotation act on a bone or a motion as on the joints that it is made of."""
+    crop: Crop | None = None
+    """Stretches of the clips in place of whole ones, before ``augment``: ISC."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """Of matrix products in training; scores are always computed in fp32."""
     test_every: int = Field(default=1, ge=0)
@@ -114,6 +119,7 @@ class Training(Model):
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
+            nesterov=self.nesterov,
             schedule=self.decay,
             milestones=self.milestones,
             gamma=self.gamma,

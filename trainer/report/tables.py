@@ -162,15 +162,16 @@ def _printed_row(run: RunFolder, found: Found, printed: Published) -> tuple[str,
 def differences(run: RunFolder, result: EvaluationResult, printed: Published) -> list[str]:
     """What of data and schedule is not as in the paper, in words; empty when the numbers compare."""
     judged = tables.verdict(printed, result)
-    settings = _shortened([*_probe(result), *_training(run, printed)])
+    settings = _shortened([*_probe(result, printed), *_training(run, printed)])
     return [*judged.data, *judged.schedule, *settings]
 
 
-def _probe(result: EvaluationResult) -> list[str]:
+def _probe(result: EvaluationResult, printed: Published) -> list[str]:
     """Settings of linear evaluation that are not its defaults, the papers', but for what a verdict names."""
     if result.protocol != "linear":
         return []
-    papers = linear.Options().model_dump(mode="json", exclude={"epochs", "standardise"})
+    judged = {"epochs", "standardise", *printed.options}
+    papers = linear.Options().model_dump(mode="json", exclude=judged)
     return [
         f"linear.{name} {result.settings[name]} instead of {value}"
         for name, value in papers.items()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +16,6 @@ from trainer.tables.reader import unmet
 
 TOGETHER = ("crosclr", "csclr")
 """Methods that train all streams in one run; the others train one."""
-
-_TRAINING = {"isc": "isc", "skelemixclr": "skelemix"}
-"""Schedule on labels of the methods that do not have AimCLR's, the default."""
-
-_ISC_LINEAR = ("linear.epochs=80", "linear.lr=0.1", "linear.milestones=[50,70]")
-"""ISC, A.1, 3D Action Recognition: 80 epochs, rate 0.1, a tenth of it from 50 and from 70 on."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +110,9 @@ def _evaluate(cell: Published, run: Path) -> str:
         words.append(f"--target {_store(cell, cell.dataset)} --target-protocol {cell.split}")
     if cell.share is not None:
         words.append(f"--set semi.shares=[{100 * cell.share:g}]")
-    if cell.method in _TRAINING and cell.protocol in ("finetune", "semi", "supervised"):
-        words.append(f"--set {cell.protocol}.schedule={_TRAINING[cell.method]}")
-    if cell.method == "isc" and cell.protocol == "linear":
-        words += [f"--set {setting}" for setting in _ISC_LINEAR]
+    for name, value in cell.options.items():
+        written = value if isinstance(value, str) else json.dumps(value)
+        words.append(f"--set {shlex.quote(f'{cell.protocol}.{name}={written}')}")
     return " ".join(words)
 
 

@@ -115,12 +115,35 @@ def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
     probe = result.settings.get("epochs")
     if cell.probe_epochs is not None and probe is not None and probe != cell.probe_epochs:
         found.append(f"{probe} epochs on the labels, published {cell.probe_epochs}")
+    if result.protocol != "ensemble":  # which has the settings of its members in their files
+        found += _options(cell, result)
     if result.settings.get("standardise"):
         found.append("standardised features, no paper's")
     weights = (result.settings.get("fusion") or result.settings).get("weights")
     if cell.weights and weights and _shares(weights) != _shares(cell.weights):
         found.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")
     return found
+
+
+def _options(cell: Published, result: EvaluationResult) -> list[str]:
+    return [
+        f"{name} {_plain(result.settings.get(name))}, published {_plain(value)}"
+        for name, value in cell.options.items()
+        if name != "epochs" and not _within(value, result.settings.get(name))
+    ]
+
+
+def _within(asked: Any, found: Any) -> bool:
+    """Whether what is asked for was found; a mapping may have more."""
+    if isinstance(asked, dict) and isinstance(found, dict):
+        return all(_within(value, found.get(name)) for name, value in asked.items())
+    return bool(asked == found)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_plain(each)}" for name, each in value.items())
+    return "-" if value is None else str(value)
 
 
 def _shares(weights: dict[str, float]) -> dict[str, float]:

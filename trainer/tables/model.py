@@ -35,6 +35,8 @@ class Published(Model):
     """Of the method, for the command that trains it; empty takes the one that suits the store."""
     flags: str = ""
     """What else that command needs."""
+    options: dict[str, Any] = {}
+    """Of the protocol that it was measured with, where the protocol's own defaults are others."""
     protocol: str
     dataset: str
     """Data set that is tested, by this project's name."""

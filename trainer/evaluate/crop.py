@@ -1,0 +1,112 @@
+"""Stretches of the clips in place of whole ones: at random when learning, the centre in tests (ISC, A.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from schemas._model import Model
+from trainer import seeds
+from trainer.augment.draws import ShareRange, uniform
+from trainer.augment.temporal import stretched
+from trainer.data import Source
+from trainer.evaluate.features import extract
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Crop(Model):
+    """ISC, A.1: "a temporal crop of length 64": at random in training, the centre in evaluation.
+
+    The paper gives no shares; these are the released code's. A clip in a store is the whole action, resized
+    to data.frames without padding, so a share of its frames is that share of the action; the released code
+    cuts the unpadded action before any resizing.
+    """
+
+    train: ShareRange | None = (0.5, 1.0)
+    """Share of the clip that is seen in training, drawn from U(low, high) for every clip and epoch, anywhere
+    in the clip; rounded down to whole frames. None: the centre, as in tests."""
+    test: Share = 0.95
+    """Share in tests: ``floor((1 - test) T / 2)`` frames are left out at either end."""
+    frames: int | None = Field(default=None, ge=1)
+    """That the encoder sees; None: as many as the clip has. Released: 64."""
+    min_frames: int = Field(default=2, ge=1)
+    """Of a drawn stretch, in frames of the clip. Released: 64 of its raw frames."""
+    sampling: Literal["ends", "centres"] = "ends"
+    """Of the stretch. ``ends``: its first and last frame stay, as in ``temporal_crop_resize``. ``centres``:
+    as released, PyTorch's ``interpolate`` without aligned corners."""
+    absent: Literal["masked", "zeros"] = "masked"
+    """Bodies that are there in some frames alone, as in ``stretched``. ``zeros``: as released."""
+
+    def drawn(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Training clips [N,3,T,V,M] -> [N,3,frames,V,M]; draws from ``generator`` alone."""
+        if self.train is None:
+            return self.centre(x)
+        total = x.shape[2]
+        share = uniform(generator, len(x), low=self.train[0], high=self.train[1])
+        length = (share * total).floor().clamp(min(self.min_frames, total), total)
+        start = (uniform(generator, len(x)) * (total - length + 1)).floor().minimum(total - length)
+        return self._resized(x, start, length)
+
+    def centre(self, x: Tensor) -> Tensor:
+        """Test clips [N,3,T,V,M] -> [N,3,frames,V,M]."""
+        total = x.shape[2]
+        start = min(int((1 - self.test) * total / 2), (total - 1) // 2)
+        place = torch.full((len(x),), start, device=x.device)
+        length = torch.full_like(place, total - 2 * start)
+        return self._resized(x, place, length)
+
+    def _resized(self, x: Tensor, start: Tensor, length: Tensor) -> Tensor:
+        frames = self.frames or x.shape[2]
+        return stretched(x, start, length, frames=frames, sampling=self.sampling, absent=self.absent)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What a probe sees of a frozen encoder in place of the features of whole clips."""
+
+    train: Callable[[int], Tensor]
+    """Epoch, from 0 -> [N_train, D] float32 on the CPU: encoded anew, for the stretches are others."""
+    test: Tensor
+    """[N_test, D]."""
+
+
+def views(
+    encoder: nn.Module,
+    halves: tuple[Source, Source],
+    crop: Crop,
+    *,
+    convention: str,
+    device: torch.device,
+    seed: int,
+) -> Views:
+    """Features of stretches of both halves. Every encoder that is given the same seed sees the same ones."""
+    train, test = halves
+
+    def anew(epoch: int) -> Tensor:
+        def cut(clips: Tensor, chunk: int) -> Tensor:
+            return crop.drawn(clips, seeds.generator(device, seed, "crop", epoch, chunk))
+
+        return extract(encoder, train, convention=convention, device=device, view=cut).values
+
+    middle = extract(
+        encoder, test, convention=convention, device=device, view=lambda clips, _: crop.centre(clips)
+    )
+    return Views(anew, middle.values)
+
+
+def side_by_side(several: Sequence[Views], *, unit: bool = False) -> Views:
+    """The features of several encoders in one row, [N, D1 + D2 + ...]; ``unit`` as in fusion.concatenated."""
+
+    def joined(parts: Iterable[Tensor]) -> Tensor:
+        return torch.cat([normalize(part, dim=1) if unit else part for part in parts], dim=1)
+
+    return Views(
+        lambda epoch: joined(each.train(epoch) for each in several), joined(each.test for each in several)
+    )
