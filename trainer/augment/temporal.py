@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -55,6 +55,9 @@ def temporal_crop_resize(
     ratio: ShareRange = (0.1, 1.0),
     min_frames: Annotated[int, Field(ge=1)] = 2,
     frames: Annotated[int, Field(ge=1)] | None = None,
+    rounding: Literal["nearest", "down"] = "nearest",
+    sampling: Literal["ends", "centres"] = "ends",
+    absent: Literal["masked", "zeros"] = "masked",
 ) -> Everywhere:
     """Cut a stretch of U(ratio) of the clip out, anywhere in it, and resize it linearly to ``frames``.
 
@@ -62,17 +65,22 @@ def temporal_crop_resize(
     ratio from 0.1. A store's clips are resized to T frames without padding, so the stretch is cut from the
     whole action. Lengths are rounded and never below ``min_frames``, counted in frames of x; the released
     code never cuts below 64 of its raw frames. To keep detail in short stretches, let the run's data.frames
-    be larger than ``frames``. First and last frame of the stretch stay; a frame between two others is their
-    weighted mean, of those in which the body is present, and absent when the nearer one is.
+    be larger than ``frames``.
+
+    The paper does not say how a stretch is resized: see ``stretched`` for ``sampling`` and ``absent``. In the
+    released code they are ``centres`` and ``zeros``, and ``rounding`` of a length is ``down``.
     """
     total = x.shape[2]
     wanted = total if frames is None else frames
     share = uniform(generator, len(x), low=ratio[0], high=ratio[1])
-    length = (share * total).round().clamp(min(min_frames, total), total)
+    length = share * total
+    length = length.floor() if rounding == "down" else length.round()
+    length = length.clamp(min(min_frames, total), total)
     start = (uniform(generator, len(x)) * (total - length + 1)).floor().clamp_max(total - length)
-    step = (length - 1) / max(wanted - 1, 1)
-    times = start[:, None] + step[:, None] * torch.arange(wanted, device=x.device)
-    return Everywhere(lambda x: _at(x, times.clamp_max(total - 1)), resizes=wanted != total)
+    return Everywhere(
+        lambda x: stretched(x, start, length, frames=wanted, sampling=sampling, absent=absent),
+        resizes=wanted != total,
+    )
 
 
 @Planned
@@ -142,8 +150,37 @@ def gaussian_blur(
     return Sometimes(draw(p, generator, len(x)), blur)
 
 
-def _at(x: Tensor, times: Tensor) -> Tensor:
-    """x [N,3,T,V,M] at times [N, F] from 0 to T-1, linear between frames with the body: [N,3,F,V,M]."""
+def stretched(
+    x: Tensor,
+    start: Tensor,
+    length: Tensor,
+    *,
+    frames: int,
+    sampling: Literal["ends", "centres"] = "ends",
+    absent: Literal["masked", "zeros"] = "masked",
+) -> Tensor:
+    """``length`` [N] whole frames of every clip from ``start`` [N] on, resized linearly to ``frames`` F.
+
+    x [N,3,T,V,M] -> [N,3,F,V,M]. ``sampling``: with ``ends`` the first and the last of L frames stay, and
+    frame t stands at ``t (L - 1) / (F - 1)``; with ``centres`` frames have a width, as pixels have, and frame
+    t stands at ``(t + 0.5) L / F - 0.5``, held within the stretch (PyTorch's ``interpolate``). Between two
+    frames is their weighted mean; with ``absent: masked`` of those in which the body is present, and it is
+    absent when the nearer one is; with ``zeros`` an absent body is a skeleton shrunk to the origin.
+    """
+    index = torch.arange(frames, device=x.device)
+    start, length = start[:, None].float(), length[:, None].float()
+    if sampling == "ends":
+        within = index * ((length - 1) / max(frames - 1, 1))
+    else:
+        within = ((index + 0.5) * (length / frames) - 0.5).clamp_min(0)
+    return _at(x, start + torch.minimum(within, length - 1), masked=absent == "masked")
+
+
+def _at(x: Tensor, times: Tensor, *, masked: bool) -> Tensor:
+    """x [N,3,T,V,M] at times [N, F] from 0 to T-1, linear between two frames: [N,3,F,V,M].
+
+    ``masked``: between those with the body; else an absent body is zeros as good as any numbers.
+    """
     before = times.floor()
     late = (times - before).view(len(x), 1, -1, 1, 1)
     real = present(x)
@@ -152,6 +189,8 @@ def _at(x: Tensor, times: Tensor) -> Tensor:
         place = index.long().clamp_max(x.shape[2] - 1).view(len(x), 1, -1, 1, 1)
         values.append(x.gather(2, place.expand(-1, x.shape[1], -1, *x.shape[3:])))
         there.append(real.gather(2, place.expand(-1, -1, -1, -1, x.shape[4])))
+    if not masked:
+        return (1 - late) * values[0] + late * values[1]
     weights = [(1 - late) * there[0], late * there[1]]
     total = (weights[0] + weights[1]).clamp_min(torch.finfo(x.dtype).tiny)
     between = (weights[0] * values[0] + weights[1] * values[1]) / total

@@ -1,16 +1,19 @@
 """Presets: published or tuned settings of a method, one YAML file each, and where every value comes from.
 
 A preset is a partial ``RunConfig``. It may ``extends:`` another preset of its method (or ``method/preset``),
-or name under ``base:`` the preset of the method that it wraps. ``sources:`` maps dotted paths, of values or
+or name under ``base:`` the preset of the method that it wraps; ``without:`` lists dotted paths of branches
+that it does not take over from it. ``sources:`` maps dotted paths, of values or
 whole branches, to the place in a paper or in released code where the value stands; a value without one is
 tuned. Options named ``*_from`` may be shares of the epochs (see ``shares``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +84,7 @@ def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
         start, sources = _wrapped(wraps if base is None else _counterpart(base, wraps))
     elif extends is not None:
         parent = find_preset(*(extends if "/" in extends else f"{method}/{extends}").split("/"))
-        start, sources = parent.tree, parent.sources
+        start, sources = _without(own.pop("without", ()), parent)
     tree = merge(start, merge(own, {"method": {"name": method}}))
     if base is not None:
         # What is said of the usual base's values holds for another one as far as the values are the same.
@@ -92,6 +95,16 @@ def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
     if base is not None:
         sources["method.options.base.name"] = "--base"
     return Preset(method, name, summary, tree, sources)
+
+
+def _without(branches: Iterable[str], parent: Preset) -> tuple[Tree, dict[str, str]]:
+    """What a preset hands down, without some branches and what is said of them."""
+    tree, sources = deepcopy(parent.tree), parent.sources
+    for branch in branches:
+        *way, last = branch.split(".")
+        del reduce(getitem, way, tree)[last]
+        sources = {path: said for path, said in sources.items() if not f"{path}.".startswith(f"{branch}.")}
+    return tree, sources
 
 
 def _wrapped(title: str) -> tuple[Tree, dict[str, str]]:

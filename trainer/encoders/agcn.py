@@ -5,12 +5,13 @@ Source: Shi et al., "Two-Stream Adaptive Graph Convolutional Networks for Skelet
 subsets k of the graph: ``out = sum_k W_k x (A_k + B_k + C_k)`` with A the skeleton, B learned, C attention.
 
 As in ST-GCN here, convolutions are shared between conventions; A, B and the input BatchNorm are each one's
-own. The input is normalised per body, so that any number of bodies fits. Padded joints are cut off at the
-entrance.
+own. The input is normalised per body, so that any number of bodies fits, or per place of a body, as in the
+released code. Padded joints are cut off at the entrance.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from schemas import UsageError
 from schemas._model import Model
 from trainer.encoders.bodies import by_body, encode_each, pool_map
 from trainer.encoders.conv_norm import conv_norm
@@ -46,6 +48,14 @@ class AGCNOptions(Model):
     init: Literal["default", "normal", "released"] = "default"
     """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales. ``released``: 2s-AGCN's, fan-out
     normal weights, and BatchNorm scales of 1e-6 behind the graph, so that a block starts as its shortcut."""
+    input_norm: Literal["body", "slot"] = "body"
+    """What the input BatchNorm takes its statistics of. ``body``: all bodies alike. ``slot``: each place of a
+    body for itself, with the zeros of the absent ones, as released 2s-AGCN: 150 channels for two bodies of 25
+    joints. Weights of the one do not fit the other."""
+    max_bodies: int = Field(default=2, ge=1)
+    """Places that ``input_norm: slot`` has; 2s-AGCN: 2. Where clips have fewer bodies the places behind them
+    learn from the same bodies, and the mean is over the bodies that clips have: the released mean over two
+    wants a store of two."""
     bodies: Literal["average", "present"] = "average"
     """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
     that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
@@ -56,6 +66,8 @@ class AGCNOptions(Model):
             raise ValueError("temporal_kernel must be odd")
         if any(block > len(self.channels) for block in self.stride_blocks):
             raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
+        if self.input_norm == "slot" and self.bodies == "present":
+            raise ValueError("input_norm slot counts absent bodies and goes with bodies average only")
         return self
 
 
@@ -71,7 +83,7 @@ class AGCN(nn.Module):
         self.feature_dim = options.channels[-1]
         blocks = len(options.channels)
         self.conventions = nn.ModuleDict(
-            {name: Convention(skeleton, blocks) for name, skeleton in skeletons.items()}
+            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
         )
         widths = (COORDINATES, *options.channels)
         self.blocks = nn.ModuleList(
@@ -94,14 +106,20 @@ class AGCN(nn.Module):
         own = self.conventions[convention]
         assert isinstance(own, Convention)
 
-        def encode(bodies: Tensor) -> Tensor:
-            features = own.normalised(bodies)
+        def encode(features: Tensor) -> Tensor:
             for block, learned in zip(self.blocks, own.learned, strict=True):
                 features = block(features, own.graph + learned)
             return features
 
-        bodies = by_body(x, own.joints)
-        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
+        if self.options.input_norm == "slot":
+            # Behind it absent bodies are no zeros any more, and those of two places are not alike.
+            return encode(own.normalised_by_slot(x))
+        return encode_each(
+            by_body(x, own.joints),
+            lambda bodies: encode(own.normalised(bodies)),
+            join=self.options.bodies,
+            training=self.training,
+        )
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
@@ -116,17 +134,37 @@ class Convention(nn.Module):
 
     graph: Tensor
 
-    def __init__(self, skeleton: Skeleton, blocks: int) -> None:
+    def __init__(self, skeleton: Skeleton, options: AGCNOptions) -> None:
         super().__init__()
         self.joints = skeleton.num_joints
+        self.slots = options.max_bodies if options.input_norm == "slot" else 1
         self.register_buffer("graph", inward_outward(skeleton.spec))
-        self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in range(blocks))
-        self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
+        self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in options.channels)
+        self.data_bn = nn.BatchNorm1d(self.slots * self.joints * COORDINATES)
 
     def normalised(self, bodies: Tensor) -> Tensor:
         """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""
         x = self.data_bn(bodies).view(len(bodies), self.joints, COORDINATES, -1)
         return x.permute(0, 2, 3, 1).contiguous()
+
+    def normalised_by_slot(self, x: Tensor) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M,3,T,V], each coordinate of each joint of each place of a body normalised.
+
+        Raises UsageError when x has more bodies than there are places.
+        """
+        samples, _, frames, _, bodies = x.shape
+        if bodies > self.slots:
+            raise UsageError(
+                f"the clips have {bodies} bodies, the input BatchNorm of agcn has room for {self.slots}",
+                where="encoder.options.max_bodies",
+                remedy=f"Train with max_bodies={bodies}",
+            )
+        # With zeros the variance of a place that no clip has would go to zero: a body in it, met later in
+        # another store, would be blown up some hundred times.
+        filled = x[..., torch.arange(self.slots, device=x.device) % bodies]
+        channels = by_body(filled, self.joints).view(samples, -1, frames)
+        places = self.data_bn(channels).view(samples, self.slots, self.joints, COORDINATES, frames)
+        return places[:, :bodies].flatten(0, 1).permute(0, 2, 3, 1).contiguous()
 
 
 class AdaptiveGraphConvolution(nn.Module):
@@ -189,10 +227,18 @@ class Block(nn.Module):
 
 @torch.no_grad()
 def _as_released(module: nn.Module) -> None:
-    """Released 2s-AGCN: N(0, sqrt(2 / fan-out)) weights, biases 0; the subsets of a graph share a fan-out."""
+    """Released 2s-AGCN: N(0, sqrt(2 / fan-out)) weights, biases 0.
+
+    The embeddings of a subset have a fan-out of their own. The weights of its graph convolution have
+    N(0, sqrt(2 / (3 inputs outputs))), three for the subsets (``conv_branch_init``).
+    """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    elif isinstance(module, AdaptiveGraphConvolution):
+        for embedding in (module.theta, module.phi):
+            nn.init.normal_(embedding.weight, 0, math.sqrt(2 * SUBSETS / embedding.out_channels))
+        nn.init.normal_(module.conv.weight, 0, math.sqrt(2 / module.conv.weight.numel()))
     elif isinstance(module, Block):
         module.graph_bn.weight.fill_(SMALL)

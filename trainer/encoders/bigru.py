@@ -37,6 +37,9 @@ class BiGRUOptions(Model):
     unidirectional_inference: bool = False
     """Step the network frame by frame, as the released code does: its backward half then runs forward in
     time too, and never sees the future. Slow; only for figures and weights of that code."""
+    init: Literal["default", "xavier"] = "default"
+    """``default``: PyTorch's, U(-1/sqrt(units), 1/sqrt(units)). ``xavier``: every matrix from U(-a, a) with
+    a = sqrt(6 / (rows + columns)), the three gates being one matrix; biases stay PyTorch's (released ISC)."""
 
 
 class BiGRU(nn.Module):
@@ -61,6 +64,10 @@ class BiGRU(nn.Module):
         )
         deeper = options.layers - 1
         self.rest = _gru(2 * options.units, options.units, layers=deeper) if deeper else None
+        if options.init == "xavier":
+            for parameter in self.parameters():
+                if parameter.dim() == 2:
+                    nn.init.xavier_uniform_(parameter)
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N, feature_dim, T, 1]: the top layer's outputs, forward half first.

@@ -45,8 +45,12 @@ class HCNOptions(Model):
     Clips of other lengths are brought to as many by a maximum, so that any length gives one feature size."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Of whole channels, after the fourth, fifth and sixth convolution. HCN: 0.5."""
-    init: Literal["default", "normal"] = "default"
-    """``normal``: N(0, 0.02) weights."""
+    fourth_relu: bool = True
+    """A ReLU behind the fourth convolution, as behind all from there on (HCN). The HCN that ISC released has
+    none there."""
+    init: Literal["default", "normal", "xavier"] = "default"
+    """``normal``: N(0, 0.02) weights. ``xavier``: U(-a, a), a = sqrt(6 / (fan-in + fan-out)), and biases 0,
+    as in the HCN that ISC released."""
     bodies: Literal["maximum", "present"] = "maximum"
     """``maximum``: over all slots, and absent bodies are encoded as the zeros that they are (HCN).
     ``present``: over the bodies that are there, which also saves the others' time."""
@@ -112,12 +116,14 @@ class Branch(nn.Module):
         )
         self.fourth = nn.Conv2d(third, fourth, 3, padding=1)
         self.dropout = nn.Dropout2d(options.dropout)
+        self.fourth_relu = options.fourth_relu
 
     def forward(self, x: Tensor, convention: str) -> Tensor:
         x = self.time(F.relu(self.point(x)))
         x = x.permute(0, 3, 2, 1)  # [B, V, T, row]: joints as channels
         x = halved(self.together[convention](x))
-        return halved(self.dropout(F.relu(self.fourth(x))))
+        x = self.fourth(x)
+        return halved(self.dropout(F.relu(x) if self.fourth_relu else x))
 
 
 def moved(x: Tensor) -> Tensor:

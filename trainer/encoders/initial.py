@@ -13,13 +13,17 @@ STANDARD_DEVIATION = 0.02
 
 
 def initialise(network: nn.Module, init: str) -> None:
-    """``default``: PyTorch's weights stay. ``normal``: N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0."""
+    """``default``: PyTorch's weights stay. ``normal``: N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0.
+    ``xavier``: U(-a, a) with a = sqrt(6 / (fan-in + fan-out)), biases 0; BatchNorm stays."""
     if init == "default":
         return
     for module in network.modules():
         if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Linear)):
-            nn.init.normal_(module.weight, 0.0, STANDARD_DEVIATION)
-        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            if init == "xavier":
+                nn.init.xavier_uniform_(module.weight)
+            else:
+                nn.init.normal_(module.weight, 0.0, STANDARD_DEVIATION)
+        elif init == "normal" and isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             nn.init.normal_(module.weight, 1.0, STANDARD_DEVIATION)
         else:
             continue

@@ -7,6 +7,7 @@ image for a CNN, a graph for a graph network. All of them see the same two views
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from schemas import Component
 from trainer import encoders, losses
 from trainer.batch import Batch
-from trainer.methods.moco import MoCo, MoCoOptions
+from trainer.encoders.initial import draws_from
+from trainer.methods.moco import MoCo, MoCoOptions, Network
 from trainer.methods.parts import Parts, make_views, only_convention
 from trainer.methods.stages import Stage
 
@@ -34,6 +36,10 @@ class ISCOptions(MoCoOptions):
     mode: Literal["inter", "intra"] = "inter"
     """``inter``: the queries of one representation against the keys and the queue of every other one,
     Eq. (6). ``intra``: of the same one, each alone, the ablation of section 3.2."""
+    projector_end: Literal["projector_init", "released"] = "projector_init"
+    """Initial weights of the last layer of a projector. ``projector_init``: as the layers before it.
+    ``released``: as the released encoders begin the layer of classes whose place it takes, so by encoder:
+    bigru U(-a, a), a = sqrt(6 / (inputs + dim)); hcn the same, and biases 0; agcn N(0, sqrt(2 / dim))."""
 
     @model_validator(mode="after")
     def _check(self) -> ISCOptions:
@@ -58,7 +64,7 @@ class ISC(nn.Module):
         self.views = make_views(parts)
         self.mocos = nn.ModuleDict(
             {
-                name: MoCo(options, replace(parts, encoder=component))
+                name: _moco(options, replace(parts, encoder=component))
                 for name, component in _components(options, parts.encoder).items()
             }
         )
@@ -112,6 +118,31 @@ class ISC(nn.Module):
 
     def _mocos(self) -> dict[str, MoCo]:
         return {name: moco for name, moco in self.mocos.items() if isinstance(moco, MoCo)}
+
+
+def _moco(options: ISCOptions, parts: Parts) -> MoCo:
+    moco = MoCo(options, parts)
+    if options.projector_end == "released":
+        with draws_from(parts.generator):
+            _begin_as_released(moco.query, parts.encoder.name)
+            if options.key_init == "copy":
+                moco.key.load_state_dict(moco.query.state_dict())
+            else:
+                _begin_as_released(moco.key, parts.encoder.name)
+    return moco
+
+
+@torch.no_grad()
+def _begin_as_released(network: Network, encoder: str) -> None:
+    """See ``projector_end``. Other encoders, which ISC has not released, are left as they are."""
+    last = network.projector[-1]
+    assert isinstance(last, nn.Linear)
+    if encoder in ("bigru", "hcn"):
+        nn.init.xavier_uniform_(last.weight)
+    if encoder == "hcn":
+        nn.init.zeros_(last.bias)
+    if encoder == "agcn":
+        nn.init.normal_(last.weight, 0, math.sqrt(2 / last.out_features))
 
 
 def _components(options: ISCOptions, own: Component) -> Mapping[str, Component]:
