@@ -13,6 +13,9 @@ from torch.nn import functional as F
 
 Reduction = Literal["sum", "mean"]
 
+NOTHING = -1e30
+"""The score of what has no weight; see ``without``."""
+
 
 def logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """[N, 1+K]: similarity of each query to its own key (column 0) and to the queue, divided by tau."""
@@ -21,6 +24,19 @@ def logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
         q = q / temperature  # [N, D]: the quotients of [N, 1+K] would be another copy, and one more backward
         positive = (q * k).sum(dim=1, keepdim=True)
         return torch.cat([positive, q @ queue.t()], dim=1)
+
+
+def without(scores: Tensor, own: Tensor) -> Tensor:
+    """scores [N, 1+K] in which the queue entries ``own`` [N, K] bool have no weight and no gradient.
+
+    They get ``NOTHING``, whose exponential is 0 beside any similarity. It is finite, so that 0 times it is 0.
+    """
+    return scores.masked_fill(F.pad(own, (1, 0)), NOTHING)
+
+
+def weightless(scores: Tensor) -> Tensor:
+    """[N, 1+K] -> same bool: what ``without`` left without weight."""
+    return scores.detach() < NOTHING / 2
 
 
 def info_nce(q: Tensor, k: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
@@ -54,10 +70,13 @@ def distribution_divergence(target: Tensor, scores: Tensor) -> Tensor:
 
 
 def nearest(scores: Tensor, neighbours: int) -> Tensor:
-    """[N, 1+K] bool: the ``neighbours`` queue entries most similar to each query; column 0 is False."""
+    """[N, 1+K] bool: the ``neighbours`` queue entries most similar to each query; column 0 is False.
+
+    Entries without weight are not among them, so that there may be fewer.
+    """
     mask = torch.zeros_like(scores, dtype=torch.bool)
-    best = scores[:, 1:].topk(neighbours, dim=1).indices + 1
-    return mask.scatter_(1, best, True)
+    best, places = scores[:, 1:].topk(neighbours, dim=1)
+    return mask.scatter_(1, places + 1, ~weightless(best))
 
 
 def pooled_nce(scores: Tensor, positives: Tensor) -> Tensor:
@@ -71,20 +90,29 @@ def pooled_nce(scores: Tensor, positives: Tensor) -> Tensor:
 
 
 def cross_stream_nce(
-    scores: Tensor, other: Tensor, *, neighbours: int, temperature: float, context: bool = True
+    scores: Tensor,
+    other: Tensor,
+    *,
+    neighbours: int,
+    temperature: float,
+    context: bool = True,
+    masked: bool = False,
 ) -> Tensor:
     """CrosSCLR's mining: the nearest of the ``other`` stream are positives of this one. -> scalar.
 
     scores, other [N, 1+K]: ``logits`` of the same clips in two streams, whose queues hold the same clips in
     the same slots. With ``context`` the products of both streams' similarities to every slot, over tau, are
     K more logits with the same positives. The terms of the positives are averaged; the gradient reaches
-    both streams through the products, and none passes the choice of neighbours.
+    both streams through the products, and none passes the choice of neighbours. ``masked``: some entries are
+    ``without`` weight, the same in both streams; their products have none either.
     """
     positives = nearest(other, neighbours)
     positives[:, 0] = True
     if context:
         # logits are similarities over tau: their product has one tau too many
         products = scores[:, 1:] * other[:, 1:] * temperature
+        if masked:
+            products = products.masked_fill(weightless(scores[:, 1:]), NOTHING)
         scores = torch.cat([scores, products], dim=1)
         positives = torch.cat([positives, positives[:, 1:]], dim=1)
     return multi_positive_nce(scores, positives, reduction="mean")
@@ -103,11 +131,14 @@ def extrapolated(scores: Tensor, strength: Tensor, *, temperature: float) -> Ten
     return torch.cat([positive[:, None], scores[:, 1:]], dim=1)
 
 
-def with_negative(scores: Tensor, q: Tensor, negative: Tensor, *, temperature: float) -> Tensor:
+def with_negative(
+    scores: Tensor, q: Tensor, negative: Tensor, *, temperature: float, detach: bool = True
+) -> Tensor:
     """``logits`` [N, 1+K] with one more negative for each query: [N, 2+K]. q and negative are [N, D].
 
-    No gradient flows into the negative. SkeleMixCLR, Eq. (4) and (5), and "detach" of its Table VII.
+    ``detach``: no gradient flows into the negative. SkeleMixCLR, Eq. (4) and (5), "detach" of its Table VII.
     """
     dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
-    extra = (q.to(dtype) * negative.detach().to(dtype)).sum(dim=1, keepdim=True) / temperature
+    negative = negative.detach() if detach else negative
+    extra = (q.to(dtype) * negative.to(dtype)).sum(dim=1, keepdim=True) / temperature
     return torch.cat([scores, extra], dim=1)

@@ -145,7 +145,7 @@ def aimclr_scores(method: AimCLR, given: Batch) -> list[Tensor]:
     z_hat = state.query(method.views.normal(given, "kinectv2_25"), "kinectv2_25")
     extreme = method._extreme_queries(given, "kinectv2_25")
     z = state.keys(method.views.normal(given, "kinectv2_25"), "kinectv2_25")
-    return [state.scores(q, z) for q in (z_hat, *extreme)]
+    return [state.scores(q, z, given.rows) for q in (z_hat, *extreme)]
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])

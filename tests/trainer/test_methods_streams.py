@@ -19,7 +19,7 @@ from tests.trainer.clips import SMALL, augment, batch, component, generator, ske
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from tests.trainer.test_losses_streams import crosclr_term, pooled
-from trainer import checkpoint, config, loop, methods, streams
+from trainer import checkpoint, config, loop, losses, methods, streams
 from trainer.methods.crosclr import CrosSCLR
 from trainer.methods.csclr import CSCLR, strengths
 from trainer.methods.stages import Stage
@@ -156,30 +156,71 @@ def test_neighbours_are_those_of_the_other_stream() -> None:
 # --- where released code departs
 
 
-def test_streams_have_heads_of_their_own_and_released_one_for_all() -> None:
+def test_streams_have_heads_of_their_own_and_released_that_of_the_joints_behind_them() -> None:
+    """16 features: a head of its own is 16 * 16 + 16 + 16 * 8 + 8 = 408 parameters. The released heads of
+    motion and bone are a Linear of their own, 16 * 16 + 16 = 272, and that of the joints."""
     ours, released = (build("crosclr", heads=heads) for heads in ("independent", "shared"))
-    for network in (ours.query_network, ours.key_network):
-        assert len({id(each.projector) for each in network.values()}) == 3
+    heads = [[n.projector for n in each.query_network.values()] for each in (ours, released)]
+    assert [count(*each) for each in heads] == [3 * 408, 408 + 2 * 272]
     for network in (released.query_network, released.key_network):
-        assert len({id(each.projector) for each in network.values()}) == 1
-    head = sum(p.numel() for p in ours.query_network["joint"].projector.parameters())
-    counts = [sum(p.numel() for p in each.query_network.parameters()) for each in (ours, released)]
-    assert head == 16 * 16 + 16 + 16 * 8 + 8
-    assert counts[0] - counts[1] == 2 * head
-    released(batch(KINECT))["loss"].backward()
-    twin = build("crosclr", heads="shared")
-    q, k, _ = embedded(twin, batch(KINECT))
-    scores = twin.moco.scores(q, k)
-    apart = []
-    for each in scores.values():
-        loss = -torch.log_softmax(each, dim=1)[:, 0].mean()
-        apart.append(
-            torch.autograd.grad(loss, twin.query_network["joint"].projector[0].weight, retain_graph=True)[0]
-        )
-    assert all(grad.abs().max() > 0 for grad in apart)
-    torch.testing.assert_close(
-        released.query_network["joint"].projector[0].weight.grad, sum(apart), rtol=1e-4, atol=1e-6
+        joint, *others = (each.projector for each in network.values())
+        assert [each[2] is joint for each in others] == [True, True]
+        assert len({id(each[0]) for each in (joint, *others)}) == 3
+    whole = build(
+        "crosclr", encoder=component("stgcn", channels=[256], stride_blocks=[]), heads="shared", dim=128
     )
+    assert count(*(each.projector for each in whole.query_network.values())) == 230_272
+    assert count(whole.query_network["joint"].projector) == 98_688
+
+
+def count(*modules: torch.nn.Module) -> int:
+    return sum(p.numel() for p in {p for module in modules for p in module.parameters()})
+
+
+def test_released_heads_are_five_layers_with_the_joints_three_in_the_end() -> None:
+    method = build("crosclr", heads="shared")
+    networks = dict(method.query_network.items())
+    features = torch.randn(4, 16, generator=generator())
+    f = features.double().numpy()
+
+    def layer(of: torch.nn.Module, x: Any) -> Any:
+        weight, bias = (p.detach().double().numpy() for p in of.parameters())
+        return np.array([[float(row @ w) + b for w, b in zip(weight, bias, strict=True)] for row in x])
+
+    joint = networks["joint"].projector
+    for stream, network in networks.items():
+        x = f if stream == "joint" else np.maximum(layer(network.projector[0], f), 0)
+        out = layer(joint[2], np.maximum(layer(joint[0], x), 0))
+        expected = out / np.sqrt((out**2).sum(axis=1, keepdims=True))
+        found = network.embed(features).detach().double().numpy()
+        assert np.abs(found - expected).max() < 1e-6
+
+
+def test_the_released_joint_head_learns_from_all_streams_and_follows_once_for_each() -> None:
+    """Its gradient is the sum of those of three losses; its key moves three times in the first stage, and
+    once, by motion, in the second: m^3 = 0.729 and m = 0.9 of itself remain."""
+    method, twin = (build("crosclr", heads="shared") for _ in range(2))
+    method(batch(KINECT))["loss"].backward()
+    q, k, _ = embedded(twin, batch(KINECT))
+    weight = twin.query_network["joint"].projector[0].weight
+    apart = [
+        torch.autograd.grad(losses.nce(each), weight, retain_graph=True)[0]
+        for each in twin.moco.scores(q, k, batch(KINECT).rows).values()
+    ]
+    assert all(grad.abs().max() > 0 for grad in apart)
+    found = method.query_network["joint"].projector[0].weight.grad
+    torch.testing.assert_close(found, sum(apart), rtol=1e-4, atol=1e-6)
+    for epoch, kept in ((0, 0.729), (2, 0.9)):
+        method = build("crosclr", heads="shared", key_update="motion", key_init="independent")
+        old = copy.deepcopy(method.key_network)
+        method(batch(KINECT, epoch=epoch))
+        pairs = [(n["joint"].projector[2].weight) for n in (old, method.query_network, method.key_network)]
+        torch.testing.assert_close(pairs[2], kept * pairs[0] + (1 - kept) * pairs[1].detach())
+
+
+def test_a_hidden_layer_of_another_width_has_no_room_for_the_joint_head() -> None:
+    with pytest.raises(ConfigError, match=r"method\.options\.hidden: heads shared puts .* 16 values.* 12"):
+        build("crosclr", heads="shared", hidden=12)
 
 
 @pytest.mark.parametrize(

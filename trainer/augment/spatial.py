@@ -7,6 +7,7 @@ whole clip alike, so joints that are zero (absent bodies, padding) stay zero.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -59,14 +60,18 @@ def rotate(
     *,
     main: NonNegative = 30.0,
     others: NonNegative = 1.0,
+    sense: Literal["right", "left"] = "right",
 ) -> Moves:
     """Turn about x, then y, then z: one of them, drawn, by U(0, main) degrees, the other two by U(0, others).
 
-    x [N,3,T,V,M] -> same; right-handed turns about the origin. 30 and 1 degrees are AimCLR's.
+    x [N,3,T,V,M] -> same; turns about the origin. 30 and 1 degrees are AimCLR's. ``sense``: ``right`` turns
+    y towards z, z towards x and x towards y, ``left`` the other way round, as AimCLR's released code; the
+    paper does not say. Angles have one sign, so the two make different clips.
     """
     size = len(x)
     is_main = integers(generator, size, 3)[:, None] == torch.arange(3, device=x.device)
     degrees = uniform(generator, size, 3) * torch.where(is_main, main, others)
+    degrees = degrees if sense == "right" else -degrees
     about_x, about_y, about_z = (turn(axis, torch.deg2rad(degrees[:, axis])) for axis in range(3))
     return Moves(matrices=about_z @ about_y @ about_x)
 

@@ -101,15 +101,19 @@ def gaussian_noise(
     *,
     p: Probability = 0.5,
     std: NonNegative = 0.01,
+    absent: Literal["keep", "noise"] = "keep",
 ) -> Sometimes:
     """Add N(0, std) metres to every coordinate of the bodies present, in a share ``p`` of the samples.
 
-    x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Absent bodies and padded joints stay zero.
+    x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Padded joints stay zero, and so do absent bodies (``keep``); the
+    released code of AimCLR adds noise to them, too (``noise``).
     """
     drawn = draw(p, generator, len(x))
     noise = drawn.normal(generator, *x.shape[1:])
     own = torch.arange(x.shape[3], device=x.device) < skeleton.num_joints
     scale = std * own.view(-1, 1)
+    if absent == "noise":
+        return Sometimes(drawn, lambda part, _: torch.addcmul(part, noise, scale))
     return Sometimes(drawn, lambda part, _: torch.addcmul(part, noise, present(part) * scale))
 
 

@@ -73,6 +73,14 @@ def only_present(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     return features.new_zeros(len(bodies), *features.shape[1:]).index_copy(0, rows, features)
 
 
+def encoded(x: Tensor, *, join: str) -> Tensor | None:
+    """[N,3,T,V,M] -> [N*M] bool: the bodies that ``encode_each`` encodes with this ``join``; None for all."""
+    if join != "present":
+        return None
+    there = _present(x.permute(0, 4, 1, 2, 3).flatten(0, 1))
+    return there | ~there.any()
+
+
 def mean_of_present(features: Tensor) -> Tensor:
     """[N, M, C], nowhere negative -> [N, C]: mean over the bodies that are not all zero."""
     # Behind a ReLU nothing is negative: features that are all zero are those of an absent body.

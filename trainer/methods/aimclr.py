@@ -6,6 +6,9 @@ Action Recognition", AAAI 2022. The equation numbers below are the paper's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -13,6 +16,7 @@ from schemas import ConfigError
 from trainer import losses
 from trainer.batch import Batch
 from trainer.encoders import require_map
+from trainer.encoders.bodies import encoded
 from trainer.methods.eadm import TemporalMap, drop
 from trainer.methods.moco import MoCo, MoCoOptions, Network
 from trainer.methods.parts import Parts, make_views, only_convention
@@ -21,6 +25,13 @@ from trainer.span import QUERY, span
 
 
 class AimCLROptions(MoCoOptions):
+    contrast_weight: float = Field(default=1.0, ge=0)
+    """Alpha of both stages' loss (Two-stage Training Strategy): weight of InfoNCE, later of Eq. (9)."""
+    divergence_weight: float = Field(default=1.0, ge=0)
+    """Beta of both stages' loss: weight of L_D."""
+    eadm: bool = True
+    """Whether the extreme query with dropped features takes part. Without it L_D is Eq. (7) alone, and two
+    queries mine: Table 1, rows without EADM."""
     mine_from: int = Field(default=150, ge=0)
     """First epoch (0-based) of the second stage, in which nearest neighbours join the positives."""
     neighbours: int = Field(default=1, ge=1)
@@ -42,7 +53,7 @@ class AimCLROptions(MoCoOptions):
 class AimCLR(nn.Module):
     """``forward(batch) -> {"loss", "contrast", "divergence", similarities..., "extreme"}``.
 
-    In the second stage also ``mined_rows`` [N, 3 * neighbours].
+    In the second stage also ``mined_rows`` [N, 3 * neighbours], without EADM [N, 2 * neighbours].
     """
 
     Options = AimCLROptions
@@ -94,23 +105,24 @@ class AimCLR(nn.Module):
         """The loss with the three queries in one convention and the key in the same or another."""
         self.moco.advance()
         z_hat = self.moco.query(self.views.normal(batch, query), query)
-        z_extreme, z_dropped = self._extreme_queries(batch, query)
+        others = self._extreme_queries(batch, query)
         z = self.moco.keys(self.views.normal(batch, key), key)
-        normal, extreme, dropped = (self.moco.scores(q, z) for q in (z_hat, z_extreme, z_dropped))
-        contrast, mined = self._contrast(normal, extreme, dropped, epoch=batch.epoch)
+        normal, *extreme = (self.moco.scores(q, z, batch.rows) for q in (z_hat, *others))
+        contrast, mined = self._contrast(normal, extreme, epoch=batch.epoch)
         self.moco.remember(z, batch.rows)
-        divergence = d3m(normal, extreme, dropped)
+        divergence = d3m(normal, *extreme)
+        options = self.options
         return {
-            "loss": contrast + divergence,  # alpha = beta = 1
+            "loss": options.contrast_weight * contrast + options.divergence_weight * divergence,
             "contrast": contrast.detach(),
             "divergence": divergence.detach(),
             **self.moco.similarities(normal),
-            "extreme": extreme[:, 0].detach().mean() * self.options.temperature,
+            "extreme": extreme[0][:, 0].detach().mean() * options.temperature,
             **mined,
         }
 
-    def _extreme_queries(self, batch: Batch, convention: str) -> tuple[Tensor, Tensor]:
-        """z~ and z~_drop, from one pass of the encoder."""
+    def _extreme_queries(self, batch: Batch, convention: str) -> tuple[Tensor, ...]:
+        """z~ and, with EADM, z~_drop, from one pass of the encoder."""
         options = self.options
         return extreme_queries(
             self.moco.query,
@@ -118,10 +130,11 @@ class AimCLR(nn.Module):
             convention,
             threshold=options.eadm_threshold,
             temporal_map=options.temporal_map,
+            eadm=options.eadm,
         )
 
     def _contrast(
-        self, normal: Tensor, extreme: Tensor, dropped: Tensor, *, epoch: int
+        self, normal: Tensor, others: Sequence[Tensor], *, epoch: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """InfoNCE in the first stage, Eq. (1); with the mined neighbours of all queries after, Eq. (9).
 
@@ -130,25 +143,36 @@ class AimCLR(nn.Module):
         if epoch < self.options.mine_from:
             return losses.nce(normal), {}
         k = self.options.neighbours
-        positives = losses.nearest(normal, k) | losses.nearest(extreme, k) | losses.nearest(dropped, k)
+        positives = losses.nearest(normal, k)
+        for other in others:
+            positives |= losses.nearest(other, k)
         positives[:, 0] = True
         loss = losses.multi_positive_nce(normal, positives, reduction=self.options.nnm_reduction)
-        return loss, {"mined_rows": self.moco.mined_rows(positives, 3 * k)}
+        return loss, {"mined_rows": self.moco.mined_rows(positives, (1 + len(others)) * k)}
 
 
 def extreme_queries(
-    network: Network, x: Tensor, convention: str, *, threshold: float, temporal_map: TemporalMap
-) -> tuple[Tensor, Tensor]:
-    """z~ and z~_drop of an extreme view x [N,3,T,V,M], [N, dim] each, from one pass of the encoder."""
+    network: Network,
+    x: Tensor,
+    convention: str,
+    *,
+    threshold: float,
+    temporal_map: TemporalMap,
+    eadm: bool = True,
+) -> tuple[Tensor, ...]:
+    """z~ and z~_drop of an extreme view x [N,3,T,V,M], [N, dim] each, from one pass of the encoder.
+
+    Without ``eadm`` z~ alone.
+    """
     encoder, bodies = network.encoder, x.shape[4]
     with span(QUERY):
-        features = encoder.feature_map(x, convention)
-        dropped = drop(features, threshold=threshold, temporal_map=temporal_map)
-        return network.embed(encoder.pool(features, bodies)), network.embed(encoder.pool(dropped, bodies))
+        maps = [encoder.feature_map(x, convention)]
+        if eadm:
+            counted = encoded(x, join=getattr(encoder.options, "bodies", "average"))
+            maps.append(drop(maps[0], threshold=threshold, temporal_map=temporal_map, counted=counted))
+        return tuple(network.embed(encoder.pool(features, bodies)) for features in maps)
 
 
-def d3m(normal: Tensor, extreme: Tensor, dropped: Tensor) -> Tensor:
-    """L_D on the scores [N, 1+K] of the three queries: the mean of Eq. (7) and (8)."""
-    return (
-        losses.distribution_divergence(normal, extreme) + losses.distribution_divergence(normal, dropped)
-    ) / 2
+def d3m(normal: Tensor, *others: Tensor) -> Tensor:
+    """L_D on the scores [N, 1+K] of the normal query and the others: the mean of Eq. (7) and (8)."""
+    return torch.stack([losses.distribution_divergence(normal, other) for other in others]).mean()

@@ -31,8 +31,10 @@ class CrosSCLROptions(MoCoOptions):
     context: bool = True
     """The second stage also contrasts the products of two streams' similarities to every queue slot."""
     heads: Literal["independent", "shared"] = "independent"
-    """``shared``: one projection head for all streams, as in the released code, by accident. The key head
-    then follows once for every stream whose key network is updated."""
+    """``shared``: the streams after the first have the whole head of the first in the place of their last
+    layer, as in the released code, by accident: ``Linear - ReLU - Linear - ReLU - Linear`` with 230,272
+    parameters in all heads of CrosSCLR's sizes, 98,688 of them of the first. The first stream's key head then
+    follows once for every stream whose key network is updated."""
     key_update: Literal["all", "motion"] = "all"
     """Key networks that follow in the second stage. Released: only that of motion, by accident."""
 
@@ -91,7 +93,7 @@ class CrosSCLR(nn.Module):
         self.moco.advance({"motion"} if mining and self.options.key_update == "motion" else None)
         q = self.moco.queries(self.views.normal_streams(batch, query, streams), query)
         k = self.moco.keys(self.views.normal_streams(batch, key, streams), key)
-        scores = self.moco.scores(q, k)
+        scores = self.moco.scores(q, k, batch.rows)
         own = {stream: self._mined(stream, scores) if mining else losses.nce(scores[stream]) for stream in q}
         out = {"loss": total(own), **named("loss", own), **self.moco.similarities(scores)}
         if mining:
@@ -109,6 +111,7 @@ class CrosSCLR(nn.Module):
                 neighbours=options.neighbours,
                 temperature=options.temperature,
                 context=options.context,
+                masked=options.own_rows == "mask",
             )
             for other in scores
             if other != stream

@@ -6,6 +6,7 @@ The equation numbers below are the paper's. There is no released code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import permutations
 from typing import Literal
@@ -22,7 +23,7 @@ from trainer.encoders import require_map
 from trainer.methods.aimclr import d3m, extreme_queries
 from trainer.methods.eadm import TemporalMap
 from trainer.methods.moco import MoCoOptions
-from trainer.methods.multistream import StreamMoCos, Streams, named, no_single_stream, total
+from trainer.methods.multistream import Stream, StreamMoCos, Streams, named, no_single_stream, total
 from trainer.methods.parts import Parts, make_views, only_convention
 from trainer.methods.stages import Stage
 
@@ -44,10 +45,13 @@ class CSCLROptions(MoCoOptions):
     transform: Literal["intra", "all"] = "intra"
     """Which positives the third stage transforms. Eq. (8) has those of one stream; ``all`` takes the pairs
     across streams too."""
-    transform_alpha: int = Field(default=2, ge=1)
-    """Alpha of Eq. (10): the strength is Beta(alpha, alpha) * mu + 1."""
+    transform_alpha: float = Field(default=2, gt=0)
+    """Alpha of Eq. (10): the strength is Beta(alpha, alpha) * mu + 1. Table 9: 0.5 and 2."""
     transform_mu: float = Field(default=1.0, ge=0)
-    """Mu of Eq. (10)."""
+    """Mu of Eq. (10). Table 9: 1, 1.2 and 1.5."""
+    inter: tuple[Stream, ...] | None = None
+    """Streams whose queries look for the keys of each other, Eq. (4). None: all of ``streams``; two of them:
+    Table 8, 2s-Inter; none of them, ``[]``: the rows of Tables 7 and 8 without inter-stream contrast."""
     eadm_threshold: float = Field(default=0.7, gt=0, le=1)
     """Attention from which features are dropped, as in AimCLR. For ``intra: aimclr``."""
     temporal_map: TemporalMap = "neuron"
@@ -59,6 +63,9 @@ class CSCLROptions(MoCoOptions):
             raise ValueError("neighbours must not exceed queue")
         if self.transform_from < self.mine_from:
             raise ValueError("transform_from must not come before mine_from: the stages add to each other")
+        across = self.inter or ()
+        if len(across) == 1 or len(set(across)) != len(across) or not set(across) <= set(self.streams):
+            raise ValueError(f"inter must name two or more of the streams {', '.join(self.streams)}, or none")
         return self
 
 
@@ -128,14 +135,17 @@ class CSCLR(nn.Module):
         q = self.moco.queries(self.views.normal_streams(batch, query, streams), query)
         extreme = self._extreme_queries(batch, query)
         k = self.moco.keys(self.views.normal_streams(batch, key, streams), key)
-        scores = self.moco.scores(q, k)
+        scores = self.moco.scores(q, k, batch.rows)
         divergence = {
-            stream: d3m(scores[stream], *(self.moco.mocos[stream].scores(z, k[stream]) for z in pair))
+            stream: d3m(
+                scores[stream], *(self.moco.mocos[stream].scores(z, k[stream], batch.rows) for z in pair)
+            )
             for stream, pair in extreme.items()
         }
         contrast = {stream: self._contrast(scores[stream], batch) for stream in streams}
         intra = total({s: contrast[s] + divergence[s] if divergence else contrast[s] for s in streams})
-        inter = total(self._across(q, k, batch))
+        across = self._across(q, k, batch)
+        inter = total(across) if across else torch.zeros_like(intra)
         out = {
             "loss": intra + inter,
             "intra": intra.detach(),
@@ -149,7 +159,7 @@ class CSCLR(nn.Module):
         self.moco.remember(k, batch.rows)
         return out
 
-    def _extreme_queries(self, batch: Batch, convention: str) -> dict[str, tuple[Tensor, Tensor]]:
+    def _extreme_queries(self, batch: Batch, convention: str) -> dict[str, tuple[Tensor, ...]]:
         """stream -> z~ and z~_drop; nothing for ``intra: infonce``."""
         options = self.options
         if options.intra == "infonce":
@@ -177,8 +187,9 @@ class CSCLR(nn.Module):
     def _across(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor], batch: Batch) -> Scores:
         """``u->v`` -> loss of the queries of stream u with keys and queue of stream v, Eq. (3) and (4)."""
         found = {}
-        for u, v in permutations(self.options.streams, 2):
-            scores = self.moco.mocos[v].scores(q[u], k[v])
+        across = self.options.streams if self.options.inter is None else self.options.inter
+        for u, v in permutations(across, 2):
+            scores = self.moco.mocos[v].scores(q[u], k[v], batch.rows)
             if self.options.transform == "all":
                 scores = self._transformed(scores, batch)
             found[f"{u}->{v}"] = losses.nce(scores)
@@ -195,11 +206,17 @@ class CSCLR(nn.Module):
         return losses.extrapolated(scores, strength, temperature=options.temperature)
 
 
-def strengths(count: int, generator: torch.Generator, *, alpha: int, mu: float) -> Tensor:
+def strengths(count: int, generator: torch.Generator, *, alpha: float, mu: float) -> Tensor:
     """[count] from ``Beta(alpha, alpha) * mu + 1``, Eq. (10), on the generator's device.
 
-    Beta(alpha, alpha) is the median of 2 alpha - 1 numbers from U(0, 1): the alpha-th order statistic.
+    For a whole alpha Beta(alpha, alpha) is the median of 2 alpha - 1 numbers from U(0, 1): the alpha-th order
+    statistic. For others it is Devroye's ("Random variate generation in one line of code", 1996), with S a
+    sign and u, v from U(0, 1): ``(1 + S / sqrt(1 + 1 / ((u^(-1/alpha) - 1) cos^2(2 pi v)))) / 2``.
     PyTorch's own Beta takes no generator.
     """
-    median = uniform(generator, count, 2 * alpha - 1).median(dim=1).values
-    return median * mu + 1
+    if alpha == int(alpha):
+        return uniform(generator, count, 2 * int(alpha) - 1).median(dim=1).values * mu + 1
+    u, v = uniform(generator, count, 2).unbind(dim=1)
+    near, across = u ** (1 / alpha), (2 * math.pi * v).cos()
+    far = (1 - near) * across.square()
+    return (1 + across.sign() * (far / (near + far)).sqrt()) / 2 * mu + 1

@@ -31,27 +31,39 @@ def attention(features: Tensor) -> Tensor:
     return torch.sigmoid_(deviation.div_(4 * (variance + ENERGY_REGULARISER)).add_(0.5))
 
 
-def drop(features: Tensor, *, threshold: float = 0.7, temporal_map: TemporalMap = "neuron") -> Tensor:
+def drop(
+    features: Tensor,
+    *,
+    threshold: float = 0.7,
+    temporal_map: TemporalMap = "neuron",
+    counted: Tensor | None = None,
+) -> Tensor:
     """[B,C,T,V] -> same float32, with joints and then neurons, joints or frames of high attention zeroed.
 
     First the joints whose attention, averaged over channels and frames, reaches ``threshold``; then, by
     ``temporal_map``: ``neuron`` every single value of channel, joint and frame (the released code),
     ``joint`` a joint in a frame (averaged over channels), ``frame`` a frame (over channels and joints).
-    Each time the rest is scaled by count / count_kept of the whole batch, over all processes. A body is never
-    dropped whole.
+    Each time the rest is scaled by count / count_kept of the whole batch, over all processes: of the bodies
+    ``counted`` [B] bool, None for all. Those that an encoder leaves out, whose features are zeros, must not
+    count as kept. A body is never dropped whole.
     """
     features = features.float()
     with torch.no_grad():
         energy = attention(features)
         averaged = {"neuron": (), "joint": (1,), "frame": (1, 3)}[temporal_map]
         temporal = energy.mean(dim=averaged, keepdim=True) if averaged else energy
-        joints_kept = _kept(energy.mean(dim=(1, 2), keepdim=True), threshold)
-        kept = _kept(temporal, threshold) * joints_kept
+        joints_kept = _kept(energy.mean(dim=(1, 2), keepdim=True), threshold, counted)
+        kept = _kept(temporal, threshold, counted) * joints_kept
     return features * kept
 
 
-def _kept(energy: Tensor, threshold: float) -> Tensor:
+def _kept(energy: Tensor, threshold: float, counted: Tensor | None) -> Tensor:
     """1 / share kept where ``energy`` is below the threshold, 0 elsewhere; all of a body if none is."""
     kept = energy < threshold
     kept = kept | ~kept.flatten(1).any(dim=1).view(-1, 1, 1, 1)
-    return kept * (kept.numel() / distributed.mean(kept.sum()))
+    whole = torch.tensor(kept.numel(), device=kept.device)
+    if counted is not None:
+        kept = kept & counted.view(-1, 1, 1, 1)
+        whole = counted.sum() * energy[0].numel()
+    whole, left = distributed.total(torch.stack([whole, kept.sum()]))
+    return kept * (whole / left)

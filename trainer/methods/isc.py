@@ -107,7 +107,7 @@ class ISC(nn.Module):
         seen, kept = (self.views.normal(batch, convention) for convention in (query, key))
         q = {name: moco.query(seen, query) for name, moco in mocos.items()}
         k = {name: moco.keys(kept, key) for name, moco in mocos.items()}
-        scores = {(a, b): mocos[b].scores(q[a], k[b]) for a, b in self.pairs}
+        scores = {(a, b): mocos[b].scores(q[a], k[b], batch.rows) for a, b in self.pairs}
         terms = {pair: losses.nce(each) for pair, each in scores.items()}
         similarities = [mocos[b].similarities(scores[a, b]) for a, b in self.pairs]
         for name, moco in mocos.items():

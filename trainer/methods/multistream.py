@@ -9,9 +9,9 @@ import torch
 from pydantic import AfterValidator
 from torch import Tensor, nn
 
-from schemas import UsageError
+from schemas import ConfigError, UsageError
 from trainer import losses
-from trainer.methods.moco import MoCo, MoCoOptions
+from trainer.methods.moco import MoCo, MoCoOptions, Network
 from trainer.methods.parts import Parts
 
 Stream = Literal["joint", "bone", "motion"]
@@ -42,8 +42,8 @@ class StreamMoCos(nn.Module):
         if heads == "shared":
             first, *others = self.mocos.values()
             for moco in others:
-                moco.query.projector = first.query.projector
-                moco.key.projector = first.key.projector
+                _put_behind(moco.query, first.query)
+                _put_behind(moco.key, first.key)
 
     @property
     def mocos(self) -> dict[str, MoCo]:
@@ -76,9 +76,9 @@ class StreamMoCos(nn.Module):
         """As ``queries``, by the key networks and without gradient."""
         return {stream: moco.keys(views[stream], convention) for stream, moco in self.mocos.items()}
 
-    def scores(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def scores(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
         """stream -> [N, 1+K]: similarities to the own key and the own queue over the temperature."""
-        return {stream: moco.scores(q[stream], k[stream]) for stream, moco in self.mocos.items()}
+        return {stream: moco.scores(q[stream], k[stream], rows) for stream, moco in self.mocos.items()}
 
     def similarities(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What a MoCo says of its scores: of every stream, and the mean over them under the plain name."""
@@ -100,6 +100,19 @@ class StreamMoCos(nn.Module):
         """Put the keys of the clips ``rows`` into all queues, into the same slots; only in training."""
         for stream, moco in self.mocos.items():
             moco.remember(k[stream], rows)
+
+
+def _put_behind(network: Network, first: Network) -> None:
+    """In place: the projector's last layer gives way to the whole projector of ``first``."""
+    *layers, last = network.projector
+    if last.in_features != first.encoder.feature_dim:
+        raise ConfigError(
+            f"heads shared puts the first stream's head, which takes {first.encoder.feature_dim} values, "
+            f"behind a hidden layer of {last.in_features}",
+            where="method.options.hidden",
+            remedy="Leave it at null: as wide as the feature",
+        )
+    network.projector = nn.Sequential(*layers, first.projector)
 
 
 def named(metric: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -46,11 +46,24 @@ class SkeleMixCLROptions(MoCoOptions):
     mix_weight: float = Field(default=1.0, ge=0)
     """Lambda of Eq. (7): weight of the hard pairs of mixed clips. Table III: 1."""
     mix_reduction: losses.Reduction = "sum"
-    """The losses of several mixes: added as in Eq. (7), or averaged as in the released code (``mean``)."""
+    """The losses of several mixes: added as in Eq. (7) and in the released code that made the published
+    numbers; ``mean`` averages them, as a first version does that its scripts do not run."""
     parts: Range = (2, 3)
     """Fewest and most body parts of a fragment, out of five. Table II: 2 and 3."""
     fragment: Range = (7, 11)
     """Shortest and longest fragment, in sixteenths of the clip. Table II: 7 and 11 of 16 feature frames."""
+    joints: Literal["parts", "random"] = "parts"
+    """Joints of a fragment. ``random``: 40 to 60 % of all, drawn without regard to body parts, Table VI; the
+    released code takes 10 to 15 of 25."""
+    filling: Literal["partner", "zeros"] = "partner"
+    """What a fragment is filled with. ``zeros``: nothing, Table V; everything else stays, as in the released
+    code, so that the fragment's positive is still the partner's key."""
+    hard: Literal["both", "trimmed", "truncated", "view"] = "both"
+    """What is contrasted beside the normal view, Table VII: the mean of both halves of the mixed clip, one of
+    them (L_p or L_g), or in its place another normal view with the clip's key (Cont)."""
+    between: Literal["detached", "attached", "none"] = "detached"
+    """Whether the halves are negatives of each other (d_pg of Table VII), and whether without gradient for
+    the other one (its detach)."""
     projector_norm: Literal["none", "batch"] = "batch"
     """``batch``: BatchNorm behind the projector's first layer, as in the released code."""
 
@@ -114,10 +127,12 @@ class SkeleMixCLR(nn.Module):
         x = self.views.normal(batch, query)
         q, frames = self._normal_query(x, query)
         k = self.moco.keys(self.views.normal(batch, key), key)
-        scores = self.moco.scores(q, k)
+        scores = self.moco.scores(q, k, batch.rows)
         # One pass for each mix: every pass has its own BatchNorm statistics, as the normal view has.
-        draw = batch.host_generator
-        mixed = [self._mix(x, k, query, frames=frames, generator=draw) for _ in range(self.options.mixes)]
+        if self.options.hard == "view":
+            mixed = [self._another(batch, k, query) for _ in range(self.options.mixes)]
+        else:
+            mixed = [self._mix(x, k, query, frames=frames, batch=batch) for _ in range(self.options.mixes)]
         self.moco.remember(k, batch.rows)
         parts = {name: torch.stack([each[name] for each in mixed]) for name in mixed[0]}
         mix = parts.pop("loss")
@@ -139,18 +154,26 @@ class SkeleMixCLR(nn.Module):
             network.spread = spread(q.detach())
         return q, features.shape[2]
 
-    def _mix(
-        self, x: Tensor, k: Tensor, convention: str, *, frames: int, generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def _another(self, batch: Batch, k: Tensor, convention: str) -> dict[str, Tensor]:
+        """InfoNCE of one more normal view."""
+        q = self.moco.query(self.views.normal(batch, convention), convention)
+        return {"loss": losses.nce(self.moco.scores(q, k, batch.rows))}
+
+    def _mix(self, x: Tensor, k: Tensor, convention: str, *, frames: int, batch: Batch) -> dict[str, Tensor]:
         """Eq. (6) of one mix of the views x, ``frames`` feature frames long, and its mean cosines."""
-        shift = mixing.draw_shift(len(x), generator)
-        p, g = self._halves(x, convention, shift=shift, frames=frames, generator=generator)
+        shift = mixing.draw_shift(len(x), batch.host_generator)
+        p, g = self._halves(x, convention, shift=shift, frames=frames, generator=batch.host_generator)
         partner = k.roll(shift, 0)
-        trimmed, truncated = self._nce(p, partner, other=g), self._nce(g, k, other=p)
+        terms = {
+            "trimmed": self._nce(p, partner, batch.rows.roll(shift, 0), other=g),
+            "truncated": self._nce(g, k, batch.rows, other=p),
+        }
+        if self.options.hard != "both":
+            terms = {self.options.hard: terms[self.options.hard]}
         with torch.no_grad():
             pairs = {"trimmed": (p, partner), "truncated": (g, k), "between": (p, g)}
             cosines = {name: (a * b).sum(dim=1).mean() for name, (a, b) in pairs.items()}
-        return {"loss": (trimmed + truncated) / 2, **cosines}
+        return {"loss": torch.stack(list(terms.values())).mean(), **cosines}
 
     def _halves(
         self, x: Tensor, convention: str, *, shift: int, frames: int, generator: torch.Generator
@@ -162,10 +185,14 @@ class SkeleMixCLR(nn.Module):
             generator=generator,
             parts=self.options.parts,
             fragment=self.options.fragment,
+            by_parts=self.options.joints == "parts",
         )
         network, (joints, bodies) = self.moco.query, x.shape[3:]
         inside = region.stretched(x.shape[2], of=frames).mask(x.shape[2], joints, device=x.device)
-        mixed = mixing.mix(x, inside, shift)
+        if self.options.filling == "partner":
+            mixed = mixing.mix(x, inside, shift)
+        else:
+            mixed = x.masked_fill(inside[:, :, None], 0)
         with span(QUERY):
             features = network.encoder.feature_map(mixed, convention)
             halves = mixing.mask_pool(features, region.mask(frames, joints, device=x.device))
@@ -177,10 +204,18 @@ class SkeleMixCLR(nn.Module):
             p, g = (network.embed(mixing.join_bodies(*each)) for each in zip(halves, counted, strict=True))
         return p, g
 
-    def _nce(self, view: Tensor, keys: Tensor, *, other: Tensor) -> Tensor:
-        """Eq. (4) and (5): InfoNCE with the clip's other half as one more negative."""
-        scores = self.moco.scores(view, keys)
-        return losses.nce(losses.with_negative(scores, view, other, temperature=self.options.temperature))
+    def _nce(self, view: Tensor, keys: Tensor, rows: Tensor, *, other: Tensor) -> Tensor:
+        """Eq. (4) and (5): InfoNCE with the clip's other half as one more negative; keys are of ``rows``."""
+        scores, between = self.moco.scores(view, keys, rows), self.options.between
+        if between != "none":
+            scores = losses.with_negative(
+                scores,
+                view,
+                other,
+                temperature=self.options.temperature,
+                detach=between == "detached",
+            )
+        return losses.nce(scores)
 
 
 def _check_body_parts(parts: Parts, *, most: int) -> None:

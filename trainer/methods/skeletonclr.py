@@ -56,6 +56,6 @@ class SkeletonCLR(nn.Module):
         self.moco.advance()
         q = self.moco.query(self.views.normal(batch, query), query)
         k = self.moco.keys(self.views.normal(batch, key), key)
-        scores = self.moco.scores(q, k)
+        scores = self.moco.scores(q, k, batch.rows)
         self.moco.remember(k, batch.rows)
         return {"loss": losses.nce(scores), **self.moco.similarities(scores)}
