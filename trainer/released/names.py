@@ -23,7 +23,8 @@ LAYOUTS = {
 }
 """Skeletons of released MS-CLR -> our conventions."""
 
-_HEAD = {r"fc\.(\d+)\.(\w+)": r"projector.\1.\2"}
+# CrosSCLR's motion and bone heads have the whole head of the joints in the place of their last layer.
+_HEAD = {r"fc\.(\d)\.(\w+)": r"projector.\1.\2", r"fc\.2\.(\d)\.(\w+)": r"projector.2.\1.\2"}
 
 _BLOCKS = {
     r"st_gcn_networks\.(\d+)\.gcn\.conv\.(\w+)": r"encoder.blocks.\1.graph.conv.\2",

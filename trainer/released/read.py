@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,10 +68,10 @@ def _content(path: Path) -> Mapping[Any, Any]:
             checkpoint.check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler meets garbage with errors of every kind
-        reason = " ".join(str(error).split())
+        called = re.search(r"GLOBAL ([\w.]+)", str(error))  # PyTorch's message advises to run it
         raise CheckpointError(
-            f"expected tensors and plain values in a file of torch.save, found something else; nothing of it "
-            f"was run ({type(error).__name__}: {reason[:200]})",
+            "expected tensors and plain values in a file of torch.save, found "
+            + (f"a call of {called[1]}; nothing was run" if called else "a damaged file or another kind"),
             where=path,
             remedy="Download it again; if it is whole, save the state dict alone with the code it is of",
         ) from error

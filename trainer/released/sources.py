@@ -136,9 +136,9 @@ def _representations(kinds: list[str], weights: Weights) -> tuple[tuple[str, Any
 
 
 RELEASED_OPTIONS: dict[str, dict[str, Any]] = {
-    "bigru": {"unidirectional_inference": True},
+    "bigru": {"unidirectional_inference": True, "init": "xavier"},
     "agcn": {"init": "released", "input_norm": "slot"},
-    "hcn": {"fourth_relu": False},
+    "hcn": {"fourth_relu": False, "init": "xavier"},
 }
 """With these our encoders compute what those of released ISC do; the defaults are the papers'."""
 
