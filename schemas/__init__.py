@@ -14,7 +14,15 @@ from schemas.errors import (
     unknown,
 )
 from schemas.results import EvaluationResult
-from schemas.run import AugmentConfig, Component, DataConfig, OptimiseConfig, RunConfig, RuntimeConfig
+from schemas.run import (
+    AugmentConfig,
+    Component,
+    DataConfig,
+    InitConfig,
+    OptimiseConfig,
+    RunConfig,
+    RuntimeConfig,
+)
 from schemas.skeleton import SkeletonSpec
 from schemas.store import (
     FORMAT,
@@ -38,6 +46,7 @@ __all__ = [
     "DataConfig",
     "EvaluationResult",
     "Finding",
+    "InitConfig",
     "OptimiseConfig",
     "ProtocolInfo",
     "RawDataError",

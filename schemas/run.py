@@ -86,6 +86,21 @@ class RuntimeConfig(Model):
         return self
 
 
+class InitConfig(Model):
+    """Weights that a training starts from in the place of random ones."""
+
+    kind: Literal["run", "export", "released"]
+    """A run folder, an encoder of ``trainer export``, or a checkpoint of published code that was imported."""
+    path: str
+    """Of the folder, or of the released file."""
+    sha256: str
+    """Of the file that holds the weights."""
+    code: str | None = None
+    """The published code base of a released checkpoint, as ``trainer import --from`` names it."""
+    skip: tuple[str, ...] = ()
+    """Patterns of the weights that were left out and stay random."""
+
+
 class RunConfig(Model):
     preset: str
     """Where the settings started from, e.g. ``ms-clr/demo``; what was overridden is in the values."""
@@ -97,3 +112,5 @@ class RunConfig(Model):
     runtime: RuntimeConfig = RuntimeConfig()
     evaluate: dict[str, dict[str, Any]] = {}
     """Protocol -> options that suit the run's data where the protocol's own, the papers', do not."""
+    init_from: InitConfig | None = None
+    """None: the weights were drawn from the seed. Read when a training begins, not when it is resumed."""

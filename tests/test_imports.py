@@ -26,9 +26,9 @@ ONLY_IN = {
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
     {"cli"},
-    {"report"},
+    {"report", "released"},
     {"config"},
-    {"loop", "evaluate", "export", "tables"},
+    {"loop", "evaluate", "export", "start", "tables"},
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},

@@ -68,7 +68,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
             "no checkpoint here", where=path, remedy="Is this a run folder of `trainer pretrain`?"
         )
     try:
-        _check_sums(path)
+        check_sums(path)
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # the unpickler meets garbage with errors of every kind
         raise _unreadable(path) from error
@@ -87,7 +87,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
         raise _unreadable(path) from error
 
 
-def _check_sums(path: Path) -> None:
+def check_sums(path: Path) -> None:
     """Raises for a file that is no zip archive or has a damaged member; torch.load does not look.
 
     Nor does it read a member that is marked as a folder, which one changed bit in its attributes does: the

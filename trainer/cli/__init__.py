@@ -14,7 +14,7 @@ import click
 
 from schemas import SkelError
 from trainer import __version__, malloc
-from trainer.cli import compare, ensemble, evaluate, export, methods, pretrain, report, table
+from trainer.cli import compare, ensemble, evaluate, export, methods, pretrain, released, report, table
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -30,7 +30,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for module in (compare, ensemble, evaluate, export, methods, pretrain, report, table):
+for module in (compare, ensemble, evaluate, export, methods, pretrain, released, report, table):
     cli.add_command(module.command)
 
 

@@ -38,6 +38,17 @@ from trainer.cli.figures import print_json, print_results
     "--untrained", is_flag=True, help="Random weights in place of the trained ones, for comparison."
 )
 @click.option("--unfinished", is_flag=True, help="Take a run that has not reached its last epoch.")
+@click.option(
+    "--init-from",
+    type=click.Path(path_type=Path),
+    help="finetune, semi and supervised start from the weights of this run or export.",
+)
+@click.option(
+    "--init-skip",
+    multiple=True,
+    metavar="PATTERN",
+    help="Weights of --init-from that start at random, as '*.data_bn.*'; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     run: Path,
@@ -58,6 +69,7 @@ def command(
       trainer evaluate runs/ms-clr --protocol linear --convention all
       trainer evaluate runs/aimclr --protocol semi --set semi.shares=[1,10]
       trainer evaluate runs/isc --protocol transfer --target pku2.zarr --json
+      trainer evaluate runs/aimclr --protocol finetune --init-from encoders/aimclr
     """
     from trainer.evaluate.run import evaluate_run
 

@@ -44,6 +44,17 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option(
     "--profile", type=int, metavar="N", help="Look at N steps, write RUN/profile/trace.json and stop."
 )
+@click.option(
+    "--init-from",
+    type=click.Path(path_type=Path),
+    help="Start from the weights of a run, an export or an imported run.",
+)
+@click.option(
+    "--init-skip",
+    multiple=True,
+    metavar="PATTERN",
+    help="Weights of --init-from to leave out, as '*.projector.*'; may be repeated.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
@@ -57,10 +68,12 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
       trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
       trainer pretrain --out runs/ms-clr --resume
+      trainer pretrain --store store.zarr --method aimclr --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
       torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
 
-    docs/training.md tells of processes, parts of a batch, precision, compilation and profiles.
+    docs/training.md tells of processes, parts of a batch, precision, compilation and profiles, docs/import.md
+    of --init-from.
     """
     from trainer import config, distributed, loop, methods
 
@@ -74,7 +87,7 @@ def command(**options: Any) -> None:
         if main:
             click.echo(f"note: {line}", err=True)
     if options["dry_run"]:
-        loop.build(settings.config)
+        loop.build(settings.config, initial=not options["resume"])
         for line in config.draw(settings.config.method, settings.config.optimise):
             click.echo(f"# {line}")
         click.echo(config.render(settings), nl=False)
@@ -175,4 +188,19 @@ def _overrides(options: dict[str, Any]) -> list[config.Override]:
         if value not in (None, ()):
             value = list(value) if isinstance(value, tuple) else value
             found.append(config.Override(path, value, _FLAGS.get(name, f"--{name}")))
-    return found
+    return found + _init(options)
+
+
+def _init(options: dict[str, Any]) -> list[config.Override]:
+    """``--init-from`` and what is left out of it, as settings."""
+    from trainer import config, start
+
+    if options["init_from"] is None:
+        if options["init_skip"]:
+            raise UsageError(
+                "there is nothing to leave out of", where="--init-skip", remedy="Add --init-from PATH"
+            )
+        return []
+    init = start.describe(options["init_from"], skip=options["init_skip"])
+    values = init.model_dump(mode="json")
+    return [config.Override(f"init_from.{key}", value, "--init-from") for key, value in values.items()]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from schemas import RunConfig, StoreError
+from schemas import StoreError
 from trainer import checkpoint, seeds
 from trainer import store as stores
 from trainer.checkpoint import LAST
@@ -73,7 +73,7 @@ def subjects(
     for features that are not finite.
     """
     config, store = occasion.saved.config, occasion.store
-    random = _random_method(config, stores.skeletons(store, config.data.conventions))
+    random = random_method(occasion)
     streams = {name: stream_of(name, config.data) for name in trained.encoders}
     for where in occasion.grounds.values():
         _check_streams(where.store, convention, config.data.frames, list(dict.fromkeys(streams.values())))
@@ -118,10 +118,13 @@ def _knn(halves: Halves, classes: int) -> float:
     return accuracy(votes, halves.test.labels)
 
 
-def _random_method(config: RunConfig, skeletons: Mapping[str, Any]) -> Any:
-    """The same architecture from a seed that training never used."""
+def random_method(occasion: Occasion) -> Any:
+    """The run's architecture from a seed that training never used."""
+    config = occasion.saved.config
     seed = seeds.derive(config.runtime.seed, "random encoder")
-    return checkpoint.fresh_method(config, skeletons, seed=seed)
+    return checkpoint.fresh_method(
+        config, stores.skeletons(occasion.store, config.data.conventions), seed=seed
+    )
 
 
 def _encode(

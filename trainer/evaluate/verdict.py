@@ -12,6 +12,7 @@ from trainer import __version__
 from trainer.checkpoint import LAST
 from trainer.evaluate.measure import Figure
 from trainer.evaluate.occasion import Occasion
+from trainer.evaluate.outcome import Outcome
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.significance import bootstrap
 from trainer.metrics import accuracy, confusion, per_class, ranks
@@ -54,7 +55,7 @@ def result_of(occasion: Occasion, figure: Figure) -> EvaluationResult:
         best_top1=outcome.best_top1,
         random_knn=figure.random_knn,
         details=outcome.details,
-        notes=(*_unfinished(occasion), *_absent(scores, figure)),
+        notes=(*_unfinished(occasion), *_started(outcome), *_absent(scores, figure)),
         seconds=figure.seconds,
         tool=f"trainer {__version__}",
         **accuracies(scores, drawn),
@@ -86,6 +87,11 @@ def _unfinished(occasion: Occasion) -> list[str]:
     if not occasion.checkpoint_hash or epoch >= epochs:
         return []
     return [f"the run is not finished: checkpoint of epoch {epoch} of {epochs}"]
+
+
+def _started(outcome: Outcome) -> list[str]:
+    init = outcome.settings.get("init_from")
+    return [f"started from {init['path']}, not from the run's weights"] if init else []
 
 
 def _absent(scores: Scores, figure: Figure) -> list[str]:

@@ -43,14 +43,19 @@ def load_encoder(folder: str | Path, *, device: torch.device | str = "cpu") -> L
     Raises CheckpointError when card or weights are absent, damaged, newer, or do not belong together.
     """
     folder = Path(folder)
-    card = read_card(folder)
-    weights = _weights(folder, card)
+    card, weights = read_weights(folder)
     network = build_network(card, where=folder / CARD)
     try:
         checkpoint.load_weights(network, weights, where=folder / WEIGHTS)
     except CheckpointError as error:
         raise CheckpointError(error.message, where=error.where, remedy=_AGAIN) from error
     return LoadedEncoder(card, network).to(device).eval().requires_grad_(False)
+
+
+def read_weights(folder: Path) -> tuple[EncoderCard, dict[str, Tensor]]:
+    """The card and the weights of an export, by the encoder's own names. Raises as ``load_encoder``."""
+    card = read_card(folder)
+    return card, _weights(folder, card)
 
 
 def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:

@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 from schemas import CheckpointError, ConfigError, RunConfig, UsageError
-from trainer import batch_norm, checkpoint, data, distributed, logbook, optim
+from trainer import batch_norm, checkpoint, data, distributed, logbook, optim, start
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
@@ -52,7 +52,7 @@ def pretrain(
     ``config`` must be resolved: a protocol and conventions are set. Everything is checked before the folder
     is touched. Raises UsageError for a folder in use, StoreError, CheckpointError and SkelError otherwise.
     """
-    store, method, device = build(config)
+    store, method, device = build(config, initial=not resume)
     saved = _saved(out, store) if resume else None
     if saved is None:
         check_folder(out, force=force)
@@ -68,7 +68,7 @@ def pretrain(
         _check_profile(profile, left=_steps_left(config, method, samples, saved))
     distributed.wait()  # all have looked at the folder
     if saved is None and distributed.is_main():
-        _prepare_folder(out, config)
+        prepare_folder(out, config)
     with _open_log(out, config, saved) as log:
         told = _told(out) if distributed.is_main() else set()
         run = Run(out, config, store.hash, method, optimiser, samples, device, log, check=check, told=told)
@@ -82,15 +82,21 @@ def pretrain(
             return train(run, stop=stop, on_progress=on_progress, profiler=profiler)
 
 
-def build(config: RunConfig) -> tuple[Store, Any, torch.device]:
-    """The store, the untrained method and the device of a run. Every setting has been checked behind it."""
+def build(config: RunConfig, *, initial: bool = True) -> tuple[Store, Any, torch.device]:
+    """The store, the untrained method and the device of a run. Every setting has been checked behind it.
+
+    The method has the weights of ``init_from``, or random ones without it and when ``initial`` is off.
+    """
     if config.runtime.tensorboard:
         logbook.require_tensorboard()
     protocol_options(config.evaluate, config.evaluate)
     device = devices.choose(distributed.local_device(config.runtime.device))
     store = stores.open_store(config.data.store)
     skeletons = stores.skeletons(store, config.data.conventions)
-    return store, checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed), device
+    method = checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed)
+    if initial and config.init_from is not None:
+        start.initialise(method, config.init_from)
+    return store, method, device
 
 
 def _prepare_networks(method: nn.Module, config: RunConfig, *, device: torch.device) -> None:
@@ -140,7 +146,7 @@ def check_folder(out: Path, *, force: bool) -> None:
         )
 
 
-def _prepare_folder(out: Path, config: RunConfig) -> None:
+def prepare_folder(out: Path, config: RunConfig) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name in _OURS:
         path = out / name

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas import RunConfig, UsageError
+from schemas import InitConfig, RunConfig, UsageError
 from trainer import config
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import merge
@@ -102,9 +102,18 @@ def _provenance(run: RunFolder) -> dict[str, str]:
         "conventions": ", ".join(data.conventions),
         "stream": data.stream,
         "frames": str(data.frames),
+        "weights at the start": _start(run.config.init_from),
         "checkpoint": f"sha256 {run.checkpoint_hash}" if run.checkpoint_hash else _ABSENT,
         "epochs": epochs if run.finished else f"{epochs}: not finished",
     }
+
+
+def _start(init: InitConfig | None) -> str:
+    if init is None:
+        return "random"
+    told = f"released {init.code}: " if init.kind == "released" else f"{init.kind} "
+    skipped = f", without {', '.join(init.skip)}" if init.skip else ""
+    return f"{told}{init.path}, sha256 {init.sha256}{skipped}"
 
 
 def _of_store(run: RunFolder) -> dict[str, str]:

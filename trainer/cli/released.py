@@ -1,0 +1,111 @@
+"""``trainer import``."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from trainer.released import Imported
+
+_LAST = re.compile(r"\.(weight|bias|running_mean|running_var|num_batches_tracked)$")
+_NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
+
+
+@click.command("import")
+@click.argument("file", metavar="CHECKPOINT", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "code",
+    required=True,
+    help="The published code: aimclr, crosclr, skelemixclr, skeleton-contrast (ISC) or ms-clr.",
+)
+@click.option("--store", required=True, type=click.Path(path_type=Path), help="Store that the run goes with.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/CODE-imported.")
+@click.option("--preset", default="released", show_default=True, help="Preset of the method.")
+@click.option("--protocol", help="Split that the weights were trained on. Default: the store's first.")
+@click.option("--stream", help="joint, bone or motion, of a method with one. Default: joint.")
+@click.option(
+    "--convention", "conventions", multiple=True, help="Skeleton convention. Default: the preset's."
+)
+@click.option(
+    "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
+)
+@click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the name of every weight as JSON.")
+def command(
+    file: Path,
+    code: str,
+    store: Path,
+    out: Path | None,
+    preset: str,
+    protocol: str | None,
+    stream: str | None,
+    conventions: tuple[str, ...],
+    assignments: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a run of a checkpoint that a paper's own code has written.
+
+    Every weight must be known and have its place; nothing in the file is executed. The run has the settings
+    of the method's preset `released`, and evaluate, export, report and pretrain --init-from take it.
+
+    \b
+    Examples:
+      trainer import aimclr_joint.pt --from aimclr --store ntu60.zarr --protocol xsub --out runs/aimclr-joint
+      trainer import aimclr_bone.pt --from aimclr --stream bone --store ntu60.zarr --out runs/aimclr-bone
+      trainer import checkpoint_0450.pth.tar --from skeleton-contrast --store ntu60-isc.zarr --out runs/isc
+
+    docs/import.md tells which files there are, and what else their figures need.
+    """
+    from trainer import config
+    from trainer.released import import_released
+
+    given = {"data.protocol": ("--protocol", protocol), "data.stream": ("--stream", stream)}
+    overrides = [config.parse_override(text) for text in assignments]
+    overrides += [config.Override(path, value, flag) for path, (flag, value) in given.items() if value]
+    done = import_released(
+        file,
+        code,
+        store=store,
+        out=out or Path("runs", f"{code}-imported"),
+        preset=preset,
+        conventions=conventions,
+        overrides=overrides,
+        force=force,
+    )
+    if as_json:
+        click.echo(
+            json.dumps({"run": str(done.folder), "weights": done.names, "left_out": done.left_out}, indent=2)
+        )
+    else:
+        _print(done)
+
+
+def _print(done: Imported) -> None:
+    settings = done.config
+    assert settings.init_from is not None
+    for (released, ours), count in _grouped(done.names).items():
+        click.echo(f"{count:4}  {released} -> {ours}")
+    click.echo(f"left out: {', '.join(done.left_out) or 'nothing'}")
+    for note in done.notes:
+        click.echo(f"note: {note}")
+    click.echo(
+        f"{done.folder}: {settings.preset}, {', '.join(settings.data.conventions)}, epoch {done.epoch}, "
+        f"{len(done.names)} weights of {settings.init_from.code}, sha256 {settings.init_from.sha256[:12]}"
+    )
+    click.echo(f"next: trainer evaluate {done.folder} --protocol knn --protocol linear")
+
+
+def _grouped(names: dict[str, str]) -> dict[tuple[str, str], int]:
+    """Weights and statistics of a layer, and the same layer of all blocks, as one, with how many they are."""
+    found: dict[tuple[str, str], int] = {}
+    for pair in names.items():
+        released, ours = (_NUMBER.sub(r"\1*", _LAST.sub("", name), count=1) for name in pair)
+        found[released, ours] = found.get((released, ours), 0) + 1
+    return found

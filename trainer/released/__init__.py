@@ -1,0 +1,6 @@
+"""Checkpoints of the papers' own published code, brought in as runs: ``trainer import``."""
+
+from trainer.released.bring import Imported, import_released
+from trainer.released.sources import SOURCES
+
+__all__ = ["SOURCES", "Imported", "import_released"]

@@ -1,0 +1,285 @@
+"""A released checkpoint as a run folder: settings, checkpoint and log, as training would have left them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas import CheckpointError, RunConfig, UsageError, unknown
+from trainer import checkpoint, config, logbook, optim
+from trainer import store as stores
+from trainer.checkpoint import LAST, Checkpoint
+from trainer.config import Override
+from trainer.loop.session import check_folder, prepare_folder
+from trainer.released.names import LAYOUTS, joints, rename
+from trainer.released.read import Released, read_released
+from trainer.released.sources import SOURCES, Pair, Plan
+from trainer.skeleton import Skeleton
+
+_OURS_ALONE = re.compile(r".*\.queue\.(rows|steps)|.*\.encoder\.conventions\.[^.]+\.graph")
+"""What no released file has: rows and ages of the keys, and the graph of A-GCN, which the tree gives."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did."""
+
+    folder: Path
+    config: RunConfig
+    epoch: int
+    names: dict[str, str]
+    """Released name -> the weight of ours that it became or went into."""
+    left_out: tuple[str, ...]
+    """What the file holds besides weights."""
+    notes: tuple[str, ...]
+    """What a user should know about it."""
+
+
+def import_released(
+    path: Path,
+    code: str,
+    *,
+    store: Path,
+    out: Path,
+    preset: str = "released",
+    conventions: Sequence[str] = (),
+    overrides: Sequence[Override] = (),
+    force: bool = False,
+) -> Imported:
+    """Makes the run folder ``out`` of a checkpoint that the published ``code`` has written.
+
+    Settings are those of the method's ``preset``, and what the file decides: the size of the queue, streams,
+    representations, conventions of ``ms-clr``. ``store`` has the skeleton, and is what the run is evaluated
+    and trained on. ``conventions`` empty takes the preset's. Everything is checked before the folder is
+    touched. Raises CheckpointError for a file, a name or a shape that is not known, UsageError for an unknown
+    code base, ConfigError and StoreError as ``trainer pretrain`` does.
+    """
+    if code not in SOURCES:
+        raise unknown("code base", code, SOURCES, where="--from")
+    released = read_released(path)
+    try:
+        return _imported(
+            path,
+            code,
+            released,
+            store,
+            out,
+            preset=preset,
+            conventions=conventions,
+            overrides=overrides,
+            force=force,
+        )
+    except CheckpointError as error:
+        if error.where is not None:
+            raise
+        raise CheckpointError(error.message, where=path, remedy=error.remedy) from error
+
+
+def _imported(
+    path: Path,
+    code: str,
+    released: Released,
+    store: Path,
+    out: Path,
+    *,
+    preset: str,
+    conventions: Sequence[str],
+    overrides: Sequence[Override],
+    force: bool,
+) -> Imported:
+    plan = SOURCES[code](released.weights)
+    opened = stores.open_store(store)
+    decided = _decided(plan, released, path, code, conventions)
+    resolved = config.resolve(
+        opened, method=plan.method, preset=preset, overrides=[*decided, *overrides]
+    ).config
+    skeletons = stores.skeletons(opened, resolved.data.conventions)
+    _check_joints(plan, released.weights, skeletons)
+    method = checkpoint.fresh_method(resolved, skeletons, seed=resolved.runtime.seed)
+    own = method.state_dict()
+    ours, names = _placed(plan, released.weights, own, next(iter(skeletons)))
+    _check_fit(own, ours, names)
+    notes = _graph_notes(own, ours)
+    method.load_state_dict(own | ours)
+    check_folder(out, force=force)
+    prepare_folder(out, resolved)
+    epoch = resolved.optimise.epochs
+    position = _write_log(out, resolved, epoch, names, released)
+    optimiser = optim.sgd(method.parameters(), resolved.optimise).state_dict()
+    checkpoint.save(
+        Checkpoint(resolved, opened.hash, epoch, 0, method.state_dict(), optimiser, [], position), out / LAST
+    )
+    return Imported(out, resolved, epoch, names, released.beside, notes)
+
+
+def _decided(
+    plan: Plan, released: Released, path: Path, code: str, conventions: Sequence[str]
+) -> list[Override]:
+    """The settings that the file decides, and where it is from."""
+    if plan.conventions is not None and conventions and set(conventions) != set(plan.conventions):
+        raise UsageError(
+            f"the file has weights of {', '.join(plan.conventions)}, found {', '.join(conventions)}",
+            where="--convention",
+            remedy="Leave --convention out",
+        )
+    values = dict(plan.settings)
+    sizes = {released.weights[pair.queue].shape[-1] for pair in plan.pairs if pair.queue in released.weights}
+    if len(sizes) == 1:
+        values[plan.queue_option] = sizes.pop()
+    if released.epoch is not None:
+        values["optimise.epochs"] = released.epoch
+    if plan.conventions or conventions:
+        values["data.conventions"] = list(plan.conventions or conventions)
+    start = {"kind": "released", "path": str(path.resolve()), "sha256": released.sha256, "code": code}
+    values |= {f"init_from.{key}": value for key, value in start.items()}
+    return [Override(name, value, "the released file") for name, value in values.items()]
+
+
+def _check_joints(plan: Plan, weights: Mapping[str, Tensor], skeletons: Mapping[str, Skeleton]) -> None:
+    """Raises CheckpointError when the skeleton of a network is not as large as ours."""
+    layouts = {ours: released for released, ours in LAYOUTS.items()}
+    for pair in plan.pairs:
+        network = _below(weights, pair.query)
+        for name, skeleton in skeletons.items():
+            found = joints(network, pair.architecture, layout=layouts.get(name, ""))
+            if found is not None and found != skeleton.num_joints:
+                raise CheckpointError(
+                    f"{pair.query} was trained on a skeleton of {found} joints, {name} has "
+                    f"{skeleton.num_joints}",
+                    remedy="Name the convention of the file with --convention, and a store that has it",
+                )
+
+
+def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
+
+
+def _placed(
+    plan: Plan, weights: Mapping[str, Tensor], own: Mapping[str, Tensor], convention: str
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All weights of the file under the names of our method, and released name -> ours.
+
+    Raises CheckpointError for names that are not known.
+    """
+    ours: dict[str, Tensor] = {}
+    names: dict[str, str] = {}
+    for pair in plan.pairs:
+        for network, side in ((pair.query, "query"), (pair.key, "key")):
+            renamed = rename(_below(weights, network), pair.architecture, convention=convention)
+            prefix = f"{pair.ours}.{side}."
+            ours |= {prefix + name: value for name, value in renamed.weights.items()}
+            names |= {f"{network}.{name}": prefix + target for name, target in renamed.names.items()}
+        ours |= _queue(pair, weights, names)
+    strange = [name for name in weights if name not in names]
+    if strange:
+        known = [
+            each
+            for pair in plan.pairs
+            for each in (f"{pair.query}.*", f"{pair.key}.*", pair.queue, pair.pointer)
+        ]
+        raise CheckpointError(
+            f"names that {plan.method} does not know: {_few(strange)}; expected {', '.join(known)} with the "
+            f"layers of {', '.join(dict.fromkeys(pair.architecture for pair in plan.pairs))}",
+            remedy="Name the code base that the file is of with --from; docs/import.md lists the names",
+        )
+    for name, value in ours.items():
+        if plan.pairs[0].architecture == "ms-clr" and name in own:
+            ours[name] = _without_padding(name, value, own[name].shape)
+    return ours, names
+
+
+def _queue(pair: Pair, weights: Mapping[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
+    """The keys, of unknown rows, which came with one step as far as anybody knows; the place of the next."""
+    found: dict[str, Tensor] = {}
+    keys, pointer = weights.get(pair.queue), weights.get(pair.pointer)
+    if keys is not None and keys.dim() == 2:
+        target = names[pair.queue] = f"{pair.ours}.queue.keys"
+        found[target] = keys.t().contiguous()
+        found[f"{pair.ours}.queue.steps"] = torch.ones(keys.shape[1], dtype=torch.int64)
+    if pointer is not None and pointer.numel() == 1:
+        target = names[pair.pointer] = f"{pair.ours}.queue.pointer"
+        found[target] = pointer.reshape(()).long()
+        if keys is not None and not 0 <= int(pointer) < keys.shape[-1]:
+            raise CheckpointError(
+                f"{pair.pointer} is {int(pointer)}, outside of a queue of {keys.shape[-1]} keys"
+            )
+    return found
+
+
+def _without_padding(name: str, value: Tensor, shape: torch.Size) -> Tensor:
+    """A graph or importance [3, Vmax, Vmax] of released MS-CLR cut to the skeleton's joints, V.
+
+    Raises CheckpointError when a graph has edges beyond these.
+    """
+    if not name.endswith("adjacency") and ".importance." not in name:
+        return value
+    size = shape[-1]
+    cut = value[..., :size, :size]
+    if name.endswith("adjacency") and value.count_nonzero() != cut.count_nonzero():
+        raise CheckpointError(
+            f"{name}: the file's graph has edges beyond the {size} joints of the convention"
+        )
+    return cut
+
+
+def _check_fit(own: Mapping[str, Tensor], ours: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+    """Raises CheckpointError that names what is missing, has no place, or has another shape than ours."""
+    released = {target: name for name, target in reversed(list(names.items()))}
+    problems = {
+        "missing in the file": [n for n in own if n not in ours and not _OURS_ALONE.fullmatch(n)],
+        "without a place here": [released.get(n, n) for n in ours if n not in own],
+        "of another shape": [
+            f"{released.get(n, n)} {tuple(ours[n].shape)} instead of {tuple(own[n].shape)}"
+            for n in ours
+            if n in own and ours[n].shape != own[n].shape
+        ],
+    }
+    told = [f"{what}: {_few(which)}" for what, which in problems.items() if which]
+    if told:
+        raise CheckpointError(
+            f"the weights do not fit the settings of the preset; {'; '.join(told)}",
+            remedy="For a network of other sizes set them, as --set encoder.options.channels=[...]; a file "
+            "without key encoder and queue is of a classifier, not of pre-training",
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
+
+
+def _graph_notes(own: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Where the file's graph is not the one that the settings give. It is the file's that counts."""
+    notes = []
+    for name, value in ours.items():
+        if (
+            name.endswith(".adjacency")
+            and ".query." in name
+            and not torch.allclose(value, own[name], atol=1e-6)
+        ):
+            apart = (value - own[name]).abs()
+            notes.append(
+                f"{name}: the file's graph differs from the convention's in {int((apart > 1e-6).sum())} of "
+                f"{value.numel()} entries, by {float(apart.max()):.3g} at most; the file's is used"
+            )
+    return tuple(notes)
+
+
+def _write_log(
+    out: Path, settings: RunConfig, epoch: int, names: Mapping[str, str], released: Released
+) -> int:
+    """The one line of the log; returns its length in bytes."""
+    assert settings.init_from is not None
+    record: dict[str, Any] = {"event": "imported", "epoch": epoch, "step": 0}
+    record |= settings.init_from.model_dump(mode="json", include={"code", "path", "sha256"})
+    record |= {"weights": len(names), "left_out": list(released.beside)}
+    with logbook.open_logbook(out / "metrics.jsonl") as log:
+        log.write(record, global_step=0)
+        return log.position

@@ -1,0 +1,99 @@
+"""Checkpoint files of published code, read as tensors and plain values: nothing in them is run."""
+
+from __future__ import annotations
+
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas import CheckpointError
+from trainer import checkpoint
+
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training scripts keep the weights, beside epoch and optimiser."""
+
+_PARALLEL = "module."
+"""What DataParallel puts before every name."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a released file holds."""
+
+    weights: dict[str, Tensor]
+    """By their names without ``module.``."""
+    epoch: int | None
+    """Epochs done, when the file tells."""
+    beside: tuple[str, ...]
+    """Names of what it holds besides the weights: optimiser, epoch, ..."""
+    sha256: str
+
+
+def read_released(path: Path) -> Released:
+    """Raises CheckpointError for a file that is absent, no regular file, damaged, or more than tensors."""
+    if not path.is_file():
+        found = "something else: a folder, a pipe or a device" if path.exists() else "nothing"
+        raise CheckpointError(
+            f"expected a checkpoint file, found {found}",
+            where=path,
+            remedy="Name the released .pt or .pth.tar",
+        )
+    content = _content(path)
+    wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+    given = content if wrapper is None else content[wrapper]
+    weights = {str(name): _dense(name, value, path) for name, value in given.items()}
+    if not weights:
+        raise CheckpointError("the file holds no weights", where=path, remedy="Name another file")
+    if all(name.startswith(_PARALLEL) for name in weights):
+        weights = {name.removeprefix(_PARALLEL): value for name, value in weights.items()}
+    epoch = None if wrapper is None else content.get("epoch")
+    return Released(
+        weights,
+        epoch if isinstance(epoch, int) and epoch > 0 else None,
+        () if wrapper is None else tuple(str(key) for key in content if key != wrapper),
+        checkpoint.file_hash(path),
+    )
+
+
+def _content(path: Path) -> Mapping[Any, Any]:
+    try:
+        if zipfile.is_zipfile(path):  # the files of PyTorch before 1.6 are none, and have no checksums
+            checkpoint.check_sums(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler meets garbage with errors of every kind
+        called = re.search(r"GLOBAL ([\w.]+)", str(error))  # PyTorch's message advises to run it
+        raise CheckpointError(
+            "expected tensors and plain values in a file of torch.save, found "
+            + (f"a call of {called[1]}; nothing was run" if called else "a damaged file or another kind"),
+            where=path,
+            remedy="Download it again; if it is whole, save the state dict alone with the code it is of",
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"expected a state dict, found {type(content).__name__}",
+            where=path,
+            remedy="Save model.state_dict()",
+        )
+    return content
+
+
+def _dense(name: object, value: object, path: Path) -> Tensor:
+    """The value, if it is a plain tensor of finite numbers."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+        raise CheckpointError(
+            f"{name}: expected a dense tensor, found {type(value).__name__}",
+            where=path,
+            remedy=f"Save a state dict, by itself or under one of {', '.join(WRAPPERS)}",
+        )
+    if value.is_floating_point() and not math.isfinite(float(value.sum())) and not value.isfinite().all():
+        raise CheckpointError(
+            f"{name} has values that are not finite", where=path, remedy="Take an earlier checkpoint"
+        )
+    return value.detach()

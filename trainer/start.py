@@ -1,0 +1,197 @@
+"""What a training starts from in the place of random weights: ``--init-from``.
+
+Weights are named ``ENCODER.encoder.*`` and ``ENCODER.projector.*`` here, whatever the method: ``joint``,
+``bone``, ``seq``, ... are its encoders. What is not named is an error, unless a pattern leaves it out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from schemas import CheckpointError, InitConfig, UsageError
+from trainer import checkpoint
+from trainer.checkpoint import LAST
+from trainer.export.card import CARD, WEIGHTS
+from trainer.export.read import read_weights
+from trainer.methods.moco import mocos
+
+_QUERY = re.compile(r"(?:.*\.)?(?P<of>\w+)\.query\.(?P<rest>(?:encoder|projector)\..+)")
+_ONLY = "moco"
+"""What methods of one encoder call its MoCo; the encoder has the name of the run's stream."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights of a run's query networks, or of an exported encoder."""
+
+    weights: dict[str, Tensor]
+    adjacency: str | None
+    """Partition of the joints that an ST-GCN's graphs are; None for other encoders."""
+    exported: bool
+
+
+def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
+    """``path``, a run folder or an exported encoder, for the settings. Raises CheckpointError for others."""
+    kind = "export" if (path / CARD).is_file() else "run"
+    file = path / (WEIGHTS if kind == "export" else LAST)
+    if not file.is_file():
+        raise CheckpointError(
+            f"expected a run folder ({LAST}) or an encoder of `trainer export` ({CARD}, {WEIGHTS}), "
+            "found neither",
+            where=path,
+            remedy="A released .pt file becomes a run with `trainer import`",
+        )
+    return InitConfig(
+        kind=kind, path=str(path.resolve()), sha256=checkpoint.file_hash(file), skip=tuple(skip)
+    )
+
+
+def initialise(method: nn.Module, init: InitConfig) -> None:
+    """Sets the query networks of a method to the weights that ``init`` describes, the keys to the queries.
+
+    Key networks start as copies, as in MoCo; queues stay as they are. Raises CheckpointError that names every
+    weight that is missing, unexpected or of another shape, UsageError for a pattern that matches nothing.
+    """
+    start = read_start(init)
+    pairs = {_name_of(method, moco.query.encoder): moco for moco in mocos(method)}
+    modules = {name: moco.query for name, moco in pairs.items()}
+    _load(modules, start, init)
+    for moco in pairs.values():
+        moco.key.load_state_dict(moco.query.state_dict())
+
+
+def initialise_encoders(encoders: Mapping[str, nn.Module], init: InitConfig) -> None:
+    """As ``initialise``, for encoders without projectors."""
+    start = read_start(init)
+    weights = {name: value for name, value in start.weights.items() if name.split(".")[1] == "encoder"}
+    modules = {name: nn.ModuleDict({"encoder": encoder}) for name, encoder in encoders.items()}
+    _load(modules, Start(weights, start.adjacency, start.exported), init)
+
+
+def _name_of(method: Any, encoder: nn.Module) -> str:
+    return next(name for name, each in method.encoders.items() if each is encoder)
+
+
+def read_start(init: InitConfig) -> Start:
+    """The weights that ``init`` describes. Raises CheckpointError when they are no longer the same."""
+    path = Path(init.path)
+    if init.kind == "released":
+        raise CheckpointError(
+            "these are settings of an imported run; a released file cannot be started from by itself",
+            where="init_from",
+            remedy="Name the imported run with --init-from RUN",
+        )
+    found = describe(path).sha256
+    if found != init.sha256:
+        raise CheckpointError(
+            f"the settings name weights of sha256 {init.sha256[:12]}, found {found[:12]}",
+            where=path,
+            remedy="Restore the file, or name it anew with --init-from",
+        )
+    return _of_export(path) if init.kind == "export" else _of_run(path)
+
+
+def _of_export(path: Path) -> Start:
+    card, weights = read_weights(path)
+    named = {f"{card.name}.encoder.{name}": value for name, value in weights.items()}
+    return Start(named, card.adjacency if card.encoder.name == "stgcn" else None, exported=True)
+
+
+def _of_run(path: Path) -> Start:
+    saved = checkpoint.load(path / LAST)
+    found = {name: _QUERY.fullmatch(name) for name in saved.model}
+    weights = {
+        f"{saved.config.data.stream if match['of'] == _ONLY else match['of']}.{match['rest']}": saved.model[
+            name
+        ]
+        for name, match in found.items()
+        if match is not None
+    }
+    encoder = saved.config.encoder
+    adjacency = encoder.options.get("adjacency", "spatial") if encoder.name == "stgcn" else None
+    return Start(weights, adjacency, exported=False)
+
+
+def _load(modules: Mapping[str, nn.Module], start: Start, init: InitConfig) -> None:
+    own = {
+        f"{name}.{weight}": value
+        for name, module in modules.items()
+        for weight, value in module.state_dict().items()
+    }
+    left = _left_out({*own, *start.weights}, init)
+    _check_fit(own, start, left, init)
+    _check_graphs(modules, start, left, init)
+    for name, module in modules.items():
+        chosen = {
+            weight: value if f"{name}.{weight}" in left else start.weights[f"{name}.{weight}"]
+            for weight, value in module.state_dict().items()
+        }
+        module.load_state_dict(chosen)
+
+
+def _left_out(names: set[str], init: InitConfig) -> set[str]:
+    """The names that the patterns match. Raises UsageError for a pattern without any."""
+    left = {pattern: {name for name in names if fnmatchcase(name, pattern)} for pattern in init.skip}
+    for pattern, matched in left.items():
+        if not matched:
+            heads = sorted({".".join(name.split(".")[:3]) for name in names})
+            raise UsageError(
+                f"'{pattern}' matches no weight of {init.path} or of the run",
+                where="--init-skip",
+                remedy=f"Names begin with {', '.join(heads[:8])}; '*.projector.*' leaves projectors out",
+            )
+    return set().union(*left.values())
+
+
+def _check_fit(own: Mapping[str, Tensor], start: Start, left: set[str], init: InitConfig) -> None:
+    given = start.weights
+    problems = {
+        "missing": [name for name in own if name not in given and name not in left],
+        "unexpected": [name for name in given if name not in own and name not in left],
+        "of another shape": [
+            f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own
+            if name in given and name not in left and given[name].shape != own[name].shape
+        ],
+    }
+    told = [f"{what}: {', '.join(names)}" for what, names in problems.items() if names]
+    if not told:
+        return
+    alone = start.exported and not any(problems[what] for what in ("unexpected", "of another shape"))
+    hint = "An export has an encoder alone: " if alone else ""
+    raise CheckpointError(
+        f"the weights do not fit the run; {'; '.join(told)}",
+        where=init.path,
+        remedy=f"{hint}leave out what is to start at random by name, as --init-skip '*.projector.*', or take "
+        "the settings with which the weights were trained",
+    )
+
+
+def _check_graphs(modules: Mapping[str, Any], start: Start, left: set[str], init: InitConfig) -> None:
+    """Raises CheckpointError when the settings name another partition of the joints than the weights have.
+
+    Graphs are among the weights: they would be replaced, and the settings would say something else.
+    """
+    for name, module in modules.items():
+        own = module.state_dict()
+        wanted = getattr(getattr(_encoder(module), "options", None), "adjacency", None)
+        graphs = {f"{name}.{weight}" for weight in own if weight.endswith(".adjacency")} - left
+        if graphs and start.adjacency not in (None, wanted):
+            raise CheckpointError(
+                f"the weights were trained on graphs of the {start.adjacency} partition, the run's settings "
+                f"name {wanted}",
+                where=init.path,
+                remedy=f"Train with --set encoder.options.adjacency={start.adjacency}, or keep the run's "
+                "graphs with --init-skip '*.adjacency'",
+            )
+
+
+def _encoder(module: Any) -> Any:
+    return module["encoder"] if isinstance(module, nn.ModuleDict) else module.encoder
