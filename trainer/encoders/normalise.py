@@ -5,8 +5,8 @@ PyTorch's kernel for that layout (2.13) adds all values of a channel up one afte
 are absent, every addition rounds the same way: the normalised values are off by 1e-2. Its kernel for
 contiguous tensors adds in float64 and is twice to four times as slow.
 
-Here values are added in float32 a chunk at a time, pairwise, away from an estimate of the mean, and the sums of
-chunks in float64. A chunk stays in the cache, so that memory is read as often as by PyTorch's kernel.
+Here values are added in float32 a chunk at a time, pairwise, away from an estimate of the mean, and the sums
+of chunks in float64. A chunk stays in the cache, so that memory is read as often as by PyTorch's kernel.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ WIDTH = 1024
 def normalise(x: Tensor, norm: nn.Module) -> Tensor:
     """``norm(x)``, x [N,C,T,V], for a BatchNorm: in training on the CPU in channels last as in float64.
 
-    The running statistics move as they do in ``norm``. Values, statistics and gradients in float32 are right
-    to its rounding; in bf16 the sums are, and the result is rounded. Other BatchNorms (those of several
-    processes), devices and layouts take their own way, and so does compiled code.
+    The running statistics move as they do in ``norm``. Values, statistics and gradients are right to the
+    rounding of float32. Other BatchNorms (those of several processes), number formats, devices and layouts
+    take their own way, and so does compiled code.
     """
     if type(norm) is not nn.BatchNorm2d or not _applies(x, norm):
         out: Tensor = norm(x)
@@ -50,7 +50,7 @@ def normalise(x: Tensor, norm: nn.Module) -> Tensor:
 def _applies(x: Tensor, norm: nn.BatchNorm2d) -> bool:
     if not norm.training or not norm.affine or torch.compiler.is_compiling():
         return False
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.bfloat16):
+    if x.device.type != "cpu" or x.dtype != torch.float32:
         return False
     # One value a channel has no variance: PyTorch says so.
     return x.is_contiguous(memory_format=torch.channels_last) and x.numel() > x.shape[1]
@@ -59,8 +59,8 @@ def _applies(x: Tensor, norm: nn.BatchNorm2d) -> bool:
 class ChannelsLast(torch.autograd.Function):
     """``apply(x [N,C,T,V], weight [C], bias [C], eps) -> x normalised, its mean and variance [C] float64``.
 
-    The variance is the biased one. x has the layout channels last; weight and bias are float32. The statistics
-    have no gradient.
+    The variance is the biased one. All are float32, x in the layout channels last. The statistics have no
+    gradient.
     """
 
     @staticmethod
@@ -92,7 +92,7 @@ class ChannelsLast(torch.autograd.Function):
         of_slope, of_x, rest = (each.float().repeat(x.shape[3]) for each in (of_slope, of_x, rest))
         out = torch.empty_like(x)
         for values, slopes, found in _chunks(_frames(x), _frames(slope), _frames(out)):
-            torch.addcmul(torch.addcmul(rest, values, of_x), slopes, of_slope, out=found)
+            torch.addcmul(rest, values, of_x, out=found).addcmul_(slopes, of_slope)
         return out, of_weight.to(weight.dtype), total.to(weight.dtype), None
 
 
@@ -101,7 +101,7 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     channels, joints = x.shape[1], x.shape[3]
     frames, count = _frames(x), x.numel() // x.shape[1]
     # Away from any value in the middle of them, squares lose nothing when the mean is taken off.
-    guess = frames[::SAMPLED].float().mean(0).view(joints, channels).mean(0)
+    guess = frames[::SAMPLED].mean(0).view(joints, channels).mean(0)
     middle = guess.repeat(joints)
     away, squares = [], []
     for (values,) in _chunks(frames):
