@@ -2,8 +2,8 @@
 
 PyTorch's kernel for that layout (2.13) adds all values of a channel up one after another in float32. At
 256 bodies of 50 frames and 25 joints these are 320,000, and where many are the same, as those of bodies that
-are absent, every addition rounds the same way: the normalised values are off by 1e-2. Its kernel for
-contiguous tensors adds in float64 and is twice to four times as slow.
+are absent, every addition rounds the same way: the normalised values are off by 1e-2 and more. Its kernel
+for contiguous tensors adds in float64 and is twice to four times as slow.
 
 Here values are added in float32 a chunk at a time, pairwise, away from an estimate of the mean, and the sums
 of chunks in float64. A chunk stays in the cache, so that memory is read as often as by PyTorch's kernel.
