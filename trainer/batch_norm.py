@@ -35,20 +35,25 @@ class JoinedBatchNorm(_BatchNorm):
         mean = sums / count
         away = x - mean.view(shape)
         variance = distributed.total(away.square().sum(dims)) / count
-        self._track(mean.detach(), variance.detach() * count / (count - 1))
+        track(self, mean.detach(), variance.detach() * count / (count - 1))
         out = away * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             out = out * self.weight.view(shape) + self.bias.view(shape)
         return out.to(input.dtype)
 
-    @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+@torch.no_grad()
+def track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Move the running statistics of ``norm``, where it has any, towards those of a batch, [C] each.
+
+    ``variance`` is the unbiased one.
+    """
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked.add_(1)
+    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+    norm.running_var.lerp_(variance.to(norm.running_var.dtype), share)
 
 
 def join_(network: nn.Module) -> None:

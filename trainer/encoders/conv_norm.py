@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trainer.encoders.normalise import normalise
 from trainer.encoders.temporal import conv_time
 
 
@@ -15,8 +16,7 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     """
     assert conv.bias is not None
     if norm.training:
-        out: Tensor = norm(conv_time(x, conv.weight, conv.bias, stride=conv.stride[0]))
-        return out
+        return normalise(conv_time(x, conv.weight, conv.bias, stride=conv.stride[0]), norm)
     scale, shift = scale_and_shift(norm)
     weight, bias = conv.weight * scale.view(-1, 1, 1, 1), conv.bias * scale + shift
     return conv_time(x, weight, bias, stride=conv.stride[0])

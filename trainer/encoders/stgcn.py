@@ -23,6 +23,7 @@ from trainer.encoders.conv_norm import conv_norm, scale_and_shift
 from trainer.encoders.dropout import Dropout
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
+from trainer.encoders.normalise import normalise
 from trainer.skeleton import Skeleton
 
 COORDINATES = 3
@@ -182,7 +183,7 @@ class GraphConvolution(nn.Module):
         mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), flat)
         mixed = mixed.view(samples, frames, joints, self.out) + bias.to(mixed.dtype)
         out: Tensor = mixed.permute(0, 3, 1, 2)
-        return norm(out) if norm.training else out
+        return normalise(out, norm) if norm.training else out
 
 
 class Block(nn.Module):

@@ -1,0 +1,215 @@
+"""BatchNorm in training on the CPU in channels last: ours beside PyTorch's, errors and time.
+
+    GOMP_SPINCOUNT=10000 python benchmarks/batch_norm.py [--threads 2] [--repeats 5] [--store nw-ucla.zarr]
+
+Errors are against float64: of single layers in the shapes of ST-GCN's blocks, half of the bodies absent, and,
+with ``--store`` (a store of NW-UCLA), of the gradients of first steps of SkeletonCLR. ``contiguous`` is the
+kernel of PyTorch for that layout. Times are of a pass of the encoder and of steps, in turns: wall time and
+the time of the processor, which other jobs of the machine disturb less. The result goes to
+benchmarks/results/batch_norm.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import bulk
+import record
+import speed_models
+from timing import Setting
+from trainer import config, data, encoders, losses, malloc
+from trainer import store as stores
+from trainer.encoders import conv_norm, normalise, stgcn
+from trainer.loop import session
+
+Layer = Callable[[Tensor, nn.Module], Tensor]
+
+BODIES = 256
+SHAPES = ((16, 50), (32, 25), (64, 13), (256, 13), (16, 24), (32, 12), (64, 6), (256, 6))
+"""Channels and frames, for clips of 50 and of 24."""
+JOINTS = 25
+MEANS = (0.0, 10.0)
+"""Before a ReLU, in standard deviations."""
+
+
+def pytorch(x: Tensor, norm: nn.Module) -> Tensor:
+    out: Tensor = norm(x)
+    return out
+
+
+def contiguous(x: Tensor, norm: nn.Module) -> Tensor:
+    out: Tensor = norm(x.contiguous())
+    return out.contiguous(memory_format=torch.channels_last)
+
+
+LAYERS: dict[str, Layer] = {"ours": normalise.normalise, "pytorch": pytorch, "contiguous": contiguous}
+
+
+@contextmanager
+def encoders_with(layer: Layer) -> Iterator[None]:
+    """Inside, encoders normalise by ``layer``."""
+    users: tuple[Any, ...] = (conv_norm, stgcn)
+    for user in users:
+        user.normalise = layer
+    try:
+        yield
+    finally:
+        for user in users:
+            user.normalise = normalise.normalise
+
+
+def layer_errors(channels: int, frames: int, mean: float) -> dict[str, Any]:
+    """Of every layer the largest errors: values, gradient of the input, running mean and variance."""
+    draw = torch.Generator().manual_seed(0)
+    x = (torch.randn(BODIES, channels, frames, JOINTS, generator=draw) + mean).relu_()
+    x[BODIES // 2 :] = x[BODIES // 2, :, :1, :1].clone()
+    slope = torch.randn(x.shape, generator=draw) + x.cos()
+    x, slope = (each.contiguous(memory_format=torch.channels_last) for each in (x, slope))
+    right = _passed(contiguous, x.double(), slope.double())
+    spread = right[3].sqrt()
+    scales = (right[0].abs().clamp_min(1), right[1].abs().max(), spread, right[3])
+    names = ("values", "gradient", "running_mean", "running_variance")
+    found: dict[str, Any] = {"channels": channels, "frames": frames, "mean": mean}
+    for name, layer in LAYERS.items():
+        triples = zip(_passed(layer, x, slope), right, scales, strict=True)
+        errors = [float(((own - want).abs() / scale).max()) for own, want, scale in triples]
+        found[name] = {key: _digits(error) for key, error in zip(names, errors, strict=True)}
+    return found
+
+
+def _passed(layer: Layer, x: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
+    norm = nn.BatchNorm2d(x.shape[1], momentum=1.0, dtype=x.dtype)
+    x = x.detach().requires_grad_(True)
+    out = layer(x, norm)
+    out.backward(slope)
+    assert x.grad is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return out.detach(), x.grad, norm.running_mean, norm.running_var
+
+
+def gradient_errors(store: Path) -> dict[str, list[float]]:
+    """Of first steps of skeletonclr/nw-ucla on real clips: distance to float64's gradients over their size.
+
+    Views, keys and what dropout draws are the same; three batches.
+    """
+    settings = config.resolve(stores.open_store(store), method="skeletonclr", preset="nw-ucla").config
+    opened, method, device = session.build(settings)
+    assert device.type == "cpu"
+    samples = session.load_training_half(opened, settings)
+    (convention,) = settings.data.conventions
+    found: dict[str, list[float]] = {name: [] for name in LAYERS}
+    batches = data.batches(samples, batch_size=settings.optimise.batch_size, seed=0, epoch=0)
+    for batch in itertools.islice(batches, 3):
+        views = [method.views.normal(batch, convention) for _ in range(2)]
+        start = copy.deepcopy(method).train()
+        right = _gradients(copy.deepcopy(start).double(), [view.double() for view in views], convention)
+        for name, layer in LAYERS.items():
+            with encoders_with(layer):
+                own = _gradients(copy.deepcopy(start), views, convention)
+            found[name].append(_digits(float((own - right).norm() / right.norm())))
+    return found
+
+
+def _gradients(method: Any, views: list[Tensor], convention: str) -> Tensor:
+    """Of SkeletonCLR's loss, all weights of the query network behind one another, float64."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        keys = _embedded(method.moco.key, views[1], convention)
+    queries = _embedded(method.moco.query, views[0], convention)
+    losses.nce(method.moco.scores(queries, keys)).backward()
+    parameters = method.moco.query.parameters()
+    return torch.cat([each.grad.flatten().double() for each in parameters if each.grad is not None])
+
+
+def _embedded(network: Any, view: Tensor, convention: str) -> Tensor:
+    """As the network does it, in the number format of its weights up to the end."""
+    features = network.encoder.feature_map(view, convention).mean((2, 3))
+    return F.normalize(network.projector(features.view(len(view), -1, features.shape[1]).mean(1)), dim=1)
+
+
+def times(setting: Setting, chosen: Sequence[str]) -> dict[str, Any]:
+    """Of a pass of the encoder, forward and backward, and of steps: ours and PyTorch's in turns."""
+    skeletons = {bulk.CONVENTION: bulk.skeleton(bulk.CONVENTION)}
+    encoder = encoders.build(speed_models.config_of("aimclr", setting).encoder, skeletons).train()
+    x = torch.from_numpy(bulk.clips(setting.batch))
+
+    def encode() -> None:
+        encoder(x, bulk.CONVENTION).sum().backward()
+
+    found = {"encoder, forward and backward": in_turns(encode, setting)}
+    for method in chosen:
+        steps = speed_models.our_steps(method, setting)
+        found[f"step of {method}"] = in_turns(lambda steps=steps: next(steps), setting)
+    return found
+
+
+def in_turns(work: Callable[[], object], setting: Setting) -> dict[str, Any]:
+    clocks = {"wall": time.perf_counter, "processor": time.process_time}
+    taken: dict[str, dict[str, list[float]]] = {clock: {"ours": [], "pytorch": []} for clock in clocks}
+    for turn in range(setting.repeats + 1):
+        for name in ("ours", "pytorch"):
+            with encoders_with(LAYERS[name]):
+                begin = {clock: read() for clock, read in clocks.items()}
+                work()
+                for clock, read in clocks.items():
+                    if turn:  # the first warms up
+                        taken[clock][name].append(read() - begin[clock])
+    return {
+        clock: {
+            **{
+                name: {"median": _digits(median(each)), "min": _digits(min(each))}
+                for name, each in by.items()
+            },
+            "speed_by_median": _digits(median(by["pytorch"]) / median(by["ours"])),
+            "speed_by_min": _digits(min(by["pytorch"]) / min(by["ours"])),
+        }
+        for clock, by in taken.items()
+    }
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--methods", nargs="*", default=["skeletonclr", "aimclr"])
+    parser.add_argument("--store", type=Path, help="NW-UCLA, for the gradients of real steps")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    malloc.keep_freed()
+    result: dict[str, Any] = {
+        "benchmark": "BatchNorm in training on the CPU, channels last",
+        "threads": options.threads,
+        "clips": options.batch,
+        "repeats": options.repeats,
+        "note": "errors against float64; speed: PyTorch's time over ours, in turns, beside other jobs",
+        "layers": [layer_errors(*shape, mean) for shape in SHAPES for mean in MEANS],
+    }
+    if options.store is not None:
+        result["gradients_of_a_step"] = gradient_errors(options.store)
+    setting = Setting(torch.device("cpu"), "fp32", options.repeats, options.batch)
+    result["seconds"] = times(setting, options.methods)
+    print(json.dumps(result["seconds"], indent=1))
+    print(f"written to {record.write('batch_norm', result).name}")
+
+
+if __name__ == "__main__":
+    main()

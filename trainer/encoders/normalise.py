@@ -1,0 +1,155 @@
+"""BatchNorm in training on the CPU in the layout channels last, with sums that are right.
+
+PyTorch's kernel for that layout (2.13) adds all values of a channel up one after another in float32. At
+256 bodies of 50 frames and 25 joints these are 320,000, and where many are the same, as those of bodies that
+are absent, every addition rounds the same way: the normalised values are off by 1e-2 and more. Its kernel
+for contiguous tensors adds in float64 and is twice to four times as slow.
+
+Here values are added in float32 a chunk at a time, pairwise, away from an estimate of the mean, and the sums
+of chunks in float64. A chunk stays in the cache, so that memory is read as often as by PyTorch's kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from trainer.batch_norm import track
+
+CHUNK = 2**19
+"""Values that are worked on together. Smaller ones make threads wait for each other more often."""
+SAMPLED = 16
+"""The estimate of the mean is made of every 16th frame."""
+RUN = 512
+"""Values that PyTorch's kernel may add up in float32 one after another in the backward pass."""
+WIDTH = 1024
+"""Sums that it keeps at once, about: more do not stay in the first cache."""
+
+
+def normalise(x: Tensor, norm: nn.Module) -> Tensor:
+    """``norm(x)``, x [N,C,T,V], for a BatchNorm: in training on the CPU in channels last as in float64.
+
+    The running statistics move as they do in ``norm``. Values, statistics and gradients are right to the
+    rounding of float32. Other BatchNorms (those of several processes), number formats, devices and layouts
+    take their own way, and so does compiled code.
+    """
+    if type(norm) is not nn.BatchNorm2d or not _applies(x, norm):
+        out: Tensor = norm(x)
+        return out
+    out, mean, variance = ChannelsLast.apply(x, norm.weight, norm.bias, norm.eps)
+    count = x.numel() // x.shape[1]
+    track(norm, mean, variance * count / (count - 1))
+    return out
+
+
+def _applies(x: Tensor, norm: nn.BatchNorm2d) -> bool:
+    if not norm.training or not norm.affine or torch.compiler.is_compiling():
+        return False
+    if x.device.type != "cpu" or x.dtype != torch.float32:
+        return False
+    # One value a channel has no variance: PyTorch says so.
+    return x.is_contiguous(memory_format=torch.channels_last) and x.numel() > x.shape[1]
+
+
+class ChannelsLast(torch.autograd.Function):
+    """``apply(x [N,C,T,V], weight [C], bias [C], eps) -> x normalised, its mean and variance [C] float64``.
+
+    The variance is the biased one. All are float32, x in the layout channels last. The statistics have no
+    gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        mean, variance = statistics(x)
+        inverse = (variance + eps).rsqrt()
+        near = mean.float()
+        shift = (bias - (mean - near) * inverse * weight).float()
+        # Evaluation's kernel adds nothing up: it multiplies and shifts.
+        out = F.batch_norm(x, near, variance.float(), weight, shift, training=False, eps=eps)
+        ctx.save_for_backward(x, weight, mean, inverse)
+        ctx.mark_non_differentiable(mean, variance)
+        return out, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, inverse = ctx.saved_tensors
+        slope = slope.contiguous(memory_format=torch.channels_last)
+        total, product = _slopes(x, slope, mean.float())
+        count = x.numel() // x.shape[1]
+        # d loss / d weight = sum of slope * normalised; the kernel's mean was rounded.
+        of_weight = (product - (mean - mean.float()) * total) * inverse
+        of_slope = weight * inverse
+        of_x = -of_slope * inverse * of_weight / count
+        rest = -of_slope * total / count - of_x * mean
+        of_slope, of_x, rest = (each.float().repeat(x.shape[3]) for each in (of_slope, of_x, rest))
+        out = torch.empty_like(x)
+        for values, slopes, found in _chunks(_frames(x), _frames(slope), _frames(out)):
+            torch.addcmul(rest, values, of_x, out=found).addcmul_(slopes, of_slope)
+        return out, of_weight.to(weight.dtype), total.to(weight.dtype), None
+
+
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [C] float64 of each channel of x [N,C,T,V] in channels last."""
+    channels, joints = x.shape[1], x.shape[3]
+    frames, count = _frames(x), x.numel() // x.shape[1]
+    # Away from any value in the middle of them, squares lose nothing when the mean is taken off.
+    guess = frames[::SAMPLED].mean(0).view(joints, channels).mean(0)
+    middle = guess.repeat(joints)
+    away, squares = [], []
+    for (values,) in _chunks(frames):
+        values = values - middle
+        away.append(values.sum(0))
+        squares.append(values.square_().sum(0))
+    mean = _by_channel(away, channels) / count
+    return guess + mean, _by_channel(squares, channels) / count - mean.square()
+
+
+def _slopes(x: Tensor, slope: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums [C] float64 of ``slope`` and of ``slope * (x - mean)``, in channels last.
+
+    PyTorch's kernel makes both while it reads once, of short runs; the joints are channels of their own
+    there, which makes the runs shorter and its vectors longer.
+    """
+    channels, joints = x.shape[1], x.shape[3]
+    mean = mean.repeat(_together(joints, channels))
+    one = torch.ones_like(mean)
+    total, product = [], []
+    pairs = (_frames(each).view(-1, len(mean)).split(RUN) for each in (x, slope))
+    for values, slopes in zip(*pairs, strict=True):
+        images = (each.t()[None, :, :, None] for each in (slopes, values))
+        found = torch.ops.aten.native_batch_norm_backward(
+            *images, None, mean, one, None, None, False, 0.0, [False, True, True]
+        )
+        product.append(found[1])
+        total.append(found[2])
+    return _by_channel(total, channels), _by_channel(product, channels)
+
+
+def _together(joints: int, channels: int) -> int:
+    """The most joints, of equal groups, whose channels are no more than ``WIDTH``; at least one."""
+    return max((each for each in range(2, WIDTH // channels + 1) if joints % each == 0), default=1)
+
+
+def _frames(x: Tensor) -> Tensor:
+    """[N,C,T,V] in channels last -> a view [N*T, V*C]."""
+    samples, channels, frames, joints = x.shape
+    return x.permute(0, 2, 3, 1).view(samples * frames, joints * channels)
+
+
+def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Of all tensors [rows, columns] the same rows."""
+    rows = max(1, CHUNK // tensors[0].shape[1])
+    return zip(*(each.split(rows) for each in tensors), strict=True)
+
+
+def _by_channel(sums: list[Tensor], channels: int) -> Tensor:
+    """Sums of chunks, [places * C] each -> [C] float64."""
+    return torch.stack(sums).view(-1, channels).sum(0, dtype=torch.float64)
