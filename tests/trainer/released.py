@@ -225,13 +225,18 @@ def stgcn_features(
     norm: str = "data_bn",
     edges: str = "",
 ) -> NDArray[np.float64]:
-    """x [N,3,T,V,M] -> [N, C]. Yan et al. 2018, Eq. (10): ``sum_k W_k x (A_k * M_k)``, then along time."""
+    """x [N,3,T,V,M] -> [N, C]. Yan et al. 2018, Eq. (10): ``sum_k W_k x (A_k * M_k)``, then along time.
+
+    A graph of more joints than x has, as MS-CLR's smaller skeletons have: zeros join behind the input's norm,
+    are in the statistics of all others, and are left out of the mean over the joints.
+    """
     n, c, t, v, m = x.shape
     flat = x.transpose(0, 4, 3, 1, 2).reshape(n * m, v * c, t)
     y = batch_norm(flat, w, norm, training=training).reshape(n * m, v, c, t).transpose(0, 2, 3, 1)
+    y = np.pad(y, [(0, 0), (0, 0), (0, 0), (0, w[graph].shape[2] - v)])
     for place, stride in enumerate(STRIDES):
         name, before = f"st_gcn_networks.{place}", y
-        weighted = (w[graph] * w[f"edge_importance.{edges}{place}"])[:, :v, :v]
+        weighted = w[graph] * w[f"edge_importance.{edges}{place}"]
         mixed = points(y, w, f"{name}.gcn.conv")
         y = np.einsum("nkctv,kvw->nctw", mixed.reshape(len(y), 3, -1, *mixed.shape[2:]), weighted)
         y = np.maximum(batch_norm(y, w, f"{name}.tcn.0", training=training), 0)
@@ -243,7 +248,7 @@ def stgcn_features(
                 before = batch_norm(before, w, f"{name}.residual.1", training=training)
             y = y + before
         y = np.maximum(y, 0)
-    return y.mean((2, 3)).reshape(n, m, -1).mean(1)
+    return y[..., :v].mean((2, 3)).reshape(n, m, -1).mean(1)
 
 
 def agcn_features(
