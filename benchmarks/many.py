@@ -106,8 +106,9 @@ def _spread(
     for name in methods:
         mine = [row for row in rows if row["method"] == name]
         for weights in ("trained", "random"):
-            for encoder in mine[0].get(weights, {}).get(protocol, ()) if mine else ():
-                flat = [{protocol: row[weights][protocol][encoder]} for row in mine]
+            measured = [row[weights][protocol] for row in mine if weights in row]
+            for encoder in measured[0] if measured else ():
+                flat = [{protocol: row[encoder]} for row in measured]
                 found.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, protocol)
     return found
 

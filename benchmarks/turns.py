@@ -3,9 +3,9 @@
     python benchmarks/turns.py --raw nw-ucla.zip --work turns [--epochs 20] [--seeds 3] [--jobs 2]
 
 All recipes but crossclr are ``default`` with other turns, so that what helps can be told: upright or not, the
-first frame's pose or the median, with or without a limit. Beside each stands logistic regression on the
-stored joints, without any network. Finished runs of the work folder are not repeated. The table goes to
-benchmarks/results/turns.json. The README says where the data set is.
+first frame's pose or the median, with the limit of ``default`` or without one. Beside each stands logistic
+regression on the stored joints, without any network. Finished runs of the work folder are not repeated. The
+table goes to benchmarks/results/turns.json. docs/reproducing.md says where the data set is.
 """
 
 from __future__ import annotations
@@ -33,14 +33,7 @@ VARIANTS: dict[str, list[Any] | None] = {
         {"turn_upright": {"pose": "median", "max_tilt": 180.0}},
         {"turn_about_y": {"pose": "median"}},
     ],
-    "upright_median_60": [
-        {"turn_upright": {"pose": "median", "max_tilt": 60.0}},
-        {"turn_about_y": {"pose": "median"}},
-    ],
-    "upright_median_45": [
-        {"turn_upright": {"pose": "median", "max_tilt": 45.0}},
-        {"turn_about_y": {"pose": "median"}},
-    ],
+    "default": None,
     "crossclr": None,
 }
 """Name -> turns in the place of default's; None: the shipped recipe of that name."""

@@ -72,23 +72,25 @@ def about_y(cosine: ArrayLike, sine: ArrayLike) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def angle_between(line: Array, target: tuple[float, float, float]) -> float:
-    """Degrees between a line [3] that is not zero and a unit vector."""
-    return float(np.degrees(np.arccos(np.clip(line @ np.array(target) / np.linalg.norm(line), -1, 1))))
+def angles(lines: Array, target: tuple[float, float, float]) -> NDArray[np.float64]:
+    """[P, 3] -> [P]: degrees between lines and a unit vector; 180 for a line that is none."""
+    length = np.linalg.norm(lines, axis=1)
+    cosine = np.where(length < TINY, -1.0, lines @ np.array(target) / np.maximum(length, TINY))
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
 MEDIAN_STEPS = 100
-"""Steps of Weiszfeld's method at most; ten are usual."""
+"""Steps of Weiszfeld's method at most."""
 
-MEDIAN_REACHED = 1e-4
-"""Metres: a shorter step is the last. A trunk of half a metre is then off by less than 0.1 degrees."""
+MEDIAN_REACHED = 1e-5
+"""Metres: a shorter step is the last. Lines of NW-UCLA's clips are then within 0.02 degrees of the exact."""
 
 
 def spatial_median(points: Array) -> NDArray[np.float64]:
-    """[P, D] -> [D]: the point of least summed distance, by Weiszfeld's method.
+    """[P, D] -> [D]: near the point of least summed distance, by Weiszfeld's method from the mean.
 
-    Half of the points may be anywhere and it stays near the others, as the median of numbers; other than the
-    medians of the coordinates it turns with the points, so that it does not see where the sensor stands.
+    As the median of numbers it stays with the greater part of the points wherever the others are; other than
+    the medians of the coordinates it turns with the points, so that it does not see where the sensor stands.
     """
     median = points.mean(axis=0)
     for _ in range(MEDIAN_STEPS):
