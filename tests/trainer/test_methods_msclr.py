@@ -126,7 +126,9 @@ def test_all_conventions_are_trained_and_share_what_is_not_their_own(base: str) 
     }
     for name in THREE:
         assert f"conventions.{name}.data_bn.weight" in moved
-    assert all(not name.startswith("blocks") or "num_batches" in name or name in moved for name in before)
+    # BatchNorm takes off again what these add: they have no gradient.
+    cancelled = ("temporal.bias", "residual.0.bias", "num_batches_tracked")
+    assert {n for n in before if n.startswith("blocks") and not n.endswith(cancelled)} <= moved
 
 
 # --- how often a pair is drawn

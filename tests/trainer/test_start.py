@@ -256,7 +256,7 @@ def test_the_whole_way_of_a_released_file(
         assert status == 0, err
         status, text, err = call(
             capsys, "evaluate", out, "--protocol", "finetune", "--init-from", source, "--json",
-            "--set", "finetune.epochs=1", "--set", "finetune.batch_size=8",
+            "--set", "finetune.epochs=1", "--set", "finetune.batch_size=8", "--set", "finetune.lr=0.0001",
         )  # fmt: skip
         assert status == 0, err
         assert json.loads(text)[0]["settings"]["init_from"]["path"] == str(source.resolve())
