@@ -73,12 +73,28 @@ class ConventionInfo(Model):
     """Ids of samples that this convention lacks (``offsets[i] == offsets[i + 1]``)."""
 
 
+_REPLACED = {
+    "crossclr": ("turn_frames", {}),
+    "default": ("turn_clip", {}),
+    "denoised": ("turn_clip", {}),
+    "isc": ("center_spine", {"origin": "first_frame"}),
+}
+"""Shipped recipe -> a step, with options, that it had before and has no more."""
+
+
 class RecipeRecord(Model):
     """The preprocessing that made the joint streams, with what each step met."""
 
     name: str
     steps: tuple[Component, ...]
     counts: dict[str, int] = {}
+
+    @property
+    def label(self) -> str:
+        """The name; of a shipped recipe that was another when the store was made, with a remark."""
+        step, options = _REPLACED.get(self.name, ("", {}))
+        replaced = any(each.name == step and options.items() <= each.options.items() for each in self.steps)
+        return f"{self.name} (an earlier form)" if replaced else self.name
 
 
 class StoreManifest(Model):

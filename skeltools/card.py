@@ -158,7 +158,7 @@ def _classes(path: Path, found: dict[str, Any]) -> Iterator[str]:
 
 def _recipe(path: Path, found: dict[str, Any]) -> Iterator[str]:
     recipe = found["recipe"]
-    yield from ("## Preprocessing", "", f"Streams are made with the recipe `{recipe['name']}`:", "")
+    yield from ("## Preprocessing", "", f"Streams are made with the recipe `{recipe['label']}`:", "")
     for number, step in enumerate(recipe["steps"], start=1):
         options = ", ".join(f"{key} {value}" for key, value in step["options"].items() if value is not None)
         yield f"{number}. `{step['name']}`" + (f": {options}" if options else "")

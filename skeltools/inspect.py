@@ -36,7 +36,7 @@ def statistics(path: Path) -> dict[str, Any]:
         "tool": manifest.tool,
         "source": manifest.source,
         "samples": manifest.samples,
-        "recipe": manifest.recipe.model_dump(mode="json"),
+        "recipe": {**manifest.recipe.model_dump(mode="json"), "label": manifest.recipe.label},
         "conventions": {name: _convention(opened, name) for name in manifest.conventions},
         "protocols": {name: _protocol(opened, name, columns["label"]) for name in manifest.protocols},
         "streams": {name: _array(opened, name) for name in manifest.arrays if name.startswith("streams/")},

@@ -52,7 +52,7 @@ def _report(found: dict[str, Any]) -> Iterator[Table | str]:
     yield f"{found['store']}: {found['samples']} samples of {found['dataset']}, {_megabytes(found['bytes'])}"
     if found["synthetic"]:
         yield SYNTHETIC
-    recipe = found["recipe"]["name"]
+    recipe = found["recipe"]["label"]
     yield f"hash {found['hash'][:16]}, format {found['format']}, recipe {recipe}, made by {found['tool']}"
     yield _conventions(found)
     yield _protocols(found)

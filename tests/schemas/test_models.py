@@ -170,3 +170,21 @@ def test_a_stores_hash_follows_its_samples_and_not_its_streams() -> None:
     assert base != hashed(
         samples__id="0", samples__label="7", splits__xsub="2", sequences__star_5__joints="3"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "options", "earlier"),
+    [
+        ("crossclr", "turn_frames", {}, True),
+        ("crossclr", "turn_frames_about_y", {}, False),
+        ("default", "turn_clip", {}, True),
+        ("isc", "center_spine", {"origin": "first_frame"}, True),
+        ("isc", "center_spine", {"origin": "every_frame"}, False),
+        ("mine", "turn_clip", {}, False),
+    ],
+)
+def test_a_shipped_recipe_of_before_is_told_from_the_present_one(
+    name: str, step: str, options: dict[str, str], earlier: bool
+) -> None:
+    record = RecipeRecord(name=name, steps=(Component(name=step, options=options), Component(name="resize")))
+    assert record.label == (f"{name} (an earlier form)" if earlier else name)

@@ -280,6 +280,82 @@ def test_who_lies_stays_lying(axis: int, tilt: float) -> None:
     assert np.abs(default(lying).joint - default(clip).joint).max() > 0.3
 
 
+@pytest.mark.parametrize("share", [0.3, 0.46, 0.48, 0.5, 0.52, 0.56, 0.7])
+def test_a_fall_in_the_clip_tilts_nobody(share: float) -> None:
+    """The sensor's 12 degrees are taken off where half of the frames or more stand, and nothing else is."""
+    clip = standing(60)
+    falling = clip.joints.astype(np.float64)
+    for t in range(60):
+        progress = np.clip((t - share * 60) / 9 + 0.5, 0, 1)
+        foot = falling[t, :, :1].copy()
+        falling[t] = (falling[t] - foot) @ about(0, -12 - 66 * progress).T + foot
+    stored = default(clip_of(falling, clip.present))
+    body = stored.joint[..., 0].transpose(1, 2, 0)
+    low, high = trunk_joints(KINECT)
+    trunks = body[:, list(high)].mean(axis=1) - body[:, list(low)].mean(axis=1)
+    first, last = np.degrees(np.arccos(trunks[[0, -1], 1] / np.linalg.norm(trunks[[0, -1]], axis=1)))
+    if "clips that lie or bend" in stored.counts:
+        assert share < 0.55
+        assert (first, last) == (pytest.approx(12, abs=3), pytest.approx(78, abs=3))
+    else:
+        assert share > 0.45
+        assert (first, last) == (pytest.approx(0, abs=6), pytest.approx(66, abs=6))
+
+
+@pytest.mark.parametrize(("max_tilt", "turns"), [(45, True), (35, False), (20, False)])
+def test_the_limit_of_the_tilt_is_the_option(max_tilt: float, turns: bool) -> None:
+    upright, counts = STEPS["turn_upright"](standing(9, tilt=40), goal(), max_tilt=max_tilt)
+    assert counts == ({} if turns else {"clips that lie or bend": 1})
+    low, high = trunk_joints(KINECT)
+    trunk = upright.joints[4, 0, list(high)].mean(axis=0) - upright.joints[4, 0, list(low)].mean(axis=0)
+    assert np.degrees(np.arccos(trunk[1] / np.linalg.norm(trunk))) == pytest.approx(
+        0 if turns else 40, abs=0.01
+    )
+
+
+def test_noise_gives_no_direction_to_who_lies_on_a_side() -> None:
+    """The shoulders are above each other: from above, their line is noise of half a centimetre."""
+    lying = turned(standing(40), about(2, 90)).joints.astype(np.float64)
+    left, right = KINECT.shoulders
+    lying[:, 0, right] = lying[:, 0, left] + (0, 0.35, 0)
+    rng = np.random.default_rng(0)
+    clip = clip_of(lying + rng.normal(0, 0.005, lying.shape), np.ones((40, 1), bool))
+    still, counts = STEPS["turn_about_y"](clip, goal())
+    assert counts == {"clips without a shoulder line": 1}
+    np.testing.assert_array_equal(still.joints, clip.joints)
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_the_first_frame_decides_about_somebody_who_turns_round(turns: int) -> None:
+    still = np.repeat(standing(1).joints.astype(np.float64), 72, axis=0)
+    for t in range(72):
+        still[t] = still[t] @ about(1, 30 + 360 * turns * t / 72).T
+    noisy = still + np.random.default_rng(1).normal(0, 0.005, still.shape)
+    left, right = KINECT.shoulders
+    for joints in (still, noisy):
+        faced, counts = STEPS["turn_about_y"](clip_of(joints, np.ones((72, 1), bool)), goal())
+        line = faced.joints[0, 0, right] - faced.joints[0, 0, left]
+        assert counts == {}
+        assert line[2] == pytest.approx(0, abs=1e-6)
+        assert line[0] > 0.1
+
+
+@pytest.mark.parametrize("angle", [np.pi, np.pi - 0.1, np.pi / 2, 0.0])
+@pytest.mark.parametrize("step", ["turn_clip", "turn_frames"])
+def test_turns_of_older_stores_bring_shoulders_onto_x(step: str, angle: float) -> None:
+    """A line along -x is turned about y by ``turn_clip``, and stays with ``turn_frames``."""
+    line = np.array([-1.0, 0, 0]) if angle == np.pi else np.array([np.cos(angle), 0.3, np.sin(angle)])
+    joints = walking(1, 1)
+    joints[0, 0, KINECT.shoulders[1]] = joints[0, 0, KINECT.shoulders[0]] + 0.25 * line
+    joints = np.round(joints * 64) / 64  # exact in float32, so that -x is exactly -x
+    made, _ = STEPS[step](clip_of(joints, np.ones((1, 1), bool)), goal())
+    left, right = KINECT.shoulders
+    found = made.joints[0, 0, right] - made.joints[0, 0, left]
+    length = np.linalg.norm(joints[0, 0, right] - joints[0, 0, left])
+    stays = step == "turn_frames" and angle == np.pi
+    np.testing.assert_allclose(found, [-length if stays else length, 0, 0], atol=1e-6)
+
+
 def test_a_raised_shoulder_leans_nobody() -> None:
     """The smallest rotation of the shoulder line onto x, ``turn_clip``, leans this person by 18 degrees."""
     clip = standing(5)

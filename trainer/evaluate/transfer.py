@@ -89,6 +89,6 @@ def _described(store: Store) -> dict[str, Any]:
         "store": store.path.name,
         "store_hash": store.hash,
         "dataset": manifest.dataset,
-        "recipe": manifest.recipe.name,
+        "recipe": manifest.recipe.label,
         "synthetic": manifest.synthetic,
     }

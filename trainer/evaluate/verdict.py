@@ -38,7 +38,7 @@ def result_of(occasion: Occasion, figure: Figure) -> EvaluationResult:
         synthetic=manifest.synthetic,
         store=figure.ground.store.path.name,
         store_hash=figure.ground.store.hash,
-        recipe=manifest.recipe.name,
+        recipe=manifest.recipe.label,
         frames=saved.config.data.frames,
         split=figure.ground.split,
         convention=figure.convention,

@@ -105,7 +105,7 @@ def _imported(
     own = method.state_dict()
     ours, names = _placed(plan, released.weights, own, next(iter(skeletons)))
     _check_fit(own, ours, names)
-    notes = _graph_notes(own, ours)
+    notes = (*_recipe_notes(code, opened.manifest.recipe.label), *_graph_notes(own, ours))
     method.load_state_dict(own | ours)
     check_folder(out, force=force)
     prepare_folder(out, resolved)
@@ -253,6 +253,14 @@ def _check_fit(own: Mapping[str, Tensor], ours: Mapping[str, Tensor], names: Map
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more
+
+
+def _recipe_notes(code: str, found: str) -> tuple[str, ...]:
+    """That the store is not preprocessed as the clips were on which the weights were trained."""
+    expected = "isc" if code == "skeleton-contrast" else "crossclr"
+    if found == expected:
+        return ()
+    return (f"the weights were trained on recipe {expected}, the store's is {found}: expect low figures",)
 
 
 def _graph_notes(own: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[str, ...]:

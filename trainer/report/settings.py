@@ -129,7 +129,7 @@ def _of_store(run: RunFolder) -> dict[str, str]:
         "data set": _dataset(manifest.dataset, synthetic=manifest.synthetic),
         "classes": str(len(manifest.classes)),
         "split": f"{split}: {halves.train} train, {halves.test} test ({halves.rule})" if halves else split,
-        "recipe": f"{manifest.recipe.name}: {steps}" if steps else manifest.recipe.name,
+        "recipe": f"{manifest.recipe.label}: {steps}" if steps else manifest.recipe.label,
         "raw data": raw or _ABSENT,
         "made by": manifest.tool,
     }
