@@ -106,7 +106,7 @@ def _spread(
     for name in methods:
         mine = [row for row in rows if row["method"] == name]
         for weights in ("trained", "random"):
-            measured = [row[weights][protocol] for row in mine if weights in row]
+            measured = [row[weights][protocol] for row in mine if protocol in row.get(weights, {})]
             for encoder in measured[0] if measured else ():
                 flat = [{protocol: row[encoder]} for row in measured]
                 found.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, protocol)
