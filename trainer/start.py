@@ -7,6 +7,7 @@ Weights are named ``ENCODER.encoder.*`` and ``ENCODER.projector.*`` here, whatev
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -126,6 +127,12 @@ def _load(modules: Mapping[str, nn.Module], start: Start, init: InitConfig) -> N
         for weight, value in module.state_dict().items()
     }
     left = _left_out({*own, *start.weights}, init)
+    if own.keys() <= left:
+        raise UsageError(
+            f"{', '.join(init.skip)} leave out every weight of the run, so that none is left to start from",
+            where="--init-skip",
+            remedy="Leave --init-from out to start at random",
+        )
     _check_fit(own, start, left, init)
     _check_graphs(modules, start, left, init)
     for name, module in modules.items():
@@ -161,17 +168,25 @@ def _check_fit(own: Mapping[str, Tensor], start: Start, left: set[str], init: In
             if name in given and name not in left and given[name].shape != own[name].shape
         ],
     }
-    told = [f"{what}: {', '.join(names)}" for what, names in problems.items() if names]
+    told = [f"{what}: {_listed(names)}" for what, names in problems.items() if names]
     if not told:
         return
     alone = start.exported and not any(problems[what] for what in ("unexpected", "of another shape"))
-    hint = "An export has an encoder alone: " if alone else ""
+    hint = "An export has an encoder alone: leave" if alone else "Leave"
     raise CheckpointError(
         f"the weights do not fit the run; {'; '.join(told)}",
         where=init.path,
-        remedy=f"{hint}leave out what is to start at random by name, as --init-skip '*.projector.*', or take "
+        remedy=f"{hint} out what is to start at random by name, as --init-skip '*.projector.*', or take "
         "the settings with which the weights were trained",
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, those of an encoder or a projector as one where there are many. Shapes are told apart."""
+    if len(names) <= 20 or " " in names[0]:
+        return ", ".join(names)
+    heads = Counter(".".join(name.split(".")[:2]) for name in names)
+    return ", ".join(f"{head}.* ({count})" for head, count in heads.items())
 
 
 def _check_graphs(modules: Mapping[str, Any], start: Start, left: set[str], init: InitConfig) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -340,3 +341,9 @@ def test_a_part_of_a_presets_crop_can_be_replaced() -> None:
     found = protocol_options(["linear"], preset, {"linear": {"crop": {"test": 0.9}}})["linear"]
     assert found.crop == Crop(frames=64, min_frames=64, test=0.9)
     assert protocol_options(["linear"], preset, {"linear": {"crop": None}})["linear"].crop is None
+
+
+@pytest.mark.parametrize("option", ["frames", "min_frames"])
+def test_no_clip_is_longer_than_a_store_may_have(option: str) -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 10000"):
+        Crop(**{option: 10**8})

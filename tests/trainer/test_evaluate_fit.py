@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from schemas import ConfigError, SkelError
@@ -333,3 +334,9 @@ def test_absent_bodies_stay_absent_in_training() -> None:
         encoder = stgcn(bodies="present", dropout=0.0)
         scores.append(fit.fit("finetune", encoder, train, test, options=options, **around()).scores)
     assert torch.allclose(*scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"momentum": 0}, {"optimiser": "adam"}, {"schedule": "isc"}])
+def test_nesterov_without_sgd_and_momentum_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="nesterov needs optimiser sgd and a momentum above 0"):
+        Training(nesterov=True, **options)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from schemas import AugmentConfig, ConfigError, UsageError
@@ -14,7 +15,7 @@ from tests.trainer.clips import SMALL, augment, batch, component, generator, ske
 from trainer import losses, methods
 from trainer.batch import Batch
 from trainer.methods import Method
-from trainer.methods.aimclr import AimCLR
+from trainer.methods.aimclr import AimCLR, AimCLROptions
 from trainer.methods.moco import MoCo
 from trainer.methods.msclr import draw_pair
 from trainer.momentum import parameter_distance
@@ -319,3 +320,8 @@ def test_a_base_method_on_several_conventions_is_refused() -> None:
 def test_wrong_settings_are_named_with_their_path(case: Case, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(case)
+
+
+def test_a_loss_of_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must not both be 0: nothing is trained"):
+        AimCLROptions(contrast_weight=0, divergence_weight=0)

@@ -22,6 +22,7 @@ from trainer import checkpoint
 from trainer import store as stores
 from trainer.checkpoint import LAST
 from trainer.config import Override
+from trainer.export import export_run
 from trainer.methods.moco import MoCo, mocos
 from trainer.released import Imported, import_released
 
@@ -310,6 +311,61 @@ def test_edges_beyond_the_skeleton_are_refused(store: Path, tmp_path: Path) -> N
 def test_skeletons_that_ms_clr_does_not_have_are_refused(store: Path, tmp_path: Path) -> None:
     weights = {name.replace("smplx_42", "coco_19"): w for name, w in old.single(old.flexible).items()}
     assert "found coco_19" in refused(weights, "ms-clr", store, tmp_path)
+
+
+REPEATED = {
+    "zeros": torch.zeros(1).expand(10**7, 10**6),
+    "infinities": torch.full((1,), torch.inf).expand(50_000, 50_000),
+}
+
+
+@pytest.mark.parametrize("value", REPEATED.values(), ids=REPEATED)
+def test_numbers_that_are_repeated_are_refused_before_they_are_read(
+    value: torch.Tensor, store: Path, tmp_path: Path
+) -> None:
+    told = refused(old.single(old.stgcn) | {"encoder_q.fc.0.weight": value}, "aimclr", store, tmp_path)
+    assert "encoder_q.fc.0.weight: expected" in told
+    assert "fewer that are repeated" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("encoder_q.fc.0.bias", torch.zeros(8, dtype=torch.complex64), "real numbers"),
+        ("encoder_q.fc.0.bias", torch.zeros(8, device="meta"), "real numbers"),
+        ("encoder_q.A", torch.zeros(3, 6, 6, dtype=torch.bool), "of another type: encoder_q.A torch.bool"),
+        ("queue", torch.tensor(1.0), "queue"),
+        ("queue_ptr", torch.tensor([1.5]), "queue_ptr"),
+        ("x" * 200_000, torch.zeros(1), "xxx... "),
+    ],
+)
+def test_strange_values_are_refused_by_name(
+    name: str, value: torch.Tensor, message: str, store: Path, tmp_path: Path
+) -> None:
+    told = refused(old.single(old.stgcn) | {name: value}, "aimclr", store, tmp_path)
+    assert message in told.replace("...;", "... ;")
+    assert len(told) < 1500
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_weights_of_another_precision_become_float32(dtype: torch.dtype, store: Path, tmp_path: Path) -> None:
+    weights = {n: v.to(dtype) if v.is_floating_point() else v for n, v in old.single(old.stgcn).items()}
+    bring(weights, "aimclr", store, tmp_path / "run")
+    found = loaded(tmp_path / "run", store).state_dict()["moco.query.projector.0.weight"]
+    assert torch.equal(found, weights["encoder_q.fc.0.weight"].float())
+
+
+def test_buffers_that_no_step_reads_are_left_out(store: Path, tmp_path: Path) -> None:
+    weights = old.single(old.stgcn, norm=True) | {"queue_label": torch.zeros(16)}
+    assert bring(weights, "skelemixclr", store, tmp_path / "run").left_out == ("queue_label",)
+
+
+def test_an_export_of_released_weights_does_not_claim_the_terms_of_the_store(
+    store: Path, tmp_path: Path
+) -> None:
+    bring(old.single(old.stgcn), "aimclr", store, tmp_path / "run")
+    card = export_run(tmp_path / "run", tmp_path / "encoder")
+    assert card.licence.startswith("Weights of the released code aimclr (sha256 ")
 
 
 def test_a_pointer_outside_of_the_queue_is_refused(store: Path, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
       trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
       trainer pretrain --out runs/ms-clr --resume
-      trainer pretrain --store store.zarr --method aimclr --init-from runs/imported --out runs/on
+      trainer pretrain --store store.zarr --method aimclr-released --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
       torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
 

@@ -18,6 +18,8 @@ from trainer.augment.temporal import stretched
 from trainer.data import Source
 from trainer.evaluate.features import extract
 
+LONGEST = 10_000
+"""Frames of a clip at most, as ``skeltools convert --frames`` has it."""
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -34,9 +36,9 @@ class Crop(Model):
     in the clip; rounded down to whole frames. None: the centre, as in tests."""
     test: Share = 0.95
     """Share in tests: ``floor((1 - test) T / 2)`` frames are left out at either end."""
-    frames: int | None = Field(default=None, ge=1)
+    frames: int | None = Field(default=None, ge=1, le=LONGEST)
     """That the encoder sees; None: as many as the clip has. Released: 64."""
-    min_frames: int = Field(default=2, ge=1)
+    min_frames: int = Field(default=2, ge=1, le=LONGEST)
     """Of a drawn stretch, in frames of the clip. Released: 64 of its raw frames."""
     sampling: Literal["ends", "centres"] = "ends"
     """Of the stretch. ``ends``: its first and last frame stay, as in ``temporal_crop_resize``. ``centres``:

@@ -102,6 +102,12 @@ class Training(Model):
     test_every: int = Field(default=1, ge=0)
     """Epochs between looks at the test half, for the best epoch; 0: only after the last."""
 
+    @model_validator(mode="after")
+    def _check(self) -> Training:
+        if self.nesterov and (self.optimiser != "sgd" or self.momentum == 0):
+            raise ValueError("nesterov needs optimiser sgd and a momentum above 0")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _published(cls, given: Any) -> Any:

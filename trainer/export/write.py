@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from schemas import Component, SkeletonSpec, UsageError, unknown
+from schemas import Component, RunConfig, SkeletonSpec, StoreManifest, UsageError, unknown
 from trainer import __version__, checkpoint
 from trainer import store as stores
 from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
@@ -124,8 +124,22 @@ def _card(occasion: Occasion, specs: dict[str, SkeletonSpec], *, name: str, netw
         store_hash=store.hash,
         checkpoint_hash=occasion.checkpoint_hash,
         weights_hash="",
-        licence=_SYNTHETIC if manifest.synthetic else LICENCES.get(manifest.dataset, _UNKNOWN),
+        licence=_licence(config, manifest),
     )
+
+
+def _licence(config: RunConfig, manifest: StoreManifest) -> str:
+    """What is known of the terms of the data, and of the weights that the training started from."""
+    own = _SYNTHETIC if manifest.synthetic else LICENCES.get(manifest.dataset, _UNKNOWN)
+    if config.init_from is None:
+        return own
+    weights = f"sha256 {config.init_from.sha256[:12]}"
+    if config.init_from.kind == "released":
+        return (
+            f"Weights of the released code {config.init_from.code} ({weights}), trained by its authors on "
+            "their data: state the terms of both before you pass on weights."
+        )
+    return f"{own} The training started from other weights ({weights}), whose terms hold as well."
 
 
 def _component(network: Encoder) -> Component:

@@ -47,6 +47,8 @@ class AimCLROptions(MoCoOptions):
     def _check(self) -> AimCLROptions:
         if self.neighbours > self.queue:
             raise ValueError("neighbours must not exceed queue")
+        if self.contrast_weight == 0 and self.divergence_weight == 0:
+            raise ValueError("contrast_weight and divergence_weight must not both be 0: nothing is trained")
         return self
 
 

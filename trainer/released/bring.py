@@ -18,12 +18,16 @@ from trainer.checkpoint import LAST, Checkpoint
 from trainer.config import Override
 from trainer.loop.session import check_folder, prepare_folder
 from trainer.released.names import LAYOUTS, joints, rename
-from trainer.released.read import Released, read_released
+from trainer.released.read import Released, few, read_released
 from trainer.released.sources import SOURCES, Pair, Plan
 from trainer.skeleton import Skeleton
 
 _OURS_ALONE = re.compile(r".*\.queue\.(rows|steps)|.*\.encoder\.conventions\.[^.]+\.graph")
 """What no released file has: rows and ages of the keys, and the graph of A-GCN, which the tree gives."""
+
+
+BESIDE = ("queue_label",)
+"""Buffers of released code that no step of the training reads: SkeleMixCLR's labels of the keys."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def _imported(
     checkpoint.save(
         Checkpoint(resolved, opened.hash, epoch, 0, method.state_dict(), optimiser, [], position), out / LAST
     )
-    return Imported(out, resolved, epoch, names, released.beside, notes)
+    left_out = (*released.beside, *(name for name in BESIDE if name in released.weights))
+    return Imported(out, resolved, epoch, names, left_out, notes)
 
 
 def _decided(
@@ -129,7 +134,8 @@ def _decided(
             remedy="Leave --convention out",
         )
     values = dict(plan.settings)
-    sizes = {released.weights[pair.queue].shape[-1] for pair in plan.pairs if pair.queue in released.weights}
+    queues = [released.weights[pair.queue] for pair in plan.pairs if pair.queue in released.weights]
+    sizes = {queue.shape[1] for queue in queues if queue.dim() == 2}
     if len(sizes) == 1:
         values[plan.queue_option] = sizes.pop()
     if released.epoch is not None:
@@ -170,6 +176,12 @@ def _placed(
     """
     ours: dict[str, Tensor] = {}
     names: dict[str, str] = {}
+    if not any(name.startswith(f"{pair.key}.") for name in weights for pair in plan.pairs):
+        raise CheckpointError(
+            f"expected a file of pre-training, found no key encoder ({plan.pairs[0].key}.*): it is of a "
+            "classifier, as linear evaluation and finetuning write",
+            remedy="Import the checkpoint of the pre-training",
+        )
     for pair in plan.pairs:
         for network, side in ((pair.query, "query"), (pair.key, "key")):
             renamed = rename(_below(weights, network), pair.architecture, convention=convention)
@@ -177,7 +189,7 @@ def _placed(
             ours |= {prefix + name: value for name, value in renamed.weights.items()}
             names |= {f"{network}.{name}": prefix + target for name, target in renamed.names.items()}
         ours |= _queue(pair, weights, names)
-    strange = [name for name in weights if name not in names]
+    strange = [name for name in weights if name not in names and name not in BESIDE]
     if strange:
         known = [
             each
@@ -185,7 +197,7 @@ def _placed(
             for each in (f"{pair.query}.*", f"{pair.key}.*", pair.queue, pair.pointer)
         ]
         raise CheckpointError(
-            f"names that {plan.method} does not know: {_few(strange)}; expected {', '.join(known)} with the "
+            f"names that {plan.method} does not know: {few(strange)}; expected {', '.join(known)} with the "
             f"layers of {', '.join(dict.fromkeys(pair.architecture for pair in plan.pairs))}",
             remedy="Name the code base that the file is of with --from; docs/import.md lists the names",
         )
@@ -203,10 +215,10 @@ def _queue(pair: Pair, weights: Mapping[str, Tensor], names: dict[str, str]) -> 
         target = names[pair.queue] = f"{pair.ours}.queue.keys"
         found[target] = keys.t().contiguous()
         found[f"{pair.ours}.queue.steps"] = torch.ones(keys.shape[1], dtype=torch.int64)
-    if pointer is not None and pointer.numel() == 1:
+    if pointer is not None and pointer.numel() == 1 and not pointer.is_floating_point():
         target = names[pair.pointer] = f"{pair.ours}.queue.pointer"
         found[target] = pointer.reshape(()).long()
-        if keys is not None and not 0 <= int(pointer) < keys.shape[-1]:
+        if keys is not None and keys.dim() == 2 and not 0 <= int(pointer) < keys.shape[-1]:
             raise CheckpointError(
                 f"{pair.pointer} is {int(pointer)}, outside of a queue of {keys.shape[-1]} keys"
             )
@@ -240,19 +252,19 @@ def _check_fit(own: Mapping[str, Tensor], ours: Mapping[str, Tensor], names: Map
             for n in ours
             if n in own and ours[n].shape != own[n].shape
         ],
+        "of another type": [
+            f"{released.get(n, n)} {ours[n].dtype} instead of {own[n].dtype}"
+            for n in ours
+            if n in own and ours[n].dtype != own[n].dtype
+        ],
     }
-    told = [f"{what}: {_few(which)}" for what, which in problems.items() if which]
+    told = [f"{what}: {few(which)}" for what, which in problems.items() if which]
     if told:
         raise CheckpointError(
             f"the weights do not fit the settings of the preset; {'; '.join(told)}",
-            remedy="For a network of other sizes set them, as --set encoder.options.channels=[...]; a file "
-            "without key encoder and queue is of a classifier, not of pre-training",
+            remedy="For a network of other sizes set them, as --set encoder.options.channels=[...] or "
+            "encoder.options.units=...; `trainer methods METHOD` has the options",
         )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return ", ".join(names[:6]) + more
 
 
 def _recipe_notes(code: str, found: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,36 @@ def _content(path: Path) -> Mapping[Any, Any]:
 
 
 def _dense(name: object, value: object, path: Path) -> Tensor:
-    """The value, if it is a plain tensor of finite numbers."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_quantized:
+    """The value in float32 or as integers, if it is a plain tensor of finite numbers, all in the file.
+
+    A tensor may be larger than its numbers, when these are repeated; it is refused before anything is read.
+    """
+    plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    if not isinstance(value, Tensor) or not plain or value.is_quantized or value.is_complex():
+        found = f"{value.dtype}, {value.layout}" if isinstance(value, Tensor) else type(value).__name__
         raise CheckpointError(
-            f"{name}: expected a dense tensor, found {type(value).__name__}",
+            f"{few([str(name)])}: expected a dense tensor of real numbers, found {found}",
             where=path,
             remedy=f"Save a state dict, by itself or under one of {', '.join(WRAPPERS)}",
         )
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise CheckpointError(
+            f"{few([str(name)])}: expected {value.numel()} numbers, found fewer that are repeated",
+            where=path,
+            remedy="Save the state dict that training has written",
+        )
+    if value.is_floating_point() and value.dtype != torch.float32:
+        value = value.float()
     if value.is_floating_point() and not math.isfinite(float(value.sum())) and not value.isfinite().all():
         raise CheckpointError(
-            f"{name} has values that are not finite", where=path, remedy="Take an earlier checkpoint"
+            f"{few([str(name)])} has values that are not finite",
+            where=path,
+            remedy="Take an earlier checkpoint",
         )
     return value.detach()
+
+
+def few(names: Sequence[str], most: int = 6) -> str:
+    """The first of them for a message, names of over 80 characters cut, and how many more there are."""
+    shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:most]]
+    return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
