@@ -28,7 +28,9 @@ import speed_compiled
 import speed_data
 import speed_models
 import timing
+import turns
 from schemas import Component
+from skeltools.preprocess import load
 from tests.trainer.clips import clips, generator, skeleton
 from trainer import augment, encoders, losses
 from trainer.methods import eadm
@@ -316,3 +318,10 @@ def test_what_is_emulated_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
     assert speed.duration(seconds) == text
+
+
+def test_the_turns_that_are_compared_are_recipes(tmp_path: Path) -> None:
+    for name, steps in turns.VARIANTS.items():
+        path = tmp_path / f"{name}_turns.yaml"
+        path.write_text(json.dumps([*turns.BEFORE, *(steps or []), "resize"]))
+        assert load(name if steps is None else str(path)).steps

@@ -58,7 +58,7 @@ def turn_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def turn_upright(
-    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=90)] = 45
+    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=180)] = 45
 ) -> tuple[Sequence, Counts]:
     """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
 
