@@ -96,7 +96,7 @@ def _converting() -> Callable[..., Summary]:
 
 def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
     """Adding takes fewer options: the others are those of the store, and it never replaces anything."""
-    from skeltools.append import add_metrabs
+    from skeltools.convert.append import add_metrabs
 
     given = click.get_current_context().get_parameter_source
     for name in ("frames", "recipe", "force", "source"):

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from skeltools import drawing, skeletons
+from skeltools import skeletons
 from skeltools.cli.terminal import show, table_of
+from skeltools.skeletons import drawing
 
 
 @click.command("skeletons")

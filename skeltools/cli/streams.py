@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from skeltools.cli.terminal import LENGTH, STORE, progress, show
-from skeltools.derive import DERIVED
+from skeltools.convert.derive import DERIVED
 
 
 @click.command("streams")
@@ -35,7 +35,7 @@ def command(
       skeltools streams --bone --motion
       skeltools streams store.zarr --frames 64 --bone
     """
-    from skeltools.derive import add_streams
+    from skeltools.convert.derive import add_streams
 
     chosen = tuple(kind for kind in DERIVED if kinds[kind])
     if not (chosen or frames or recipe):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from skeltools import store
 from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.sequence import Sequence as Read
-from skeltools.validate import validate
+from skeltools.convert.derive import add_streams
+from skeltools.inspect.validate import validate
+from skeltools.sequence import SkeletonSequence as Read
 
 Clip = NDArray[np.float32]
 

@@ -14,8 +14,8 @@ import pytest
 
 from skeltools import skeletons, store
 from skeltools.convert import convert
+from skeltools.datasets import ntu
 from skeltools.preprocess import Prepared, prepare
-from skeltools.readers import ntu
 from tests.skeltools.figures import KINECT, clip_of, walking
 
 ARCHIVE = Path(__file__).parents[1] / "archives" / "published-preprocessing.zip"

@@ -13,7 +13,7 @@ from schemas import SkeletonSpec, StoreError, StoreManifest
 from skeltools import skeletons, store
 from skeltools.convert import convert
 from skeltools.inspect import statistics
-from skeltools.validate import validate
+from skeltools.inspect.validate import validate
 
 ARCHIVES = Path(__file__).parents[1] / "archives"
 
