@@ -210,7 +210,7 @@ def test_split_and_conventions_come_from_the_store(store: Store) -> None:
         ),
         ([("optimiser.lr", 1)], ConfigError, ["optimiser: unknown key", "Did you mean 'optimise'?"]),
         ([("lr", 1)], ConfigError, ["lr: unknown key"]),
-        ([("optimise.lr", -1)], ConfigError, ["optimise.lr: Input should be greater than 0, found -1"]),
+        ([("optimise.lr", -1)], ConfigError, ["optimise.lr: expected a number greater than 0, found -1"]),
         ([("optimise.lr", "fast")], ConfigError, ["optimise.lr: ", "found 'fast'"]),
         (
             [("optimise.schedule", "linear")],

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from schemas import ConfigError, RunConfig, UsageError, unknown
+from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
 from trainer import device as devices
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
@@ -211,27 +210,4 @@ def validate(tree: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise config_error(error, RunConfig) from error
-
-
-def config_error(error: ValidationError, model: type[BaseModel], *, prefix: str = "") -> ConfigError:
-    """pydantic's first complaint as one line; an unknown key comes with the closest known one."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])
-    if first["type"] != "extra_forbidden":
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        return ConfigError(f"{first['msg']}{found}", where=place)
-    known = sorted(_fields(model, first["loc"][:-1]))
-    close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    return ConfigError("unknown key", where=place, remedy=f"{hint}Known: {', '.join(known)}")
-
-
-def _fields(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
-    for part in location:
-        if isinstance(part, int):
-            continue
-        kind = model.model_fields[part].annotation
-        inner = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
-        model = next(each for each in inner if issubclass(each, BaseModel))
-    yield from model.model_fields
+        raise config_error(error, RunConfig, noun="key") from error
