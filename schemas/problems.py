@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize, ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.errors import ConfigError
 
@@ -81,7 +80,7 @@ _BOUNDS = ("greater_than", "less_than", "finite_number", "too_short", "too_long"
 """Beginnings of the types of errors of which pydantic's text says more than the annotation."""
 
 
-def _message(details: ErrorDetails, annotation: Any) -> str:
+def _message(details: Any, annotation: Any) -> str:
     kind, text = details["type"], details["msg"]
     if kind in _OWN:
         return text.partition(", ")[2]
@@ -94,7 +93,7 @@ def _message(details: ErrorDetails, annotation: Any) -> str:
     return re.sub("^Input should be", what, text)
 
 
-def _found(details: ErrorDetails) -> str:
+def _found(details: Any) -> str:
     """``, found 3``. Nothing for a mapping or model, of which the message names what is wrong."""
     value = details["input"]
     if isinstance(value, BaseModel) or (isinstance(value, Mapping) and details["type"] in _OWN):

@@ -10,7 +10,6 @@ import click
 from click.core import ParameterSource
 
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
-from skeltools.preprocess import RECIPES
 
 if TYPE_CHECKING:
     from skeltools.convert import Summary
@@ -33,7 +32,9 @@ if TYPE_CHECKING:
     type=LENGTH,
     help="Length T of a joint stream; repeat for several  [50; nw-ucla and demo data: 24 and 50].",
 )
-@click.option("--recipe", default="default", show_default=True, help=f"Preprocessing: {', '.join(RECIPES)}.")
+@click.option(
+    "--recipe", default="default", show_default=True, help="Preprocessing; `skeltools recipes` lists."
+)
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
 @click.option(
     "--mirrored-video/--no-mirrored-video",

@@ -29,7 +29,7 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
       skeltools inspect store.zarr --json > store.json
       skeltools inspect store.zarr --findings --csv > findings.csv
 
-    What each problem means and what to do about it: docs/findings.md.
+    Run `skeltools docs findings` to read what each problem means and what to do about it.
     """
     if as_csv and not only_findings:
         raise click.UsageError("--csv goes with --findings")

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from skeltools.cli.terminal import LENGTH, STORE, progress, show
-from skeltools.derive import DERIVED
 
 
 @click.command("streams")
@@ -35,7 +34,7 @@ def command(
       skeltools streams --bone --motion
       skeltools streams store.zarr --frames 64 --bone
     """
-    from skeltools.derive import add_streams
+    from skeltools.derive import DERIVED, add_streams
 
     chosen = tuple(kind for kind in DERIVED if kinds[kind])
     if not (chosen or frames or recipe):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -191,24 +189,12 @@ def test_stages_and_alarms_are_told(store: Path, tmp_path: Path, capsys: Capture
     assert err.count("warning: epoch 1: queries do not find their own key: info_nce 2.8") == 1
 
 
-def test_the_module_runs_as_the_command_does() -> None:
-    command = [sys.executable, "-m", "trainer.cli", "methods", "nothing"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: unknown method 'nothing'")
-
-
 @pytest.mark.parametrize("command", [[], ["pretrain"], ["evaluate"], ["ensemble"], ["compare"], ["methods"]])
 def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, *command, "--help")
     assert code == 0
     assert "Example" in out
     assert "trainer " in out.split("Example")[1]
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = call(capsys, "--version")
-    assert (code, out.split()[0]) == (0, "trainer,")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.options import STORE_OF_RUN
+
 if TYPE_CHECKING:
     from trainer.export import EncoderCard
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--encoder", help="Which of the method's encoders: joint, bone, motion, seq, ...")
 @click.option("--convention", "conventions", multiple=True, help="Only this one; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where the run's store is now.")
+@STORE_OF_RUN
 @click.option("--onnx", is_flag=True, help="An ONNX graph for each convention, too, checked against PyTorch.")
 @click.option("--unfinished", is_flag=True, help="Export a run that has not reached its last epoch.")
 @click.option("--force", is_flag=True, help="Replace an encoder that was exported to the folder before.")

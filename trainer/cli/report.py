@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from trainer.cli.display import bar
+from trainer.cli.options import DEVICE, STORE_OF_RUN
 
 
 @click.command("report")
@@ -17,8 +18,8 @@ from trainer.cli.display import bar
 @click.option("--markdown", type=click.Path(path_type=Path), help="The same as Markdown, drawings beside it.")
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="RUN", help="Run that others gain over.")
 @click.option("--title", help="Title of the page.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where the runs' store is now.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@STORE_OF_RUN
+@DEVICE
 @click.option(
     "--no-encoders", is_flag=True, help="Leave out what encodes clips anew: features, activation, neighbours."
 )

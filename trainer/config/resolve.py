@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
-from trainer import device as devices
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
-from trainer.store import Store, check_convention, check_protocol
+
+if TYPE_CHECKING:  # which imports torch: the commands that only print need none
+    from trainer.store import Store
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ def resume(
 
 def _settled(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
     """With the number format of the device in the place of ``auto``, and the origin of it."""
+    from trainer import device as devices
+
     if config.runtime.precision != "auto":
         return config, {}
     device = devices.choose(config.runtime.device)
@@ -163,6 +166,8 @@ def _suited(method: str, store: Store) -> str:
 
 def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[str, str]:
     """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
+    from trainer.store import check_protocol
+
     data = tree["data"] = dict(tree.get("data") or {})
     decided = {"data.store": "--store"}
     data["store"] = str(store.path.resolve())
@@ -184,6 +189,8 @@ def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[
 
 
 def _check_conventions(wanted: list[str], store: Store, *, several: bool) -> None:
+    from trainer.store import check_convention
+
     for name in wanted:
         check_convention(store, name)
     if len(set(wanted)) != len(wanted):

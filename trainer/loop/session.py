@@ -179,9 +179,7 @@ def _notes(run: Run, batch_size: int) -> list[str]:
     """What the user should know before the first step."""
     notes = _note_of_parts(run, batch_size)
     if run.config.runtime.compile and run.device.type == "cpu":
-        notes.append(
-            "on the CPU compiled steps were slower than eager ones when measured; see docs/training.md"
-        )
+        notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes
 
 
@@ -193,7 +191,7 @@ def _note_of_parts(run: Run, batch_size: int) -> list[str]:
         return []
     return [
         f"BatchNorm takes its statistics of {batch_size // parts} clips at a time, not of the batch of "
-        f"{batch_size}; see docs/training.md"
+        f"{batch_size}; see `skeltools docs training`"
     ]
 
 

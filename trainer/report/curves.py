@@ -57,7 +57,10 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
         if run.epochs:
             parts += [*_loss(run), *_similarities(run), *_state(run)]
         else:
-            parts.append(Note(f"{run.name}: no epoch is finished yet, so there are no curves.", kind="info"))
+            init = run.config.init_from
+            imported = init is not None and init.kind == "released"
+            reason = "imported weights have no log" if imported else "no epoch is finished yet"
+            parts.append(Note(f"{run.name}: {reason}, so there are no curves.", kind="info"))
     return Section("curves", "Training", tuple(parts))
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import ValidationError
 
 from schemas import RunConfig, SkelError
-from trainer.evaluate.results import Found, read_result, read_results
+
+if TYPE_CHECKING:  # which imports torch: to print a table needs none
+    from trainer.evaluate.results import Found
 
 _CONFIG = "config.yaml"
 
@@ -42,6 +45,8 @@ def read_given(paths: Sequence[Path]) -> list[Given]:
 
 
 def _read(path: Path) -> Given:
+    from trainer.evaluate.results import read_result, read_results
+
     if path.is_file():
         beside = path.parent.parent / _CONFIG  # a result in its run folder
         return Given(path, _config(beside) if beside.is_file() else None, (read_result(path),))
