@@ -32,7 +32,7 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
     Run `skeltools docs findings` to read what each problem means and what to do about it.
     """
     if as_csv and not only_findings:
-        raise click.UsageError("--csv goes with --findings")
+        raise click.UsageError("--csv needs --findings")
     if as_csv and as_json:
         raise click.UsageError("give --csv or --json, not both")
     if only_findings:

@@ -13,10 +13,12 @@ from skeltools.cli.terminal import LENGTH, STORE, progress, show
 @STORE
 @click.option("--bone", is_flag=True, help="Add bones: joint minus its parent.")
 @click.option("--motion", is_flag=True, help="Add motion: next frame minus this one.")
-@click.option("--frames", multiple=True, type=LENGTH, help="Length T; new ones get a joint stream.")
+@click.option(
+    "--frames", multiple=True, type=LENGTH, help="Length T of the streams; a new length gets a joint stream."
+)
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
 @click.option("--recipe", help="Preprocessing of new joint streams  [the store's].")
-@click.option("--force", is_flag=True, help="Rewrite streams that are there.")
+@click.option("--force", is_flag=True, help="Rewrite streams that exist.")
 def command(
     store_path: Path,
     frames: tuple[int, ...],

@@ -224,7 +224,7 @@ def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFix
         (["pretrain", "--store", "STORE", "--method", "ms-clr"], 2, "needs two or more, found few_6"),
         (["pretrain", "--store", "STORE", "--method", "skeletonclr-paper"], 1, "skeltools streams"),
         (["pretrain", "--store", "NOWHERE", "--method", "aimclr"], 1, "no such store"),
-        (["pretrain", "--store", "FOLDER", "--method", "aimclr"], 1, "this is no skeleton store"),
+        (["pretrain", "--store", "FOLDER", "--method", "aimclr"], 1, "this is not a skeleton store"),
         (["pretrain", "--method", "aimclr"], 2, "no store given"),
         (["pretrain", "--store", "STORE"], 2, "no method given"),
         (["pretrain", "--resume", "--out", "FOLDER"], 1, "no checkpoint here"),
@@ -243,7 +243,7 @@ def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFix
         (["evaluate"], 2, "Missing argument 'RUN'"),
         (["evaluate", "RUN", "--protocol", "finetun"], 2, "unknown protocol 'finetun'"),
         (["evaluate", "RUN", "--convention", "smplx_42"], 2, "trained on few_6"),
-        (["evaluate", "RUN", "--store", "FOLDER"], 1, "this is no skeleton store"),
+        (["evaluate", "RUN", "--store", "FOLDER"], 1, "this is not a skeleton store"),
         (["methods", "simclr"], 2, "unknown method 'simclr'"),
         (["trian"], 2, "No such command"),
     ],
@@ -297,3 +297,31 @@ def test_ctrl_c_outside_of_training(
     code, _, err = call(capsys, "methods")
     assert code == 130
     assert err.strip() == "interrupted; nothing was left half-written"
+
+
+def test_the_store_is_the_variables_or_the_one_in_the_folder(
+    store: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["pretrain", "--method", "aimclr", "--dry-run", *tiny_arguments()]
+    monkeypatch.setenv("SKELTOOLS_STORE", str(store))
+    code, out, err = call(capsys, *arguments)
+    assert code == 0, err
+    assert f'store: "{store}"' in out
+    monkeypatch.setenv("SKELTOOLS_STORE", "nowhere")
+    assert "nowhere: no such store" in call(capsys, *arguments)[2]
+    monkeypatch.delenv("SKELTOOLS_STORE")
+    assert "no store given" in call(capsys, *arguments)[2]
+    (tmp_path / "store.zarr").symlink_to(store)
+    assert call(capsys, *arguments)[0] == 0
+
+
+def test_a_settings_file_names_the_store_before_the_variable_does(
+    store: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKELTOOLS_STORE", "nowhere")
+    (tmp_path / "mine.yaml").write_text(f"data: {{store: {store}}}\n")
+    arguments = ["--method", "aimclr", "--config", tmp_path / "mine.yaml", "--dry-run", *tiny_arguments()]
+    code, out, err = call(capsys, "pretrain", *arguments)
+    assert code == 0, err
+    assert f'store: "{store}"' in out

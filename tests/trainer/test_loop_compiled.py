@@ -109,7 +109,7 @@ def test_graphs_of_kernels_are_asked_for_by_their_mode_and_on_cuda_alone(recorde
     graphs = RuntimeConfig(compile=True, cuda_graphs=True)
     compiled.compile_method(STGCN.build(), graphs, device=torch.device("cuda"))
     assert {options["mode"] for options in recorder.options} == {"reduce-overhead"}
-    with pytest.raises(ConfigError, match=r"runtime\.cuda_graphs: graphs of kernels are CUDA's"):
+    with pytest.raises(ConfigError, match=r"runtime\.cuda_graphs: CUDA graphs need CUDA"):
         compiled.compile_method(STGCN.build(), graphs, device=CPU)
 
 

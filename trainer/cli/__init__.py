@@ -61,7 +61,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 )
 @click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Contrastive pre-training on skeleton stores, and its evaluation.
+    """Pre-train skeleton encoders without labels, and evaluate them.
 
     \b
     Example:

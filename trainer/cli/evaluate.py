@@ -28,17 +28,25 @@ from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORE_OF_RUN
     "--convention",
     "conventions",
     multiple=True,
-    help="Skeleton convention; several, or all: each, and their ensemble. Default: the run's first.",
+    help="Skeleton convention; may be repeated. all: each, and their ensemble. Default: the run's first.",
 )
 @STORE_OF_RUN
-@click.option("--target", type=click.Path(path_type=Path), help="Store that transfer learns on.")
-@click.option("--target-split", help="Its split. Default: the one named as the run's, else its first.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="e.g. linear.standardise=true")
+@click.option("--target", type=click.Path(path_type=Path), help="Store that transfer trains and tests on.")
+@click.option(
+    "--target-split", help="Split of --target. Default: the split of the run, else the first of the target."
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One option of a protocol, such as linear.standardise=true; may be repeated.",
+)
 @DEVICE
 @click.option(
-    "--untrained", is_flag=True, help="Random weights in place of the trained ones, for comparison."
+    "--untrained", is_flag=True, help="Evaluate random weights instead of the trained ones, for comparison."
 )
-@click.option("--unfinished", is_flag=True, help="Take a run that has not reached its last epoch.")
+@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
 @INIT_FROM
 @INIT_SKIP
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command("methods")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List methods and presets, or explain one: its options, its schedule, the source of every value.
+    """List methods and presets, or explain one method: its options, its schedule, the source of every value.
 
     \b
     Example:

@@ -28,13 +28,13 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
 )
 @click.option("--split", help="Split whose training half is used. Default: the store's first.")
-@click.option("--stream", help="joint, bone or motion.")
+@click.option("--stream", help="joint, bone or motion, of a method with one stream.")
 @click.option("--convention", "conventions", multiple=True, help="Skeleton convention; may be repeated.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", help="fp32, bf16, or auto: bf16 where the device computes it.")
-@click.option("--batch-size", type=int, help="Clips of a step, of all processes together.")
+@click.option("--batch-size", type=int, help="Clips in a step, in all processes together.")
 @click.option("--accumulate", type=int, help="Parts of the batch that a process computes one after another.")
 @click.option(
     "--compile/--no-compile",

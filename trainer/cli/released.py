@@ -24,15 +24,15 @@ _NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
     "--from",
     "code",
     required=True,
-    help="The published code: aimclr, crosclr, skelemixclr, skeleton-contrast (ISC) or ms-clr.",
+    help="Whose code wrote the file: aimclr, crosclr, skelemixclr, skeleton-contrast (ISC) or ms-clr.",
 )
 @STORE
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/CODE-imported.")
 @click.option("--preset", default="released", show_default=True, help="Preset of the method.")
 @click.option("--split", help="Split that the weights were trained on. Default: the store's first.")
-@click.option("--stream", help="joint, bone or motion, of a method with one. Default: joint.")
+@click.option("--stream", help="joint, bone or motion, of a method with one stream. Default: joint.")
 @click.option(
-    "--convention", "conventions", multiple=True, help="Skeleton convention. Default: the preset's."
+    "--convention", "conventions", multiple=True, help="Skeleton convention. Default: that of the preset."
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."

@@ -137,7 +137,7 @@ def check_folder(out: Path, *, force: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / "config.yaml").exists():
-        raise UsageError("exists and is no run folder", where=out, remedy="Choose another --out")
+        raise UsageError("exists and is not a run folder", where=out, remedy="Choose another --out")
     if not force:
         raise UsageError(
             "this run exists already",

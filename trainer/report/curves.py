@@ -210,7 +210,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
         lines.append((run, [each for each in found if each]))
     if not any(found for _, found in lines):
         command = "trainer pretrain ... --set runtime.knn_every=5"
-        return Note("kNN was not watched during training.", command)
+        return Note("kNN was not measured during training.", command)
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
