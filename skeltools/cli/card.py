@@ -14,7 +14,7 @@ from skeltools.cli.terminal import STORE, note
 @click.command("card")
 @STORE
 @click.option("--out", type=click.Path(path_type=Path), help="Write the card there  [standard output].")
-@click.option("--croissant", type=click.Path(path_type=Path), help="Write Croissant JSON-LD there, too.")
+@click.option("--croissant", type=click.Path(path_type=Path), help="Also write Croissant JSON-LD there.")
 def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     """Describe STORE for others: a data card in Markdown, and machine-readable metadata.
 

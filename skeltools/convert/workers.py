@@ -109,7 +109,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BrokenProcessPool as error:
         raise SkelError(
-            "a worker process died, most often for want of memory", remedy="Use fewer --workers, or 0"
+            "a worker process died, most often because memory ran out", remedy="Use fewer --workers, or 0"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -25,7 +25,7 @@ FIELDS = ("subject", "camera", "setup", "repetition")
 _UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 _OF_SPEC = {"metres": "m", "millimetres": "mm"}
 _CANONICAL = ({"left": 1, "right": -1}, {"up": 1, "down": -1}, {"forward": 1, "backward": -1})
-_REMEDY = "docs/custom-data.md lists all keys with a complete example"
+_REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
 
 
 class Axes(Model):
@@ -73,7 +73,7 @@ class Selector(Model):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError(f"selects by nothing; give one of {', '.join(type(self).model_fields)}")
+            raise ValueError(f"selects nothing; give one of {', '.join(type(self).model_fields)}")
         return self
 
 
@@ -115,8 +115,8 @@ class Settings(Model):
             sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]) or "T" not in value.split()
         ):
             raise ValueError(
-                f"'{value}' is no layout: letters T (frames), V (joints), C (x y z) and, for several bodies, "
-                "M, each once, T on its own; letters of one axis joined, e.g. 'T M V C', 'C T V M', 'T VC'"
+                f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
+                "bodies, M, each once, T on its own; letters of one axis joined: 'T M V C', 'C T V M', 'T VC'"
             )
         return value
 
@@ -126,7 +126,7 @@ class Settings(Model):
         known = {"id", "label", *FIELDS}
         odd = sorted(set(re.compile(_regular(value) or "").groupindex) - known)
         if odd:
-            raise ValueError(f"group '{odd[0]}' means nothing; known: {', '.join(sorted(known))}")
+            raise ValueError(f"group '{odd[0]}' is not known. Known: {', '.join(sorted(known))}")
         return value
 
     @field_validator("classes")
@@ -141,7 +141,7 @@ class Settings(Model):
     def _names(cls, value: dict[str, Split]) -> dict[str, Split]:
         for name in value:
             if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", name):
-                raise ValueError(f"'{name}' is no name of a split: small letters, digits, - and _")
+                raise ValueError(f"'{name}' is not a name for a split: small letters, digits, - and _")
         return value
 
 
@@ -149,7 +149,7 @@ def _regular(value: str | None) -> str | None:
     try:
         re.compile(value or "")
     except re.error as error:
-        raise ValueError(f"'{value}' is no regular expression ({error})") from error
+        raise ValueError(f"'{value}' is not a regular expression ({error})") from error
     return value
 
 
@@ -174,7 +174,7 @@ def _load(path: Path, _checksum: int) -> Settings:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"no valid YAML: {error}", where=path, remedy=_REMEDY) from error
+        raise ConfigError(f"not valid YAML: {error}", where=path, remedy=_REMEDY) from error
     if not isinstance(content, dict):
         found = f"expected keys such as name and convention, found {type(content).__name__}"
         raise ConfigError(found, where=path, remedy=_REMEDY)
@@ -212,7 +212,7 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
     spec = skeletons.load(own or settings.convention)
     if own and spec.name in skeletons.names() and spec != skeletons.load(spec.name):
         raise ConfigError(
-            f"is called {spec.name}, as another convention that ships with the package",
+            f"has the name {spec.name} of another convention that ships with the package",
             where=own,
             remedy="Give it a name of its own",
         )

@@ -49,7 +49,7 @@ def _custom(raw: Path) -> Dataset:
     spec = custom_settings.spec_of(settings, path)
     if settings.name in NAMES:
         raise ConfigError(
-            f"name: {settings.name} is a data set that we know", where=path, remedy="Choose another"
+            f"name: {settings.name} is the name of a built-in data set", where=path, remedy="Choose another"
         )
     return Dataset(
         name=settings.name,
@@ -70,7 +70,7 @@ def _custom(raw: Path) -> Dataset:
 
 _CUSTOM_HINT = (
     "Your own data are a folder of .npy, .npz, .csv or .h5 files with a dataset.yaml that describes them; "
-    "docs/custom-data.md has the reference and an example"
+    "`skeltools docs custom-data` has the reference and an example"
 )
 
 

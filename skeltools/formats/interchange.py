@@ -30,7 +30,7 @@ def locate(raw: Path | None) -> Path:
         raise UsageError(
             "no such file or folder",
             where=archive,
-            remedy="Name the archive with --raw (see docs/interchange.md)",
+            remedy="Name the archive with --raw; see `skeltools docs interchange`",
         )
     return archive
 

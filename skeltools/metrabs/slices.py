@@ -207,7 +207,7 @@ def _unique(names: Sequence[str], where: str) -> tuple[str, ...]:
 
 
 def _damaged(path: Path, message: str) -> RawDataError:
-    return RawDataError(message, where=path, remedy="See docs/metrabs.md for the form of this table")
+    return RawDataError(message, where=path, remedy="`skeltools docs metrabs` shows the form of this table")
 
 
 # --- what discovery needs -----------------------------------------------------------------------------------

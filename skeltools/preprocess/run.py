@@ -51,7 +51,7 @@ def _as_stream(clip: SkeletonSequence, goal: Goal) -> NDArray[np.float32]:
     if clip.frames != goal.frames or clip.bodies > goal.bodies:
         raise ConfigError(
             f"the recipe ends with {clip.frames} frames and {clip.bodies} bodies a clip, "
-            f"but {goal.frames} and {goal.bodies} are wanted",
+            f"but {goal.frames} and {goal.bodies} are needed",
             remedy="Choose the bodies after file_order with slots, and resize after the last step that cuts",
         )
     joint = np.zeros((3, goal.frames, goal.spec.num_joints, goal.bodies), dtype=np.float32)

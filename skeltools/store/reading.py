@@ -83,7 +83,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 def _no_store(path: Path) -> StoreError:
     remedy = "Name the folder that `skeltools convert DATASET --out STORE` wrote"
-    return StoreError("is no skeleton store", where=path, remedy=remedy)
+    return StoreError("is not a skeleton store", where=path, remedy=remedy)
 
 
 def _damaged(path: Path, why: object) -> StoreError:

@@ -5,13 +5,7 @@ import pytest
 
 from skeltools.datasets import DATASETS
 from skeltools.datasets.ntu import NTU60_TRAIN_SUBJECTS, NTU120_TRAIN_SUBJECTS
-from skeltools.datasets.splits import (
-    TEST,
-    TRAIN,
-    UNUSED,
-    assign,
-    halves_of,
-)
+from skeltools.datasets.splits import TEST, TRAIN, UNUSED, assign, halves_of
 
 
 def _assign(
