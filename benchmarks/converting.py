@@ -34,8 +34,8 @@ from reading import dict_per_joint
 
 import record
 from skeltools import streams
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.datasets import ntu
 from skeltools.demo import write_demo
 from skeltools.preprocess import resize_time

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from schemas import StoreError
 from skeltools import store
-from skeltools.convert.derive import DERIVED
+from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
 from skeltools.datasets.splits import TEST, TRAIN, assign
 from skeltools.inspect import bones

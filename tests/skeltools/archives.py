@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools import store
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.inspect.validate import validate
 from skeltools.sequence import SkeletonSequence as Read
 

@@ -34,7 +34,7 @@ import numpy as np
 
 from schemas import Finding, SkelError
 from skeltools import skeletons
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS

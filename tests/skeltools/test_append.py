@@ -8,9 +8,9 @@ import pytest
 
 from schemas import RawDataError, UsageError
 from skeltools import store
-from skeltools.convert import append, chunks, convert, publish
-from skeltools.convert.append import add_metrabs
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import append, chunks, convert, publish
+from skeltools.conversion.append import add_metrabs
+from skeltools.conversion.derive import add_streams
 from skeltools.files import durable
 from skeltools.inspect.validate import validate
 

@@ -11,7 +11,7 @@ import pytest
 
 from schemas import Finding
 from skeltools import cli, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.datasets import DATASETS
 from skeltools.inspect import card
 

@@ -5,8 +5,8 @@ import pytest
 
 from schemas import StoreError, UsageError
 from skeltools import skeletons, store
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.inspect.validate import validate
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A050"

@@ -15,8 +15,8 @@ import pytest
 
 from schemas import RawDataError, StoreError, UsageError
 from skeltools import skeletons, store
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.formats import FORMATS, hdf5
 from skeltools.formats import hdf5 as hdf5_reader
 from skeltools.formats.contents import Content

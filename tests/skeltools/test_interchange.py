@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from skeltools import store
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.formats import FORMATS
 from skeltools.formats.export import export
 from tests.skeltools.archives import (

@@ -15,7 +15,7 @@ import pytest
 
 from schemas import RawDataError
 from skeltools import custom, metrabs, raw_items, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.datasets import ntu
 from tests.skeltools.raw_files import SAMPLE, ntu_text, poses, write_ntu
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from skeltools import skeletons, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.datasets import ntu
 from skeltools.preprocess import Prepared, prepare
 from tests.skeltools.figures import KINECT, clip_of, walking

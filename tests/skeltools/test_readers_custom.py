@@ -14,7 +14,7 @@ import yaml
 
 from schemas import RawDataError, UsageError
 from skeltools import custom, skeletons, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.inspect.validate import validate
 from tests.skeltools.own_data import PATTERN, SIX, clips, read, settings
 from tests.skeltools.raw_files import poses

@@ -8,7 +8,7 @@ import pytest
 
 from schemas import ConfigError, UsageError
 from skeltools import custom
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.datasets import choose
 from skeltools.raw_items import Listing
 from tests.skeltools.own_data import PATTERN, SIX, clips, read, settings

@@ -9,7 +9,7 @@ import pytest
 
 from schemas import RawDataError
 from skeltools import store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.datasets import DATASETS, find_raw, pkummd, pkummd_text, splits
 from skeltools.inspect.validate import validate
 from skeltools.raw_items import Listing

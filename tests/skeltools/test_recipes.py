@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, StoreManifest, UsageError
 from skeltools import skeletons, store
 from skeltools.cli import run
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.preprocess import (
     RECIPES,
     STEPS,

@@ -18,7 +18,7 @@ import pytest
 
 from schemas import RawDataError, StoreError
 from skeltools import store
-from skeltools.convert import chunks, convert, publish
+from skeltools.conversion import chunks, convert, publish
 from skeltools.files import durable
 from skeltools.inspect.validate import validate
 

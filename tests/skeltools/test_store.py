@@ -11,7 +11,7 @@ import pytest
 
 from schemas import SkeletonSpec, StoreError, StoreManifest
 from skeltools import skeletons, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.inspect import statistics
 from skeltools.inspect.validate import validate
 

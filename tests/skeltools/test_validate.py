@@ -8,8 +8,8 @@ import pytest
 
 from schemas import Finding
 from skeltools import cli, skeletons, store
-from skeltools.convert import convert
-from skeltools.convert.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.inspect import bones
 from skeltools.inspect.validate import Fault, check, validate
 from skeltools.store import findings

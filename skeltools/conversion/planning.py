@@ -9,7 +9,7 @@ from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
-from skeltools.convert.sample import MAX_TRACKS, Task, file_of
+from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
 from skeltools.raw_items import Listing, RawItem

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from schemas import Finding
 from skeltools import store
-from skeltools.convert import chunks, planning, sample
-from skeltools.convert.chunks import Ledger
-from skeltools.convert.publish import Work
-from skeltools.convert.sample import Plan, Task
-from skeltools.convert.workers import Job, read_parts
+from skeltools.conversion import chunks, planning, sample
+from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.publish import Work
+from skeltools.conversion.sample import Plan, Task
+from skeltools.conversion.workers import Job, read_parts
 from skeltools.files import durable
 
 OnProgress = Callable[[int, int], None]

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from schemas import ArrayInfo, ConventionInfo, Finding, SkeletonSpec, StoreManifest, UsageError
-from skeltools import convert, datasets, skeletons, store
-from skeltools.convert import Summary, fingerprint, planning, publish
-from skeltools.convert.assemble import OnNote, OnProgress, assemble
-from skeltools.convert.chunks import Ledger
-from skeltools.convert.publish import Work
-from skeltools.convert.sample import Plan, Task, file_of
+from skeltools import conversion, datasets, skeletons, store
+from skeltools.conversion import Summary, fingerprint, planning, publish
+from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.publish import Work
+from skeltools.conversion.sample import Plan, Task, file_of
 from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
@@ -48,7 +48,7 @@ def add_metrabs(
 
     Rows stay as they are: a sample without poses has none of the convention, poses of other samples are
     findings. New joint streams have the store's recipe and lengths. The other options are those of
-    ``convert.convert``; ``findings`` of the summary are the new ones.
+    ``conversion.convert``; ``findings`` of the summary are the new ones.
 
     Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
     what ``convert`` does.
@@ -83,8 +83,8 @@ def add_metrabs(
         kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
         if not kept:
             publish.discard(work.folder)
-            raise convert.nothing_read(folder, ledger)
-        warnings = convert.mirror_findings(plan, ledger)
+            raise conversion.nothing_read(folder, ledger)
+        warnings = conversion.mirror_findings(plan, ledger)
         revised = _revise(opened, work, kept)
         manifest = _finish(opened, revised, plan, ledger, kept, tasks)
         fingerprint.check_unchanged(stamps)
@@ -222,9 +222,9 @@ def _arrays(old: StoreManifest, root: store.Group, kept: tuple[str, ...]) -> dic
 def _convention(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
     return ConventionInfo(
         reader="metrabs",
-        axes=convert.MIRRORED_AXES if plan.mirrored else convert.STRAIGHT_AXES,
+        axes=conversion.MIRRORED_AXES if plan.mirrored else conversion.STRAIGHT_AXES,
         mirrored_video=plan.mirrored,
-        missing=convert.missing(name, ledger),
+        missing=conversion.missing(name, ledger),
     )
 
 

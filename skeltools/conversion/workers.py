@@ -19,8 +19,8 @@ from pathlib import Path
 
 from schemas import SkelError
 from skeltools import store
-from skeltools.convert import chunks, planning, sample
-from skeltools.convert.sample import Plan, Sample, Task
+from skeltools.conversion import chunks, planning, sample
+from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.sequence import SkeletonSequence
 
 _LOOK_AHEAD = 3

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from schemas import RawDataError
 from skeltools import __version__
-from skeltools.convert.sample import Task
+from skeltools.conversion.sample import Task
 from skeltools.raw_items import RawItem
 
 _LIBRARIES = ("numpy", "numcodecs", "zarr")

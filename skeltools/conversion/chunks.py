@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding
-from skeltools.convert.sample import Plan, Sample, Task
+from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
 
 SAMPLES = 64

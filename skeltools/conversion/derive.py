@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from schemas import RecipeRecord, SkeletonSpec, StoreManifest, UsageError, unknown
 from skeltools import store, streams
-from skeltools.convert import publish
+from skeltools.conversion import publish
 from skeltools.preprocess import Prepared, Recipe, prepare, recorded
 from skeltools.preprocess import load as load_recipe
 from skeltools.store import Store

@@ -29,10 +29,10 @@ from schemas import (
     StoreManifest,
 )
 from skeltools import __version__, datasets, skeletons, store
-from skeltools.convert import fingerprint, planning, publish
-from skeltools.convert.assemble import OnNote, OnProgress, assemble
-from skeltools.convert.chunks import Ledger
-from skeltools.convert.sample import Plan, Task
+from skeltools.conversion import fingerprint, planning, publish
+from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.sample import Plan, Task
 from skeltools.datasets import Dataset, splits
 from skeltools.formats import FORMATS, interchange
 from skeltools.preprocess import load as load_recipe
