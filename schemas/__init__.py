@@ -23,7 +23,7 @@ from schemas.run import (
     RunConfig,
     RuntimeConfig,
 )
-from schemas.skeleton import SkeletonSpec
+from schemas.skeleton import Naming, SkeletonSpec, require
 from schemas.store import (
     FORMAT,
     ArrayInfo,
@@ -47,6 +47,7 @@ __all__ = [
     "EvaluationResult",
     "Finding",
     "InitConfig",
+    "Naming",
     "OptimiseConfig",
     "ProtocolInfo",
     "RawDataError",
@@ -59,5 +60,6 @@ __all__ = [
     "StoreManifest",
     "UsageError",
     "escaped",
+    "require",
     "unknown",
 ]
