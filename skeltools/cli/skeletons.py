@@ -34,7 +34,7 @@ def command(name: str | None, as_json: bool) -> None:
         table = table_of("convention", "joints", "centre", "without", right=("joints",))
         for group, heading in skeletons.GROUPS.items():
             table.add_section()
-            table.add_row(f"[bold]{heading}[/bold]")
+            table.add_row(heading, style="bold")
             for known in skeletons.names(group):
                 spec = skeletons.load(known)
                 absent = [word for key, word in _WORDS.items() if getattr(spec, key) is None]
