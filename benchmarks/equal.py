@@ -54,8 +54,19 @@ EVALUATIONS: dict[str, tuple[str, ...]] = {
 SHORT = {"finetune": 2, "semi": 2, "supervised": 2, "linear": 5}
 """Protocol -> epochs."""
 
-MAY_DIFFER = ("seconds", "clips_per_second", "time", "version", "commit", "created", "machine", "run", "path")
-"""Parts of the keys of times, names and versions."""
+MAY_DIFFER = (
+    "seconds",
+    "checkpoint_hash",
+    "clips_per_second",
+    "time",
+    "version",
+    "commit",
+    "created",
+    "machine",
+    "run",
+    "path",
+)
+"""Parts of the keys of times, names, versions and hashes of files that hold them."""
 
 
 def main() -> int:
