@@ -81,6 +81,16 @@ def test_the_source_names_a_document(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_has_a_row_for_it(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "custom-data.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    spec = skeletons.load(name)
+    words = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}
+    absent = ", ".join(word for key, word in words.items() if getattr(spec, key) is None)
+    assert row.endswith(f" | {spec.joints[spec.center]} | {absent} |")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_joints_are_one_tree_from_the_centre(name: str) -> None:
     spec = skeletons.load(name)
     assert sorted(child for child, _ in spec.edges) == [v for v in range(spec.num_joints) if v != spec.center]
