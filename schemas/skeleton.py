@@ -93,7 +93,9 @@ class SkeletonSpec(Model):
         if swap is not None and (len(swap) != size or any(swap[swap[v]] != v for v in range(size))):
             raise ValueError("left_right_swap is no involution over all joints")
         if swap and self.shoulders and swap[self.shoulders[0]] != self.shoulders[1]:
-            raise ValueError("left_right_swap does not exchange the two shoulders; leave out both if there are none")
+            raise ValueError(
+                "left_right_swap does not exchange the two shoulders; leave out both if there are none"
+            )
         if self.body_parts is not None and sorted(
             v for part in self.body_parts.values() for v in part
         ) != list(range(size)):

@@ -152,6 +152,16 @@ def test_a_hand_trains_is_evaluated_and_reported_with_a_chain_that_needs_no_side
     assert code == 0, error
 
 
+@pytest.mark.parametrize("method", ["aimclr", "crosclr", "csclr"])
+def test_other_methods_train_on_a_hand(
+    method: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chains = [f"augment.{chain}={PLAIN}" for chain in ("normal", "extreme")]
+    sets = [word for setting in chains for word in ("--set", setting)]
+    code, _, error = run(capsys, *pretrain(store, method, *sets, "--out", tmp_path / "run"))
+    assert code == 0, error
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "message"),
     [
