@@ -13,6 +13,7 @@ from schemas.errors import (
     UsageError,
     unknown,
 )
+from schemas.problems import config_error, problem
 from schemas.results import EvaluationResult
 from schemas.run import (
     AugmentConfig,
@@ -59,7 +60,9 @@ __all__ = [
     "StoreError",
     "StoreManifest",
     "UsageError",
+    "config_error",
     "escaped",
+    "problem",
     "require",
     "unknown",
 ]

@@ -91,7 +91,7 @@ class SkeletonSpec(Model):
         object.__setattr__(self, "edges", self._rooted(size))
         swap = self.left_right_swap
         if swap is not None and (len(swap) != size or any(swap[swap[v]] != v for v in range(size))):
-            raise ValueError("left_right_swap is no involution over all joints")
+            raise ValueError("left_right_swap must list every joint once and be its own inverse")
         if swap and self.shoulders and swap[self.shoulders[0]] != self.shoulders[1]:
             raise ValueError(
                 "left_right_swap does not exchange the two shoulders; leave out both if there are none"
