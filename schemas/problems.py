@@ -9,6 +9,7 @@ import reprlib
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize, ValidationError
@@ -17,6 +18,9 @@ from schemas.errors import ConfigError
 
 _LONGEST = 60
 """Characters that are shown of a value."""
+
+_WIDEST = 8
+"""Items that are shown of a list or mapping, at every level."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,27 @@ def _found(details: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """As a settings file has it: ``true``, ``null``, ``[1, 2]``; text in quotes."""
+    """As a settings file has it, ``true``, ``null``, ``[1, 2]``, and not much of what is long."""
+    text = _part(value, depth=3)
+    return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}..."
+
+
+def _part(value: Any, *, depth: int) -> str:
+    """Bounded in width and depth: aliases of YAML can make a value of a few lines endless."""
     if isinstance(value, str):
-        return reprlib.repr(value) if len(value) > _LONGEST else repr(value)
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = reprlib.repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+        return repr(value[: _LONGEST + 1])
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, list | tuple | Mapping):
+        brackets, keyed = ("{}", True) if isinstance(value, Mapping) else ("[]", False)
+        items = islice(value.items() if keyed else value, _WIDEST) if depth else ()
+        texts = [
+            f"{item[0]}: {_part(item[1], depth=depth - 1)}" if keyed else _part(item, depth=depth - 1)
+            for item in items
+        ]
+        texts += ["..."] * (len(value) > len(texts))
+        return brackets[0] + ", ".join(texts) + brackets[1]
+    return reprlib.repr(value)
 
 
 # --- types --------------------------------------------------------------------------------------------------
