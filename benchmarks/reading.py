@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import record
-from skeltools.readers import RawItem, ntu
+from skeltools.datasets import ntu
+from skeltools.raw_items import RawItem
 
 NAMES = (
     "x", "y", "z", "depthX", "depthY", "colorX", "colorY",

@@ -119,15 +119,13 @@ def _part(value: Any, *, depth: int) -> str:
         return repr(value[: _LONGEST + 1])
     if value is None or isinstance(value, bool):
         return json.dumps(value)
-    if isinstance(value, list | tuple | Mapping):
-        brackets, keyed = ("{}", True) if isinstance(value, Mapping) else ("[]", False)
-        items = islice(value.items() if keyed else value, _WIDEST) if depth else ()
-        texts = [
-            f"{item[0]}: {_part(item[1], depth=depth - 1)}" if keyed else _part(item, depth=depth - 1)
-            for item in items
-        ]
-        texts += ["..."] * (len(value) > len(texts))
-        return brackets[0] + ", ".join(texts) + brackets[1]
+    if isinstance(value, Mapping):
+        pairs = islice(value.items(), _WIDEST if depth else 0)
+        texts = [f"{key}: {_part(each, depth=depth - 1)}" for key, each in pairs]
+        return "{" + ", ".join(texts + ["..."] * (len(value) > len(texts))) + "}"
+    if isinstance(value, list | tuple):
+        texts = [_part(each, depth=depth - 1) for each in value[: _WIDEST if depth else 0]]
+        return "[" + ", ".join(texts + ["..."] * (len(value) > len(texts))) + "]"
     return reprlib.repr(value)
 
 

@@ -25,7 +25,7 @@ def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     Example:
       skeltools card store.zarr --out card.md --croissant card.json
     """
-    from skeltools import card
+    from skeltools.inspect import card
 
     text = card.card(store_path)
     if croissant:
@@ -37,7 +37,7 @@ def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from skeltools import durable
+    from skeltools.files import durable
 
     try:
         durable.write_text(path, text)

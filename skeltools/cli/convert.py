@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
 
 if TYPE_CHECKING:
-    from skeltools.convert import Summary
+    from skeltools.conversion import Summary
 
 
 @click.command("convert")
@@ -96,14 +96,14 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
 
 
 def _converting() -> Callable[..., Summary]:
-    from skeltools.convert import convert
+    from skeltools.conversion import convert
 
     return convert
 
 
 def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
     """Adding takes fewer options: the others are those of the store, and it never replaces anything."""
-    from skeltools.append import add_metrabs
+    from skeltools.conversion.append import add_metrabs
 
     given = click.get_current_context().get_parameter_source
     for name in ("frames", "recipe", "force", "source"):

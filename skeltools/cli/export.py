@@ -36,7 +36,7 @@ def command(store_path: Path, **options: Any) -> None:
       skeltools export store.zarr --to hdf5 --out store.h5
       skeltools export store.zarr --to zarr --out train.zarr --split xsub --part train
     """
-    from skeltools.export import export as run_export
+    from skeltools.formats.export import export as run_export
 
     done = run_export(store_path, **options)
     lines = [

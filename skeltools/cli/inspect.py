@@ -127,7 +127,8 @@ _DETAIL = 80  # characters of a detail in a summary
 
 
 def _list_findings(path: Path, *, as_json: bool, as_csv: bool) -> None:
-    from skeltools import findings, store
+    from skeltools import store
+    from skeltools.store import findings
 
     rows = store.read_findings(store.open_store(path))
     if as_csv:

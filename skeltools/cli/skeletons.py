@@ -21,7 +21,8 @@ def command(name: str | None, as_json: bool) -> None:
       skeltools skeletons
       skeltools skeletons smplx_42
     """
-    from skeltools import drawing, skeletons
+    from skeltools import skeletons
+    from skeltools.skeletons import drawing
 
     if as_json:
         content: Any = skeletons.load(name).model_dump(mode="json") if name else skeletons.names()

@@ -36,7 +36,7 @@ def command(
       skeltools streams --bone --motion
       skeltools streams store.zarr --frames 64 --bone
     """
-    from skeltools.derive import DERIVED, add_streams
+    from skeltools.conversion.derive import DERIVED, add_streams
 
     chosen = tuple(kind for kind in DERIVED if kinds[kind])
     if not (chosen or frames or recipe):

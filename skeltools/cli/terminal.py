@@ -54,7 +54,7 @@ def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = Non
 @contextmanager
 def unfinished(out: Path) -> Iterator[None]:
     """Say how to go on when a conversion to ``out`` is stopped by Ctrl-C or SIGTERM."""
-    from skeltools.publish import work_folder
+    from skeltools.conversion.publish import work_folder
 
     try:
         yield

@@ -27,7 +27,7 @@ def command(store_path: Path, as_json: bool, bones: bool) -> None:
       skeltools validate store.zarr
       skeltools validate store.zarr --json > report.json
     """
-    from skeltools.validate import check
+    from skeltools.inspect.validate import check
 
     with progress("reading arrays") as on_progress:
         report = check(store_path, on_progress=on_progress)

@@ -16,7 +16,7 @@ import pytest
 
 from skeltools import __version__, cli, demo, skeletons, store
 from skeltools.cli.terminal import SYNTHETIC
-from skeltools.convert import convert
+from skeltools.conversion import convert
 
 ROOT = Path(__file__).parents[2]
 UCLA_ZIP = Path(os.environ.get("SKELTOOLS_NWUCLA", ROOT / ".." / "shared" / "data" / "nw-ucla.zip"))

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from schemas import ConfigError, UsageError
-from skeltools.convert import convert
+from skeltools import custom
+from skeltools.conversion import convert
 from skeltools.datasets import choose
-from skeltools.readers import custom
-from skeltools.readers.items import Listing
+from skeltools.raw_items import Listing
 from tests.skeltools.own_data import PATTERN, SIX, clips, read, settings
 
 # ---- names, tables, classes -------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ import pytest
 
 from schemas import SkeletonSpec, StoreError, StoreManifest
 from skeltools import skeletons, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.inspect import statistics
-from skeltools.validate import validate
+from skeltools.inspect.validate import validate
 
 ARCHIVES = Path(__file__).parents[1] / "archives"
 
