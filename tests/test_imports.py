@@ -33,12 +33,13 @@ LAYERS = [
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},
+    {"kernels"},
     {"augment", "streams"},
     {"data"},
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "malloc", "memory", "seeds", "options", "span"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span"},
 ]
 
 
