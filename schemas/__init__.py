@@ -13,6 +13,7 @@ from schemas.errors import (
     UsageError,
     unknown,
 )
+from schemas.problems import config_error, problem
 from schemas.results import EvaluationResult
 from schemas.run import (
     AugmentConfig,
@@ -23,7 +24,7 @@ from schemas.run import (
     RunConfig,
     RuntimeConfig,
 )
-from schemas.skeleton import SkeletonSpec
+from schemas.skeleton import Naming, SkeletonSpec, require
 from schemas.store import (
     FORMAT,
     ArrayInfo,
@@ -47,6 +48,7 @@ __all__ = [
     "EvaluationResult",
     "Finding",
     "InitConfig",
+    "Naming",
     "OptimiseConfig",
     "ProtocolInfo",
     "RawDataError",
@@ -58,6 +60,9 @@ __all__ = [
     "StoreError",
     "StoreManifest",
     "UsageError",
+    "config_error",
     "escaped",
+    "problem",
+    "require",
     "unknown",
 ]

@@ -18,7 +18,7 @@ ONLY_IN = {
     "zarr": {"skeltools/store/", "trainer/store.py"},
     "click": {"skeltools/cli/", "trainer/cli"},
     "rich": {"skeltools/cli/", "trainer/cli"},
-    "h5py": {"skeltools/readers/", "skeltools/export/"},
+    "h5py": {"skeltools/custom/", "skeltools/formats/", "skeltools/metrabs/"},
     "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py"},
     "matplotlib": {"trainer/report/"},
 }
@@ -26,18 +26,20 @@ ONLY_IN = {
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
     {"cli"},
+    {"blocks", "pretraining"},
     {"report", "released"},
     {"config"},
     {"loop", "evaluate", "export", "start", "tables"},
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},
+    {"kernels"},
     {"augment", "streams"},
     {"data"},
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "malloc", "memory", "seeds", "options", "span"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span"},
 ]
 
 

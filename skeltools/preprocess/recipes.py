@@ -15,6 +15,7 @@ recipe is asked for.
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,8 +23,8 @@ from typing import Any
 
 import yaml
 
-from schemas import Component, ConfigError, RecipeRecord, UsageError, unknown
-from skeltools.preprocess.steps import CHOOSE, CUT, checked
+from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
+from skeltools.preprocess.steps import CHOOSE, CUT, NEEDS, checked
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -101,9 +102,22 @@ def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Compo
     late = [name for name in names[len(names) - names[::-1].index("resize") :] if name in CUT]
     if late:
         raise ConfigError(
-            f"{late[0]} changes the length after resize", where=where, remedy="Put resize behind it"
+            f"{late[0]} changes the length after resize", where=where, remedy="Put resize after it"
         )
     return full
+
+
+def check_fits(recipe: Recipe, specs: Iterable[SkeletonSpec]) -> None:
+    """Raise UsageError that names the first step which a convention cannot have, and what it lacks."""
+    for spec in specs:
+        for step in recipe.steps:
+            require(
+                spec,
+                NEEDS.get(step.name, ()),
+                by=f"step {step.name} of recipe {recipe.name}",
+                remedy="Choose --recipe centered or raw, or your own file without such steps, or add what is "
+                "missing to the convention's file",
+            )
 
 
 def to_yaml(steps: tuple[Component, ...]) -> str:
@@ -131,7 +145,7 @@ def _read(path: Path) -> tuple[Component, ...]:
         raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise ConfigError(f"no valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error
+        raise ConfigError(f"not valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error
     if not isinstance(items, list) or not items:
         raise ConfigError(f"expected a list of steps, found {_kind(items)}", where=path, remedy=_EXAMPLE)
     steps = tuple(_step(item, where=f"{path}: step {i}") for i, item in enumerate(items, start=1))

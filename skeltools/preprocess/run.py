@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from schemas import Component, ConfigError, SkeletonSpec, UsageError
 from skeltools.preprocess.clip import Array, Dropped, Goal, Prepared
-from skeltools.preprocess.recipes import Recipe, resolve
+from skeltools.preprocess.recipes import Recipe, check_fits, resolve
 from skeltools.preprocess.steps import STEPS
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 
 def prepare(
-    sequence: Sequence,
+    sequence: SkeletonSequence,
     *,
     recipe: str | Recipe | tuple[Component, ...] = "default",
     spec: SkeletonSpec,
@@ -25,10 +25,13 @@ def prepare(
 ) -> Prepared | Dropped:
     """Run a recipe (a name, a file, what ``load`` made of either, or steps) on one clip.
 
-    Raises UsageError for an unknown recipe or a clip that does not fit ``spec``; ConfigError for steps and
-    options that do not exist. Files and steps are read and checked each time: for many clips, ``load`` first.
+    Raises UsageError for an unknown recipe, one with a step that needs what ``spec`` does not have, or a clip
+    that does not fit ``spec``; ConfigError for steps and options that do not exist. Files and steps are read
+    and checked each time: for many clips, ``load`` first.
     """
     steps = resolve(recipe)
+    name = recipe if isinstance(recipe, str) else getattr(recipe, "name", "given")
+    check_fits(Recipe(name, steps), (spec,))
     if frames < 1 or bodies < 1:
         raise UsageError(f"a stream needs at least 1 frame and 1 body, not {frames} and {bodies}")
     if sequence.joints.shape[2] != spec.num_joints:
@@ -46,12 +49,12 @@ def prepare(
     return Prepared(_as_stream(clip, goal), {what: n for what, n in counts.items() if n})
 
 
-def _as_stream(clip: Sequence, goal: Goal) -> NDArray[np.float32]:
+def _as_stream(clip: SkeletonSequence, goal: Goal) -> NDArray[np.float32]:
     """[T, M, V, 3] -> [3, T, V, M], with empty slots behind when there are fewer bodies than wanted."""
     if clip.frames != goal.frames or clip.bodies > goal.bodies:
         raise ConfigError(
             f"the recipe ends with {clip.frames} frames and {clip.bodies} bodies a clip, "
-            f"but {goal.frames} and {goal.bodies} are wanted",
+            f"but {goal.frames} and {goal.bodies} are needed",
             remedy="Choose the bodies after file_order with slots, and resize after the last step that cuts",
         )
     joint = np.zeros((3, goal.frames, goal.spec.num_joints, goal.bodies), dtype=np.float32)

@@ -14,8 +14,8 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest
-from skeltools.sequence import Sequence
+from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest, problem
+from skeltools.sequence import SkeletonSequence
 from skeltools.store import layout
 from skeltools.store.layout import METADATA
 
@@ -61,9 +61,7 @@ def _read_manifest(path: Path) -> StoreManifest:
     try:
         return StoreManifest.model_validate(attributes)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(path, f"manifest, {place}: {first['msg']}") from error
+        raise _damaged(path, f"manifest, {problem(error, StoreManifest)}") from error
 
 
 def _attributes(path: Path) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 def _no_store(path: Path) -> StoreError:
     remedy = "Name the folder that `skeltools convert DATASET --out STORE` wrote"
-    return StoreError("is no skeleton store", where=path, remedy=remedy)
+    return StoreError("is not a skeleton store", where=path, remedy=remedy)
 
 
 def _damaged(path: Path, why: object) -> StoreError:
@@ -136,7 +134,11 @@ def blocks(found: zarr.Array) -> Iterator[NDArray[Any]]:
 
 
 def read_spec(store: Store, convention: str) -> SkeletonSpec:
-    """The convention as the store records it."""
+    """The convention as the store records it. Raises StoreError that names those of the store for another."""
+    known = store.manifest.conventions
+    if convention not in known:
+        message = f"holds no convention '{convention}'"
+        raise StoreError(message, where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
     try:
         return SkeletonSpec.model_validate(dict(store.root[f"skeletons/{convention}"].attrs))
     except (KeyError, ValueError) as error:
@@ -154,8 +156,8 @@ def read_findings(store: Store) -> tuple[Finding, ...]:
 
 def read_sequences(
     store: Store, convention: str, first: int = 0, last: int | None = None
-) -> Iterator[Sequence | None]:
-    """The Sequence of every row ``first:last`` of one convention; None where it lacks the sample.
+) -> Iterator[SkeletonSequence | None]:
+    """The SkeletonSequence of every row ``first:last`` of one convention; None where it lacks the sample.
 
     Holds at most FRAME_SHARD frames (or one clip) in memory. Body ids are the places on axis M: the source's
     own ids are not kept.
@@ -190,10 +192,12 @@ def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:
         yield first, len(offsets) - 1
 
 
-def _sequence(convention: str, clip: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> Sequence:
+def _sequence(
+    convention: str, clip: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]
+) -> SkeletonSequence:
     used = np.flatnonzero(clip["present"].any(axis=0))
     bodies = int(used[-1]) + 1 if used.size else 1
-    return Sequence(
+    return SkeletonSequence(
         convention=convention,
         joints=clip["joints"][:, :bodies],
         present=clip["present"][:, :bodies],

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from schemas import CheckpointError, Component, SkeletonSpec
+from schemas import CheckpointError, Component, SkeletonSpec, problem
 from schemas._model import Model
 
 FORMAT = 1
@@ -115,14 +115,12 @@ def read_card(folder: Path) -> EncoderCard:
     try:
         return EncoderCard.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(path, f"{place}: {first['msg']}") from error
+        raise _unreadable(path, str(problem(error, EncoderCard))) from error
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"this is no card of `trainer export`, or it is damaged: {(reason or 'empty').splitlines()[0]}",
+        f"this is not a card of `trainer export`, or it is damaged: {(reason or 'empty').splitlines()[0]}",
         where=path,
         remedy="Export the run again",
     )
