@@ -45,7 +45,7 @@ CASES: dict[str, Case] = {
     "shuffled": Case(
         tiny.changed(tiny.component("skeletonclr"), key_norm="shuffle", key_groups=3), tiny.encoder("stgcn")
     ),
-    "simclr": SimCLRCase(Component(name="simclr"), tiny.encoder("stgcn")),
+    "simclr": SimCLRCase(Component(name="simclr", options={"temperature": 1.0}), tiny.encoder("stgcn")),
 }
 """What two processes do as one would; SkeleMixCLR mixes clips within a part of the batch."""
 
