@@ -14,8 +14,7 @@ from tests.trainer.reports import CONFUSION, epoch, result, write_run
 from tests.trainer.stores import CLASSES, write_store
 from trainer.report import page
 from trainer.report.build import build
-from trainer.report.chosen import headline
-from trainer.report.collect import read_runs
+from trainer.report.collect import headline, read_runs
 from trainer.report.curves import line
 from trainer.report.gains import class_gains
 from trainer.report.parts import Figure, Note, Page, Section, Table
