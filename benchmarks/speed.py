@@ -30,7 +30,7 @@ import speed_models
 from floor import Rates
 from timing import Row, Setting
 from trainer import device as devices
-from trainer import malloc
+from trainer.kernels import malloc
 from trainer.methods import METHODS
 
 EMULATED = "this processor has no bf16 instructions: emulated"

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from schemas import ConfigError, Naming, SkeletonSpec, UsageError, unknown
+from schemas import ConfigError, Naming, SkeletonSpec, UsageError, problem, unknown
 
 _FOLDER = Path(__file__).parent
 _SUFFIXES = (".json", ".yaml", ".yml")
@@ -132,7 +132,5 @@ def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
 
 def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return f"{place}: {first['msg']}" if place else first["msg"]
+        return str(problem(error, SkeletonSpec, noun="key"))
     return str(error).splitlines()[0]

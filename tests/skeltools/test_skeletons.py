@@ -192,7 +192,7 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
     [
         ("{", "not a valid skeleton convention"),
         ("[1, 2]", "not a valid skeleton convention"),
-        (json.dumps(_example(colour="red")), "colour: Extra inputs are not permitted"),
+        (json.dumps(_example(colour="red")), "colour: unknown key"),
         (json.dumps(_example(center=20)), "outside 0..19"),
         (json.dumps(_example(edges=[[0, 1]])), "exactly one parent"),
         (json.dumps(_example(left_right_swap=list(range(20)))), "does not exchange the two shoulders"),

@@ -65,7 +65,7 @@ class SkeleMixCLROptions(MoCoOptions):
     """Whether the halves are negatives of each other (d_pg of Table VII), and whether without gradient for
     the other one (its detach)."""
     projector_norm: Literal["none", "batch"] = "batch"
-    """``batch``: BatchNorm behind the projector's first layer, as in the released code."""
+    """``batch``: BatchNorm after the projector's first layer, as in the released code."""
 
     @model_validator(mode="after")
     def _check(self) -> SkeleMixCLROptions:

@@ -101,7 +101,7 @@ def project(values: Array) -> Array:
 
 
 def _perplexity(count: int) -> float:
-    """scikit-learn wants fewer than the samples; a third of them is the usual bound."""
+    """scikit-learn needs fewer than the samples; a third of them is the usual bound."""
     return min(PERPLEXITY, (count - 1) // 3)
 
 

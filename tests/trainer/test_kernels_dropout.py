@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.encoders.dropout import Dropout
+from trainer.kernels.dropout import Dropout
 
 
 def ones(layout: torch.memory_format = torch.contiguous_format) -> Tensor:

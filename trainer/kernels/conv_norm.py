@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainer.encoders.normalise import normalise
-from trainer.encoders.temporal import conv_time
+from trainer.kernels.normalise import normalise
+from trainer.kernels.temporal import conv_time
 
 
 def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from trainer import malloc
+from trainer.kernels import malloc
 
 FAULTS = """
 import resource, sys, torch
-from trainer import malloc
+from trainer.kernels import malloc
 if sys.argv[1:] == ["keep"] and not malloc.keep_freed():
     sys.exit(3)
 def some():

@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from tests.trainer.clips import SMALL, clips, component, generator, skeleton
 from trainer import batch_norm, encoders
-from trainer.encoders import conv_norm, stgcn
-from trainer.encoders.normalise import ChannelsLast, normalise
+from trainer.encoders import stgcn
+from trainer.kernels import conv_norm
+from trainer.kernels.normalise import ChannelsLast, normalise
 
 Passed = dict[str, Tensor]
 LAST = torch.channels_last

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from tests.trainer.clips import clips, component, generator, skeleton
 from trainer import device, encoders
-from trainer.encoders import temporal
-from trainer.encoders.temporal import ByFrequencies, conv_time, direct_products, frequencies
+from trainer.kernels import temporal
+from trainer.kernels.temporal import ByFrequencies, conv_time, direct_products, frequencies
 
 
 def given(
