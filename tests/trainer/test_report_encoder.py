@@ -247,7 +247,7 @@ def test_what_is_gone_is_named_and_the_rest_stays(gone: str, run: Path, store: P
     said = " ".join(f"{note.text} {note.command}" for note in built.notes)
     expected = {
         "store": r"moved.zarr: no such store",
-        "checkpoint": "last.pt: this is no checkpoint",
+        "checkpoint": "last.pt: this is not a checkpoint",
         "stream": "skeltools streams",
     }
     assert expected[gone] in said
