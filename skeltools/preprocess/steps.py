@@ -50,6 +50,17 @@ recipe needs one."""
 CUT = ("crop_to_presence", "cut_to_count", "file_order")
 """Steps that change the number of frames: ``resize`` comes after them."""
 
+NEEDS: dict[str, tuple[str, ...]] = {
+    "turn_clip": ("shoulders",),
+    "turn_upright": ("shoulders", "body_parts"),
+    "turn_about_y": ("shoulders",),
+    "turn_frames": ("shoulders",),
+    "turn_frames_about_y": ("shoulders",),
+    "turn_spine": ("shoulders", "body_parts"),
+    "turn_shoulders": ("shoulders",),
+}
+"""Step -> what a convention must have for it, of ``schemas.skeleton.PROPERTIES``; the others need nothing."""
+
 
 class _Options(BaseModel):
     """Options as they are written: ``true`` is no number, ``"300"`` is text. Only 1 for 1.0 is forgiven."""

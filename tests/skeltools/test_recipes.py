@@ -37,7 +37,7 @@ from tests.skeltools.figures import KINECT, clip_of, clips, walking
 
 
 def test_default_comes_first_and_every_file_is_there() -> None:
-    assert list(RECIPES) == ["default", "crossclr", "denoised", "isc", "raw"]
+    assert list(RECIPES) == ["default", "centered", "crossclr", "denoised", "isc", "raw"]
     assert {path.stem for path in FOLDER.iterdir()} == set(RECIPES)
 
 

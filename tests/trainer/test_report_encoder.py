@@ -229,6 +229,8 @@ def test_the_front_view_finds_up_and_across_whatever_the_recipe() -> None:
         assert view == View(across, -1.0, up, 1.0)
         assert np.allclose(view.flat(pose), flat.T)
     assert front(FEW, np.zeros((1, 3, 4, 6, 2), np.float32)) == View(0, 1.0, 1, 1.0)
+    hand = FEW.model_copy(update={"shoulders": None, "body_parts": None})
+    assert front(hand, poses) == View(0, 1.0, 1, 1.0), "nothing says where up is"
 
 
 @pytest.mark.parametrize("gone", ["store", "checkpoint", "stream"])

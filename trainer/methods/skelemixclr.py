@@ -17,7 +17,7 @@ import torch
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
-from schemas import UsageError
+from schemas import UsageError, require
 from schemas.skeleton import PARTS
 from trainer import losses
 from trainer.batch import Batch
@@ -192,6 +192,13 @@ class SkeleMixCLR(SingleMoCoMethod):
 
 def _check_body_parts(parts: Parts, *, most: int) -> None:
     for name, skeleton in parts.skeletons.items():
+        require(
+            skeleton.spec,
+            ("body_parts",),
+            by="method skelemixclr",
+            where="method.name",
+            remedy="Choose another method, or add them to the convention's file and convert again",
+        )
         known = mixing.parts_with_joints(skeleton.spec)
         if len(known) <= most:
             raise UsageError(
