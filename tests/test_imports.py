@@ -26,6 +26,7 @@ ONLY_IN = {
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
     {"cli"},
+    {"blocks", "pretraining"},
     {"report", "released"},
     {"config"},
     {"loop", "evaluate", "export", "start", "tables"},
