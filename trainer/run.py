@@ -206,9 +206,9 @@ def read_config(path: Path) -> RunConfig:
         return RunConfig.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise SkelError(
-            f"damaged settings: {' '.join(str(error).split())[:200]}",
+            f"these are not the settings of a run, or they are damaged: {' '.join(str(error).split())[:200]}",
             where=file,
-            remedy="Restore the file; `trainer pretrain --resume` writes it anew, too",
+            remedy="Restore the file; `trainer pretrain --resume` also writes it again",
         ) from error
 
 
@@ -225,7 +225,7 @@ class SavedResult:
 
         if self.result.scores is None:
             raise SkelError(
-                "this result is without scores; an earlier version wrote it",
+                "this result has no scores; an earlier version wrote it",
                 where=self.path,
                 remedy=f"Run `trainer evaluate RUN --protocol {self.result.protocol}` again",
             )
@@ -243,7 +243,7 @@ def read_result(path: Path) -> SavedResult:
     except (ValidationError, OSError) as error:
         reason = str(error).splitlines()[-1 if isinstance(error, OSError) else 0]
         raise SkelError(
-            f"this is no result of `trainer evaluate`, or it is damaged: {reason}",
+            f"this is not a result of `trainer evaluate`, or it is damaged: {reason}",
             where=path,
             remedy="Evaluate the run again",
         ) from error

@@ -309,7 +309,7 @@ def test_a_folder_that_is_no_run_is_an_error(damage: str, store: Path, tmp_path:
             made(run)
         return
     config.write_text("a: [" if damage == "yaml" else "preset: 3")
-    with pytest.raises(SkelError, match=r"config\.yaml: damaged settings.*Restore the file"):
+    with pytest.raises(SkelError, match=r"config\.yaml: these are not the settings.*Restore the file"):
         made(run)
 
 
