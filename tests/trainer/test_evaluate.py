@@ -17,11 +17,20 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
-from schemas import CheckpointError, ConfigError, EvaluationResult, SkelError, StoreError, UsageError
+from schemas import (
+    CheckpointError,
+    Component,
+    ConfigError,
+    EvaluationResult,
+    SkelError,
+    StoreError,
+    UsageError,
+)
+from tests.trainer.clips import skeleton
 from tests.trainer.features import blobs, names
 from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import CLASSES, write_store
-from trainer import checkpoint, loop, seeds
+from trainer import checkpoint, encoders, loop, seeds
 from trainer import store as stores
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, calibrate, extract
@@ -253,6 +262,26 @@ def test_calibration_gives_the_mean_of_the_batches_statistics() -> None:
     assert torch.allclose(encoder.norm.running_var, expected, atol=1e-5)
     assert encoder.norm.momentum == 0.1
     assert not encoder.training
+
+
+@pytest.mark.parametrize("name", ["stgcn", "hcn", "bigru"])
+def test_calibration_drops_nothing_so_that_random_weights_give_the_same_figures(name: str) -> None:
+    options = {"stgcn": {"channels": [4, 8], "stride_blocks": [2], "dropout": 0.5}, "hcn": {"dropout": 0.5}}
+    skeletons = {"c": skeleton("kinectv2_25")}
+    rows = torch.arange(8)
+    clips = torch.randn(8, 3, 16, 25, 2, generator=torch.Generator().manual_seed(0))
+    samples = stores.Samples({"c": clips}, rows % 2, tuple(map(str, range(8))), rows)
+    features = []
+    for seed in (1, 2):
+        encoder = encoders.build(
+            Component(name=name, options=options.get(name, {})),
+            skeletons,
+            generator=torch.Generator().manual_seed(0),
+        )
+        torch.manual_seed(seed)
+        calibrate(encoder, samples, convention="c", device=torch.device("cpu"))
+        features.append(extract(encoder, samples, convention="c", device=torch.device("cpu")).values)
+    assert torch.equal(*features)
 
 
 @pytest.fixture(scope="module")

@@ -184,13 +184,15 @@ def calibrate(encoder: nn.Module, samples: Source, *, convention: str, device: t
     """Sets BatchNorm's running statistics to those of ``samples``, for an encoder that was never trained.
 
     Without it a random encoder would be normalised by constants that fit nothing, and look worse than it is.
+    Only BatchNorm trains meanwhile: nothing is dropped, so the figures of the same weights are the same.
     """
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
-    encoder.train()
+    for module in encoder.modules():
+        module.training = any(part in norms for part in module.modules())
     for chunk in _chunks(samples, convention):
         if len(chunk) > 1:
             encoder(chunk.to(device), convention)
