@@ -266,7 +266,10 @@ def test_calibration_gives_the_mean_of_the_batches_statistics() -> None:
 
 @pytest.mark.parametrize("name", ["stgcn", "hcn", "bigru"])
 def test_calibration_drops_nothing_so_that_random_weights_give_the_same_figures(name: str) -> None:
-    options = {"stgcn": {"channels": [4, 8, 8], "dropout": 0.5}, "hcn": {"dropout": 0.5}}
+    options = {
+        "stgcn": {"channels": [4, 8, 8], "stride_blocks": [2], "dropout": 0.5},
+        "hcn": {"dropout": 0.5},
+    }
     skeletons = {"c": skeleton("kinectv2_25")}
     rows = torch.arange(8)
     clips = torch.randn(8, 3, 16, 25, 2, generator=torch.Generator().manual_seed(0))
