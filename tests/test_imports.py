@@ -29,7 +29,7 @@ LAYERS = [
     {"blocks", "pretraining"},
     {"report", "released"},
     {"config"},
-    {"loop", "evaluate", "export", "start", "tables"},
+    {"loop", "evaluate", "export", "run", "start", "tables"},
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},

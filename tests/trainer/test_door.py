@@ -71,7 +71,7 @@ def test_wrong_settings_are_named_by_their_paths(store: Path, tmp_path: Path) ->
 def test_blocks_are_checked_by_name(store: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'shear'"):
         trainer.augmentation("sheer")
-    skeletons = trainer.skeletons(trainer.open_store(store), ["kinectv2_25"])
+    skeletons = trainer.skeletons(trainer.open_store(store), ["few_6"])
     with pytest.raises(UsageError, match="Did you mean 'stgcn'"):
         trainer.encoder("st-gcn", skeletons)
     with pytest.raises(ConfigError, match=r"encoder\.options\.layers"):
@@ -79,7 +79,7 @@ def test_blocks_are_checked_by_name(store: Path) -> None:
 
 
 def test_the_seed_of_an_encoder_is_its_weights(store: Path) -> None:
-    skeletons = trainer.skeletons(trainer.open_store(store), ["kinectv2_25"])
+    skeletons = trainer.skeletons(trainer.open_store(store), ["few_6"])
     one, same, other = (
         trainer.encoder("stgcn", skeletons, seed=seed, channels=[4, 8], stride_blocks=[2])
         for seed in (1, 1, 2)
