@@ -1,7 +1,7 @@
 """Presets: published or tuned settings of a method, one YAML file each, and where every value comes from.
 
 A preset is a partial ``RunConfig``. It may ``extends:`` another preset of its method (or ``method/preset``),
-or name under ``base:`` the preset of the method that it wraps; ``without:`` lists dotted paths of branches
+or name under ``base:`` the preset of its base method; ``without:`` lists dotted paths of branches
 that it does not take over from it. ``sources:`` maps dotted paths, of values or
 whole branches, to the place in a paper or in released code where the value stands; a value without one is
 tuned. Options named ``*_from`` may be shares of the epochs (see ``shares``).
@@ -66,10 +66,10 @@ def preset_names(method: str) -> tuple[str, ...]:
 
 
 def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
-    """A preset by name, with what it ``extends`` and the ``base`` method that it wraps merged in.
+    """A preset by name, with what it ``extends`` and its ``base`` method merged in.
 
-    ``base`` puts another method in the place of the wrapped one, with that one's preset of the same name or
-    else its first. Raises UsageError for unknown names and when the method wraps nothing.
+    ``base`` puts another method in the place of the usual base, with that one's preset of the same name or
+    else its first. Raises UsageError for unknown names and when the method has no base.
     """
     known = _file(method)["presets"]
     if name not in known:
