@@ -46,11 +46,11 @@ class Views:
 
     def normal(self, batch: Batch, convention: str) -> Tensor:
         """[N,3,T,V,M] after the normal chain."""
-        return self.normal_streams(batch, convention, (self.stream,))[self.stream]
+        return self._streams_of(self.normal_chain, batch, convention, (self.stream,))[self.stream]
 
     def extreme(self, batch: Batch, convention: str) -> Tensor:
         """[N,3,T,V,M] after the extreme chain."""
-        return self.extreme_streams(batch, convention, (self.stream,))[self.stream]
+        return self._streams_of(self.extreme_chain, batch, convention, (self.stream,))[self.stream]
 
     def normal_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
         """stream -> [N,3,T,V,M], all of one draw of the normal chain: the same view in every stream."""
