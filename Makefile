@@ -28,7 +28,7 @@ demo: install  ## raw files -> store -> MS-CLR -> evaluation -> report, on the b
 	cd $(DEMO) && $(BIN)/skeltools demo raw/
 	cd $(DEMO) && $(BIN)/skeltools convert ntu60 --out store.zarr --workers 2 --force
 	cd $(DEMO) && $(BIN)/skeltools streams --bone --motion
-	cd $(DEMO) && $(BIN)/trainer pretrain --store store.zarr --method ms-clr --protocol xview --force
+	cd $(DEMO) && $(BIN)/trainer pretrain --store store.zarr --method ms-clr --split xview --force
 	cd $(DEMO) && $(BIN)/trainer evaluate runs/ms-clr --protocol knn --protocol linear
 	cd $(DEMO) && $(BIN)/trainer report runs/ms-clr
 

@@ -95,7 +95,7 @@ def run(work: Path, store: Path, base: str, name: str, seed: int, *, epochs: int
     if base == "aimclr":  # its demo preset has no second stage: mining begins where the run ends
         prefix = "method.options.base.options" if over else "method.options"
         which = (*which, "--set", f"{prefix}.mine_from={epochs}")
-    begin = (*which, "--store", store, "--preset", "demo", "--protocol", "xview")
+    begin = (*which, "--store", store, "--preset", "demo", "--split", "xview")
     also = ("--epochs", epochs, "--device", device)
     probes = ("--convention", "all") if over else ()
     # Without training all are the same encoder on Kinect.

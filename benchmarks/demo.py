@@ -28,10 +28,10 @@ def main() -> None:
         store = folder / "store.zarr"
         _, demo = runs.command(runs.SKELTOOLS, "demo", "raw", folder=folder)
         _, convert = runs.command(runs.SKELTOOLS, "convert", "ntu60", "--out", store, folder=folder)
-        protocol = ("--protocol", "xview")
+        split = ("--split", "xview")
         rows = {
             method: [
-                runs.pretrain_and_probe(folder, store, method, seed=seed, options=protocol) for seed in seeds
+                runs.pretrain_and_probe(folder, store, method, seed=seed, options=split) for seed in seeds
             ]
             for method in METHODS
         }

@@ -69,7 +69,7 @@ def demo(folder: Path, *, epochs: int | None) -> tuple[Path, Path, dict[str, flo
         runs.command(runs.SKELTOOLS, "demo", raw, "--seed", seed, folder=folder)
         convert = ("convert", "ntu60", "--raw", raw, "--out", store)
         _, seconds[f"convert_{seed}"] = runs.command(runs.SKELTOOLS, *convert, folder=folder)
-    arguments = ("--store", folder / "store-0.zarr", "--method", "ms-clr", "--protocol", "xview")
+    arguments = ("--store", folder / "store-0.zarr", "--method", "ms-clr", "--split", "xview")
     arguments += () if epochs is None else ("--epochs", epochs)
     out = folder / "run"
     _, seconds["pretrain"] = runs.command(runs.TRAINER, "pretrain", *arguments, "--out", out, folder=folder)

@@ -18,7 +18,7 @@ class Component(Model):
 
 class DataConfig(Model):
     store: str
-    protocol: str | None = None
+    split: str | None = None
     """Split whose training half is used; None takes the store's first."""
     conventions: tuple[str, ...] = ()
     """Empty: what the method's preset prefers, of those the store has."""
@@ -27,6 +27,14 @@ class DataConfig(Model):
     memory_limit: ByteSize | None = Field(default=None, gt=0)
     """Host memory that the clips of a process may take, in bytes or as ``8GB``; what is larger is read from
     the store shard by shard, in another order. None: half of the machine's memory."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        """Stored runs of earlier versions have ``protocol`` for ``split``."""
+        if isinstance(values, dict) and "protocol" in values and "split" not in values:
+            return {"split" if key == "protocol" else key: value for key, value in values.items()}
+        return values
 
 
 class AugmentConfig(Model):

@@ -32,7 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> None:
     settings = EXAMPLES / f"{method}.yaml"
     command = ["pretrain", "--store", str(store), "--method", method, "--config", str(settings)]
-    shorter = ["--epochs", "1", "--protocol", "xview", "--set", "runtime.knn_every=0"]
+    shorter = ["--epochs", "1", "--split", "xview", "--set", "runtime.knn_every=0"]
     trainer.main([*command, *shorter, "--out", str(tmp_path / "run")], standalone_mode=False)
     used = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     for part, values in yaml.safe_load(settings.read_text(encoding="utf-8")).items():
@@ -51,7 +51,7 @@ def test_the_store_is_read_without_our_code(store: Path) -> None:
 
 def test_an_exported_encoder_is_loaded_without_run_and_store(store: Path, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", tmp_path / "encoder"
-    command = ["pretrain", "--store", str(store), "--method", "skeletonclr", "--protocol", "xview"]
+    command = ["pretrain", "--store", str(store), "--method", "skeletonclr", "--split", "xview"]
     trainer.main([*command, "--epochs", "1", "--out", str(run)], standalone_mode=False)
     trainer.main(["export", str(run), "--out", str(folder)], standalone_mode=False)
     shutil.rmtree(run)

@@ -25,7 +25,7 @@ from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest
 from trainer.skeleton import Skeleton
 
 PARTS = {"train": 1, "test": 2}
-"""Values of ``splits/<protocol>``; 0 marks a sample that the protocol does not use."""
+"""Values of ``splits/<name>``; 0 marks a sample that the split does not use."""
 
 _BLOCK = 2048
 """Rows read at a time: the rows of one shard, so that no shard is decoded twice."""
@@ -80,7 +80,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Selection:
-    """N rows of a store whose clips are not read yet: one half of a protocol, in one stream."""
+    """N rows of a store whose clips are not read yet: one half of a split, in one stream."""
 
     store: Store
     paths: dict[str, str]
@@ -196,9 +196,9 @@ def load(
 def select(
     store: Store, *, protocol: str, part: str, conventions: Sequence[str], frames: int, stream: str = "joint"
 ) -> Selection:
-    """The rows of one half of a protocol that all the conventions have, in the store's order.
+    """The rows of one half of a split that all the conventions have, in the store's order.
 
-    Raises StoreError when the protocol, a convention, the stream at this number of frames, or every row is
+    Raises StoreError when the split, a convention, the stream at this number of frames, or every row is
     missing, naming what the store has and the command that adds it.
     """
     check_protocol(store, protocol)
@@ -258,7 +258,7 @@ def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) ->
         raise StoreError(
             f"no sample of {protocol} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
             where=store.path,
-            remedy="Choose another --protocol or fewer conventions",
+            remedy="Choose fewer conventions, or train on another split (trainer pretrain --split)",
         )
     return rows
 
@@ -279,9 +279,9 @@ def check_protocol(store: Store, protocol: str) -> None:
     known = list(store.manifest.protocols)
     if protocol not in known:
         raise StoreError(
-            f"no protocol '{protocol}' for {store.manifest.dataset}; there is {', '.join(known) or 'none'}",
+            f"no split '{protocol}' for {store.manifest.dataset}; there is {', '.join(known) or 'none'}",
             where=store.path,
-            remedy="Choose one with --protocol; `skeltools convert` writes all that apply to a data set",
+            remedy="Choose one with --split; `skeltools convert` writes all that apply to a data set",
         )
 
 

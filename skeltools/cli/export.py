@@ -17,9 +17,7 @@ from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, show
 @click.option("--convention", "conventions", multiple=True, help="Only this convention  [zarr, hdf5: all].")
 @click.option("--stream", "streams", multiple=True, help="Kind of stream  [joint; zarr, hdf5: all].")
 @click.option("--frames", multiple=True, type=LENGTH, help="Length T of the stream  [the only one].")
-@click.option(
-    "--protocol", "protocols", multiple=True, help="Only this split  [all; ctrgcn: as OUT is named]."
-)
+@click.option("--split", "protocols", multiple=True, help="Only this split  [all; ctrgcn: as OUT is named].")
 @click.option("--part", metavar="PART", help="Only this half of the split: train or test.")
 @click.option("--ids", type=click.Path(path_type=Path), help="Only the samples of this file, one id a line.")
 @click.option("--force", is_flag=True, help="Replace what is at OUT once the export is complete.")
@@ -34,9 +32,9 @@ def command(store_path: Path, **options: Any) -> None:
     Example:
       skeltools export store.zarr --to crossclr --out aimclr/
       skeltools export store.zarr --to pyskl --out ntu60_3danno.pkl --convention kinectv2_25
-      skeltools export store.zarr --to ctrgcn --out NTU60_CS.npz --protocol xsub
+      skeltools export store.zarr --to ctrgcn --out NTU60_CS.npz --split xsub
       skeltools export store.zarr --to hdf5 --out store.h5
-      skeltools export store.zarr --to zarr --out train.zarr --protocol xsub --part train
+      skeltools export store.zarr --to zarr --out train.zarr --split xsub --part train
     """
     from skeltools.export import export as run_export
 

@@ -59,7 +59,7 @@ def export(
 
     ``conventions``, ``streams`` (kinds), ``frames`` (lengths), ``protocols`` restrict what is taken (default:
     all; formats that hold one take the store's first convention and its joints). ``part``: only train or test
-    samples of the one protocol. ``ids``: a file with the ids of the samples to take. ``force`` replaces what
+    samples of the one split. ``ids``: a file with the ids of the samples to take. ``force`` replaces what
     is there.
 
     Raises UsageError (unknown names, choices that the format cannot hold), StoreError (no store, ``out``
@@ -96,8 +96,8 @@ def _check_choice(
     made = FORMATS[to]
     if to == "pyskl" and (streams or frames):
         raise UsageError("pyskl holds sequences at full length", remedy="Leave out --stream and --frames")
-    asked = {"--convention": conventions, "--stream": streams, "--frames": frames, "--protocol": protocols}
-    one = {"--convention": made.ONE_CONVENTION, "--protocol": made.ONE_PROTOCOL}
+    asked = {"--convention": conventions, "--stream": streams, "--frames": frames, "--split": protocols}
+    one = {"--convention": made.ONE_CONVENTION, "--split": made.ONE_PROTOCOL}
     one |= dict.fromkeys(("--stream", "--frames"), made.ONE_STREAM)
     for option, values in asked.items():
         if one[option] and len(values) > 1:
@@ -105,7 +105,7 @@ def _check_choice(
 
 
 def _protocol(selection: Selection, out: Path) -> str:
-    """The only protocol, or the one that the name of the file tells."""
+    """The only split, or the one that the name of the file tells."""
     told = slots.protocol_of(out.stem)
     if len(selection.protocols) == 1:
         return selection.protocols[0]
@@ -114,12 +114,12 @@ def _protocol(selection: Selection, out: Path) -> str:
     raise UsageError(
         f"an archive of CTR-GCN holds one split, the store has {', '.join(selection.protocols) or 'none'}",
         where=out,
-        remedy="Choose one with --protocol",
+        remedy="Choose one with --split",
     )
 
 
 def _used(selection: Selection) -> NDArray[np.int64]:
-    """The rows that some protocol uses: formats of train and test files hold no others."""
+    """The rows that some split uses: formats of train and test files hold no others."""
     used = np.zeros(len(selection.rows), np.bool_)
     for protocol in selection.protocols:
         used |= selection.half(protocol) > 0

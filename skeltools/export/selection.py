@@ -1,4 +1,4 @@
-"""What of a store is exported: conventions, protocols, streams and rows."""
+"""What of a store is exported: conventions, splits, streams and rows."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def choose(
 ) -> Selection:
     """Everything that is not restricted. ``ids`` is a text file with one sample id a line.
 
-    Raises UsageError: names that the store does not have, a ``part`` of no single protocol, nothing left.
+    Raises UsageError: names that the store does not have, a ``part`` of no single split, nothing left.
     """
     manifest = opened.manifest
     kept = _known("convention", conventions, manifest.conventions, opened)
-    named = _known("protocol", protocols, manifest.protocols, opened)
+    named = _known("split", protocols, manifest.protocols, opened)
     rows = _present(opened, kept)
     if part is not None:
         rows &= _part(opened, named, part)
@@ -108,7 +108,7 @@ def _part(opened: Store, protocols: Names[str], part: str) -> NDArray[np.bool_]:
         raise UsageError(
             f"a part of which split? There are {', '.join(protocols) or 'none'}",
             where=opened.path,
-            remedy="Choose one with --protocol",
+            remedy="Choose one with --split",
         )
     return np.asarray(store.read(opened, f"splits/{protocols[0]}") == PARTS[part])
 

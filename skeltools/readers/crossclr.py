@@ -108,7 +108,7 @@ def _folders(raw: Path) -> dict[str, Path]:
         protocol = slots.protocol_of(name) or own
         if protocol in found:
             raise RawDataError(
-                f"two folders of protocol {protocol}, {found[protocol]} and {folder}",
+                f"two folders of split {protocol}, {found[protocol]} and {folder}",
                 where=raw,
                 remedy="Name one data set's folder",
             )

@@ -28,7 +28,7 @@ NOTE = "export"
 """Array with what our own export says about a file, as JSON; absent elsewhere."""
 
 PROTOCOL = "file"
-"""Name of the protocol when the file's own name tells none."""
+"""Name of the split when the file's own name tells none."""
 
 _WANTED = ("x_train", "y_train", "x_test", "y_test", NOTE)
 
@@ -81,7 +81,7 @@ def _only_file(raw: Path) -> Path:
         raise RawDataError(
             f"holds {len(found)} .npz files{f' ({names})' if names else ''}, expected one",
             where=raw,
-            remedy="Name the file of one protocol with --raw: samples have no names that would join several",
+            remedy="Name the file of one split with --raw: samples have no names that would join several",
         )
     return found[0]
 

@@ -148,6 +148,14 @@ def test_defaults_are_those_that_the_papers_share() -> None:
     assert (run.optimise.epochs, run.optimise.batch_size, run.optimise.nesterov) == (300, 128, False)
 
 
+def test_stored_runs_of_earlier_versions_call_the_split_a_protocol() -> None:
+    run = RunConfig.model_validate({**RUN, "data": {"store": "x.zarr", "protocol": "xsub"}})
+    assert run.data.split == "xsub"
+    assert "protocol" not in run.model_dump()["data"]
+    with pytest.raises(ValidationError, match="protocol"):
+        DataConfig.model_validate({"store": "x.zarr", "protocol": "xsub", "split": "xview"})
+
+
 def test_parents_follow_from_edges_and_the_centre_is_its_own() -> None:
     spec = SkeletonSpec.model_validate({**SPEC, "edges": ((1, 0), (2, 0), (3, 1), (4, 2))})
     assert spec.parents == (0, 0, 0, 1, 2)

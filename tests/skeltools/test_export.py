@@ -208,12 +208,12 @@ def test_ids_restrict_every_format(made, tmp_path, to):
     [
         ("hdf", {}, "unknown export format 'hdf'. Did you mean 'hdf5'"),
         ("crossclr", {"conventions": ("smplx",)}, "unknown convention 'smplx'. Did you mean 'smplx_42'"),
-        ("crossclr", {"protocols": ("xsubb",)}, "unknown protocol 'xsubb'. Did you mean 'xsub'"),
+        ("crossclr", {"protocols": ("xsubb",)}, "unknown split 'xsubb'. Did you mean 'xsub'"),
         ("crossclr", {"streams": ("bones",)}, "unknown stream 'bones'. Did you mean 'bone'"),
         ("crossclr", {"frames": (64,)}, "no stream of 64 frames. It has 9; `skeltools streams --frames 64`"),
         ("crossclr", {"conventions": CONVENTIONS}, "--convention: crossclr holds one at a time"),
         ("crossclr", {"streams": ("joint", "bone")}, "--stream: crossclr holds one at a time"),
-        ("ctrgcn", {"protocols": ("xsub", "xview")}, "--protocol: ctrgcn holds one at a time"),
+        ("ctrgcn", {"protocols": ("xsub", "xview")}, "--split: ctrgcn holds one at a time"),
         ("pyskl", {"frames": (9,)}, "pyskl holds sequences at full length"),
         ("zarr", {"part": "train"}, "a part of which split? There are xsub, xview"),
         ("zarr", {"part": "val", "protocols": ("xsub",)}, "unknown part 'val'"),
@@ -315,7 +315,7 @@ def test_hdf5_writes_whole_chunks(monkeypatch):
 
 
 def test_commands_there_and_back(run, made):
-    code, out, err = run("export", made, "--to", "crossclr", "--out", "o", "--protocol", "xsub")
+    code, out, err = run("export", made, "--to", "crossclr", "--out", "o", "--split", "xsub")
     assert (code, err) == (0, "")
     assert out == f"o: 11 samples of ntu60 in {NATIVE}\nsplits: xsub\nstreams: {NATIVE}/t9/joint\n"
     code, out, err = run(

@@ -229,7 +229,7 @@ def test_more_bodies_than_a_sensor_gives(raw):
 def test_two_folders_of_one_protocol(tmp_path):
     for folder in ("a/xsub", "b/CS"):
         write_crossclr(tmp_path / folder, "train", CLIPS)
-    with pytest.raises(RawDataError, match="two folders of protocol xsub"):
+    with pytest.raises(RawDataError, match="two folders of split xsub"):
         crossclr.discover(tmp_path)
 
 

@@ -20,7 +20,7 @@ from trainer.checkpoint import Checkpoint
 def example(**changes: object) -> Checkpoint:
     config = RunConfig(
         preset="a/b",
-        data=DataConfig(store="s.zarr", protocol="xview", conventions=("few_6",)),
+        data=DataConfig(store="s.zarr", split="xview", conventions=("few_6",)),
         encoder=Component(name="stgcn"),
         method=Component(name="skeletonclr", options={"temperature": 0.1}),
     )

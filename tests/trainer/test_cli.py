@@ -62,7 +62,7 @@ def test_pretrain_reports_its_epochs_and_what_comes_next(
 def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(
         capsys, "pretrain", "--store", store, "--method", "aimclr", "--preset", "paper",
-        "--protocol", "xview", "--stream", "bone", "--convention", "few_6", "--epochs", 3, "--seed", 5,
+        "--split", "xview", "--stream", "bone", "--convention", "few_6", "--epochs", 3, "--seed", 5,
         "--device", "cpu", "--precision", "bf16",
         "--batch-size", 8, "--accumulate", 2, "--compile",
         "--set", "optimise.lr=2e-1", "--set", "data.frames=12", "--out", tmp_path / "run", "--dry-run",
@@ -73,7 +73,7 @@ def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest
         line.split("#")[0].strip(): line.split("#")[1].strip() for line in out.splitlines() if "#" in line
     }
     for line, origin in (
-        ('protocol: "xview"', "--protocol"),
+        ('split: "xview"', "--split"),
         ('stream: "bone"', "--stream"),
         ('conventions: ["few_6"]', "--convention"),
         ("epochs: 3", "--epochs"),

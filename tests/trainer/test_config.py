@@ -173,8 +173,26 @@ def test_auto_precision_is_settled_when_a_run_begins(
     assert again.config.runtime.precision == settings.config.runtime.precision
 
 
-def test_protocol_and_conventions_come_from_the_store(store: Store) -> None:
-    assert resolved(store).data.protocol == "xview"
+def test_the_earlier_name_of_the_split_is_read(store: Store, tmp_path: Path) -> None:
+    assert config.parse_override("data.protocol=xview") == Override("data.split", "xview")
+    before = resolved(store)
+    stored = before.model_dump(mode="json")
+    stored["data"]["protocol"] = stored["data"].pop("split")
+    assert RunConfig.model_validate(stored) == before
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
+    settings = config.resolve(store, file=tmp_path / "config.yaml")
+    assert settings.config == before
+    assert settings.sources["data.split"] == str(tmp_path / "config.yaml")
+
+
+def test_the_split_by_both_of_its_names_is_refused(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "both.yaml").write_text("data: {split: xview, protocol: xsub}")
+    with pytest.raises(ConfigError, match=r"data\.protocol: unknown key"):
+        resolved(store, file=tmp_path / "both.yaml")
+
+
+def test_split_and_conventions_come_from_the_store(store: Store) -> None:
+    assert resolved(store).data.split == "xview"
     assert resolved(store).data.conventions == ("few_6",)
     assert resolved(store, method="ms-clr").data.conventions == ("few_6", "many_8")
     asked = resolved(store, ("data.conventions", ["many_8", "few_6"]), method="ms-clr")
@@ -208,7 +226,7 @@ def test_protocol_and_conventions_come_from_the_store(store: Store) -> None:
         ([("data.conventions", ["few_6", "many_8"])], ConfigError, ["one skeleton convention", "ms-clr"]),
         ([("data.conventions", ["few_6", "few_6"])], ConfigError, ["named twice"]),
         ([("data.conventions", ["smplx_42"])], StoreError, ["no convention 'smplx_42'"]),
-        ([("data.protocol", "xsub")], StoreError, ["no protocol 'xsub'"]),
+        ([("data.split", "xsub")], StoreError, ["no split 'xsub'"]),
     ],
 )
 def test_a_wrong_setting_is_named(

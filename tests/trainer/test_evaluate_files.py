@@ -225,7 +225,7 @@ def test_features_know_their_samples(run: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(seen) == 4, "two halves, the trained and the random encoder"
 
 
-@pytest.mark.parametrize("given", [{"target": Path("x")}, {"target_protocol": "xsub"}])
+@pytest.mark.parametrize("given", [{"target": Path("x")}, {"target_split": "xsub"}])
 def test_a_target_is_for_transfer(given: dict[str, Any], run: Path) -> None:
     with pytest.raises(UsageError, match=r"--target is for transfer, not for knn\. Add --protocol transfer"):
         evaluate_run(run, device="cpu", **given)

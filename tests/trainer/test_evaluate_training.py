@@ -170,8 +170,8 @@ def test_a_target_that_does_not_fit_is_refused(run: Path, tmp_path: Path) -> Non
     longer = write_store(tmp_path / "longer.zarr", frames=(20,))
     with pytest.raises(StoreError, match=r"no joint stream of 12 frames.*`skeltools streams .*longer\.zarr"):
         figures(run, "transfer", target=longer)
-    with pytest.raises(StoreError, match=r"no protocol 'xset'; there is xview\. .*--target-protocol"):
-        figures(run, "transfer", target=longer, target_protocol="xset")
+    with pytest.raises(StoreError, match=r"no split 'xset'; there is xview\. .*--target-split"):
+        figures(run, "transfer", target=longer, target_split="xset")
     with pytest.raises(UsageError, match=r"transfer learns on another store.*--target STORE"):
         figures(run, "transfer")
     with pytest.raises(UsageError, match=r"--target is for transfer"):
@@ -220,7 +220,7 @@ def test_presets_for_small_stores_have_the_small_schedule(method: str, preset: s
 def test_the_command_line(protocol: str, run: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [f"{protocol}.{key}={value}" for key, value in SHORT.items()]
     settings += ["semi.draws=2", "semi.shares=[50]"] if protocol == "semi" else []
-    more = ["--target", target, "--target-protocol", "xview"] if protocol == "transfer" else []
+    more = ["--target", target, "--target-split", "xview"] if protocol == "transfer" else []
     arguments = ["evaluate", run, "--protocol", protocol, "--device", "cpu", "--json", *more]
     for setting in settings:
         arguments += ["--set", setting]

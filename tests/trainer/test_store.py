@@ -83,7 +83,7 @@ def test_hash_is_that_of_the_manifest_and_native_the_sensor(path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"protocol": "xsub"}, ["no protocol 'xsub'", "there is xview", "--protocol"]),
+        ({"protocol": "xsub"}, ["no split 'xsub'", "there is xview", "--split"]),
         ({"conventions": ["smplx_42"]}, ["no convention 'smplx_42'", "few_6, many_8", "metrabs/smplx_42"]),
         ({"frames": 64}, ["64 frames", "t12/joint", "skeltools streams", "--frames 64"]),
         ({"stream": "motion"}, ["no motion stream", "t12/bone", "--motion --frames 12"]),

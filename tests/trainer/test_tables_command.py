@@ -35,7 +35,7 @@ def call(capsys: Capture, *arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def run(store: Store, tmp_path: Path) -> Path:
-    settings = settings_of(store, "aimclr", data__protocol="xview")
+    settings = settings_of(store, "aimclr", data__split="xview")
     return write_run(tmp_path / "run", settings, result(), result(protocol="knn", synthetic=True))
 
 

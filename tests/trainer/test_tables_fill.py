@@ -238,7 +238,7 @@ def test_every_fillable_number_has_commands_that_train_what_it_asks_for(store: S
                 tried[line] = _resolved(line, store)
             found = tried[line]
             assert not reader.unmet(cell, found), (cell.source, cell.row, line)
-            assert found.data.protocol == cell.split
+            assert found.data.split == cell.split
             assert cell.epochs in (None, found.optimise.epochs)
             assert cell.frames in (None, found.data.frames)
             assert set(cell.conventions) <= set(found.data.conventions)
@@ -264,7 +264,7 @@ def test_every_evaluation_line_is_one_that_the_command_takes() -> None:
             protocol, _, key = override.path.partition(".")
             options.setdefault(protocol, {})[key] = override.value
         protocol_options(context.params["protocols"], options)
-    assert any("--target pku-mmd-2-isc-t64.zarr --target-protocol xsub" in line for line in lines)
+    assert any("--target pku-mmd-2-isc-t64.zarr --target-split xsub" in line for line in lines)
     assert any("--set semi.schedule=skelemix" in line for line in lines)
 
 
@@ -289,7 +289,7 @@ def test_every_line_is_one_of_a_command_that_exists() -> None:
 def test_what_is_there_is_not_made_again(store: Store, tmp_path: Path) -> None:
     settings = {"dataset": "ntu60", "method": "aimclr"}
     joint = write_run(
-        tmp_path / "joint", settings_of(store, "aimclr", data__protocol="xview"), result(**settings)
+        tmp_path / "joint", settings_of(store, "aimclr", data__split="xview"), result(**settings)
     )
     three = next(
         cell
@@ -319,7 +319,7 @@ def test_runs_of_all_streams_are_evaluated_on_all_streams() -> None:
 def test_another_number_of_epochs_is_trained_anew_where_epochs_are_the_columns(
     store: Store, tmp_path: Path
 ) -> None:
-    settings = settings_of(store, "skelemixclr", data__protocol="xview")
+    settings = settings_of(store, "skelemixclr", data__split="xview")
     run = write_run(tmp_path / "run", settings, result(method="skelemixclr"))
     filled = tables.fill(tables.load("skelemixclr-table4"), tables.read_given([run]))
     row = next(cells for cells in filled.rows if cells[0] and cells[0].published.row == "SkeleMixCLR, xview")

@@ -31,7 +31,7 @@ from trainer.cli.figures import print_json, print_results
 )
 @click.option("--store", type=click.Path(path_type=Path), help="Where the run's store is now.")
 @click.option("--target", type=click.Path(path_type=Path), help="Store that transfer learns on.")
-@click.option("--target-protocol", help="Its split. Default: the one named as the run's, else its first.")
+@click.option("--target-split", help="Its split. Default: the one named as the run's, else its first.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="e.g. linear.standardise=true")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -58,7 +58,7 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Measure a run's encoders on the test half of its protocol, each on its stored stream.
+    """Measure a run's encoders on the test half of its split, each on its stored stream.
 
     Results and the scores of every test sample go to RUN/results/. Streams that a method trains together are
     also fused: --set fusion.scores=logits, --set fusion.motion=0.6.

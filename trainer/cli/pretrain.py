@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
 )
-@click.option("--protocol", help="Split whose training half is used. Default: the store's first.")
+@click.option("--split", help="Split whose training half is used. Default: the store's first.")
 @click.option("--stream", help="joint, bone or motion.")
 @click.option("--convention", "conventions", multiple=True, help="Skeleton convention; may be repeated.")
 @click.option("--epochs", type=int, help="Number of epochs.")
@@ -163,7 +163,7 @@ def _settings(options: dict[str, Any]) -> config.Settings:
 
 
 _SHORTCUTS = {
-    "protocol": "data.protocol",
+    "split": "data.split",
     "stream": "data.stream",
     "conventions": "data.conventions",
     "epochs": "optimise.epochs",

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
 @click.option("--store", required=True, type=click.Path(path_type=Path), help="Store that the run goes with.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/CODE-imported.")
 @click.option("--preset", default="released", show_default=True, help="Preset of the method.")
-@click.option("--protocol", help="Split that the weights were trained on. Default: the store's first.")
+@click.option("--split", help="Split that the weights were trained on. Default: the store's first.")
 @click.option("--stream", help="joint, bone or motion, of a method with one. Default: joint.")
 @click.option(
     "--convention", "conventions", multiple=True, help="Skeleton convention. Default: the preset's."
@@ -43,7 +43,7 @@ def command(
     store: Path,
     out: Path | None,
     preset: str,
-    protocol: str | None,
+    split: str | None,
     stream: str | None,
     conventions: tuple[str, ...],
     assignments: tuple[str, ...],
@@ -57,7 +57,7 @@ def command(
 
     \b
     Examples:
-      trainer import aimclr_joint.pt --from aimclr --store ntu60.zarr --protocol xsub --out runs/aimclr-joint
+      trainer import aimclr_joint.pt --from aimclr --store ntu60.zarr --split xsub --out runs/aimclr-joint
       trainer import aimclr_bone.pt --from aimclr --stream bone --store ntu60.zarr --out runs/aimclr-bone
       trainer import checkpoint_0450.pth.tar --from skeleton-contrast --store ntu60-isc.zarr --out runs/isc
 
@@ -66,7 +66,7 @@ def command(
     from trainer import config
     from trainer.released import import_released
 
-    given = {"data.protocol": ("--protocol", protocol), "data.stream": ("--stream", stream)}
+    given = {"data.split": ("--split", split), "data.stream": ("--stream", stream)}
     overrides = [config.parse_override(text) for text in assignments]
     overrides += [config.Override(path, value, flag) for path, (flag, value) in given.items() if value]
     done = import_released(

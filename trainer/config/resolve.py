@@ -163,14 +163,14 @@ def _suited(method: str, store: Store) -> str:
 
 
 def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[str, str]:
-    """Sets the store's path, a protocol and conventions that exist; returns the origins of what it set."""
+    """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
     data = tree["data"] = dict(tree.get("data") or {})
     decided = {"data.store": "--store"}
     data["store"] = str(store.path.resolve())
-    if data.get("protocol") is None:
-        data["protocol"] = next(iter(store.manifest.protocols), "")
-        decided["data.protocol"] = "the store's first"
-    check_protocol(store, str(data["protocol"]))
+    if data.get("split") is None:
+        data["split"] = next(iter(store.manifest.protocols), "")
+        decided["data.split"] = "the store's first"
+    check_protocol(store, str(data["split"]))
     wanted = data.get("conventions") or []
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     several = "base" in (tree["method"].get("options") or {})

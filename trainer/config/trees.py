@@ -34,6 +34,9 @@ def read_file(path: Path) -> Tree:
     if not isinstance(tree, dict):
         known = ", ".join(RunConfig.model_fields)
         raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {known}")
+    data = tree.get("data")
+    if isinstance(data, dict) and "protocol" in data and "split" not in data:
+        data["split"] = data.pop("protocol")  # its name in the settings of earlier versions
     return tree
 
 
@@ -73,8 +76,11 @@ def parse_override(text: str) -> Override:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise UsageError(f"--set {text}: expected KEY=VALUE", remedy="For example --set optimise.lr=0.05")
+    path = path.strip()
+    if path == "data.protocol":
+        path = "data.split"  # as in ``read_file``
     try:
-        return Override(path.strip(), yaml.safe_load(value))
+        return Override(path, yaml.safe_load(value))
     except yaml.YAMLError as error:
         raise UsageError(f"--set {path}: '{value}' is no valid YAML value") from error
 

@@ -28,14 +28,14 @@ def knn_monitor(
     """
     if not config.runtime.knn_every:
         return dict
-    assert config.data.protocol is not None  # resolved before a run starts
+    assert config.data.split is not None  # resolved before a run starts
     convention = config.data.conventions[0]
     name, encoder = next(iter(encoders.items()))
     halves = [
         open_half(
             stores.select(
                 store,
-                protocol=config.data.protocol,
+                protocol=config.data.split,
                 part=part,
                 conventions=[convention],
                 frames=config.data.frames,

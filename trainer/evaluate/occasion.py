@@ -49,7 +49,7 @@ def open_occasion(
     *,
     store: Path | None,
     target: Path | None,
-    target_protocol: str | None,
+    target_split: str | None,
     device: torch.device,
     untrained: bool,
     unfinished: bool,
@@ -58,12 +58,12 @@ def open_occasion(
     saved, digest = _load(run / LAST)
     if not unfinished:
         _check_finished(saved, run)
-    assert saved.config.data.protocol is not None  # resolved before a run starts
+    assert saved.config.data.split is not None  # resolved before a run starts
     opened = _open(saved, store)
-    stores.check_protocol(opened, saved.config.data.protocol)
-    grounds = {"run": Ground(opened, saved.config.data.protocol)}
+    stores.check_protocol(opened, saved.config.data.split)
+    grounds = {"run": Ground(opened, saved.config.data.split)}
     if target is not None:
-        grounds["target"] = _target(target, target_protocol, saved.config.data.protocol)
+        grounds["target"] = _target(target, target_split, saved.config.data.split)
     return Occasion(run, saved, "" if untrained else digest, grounds, device)
 
 
@@ -105,16 +105,16 @@ def _open(saved: Checkpoint, path: Path | None) -> Store:
     return opened
 
 
-def _target(path: Path, protocol: str | None, run_protocol: str) -> Ground:
+def _target(path: Path, split: str | None, run_split: str) -> Ground:
     """The named split, else the one that is called like the run's, else the store's first."""
     opened = stores.open_store(path)
     known = list(opened.manifest.protocols)
-    chosen = protocol or (run_protocol if run_protocol in known else next(iter(known), ""))
+    chosen = split or (run_split if run_split in known else next(iter(known), ""))
     if chosen not in known:
         raise StoreError(
-            f"the target has no protocol '{chosen}'; there is {', '.join(known) or 'none'}",
+            f"the target has no split '{chosen}'; there is {', '.join(known) or 'none'}",
             where=path,
-            remedy="Choose one of them with --target-protocol",
+            remedy="Choose one of them with --target-split",
         )
     return Ground(opened, chosen)
 

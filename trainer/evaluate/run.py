@@ -34,7 +34,7 @@ def evaluate_run(
     conventions: Sequence[str] = (),
     store: Path | None = None,
     target: Path | None = None,
-    target_protocol: str | None = None,
+    target_split: str | None = None,
     device: str = "auto",
     options: Options | None = None,
     untrained: bool = False,
@@ -57,13 +57,13 @@ def evaluate_run(
     CheckpointError for whatever does not fit together.
     """
     _check_names(protocols, options or {})  # a slip of the pen is told before anything is read
-    _check_target(protocols, target, target_protocol)
+    _check_target(protocols, target, target_split)
     init = _init(protocols, init_from, init_skip)
     occasion = open_occasion(
         run,
         store=store,
         target=target,
-        target_protocol=target_protocol,
+        target_split=target_split,
         device=devices.choose(device),
         untrained=untrained,
         unfinished=unfinished,
@@ -200,14 +200,14 @@ def _check_together(name: str, method: Any, chosen: Mapping[str, Any]) -> None:
         )
 
 
-def _check_target(protocols: Sequence[str], target: Path | None, target_protocol: str | None) -> None:
+def _check_target(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
     """``--target`` goes with the protocols that learn on another store, and only with those."""
     needing = [name for name in protocols if getattr(PROTOCOLS[name], "SAMPLES", "run") == "target"]
     if needing and target is None:
         raise UsageError(
             f"{needing[0]} learns on another store, and none was named", remedy="Name it with --target STORE"
         )
-    if not needing and (target is not None or target_protocol is not None):
+    if not needing and (target is not None or target_split is not None):
         raise UsageError(
             f"--target is for transfer, not for {', '.join(protocols)}", remedy="Add --protocol transfer"
         )

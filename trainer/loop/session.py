@@ -49,7 +49,7 @@ def pretrain(
     With ``profile`` only as many steps as that, and a few before them; they are looked at. Of several
     processes, each of which calls this, the first one writes the folder, which all of them must see.
 
-    ``config`` must be resolved: a protocol and conventions are set. Everything is checked before the folder
+    ``config`` must be resolved: a split and conventions are set. Everything is checked before the folder
     is touched. Raises UsageError for a folder in use, StoreError, CheckpointError and SkelError otherwise.
     """
     store, method, device = build(config, initial=not resume)
@@ -119,11 +119,11 @@ def load_training_half(
     on_load: Callable[[int, int], None] | None = None,
 ) -> Source:
     """The joints of the training half; bone and motion are derived after augmentation."""
-    if config.data.protocol is None:
-        raise UsageError("the run's data.protocol is not set", remedy="Resolve the settings first")
+    if config.data.split is None:
+        raise UsageError("the run's data.split is not set", remedy="Resolve the settings first")
     selection = stores.select(
         store,
-        protocol=config.data.protocol,
+        protocol=config.data.split,
         part="train",
         conventions=config.data.conventions,
         frames=config.data.frames,

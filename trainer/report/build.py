@@ -89,7 +89,7 @@ def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:
         f"{run.name} (baseline)" if is_baseline else run.name,
         run.config.method.name,
         run.config.preset,
-        f"{', '.join(run.config.data.conventions)}; {run.config.data.protocol or ''}",
+        f"{', '.join(run.config.data.conventions)}; {run.config.data.split or ''}",
         epochs if run.finished else f"{epochs}, not finished",
         figure,
     )

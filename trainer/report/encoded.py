@@ -103,7 +103,7 @@ def load_half(run: RunFolder, store: Store, part: str, convention: str, stream: 
     data = run.config.data
     return stores.load(
         store,
-        protocol=data.protocol or "",
+        protocol=data.split or "",
         part=part,
         conventions=[convention],
         frames=data.frames,

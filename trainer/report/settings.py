@@ -119,7 +119,7 @@ def _start(init: InitConfig | None) -> str:
 def _of_store(run: RunFolder) -> dict[str, str]:
     if run.store is None:
         return {}
-    manifest, split = run.store.manifest, run.config.data.protocol or ""
+    manifest, split = run.store.manifest, run.config.data.split or ""
     halves = manifest.protocols.get(split)
     steps = " → ".join(step.name for step in manifest.recipe.steps)
     raw = ", ".join(f"{name} {value}" for name, value in manifest.source.items())

@@ -63,7 +63,7 @@ def _covers(run: Given, cell: Published, part: str) -> bool:
     sources = {found.result.dataset for found in run.results if found.result.protocol != "transfer"}
     return (
         cell.method in ("any", config.method.name)
-        and (cell.protocol == "transfer" or config.data.protocol == cell.split)
+        and (cell.protocol == "transfer" or config.data.split == cell.split)
         and _trained_on(cell) in sources
         and set(cell.conventions) <= set(config.data.conventions)
         and (cell.method in TOGETHER or config.data.stream == part)
@@ -96,7 +96,7 @@ def _preparing(cell: Published, parts: list[str]) -> list[str]:
 
 def _pretrain(cell: Published, part: str) -> str:
     words = [f"trainer pretrain --store {_store(cell, _trained_on(cell))}", f"--method {_method(cell)}"]
-    words += [f"--protocol {cell.split}"]
+    words += [f"--split {cell.split}"]
     words += [f"--stream {part}"] * (cell.method not in TOGETHER and part != "joint")
     words += [f"--epochs {cell.epochs}"] * (cell.epochs is not None)
     words += [cell.flags] * bool(cell.flags)
@@ -107,7 +107,7 @@ def _evaluate(cell: Published, run: Path) -> str:
     words = [f"trainer evaluate {run} --protocol {cell.protocol}"]
     words += ["--convention all"] * (cell.conventions != REFERENCE)
     if cell.protocol == "transfer":
-        words.append(f"--target {_store(cell, cell.dataset)} --target-protocol {cell.split}")
+        words.append(f"--target {_store(cell, cell.dataset)} --target-split {cell.split}")
     if cell.share is not None:
         words.append(f"--set semi.shares=[{100 * cell.share:g}]")
     for name, value in cell.options.items():
