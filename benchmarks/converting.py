@@ -34,11 +34,11 @@ from reading import dict_per_joint
 
 import record
 from skeltools import streams
-from skeltools.convert import convert
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
+from skeltools.datasets import ntu
 from skeltools.demo import write_demo
-from skeltools.derive import add_streams
 from skeltools.preprocess import resize_time
-from skeltools.readers import ntu
 from skeltools.skeletons import load as load_skeleton
 
 CONVENTIONS = ("kinectv2_25", "smplx_42")

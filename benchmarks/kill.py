@@ -25,7 +25,7 @@ from typing import Any
 
 import record
 from skeltools.demo import write_demo
-from skeltools.validate import validate
+from skeltools.inspect.validate import validate
 
 CONVENTIONS = ("kinectv2_25", "smplx_42")
 ACTIONS = (1, 6, 23, 50)

@@ -1,10 +1,10 @@
 """Reading NTU text: our reader against one that builds a dict per joint, one core, in the same run.
 
-    python benchmarks/reading.py [--files 60] [--repeats 9]
+    python benchmarks/reading.py [--files 60] [--repeats 9] [--record]
 
 Writes synthetic clips of NTU's length and number format to a temporary folder, reads all of them with either
 reader in turn, and prints the median over the repeats. Both end with the same array of joints; that is
-checked. The result goes to benchmarks/results/reading.json.
+checked. With --record the result replaces benchmarks/results/reading.json.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import record
-from skeltools.readers import RawItem, ntu
+from skeltools.datasets import ntu
+from skeltools.raw_items import RawItem
 
 NAMES = (
     "x", "y", "z", "depthX", "depthY", "colorX", "colorY",
@@ -35,6 +36,7 @@ def main() -> None:
     )
     parser.add_argument("--files", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--record", action="store_true", help="Replace the recorded result.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_clips(Path(folder), options.files)
@@ -43,7 +45,9 @@ def main() -> None:
             np.testing.assert_array_equal(ours(item), dict_per_joint(item))
         seconds = measure({"dict per joint": dict_per_joint, "skeltools": ours}, items, options.repeats)
     size = sum(item.size for item in items)
-    report(seconds, len(items), size, options.repeats)
+    result = report(seconds, len(items), size, options.repeats)
+    if options.record:
+        print(f"written to {record.write('reading', result).name}")
 
 
 def ours(item: RawItem) -> NDArray[np.float32]:
@@ -106,7 +110,7 @@ def write_clips(folder: Path, count: int) -> None:
         (folder / f"S001C001P{number + 1:03}R001A001.skeleton").write_text("\r\n".join(lines) + "\r\n")
 
 
-def report(seconds: dict[str, list[float]], files: int, size: int, repeats: int) -> None:
+def report(seconds: dict[str, list[float]], files: int, size: int, repeats: int) -> dict[str, Any]:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     ratio = medians["dict per joint"] / medians["skeltools"]
     print(f"{files} files, {size / 1e6:.1f} MB, median of {repeats}, one core")
@@ -114,7 +118,7 @@ def report(seconds: dict[str, list[float]], files: int, size: int, repeats: int)
     for name, median in medians.items():
         print(f"{name:16}{median / files * 1e3:12.2f}{files / median:10.0f}{size / median / 1e6:8.0f}")
     print(f"skeltools is {ratio:.1f} times as fast")
-    result = {
+    return {
         "benchmark": "reading NTU text",
         "files": files,
         "bytes": size,
@@ -122,7 +126,6 @@ def report(seconds: dict[str, list[float]], files: int, size: int, repeats: int)
         "seconds": {name: round(median, 5) for name, median in medians.items()},
         "ratio": round(ratio, 2),
     }
-    print(f"written to {record.write('reading', result).name}")
 
 
 if __name__ == "__main__":

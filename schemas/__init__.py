@@ -13,6 +13,7 @@ from schemas.errors import (
     UsageError,
     unknown,
 )
+from schemas.problems import config_error, problem
 from schemas.results import EvaluationResult
 from schemas.run import (
     AugmentConfig,
@@ -58,6 +59,8 @@ __all__ = [
     "StoreError",
     "StoreManifest",
     "UsageError",
+    "config_error",
     "escaped",
+    "problem",
     "unknown",
 ]

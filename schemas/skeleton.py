@@ -64,7 +64,7 @@ class SkeletonSpec(Model):
         self._check_tree(size)
         swap = self.left_right_swap
         if len(swap) != size or any(swap[swap[v]] != v for v in range(size)):
-            raise ValueError("left_right_swap is no involution over all joints")
+            raise ValueError("left_right_swap must list every joint once and be its own inverse")
         if swap[self.shoulders[0]] != self.shoulders[1]:
             raise ValueError("left_right_swap does not exchange the two shoulders")
         if set(self.body_parts) != set(PARTS):

@@ -1,4 +1,4 @@
-"""Sequence: one recorded action in memory, whatever file it came from."""
+"""SkeletonSequence: one recorded action in memory, whatever file it came from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True)
-class Sequence:
+class SkeletonSequence:
     """One clip in canonical axes: right-handed, x to the sensor's left, y up, z away from it, metres.
 
     Shapes: T frames, M bodies, V joints of ``convention``. A body keeps its place on axis M for the whole

@@ -18,7 +18,7 @@ ONLY_IN = {
     "zarr": {"skeltools/store/", "trainer/store.py"},
     "click": {"skeltools/cli/", "trainer/cli"},
     "rich": {"skeltools/cli/", "trainer/cli"},
-    "h5py": {"skeltools/readers/", "skeltools/export/"},
+    "h5py": {"skeltools/custom/", "skeltools/formats/", "skeltools/metrabs/"},
     "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py"},
     "matplotlib": {"trainer/report/"},
 }

@@ -102,7 +102,7 @@ def check_sums(path: Path) -> None:
 
 def _unreadable(path: Path) -> CheckpointError:
     return CheckpointError(
-        "this is no checkpoint of `trainer pretrain`, or it is damaged",
+        "this is not a checkpoint of `trainer pretrain`, or it is damaged",
         where=path,
         remedy="Restore the file from a copy, or train again",
     )

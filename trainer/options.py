@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import ValidationError, create_model
-from pydantic_core import ErrorDetails
 
-from schemas import ConfigError
+from schemas import config_error
 from schemas._model import Model
 
 M = TypeVar("M", bound=Model)
@@ -25,7 +23,7 @@ def checked(model: type[M], options: Mapping[str, Any], *, where: str) -> M:
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:
-        raise _config_error(error.errors()[0], tuple(model.model_fields), where) from None
+        raise config_error(error, model, section=where) from None
 
 
 def signature_model(function: Callable[..., Any]) -> type[Model]:
@@ -36,15 +34,3 @@ def signature_model(function: Callable[..., Any]) -> type[Model]:
         p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY
     }
     return create_model(function.__name__, __base__=Model, **fields)
-
-
-def _config_error(problem: ErrorDetails, known: tuple[str, ...], where: str) -> ConfigError:
-    path = ".".join([where, *(str(part) for part in problem["loc"])])
-    if problem["type"] != "extra_forbidden":
-        message = problem["msg"].removeprefix("Value error, ")
-        found = "" if isinstance(problem["input"], Mapping) else f", found {problem['input']!r}"
-        return ConfigError(f"{message}{found}", where=path)
-    close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    listed = ", ".join(known) or "none"
-    return ConfigError("unknown option", where=path, remedy=f"{hint}Known: {listed}")

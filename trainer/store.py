@@ -147,7 +147,7 @@ def open_store(path: str | Path) -> Store:
 
 
 def _no_store(path: Path) -> StoreError:
-    return StoreError("this is no skeleton store", where=path, remedy="Make one with `skeltools convert`")
+    return StoreError("this is not a skeleton store", where=path, remedy="Make one with `skeltools convert`")
 
 
 def _check_format(path: Path, found: object) -> None:

@@ -12,16 +12,55 @@ from types import FrameType
 import click
 
 from schemas import SkelError
-from skeltools import __version__
-from skeltools.cli import card, convert, demo, export, inspect, recipes, skeletons, streams, validate
+from skeltools.cli import card, convert, demo, docs, export, inspect, recipes, skeletons, streams, validate
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
 _TERMINATED = 143  # 128 + SIGTERM
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="skeltools", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show a traceback on errors.")
+class Commands(click.Group):
+    """Commands of which an option that takes one value may be given once."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises UsageError for an option that is repeated: click would silently take its last value."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            with command.context_class(command, parent=ctx, info_name=name) as inner:
+                _, _, given = command.make_parser(inner).parse_args(list(rest))
+                for option in given:
+                    if _takes_one_value(option) and given.count(option) > 1:
+                        names = " or ".join([option.opts[-1], *option.secondary_opts])
+                        raise click.UsageError(f"{names} is given twice, but takes one value", inner)
+        return name, command, rest
+
+
+def _takes_one_value(parameter: click.Parameter) -> bool:
+    """Whether a repetition would lose something. A flag says the same twice, unless it has an opposite."""
+    return isinstance(parameter, click.Option) and not (
+        parameter.multiple or (parameter.is_flag and not parameter.secondary_opts)
+    )
+
+
+def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from skeltools import __version__
+
+        click.echo(f"skeltools {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+@click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
 @click.pass_obj
 def cli(settings: dict[str, bool], debug: bool) -> None:
     """Raw 3D-skeleton data sets to one clean multi-skeleton store.
@@ -36,7 +75,7 @@ def cli(settings: dict[str, bool], debug: bool) -> None:
     settings["debug"] = debug
 
 
-for module in (card, convert, demo, export, inspect, recipes, skeletons, streams, validate):
+for module in (card, convert, demo, docs, export, inspect, recipes, skeletons, streams, validate):
     cli.add_command(module.command)
 
 

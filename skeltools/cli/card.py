@@ -14,7 +14,7 @@ from skeltools.cli.terminal import STORE, note
 @click.command("card")
 @STORE
 @click.option("--out", type=click.Path(path_type=Path), help="Write the card there  [standard output].")
-@click.option("--croissant", type=click.Path(path_type=Path), help="Write Croissant JSON-LD there, too.")
+@click.option("--croissant", type=click.Path(path_type=Path), help="Also write Croissant JSON-LD there.")
 def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     """Describe STORE for others: a data card in Markdown, and machine-readable metadata.
 
@@ -25,7 +25,7 @@ def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     Example:
       skeltools card store.zarr --out card.md --croissant card.json
     """
-    from skeltools import card
+    from skeltools.inspect import card
 
     text = card.card(store_path)
     if croissant:
@@ -37,7 +37,7 @@ def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from skeltools import durable
+    from skeltools.files import durable
 
     try:
         durable.write_text(path, text)

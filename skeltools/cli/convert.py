@@ -10,22 +10,25 @@ import click
 from click.core import ParameterSource
 
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
-from skeltools.preprocess import RECIPES
 
 if TYPE_CHECKING:
-    from skeltools.convert import Summary
+    from skeltools.conversion import Summary
 
 
 @click.command("convert")
 @click.argument("dataset", metavar="DATASET")
 @click.option("--raw", type=click.Path(path_type=Path), help="Raw folder or zip  [$SKELTOOLS_RAW, ./raw].")
 @click.option(
-    "--out", default=Path("store.zarr"), show_default=True, type=click.Path(path_type=Path), help="The store."
+    "--out",
+    default=Path("store.zarr"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="The store to write.",
 )
 @click.option(
     "--from",
     "source",
-    help="Archive format that RAW is in, if not DATASET's own: crossclr, ctrgcn, hdf5, pyskl.",
+    help="Format of RAW, if it is an archive of other code: crossclr, ctrgcn, hdf5, pyskl.",
 )
 @click.option(
     "--frames",
@@ -33,19 +36,23 @@ if TYPE_CHECKING:
     type=LENGTH,
     help="Length T of a joint stream; repeat for several  [50; nw-ucla and demo data: 24 and 50].",
 )
-@click.option("--recipe", default="default", show_default=True, help=f"Preprocessing: {', '.join(RECIPES)}.")
+@click.option(
+    "--recipe", default="default", show_default=True, help="Preprocessing; see `skeltools recipes`."
+)
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
 @click.option(
     "--mirrored-video/--no-mirrored-video",
     "mirrored",
     default=None,
-    help="Whether MeTRAbs saw mirror images  [as the data set is known to be].",
+    help="Whether the videos that MeTRAbs read were mirrored  [as known of DATASET].",
 )
-@click.option("--workers", default=0, show_default=True, type=click.IntRange(0), help="Reading processes.")
+@click.option(
+    "--workers", default=0, show_default=True, type=click.IntRange(0), help="Number of reading processes."
+)
 @click.option("--strict", is_flag=True, help="Stop at the first bad raw file.")
 @click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete.")
 @click.option("--add-metrabs", is_flag=True, help="Add MeTRAbs conventions to the store that is at --out.")
-@click.option("--fresh", is_flag=True, help="Start over: discard what a stopped conversion left.")
+@click.option("--fresh", is_flag=True, help="Start again, and discard what a stopped conversion left.")
 def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     """Convert the raw files of DATASET to a store.
 
@@ -89,14 +96,14 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
 
 
 def _converting() -> Callable[..., Summary]:
-    from skeltools.convert import convert
+    from skeltools.conversion import convert
 
     return convert
 
 
 def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
     """Adding takes fewer options: the others are those of the store, and it never replaces anything."""
-    from skeltools.append import add_metrabs
+    from skeltools.conversion.append import add_metrabs
 
     given = click.get_current_context().get_parameter_source
     for name in ("frames", "recipe", "force", "source"):

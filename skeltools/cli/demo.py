@@ -11,10 +11,10 @@ from skeltools.cli.terminal import SYNTHETIC, progress, show
 
 @click.command("demo")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Draws of the data.")
-@click.option("--subjects", default=10, show_default=True, type=click.IntRange(1), help="People who perform.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random data.")
+@click.option("--subjects", default=10, show_default=True, type=click.IntRange(1), help="Number of people.")
 @click.option(
-    "--repetitions", default=1, show_default=True, type=click.IntRange(1), help="Takes of an action."
+    "--repetitions", default=1, show_default=True, type=click.IntRange(1), help="Repetitions of each action."
 )
 def command(out: Path, seed: int, subjects: int, repetitions: int) -> None:
     """Write the built-in raw data to OUT, in the formats of NTU RGB+D and MeTRAbs.

@@ -26,7 +26,7 @@ def command(store_path: Path, **options: Any) -> None:
 
     STORE is $SKELTOOLS_STORE or ./store.zarr when not given. zarr is a store again; hdf5 holds all of one in
     a file; pyskl holds sequences at full length; crossclr and ctrgcn hold one stream. `skeltools convert
-    --from` reads all but zarr. What each keeps: docs/interchange.md.
+    --from` reads all but zarr. Run `skeltools docs interchange` to read what each keeps.
 
     \b
     Example:
@@ -36,7 +36,7 @@ def command(store_path: Path, **options: Any) -> None:
       skeltools export store.zarr --to hdf5 --out store.h5
       skeltools export store.zarr --to zarr --out train.zarr --split xsub --part train
     """
-    from skeltools.export import export as run_export
+    from skeltools.formats.export import export as run_export
 
     done = run_export(store_path, **options)
     lines = [

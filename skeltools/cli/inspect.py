@@ -29,10 +29,10 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
       skeltools inspect store.zarr --json > store.json
       skeltools inspect store.zarr --findings --csv > findings.csv
 
-    What each problem means and what to do about it: docs/findings.md.
+    Run `skeltools docs findings` to read what each problem means and what to do about it.
     """
     if as_csv and not only_findings:
-        raise click.UsageError("--csv goes with --findings")
+        raise click.UsageError("--csv needs --findings")
     if as_csv and as_json:
         raise click.UsageError("give --csv or --json, not both")
     if only_findings:
@@ -127,7 +127,8 @@ _DETAIL = 80  # characters of a detail in a summary
 
 
 def _list_findings(path: Path, *, as_json: bool, as_csv: bool) -> None:
-    from skeltools import findings, store
+    from skeltools import store
+    from skeltools.store import findings
 
     rows = store.read_findings(store.open_store(path))
     if as_csv:

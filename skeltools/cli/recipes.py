@@ -7,8 +7,6 @@ import json
 import click
 
 from skeltools.cli.terminal import show, table_of
-from skeltools.preprocess import RECIPES, load
-from skeltools.preprocess.recipes import to_yaml
 
 
 @click.command("recipes")
@@ -25,6 +23,9 @@ def command(name: str | None, as_json: bool) -> None:
       skeltools recipes default > mine.yaml
       skeltools convert ntu60 --recipe mine.yaml
     """
+    from skeltools.preprocess import RECIPES, load
+    from skeltools.preprocess.recipes import to_yaml
+
     if as_json:
         content = [step.model_dump(mode="json") for step in load(name).steps] if name else list(RECIPES)
         click.echo(json.dumps(content, indent=2))

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from skeltools import drawing, skeletons
 from skeltools.cli.terminal import show, table_of
 
 
@@ -22,6 +21,9 @@ def command(name: str | None, as_json: bool) -> None:
       skeltools skeletons
       skeltools skeletons smplx_42
     """
+    from skeltools import skeletons
+    from skeltools.skeletons import drawing
+
     if as_json:
         content: Any = skeletons.load(name).model_dump(mode="json") if name else skeletons.names()
         click.echo(json.dumps(content, indent=2))

@@ -7,17 +7,18 @@ from pathlib import Path
 import click
 
 from skeltools.cli.terminal import LENGTH, STORE, progress, show
-from skeltools.derive import DERIVED
 
 
 @click.command("streams")
 @STORE
 @click.option("--bone", is_flag=True, help="Add bones: joint minus its parent.")
 @click.option("--motion", is_flag=True, help="Add motion: next frame minus this one.")
-@click.option("--frames", multiple=True, type=LENGTH, help="Length T; new ones get a joint stream.")
+@click.option(
+    "--frames", multiple=True, type=LENGTH, help="Length T of the streams; a new length gets a joint stream."
+)
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
 @click.option("--recipe", help="Preprocessing of new joint streams  [the store's].")
-@click.option("--force", is_flag=True, help="Rewrite streams that are there.")
+@click.option("--force", is_flag=True, help="Rewrite streams that exist.")
 def command(
     store_path: Path,
     frames: tuple[int, ...],
@@ -35,7 +36,7 @@ def command(
       skeltools streams --bone --motion
       skeltools streams store.zarr --frames 64 --bone
     """
-    from skeltools.derive import add_streams
+    from skeltools.conversion.derive import DERIVED, add_streams
 
     chosen = tuple(kind for kind in DERIVED if kinds[kind])
     if not (chosen or frames or recipe):

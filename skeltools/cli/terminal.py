@@ -44,7 +44,9 @@ def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = Non
     table = Table(box=SIMPLE, title=title, title_justify="left", pad_edge=False, collapse_padding=True)
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in right else "left"
-        first = column == columns[0]  # names stay whole; what gives way on a narrow terminal is behind them
+        first = (
+            column == columns[0]
+        )  # names stay whole; on a narrow terminal the columns after them are folded
         table.add_column(column, justify=justify, no_wrap=first or column in right, overflow="fold")
     return table
 
@@ -52,14 +54,16 @@ def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = Non
 @contextmanager
 def unfinished(out: Path) -> Iterator[None]:
     """Say how to go on when a conversion to ``out`` is stopped by Ctrl-C or SIGTERM."""
-    from skeltools.publish import work_folder
+    from skeltools.conversion.publish import work_folder
 
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         folder = work_folder(out)
         if folder.exists():
-            note(f"stopped; what is done is kept in {folder}: the same command goes on, --fresh starts over")
+            note(
+                f"stopped; what is done is kept in {folder}: the same command continues, --fresh starts again"
+            )
         else:
             note("stopped before anything was done")
         raise
@@ -69,7 +73,7 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-LENGTH = click.IntRange(1, 10_000)  # frames of a stream; beyond it is a slip of the finger
+LENGTH = click.IntRange(1, 10_000)  # frames of a stream; larger numbers are typing errors
 STORE = click.argument(
     "store_path",
     metavar="[STORE]",

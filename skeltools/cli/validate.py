@@ -15,19 +15,19 @@ from skeltools.cli.terminal import STORE, progress, show, table_of
 @click.command("validate")
 @STORE
 @click.option("--json", "as_json", is_flag=True, help="Print faults, notes and bone lengths as JSON.")
-@click.option("--bones", is_flag=True, help="Print the lengths of all bones, too.")
+@click.option("--bones", is_flag=True, help="Also print the lengths of all bones.")
 def command(store_path: Path, as_json: bool, bones: bool) -> None:
     """Check STORE: layout, checksums, splits, graphs, poses, bones, findings.
 
-    Exit code 1 when there is a fault. Notes tell what is unusual and may be right: a bone that varies much,
-    a split of the source's own. STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
+    The exit code is 1 when there is a fault. Notes name what is unusual but may be right: a bone that varies
+    much, a split that comes with the source. STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
 
     \b
     Example:
       skeltools validate store.zarr
       skeltools validate store.zarr --json > report.json
     """
-    from skeltools.validate import check
+    from skeltools.inspect.validate import check
 
     with progress("reading arrays") as on_progress:
         report = check(store_path, on_progress=on_progress)

@@ -154,7 +154,7 @@ def _refuse_foreign(folder: Path) -> None:
         return
     plain = folder.is_dir() and not folder.is_symlink()
     if not plain or (any(folder.iterdir()) and not (folder / MARKER).is_file()):
-        raise SkelError("holds data that are no demo", where=folder, remedy=_ELSEWHERE)
+        raise SkelError("holds files that are not of a demo", where=folder, remedy=_ELSEWHERE)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     foreign = sorted(files - {MARKER} - _earlier(folder).files()) if files else []
     if foreign:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
-from skeltools.sequence import Mask, Sequence
+from skeltools.sequence import Mask, SkeletonSequence
 
 Array = NDArray[Any]
 """Joints in float64 while steps run; ``prepare`` rounds once, at the end."""
@@ -43,12 +43,12 @@ class Dropped:
 
 
 Counts = dict[str, int]
-Step = Callable[..., "tuple[Sequence, Counts] | Dropped"]
+Step = Callable[..., "tuple[SkeletonSequence, Counts] | Dropped"]
 
 NOBODY = Dropped("no body in any frame")
 
 
-def with_joints(clip: Sequence, joints: Array, present: Mask) -> Sequence:
+def with_joints(clip: SkeletonSequence, joints: Array, present: Mask) -> SkeletonSequence:
     """The clip with other joints; from here on the order of bodies in the file is their place on axis M."""
     places = np.arange(present.shape[1], dtype=np.int8)
     order = np.where(present, places, np.int8(-1))
@@ -56,7 +56,7 @@ def with_joints(clip: Sequence, joints: Array, present: Mask) -> Sequence:
     return replace(clip, joints=joints, present=present, order=order, body_ids=ids)
 
 
-def with_tracks(clip: Sequence, kept: list[int]) -> Sequence:
+def with_tracks(clip: SkeletonSequence, kept: list[int]) -> SkeletonSequence:
     """Only these tracks, in this order."""
     return replace(
         clip,
@@ -67,7 +67,7 @@ def with_tracks(clip: Sequence, kept: list[int]) -> Sequence:
     )
 
 
-def with_frames(clip: Sequence, span: slice) -> Sequence:
+def with_frames(clip: SkeletonSequence, span: slice) -> SkeletonSequence:
     """Only these frames."""
     return replace(clip, joints=clip.joints[span], present=clip.present[span], order=clip.order[span])
 
@@ -83,6 +83,6 @@ def motion_energy(joints: Array, present: Mask) -> NDArray[np.float64]:
     return np.asarray(away.mean(axis=-1).sum(axis=0), dtype=np.float64)
 
 
-def first_frame(clip: Sequence) -> int:
+def first_frame(clip: SkeletonSequence) -> int:
     """First frame in which the first body is present."""
     return int(clip.present[:, 0].argmax())

@@ -17,27 +17,27 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, motion_energy, with_tracks
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 KEPT_BEST = "clips kept by their best track"
 
 
 def denoise_short_tracks(
-    clip: Sequence, goal: Goal, *, up_to: Annotated[int, Field(ge=0)] = 11, keep_best: bool = True
-) -> tuple[Sequence, Counts] | Dropped:
+    clip: SkeletonSequence, goal: Goal, *, up_to: Annotated[int, Field(ge=0)] = 11, keep_best: bool = True
+) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Drop tracks that are seen in ``up_to`` frames or fewer (published: 11)."""
     noise = clip.present.sum(axis=0) <= up_to
     return _without(clip, noise, "short tracks dropped", keep_best)
 
 
 def denoise_spread(
-    clip: Sequence,
+    clip: SkeletonSequence,
     goal: Goal,
     *,
     ratio: Annotated[float, Field(gt=0)] = 0.8,
     share: Annotated[float, Field(gt=0, le=1)] = 0.69754,
     keep_best: bool = True,
-) -> tuple[Sequence, Counts] | Dropped:
+) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Drop tracks that are too wide for their height in a ``share`` or more of their frames.
 
     A frame is noise where the joints' extent in x is more than ``ratio`` times their extent in y, up
@@ -51,13 +51,13 @@ def denoise_spread(
 
 
 def denoise_motion(
-    clip: Sequence,
+    clip: SkeletonSequence,
     goal: Goal,
     *,
     low: Annotated[float, Field(ge=0)] = 0.089925,
     high: Annotated[float, Field(gt=0)] = 2.0,
     keep_best: bool = True,
-) -> tuple[Sequence, Counts] | Dropped:
+) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Drop tracks of less than ``low`` or more than ``high`` square metres of variance.
 
     The variance of all joints of all frames about their common mean, summed over x, y and z, the community's
@@ -75,8 +75,8 @@ def _variance(joints: Array) -> float:
 
 
 def _without(
-    clip: Sequence, noise: NDArray[np.bool_], what: str, keep_best: bool
-) -> tuple[Sequence, Counts] | Dropped:
+    clip: SkeletonSequence, noise: NDArray[np.bool_], what: str, keep_best: bool
+) -> tuple[SkeletonSequence, Counts] | Dropped:
     """The clip without the tracks that are noise, unless there is one track alone."""
     seen = np.asarray(clip.present.any(axis=0))
     if not seen.any():

@@ -26,7 +26,7 @@ from skeltools.preprocess.geometry import (
     spine_joints,
     trunk_joints,
 )
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 Pose = Literal["median", "first_frame"]
 """Where a line of the body is taken from: its spatial median over the frames, or the first frame."""
@@ -38,14 +38,14 @@ LEAST_LINE = 0.2
 """Of the shoulders' width: 8 of NW-UCLA's 1,484 clips have a shorter median line from above."""
 
 
-def center_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def center_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Move the whole clip so that the first body's centre joint is at the origin when it first appears."""
     origin = clip.joints[first_frame(clip), 0, goal.spec.center]
     joints = np.where(clip.present[:, :, None, None], clip.joints - origin, 0.0)
     return replace(clip, joints=joints), {}
 
 
-def turn_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def turn_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip by the rotation that turns the first body's shoulder line onto +x.
 
     It is the smallest such rotation, taken from the first frame in which that body is present. A line that
@@ -58,8 +58,12 @@ def turn_clip(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def turn_upright(
-    clip: Sequence, goal: Goal, *, pose: Pose = "median", max_tilt: Annotated[float, Field(ge=0, le=180)] = 45
-) -> tuple[Sequence, Counts]:
+    clip: SkeletonSequence,
+    goal: Goal,
+    *,
+    pose: Pose = "median",
+    max_tilt: Annotated[float, Field(ge=0, le=180)] = 45,
+) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
 
     The trunk is the line from the middle of the hips to the middle of the shoulders. A sensor that looks down
@@ -81,7 +85,9 @@ def turn_upright(
     return replace(clip, joints=turned), {}
 
 
-def turn_about_y(clip: Sequence, goal: Goal, *, pose: Pose = "median") -> tuple[Sequence, Counts]:
+def turn_about_y(
+    clip: SkeletonSequence, goal: Goal, *, pose: Pose = "median"
+) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip about the vertical until the first body's shoulders, seen from above, lie along +x.
 
     y is not touched, so that nobody is tilted. ``pose``: the median of the shoulder lines, or the first of
@@ -102,14 +108,14 @@ def turn_about_y(clip: Sequence, goal: Goal, *, pose: Pose = "median") -> tuple[
     return replace(clip, joints=turned), {}
 
 
-def center_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def center_frames(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Move every body in every frame so that its own centre joint is at the origin."""
     own = clip.joints[:, :, goal.spec.center, None]
     joints = np.where(clip.present[:, :, None, None], clip.joints - own, 0.0)
     return replace(clip, joints=joints), {}
 
 
-def turn_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def turn_frames(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn every body in every frame by the smallest rotation that turns its shoulder line onto +x.
 
     It leans people whose shoulders are not level; ``turn_frames_about_y`` is the published turn. A line that
@@ -121,7 +127,7 @@ def turn_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
     return replace(clip, joints=turned), {}
 
 
-def turn_frames_about_y(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def turn_frames_about_y(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn every body in every frame about the vertical, as the published preprocessing of CrosSCLR does.
 
     With v the line from the left to the right shoulder and l its length seen from above, the angle of a frame
@@ -138,8 +144,8 @@ def turn_frames_about_y(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def center_spine(
-    clip: Sequence, goal: Goal, *, origin: Literal["first_frame", "every_frame"] = "first_frame"
-) -> tuple[Sequence, Counts]:
+    clip: SkeletonSequence, goal: Goal, *, origin: Literal["first_frame", "every_frame"] = "first_frame"
+) -> tuple[SkeletonSequence, Counts]:
     """Move all bodies so that the first body's spine joint is at the origin.
 
     ``origin``: ``first_frame`` moves the clip as one, so that people still walk; ``every_frame`` holds the
@@ -156,7 +162,7 @@ def center_spine(
     return replace(clip, joints=np.where(seen, clip.joints - place[:, None, None], 0.0)), {}
 
 
-def turn_spine(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def turn_spine(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip so that the first body's bone from hip to spine points to +z.
 
     The smallest rotation, from the first frame in which that body is present; a bone that points to -z is
@@ -170,14 +176,14 @@ def turn_spine(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
     return replace(clip, joints=turned), {"clips without a spine": _is_none(bone)}
 
 
-def turn_shoulders(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def turn_shoulders(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """As ``turn_clip``, but a line that already points to -x is left there, as in A-GCN."""
     line = shoulder_line(clip.joints[first_frame(clip), 0], goal.spec)
     turned: Array = clip.joints @ onto(line, X, opposite="stay").T
     return replace(clip, joints=turned), {"clips without a shoulder line": _is_none(line)}
 
 
-def _poses(clip: Sequence, pose: Pose) -> Array:
+def _poses(clip: SkeletonSequence, pose: Pose) -> Array:
     """[P, V, 3]: the first body in the frames in which it is present, or in the first of them."""
     present = clip.present[:, 0]
     poses: Array = clip.joints[present if present.any() else slice(1), 0]

@@ -101,7 +101,7 @@ def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Compo
     late = [name for name in names[len(names) - names[::-1].index("resize") :] if name in CUT]
     if late:
         raise ConfigError(
-            f"{late[0]} changes the length after resize", where=where, remedy="Put resize behind it"
+            f"{late[0]} changes the length after resize", where=where, remedy="Put resize after it"
         )
     return full
 
@@ -131,7 +131,7 @@ def _read(path: Path) -> tuple[Component, ...]:
         raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise ConfigError(f"no valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error
+        raise ConfigError(f"not valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error
     if not isinstance(items, list) or not items:
         raise ConfigError(f"expected a list of steps, found {_kind(items)}", where=path, remedy=_EXAMPLE)
     steps = tuple(_step(item, where=f"{path}: step {i}") for i, item in enumerate(items, start=1))

@@ -12,11 +12,11 @@ from schemas import Component, ConfigError, SkeletonSpec, UsageError
 from skeltools.preprocess.clip import Array, Dropped, Goal, Prepared
 from skeltools.preprocess.recipes import Recipe, resolve
 from skeltools.preprocess.steps import STEPS
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 
 def prepare(
-    sequence: Sequence,
+    sequence: SkeletonSequence,
     *,
     recipe: str | Recipe | tuple[Component, ...] = "default",
     spec: SkeletonSpec,
@@ -46,12 +46,12 @@ def prepare(
     return Prepared(_as_stream(clip, goal), {what: n for what, n in counts.items() if n})
 
 
-def _as_stream(clip: Sequence, goal: Goal) -> NDArray[np.float32]:
+def _as_stream(clip: SkeletonSequence, goal: Goal) -> NDArray[np.float32]:
     """[T, M, V, 3] -> [3, T, V, M], with empty slots behind when there are fewer bodies than wanted."""
     if clip.frames != goal.frames or clip.bodies > goal.bodies:
         raise ConfigError(
             f"the recipe ends with {clip.frames} frames and {clip.bodies} bodies a clip, "
-            f"but {goal.frames} and {goal.bodies} are wanted",
+            f"but {goal.frames} and {goal.bodies} are needed",
             remedy="Choose the bodies after file_order with slots, and resize after the last step that cuts",
         )
     joint = np.zeros((3, goal.frames, goal.spec.num_joints, goal.bodies), dtype=np.float32)

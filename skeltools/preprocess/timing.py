@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, with_frames, with_joints
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 
-def crop_to_presence(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+def crop_to_presence(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Cut the frames before the first and after the last in which any body is present."""
     filled = np.flatnonzero(clip.present.any(axis=1))
     if not filled.size:
@@ -21,7 +21,7 @@ def crop_to_presence(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dr
     return cropped, {"frames cropped": clip.frames - cropped.frames}
 
 
-def cut_to_count(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+def cut_to_count(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Keep the first n frames, n being the number of frames in which joint 0 of body 1 is not zero.
 
     That is the published way to tell a clip's length, before anything is moved. Where body 1 has a gap, it
@@ -34,8 +34,8 @@ def cut_to_count(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Droppe
 
 
 def fill_gaps(
-    clip: Sequence, goal: Goal, *, max_gap: Annotated[int, Field(ge=1)] | None = None
-) -> tuple[Sequence, Counts]:
+    clip: SkeletonSequence, goal: Goal, *, max_gap: Annotated[int, Field(ge=1)] | None = None
+) -> tuple[SkeletonSequence, Counts]:
     """Interpolate linearly inside each track; before its first and after its last frame it stays absent.
 
     ``max_gap``: frames that a gap may have; longer ones stay as they are and are counted. null: any.
@@ -63,7 +63,7 @@ def fill_gaps(
     }
 
 
-def fill_null_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
+def fill_null_frames(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """A-GCN's filling of frames without a body: a body that begins late is moved to the front, and what is
     empty behind its last frame repeats it from its first.
 
@@ -89,8 +89,8 @@ def fill_null_frames(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts]:
 
 
 def resize(
-    clip: Sequence, goal: Goal, *, absent: Literal["masked", "zeros"] = "masked"
-) -> tuple[Sequence, Counts]:
+    clip: SkeletonSequence, goal: Goal, *, absent: Literal["masked", "zeros"] = "masked"
+) -> tuple[SkeletonSequence, Counts]:
     """Resample to ``goal.frames`` by linear interpolation in time.
 
     ``absent`` says how frames without a body enter. ``masked``: not at all; a resampled frame holds the body

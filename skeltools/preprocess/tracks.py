@@ -18,10 +18,10 @@ from skeltools.preprocess.clip import (
     with_joints,
     with_tracks,
 )
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 
-def rank_by_motion(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+def rank_by_motion(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Keep the ``goal.bodies`` tracks of most motion energy, most first.
 
     Energy of a track is ``sum_t mean_v |x[t, v] - mean_t x[v]|^2`` over the frames in which it is present
@@ -38,7 +38,7 @@ def rank_by_motion(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Drop
     return with_tracks(clip, kept), {"bodies dropped": int((seen > 0).sum()) - len(kept)}
 
 
-def rank_by_spread(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Keep the ``goal.bodies`` bodies of largest spread, largest first; ties in their order on axis M.
 
     Spread is the sum over x, y and z of the standard deviation of all joints in all frames in which the body
@@ -56,7 +56,7 @@ def rank_by_spread(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Drop
     return with_tracks(clip, kept), {"bodies dropped": int(seen.sum()) - len(kept)}
 
 
-def first_tracks(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Dropped:
+def first_tracks(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Slot m is track m of the sequence, for the whole clip; tracks behind the last slot are dropped.
 
     Nothing is ranked and no slot is closed up: what was slot 1 of an archive stays slot 1, also when nobody
@@ -69,13 +69,13 @@ def first_tracks(clip: Sequence, goal: Goal) -> tuple[Sequence, Counts] | Droppe
 
 
 def file_order(
-    clip: Sequence,
+    clip: SkeletonSequence,
     goal: Goal,
     *,
     max_frames: Annotated[int, Field(ge=1)] | None = 300,
     slots: Annotated[int, Field(ge=1, le=16)] | None = None,
     keep: Literal["middle"] | None = None,
-) -> tuple[Sequence, Counts]:
+) -> tuple[SkeletonSequence, Counts]:
     """Slot m holds, in every frame, the body that the file lists at place m; cut at ``max_frames``.
 
     300 is the length of the published readers' array (``max_frame``). ``slots``: how many are filled; null

@@ -68,7 +68,7 @@ def _read(path: Path) -> SkeletonSpec:
         raise ConfigError(f"cannot read the skeleton convention ({error.strerror})", where=path) from error
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"no valid skeleton convention: {_first_problem(error)}",
+            f"not a valid skeleton convention: {_first_problem(error)}",
             where=path,
             remedy="`skeltools skeletons kinectv2_25 --json` prints a complete example",
         ) from error

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 from skeltools.store import layout
 from skeltools.store.layout import METADATA
 
@@ -83,7 +83,7 @@ def _attributes(path: Path) -> dict[str, Any]:
 
 def _no_store(path: Path) -> StoreError:
     remedy = "Name the folder that `skeltools convert DATASET --out STORE` wrote"
-    return StoreError("is no skeleton store", where=path, remedy=remedy)
+    return StoreError("is not a skeleton store", where=path, remedy=remedy)
 
 
 def _damaged(path: Path, why: object) -> StoreError:
@@ -154,8 +154,8 @@ def read_findings(store: Store) -> tuple[Finding, ...]:
 
 def read_sequences(
     store: Store, convention: str, first: int = 0, last: int | None = None
-) -> Iterator[Sequence | None]:
-    """The Sequence of every row ``first:last`` of one convention; None where it lacks the sample.
+) -> Iterator[SkeletonSequence | None]:
+    """The SkeletonSequence of every row ``first:last`` of one convention; None where it lacks the sample.
 
     Holds at most FRAME_SHARD frames (or one clip) in memory. Body ids are the places on axis M: the source's
     own ids are not kept.
@@ -190,10 +190,12 @@ def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:
         yield first, len(offsets) - 1
 
 
-def _sequence(convention: str, clip: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]) -> Sequence:
+def _sequence(
+    convention: str, clip: Mapping[str, NDArray[Any]], fields: Mapping[str, Any]
+) -> SkeletonSequence:
     used = np.flatnonzero(clip["present"].any(axis=0))
     bodies = int(used[-1]) + 1 if used.size else 1
-    return Sequence(
+    return SkeletonSequence(
         convention=convention,
         joints=clip["joints"][:, :bodies],
         present=clip["present"][:, :bodies],

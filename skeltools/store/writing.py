@@ -15,9 +15,9 @@ from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore
 
 from schemas import Finding, SkeletonSpec, StoreManifest
-from skeltools import findings as findings_file
+from skeltools.files.interrupts import uncut
 from skeltools.graph import degenerate_partition, pad, spatial_partition
-from skeltools.interrupts import uncut
+from skeltools.store import findings as findings_file
 from skeltools.store import layout
 from skeltools.store.layout import METADATA, STREAM_DIMENSIONS
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skeltools import store
-from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.sequence import Sequence as Read
-from skeltools.validate import validate
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
+from skeltools.inspect.validate import validate
+from skeltools.sequence import SkeletonSequence as Read
 
 Clip = NDArray[np.float32]
 

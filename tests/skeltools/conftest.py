@@ -15,15 +15,16 @@ import pytest
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools import cli, skeletons
-from skeltools.readers import READERS, Listing, RawItem
-from skeltools.sequence import Sequence
+from skeltools.raw_items import Listing, RawItem
+from skeltools.readers import READERS
+from skeltools.sequence import SkeletonSequence
 
 NATIVE = "kinectv2_25"
 
 
 def make_clip(
     id: str, convention: str = NATIVE, *, frames: int = 12, bodies: int = 1, seed: int = 0, gaps: bool = True
-) -> Sequence:
+) -> SkeletonSequence:
     """A clip of random poses; with gaps, bodies come and go and change places in the file."""
     rng = np.random.default_rng([seed, sum(id.encode()), frames, bodies])
     present = rng.random((frames, bodies)) < (0.8 if gaps else 1.0)
@@ -36,7 +37,7 @@ def make_clip(
         seen = np.flatnonzero(present[frame])
         order[frame, seen] = rng.permutation(len(seen))
     setup, camera, subject, repetition, action = (int(id[at + 1 : at + 4]) for at in (0, 4, 8, 12, 16))
-    return Sequence(
+    return SkeletonSequence(
         id=id,
         convention=convention,
         joints=np.where(present[:, :, None, None], joints, np.float32(0)),
@@ -56,14 +57,14 @@ class Recordings:
     """What the fake readers serve: put clips or errors under (convention, id)."""
 
     raw: Path
-    served: dict[tuple[str, str], Sequence | Exception] = field(default_factory=dict)
+    served: dict[tuple[str, str], SkeletonSequence | Exception] = field(default_factory=dict)
     listed: list[Finding] = field(default_factory=list)
-    natives: dict[str, Sequence | None] = field(default_factory=dict)
+    natives: dict[str, SkeletonSequence | None] = field(default_factory=dict)
     """Sample id -> the native clip that the MeTRAbs reader was given."""
     mirrored: set[bool] = field(default_factory=set)
     fits_mirrored: bool = True
 
-    def add(self, *clips: Sequence) -> None:
+    def add(self, *clips: SkeletonSequence) -> None:
         self.served |= {(clip.convention, clip.id): clip for clip in clips}
 
     def fail(self, id: str, message: str, convention: str = NATIVE) -> None:
@@ -77,15 +78,15 @@ class Recordings:
         keys = sorted(key for key in self.served if (key[0] == NATIVE) == native)
         return Listing(tuple(self.item(*key) for key in keys), tuple(self.listed) if native else ())
 
-    def read(self, item: RawItem) -> Sequence:
+    def read(self, item: RawItem) -> SkeletonSequence:
         found = self.served[item.convention, item.id]
         if isinstance(found, Exception):
             raise found
         return found
 
     def read_estimated(
-        self, item: RawItem, *, native: Sequence | None, mirrored: bool, spec: SkeletonSpec
-    ) -> Sequence:
+        self, item: RawItem, *, native: SkeletonSequence | None, mirrored: bool, spec: SkeletonSpec
+    ) -> SkeletonSequence:
         self.natives[item.id] = native
         self.mirrored.add(mirrored)
         return self.read(item)
@@ -137,7 +138,7 @@ def run(tmp_path, monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture(scope="session")
-def clip() -> Callable[..., Sequence]:
+def clip() -> Callable[..., SkeletonSequence]:
     return make_clip
 
 

@@ -7,20 +7,22 @@ from hypothesis import strategies as st
 
 from schemas import SkeletonSpec
 from skeltools import skeletons
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 
 KINECT = skeletons.load("kinectv2_25")
 File = list[list[np.ndarray]]  # what a raw file says: per frame, the bodies in file order, each [V, 3]
 
 
-def clip_of(joints: np.ndarray, present: np.ndarray, order: np.ndarray | None = None) -> Sequence:
-    """A Sequence whose arrays cannot be written to, so that a step that changes its input is caught."""
+def clip_of(joints: np.ndarray, present: np.ndarray, order: np.ndarray | None = None) -> SkeletonSequence:
+    """A clip whose arrays cannot be written to, so that a step that changes its input is caught."""
     joints = np.where(present[..., None, None], joints, 0).astype(np.float32)
     places = np.cumsum(present, axis=1) - 1 if order is None else order
     places = np.where(present, places, -1).astype(np.int8)
     for array in (joints, present, places):
         array.flags.writeable = False
-    return Sequence("clip", "kinectv2_25", joints, present, places, tuple(range(100, 100 + present.shape[1])))
+    return SkeletonSequence(
+        "clip", "kinectv2_25", joints, present, places, tuple(range(100, 100 + present.shape[1]))
+    )
 
 
 def walking(frames: int, bodies: int, *, spec: SkeletonSpec = KINECT, seed: int = 0) -> np.ndarray:
@@ -39,7 +41,7 @@ def walking(frames: int, bodies: int, *, spec: SkeletonSpec = KINECT, seed: int 
     return figure @ turn.swapaxes(-1, -2) + place
 
 
-def listed(clip: Sequence) -> File:
+def listed(clip: SkeletonSequence) -> File:
     """The clip as a file lists it."""
     file: File = []
     for t in range(clip.frames):
@@ -50,7 +52,7 @@ def listed(clip: Sequence) -> File:
 
 
 @st.composite
-def clips(draw: st.DrawFn) -> Sequence:
+def clips(draw: st.DrawFn) -> SkeletonSequence:
     """Any valid clip: gaps, late and early bodies, places in the file that swap, one frame."""
     frames, bodies = draw(st.integers(1, 24)), draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

@@ -34,10 +34,11 @@ import numpy as np
 
 from schemas import Finding, SkelError
 from skeltools import skeletons
-from skeltools.convert import convert
-from skeltools.export import export
-from skeltools.readers import READERS, Listing, RawItem
-from skeltools.sequence import Sequence
+from skeltools.conversion import convert
+from skeltools.formats.export import export
+from skeltools.raw_items import Listing, RawItem
+from skeltools.readers import READERS
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools import archives, raw_files
 
 MEMORY = 500 * 2**20
@@ -320,8 +321,8 @@ def _check_listing(listing: Listing) -> None:
         "\n".join(half).encode()
 
 
-def check_clip(clip: Sequence, item: RawItem) -> None:
-    """All that a Sequence promises, and that the columns of a store can hold it."""
+def check_clip(clip: SkeletonSequence, item: RawItem) -> None:
+    """All that a SkeletonSequence promises, and that the columns of a store can hold it."""
     joints = skeletons.load(clip.convention).num_joints
     assert (clip.id, clip.convention) == (item.id, item.convention)
     assert clip.id.encode()

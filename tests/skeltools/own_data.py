@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from skeltools.readers import custom
-from skeltools.sequence import Sequence
+from skeltools import custom
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.raw_files import poses
 
 BASE: dict[str, Any] = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
@@ -34,6 +34,6 @@ def clips(folder: Path, *names: str) -> Path:
     return folder
 
 
-def read(folder: Path) -> Sequence:
+def read(folder: Path) -> SkeletonSequence:
     (item,) = custom.discover(folder).items
     return custom.read(pickle.loads(pickle.dumps(item)))

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError, UsageError
-from skeltools import append, durable, parts, publish, store
-from skeltools.append import add_metrabs
-from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.validate import validate
+from skeltools import store
+from skeltools.conversion import append, chunks, convert, publish
+from skeltools.conversion.append import add_metrabs
+from skeltools.conversion.derive import add_streams
+from skeltools.files import durable
+from skeltools.inspect.validate import validate
 
 IDS = [f"S001C001P001R{i:03}A001" for i in range(1, 12)]
 NATIVE, SMPLX, SMPL = "kinectv2_25", "smplx_42", "smpl_24"
@@ -24,7 +25,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def made(recordings, clip, tmp_path, monkeypatch):
     """A native store of eleven samples; then poses in two conventions, of all but the first two samples."""
-    monkeypatch.setattr(parts, "SAMPLES", 4)
+    monkeypatch.setattr(chunks, "SAMPLES", 4)
     recordings.add(*(clip(id, bodies=1 + i % 3) for i, id in enumerate(IDS)))
     convert("ntu60", raw=recordings.raw, out=tmp_path / "s", frames=(5, 9), recipe="crossclr")
     recordings.natives.clear()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from schemas import Finding
-from skeltools import card, cli, store
-from skeltools.convert import convert
+from skeltools import cli, store
+from skeltools.conversion import convert
 from skeltools.datasets import DATASETS
+from skeltools.inspect import card
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A002"
 

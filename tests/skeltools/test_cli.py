@@ -16,7 +16,7 @@ import pytest
 
 from skeltools import __version__, cli, demo, skeletons, store
 from skeltools.cli.terminal import SYNTHETIC
-from skeltools.convert import convert
+from skeltools.conversion import convert
 
 ROOT = Path(__file__).parents[2]
 UCLA_ZIP = Path(os.environ.get("SKELTOOLS_NWUCLA", ROOT / ".." / "shared" / "data" / "nw-ucla.zip"))
@@ -247,7 +247,7 @@ def test_version_and_help(run):
         (["streams"], 2, "nothing to add: give --bone, --motion or --frames T"),
         (["streams", "--bone"], 1, "store.zarr: no such store. `skeltools convert DATASET"),
         (["inspect", "nowhere"], 1, "nowhere: no such store"),
-        (["validate", "."], 1, "is no skeleton store"),
+        (["validate", "."], 1, "is not a skeleton store"),
         (["skeletons", "kinect_25"], 2, "Did you mean 'kinectv2_25'"),
         (["skeletons", "mine.yaml"], 2, "mine.yaml: cannot read the skeleton convention"),
     ],
@@ -379,7 +379,7 @@ def test_signals_keep_what_is_done_and_tell_how_to_go_on(write_ucla, tmp_path, n
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert "Traceback" not in err
-    assert "s.zarr.partial: the same command goes on, --fresh starts over" in err
+    assert "s.zarr.partial: the same command continues, --fresh starts again" in err
     assert [path.name for path in tmp_path.glob("s.zarr*")] == ["s.zarr.partial"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "of 400 samples were done" in done.stderr

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from schemas import Finding, RawDataError, SkelError, StoreError, UsageError
-from skeltools import convert as module
-from skeltools import planning, skeletons, store
-from skeltools.convert import Summary, convert
+from skeltools import conversion as module
+from skeltools import skeletons, store
+from skeltools.conversion import Summary, convert, planning
+from skeltools.inspect.validate import validate
 from skeltools.preprocess import Prepared, prepare
-from skeltools.validate import validate
 
 SMPLX = "smplx_42"
 A, B, C, D = (

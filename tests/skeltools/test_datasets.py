@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from schemas import UsageError
-from skeltools import facts, skeletons
+from skeltools import skeletons
 from skeltools.cli.convert import command as convert_command
-from skeltools.convert import convert
-from skeltools.datasets import DATASETS, NAMES, choose, find_raw
+from skeltools.conversion import convert
+from skeltools.datasets import DATASETS, NAMES, choose, facts, find_raw
 from tests.skeltools.raw_files import ntu_text, poses
 
 CLIP = {

@@ -488,7 +488,7 @@ def test_other_data_are_never_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "ntu60"
     folder.mkdir()
     (folder / "mine.skeleton").write_text("1\n0\n")
-    with pytest.raises(SkelError, match=r"ntu60: holds data that are no demo\. .*another folder"):
+    with pytest.raises(SkelError, match=r"ntu60: holds files that are not of a demo\. .*another folder"):
         write_demo(tmp_path, subjects=1, actions=(1,))
     (folder / "mine.skeleton").unlink()
     write_demo(tmp_path, subjects=1, actions=(1,), cameras=1)  # an empty folder is fine

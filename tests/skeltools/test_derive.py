@@ -5,9 +5,9 @@ import pytest
 
 from schemas import StoreError, UsageError
 from skeltools import skeletons, store
-from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.validate import validate
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
+from skeltools.inspect.validate import validate
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A050"
 NATIVE, SMPLX = "kinectv2_25", "smplx_42"

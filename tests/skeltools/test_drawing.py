@@ -5,7 +5,7 @@ import re
 import pytest
 
 from skeltools import skeletons
-from skeltools.drawing import tree
+from skeltools.skeletons.drawing import tree
 
 
 @pytest.mark.parametrize("name", skeletons.names())

@@ -15,13 +15,13 @@ import pytest
 
 from schemas import RawDataError, StoreError, UsageError
 from skeltools import skeletons, store
-from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.export import FORMATS, export, hdf5
-from skeltools.export.contents import Content
-from skeltools.readers import IMPORTS
-from skeltools.readers import hdf5 as hdf5_reader
-from skeltools.validate import validate
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
+from skeltools.formats import FORMATS, hdf5
+from skeltools.formats import hdf5 as hdf5_reader
+from skeltools.formats.contents import Content
+from skeltools.formats.export import TARGETS, export
+from skeltools.inspect.validate import validate
 from tests.skeltools.archives import (
     CONVENTIONS,
     LACKS,
@@ -125,7 +125,7 @@ def test_a_manifest_larger_than_old_attributes_fits(made, tmp_path):
     assert hdf5_reader.discover(tmp_path / "o.h5").classes == classes
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_the_same_store_gives_the_same_bytes(made, tmp_path, to):
     for name in "ab":
         export(made, to=to, out=tmp_path / name / OUT[to])
@@ -191,12 +191,12 @@ def test_frames_are_those_of_the_first_convention_that_is_kept(made, tmp_path):
     assert read(tmp_path / "s", "samples/frames")[0].tolist() == lengths[lengths > 0].tolist()
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_ids_restrict_every_format(made, tmp_path, to):
     (tmp_path / "ids.txt").write_text("\n".join(NAMES[6:9]))
     done = export(made, to=to, out=tmp_path / OUT[to], ids=tmp_path / "ids.txt")
     assert done.samples == 3
-    if to in IMPORTS:
+    if to in FORMATS:
         assert len(read(back(to, tmp_path / OUT[to], tmp_path / "s"), "samples/id")[0]) == 3
 
 
@@ -245,7 +245,7 @@ def test_lists_of_ids_that_do_not_fit(made, tmp_path):
         export(made, to="zarr", out=tmp_path / "o", ids=listed)
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_what_is_there_is_kept_without_force(made, tmp_path, to):
     out = tmp_path / OUT[to]
     export(made, to=to, out=out, protocols=("xsub",))
@@ -254,16 +254,16 @@ def test_what_is_there_is_kept_without_force(made, tmp_path, to):
         export(made, to=to, out=out, protocols=("xview",))
     export(made, to=to, out=out, protocols=("xview",), force=True)
     assert len(list(tmp_path.rglob("*"))) == size
-    if to in IMPORTS:
+    if to in FORMATS:
         assert "xview" in READ[to](out)
 
 
 READ: dict[str, Callable[[Path], Any]] = {
-    name: lambda out, module=module: module.discover(out).halves for name, module in IMPORTS.items()
+    name: lambda out, module=module: module.discover(out).halves for name, module in FORMATS.items()
 }
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_foreign_folders_are_never_replaced(made, tmp_path, to):
     out = tmp_path / "o"
     out.mkdir()
@@ -273,13 +273,13 @@ def test_foreign_folders_are_never_replaced(made, tmp_path, to):
     assert (out / "mine").read_text() == "x"
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_nothing_is_written_into_the_store(made, to):
     with pytest.raises(UsageError, match="lies inside the store"):
         export(made, to=to, out=made / "o", protocols=("xsub",), force=True)
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", TARGETS)
 def test_after_an_error_the_target_is_as_it_was(made, tmp_path, to, monkeypatch):
     out = tmp_path / OUT[to]
     export(made, to=to, out=out, protocols=("xsub",))
@@ -289,8 +289,8 @@ def test_after_an_error_the_target_is_as_it_was(made, tmp_path, to, monkeypatch)
         write(partial, selection)
         raise OSError(28, "No space left on device")
 
-    write = FORMATS[to].write
-    monkeypatch.setattr(FORMATS[to], "write", fail)
+    write = TARGETS[to].write
+    monkeypatch.setattr(TARGETS[to], "write", fail)
     with pytest.raises(StoreError, match=r"cannot write the export .No space left on device"):
         export(made, to=to, out=out, protocols=("xsub",), force=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -301,7 +301,7 @@ def test_no_store(tmp_path):
         export(tmp_path / "absent", to="hdf5", out=tmp_path / "o")
 
 
-def test_hdf5_writes_whole_chunks(monkeypatch):
+def test_hdf5s_whole_chunks(monkeypatch):
     monkeypatch.setattr(store, "FRAME_CHUNK", 7)
     values = np.arange(36).reshape(18, 2)
     blocks = np.split(values, [5, 14, 15])
@@ -328,6 +328,6 @@ def test_commands_there_and_back(run, made):
 
 def test_help_names_every_format(run):
     _, out, _ = run("export", "--help")
-    assert all(name in out for name in FORMATS)
+    assert all(name in out for name in TARGETS)
     _, out, _ = run("convert", "--help")
-    assert all(name in out for name in IMPORTS)
+    assert all(name in out for name in FORMATS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas import Finding
-from skeltools import findings
+from skeltools.store import findings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "findings.md"

@@ -7,7 +7,7 @@ import pytest
 
 from schemas import Finding, StoreError
 from skeltools import cli
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.inspect import statistics
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A002"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from skeltools import store
-from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.export import export
-from skeltools.readers import IMPORTS
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
+from skeltools.formats import FORMATS
+from skeltools.formats.export import export
 from tests.skeltools.archives import (
     CONVENTIONS,
     LACKS,
@@ -128,7 +128,7 @@ def test_the_built_in_data_stay_labelled(tmp_path):
     write_crossclr_set(tmp_path / "raw", clips)
     (tmp_path / "raw" / "DEMO.json").write_text("{}")
     first = back("crossclr", tmp_path / "raw", tmp_path / "s")
-    for to in IMPORTS:
+    for to in FORMATS:
         export(first, to=to, out=tmp_path / OUT[to])
         again = back(to, tmp_path / OUT[to], tmp_path / f"{to}.zarr")
         assert store.open_store(again).manifest.synthetic

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError
-from skeltools import store
-from skeltools.convert import convert
-from skeltools.readers import custom, items, metrabs, ntu
+from skeltools import custom, metrabs, raw_items, store
+from skeltools.conversion import convert
+from skeltools.datasets import ntu
 from tests.skeltools.raw_files import SAMPLE, ntu_text, poses, write_ntu
 
 TEXT = ntu_text(poses(2))
@@ -94,7 +94,7 @@ def test_methods_that_unpack_without_a_limit_are_not_used(tmp_path: Path, method
     path = bomb(tmp_path / "a.zip", method=method, true=2**20, declared=1000)
     assert problems(tmp_path) == [(f"a.zip::{NAME}", "unusual compression")]
     with zipfile.ZipFile(path) as archive, pytest.raises(zipfile.BadZipFile, match="again with deflate"):
-        items.read_member(archive, archive.getinfo(NAME))
+        raw_items.read_member(archive, archive.getinfo(NAME))
 
 
 def test_data_longer_than_declared_are_never_unpacked(tmp_path: Path) -> None:
@@ -203,4 +203,4 @@ def test_names_that_are_no_text_can_be_written_everywhere(tmp_path: Path) -> Non
 def test_stores_among_the_raw_files_are_not_entered(tmp_path: Path) -> None:
     write_ntu(tmp_path / NAME, poses(2))
     convert("ntu60", raw=tmp_path, out=tmp_path / "s.zarr")
-    assert [path.name for path in items.visible_files(tmp_path)] == [NAME]
+    assert [path.name for path in raw_items.visible_files(tmp_path)] == [NAME]

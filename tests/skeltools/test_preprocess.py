@@ -16,7 +16,7 @@ from schemas import Component, ConfigError, SkelError, SkeletonSpec, UsageError
 from skeltools import skeletons
 from skeltools.preprocess import RECIPES, STEPS, Dropped, Goal, Prepared, prepare, resize_time, resolve
 from skeltools.preprocess.geometry import trunk_joints
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.figures import (
     KINECT,
     File,
@@ -57,7 +57,7 @@ def oracle(file: File, spec: SkeletonSpec, frames: int, bodies: int) -> np.ndarr
 
 @settings(deadline=None, max_examples=80)
 @given(clip=clips(), frames=st.integers(1, 60), bodies=st.integers(1, 3))
-def test_crossclr_equals_the_literal_loop(clip: Sequence, frames: int, bodies: int) -> None:
+def test_crossclr_equals_the_literal_loop(clip: SkeletonSequence, frames: int, bodies: int) -> None:
     expected = oracle(listed(clip), KINECT, frames, bodies)
     result = prepare(clip, recipe="crossclr", spec=KINECT, frames=frames, bodies=bodies)
     if expected is None:
@@ -140,7 +140,7 @@ def test_resize_time_repeats_one_frame_and_keeps_wide_rows() -> None:
 # ---- the default recipe ---------------------------------------------------------------------------------
 
 
-def default(clip: Sequence, *, frames: int | None = None, bodies: int = 2) -> Prepared:
+def default(clip: SkeletonSequence, *, frames: int | None = None, bodies: int = 2) -> Prepared:
     result = prepare(clip, recipe="default", spec=KINECT, frames=frames or clip.frames, bodies=bodies)
     assert isinstance(result, Prepared)
     return result
@@ -167,7 +167,7 @@ def _distances(x: np.ndarray) -> np.ndarray:
 
 
 def median_lines(
-    clip: Sequence, joint: np.ndarray, spec: SkeletonSpec = KINECT
+    clip: SkeletonSequence, joint: np.ndarray, spec: SkeletonSpec = KINECT
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spatial medians of the first body's trunk and shoulder line from above, in a stream [3, T, V, M].
 
@@ -190,7 +190,7 @@ def _median(points: np.ndarray) -> np.ndarray:
     ).x
 
 
-def standing(frames: int, *, tilt: float = 0.0, seed: int = 0) -> Sequence:
+def standing(frames: int, *, tilt: float = 0.0, seed: int = 0) -> SkeletonSequence:
     """One person, whose trunk leans by ``tilt`` degrees to the sensor, with joints that move about."""
     joints = walking(frames, 1, seed=seed)
     low, high = trunk_joints(KINECT)
@@ -200,7 +200,9 @@ def standing(frames: int, *, tilt: float = 0.0, seed: int = 0) -> Sequence:
     return clip_of(joints, np.ones((frames, 1), bool))
 
 
-def turned(clip: Sequence, rotation: np.ndarray, move: tuple[float, float, float] = (0, 0, 0)) -> Sequence:
+def turned(
+    clip: SkeletonSequence, rotation: np.ndarray, move: tuple[float, float, float] = (0, 0, 0)
+) -> SkeletonSequence:
     return clip_of(clip.joints.astype(np.float64) @ rotation.T + move, clip.present)
 
 
@@ -261,7 +263,7 @@ def test_the_default_does_not_see_where_the_sensor_stands_nor_how_it_is_pitched(
 @settings(deadline=None, max_examples=30)
 @given(clip=clips(), turn=st.floats(-180, 180))
 def test_a_turn_about_the_vertical_changes_nothing_whoever_is_in_the_clip(
-    clip: Sequence, turn: float
+    clip: SkeletonSequence, turn: float
 ) -> None:
     assume(clip.present.any())
     one, two = (default(each, frames=10) for each in (clip, turned(clip, about(1, turn))))

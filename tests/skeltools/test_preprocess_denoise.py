@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skeltools.preprocess import STEPS, Dropped, Goal, Prepared, prepare
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.figures import KINECT, clip_of, clips, walking
 
 GOAL = Goal(KINECT, frames=10, bodies=2)
@@ -15,7 +15,7 @@ GOAL = Goal(KINECT, frames=10, bodies=2)
 # ---- the community's rules, slow and literal ------------------------------------------------------------
 
 
-def seen(clip: Sequence, body: int) -> list[np.ndarray]:
+def seen(clip: SkeletonSequence, body: int) -> list[np.ndarray]:
     """Poses [V, 3] of the frames in which a body is present."""
     return [clip.joints[t, body].astype(float) for t in range(clip.frames) if clip.present[t, body]]
 
@@ -53,7 +53,7 @@ RULES = {"denoise_short_tracks": too_short, "denoise_spread": too_wide, "denoise
 
 @settings(deadline=None, max_examples=80)
 @given(clip=clips(), name=st.sampled_from(sorted(RULES)), size=st.sampled_from([0.2, 1.0, 3.0]))
-def test_denoising_equals_the_literal_rules(clip: Sequence, name: str, size: float) -> None:
+def test_denoising_equals_the_literal_rules(clip: SkeletonSequence, name: str, size: float) -> None:
     clip = clip_of(clip.joints * np.array([1, 1 / size, 1]) * size**0.5, clip.present)
     bodies = [body for body in range(clip.bodies) if seen(clip, body)]
     kept = [body for body in bodies if not RULES[name](seen(clip, body))]
@@ -73,7 +73,7 @@ def test_denoising_equals_the_literal_rules(clip: Sequence, name: str, size: flo
         assert done[1].get("clips kept by their best track", 0) == (not kept)
 
 
-def crowd() -> Sequence:
+def crowd() -> SkeletonSequence:
     """A person for 40 frames; a flicker of 11 frames; a chair that is wide and hardly moves."""
     person, flicker = walking(40, 2).swapaxes(0, 1)
     person = person * (0.3, 1, 1)

@@ -11,7 +11,7 @@ from schemas import Component
 from skeltools import skeletons
 from skeltools.preprocess import RECIPES, STEPS, Dropped, Goal, Prepared, prepare
 from skeltools.preprocess.geometry import spine_joints
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.figures import (
     KINECT,
     File,
@@ -109,7 +109,9 @@ def recipe(*, every_frame: bool) -> tuple[Component, ...]:
 
 @settings(deadline=None, max_examples=60)
 @given(clip=clips(), frames=st.integers(1, 40), bodies=st.integers(1, 4), every_frame=st.booleans())
-def test_isc_equals_the_literal_loop(clip: Sequence, frames: int, bodies: int, every_frame: bool) -> None:
+def test_isc_equals_the_literal_loop(
+    clip: SkeletonSequence, frames: int, bodies: int, every_frame: bool
+) -> None:
     expected = oracle(listed(clip), frames, bodies, every_frame=every_frame)
     made = prepare(clip, recipe=recipe(every_frame=every_frame), spec=KINECT, frames=frames, bodies=bodies)
     if expected is None:
@@ -156,7 +158,7 @@ WIDE[[HIP, SPINE, LEFT, RIGHT, 24]] = [[0, 0, 0], [0, 1, 0], [-1, 2, 0], [1, 2, 
 """Upright along y, shoulders along x, joint 24 not seen; all else in one place nine metres to the side."""
 
 
-def two_people(*, gap: int | None = None) -> Sequence:
+def two_people(*, gap: int | None = None) -> SkeletonSequence:
     """Three frames. The first body walks along x, two metres a frame; the narrower second stands at z = 3."""
     joints = np.zeros((3, 2, 25, 3))
     for t in range(3):

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from skeltools import skeletons, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
+from skeltools.datasets import ntu
 from skeltools.preprocess import Prepared, prepare
-from skeltools.readers import ntu
 from tests.skeltools.figures import KINECT, clip_of, walking
 
 ARCHIVE = Path(__file__).parents[1] / "archives" / "published-preprocessing.zip"

@@ -12,7 +12,8 @@ import pytest
 from schemas import SkelError, SkeletonSpec
 from skeltools import skeletons
 from skeltools.datasets import DATASETS
-from skeltools.readers import IMPORTS, READERS
+from skeltools.formats import FORMATS
+from skeltools.readers import READERS
 from tests.skeltools.raw_files import SAMPLE, poses, write_ntu, write_nwucla, write_pku
 
 
@@ -34,8 +35,8 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
 
 
 def test_every_reader_of_a_data_set_is_tested_here() -> None:
-    assert set(WRITERS) == set(READERS) - set(IMPORTS) - {"metrabs"}
-    assert {"metrabs", *IMPORTS} < set(READERS)
+    assert set(WRITERS) == set(READERS) - set(FORMATS) - {"metrabs"}
+    assert {"metrabs", *FORMATS} < set(READERS)
     assert all(hasattr(reader, "discover") and hasattr(reader, "read") for reader in READERS.values())
     assert {dataset.reader for dataset in DATASETS.values()} == set(WRITERS) - {"custom"}
 

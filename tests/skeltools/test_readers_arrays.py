@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError
-from skeltools.readers import arrays
+from skeltools.files import arrays
 
 
 def npy_bytes(header: bytes, data: bytes = b"") -> bytes:

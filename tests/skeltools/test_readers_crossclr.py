@@ -12,7 +12,8 @@ import pytest
 
 from schemas import RawDataError
 from skeltools import skeletons
-from skeltools.readers import IMPORTS, READERS, crossclr, slots
+from skeltools.formats import FORMATS, archives, crossclr
+from skeltools.readers import READERS
 from tests.skeltools.archives import (
     CLIPS,
     NAMES,
@@ -27,8 +28,8 @@ from tests.skeltools.archives import (
 
 
 def test_every_archive_is_a_reader() -> None:
-    assert READERS.items() >= IMPORTS.items()
-    for module in IMPORTS.values():
+    assert READERS.items() >= FORMATS.items()
+    for module in FORMATS.values():
         assert callable(module.discover)
         assert callable(module.read)
 
@@ -261,7 +262,7 @@ def test_a_foreign_note_is_an_error(raw):
     ],
 )
 def test_protocols_by_name(name, protocol):
-    assert slots.protocol_of(name) == protocol
+    assert archives.protocol_of(name) == protocol
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,7 @@ def test_protocols_by_name(name, protocol):
     ],
 )
 def test_fields_by_name(name, expected):
-    assert slots.fields(name) == expected
+    assert archives.fields(name) == expected
 
 
 @pytest.mark.parametrize("kind", ["bone", "motion"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError
-from skeltools.readers import ctrgcn
+from skeltools.formats import ctrgcn
 from tests.skeltools.archives import (
     CLIPS,
     NAMES,

@@ -13,10 +13,9 @@ import pytest
 import yaml
 
 from schemas import RawDataError, UsageError
-from skeltools import skeletons, store
-from skeltools.convert import convert
-from skeltools.readers import custom
-from skeltools.validate import validate
+from skeltools import custom, skeletons, store
+from skeltools.conversion import convert
+from skeltools.inspect.validate import validate
 from tests.skeltools.own_data import PATTERN, SIX, clips, read, settings
 from tests.skeltools.raw_files import poses
 
@@ -381,7 +380,7 @@ def test_the_worked_example_runs(tmp_path: Path) -> None:
 
 
 def test_the_reference_lists_every_key() -> None:
-    from skeltools.readers.custom_settings import Csv, Selector, Settings
+    from skeltools.custom.settings import Csv, Selector, Settings
 
     text = (ROOT / "docs" / "custom-data.md").read_text(encoding="utf-8")
     for model in (Settings, Csv, Selector):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from schemas import ConfigError, UsageError
-from skeltools.convert import convert
+from skeltools import custom
+from skeltools.conversion import convert
 from skeltools.datasets import choose
-from skeltools.readers import custom
-from skeltools.readers.items import Listing
+from skeltools.raw_items import Listing
 from tests.skeltools.own_data import PATTERN, SIX, clips, read, settings
 
 # ---- names, tables, classes -------------------------------------------------------------------------------
@@ -151,18 +151,18 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         "splits.a.train.subjects: unknown key; did you mean 'subject'",
     ),
     "unknown half": ({"splits": {"a": {"train": {"subject": [1]}, "tset": {}}}}, "did you mean 'test'"),
-    "empty selector": ({"splits": {"a": {"train": {}}}}, "splits.a.train: selects by nothing"),
+    "empty selector": ({"splits": {"a": {"train": {}}}}, "splits.a.train: selects nothing"),
     "no name": ({"name": None}, "name: Field required"),
     "name": ({"name": "My Lab"}, "name: String should match"),
-    "known name": ({"name": "ntu60"}, "name: ntu60 is a data set that we know"),
+    "known name": ({"name": "ntu60"}, "name: ntu60 is the name of a built-in data set"),
     "units": ({"units": "inch"}, "units: Input should be 'm', 'cm' or 'mm', found 'inch'"),
-    "layout letters": ({"layout": "N T V C"}, "layout: 'N T V C' is no layout"),
+    "layout letters": ({"layout": "N T V C"}, "layout: 'N T V C' is not a layout"),
     "layout without T": ({"layout": "TV C"}, "T on its own"),
     "axes": ({"axes": {"x": "left", "y": "right", "z": "up"}}, "axes: one each must lie along left/right"),
     "direction": ({"axes": {"x": "east", "y": "up", "z": "forward"}}, "axes.x: Input should be 'left'"),
     "missing": ({"missing": -1}, "missing: Input should be 'nan', '0' or 'either', found '-1'"),
-    "group": ({"pattern": "(?P<actor>.*)"}, "pattern: group 'actor' means nothing; known: camera"),
-    "regex": ({"pattern": "(a"}, "pattern: '(a' is no regular expression"),
+    "group": ({"pattern": "(?P<actor>.*)"}, "pattern: group 'actor' is not known. Known: camera"),
+    "regex": ({"pattern": "(a"}, "pattern: '(a' is not a regular expression"),
     "classes twice": ({"classes": ["a", "a"]}, "classes: 'a' is there twice"),
     "convention": ({"convention": "kinectv2"}, "unknown skeleton convention 'kinectv2'. Did you mean"),
     "own convention": ({"convention": "mine.yaml"}, "cannot read the skeleton convention"),
@@ -208,5 +208,5 @@ def test_a_file_that_is_no_settings(tmp_path: Path, text: str) -> None:
 
 def test_without_settings_the_error_says_what_to_write(tmp_path: Path) -> None:
     for raw in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(UsageError, match=r"docs/custom-data\.md"):
+        with pytest.raises(UsageError, match=r"`skeltools docs custom-data`"):
             choose("custom", raw)

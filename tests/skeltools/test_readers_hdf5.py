@@ -11,8 +11,8 @@ import pytest
 
 from schemas import RawDataError
 from skeltools import skeletons
-from skeltools.export import export
-from skeltools.readers import hdf5 as hdf5_reader
+from skeltools.formats import hdf5 as hdf5_reader
+from skeltools.formats.export import export
 from tests.skeltools.archives import (
     NAMES,
     NATIVE,

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError
-from skeltools import skeletons
-from skeltools.readers import RawItem, metrabs
-from skeltools.readers.metrabs import MirrorCheck, mirror_check
-from skeltools.sequence import Sequence
+from skeltools import metrabs, skeletons
+from skeltools.metrabs import MirrorCheck, mirror_check
+from skeltools.raw_items import RawItem
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.raw_files import SAMPLE, poses, write_h5, write_npz
 
 CONVENTION = "smplx_42"
@@ -41,7 +41,9 @@ def ragged(joints: np.ndarray, present: np.ndarray, seed: int = 0) -> tuple[np.n
     return np.array([joints[t, m] for t, m in order]), present.sum(axis=1)
 
 
-def kinect(joints: np.ndarray, present: np.ndarray | None = None, ids: tuple[int, ...] = ()) -> Sequence:
+def kinect(
+    joints: np.ndarray, present: np.ndarray | None = None, ids: tuple[int, ...] = ()
+) -> SkeletonSequence:
     """A native clip of the people of a SMPL-X clip: shared landmarks in place, others at the centre."""
     from skeltools import tracking
 
@@ -52,7 +54,7 @@ def kinect(joints: np.ndarray, present: np.ndarray | None = None, ids: tuple[int
     order = np.where(seen, np.cumsum(seen, axis=1) - 1, -1).astype(np.int8)
     ids = ids or tuple(range(100, 100 + native.shape[1]))
     native = np.where(seen[..., None, None], native, 0).astype(np.float32)
-    return Sequence(SAMPLE, "kinectv2_25", native, seen, order, ids, 7, 6, 5, 4, 3)
+    return SkeletonSequence(SAMPLE, "kinectv2_25", native, seen, order, ids, 7, 6, 5, 4, 3)
 
 
 def only(raw: Path) -> RawItem:
@@ -377,7 +379,7 @@ def test_damaged_npz_files(tmp_path: Path, data: bytes, message: str) -> None:
 def test_a_member_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_npz(tmp_path, CONVENTION, SAMPLE, video(poses(4, 1, 42)))
     write_h5(tmp_path / "h5", CONVENTION, SAMPLE, video(poses(4, 1, 42)))
-    monkeypatch.setattr("skeltools.readers.metrabs_files.MAX_BYTES", 1000)
+    monkeypatch.setattr("skeltools.metrabs.containers.MAX_BYTES", 1000)
     for raw in (tmp_path, tmp_path / "h5"):
         with pytest.raises(RawDataError, match=r"poses3d claims .* too many for one clip"):
             metrabs.read(only(raw))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import RawDataError
-from skeltools.readers import metrabs
-from skeltools.readers.metrabs_clock import resample, to_native
-from skeltools.sequence import Sequence
+from skeltools import metrabs
+from skeltools.metrabs.clock import resample, to_native
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.raw_files import SAMPLE, write_npz
 
 POSE = np.random.default_rng(0).normal(0, 0.3, (24, 3)) + np.array([0, 0, 3])
@@ -30,14 +30,14 @@ def video(joints: np.ndarray) -> np.ndarray:
     return (joints * [-1000, -1000, 1000]).astype(np.float32)
 
 
-def native(frames: int) -> Sequence:
+def native(frames: int) -> SkeletonSequence:
     joints = np.zeros((frames, 1, 25, 3), np.float32)
-    return Sequence(
+    return SkeletonSequence(
         SAMPLE, "kinectv2_25", joints, np.ones((frames, 1), bool), np.zeros((frames, 1), np.int8), (7,)
     )
 
 
-def read(raw: Path, joints: np.ndarray, *, frames: int | None, **arrays: float) -> Sequence:
+def read(raw: Path, joints: np.ndarray, *, frames: int | None, **arrays: float) -> SkeletonSequence:
     write_npz(raw, "smpl_24", SAMPLE, video(joints), **arrays)
     (item,) = metrabs.discover(raw).items
     return metrabs.read(item, mirrored=False, native=None if frames is None else native(frames))

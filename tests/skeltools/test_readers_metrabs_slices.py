@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError, SkeletonSpec
-from skeltools import skeletons
-from skeltools.readers import RawItem, metrabs
-from skeltools.readers.metrabs_slices import FULL_NAMES, SUFFIXES
+from skeltools import metrabs, skeletons
+from skeltools.metrabs.slices import FULL_NAMES, SUFFIXES
+from skeltools.raw_items import RawItem
 from tests.skeltools.raw_files import SAMPLE, poses, write_npz
 
 SPECS = {

@@ -12,24 +12,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import RawDataError
-from skeltools.readers import RawItem, ntu, ntu_text
-from skeltools.sequence import Sequence
+from skeltools.datasets import ntu, ntu_text
+from skeltools.raw_items import RawItem
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.raw_files import FIRST_ID, SAMPLE, poses, read_ntu_literally, write_ntu
 from tests.skeltools.raw_files import ntu_text as text_of
 
 
-def read(path: Path) -> Sequence:
+def read(path: Path) -> SkeletonSequence:
     (item,) = ntu.discover(path.parent).items
     return ntu.read(item)
 
 
-def read_text(folder: Path, text: str | bytes) -> Sequence:
+def read_text(folder: Path, text: str | bytes) -> SkeletonSequence:
     path = folder / f"{SAMPLE}.skeleton"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return read(path)
 
 
-def assert_same(a: Sequence, b: Sequence) -> None:
+def assert_same(a: SkeletonSequence, b: SkeletonSequence) -> None:
     assert a.body_ids == b.body_ids
     for name in ("joints", "present", "order"):
         np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
@@ -226,7 +227,7 @@ def test_a_lost_file_and_a_huge_one_are_errors(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(RawDataError, match="cannot be read"):
         ntu.read(RawItem(SAMPLE, "kinectv2_25", str(path)))
     write_ntu(path, poses(2))
-    monkeypatch.setattr("skeltools.readers.items.MAX_BYTES", 1000)
+    monkeypatch.setattr("skeltools.raw_items.MAX_BYTES", 1000)
     with pytest.raises(RawDataError, match="too many for one clip"):
         read(path)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError
-from skeltools.readers import nwucla
-from skeltools.sequence import Sequence
+from skeltools.datasets import nwucla
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.raw_files import poses, write_nwucla
 
 NAME = "a08_s03_e02_v01"
@@ -21,7 +21,7 @@ def body(frames: int = 6) -> np.ndarray:
     return poses(frames, 1, 20)[:, 0]
 
 
-def read(folder: Path) -> Sequence:
+def read(folder: Path) -> SkeletonSequence:
     (item,) = nwucla.discover(folder).items
     return nwucla.read(item)
 

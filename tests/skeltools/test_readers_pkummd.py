@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError
-from skeltools import splits, store
-from skeltools.convert import convert
-from skeltools.datasets import DATASETS, find_raw
-from skeltools.readers import pkummd, pkummd1, pkummd2, pkummd_text
-from skeltools.readers.items import Listing
-from skeltools.validate import validate
+from skeltools import store
+from skeltools.conversion import convert
+from skeltools.datasets import DATASETS, find_raw, pkummd, pkummd_text, splits
+from skeltools.inspect.validate import validate
+from skeltools.raw_items import Listing
+from skeltools.readers import READERS
 from tests.skeltools.raw_files import pku_text, poses, write_pku
 
 VIDEO = "0002-L"
@@ -33,7 +33,7 @@ def two_lists(train: list[str], test: list[str], *, comma: str = "") -> str:
 def test_actions_are_start_to_end_of_the_video_to_the_bit(tmp_path: Path) -> None:
     video = poses(60, 2)
     write_pku(tmp_path, VIDEO, video, [(1, 0, 20), (51, 20, 60), (7, 5, 6)])
-    listing = pkummd1.discover(tmp_path)
+    listing = READERS["pkummd1"].discover(tmp_path)
     assert [item.id for item in listing.items] == [f"{VIDEO}_{n:03}" for n in (1, 2, 3)]
     assert listing.findings == ()
     for item, (start, end), label in zip(listing.items, [(0, 20), (20, 60), (5, 6)], [0, 50, 6], strict=True):
@@ -44,9 +44,9 @@ def test_actions_are_start_to_end_of_the_video_to_the_bit(tmp_path: Path) -> Non
 
 
 def test_fields_of_both_parts() -> None:
-    assert pkummd.fields("0364-R", pkummd1.PART) == {"setup": 364, "camera": 3}
-    assert pkummd.fields("A26N13-M", pkummd2.PART) == {"setup": 26, "subject": 13, "camera": 2}
-    for name, part in [("A01N01-L", pkummd1.PART), ("0002-L", pkummd2.PART), ("0002-X", pkummd1.PART)]:
+    assert pkummd.fields("0364-R", pkummd.PART_1) == {"setup": 364, "camera": 3}
+    assert pkummd.fields("A26N13-M", pkummd.PART_2) == {"setup": 26, "subject": 13, "camera": 2}
+    for name, part in [("A01N01-L", pkummd.PART_1), ("0002-L", pkummd.PART_2), ("0002-X", pkummd.PART_1)]:
         assert pkummd.fields(name, part) is None
 
 
@@ -69,7 +69,7 @@ def test_odd_rows_are_findings_and_ids_stay(tmp_path: Path, name: str) -> None:
     video = poses(30)
     _, labels = write_pku(tmp_path, VIDEO, video, [])
     labels.write_text(f"{row}\n\n  \n3,7,9,1\n")
-    listing = pkummd1.discover(tmp_path)
+    listing = READERS["pkummd1"].discover(tmp_path)
     assert problem in problems(listing)
     assert listing.items[-1].id == f"{VIDEO}_002"
     assert len(listing.items) == (1 if window is None else 2)
@@ -81,14 +81,14 @@ def test_odd_rows_are_findings_and_ids_stay(tmp_path: Path, name: str) -> None:
 def test_one_row_with_or_without_a_line_end(tmp_path: Path, text: str) -> None:
     _, labels = write_pku(tmp_path, VIDEO, poses(30), [])
     labels.write_text(text, encoding="utf-8", newline="")
-    (item,) = pkummd1.discover(tmp_path).items
+    (item,) = READERS["pkummd1"].discover(tmp_path).items
     clip = pkummd.read(item)
     assert (clip.frames, clip.label) == (6, 3)
 
 
 def test_ends_beyond_the_video(tmp_path: Path) -> None:
     write_pku(tmp_path, VIDEO, poses(30), [(1, 20, 40), (1, 30, 35)])
-    late, beyond = pkummd1.discover(tmp_path).items
+    late, beyond = READERS["pkummd1"].discover(tmp_path).items
     clip = pkummd.read(late)
     assert clip.frames == 10
     assert [(f.problem, f.place, f.detail) for f in clip.findings] == [
@@ -106,7 +106,7 @@ def test_files_without_their_other_half_and_odd_names_are_findings(tmp_path: Pat
     write_pku(tmp_path, "5-L", poses(10), [(1, 0, 5)])
     write_pku(tmp_path, "A01N01-L", poses(10), [(1, 0, 5)])
     (tmp_path / "README.txt").write_text("about")
-    listing = pkummd1.discover(tmp_path)
+    listing = READERS["pkummd1"].discover(tmp_path)
     assert [item.id for item in listing.items] == [f"{VIDEO}_001"]
     assert sorted((f.problem, f.file) for f in listing.findings) == [
         ("labels without skeletons", "Train_Label_PKU_final/0003-L.txt"),
@@ -139,14 +139,14 @@ def test_layouts_met_in_the_wild(tmp_path: Path, layout: str) -> None:
             path.rename(raw / folder / path.name)
     assert find_raw(DATASETS["pku-mmd-2"], raw, {}) == raw
     for place in [raw, *raw.glob("all.zip")]:
-        (item,) = pkummd2.discover(place).items
+        (item,) = READERS["pkummd2"].discover(place).items
         np.testing.assert_array_equal(pkummd.read(item).joints, video[2:9])
 
 
 def test_the_same_video_twice_is_a_finding(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write_pku(tmp_path / folder, VIDEO, poses(10), [(1, 0, 5)])
-    listing = pkummd1.discover(tmp_path)
+    listing = READERS["pkummd1"].discover(tmp_path)
     assert len(listing.items) == 1
     assert [f.problem for f in listing.findings] == ["duplicate file of a video"] * 2
     assert all(f.file.startswith("b/") and "kept a/" in f.detail for f in listing.findings)
@@ -207,7 +207,7 @@ def test_a_video_is_parsed_once_and_again_when_it_changes(
     monkeypatch.setattr(
         pkummd_text, "parse_skeletons", lambda data, *, where: calls.append(where) or real(data, where=where)
     )
-    items = pkummd1.discover(tmp_path).items
+    items = READERS["pkummd1"].discover(tmp_path).items
     for item in items:
         pkummd.read(item)
     assert len(calls) == 1
@@ -227,7 +227,7 @@ def test_people_who_change_places_in_the_file_keep_their_track(tmp_path: Path) -
     swapped = video.copy()
     swapped[15:] = video[15:, ::-1]
     write_pku(tmp_path, VIDEO, swapped, [(14, 0, 40)])
-    (item,) = pkummd1.discover(tmp_path).items
+    (item,) = READERS["pkummd1"].discover(tmp_path).items
     clip = pkummd.read(item)
     np.testing.assert_array_equal(clip.joints, video)
     np.testing.assert_array_equal(clip.order, np.where(np.arange(40)[:, None] < 15, [0, 1], [1, 0]))
@@ -238,7 +238,7 @@ def test_zeros_are_absent_and_nan_is_a_finding(tmp_path: Path) -> None:
     video[4:8, 1] = 0
     video[9, 0, 3, 1] = np.nan
     write_pku(tmp_path, VIDEO, video, [(14, 2, 20)])
-    (item,) = pkummd1.discover(tmp_path).items
+    (item,) = READERS["pkummd1"].discover(tmp_path).items
     clip = pkummd.read(item)
     assert clip.bodies == 2
     assert np.flatnonzero(~clip.present[:, 1]).tolist() == [2, 3, 4, 5]
@@ -274,7 +274,7 @@ def test_somebody_lost_for_long_is_no_third_person(tmp_path: Path) -> None:
     video[50:120, 1] = 0
     video[120:, 1] += np.float32(2)
     write_pku(tmp_path, VIDEO, video, [(14, 0, 200)])
-    (item,) = pkummd1.discover(tmp_path).items
+    (item,) = READERS["pkummd1"].discover(tmp_path).items
     clip = pkummd.read(item)
     np.testing.assert_array_equal(clip.joints, video)
 
@@ -282,7 +282,7 @@ def test_somebody_lost_for_long_is_no_third_person(tmp_path: Path) -> None:
 def test_noise_neither_fails_nor_takes_memory_per_track(tmp_path: Path) -> None:
     video = np.random.default_rng(0).uniform(-50, 50, (300, 2, 1, 3)).astype(np.float32) + poses(300, 2)
     write_pku(tmp_path, VIDEO, video, [(14, 0, 300)])
-    (item,) = pkummd1.discover(tmp_path).items
+    (item,) = READERS["pkummd1"].discover(tmp_path).items
     clip = pkummd.read(item)
     assert clip.present.sum() == 600
     assert clip.bodies == 2
@@ -292,7 +292,7 @@ def test_an_action_without_anybody_is_an_error(tmp_path: Path) -> None:
     video = poses(20)
     video[5:9] = 0
     write_pku(tmp_path, VIDEO, video, [(1, 5, 9)])
-    (item,) = pkummd1.discover(tmp_path).items
+    (item,) = READERS["pkummd1"].discover(tmp_path).items
     with pytest.raises(RawDataError, match=r"no body in any frame of 0002-L_001 \(5:9\)"):
         pkummd.read(item)
 
@@ -307,24 +307,27 @@ ABSENT = {"A05N04-M", "A07N12-M", "A08N12-M", "A14N12-M", "A20N01-M"}
 def rule(dataset: str, part: pkummd.Part, videos: list[str]) -> dict[str, np.ndarray]:
     fields = [{"subject": -1, **(pkummd.fields(video, part) or {})} for video in videos]
     columns = {name: [f[name] for f in fields] for name in ("subject", "camera", "setup")}
-    return {n: h for n, (h, _) in splits.halves_of(dataset, {}, {}, ids=videos, fields=columns).items()}
+    return {
+        n: h
+        for n, (h, _) in splits.halves_of(DATASETS[dataset].rules, {}, {}, ids=videos, fields=columns).items()
+    }
 
 
 def test_the_rules_give_the_published_counts() -> None:
     videos = [video for video in PART_2 if video not in ABSENT]
-    halves = rule("pku-mmd-2", pkummd2.PART, videos)
+    halves = rule("pku-mmd-2", pkummd.PART_2, videos)
     counts = {name: (int((h == 1).sum()), int((h == 2).sum())) for name, h in halves.items()}
     assert len(videos) == 1009
     assert counts == {"xsub": (775, 234), "xview": (671, 338)}
     one = [f"{number:04}-{view}" for number in range(1, 365) for view in "LMR"]
-    halves = rule("pku-mmd-1", pkummd1.PART, one)
+    halves = rule("pku-mmd-1", pkummd.PART_1, one)
     test = [video for video, half in zip(one, halves["xsub"], strict=True) if half == 2]
     assert (len(test), test[0], test[-1]) == (132, "0291-L", "0334-R")
     assert halves["xview"][:3].tolist() == [2, 1, 1]
 
 
 def test_no_subject_is_in_both_halves_of_xsub() -> None:
-    half = rule("pku-mmd-2", pkummd2.PART, PART_2)["xsub"]
+    half = rule("pku-mmd-2", pkummd.PART_2, PART_2)["xsub"]
     sides = [{v[4:6] for v, h in zip(PART_2, half, strict=True) if h == side} for side in (1, 2)]
     assert sides[0] | sides[1] == {f"{n:02}" for n in range(1, 14)}
     assert sides[1] == {"02", "03", "07"}
@@ -358,7 +361,7 @@ def test_a_list_that_parts_a_camera_or_names_no_video_is_told(tmp_path: Path) ->
         write_pku(tmp_path, video, poses(10), [(1, 0, 5)])
     (tmp_path / "cross-view.txt").write_text(two_lists(["0001-L", "0002-M", "what"], ["0002-L"]))
     (tmp_path / "cross-subject.txt").write_text("Training videos:\n0001-L\n")
-    listing = pkummd1.discover(tmp_path)
+    listing = READERS["pkummd1"].discover(tmp_path)
     assert set(listing.halves) == {"xview"}
     assert [(f.problem, f.detail) for f in listing.findings] == [
         ("no split list", "expected four lines: a heading, training names, a heading, test names"),
@@ -370,7 +373,7 @@ def test_a_list_that_parts_a_camera_or_names_no_video_is_told(tmp_path: Path) ->
 def test_lists_of_the_other_part_are_left_alone(tmp_path: Path) -> None:
     write_pku(tmp_path, VIDEO, poses(10), [(1, 0, 5)])
     (tmp_path / "cross-view_v2.txt").write_text(two_lists(["A01N01-M"], ["A01N01-L"]))
-    listing = pkummd1.discover(tmp_path)
+    listing = READERS["pkummd1"].discover(tmp_path)
     assert (listing.halves, listing.findings) == ({}, ())
 
 

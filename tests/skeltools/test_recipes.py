@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, StoreManifest, UsageError
 from skeltools import skeletons, store
 from skeltools.cli import run
-from skeltools.convert import convert
-from skeltools.derive import add_streams
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
 from skeltools.preprocess import (
     RECIPES,
     STEPS,
@@ -30,7 +30,7 @@ from skeltools.preprocess import (
 )
 from skeltools.preprocess.recipes import FOLDER, to_yaml
 from skeltools.preprocess.steps import options_of
-from skeltools.sequence import Sequence
+from skeltools.sequence import SkeletonSequence
 from tests.skeltools.figures import KINECT, clip_of, clips, walking
 
 # ---- what ships -----------------------------------------------------------------------------------------
@@ -117,8 +117,8 @@ def test_every_recipe_survives_the_round_trip(items: list[object], tmp_path_fact
         ("", "expected a list of steps, found nothing"),
         ("[]", "expected a list of steps, found an empty list"),
         ("steps: [resize]", "expected a list of steps, found a mapping"),
-        ("- [resize", "no valid YAML"),
-        ("- !!python/object/apply:os.system [ls]", "no valid YAML"),
+        ("- [resize", "not valid YAML"),
+        ("- !!python/object/apply:os.system [ls]", "not valid YAML"),
         ("- 3", "step 1: expected the name of a step, or name: {option: value}, found int: 3"),
         ("- {resize: {}, fill_gaps: {}}", "step 1: expected the name"),
         ("- resize: [masked]", "step 1: expected the name"),
@@ -190,7 +190,7 @@ def test_a_file_may_not_take_a_shipped_name_for_something_else(tmp_path: Path) -
 @settings(deadline=None, max_examples=60)
 @given(clip=clips(), name=st.sampled_from(list(RECIPES)), frames=st.integers(1, 40), bodies=st.integers(1, 3))
 def test_every_clip_gives_a_sound_stream_or_a_reason(
-    clip: Sequence, name: str, frames: int, bodies: int
+    clip: SkeletonSequence, name: str, frames: int, bodies: int
 ) -> None:
     made = prepare(clip, recipe=name, spec=KINECT, frames=frames, bodies=bodies)
     if isinstance(made, Dropped):
@@ -247,7 +247,7 @@ def test_the_order_of_joints_means_nothing(name: str, convention: str, seed: int
 
 @settings(deadline=None, max_examples=60)
 @given(clip=clips(), bodies=st.integers(1, 5))
-def test_raw_at_its_own_length_is_the_clip_bit_for_bit(clip: Sequence, bodies: int) -> None:
+def test_raw_at_its_own_length_is_the_clip_bit_for_bit(clip: SkeletonSequence, bodies: int) -> None:
     made = prepare(clip, recipe="raw", spec=KINECT, frames=clip.frames, bodies=bodies)
     kept = min(bodies, clip.bodies)
     if isinstance(made, Dropped):

@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from schemas import RawDataError, StoreError
-from skeltools import durable, parts, publish, store
-from skeltools.convert import convert
-from skeltools.validate import validate
+from skeltools import store
+from skeltools.conversion import chunks, convert, publish
+from skeltools.files import durable
+from skeltools.inspect.validate import validate
 
 ROOT = Path(__file__).parents[2]
 IDS = [f"S001C001P001R{i:03}A001" for i in range(1, 19)]
@@ -35,7 +36,7 @@ def raw(recordings, clip, tmp_path, monkeypatch):
     small = {"SAMPLE_CHUNK": 2, "SAMPLE_SHARD": 6, "FRAME_CHUNK": 8, "FRAME_SHARD": 40}
     for name, size in small.items():
         monkeypatch.setattr(store.layout, name, size)
-    monkeypatch.setattr(parts, "SAMPLES", 4)
+    monkeypatch.setattr(chunks, "SAMPLES", 4)
     for i, id in enumerate(IDS):
         recordings.add(clip(id, frames=3 + i % 9, bodies=1 + i % 3))
         if i % 3:

@@ -95,13 +95,13 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "no valid skeleton convention"),
-        ("[1, 2]", "no valid skeleton convention"),
+        ("{", "not a valid skeleton convention"),
+        ("[1, 2]", "not a valid skeleton convention"),
         (json.dumps(_example(colour="red")), "colour: Extra inputs are not permitted"),
         (json.dumps(_example(center=20)), "outside 0..19"),
         (json.dumps(_example(edges=[[0, 1]])), "exactly one parent"),
         (json.dumps(_example(left_right_swap=list(range(20)))), "does not exchange the two shoulders"),
-        (json.dumps(_example(left_right_swap=[1, 2, 0, *range(3, 20)])), "no involution"),
+        (json.dumps(_example(left_right_swap=[1, 2, 0, *range(3, 20)])), "be its own inverse"),
         (json.dumps(_example(body_parts={"trunk": list(range(20))})), "body_parts must be exactly"),
         (json.dumps(_example(axes=["left", "right", "up"])), "three different directions"),
         (json.dumps(_example(joints=["a"] * 20)), "joint names repeat"),

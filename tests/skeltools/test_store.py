@@ -11,9 +11,9 @@ import pytest
 
 from schemas import SkeletonSpec, StoreError, StoreManifest
 from skeltools import skeletons, store
-from skeltools.convert import convert
+from skeltools.conversion import convert
 from skeltools.inspect import statistics
-from skeltools.validate import validate
+from skeltools.inspect.validate import validate
 
 ARCHIVES = Path(__file__).parents[1] / "archives"
 
@@ -48,14 +48,14 @@ def test_no_such_store(tmp_path):
 def test_a_folder_that_is_no_store(tmp_path, content):
     if content:
         (tmp_path / "zarr.json").write_text(content)
-    with pytest.raises(StoreError, match="is no skeleton store"):
+    with pytest.raises(StoreError, match="is not a skeleton store"):
         store.open_store(tmp_path)
     assert not store.is_store(tmp_path)
 
 
 def test_a_file_is_no_store(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="is no skeleton store"):
+    with pytest.raises(StoreError, match="is not a skeleton store"):
         store.open_store(tmp_path / "file")
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from schemas import RawDataError
-from skeltools import unpickle
+from skeltools.formats import unpickle
 from tests.skeltools.archives import write_pickle
 
 

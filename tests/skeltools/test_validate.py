@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from schemas import Finding
-from skeltools import bones, cli, findings, skeletons, store
-from skeltools.convert import convert
-from skeltools.derive import add_streams
-from skeltools.validate import Fault, check, validate
+from skeltools import cli, skeletons, store
+from skeltools.conversion import convert
+from skeltools.conversion.derive import add_streams
+from skeltools.inspect import bones
+from skeltools.inspect.validate import Fault, check, validate
+from skeltools.store import findings
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A050"
 NATIVE, SMPLX = "kinectv2_25", "smplx_42"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -191,24 +189,12 @@ def test_stages_and_alarms_are_told(store: Path, tmp_path: Path, capsys: Capture
     assert err.count("warning: epoch 1: queries do not find their own key: info_nce 2.8") == 1
 
 
-def test_the_module_runs_as_the_command_does() -> None:
-    command = [sys.executable, "-m", "trainer.cli", "methods", "nothing"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: unknown method 'nothing'")
-
-
 @pytest.mark.parametrize("command", [[], ["pretrain"], ["evaluate"], ["ensemble"], ["compare"], ["methods"]])
 def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, *command, "--help")
     assert code == 0
     assert "Example" in out
     assert "trainer " in out.split("Example")[1]
-
-
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = call(capsys, "--version")
-    assert (code, out.split()[0]) == (0, "trainer,")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +224,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["pretrain", "--store", "STORE", "--method", "ms-clr"], 2, "needs two or more, found few_6"),
         (["pretrain", "--store", "STORE", "--method", "skeletonclr-paper"], 1, "skeltools streams"),
         (["pretrain", "--store", "NOWHERE", "--method", "aimclr"], 1, "no such store"),
-        (["pretrain", "--store", "FOLDER", "--method", "aimclr"], 1, "this is no skeleton store"),
+        (["pretrain", "--store", "FOLDER", "--method", "aimclr"], 1, "this is not a skeleton store"),
         (["pretrain", "--method", "aimclr"], 2, "no store given"),
         (["pretrain", "--store", "STORE"], 2, "no method given"),
         (["pretrain", "--resume", "--out", "FOLDER"], 1, "no checkpoint here"),
@@ -257,7 +243,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["evaluate"], 2, "Missing argument 'RUN'"),
         (["evaluate", "RUN", "--protocol", "finetun"], 2, "unknown protocol 'finetun'"),
         (["evaluate", "RUN", "--convention", "smplx_42"], 2, "trained on few_6"),
-        (["evaluate", "RUN", "--store", "FOLDER"], 1, "this is no skeleton store"),
+        (["evaluate", "RUN", "--store", "FOLDER"], 1, "this is not a skeleton store"),
         (["methods", "simclr"], 2, "unknown method 'simclr'"),
         (["trian"], 2, "No such command"),
     ],
@@ -311,3 +297,31 @@ def test_ctrl_c_outside_of_training(
     code, _, err = call(capsys, "methods")
     assert code == 130
     assert err.strip() == "interrupted; nothing was left half-written"
+
+
+def test_the_store_is_the_variables_or_the_one_in_the_folder(
+    store: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["pretrain", "--method", "aimclr", "--dry-run", *tiny_arguments()]
+    monkeypatch.setenv("SKELTOOLS_STORE", str(store))
+    code, out, err = call(capsys, *arguments)
+    assert code == 0, err
+    assert f'store: "{store}"' in out
+    monkeypatch.setenv("SKELTOOLS_STORE", "nowhere")
+    assert "nowhere: no such store" in call(capsys, *arguments)[2]
+    monkeypatch.delenv("SKELTOOLS_STORE")
+    assert "no store given" in call(capsys, *arguments)[2]
+    (tmp_path / "store.zarr").symlink_to(store)
+    assert call(capsys, *arguments)[0] == 0
+
+
+def test_a_settings_file_names_the_store_before_the_variable_does(
+    store: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKELTOOLS_STORE", "nowhere")
+    (tmp_path / "mine.yaml").write_text(f"data: {{store: {store}}}\n")
+    arguments = ["--method", "aimclr", "--config", tmp_path / "mine.yaml", "--dry-run", *tiny_arguments()]
+    code, out, err = call(capsys, "pretrain", *arguments)
+    assert code == 0, err
+    assert f'store: "{store}"' in out

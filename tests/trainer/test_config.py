@@ -210,7 +210,7 @@ def test_split_and_conventions_come_from_the_store(store: Store) -> None:
         ),
         ([("optimiser.lr", 1)], ConfigError, ["optimiser: unknown key", "Did you mean 'optimise'?"]),
         ([("lr", 1)], ConfigError, ["lr: unknown key"]),
-        ([("optimise.lr", -1)], ConfigError, ["optimise.lr: Input should be greater than 0, found -1"]),
+        ([("optimise.lr", -1)], ConfigError, ["optimise.lr: expected a number greater than 0, found -1"]),
         ([("optimise.lr", "fast")], ConfigError, ["optimise.lr: ", "found 'fast'"]),
         (
             [("optimise.schedule", "linear")],
@@ -250,9 +250,9 @@ def test_wrong_names_come_with_the_right_ones(store: Store) -> None:
 
 def test_a_settings_file_that_cannot_be_read(store: Store, tmp_path: Path) -> None:
     for content, word in (
-        ("a: [", "no valid YAML"),
+        ("a: [", "not valid YAML"),
         ("- 1", "expected a mapping"),
-        ("\x00", "no valid YAML"),
+        ("\x00", "not valid YAML"),
     ):
         (tmp_path / "c.yaml").write_text(content)
         with pytest.raises(ConfigError, match=rf"c\.yaml: {word}"):
@@ -268,7 +268,7 @@ def test_overrides_are_parsed_as_yaml() -> None:
     for text in ("a", "=1"):
         with pytest.raises(UsageError, match="expected KEY=VALUE"):
             config.parse_override(text)
-    with pytest.raises(UsageError, match="no valid YAML"):
+    with pytest.raises(UsageError, match="not a valid YAML value"):
         config.parse_override("a=[1")
 
 

@@ -188,7 +188,7 @@ def test_damaged_and_absent_files_are_refused(exported: Path) -> None:
         load_encoder(exported)
     (exported / WEIGHTS).write_bytes(b"something else")
     change_card(exported, weights_hash=checkpoint.file_hash(exported / WEIGHTS))
-    with pytest.raises(CheckpointError, match="this is no safetensors file"):
+    with pytest.raises(CheckpointError, match="this is not a safetensors file"):
         load_encoder(exported)
     (exported / WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match=rf"no {WEIGHTS} beside the card. Copy the whole folder"):
@@ -202,13 +202,13 @@ def test_damaged_and_absent_files_are_refused(exported: Path) -> None:
     ("changes", "message"),
     [
         ({"format": 2}, r"newer version: format 2, this one reads up to 1. Update this package"),
-        ({"kind": "poem"}, "this is no card of `trainer export`"),
+        ({"kind": "poem"}, "this is not a card of `trainer export`"),
         ({"feature_dim": 0}, "or it is damaged: feature_dim: "),
         ({"surprise": 1}, "or it is damaged: surprise: "),
-        ({"encoder": {"name": "stgnc", "options": {}}}, "none of this version: .*Did you mean 'stgcn'"),
+        ({"encoder": {"name": "stgnc", "options": {}}}, "does not know the encoder: .*Did you mean 'stgcn'"),
         (
             {"encoder": {"name": "stgcn", "options": {"widths": [1]}}},
-            "none of this version: .*unknown option",
+            "does not know the encoder: .*unknown option",
         ),
     ],
 )
@@ -221,7 +221,7 @@ def test_a_card_that_cannot_be_used_says_why(exported: Path, changes: Changes, m
 def test_text_that_is_no_card_is_refused(exported: Path) -> None:
     for text in ("", "[1, 2", "[]", "\x00"):
         (exported / CARD).write_text(text)
-        with pytest.raises(CheckpointError, match="this is no card of `trainer export`"):
+        with pytest.raises(CheckpointError, match="this is not a card of `trainer export`"):
             load_encoder(exported)
 
 
@@ -278,7 +278,7 @@ def test_only_an_export_is_replaced_and_only_if_asked(run: Path, exported: Path,
     assert sorted(path.name for path in exported.iterdir()) == [CARD, WEIGHTS, "notes.txt"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    with pytest.raises(UsageError, match="exists and is no exported encoder"):
+    with pytest.raises(UsageError, match="exists and is not an exported encoder"):
         export_run(run, tmp_path / "mine", force=True)
 
 

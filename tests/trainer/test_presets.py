@@ -237,7 +237,7 @@ def test_another_base_brings_its_own_preset(store: Path) -> None:
     _, built, _ = loop.build(settings.config)
     assert type(built.base).__name__ == "SkeletonCLR"  # type: ignore[union-attr]
     assert settings.sources["method.options.base.name"] == "--base"
-    with pytest.raises(UsageError, match="aimclr/paper wraps no other method"):
+    with pytest.raises(UsageError, match="aimclr/paper has no base method"):
         config.find_preset("aimclr", "paper", base="skeletonclr")
     with pytest.raises(UsageError, match="unknown method 'simclr'"):
         config.find_preset("ms-clr", "paper", base="simclr")

@@ -482,7 +482,9 @@ def test_an_imported_run_is_a_run(
     assert json.loads(out)[0]["method"] in {"aimclr", "crosclr", "skelemixclr", "isc", "ms-clr"}
     status, _, err = call(capsys, "report", run, "--no-encoders", "--out", tmp_path / "a.html")
     assert status == 0, err
-    assert f"released {code}: " in (tmp_path / "a.html").read_text(encoding="utf-8")
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert f"released {code}: " in page
+    assert "imported weights have no log" in page
     epochs = 1 + checkpoint.load(run / LAST).epoch
     status, _, err = call(capsys, "pretrain", "--out", run, "--resume", "--epochs", epochs)
     assert status == 0, err

@@ -125,7 +125,7 @@ def test_what_keeps_numbers_from_being_compared_is_named(store: Path, tmp_path: 
     assert said[: len(judged.data) + len(judged.schedule)] == [*judged.data, *judged.schedule]
     probed = result(**values, settings={"epochs": 100, "lr": 0.1, "standardise": True})
     said = differences(run, probed, printed)
-    assert {"standardised features, no paper's", "linear.lr 0.1 instead of 3.0"} <= set(said)
+    assert {"standardised features, which no paper uses", "linear.lr 0.1 instead of 3.0"} <= set(said)
     assert said[-1] == "and 2 more settings"
     assert differences(run, result(**values, synthetic=True), printed)[0] == "synthetic data"
     assert best_match(run, result(**values | {"split": "elsewhere"})) is None
@@ -294,7 +294,7 @@ def test_damaged_lines_and_results_are_named(store: Path, tmp_path: Path) -> Non
     page_ = made(run)
     said = " ".join(notes(section(page_, "overview")))
     assert re.search(r"metrics\.jsonl: line 2 is no record of the log \(2 such lines", said)
-    assert re.search(r"knn-few_6\.json: this is no result.*Evaluate the run again", said)
+    assert re.search(r"knn-few_6\.json: this is not a result.*Evaluate the run again", said)
     assert [row[1] for row in tables(section(page_, "results"))["Results"].rows] == ["linear"]
     (run / "metrics.jsonl").unlink()
     assert any("no log" in text for text in notes(section(made(run), "overview")))

@@ -94,7 +94,7 @@ def _archive(path: Path, **changes: Any) -> Path:
 )
 def test_a_file_of_something_else_is_refused(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
     path = _archive(tmp_path / "s.npz", **changes)
-    with pytest.raises(SkelError, match=rf"s\.npz: these are no scores.*{words}.*trainer evaluate"):
+    with pytest.raises(SkelError, match=rf"s\.npz: these are not scores.*{words}.*trainer evaluate"):
         read_scores(path)
 
 
@@ -115,11 +115,11 @@ def test_damaged_and_absent_files_are_refused(tmp_path: Path) -> None:
             assert torch.equal(found.values, read_scores(tmp_path / "s.npz").values)
     assert refused > 20
     (tmp_path / "d.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SkelError, match=r"d\.npz: these are no scores"):
+    with pytest.raises(SkelError, match=r"d\.npz: these are not scores"):
         read_scores(tmp_path / "d.npz")
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(SkelError, match=r"d\.npz: these are no scores"):
+    with pytest.raises(SkelError, match=r"d\.npz: these are not scores"):
         read_scores(tmp_path / "d.npz")
 
 
@@ -163,10 +163,10 @@ def test_results_that_cannot_be_used_say_so(tmp_path: Path) -> None:
     old = result(scores=None)
     path.write_text(old.model_dump_json(exclude={"scores", "classes", "confusion", "interval"}))
     assert read_result(path).result == old
-    with pytest.raises(SkelError, match=r"without scores; an earlier version wrote it.*linear` again"):
+    with pytest.raises(SkelError, match=r"has no scores; an earlier version wrote it.*linear` again"):
         read_result(path).scores()
     path.write_text("{")
-    with pytest.raises(SkelError, match=r"linear-few_6\.json: this is no result of `trainer evaluate`"):
+    with pytest.raises(SkelError, match=r"linear-few_6\.json: this is not a result of `trainer evaluate`"):
         read_results(tmp_path / "run")
     with pytest.raises(SkelError, match="no result here"):
         read_result(tmp_path / "gone.json")

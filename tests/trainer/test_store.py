@@ -122,7 +122,7 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such store"):
         stores.open_store(tmp_path / "absent")
     for name in ("folder", "file", "other.zarr"):
-        with pytest.raises(StoreError, match=f"{name}: this is no skeleton store.*skeltools convert"):
+        with pytest.raises(StoreError, match=f"{name}: this is not a skeleton store.*skeltools convert"):
             stores.open_store(tmp_path / name)
 
 

@@ -82,12 +82,13 @@ def test_mistakes_are_one_line(run: Path, store: Store, tmp_path: Path, capsys: 
     assert "Did you mean 'aimclr-table4'" in err
     code, _, err = call(capsys, "aimclr-table4", tmp_path / "nowhere")
     assert code == 1
-    assert "this is no run folder, and no result of an ensemble" in err
+    assert "this is neither a run folder nor the result of an ensemble" in err
     bare = write_run(tmp_path / "bare", settings_of(store, "aimclr"))
     code, _, err = call(capsys, "aimclr-table4", bare)
     assert code == 1
     assert (
-        f"this run was not evaluated yet. Evaluate it with `trainer evaluate {bare} --protocol linear`" in err
+        f"this run has not been evaluated yet. Evaluate it with `trainer evaluate {bare} --protocol linear`"
+        in err
     )
     code, _, err = call(capsys, "aimclr-table4", run, "--markdown", "--json")
     assert code == 2
@@ -97,7 +98,7 @@ def test_mistakes_are_one_line(run: Path, store: Store, tmp_path: Path, capsys: 
     assert "damaged" in err
     (run / "config.yaml").write_text("preset: [")
     (run / "results" / "linear-0.json").unlink()
-    with pytest.raises(SkelError, match="no settings of a run, or they are damaged"):
+    with pytest.raises(SkelError, match="not the settings of a run, or they are damaged"):
         tables.read_given([run])
 
 

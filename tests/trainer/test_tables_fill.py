@@ -49,7 +49,7 @@ def test_a_comparable_figure_is_called_so(store: Store, tmp_path: Path) -> None:
         ({"epoch": 299}, [], ["unfinished: epoch 299 of 300", "299 epochs, published after 300"]),
         ({"preset": "aimclr/demo"}, [], ["preset aimclr/demo, no paper's"]),
         ({"preset": "aimclr/released"}, [], []),
-        ({"settings": {"standardise": True}}, [], ["standardised features, no paper's"]),
+        ({"settings": {"standardise": True}}, [], ["standardised features, which no paper uses"]),
     ],
 )
 def test_what_differs_is_said(changes: dict[str, Any], data: list[str], schedule: list[str]) -> None:

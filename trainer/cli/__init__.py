@@ -13,15 +13,55 @@ import traceback
 import click
 
 from schemas import SkelError
-from trainer import __version__, malloc
+from trainer import malloc
 from trainer.cli import compare, ensemble, evaluate, export, methods, pretrain, released, report, table
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="trainer")
+class Commands(click.Group):
+    """Commands of which an option that takes one value may be given once."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises UsageError for an option that is repeated: click would silently take its last value."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            with command.context_class(command, parent=ctx, info_name=name) as inner:
+                _, _, given = command.make_parser(inner).parse_args(list(rest))
+                for option in given:
+                    if _takes_one_value(option) and given.count(option) > 1:
+                        names = " or ".join([option.opts[-1], *option.secondary_opts])
+                        raise click.UsageError(f"{names} is given twice, but takes one value", inner)
+        return name, command, rest
+
+
+def _takes_one_value(parameter: click.Parameter) -> bool:
+    """Whether a repetition would lose something. A flag says the same twice, unless it has an opposite."""
+    return isinstance(parameter, click.Option) and not (
+        parameter.multiple or (parameter.is_flag and not parameter.secondary_opts)
+    )
+
+
+def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from trainer import __version__
+
+        click.echo(f"trainer {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
 @click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Contrastive pre-training on skeleton stores, and its evaluation.
+    """Pre-train skeleton encoders without labels, and evaluate them.
 
     \b
     Example:
@@ -50,9 +90,18 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message(), error.exit_code, arguments)
     except SkelError as error:
         _fail(str(error), error.exit_code, arguments)
+    except ModuleNotFoundError as error:
+        _fail(_missing(error), 1, arguments)
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         _fail(f"internal error: {text[:300]}; run again with --debug", 1, arguments)
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    package = (error.name or "").partition(".")[0]
+    if package == "torch":
+        return "PyTorch is not installed, and this command needs it: pip install torch, version 2.11 or later"
+    return f"{error}: this command needs it; install skeltools again with all that it depends on"
 
 
 def _fail(message: str, code: int, arguments: list[str]) -> None:

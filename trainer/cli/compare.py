@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 @click.command("compare")
 @click.argument("first", metavar="RUN_A", type=click.Path(path_type=Path))
 @click.argument("second", metavar="RUN_B", type=click.Path(path_type=Path))
-@click.option("--protocol", default="linear", show_default=True, help="Whose scores are compared.")
-@click.option("--convention", "conventions", multiple=True, help="Of the result, when there are several.")
-@click.option("--encoder", "encoders", multiple=True, help="Of the result, e.g. joint or joint+motion+bone.")
+@click.option("--protocol", default="linear", show_default=True, help="Protocol whose scores are compared.")
+@click.option(
+    "--convention", "conventions", multiple=True, help="Convention of the result, when there are several."
+)
+@click.option(
+    "--encoder", "encoders", multiple=True, help="Encoder of the result, such as joint or joint+motion+bone."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the test as JSON.")
 def command(
     first: Path,
@@ -33,7 +37,7 @@ def command(
 ) -> None:
     """McNemar's test: do two evaluations differ by more than chance, on the same test samples?
 
-    RUN_A and RUN_B are run folders or single result files. Only saved scores are read.
+    RUN_A and RUN_B are run folders or single result files. Only saved scores are read: no store, no GPU.
 
     \b
     Examples:
@@ -62,5 +66,5 @@ def _print(one: Found, two: Found, test: McNemar) -> None:
     )
     click.echo(
         f"A - B = {100 * test.difference:+.1f} points; McNemar ({test.test}): p = {test.p:.2g}"
-        + (", no more than chance at the 5 % level" if test.p >= 0.05 else "")
+        + (", not significant at the 5 % level" if test.p >= 0.05 else "")
     )

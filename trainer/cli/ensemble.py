@@ -12,24 +12,34 @@ from trainer.cli.figures import print_json, print_results
 
 @click.command("ensemble")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
-@click.option("--protocol", default="linear", show_default=True, help="Whose scores are taken.")
-@click.option("--convention", "conventions", multiple=True, help="Only these. Default: all.")
-@click.option("--encoder", "encoders", multiple=True, help="Only these, e.g. joint. Default: all.")
+@click.option("--protocol", default="linear", show_default=True, help="Protocol whose scores are averaged.")
+@click.option("--convention", "conventions", multiple=True, help="Only these conventions. Default: all.")
+@click.option(
+    "--encoder", "encoders", multiple=True, help="Only these encoders, such as joint. Default: all."
+)
 @click.option(
     "--weights",
     default="paper",
     show_default=True,
-    help="Of the streams: paper (joint 0.6, bone 0.6, motion 0.4), equal, or joint=1,bone=0.5.",
+    help="Weights of the streams: paper (joint 0.6, bone 0.6, motion 0.4), equal, or joint=1,bone=0.5.",
 )
 @click.option(
     "--scores",
     type=click.Choice(["softmax", "logits"]),
     default="softmax",
     show_default=True,
-    help="What is averaged; released code takes logits.",
+    help="What is averaged; the released code of the papers averages logits.",
 )
-@click.option("--common", is_flag=True, help="Take the samples that all have, instead of refusing others.")
-@click.option("--out", type=click.Path(path_type=Path), help="Result file to write, .json; scores beside it.")
+@click.option(
+    "--common",
+    is_flag=True,
+    help="Use the samples that all of them have, instead of refusing when they differ.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Result file to write (.json); the scores are written beside it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(
     runs: tuple[Path, ...],
@@ -74,7 +84,7 @@ def command(
 
 
 def _weights(text: str) -> dict[str, float]:
-    """``paper``, ``equal`` or ``joint=1,bone=0.5``; streams that are not named have no weight then."""
+    """``paper``, ``equal`` or ``joint=1,bone=0.5``; streams that are not named then have weight 0."""
     from trainer.evaluate.ensemble import WEIGHTS
 
     if text in WEIGHTS:

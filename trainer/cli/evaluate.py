@@ -11,6 +11,7 @@ import click
 from schemas import EvaluationResult
 from trainer.cli.display import bar
 from trainer.cli.figures import print_json, print_results
+from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORE_OF_RUN
 
 
 @click.command("evaluate")
@@ -27,28 +28,27 @@ from trainer.cli.figures import print_json, print_results
     "--convention",
     "conventions",
     multiple=True,
-    help="Skeleton convention; several, or all: each, and their ensemble. Default: the run's first.",
+    help="Skeleton convention; may be repeated. all: each, and their ensemble. Default: the run's first.",
 )
-@click.option("--store", type=click.Path(path_type=Path), help="Where the run's store is now.")
-@click.option("--target", type=click.Path(path_type=Path), help="Store that transfer learns on.")
-@click.option("--target-split", help="Its split. Default: the one named as the run's, else its first.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="e.g. linear.standardise=true")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@STORE_OF_RUN
+@click.option("--target", type=click.Path(path_type=Path), help="Store that transfer trains and tests on.")
 @click.option(
-    "--untrained", is_flag=True, help="Random weights in place of the trained ones, for comparison."
-)
-@click.option("--unfinished", is_flag=True, help="Take a run that has not reached its last epoch.")
-@click.option(
-    "--init-from",
-    type=click.Path(path_type=Path),
-    help="finetune, semi and supervised start from the weights of this run or export.",
+    "--target-split", help="Split of --target. Default: the split of the run, else the first of the target."
 )
 @click.option(
-    "--init-skip",
+    "--set",
+    "assignments",
     multiple=True,
-    metavar="PATTERN",
-    help="Weights of --init-from that start at random, as '*.data_bn.*'; may be repeated.",
+    metavar="KEY=VALUE",
+    help="One option of a protocol, such as linear.standardise=true; may be repeated.",
 )
+@DEVICE
+@click.option(
+    "--untrained", is_flag=True, help="Evaluate random weights instead of the trained ones, for comparison."
+)
+@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@INIT_FROM
+@INIT_SKIP
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(
     run: Path,
@@ -58,10 +58,11 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Measure a run's encoders on the test half of its split, each on its stored stream.
+    """Measure the encoders of a run on the test half of its split, each on its stored stream.
 
-    Results and the scores of every test sample go to RUN/results/. Streams that a method trains together are
-    also fused: --set fusion.scores=logits, --set fusion.motion=0.6.
+    Results and the scores of every test sample are written to RUN/results/. Streams that a method trains
+    together are fused as well: --set fusion.scores=logits, --set fusion.motion=0.6. With --init-from, the
+    protocols finetune, semi and supervised start from those weights.
 
     \b
     Examples:

@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.options import STORE_OF_RUN
+
 if TYPE_CHECKING:
     from trainer.export import EncoderCard
 
 
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--encoder", help="Which of the method's encoders: joint, bone, motion, seq, ...")
-@click.option("--convention", "conventions", multiple=True, help="Only this one; may be repeated.")
+@click.option("--encoder", help="Encoder of the method to export: joint, bone, motion, seq, ...")
+@click.option("--convention", "conventions", multiple=True, help="Only this convention; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where the run's store is now.")
-@click.option("--onnx", is_flag=True, help="An ONNX graph for each convention, too, checked against PyTorch.")
-@click.option("--unfinished", is_flag=True, help="Export a run that has not reached its last epoch.")
+@STORE_OF_RUN
+@click.option(
+    "--onnx", is_flag=True, help="Also write an ONNX graph for each convention, checked against PyTorch."
+)
+@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
 @click.option("--force", is_flag=True, help="Replace an encoder that was exported to the folder before.")
 def command(
     run: Path,
@@ -30,7 +34,7 @@ def command(
     unfinished: bool,
     force: bool,
 ) -> None:
-    """Write a run's query encoder as safetensors and a card in JSON, for use without run and store.
+    """Write the query encoder of a run as safetensors with a card in JSON, to use it without run and store.
 
     \b
     Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 @click.command("methods")
 @click.argument("name", required=False)
 def command(name: str | None) -> None:
-    """List methods and presets, or explain one: its options, its schedule, the source of every value.
+    """List methods and presets, or explain one method: its options, its schedule, the source of every value.
 
     \b
     Example:
@@ -72,7 +73,8 @@ def _preset(preset: config.Preset) -> None:
         click.echo(f"  {line}")
     for path, value in config.leaves(preset.tree):
         source = f"  # {preset.sources[path]}" if path in preset.sources else ""
-        click.echo(f"  {path} = {value}{source}")
+        text = value if isinstance(value, str) else json.dumps(value)
+        click.echo(f"  {path} = {text}{source}")
 
 
 def _wrapped(text: str, indent: str) -> None:

@@ -11,6 +11,7 @@ import click
 
 from schemas import RunConfig, UsageError
 from trainer.cli.display import duration, training_display
+from trainer.cli.options import INIT_FROM, INIT_SKIP, STORE, usual_store
 from trainer.cli.profile import show_profile
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
@@ -18,43 +19,34 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 
 
 @click.command("pretrain")
-@click.option("--store", type=click.Path(path_type=Path), help="Store made by `skeltools convert`.")
+@STORE
 @click.option("--method", help="Method, or method-preset; `trainer methods` lists them.")
 @click.option("--preset", help="Preset of the method. Default: the one that suits the store.")
-@click.option("--base", help="The method that ms-clr wraps.")
+@click.option("--base", help="The method that ms-clr trains.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file with settings.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
 )
 @click.option("--split", help="Split whose training half is used. Default: the store's first.")
-@click.option("--stream", help="joint, bone or motion.")
+@click.option("--stream", help="joint, bone or motion, of a method with one stream.")
 @click.option("--convention", "conventions", multiple=True, help="Skeleton convention; may be repeated.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option("--seed", type=int, help="Seed of everything random.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", help="fp32, bf16, or auto: bf16 where the device computes it.")
-@click.option("--batch-size", type=int, help="Clips of a step, of all processes together.")
-@click.option("--accumulate", type=int, help="Parts of a process's share of the batch, one after another.")
+@click.option("--batch-size", type=int, help="Clips in a step, in all processes together.")
+@click.option("--accumulate", type=int, help="Parts of the batch that a process computes one after another.")
 @click.option(
     "--compile/--no-compile",
     "compiled",
     default=None,
-    help="Compile encoders and augmentations with torch.compile; for CUDA.",
+    help="Compile encoders and augmentations with torch.compile; useful on CUDA.",
 )
 @click.option(
-    "--profile", type=int, metavar="N", help="Look at N steps, write RUN/profile/trace.json and stop."
+    "--profile", type=int, metavar="N", help="Profile N steps, write RUN/profile/trace.json and stop."
 )
-@click.option(
-    "--init-from",
-    type=click.Path(path_type=Path),
-    help="Start from the weights of a run, an export or an imported run.",
-)
-@click.option(
-    "--init-skip",
-    multiple=True,
-    metavar="PATTERN",
-    help="Weights of --init-from to leave out, as '*.projector.*'; may be repeated.",
-)
+@INIT_FROM
+@INIT_SKIP
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
@@ -72,8 +64,8 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
       torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
 
-    docs/training.md tells of processes, parts of a batch, precision, compilation and profiles, docs/import.md
-    of --init-from.
+    Run `skeltools docs training` to read about processes, parts of a batch, precision, compilation and
+    profiles, and `skeltools docs import` about --init-from.
     """
     from trainer import config, distributed, loop, methods
 
@@ -150,10 +142,8 @@ def _settings(options: dict[str, Any]) -> config.Settings:
     store = options["store"]
     if store is None and options["file"] is not None:
         store = dict(config.read_file(options["file"]).get("data") or {}).get("store")
-    if store is None:
-        raise UsageError("no store given", remedy="Name one with --store PATH; `skeltools convert` makes it")
     return config.resolve(
-        open_store(store),
+        open_store(store or usual_store()),
         method=options["method"],
         preset=options["preset"],
         base=options["base"],
@@ -198,7 +188,7 @@ def _init(options: dict[str, Any]) -> list[config.Override]:
     if options["init_from"] is None:
         if options["init_skip"]:
             raise UsageError(
-                "there is nothing to leave out of", where="--init-skip", remedy="Add --init-from PATH"
+                "there are no weights to leave out", where="--init-skip", remedy="Add --init-from PATH"
             )
         return []
     init = start.describe(options["init_from"], skip=options["init_skip"])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.options import STORE, usual_store
+
 if TYPE_CHECKING:
     from trainer.released import Imported
 
@@ -22,15 +24,15 @@ _NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
     "--from",
     "code",
     required=True,
-    help="The published code: aimclr, crosclr, skelemixclr, skeleton-contrast (ISC) or ms-clr.",
+    help="Whose code wrote the file: aimclr, crosclr, skelemixclr, skeleton-contrast (ISC) or ms-clr.",
 )
-@click.option("--store", required=True, type=click.Path(path_type=Path), help="Store that the run goes with.")
+@STORE
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/CODE-imported.")
 @click.option("--preset", default="released", show_default=True, help="Preset of the method.")
 @click.option("--split", help="Split that the weights were trained on. Default: the store's first.")
-@click.option("--stream", help="joint, bone or motion, of a method with one. Default: joint.")
+@click.option("--stream", help="joint, bone or motion, of a method with one stream. Default: joint.")
 @click.option(
-    "--convention", "conventions", multiple=True, help="Skeleton convention. Default: the preset's."
+    "--convention", "conventions", multiple=True, help="Skeleton convention. Default: that of the preset."
 )
 @click.option(
     "--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated."
@@ -40,7 +42,7 @@ _NUMBER = re.compile(r"(\.l?)\d+(?=\.|$)")
 def command(
     file: Path,
     code: str,
-    store: Path,
+    store: Path | None,
     out: Path | None,
     preset: str,
     split: str | None,
@@ -50,10 +52,10 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Make a run of a checkpoint that a paper's own code has written.
+    """Turn a checkpoint of a paper's own code into a run.
 
-    Every weight must be known and have its place; nothing in the file is executed. The run has the settings
-    of the method's preset `released`, and evaluate, export, report and pretrain --init-from take it.
+    Every weight in the file must be known; nothing in the file is executed. The run has the settings of the
+    method's preset `released`. It can be given to evaluate, export, report and pretrain --init-from.
 
     \b
     Examples:
@@ -61,7 +63,7 @@ def command(
       trainer import aimclr_bone.pt --from aimclr --stream bone --store ntu60.zarr --out runs/aimclr-bone
       trainer import checkpoint_0450.pth.tar --from skeleton-contrast --store ntu60-isc.zarr --out runs/isc
 
-    docs/import.md tells which files there are, and what else their figures need.
+    Run `skeltools docs import` to read which files were published, and what else their figures need.
     """
     from trainer import config
     from trainer.released import import_released
@@ -72,7 +74,7 @@ def command(
     done = import_released(
         file,
         code,
-        store=store,
+        store=store or usual_store(),
         out=out or Path("runs", f"{code}-imported"),
         preset=preset,
         conventions=conventions,

@@ -7,20 +7,36 @@ from pathlib import Path
 import click
 
 from trainer.cli.display import bar
+from trainer.cli.options import DEVICE, STORE_OF_RUN
 
 
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), default="report.html", show_default=True, help="The page."
+    "--out",
+    type=click.Path(path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="HTML file to write.",
 )
-@click.option("--markdown", type=click.Path(path_type=Path), help="The same as Markdown, drawings beside it.")
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="RUN", help="Run that others gain over.")
-@click.option("--title", help="Title of the page.")
-@click.option("--store", type=click.Path(path_type=Path), help="Where the runs' store is now.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
-    "--no-encoders", is_flag=True, help="Leave out what encodes clips anew: features, activation, neighbours."
+    "--markdown",
+    type=click.Path(path_type=Path),
+    help="Also write the page as Markdown, with its drawings beside it.",
+)
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Run that the others are compared with.",
+)
+@click.option("--title", help="Title of the page.")
+@STORE_OF_RUN
+@DEVICE
+@click.option(
+    "--no-encoders",
+    is_flag=True,
+    help="Leave out the parts that need to encode clips: features, activation, neighbours.",
 )
 def command(
     runs: tuple[Path, ...],
@@ -34,8 +50,8 @@ def command(
 ) -> None:
     """Write one page about a run, or about several side by side: results, curves, confusion, features.
 
-    The page is one HTML file that needs no network and no script. What is missing is named in it, with the
-    command that makes it.
+    The page is one HTML file that needs no network and no script. It names what is missing, with the command
+    that makes it.
 
     \b
     Examples:

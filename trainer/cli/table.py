@@ -33,11 +33,11 @@ class Remarks:
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: bool) -> None:
-    """List the papers' result tables, or show one with the figures of RUNS beside the published ones.
+    """List the result tables of the papers, or show one with results of RUNS beside the published numbers.
 
-    RUNS are run folders that were evaluated, and what `trainer ensemble` wrote. A figure is only as
-    comparable as its data and its schedule: both are told for each. What is missing comes with the commands
-    that make it, from raw data on or from what RUNS have.
+    RUNS are run folders that have been evaluated, and results that `trainer ensemble` wrote. For each result
+    the table says whether its data and its schedule can be compared with the paper's. For each missing result
+    it prints the commands that make it, from the raw data or from RUNS.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def command(name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: b
     from trainer import tables
 
     if markdown and as_json:
-        raise click.UsageError("--markdown and --json exclude each other")
+        raise click.UsageError("give --markdown or --json, not both")
     if name is None:
         _print_names()
         return
@@ -116,16 +116,16 @@ def _remarks(filled: FilledTable) -> Iterator[Remarks]:
     notes = [*table.notes, *(f"{row.label}: {row.note}" for row in table.rows if row.note)]
     if notes:
         yield Remarks("Notes:", [(note, []) for note in notes])
-    told = [
+    filled_cells = [
         (f"{_title(cell)}: {_figure(each)}, {each.file}", _judged(each))
         for cell in filled.cells()
         for each in cell.ours
     ]
-    if told:
-        yield Remarks("Filled (* not comparable):", told)
+    if filled_cells:
+        yield Remarks("Filled (* not comparable):", filled_cells)
     if filled.unfit:
         unfit = [(f"{each.file}: {each.reason}", list[str]()) for each in filled.unfit]
-        yield Remarks("For no cell of this table:", unfit)
+        yield Remarks("Results that belong to no cell of this table:", unfit)
     empty = [
         (f"{_title(cell)}: {cell.missing.what}", list(cell.missing.commands))
         for cell in filled.cells()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,7 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return ""
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return plain if isinstance(plain, str) else json.dumps(plain, default=str)
+    return value if isinstance(value, str) else json.dumps(to_jsonable_python(value))
 
 
 def _choices(field: FieldInfo) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def _choices(field: FieldInfo) -> tuple[str, ...]:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Field -> the string behind its declaration, in the class or else in one that it extends."""
+    """Field -> the string after its declaration, in the class or else in one that it extends."""
     found: dict[str, str] = {}
     for kind in reversed(model.__mro__):
         if issubclass(kind, BaseModel) and kind is not BaseModel:
@@ -62,5 +62,11 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
                     and isinstance(after, ast.Expr)
                     and isinstance(after.value, ast.Constant)
                 ):
-                    found[place.target.id] = " ".join(str(after.value.value).split())
+                    found[place.target.id] = _plain(str(after.value.value))
     return found
+
+
+def _plain(docstring: str) -> str:
+    """On one line, without marks for literals, in the words of a settings file: ``null``, not None."""
+    text = " ".join(docstring.split()).replace("``", "")
+    return re.sub(r"\bNone(?=[:;,])", "null", text)

@@ -77,7 +77,7 @@ def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
     summary, written = own.pop("summary"), own.pop("sources", {})
     extends, wraps = own.pop("extends", None), own.pop("base", None)
     if base is not None and wraps is None:
-        raise UsageError(f"{method}/{name} wraps no other method", remedy="--base is for --method ms-clr")
+        raise UsageError(f"{method}/{name} has no base method", remedy="--base is for --method ms-clr")
     start: Tree = {}
     sources: dict[str, str] = {}
     if wraps is not None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from schemas import ConfigError, RunConfig, UsageError, unknown
-from trainer import device as devices
+from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
-from trainer.store import Store, check_convention, check_protocol
+
+if TYPE_CHECKING:  # which imports torch: the commands that only print need none
+    from trainer.store import Store
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ def resume(
 
 def _settled(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
     """With the number format of the device in the place of ``auto``, and the origin of it."""
+    from trainer import device as devices
+
     if config.runtime.precision != "auto":
         return config, {}
     device = devices.choose(config.runtime.device)
@@ -164,6 +166,8 @@ def _suited(method: str, store: Store) -> str:
 
 def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[str, str]:
     """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
+    from trainer.store import check_protocol
+
     data = tree["data"] = dict(tree.get("data") or {})
     decided = {"data.store": "--store"}
     data["store"] = str(store.path.resolve())
@@ -185,6 +189,8 @@ def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[
 
 
 def _check_conventions(wanted: list[str], store: Store, *, several: bool) -> None:
+    from trainer.store import check_convention
+
     for name in wanted:
         check_convention(store, name)
     if len(set(wanted)) != len(wanted):
@@ -211,27 +217,4 @@ def validate(tree: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise config_error(error, RunConfig) from error
-
-
-def config_error(error: ValidationError, model: type[BaseModel], *, prefix: str = "") -> ConfigError:
-    """pydantic's first complaint as one line; an unknown key comes with the closest known one."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in ((prefix,) if prefix else ()) + first["loc"])
-    if first["type"] != "extra_forbidden":
-        found = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        return ConfigError(f"{first['msg']}{found}", where=place)
-    known = sorted(_fields(model, first["loc"][:-1]))
-    close = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    return ConfigError("unknown key", where=place, remedy=f"{hint}Known: {', '.join(known)}")
-
-
-def _fields(model: type[BaseModel], location: Sequence[int | str]) -> Iterator[str]:
-    for part in location:
-        if isinstance(part, int):
-            continue
-        kind = model.model_fields[part].annotation
-        inner = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
-        model = next(each for each in inner if issubclass(each, BaseModel))
-    yield from model.model_fields
+        raise config_error(error, RunConfig, noun="key") from error

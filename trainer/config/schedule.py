@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from schemas import Component, OptimiseConfig
-from trainer import methods, optim
 from trainer.config.presets import Preset
 from trainer.config.shares import whole_epochs
-from trainer.methods import Stage
+
+if TYPE_CHECKING:  # which imports torch: the commands that only print need none
+    from trainer.methods import Stage
 
 _LABEL = 7
 """Columns before the axis."""
@@ -21,6 +23,8 @@ def draw(method: Component, optimise: OptimiseConfig, *, width: int = 78) -> lis
 
     The method's options must be whole epochs by now (``whole_epochs``). Raises as ``methods.build`` does.
     """
+    from trainer import methods
+
     columns, epochs = width - _LABEL - 1, optimise.epochs
     stages = methods.stages(method)
     reached = [stage for stage in stages if stage.start < epochs]
@@ -69,6 +73,8 @@ def _bounds(optimise: OptimiseConfig) -> list[int]:
 
 def _rates(optimise: OptimiseConfig) -> dict[int, str]:
     """Epochs done -> rate: where it steps, or five points of a curve."""
+    from trainer import optim
+
     epochs = optimise.epochs
     if optimise.schedule == "cosine":
         marks = sorted({optimise.warmup_epochs, *(epochs * quarter // 4 for quarter in range(4)), epochs})

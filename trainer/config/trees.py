@@ -30,7 +30,7 @@ def read_file(path: Path) -> Tree:
     except OSError as error:
         raise ConfigError(f"cannot read the settings ({error.strerror})", where=path) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"no valid YAML: {' '.join(str(error).split())}", where=path) from error
+        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=path) from error
     if not isinstance(tree, dict):
         known = ", ".join(RunConfig.model_fields)
         raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {known}")
@@ -82,7 +82,7 @@ def parse_override(text: str) -> Override:
     try:
         return Override(path, yaml.safe_load(value))
     except yaml.YAMLError as error:
-        raise UsageError(f"--set {path}: '{value}' is no valid YAML value") from error
+        raise UsageError(f"--set {path}: '{value}' is not a valid YAML value") from error
 
 
 def set_value(tree: Tree, path: str, value: Any) -> None:

@@ -27,7 +27,7 @@ class Found:
         """Raises SkelError when the result has none, or they are absent or damaged."""
         if self.result.scores is None:
             raise SkelError(
-                "this result is without scores; an earlier version wrote it",
+                "this result has no scores; an earlier version wrote it",
                 where=self.path,
                 remedy=f"Run `trainer evaluate RUN --protocol {self.result.protocol}` again",
             )
@@ -53,14 +53,14 @@ def read_result(path: Path) -> Found:
     except (ValidationError, OSError) as error:
         reason = str(error).splitlines()[-1 if isinstance(error, OSError) else 0]
         raise SkelError(
-            f"this is no result of `trainer evaluate`, or it is damaged: {reason}",
+            f"this is not a result of `trainer evaluate`, or it is damaged: {reason}",
             where=path,
             remedy="Evaluate the run again",
         ) from error
 
 
 def read_results(run: Path) -> list[Found]:
-    """All results of a run folder, sorted by file name; empty when nothing was evaluated yet.
+    """All results of a run folder, sorted by file name; empty when nothing has been evaluated yet.
 
     Raises SkelError when there is no such folder, and for a damaged file.
     """

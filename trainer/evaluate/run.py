@@ -137,7 +137,7 @@ def _init(protocols: Sequence[str], path: Path | None, skip: Sequence[str]) -> I
     if path is None:
         if skip:
             raise UsageError(
-                "there is nothing to leave out of", where="--init-skip", remedy="Add --init-from PATH"
+                "there are no weights to leave out", where="--init-skip", remedy="Add --init-from PATH"
             )
         return None
     frozen = [name for name in protocols if name not in _STARTING]

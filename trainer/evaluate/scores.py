@@ -130,5 +130,7 @@ def _check(path: Path, *, ids: Any, labels: Any, scores: Any, classes: Any, kind
 def _refuse(path: Path, problem: str, error: Exception | None = None) -> NoReturn:
     reason = problem.splitlines()[0]
     raise SkelError(
-        f"these are no scores of `trainer evaluate`, or they are damaged: {reason}", where=path, remedy=_AGAIN
+        f"these are not scores of `trainer evaluate`, or they are damaged: {reason}",
+        where=path,
+        remedy=_AGAIN,
     ) from error

@@ -122,7 +122,7 @@ def read_card(folder: Path) -> EncoderCard:
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"this is no card of `trainer export`, or it is damaged: {(reason or 'empty').splitlines()[0]}",
+        f"this is not a card of `trainer export`, or it is damaged: {(reason or 'empty').splitlines()[0]}",
         where=path,
         remedy="Export the run again",
     )

@@ -64,7 +64,7 @@ def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:
         return encoders.build(card.encoder, _skeletons(card.conventions))
     except UsageError as error:
         raise CheckpointError(
-            f"the encoder is none of this version: {error}",
+            f"this version does not know the encoder: {error}",
             where=where,
             remedy="Update this package, or export the run again",
         ) from error
@@ -110,7 +110,7 @@ def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"this is no safetensors file: {error}", where=path, remedy="Export the run again"
+            f"this is not a safetensors file: {error}", where=path, remedy="Export the run again"
         ) from error
 
 

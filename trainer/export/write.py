@@ -169,7 +169,7 @@ def _check_folder(out: Path, *, force: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / CARD).exists():
-        raise UsageError("exists and is no exported encoder", where=out, remedy="Choose another --out")
+        raise UsageError("exists and is not an exported encoder", where=out, remedy="Choose another --out")
     if not force:
         raise UsageError(
             "an encoder was exported here already",

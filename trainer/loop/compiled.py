@@ -71,7 +71,7 @@ def _skips_bodies(encoder: Any) -> bool:
 def _check_graphs(encoders: list[Any], device: torch.device) -> None:
     if device.type != "cuda":
         raise ConfigError(
-            f"graphs of kernels are CUDA's, the run is on {device}",
+            f"CUDA graphs need CUDA, the run is on {device}",
             where="runtime.cuda_graphs",
             remedy="Leave it off, or train with --device cuda",
         )

@@ -137,7 +137,7 @@ def check_folder(out: Path, *, force: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / "config.yaml").exists():
-        raise UsageError("exists and is no run folder", where=out, remedy="Choose another --out")
+        raise UsageError("exists and is not a run folder", where=out, remedy="Choose another --out")
     if not force:
         raise UsageError(
             "this run exists already",
@@ -179,9 +179,7 @@ def _notes(run: Run, batch_size: int) -> list[str]:
     """What the user should know before the first step."""
     notes = _note_of_parts(run, batch_size)
     if run.config.runtime.compile and run.device.type == "cpu":
-        notes.append(
-            "on the CPU compiled steps were slower than eager ones when measured; see docs/training.md"
-        )
+        notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes
 
 
@@ -193,7 +191,7 @@ def _note_of_parts(run: Run, batch_size: int) -> list[str]:
         return []
     return [
         f"BatchNorm takes its statistics of {batch_size // parts} clips at a time, not of the batch of "
-        f"{batch_size}; see docs/training.md"
+        f"{batch_size}; see `skeltools docs training`"
     ]
 
 

@@ -199,7 +199,7 @@ def _placed(
         raise CheckpointError(
             f"names that {plan.method} does not know: {few(strange)}; expected {', '.join(known)} with the "
             f"layers of {', '.join(dict.fromkeys(pair.architecture for pair in plan.pairs))}",
-            remedy="Name the code base that the file is of with --from; docs/import.md lists the names",
+            remedy="Name its code base with --from; `skeltools docs import` lists the names",
         )
     for name, value in ours.items():
         if plan.pairs[0].architecture == "ms-clr" and name in own:

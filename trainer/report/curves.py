@@ -57,7 +57,10 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
         if run.epochs:
             parts += [*_loss(run), *_similarities(run), *_state(run)]
         else:
-            parts.append(Note(f"{run.name}: no epoch is finished yet, so there are no curves.", kind="info"))
+            init = run.config.init_from
+            imported = init is not None and init.kind == "released"
+            reason = "imported weights have no log" if imported else "no epoch is finished yet"
+            parts.append(Note(f"{run.name}: {reason}, so there are no curves.", kind="info"))
     return Section("curves", "Training", tuple(parts))
 
 
@@ -207,7 +210,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
         lines.append((run, [each for each in found if each]))
     if not any(found for _, found in lines):
         command = "trainer pretrain ... --set runtime.knn_every=5"
-        return Note("kNN was not watched during training.", command)
+        return Note("kNN was not measured during training.", command)
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()

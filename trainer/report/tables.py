@@ -39,7 +39,7 @@ def results_section(runs: Sequence[RunFolder]) -> Section:
     """A table of all results, one of the published numbers, and what is missing."""
     found = [(run, each) for run in runs for each in sorted(run.results, key=rank)]
     missing = [
-        Note(f"{run.name}: nothing was evaluated yet.", run.command("knn --protocol linear"))
+        Note(f"{run.name}: nothing has been evaluated yet.", run.command("knn --protocol linear"))
         for run in runs
         if not run.results
     ]

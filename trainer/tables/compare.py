@@ -118,7 +118,7 @@ def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
     if result.protocol != "ensemble":  # which has the settings of its members in their files
         found += _options(cell, result)
     if result.settings.get("standardise"):
-        found.append("standardised features, no paper's")
+        found.append("standardised features, which no paper uses")
     weights = (result.settings.get("fusion") or result.settings).get("weights")
     if cell.weights and weights and _shares(weights) != _shares(cell.weights):
         found.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trainer.evaluate.results import Found
 from trainer.tables.commands import Missing, missing
 from trainer.tables.compare import Verdict, mismatches, verdict
 from trainer.tables.given import Given
 from trainer.tables.model import PaperTable, Published, Row
+
+if TYPE_CHECKING:  # which imports torch: to print a table needs none
+    from trainer.evaluate.results import Found
 
 
 @dataclass(frozen=True)

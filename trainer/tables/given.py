@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from pydantic import ValidationError
 
 from schemas import RunConfig, SkelError
-from trainer.evaluate.results import Found, read_result, read_results
+
+if TYPE_CHECKING:  # which imports torch: to print a table needs none
+    from trainer.evaluate.results import Found
 
 _CONFIG = "config.yaml"
 
@@ -42,6 +45,8 @@ def read_given(paths: Sequence[Path]) -> list[Given]:
 
 
 def _read(path: Path) -> Given:
+    from trainer.evaluate.results import read_result, read_results
+
     if path.is_file():
         beside = path.parent.parent / _CONFIG  # a result in its run folder
         return Given(path, _config(beside) if beside.is_file() else None, (read_result(path),))
@@ -49,7 +54,7 @@ def _read(path: Path) -> Given:
         results = tuple(read_results(path))
         if not results:
             raise SkelError(
-                "this run was not evaluated yet",
+                "this run has not been evaluated yet",
                 where=path,
                 remedy=f"Evaluate it with `trainer evaluate {path} --protocol linear`",
             )
@@ -57,7 +62,7 @@ def _read(path: Path) -> Given:
     files = sorted(path.glob("*.json")) if path.is_dir() else []
     if not files:
         raise SkelError(
-            "this is no run folder, and no result of an ensemble",
+            "this is neither a run folder nor the result of an ensemble",
             where=path,
             remedy="Name the --out folder of a `trainer pretrain`, or what `trainer ensemble` wrote",
         )
@@ -82,7 +87,7 @@ def _config(path: Path) -> RunConfig:
         return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
         raise SkelError(
-            f"these are no settings of a run, or they are damaged: {str(error).splitlines()[0]}",
+            f"these are not the settings of a run, or they are damaged: {str(error).splitlines()[0]}",
             where=path,
             remedy="Restore the file from a copy, or train again",
         ) from error

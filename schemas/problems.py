@@ -1,0 +1,202 @@
+"""What pydantic finds wrong, as one of our errors: the path, what is allowed, what was found."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import reprlib
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ByteSize, ValidationError
+
+from schemas.errors import ConfigError
+
+_LONGEST = 60
+"""Characters that are shown of a value."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The first problem of a validation."""
+
+    path: str
+    """Dotted: ``crop.train``; empty when it concerns the whole."""
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "option") -> Problem:
+    """The first problem in ``error``, which validating ``model`` raised; ``noun``: what a field is called."""
+    details = error.errors()[0]
+    location, kind = details["loc"], details["type"]
+    if kind == "extra_forbidden":
+        return _unknown(location, model, noun)
+    if kind == "missing" and _models(_at(model, location[:-1])):
+        return Problem(".".join(map(str, location)), "is missing")
+    if kind == "missing":  # an item of a list of fixed length: what is wrong is the list
+        location = location[:-1]
+    message = _message(details, _at(model, location))
+    return Problem(".".join(map(str, location)), message + _found(details))
+
+
+def config_error(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    section: str = "",
+    file: object = None,
+    noun: str = "option",
+    remedy: str = "",
+) -> ConfigError:
+    """The first problem as ConfigError. ``section``: the dotted path of ``model`` in the settings; ``file``:
+    where they were read; ``remedy`` is added to what the problem itself advises."""
+    found = problem(error, model, noun=noun)
+    path = ".".join(filter(None, (section, found.path)))
+    where = ": ".join(str(part) for part in (file, path) if part)
+    return ConfigError(
+        found.message, where=where or None, remedy=". ".join(filter(None, (found.remedy, remedy)))
+    )
+
+
+def _unknown(location: tuple[int | str, ...], model: type[BaseModel], noun: str) -> Problem:
+    known = [name for kind in _models(_at(model, location[:-1])) for name in kind.model_fields]
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    hint = f"Did you mean '{close[0]}'? " if close else ""
+    listed = f"Known: {', '.join(known)}" if known else "It takes none"
+    return Problem(".".join(map(str, location)), f"unknown {noun}", f"{hint}{listed}")
+
+
+_OWN = ("value_error", "assertion_error")
+"""Types of errors that our validators raise: their text says what is allowed."""
+
+_BOUNDS = ("greater_than", "less_than", "finite_number", "too_short", "too_long", "string_", "multiple_of")
+"""Beginnings of the types of errors of which pydantic's text says more than the annotation."""
+
+
+def _message(details: Any, annotation: Any) -> str:
+    kind, text = details["type"], details["msg"]
+    if kind in _OWN:
+        return text.partition(", ")[2]
+    described = _described(annotation)
+    fixed = any(get_origin(each) is tuple and ... not in get_args(each) for each in _alternatives(annotation))
+    bound = kind.startswith(_BOUNDS) and not kind.startswith(("string_type", "string_unicode")) and not fixed
+    if described and not bound:
+        return f"expected {described}"
+    what = "expected a number" if "than" in kind else "expected"
+    return re.sub("^Input should be", what, text)
+
+
+def _found(details: Any) -> str:
+    """``, found 3``. Nothing for a mapping or model, of which the message names what is wrong."""
+    value = details["input"]
+    if isinstance(value, BaseModel) or (isinstance(value, Mapping) and details["type"] in _OWN):
+        return ""
+    if details["type"] in _OWN and isinstance(value, str) and value in details["msg"]:
+        return ""
+    return f", found {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    """As a settings file has it: ``true``, ``null``, ``[1, 2]``; text in quotes."""
+    if isinstance(value, str):
+        return reprlib.repr(value) if len(value) > _LONGEST else repr(value)
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = reprlib.repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+# --- types --------------------------------------------------------------------------------------------------
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The members of a union; ``None`` is ``NoneType``."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for each in get_args(annotation):
+            yield from _alternatives(each)
+    else:
+        yield annotation
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    return [
+        each for each in _alternatives(annotation) if isinstance(each, type) and issubclass(each, BaseModel)
+    ]
+
+
+def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:
+    """The annotation of the place in a model that an error's ``loc`` names."""
+    for part in location:
+        annotation = next(
+            filter(None, (_inside(each, part) for each in _alternatives(annotation))), annotation
+        )
+    return annotation
+
+
+def _inside(kind: Any, part: int | str) -> Any:
+    """The annotation of a field or item; None where ``part`` names a member of a union."""
+    arguments = get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind.model_fields[part].annotation if part in kind.model_fields else None
+    if get_origin(kind) in (tuple, list) and isinstance(part, int):
+        variadic = get_origin(kind) is list or arguments[-1] is ...
+        return arguments[0] if variadic else arguments[min(part, len(arguments) - 1)]
+    if get_origin(kind) is dict:
+        return arguments[1]
+    return None
+
+
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+_PLURALS = {int: "whole numbers", float: "numbers", str: "names"}
+
+
+def _described(annotation: Any) -> str:
+    """What is allowed, in words; empty for types that have none here."""
+    each = [_name(kind) for kind in _alternatives(annotation)]
+    if not all(each):
+        return ""
+    return " or ".join(sorted(each, key=lambda name: name == "null"))
+
+
+def _name(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return _listed(arguments)
+    if origin in (tuple, list):
+        return _list_name(origin, arguments)
+    if kind is ByteSize:
+        return "a number of bytes, such as 8GB"
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return f"options ({', '.join(kind.model_fields)})"
+    if origin is dict:
+        return "a mapping"
+    return _NAMES.get(kind, "")
+
+
+def _list_name(origin: Any, arguments: tuple[Any, ...]) -> str:
+    """``a list of 2 numbers``, ``a list of names out of 'joint', 'bone' or 'motion'``."""
+    variadic = origin is list or arguments[-1] is ...
+    inner = next(_alternatives(arguments[0]))
+    items = (
+        f"names out of {_listed(get_args(inner))}"
+        if get_origin(inner) is Literal
+        else _PLURALS.get(inner, "")
+    )
+    count = "" if variadic else f"{len(arguments)} "
+    return f"a list of {count}{items or 'values'}" if count or items else "a list"
+
+
+def _listed(names: tuple[Any, ...]) -> str:
+    *most, last = (repr(name) for name in names)
+    return f"{', '.join(most)} or {last}" if most else last

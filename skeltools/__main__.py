@@ -1,0 +1,5 @@
+"""``python -m skeltools``: the command line."""
+
+from skeltools.cli import main
+
+main()

@@ -1,0 +1,43 @@
+"""``skeltools docs``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from schemas import UsageError, unknown
+
+
+@click.command("docs")
+@click.argument("topic", required=False)
+def command(topic: str | None) -> None:
+    """List the pages of the documentation, or print TOPIC as Markdown.
+
+    \b
+    Example:
+      skeltools docs
+      skeltools docs findings
+    """
+    known = pages()
+    if topic is None:
+        for name, path in known.items():
+            click.echo(f"{name:<18}{_title(path)}")
+    elif topic in known:
+        click.echo(known[topic].read_text(encoding="utf-8"), nl=False)
+    else:
+        raise unknown("topic", topic, known)
+
+
+def pages() -> dict[str, Path]:
+    """Name -> page: those in the package, or those of the source tree that it runs from."""
+    package = Path(__file__).parents[1]
+    folder = next((each for each in (package / "docs", package.parent / "docs") if each.is_dir()), None)
+    if folder is None:
+        raise UsageError("the pages were not installed", remedy="Read them in the folder docs of the sources")
+    return {path.stem: path for path in sorted(folder.rglob("*.md"))}
+
+
+def _title(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), "")

@@ -1,0 +1,235 @@
+"""Conventions added to a store that is there: MeTRAbs poses of the samples that it holds.
+
+Nothing of the store is rewritten but graphs, findings and manifest, which are small. What is new is read in
+parts and assembled as in a conversion, so it goes on after a stop; then it takes its place in one step. The
+native clips that tracks are matched to come from the store: the raw skeletons are not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from schemas import ArrayInfo, ConventionInfo, Finding, SkeletonSpec, StoreManifest, UsageError
+from skeltools import conversion, datasets, skeletons, store
+from skeltools.conversion import Summary, fingerprint, planning, publish
+from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.publish import Work
+from skeltools.conversion.sample import Plan, Task, file_of
+from skeltools.datasets import Dataset
+from skeltools.files import durable
+from skeltools.preprocess import recorded
+from skeltools.raw_items import Listing, RawItem
+from skeltools.readers import READERS
+from skeltools.store import Store
+
+NO_SAMPLE = "not a sample of this store"
+
+
+def add_metrabs(
+    dataset: str,
+    *,
+    out: Path,
+    raw: Path | None = None,
+    conventions: tuple[str, ...] | None = None,
+    mirrored: bool | None = None,
+    workers: int = 0,
+    strict: bool = False,
+    fresh: bool = False,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> Summary:
+    """Add the conventions of MeTRAbs poses in ``raw`` that the store at ``out`` lacks, and only these.
+
+    Rows stay as they are: a sample without poses has none of the convention, poses of other samples are
+    findings. New joint streams have the store's recipe and lengths. The other options are those of
+    ``conversion.convert``; ``findings`` of the summary are the new ones.
+
+    Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
+    what ``convert`` does.
+    """
+    opened = store.open_store(out)
+    known = _dataset(opened, dataset, raw)
+    asked = skeletons.load_all(conventions or ())
+    folder = datasets.find_raw(known, raw)
+    names = {*skeletons.names(), *(conventions or ())}
+    listing = READERS["metrabs"].discover(folder, conventions=names) if folder.is_dir() else Listing(())
+    items = _new_items(opened, listing, asked, folder)
+    tasks, strange = _tasks(opened, items, known.convention)
+    findings = [*listing.findings, *strange]
+    if strict:
+        planning.refuse(findings)
+    plan = _plan(opened, known, _specs(tasks, asked), mirrored)
+    stamps = fingerprint.stamps_of(tasks)
+    digest = fingerprint.of(
+        opened.manifest.hash, replace(plan, base=None), findings, tasks=tasks, stamps=stamps
+    )
+    with publish.working(out, plan=digest, fresh=fresh, on_note=on_note) as work:
+        ledger = assemble(
+            work,
+            plan,
+            tasks,
+            findings=findings,
+            workers=workers,
+            strict=strict,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+        kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
+        if not kept:
+            publish.discard(work.folder)
+            raise conversion.nothing_read(folder, ledger)
+        warnings = conversion.mirror_findings(plan, ledger)
+        revised = _revise(opened, work, kept)
+        manifest = _finish(opened, revised, plan, ledger, kept, tasks)
+        fingerprint.check_unchanged(stamps)
+        publish.publish(work, out, made=revised, force=True)
+    return Summary(out, manifest, tuple(ledger.findings), warnings)
+
+
+# ------------------------------------------------------------------------------------------------- plan
+
+
+def _dataset(opened: Store, name: str, raw: Path | None) -> Dataset:
+    known = datasets.choose(name, raw)
+    if opened.manifest.dataset != known.name:
+        raise UsageError(
+            f"is a store of {opened.manifest.dataset}, not of {known.name}",
+            where=opened.path,
+            remedy=f"Name {opened.manifest.dataset}, or another store with --out",
+        )
+    if not known.metrabs:
+        raise UsageError(f"{known.name} has no MeTRAbs poses that could be added", where=opened.path)
+    return known
+
+
+def _new_items(
+    opened: Store, listing: Listing, asked: dict[str, SkeletonSpec], folder: Path
+) -> list[RawItem]:
+    """Files of conventions that the store lacks, of those ``asked`` for if any are."""
+    there = opened.manifest.conventions
+    for name in asked:
+        if name in there:
+            raise UsageError(f"has {name} already", where=opened.path, remedy="Nothing was changed")
+    planning.check_found(listing, asked, folder)
+    items = [
+        item
+        for item in listing.items
+        if item.convention not in there and (not asked or item.convention in asked)
+    ]
+    if not items:
+        found = sorted({item.convention for item in listing.items})
+        raise UsageError(
+            "holds no MeTRAbs poses of a convention that the store lacks",
+            where=folder,
+            remedy=f"It has: {', '.join(found) or 'none'}. They belong in <raw>/metrabs/<convention>/",
+        )
+    return items
+
+
+def _tasks(opened: Store, items: list[RawItem], native: str) -> tuple[list[Task], list[Finding]]:
+    """One task a row of the store, in its order, be there files or not; findings for the files of no row."""
+    ids = store.read(opened, "samples/id").tolist()
+    by_id: dict[str, dict[str, RawItem]] = {id: {} for id in ids}
+    findings = []
+    for item in items:
+        if item.id in by_id:
+            by_id[item.id][item.convention] = item
+        else:
+            findings.append(Finding(file=file_of(item), problem=NO_SAMPLE, action="skipped"))
+    tasks = [Task(id, by_id[id]) for id in ids]
+    if native not in opened.manifest.conventions:
+        return tasks, findings
+    has_native = np.diff(store.read(opened, f"sequences/{native}/offsets")) > 0
+    return planning.mark_comparisons(tasks, native, has_native.tolist()), findings
+
+
+def _specs(tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:
+    found = sorted({name for task in tasks for name in task.items})
+    return {name: asked.get(name) or skeletons.load(name) for name in found}
+
+
+def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrored: bool | None) -> Plan:
+    streams = [(path, info) for path, info in opened.manifest.arrays.items() if path.startswith("streams/")]
+    return Plan(
+        reader=known.reader,
+        native=known.convention,
+        specs=specs,
+        frames=tuple(sorted({int(path.split("/")[2].removeprefix("t")) for path, _ in streams})),
+        recipe=recorded(opened.manifest.recipe),
+        bodies=streams[0][1].shape[-1],
+        mirrored=known.mirrored if mirrored is None else mirrored,
+        base=opened.path.resolve(),
+    )
+
+
+# ----------------------------------------------------------------------------------------------- finish
+
+
+def _revise(opened: Store, work: Work, kept: tuple[str, ...]) -> Path:
+    """The store and what is new as one folder, made of links to the files of both."""
+    revised = publish.link_store(opened.path, work)
+    for name in kept:
+        for group in ("sequences", "streams"):
+            durable.link_tree(work.made / group / name, revised / group / name, copied=publish.METADATA_FILES)
+    return revised
+
+
+def _finish(
+    opened: Store, revised: Path, plan: Plan, ledger: Ledger, kept: tuple[str, ...], tasks: list[Task]
+) -> StoreManifest:
+    """Offsets, graphs of all conventions, findings; what is new is read back for its checksum."""
+    root = store.reopen(revised)
+    old = opened.manifest
+    for name in kept:
+        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
+    specs = {name: store.read_spec(opened, name) for name in old.conventions}
+    specs |= {name: plan.specs[name] for name in kept}
+    store.remove(root, "skeletons")
+    store.write_graphs(root, specs)
+    findings = (*store.read_findings(opened), *ledger.findings)
+    store.write_findings(root, findings)
+    added = {name: _convention(name, plan, ledger) for name in kept}
+    counts = Counter(old.recipe.counts) + ledger.counts
+    manifest = old.model_copy(
+        update={
+            "conventions": {**old.conventions, **added},
+            "recipe": old.recipe.model_copy(update={"counts": dict(sorted(counts.items()))}),
+            "arrays": _arrays(old, root, kept),
+            "findings": dict(sorted(Counter(finding.problem for finding in findings).items())),
+            "source": _source(old, planning.source_of(opened.path, tasks)),
+        }
+    )
+    store.write_manifest(revised, manifest)
+    return manifest
+
+
+def _arrays(old: StoreManifest, root: store.Group, kept: tuple[str, ...]) -> dict[str, ArrayInfo]:
+    new = tuple(f"{group}/{name}" for group in ("sequences", "streams") for name in kept)
+    described = {
+        f"{path}/{name}": info
+        for path in ("skeletons", *new)
+        for name, info in store.describe_all(store.group(root, path)).items()
+    }
+    return dict(sorted({**old.arrays, **described}.items()))
+
+
+def _convention(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
+    return ConventionInfo(
+        reader="metrabs",
+        axes=conversion.MIRRORED_AXES if plan.mirrored else conversion.STRAIGHT_AXES,
+        mirrored_video=plan.mirrored,
+        missing=conversion.missing(name, ledger),
+    )
+
+
+def _source(old: StoreManifest, added: dict[str, str | int]) -> dict[str, str | int]:
+    """Files and bytes of both; the hash is that of the old hash and the new one, each on a line."""
+    both = f"{old.source.get('sha256', '')}\n{added['sha256']}\n"
+    sums = {name: int(old.source.get(name, 0)) + int(added[name]) for name in ("files", "bytes")}
+    return {**old.source, **sums, "sha256": hashlib.sha256(both.encode()).hexdigest()}

@@ -1,0 +1,218 @@
+"""Finished parts into the sharded arrays of a store, in order, by one process.
+
+A file of an array is written once, when the parts that it takes are finished; then it is brought to disk and
+entered in the journal; then the parts that no array needs any more lose their arrays. So at every moment each
+row is in a file of the journal or in a part, and one file at a time is in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding
+from skeltools import store
+from skeltools.conversion import chunks, planning, sample
+from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.publish import Work
+from skeltools.conversion.sample import Plan, Task
+from skeltools.conversion.workers import Job, read_parts
+from skeltools.files import durable
+
+OnProgress = Callable[[int, int], None]
+OnNote = Callable[[str], None]
+
+_ROWS = ""
+"""Key of ``_Assembly.ends`` for arrays of one row a sample; the others have the convention's frames."""
+
+
+@dataclass(frozen=True)
+class _Growing:
+    """An array in the making, and what its first axis counts."""
+
+    path: str
+    unit: str
+    writer: store.ArrayWriter
+
+
+@dataclass
+class _Assembly:
+    """The arrays of a store in the making at ``made``, from the parts in ``folder``."""
+
+    folder: Path
+    made: Path
+    journal: Path
+    ledger: Ledger
+    growing: tuple[_Growing, ...]
+    ends: dict[str, list[int]]
+    """What the arrays count, after each part that was taken; begins with 0."""
+    removed: int = 0
+    """Parts whose arrays are removed."""
+
+    def take(self, number: int) -> list[Finding]:
+        """The next part is finished: note what it knows, write the files that are full now.
+
+        Returns the findings of this part.
+        """
+        part = chunks.read_ledger(self.folder, number)
+        self.ledger.extend(part)
+        self.ends[_ROWS].append(self.ends[_ROWS][-1] + len(part.rows))
+        for name, frames in part.frames.items():
+            self.ends[name].append(self.ends[name][-1] + sum(frames))
+        self._write(final=False)
+        return part.findings
+
+    def close(self) -> None:
+        """All parts are taken: write what is left, and cut axis M of the sequences to what they need."""
+        self._write(final=True)
+        for array in self.growing:
+            needed = None if array.unit == _ROWS else max(1, self.ledger.bodies[array.unit])
+            array.writer.close(second_axis=needed)
+
+    def _write(self, *, final: bool) -> None:
+        written = False
+        for array in self.growing:
+            there = self.ends[array.unit][-1]
+            while (left := there - array.writer.rows) >= array.writer.shard or (final and left):
+                stop = array.writer.rows + min(left, array.writer.shard)
+                array.writer.append(self._gather(array, stop))
+                array.writer.flush()
+                self._sync(array)
+                written = True
+        if written:
+            durable.write_text(self.journal, json.dumps({a.path: _in_full_files(a) for a in self.growing}))
+            self._remove_parts()
+
+    def _gather(self, array: _Growing, stop: int) -> NDArray[np.generic]:
+        """Rows from the last written one to ``stop``, from the parts that hold them."""
+        ends, at = self.ends[array.unit], array.writer.rows
+        fill = chunks.fill_of(array.path)
+        block = np.full((stop - at, *array.writer.row), fill, dtype=array.writer.dtype)
+        number, filled = bisect_right(ends, at) - 1, 0
+        while filled < len(block):
+            first = at + filled - ends[number]
+            count = min(ends[number + 1] - ends[number] - first, len(block) - filled)
+            values = chunks.read_array(self.folder, number, array.path) if count else None
+            if values is not None:
+                place = (slice(filled, filled + count), *(slice(0, size) for size in values.shape[1:]))
+                block[place] = values[first : first + count]
+            filled += count
+            number += 1
+        return block
+
+    def _sync(self, array: _Growing) -> None:
+        """The file that was written last; an array of nothing but zeros has none."""
+        folder = self.made / array.path / "c" / str((array.writer.rows - 1) // array.writer.shard)
+        if folder.is_dir():
+            durable.sync_tree(folder)
+            durable.sync(folder.parent)
+
+    def _remove_parts(self) -> None:
+        """Parts that lie in full files of every array: a last one that is not full may be written again."""
+        done = min(bisect_right(self.ends[array.unit], _in_full_files(array)) - 1 for array in self.growing)
+        for number in range(self.removed, done):
+            chunks.arrays_file(self.folder, number).unlink(missing_ok=True)
+        self.removed = max(self.removed, done)
+
+
+def assemble(
+    work: Work,
+    plan: Plan,
+    tasks: list[Task],
+    *,
+    findings: Iterable[Finding] = (),
+    workers: int = 0,
+    strict: bool = False,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> Ledger:
+    """Read what an earlier run did not, and write all growing arrays; returns what is known of the rows.
+
+    ``findings`` come before those of the samples. ``on_note`` is told what was done already.
+    """
+    assembly = _begin(work, plan, Ledger.of(plan, findings))
+    groups = chunks.cut(tasks)
+    left = _unfinished(assembly, len(groups))
+    count = _Count(len(tasks) - sum(len(groups[number]) for number in left), len(tasks), on_progress)
+    if work.resumed and on_note:
+        on_note(f"resuming: {count.done} of {count.total} samples were done")
+    jobs = [Job(number, groups[number], plan, work.parts, strict) for number in left]
+    with closing(read_parts(jobs, workers=workers, on_sample=count.add)) as finished:
+        waiting = set(left)
+        for number in range(len(groups)):
+            if number in waiting:
+                next(finished)
+            met = assembly.take(number)
+            if strict:
+                planning.refuse(met)
+    assembly.close()
+    return assembly.ledger
+
+
+@dataclass
+class _Count:
+    """Samples that are read, told with every one."""
+
+    done: int
+    total: int
+    tell: OnProgress | None
+
+    def add(self, number: int) -> None:
+        self.done += number
+        if self.tell:
+            self.tell(self.done, self.total)
+
+
+def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:
+    """The arrays as far as the journal of an earlier run says that they are written."""
+    rows: dict[str, int] = {}
+    if work.made.is_dir() and work.journal.is_file():
+        rows = json.loads(work.journal.read_text(encoding="utf-8"))
+    root = store.restart(work.made, rows)
+    growing = tuple(_growing(root, plan, rows))
+    ends = {unit: [0] for unit in (_ROWS, *plan.specs)}
+    return _Assembly(work.parts, work.made, work.journal, ledger, growing, ends)
+
+
+def _unfinished(assembly: _Assembly, total: int) -> list[int]:
+    """Numbers of those of ``total`` parts that are still to be read."""
+    counted = dict.fromkeys(assembly.ends, 0)
+    left = []
+    for number in range(total):
+        if not chunks.is_finished(assembly.folder, number):
+            left.append(number)
+            continue
+        part = chunks.read_ledger(assembly.folder, number)
+        counted[_ROWS] += len(part.rows)
+        for name, frames in part.frames.items():
+            counted[name] += sum(frames)
+        in_store = not left and all(counted[a.unit] <= a.writer.rows for a in assembly.growing)
+        if not (in_store or chunks.arrays_file(assembly.folder, number).is_file()):
+            left.append(number)
+    return left
+
+
+def _in_full_files(array: _Growing) -> int:
+    return array.writer.rows // array.writer.shard * array.writer.shard
+
+
+def _growing(root: store.Group, plan: Plan, rows: dict[str, int]) -> Iterable[_Growing]:
+    limit = sample.track_limit(plan.bodies)
+    for name, spec in plan.specs.items():
+        joints = spec.num_joints
+        writers = store.sequence_writers(root, name, joints=joints, bodies=limit, rows=rows)
+        for part, writer in writers.items():
+            yield _Growing(f"sequences/{name}/{part}", name, writer)
+        for frames in plan.frames:
+            path = store.stream_path(name, frames, "joint")
+            writer = store.stream_writer(
+                root, path, frames=frames, joints=joints, bodies=plan.bodies, rows=rows.get(path, 0)
+            )
+            yield _Growing(path, _ROWS, writer)

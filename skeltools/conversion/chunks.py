@@ -1,0 +1,173 @@
+"""Parts of a conversion: a fixed number of samples each, read by one process, kept in two files.
+
+    <number>.npz     the arrays of its samples, end to end; removed once they lie in the store
+    <number>.json    all that is small: fields, lengths, findings, counts; kept until the store is complete
+
+The second is written last: a part that has it is finished. What a part holds depends on its samples and the
+plan alone, not on who reads it or when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding
+from skeltools.conversion.sample import Plan, Sample, Task
+from skeltools.files import durable
+
+SAMPLES = 64
+"""Samples of a part: what is lost at most, for each worker, when a conversion is killed."""
+
+FIELDS = ("id", "label", "subject", "camera", "setup", "repetition", "frames", "bodies")
+
+
+def cut(tasks: list[Task]) -> list[list[Task]]:
+    """Tasks in runs of ``SAMPLES``; the place of a run is the number of its part."""
+    return [tasks[start : start + SAMPLES] for start in range(0, len(tasks), SAMPLES)]
+
+
+def is_finished(folder: Path, number: int) -> bool:
+    return _ledger_file(folder, number).is_file()
+
+
+def write(
+    folder: Path,
+    number: int,
+    *,
+    samples: Iterable[Sample],
+    plan: Plan,
+    check: Callable[[Sample], None] | None = None,
+) -> None:
+    """Collect the samples of a part and write its two files. ``check`` may raise at a sample."""
+    ledger = Ledger.of(plan)
+    clips: dict[str, list[NDArray[Any]]] = {}
+    joints: dict[str, dict[int, NDArray[np.float32]]] = {}
+    for sample in samples:
+        if check:
+            check(sample)
+        ledger.add(sample, keep=plan.base is not None)
+        for name, sequence in sample.sequences.items():
+            for part in ("joints", "present", "order"):
+                clips.setdefault(f"sequences/{name}/{part}", []).append(getattr(sequence, part))
+        for (name, frames), joint in sample.streams.items():
+            joints.setdefault(f"streams/{name}/t{frames}/joint", {})[len(ledger.rows) - 1] = joint
+    arrays = {path: _end_to_end(path, found) for path, found in clips.items()}
+    arrays |= {path: _in_rows(found, len(ledger.rows)) for path, found in joints.items()}
+    durable.write(arrays_file(folder, number), lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    durable.write(_ledger_file(folder, number), lambda file: file.write(ledger.to_json().encode()))
+
+
+def read_array(folder: Path, number: int, path: str) -> NDArray[Any] | None:
+    """One array of a part, by its path in the store; None where no sample of it has that convention."""
+    with np.load(arrays_file(folder, number), allow_pickle=False) as arrays:
+        return arrays.get(path)
+
+
+def arrays_file(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.npz"
+
+
+def _ledger_file(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.json"
+
+
+def _end_to_end(path: str, clips: list[NDArray[Any]]) -> NDArray[Any]:
+    """Frames of all clips; those of fewer bodies are filled up behind."""
+    bodies = max(clip.shape[1] for clip in clips)
+    made = np.full((sum(map(len, clips)), bodies, *clips[0].shape[2:]), fill_of(path), dtype=clips[0].dtype)
+    at = 0
+    for clip in clips:
+        made[at : at + len(clip), : clip.shape[1]] = clip
+        at += len(clip)
+    return made
+
+
+def _in_rows(joints: dict[int, NDArray[np.float32]], rows: int) -> NDArray[np.float32]:
+    """Row -> [3, T, V, M] to [rows, 3, T, V, M], zero where a row has none."""
+    made = np.zeros((rows, *next(iter(joints.values())).shape), np.float32)
+    for row, joint in joints.items():
+        made[row] = joint
+    return made
+
+
+def fill_of(path: str) -> int:
+    """What stands where there is no body: -1 in ``order``, else zero."""
+    return -1 if path.endswith("/order") else 0
+
+
+# --------------------------------------------------------------------------------------------- ledger
+
+
+@dataclass
+class Ledger:
+    """What is known of rows: everything but the poses. Of one part, or of all parts so far."""
+
+    frames: dict[str, list[int]]
+    """convention -> frames of every row, 0 where it lacks the sample."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    bodies: Counter[str] = field(default_factory=Counter)
+    """convention -> places on axis M that its sequences need."""
+    counts: Counter[str] = field(default_factory=Counter)
+    mirror: dict[str, list[bool]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, plan: Plan, findings: Iterable[Finding] = ()) -> Ledger:
+        return cls({name: [] for name in plan.specs}, findings=list(findings))
+
+    def add(self, sample: Sample, *, keep: bool) -> None:
+        """Take note of a sample; ``keep``: one that has nothing to show still is a row."""
+        self.findings.extend(sample.findings)
+        self.counts.update(sample.counts)
+        for name, agrees in sample.mirror.items():
+            self.mirror.setdefault(name, []).append(agrees)
+        first = next(iter(sample.sequences.values()), None)
+        if first is None and not keep:
+            return
+        self.rows.append({name: getattr(first, name) for name in FIELDS} if first else {"id": sample.id})
+        for name, frames in self.frames.items():
+            sequence = sample.sequences.get(name)
+            frames.append(sequence.frames if sequence else 0)
+            if sequence:
+                self.bodies[name] = max(self.bodies[name], sequence.bodies)
+
+    def extend(self, part: Ledger) -> None:
+        """Append what a part knows, behind what is known already."""
+        self.rows.extend(part.rows)
+        self.counts.update(part.counts)
+        self.findings.extend(part.findings)
+        for name, frames in self.frames.items():
+            frames.extend(part.frames[name])
+            self.bodies[name] = max(self.bodies[name], part.bodies[name])
+        for name, agree in part.mirror.items():
+            self.mirror.setdefault(name, []).extend(agree)
+
+    def offsets(self, convention: str) -> NDArray[np.int64]:
+        """[N + 1]: where the frames of each row begin, and where the last ones end."""
+        return np.concatenate([[0], np.cumsum(self.frames[convention], dtype=np.int64)]).astype(np.int64)
+
+    def to_json(self) -> str:
+        content = {name: getattr(self, name) for name in ("frames", "rows", "bodies", "counts", "mirror")}
+        findings = [finding.model_dump(mode="json") for finding in self.findings]
+        return json.dumps({**content, "findings": findings})
+
+
+def read_ledger(folder: Path, number: int) -> Ledger:
+    """What a finished part knows."""
+    content = json.loads(_ledger_file(folder, number).read_text(encoding="utf-8"))
+    return Ledger(
+        frames=content["frames"],
+        rows=content["rows"],
+        bodies=Counter(content["bodies"]),
+        counts=Counter(content["counts"]),
+        mirror=content["mirror"],
+        findings=[Finding.model_validate(row) for row in content["findings"]],
+    )

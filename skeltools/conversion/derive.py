@@ -1,0 +1,221 @@
+"""Streams made from what a store already holds: other lengths from ``sequences``, bone and motion from joint.
+
+New arrays are written into a second folder of links to the store's files, which takes the store's place when
+all of them are complete. A reader sees the old store or the new one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RecipeRecord, SkeletonSpec, StoreManifest, UsageError, unknown
+from skeltools import store, streams
+from skeltools.conversion import publish
+from skeltools.preprocess import Prepared, Recipe, prepare, recorded
+from skeltools.preprocess import load as load_recipe
+from skeltools.store import Store
+
+OnProgress = Callable[[int, int], None]
+Joint = NDArray[np.float32]
+
+DERIVED: dict[str, Callable[[Joint, SkeletonSpec], Joint]] = {
+    "bone": streams.bone,
+    "motion": lambda joint, spec: streams.motion(joint),
+}
+"""Kinds of stream besides joint: (joint [N, 3, T, V, M], spec) -> the same shape."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """Paths of arrays: written now, and already there."""
+
+    written: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One array to be made."""
+
+    convention: str
+    frames: int
+    kind: str
+
+    @property
+    def path(self) -> str:
+        return store.stream_path(self.convention, self.frames, self.kind)
+
+
+def add_streams(
+    path: Path,
+    *,
+    kinds: tuple[str, ...] = (),
+    frames: tuple[int, ...] | None = None,
+    conventions: tuple[str, ...] | None = None,
+    recipe: str | None = None,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Added:
+    """Add streams to a store, without its raw files.
+
+    ``kinds``: bone, motion. ``frames``: lengths T; a length that the store does not have gets its joint
+    stream first (default: the lengths that it has). ``conventions``: only these. ``recipe``: preprocessing of
+    new joint streams; a store holds one recipe, so another than the recorded one remakes all of its streams
+    and needs ``force``. ``force`` also rewrites what is there. ``on_progress(done, total)`` counts rows.
+
+    Raises UsageError for what the store or we do not know, StoreError for a store that cannot be used.
+    """
+    opened = store.open_store(path)
+    _check_names(opened.manifest, kinds, conventions)
+    made = load_recipe(recipe) if recipe else None
+    remake = _another_recipe(opened, made, force)
+    jobs = _jobs(opened.manifest, kinds, frames, conventions, remake=remake)
+    todo = [job for job in jobs if force or job.path not in opened.manifest.arrays]
+    skipped = tuple(job.path for job in jobs if job not in todo)
+    if not todo:
+        return Added((), skipped)
+    with publish.revising(path) as revised:
+        counts = _write_all(opened, revised, todo, made, on_progress)
+        _list(opened, revised, todo, made if remake else None, counts)
+    return Added(tuple(job.path for job in todo), skipped)
+
+
+def _check_names(
+    manifest: StoreManifest, kinds: tuple[str, ...], conventions: tuple[str, ...] | None
+) -> None:
+    for kind in kinds:
+        if kind not in DERIVED:
+            raise unknown("stream", kind, DERIVED)
+    for name in conventions or ():
+        if name not in manifest.conventions:
+            raise unknown("convention of this store", name, manifest.conventions)
+
+
+def _another_recipe(opened: Store, recipe: Recipe | None, force: bool) -> bool:
+    if recipe is None or recipe == (kept := recorded(opened.manifest.recipe)):
+        return False
+    if not force:
+        differs = ", of which these steps differ" if recipe.name == kept.name else ""
+        raise UsageError(
+            f"its streams are made with recipe {kept.name}{differs}, and a store holds one recipe",
+            where=opened.path,
+            remedy=f"--force remakes all of them with {recipe.name}",
+        )
+    return True
+
+
+def _jobs(
+    manifest: StoreManifest,
+    kinds: tuple[str, ...],
+    frames: tuple[int, ...] | None,
+    conventions: tuple[str, ...] | None,
+    *,
+    remake: bool,
+) -> list[_Job]:
+    """The arrays that were asked for, joint before those made from it; with ``remake`` all there are, too."""
+    present = [_job(path) for path in manifest.arrays if path.startswith("streams/")]
+    names = conventions or tuple(manifest.conventions)
+    lengths = frames or tuple(sorted({job.frames for job in present}))
+    wanted = {_Job(name, length, kind) for name in names for length in lengths for kind in kinds}
+    if frames:
+        wanted |= {_Job(name, length, "joint") for name in names for length in lengths}
+    if remake:
+        wanted |= set(present)
+    for job in wanted.copy():
+        joint = _Job(job.convention, job.frames, "joint")
+        if joint not in present:
+            wanted.add(joint)
+    return sorted(wanted, key=lambda job: (job.convention, job.frames, job.kind != "joint", job.kind))
+
+
+def _job(path: str) -> _Job:
+    _, convention, length, kind = path.split("/")
+    return _Job(convention, int(length.removeprefix("t")), kind)
+
+
+# ------------------------------------------------------------------------------------------------ write
+
+
+def _write_all(
+    opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, on_progress: OnProgress | None
+) -> dict[str, int]:
+    """Write every array, in place of an older one; returns what the recipe met, at one length of each
+    convention."""
+    root = store.reopen(revised)
+    total, done = len(todo) * opened.manifest.samples, 0
+    counts: dict[str, Counter[str]] = {}
+    for job in todo:
+        if job.kind == "joint":
+            met = Counter[str]()
+            blocks = _prepared(opened, job, recipe, met)
+            counts.setdefault(job.convention, met)
+        else:
+            blocks = _derived(opened, root, job)
+        store.remove(root, job.path)
+        writer = _writer(opened, root, job)
+        for block in blocks:
+            writer.append(block)
+            done += len(block)
+            if on_progress:
+                on_progress(done, total)
+        writer.close()
+    return dict(sum(counts.values(), Counter()))
+
+
+def _writer(opened: Store, root: store.Group, job: _Job) -> store.ArrayWriter:
+    joints = store.read_spec(opened, job.convention).num_joints
+    return store.stream_writer(root, job.path, frames=job.frames, joints=joints, bodies=_bodies(opened))
+
+
+def _bodies(opened: Store) -> int:
+    """Bodies of a stream, the same for all of a store."""
+    return next(
+        info.shape[-1] for path, info in opened.manifest.arrays.items() if path.startswith("streams/")
+    )
+
+
+def _prepared(opened: Store, job: _Job, recipe: Recipe | None, counts: Counter[str]) -> Iterator[Joint]:
+    """Rows [1, 3, T, V, M] of a joint stream; zero where the convention lacks the sample."""
+    spec, bodies = store.read_spec(opened, job.convention), _bodies(opened)
+    recipe = recipe or recorded(opened.manifest.recipe)
+    empty = np.zeros((1, 3, job.frames, spec.num_joints, bodies), np.float32)
+    for clip in store.read_sequences(opened, job.convention):
+        if clip is None:
+            yield empty
+            continue
+        made = prepare(clip, recipe=recipe, spec=spec, frames=job.frames, bodies=bodies)
+        if isinstance(made, Prepared):
+            counts.update(made.counts)
+            yield made.joint[None]
+        else:
+            counts["clips of which nothing is left"] += 1
+            yield empty
+
+
+def _derived(opened: Store, root: store.Group, job: _Job) -> Iterator[Joint]:
+    """Blocks of rows of a bone or motion stream, from the joint stream beside it."""
+    spec = store.read_spec(opened, job.convention)
+    joint = root[store.stream_path(job.convention, job.frames, "joint")]
+    assert isinstance(joint, store.Array)
+    for block in store.blocks(joint):
+        yield DERIVED[job.kind](block, spec)
+
+
+def _list(
+    opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, counts: dict[str, int]
+) -> None:
+    """List the new arrays in the manifest."""
+    root = store.reopen(revised)
+    described = {job.path: store.describe_at(root, job.path) for job in todo}
+    changed: dict[str, object] = {"arrays": dict(sorted({**opened.manifest.arrays, **described}.items()))}
+    if recipe:
+        changed["recipe"] = RecipeRecord(
+            name=recipe.name, steps=recipe.steps, counts=dict(sorted(counts.items()))
+        )
+    store.write_manifest(revised, opened.manifest.model_copy(update=changed))

@@ -1,0 +1,131 @@
+"""What a conversion has to do, before any clip is opened: samples, their files, their conventions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
+from skeltools import skeletons
+from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.datasets import Dataset
+from skeltools.datasets.pkummd_text import SWAPPED
+from skeltools.raw_items import Listing, RawItem
+from skeltools.readers import READERS
+
+OFFICIAL = "on the official missing list"
+FOREIGN = "not part of this data set"
+
+_EXPECTED = frozenset(
+    {
+        OFFICIAL,
+        FOREIGN,
+        SWAPPED,
+        "more people than bodies",
+        "frames without a body",
+        "more than 1 body",
+        f"more than {MAX_TRACKS} bodies",
+    }
+)
+"""Problems that sound raw data have, too."""
+
+_MIRROR_CLIPS = 32
+"""Clips per convention on which the left/right reading is checked, spread over the set."""
+
+
+def refuse(findings: Iterable[Finding]) -> None:
+    """Raise RawDataError for the first finding that tells of a bad file."""
+    for finding in findings:
+        if finding.problem not in _EXPECTED:
+            place = f", {finding.place}" if finding.place else ""
+            detail = f" ({finding.detail})" if finding.detail else ""
+            raise RawDataError(
+                f"{finding.problem}{detail}",
+                where=f"{finding.file}{place}",
+                remedy="Mend or remove the file, or convert without --strict to have it recorded",
+            )
+
+
+def discover(dataset: Dataset, folder: Path, asked: tuple[str, ...]) -> Listing:
+    """Items and findings of the native reader and, where the data set may have them, of MeTRAbs poses.
+
+    ``asked`` may name files of conventions that do not ship with the package.
+    """
+    listing = READERS[dataset.reader].discover(folder)
+    if not (dataset.metrabs and folder.is_dir()):
+        return listing
+    estimated = READERS["metrabs"].discover(folder, conventions={*skeletons.names(), *asked})
+    return replace(
+        listing,
+        items=(*listing.items, *estimated.items),
+        findings=(*listing.findings, *estimated.findings),
+    )
+
+
+def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tuple[list[Task], list[Finding]]:
+    """One task a sample, sorted by id; native files are always read, for the tracks to be matched to."""
+    missing, findings = dataset.missing, list(listing.findings)
+    by_id: dict[str, dict[str, RawItem]] = {}
+    for item in listing.items:
+        if asked and item.convention not in {dataset.convention, *asked}:
+            continue
+        if item.id in missing or not (listing.anonymous or dataset.accepts(item.id)):
+            problem = OFFICIAL if item.id in missing else FOREIGN
+            findings.append(Finding(file=file_of(item), problem=problem, action="skipped"))
+        else:
+            by_id.setdefault(item.id, {})[item.convention] = item
+    tasks = [Task(id, by_id[id]) for id in sorted(by_id)]
+    if asked and dataset.convention not in asked:
+        tasks = [task for task in tasks if set(task.items) != {dataset.convention}]
+    native = dataset.convention
+    return mark_comparisons(tasks, native, [native in task.items for task in tasks]), findings
+
+
+def mark_comparisons(tasks: list[Task], native: str, has_native: Sequence[bool]) -> list[Task]:
+    """Choose the clips on which the left/right reading is checked, evenly over those with a native clip."""
+    marks: dict[int, set[str]] = {}
+    for convention in {name for task in tasks for name in task.items} - {native}:
+        paired = [i for i, task in enumerate(tasks) if has_native[i] and convention in task.items]
+        step = max(1, len(paired) // _MIRROR_CLIPS)
+        for i in paired[::step][:_MIRROR_CLIPS]:
+            marks.setdefault(i, set()).add(convention)
+    return [replace(task, compare=frozenset(marks.get(i, ()))) for i, task in enumerate(tasks)]
+
+
+def check_found(listing: Listing, asked: Collection[str], folder: Path) -> None:
+    found = {item.convention for item in listing.items}
+    for name in asked:
+        if name not in found:
+            has = f"It has: {', '.join(sorted(found)) or 'none'}"
+            layout = "MeTRAbs poses belong in <raw>/metrabs/<convention>/"
+            raise UsageError(f"no raw files of convention {name}", where=folder, remedy=f"{has}. {layout}")
+
+
+def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:
+    """Conventions that have files, the native one first, then by name."""
+    found = {name for task in tasks for name in task.items}
+    kept = found & asked.keys() if asked else found
+    first = sorted(kept, key=lambda name: (name != dataset.convention, name))
+    return {
+        name: asked.get(name) or (dataset.spec if name == dataset.convention else skeletons.load(name))
+        for name in first
+    }
+
+
+def source_of(folder: Path, tasks: list[Task]) -> dict[str, str | int]:
+    """What the store was made from, the same for a folder and a zip file of it."""
+    items = [(name, item) for task in tasks for name, item in sorted(task.items.items())]
+    lines = "".join(f"{name}/{item.id} {' '.join(map(str, _told(item)))}\n" for name, item in items)
+    sizes = {(item.path, item.member): item.size for _, item in items}
+    return {
+        "name": escaped(folder.resolve().name),
+        "files": len(sizes),
+        "bytes": sum(sizes.values()),
+        "sha256": hashlib.sha256(lines.encode()).hexdigest(),
+    }
+
+
+def _told(item: RawItem) -> list[int]:
+    return [item.size, *(value for _, value in item.details)]

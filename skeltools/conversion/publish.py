@@ -1,0 +1,292 @@
+"""A store is complete or absent: it is made in a work folder beside its place, and gets its name at the end.
+
+store.zarr.partial/
+  lock             held by the process that writes
+  plan.json        hash of all that the store will depend on; as long as it is the same, work goes on
+  parts-<hash>/    what was read, in parts (``parts``)
+  journal.json     files of arrays that are written (``assemble``)
+  store/           the store in the making
+  complete/        the finished one, on its way to its name
+  replaced/        the older store, where two folders cannot exchange their names in one step
+  revision/        a store that is being added to (``revising``)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas import StoreError
+from skeltools import store
+from skeltools.files import durable
+from skeltools.files.locks import locked
+
+_PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
+_STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
+METADATA_FILES = frozenset({"zarr.json"})
+"""What is written again when a store is added to: copied, where other files are linked."""
+
+
+def work_folder(out: Path) -> Path:
+    """Where a conversion to ``out`` keeps what it has done.
+
+    >>> work_folder(Path("a/store.zarr")).as_posix()
+    'a/store.zarr.partial'
+    """
+    return out.with_name(f"{out.name}.partial")
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse a target that is taken, before any work is done.
+
+    Raises StoreError: an existing store without ``force``; anything else that is no empty folder, always.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    if store.is_store(out):
+        if not force:
+            raise StoreError(
+                "there is a store already", where=out, remedy="--force replaces it; --out names another place"
+            )
+    elif not out.is_dir() or any(out.iterdir()):
+        what = "a folder with other contents" if out.is_dir() else "no folder"
+        raise StoreError(
+            f"is {what}, and nothing but a store is ever replaced",
+            where=out,
+            remedy="Name another with --out",
+        )
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work folder that is ours."""
+
+    folder: Path
+    parts: Path
+    made: Path
+    """The store in the making."""
+    journal: Path
+    resumed: bool
+    """Whether an earlier run of the same plan left its work here."""
+
+    def has_parts(self) -> bool:
+        return any(self.parts.glob("*.json"))
+
+
+@contextmanager
+def working(
+    out: Path, *, plan: str, fresh: bool = False, on_note: Callable[[str], None] | None = None
+) -> Iterator[Work]:
+    """Hold the work folder of ``out``, with what an earlier run of the same ``plan`` (a hash) left in it.
+
+    Work of another plan is discarded, and so is any when ``fresh``; ``on_note`` is told. On an error the
+    folder stays for the next run, unless nothing in it is worth that. Raises StoreError: another process
+    writes to ``out``; the disk does not take the files; the folder is none of ours.
+    """
+    folder = work_folder(out)
+    with _told(out, folder):
+        _check_ours(folder)
+        with locked(folder / _LOCK, what=out):
+            _remove_removed(folder)
+            recover(out)
+            work = _begin(folder, plan, fresh=fresh, on_note=on_note)
+            try:
+                yield work
+            except BaseException:
+                if not work.has_parts():
+                    discard(folder)
+                raise
+
+
+@contextmanager
+def _told(out: Path, folder: Path) -> Iterator[None]:
+    """What the disk does not take is a StoreError, with what there is to go on from."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        kept = "What is done is kept: the same command goes on from there" if folder.exists() else None
+        raise StoreError(f"cannot write the store ({why})", where=out, remedy=kept) from error
+
+
+def _check_ours(folder: Path) -> None:
+    """Never remove what somebody else put where our work folder belongs."""
+    known = {_PLAN, _LOCK, _JOURNAL, _DONE, _STORE, _COMPLETE, _REPLACED, _REVISION}
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    strange = [name for name in names if name not in known and not name.startswith((".", "parts-"))]
+    if strange or (folder.exists() and not folder.is_dir()):
+        raise StoreError(
+            "is no work folder of a conversion" + (f": it holds {sorted(strange)[0]}" if strange else ""),
+            where=folder,
+            remedy="Move it away, or name another place with --out",
+        )
+
+
+def _begin(folder: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
+    found = _plan_of(folder)
+    resumed = found == plan and not fresh
+    parts = folder / f"parts-{plan[:12]}"
+    if not resumed:
+        if on_note and found and any(folder.glob("parts-*/*.json")):
+            why = "as asked" if fresh else "the raw files, the options or skeltools have changed since"
+            on_note(f"starting over: {folder} held an unfinished conversion ({why})")
+        discard(folder, but=_LOCK)
+        durable.write_text(folder / _PLAN, json.dumps({"plan": plan}))
+    _bring_back(folder)
+    parts.mkdir(exist_ok=True)
+    return Work(folder, parts, folder / _STORE, folder / _JOURNAL, resumed)
+
+
+def _plan_of(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / _PLAN).read_text(encoding="utf-8"))["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _bring_back(folder: Path) -> None:
+    """A finished store that did not get its name is finished again; the older one it replaced goes."""
+    complete = folder / _COMPLETE
+    if complete.exists():
+        try:
+            expected = json.loads((folder / _DONE).read_text(encoding="utf-8"))["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            expected = None
+        if expected == _sum_of(complete) and not (folder / _STORE).exists():
+            complete.rename(folder / _STORE)
+        else:
+            shutil.rmtree(complete)
+
+
+def _sum_of(path: Path) -> str | None:
+    try:
+        return hashlib.sha256((path / "zarr.json").read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def recover(out: Path) -> None:
+    """Give ``out`` its name back where a kill came between the two steps of replacing it."""
+    replaced = work_folder(out) / _REPLACED
+    if not replaced.exists():
+        return
+    if out.exists():
+        shutil.rmtree(replaced)
+    else:
+        replaced.rename(out)
+
+
+def discard(folder: Path, *, but: str | None = None) -> None:
+    """Remove a work folder, or all in it ``but`` one file: the plan first, so that no half of it is used."""
+    (folder / _PLAN).unlink(missing_ok=True)
+    if but is None:
+        # Under another name, so that nothing of the next run, which may begin now, is removed with it.
+        removed = folder.with_name(f".{folder.name}.removed-{os.getpid()}")
+        with suppress(OSError):
+            folder.rename(removed)
+            shutil.rmtree(removed)
+        return
+    for path in [path for path in folder.iterdir() if path.name != but]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _remove_removed(folder: Path) -> None:
+    """What killed runs had begun to remove."""
+    for left in folder.parent.glob(f".{folder.name}.removed-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def link_store(path: Path, work: Work) -> Path:
+    """A copy of a store in the work folder, made of links: add and remove files in it, but change none."""
+    copy = work.folder / _REVISION
+    shutil.rmtree(copy, ignore_errors=True)
+    durable.link_tree(path, copy, copied=METADATA_FILES)
+    return copy
+
+
+def publish(work: Work, out: Path, *, made: Path | None = None, force: bool) -> None:
+    """Give the finished store its name, in one step where the system can; the work folder goes."""
+    made = made or work.made
+    with _told(out, work.folder):
+        durable.sync_tree(made)
+        check_target(out, force=force)  # somebody may have written there in the meantime
+        durable.write_text(work.folder / _DONE, json.dumps({"sha256": _sum_of(made)}))
+        complete = work.folder / _COMPLETE
+        made.rename(complete)
+        _replace(complete, out, aside=work.folder / _REPLACED)
+        discard(work.folder)
+
+
+def _replace(complete: Path, out: Path, *, aside: Path) -> None:
+    if not out.exists():
+        complete.rename(out)
+    elif not durable.exchange(complete, out):
+        out.rename(aside)
+        try:
+            complete.rename(out)
+        except BaseException:
+            aside.rename(out)
+            raise
+    durable.sync(out.parent)
+
+
+@contextmanager
+def revising(path: Path) -> Iterator[Path]:
+    """Yield a copy of a store to add to; at the end it takes the store's place, on an error it goes.
+
+    The copy is made of links to the same files, and takes no room: add and remove files in it, but change
+    none. Readers see the old store or the new one. Raises StoreError as ``working`` does.
+    """
+    folder = work_folder(path)
+    copy = folder / _REVISION
+    _check_ours(folder)
+    with _told(path, copy), locked(folder / _LOCK, what=path):
+        _remove_removed(folder)
+        recover(path)
+        shutil.rmtree(copy, ignore_errors=True)
+        try:
+            durable.link_tree(path, copy, copied=METADATA_FILES)
+            yield copy
+            durable.sync_tree(copy)
+            _replace(copy, path, aside=folder / _REPLACED)
+        finally:
+            for left in (copy, folder / _REPLACED):
+                if path.exists():
+                    shutil.rmtree(left, ignore_errors=True)
+            _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """The folder goes unless an unfinished conversion is in it."""
+    if {entry.name for entry in folder.iterdir()} <= {_LOCK}:
+        discard(folder)
+
+
+@contextmanager
+def publishing(out: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a path to write to; on success it gets the name ``out``, on any error it is removed.
+
+    For what is made in one go. A store that has the name keeps it until then. Raises StoreError when the disk
+    does not take the files.
+    """
+    partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        check_target(out, force=force)  # somebody may have written there in the meantime
+        _replace(partial, out, aside=out.with_name(f"{out.name}.replaced-{os.getpid()}"))
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(f"cannot write the store ({why})", where=out) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(out.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)

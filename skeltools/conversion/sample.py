@@ -1,0 +1,200 @@
+"""Reading and preparing one sample. Knows nothing of stores."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools.formats import FORMATS
+from skeltools.preprocess import Dropped, Recipe, prepare
+from skeltools.raw_items import RawItem
+from skeltools.readers import READERS
+from skeltools.sequence import SkeletonSequence
+
+MAX_TRACKS = 4
+"""Tracks of a clip that ``sequences`` keeps. Kinect sees 6 people at most; who was lost gets a new id."""
+
+UNREADABLE = "unreadable file"
+_HDF5 = (".h5", ".hdf5")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What reading a sample depends on besides its files. Small: it goes to the workers with every batch."""
+
+    reader: str
+    native: str
+    specs: dict[str, SkeletonSpec]
+    """The conventions that are kept, the native one first."""
+    frames: tuple[int, ...]
+    recipe: Recipe
+    bodies: int
+    """Bodies of a stream; ``sequences`` keeps more where a clip has more."""
+    mirrored: bool
+    base: Path | None = None
+    """The store that conventions are added to: its rows are the samples, and it has their native clips."""
+    classes: int | None = None
+    """Classes that an archive's labels may name; None where the reader itself sees to it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The raw files of one sample, by convention."""
+
+    id: str
+    items: dict[str, RawItem]
+    compare: frozenset[str] = frozenset()
+    """Conventions whose left/right reading is compared with the native skeleton on this clip."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What came of a task. Conventions that could not be read are absent, and among the findings."""
+
+    id: str
+    sequences: dict[str, SkeletonSequence] = field(default_factory=dict)
+    streams: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
+    """(convention, T) -> [3, T, V, M]."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """What the recipe's steps met, at the first T."""
+    findings: tuple[Finding, ...] = ()
+    mirror: dict[str, bool] = field(default_factory=dict)
+    """Convention -> whether the chosen left/right reading fits the native skeleton better."""
+
+
+def track_limit(bodies: int) -> int:
+    """Tracks that ``sequences`` keeps, for a data set whose streams hold ``bodies``."""
+    return 1 if bodies == 1 else max(bodies, MAX_TRACKS)
+
+
+# ----------------------------------------------------------------------------------------- one sample
+
+
+def read_sample(task: Task, plan: Plan, *, native: SkeletonSequence | None = None) -> Sample:
+    """Read a sample's files and prepare its streams. What cannot be read becomes a finding.
+
+    ``native``: its native clip, where that is not among the files.
+    """
+    findings: list[Finding] = []
+    clips = _read_clips(task, plan, findings, native)
+    native = clips.get(plan.native, native)
+    mirror = {
+        name: _fits(native, clips[name], plan.specs[name])
+        for name in sorted(task.compare & clips.keys())
+        if native is not None and plan.reader not in FORMATS
+    }
+    sequences: dict[str, SkeletonSequence] = {}
+    streams: dict[tuple[str, int], NDArray[np.float32]] = {}
+    counts: Counter[str] = Counter()
+    for name in plan.specs:
+        made = _prepare(clips[name], plan, task.items[name], findings) if name in clips else None
+        if made is not None:
+            sequences[name] = _keep_tracks(clips[name], track_limit(plan.bodies), task.items[name], findings)
+            streams |= {(name, frames): joint for frames, (joint, _) in made.items()}
+            counts.update(made[plan.frames[0]][1])
+    return Sample(task.id, sequences, streams, dict(counts), tuple(findings), mirror)
+
+
+def _read_clips(
+    task: Task, plan: Plan, findings: list[Finding], given: SkeletonSequence | None
+) -> dict[str, SkeletonSequence]:
+    """The sample's clips by convention, the native one first: the others' tracks are matched to it."""
+    clips: dict[str, SkeletonSequence] = {}
+    for name in sorted(task.items, key=lambda name: (name != plan.native, name)):
+        item = task.items[name]
+        try:
+            if name == plan.native or plan.reader in FORMATS:
+                clips[name] = _known_class(READERS[plan.reader].read(item), plan, item)
+            else:
+                native = clips.get(plan.native, given)
+                clips[name] = READERS["metrabs"].read(
+                    item, native=native, mirrored=plan.mirrored, spec=plan.specs[name]
+                )
+        except (RawDataError, OSError) as error:
+            findings.append(_unreadable(item, error))
+        else:
+            findings += [row.model_copy(update={"file": file_of(item)}) for row in clips[name].findings]
+    return clips
+
+
+def _known_class(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequence:
+    if plan.classes is not None and not 0 <= clip.label < plan.classes:
+        raise RawDataError(f"label {clip.label} is none of the {plan.classes} classes", where=item.where)
+    return clip
+
+
+def file_of(item: RawItem) -> str:
+    """A raw file as findings name it: by convention when it is beside others of the same name."""
+    if item.path.endswith(_HDF5):
+        return f"{Path(item.path).name}::{item.member}"
+    return f"{item.convention}/{item.file}" if Path(item.path).parent.name == item.convention else item.file
+
+
+def _unreadable(item: RawItem, error: RawDataError | OSError) -> Finding:
+    message = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
+    place, detail = "", " ".join(message.split())
+    if found := re.match(r"(line \d+|frame \d+): ", detail):
+        place, detail = found[1], detail[found.end() :]
+    return Finding(file=file_of(item), place=place, problem=UNREADABLE, detail=detail, action="skipped")
+
+
+def _fits(native: SkeletonSequence, estimated: SkeletonSequence, spec: SkeletonSpec) -> bool:
+    return bool(READERS["metrabs"].mirror_check(native, estimated, spec=spec).agrees)
+
+
+def _prepare(
+    clip: SkeletonSequence, plan: Plan, item: RawItem, findings: list[Finding]
+) -> dict[int, tuple[NDArray[np.float32], dict[str, int]]] | None:
+    """T -> joint stream and counts; None, with a finding, when the recipe leaves nothing of the clip."""
+    made = {}
+    for frames in plan.frames:
+        outcome = prepare(
+            clip, recipe=plan.recipe, spec=plan.specs[clip.convention], frames=frames, bodies=plan.bodies
+        )
+        if isinstance(outcome, Dropped):
+            problem = "nothing left by the recipe"
+            findings.append(
+                Finding(file=file_of(item), problem=problem, detail=outcome.reason, action="skipped")
+            )
+            return None
+        made[frames] = (outcome.joint, outcome.counts)
+    return made
+
+
+def _keep_tracks(
+    clip: SkeletonSequence, limit: int, item: RawItem, findings: list[Finding]
+) -> SkeletonSequence:
+    """The tracks that ``sequences`` keeps, in their order in the file; a finding when some are left out.
+
+    Kept are those that most often hold one of the first two places of a frame, which is what the published
+    recipe sees, then those that move most.
+    """
+    if clip.bodies <= limit:
+        return clip
+    in_front = ((clip.order >= 0) & (clip.order < 2)).sum(axis=0)
+    steps = np.diff(clip.joints.astype(np.float64), axis=0)
+    seen_twice = clip.present[1:] & clip.present[:-1]
+    motion = np.where(seen_twice, np.square(steps).sum(axis=(2, 3)), 0.0).sum(axis=0)
+    kept = sorted(np.lexsort((np.arange(clip.bodies), -motion, -in_front))[:limit].tolist())
+    noun = "body" if limit == 1 else "bodies"
+    findings.append(
+        Finding(
+            file=file_of(item),
+            problem=f"more than {limit} {noun}",
+            detail=f"{clip.bodies} tracks",
+            action=f"sequences keep {limit}",
+        )
+    )
+    return replace(
+        clip,
+        joints=clip.joints[:, kept],
+        present=clip.present[:, kept],
+        order=clip.order[:, kept],
+        body_ids=tuple(clip.body_ids[body] for body in kept),
+    )

@@ -1,0 +1,77 @@
+"""What a data set is to ``convert``: names, classes, splits, and how its raw files are found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas import SkeletonSpec
+from skeltools import skeletons
+from skeltools.datasets import facts
+from skeltools.datasets.splits import Rule
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set. Class names and missing lists are read from ``facts`` when they are first asked for."""
+
+    name: str
+    title: str
+    reader: str
+    """Key of ``readers.READERS`` for the native skeletons."""
+    convention: str
+    """Convention of the native skeletons."""
+    published: str
+    """Begins the names of its files in ``facts``; empty when there are none."""
+    num_classes: int
+    bodies: int
+    """Bodies on axis M of its streams: the most people that an action of it needs."""
+    folder_names: tuple[str, ...]
+    """Names, in any case, of its folder (or zip file) below a parent that holds several data sets."""
+    file_pattern: str
+    """Regular expression of a raw file's name."""
+    example: str
+    """A raw file's name, for messages."""
+    hint: str
+    """Where to get the raw files and how to lay them out."""
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    """Name of a split -> its rule; a source may carry splits of its own."""
+    id_pattern: str | None = None
+    """Regular expression of the ids of its samples, where its reader meets those of others."""
+    setups: int | None = None
+    """NTU: the highest setup number that belongs to this part of the data set."""
+    metrabs: bool = False
+    """Whether ``<raw>/metrabs`` may hold poses estimated from its videos."""
+    mirrored: bool = False
+    """Whether its videos are mirror images, as Kinect v2 delivers them."""
+    axes: str = "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres"
+    """How its native skeletons come into canonical axes, in words."""
+    frames: tuple[int, ...] = (50,)
+    """Lengths T of its joint streams where ``convert`` is told none."""
+    convention_file: str = ""
+    """File of a convention that does not ship with the package."""
+
+    @property
+    def spec(self) -> SkeletonSpec:
+        """The native convention."""
+        return skeletons.load(self.convention_file or self.convention)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Action names; the place is the label."""
+        return facts.classes(self.published)[: self.num_classes] if self.published else ()
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """Ids that the authors ask to leave out, because their skeletons are missing or incomplete."""
+        return frozenset(id for id in facts.missing(self.published) if self.accepts(id))
+
+    def accepts(self, sample_id: str) -> bool:
+        """Whether a sample is part of this data set, by its id: NTU-60 is setups 1..17 and actions 1..60."""
+        if self.id_pattern is not None:
+            return re.fullmatch(self.id_pattern, sample_id, re.ASCII) is not None
+        if self.setups is None:
+            return True
+        fields = re.fullmatch(r"S(\d{3})C\d{3}P\d{3}R\d{3}A(\d{3})", sample_id)
+        return bool(fields and 1 <= int(fields[1]) <= self.setups and 1 <= int(fields[2]) <= self.num_classes)

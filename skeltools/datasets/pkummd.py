@@ -1,0 +1,400 @@
+"""PKU-MMD, parts I and II: long videos as skeleton text, cut into actions by their label files.
+
+A sample is one action. Its id is the video, the view and the place of its row in the label file, from 1:
+``0002-L_003``, ``A01N01-L_012``. Cameras are numbered L 1, M 2, R 3 (left, middle, right). Part I numbers its
+videos, which go into ``setup``, and does not tell the subjects; in part II ``setup`` is the sequence aa and
+``subject`` is nn of AaaNnn.
+
+Frames are ``start:end``, 0-based, the end excluded. The data set does not say so: of the public loaders
+those that give reasons agree on it (a start of 0 occurs, so 1-based it is not; an end may be the number of
+frames). The text has no body ids, and bodies may change places in it: bodies are linked by distance
+(``tracking``), at most two people at a time. Kinect v2 camera space is the canonical frame.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError
+from skeltools import tracking
+from skeltools.datasets import pkummd_text, splits
+from skeltools.datasets.dataset import Dataset
+from skeltools.datasets.pkummd_lists import given_halves, is_list
+from skeltools.datasets.splits import Rule
+from skeltools.raw_items import (
+    ZIP_ERRORS,
+    Found,
+    Listing,
+    RawItem,
+    Reader,
+    all_finite,
+    finding,
+    read_bytes,
+    search,
+)
+from skeltools.sequence import Joints, Mask, SkeletonSequence
+
+CONVENTION = "kinectv2_25"
+CAMERAS = {"L": 1, "M": 2, "R": 3}
+
+MAX_TRACKS = 32
+"""People of one action that are laid out; more comes of noise alone, of which the longest tracks are kept."""
+
+_SUFFIXES = (".txt", ".csv")
+_OF_ANY_PART = re.compile(r"(\d{4}|A\d\dN\d\d)-[LMR]", re.ASCII)
+_HEAD = 128
+"""Bytes that tell a label file, which has commas, from skeletons, when neither suffix nor folder does."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one part of the data set names its videos."""
+
+    video: re.Pattern[str]
+    """Groups ``setup``, ``view`` and, where the name tells it, ``subject``."""
+
+
+def fields(video: str, part: Part) -> dict[str, int] | None:
+    """What ``A01N02-L`` says, as fields of SkeletonSequence; None for names that are not of this part."""
+    match = part.video.fullmatch(video)
+    if match is None:
+        return None
+    numbers = {name: int(value) for name, value in match.groupdict().items() if name != "view"}
+    return {**numbers, "camera": CAMERAS[match["view"]]}
+
+
+# --- discovery ----------------------------------------------------------------------------------------------
+
+
+def discover(raw: Path, part: Part) -> Listing:
+    """All actions of a folder, of the zip files in it, or of one zip file. Reads labels and lists."""
+    found, findings = search(raw, _SUFFIXES)
+    skeletons, labels = _first_of_each(found, part, findings)
+    items: list[RawItem] = []
+    for video in sorted(skeletons.keys() | labels.keys()):
+        if video not in labels:
+            findings.append(_skipped(skeletons[video], "skeletons without labels"))
+        elif video not in skeletons:
+            findings.append(_skipped(labels[video], "labels without skeletons"))
+        else:
+            items += _actions(video, skeletons[video], labels[video], part, findings)
+    by_video, rules, problems = given_halves(
+        {file.place: read_bytes(_whole(file)) for file in found if is_list(file.place)},
+        {video: fields(video, part) or {} for video in skeletons.keys() & labels.keys()},
+        pattern=part.video,
+    )
+    halves = {
+        name: {item.id: half[_video(item.id)] for item in items if _video(item.id) in half}
+        for name, half in by_video.items()
+    }
+    return Listing(tuple(items), (*findings, *problems), halves=halves, rules=rules)
+
+
+def _video(id: str) -> str:
+    return id.rpartition("_")[0]
+
+
+def _first_of_each(
+    found: Iterable[Found], part: Part, findings: list[Finding]
+) -> tuple[dict[str, Found], dict[str, Found]]:
+    """Video -> skeleton file, video -> label file; of several the first by path."""
+    kinds: dict[str, dict[str, Found]] = {"skeleton": {}, "label": {}}
+    for file in found:
+        kind = _kind_by_name(file)
+        if part.video.fullmatch(file.stem):
+            kept = kinds[kind or _kind_by_head(file)].setdefault(file.stem, file)
+            if kept is not file:
+                detail = f"kept {kept.place}"
+                findings.append(_skipped(file, "duplicate file of a video", detail))
+        elif kind and not is_list(file.place) and not _OF_ANY_PART.fullmatch(file.stem):
+            findings.append(_skipped(file, "unknown file name"))
+    return kinds["skeleton"], kinds["label"]
+
+
+def _kind_by_name(file: Found) -> str | None:
+    """By the nearest folder that says so (PKU_Skeleton_Renew, Train_Label_PKU_final), or the suffix."""
+    for folder in reversed(re.split("/|::", file.place.lower())[:-1]):
+        says = [kind for kind in ("label", "skeleton") if kind in folder]
+        if len(says) == 1:
+            return says[0]
+    return "label" if (file.member or file.path).endswith(".csv") else None
+
+
+def _kind_by_head(file: Found) -> str:
+    """Labels have commas. What cannot be read is taken for skeletons, whose reader says what is wrong."""
+    try:
+        if file.member is None:
+            with open(file.path, "rb") as opened:
+                head = opened.read(_HEAD)
+        else:
+            with zipfile.ZipFile(file.path) as archive, archive.open(file.member) as member:
+                head = member.read(_HEAD)
+    except ZIP_ERRORS:
+        return "skeleton"
+    return "label" if b"," in head else "skeleton"
+
+
+def _whole(file: Found) -> RawItem:
+    return RawItem(file.stem, CONVENTION, file.path, file.member, file.size)
+
+
+def _skipped(file: Found, problem: str, detail: str = "") -> Finding:
+    return Finding(file=file.place, problem=problem, detail=detail, action="skipped")
+
+
+def _actions(
+    video: str, skeletons: Found, labels: Found, part: Part, findings: list[Finding]
+) -> list[RawItem]:
+    try:
+        text = read_bytes(_whole(labels)).decode("utf-8-sig", "replace")
+    except RawDataError as error:
+        findings.append(_skipped(labels, "unreadable file", error.message))
+        return []
+    actions, problems = pkummd_text.parse_labels(text)
+    for row in problems:
+        place, told = f"line {row.line}", (row.problem, row.detail, row.action)
+        findings.append(
+            Finding(file=labels.place, place=place, problem=told[0], detail=told[1], action=told[2])
+        )
+    if not actions:
+        findings.append(_skipped(labels, "no action in the label file"))
+    named = fields(video, part) or {}
+    return [
+        RawItem(
+            f"{video}_{action.ordinal:03}",
+            CONVENTION,
+            skeletons.path,
+            skeletons.member,
+            skeletons.size,
+            (("label", action.label), ("start", action.start), ("end", action.end), *named.items()),
+        )
+        for action in actions
+    ]
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def read(item: RawItem) -> SkeletonSequence:
+    """One action: at most two people at a time, linked by distance; ``order`` is the place in the file.
+
+    A body whose joints are all zero, or not all finite (a finding), is absent in that frame. An end beyond
+    the video is cut (a finding). Raises RawDataError, with the line where there is one.
+    """
+    known = dict(item.details)
+    start, end = known.pop("start"), known.pop("end")
+    video = _cached_video(item)
+    frames = video[start:end]
+    if not len(frames):
+        raise RawDataError(
+            f"frames {start}:{end} of the action {item.id} are beyond the video, which has {len(video)}",
+            where=item.where,
+            remedy="Is the label file that of this video?",
+        )
+    finite = all_finite(frames)
+    there = finite & frames.any(axis=(2, 3))
+    if not there.any():
+        raise RawDataError(f"no body in any frame of {item.id} ({start}:{end})", where=item.where)
+    joints, present, order = _tracks(frames, there)
+    return SkeletonSequence(
+        item.id,
+        CONVENTION,
+        joints,
+        present,
+        order,
+        tuple(range(present.shape[1])),
+        findings=_findings(item, (start, end, len(video)), ~finite),
+        **known,
+    )
+
+
+def _findings(item: RawItem, window: tuple[int, int, int], bad: Mask) -> tuple[Finding, ...]:
+    start, end, frames = window
+    found = []
+    if end > frames:
+        found.append(
+            finding(
+                item,
+                "ends after the video",
+                place=item.id,
+                detail=f"frame {end}, the video has {frames}",
+                action="cut to the video",
+            )
+        )
+    if bad.any():
+        detail = f"{bad.sum()} poses, the first in frame {start + np.flatnonzero(bad.any(axis=1))[0] + 1}"
+        found.append(finding(item, "not a number", place=item.id, detail=detail, action="treated as absent"))
+    return tuple(found)
+
+
+def _cached_video(item: RawItem) -> NDArray[np.float32]:
+    """[F, 2, 25, 3]; the actions of a video come one after the other, so it is parsed once."""
+    status = os.stat(item.path)
+    outcome = _parsed(item.path, item.member, item.size, status.st_mtime_ns)
+    if isinstance(outcome, RawDataError):
+        raise outcome
+    return outcome
+
+
+@lru_cache(maxsize=2)
+def _parsed(path: str, member: str | None, size: int, _changed: int) -> NDArray[np.float32] | RawDataError:
+    """The error of a damaged file is kept, too: it has as many actions as a sound one."""
+    item = RawItem("", CONVENTION, path, member, size)
+    try:
+        return pkummd_text.parse_skeletons(read_bytes(item), where=item.where)
+    except RawDataError as error:
+        return error
+
+
+def _tracks(frames: Joints, there: Mask) -> tuple[Joints, Mask, NDArray[np.int8]]:
+    """Joints [T, M, 25, 3], present and order [T, M] of the people in bodies [T, 2, 25, 3], seen [T, 2]."""
+    frame, slot = np.nonzero(there)
+    number = _people(frames[frame, slot], there)
+    longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_TRACKS])
+    place = np.full(number.max() + 1, -1)
+    place[longest] = np.arange(len(longest))
+    kept = place[number] >= 0
+    at = (frame[kept], place[number[kept]])
+    present = np.zeros((len(frames), len(longest)), np.bool_)
+    order = np.full(present.shape, -1, np.int8)
+    joints = np.zeros((*present.shape, *frames.shape[2:]), np.float32)
+    present[at] = True
+    order[at] = slot[kept]
+    joints[at] = frames[frame[kept], slot[kept]]
+    return joints, present, order
+
+
+def _people(poses: Joints, there: Mask) -> NDArray[np.int64]:
+    """Person of every pose [P]. A sensor that loses somebody for long does not see a third person afterwards.
+
+    ``tracking.link`` begins a new track after a second or a leap. The first two tracks are two people; each
+    later one goes on with the nearest of those that are not seen in any of its frames, and is somebody new
+    only where there is none.
+    """
+    people = there.sum(axis=1)
+    if _steady(poses, there):
+        return np.tile(np.arange(people[0]), len(there))
+    frame = np.nonzero(there)[0]
+    number = tracking.link(poses, people)
+    person = np.zeros(number.max() + 1, np.int64)
+    seen: list[set[int]] = []
+    last: list[Joints] = []
+    for track in range(len(person)):
+        of = np.flatnonzero(number == track)
+        when = set(frame[of].tolist())
+        free = [i for i in range(len(seen)) if not seen[i] & when] if len(seen) >= pkummd_text.BODIES else []
+        if free:
+            distance = [np.linalg.norm(last[i] - poses[of[0]], axis=-1).mean() for i in free]
+            person[track] = free[int(np.argmin(distance))]
+            seen[person[track]] |= when
+            last[person[track]] = poses[of[-1]]
+        else:
+            person[track] = len(seen)
+            seen.append(when)
+            last.append(poses[of[-1]])
+    return person[number]
+
+
+def _steady(poses: Joints, there: Mask) -> bool:
+    """Whether the same places are taken in every frame, and ``tracking.link`` would leave everybody there.
+
+    Nearly all actions are like that, and to see it takes a tenth of the time of linking frame by frame.
+    """
+    if (there != there[0]).any():
+        return False
+    bodies = poses.reshape(len(there), -1, *poses.shape[1:])
+    step = bodies[1:, :, None] - bodies[:-1, None]
+    distance = np.linalg.norm(step, axis=-1).mean(axis=-1)
+    kept = np.diagonal(distance, axis1=1, axis2=2)
+    exchanged = np.diagonal(distance[:, ::-1], axis1=1, axis2=2)
+    cheaper = bodies.shape[1] == 1 or (kept.sum(axis=1) < exchanged.sum(axis=1)).all()
+    return bool((kept <= tracking.GATE).all() and cheaper)
+
+
+# --- the data sets ------------------------------------------------------------------------------------------
+
+PART_1 = Part(re.compile(r"(?P<setup>\d{4})-(?P<view>[LMR])", re.ASCII))
+"""Videos ``0002-L``, 1076 of them."""
+PART_2 = Part(re.compile(r"A(?P<setup>\d{2})N(?P<subject>\d{2})-(?P<view>[LMR])", re.ASCII))
+"""Videos ``A01N02-L`` (sequence, subject, view), 1009 of them."""
+
+READERS = {
+    "pkummd1": Reader(partial(discover, part=PART_1), read),
+    "pkummd2": Reader(partial(discover, part=PART_2), read),
+}
+
+PKU1_TEST_VIDEOS = range(291, 335)
+"""The test list of part I in gen_v1.py of Adamink/ViewAdaptiveLSTM."""
+_XVIEW = splits.rule("camera", (2, 3), 3)
+"""Cameras L 1, M 2, R 3: the official cross-view_v2.txt of part II. Part I has the same rule."""
+
+
+def _part(
+    part: int, *, rules: dict[str, Rule], video: str, example: str, numeral: str, folders: str
+) -> Dataset:
+    names = (f"pku-mmd-{part}", f"pku-mmd-v{part}", f"pku-mmd{part}", f"pkummd-{part}", f"pkummd{part}",
+             f"pkummdv{part}", f"pku-v{part}", "pku-mmd", "pkummd")  # fmt: skip
+    return Dataset(
+        name=f"pku-mmd-{part}",
+        title=f"PKU-MMD part {numeral}",
+        reader=f"pkummd{part}",
+        published="pkummd",
+        convention="kinectv2_25",
+        num_classes=51,
+        bodies=2,
+        rules=rules,
+        folder_names=tuple(dict.fromkeys((*names, *(name.replace("-", "_") for name in names)))),
+        file_pattern=video + r"-[LMR]\.(txt|csv)",
+        example=example,
+        hint=(
+            "PKU-MMD is free for research at https://github.com/ECHO960/PKU-MMD: put the "
+            f"skeletons ({folders}, unpacked or not) into raw/pku-mmd-{part}/, "
+            "and the official split files beside them"
+        ),
+        id_pattern=video + r"-[LMR]_\d{3,}",
+        axes=(
+            "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres; "
+            "bodies linked by distance, at most two at a time: the text has no body ids"
+        ),
+    )
+
+
+DATASETS = (
+    _part(
+        1,
+        rules={
+            "xsub": Rule(
+                "setup",
+                frozenset(range(1, 365)) - frozenset(PKU1_TEST_VIDEOS),
+                frozenset(PKU1_TEST_VIDEOS),
+                words="train: the other videos; test: videos 0291 to 0334",
+            ),
+            "xview": _XVIEW,
+        },
+        video=r"\d{4}",
+        example="0002-L.txt",
+        numeral="I",
+        folders="PKU_Skeleton_Renew and Train_Label_PKU_final",
+    ),
+    _part(
+        2,
+        rules={
+            # The official cross-subject_v2.txt, which this rule equals name by name.
+            "xsub": splits.rule("subject", (1, 4, 5, 6, 8, 9, 10, 11, 12, 13), 13),
+            "xview": _XVIEW,
+        },
+        video=r"A\d{2}N\d{2}",
+        example="A01N01-L.txt",
+        numeral="II",
+        folders="skeleton and label",
+    ),
+)

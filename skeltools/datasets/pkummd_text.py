@@ -1,0 +1,152 @@
+"""The two text formats of PKU-MMD: skeletons of a whole video, and the table of its actions.
+
+Skeletons: a line a frame, 150 numbers separated by any white space (most lines begin with a blank): body 1
+joints 1..25 as x y z, then body 2; a body that is absent is all zeros. Numbers are decoded together, as those
+of NTU are (``ntu_text``), in blocks that bound the memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError
+from skeltools.datasets.ntu_text import Tokens, as_number, decimals, to_float32, tokenise
+
+JOINTS, BODIES = 25, 2
+NUMBERS = BODIES * JOINTS * 3
+
+_BLOCK = 256
+"""Frames whose numbers are decoded together: the tables of characters stay within the cache."""
+_REMEDY = "The file is damaged or no PKU-MMD skeleton: fetch it again"
+
+
+def parse_skeletons(data: bytes, *, where: object = None) -> NDArray[np.float32]:
+    """[F, 2, 25, 3] metres; what is no finite number in the file is none here.
+
+    Lines without a number are no frames. Raises RawDataError with the line number.
+    """
+    if not data.strip():
+        raise RawDataError("the file is empty", where=where, remedy=_REMEDY)
+    tokens = tokenise(data)
+    frames = None if tokens is None else _parse_quickly(tokens)
+    return _parse_carefully(data, where) if frames is None else frames
+
+
+def _parse_quickly(tokens: Tokens) -> NDArray[np.float32] | None:
+    """None when a line has not 150 fields, or one of them is no number."""
+    ends = np.flatnonzero(tokens.text == ord("\n"))
+    in_line = np.diff(np.searchsorted(tokens.start, ends))
+    if not ((in_line == NUMBERS) | (in_line == 0)).all():
+        return None
+    count = len(tokens.start) // NUMBERS
+    frames = np.empty((count, NUMBERS), np.float32)
+    for begin in range(0, count, _BLOCK):
+        block = frames[begin : begin + _BLOCK]
+        first = begin * NUMBERS
+        values = decimals(tokens, np.arange(first, first + block.size))
+        if values is None:
+            return None
+        block[:] = to_float32(values).reshape(block.shape)
+    return frames.reshape(count, BODIES, JOINTS, 3)
+
+
+def _parse_carefully(data: bytes, where: object) -> NDArray[np.float32]:
+    frames = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        values = [as_number(field) for field in fields[: NUMBERS + 1]]
+        known = [value for value in values if value is not None]
+        if len(fields) != NUMBERS or len(known) != NUMBERS:
+            odd = next((f for f, value in zip(fields, values, strict=False) if value is None), None)
+            found = f"{len(fields)} fields" if odd is None else repr(odd[:20].decode("ascii", "replace"))
+            raise RawDataError(
+                f"line {number}: expected {NUMBERS} numbers (2 bodies x 25 joints x 3), found {found}",
+                where=where,
+                remedy=_REMEDY,
+            )
+        frames.append(to_float32(np.array(known)))
+    return np.stack(frames).reshape(-1, BODIES, JOINTS, 3)
+
+
+# --- actions ------------------------------------------------------------------------------------------------
+
+CLASSES = 51
+
+
+@dataclass(frozen=True)
+class Action:
+    """One row of a label file; frames ``start:end`` of the video, 0-based, the end excluded."""
+
+    ordinal: int
+    """Its place among the rows of the file, from 1: rows that are skipped count, so ids are stable."""
+    label: int
+    """0-based."""
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a row; ``action`` is what was done about it."""
+
+    line: int
+    problem: str
+    detail: str
+    action: str
+
+
+SWAPPED = "start after end"
+
+
+def parse_labels(text: str) -> tuple[list[Action], list[Problem]]:
+    """Rows ``action, start, end, confidence``; the confidence may be missing. Blank lines are no rows."""
+    actions: list[Action] = []
+    problems: list[Problem] = []
+    ordinal = 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        ordinal += 1
+        fields = [field.strip() for field in line.split(",")]
+        if len(fields) not in (3, 4) or not all(map(_is_integer, fields)):
+            detail = f"'{line.strip()[:60]}', expected action,start,end,confidence as integers"
+            problems.append(Problem(number, "no row of an action", detail, "skipped"))
+            continue
+        label, start, end = map(int, fields[:3])
+        if not 1 <= label <= CLASSES:
+            detail = f"action {label}, expected 1..{CLASSES}"
+            problems.append(Problem(number, "unknown action", detail, "skipped"))
+            continue
+        if start > end:
+            problems.append(Problem(number, SWAPPED, f"{start} > {end}", "exchanged"))
+            start, end = end, start
+        if start < 0:
+            problems.append(Problem(number, "starts before the video", f"frame {start}", "cut to frame 0"))
+            start = 0
+        if end <= start:
+            problems.append(Problem(number, "empty action", f"frames {start}:{end}", "skipped"))
+            continue
+        actions.append(Action(ordinal, label - 1, start, end))
+    return actions, problems
+
+
+def _is_integer(field: str) -> bool:
+    return field.isascii() and field.removeprefix("-").isdigit() and len(field) < 10
+
+
+def parse_split(text: str) -> tuple[list[str], list[str]] | None:
+    """(training, test) names of a split file; None when it is none.
+
+    Four lines: a heading, names, a heading, names, told apart by their place alone, for the headings are
+    spelt in several ways. Names are separated by commas; a comma at the end means nothing.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) != 4:
+        return None
+    train, test = ([name.strip() for name in lines[i].split(",") if name.strip()] for i in (1, 3))
+    return (train, test) if train and test else None

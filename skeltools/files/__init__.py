@@ -1,0 +1,1 @@
+"""Files of the system: durable writing, locks, interrupts, mapped arrays."""

@@ -1,0 +1,130 @@
+"""Arrays of archives that are larger than memory: ``.npy`` files and members of ``.npz`` files, mapped.
+
+Nothing is believed before it is checked: the size that a header claims is compared with the bytes that are
+there, and arrays of objects, which are pickles, are refused.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zipfile
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from schemas import RawDataError
+from skeltools.raw_items import UNPACKED, ZIP_ERRORS
+
+MAX_COMPRESSED = 2 * 2**30
+"""Compressed members cannot be mapped and are held in memory; larger ones are refused."""
+
+HEADER_ERRORS = (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError, TokenError)
+"""What numpy raises on the damaged header of an array."""
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_LOCAL = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field, at the end of 30 bytes
+
+
+def npy_file(path: Path) -> NDArray[Any]:
+    """The array of a ``.npy`` file, read-only and mapped. Raises RawDataError: no such array, truncated."""
+    try:
+        return _mapped(path, 0, path.stat().st_size, where=str(path))
+    except OSError as error:
+        raise _unreadable(error.strerror or error, str(path)) from error
+
+
+def npz_file(path: Path, *, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Those of the ``wanted`` arrays that a ``.npz`` file has: mapped, or in memory if compressed."""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if name in wanted and info.filename.endswith(".npy"):
+                    arrays[name] = _member(archive, info, path)
+    except ZIP_ERRORS as error:
+        raise _unreadable(error, str(path)) from error
+    return arrays
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    where = f"{path}::{info.filename}"
+    if info.compress_type == zipfile.ZIP_STORED:
+        with path.open("rb") as file:
+            file.seek(info.header_offset)
+            signature, name, extra = _LOCAL.unpack(_exactly(file, _LOCAL.size))
+        start = info.header_offset + _LOCAL.size + name + extra
+        if signature != b"PK\x03\x04" or start + info.file_size > path.stat().st_size:
+            raise _unreadable("the zip directory points to nowhere", where)
+        return _mapped(path, start, info.file_size, where=where)
+    if info.compress_type not in UNPACKED:
+        raise _unreadable(f"compression method {info.compress_type}", where)
+    if info.file_size > MAX_COMPRESSED:
+        raise RawDataError(
+            f"is compressed and {info.file_size} bytes large (limit {MAX_COMPRESSED})",
+            where=where,
+            remedy="Write the archive again with numpy.savez, not savez_compressed",
+        )
+    with archive.open(info) as file:
+        shape, fortran, dtype = _header(file, where)
+        data = file.read(info.file_size)
+    if len(data) < math.prod(shape) * dtype.itemsize:
+        raise _short(shape, dtype, len(data), where)
+    values = np.frombuffer(data, dtype, count=math.prod(shape))
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def _exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise EOFError("the file ends too early")
+    return data
+
+
+def _mapped(path: Path, start: int, size: int, *, where: str) -> NDArray[Any]:
+    """The array whose ``.npy`` form is the ``size`` bytes of a file from ``start``."""
+    with path.open("rb") as file:
+        file.seek(start)
+        shape, fortran, dtype = _header(file, where)
+        begin = file.tell()
+    count = math.prod(shape)
+    if count * dtype.itemsize > start + size - begin:
+        raise _short(shape, dtype, start + size - begin, where)
+    if count == 0:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", begin, shape, "F" if fortran else "C")
+
+
+def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = npy.read_magic(file)
+        if version not in _HEADERS:
+            raise ValueError(f"version {version} of the format")
+        shape, fortran, dtype = _HEADERS[version](file)
+    except HEADER_ERRORS as error:
+        raise _unreadable(error, where) from error
+    if dtype.hasobject:
+        raise RawDataError(
+            "is an array of objects, which would be unpickled",
+            where=where,
+            remedy="Write it again as an array of numbers",
+        )
+    if any(size < 0 for size in shape):
+        raise _unreadable(f"shape {shape}", where)
+    return shape, fortran, dtype
+
+
+def _short(shape: tuple[int, ...], dtype: np.dtype[Any], left: int, where: str) -> RawDataError:
+    needed = math.prod(shape) * dtype.itemsize
+    return RawDataError(
+        f"{dtype} {shape} takes {needed} bytes, but {left} are there", where=where, remedy="Fetch it again"
+    )
+
+
+def _unreadable(error: object, where: str) -> RawDataError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return RawDataError(f"cannot be read as an array ({reason})", where=where, remedy="Fetch it again")

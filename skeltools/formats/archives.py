@@ -1,0 +1,189 @@
+"""What archives of other code bases share: clips as body slots, sample names, labels, protocols."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools import skeletons
+from skeltools.datasets import ntu, nwucla, pkummd
+from skeltools.raw_items import MAX_BYTES, RawItem, all_finite, finding
+from skeltools.sequence import SkeletonSequence
+
+CONVENTION = "kinectv2_25"
+"""What archives are read as when nobody says otherwise."""
+
+TRAIN, TEST = 1, 2
+"""Halves of a protocol, as in ``Listing.halves``."""
+
+_SUFFIXES = (".skeleton", ".json", ".txt", ".npy", ".npz")
+_LONGEST = 200  # characters of a sample name
+_PROTOCOLS = {
+    "cs": "xsub", "csub": "xsub", "xsub": "xsub", "cross-subject": "xsub",
+    "cv": "xview", "cview": "xview", "xview": "xview", "cross-view": "xview",
+    "cset": "xset", "xset": "xset", "cross-setup": "xset",
+}  # fmt: skip
+
+
+def protocol_of(name: str) -> str | None:
+    """The protocol that a file or folder name speaks of, e.g. ``xsub`` of ``NTU60_CS``; None if of none.
+
+    >>> protocol_of("NTU120_CSet"), protocol_of("xview"), protocol_of("data")
+    ('xset', 'xview', None)
+    """
+    words = re.split(r"[_\s.]", name.lower())
+    return next((_PROTOCOLS[word] for word in reversed(words) if word in _PROTOCOLS), None)
+
+
+def is_protocol(name: str) -> bool:
+    """Whether a name can be that of a split: a path component of the store, short and in lower case."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name, re.ASCII) is not None
+
+
+def sample_id(name: Any) -> str | None:
+    """A sample's name without the suffix of its file; None where it cannot be an id.
+
+    Ids are printable text of at most 200 characters without slashes: they go into UTF-8 files, one a line.
+    """
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    if not isinstance(name, str):
+        return None
+    suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
+    name = name.removesuffix(suffix)
+    fits = 0 < len(name) <= _LONGEST and name.isprintable() and not set(name) & set("/\\")
+    return name if fits else None
+
+
+def whole(value: Any) -> int | None:
+    """A label as int, or None when it is no whole number from 0 that fits the store's int16."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**15:
+        return int(value)
+    return None
+
+
+def column(values: Any) -> list[Any] | None:
+    """A list of a pickle, be it a list, a tuple or a 1-D array; None for anything else."""
+    if isinstance(values, np.ndarray):
+        return values.tolist() if values.ndim == 1 else None
+    return list(values) if isinstance(values, (list, tuple)) else None
+
+
+def check_joints(note: dict[str, Any], where: Path) -> None:
+    """Raises RawDataError for an export of ours that holds bones or motion: a store is made from joints."""
+    kind = note.get("stream", "joint")
+    if kind != "joint":
+        raise RawDataError(
+            f"holds the {str(kind)[:40]} stream, and a store is made from joints",
+            where=where,
+            remedy="Export the joint stream; `skeltools streams` adds the others",
+        )
+
+
+def joints_of(spec: SkeletonSpec | None) -> SkeletonSpec:
+    return skeletons.load(CONVENTION) if spec is None else spec
+
+
+def wrong_joints(found: int, spec: SkeletonSpec, where: Path | str) -> RawDataError:
+    """The error for an archive of another convention."""
+    return RawDataError(
+        f"{found} joints, but {spec.name} has {spec.num_joints}",
+        where=where,
+        remedy="Name the convention of the archive with --convention, or the data set that it is of",
+    )
+
+
+def shown(path: Path) -> str:
+    """A file as findings name it: with its folder, which tells the protocol."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def skipped(file: str, row: int, problem: str, detail: str = "") -> Finding:
+    """A finding about one sample, counted from 1, of an archive."""
+    return Finding(file=file, place=f"sample {row + 1}", problem=problem, detail=detail, action="skipped")
+
+
+def fields(id: str) -> dict[str, int]:
+    """Label, subject, camera ... that a sample's name tells; empty for names of no known kind."""
+    video = id.rpartition("_")[0]
+    of_video = pkummd.fields(video, pkummd.PART_1) or pkummd.fields(video, pkummd.PART_2)
+    return ntu.fields(id) or nwucla.fields(id) or of_video or {}
+
+
+def to_sequence(
+    item: RawItem,
+    joints: NDArray[Any],
+    *,
+    label: int,
+    order: NDArray[np.int8] | None = None,
+    padded: bool = False,
+    told: dict[str, int] | None = None,
+) -> SkeletonSequence:
+    """A clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
+
+    ``order`` [T, M] is the place of each body in its frame, the slot itself when not given. ``padded``: zeros
+    behind the last pose are no frames of the clip. ``told``: protocol fields (default: those of the id's
+    name). Raises RawDataError: nobody in it, or a label that the name contradicts.
+    """
+    check_size(np.shape(joints), item)
+    named = fields(item.id) if told is None else told
+    if named.get("label", label) != label:
+        raise RawDataError(f"label {label}, but the name says {named['label']}", where=item.where)
+    with np.errstate(over="ignore", invalid="ignore"):
+        poses = np.asarray(joints).astype(np.float32)
+        finite = all_finite(poses)
+        present = finite & poses.any(axis=(2, 3))
+    filled = np.flatnonzero(present.any(axis=1))
+    if not filled.size:
+        raise RawDataError(f"no body in any frame ({len(poses)} frames)", where=item.where)
+    frames = int(filled[-1]) + 1 if padded else len(poses)
+    slots = int(np.flatnonzero(present.any(axis=0))[-1]) + 1
+    kept = present[:frames, :slots]
+    places = np.broadcast_to(np.arange(slots, dtype=np.int8), kept.shape) if order is None else order
+    places = places[:frames, :slots]
+    if (places[kept] < 0).any():
+        raise RawDataError("order is -1 where a body is", where=item.where)
+    return SkeletonSequence(
+        item.id,
+        item.convention,
+        np.where(kept[:, :, None, None], poses[:frames, :slots], np.float32(0)),
+        kept,
+        np.where(kept, places, -1).astype(np.int8),
+        tuple(range(slots)),
+        findings=tuple(_met(item, finite, kept if padded else None)),
+        **{**named, "label": label},
+    )
+
+
+def _met(item: RawItem, finite: NDArray[np.bool_], padded: NDArray[np.bool_] | None) -> Iterable[Finding]:
+    if not finite.all():
+        frame = int(np.flatnonzero(~finite.all(axis=1))[0])
+        detail = f"{int((~finite).sum())} poses"
+        yield finding(
+            item, "not a number", place=f"frame {frame + 1}", detail=detail, action="treated as absent"
+        )
+    if padded is not None and not padded.any(axis=1).all():
+        gap = np.flatnonzero(~padded.any(axis=1))
+        yield finding(
+            item,
+            "frames without a body",
+            place=f"frame {gap[0] + 1}",
+            detail=f"{len(gap)} frames before the last pose",
+            action="kept; the clip ends at its last pose",
+        )
+
+
+def check_size(shape: tuple[int, ...], item: RawItem) -> None:
+    """Raises RawDataError for a clip [T, M, V, 3] of more bytes, or bodies, than a sensor gives."""
+    size = 4 * math.prod(shape)
+    if size > MAX_BYTES:
+        raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.where)
+    if shape[1] > ntu.MAX_TRACKS:
+        raise RawDataError(f"{shape[1]} bodies are more than a sensor gives", where=item.where)

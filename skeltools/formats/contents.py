@@ -1,0 +1,150 @@
+"""The arrays of a part of a store, block by block, and the manifest that fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import ArrayInfo, ProtocolInfo, SkeletonSpec, StoreManifest
+from skeltools import __version__, store
+from skeltools.datasets.splits import TEST, TRAIN
+from skeltools.formats.selection import Selection, frame_blocks, stream_blocks
+
+_COPIED = ("id", "label", "subject", "camera", "setup", "repetition")
+_DTYPES = {"frames": np.int32, "bodies": np.int8}
+
+
+@dataclass(frozen=True)
+class Content:
+    """One array of the part."""
+
+    path: str
+    dimensions: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    """As in the manifest: numpy's name, or ``string``."""
+    blocks: Callable[[], Iterator[NDArray[Any]]]
+    """Its values in runs of rows."""
+
+
+def columns(selection: Selection) -> Iterator[Content]:
+    """``samples``, ``splits`` and the offsets of ``sequences``: one block each."""
+    opened = selection.opened
+    for name in _COPIED:
+        yield _small(f"samples/{name}", store.read(opened, f"samples/{name}")[selection.rows], ("N",))
+    for name, values in _sizes(selection).items():
+        yield _small(f"samples/{name}", values, ("N",))
+    for name in selection.protocols:
+        yield _small(f"splits/{name}", selection.half(name), ("N",))
+    for name in selection.conventions:
+        offsets = np.concatenate([[0], np.cumsum(_lengths(selection, name))]).astype(np.int64)
+        yield _small(f"sequences/{name}/offsets", offsets, ("N+1",))
+
+
+def poses(selection: Selection) -> Iterator[Content]:
+    """``joints``, ``present`` and ``order`` of every convention, with as many bodies as the part needs."""
+    for name in selection.conventions:
+        bodies = max(1, int(_bodies(selection, name).max(initial=0)))
+        frames = int(_lengths(selection, name).sum())
+        for part in ("joints", "present", "order"):
+            path = f"sequences/{name}/{part}"
+            info = selection.opened.manifest.arrays[path]
+            shape = (frames, bodies, *info.shape[2:])
+            yield Content(path, info.dimensions, shape, info.dtype, _frames(selection, path, bodies))
+
+
+def streams(selection: Selection) -> Iterator[Content]:
+    for path in selection.streams:
+        info = selection.opened.manifest.arrays[path]
+        shape = (len(selection.rows), *info.shape[1:])
+        yield Content(path, info.dimensions, shape, info.dtype, _rows(selection, path))
+
+
+def graphs(selection: Selection) -> Iterator[Content]:
+    """Graphs and masks, padded to the largest convention of the part."""
+    found = specs(selection)
+    largest = max(spec.num_joints for spec in found.values())
+    for name, spec in found.items():
+        for part, (values, dimensions) in store.graphs(spec, largest).items():
+            yield _small(f"skeletons/{name}/{part}", values, dimensions)
+
+
+def specs(selection: Selection) -> dict[str, SkeletonSpec]:
+    return {name: store.read_spec(selection.opened, name) for name in selection.conventions}
+
+
+def manifest(selection: Selection, arrays: Mapping[str, ArrayInfo]) -> StoreManifest:
+    """The manifest of the part. Recipe, findings and raw files stay those of the whole conversion."""
+    whole = selection.opened.manifest
+    ids = selection.column("id")
+    halves = {name: selection.half(name) for name in selection.protocols}
+    lacking = {name: _lengths(selection, name) == 0 for name in selection.conventions}
+    return whole.model_copy(
+        update={
+            "tool": f"skeltools {__version__}",
+            "samples": len(ids),
+            "protocols": {
+                name: ProtocolInfo(
+                    rule=whole.protocols[name].rule,
+                    train=int((half == TRAIN).sum()),
+                    test=int((half == TEST).sum()),
+                )
+                for name, half in halves.items()
+            },
+            "conventions": {
+                name: whole.conventions[name].model_copy(
+                    update={"missing": tuple(id for id, gone in zip(ids, rows, strict=True) if gone)}
+                )
+                for name, rows in lacking.items()
+            },
+            "arrays": dict(sorted(arrays.items())),
+            "source": {**whole.source, "store": whole.hash},
+        }
+    )
+
+
+def _small(path: str, values: NDArray[Any], dimensions: tuple[str, ...]) -> Content:
+    dtype = "string" if values.dtype == object else str(values.dtype)
+    return Content(path, dimensions, values.shape, dtype, lambda: iter([values]))
+
+
+def _frames(selection: Selection, path: str, bodies: int) -> Callable[[], Iterator[NDArray[Any]]]:
+    return lambda: (block[:, :bodies] for block in frame_blocks(selection, path, selection.rows))
+
+
+def _rows(selection: Selection, path: str) -> Callable[[], Iterator[NDArray[Any]]]:
+    return lambda: stream_blocks(selection, path, selection.rows)
+
+
+def _lengths(selection: Selection, convention: str) -> NDArray[np.int64]:
+    """[rows] frames of each sample in a convention, 0 where it is missing."""
+    offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
+    return np.asarray(np.diff(offsets)[selection.rows])
+
+
+def _bodies(selection: Selection, convention: str) -> NDArray[np.int64]:
+    """[rows] bodies of each sample: the last place on axis M that is ever taken."""
+    offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
+    taken = np.zeros(int(offsets[-1]), np.int64)
+    start = 0
+    for block in store.blocks(store.array(selection.opened, f"sequences/{convention}/present")):
+        places = np.arange(1, block.shape[1] + 1)
+        taken[start : start + len(block)] = (block * places).max(axis=1, initial=0)
+        start += len(block)
+    spans = zip(offsets[selection.rows], offsets[selection.rows + 1], strict=True)
+    return np.array([taken[first:last].max(initial=0) for first, last in spans], np.int64)
+
+
+def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
+    """``frames`` and ``bodies`` of each sample, in the first convention of the part that has it."""
+    found = {name: np.zeros(len(selection.rows), dtype) for name, dtype in _DTYPES.items()}
+    for convention in reversed(selection.conventions):
+        lengths = _lengths(selection, convention)
+        there = lengths > 0
+        found["frames"][there] = lengths[there]
+        found["bodies"][there] = np.maximum(1, _bodies(selection, convention))[there]
+    return found

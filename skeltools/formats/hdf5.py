@@ -1,0 +1,305 @@
+"""A store that ``skeltools export --to hdf5`` wrote: one file with the paths of a store
+(docs/store-format.md).
+
+Read are ``samples``, ``splits`` and ``sequences``; the manifest is JSON in the attribute ``manifest`` of the
+root. All conventions of the file come over, as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from schemas import ArrayInfo, Finding, RawDataError, SkeletonSpec, StoreManifest
+from skeltools import skeletons, store
+from skeltools.formats import archives, contents
+from skeltools.formats.contents import Content
+from skeltools.formats.selection import Selection
+from skeltools.raw_items import MAX_BYTES, Listing, RawItem
+from skeltools.sequence import SkeletonSequence
+
+FOLDER = False
+ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = False
+
+_LEVEL = 1  # of gzip, which every HDF5 library reads
+
+
+SUFFIXES = (".h5", ".hdf5")
+MANIFEST = "manifest"
+
+_COLUMNS = ("label", "subject", "camera", "setup", "repetition")
+_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class _File:
+    handle: h5py.File
+    manifest: StoreManifest
+    ids: list[str]
+    rows: dict[str, int]
+    columns: dict[str, list[int]]
+    offsets: dict[str, list[int]]
+    """Convention -> N + 1 frame numbers."""
+
+
+def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> Listing:
+    """Samples in every convention of the file. ``specs``: those of conventions that do not ship with the
+    package.
+
+    Raises RawDataError: no such file, damaged, or a convention of another number of joints.
+    """
+    path = _only_file(raw)
+    opened = _open(path)
+    findings: list[Finding] = []
+    items: list[RawItem] = []
+    for name in opened.offsets:
+        if name not in (specs or {}) and name not in skeletons.names():
+            detail = f"'{name}'; name its JSON file with --convention"
+            findings.append(
+                Finding(file=path.name, problem="unknown convention", detail=detail, action="skipped")
+            )
+            continue
+        items += _items(opened, (specs or {}).get(name) or skeletons.load(name), name, path)
+    return Listing(
+        tuple(sorted(items, key=lambda item: (item.id, item.convention))),
+        tuple(findings),
+        halves=_halves(opened, path),
+        rules={name: info.rule for name, info in opened.manifest.protocols.items()},
+        classes=opened.manifest.classes,
+        synthetic=opened.manifest.synthetic,
+    )
+
+
+def _items(opened: _File, spec: SkeletonSpec, name: str, path: Path) -> list[RawItem]:
+    with _damages(path):
+        frame = opened.handle[f"sequences/{name}/joints"].shape[1:]
+    if frame[1] != spec.num_joints:
+        raise archives.wrong_joints(frame[1], spec, f"{path}::sequences/{name}")
+    bytes_of_frame = 4 * int(np.prod(frame))
+    offsets = opened.offsets[name]
+    return [
+        RawItem(id, name, str(path), f"{name}/{id}", (stop - start) * bytes_of_frame)
+        for id, start, stop in zip(opened.ids, offsets[:-1], offsets[1:], strict=True)
+        if stop > start
+    ]
+
+
+def _only_file(raw: Path) -> Path:
+    """``raw``, or the only HDF5 file in it."""
+    if raw.is_file():
+        return raw
+    found = sorted(path for path in raw.iterdir() if path.suffix in SUFFIXES)
+    if len(found) != 1:
+        raise RawDataError(
+            f"holds {len(found)} HDF5 files, expected one",
+            where=raw,
+            remedy="Name the file itself with --raw",
+        )
+    return found[0]
+
+
+def _halves(opened: _File, path: Path) -> dict[str, dict[str, int]]:
+    halves = {}
+    for name in opened.manifest.protocols:
+        half = _column(opened.handle, f"splits/{name}", path).tolist()
+        if len(half) != len(opened.ids) or not set(half) <= {0, 1, 2}:
+            raise _damaged(path, f"splits/{name} is no column of {len(opened.ids)} values 0, 1 or 2")
+        halves[name] = dict(zip(opened.ids, half, strict=True))
+    return halves
+
+
+def read(item: RawItem) -> SkeletonSequence:
+    """One clip in one convention. Raises RawDataError."""
+    path = Path(item.path)
+    opened = _open(path)
+    row = opened.rows[item.id]
+    start, stop = opened.offsets[item.convention][row : row + 2]
+    group = f"sequences/{item.convention}"
+    with _damages(path):
+        joints = opened.handle[f"{group}/joints"]
+        archives.check_size((stop - start, *joints.shape[1:]), item)
+        poses, order = joints[start:stop], opened.handle[f"{group}/order"][start:stop]
+    told = {name: int(values[row]) for name, values in opened.columns.items()}
+    return archives.to_sequence(item, poses, label=told["label"], order=order, told=told)
+
+
+def _open(path: Path) -> _File:
+    """Opened once a process, as long as the file does not change."""
+    status = path.stat()
+    return _opened(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, _changed: int, _size: int) -> _File:
+    with _damages(path):
+        handle = h5py.File(path, "r")
+        return _contents(handle, path)
+
+
+def _contents(handle: h5py.File, path: Path) -> _File:
+    if MANIFEST not in handle.attrs or handle.attrs.get_id(MANIFEST).dtype.kind != "S":
+        raise RawDataError(
+            f"no attribute {MANIFEST} of fixed length: it is no exported store",
+            where=path,
+            remedy="Name a file that `skeltools export --to hdf5` wrote",
+        )
+    try:
+        manifest = StoreManifest.model_validate(json.loads(handle.attrs[MANIFEST]))
+    except (ValidationError, RecursionError, *_ERRORS) as error:
+        raise _damaged(path, f"manifest: {str(error).splitlines()[0]}") from error
+    ids = _ids(handle, path)
+    columns = {name: _column(handle, f"samples/{name}", path).tolist() for name in _COLUMNS}
+    if any(len(values) != len(ids) for values in columns.values()):
+        raise _damaged(path, "columns of samples differ in length")
+    offsets = {name: _offsets(handle, name, len(ids), path) for name in manifest.conventions}
+    return _File(handle, manifest, ids, {id: row for row, id in enumerate(ids)}, columns, offsets)
+
+
+def _ids(handle: h5py.File, path: Path) -> list[str]:
+    found = [archives.sample_id(name) for name in _column(handle, "samples/id", path).tolist()]
+    ids = [id for id in found if id is not None]
+    if len(ids) != len(found) or len(set(ids)) != len(ids):
+        raise _damaged(path, "samples/id: an id is unusable or there twice")
+    return ids
+
+
+def _offsets(handle: h5py.File, convention: str, samples: int, path: Path) -> list[int]:
+    group = f"sequences/{convention}"
+    offsets = _column(handle, f"{group}/offsets", path)
+    joints, order = handle.get(f"{group}/joints"), handle.get(f"{group}/order")
+    if (
+        not isinstance(joints, h5py.Dataset)
+        or joints.ndim != 4
+        or joints.shape[3] != 3
+        or joints.dtype.kind != "f"
+    ):
+        raise _damaged(path, f"{group}/joints is no array (F, M, V, 3) of numbers")
+    if not isinstance(order, h5py.Dataset) or order.shape != joints.shape[:2] or order.dtype != np.int8:
+        raise _damaged(path, f"{group}/order is no int8 array (F, M)")
+    rising = offsets.dtype.kind in "iu" and len(offsets) == samples + 1 and not (np.diff(offsets) < 0).any()
+    if not rising or offsets[0] != 0 or offsets[-1] != len(joints):
+        raise _damaged(path, f"{group}/offsets do not lead from 0 to {len(joints)} in {samples} steps")
+    return [int(offset) for offset in offsets]
+
+
+def _column(handle: h5py.File, name: str, path: Path) -> NDArray[Any]:
+    with _damages(path):
+        found = handle.get(name)
+        if not isinstance(found, h5py.Dataset) or found.ndim != 1:
+            raise _damaged(path, f"no column {name}")
+        if found.dtype.kind == "O":
+            raise _damaged(path, f"{name} has text of variable length")
+        if found.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
+            raise _damaged(path, f"{name} claims {found.nbytes} bytes")
+        return np.asarray(found[()])
+
+
+@contextmanager
+def _damages(path: Path) -> Iterator[None]:
+    """What h5py raises on damaged files, at any access, is a RawDataError."""
+    try:
+        yield
+    except _ERRORS as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, why: str) -> RawDataError:
+    return RawDataError(
+        f"damaged HDF5 file ({' '.join(why.split())[:300]})", where=path, remedy="Export the store again"
+    )
+
+
+def write(partial: Path, selection: Selection) -> None:
+    """Arrays in chunks as those of the store; the manifest as JSON in the attribute ``manifest`` of the root.
+
+    Lists and objects in the attributes of ``skeletons/<convention>`` and ``findings`` are JSON, too. Names of
+    the axes are HDF5's dimension labels. All text is UTF-8 of fixed length: text of variable length lies in
+    heaps, in which the library goes round in circles when they are damaged. The format of HDF5 1.8 is the
+    oldest that holds attributes of this size.
+    """
+    arrays: dict[str, ArrayInfo] = {}
+    with h5py.File(partial, "w", libver=("v108", "v108")) as file:
+        found = (contents.columns, contents.graphs, contents.poses, contents.streams)
+        for content in itertools.chain.from_iterable(part(selection) for part in found):
+            arrays[content.path] = _copy(file, content)
+        for name, spec in contents.specs(selection).items():
+            attributes = file[f"skeletons/{name}"].attrs
+            for key, value in spec.model_dump(mode="json").items():
+                attributes[key] = value if isinstance(value, int) else _text(value)
+        findings = store.read_findings(selection.opened)
+        rows = [row.model_dump(mode="json") for row in findings]
+        file.create_group("findings").attrs["rows"] = _text(rows)
+        file.attrs["manifest"] = _text(contents.manifest(selection, arrays).model_dump_json())
+
+
+def _text(value: Any) -> np.bytes_:
+    """Text as it is, anything else as JSON."""
+    return np.bytes_((value if isinstance(value, str) else json.dumps(value)).encode())
+
+
+def _copy(file: h5py.File, content: Content) -> ArrayInfo:
+    """Write an array and return what it is, its checksum as that of the store's format."""
+    text = content.dtype == "string"
+    made = file.create_dataset(
+        content.path,
+        shape=content.shape,
+        dtype=h5py.string_dtype(length=_longest(content)) if text else content.dtype,
+        chunks=_chunks(content),
+        compression="gzip" if content.shape and not text else None,
+        compression_opts=_LEVEL if content.shape and not text else None,
+        shuffle=bool(content.shape and not text),
+        track_times=False,
+    )
+    for axis, name in enumerate(content.dimensions):
+        made.dims[axis].label = name
+    digest, start = hashlib.sha256(), 0
+    for block in _pieces(content):
+        made[start : start + len(block)] = [name.encode() for name in block] if text else block
+        start += len(block)
+        digest.update("\n".join(block.tolist()).encode() if text else _bytes(block))
+    return ArrayInfo(
+        dimensions=content.dimensions, shape=content.shape, dtype=content.dtype, sha256=digest.hexdigest()
+    )
+
+
+def _longest(content: Content) -> int:
+    """Bytes of the longest text of a column."""
+    return max((len(name.encode()) for block in content.blocks() for name in block), default=1)
+
+
+def _bytes(block: NDArray[Any]) -> bytes:
+    return block.astype(block.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _chunks(content: Content) -> tuple[int, ...] | None:
+    """Rows of a chunk as in the store; small arrays are one chunk."""
+    rows = store.SAMPLE_CHUNK if content.path.startswith("streams/") else store.FRAME_CHUNK
+    small = content.path.split("/")[0] not in ("streams", "sequences") or len(content.shape) == 1
+    first = content.shape[0] if small else min(rows, content.shape[0])
+    return None if 0 in content.shape else (first, *content.shape[1:])
+
+
+def _pieces(content: Content) -> Iterator[NDArray[Any]]:
+    """Blocks of whole chunks, so that none is compressed twice."""
+    chunks = _chunks(content)
+    waiting: list[NDArray[Any]] = []
+    for block in content.blocks():
+        waiting.append(block)
+        rows = np.concatenate(waiting) if len(waiting) > 1 else block
+        whole = len(rows) - len(rows) % (chunks[0] if chunks else 1)
+        if whole:
+            yield rows[:whole]
+        waiting = [rows[whole:]] if whole < len(rows) else []
+    yield from waiting

@@ -1,0 +1,247 @@
+"""The 3D pickles of pyskl and mmaction2, such as ``ntu60_3danno.pkl``.
+
+    {"split": {"xsub_train": [names], "xsub_val": [names], ...},
+     "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": [M, T, V, 3]}, ...]}
+
+Bodies who are absent are all zero. The pickle is read whole, once a process: memory of its size for each of
+the ``--workers``. Our own export adds ``order`` [M, T] to an annotation, the places of bodies in their frame.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools import store
+from skeltools.datasets.splits import TEST, TRAIN
+from skeltools.formats import archives, unpickle
+from skeltools.formats.selection import Selection
+from skeltools.raw_items import Listing, RawItem
+from skeltools.sequence import SkeletonSequence
+
+FOLDER = False
+ONE_CONVENTION = True
+ONE_STREAM = ONE_PROTOCOL = False
+
+HALVES = {"train": TRAIN, "val": TEST}
+
+
+_ENDINGS = {"train": TRAIN, "val": TEST, "test": TEST}
+
+
+@dataclass(frozen=True)
+class _File:
+    annotations: list[dict[str, Any]]
+    split: dict[str, list[Any]]
+    rows: dict[str, int]
+    """Sample id -> its first annotation."""
+    synthetic: bool
+
+
+def discover(raw: Path, *, spec: SkeletonSpec | None = None) -> Listing:
+    """All annotations of the file. Raises RawDataError when it is no such pickle."""
+    spec = archives.joints_of(spec)
+    path = _only_file(raw)
+    opened = _open(path)
+    findings: list[Finding] = []
+    items: list[RawItem] = []
+    for row, annotation in enumerate(opened.annotations):
+        id, problem, detail = _problem(annotation, opened, row)
+        if id is None or problem:
+            findings.append(archives.skipped(path.name, row, problem, detail))
+            continue
+        keypoint = annotation["keypoint"]
+        if keypoint.shape[2] != spec.num_joints:
+            raise archives.wrong_joints(keypoint.shape[2], spec, f"{path}::{id}")
+        items.append(RawItem(id, spec.name, str(path), id, int(keypoint.nbytes)))
+    halves, unmatched = _halves(opened, path)
+    return Listing(
+        tuple(sorted(items, key=lambda item: item.id)),
+        (*findings, *unmatched),
+        halves=halves,
+        rules=dict.fromkeys(halves, "as the archive has it: its split lists"),
+        synthetic=opened.synthetic,
+    )
+
+
+def _only_file(raw: Path) -> Path:
+    """``raw``, or the only ``.pkl`` file in it."""
+    if raw.is_file():
+        return raw
+    found = sorted(raw.glob("*.pkl"))
+    if len(found) != 1:
+        raise RawDataError(
+            f"holds {len(found)} .pkl files, expected one",
+            where=raw,
+            remedy="Name the file itself with --raw",
+        )
+    return found[0]
+
+
+def _problem(annotation: dict[str, Any], opened: _File, row: int) -> tuple[str | None, str, str]:
+    """(id, problem, detail); no problem is an empty text."""
+    id = archives.sample_id(annotation.get("frame_dir"))
+    if id is None:
+        return None, "unusable sample name", ascii(annotation.get("frame_dir"))[:80]
+    if opened.rows[id] != row:
+        return id, "duplicate sample id", id
+    if archives.whole(annotation.get("label")) is None:
+        return id, "label out of range", f"{id}: {ascii(annotation.get('label'))[:40]}"
+    keypoint = annotation.get("keypoint")
+    if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4 or keypoint.dtype.kind != "f":
+        found = f"{keypoint.dtype} {keypoint.shape}" if isinstance(keypoint, np.ndarray) else "no array"
+        return id, "keypoint of another form", f"{id}: {found}, expected float32 (M, T, V, 3)"
+    if keypoint.shape[3] != 3:
+        return id, "keypoint of another form", f"{id}: {keypoint.shape[3]} coordinates; is it 2D?"
+    frames = annotation.get("total_frames", keypoint.shape[1])
+    if frames != keypoint.shape[1]:
+        return id, "another length", f"{id}: total_frames is {frames!r}, keypoint has {keypoint.shape[1]}"
+    order = annotation.get("order")
+    if order is not None and not _is_order(order, keypoint):
+        return id, "order of another form", f"{id}: expected int8 (M, T)"
+    return id, "", ""
+
+
+def _is_order(order: Any, keypoint: NDArray[Any]) -> bool:
+    return isinstance(order, np.ndarray) and order.dtype == np.int8 and order.shape == keypoint.shape[:2]
+
+
+def _halves(opened: _File, path: Path) -> tuple[dict[str, dict[str, int]], list[Finding]]:
+    """Protocol -> id -> half, of lists called ``<protocol>_train``, ``_val`` or ``_test``; findings."""
+    halves: dict[str, dict[str, int]] = {}
+    findings: list[Finding] = []
+    for name, members in sorted(
+        opened.split.items(), key=lambda pair: (not pair[0].endswith("train"), pair[0])
+    ):
+        head, _, ending = name.rpartition("_")
+        protocol = archives.protocol_of(head) or head or "file"
+        if ending not in _ENDINGS or not archives.is_protocol(protocol):
+            detail = f"expected <protocol>_train, <protocol>_val or <protocol>_test, not {ascii(name)[:60]}"
+            findings.append(_about(path, name, "unknown split", detail))
+            continue
+        half = halves.setdefault(protocol, {})
+        absent = 0
+        for member in members:
+            id = archives.sample_id(member)
+            if id is None or id not in opened.rows:
+                absent += 1
+            elif half.setdefault(id, _ENDINGS[ending]) != _ENDINGS[ending]:
+                findings.append(_about(path, name, "in both halves", f"{id}; kept in train"))
+        if absent:
+            findings.append(
+                _about(path, name, "named by a split, but not there", f"{absent} of {len(members)} names")
+            )
+    return halves, findings
+
+
+def _about(path: Path, split: str, problem: str, detail: str) -> Finding:
+    place = f"split {ascii(split)[1:-1][:60]}"
+    return Finding(file=path.name, place=place, problem=problem, detail=detail, action="left out of it")
+
+
+def read(item: RawItem) -> SkeletonSequence:
+    """One clip at full length, its slots as bodies. Raises RawDataError."""
+    opened = _open(Path(item.path))
+    annotation = opened.annotations[opened.rows[item.id]]
+    order = annotation.get("order")
+    return archives.to_sequence(
+        item,
+        annotation["keypoint"].transpose(1, 0, 2, 3),
+        label=int(annotation["label"]),
+        order=None if order is None else order.T,
+    )
+
+
+def _open(path: Path) -> _File:
+    """Read once a process, as long as the file does not change."""
+    status = path.stat()
+    return _opened(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, _changed: int, _size: int) -> _File:
+    content = unpickle.load(path)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise _foreign("no dict with annotations", path)
+    annotations, split = content["annotations"], content.get("split", {})
+    if not all(isinstance(annotation, dict) for annotation in annotations):
+        raise _foreign("annotations that are no dicts", path)
+    lists = (
+        {str(name): archives.column(names) for name, names in split.items()}
+        if isinstance(split, dict)
+        else {}
+    )
+    if not isinstance(split, dict) or None in lists.values():
+        raise _foreign("a split that is no dict of lists", path)
+    rows: dict[str, int] = {}
+    for row, annotation in enumerate(annotations):
+        id = archives.sample_id(annotation.get("frame_dir"))
+        if id is not None:
+            rows.setdefault(id, row)
+    kept = {name: names for name, names in lists.items() if names is not None}
+    return _File(annotations, kept, rows, content.get("synthetic") is True)
+
+
+def _foreign(found: str, path: Path) -> RawDataError:
+    return RawDataError(
+        f"holds {found}",
+        where=path,
+        remedy='Expected the 3D pickle of pyskl: {"split": {...}, "annotations": [...]}',
+    )
+
+
+def write(partial: Path, selection: Selection) -> None:
+    """``{"split": {...}, "annotations": [...]}`` of plain values and numpy arrays, one clip at a time.
+
+    Beside pyskl's keys an annotation has ``order`` [M, T] int8, the place of each body in its frame, which
+    the published preprocessing goes by; pyskl ignores it.
+    """
+    content: dict[str, Any] = {"split": _split(selection)}
+    if selection.opened.manifest.synthetic:
+        content["synthetic"] = True
+    content["annotations"] = _Written(_annotations(selection))
+    with partial.open("wb") as file:
+        pickler = pickle.Pickler(file, protocol=4)
+        pickler.fast = True  # no memory of what was written: clips share nothing
+        pickler.dump(content)
+
+
+class _Written:
+    """A list that is pickled as it comes, never held."""
+
+    def __init__(self, items: Iterator[Any]) -> None:
+        self.items = items
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (), None, self.items
+
+
+def _split(selection: Selection) -> dict[str, list[str]]:
+    ids = selection.column("id")
+    return {
+        f"{protocol}_{name}": list(compress(ids, (selection.half(protocol) == number).tolist()))
+        for protocol in selection.protocols
+        for name, number in HALVES.items()
+    }
+
+
+def _annotations(selection: Selection) -> Iterator[dict[str, Any]]:
+    wanted = set(selection.rows.tolist())
+    for row, clip in enumerate(store.read_sequences(selection.opened, selection.convention)):
+        if row in wanted and clip is not None:
+            yield {
+                "frame_dir": clip.id,
+                "label": clip.label,
+                "keypoint": np.ascontiguousarray(clip.joints.transpose(1, 0, 2, 3), "<f4"),
+                "total_frames": clip.frames,
+                "order": np.ascontiguousarray(clip.order.T, np.int8),
+            }

@@ -1,0 +1,309 @@
+"""Whether a store is what its manifest says and what docs/store-format.md asks of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import StoreError
+from skeltools import store
+from skeltools.conversion.derive import DERIVED
+from skeltools.datasets import DATASETS
+from skeltools.datasets.splits import TEST, TRAIN, assign
+from skeltools.inspect import bones
+from skeltools.inspect.bones import Lengths
+from skeltools.sequence import UNKNOWN
+from skeltools.store import Store, findings
+
+OnProgress = Callable[[int, int], None]
+
+_DTYPES = {
+    "id": "string",
+    "label": "int16",
+    "subject": "int16",
+    "camera": "int16",
+    "setup": "int16",
+    "repetition": "int16",
+    "frames": "int32",
+    "bodies": "int8",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is not as it must be."""
+
+    place: str
+    """Path in the store."""
+    problem: str
+
+
+@dataclass
+class Report:
+    """What is wrong with a store, and what is only worth knowing."""
+
+    faults: tuple[Fault, ...] = ()
+    notes: list[Fault] = field(default_factory=list)
+    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits."""
+    bones: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Convention -> median length and variation of every bone."""
+
+
+def validate(path: Path, *, on_progress: OnProgress | None = None) -> tuple[Fault, ...]:
+    """All faults of a store, none when it is sound: see ``check``."""
+    return check(path, on_progress=on_progress).faults
+
+
+def check(path: Path, *, on_progress: OnProgress | None = None) -> Report:
+    """Faults and notes. Reads every byte of the store.
+
+    ``on_progress(done, total)`` counts arrays. Raises StoreError when there is no store to look at: absent,
+    no store, of a newer format, or without a readable manifest.
+    """
+    opened = store.open_store(path)
+    report = Report()
+    faults = [*_layout(opened), *_findings(opened, report)]
+    total = len(opened.manifest.arrays)
+    for done, name in enumerate(opened.manifest.arrays, start=1):
+        faults += _array(opened, name)
+        if on_progress:
+            on_progress(done, total)
+    if not faults:  # the contents are only worth a look when every array is there and intact
+        faults += _samples(opened)
+        faults += _splits(opened, report)
+        for convention in opened.manifest.conventions:
+            faults += _skeleton(opened, convention)
+            faults += _sequences(opened, convention, report)
+        for name in opened.manifest.arrays:
+            if name.startswith("streams/"):
+                faults += _stream(opened, name)
+                faults += _derivation(opened, name)
+    report.faults = tuple(faults)
+    return report
+
+
+# ----------------------------------------------------------------------------------------------- layout
+
+
+def _layout(opened: Store) -> Iterator[Fault]:
+    """Arrays that must be listed, and arrays that are there without being listed."""
+    manifest = opened.manifest
+    required = [f"samples/{name}" for name in _DTYPES]
+    required += [f"splits/{name}" for name in manifest.protocols]
+    for name in manifest.conventions:
+        required += [
+            f"skeletons/{name}/{part}" for part in ("adjacency", "adjacency_degenerate", "joint_mask")
+        ]
+        required += [f"sequences/{name}/{part}" for part in ("joints", "present", "order", "offsets")]
+    for path in required:
+        if path not in manifest.arrays:
+            yield Fault(path, "the manifest does not list it")
+    for path in store.array_paths(opened):
+        if path not in manifest.arrays:
+            yield Fault(path, "is in the store, but the manifest does not list it")
+
+
+def _findings(opened: Store, report: Report) -> Iterator[Fault]:
+    """The rows can be read, are as many as the manifest counts, and findings.csv tells the same."""
+    try:
+        rows = store.read_findings(opened)
+        table = findings.is_equal(opened.path, rows)
+    except StoreError as error:
+        yield Fault("findings", error.message)
+        return
+    counts = dict(Counter(row.problem for row in rows))
+    if counts != opened.manifest.findings:
+        yield Fault("findings", "its rows are not as many of each problem as the manifest counts")
+    if table is None:
+        report.notes.append(Fault(findings.FILE, "is not there: the store was made before there was one"))
+    elif not table:
+        yield Fault(findings.FILE, "does not tell what the rows of findings do")
+
+
+def _array(opened: Store, path: str) -> Iterator[Fault]:
+    """An array is there, readable, and as the manifest describes it, to the bit."""
+    told = opened.manifest.arrays[path]
+    try:
+        found = store.describe(store.array(opened, path))
+    except StoreError as error:
+        yield Fault(path, error.message)
+        return
+    except (ValueError, OSError, RuntimeError) as error:
+        yield Fault(path, f"cannot be read ({str(error).splitlines()[0]})")
+        return
+    for part in ("shape", "dtype", "dimensions"):
+        if getattr(found, part) != getattr(told, part):
+            yield Fault(
+                path, f"{part} is {getattr(found, part)}, but the manifest says {getattr(told, part)}"
+            )
+    if (found.shape, found.dtype) == (told.shape, told.dtype) and found.sha256 != told.sha256:
+        yield Fault(path, "its values have changed: the checksum is not the manifest's")
+
+
+# --------------------------------------------------------------------------------------------- contents
+
+
+def _samples(opened: Store) -> Iterator[Fault]:
+    manifest = opened.manifest
+    for name, dtype in _DTYPES.items():
+        info = manifest.arrays[f"samples/{name}"]
+        if info.shape != (manifest.samples,) or info.dtype != dtype:
+            yield Fault(f"samples/{name}", f"is {info.dtype} {info.shape}, not {dtype} ({manifest.samples},)")
+    ids = store.read(opened, "samples/id").tolist()
+    if ids != sorted(set(ids)):
+        yield Fault("samples/id", "ids are not sorted, or one is there twice")
+    label = store.read(opened, "samples/label")
+    if label.size and not (label.min() >= 0 and label.max() < len(manifest.classes)):
+        yield Fault("samples/label", f"a label is outside 0..{len(manifest.classes) - 1}")
+
+
+_FIELDS = {"xsub": "subject", "xview": "camera", "xset": "setup"}
+"""Protocol -> what must not be on both sides of it, where no rule of ours says so."""
+
+
+def _splits(opened: Store, report: Report) -> Iterator[Fault]:
+    """Counts are the manifest's, halves those of their rule, and no subject, camera or setup is on both sides
+    of a split over it."""
+    manifest = opened.manifest
+    columns = {name: store.read(opened, f"samples/{name}") for name in _FIELDS.values()}
+    rules = DATASETS[manifest.dataset].rules if manifest.dataset in DATASETS else {}
+    ruled = assign(rules, **columns)
+    for name, info in manifest.protocols.items():
+        path = f"splits/{name}"
+        half = store.read(opened, path)
+        if half.shape != (manifest.samples,) or half.max(initial=0) > TEST:
+            yield Fault(path, f"is no column of {manifest.samples} values 0, 1 or 2")
+            continue
+        if (int((half == TRAIN).sum()), int((half == TEST).sum())) != (info.train, info.test):
+            yield Fault(path, f"its halves are not the {info.train} and {info.test} samples of the manifest")
+        if not (info.train and info.test):
+            report.notes.append(Fault(path, f"{info.train} samples to train and {info.test} to test"))
+        rule = rules.get(name)
+        if rule and info.rule == rule.rule and not np.array_equal(half, ruled[name]):
+            yield Fault(path, f"is not what its rule gives ({rule.rule[:80]})")
+        column = rule.field if rule else _FIELDS.get(name)
+        if column is None:
+            continue
+        values = columns[column]
+        both = np.setdiff1d(np.intersect1d(values[half == TRAIN], values[half == TEST]), [UNKNOWN])
+        if both.size:
+            fault = Fault(path, f"{column} {both[0]} is in both halves")
+            if rule and f"{column} in both halves" not in manifest.findings:
+                yield fault
+            else:  # as the source's own lists have it
+                report.notes.append(fault)
+
+
+def _skeleton(opened: Store, convention: str) -> Iterator[Fault]:
+    """The spec describes a skeleton, and graphs and mask are those that follow from it."""
+    place = f"skeletons/{convention}"
+    try:
+        spec = store.read_spec(opened, convention)
+    except StoreError as error:
+        yield Fault(place, error.message)
+        return
+    if spec.name != convention:
+        yield Fault(place, f"its attributes describe {spec.name}")
+    size = max(store.read_spec(opened, name).num_joints for name in opened.manifest.conventions)
+    for part, (expected, _) in store.graphs(spec, size).items():
+        found = store.read(opened, f"{place}/{part}")
+        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=1e-6):
+            yield Fault(f"{place}/{part}", f"is not what follows from the skeleton, padded to {size} joints")
+
+
+def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault]:
+    place, manifest = f"sequences/{convention}", opened.manifest
+    offsets = store.read(opened, f"{place}/offsets")
+    frames, _, joints, _ = manifest.arrays[f"{place}/joints"].shape
+    if offsets.shape != (manifest.samples + 1,) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        yield Fault(
+            f"{place}/offsets", f"must be {manifest.samples + 1} numbers that start at 0 and never fall"
+        )
+        return
+    if offsets[-1] != frames:
+        yield Fault(f"{place}/offsets", f"ends at {offsets[-1]}, but there are {frames} frames")
+    if joints != store.read_spec(opened, convention).num_joints:
+        yield Fault(f"{place}/joints", f"has {joints} joints, unlike its skeleton")
+    ids = store.read(opened, "samples/id")
+    lacking = tuple(ids[offsets[1:] == offsets[:-1]].tolist())
+    if lacking != manifest.conventions[convention].missing:
+        yield Fault(
+            f"{place}/offsets", "samples without frames are not those that the manifest calls missing"
+        )
+    if joints == store.read_spec(opened, convention).num_joints:
+        yield from _poses(opened, convention, frames, report)
+
+
+def _poses(opened: Store, convention: str, frames: int, report: Report) -> Iterator[Fault]:
+    """Joints are finite, and zero exactly where no body is present; so is the order -1. Bones are metres."""
+    place, lengths = f"sequences/{convention}", Lengths(store.read_spec(opened, convention))
+    problems: dict[str, str] = {}
+    for start in range(0, frames, store.FRAME_SHARD):
+        block = {
+            part: store.read(opened, f"{place}/{part}", start, start + store.FRAME_SHARD)
+            for part in ("joints", "present", "order")
+        }
+        problems |= _pose_problems(block["joints"], block["present"], block["order"])
+        lengths.add(block["joints"], block["present"])
+    report.bones[convention] = lengths.rows()
+    if wrong := bones.wrong_units(report.bones[convention]):
+        problems.setdefault("joints", wrong)
+    else:
+        told = bones.notes(report.bones[convention])
+        report.notes += [Fault(f"{place}/joints", note) for note in told]
+    yield from (Fault(f"{place}/{part}", problem) for part, problem in problems.items())
+
+
+def _pose_problems(joints: NDArray[Any], present: NDArray[Any], order: NDArray[Any]) -> dict[str, str]:
+    problems = {}
+    if not np.isfinite(joints).all():
+        problems["joints"] = "a coordinate is not finite"
+    moved = (joints != 0).any(axis=(2, 3))
+    if (moved & ~present).any():
+        problems["present"] = "a body that is not present has coordinates"
+    elif (present & ~moved).any():
+        problems["present"] = "a body that is present is zero in all joints"
+    if ((order >= 0) != present).any():
+        problems["order"] = "must be -1 exactly where no body is present"
+    return problems
+
+
+def _stream(opened: Store, path: str) -> Iterator[Fault]:
+    """Shape fits its path, values are finite, and rows are zero where the convention lacks the sample."""
+    _, convention, length, _ = path.split("/")
+    shape = opened.manifest.arrays[path].shape
+    spec = store.read_spec(opened, convention)
+    if shape[:4] != (opened.manifest.samples, 3, int(length.removeprefix("t")), spec.num_joints):
+        yield Fault(path, f"shape {shape} does not fit its path or {spec.num_joints} joints")
+        return
+    offsets = store.read(opened, f"sequences/{convention}/offsets")
+    lacking, start = offsets[1:] == offsets[:-1], 0
+    for block in store.blocks(store.array(opened, path)):
+        if not np.isfinite(block).all():
+            yield Fault(path, "a value is not finite")
+            return
+        rows = (block != 0).any(axis=(1, 2, 3, 4))
+        if (rows & lacking[start : start + len(rows)]).any():
+            yield Fault(path, "a row is not zero although the convention lacks the sample")
+            return
+        start += len(rows)
+
+
+def _derivation(opened: Store, path: str) -> Iterator[Fault]:
+    """Bone and motion are those of the joint stream beside them."""
+    _, convention, _, kind = path.split("/")
+    joint = path.removesuffix(kind) + "joint"
+    if kind not in DERIVED or joint not in opened.manifest.arrays:
+        return
+    spec = store.read_spec(opened, convention)
+    pairs = zip(
+        store.blocks(store.array(opened, path)), store.blocks(store.array(opened, joint)), strict=True
+    )
+    if not all(np.allclose(found, DERIVED[kind](source, spec), rtol=0, atol=1e-6) for found, source in pairs):
+        yield Fault(path, f"is not the {kind} of the joint stream beside it")

@@ -1,0 +1,316 @@
+"""Poses that MeTRAbs estimated from the videos of a data set, beside the sensor's own skeletons.
+
+    <raw>/metrabs/<convention>/<sample_id>.npz     poses3d, optional people_per_frame and joint_names
+    <raw>/metrabs/<convention>/<sample_id>.pt      one tensor [T, M, V, 3]
+    <raw>/metrabs/*.h5                             /<sample_id>/<convention>/ with the same names as the .npz
+    <raw>/metrabs/all/...                          all joints of a model at once; see ``metrabs_slices``
+
+``poses3d`` is in millimetres, camera axes x right, y down, z forward: dense [T, M, V, 3], where people who
+are absent are zeros or NaN, or ragged [P, V, 3] with ``people_per_frame`` [T] that adds up to P. One more
+axis, before the joints, holds test-time augmentations, of which the mean is taken. ``extrinsic_matrix`` says
+that poses are in the world's frame and takes them back to the camera's. People come unordered; they are
+linked into tracks (``tracking``), of which at most two are kept, and put on the sensor's clock
+(``clock``), with the help of ``fps`` where the file has it.
+
+Left and right. Kinect v2 images, and so the videos of NTU RGB+D, are mirrored: MeTRAbs calls the subject's
+right arm left, and x grows to the sensor's left already. ``mirrored=True`` undoes it by (x, -y, z) / 1000 and
+exchanging the names of the sides. For a video that is not mirrored, (-x, -y, z) / 1000, a rotation, is all
+there is to do. Either reading gives a possible human being; only the native skeleton can tell which one is
+right: ``mirror_check``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools import skeletons, tracking
+from skeltools.datasets import ntu, nwucla
+from skeltools.metrabs import containers, slices
+from skeltools.metrabs.clock import to_native
+from skeltools.metrabs.containers import Poses
+from skeltools.raw_items import Listing, RawItem, finding, first_of_each, known
+from skeltools.sequence import Joints, Mask, SkeletonSequence
+
+FOLDER = "metrabs"
+MAX_PEOPLE = 32
+"""People in one frame; more is no action recognition video, but a wrong axis."""
+
+KEPT = 2
+"""Tracks of one clip, as many as our streams have bodies."""
+
+_AXES = ("right", "down", "forward")
+
+
+def discover(raw: Path, *, conventions: Iterable[str] | None = None) -> Listing:
+    """All clips of all conventions below ``raw``/metrabs, by name only.
+
+    ``conventions`` restricts the search to these names, and makes a user's own convention files known. A
+    folder that is named after none is a finding; no folder ``metrabs`` is an empty listing. Poses of all
+    joints are listed once for each convention that can be sliced from them; where a clip has a file of the
+    convention, that is read. Raises RawDataError when two folders are one convention's.
+    """
+    shipped = _estimated(skeletons.names())
+    wanted = shipped if conventions is None else _estimated(conventions)
+    items: list[RawItem] = []
+    findings: list[Finding] = []
+    paths = [path for path in _entries(raw / FOLDER) if not path.name.startswith(".")]
+    _refuse_twins(path for path in paths if path.is_dir())
+    for path in paths:
+        found, problems = _in_folder(path) if path.is_dir() else containers.clips(path)
+        whole = [item for item in found if item.convention == slices.ALL]
+        sliced, more = _slices(whole, wanted, shipped | wanted, f"{FOLDER}/{path.name}")
+        items += [item for item in found if item.convention in wanted] + sliced
+        strange = {item.convention for item in found} - wanted.keys() - shipped.keys() - {slices.ALL}
+        findings += problems + more + [_unknown(f"{FOLDER}/{path.name}", name) for name in sorted(strange)]
+    kept, twice = first_of_each(_own_first(items))
+    return Listing(kept, (*findings, *twice))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _refuse_twins(folders: Iterable[Path]) -> None:
+    """Two folders whose names differ in case are one convention, half of which would be lost unseen."""
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        first = seen.setdefault(folder.name.casefold(), folder)
+        if first is not folder:
+            raise RawDataError(
+                f"{first.name} and {folder.name} are one convention twice",
+                where=folder.parent,
+                remedy="Put the files into one folder, or take one away",
+            )
+
+
+def _slices(
+    whole: list[RawItem], wanted: dict[str, SkeletonSpec], known: dict[str, SkeletonSpec], place: str
+) -> tuple[list[RawItem], list[Finding]]:
+    """Files of all joints, once for each convention that the table of the first readable one allows."""
+    if not whole:
+        return [], []
+    try:
+        table = _table(whole)
+    except (RawDataError, OSError) as error:
+        detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
+        row = Finding(file=place, problem="unreadable table of joints", detail=detail, action="skipped")
+        return [], [row]
+    if table is None:
+        detail = f"put joint_names into the files, or {slices.TABLE} beside them"
+        row = Finding(file=place, problem="joints without names", detail=detail, action="skipped")
+        return [], [row]
+    found = [name for name, spec in sorted(wanted.items()) if table.positions(spec) is not None]
+    items = [replace(item, convention=name) for item in whole for name in found]
+    return items, slices.unused_findings(place, table, known.values())
+
+
+_TRIED = 5
+"""Files that are opened for their joint names: all are of one model, but the first may be damaged."""
+
+
+def _table(whole: list[RawItem]) -> slices.Table | None:
+    """Raises RawDataError for a damaged table, OSError or RawDataError when no file can be read."""
+    beside = slices.table_for(Path(whole[0].path), None)
+    if beside is not None and beside.skeletons is not None:
+        return beside
+    for item in whole[:_TRIED]:
+        try:
+            return slices.table_for(Path(item.path), containers.names_in(item))
+        except (RawDataError, OSError) as error:
+            failed = error
+    if beside is None:
+        raise failed
+    return beside
+
+
+def _own_first(items: list[RawItem]) -> list[RawItem]:
+    """Without the slices of clips that have a file of the convention."""
+    own = {(item.id, item.convention) for item in items if not containers.holds_all(item)}
+    return [i for i in items if not (containers.holds_all(i) and (i.id, i.convention) in own)]
+
+
+def _estimated(names: Iterable[str]) -> dict[str, SkeletonSpec]:
+    """Those conventions that are in MeTRAbs' axes, not the sensor's."""
+    return {spec.name: spec for spec in map(skeletons.load, names) if spec.axes == _AXES}
+
+
+def _unknown(place: str, name: str) -> Finding:
+    near = [known for known in skeletons.names() if known == name.lower() != name]
+    hint = f"; is it {near[0]}?" if near else ""
+    hint = "; MeTRAbs' own is metrabs_kinectv2_25" if name == ntu.CONVENTION else hint
+    return Finding(file=place, problem="unknown convention", detail=f"'{name}'{hint}", action="skipped")
+
+
+def _in_folder(folder: Path) -> tuple[list[RawItem], list[Finding]]:
+    items = [
+        RawItem(path.stem, folder.name, str(path), size=path.stat().st_size)
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".npz", ".pt") and not path.name.startswith(".")
+    ]
+    return items, []
+
+
+def read(
+    item: RawItem,
+    *,
+    native: SkeletonSequence | None = None,
+    mirrored: bool = True,
+    spec: SkeletonSpec | None = None,
+) -> SkeletonSequence:
+    """One clip in canonical axes, at most two tracks.
+
+    With ``native``, the sensor's skeletons of the same clip, tracks are matched to its bodies: slots come in
+    the order of its bodies and carry their ids; people who are none of them are dropped. Without, the two
+    tracks that are seen longest and move most are kept. ``order`` counts the slots present in a frame, for
+    the order in the file means nothing. Label and protocol fields are native's, or what the sample id says.
+
+    ``spec`` is needed for a convention that does not ship with the package. Raises RawDataError.
+    """
+    spec = skeletons.load(item.convention) if spec is None else spec
+    poses = containers.load(item, spec)
+    frames = len(poses.people)
+    if poses.people.max(initial=0) > MAX_PEOPLE:
+        raise RawDataError(
+            f"{poses.people.max()} people in a frame, at most {MAX_PEOPLE} make sense",
+            where=item.where,
+            remedy="Is an axis in the wrong place? Expected (frames, people, joints, 3)",
+        )
+    if not len(poses.joints):
+        raise RawDataError(f"no person in any frame ({frames} frames)", where=item.where)
+    joints, present, clock = to_native(
+        _tracks(_canonical(poses.joints, spec, mirrored=mirrored), poses),
+        frames=None if native is None else native.frames,
+        fps=poses.fps,
+        where=item.where,
+    )
+    slots, ids = _slots(joints, present, native, spec)
+    clip = _sequence(item, spec, (joints, present), slots, ids=ids, native=native, bad=poses.bad)
+    if not clock:
+        return clip
+    row = finding(item, "another clock than the sensor's", detail=clock, action=f"now {clip.frames} frames")
+    return replace(clip, findings=(*clip.findings, row))
+
+
+def _canonical(millimetres: Joints, spec: SkeletonSpec, *, mirrored: bool) -> Joints:
+    """[..., V, 3] camera axes -> metres, x to the sensor's left, y up."""
+    if mirrored:
+        return millimetres[..., spec.left_right_swap, :] * np.array([1e-3, -1e-3, 1e-3], np.float32)
+    return millimetres * np.array([-1e-3, -1e-3, 1e-3], np.float32)
+
+
+def _tracks(people: Joints, poses: Poses) -> tuple[Joints, Mask]:
+    """People [P, V, 3] of all frames -> joints [T, K, V, 3], present [T, K] of all K tracks worth a look.
+
+    Of a damaged file's many short tracks only the longest are laid out, so that memory stays in proportion.
+    """
+    number = tracking.link(people, poses.people)
+    longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_PEOPLE])
+    slot = np.full(number.max() + 1, -1)
+    slot[longest] = np.arange(len(longest))
+    slot = slot[number]
+    frame = np.repeat(np.arange(len(poses.people)), poses.people)
+    kept = slot >= 0
+    present = np.zeros((len(poses.people), len(longest)), np.bool_)
+    joints = np.zeros((*present.shape, *people.shape[1:]), np.float32)
+    present[frame[kept], slot[kept]] = True
+    joints[frame[kept], slot[kept]] = people[kept]
+    return joints, present
+
+
+def _slots(
+    joints: Joints, present: Mask, native: SkeletonSequence | None, spec: SkeletonSpec
+) -> tuple[list[int], tuple[int, ...]]:
+    """Tracks to keep, and the body ids that they get."""
+    if native is not None:
+        specs = (spec, skeletons.load(native.convention))
+        pairs = tracking.match((joints, present), (native.joints, native.present), specs=specs)
+        if pairs:
+            bodies = sorted(list(pairs)[:KEPT])
+            return [pairs[body] for body in bodies], tuple(native.body_ids[body] for body in bodies)
+    kept = tracking.rank(joints, present)[:KEPT].tolist()
+    return kept, tuple(range(len(kept)))
+
+
+def _sequence(
+    item: RawItem,
+    spec: SkeletonSpec,
+    tracks: tuple[Joints, Mask],
+    slots: list[int],
+    *,
+    ids: tuple[int, ...],
+    native: SkeletonSequence | None,
+    bad: int,
+) -> SkeletonSequence:
+    joints, present = tracks[0][:, slots], tracks[1][:, slots]
+    findings = []
+    if bad:
+        findings.append(finding(item, "not a number", detail=f"{bad} poses", action="treated as absent"))
+    if len(slots) < tracks[1].shape[1]:
+        lost = np.delete(tracks[1], slots, axis=1)
+        detail = f"{lost.shape[1]} tracks of {lost.sum()} poses"
+        findings.append(finding(item, "more people than bodies", detail=detail, action="dropped"))
+    fields = ntu.fields(item.id) or nwucla.fields(item.id)
+    if native is not None:
+        names = ("label", "subject", "camera", "setup", "repetition")
+        fields = {name: getattr(native, name) for name in names}
+    order = np.where(present, np.cumsum(present, axis=1) - 1, -1).astype(np.int8)
+    return SkeletonSequence(
+        item.id, spec.name, joints, present, order, ids, findings=tuple(findings), **known(fields)
+    )
+
+
+@dataclass(frozen=True)
+class MirrorCheck:
+    """Mean distance of shared landmarks from the native skeleton, metres; NaN when nothing is in common."""
+
+    as_set: float
+    """As the poses were read."""
+    as_other: float
+    """Had they been read with the other setting of ``mirrored``."""
+
+    @property
+    def agrees(self) -> bool:
+        """False when the other setting fits better; nothing in common is no objection."""
+        return not self.as_other < self.as_set
+
+
+def mirror_check(
+    native: SkeletonSequence, poses: SkeletonSequence, *, spec: SkeletonSpec | None = None
+) -> MirrorCheck:
+    """Compares both readings of one clip with the native skeleton, each pose centred.
+
+    The other reading is this one reflected in x with the sides exchanged. Tracks are matched to bodies anew
+    under each, for who stands left is another person then. Shoulders and hips tell the readings apart when
+    the subject is turned, arms and legs when the two sides do different things; somebody who stands upright
+    facing the sensor looks the same in both, so judge by many clips.
+    """
+    own = skeletons.load(poses.convention) if spec is None else spec
+    other = poses.joints[..., own.left_right_swap, :] * np.array([-1, 1, 1], np.float32)
+    return MirrorCheck(
+        _distance(native, (poses.joints, poses.present), own), _distance(native, (other, poses.present), own)
+    )
+
+
+def _distance(native: SkeletonSequence, tracks: tuple[Joints, Mask], spec: SkeletonSpec) -> float:
+    """Mean distance of shared landmarks over all frames of all matched pairs, in metres; NaN without any."""
+    specs = (spec, skeletons.load(native.convention))
+    own, theirs = tracking.shared_landmarks(*specs)
+    distances = [np.zeros(0)]
+    for body, track in tracking.match(tracks, (native.joints, native.present), specs=specs).items():
+        both = tracks[1][:, track] & native.present[:, body]
+        pose = _centred(tracks[0][both, track][:, own])
+        reference = _centred(native.joints[both, body][:, theirs])
+        distances.append(np.linalg.norm(pose - reference, axis=-1).ravel())
+    together = np.concatenate(distances)
+    return float(together.mean()) if len(together) else float("nan")
+
+
+def _centred(landmarks: Joints) -> NDArray[np.float64]:
+    landmarks64 = landmarks.astype(np.float64)
+    return landmarks64 - landmarks64.mean(axis=1, keepdims=True)

@@ -1,0 +1,311 @@
+"""Raw files and what is common to finding them: folders, zip files, names, duplicates."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas import Finding, RawDataError, escaped
+from skeltools.sequence import Joints, Mask, SkeletonSequence
+
+MAX_BYTES = 64 * 2**20
+"""Ten times what the longest clips of our sources take; a file or zip member that claims more is not read."""
+
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
+"""What zipfile raises on damaged archives; RuntimeError includes encryption and unknown compression."""
+
+MAX_COORDINATE = 1e6
+"""Metres, or millimetres. A sensor sees some metres; squares of what a flipped bit makes overflow float32."""
+
+MAX_RATIO = 200
+"""What a zip file claims to hold may be so many times its own size; skeleton text comes to 4."""
+
+_STORE, _UNFINISHED = "zarr.json", ".partial"
+_ENCRYPTED = 0x1
+UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods that zipfile unpacks piece by piece; 4 kB of bzip2 become 4 GB in one go."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How raw files of one kind are read.
+
+    A RawItem is small and can be pickled: workers of another process read what this one discovered.
+    """
+
+    discover: Callable[..., Listing]
+    """Of a folder or zip file: what there is, by names and small tables only; cheap, parses no clip."""
+    read: Callable[..., SkeletonSequence]
+    """Of a RawItem: one clip in canonical axes. Raises RawDataError, which names file and line."""
+
+
+@dataclass(frozen=True)
+class RawItem:
+    """One clip in one convention, where it lies, and how many bytes it takes there."""
+
+    id: str
+    convention: str
+    path: str
+    member: str | None = None
+    """Name inside the zip file, or ``sample/convention`` inside an HDF5 file."""
+    size: int = 0
+    details: tuple[tuple[str, int], ...] = ()
+    """What discovery learnt that the file itself does not tell: its label, its window of frames."""
+    settings: str = ""
+    """File that says how to read this one, for a user's own data."""
+
+    @property
+    def where(self) -> str:
+        """For messages: ``path`` or ``path::member``."""
+        return self.path if self.member is None else f"{self.path}::{self.member}"
+
+    @property
+    def file(self) -> str:
+        """For findings, which must not depend on where the raw data lie: the file's own name."""
+        return Path(self.member or self.path).name
+
+
+@dataclass(frozen=True)
+class Listing:
+    items: tuple[RawItem, ...]
+    """Sorted by id, then convention; each pair once."""
+    findings: tuple[Finding, ...] = ()
+    halves: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Splits that the source itself carries: protocol -> id -> 1 train, 2 test. They go before rules."""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    """Protocol of ``halves`` -> where it comes from, in words."""
+    classes: tuple[str, ...] | None = None
+    """Class names that the source itself carries."""
+    synthetic: bool = False
+    """The source says that it was made from the built-in demo data."""
+    anonymous: bool = False
+    """The source names no samples: the ids are made up by the reader and tell nothing."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of the right suffix, before its name was understood. ``place`` is relative to the raw folder."""
+
+    path: str
+    member: str | None
+    size: int
+    place: str
+
+    @property
+    def stem(self) -> str:
+        return Path(self.member or self.path).stem
+
+
+def discover(
+    raw: Path, suffix: str, *, convention: str, fields: Callable[[str], dict[str, int] | None]
+) -> Listing:
+    """Items of all files in ``raw`` that end in ``suffix`` and whose stem ``fields`` understands.
+
+    ``raw`` is a folder (searched recursively, zip files in it included) or a zip file. Raises RawDataError
+    when ``raw`` itself is a file that is no zip; nothing found is an empty listing.
+    """
+    found, findings = search(raw, suffix)
+    items: list[RawItem] = []
+    for file in found:
+        if fields(file.stem) is None:
+            findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
+        else:
+            items.append(RawItem(file.stem, convention, file.path, file.member, file.size))
+    kept, twice = first_of_each(items)
+    return Listing(kept, (*findings, *twice))
+
+
+def first_of_each(items: Iterable[RawItem]) -> tuple[tuple[RawItem, ...], tuple[Finding, ...]]:
+    """Sorted items, of those with the same id and convention only the first by path.
+
+    Ids that differ only in case are the same: they would be one file on other systems.
+    """
+    kept: dict[tuple[str, str], RawItem] = {}
+    findings = []
+    for item in sorted(items, key=lambda i: (i.id, i.convention, i.path, i.member or "")):
+        first = kept.setdefault((item.id.casefold(), item.convention), item)
+        if first is not item:
+            problem = "duplicate sample id" if first.id == item.id else "names differ only in case"
+            place, detail = _beside(item, first), f"kept {_beside(first, item)}"
+            findings.append(Finding(file=place, problem=problem, detail=detail, action="skipped"))
+    return tuple(kept.values()), tuple(findings)
+
+
+def _beside(item: RawItem, other: RawItem) -> str:
+    """The item's place without what both places share: short, and the same wherever the raw data lie."""
+    if item.path == other.path:
+        return f"{Path(item.path).name}::{item.member}"
+    common = os.path.commonpath([os.path.dirname(item.path), os.path.dirname(other.path)])
+    place = os.path.relpath(item.path, common)
+    return place if item.member is None else f"{place}::{item.member}"
+
+
+def search(raw: Path, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
+    """Files of ``raw``, a folder (zip files in it included) or a zip file, whose name ends in ``suffix``."""
+    findings: list[Finding] = []
+    if raw.is_file():
+        return _in_zip(raw, suffix, place=escaped(raw.name), findings=findings), findings
+    found: list[Found] = []
+    for path in visible_files(raw, findings):
+        place = escaped(path.relative_to(raw).as_posix())
+        if path.name.endswith(suffix):
+            found.append(Found(str(path), None, path.stat().st_size, place))
+        elif path.suffix.lower() == ".zip":
+            try:
+                found += _in_zip(path, suffix, place=place, findings=findings)
+            except RawDataError as error:
+                findings.append(_skipped(place, "unreadable zip file", error.message))
+    return found, findings
+
+
+def _skipped(place: str, problem: str, detail: str = "") -> Finding:
+    return Finding(file=place, problem=problem, detail=detail, action="skipped")
+
+
+def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterator[Path]:
+    """All files below, sorted within each folder; hidden ones left out, links to folders followed once.
+    Stores among the raw files, finished or not, are none of them.
+
+    Devices, pipes and sockets are never opened, links to nothing and folders that may not be read are left
+    out: each is added to ``findings``.
+    """
+    findings = [] if findings is None else findings
+
+    def note(place: str, problem: str, detail: str = "") -> None:
+        findings.append(_skipped(os.path.relpath(place, folder), problem, detail))
+
+    seen = set()
+    walk = os.walk(
+        folder, followlinks=True, onerror=lambda e: note(e.filename, "unreadable folder", e.strerror or "")
+    )
+    for here, folders, files in walk:
+        real = os.path.realpath(here)
+        if real in seen or _STORE in files or here.endswith(_UNFINISHED):
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if _visible(name))
+        seen.add(real)
+        for path in (Path(here, name) for name in sorted(files) if _visible(name)):
+            try:
+                if stat.S_ISREG(path.stat().st_mode):
+                    yield path
+                else:
+                    note(str(path), "no regular file")
+            except OSError as error:
+                note(str(path), "no regular file", error.strerror or "")
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
+
+
+def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: list[Finding]) -> list[Found]:
+    """Members are only ever read, never written to disk, so no name can do harm; those of archives that are
+    meant to are findings all the same."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except ZIP_ERRORS as error:
+        raise RawDataError(
+            f"cannot be read as a zip file ({error})",
+            where=path,
+            remedy="Give the raw folder or a complete zip file",
+        ) from error
+    claimed, size = sum(info.file_size for info in members), path.stat().st_size
+    if claimed > max(MAX_BYTES, MAX_RATIO * size):
+        detail = f"{size} bytes claim to hold {claimed}, the limit is {MAX_RATIO} times as many"
+        findings.append(_skipped(place, "zip file that claims too much", detail))
+        return []
+    found = []
+    for info in sorted(members, key=lambda info: info.filename):
+        if problem := _problem_of(info, suffix):
+            findings.append(_skipped(f"{place}::{info.filename}", problem))
+        elif info.filename.endswith(suffix) and all(map(_visible, info.filename.split("/"))):
+            member = escaped(info.filename)
+            found.append(Found(str(path), info.filename, info.file_size, f"{place}::{member}"))
+    return found
+
+
+def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:
+    """Why a member that would be of use is left alone; empty when it is not."""
+    parts = re.split(r"[/\\]", info.filename)
+    if info.filename.lower().endswith(".zip"):
+        return "zip file inside a zip file"
+    if not info.filename.endswith(suffix):
+        return ""
+    if ".." in parts or parts[0] == "" or re.match("[A-Za-z]:", info.filename):
+        return "unsafe name in a zip file"
+    if info.compress_type not in UNPACKED:
+        return "unusual compression"
+    return "encrypted" if info.flag_bits & _ENCRYPTED else ""
+
+
+def read_bytes(item: RawItem) -> bytes:
+    """The item's whole file or zip member. Raises RawDataError when it is unreadable or too large."""
+    try:
+        if item.member is not None:
+            archive = _archive_of(item)
+            info = archive.getinfo(item.member)
+            _check_size(info.file_size, item)
+            return read_member(archive, info)
+        with open(item.path, "rb") as file:
+            _check_size(os.fstat(file.fileno()).st_size, item)
+            return file.read()
+    except ZIP_ERRORS as error:
+        raise RawDataError(f"cannot be read ({error})", where=item.where, remedy="Fetch it again") from error
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """A member of the size that it claims, never more in memory. Raises what is in ``ZIP_ERRORS``.
+
+    ``ZipFile.read`` unpacks all that the data expand to before it looks at the claim.
+    """
+    if info.compress_type not in UNPACKED:
+        raise zipfile.BadZipFile(f"compression method {info.compress_type}: pack it again with deflate")
+    with archive.open(info) as member:
+        data = member.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise zipfile.BadZipFile(f"{len(data)} bytes where {info.file_size} are declared")
+    return data
+
+
+def _check_size(size: int, item: RawItem) -> None:
+    if size > MAX_BYTES:
+        raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.where)
+
+
+def _archive_of(item: RawItem) -> zipfile.ZipFile:
+    status = os.stat(item.path)
+    return _archive(item.path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _archive(path: str, _changed: int, _size: int) -> zipfile.ZipFile:
+    """Archives open in this process: NTU's zip has a directory that takes a second to read."""
+    return zipfile.ZipFile(path)
+
+
+def finding(item: RawItem, problem: str, *, action: str, place: str = "", detail: str = "") -> Finding:
+    """A finding about this item."""
+    return Finding(file=item.file, place=place, problem=problem, detail=detail, action=action)
+
+
+def all_finite(joints: Joints) -> Mask:
+    """[..., V, 3] -> [...]: every coordinate is a finite number, and no larger than a pose can have."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((np.abs(joints) <= MAX_COORDINATE).all(axis=(-2, -1)))
+
+
+def known(fields: dict[str, int] | None) -> dict[str, Any]:
+    """Protocol fields for Sequence; an id that tells nothing leaves them unknown."""
+    return dict(fields or {})

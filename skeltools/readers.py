@@ -1,0 +1,15 @@
+"""Every reader of raw data by name, as a store's manifest records it."""
+
+from typing import Any
+
+from skeltools import custom, metrabs
+from skeltools.datasets import ROOMS
+from skeltools.formats import FORMATS
+
+READERS: dict[str, Any] = {
+    **{name: reader for room in ROOMS for name, reader in room.READERS.items()},
+    "custom": custom,
+    "metrabs": metrabs,
+    **FORMATS,
+}
+"""Name -> ``discover`` and ``read``, as ``raw_items.Reader`` has them."""

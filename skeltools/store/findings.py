@@ -1,0 +1,69 @@
+"""Findings as a table: the file ``findings.csv`` of a store, and what they come to by problem."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from schemas import Finding, StoreError
+from skeltools.files import durable
+
+FILE = "findings.csv"
+COLUMNS = tuple(Finding.model_fields)
+
+EXAMPLES = 3
+"""Rows of one problem that a summary shows."""
+
+_FORMULA = ("=", "+", "-", "@")
+"""Characters that make a spreadsheet take the cell for a formula. File names come from strangers."""
+
+
+def to_csv(rows: Iterable[Finding]) -> str:
+    """A header and a line each, as RFC 4180 has it. A cell that a spreadsheet would run begins with ``'``."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\r\n")
+    table.writerow(COLUMNS)
+    table.writerows([_cell(getattr(row, name)) for name in COLUMNS] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: str) -> str:
+    return f"'{value}" if value.startswith(_FORMULA) else value
+
+
+def write(store: Path, rows: Iterable[Finding]) -> None:
+    """``findings.csv`` in the folder of a store, all of it or not at all."""
+    durable.write_text(store / FILE, to_csv(rows))
+
+
+def is_equal(store: Path, rows: Iterable[Finding]) -> bool | None:
+    """Whether ``findings.csv`` tells what ``rows`` do; None where there is no such file.
+
+    Raises StoreError when it cannot be read.
+    """
+    path = store / FILE
+    try:
+        return path.read_bytes() == to_csv(rows).encode()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot be read ({error.strerror})", where=path) from error
+
+
+def summary(rows: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Problem by problem, the most frequent first: its count, what was done, the first rows as examples."""
+    groups: dict[str, list[Finding]] = {}
+    for row in rows:
+        groups.setdefault(row.problem, []).append(row)
+    return [
+        {
+            "problem": problem,
+            "count": len(found),
+            "actions": sorted({row.action for row in found})[:EXAMPLES],
+            "examples": [row.model_dump(mode="json") for row in found[:EXAMPLES]],
+        }
+        for problem, found in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    ]

@@ -1,0 +1,39 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from schemas import UsageError
+
+INIT_FROM = click.option(
+    "--init-from",
+    type=click.Path(path_type=Path),
+    help="Start from the weights of a run, an export or an imported run.",
+)
+INIT_SKIP = click.option(
+    "--init-skip",
+    multiple=True,
+    metavar="PATTERN",
+    help="Weights of --init-from that start at random, such as '*.projector.*'; may be repeated.",
+)
+STORE = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Store made by `skeltools convert`. Default: $SKELTOOLS_STORE, else ./store.zarr.",
+)
+STORE_OF_RUN = click.option(
+    "--store", type=click.Path(path_type=Path), help="Where the store of the run is now, if it was moved."
+)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+
+
+def usual_store() -> Path:
+    """``$SKELTOOLS_STORE``, else ``./store.zarr``, as in skeltools. Raises UsageError without either."""
+    store = Path(os.environ.get("SKELTOOLS_STORE") or "store.zarr")
+    if "SKELTOOLS_STORE" not in os.environ and not store.exists():
+        raise UsageError("no store given", remedy="Name one with --store PATH; `skeltools convert` makes it")
+    return store
