@@ -48,7 +48,7 @@ format: install  ## apply ruff's fixes and layout
 	$(BIN)/ruff format .
 
 bench: install  ## speed of the reader against a plain one, on this machine
-	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python -m benchmarks.reading
 
 clean:  ## remove the environment and everything the demo made
 	rm -rf $(VENV) $(DEMO) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

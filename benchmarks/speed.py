@@ -1,6 +1,6 @@
 """How fast it is: every part of the way, beside a plain baseline and beside what the machine allows.
 
-    python benchmarks/speed.py [--quick] [--threads N] [--precision fp32|bf16] [--device auto] [--batch 128]
+    python -m benchmarks.speed [--quick] [--threads N] [--precision fp32|bf16] [--device auto] [--batch 128]
 
 Prints a table and writes benchmarks/results/speed.json: the median of the repeats with the smallest and the
 largest, the baseline's in the same turns (``baseline``, always float32), the floor (``floor``) and the share
@@ -21,14 +21,9 @@ from statistics import median
 
 import torch
 
-import bulk
-import floor
-import record
-import speed_compiled
-import speed_data
-import speed_models
-from floor import Rates
-from timing import Row, Setting
+from benchmarks import bulk, floor, record, speed_compiled, speed_data, speed_models
+from benchmarks.floor import Rates
+from benchmarks.timing import Row, Setting
 from trainer import device as devices
 from trainer import malloc
 from trainer.methods import METHODS

@@ -13,7 +13,7 @@ from schemas import Finding
 from skeltools.store import findings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "findings.md"
+DOCUMENT = ROOT / "docs" / "reference" / "findings.md"
 
 PLACES = {
     "finding": 1,
