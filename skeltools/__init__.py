@@ -1,19 +1,85 @@
 """Raw skeleton data sets to one clean multi-skeleton store.
 
-    raw files -> readers -> Sequence -> preprocess -> store
+    raw files -> readers -> SkeletonSequence -> preprocess -> store
 
-Interfaces:
+    import skeltools
 
-    reader   a module in ``readers/``: ``discover(raw) -> Listing``, ``read(item) -> list[Sequence]``
-    step     a function in ``preprocess.py``: ``(Sequence, *, ...) -> Sequence | None``
-    store    ``store.py`` is the only module that touches zarr; the format is docs/store-format.md
+    skeltools.convert("ntu60", raw="raw", out="store.zarr")
+    s = skeltools.open("store.zarr")
+    clip = s["S001C001P001R001A001"]
+    clip.joints, clip.names, clip.class_name        # [T, M, V, 3] metres, joint names, "drink water"
 
-Nothing here imports torch (one reader does, inside the function that opens ``.pt`` files).
+What ``__all__`` lists is public; every other module is private and may change between versions. Nothing here
+imports torch, and importing the package imports next to nothing: names are loaded when they are first used.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from __future__ import annotations
 
-try:
-    __version__ = version("skeltools")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+source"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from schemas import SkelError, SkeletonSpec
+    from skeltools.conversion import convert
+    from skeltools.conversion.derive import add_streams
+    from skeltools.inspect.validate import validate
+    from skeltools.opened import Clip, OpenedStore, open
+    from skeltools.sequence import SkeletonSequence
+    from skeltools.skeletons import load as skeleton
+    from skeltools.skeletons import names as skeletons_known
+    from skeltools.written import write
+
+_HOMES = {
+    "Clip": ("skeltools.opened", "Clip"),
+    "OpenedStore": ("skeltools.opened", "OpenedStore"),
+    "SkelError": ("schemas", "SkelError"),
+    "SkeletonSequence": ("skeltools.sequence", "SkeletonSequence"),
+    "SkeletonSpec": ("schemas", "SkeletonSpec"),
+    "add_streams": ("skeltools.conversion.derive", "add_streams"),
+    "convert": ("skeltools.conversion", "convert"),
+    "open": ("skeltools.opened", "open"),
+    "skeleton": ("skeltools.skeletons", "load"),
+    "skeletons_known": ("skeltools.skeletons", "names"),
+    "validate": ("skeltools.inspect.validate", "validate"),
+    "write": ("skeltools.written", "write"),
+}
+"""Public name -> module and name there."""
+
+__all__ = [
+    "Clip",
+    "OpenedStore",
+    "SkelError",
+    "SkeletonSequence",
+    "SkeletonSpec",
+    "add_streams",
+    "convert",
+    "open",
+    "skeleton",
+    "skeletons_known",
+    "validate",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module 'skeltools' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("skeltools")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+source"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from schemas import Finding
 
@@ -49,6 +50,29 @@ class SkeletonSequence:
             raise ValueError(f"joints {self.joints.shape} and present {self.present.shape} do not fit")
         if self.order.shape != (frames, bodies) or len(self.body_ids) != bodies:
             raise ValueError(f"order {self.order.shape} or {len(self.body_ids)} body ids do not fit")
+
+    @classmethod
+    def from_joints(cls, id: str, joints: ArrayLike, convention: str, **fields: Any) -> SkeletonSequence:
+        """A clip from an array [T, M, V, 3], or [T, V, 3] of one person, in canonical axes and metres.
+
+        A body is absent in a frame where one of its joints is NaN, or all of them are zero. ``fields``:
+        label, subject, camera, setup, repetition. Raises ValueError for an array of another rank.
+        """
+        values = np.asarray(joints, dtype=np.float32)
+        values = values[:, None] if values.ndim == 3 else values
+        if values.ndim != 4 or values.shape[3] != 3 or 0 in values.shape:
+            raise ValueError(f"{id}: joints of shape {np.shape(joints)}, expected [T, M, V, 3] or [T, V, 3]")
+        present: Mask = np.asarray(np.isfinite(values).all(axis=(2, 3)) & values.any(axis=(2, 3)))
+        places = np.arange(values.shape[1], dtype=np.int8)
+        return cls(
+            id,
+            convention,
+            np.where(present[:, :, None, None], values, np.float32(0)),
+            present,
+            np.where(present, places, np.int8(-1)),
+            tuple(places.tolist()),
+            **fields,
+        )
 
     @property
     def frames(self) -> int:

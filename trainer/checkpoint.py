@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from schemas import CheckpointError, RunConfig
 from trainer import methods, seeds
+from trainer.methods import Method
 from trainer.skeleton import Skeleton
 from trainer.store import Store
 
@@ -24,6 +25,8 @@ LAST = Path("checkpoints", "last.pt")
 """Where a run folder keeps the newest checkpoint."""
 
 _MARK = "skeltools trainer checkpoint"
+_WRAPPED = "base."
+"""What the names of MS-CLR's weights began with when it was a module around its base."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
         )
     try:
         content["config"] = RunConfig.model_validate_json(content["config"])
+        if all(name.startswith(_WRAPPED) for name in content["model"]):
+            content["model"] = {
+                name.removeprefix(_WRAPPED): value for name, value in content["model"].items()
+            }
         return Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
     except (ValidationError, KeyError) as error:
         raise _unreadable(path) from error
@@ -108,7 +115,7 @@ def _unreadable(path: Path) -> CheckpointError:
     )
 
 
-def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: int) -> Any:
+def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: int) -> Method:
     """The method of a configuration with its first random weights, on the CPU, drawn from ``seed`` alone."""
     return methods.build(
         config.method,

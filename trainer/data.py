@@ -13,12 +13,11 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from schemas import StoreError
 from trainer import memory, seeds, shards
 from trainer import store as stores
-from trainer.batch import Batch
+from trainer.batch import Batch, Pairing
 from trainer.shards import Shards
 from trainer.store import OnProgress, Samples, Selection
 
@@ -63,46 +62,45 @@ def batches(
     batch_size: int,
     seed: int,
     epoch: int,
+    pairing: Pairing | None = None,
     start_step: int = 0,
-    passes: int = 1,
 ) -> Iterator[Batch]:
-    """The batches of one epoch from ``start_step`` on, joints padded to the largest convention.
+    """The batches of one epoch from ``start_step`` on, each with a pair of conventions drawn by ``pairing``.
 
-    An epoch is ``passes`` passes over the samples, each in an order of its own. Order and generators depend
-    on (seed, epoch, step) alone, so the batches after a resume are those of an uninterrupted run.
+    Without one query and key see the first convention. An epoch is ``pairing.passes`` passes over the
+    samples, each in an order of its own. Order, generators and pairs depend on (seed, epoch, step) alone, so
+    the batches after a resume are those of an uninterrupted run.
     """
     if len(samples) < 2:
         raise StoreError(f"contrastive training needs 2 clips or more, the split has {len(samples)}")
+    if pairing is None:
+        names = samples.clips if isinstance(samples, Samples) else samples.selection.paths
+        pairing = Pairing(((next(iter(names)),) * 2,))
     per_pass = steps_per_epoch(samples, batch_size=batch_size)
     device = samples.labels.device
-    for turn in range(start_step // per_pass, passes):
+    epoch_seed = seeds.derive(seed, epoch, "epoch")
+    for turn in range(start_step // per_pass, pairing.passes):
         first = max(start_step - turn * per_pass, 0)
         taken = _one_pass(samples, batch_size=batch_size, seed=seed, epoch=epoch, turn=turn, start=first)
         steps = range(turn * per_pass + first, (turn + 1) * per_pass)
         for step, (rows, clips) in zip(steps, taken, strict=False):  # the incomplete last batch is left over
+            host_generator = seeds.generator("cpu", seed, epoch, step, "host")
+            query, key = pairing.draw(host_generator, epoch_seed=epoch_seed)
             yield Batch(
-                clips=padded(clips),
+                clips=clips,
+                query=query,
+                key=key,
                 rows=rows,
                 epoch=epoch,
                 generator=seeds.generator(device, seed, epoch, step, "augment"),
-                host_generator=seeds.generator("cpu", seed, epoch, step, "host"),
-                epoch_seed=seeds.derive(seed, epoch, "epoch"),
+                host_generator=host_generator,
             )
-
-
-def padded(clips: Clips) -> Clips:
-    """Every convention as [N, 3, T, V_max, M]: zeros behind the joints of the smaller ones."""
-    largest = max(clip.shape[3] for clip in clips.values())
-    return {
-        name: clip if clip.shape[3] == largest else pad(clip, (0, 0, 0, largest - clip.shape[3]))
-        for name, clip in clips.items()
-    }
 
 
 def _one_pass(
     samples: Source, *, batch_size: int, seed: int, epoch: int, turn: int, start: int
 ) -> Iterator[tuple[Tensor, Clips]]:
-    """Rows and clips on the device, without padding, of one pass from batch ``start`` on."""
+    """Rows and clips on the device of one pass from batch ``start`` on."""
     device = samples.labels.device
     if isinstance(samples, Shards):
         buffers = shards.plan(samples, seed=seed, epoch=epoch, turn=turn)

@@ -21,7 +21,7 @@ from trainer import checkpoint
 from trainer.checkpoint import LAST
 from trainer.export.card import CARD, WEIGHTS
 from trainer.export.read import read_weights
-from trainer.methods.moco import mocos
+from trainer.methods import Method
 
 _QUERY = re.compile(r"(?:.*\.)?(?P<of>\w+)\.query\.(?P<rest>(?:encoder|projector)\..+)")
 _ONLY = "moco"
@@ -54,18 +54,14 @@ def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
     )
 
 
-def initialise(method: nn.Module, init: InitConfig) -> None:
-    """Sets the query networks of a method to the weights that ``init`` describes, the keys to the queries.
+def initialise(method: Method, init: InitConfig) -> None:
+    """Sets the networks of a method to the weights that ``init`` describes.
 
     Key networks start as copies, as in MoCo; queues stay as they are. Raises CheckpointError that names every
     weight that is missing, unexpected or of another shape, UsageError for a pattern that matches nothing.
     """
-    start = read_start(init)
-    pairs = {_name_of(method, moco.query.encoder): moco for moco in mocos(method)}
-    modules = {name: moco.query for name, moco in pairs.items()}
-    _load(modules, start, init)
-    for moco in pairs.values():
-        moco.key.load_state_dict(moco.query.state_dict())
+    _load(dict(method.networks.items()), read_start(init), init)
+    method.follow()
 
 
 def initialise_encoders(encoders: Mapping[str, nn.Module], init: InitConfig) -> None:
@@ -74,10 +70,6 @@ def initialise_encoders(encoders: Mapping[str, nn.Module], init: InitConfig) -> 
     weights = {name: value for name, value in start.weights.items() if name.split(".")[1] == "encoder"}
     modules = {name: nn.ModuleDict({"encoder": encoder}) for name, encoder in encoders.items()}
     _load(modules, Start(weights, start.adjacency, start.exported), init)
-
-
-def _name_of(method: Any, encoder: nn.Module) -> str:
-    return next(name for name, each in method.encoders.items() if each is encoder)
 
 
 def read_start(init: InitConfig) -> Start:

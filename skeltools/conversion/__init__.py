@@ -61,8 +61,8 @@ class Summary:
 def convert(
     dataset: str,
     *,
-    raw: Path | None = None,
-    out: Path,
+    raw: Path | str | None = None,
+    out: Path | str,
     source: str | None = None,
     frames: tuple[int, ...] | None = None,
     recipe: str = "default",
@@ -90,6 +90,7 @@ def convert(
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
     changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
     """
+    raw, out = Path(raw) if raw is not None else None, Path(out)
     known = datasets.choose(dataset, raw)
     interchange.check_source(source)
     made = load_recipe(recipe)

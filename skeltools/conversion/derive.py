@@ -53,7 +53,7 @@ class _Job:
 
 
 def add_streams(
-    path: Path,
+    path: Path | str,
     *,
     kinds: tuple[str, ...] = (),
     frames: tuple[int, ...] | None = None,
@@ -80,7 +80,7 @@ def add_streams(
     skipped = tuple(job.path for job in jobs if job not in todo)
     if not todo:
         return Added((), skipped)
-    with publish.revising(path) as revised:
+    with publish.revising(opened.path) as revised:
         counts = _write_all(opened, revised, todo, made, on_progress)
         _list(opened, revised, todo, made if remake else None, counts)
     return Added(tuple(job.path for job in todo), skipped)

@@ -35,6 +35,8 @@ class Dataset:
     """A raw file's name, for messages."""
     hint: str
     """Where to get the raw files and how to lay them out."""
+    class_names: tuple[str, ...] = ()
+    """Action names where no file in ``facts`` has them; the place is the label."""
     rules: Mapping[str, Rule] = field(default_factory=dict)
     """Name of a split -> its rule; a source may carry splits of its own."""
     id_pattern: str | None = None
@@ -60,7 +62,8 @@ class Dataset:
     @property
     def classes(self) -> tuple[str, ...]:
         """Action names; the place is the label."""
-        return facts.classes(self.published)[: self.num_classes] if self.published else ()
+        published = facts.classes(self.published)[: self.num_classes] if self.published else ()
+        return self.class_names or published
 
     @property
     def missing(self) -> frozenset[str]:

@@ -55,12 +55,12 @@ class Report:
     """Convention -> median length and variation of every bone."""
 
 
-def validate(path: Path, *, on_progress: OnProgress | None = None) -> tuple[Fault, ...]:
+def validate(path: Path | str, *, on_progress: OnProgress | None = None) -> tuple[Fault, ...]:
     """All faults of a store, none when it is sound: see ``check``."""
     return check(path, on_progress=on_progress).faults
 
 
-def check(path: Path, *, on_progress: OnProgress | None = None) -> Report:
+def check(path: Path | str, *, on_progress: OnProgress | None = None) -> Report:
     """Faults and notes. Reads every byte of the store.
 
     ``on_progress(done, total)`` counts arrays. Raises StoreError when there is no store to look at: absent,

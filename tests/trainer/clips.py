@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from schemas import AugmentConfig, Component
 from skeltools import graph, skeletons
-from trainer.batch import Batch
+from trainer.batch import Batch, Pairing
+from trainer.methods import msclr
+from trainer.methods.msclr import MSCLROptions
 from trainer.skeleton import Skeleton
 
 EXTREME = (
@@ -71,16 +73,19 @@ def batch(
 ) -> Batch:
     """The same clips at every call, from row ``start`` on; ``seed`` is that of the two generators.
 
-    A convention's joints are the first V of 60 that all conventions share.
+    A convention's joints are the first V of 60 that all conventions share. Of several conventions two
+    different ones are drawn, as ms-clr does by default. ``pad_to``: so many joints, the rest ``padding``.
     """
     shared = clips(64, 60, frames=frames, bodies=bodies)[start : start + samples]
-    widest = pad_to or max(each.num_joints for each in of.values())
     padded = {}
     for name, each in of.items():
         x = shared[..., : each.num_joints, :]
-        behind = torch.full((samples, 3, frames, widest - each.num_joints, bodies), padding)
-        padded[name] = torch.cat([x, behind], dim=3)
-    return Batch(padded, torch.arange(start, start + samples), epoch, generator(seed), generator(seed))
+        more = (pad_to or each.num_joints) - each.num_joints
+        padded[name] = torch.cat([x, torch.full((samples, 3, frames, more, bodies), padding)], dim=3)
+    names, rows, host = tuple(of), torch.arange(start, start + samples), generator(seed)
+    pairing = Pairing(((names[0],) * 2,)) if len(names) == 1 else msclr.pairing(MSCLROptions(), names)
+    query, key = pairing.draw(host, epoch_seed=0)
+    return Batch(padded, query, key, rows, epoch, generator(seed), host)
 
 
 def train(method: nn.Module, batches: Iterable[Batch], *, lr: float = 0.05) -> list[float]:

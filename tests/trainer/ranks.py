@@ -23,7 +23,6 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.tiny import Case
 from trainer import distributed, loop, optim
 from trainer.loop import step
-from trainer.methods.moco import mocos
 
 PLAIN = ("aimclr", "crosclr", "csclr", "isc", "skeletonclr")
 CASES: dict[str, Case] = {
@@ -55,8 +54,7 @@ def trained(case: Case, *, joined: bool = True, accumulate: int = 1) -> dict[str
     """Weights, buffers, losses and mined rows after some steps in the case's last stage."""
     method, config = case.build(), settings(case, accumulate=accumulate)
     if joined and distributed.size() > 1:
-        for each in mocos(method):
-            each.join_batch_norm()
+        method.join_batch_norm()
     return {**stepped(method, case, config), "state": method.state_dict()}
 
 

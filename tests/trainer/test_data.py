@@ -18,7 +18,7 @@ from schemas import StoreError
 from tests.trainer.stores import write_store
 from trainer import data, memory, seeds
 from trainer import store as stores
-from trainer.batch import Batch
+from trainer.batch import Batch, Pairing
 from trainer.store import Samples, Selection
 
 
@@ -31,8 +31,9 @@ def samples(count: int, joints: tuple[int, ...] = (3, 5)) -> Samples:
     )
 
 
-def epoch(found: Samples, **changes: int) -> list[Batch]:
-    return list(data.batches(found, **({"batch_size": 4, "seed": 0, "epoch": 0} | changes)))
+def epoch(found: Samples, *, passes: int = 1, **changes: int) -> list[Batch]:
+    pairing = Pairing((("c2", "c2"),), passes=passes)
+    return list(data.batches(found, pairing=pairing, **({"batch_size": 4, "seed": 0, "epoch": 0} | changes)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,16 +64,17 @@ def test_entering_at_a_step_gives_the_rest_of_the_epoch(start: int, passes: int)
         assert one.host_generator.initial_seed() == other.host_generator.initial_seed()
 
 
-def test_clips_are_those_of_the_rows_with_zeros_behind_the_joints() -> None:
+def test_clips_are_those_of_the_rows_with_the_joints_of_their_convention() -> None:
     for batch in epoch(samples(9)):
-        assert {name: clip.shape for name, clip in batch.clips.items()} == dict.fromkeys(
-            ("c3", "c5"), (4, 3, 2, 5, 1)
-        )
-        for name, joints in (("c3", 3), ("c5", 5)):
-            clip = batch.clips[name]
-            assert torch.equal(clip[:, 0, 0, 0, 0], batch.rows + 1.0)
-            assert (clip[:, :, :, :joints] != 0).all()
-            assert (clip[:, :, :, joints:] == 0).all()
+        shapes = {name: clip.shape for name, clip in batch.clips.items()}
+        assert shapes == {"c3": (4, 3, 2, 3, 1), "c5": (4, 3, 2, 5, 1)}
+        for clip in batch.clips.values():
+            assert torch.equal(clip, (batch.rows + 1.0).view(-1, 1, 1, 1, 1).expand_as(clip))
+
+
+def test_without_a_pairing_query_and_key_see_the_first_convention() -> None:
+    made = list(data.batches(samples(9), batch_size=4, seed=0, epoch=0))
+    assert [(batch.query, batch.key) for batch in made] == [("c3", "c3")] * 2
 
 
 def test_epochs_passes_and_seeds_differ_and_runs_repeat() -> None:

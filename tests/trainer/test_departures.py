@@ -22,7 +22,6 @@ from tests.trainer.tiny import Case
 from trainer import checkpoint, config, data, losses, seeds, streams
 from trainer.augment import apply
 from trainer.encoders import bodies
-from trainer.loop import watch
 from trainer.methods.eadm import drop
 from trainer.methods.moco import MoCo, MoCoOptions
 from trainer.momentum import Queue, parameter_distance, update_
@@ -36,7 +35,7 @@ def test_key_weights_copied_after_initialisation_or_drawn_anew() -> None:
     """Copied: distance 0, and a clip's key is its query. Drawn anew: as far apart as unrelated weights,
     sqrt(2) of their own length, and the two embeddings of a clip have nothing to do with each other."""
     ours, released = (SKELETONCLR.build(with_augment=NO_VIEWS, key_init=k) for k in ("copy", "independent"))
-    distances = [float(parameter_distance(m.query_network, m.key_network)) for m in (ours, released)]
+    distances = [float(parameter_distance(m.networks, m.key_networks)) for m in (ours, released)]
     assert distances == [0, pytest.approx(2**0.5, abs=0.15)]
     assert float(ours(batch(SKELETONCLR.skeletons))["positive"]) == pytest.approx(1, abs=1e-5)
     assert float(released(batch(SKELETONCLR.skeletons))["positive"]) < 0.9
@@ -58,8 +57,8 @@ def test_moving_average_of_the_key_network_or_of_a_replica_that_is_thrown_away()
 
 def test_the_distance_of_the_key_network_is_logged() -> None:
     method = SKELETONCLR.build(key_init="independent")
-    logged = watch.of_epoch(method, 1)["query_key_distance"]
-    assert logged == float(parameter_distance(method.query_network, method.key_network)) > 1
+    logged = method.diagnostics(1)["query_key_distance"]
+    assert logged == float(parameter_distance(method.networks, method.key_networks)) > 1
 
 
 def test_queue_that_wraps_around_or_one_that_the_batch_must_divide() -> None:
@@ -236,11 +235,11 @@ def test_neighbours_of_features_without_augmentation_or_of_augmented_embeddings(
     method.eval()
     given = batch(SKELETONCLR.skeletons)
     x = given.clips["kinectv2_25"]
-    ours = [method.encoder(x, "kinectv2_25") for _ in range(2)]
+    ours = [method.encoders["joint"](x, "kinectv2_25") for _ in range(2)]
     released = [
-        method.query_network(method.views.normal(given, "kinectv2_25"), "kinectv2_25") for _ in range(2)
+        method.networks["joint"](method.views.normal(given, "kinectv2_25"), "kinectv2_25") for _ in range(2)
     ]
-    assert ours[0].shape == (8, method.encoder.feature_dim)
+    assert ours[0].shape == (8, method.encoders["joint"].feature_dim)
     assert torch.equal(ours[0], ours[1])
     assert released[0].shape == (8, 8), "the projector's dimensions"
     assert not torch.equal(released[0], released[1])
@@ -267,9 +266,8 @@ def test_bones_of_a_tree_or_an_edge_list_read_as_child_and_parent() -> None:
 def test_absent_weights_are_an_error_or_a_random_encoder(tmp_path: Path) -> None:
     method, other = SKELETONCLR.build(), SKELETONCLR.build(seed=5)
     weights = {name: value for name, value in other.state_dict().items() if "encoder.blocks.0" not in name}
-    before = (
-        method.encoder.blocks[0].gcn if hasattr(method.encoder.blocks[0], "gcn") else method.encoder.blocks[0]
-    )
+    block = method.encoders["joint"].blocks[0]
+    before = block.gcn if hasattr(block, "gcn") else block
     held = copy.deepcopy(before.state_dict())
     with pytest.raises(CheckpointError, match=r"encoder\.blocks\.0.* is missing"):
         checkpoint.load_weights(method, weights, where=tmp_path)

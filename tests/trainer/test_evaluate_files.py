@@ -156,7 +156,7 @@ def test_a_checkpoint_that_is_replaced_meanwhile_is_noticed(
 
 def test_features_that_are_not_finite_are_refused(run: Path) -> None:
     content = torch.load(run / checkpoint.LAST, weights_only=True)
-    name = "base.moco.query.encoder.blocks.0.temporal.weight"
+    name = "moco.query.encoder.blocks.0.temporal.weight"
     content["model"][name] = torch.full_like(content["model"][name], torch.nan)
     torch.save(content, run / checkpoint.LAST)
     message = r"encoder joint, few_6: 21 of 21 clips have features that are not finite, S\w+ first\. The"

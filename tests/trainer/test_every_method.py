@@ -20,7 +20,7 @@ from trainer import methods
 from trainer.batch import Batch
 from trainer.encoders import ENCODERS
 from trainer.methods import METHODS, Method, Stage
-from trainer.methods.moco import Network
+from trainer.methods.moco import MoCoMethod, Network
 from trainer.momentum import Queue, parameter_distance
 from trainer.skeleton import Skeleton
 
@@ -28,10 +28,24 @@ ALL = tiny.all_cases()
 ONE = tiny.one_case_each()
 every_pair = pytest.mark.parametrize("case", ALL.values(), ids=ALL.keys())
 every = pytest.mark.parametrize("case", ONE.values(), ids=ONE.keys())
-in_every_stage = pytest.mark.parametrize(
-    ("case", "epoch"),
-    [pytest.param(case, epoch, id=f"{name}-{epoch}") for name, case in ONE.items() for epoch in case.epochs],
-)
+
+
+def has_moco(case: Case) -> bool:
+    name = case.method.options.get("base", {}).get("name", case.method.name)
+    return issubclass(METHODS[name], MoCoMethod)
+
+
+def stages_of(cases: dict[str, Case]) -> pytest.MarkDecorator:
+    found = [(f"{name}-{epoch}", case, epoch) for name, case in cases.items() for epoch in case.epochs]
+    return pytest.mark.parametrize(
+        ("case", "epoch"), [pytest.param(case, epoch, id=name) for name, case, epoch in found]
+    )
+
+
+MOCO = {name: case for name, case in ONE.items() if has_moco(case)}
+with_moco = pytest.mark.parametrize("case", MOCO.values(), ids=MOCO.keys())
+in_every_stage = stages_of(ONE)
+moco_in_every_stage = stages_of(MOCO)
 
 
 def given(case: Case, **more: Any) -> Batch:
@@ -52,16 +66,16 @@ def assert_same_state(a: nn.Module, b: nn.Module) -> None:
 
 @every
 def test_it_has_what_the_trainer_asks_of_a_method(case: Case) -> None:
-    method: Method = case.build()
-    assert inspect.getdoc(METHODS[case.method.name])
-    assert next(iter(method.encoders.values())) is method.encoder
+    method = case.build()
+    assert isinstance(method, Method)
+    assert inspect.getdoc(type(method))
     assert not any(
         isinstance(module, Network) for each in method.encoders.values() for module in each.modules()
     )
-    queries, keys = ([p.shape for p in n.parameters()] for n in (method.query_network, method.key_network))
-    assert queries == keys
-    assert all(p.requires_grad for p in method.query_network.parameters())
-    assert not any(p.requires_grad for p in method.key_network.parameters())
+    assert method.networks.keys() == method.encoders.keys()
+    assert all(method.networks[name].encoder is encoder for name, encoder in method.encoders.items())
+    assert all(p.requires_grad for p in method.networks.parameters())
+    assert set(method.encoders.values()) <= set(method.compiled)
     for encoder in method.encoders.values():
         x = given(case).clips["kinectv2_25"]
         assert encoder(x, "kinectv2_25").shape == (8, encoder.feature_dim)
@@ -82,15 +96,21 @@ def test_the_current_stage_is_the_last_one_that_has_begun() -> None:
     assert [methods.current(stages, epoch) for epoch in range(7)] == [0, 0, 0, 1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
+@with_moco
+def test_its_key_networks_are_as_its_query_networks_and_take_no_gradient(case: Case) -> None:
+    method = case.build()
+    queries, keys = ([p.shape for p in n.parameters()] for n in (method.networks, method.key_networks))
+    assert queries == keys
+    assert not any(p.requires_grad for p in method.key_networks.parameters())
+
+
+@pytest.mark.parametrize("name", methods.names())
 def test_its_settings_have_defaults(name: str) -> None:
-    options = METHODS[name].Options
+    options = methods.options_of(name)
     assert options() == options.model_validate({})
 
 
-@pytest.mark.parametrize(
-    "name", sorted(n for n, kind in METHODS.items() if getattr(kind, "needs_map", False))
-)
+@pytest.mark.parametrize("name", sorted(n for n, kind in METHODS.items() if kind.needs_map))
 @pytest.mark.parametrize("encoder", sorted(n for n, kind in ENCODERS.items() if kind.map_axes is None))
 def test_an_encoder_without_a_map_is_refused_where_one_is_needed(name: str, encoder: str) -> None:
     with pytest.raises(UsageError, match=r"encoder\.name: .*agcn, stgcn"):
@@ -109,7 +129,8 @@ def test_a_step_gives_a_loss_with_gradient_and_detached_scalars(case: Case, epoc
     mined = out.pop("mined_rows", None)
     assert all(value.shape == () and torch.isfinite(value) for value in out.values())
     assert not any(value.requires_grad for name, value in out.items() if name != "loss")
-    assert {"positive", "negative", "info_nce"} <= out.keys()
+    if isinstance(method, MoCoMethod):
+        assert {"positive", "negative", "info_nce"} <= out.keys()
     if mined is not None:
         assert mined.shape[0] == 8
         assert mined.dtype == torch.int64
@@ -121,7 +142,7 @@ def test_a_step_gives_a_loss_with_gradient_and_detached_scalars(case: Case, epoc
 def test_a_step_along_the_gradient_lowers_the_loss_on_its_batch(case: Case) -> None:
     """In the last stage, with a key network that stands still and the same views twice. Mining and EADM jump
     where another neighbour or feature is chosen, so one of three sizes of the step must do."""
-    start = case.build(momentum=1.0)
+    start = case.build(**({"momentum": 1.0} if has_moco(case) else {}))
     start(given(case, seed=3))
     method = copy.deepcopy(start)
     before = method(given(case))["loss"]
@@ -161,20 +182,20 @@ def test_a_restored_method_goes_on_exactly(case: Case) -> None:
     assert_same_state(straight, restored)
 
 
-@in_every_stage
+@moco_in_every_stage
 def test_the_key_network_follows_by_the_moving_average_alone(case: Case, epoch: int) -> None:
     method = case.build()
     train(method, [given(case, epoch=epoch)])
-    assert parameter_distance(method.query_network, method.key_network) > 0
-    before, queries = copy.deepcopy(method.key_network), copy.deepcopy(method.query_network)
+    assert parameter_distance(method.networks, method.key_networks) > 0
+    before, queries = copy.deepcopy(method.key_networks), copy.deepcopy(method.networks)
     method(given(case, epoch=epoch, seed=7))["loss"].backward()
-    pairs = zip(before.parameters(), method.key_network.parameters(), queries.parameters(), strict=True)
+    pairs = zip(before.parameters(), method.key_networks.parameters(), queries.parameters(), strict=True)
     for old, new, query in pairs:
         torch.testing.assert_close(new, 0.9 * old + 0.1 * query.detach(), rtol=1e-6, atol=1e-7)
         assert new.grad is None
 
 
-@every
+@with_moco
 def test_every_queue_receives_the_same_rows_and_wraps_around_at_odd_batch_sizes(case: Case) -> None:
     method, rows, pushed = case.build(), [-1] * 24, 0
     start = [queue.keys for queue in queues(method)]
@@ -221,10 +242,7 @@ def test_padding_is_inert_through_a_whole_step(case: Case) -> None:
     """Augmentation, stream, encoder, EADM, mixing, losses, mining: 60 joint slots with garbage are none."""
     plain, padded = case.build(), case.build()
     for seed in range(2):
-        exact = given(case, seed=seed)
-        widths = {name: each.num_joints for name, each in case.skeletons.items()}
-        exact = replace(exact, clips={name: x[..., : widths[name], :] for name, x in exact.clips.items()})
-        outs = [plain(exact), padded(given(case, seed=seed, pad_to=60, padding=1e6))]
+        outs = [plain(given(case, seed=seed)), padded(given(case, seed=seed, pad_to=60, padding=1e6))]
         for out in outs:
             out["loss"].backward()
         torch.testing.assert_close(*outs, rtol=0, atol=1e-5)
@@ -280,11 +298,12 @@ def test_the_numbering_of_joints_does_not_matter(case: Case) -> None:
 def test_no_label_is_in_a_batch() -> None:
     assert {field.name for field in fields(Batch)} == {
         "clips",
+        "query",
+        "key",
         "rows",
         "epoch",
         "generator",
         "host_generator",
-        "epoch_seed",
     }
 
 

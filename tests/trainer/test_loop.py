@@ -62,7 +62,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert records(one) == records(other)
 
 
-METHODS = sorted(methods.METHODS)
+METHODS = methods.names()
 STARTS = {
     "aimclr": {"mine_from": 1},
     "crosclr": {"mine_from": 1},
@@ -192,7 +192,7 @@ def test_ms_clr_shows_every_clip_once_per_convention(store: Path, tmp_path: Path
     assert records(tmp_path / "run")[-1]["step"] == 2 * (21 // 4)
 
 
-class Pull(nn.Module):
+class Pull(methods.Method):
     """The simplest method: pulls a weight towards the mean of the clips that it is shown."""
 
     def __init__(self) -> None:

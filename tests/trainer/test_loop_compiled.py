@@ -76,7 +76,7 @@ def test_all_networks_are_compiled_for_training_and_none_for_evaluation(recorder
     assert recorder.calls == where, "the normal view, the extreme one, the key"
     assert list(method.state_dict()) == names
     method.eval()
-    method.encoder(batch(STGCN.skeletons).clips["kinectv2_25"], "kinectv2_25")
+    method.encoders["joint"](batch(STGCN.skeletons).clips["kinectv2_25"], "kinectv2_25")
     assert len(recorder.calls) == 3
     assert recorder.options == [{"mode": None, "dynamic": None}] * 2
     assert not recorder.done, "augmentations stay eager on the CPU"

@@ -21,7 +21,8 @@ from trainer import batch as batches
 from trainer import checkpoint, loop, optim, seeds
 from trainer.augment.draws import uniform
 from trainer.loop import step
-from trainer.methods.moco import MoCo, mocos, one_step
+from trainer.methods import Method
+from trainer.methods.moco import MoCo
 from trainer.methods.parts import Parts, make_views
 from trainer.momentum import parameter_distance
 
@@ -92,11 +93,11 @@ def test_a_step_in_parts_moves_queue_and_key_network_once(name: str) -> None:
     method = case.build()
     before = copy.deepcopy(method)
     ranks.stepped(method, case, ranks.settings(case, accumulate=2))
-    for moco in mocos(method):
+    for moco in method.moco_of.values():
         assert moco.queue.steps.max() == ranks.STEPS
         assert moco.queue.pointer == ranks.STEPS * ranks.CLIPS % len(moco.queue.keys)
         assert moco.held is None
-    assert parameter_distance(before.key_network, method.key_network) > 0
+    assert parameter_distance(before.key_networks, method.key_networks) > 0
 
 
 def test_the_key_network_moves_once_however_many_parts() -> None:
@@ -123,7 +124,7 @@ def test_an_error_in_a_step_leaves_nothing_held() -> None:
     method = tiny.one_case_each()["skeletonclr"].build()
     moco: MoCo = method.moco
     before = moco.queue.keys.clone()
-    with suppress(KeyError), one_step(method):
+    with suppress(KeyError), method.one_step():
         method(batch(SKELETONS, samples=4))
         assert moco.held
         raise KeyError("in the middle")
@@ -148,7 +149,7 @@ def test_dropout_differs_between_parts() -> None:
     """The masks of a part are drawn for it alone, so the first part has those of an undivided batch."""
     seen: list[Tensor] = []
 
-    class Noise(nn.Module):
+    class Noise(Method):
         def __init__(self) -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.ones(()))

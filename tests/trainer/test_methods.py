@@ -13,11 +13,11 @@ from torch import Tensor
 from schemas import AugmentConfig, ConfigError, UsageError
 from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton, train
 from trainer import losses, methods
-from trainer.batch import Batch
+from trainer.batch import Batch, Pairing
 from trainer.methods import Method
 from trainer.methods.aimclr import AimCLR, AimCLROptions
 from trainer.methods.moco import MoCo
-from trainer.methods.msclr import draw_pair
+from trainer.methods.msclr import pairs_of
 from trainer.momentum import parameter_distance
 from trainer.skeleton import Skeleton
 
@@ -57,9 +57,8 @@ def build(
 
 
 def moco(method: Method) -> MoCo:
-    base = getattr(method, "base", method)
-    assert isinstance(base.moco, MoCo)
-    return base.moco
+    assert isinstance(method.moco, MoCo)
+    return method.moco
 
 
 def steps(case: Case, count: int, *, start: int = 0) -> list[Batch]:
@@ -112,9 +111,9 @@ def test_the_stream_is_derived_after_the_augmentation() -> None:
 
 def test_an_independent_key_network_starts_unrelated_and_a_copy_equal() -> None:
     copied, released = (build(CASES["skeletonclr"], key_init=init) for init in ("copy", "independent"))
-    assert parameter_distance(copied.query_network, copied.key_network) == 0
-    assert parameter_distance(released.query_network, released.key_network) > 0.8
-    assert not any(p.requires_grad for p in released.key_network.parameters())
+    assert parameter_distance(copied.networks, copied.key_networks) == 0
+    assert parameter_distance(released.networks, released.key_networks) > 0.8
+    assert not any(p.requires_grad for p in released.key_networks.parameters())
     given = batch(KINECT)
     assert copied(given)["positive"] > 0.9 > released(batch(KINECT))["positive"]
 
@@ -122,7 +121,7 @@ def test_an_independent_key_network_starts_unrelated_and_a_copy_equal() -> None:
 def test_the_degenerate_adjacency_changes_the_embeddings() -> None:
     x = batch(KINECT).clips["kinectv2_25"]
     ours, released = (
-        build(CASES["skeletonclr"], encoder={"adjacency": kind}).query_network(x, "kinectv2_25")
+        build(CASES["skeletonclr"], encoder={"adjacency": kind}).networks["joint"](x, "kinectv2_25")
         for kind in ("spatial", "degenerate")
     )
     assert (ours - released).abs().max() > 1e-3
@@ -131,7 +130,7 @@ def test_the_degenerate_adjacency_changes_the_embeddings() -> None:
 def test_projector_options_are_used() -> None:
     name, skeletons, options = CASES["skeletonclr"]
     wide = {**options, "hidden": 5, "projector_norm": "batch", "projector_init": "normal", "dim": 200}
-    head = build((name, skeletons, wide)).query_network.projector
+    head = build((name, skeletons, wide)).networks["joint"].projector
     assert [tuple(p.shape) for p in head.parameters()] == [(5, 16), (5,), (5,), (5,), (200, 5), (200,)]
     assert head[-1].weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert not head[-1].bias.any()
@@ -144,7 +143,7 @@ def aimclr_scores(method: AimCLR, given: Batch) -> list[Tensor]:
     """Normal, extreme and dropped scores of a step, from its parts."""
     state = method.moco
     z_hat = state.query(method.views.normal(given, "kinectv2_25"), "kinectv2_25")
-    extreme = method._extreme_queries(given, "kinectv2_25")
+    extreme = method._extreme_queries(given)
     z = state.keys(method.views.normal(given, "kinectv2_25"), "kinectv2_25")
     return [state.scores(q, z, given.rows) for q in (z_hat, *extreme)]
 
@@ -176,7 +175,7 @@ def test_aimclr_adds_contrast_and_divergence_and_mines_from_its_epoch(reduction:
 def test_the_dropped_query_is_not_the_extreme_one() -> None:
     method = build(CASES["aimclr"])
     assert isinstance(method, AimCLR)
-    extreme, dropped = method._extreme_queries(batch(KINECT), "kinectv2_25")
+    extreme, dropped = method._extreme_queries(batch(KINECT))
     assert (extreme - dropped).abs().max() > 1e-4
 
 
@@ -235,10 +234,8 @@ def test_aimclr_without_extreme_augmentations_is_refused() -> None:
 
 
 def drawn(pairing: str, conventions: tuple[str, ...] = ("a", "b", "c")) -> collections.Counter[str]:
-    draw = generator()
-    return collections.Counter(
-        "".join(draw_pair(conventions, draw, pairing=pairing, reference="a")) for _ in range(9000)
-    )
+    draw, pairs = generator(), pairs_of(conventions, pairing=pairing, reference="a")
+    return collections.Counter("".join(Pairing(pairs).draw(draw, epoch_seed=0)) for _ in range(9000))
 
 
 @pytest.mark.parametrize(
@@ -259,7 +256,7 @@ def test_pairs_are_uniform_over_what_the_pairing_allows(pairing: str, allowed: s
 def test_the_query_sees_one_convention_and_the_key_the_other() -> None:
     method = build(CASES["ms-skeletonclr"])
     seen: list[tuple[str, str]] = []
-    networks = {"query": method.query_network, "key": method.key_network}
+    networks = {"query": method.networks["joint"], "key": method.key_networks["joint"]}
     for side, network in networks.items():
         network.register_forward_hook(lambda _, given, __, side=side: seen.append((side, given[1])))
     for seed in range(8):
@@ -272,8 +269,8 @@ def test_the_query_sees_one_convention_and_the_key_the_other() -> None:
 def test_all_conventions_fill_one_queue_and_an_epoch_passes_each_once() -> None:
     case = ("ms-clr", THREE, CASES["ms-skeletonclr"][2])
     method = build(case)
-    assert method.passes_per_epoch == 3
-    assert build(CASES["skeletonclr"]).passes_per_epoch == 1
+    assert methods.pairing(component("ms-clr", **case[2]), tuple(THREE)).passes == 3
+    assert methods.pairing(component("skeletonclr", **MOCO), tuple(KINECT)).passes == 1
     queues = [name for name in method.state_dict() if name.endswith("queue.keys")]
     assert len(queues) == 1
     train(method, steps(case, 12))
@@ -282,7 +279,7 @@ def test_all_conventions_fill_one_queue_and_an_epoch_passes_each_once() -> None:
 
 
 def same_start(method: Method, convention: str) -> bool:
-    importance = method.encoder.conventions[convention].importance[0]  # type: ignore[union-attr, index]
+    importance = method.encoders["joint"].conventions[convention].importance[0]  # type: ignore[union-attr, index]
     return bool((importance == 1).all())
 
 
@@ -293,7 +290,7 @@ def test_ms_clr_on_one_convention_says_how_to_add_another() -> None:
 
 def test_a_base_method_on_several_conventions_is_refused() -> None:
     with pytest.raises(UsageError, match=r"skeletonclr trains on one skeleton convention.*ms-clr"):
-        build(("skeletonclr", BOTH, MOCO))(batch(BOTH))
+        methods.pairing(component("skeletonclr", **MOCO), tuple(BOTH))
 
 
 # --- settings

@@ -57,7 +57,7 @@ def embedded(method: ISC) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Queries and keys of the step that ``batch(KINECT, seed=3)`` makes."""
     given = batch(KINECT, seed=3)
     seen, kept = (method.views.normal(given, "kinectv2_25") for _ in range(2))
-    mocos = method._mocos()
+    mocos = method.moco_of
     q = {name: moco.query(seen, "kinectv2_25").detach() for name, moco in mocos.items()}
     return q, {name: moco.key(kept, "kinectv2_25") for name, moco in mocos.items()}
 
@@ -72,7 +72,7 @@ def test_the_loss_is_the_sum_over_ordered_pairs(
     q, k = embedded(twin)
     pairs = [(a, b) for a, b in itertools.product(names, names) if (a == b) == (mode == "intra")]
     expected = {
-        pair: literal_info_nce(q[pair[0]], k[pair[1]], twin._mocos()[pair[1]].queue.keys, temperature)
+        pair: literal_info_nce(q[pair[0]], k[pair[1]], twin.moco_of[pair[1]].queue.keys, temperature)
         for pair in pairs
     }
     out = method(batch(KINECT, seed=3))
@@ -97,7 +97,7 @@ def test_sequence_and_image_train_together() -> None:
         loss = method(batch(KINECT))["loss"]
         optimiser.zero_grad()
         loss.backward()
-        assert all(p.grad is not None and p.grad.any() for p in method.query_network.parameters())
+        assert all(p.grad is not None and p.grad.any() for p in method.networks.parameters())
         optimiser.step()
         losses.append(float(loss.detach()))
         own = {f"mocos.{name}" for name, _ in method.mocos.named_parameters() if ".query." in name}
@@ -125,7 +125,7 @@ def test_one_representation_alone_is_contrasted_with_itself() -> None:
     method = build("graph", mode="intra")
     out = method(batch(KINECT))
     assert set(method.encoders) == {"graph"}
-    assert isinstance(method.encoder, AGCN)
+    assert isinstance(next(iter(method.encoders.values())), AGCN)
     torch.testing.assert_close(out["loss"].detach(), out["contrast_graph_graph"])
     torch.testing.assert_close(out["loss"].detach(), out["info_nce"])
 
@@ -136,14 +136,14 @@ def test_inter_queries_learn_from_the_others_alone() -> None:
     q, k = embedded(method)
     assert not any(key.requires_grad for key in k.values())
     method(batch(KINECT))["loss"].backward()
-    assert not any(p.requires_grad or p.grad is not None for p in method.key_network.parameters())
+    assert not any(p.requires_grad or p.grad is not None for p in method.key_networks.parameters())
     assert set(q) == {"seq", "graph"}
 
 
 def test_all_representations_see_the_same_views_and_query_and_key_different_ones() -> None:
     method = build("seq", "img", "graph")
     seen: dict[str, list[Tensor]] = {"query": [], "key": []}
-    for moco in method._mocos().values():
+    for moco in method.moco_of.values():
         moco.query.register_forward_hook(lambda _, given, __: seen["query"].append(given[0]))
         moco.key.register_forward_hook(lambda _, given, __: seen["key"].append(given[0]))
     method(batch(KINECT))
@@ -157,7 +157,7 @@ def test_slot_i_of_every_queue_is_the_same_clip() -> None:
     method = build("seq", "img", "graph")
     for step, samples in enumerate((7, 5, 8, 3, 6)):  # 29 keys into 24 slots
         method(batch(KINECT, samples=samples, start=step * 8, seed=step))
-    queues = [moco.queue for moco in method._mocos().values()]
+    queues = [moco.queue for moco in method.moco_of.values()]
     assert all(torch.equal(queue.rows, queues[0].rows) for queue in queues)
     assert all(queue.pointer.item() == 29 % 24 for queue in queues)
     assert (queues[0].rows >= 0).all()
@@ -166,13 +166,13 @@ def test_slot_i_of_every_queue_is_the_same_clip() -> None:
 
 def test_every_representation_has_networks_of_its_own_that_follow() -> None:
     method = build()
-    before = {name: p.clone() for name, p in method.key_network.named_parameters()}
+    before = {name: p.clone() for name, p in method.key_networks.named_parameters()}
     with torch.no_grad():
-        for parameter in method.query_network.parameters():
+        for parameter in method.networks.parameters():
             parameter.add_(0.1)
     method(batch(KINECT))
     for (name, new), query in zip(
-        method.key_network.named_parameters(), method.query_network.parameters(), strict=True
+        method.key_networks.named_parameters(), method.networks.parameters(), strict=True
     ):
         torch.testing.assert_close(new, 0.9 * before[name] + 0.1 * query.detach())
     assert {name.split(".")[0] for name in before} == {"seq", "graph"}
@@ -181,7 +181,7 @@ def test_every_representation_has_networks_of_its_own_that_follow() -> None:
 def test_a_projector_ends_as_the_released_encoder_begins_its_layer_of_classes() -> None:
     """Into 128 numbers: agcn N(0, sqrt(2 / 128)), an eighth; bigru and hcn up to sqrt(6 / (inputs + 128))."""
     method = build("seq", "img", "graph", dim=128, projector_end="released")
-    last = {name: moco.query.projector[-1] for name, moco in method._mocos().items()}
+    last = {name: moco.query.projector[-1] for name, moco in method.moco_of.items()}
     assert all(isinstance(layer, nn.Linear) for layer in last.values())
     assert last["graph"].weight.std().item() == pytest.approx(1 / 8, rel=0.1)
     for name in ("seq", "img"):
@@ -189,23 +189,23 @@ def test_a_projector_ends_as_the_released_encoder_begins_its_layer_of_classes() 
         assert 0.98 * bound < last[name].weight.abs().max().item() <= bound
     assert not last["img"].bias.any()
     assert last["seq"].bias.any()
-    for query, key in zip(method.query_network.parameters(), method.key_network.parameters(), strict=True):
+    for query, key in zip(method.networks.parameters(), method.key_networks.parameters(), strict=True):
         assert torch.equal(query, key), "the key network is a copy of what the query network begins with"
     apart = build("graph", mode="intra", dim=128, projector_end="released", key_init="independent")
-    ends = [network["graph"].projector[-1].weight for network in (apart.query_network, apart.key_network)]
+    ends = [network["graph"].projector[-1].weight for network in (apart.networks, apart.key_networks)]
     assert not torch.equal(*ends)
     assert all(end.std().item() == pytest.approx(1 / 8, rel=0.1) for end in ends)
     usual = build("graph", mode="intra", dim=128)
-    assert usual.query_network["graph"].projector[-1].weight.abs().max().item() <= 1 / math.sqrt(8) + 1e-6
+    assert usual.networks["graph"].projector[-1].weight.abs().max().item() <= 1 / math.sqrt(8) + 1e-6
 
 
 def test_encoders_are_named_and_the_first_is_the_runs() -> None:
     method = build("img", "seq", "graph")
     assert [*method.encoders] == ["img", "seq", "graph"]
-    assert method.encoder is method.encoders["img"]
-    assert isinstance(method.query_network, nn.ModuleDict)
-    assert all(isinstance(moco, MoCo) for moco in method._mocos().values())
-    assert method.encoders["seq"] is method.query_network["seq"].encoder
+    assert next(iter(method.encoders)) == "img"
+    assert isinstance(method.networks, nn.ModuleDict)
+    assert all(isinstance(moco, MoCo) for moco in method.moco_of.values())
+    assert method.encoders["seq"] is method.networks["seq"].encoder
 
 
 def test_a_step_may_have_query_and_key_in_two_conventions() -> None:
@@ -217,10 +217,10 @@ def test_a_step_may_have_query_and_key_in_two_conventions() -> None:
         stream="joint",
         generator=generator(),
     )
-    out = method.step(batch(BOTH), query="kinectv2_25", key="smplx_42")
+    out = method(replace(batch(BOTH), query="kinectv2_25", key="smplx_42"))
     assert torch.isfinite(out["loss"])
     with pytest.raises(UsageError, match="isc trains on one skeleton convention"):
-        method(batch(BOTH))
+        methods.pairing(component("isc"), tuple(BOTH))
 
 
 def test_a_view_may_be_shorter_than_the_clips_of_the_store() -> None:
@@ -238,7 +238,7 @@ def test_a_view_may_be_shorter_than_the_clips_of_the_store() -> None:
     given = batch(KINECT, frames=32)
     assert method.views.normal(given, "kinectv2_25").shape[2] == 8
     assert torch.isfinite(method(given)["loss"])
-    assert method.encoder(given.clips["kinectv2_25"], "kinectv2_25").shape == (8, 16)
+    assert next(iter(method.encoders.values()))(given.clips["kinectv2_25"], "kinectv2_25").shape == (8, 16)
 
 
 def test_stages_say_what_is_contrasted() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from schemas import UsageError
+from schemas import Component, UsageError
 from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton, train
 from tests.trainer.stores import write_store
 from trainer import config, data, loop, methods
 from trainer import store as stores
+from trainer.batch import Pairing
 from trainer.config import Override
-from trainer.methods import METHODS
-from trainer.methods.msclr import BASES, MSCLR
+from trainer.methods import METHODS, Method
 from trainer.store import Samples
 
 BOTH = {name: skeleton(name) for name in ("kinectv2_25", "smplx_42")}
@@ -32,38 +31,43 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "skelemixclr": {"mixes": 2},
     "skeletonclr": {},
 }
-every_base = pytest.mark.parametrize("base", sorted(BASES))
+every_base = pytest.mark.parametrize("base", sorted(OPTIONS))
 
 
-def build(base: str, *, of: Any = BOTH, stream: str = "joint", seed: int = 0, **options: Any) -> MSCLR:
-    built = methods.build(
-        component("ms-clr", base={"name": base, "options": {**MOCO, **OPTIONS.get(base, {})}}, **options),
+def around(base: str, **options: Any) -> Component:
+    return component("ms-clr", base={"name": base, "options": {**MOCO, **OPTIONS.get(base, {})}}, **options)
+
+
+def build(base: str, *, of: Any = BOTH, stream: str = "joint", seed: int = 0) -> Method:
+    return methods.build(
+        around(base),
         encoder=component("stgcn", **SMALL),
         skeletons=of,
         augment=augment(),
         stream=stream,
         generator=generator(seed),
     )
-    assert isinstance(built, MSCLR)
-    return built
 
 
-def test_every_method_with_a_step_can_be_wrapped_and_is_tried_here() -> None:
-    with_step = {name for name, kind in METHODS.items() if hasattr(kind, "step")}
-    assert set(BASES) == with_step - {"ms-clr", "isc"} == set(OPTIONS)
+def pairing(*, of: Any = THREE, **options: Any) -> Pairing:
+    return methods.pairing(around("skeletonclr", **options), tuple(of))
+
+
+def test_every_method_but_isc_can_be_the_base_and_is_tried_here() -> None:
+    assert {name for name, kind in METHODS.items() if not kind.why_unpaired} == set(OPTIONS)
+    assert set(METHODS) - set(OPTIONS) == {"isc"}
 
 
 @every_base
-def test_the_parts_of_the_base_are_those_of_ms_clr(base: str) -> None:
+def test_ms_clr_is_its_base_in_pairs_of_conventions(base: str) -> None:
     method = build(base)
-    assert type(method.base) is BASES[base]
-    assert method.encoder is method.base.encoder is next(iter(method.encoders.values()))
-    for name in ("query_network", "key_network"):
-        ours, its = getattr(method, name), getattr(method.base, name)
-        assert [*map(id, ours.parameters())] == [*map(id, its.parameters())]
+    assert type(method) is METHODS[base]
     alone = component(base, **MOCO, **OPTIONS[base])
     assert methods.stages(component("ms-clr", base=alone.model_dump())) == methods.stages(alone)
-    assert method.passes_per_epoch == 2
+    assert methods.pairing(around(base), tuple(BOTH)).passes == 2
+    one = methods.pairing(alone, ("kinectv2_25",))
+    assert one.draw(generator(), epoch_seed=0) == ("kinectv2_25", "kinectv2_25")
+    assert one.passes == 1
 
 
 @every_base
@@ -71,7 +75,7 @@ def test_queries_see_one_convention_and_keys_the_other(base: str) -> None:
     """In every pass of every network, in all stages."""
     method = build(base)
     seen: dict[str, set[str]] = {"query": set(), "key": set()}
-    for side, network in (("query", method.query_network), ("key", method.key_network)):
+    for side, network in (("query", method.networks), ("key", method.key_networks)):
         for name, each in network.named_modules():
             if name.rpartition(".")[2] in BOTH and isinstance(each.data_bn, nn.BatchNorm1d):
                 convention = name.rpartition(".")[2]
@@ -92,9 +96,10 @@ def test_padding_is_inert_through_whole_steps(base: str) -> None:
     stream = "joint" if base in ("crosclr", "csclr") else "bone"
     plain, padded = (build(base, stream=stream) for _ in range(2))
     for step, epoch in enumerate((0, 6, 9, 9)):
-        exact = batch(BOTH, epoch=epoch, seed=step)
-        exact = replace(exact, clips={n: x[..., : BOTH[n].num_joints, :] for n, x in exact.clips.items()})
-        outs = [plain(exact), padded(batch(BOTH, epoch=epoch, seed=step, pad_to=60, padding=1e6))]
+        outs = [
+            plain(batch(BOTH, epoch=epoch, seed=step)),
+            padded(batch(BOTH, epoch=epoch, seed=step, pad_to=60, padding=1e6)),
+        ]
         for out in outs:
             out["loss"].backward()
         torch.testing.assert_close(*outs, rtol=0, atol=1e-5)
@@ -119,10 +124,12 @@ def test_a_restored_method_goes_on_exactly_in_every_stage(base: str) -> None:
 @every_base
 def test_all_conventions_are_trained_and_share_what_is_not_their_own(base: str) -> None:
     method = build(base, of=THREE)
-    before = copy.deepcopy(method.encoder.state_dict())
+    before = copy.deepcopy(next(iter(method.encoders.values())).state_dict())
     train(method, [batch(THREE, seed=seed) for seed in range(10)])
     moved = {
-        name for name, value in method.encoder.state_dict().items() if not torch.equal(value, before[name])
+        name
+        for name, value in next(iter(method.encoders.values())).state_dict().items()
+        if not torch.equal(value, before[name])
     }
     for name in THREE:
         assert f"conventions.{name}.data_bn.weight" in moved
@@ -134,20 +141,20 @@ def test_all_conventions_are_trained_and_share_what_is_not_their_own(base: str) 
 # --- how often a pair is drawn
 
 
-def drawn(method: MSCLR, epoch: int, *, steps: int = 6, seed: int = 3) -> list[tuple[str, str]]:
-    """The pairs of an epoch's first steps, in a run of this seed."""
+def drawn(
+    pairing: Pairing, epoch: int, *, steps: int = 6, seed: int = 3, start: int = 0
+) -> list[tuple[str, str]]:
+    """The pairs of an epoch's steps from ``start`` on, in a run of this seed."""
     clips = {name: batch({name: each}).clips[name] for name, each in THREE.items()}
     ids = tuple(map(str, range(8)))
     samples = Samples(clips, torch.zeros(8, dtype=torch.int64), ids, torch.arange(8))
-    made = data.batches(samples, batch_size=2, seed=seed, epoch=epoch, passes=method.passes_per_epoch)
-    return [method.pair(each) for each, _ in zip(made, range(steps), strict=False)]
+    made = data.batches(samples, batch_size=2, seed=seed, epoch=epoch, pairing=pairing, start_step=start)
+    return [(each.query, each.key) for each, _ in zip(made, range(steps), strict=False)]
 
 
-@pytest.mark.parametrize("pairing", ["cross", "anchored", "random"])
-def test_a_pair_is_drawn_for_every_batch_or_kept_for_an_epoch(pairing: str) -> None:
-    ours, released = (
-        build("skeletonclr", of=THREE, pairing=pairing, draw=draw) for draw in ("batch", "epoch")
-    )
+@pytest.mark.parametrize("allowed", ["cross", "anchored", "random"])
+def test_a_pair_is_drawn_for_every_batch_or_kept_for_an_epoch(allowed: str) -> None:
+    ours, released = (pairing(pairing=allowed, draw=draw) for draw in ("batch", "epoch"))
     by_batch = [drawn(ours, epoch) for epoch in range(30)]
     by_epoch = [drawn(released, epoch) for epoch in range(30)]
     assert all(len(set(pairs)) > 1 for pairs in by_batch)
@@ -158,17 +165,16 @@ def test_a_pair_is_drawn_for_every_batch_or_kept_for_an_epoch(pairing: str) -> N
 
 
 def test_pairs_of_epochs_are_uniform_over_what_the_pairing_allows() -> None:
-    method = build("skeletonclr", of=THREE, draw="epoch")
-    found = Counter(drawn(method, epoch, steps=1)[0] for epoch in range(240))
+    found = Counter(drawn(pairing(draw="epoch"), epoch, steps=1)[0] for epoch in range(240))
     assert len(found) == 6
     assert all(abs(count - 40) < 30 for count in found.values())
 
 
-def test_a_resumed_epoch_keeps_its_pair() -> None:
-    """The pair hangs on seed and epoch alone, not on the step at which the epoch is entered."""
-    method = build("skeletonclr", of=THREE, draw="epoch")
-    whole = drawn(method, 4)
-    assert whole[2:] == drawn(build("skeletonclr", of=THREE, draw="epoch", seed=5), 4)[2:]
+@pytest.mark.parametrize("draw", ["epoch", "batch"])
+def test_a_resumed_epoch_keeps_its_pairs(draw: str) -> None:
+    """They hang on seed, epoch and step alone, not on the step at which the epoch is entered."""
+    whole = drawn(pairing(draw=draw), 4)
+    assert whole[2:] == drawn(pairing(draw=draw), 4, steps=4, start=2)
 
 
 # --- settings
@@ -218,8 +224,9 @@ def test_every_base_has_presets(store: Path, base: str, name: str) -> None:
         stores.open_store(store), method="ms-clr", preset=name, base=base, overrides=small
     )
     _, built, _ = loop.build(settings.config)
-    assert type(built.base) is BASES[base]
-    assert built.conventions == ("few_6", "many_8")
+    assert type(built) is METHODS[base]
+    pairs = methods.pairing(settings.config.method, settings.config.data.conventions).pairs
+    assert {name for pair in pairs for name in pair} == {"few_6", "many_8"}
     own = config.find_preset(base, name if name in config.preset_names(base) else "paper")
     usual = config.find_preset("ms-clr", name, base=base)
     assert usual.tree["method"]["options"]["base"] == own.tree["method"]

@@ -16,7 +16,7 @@ from tests.trainer.clips import batch, generator
 from tests.trainer.tiny import Case
 from trainer import data, losses
 from trainer.methods import mixing
-from trainer.methods.moco import MoCoOptions, mocos
+from trainer.methods.moco import MoCoOptions
 from trainer.momentum import Queue
 from trainer.store import Samples
 
@@ -165,7 +165,7 @@ def test_a_queue_with_own_keys_is_the_queue_without_them(name: str) -> None:
             given = batch(case.skeletons, epoch=epoch)
             out = method(replace(given, rows=torch.full_like(given.rows, 5)))
             out["loss"].backward()
-            grads = [p.grad for p in method.query_network.parameters() if p.grad is not None]
+            grads = [p.grad for p in method.networks.parameters() if p.grad is not None]
             found.append((out, grads))
         (mask, left), (less, right), (keep, _) = found
         assert set(mask) == set(less)
@@ -191,7 +191,7 @@ def test_the_own_row_of_a_fragment_is_its_partners() -> None:
     _, frames = twin._normal_query(x, name)
     k = twin.moco.keys(twin.views.normal(again, name), name)
     shift = mixing.draw_shift(8, again.host_generator)
-    p, g = twin._halves(x, name, shift=shift, frames=frames, generator=again.host_generator)
+    p, g = twin._halves(x, again, shift=shift, frames=frames)
     p_, g_, k_, m = (t.detach().double().numpy() for t in (p, g, k, twin.moco.queue.keys))
     terms = []
     for n in range(8):
@@ -226,7 +226,7 @@ def test_keeping_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_mean_cosine_to_the_queue_leaves_masked_keys_out() -> None:
     case = CASES["skeletonclr"]
-    moco = mocos(case.build(own_rows="mask"))[0]
+    moco = next(iter(case.build(own_rows="mask").moco_of.values()))
     q = F.normalize(torch.randn(2, 8, generator=generator()), dim=1)
     moco.queue.rows.fill_(3)
     moco.queue.rows[4:6] = 7

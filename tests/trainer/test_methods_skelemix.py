@@ -146,12 +146,12 @@ def literal_halves(
 def test_a_step_is_eq_7(mixes: int, reduction: str, bodies: str) -> None:
     options = {"mixes": mixes, "mix_reduction": reduction, "mix_weight": 0.5}
     method, twin = (build(of=BOTH, encoder={"bodies": bodies}, **options) for _ in range(2))
-    made = batch(BOTH, samples=4, bodies=2, seed=3)
+    made = replace(batch(BOTH, samples=4, bodies=2, seed=3), query="kinectv2_25", key="smplx_42")
     for x in made.clips.values():
         x[1:3, ..., 1] = 0  # two clips of one person
     again = batch(BOTH, samples=4, bodies=2, seed=3)
     queue = method.moco.queue.keys.double().numpy()
-    out = method.step(made, query="kinectv2_25", key="smplx_42")
+    out = method(made)
 
     x = twin.views.normal(replace(made, generator=again.generator), "kinectv2_25")
     q = twin.moco.query(x, "kinectv2_25").detach().double().numpy()
@@ -231,7 +231,7 @@ def test_one_region_and_one_shift_serve_the_whole_batch(monkeypatch: pytest.Monk
 
 def test_the_keys_are_computed_once_for_all_mixes() -> None:
     method, calls = build(mixes=3), []
-    method.key_network.register_forward_hook(lambda *_: calls.append(1))
+    method.key_networks["joint"].register_forward_hook(lambda *_: calls.append(1))
     method(batch(KINECT))
     assert len(calls) == 1
 
@@ -249,7 +249,7 @@ def test_both_halves_and_the_normal_view_train_the_encoder() -> None:
 
         method._halves = without  # type: ignore[method-assign]
         method(batch(KINECT))["loss"].backward()
-        gradients[name] = torch.cat([w.grad.flatten() for w in method.encoder.blocks.parameters()])  # type: ignore[union-attr]
+        gradients[name] = torch.cat([w.grad.flatten() for w in method.encoders["joint"].blocks.parameters()])  # type: ignore[union-attr]
     for name in ("p", "g"):
         assert (gradients["all"] - gradients[name]).abs().max() > 1e-4
 
@@ -262,13 +262,13 @@ def test_padding_is_inert_through_whole_steps(stream: str) -> None:
     plain, padded = (build(of=BOTH, stream=stream, mixes=2) for _ in range(2))
     for step, (query, key) in enumerate([("kinectv2_25", "smplx_42"), ("smplx_42", "kinectv2_25")]):
         outs = [
-            plain.step(batch(BOTH, seed=step), query=query, key=key),
-            padded.step(batch(BOTH, seed=step, pad_to=60, padding=1e6), query=query, key=key),
+            plain(replace(batch(BOTH, seed=step), query=query, key=key)),
+            padded(replace(batch(BOTH, seed=step, pad_to=60, padding=1e6), query=query, key=key)),
         ]
         torch.testing.assert_close(*outs, rtol=0, atol=1e-5)
         for out in outs:
             out["loss"].backward()
-    pairs = zip(plain.encoder.parameters(), padded.encoder.parameters(), strict=True)
+    pairs = zip(plain.networks.parameters(), padded.networks.parameters(), strict=True)
     for a, b in pairs:
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-4)
     torch.testing.assert_close(plain.state_dict(), padded.state_dict(), rtol=0, atol=1e-5)
@@ -304,7 +304,7 @@ def test_a_restored_method_goes_on_exactly() -> None:
     straight, restored = build(mixes=2), build(mixes=2, seed=9)
 
     def train(method: SkeleMixCLR, start: int) -> list[float]:
-        optimiser = torch.optim.SGD(method.query_network.parameters(), lr=0.05)
+        optimiser = torch.optim.SGD(method.networks.parameters(), lr=0.05)
         found = []
         for seed in range(start, start + 3):
             loss = method(batch(KINECT, seed=seed))["loss"]
@@ -349,7 +349,7 @@ def halves(method: SkeleMixCLR) -> tuple[NDArray[np.float64], ...]:
     _, frames = method._normal_query(x, name)
     k = state.keys(method.views.normal(made, name), name)
     shift = mixing.draw_shift(8, made.host_generator)
-    p, g = method._halves(x, name, shift=shift, frames=frames, generator=made.host_generator)
+    p, g = method._halves(x, made, shift=shift, frames=frames)
     found = (p, g, k.roll(shift, 0), k, state.queue.keys)
     return tuple(each.detach().double().numpy() for each in found)
 
@@ -398,8 +398,8 @@ def test_a_fragment_may_be_filled_with_zeros() -> None:
     for filling in ("partner", "zeros"):
         method, made = build(filling=filling), batch(KINECT)
         maps: list[Tensor] = []
-        whole = method.encoder.feature_map
-        method.encoder.feature_map = lambda x, c, _w=whole, _m=maps: _m.append(x) or _w(x, c)  # type: ignore
+        whole = method.encoders["joint"].feature_map
+        method.encoders["joint"].feature_map = lambda x, c, _w=whole, _m=maps: _m.append(x) or _w(x, c)  # type: ignore
         method(made)
         seen[filling] = maps
     x, mixed, zeros = seen["zeros"][0], seen["partner"][1], seen["zeros"][1]
@@ -444,7 +444,7 @@ def test_it_is_the_spatial_partition_with_another_normalisation() -> None:
     assert not torch.equal(graph, own.adjacency)
     x = batch(KINECT).clips["kinectv2_25"]
     ours, released = (
-        build(encoder={"adjacency": kind}).query_network(x, "kinectv2_25")
+        build(encoder={"adjacency": kind}).networks["joint"](x, "kinectv2_25")
         for kind in ("spatial", "inward_outward")
     )
     assert (ours - released).abs().max() > 1e-4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from tests.trainer.test_losses_streams import crosclr_term, pooled
 from trainer import checkpoint, config, loop, losses, methods, streams
+from trainer.methods import Stage
 from trainer.methods.crosclr import CrosSCLR
 from trainer.methods.csclr import CSCLR, strengths
-from trainer.methods.stages import Stage
 
 KINECT = {"kinectv2_25": skeleton("kinectv2_25")}
 BOTH = {**KINECT, "smplx_42": skeleton("smplx_42")}
@@ -54,7 +55,7 @@ def embedded(method: Any, given: Any) -> tuple[dict[str, Tensor], dict[str, Tens
     """stream -> query, key, and the two extreme queries, drawn as a step draws them."""
     state, names, name = method.moco, method.options.streams, "kinectv2_25"
     q = state.queries(method.views.normal_streams(given, name, names), name)
-    extreme = method._extreme_queries(given, name) if isinstance(method, CSCLR) else {}
+    extreme = method._extreme_queries(given) if isinstance(method, CSCLR) else {}
     k = state.keys(method.views.normal_streams(given, name, names), name)
     return q, k, extreme
 
@@ -119,7 +120,7 @@ def test_slot_i_of_every_queue_is_the_same_view_of_the_same_clip(name: str) -> N
     """Odd batches through a queue of 24, around its end twice; seen by what the key networks gave out."""
     method = build(name)
     given: dict[str, list[Tensor]] = {stream: [] for stream in method.options.streams}
-    for stream, network in method.key_network.items():
+    for stream, network in method.key_networks.items():
         network.register_forward_hook(lambda _, __, out, stream=stream: given[stream].append(out))
     slot, holds, clips = 0, {}, {}
     for step, size in enumerate((7, 5, 9, 7, 11, 3, 8)):
@@ -138,10 +139,11 @@ def test_slot_i_of_every_queue_is_the_same_view_of_the_same_clip(name: str) -> N
 def test_query_and_key_may_be_of_two_conventions(name: str) -> None:
     method = build(name, conventions=BOTH)
     seen: dict[str, set[str]] = {"query": set(), "key": set()}
-    for side, networks in (("query", method.query_network), ("key", method.key_network)):
+    for side, networks in (("query", method.networks), ("key", method.key_networks)):
         for network in networks.values():
             network.register_forward_hook(lambda _, x, __, side=side: seen[side].add(x[1]))
-    method.step(batch(BOTH, epoch=9), query="smplx_42", key="kinectv2_25")["loss"].backward()
+    given = replace(batch(BOTH, epoch=9), query="smplx_42", key="kinectv2_25")
+    method(given)["loss"].backward()
     assert seen == {"query": {"smplx_42"}, "key": {"kinectv2_25"}}
 
 
@@ -160,17 +162,17 @@ def test_streams_have_heads_of_their_own_and_released_that_of_the_joints_behind_
     """16 features: a head of its own is 16 * 16 + 16 + 16 * 8 + 8 = 408 parameters. The released heads of
     motion and bone are a Linear of their own, 16 * 16 + 16 = 272, and that of the joints."""
     ours, released = (build("crosclr", heads=heads) for heads in ("independent", "shared"))
-    heads = [[n.projector for n in each.query_network.values()] for each in (ours, released)]
+    heads = [[n.projector for n in each.networks.values()] for each in (ours, released)]
     assert [count(*each) for each in heads] == [3 * 408, 408 + 2 * 272]
-    for network in (released.query_network, released.key_network):
+    for network in (released.networks, released.key_networks):
         joint, *others = (each.projector for each in network.values())
         assert [each[2] is joint for each in others] == [True, True]
         assert len({id(each[0]) for each in (joint, *others)}) == 3
     whole = build(
         "crosclr", encoder=component("stgcn", channels=[256], stride_blocks=[]), heads="shared", dim=128
     )
-    assert count(*(each.projector for each in whole.query_network.values())) == 230_272
-    assert count(whole.query_network["joint"].projector) == 98_688
+    assert count(*(each.projector for each in whole.networks.values())) == 230_272
+    assert count(whole.networks["joint"].projector) == 98_688
 
 
 def count(*modules: torch.nn.Module) -> int:
@@ -179,7 +181,7 @@ def count(*modules: torch.nn.Module) -> int:
 
 def test_released_heads_are_five_layers_with_the_joints_three_in_the_end() -> None:
     method = build("crosclr", heads="shared")
-    networks = dict(method.query_network.items())
+    networks = dict(method.networks.items())
     features = torch.randn(4, 16, generator=generator())
     f = features.double().numpy()
 
@@ -202,19 +204,19 @@ def test_the_released_joint_head_learns_from_all_streams_and_follows_once_for_ea
     method, twin = (build("crosclr", heads="shared") for _ in range(2))
     method(batch(KINECT))["loss"].backward()
     q, k, _ = embedded(twin, batch(KINECT))
-    weight = twin.query_network["joint"].projector[0].weight
+    weight = twin.networks["joint"].projector[0].weight
     apart = [
         torch.autograd.grad(losses.nce(each), weight, retain_graph=True)[0]
         for each in twin.moco.scores(q, k, batch(KINECT).rows).values()
     ]
     assert all(grad.abs().max() > 0 for grad in apart)
-    found = method.query_network["joint"].projector[0].weight.grad
+    found = method.networks["joint"].projector[0].weight.grad
     torch.testing.assert_close(found, sum(apart), rtol=1e-4, atol=1e-6)
     for epoch, kept in ((0, 0.729), (2, 0.9)):
         method = build("crosclr", heads="shared", key_update="motion", key_init="independent")
-        old = copy.deepcopy(method.key_network)
+        old = copy.deepcopy(method.key_networks)
         method(batch(KINECT, epoch=epoch))
-        pairs = [(n["joint"].projector[2].weight) for n in (old, method.query_network, method.key_network)]
+        pairs = [(n["joint"].projector[2].weight) for n in (old, method.networks, method.key_networks)]
         torch.testing.assert_close(pairs[2], kept * pairs[0] + (1 - kept) * pairs[1].detach())
 
 
@@ -236,13 +238,13 @@ def test_all_key_encoders_follow_and_released_only_motion_in_the_second_stage(
     update: str, epoch: int, moved: set[str]
 ) -> None:
     method = build("crosclr", key_update=update, key_init="independent")
-    keys = copy.deepcopy(method.key_network)
-    queries = method.query_network
+    keys = copy.deepcopy(method.key_networks)
+    queries = method.networks
     method(batch(KINECT, epoch=epoch))
     for stream in method.options.streams:
         trio = zip(
             keys[stream].parameters(),
-            method.key_network[stream].parameters(),
+            method.key_networks[stream].parameters(),
             queries[stream].parameters(),
             strict=True,
         )
@@ -354,10 +356,10 @@ def test_infonce_needs_neither_extreme_views_nor_a_feature_map() -> None:
 def test_every_stream_has_an_encoder_of_its_own(name: str) -> None:
     method = build(name)
     assert tuple(method.encoders) == method.options.streams
-    assert method.encoder is method.encoders[method.options.streams[0]]
+    assert tuple(method.encoders) == method.options.streams
     weights = [encoder.blocks[1].temporal.weight for encoder in method.encoders.values()]
     assert not torch.equal(weights[0], weights[1])
-    for stream, network in method.query_network.items():
+    for stream, network in method.networks.items():
         assert network.encoder is method.encoders[stream]
 
 

@@ -23,7 +23,7 @@ from trainer import store as stores
 from trainer.checkpoint import LAST
 from trainer.config import Override
 from trainer.export import export_run
-from trainer.methods.moco import MoCo, mocos
+from trainer.methods.moco import MoCo
 from trainer.released import Imported, import_released
 
 ISC = old.SETTINGS | {
@@ -66,7 +66,7 @@ def loaded(run: Path, store: Path) -> Any:
 
 
 def moco_of(method: Any, name: str) -> MoCo:
-    return dict(zip(method.encoders, mocos(method), strict=True))[name]
+    return method.moco_of[name]
 
 
 def clips(joints: int, *, samples: int = 6) -> Tensor:
@@ -205,7 +205,7 @@ def test_every_weight_has_its_place_and_the_queue_too(code: str, store: Path, tm
     weights = CASES[code][0]()
     done = bring(weights, code, store, tmp_path / "run")
     assert set(done.names) == set(weights)
-    first = mocos(loaded(tmp_path / "run", store))[0].queue
+    first = next(iter(loaded(tmp_path / "run", store).moco_of.values())).queue
     expected = weights["Queue_S1" if code == "skeleton-contrast" else "queue"]
     assert torch.equal(first.keys, expected.t())
     assert (int(first.pointer), set(first.rows.tolist())) == (12, {-1})

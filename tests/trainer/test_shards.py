@@ -16,7 +16,7 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from trainer import data, logbook, loop, memory, shards
 from trainer import store as stores
-from trainer.batch import Batch
+from trainer.batch import Batch, Pairing
 from trainer.evaluate import features, occasion
 from trainer.evaluate.features import extract, open_half
 from trainer.evaluate.run import evaluate_run
@@ -60,8 +60,9 @@ def sharded(path: Path, *, per_buffer: int = 2) -> Shards:
     return found
 
 
-def epoch(found: data.Source, **changes: int) -> list[Batch]:
-    return list(data.batches(found, **({"batch_size": 4, "seed": 0, "epoch": 0} | changes)))
+def epoch(found: data.Source, *, passes: int = 1, **changes: int) -> list[Batch]:
+    pairing = Pairing((("few_6", "many_8"),), passes=passes)
+    return list(data.batches(found, pairing=pairing, **({"batch_size": 4, "seed": 0, "epoch": 0} | changes)))
 
 
 def order(found: data.Source, **changes: int) -> list[int]:
@@ -72,7 +73,7 @@ def order(found: data.Source, **changes: int) -> list[int]:
 @pytest.mark.parametrize("size", [2, 4, 5, 20])
 def test_an_epoch_shows_every_row_once_with_its_own_clips(path: Path, per_buffer: int, size: int) -> None:
     selection = select(path)
-    whole = data.padded(stores.in_memory(selection).clips)
+    whole = stores.in_memory(selection).clips
     made = epoch(Shards(selection, selection.labels, per_buffer), batch_size=size)
     assert sorted(torch.cat([batch.rows for batch in made]).tolist()) == list(range(20))
     for batch in made:

@@ -23,7 +23,6 @@ from trainer.checkpoint import LAST
 from trainer.config import Override
 from trainer.evaluate.run import evaluate_run
 from trainer.export import export_run
-from trainer.methods.moco import mocos
 from trainer.released import import_released
 
 Trained = Callable[..., Path]
@@ -69,7 +68,7 @@ def same(module: nn.Module, weights: dict[str, Tensor]) -> bool:
 
 
 def test_a_training_starts_from_the_query_network_of_a_run(store: Path, run: Path) -> None:
-    moco = mocos(begun(store, run))[0]
+    moco = begun(store, run).moco_of["joint"]
     assert same(moco.query, weights_of(run, "moco.query."))
     assert same(moco.key, moco.query.state_dict())
     assert not torch.equal(moco.queue.keys, weights_of(run, "queue.")["keys"])
@@ -77,14 +76,14 @@ def test_a_training_starts_from_the_query_network_of_a_run(store: Path, run: Pat
 
 
 def test_keys_follow_even_where_the_preset_draws_them_anew(store: Path, run: Path) -> None:
-    moco = mocos(begun(store, run, method__options__key_init="independent"))[0]
+    moco = begun(store, run, method__options__key_init="independent").moco_of["joint"]
     assert same(moco.key, weights_of(run, "moco.query."))
 
 
 def test_another_method_and_a_method_of_several_streams_take_what_has_their_names(
     store: Path, run: Path, tmp_path: Path
 ) -> None:
-    assert same(begun(store, run, method="aimclr").encoder, weights_of(run, "moco.query.encoder."))
+    assert same(begun(store, run, method="aimclr").encoders["joint"], weights_of(run, "moco.query.encoder."))
     with pytest.raises(CheckpointError, match=r"motion\.encoder\.\* \(43\), .*bone\.projector\.\* \(4\)\. "):
         begun(store, run, method="crosclr")
     skip = ("motion.*", "bone.*")
@@ -103,9 +102,9 @@ def test_an_export_has_no_projector_and_that_must_be_said(store: Path, run: Path
         assert f"joint.projector.{name}" in str(stopped.value)
     assert "An export has an encoder alone: leave out" in str(stopped.value)
     method = begun(store, exported, skip=("*.projector.*",))
-    assert same(method.encoder, weights_of(run, "moco.query.encoder."))
+    assert same(method.encoders["joint"], weights_of(run, "moco.query.encoder."))
     fresh = loop.build(tiny_config(store))[1]
-    assert same(mocos(method)[0].query.projector, mocos(fresh)[0].query.projector.state_dict())
+    assert same(method.networks["joint"].projector, fresh.networks["joint"].projector.state_dict())
 
 
 def test_every_weight_that_does_not_fit_is_named(store: Path, run: Path) -> None:
@@ -133,7 +132,7 @@ def test_weights_of_another_partition_are_not_slipped_in(store: Path, run: Path)
         begun(store, run, encoder__options__adjacency="degenerate")
     method = begun(store, run, encoder__options__adjacency="degenerate", skip=("*.adjacency",))
     graph = stores.skeletons(stores.open_store(store), ["few_6"])["few_6"].adjacency_degenerate
-    assert torch.equal(method.encoder.conventions["few_6"].adjacency, graph)
+    assert torch.equal(method.encoders["joint"].conventions["few_6"].adjacency, graph)
 
 
 def test_what_is_neither_run_nor_export_is_refused(store: Path, run: Path, tmp_path: Path) -> None:

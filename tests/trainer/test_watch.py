@@ -18,7 +18,8 @@ from tests.trainer.tiny import Case
 from trainer import logbook, loop
 from trainer import store as stores
 from trainer.loop import Progress, watch
-from trainer.loop.watch import alarms, of_epoch, of_step, same_label
+from trainer.loop.watch import alarms, of_step, same_label
+from trainer.methods import Method
 from trainer.methods.moco import spread
 from trainer.momentum import Queue
 
@@ -68,7 +69,7 @@ def test_metrics_of_a_step_stay_scalars_without_gradient() -> None:
     out = method(given) | {"mined_rows": torch.tensor([[0], [1]] + [[7]] * 6)}
     found = of_step(method, out, given.rows, torch.arange(8) % 2)
     assert all(value.shape == () and not value.requires_grad for value in found.values())
-    assert found["feature_std"] == method.query_network.spread
+    assert found["feature_std"] == method.networks["joint"].spread
     assert found["mined_same_label"] == pytest.approx(2 / 5), "rows 3 and 5 have the label of row 7"
     assert found["mined_itself"] == pytest.approx(3 / 8)
 
@@ -77,18 +78,18 @@ def test_metrics_of_an_epoch_know_distance_and_queue() -> None:
     method = SKELETON.build()
     for seed in range(2):
         method(batch(SKELETON.skeletons, seed=seed))
-    assert of_epoch(method, 2) == {
+    assert method.diagnostics(2) == {
         "query_key_distance": pytest.approx(0, abs=1e-6),
         "queue_age": pytest.approx(0.5 / 2),
         "queue_random": pytest.approx(8 / 24),
     }
-    assert of_epoch(nn.Linear(2, 2), 2) == {}
+    assert Method().diagnostics(2) == {}
 
 
 def test_alarms_name_what_is_broken_and_what_to_look_at() -> None:
     method, chance = SKELETON.build(), math.log(25)
     assert alarms(method, {"feature_std": 0.2, "info_nce": 0.98 * chance}) == {}
-    assert alarms(nn.Linear(2, 2), {"loss": 1.0}) == {}
+    assert alarms(Method(), {"loss": 1.0}) == {}
     found = alarms(method, {"feature_std": 0.04, "info_nce": 1.005 * chance})
     assert found.keys() == {"collapse", "chance"}
     for text in found.values():
@@ -119,7 +120,7 @@ def test_a_set_up_that_cannot_learn_raises_its_alarm_once(store: Path, tmp_path:
     with logbook.open_logbook(tmp_path / "metrics.jsonl") as log:
         run = prepared(store, tmp_path, log, **options)
         if "projector" in broken:
-            for network in (run.method.query_network, run.method.key_network):
+            for network in (run.method.networks["joint"], run.method.key_networks["joint"]):
                 network.projector[-1].weight.requires_grad_(False).zero_()
         seen = trained(run)
     warnings = [line for line in logbook.read(tmp_path / "metrics.jsonl") if line["event"] == "warning"]

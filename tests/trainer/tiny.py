@@ -12,7 +12,6 @@ from tests.trainer.clips import augment, generator, skeleton
 from trainer import methods
 from trainer.encoders import ENCODERS
 from trainer.methods import METHODS
-from trainer.methods.msclr import BASES
 from trainer.skeleton import Skeleton
 
 MOCO = {"queue": 24, "dim": 8, "momentum": 0.9, "temperature": 0.2}
@@ -92,18 +91,16 @@ def changed(method: Component, **options: Any) -> Component:
 
 def named_methods() -> dict[str, Component]:
     """Every method, and ms-clr around every base."""
-    plain = {name: component(name) for name in METHODS if name != "ms-clr"}
-    return plain | {f"ms-clr-{base}": component("ms-clr", base) for base in BASES}
+    plain = {name: component(name) for name in METHODS}
+    bases = [name for name, kind in METHODS.items() if not kind.why_unpaired]
+    return plain | {f"ms-clr-{base}": component("ms-clr", base) for base in bases}
 
 
 def encoders_of(method: str) -> Iterator[str]:
     """The encoders that a method is tried with: all that it takes, for ms-clr the first of those."""
-    taken = [
-        name
-        for name, kind in ENCODERS.items()
-        if not getattr(METHODS[method], "needs_map", False) or kind.map_axes == "TV"
-    ]
-    return iter(["stgcn"] if method == "ms-clr" else taken)
+    if method == "ms-clr":
+        return iter(["stgcn"])
+    return (name for name, kind in ENCODERS.items() if not METHODS[method].needs_map or kind.map_axes == "TV")
 
 
 def encoder(name: str) -> Component:

@@ -49,17 +49,13 @@ def _describe(method: str) -> None:
     """What the method is, which encoders it takes, and its options."""
     from trainer import config
     from trainer.encoders import ENCODERS
-    from trainer.methods import METHODS
+    from trainer.methods import METHODS, options_of
 
-    kind = METHODS[method]
-    fit = [
-        name
-        for name, encoder in ENCODERS.items()
-        if not getattr(kind, "needs_map", False) or encoder.map_axes == "TV"
-    ]
+    needs_map = method in METHODS and METHODS[method].needs_map
+    fit = [name for name, encoder in ENCODERS.items() if not needs_map or encoder.map_axes == "TV"]
     click.echo(f"\nencoders: {', '.join(fit)}")
     click.echo("options (--set method.options.NAME=VALUE):")
-    for option in config.options(kind.Options):
+    for option in config.options(options_of(method)):
         choices = f" ({' | '.join(option.choices)})" if option.choices else ""
         click.echo(f"  {option.name} = {option.default}{choices}")
         _wrapped(option.text, "      ")

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import ConfigError, RuntimeConfig
 from trainer.augment.chain import Doing, do
-from trainer.methods.moco import Network
+from trainer.methods import Method
 from trainer.methods.parts import Views
 
 FeatureMap = Callable[[Tensor, str], Tensor]
@@ -19,7 +19,7 @@ _VARIANTS = 64
 """Compiled forms of one function: for every convention, with and without gradient, for every chain."""
 
 
-def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.device) -> None:
+def compile_method(method: Method, runtime: RuntimeConfig, *, device: torch.device) -> None:
     """In place: encoders and augmentations are compiled at their first use in training.
 
     Of encoders the ``feature_map``; evaluation stays as it is, for its batches have other sizes. Of
@@ -28,7 +28,7 @@ def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.d
     the compiled form (benchmarks/results/speed.json). Raises ConfigError for ``runtime.cuda_graphs`` where
     shapes or device do not allow it.
     """
-    encoders: list[Any] = [each.encoder for each in method.modules() if isinstance(each, Network)]
+    encoders: list[Any] = list(method.compiled)
     if runtime.cuda_graphs:
         _check_graphs(encoders, device)
     torch.compiler.config.recompile_limit = _VARIANTS
@@ -39,14 +39,13 @@ def compile_method(method: nn.Module, runtime: RuntimeConfig, *, device: torch.d
         _compile_views(method)
 
 
-def _compile_views(method: nn.Module) -> None:
+def _compile_views(method: Method) -> None:
     """In place: what every chain of augmentations does to clips is compiled at its first use."""
     fast: Doing = torch.compile(do)
-    modules: list[Any] = list(method.modules())
-    for each in modules:
-        views = getattr(each, "views", None)
-        if isinstance(views, Views):
-            each.views = views.done_by(fast)
+    for module in method.modules():
+        views = {name: each for name, each in vars(module).items() if isinstance(each, Views)}
+        for name, each in views.items():
+            setattr(module, name, each.done_by(fast))
 
 
 def _in_training(encoder: Any, *, mode: str | None, dynamic: bool | None) -> FeatureMap:

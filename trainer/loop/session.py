@@ -7,14 +7,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
 from schemas import CheckpointError, ConfigError, RunConfig, UsageError
-from trainer import batch_norm, checkpoint, data, distributed, logbook, optim, start
+from trainer import batch_norm, checkpoint, data, distributed, logbook, methods, optim, start
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
@@ -26,7 +24,7 @@ from trainer.loop.compiled import compile_method
 from trainer.loop.profile import WARM_UP, Profiler
 from trainer.loop.signals import stop_signals
 from trainer.loop.train import Ended, OnProgress, Run, save, train
-from trainer.methods.moco import mocos
+from trainer.methods import Method
 from trainer.store import Store
 
 _OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "results", "tensorboard", "profile")
@@ -65,7 +63,7 @@ def pretrain(
     check = knn_monitor(method.encoders, store, config, device=device) if distributed.is_main() else dict
     optimiser = optim.sgd(method.parameters(), config.optimise)
     if profile is not None:
-        _check_profile(profile, left=_steps_left(config, method, samples, saved))
+        _check_profile(profile, left=_steps_left(config, samples, saved))
     distributed.wait()  # all have looked at the folder
     if saved is None and distributed.is_main():
         prepare_folder(out, config)
@@ -82,7 +80,7 @@ def pretrain(
             return train(run, stop=stop, on_progress=on_progress, profiler=profiler)
 
 
-def build(config: RunConfig, *, initial: bool = True) -> tuple[Store, Any, torch.device]:
+def build(config: RunConfig, *, initial: bool = True) -> tuple[Store, Method, torch.device]:
     """The store, the untrained method and the device of a run. Every setting has been checked behind it.
 
     The method has the weights of ``init_from``, or random ones without it and when ``initial`` is off.
@@ -93,20 +91,20 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[Store, Any, torch
     device = devices.choose(distributed.local_device(config.runtime.device))
     store = stores.open_store(config.data.store)
     skeletons = stores.skeletons(store, config.data.conventions)
+    methods.pairing(config.method, config.data.conventions)
     method = checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed)
     if initial and config.init_from is not None:
         start.initialise(method, config.init_from)
     return store, method, device
 
 
-def _prepare_networks(method: nn.Module, config: RunConfig, *, device: torch.device) -> None:
+def _prepare_networks(method: Method, config: RunConfig, *, device: torch.device) -> None:
     """To the device, with BatchNorm and compilation as the run has them. Names of weights stay."""
     method.to(device)
     if device.type == "cuda" and distributed.size() > 1:
         torch.cuda.set_device(device)  # NCCL takes the current one
     if config.runtime.batch_norm == "sync" and distributed.size() > 1:
-        for each in mocos(method):
-            each.join_batch_norm()
+        method.join_batch_norm()
     if config.runtime.compile:
         compile_method(method, config.runtime, device=device)
 
@@ -195,9 +193,9 @@ def _note_of_parts(run: Run, batch_size: int) -> list[str]:
     ]
 
 
-def _steps_left(config: RunConfig, method: Any, samples: Source, saved: Checkpoint | None) -> int:
-    passes, size = method.passes_per_epoch, config.optimise.batch_size
-    steps = data.steps_per_epoch(samples, batch_size=size, passes=passes)
+def _steps_left(config: RunConfig, samples: Source, saved: Checkpoint | None) -> int:
+    passes = methods.pairing(config.method, config.data.conventions).passes
+    steps = data.steps_per_epoch(samples, batch_size=config.optimise.batch_size, passes=passes)
     done = saved.epoch * steps + saved.step if saved else 0
     return config.optimise.epochs * steps - done
 

@@ -6,21 +6,21 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import RunConfig
 from trainer import batch as batches
 from trainer import batch_norm, distributed, seeds
 from trainer import device as devices
 from trainer.batch import Batch
-from trainer.methods.moco import one_step
+from trainer.methods import Method
 from trainer.span import BACKWARD, FORWARD, OPTIMISER, span
 
 MINED = "mined_rows"
 
 
 def take(
-    method: nn.Module, optimiser: torch.optim.Optimizer, batch: Batch, *, config: RunConfig, step: int
+    method: Method, optimiser: torch.optim.Optimizer, batch: Batch, *, config: RunConfig, step: int
 ) -> dict[str, Tensor]:
     """A step on ``batch``, the ``step``-th of its epoch; returns what the method says of it, detached.
 
@@ -30,7 +30,7 @@ def take(
     mine, number = distributed.parts(config.optimise.accumulate)
     optimiser.zero_grad(set_to_none=True)
     found = []
-    with one_step(method):
+    with method.one_step():
         for index in mine:
             part = batches.part(batch, index, of=number)
             _seed_dropout(config.runtime.seed, batch.epoch, step, index)
@@ -51,7 +51,7 @@ def _seed_dropout(seed: int, epoch: int, step: int, part: int) -> None:
     torch.manual_seed(seeds.derive(seed, epoch, step, *address))
 
 
-def _gradients(method: nn.Module) -> Iterator[Tensor]:
+def _gradients(method: Method) -> Iterator[Tensor]:
     return (parameter.grad for parameter in method.parameters() if parameter.grad is not None)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import RunConfig, SkelError
 from trainer import checkpoint, data, distributed, methods, optim
-from trainer.batch import Batch
+from trainer.batch import Batch, Pairing
 from trainer.checkpoint import LAST, Checkpoint
 from trainer.data import Source
 from trainer.evaluate.monitor import Monitor
@@ -23,6 +23,7 @@ from trainer.loop import step, watch
 from trainer.loop.clock import Clock
 from trainer.loop.profile import Profile, Profiler
 from trainer.loop.signals import Stop
+from trainer.methods import Method
 from trainer.metrics import Meter
 from trainer.span import DATA, span
 
@@ -70,7 +71,7 @@ class Run:
     folder: Path
     config: RunConfig
     store_hash: str
-    method: nn.Module
+    method: Method
     optimiser: torch.optim.Optimizer
     samples: Source
     device: torch.device
@@ -87,14 +88,14 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     """Alarms that nobody has been told yet."""
 
-    @property
-    def passes(self) -> int:
-        return int(getattr(self.method, "passes_per_epoch", 1))
+    @cached_property
+    def pairing(self) -> Pairing:
+        return methods.pairing(self.config.method, self.config.data.conventions)
 
     @property
     def steps(self) -> int:
         size = self.config.optimise.batch_size
-        return data.steps_per_epoch(self.samples, batch_size=size, passes=self.passes)
+        return data.steps_per_epoch(self.samples, batch_size=size, passes=self.pairing.passes)
 
     @cached_property
     def stages(self) -> Sequence[methods.Stage]:
@@ -162,8 +163,8 @@ def _batches(run: Run) -> Iterator[Batch]:
         batch_size=run.config.optimise.batch_size,
         seed=run.config.runtime.seed,
         epoch=run.epoch,
+        pairing=run.pairing,
         start_step=run.step,
-        passes=run.passes,
     )
     while True:
         with span(DATA):
@@ -192,7 +193,7 @@ def _log_step(run: Run, rate: float, clock: Clock) -> None:
 
 def _log_epoch(run: Run, rate: float, clock: Clock) -> None:
     means = _settled(run)
-    record = {"lr": rate, **means, **watch.of_epoch(run.method, run.steps)}
+    record = {"lr": rate, **means, **run.method.diagnostics(run.steps)}
     every = run.config.runtime.knn_every
     _log(run, "epoch", record, clock, more=run.check if every and (run.epoch + 1) % every == 0 else dict)
     for kind, text in watch.alarms(run.method, means).items():

@@ -1,44 +1,33 @@
-"""What the log says about embeddings and queues, and the alarms of a set-up that cannot learn.
+"""What the log says about embeddings and mined neighbours, and the alarms of a set-up that cannot learn.
 
-Nothing here waits for the device during a step: metrics are tensors until the log settles them. It looks at
-what a method happens to have (networks, queues), so methods need no code for it.
+Nothing here waits for the device during a step: metrics are tensors until the log settles them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from trainer import momentum
-from trainer.methods.moco import Network
-from trainer.momentum import Queue
+from trainer.methods import Method
 
 COLLAPSED = 0.05
 """``feature_std`` below which all embeddings are called the same: a mean pairwise cosine above 0.9975."""
 
-AT_CHANCE = 0.01
-"""Relative distance of ``info_nce`` from log(1 + K) within which nothing is told apart."""
-
 SAME_LABEL, ITSELF = "mined_same_label", "mined_itself"
 
 
-def of_step(
-    method: nn.Module, metrics: Mapping[str, Tensor], rows: Tensor, labels: Tensor
-) -> dict[str, Tensor]:
+def of_step(method: Method, metrics: Mapping[str, Tensor], rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """A step's metrics as scalars on their device, with ``feature_std`` and ``mined_*`` added.
 
     ``rows`` [N] are the batch's rows of the training half, ``labels`` the labels of all of its rows: for
     monitoring only, after the loss.
     """
     scalars = {name: value.detach() for name, value in metrics.items() if name != "mined_rows"}
-    spreads = _spreads(getattr(method, "query_network", None)) or _spreads(
-        getattr(method, "key_network", None)
-    )
-    if spreads:
-        scalars["feature_std"] = torch.stack(spreads).min()
+    spread = method.spread()
+    if spread is not None:
+        scalars["feature_std"] = spread
     if "mined_rows" in metrics:
         mined = metrics["mined_rows"]
         scalars[SAME_LABEL] = same_label(mined, rows, labels)
@@ -57,40 +46,16 @@ def same_label(mined: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
     return ((own == other) & known).sum() / known.sum()
 
 
-def of_epoch(method: nn.Module, steps: int) -> dict[str, float]:
-    """State after an epoch of ``steps`` steps: the key network's distance, age and filling of the queue."""
-    found: dict[str, float] = {}
-    query, key = getattr(method, "query_network", None), getattr(method, "key_network", None)
-    if query is not None and key is not None:
-        found["query_key_distance"] = float(momentum.parameter_distance(query, key))
-    for queue in _queues(
-        method
-    ):  # all of a method's queues are filled in step: the first one speaks for them
-        found["queue_age"] = float(queue.age()) / steps
-        found["queue_random"] = float(queue.random_share())
-        break
-    return found
-
-
-def alarms(method: nn.Module, record: Mapping[str, float]) -> dict[str, str]:
+def alarms(method: Method, record: Mapping[str, float]) -> dict[str, str]:
     """Kind -> text of every alarm that an epoch's mean metrics give."""
     found = {}
     deviation = record.get("feature_std", math.nan)
     if deviation < COLLAPSED:
         found["collapse"] = (
             f"the embeddings of different clips are nearly the same: feature_std {deviation:.3f} over the "
-            f"epoch, expected near 1, alarm below {COLLAPSED}. {_REMEDY}"
+            f"epoch, expected near 1, alarm below {COLLAPSED}"
         )
-    for queue in _queues(method):
-        chance = math.log(1 + len(queue.keys))
-        loss = record.get("info_nce", math.nan)
-        if abs(loss / chance - 1) < AT_CHANCE:
-            found["chance"] = (
-                f"queries do not find their own key: info_nce {loss:.3f} over the epoch is log(1 + queue) = "
-                f"{chance:.3f}, that of guessing. {_REMEDY}"
-            )
-        break
-    return found
+    return {kind: f"{text}. {_REMEDY}" for kind, text in (found | method.alarms(record)).items()}
 
 
 _REMEDY = (
@@ -100,12 +65,3 @@ _REMEDY = (
     "(`skeltools validate`). A run may leave this state in its first epochs; watch positive, negative and "
     "feature_std in metrics.jsonl."
 )
-
-
-def _spreads(networks: nn.Module | None) -> list[Tensor]:
-    modules = networks.modules() if networks is not None else ()
-    return [each.spread for each in modules if isinstance(each, Network) and each.spread is not None]
-
-
-def _queues(method: nn.Module) -> Iterator[Queue]:
-    return (each for each in method.modules() if isinstance(each, Queue))

@@ -1,80 +1,57 @@
 """Contrastive methods: a batch to a loss.
 
-A method is an nn.Module made by ``Method(options, parts)``; the class attribute ``Options`` is the pydantic
-model of its own settings. What the rest of the trainer uses of it is the protocol ``Method``. It owns its
-momentum networks and its queues and moves them only in training mode. Methods that MS-CLR can wrap have
-``step(batch, query=convention, key=convention)`` as well.
+``Method`` is what the loop asks of them: ``Options``, ``encoders`` and ``forward(batch)``, and hooks that
+have defaults. Every method can be the base of MS-CLR as well, unless it says why not: a batch names the
+conventions that its query and its key see.
 
 A new method is a file here, one import and one line in ``METHODS``, and a file in ``presets/``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
 
-from schemas import AugmentConfig, Component, unknown
+from schemas import AugmentConfig, Component, UsageError, unknown
 from schemas._model import Model
-from trainer.batch import Batch
+from trainer.batch import Pairing
+from trainer.methods import msclr
 from trainer.methods.aimclr import AimCLR
 from trainer.methods.crosclr import CrosSCLR
 from trainer.methods.csclr import CSCLR
 from trainer.methods.isc import ISC
-from trainer.methods.msclr import MSCLR
+from trainer.methods.method import Method, Stage, current
+from trainer.methods.msclr import MSCLROptions
 from trainer.methods.parts import Parts
 from trainer.methods.skelemixclr import SkeleMixCLR
 from trainer.methods.skeletonclr import SkeletonCLR
-from trainer.methods.stages import Stage, current
 from trainer.options import checked
 from trainer.skeleton import Skeleton
 
-
-class Method(Protocol):
-    """What every method has, besides being an nn.Module."""
-
-    passes_per_epoch: int
-    """How often an epoch shows each clip."""
-
-    @property
-    def encoders(self) -> Mapping[str, nn.Module]:
-        """The query encoders without projectors, by stream or representation."""
-
-    @property
-    def encoder(self) -> nn.Module:
-        """The first of them."""
-
-    @property
-    def query_network(self) -> nn.Module:
-        """What the moving average follows."""
-
-    @property
-    def key_network(self) -> nn.Module:
-        """What the moving average moves."""
-
-    @staticmethod
-    def stages(options: Any) -> tuple[Stage, ...]:
-        """The stages of a training with these options, the first from epoch 0."""
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``{"loss": scalar with gradient, ...: detached scalar metrics}``.
-
-        A method that mines neighbours may add ``mined_rows`` [N, k] int64: ``Queue.rows`` of what it mined.
-        The loop, which knows labels, makes a scalar of it; no label ever comes in here.
-        """
-
-
-METHODS: dict[str, type[Any]] = {
+METHODS: dict[str, type[Method]] = {
     "aimclr": AimCLR,
     "crosclr": CrosSCLR,
     "csclr": CSCLR,
     "isc": ISC,
-    "ms-clr": MSCLR,
     "skelemixclr": SkeleMixCLR,
     "skeletonclr": SkeletonCLR,
 }
+
+MSCLR = "ms-clr"
+"""The method that is a pairing of conventions around one of ``METHODS``, its base."""
+
+
+def names() -> list[str]:
+    """What ``method.name`` may be."""
+    return sorted([*METHODS, MSCLR])
+
+
+def options_of(name: str) -> type[Model]:
+    """The model of a method's own options. Raises UsageError for an unknown name."""
+    if name not in names():
+        raise unknown("method", name, names(), where="method.name")
+    return MSCLROptions if name == MSCLR else METHODS[name].Options
 
 
 def build(
@@ -85,29 +62,69 @@ def build(
     augment: AugmentConfig,
     stream: str,
     generator: torch.Generator,
-) -> Any:
-    """The method that ``component`` names, on the CPU; ``generator`` (CPU) draws its weights and queue.
+) -> Method:
+    """The method that ``component`` names, for MS-CLR its base, on the CPU.
 
-    Raises UsageError for an unknown name or conventions that do not fit, ConfigError for options, with
-    their path (``method.options.temperature``).
+    ``generator`` (CPU) draws its weights and queue. Raises UsageError for an unknown name or, with MS-CLR,
+    conventions that do not fit, ConfigError for options, with their path (``method.options.temperature``).
     """
-    options = checked_options(component)
+    kind, options = _kind(component)
+    if component.name == MSCLR:
+        pairing(component, tuple(skeletons))
     parts = Parts(encoder=encoder, skeletons=skeletons, augment=augment, stream=stream, generator=generator)
-    return METHODS[component.name](options, parts)
+    return kind(options, parts)
 
 
-def checked_options(component: Component) -> Model:
-    """The options of a method, checked. Raises as ``build`` does."""
-    if component.name not in METHODS:
-        raise unknown("method", component.name, METHODS, where="method.name")
-    options: Model = checked(METHODS[component.name].Options, component.options, where="method.options")
-    return options
+def pairing(component: Component, conventions: Sequence[str]) -> Pairing:
+    """The pairs of conventions that batches of a run with these ``conventions`` are seen in.
+
+    Raises UsageError for several conventions without MS-CLR, and for too few with it.
+    """
+    if component.name == MSCLR:
+        return msclr.pairing(checked(MSCLROptions, component.options, where="method.options"), conventions)
+    if len(conventions) != 1:
+        raise UsageError(
+            f"{component.name} trains on one skeleton convention, the run has {', '.join(conventions)}",
+            where="data.conventions",
+            remedy="Choose one of them, or train with --method ms-clr",
+        )
+    return Pairing(((conventions[0], conventions[0]),))
 
 
 def stages(component: Component) -> tuple[Stage, ...]:
     """The stages of a method with the options of ``component``. Raises as ``build`` does."""
-    found: tuple[Stage, ...] = METHODS[component.name].stages(checked_options(component))
-    return found
+    kind, options = _kind(component)
+    return kind.stages(options)
 
 
-__all__ = ["METHODS", "Method", "Stage", "build", "checked_options", "current", "stages"]
+def _kind(component: Component) -> tuple[type[Method], Model]:
+    """The class that computes the loss, for MS-CLR its base's, and its checked options."""
+    options = checked(options_of(component.name), component.options, where="method.options")
+    if not isinstance(options, MSCLROptions):
+        return METHODS[component.name], options
+    base, where = options.base, "method.options.base"
+    bases = [name for name, kind in METHODS.items() if not kind.why_unpaired]
+    if base.name in METHODS and base.name not in bases:
+        raise UsageError(
+            f"ms-clr cannot wrap {base.name}, {METHODS[base.name].why_unpaired}",
+            where=f"{where}.name",
+            remedy=f"Choose a base of {', '.join(bases)}, or train {base.name} on one convention",
+        )
+    if base.name not in bases:
+        raise unknown("base method", base.name, bases, where=f"{where}.name")
+    kind = METHODS[base.name]
+    return kind, checked(kind.Options, base.options, where=f"{where}.options")
+
+
+__all__ = [
+    "METHODS",
+    "MSCLR",
+    "Method",
+    "Stage",
+    "build",
+    "current",
+    "names",
+    "options_of",
+    "pairing",
+    "stages",
+]

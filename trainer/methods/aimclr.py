@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import ConfigError
 from trainer import losses
@@ -18,9 +18,9 @@ from trainer.batch import Batch
 from trainer.encoders import require_map
 from trainer.encoders.bodies import encoded
 from trainer.methods.eadm import TemporalMap, drop
-from trainer.methods.moco import MoCo, MoCoOptions, Network
-from trainer.methods.parts import Parts, make_views, only_convention
-from trainer.methods.stages import Stage
+from trainer.methods.method import Stage
+from trainer.methods.moco import MoCoOptions, Network, SingleMoCoMethod
+from trainer.methods.parts import Parts
 from trainer.span import QUERY, span
 
 
@@ -52,18 +52,16 @@ class AimCLROptions(MoCoOptions):
         return self
 
 
-class AimCLR(nn.Module):
+class AimCLR(SingleMoCoMethod):
     """``forward(batch) -> {"loss", "contrast", "divergence", similarities..., "extreme"}``.
 
     In the second stage also ``mined_rows`` [N, 3 * neighbours], without EADM [N, 2 * neighbours].
     """
 
     Options = AimCLROptions
-    passes_per_epoch = 1
     needs_map = True
 
     def __init__(self, options: AimCLROptions, parts: Parts) -> None:
-        super().__init__()
         require_map(parts.encoder, method="aimclr")
         if not parts.augment.extreme:
             raise ConfigError(
@@ -71,10 +69,7 @@ class AimCLR(nn.Module):
                 where="augment.extreme",
                 remedy="The preset aimclr/paper has the eight of the paper",
             )
-        self.options = options
-        self.stream = parts.stream
-        self.views = make_views(parts)
-        self.moco = MoCo(options, parts)
+        super().__init__(options, parts)
 
     @staticmethod
     def stages(options: AimCLROptions) -> tuple[Stage, ...]:
@@ -83,32 +78,11 @@ class AimCLR(nn.Module):
         stages = (Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
         return stages if options.mine_from else stages[1:]
 
-    @property
-    def query_network(self) -> Network:
-        return self.moco.query
-
-    @property
-    def key_network(self) -> Network:
-        return self.moco.key
-
-    @property
-    def encoder(self) -> nn.Module:
-        return self.moco.query.encoder
-
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return {self.stream: self.encoder}
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        convention = only_convention(batch, method="aimclr")
-        return self.step(batch, query=convention, key=convention)
-
-    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
-        """The loss with the three queries in one convention and the key in the same or another."""
         self.moco.advance()
-        z_hat = self.moco.query(self.views.normal(batch, query), query)
-        others = self._extreme_queries(batch, query)
-        z = self.moco.keys(self.views.normal(batch, key), key)
+        z_hat = self.moco.query(self.views.normal(batch, batch.query), batch.query)
+        others = self._extreme_queries(batch)
+        z = self.moco.keys(self.views.normal(batch, batch.key), batch.key)
         normal, *extreme = (self.moco.scores(q, z, batch.rows) for q in (z_hat, *others))
         contrast, mined = self._contrast(normal, extreme, epoch=batch.epoch)
         self.moco.remember(z, batch.rows)
@@ -123,13 +97,13 @@ class AimCLR(nn.Module):
             **mined,
         }
 
-    def _extreme_queries(self, batch: Batch, convention: str) -> tuple[Tensor, ...]:
+    def _extreme_queries(self, batch: Batch) -> tuple[Tensor, ...]:
         """z~ and, with EADM, z~_drop, from one pass of the encoder."""
         options = self.options
         return extreme_queries(
             self.moco.query,
-            self.views.extreme(batch, convention),
-            convention,
+            self.views.extreme(batch, batch.query),
+            batch.query,
             threshold=options.eadm_threshold,
             temporal_map=options.temporal_map,
             eadm=options.eadm,

@@ -11,14 +11,14 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer import losses
 from trainer.batch import Batch
-from trainer.methods.moco import MoCoOptions
+from trainer.methods.method import Stage
+from trainer.methods.moco import MoCoMethod, MoCoOptions
 from trainer.methods.multistream import StreamMoCos, Streams, named, no_single_stream, total
-from trainer.methods.parts import Parts, make_views, only_convention
-from trainer.methods.stages import Stage
+from trainer.methods.parts import Parts, make_views
 
 
 class CrosSCLROptions(MoCoOptions):
@@ -47,11 +47,10 @@ class CrosSCLROptions(MoCoOptions):
         return self
 
 
-class CrosSCLR(nn.Module):
+class CrosSCLR(MoCoMethod):
     """``forward(batch) -> {"loss", "loss_STREAM", "positive", "negative", "positive_STREAM", ...}``."""
 
     Options = CrosSCLROptions
-    passes_per_epoch = 1
 
     def __init__(self, options: CrosSCLROptions, parts: Parts) -> None:
         super().__init__()
@@ -59,6 +58,7 @@ class CrosSCLR(nn.Module):
         self.options = options
         self.views = make_views(parts)
         self.moco = StreamMoCos(options, parts, options.streams, heads=options.heads)
+        self.moco_of = self.moco.mocos
 
     @staticmethod
     def stages(options: CrosSCLROptions) -> tuple[Stage, ...]:
@@ -67,32 +67,11 @@ class CrosSCLR(nn.Module):
         stages = (Stage("contrast", 0, contrast), Stage("mining", options.mine_from, mining))
         return stages if options.mine_from else stages[1:]
 
-    @property
-    def query_network(self) -> nn.ModuleDict:
-        return self.moco.query
-
-    @property
-    def key_network(self) -> nn.ModuleDict:
-        return self.moco.key
-
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return self.moco.encoders
-
-    @property
-    def encoder(self) -> nn.Module:
-        return self.encoders[self.options.streams[0]]
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        convention = only_convention(batch, method="crosclr")
-        return self.step(batch, query=convention, key=convention)
-
-    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
-        """The loss with all streams' queries in one convention and their keys in the same or another."""
         streams, mining = self.options.streams, batch.epoch >= self.options.mine_from
         self.moco.advance({"motion"} if mining and self.options.key_update == "motion" else None)
-        q = self.moco.queries(self.views.normal_streams(batch, query, streams), query)
-        k = self.moco.keys(self.views.normal_streams(batch, key, streams), key)
+        q = self.moco.queries(self.views.normal_streams(batch, batch.query, streams), batch.query)
+        k = self.moco.keys(self.views.normal_streams(batch, batch.key, streams), batch.key)
         scores = self.moco.scores(q, k, batch.rows)
         own = {stream: self._mined(stream, scores) if mining else losses.nce(scores[stream]) for stream in q}
         out = {"loss": total(own), **named("loss", own), **self.moco.similarities(scores)}

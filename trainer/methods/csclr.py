@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import ConfigError
 from trainer import losses
@@ -22,10 +22,10 @@ from trainer.batch import Batch
 from trainer.encoders import require_map
 from trainer.methods.aimclr import d3m, extreme_queries
 from trainer.methods.eadm import TemporalMap
-from trainer.methods.moco import MoCoOptions
+from trainer.methods.method import Stage
+from trainer.methods.moco import MoCoMethod, MoCoOptions
 from trainer.methods.multistream import Stream, StreamMoCos, Streams, named, no_single_stream, total
-from trainer.methods.parts import Parts, make_views, only_convention
-from trainer.methods.stages import Stage
+from trainer.methods.parts import Parts, make_views
 
 Scores = dict[str, Tensor]
 
@@ -69,7 +69,7 @@ class CSCLROptions(MoCoOptions):
         return self
 
 
-class CSCLR(nn.Module):
+class CSCLR(MoCoMethod):
     """``forward(batch) -> {"loss", "intra", "inter", "contrast_STREAM", "divergence_STREAM", ...}``.
 
     Losses are sums over the streams, Eq. (5) to (7). The divergence compares queries with each other, so it
@@ -77,7 +77,6 @@ class CSCLR(nn.Module):
     """
 
     Options = CSCLROptions
-    passes_per_epoch = 1
     needs_map = True
     """For EADM; ``intra: infonce`` takes every encoder."""
 
@@ -95,6 +94,7 @@ class CSCLR(nn.Module):
         self.options = options
         self.views = make_views(parts)
         self.moco = StreamMoCos(options, parts, options.streams)
+        self.moco_of = self.moco.mocos
 
     @staticmethod
     def stages(options: CSCLROptions) -> tuple[Stage, ...]:
@@ -108,37 +108,16 @@ class CSCLR(nn.Module):
         starts = [stage.start for stage in found[1:]] + [None]
         return tuple(stage for stage, end in zip(found, starts, strict=True) if stage.start != end)
 
-    @property
-    def query_network(self) -> nn.ModuleDict:
-        return self.moco.query
-
-    @property
-    def key_network(self) -> nn.ModuleDict:
-        return self.moco.key
-
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return self.moco.encoders
-
-    @property
-    def encoder(self) -> nn.Module:
-        return self.encoders[self.options.streams[0]]
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        convention = only_convention(batch, method="csclr")
-        return self.step(batch, query=convention, key=convention)
-
-    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
-        """The loss with all streams' queries in one convention and their keys in the same or another."""
         streams: tuple[str, ...] = self.options.streams
         self.moco.advance()
-        q = self.moco.queries(self.views.normal_streams(batch, query, streams), query)
-        extreme = self._extreme_queries(batch, query)
-        k = self.moco.keys(self.views.normal_streams(batch, key, streams), key)
+        q = self.moco.queries(self.views.normal_streams(batch, batch.query, streams), batch.query)
+        extreme = self._extreme_queries(batch)
+        k = self.moco.keys(self.views.normal_streams(batch, batch.key, streams), batch.key)
         scores = self.moco.scores(q, k, batch.rows)
         divergence = {
             stream: d3m(
-                scores[stream], *(self.moco.mocos[stream].scores(z, k[stream], batch.rows) for z in pair)
+                scores[stream], *(self.moco_of[stream].scores(z, k[stream], batch.rows) for z in pair)
             )
             for stream, pair in extreme.items()
         }
@@ -159,21 +138,21 @@ class CSCLR(nn.Module):
         self.moco.remember(k, batch.rows)
         return out
 
-    def _extreme_queries(self, batch: Batch, convention: str) -> dict[str, tuple[Tensor, ...]]:
+    def _extreme_queries(self, batch: Batch) -> dict[str, tuple[Tensor, ...]]:
         """stream -> z~ and z~_drop; nothing for ``intra: infonce``."""
         options = self.options
         if options.intra == "infonce":
             return {}
-        views = self.views.extreme_streams(batch, convention, options.streams)
+        views = self.views.extreme_streams(batch, batch.query, options.streams)
         return {
             stream: extreme_queries(
                 moco.query,
                 views[stream],
-                convention,
+                batch.query,
                 threshold=options.eadm_threshold,
                 temporal_map=options.temporal_map,
             )
-            for stream, moco in self.moco.mocos.items()
+            for stream, moco in self.moco_of.items()
         }
 
     def _contrast(self, scores: Tensor, batch: Batch) -> Tensor:
@@ -189,7 +168,7 @@ class CSCLR(nn.Module):
         found = {}
         across = self.options.streams if self.options.inter is None else self.options.inter
         for u, v in permutations(across, 2):
-            scores = self.moco.mocos[v].scores(q[u], k[v], batch.rows)
+            scores = self.moco_of[v].scores(q[u], k[v], batch.rows)
             if self.options.transform == "all":
                 scores = self._transformed(scores, batch)
             found[f"{u}->{v}"] = losses.nce(scores)

@@ -20,9 +20,9 @@ from schemas import Component
 from trainer import encoders, losses
 from trainer.batch import Batch
 from trainer.encoders.initial import draws_from
-from trainer.methods.moco import MoCo, MoCoOptions, Network
-from trainer.methods.parts import Parts, make_views, only_convention
-from trainer.methods.stages import Stage
+from trainer.methods.method import Stage
+from trainer.methods.moco import MoCo, MoCoMethod, MoCoOptions, Network
+from trainer.methods.parts import Parts, make_views
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -53,22 +53,24 @@ class ISCOptions(MoCoOptions):
         return self
 
 
-class ISC(nn.Module):
+class ISC(MoCoMethod):
     """``forward(batch) -> {"loss", "positive", "negative", "info_nce", "contrast_<query>_<key>"...}``."""
 
     Options = ISCOptions
-    passes_per_epoch = 1
+    why_unpaired = (
+        "whose query and key already differ in their representation and go through encoders of different "
+        "kinds; ms-clr contrasts conventions within one encoder"
+    )
 
     def __init__(self, options: ISCOptions, parts: Parts) -> None:
         super().__init__()
         self.views = make_views(parts)
-        self.mocos = nn.ModuleDict(
-            {
-                name: _moco(options, replace(parts, encoder=component))
-                for name, component in _components(options, parts.encoder).items()
-            }
-        )
-        names = list(self.mocos)
+        self.moco_of = {
+            name: _moco(options, replace(parts, encoder=component))
+            for name, component in _components(options, parts.encoder).items()
+        }
+        self.mocos = nn.ModuleDict(self.moco_of)
+        names = list(self.moco_of)
         if options.mode == "inter":
             self.pairs = [(query, key) for query in names for key in names if query != key]
         else:
@@ -79,34 +81,14 @@ class ISC(nn.Module):
         others = "of the other representations" if options.mode == "inter" else "of its own representation"
         return (Stage("contrast", 0, f"InfoNCE of every query with the key and the queue {others}"),)
 
-    @property
-    def query_network(self) -> nn.ModuleDict:
-        return nn.ModuleDict({name: moco.query for name, moco in self._mocos().items()})
-
-    @property
-    def key_network(self) -> nn.ModuleDict:
-        return nn.ModuleDict({name: moco.key for name, moco in self._mocos().items()})
-
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return {name: moco.query.encoder for name, moco in self._mocos().items()}
-
-    @property
-    def encoder(self) -> nn.Module:
-        return next(iter(self.encoders.values()))
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        convention = only_convention(batch, method="isc")
-        return self.step(batch, query=convention, key=convention)
-
-    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
-        """The loss with the queries in one convention and the keys in the same or another."""
-        mocos = self._mocos()
+        mocos = self.moco_of
         for moco in mocos.values():
             moco.advance()
-        seen, kept = (self.views.normal(batch, convention) for convention in (query, key))
-        q = {name: moco.query(seen, query) for name, moco in mocos.items()}
-        k = {name: moco.keys(kept, key) for name, moco in mocos.items()}
+        query_view = self.views.normal(batch, batch.query)
+        key_view = self.views.normal(batch, batch.key)
+        q = {name: moco.query(query_view, batch.query) for name, moco in mocos.items()}
+        k = {name: moco.keys(key_view, batch.key) for name, moco in mocos.items()}
         scores = {(a, b): mocos[b].scores(q[a], k[b], batch.rows) for a, b in self.pairs}
         terms = {pair: losses.nce(each) for pair, each in scores.items()}
         similarities = [mocos[b].similarities(scores[a, b]) for a, b in self.pairs]
@@ -115,9 +97,6 @@ class ISC(nn.Module):
         means = {name: torch.stack([each[name] for each in similarities]).mean() for name in similarities[0]}
         named = {f"contrast_{a}_{b}": term.detach() for (a, b), term in terms.items()}
         return {"loss": torch.stack(list(terms.values())).sum(), **means, **named}
-
-    def _mocos(self) -> dict[str, MoCo]:
-        return {name: moco for name, moco in self.mocos.items() if isinstance(moco, MoCo)}
 
 
 def _moco(options: ISCOptions, parts: Parts) -> MoCo:

@@ -1,10 +1,11 @@
-"""A query network, its slowly following key network and the queue of past keys: what all methods share."""
+"""A query network, its slowly following key network and the queue of past keys: momentum contrast."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -14,11 +15,15 @@ from torch.nn import functional as F
 from schemas._model import Model
 from trainer import batch_norm, distributed, encoders, losses
 from trainer.encoders.initial import draws_from, initialise
-from trainer.methods.parts import Parts
-from trainer.momentum import Queue, frozen_copy, projector, update_
+from trainer.methods.method import Method
+from trainer.methods.parts import Parts, Views, make_views
+from trainer.momentum import Queue, frozen_copy, parameter_distance, projector, update_
 from trainer.span import KEY, MOMENTUM, QUERY, QUEUE, span
 
 Positive = Annotated[float, Field(gt=0)]
+
+AT_CHANCE = 0.01
+"""Relative distance of ``info_nce`` from log(1 + K) within which nothing is told apart."""
 
 
 class MoCoOptions(Model):
@@ -89,7 +94,7 @@ class Network(nn.Module):
 class MoCo(nn.Module):
     """State of momentum contrast. A step: ``advance``, queries, ``keys``, the loss, ``remember``.
 
-    Inside ``one_step`` several such passes are one step.
+    Inside ``MoCoMethod.one_step`` several such passes are one step.
     """
 
     held: list[tuple[Tensor, Tensor]] | None = None
@@ -183,26 +188,93 @@ class MoCo(nn.Module):
         return torch.where(chosen > 0, self.queue.rows[slots], -1)
 
 
-def mocos(method: nn.Module) -> list[MoCo]:
-    """All of a method's."""
-    return [each for each in method.modules() if isinstance(each, MoCo)]
+class MoCoMethod(Method):
+    """A method whose state is momentum contrast, of one encoder or of several in step."""
+
+    views: Views
+    moco_of: dict[str, MoCo]
+    """Name of an encoder -> its MoCo, which is a child module as well."""
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {name: moco.query.encoder for name, moco in self.moco_of.items()}
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        return nn.ModuleDict({name: moco.query for name, moco in self.moco_of.items()})
+
+    @property
+    def key_networks(self) -> nn.ModuleDict:
+        """As ``networks``, those that follow by the moving average."""
+        return nn.ModuleDict({name: moco.key for name, moco in self.moco_of.items()})
+
+    @contextmanager
+    def one_step(self) -> Iterator[None]:
+        """Key networks move before the first pass, the keys of all enter the queues after the last."""
+        mocos = self.moco_of.values()
+        for moco in mocos:
+            moco.held = []
+        try:
+            yield
+            for moco in mocos:
+                moco.settle()
+        finally:
+            for moco in mocos:
+                moco.held = None
+
+    def join_batch_norm(self) -> None:
+        for moco in self.moco_of.values():
+            moco.join_batch_norm()
+
+    @property
+    def compiled(self) -> list[nn.Module]:
+        networks = (each for moco in self.moco_of.values() for each in (moco.query, moco.key))
+        return [network.encoder for network in networks]
+
+    def spread(self) -> Tensor | None:
+        """The least of the query networks'."""
+        spreads = [moco.query.spread for moco in self.moco_of.values()]
+        known = [each for each in spreads if each is not None]
+        return torch.stack(known).min() if known else None
+
+    def diagnostics(self, steps: int) -> dict[str, float]:
+        """Distance of the key networks; age in epochs and random share of the queues, which fill alike."""
+        queue = self._queue()
+        distance = parameter_distance(self.networks, self.key_networks)
+        return {
+            "query_key_distance": float(distance),
+            "queue_age": float(queue.age()) / steps,
+            "queue_random": float(queue.random_share()),
+        }
+
+    def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
+        """``chance``, when the loss is that of guessing."""
+        chance = math.log(1 + len(self._queue().keys))
+        loss = means.get("info_nce", math.nan)
+        if not abs(loss / chance - 1) < AT_CHANCE:
+            return {}
+        return {
+            "chance": f"queries do not find their own key: info_nce {loss:.3f} over the epoch is "
+            f"log(1 + queue) = {chance:.3f}, that of guessing"
+        }
+
+    def follow(self) -> None:
+        for moco in self.moco_of.values():
+            moco.key.load_state_dict(moco.query.state_dict())
+
+    def _queue(self) -> Queue:
+        return next(iter(self.moco_of.values())).queue
 
 
-@contextmanager
-def one_step(method: nn.Module) -> Iterator[None]:
-    """The passes inside, forward and backward, are of parts of one batch: together they are one step.
+class SingleMoCoMethod(MoCoMethod):
+    """A method of one encoder, which is named after the run's stream."""
 
-    Key networks move before the first, the keys of all enter the queues behind the last.
-    """
-    for moco in mocos(method):
-        moco.held = []
-    try:
-        yield
-        for moco in mocos(method):
-            moco.settle()
-    finally:
-        for moco in mocos(method):
-            moco.held = None
+    def __init__(self, options: MoCoOptions, parts: Parts) -> None:
+        super().__init__()
+        self.options: Any = options
+        self.views = make_views(parts)
+        self.moco = MoCo(options, parts)
+        self.moco_of = {parts.stream: self.moco}
 
 
 def spread(embeddings: Tensor) -> Tensor:

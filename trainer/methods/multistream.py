@@ -38,29 +38,13 @@ class StreamMoCos(nn.Module):
         heads: Literal["independent", "shared"] = "independent",
     ) -> None:
         super().__init__()
-        self.streams = nn.ModuleDict({stream: MoCo(options, parts) for stream in streams})
+        self.mocos = {stream: MoCo(options, parts) for stream in streams}
+        self.streams = nn.ModuleDict(self.mocos)
         if heads == "shared":
             first, *others = self.mocos.values()
             for moco in others:
                 _put_behind(moco.query, first.query)
                 _put_behind(moco.key, first.key)
-
-    @property
-    def mocos(self) -> dict[str, MoCo]:
-        return dict(self.streams.items())  # type: ignore[arg-type]
-
-    @property
-    def query(self) -> nn.ModuleDict:
-        return nn.ModuleDict({stream: moco.query for stream, moco in self.mocos.items()})
-
-    @property
-    def key(self) -> nn.ModuleDict:
-        return nn.ModuleDict({stream: moco.key for stream, moco in self.mocos.items()})
-
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        """stream -> query encoder."""
-        return {stream: moco.query.encoder for stream, moco in self.mocos.items()}
 
     def advance(self, streams: Collection[str] | None = None) -> None:
         """Move the key networks of ``streams`` (None: all) towards their query networks, in training."""

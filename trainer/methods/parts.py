@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from schemas import AugmentConfig, Component, UsageError
+from schemas import AugmentConfig, Component
 from trainer.augment import Chain, compile_chain
 from trainer.augment.chain import Doing
 from trainer.batch import Batch
@@ -67,7 +67,7 @@ class Views:
         self, chain: Chain, batch: Batch, convention: str, streams: Sequence[str]
     ) -> dict[str, Tensor]:
         skeleton = self.skeletons[convention]
-        # Without padding, so that random draws do not depend on the other conventions of the store.
+        # A batch made by hand may be padded; draws and statistics do not depend on it.
         joints = batch.clips[convention][..., : skeleton.num_joints, :]
         with span(AUGMENTATION):
             view = chain(joints, skeleton, batch.generator)
@@ -81,14 +81,3 @@ def make_views(parts: Parts) -> Views:
         extreme_chain=compile_chain(parts.augment.extreme, where="augment.extreme"),
         stream=parts.stream,
     )
-
-
-def only_convention(batch: Batch, *, method: str) -> str:
-    """The convention of a batch that has one. Raises UsageError when there are several."""
-    if len(batch.clips) != 1:
-        raise UsageError(
-            f"{method} trains on one skeleton convention, the run has {', '.join(batch.clips)}",
-            where="data.conventions",
-            remedy="Choose one of them, or train with --method ms-clr",
-        )
-    return next(iter(batch.clips))

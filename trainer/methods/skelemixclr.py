@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from schemas import UsageError
 from schemas.skeleton import PARTS
@@ -23,9 +23,9 @@ from trainer import losses
 from trainer.batch import Batch
 from trainer.encoders import require_map
 from trainer.methods import mixing
-from trainer.methods.moco import MoCo, MoCoOptions, Network, Positive, spread
-from trainer.methods.parts import Parts, make_views, only_convention
-from trainer.methods.stages import Stage
+from trainer.methods.method import Stage
+from trainer.methods.moco import MoCoOptions, Positive, SingleMoCoMethod, spread
+from trainer.methods.parts import Parts
 from trainer.span import QUERY, span
 
 
@@ -76,7 +76,7 @@ class SkeleMixCLROptions(MoCoOptions):
         return self
 
 
-class SkeleMixCLR(nn.Module):
+class SkeleMixCLR(SingleMoCoMethod):
     """``forward(batch) -> {"loss", "mix", similarities...}``.
 
     ``positive`` and ``negative`` are the mean cosines of the easy pairs (query with key and queue);
@@ -84,55 +84,29 @@ class SkeleMixCLR(nn.Module):
     """
 
     Options = SkeleMixCLROptions
-    passes_per_epoch = 1
     needs_map = True
 
     def __init__(self, options: SkeleMixCLROptions, parts: Parts) -> None:
-        super().__init__()
         require_map(parts.encoder, method="skelemixclr")
         _check_body_parts(parts, most=options.parts[1])
-        self.options = options
-        self.stream = parts.stream
-        self.views = make_views(parts)
-        self.moco = MoCo(options, parts)
+        super().__init__(options, parts)
 
     @staticmethod
     def stages(options: SkeleMixCLROptions) -> tuple[Stage, ...]:
         times = f", {options.mixes} times" if options.mixes > 1 else ""
         return (Stage("mix", 0, f"InfoNCE of the normal view and of both halves of mixed clips{times}"),)
 
-    @property
-    def query_network(self) -> Network:
-        return self.moco.query
-
-    @property
-    def key_network(self) -> Network:
-        return self.moco.key
-
-    @property
-    def encoder(self) -> nn.Module:
-        return self.moco.query.encoder
-
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return {self.stream: self.encoder}
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        convention = only_convention(batch, method="skelemixclr")
-        return self.step(batch, query=convention, key=convention)
-
-    def step(self, batch: Batch, *, query: str, key: str) -> dict[str, Tensor]:
-        """The loss with the mixed clips in the query's convention and all keys in the same or another."""
         self.moco.advance()
-        x = self.views.normal(batch, query)
-        q, frames = self._normal_query(x, query)
-        k = self.moco.keys(self.views.normal(batch, key), key)
+        x = self.views.normal(batch, batch.query)
+        q, frames = self._normal_query(x, batch.query)
+        k = self.moco.keys(self.views.normal(batch, batch.key), batch.key)
         scores = self.moco.scores(q, k, batch.rows)
         # One pass for each mix: every pass has its own BatchNorm statistics, as the normal view has.
         if self.options.hard == "view":
-            mixed = [self._another(batch, k, query) for _ in range(self.options.mixes)]
+            mixed = [self._another(batch, k) for _ in range(self.options.mixes)]
         else:
-            mixed = [self._mix(x, k, query, frames=frames, batch=batch) for _ in range(self.options.mixes)]
+            mixed = [self._mix(x, k, frames=frames, batch=batch) for _ in range(self.options.mixes)]
         self.moco.remember(k, batch.rows)
         parts = {name: torch.stack([each[name] for each in mixed]) for name in mixed[0]}
         mix = parts.pop("loss")
@@ -154,15 +128,15 @@ class SkeleMixCLR(nn.Module):
             network.spread = spread(q.detach())
         return q, features.shape[2]
 
-    def _another(self, batch: Batch, k: Tensor, convention: str) -> dict[str, Tensor]:
+    def _another(self, batch: Batch, k: Tensor) -> dict[str, Tensor]:
         """InfoNCE of one more normal view."""
-        q = self.moco.query(self.views.normal(batch, convention), convention)
+        q = self.moco.query(self.views.normal(batch, batch.query), batch.query)
         return {"loss": losses.nce(self.moco.scores(q, k, batch.rows))}
 
-    def _mix(self, x: Tensor, k: Tensor, convention: str, *, frames: int, batch: Batch) -> dict[str, Tensor]:
+    def _mix(self, x: Tensor, k: Tensor, *, frames: int, batch: Batch) -> dict[str, Tensor]:
         """Eq. (6) of one mix of the views x, ``frames`` feature frames long, and its mean cosines."""
         shift = mixing.draw_shift(len(x), batch.host_generator)
-        p, g = self._halves(x, convention, shift=shift, frames=frames, generator=batch.host_generator)
+        p, g = self._halves(x, batch, shift=shift, frames=frames)
         partner = k.roll(shift, 0)
         terms = {
             "trimmed": self._nce(p, partner, batch.rows.roll(shift, 0), other=g),
@@ -175,14 +149,12 @@ class SkeleMixCLR(nn.Module):
             cosines = {name: (a * b).sum(dim=1).mean() for name, (a, b) in pairs.items()}
         return {"loss": torch.stack(list(terms.values())).mean(), **cosines}
 
-    def _halves(
-        self, x: Tensor, convention: str, *, shift: int, frames: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _halves(self, x: Tensor, batch: Batch, *, shift: int, frames: int) -> tuple[Tensor, Tensor]:
         """Embeddings of the trimmed and of the truncated views, [N, dim] each."""
         region = mixing.draw_region(
-            self.views.skeletons[convention].spec,
+            self.views.skeletons[batch.query].spec,
             frames,
-            generator=generator,
+            generator=batch.host_generator,
             parts=self.options.parts,
             fragment=self.options.fragment,
             by_parts=self.options.joints == "parts",
@@ -194,7 +166,7 @@ class SkeleMixCLR(nn.Module):
         else:
             mixed = x.masked_fill(inside[:, :, None], 0)
         with span(QUERY):
-            features = network.encoder.feature_map(mixed, convention)
+            features = network.encoder.feature_map(mixed, batch.query)
             halves = mixing.mask_pool(features, region.mask(frames, joints, device=x.device))
         if getattr(network.encoder.options, "bodies", "average") == "present":
             counted = [mixing.has_fragment(mixed, mask) for mask in (inside, ~inside)]

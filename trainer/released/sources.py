@@ -91,7 +91,7 @@ def _msclr(weights: Weights) -> Plan:
     if len(layouts) == 1:
         return Plan("aimclr", (_one("ms-clr"),), conventions=conventions)
     option = "method.options.base.options.queue"
-    return Plan("ms-clr", (_one("ms-clr", ours="base.moco"),), option, conventions)
+    return Plan("ms-clr", (_one("ms-clr", ours="moco"),), option, conventions)
 
 
 def _isc(weights: Weights) -> Plan:
