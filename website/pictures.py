@@ -2,7 +2,7 @@
 
     skeltools demo raw/ --subjects 2
     skeltools convert ntu60 --out store.zarr
-    python docs/images/draw.py store.zarr
+    python website/pictures.py store.zarr
 
 Writes docs/images/conventions.svg: one clip in three skeleton conventions.
 """
@@ -35,7 +35,9 @@ def main(store: str) -> None:
     root = zarr.open_group(store, mode="r")
     row = list(root["samples/id"][:]).index(SAMPLE)
     clips = {name: np.asarray(root[f"streams/{name}/t50/joint"][row]) for name in CONVENTIONS}
-    specs = {name: SkeletonSpec.model_validate(root[f"skeletons/{name}"].attrs.asdict()) for name in CONVENTIONS}
+    specs = {
+        name: SkeletonSpec.model_validate(root[f"skeletons/{name}"].attrs.asdict()) for name in CONVENTIONS
+    }
 
     def draw(canvas: Figure) -> None:
         canvas.set_facecolor("white")
@@ -45,7 +47,7 @@ def main(store: str) -> None:
             axes.set_frame_on(False)
 
     drawing = figure("conventions", (7.2, 5.4), draw, title="", alt="", caption="")
-    path = Path(__file__).parent / "conventions.svg"
+    path = Path(__file__).parents[1] / "docs" / "images" / "conventions.svg"
     path.write_text(drawing.svg + "\n", encoding="utf-8")
     print(path)
 
