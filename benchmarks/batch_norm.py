@@ -28,9 +28,10 @@ from torch.nn import functional as F
 
 from benchmarks import bulk, record, speed_models
 from benchmarks.timing import Setting
-from trainer import config, data, encoders, losses, malloc
+from trainer import config, data, encoders, losses
 from trainer import store as stores
-from trainer.encoders import conv_norm, normalise, stgcn
+from trainer.encoders import stgcn
+from trainer.kernels import conv_norm, malloc, normalise
 from trainer.loop import session
 
 Layer = Callable[[Tensor, nn.Module], Tensor]

@@ -5,7 +5,7 @@ its bytes at the rate of a large copy, every input read and every output written
 another. BatchNorm, ReLU, dropout and the sum with the residual count as nothing, as if they were part of the
 layers beside them; of the adjacency matrix only its non-zeros count. So nothing that computes these layers
 one by one and as they are written can be faster. A convolution that is not computed as it is written can: the
-one along time takes fewer products by frequencies (``trainer/encoders/temporal.py``), and counts as direct.
+one along time takes fewer products by frequencies (``trainer/kernels/temporal.py``), and counts as direct.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@
 Every run keeps its folder and its figures in the work folder, so that the script can be stopped and started
 again, and finished runs are not repeated. Each run takes one thread; ``--jobs`` of them run at a time. Beside
 the methods stand their encoder with random weights and logistic regression on the stored joints, without any
-network. The table goes to benchmarks/results/methods.json. docs/reproducing.md says where the data set is.
+network. The table goes to benchmarks/results/methods.json. docs/results/reproducing.md says where the
+data set is.
 """
 
 from __future__ import annotations

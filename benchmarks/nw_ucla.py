@@ -4,7 +4,7 @@
 
 What stands behind ``--`` goes to ``trainer pretrain``. Beside the method stand the same encoder with random
 weights and logistic regression on the stored joints, without any network. The result goes to
-benchmarks/results/nw_ucla.json. The data set is not part of this project: see docs/reproducing.md.
+benchmarks/results/nw_ucla.json. The data set is not part of this project: see docs/results/reproducing.md.
 """
 
 from __future__ import annotations

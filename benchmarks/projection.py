@@ -22,8 +22,8 @@ from benchmarks.floor import Rates
 from benchmarks.live import Live
 from benchmarks.speed_models import EPOCHS, NTU_CLIPS, config_of, floor_of, our_steps
 from benchmarks.timing import Setting
-from trainer.encoders import temporal
-from trainer.encoders.dropout import Dropout
+from trainer.kernels import temporal
+from trainer.kernels.dropout import Dropout
 
 SHEETS = {
     "H100 SXM": Rates(products=989e12 / 2, copies=3.35e12),

@@ -4,7 +4,7 @@
 
 Prints a table and writes benchmarks/results/speed.json: the median of the repeats with the smallest and the
 largest, the baseline's in the same turns (``baseline``, always float32), the floor (``floor``) and the share
-of it that is reached. docs/performance.md explains the columns. ``--quick`` takes small sizes and few
+of it that is reached. docs/guides/performance.md explains the columns. ``--quick`` takes small sizes and few
 repeats, under six minutes on two cores, and writes results/speed_quick.json; ``--only`` with one part writes
 results/speed_PART.json.
 """
@@ -25,7 +25,7 @@ from benchmarks import bulk, floor, record, speed_compiled, speed_data, speed_mo
 from benchmarks.floor import Rates
 from benchmarks.timing import Row, Setting
 from trainer import device as devices
-from trainer import malloc
+from trainer.kernels import malloc
 from trainer.methods import METHODS
 
 EMULATED = "this processor has no bf16 instructions: emulated"

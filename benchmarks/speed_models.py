@@ -17,9 +17,9 @@ from benchmarks.floor import Layer, Rates
 from benchmarks.timing import Row, Setting, gpu_megabytes, in_turn
 from schemas import RunConfig
 from trainer import config, data, device, encoders, methods, optim
-from trainer.encoders.temporal import conv_time
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, extract
+from trainer.kernels.temporal import conv_time
 from trainer.loop import step
 from trainer.loop.compiled import compile_method
 from trainer.methods import METHODS

@@ -5,7 +5,7 @@
 All recipes but crossclr are ``default`` with other turns, so that what helps can be told: upright or not, the
 first frame's pose or the median, with the limit of ``default`` or without one. Beside each stands logistic
 regression on the stored joints, without any network. Finished runs of the work folder are not repeated. The
-table goes to benchmarks/results/turns.json. docs/reproducing.md says where the data set is.
+table goes to benchmarks/results/turns.json. docs/results/reproducing.md says where the data set is.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from schemas.run import (
     RunConfig,
     RuntimeConfig,
 )
-from schemas.skeleton import SkeletonSpec
+from schemas.skeleton import Naming, SkeletonSpec, require
 from schemas.store import (
     FORMAT,
     ArrayInfo,
@@ -48,6 +48,7 @@ __all__ = [
     "EvaluationResult",
     "Finding",
     "InitConfig",
+    "Naming",
     "OptimiseConfig",
     "ProtocolInfo",
     "RawDataError",
@@ -62,5 +63,6 @@ __all__ = [
     "config_error",
     "escaped",
     "problem",
+    "require",
     "unknown",
 ]

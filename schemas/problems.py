@@ -9,6 +9,7 @@ import reprlib
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize, ValidationError
@@ -17,6 +18,9 @@ from schemas.errors import ConfigError
 
 _LONGEST = 60
 """Characters that are shown of a value."""
+
+_WIDEST = 8
+"""Items that are shown of a list or mapping, at every level."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +108,25 @@ def _found(details: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """As a settings file has it: ``true``, ``null``, ``[1, 2]``; text in quotes."""
+    """As a settings file has it, ``true``, ``null``, ``[1, 2]``, and not much of what is long."""
+    text = _part(value, depth=3)
+    return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}..."
+
+
+def _part(value: Any, *, depth: int) -> str:
+    """Bounded in width and depth: aliases of YAML can make a value of a few lines endless."""
     if isinstance(value, str):
-        return reprlib.repr(value) if len(value) > _LONGEST else repr(value)
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError):
-        text = reprlib.repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+        return repr(value[: _LONGEST + 1])
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, Mapping):
+        pairs = islice(value.items(), _WIDEST if depth else 0)
+        texts = [f"{key}: {_part(each, depth=depth - 1)}" for key, each in pairs]
+        return "{" + ", ".join(texts + ["..."] * (len(value) > len(texts))) + "}"
+    if isinstance(value, list | tuple):
+        texts = [_part(each, depth=depth - 1) for each in value[: _WIDEST if depth else 0]]
+        return "[" + ", ".join(texts + ["..."] * (len(value) > len(texts))) + "]"
+    return reprlib.repr(value)
 
 
 # --- types --------------------------------------------------------------------------------------------------

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from schemas._model import Model
+from schemas.errors import UsageError
 
 PARTS = ("trunk", "left_arm", "right_arm", "left_leg", "right_leg")
 """The five body parts of SkeleMixCLR, in the order in which they are drawn."""
@@ -18,20 +26,25 @@ _OPPOSITE = {"left": "right", "up": "down", "forward": "backward"}
 class SkeletonSpec(Model):
     """One convention. All indices are 0-based positions in ``joints``.
 
-    ``edges`` holds ``(child, parent)`` pairs that form one tree rooted at ``center``. ``axes`` names where
-    x, y and z point as seen from the sensor: Kinect camera space, the canonical frame of a store, is
+    ``edges`` holds ``(child, parent)`` pairs of one tree whose root is ``center``: pairs of a tree with
+    another root are turned round on the way from that root to the centre. ``axes`` names where x, y and z
+    point as seen from the sensor: Kinect camera space, the canonical frame of a store, is
     ``("left", "up", "forward")`` in metres; MeTRAbs delivers ``("right", "down", "forward")`` in millimetres.
+
+    ``shoulders``, ``left_right_swap`` and ``body_parts`` are None where the convention has none: a hand has
+    no shoulders, an animal no arms. What needs one of them says so (``require``).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_+\-]+$")
     joints: tuple[str, ...] = Field(min_length=2)
     edges: tuple[tuple[int, int], ...]
     center: int = Field(ge=0)
-    shoulders: tuple[int, int]
+    shoulders: tuple[int, int] | None = None
     """(left, right): the line that the recipes turn parallel to x."""
-    left_right_swap: tuple[int, ...]
+    left_right_swap: tuple[int, ...] | None = None
     """``x[..., left_right_swap, :]`` exchanges the sides; an involution."""
-    body_parts: dict[str, tuple[int, ...]]
+    body_parts: dict[str, tuple[int, ...]] | None = None
+    """Joints by the names of ``PARTS``, each joint once; a part that is not given is empty."""
     units: Literal["metres", "millimetres"] = "metres"
     axes: tuple[Direction, Direction, Direction] = ("left", "up", "forward")
     source: str = ""
@@ -48,41 +61,118 @@ class SkeletonSpec(Model):
             parent[child] = up
         return tuple(parent)
 
+    @field_validator("body_parts")
+    @classmethod
+    def _all_parts(cls, given: dict[str, tuple[int, ...]] | None) -> dict[str, tuple[int, ...]] | None:
+        if given is None:
+            return None
+        strange = sorted(given.keys() - set(PARTS))
+        if strange:
+            raise ValueError(
+                f"body_parts must be exactly {', '.join(PARTS)}, empty or left out if none; found "
+                f"{', '.join(strange)}. Leave body_parts out where the body has other parts"
+            )
+        return given | {part: () for part in PARTS if part not in given}
+
     @model_validator(mode="after")
     def _check(self) -> SkeletonSpec:
         size = self.num_joints
         if len(set(self.joints)) != size:
             raise ValueError("joint names repeat")
         used = [
-            *self.left_right_swap,
+            *(self.left_right_swap or ()),
             self.center,
-            *self.shoulders,
+            *(self.shoulders or ()),
             *(v for pair in self.edges for v in pair),
         ]
         if any(not 0 <= v < size for v in used):
             raise ValueError(f"an index is outside 0..{size - 1}")
-        self._check_tree(size)
+        # The one attribute that is not as given; instances are immutable for everybody else.
+        object.__setattr__(self, "edges", self._rooted(size))
         swap = self.left_right_swap
-        if len(swap) != size or any(swap[swap[v]] != v for v in range(size)):
+        if swap is not None and (len(swap) != size or any(swap[swap[v]] != v for v in range(size))):
             raise ValueError("left_right_swap must list every joint once and be its own inverse")
-        if swap[self.shoulders[0]] != self.shoulders[1]:
-            raise ValueError("left_right_swap does not exchange the two shoulders")
-        if set(self.body_parts) != set(PARTS):
-            raise ValueError(f"body_parts must be exactly {', '.join(PARTS)}")
-        if sorted(v for part in self.body_parts.values() for v in part) != list(range(size)):
+        if swap and self.shoulders and swap[self.shoulders[0]] != self.shoulders[1]:
+            raise ValueError(
+                "left_right_swap does not exchange the two shoulders; leave out both if there are none"
+            )
+        if self.body_parts is not None and sorted(
+            v for part in self.body_parts.values() for v in part
+        ) != list(range(size)):
             raise ValueError("body_parts must hold every joint exactly once")
         if len({_OPPOSITE.get(d, d) for d in self.axes}) != 3:
             raise ValueError("axes must name three different directions")
         return self
 
-    def _check_tree(self, size: int) -> None:
-        children = [child for child, _ in self.edges]
-        if len(self.edges) != size - 1 or len(set(children)) != size - 1 or self.center in children:
-            raise ValueError(f"edges must give every joint but the centre ({self.center}) exactly one parent")
+    def _rooted(self, size: int) -> tuple[tuple[int, int], ...]:
+        """The edges, in their order, of the same tree with the centre as its root."""
         parent = dict(self.edges)
+        if len(self.edges) != size - 1 or len(parent) != size - 1:
+            raise ValueError("edges must give every joint but one, the root, exactly one parent")
         for start in range(size):
             joint, steps = start, 0
-            while joint != self.center and steps <= size:
+            while joint in parent and steps <= size:
                 joint, steps = parent[joint], steps + 1
-            if joint != self.center:
-                raise ValueError(f"joint {start} ({self.joints[start]}) is not connected to the centre")
+            if joint in parent:
+                raise ValueError(
+                    f"joint {start} ({self.joints[start]}) is not connected to the centre ({self.center})"
+                )
+        turned, joint = set(), self.center
+        while joint in parent:
+            turned.add((joint, parent[joint]))
+            joint = parent[joint]
+        return tuple((up, child) if (child, up) in turned else (child, up) for child, up in self.edges)
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What the convention does not have is not written: a store says nothing of a hand's shoulders."""
+        return {key: value for key, value in serialise(self).items() if value is not None}
+
+
+PROPERTIES = {
+    "shoulders": "shoulders (a left and a right joint)",
+    "left_right_swap": "sides (left_right_swap)",
+    "body_parts": "body parts",
+}
+"""What a convention may lack, in words."""
+
+
+def require(spec: SkeletonSpec, needs: Iterable[str], *, by: str, where: object = None, remedy: str) -> None:
+    """Raise UsageError when the convention lacks one of ``needs``, which are keys of ``PROPERTIES``.
+
+    ``by`` is the name of what needs them: a step of a recipe, an augmentation, a method.
+    """
+    missing = [PROPERTIES[name] for name in needs if getattr(spec, name) is None]
+    if missing:
+        raise UsageError(
+            f"{by} needs {' and '.join(missing)}, which convention {spec.name} does not have",
+            where=where,
+            remedy=remedy,
+        )
+
+
+class Naming(Model):
+    """What the joints of a convention are called elsewhere, and which of them lie between two others.
+
+    It stands in the file of the convention beside the keys of ``SkeletonSpec`` and is no part of a store.
+    """
+
+    synonyms: dict[str, tuple[str, ...]] = {}
+    """Joint -> other names of the same point. One that COCO has is given as COCO writes it: ``left_hip``."""
+    midpoints: dict[str, tuple[str, str]] = {}
+    """Joint -> the two joints of the convention in whose middle it lies by definition."""
+
+    def check(self, joints: Sequence[str]) -> None:
+        """Raise ValueError for a joint that the convention does not have, and for an ambiguous synonym."""
+        named = [
+            *self.synonyms,
+            *self.midpoints,
+            *(joint for pair in self.midpoints.values() for joint in pair),
+        ]
+        strange = next((name for name in named if name not in joints), None)
+        if strange is not None:
+            raise ValueError(f"synonyms and midpoints name '{strange}', which is none of the joints")
+        others = [other for names in self.synonyms.values() for other in names]
+        twice = next((name for name in others if others.count(name) > 1 or name in joints), None)
+        if twice is not None:
+            raise ValueError(f"synonyms give '{twice}' to two joints")

@@ -90,14 +90,17 @@ def _continue(here: Joints, last: dict[int, tuple[int, Joints]], frame: int) -> 
 
 def landmarks(spec: SkeletonSpec) -> dict[str, int]:
     """Landmark -> joint: both shoulders, and those elbows, wrists, hips, knees and ankles that the names
-    tell."""
-    found = {"left shoulder": spec.shoulders[0], "right shoulder": spec.shoulders[1]}
+    tell; nothing for a convention without sides."""
+    swap = spec.left_right_swap
+    if swap is None:
+        return {}
+    found = dict(zip(("left shoulder", "right shoulder"), spec.shoulders or (), strict=False))
     for begins in _LIMBS:
         joint = next((v for v, name in enumerate(spec.joints) if name.lower().startswith(begins)), None)
-        if joint is not None and spec.left_right_swap[joint] != joint:
+        if joint is not None and swap[joint] != joint:
             limb = begins[0].removesuffix("left")
             found[f"left {limb}"] = joint
-            found[f"right {limb}"] = spec.left_right_swap[joint]
+            found[f"right {limb}"] = swap[joint]
     return found
 
 

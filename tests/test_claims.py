@@ -1,4 +1,4 @@
-"""What the texts claim: docs/results/published.md names a test for every claim, and claims elsewhere point at it."""
+"""docs/results/published.md names a test for every claim, and claims in other texts point at it."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def test_a_text_says_what_holds_its_claims(path: Path) -> None:
     for block in re.split(r"\n\s*\n", path.read_text(encoding="utf-8")):
         claimed = CLAIM.search(block)
         assert claimed is None or HELD.search(block), (
-            f"{path.name}: '{claimed.group()}' without a link to docs/results/published.md or a test: {block[:200]}"
+            f"{path.name}: '{claimed.group()}' without a link to published.md or a test: {block[:200]}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import trainer as public
 from skeltools import skeletons
 from skeltools.cli import run as skeltools
+from trainer import methods
 from trainer.cli import cli as trainer
-from trainer.methods import METHODS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -28,7 +30,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", methods.names())
 def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> None:
     settings = EXAMPLES / f"{method}.yaml"
     command = ["pretrain", "--store", str(store), "--method", method, "--config", str(settings)]
@@ -63,3 +65,22 @@ def test_an_exported_encoder_is_loaded_without_run_and_store(store: Path, tmp_pa
 
 def test_ones_own_skeleton_is_valid() -> None:
     assert skeletons.load(str(EXAMPLES / "my_skeleton.yaml")).num_joints == 9
+
+
+def test_a_training_in_plain_python_learns(store: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "pretrain.py"), str(store), "--epochs", "2", "--queue", "64"]
+    done = subprocess.run([*command, "--batch-size", "16"], capture_output=True, text=True, check=True)
+    assert "epoch 2: loss" in done.stdout
+    assert "of 32 test clips" in done.stdout
+
+
+def test_the_plain_training_uses_public_names_only() -> None:
+    tree = ast.parse((EXAMPLES / "pretrain.py").read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "trainer"
+    }
+    assert imported == {"argparse", "torch", "trainer"}
+    assert used <= set(public.__all__)

@@ -26,18 +26,20 @@ ONLY_IN = {
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
     {"cli"},
+    {"blocks", "pretraining"},
     {"report", "released"},
     {"config"},
-    {"loop", "evaluate", "export", "start", "tables"},
+    {"loop", "evaluate", "export", "run", "start", "tables"},
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},
+    {"kernels"},
     {"augment", "streams"},
     {"data"},
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "malloc", "memory", "seeds", "options", "span"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span"},
 ]
 
 

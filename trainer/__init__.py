@@ -2,20 +2,110 @@
 
     store -> data -> augment -> encoder -> method (loss) -> loop -> checkpoint -> evaluate -> report
 
-Interfaces:
+    import trainer
 
-    augmentation   (x [N,3,T,V,M], skeleton, generator, *, ...) -> x          augment/, AUGMENTATIONS
-    encoder        feature_dim; feature_map(x, convention), pool(map), forward = both    encoders/, ENCODERS
-    method         forward(batch) -> {"loss": ..., metrics}; has .encoder and .Options   methods/, METHODS
-    protocol       (encoder, train, test, *, ...) -> scores and metrics      evaluate/, PROTOCOLS
+    run = trainer.pretrain("store.zarr", method="aimclr", out="runs/aimclr", epochs=100)
+    run = trainer.open("runs/aimclr")
+    run.evaluate("linear")                              # a list of EvaluationResult
+    encoder = trainer.load_encoder("encoders/aimclr")   # what `trainer export` wrote
 
-Axis order is ``N C T V M`` (samples, coordinates, frames, joints, bodies), always. Nothing here imports
-skeltools: the store is all the two halves share.
+What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
+(examples/pretrain.py). Every other module is private and may change between versions. Axis order is
+``N C T V M`` (samples, coordinates, frames, joints, bodies), always. Nothing here imports skeltools: the
+store is all that the two halves share. Importing the package imports next to nothing: names are loaded when
+they are first used, torch with them.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from __future__ import annotations
 
-try:
-    __version__ = version("skeltools")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+source"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from schemas import EvaluationResult, SkelError
+    from trainer.batch import Batch
+    from trainer.blocks import augmentation, encoder, features, knn, load_clips
+    from trainer.data import batches
+    from trainer.export import LoadedEncoder, load_encoder
+    from trainer.losses import info_nce
+    from trainer.metrics import accuracy
+    from trainer.momentum import Queue, frozen_copy, projector, update_
+    from trainer.pretraining import pretrain
+    from trainer.run import Run
+    from trainer.run import open_run as open
+    from trainer.store import open_store, skeletons
+
+_HOMES = {
+    "Batch": ("trainer.batch", "Batch"),
+    "EvaluationResult": ("schemas", "EvaluationResult"),
+    "LoadedEncoder": ("trainer.export", "LoadedEncoder"),
+    "Queue": ("trainer.momentum", "Queue"),
+    "Run": ("trainer.run", "Run"),
+    "SkelError": ("schemas", "SkelError"),
+    "accuracy": ("trainer.metrics", "accuracy"),
+    "augmentation": ("trainer.blocks", "augmentation"),
+    "batches": ("trainer.data", "batches"),
+    "encoder": ("trainer.blocks", "encoder"),
+    "features": ("trainer.blocks", "features"),
+    "frozen_copy": ("trainer.momentum", "frozen_copy"),
+    "info_nce": ("trainer.losses", "info_nce"),
+    "knn": ("trainer.blocks", "knn"),
+    "load_clips": ("trainer.blocks", "load_clips"),
+    "load_encoder": ("trainer.export", "load_encoder"),
+    "open": ("trainer.run", "open_run"),
+    "open_store": ("trainer.store", "open_store"),
+    "pretrain": ("trainer.pretraining", "pretrain"),
+    "projector": ("trainer.momentum", "projector"),
+    "skeletons": ("trainer.store", "skeletons"),
+    "update_": ("trainer.momentum", "update_"),
+}
+"""Public name -> module and name there."""
+
+__all__ = [
+    "Batch",
+    "EvaluationResult",
+    "LoadedEncoder",
+    "Queue",
+    "Run",
+    "SkelError",
+    "accuracy",
+    "augmentation",
+    "batches",
+    "encoder",
+    "features",
+    "frozen_copy",
+    "info_nce",
+    "knn",
+    "load_clips",
+    "load_encoder",
+    "open",
+    "open_store",
+    "pretrain",
+    "projector",
+    "skeletons",
+    "update_",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainer' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("skeltools")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+source"

@@ -94,6 +94,17 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
         raise _unreadable(path) from error
 
 
+def load_with_hash(path: Path) -> tuple[Checkpoint, str]:
+    """Also the hash of the file. Raises as ``load``, and when a run in progress replaces it meanwhile."""
+    digest = file_hash(path) if path.is_file() else ""
+    checkpoint = load(path)
+    if file_hash(path) != digest:
+        raise CheckpointError(
+            "the file was replaced while it was read", where=path, remedy="The run goes on; try again"
+        )
+    return checkpoint, digest
+
+
 def check_sums(path: Path) -> None:
     """Raises for a file that is no zip archive or has a damaged member; torch.load does not look.
 

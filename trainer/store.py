@@ -1,4 +1,4 @@
-"""Reading a store: the trainer's only contact with zarr. The format is docs/store-format.md, version 1.
+"""Reading a store: the trainer's only contact with zarr. The format is 1: docs/reference/store-format.md.
 
 Rows are read in whole shards, all of them (``load``) or some (``read``), and indexed in memory; random rows
 of a sharded store would be a thousand times slower.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest
+from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest, problem
 from trainer.skeleton import Skeleton
 
 PARTS = {"train": 1, "test": 2}
@@ -136,10 +136,10 @@ def open_store(path: str | Path) -> Store:
     try:
         manifest = StoreManifest.model_validate(attributes)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         raise StoreError(
-            f"damaged manifest: {place}: {first['msg']}", where=path, remedy="Convert the raw data again"
+            f"damaged manifest: {problem(error, StoreManifest)}",
+            where=path,
+            remedy="Convert the raw data again",
         ) from error
     if not manifest.conventions:
         raise StoreError("the store has no skeleton convention", where=path, remedy="Convert again")

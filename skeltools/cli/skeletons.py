@@ -9,12 +9,15 @@ import click
 
 from skeltools.cli.terminal import show, table_of
 
+_WORDS = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}
+
 
 @click.command("skeletons")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the convention, or all names, as JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the skeleton conventions, or draw the tree of NAME (a name or your own JSON or YAML file).
+    """List the skeleton conventions by group, or draw the tree of NAME (a name or your own JSON or YAML file)
+    and say where it comes from.
 
     \b
     Example:
@@ -25,13 +28,17 @@ def command(name: str | None, as_json: bool) -> None:
     from skeltools.skeletons import drawing
 
     if as_json:
-        content: Any = skeletons.load(name).model_dump(mode="json") if name else skeletons.names()
+        content: Any = skeletons.describe(name) if name else skeletons.names()
         click.echo(json.dumps(content, indent=2))
     elif name:
         click.echo(drawing.tree(skeletons.load(name)))
     else:
-        table = table_of("convention", "joints", "units", "centre", right=("joints",))
-        for known in skeletons.names():
-            spec = skeletons.load(known)
-            table.add_row(known, str(spec.num_joints), spec.units, spec.joints[spec.center])
+        table = table_of("convention", "joints", "centre", "without", right=("joints",))
+        for group, heading in skeletons.GROUPS.items():
+            table.add_section()
+            table.add_row(heading, style="bold")
+            for known in skeletons.names(group):
+                spec = skeletons.load(known)
+                absent = [word for key, word in _WORDS.items() if getattr(spec, key) is None]
+                table.add_row(f"  {known}", str(spec.num_joints), spec.joints[spec.center], ", ".join(absent))
         show(table)

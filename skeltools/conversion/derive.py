@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from schemas import RecipeRecord, SkeletonSpec, StoreManifest, UsageError, unknown
 from skeltools import store, streams
 from skeltools.conversion import publish
-from skeltools.preprocess import Prepared, Recipe, prepare, recorded
+from skeltools.preprocess import Prepared, Recipe, check_fits, prepare, recorded
 from skeltools.preprocess import load as load_recipe
 from skeltools.store import Store
 
@@ -80,6 +80,10 @@ def add_streams(
     skipped = tuple(job.path for job in jobs if job not in todo)
     if not todo:
         return Added((), skipped)
+    names = {job.convention for job in todo if job.kind == "joint"}
+    check_fits(
+        made or recorded(opened.manifest.recipe), (store.read_spec(opened, name) for name in sorted(names))
+    )
     with publish.revising(opened.path) as revised:
         counts = _write_all(opened, revised, todo, made, on_progress)
         _list(opened, revised, todo, made if remake else None, counts)

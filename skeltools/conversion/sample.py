@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.formats import FORMATS
-from skeltools.preprocess import Dropped, Recipe, prepare
+from skeltools.preprocess import Dropped, Recipe, check_fits, prepare
 from skeltools.raw_items import RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
@@ -41,6 +41,10 @@ class Plan:
     """The store that conventions are added to: its rows are the samples, and it has their native clips."""
     classes: int | None = None
     """Classes that an archive's labels may name; None where the reader itself sees to it."""
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a recipe with a step that a convention cannot have."""
+        check_fits(self.recipe, self.specs.values())
 
 
 @dataclass(frozen=True)

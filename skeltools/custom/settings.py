@@ -1,8 +1,7 @@
-"""``dataset.yaml``: what a user says about their own data. docs/custom-data.md explains its keys."""
+"""``dataset.yaml``: what a user says about their own data. docs/guides/custom-data.md explains its keys."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import zlib
 from functools import lru_cache
@@ -13,7 +12,7 @@ import numpy as np
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from schemas import ConfigError, SkeletonSpec
+from schemas import ConfigError, SkeletonSpec, config_error
 from schemas._model import Model
 from schemas.skeleton import Direction
 from skeltools import skeletons
@@ -181,20 +180,7 @@ def _load(path: Path, _checksum: int) -> Settings:
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error), where=path, remedy=_REMEDY) from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    if first["type"] == "extra_forbidden":
-        model: Any = {"csv": Csv, "axes": Axes, "splits": Selector}.get(str(first["loc"][0]), Settings)
-        model = Split if first["loc"][0] == "splits" and len(first["loc"]) == 3 else model
-        close = difflib.get_close_matches(str(first["loc"][-1]), list(model.model_fields), n=1)
-        known = f"did you mean '{close[0]}'" if close else f"known: {', '.join(model.model_fields)}"
-        return f"{place}: unknown key; {known}"
-    found = "" if first["type"] in ("missing", "value_error") else f", found {str(first['input'])[:60]!r}"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}{found}"
+        raise config_error(error, Settings, file=path, noun="key", remedy=_REMEDY) from error
 
 
 # --- what follows from it -----------------------------------------------------------------------------------

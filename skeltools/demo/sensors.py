@@ -275,7 +275,7 @@ def metrabs(
     order = np.argsort(rng.random((frames, len(poses) + 1)), axis=1)
     found: dict[str, NDArray[np.float32]] = {}
     for convention in conventions:
-        swap = list(skeletons.load(convention).left_right_swap)
+        swap = list(skeletons.load(convention).left_right_swap or ())
         place = points(convention).segment
         views = []
         for pose, size, (segment, drift) in zip(poses, scale, errors, strict=True):

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError, SkeletonSpec
+from schemas import Finding, RawDataError, SkeletonSpec, require
 from skeltools import skeletons, tracking
 from skeltools.datasets import ntu, nwucla
 from skeltools.metrabs import containers, slices
@@ -136,8 +136,20 @@ def _own_first(items: list[RawItem]) -> list[RawItem]:
 
 
 def _estimated(names: Iterable[str]) -> dict[str, SkeletonSpec]:
-    """Those conventions that are in MeTRAbs' axes, not the sensor's."""
-    return {spec.name: spec for spec in map(skeletons.load, names) if spec.axes == _AXES}
+    """Those conventions that MeTRAbs estimates: the shipped ones of its group, and users' own in its axes.
+
+    Raises UsageError for one without sides, which a mirrored video exchanges.
+    """
+    shipped = set(skeletons.names()) - set(skeletons.names("metrabs"))
+    found = {spec.name: spec for spec in map(skeletons.load, set(names) - shipped) if spec.axes == _AXES}
+    for spec in found.values():
+        require(
+            spec,
+            ("shoulders", "left_right_swap"),
+            by="reading poses of MeTRAbs",
+            remedy="Add it to the convention's file",
+        )
+    return dict(sorted(found.items()))
 
 
 def _unknown(place: str, name: str) -> Finding:
@@ -200,7 +212,9 @@ def read(
 def _canonical(millimetres: Joints, spec: SkeletonSpec, *, mirrored: bool) -> Joints:
     """[..., V, 3] camera axes -> metres, x to the sensor's left, y up."""
     if mirrored:
-        return millimetres[..., spec.left_right_swap, :] * np.array([1e-3, -1e-3, 1e-3], np.float32)
+        return millimetres[..., list(spec.left_right_swap or ()), :] * np.array(
+            [1e-3, -1e-3, 1e-3], np.float32
+        )
     return millimetres * np.array([-1e-3, -1e-3, 1e-3], np.float32)
 
 
@@ -291,7 +305,7 @@ def mirror_check(
     facing the sensor looks the same in both, so judge by many clips.
     """
     own = skeletons.load(poses.convention) if spec is None else spec
-    other = poses.joints[..., own.left_right_swap, :] * np.array([-1, 1, 1], np.float32)
+    other = poses.joints[..., list(own.left_right_swap or ()), :] * np.array([-1, 1, 1], np.float32)
     return MirrorCheck(
         _distance(native, (poses.joints, poses.present), own), _distance(native, (other, poses.present), own)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from schemas import SkeletonSpec
+from schemas import SkeletonSpec, require
 from skeltools.preprocess.clip import Array
 
 TINY = 1e-6
@@ -17,8 +17,12 @@ Z = (0.0, 0.0, 1.0)
 
 
 def shoulder_line(joints: Array, spec: SkeletonSpec) -> Array:
-    """[..., V, 3] -> [..., 3]: right minus left shoulder, the published direction."""
-    left, right = spec.shoulders
+    """[..., V, 3] -> [..., 3]: right minus left shoulder, the published direction.
+
+    Raises UsageError for a convention without shoulders.
+    """
+    require(spec, ("shoulders",), by="the shoulder line", remedy="Choose a recipe that does not turn people")
+    left, right = spec.shoulders or (0, 0)
     return joints[..., right, :] - joints[..., left, :]
 
 
@@ -104,13 +108,13 @@ def spatial_median(points: Array) -> NDArray[np.float64]:
 
 
 def trunk_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Joints whose mean is the lower and the upper end of the trunk: hips and shoulders; empty without legs.
+    """Joints whose mean is the lower and the upper end of the trunk: hips and shoulders.
 
-    The hips are the topmost joints of both legs.
+    The hips are the topmost joints of both legs. Empty without legs or shoulders.
     """
     parent = spec.parents
-    legs = [set(spec.body_parts[name]) for name in ("left_leg", "right_leg")]
-    if not all(legs):
+    legs = [set((spec.body_parts or {}).get(name, ())) for name in ("left_leg", "right_leg")]
+    if not all(legs) or spec.shoulders is None:
         return (), ()
     return tuple(v for leg in legs for v in sorted(leg) if parent[v] not in leg), spec.shoulders
 

@@ -15,6 +15,7 @@ recipe is asked for.
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,8 +23,8 @@ from typing import Any
 
 import yaml
 
-from schemas import Component, ConfigError, RecipeRecord, UsageError, unknown
-from skeltools.preprocess.steps import CHOOSE, CUT, checked
+from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
+from skeltools.preprocess.steps import CHOOSE, CUT, NEEDS, checked
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -104,6 +105,19 @@ def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Compo
             f"{late[0]} changes the length after resize", where=where, remedy="Put resize after it"
         )
     return full
+
+
+def check_fits(recipe: Recipe, specs: Iterable[SkeletonSpec]) -> None:
+    """Raise UsageError that names the first step which a convention cannot have, and what it lacks."""
+    for spec in specs:
+        for step in recipe.steps:
+            require(
+                spec,
+                NEEDS.get(step.name, ()),
+                by=f"step {step.name} of recipe {recipe.name}",
+                remedy="Choose --recipe centered or raw, or your own file without such steps, or add what is "
+                "missing to the convention's file",
+            )
 
 
 def to_yaml(steps: tuple[Component, ...]) -> str:

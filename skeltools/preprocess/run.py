@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas import Component, ConfigError, SkeletonSpec, UsageError
 from skeltools.preprocess.clip import Array, Dropped, Goal, Prepared
-from skeltools.preprocess.recipes import Recipe, resolve
+from skeltools.preprocess.recipes import Recipe, check_fits, resolve
 from skeltools.preprocess.steps import STEPS
 from skeltools.sequence import SkeletonSequence
 
@@ -25,10 +25,13 @@ def prepare(
 ) -> Prepared | Dropped:
     """Run a recipe (a name, a file, what ``load`` made of either, or steps) on one clip.
 
-    Raises UsageError for an unknown recipe or a clip that does not fit ``spec``; ConfigError for steps and
-    options that do not exist. Files and steps are read and checked each time: for many clips, ``load`` first.
+    Raises UsageError for an unknown recipe, one with a step that needs what ``spec`` does not have, or a clip
+    that does not fit ``spec``; ConfigError for steps and options that do not exist. Files and steps are read
+    and checked each time: for many clips, ``load`` first.
     """
     steps = resolve(recipe)
+    name = recipe if isinstance(recipe, str) else getattr(recipe, "name", "given")
+    check_fits(Recipe(name, steps), (spec,))
     if frames < 1 or bodies < 1:
         raise UsageError(f"a stream needs at least 1 frame and 1 body, not {frames} and {bodies}")
     if sequence.joints.shape[2] != spec.num_joints:

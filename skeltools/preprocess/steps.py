@@ -5,17 +5,13 @@ A step's keyword-only parameters are its options: their annotations and defaults
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import reprlib
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
-from pydantic_core import ErrorDetails
 
-from schemas import Component, ConfigError, unknown
+from schemas import Component, ConfigError, config_error, unknown
 from skeltools.preprocess import denoise, placing, timing, tracks
 from skeltools.preprocess.clip import Step
 
@@ -54,6 +50,17 @@ recipe needs one."""
 CUT = ("crop_to_presence", "cut_to_count", "file_order")
 """Steps that change the number of frames: ``resize`` comes after them."""
 
+NEEDS: dict[str, tuple[str, ...]] = {
+    "turn_clip": ("shoulders",),
+    "turn_upright": ("shoulders", "body_parts"),
+    "turn_about_y": ("shoulders",),
+    "turn_frames": ("shoulders",),
+    "turn_frames_about_y": ("shoulders",),
+    "turn_spine": ("shoulders", "body_parts"),
+    "turn_shoulders": ("shoulders",),
+}
+"""Step -> what a convention must have for it, of ``schemas.skeleton.PROPERTIES``; the others need nothing."""
+
 
 class _Options(BaseModel):
     """Options as they are written: ``true`` is no number, ``"300"`` is text. Only 1 for 1.0 is forgiven."""
@@ -86,22 +93,5 @@ def checked(step: Component, *, where: str) -> Component:
     try:
         options = model.model_validate(step.options)
     except ValidationError as error:
-        place = f"{where} {step.name}"
-        raise _config_error(error.errors(), tuple(model.model_fields), place) from None
+        raise config_error(error, model, section=f"{where} {step.name}") from None
     return Component(name=step.name, options=options.model_dump(mode="json"))
-
-
-def _config_error(problems: list[ErrorDetails], known: tuple[str, ...], where: str) -> ConfigError:
-    """The first problem, in one line. Of the branches of ``int | None`` the last one says nothing new."""
-    problem = problems[0]
-    option = str(problem["loc"][0]) if problem["loc"] else ""
-    path = f"{where}.{option}" if option else where
-    if problem["type"] != "extra_forbidden":
-        found = (
-            "" if isinstance(problem["input"], Mapping) else f", found {reprlib.repr(problem['input'])[:60]}"
-        )
-        return ConfigError(f"{problem['msg']}{found}", where=path)
-    close = difflib.get_close_matches(option, known, n=1)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    listed = f"Known: {', '.join(known)}" if known else "It takes none"
-    return ConfigError("unknown option", where=path, remedy=f"{hint}{listed}")

@@ -1,4 +1,8 @@
-"""Skeleton conventions: one JSON file each; the file name is the name. Users' own files work everywhere."""
+"""Skeleton conventions: one JSON file each; the file name is the name. Users' own files work everywhere.
+
+Those that ship with the package lie in a folder for each group: sensors, hands, ... A file has the keys of
+``SkeletonSpec`` and, optionally, those of ``Naming``.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,43 @@ import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from schemas import ConfigError, SkeletonSpec, UsageError, unknown
+from schemas import ConfigError, Naming, SkeletonSpec, UsageError, problem, unknown
 
 _FOLDER = Path(__file__).parent
 _SUFFIXES = (".json", ".yaml", ".yml")
 
 
+GROUPS = {
+    "sensors": "sensors",
+    "estimators": "estimators from video",
+    "metrabs": "as MeTRAbs estimates",
+    "body_models": "body models",
+    "motion_capture": "motion capture",
+    "data_sets": "data sets",
+    "hands": "hands",
+    "animals": "animals",
+}
+"""Folder -> heading, in the order of the list of conventions."""
+
+
 @cache
-def names() -> tuple[str, ...]:
-    """The conventions that ship with the package, sorted."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))
+def _files() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(_FOLDER.rglob("*.json"), key=lambda path: path.stem)}
+
+
+def names(group: str | None = None) -> tuple[str, ...]:
+    """The conventions that ship with the package, or those of one group, sorted."""
+    return tuple(name for name in _files() if group in (None, group_of(name)))
+
+
+def group_of(name: str) -> str:
+    """The folder of a convention that ships with the package: a key of ``GROUPS``."""
+    return _files()[name].parent.name
 
 
 def load(name: str) -> SkeletonSpec:
@@ -27,7 +54,28 @@ def load(name: str) -> SkeletonSpec:
 
     Raises UsageError for an unknown name, ConfigError for a file that is absent or describes no skeleton.
     """
-    if name in names():
+    return _find(name)[0]
+
+
+def naming(name: str) -> Naming:
+    """Synonyms and midpoints of a convention by name or file; both are empty where it declares none.
+
+    Raises what ``load`` does.
+    """
+    return _find(name)[1]
+
+
+def describe(name: str) -> dict[str, Any]:
+    """The content of a convention's file: the keys of ``SkeletonSpec`` and those of ``Naming`` that it has.
+
+    Raises what ``load`` does.
+    """
+    spec, naming = _find(name)
+    return spec.model_dump(mode="json") | naming.model_dump(mode="json", exclude_defaults=True)
+
+
+def _find(name: str) -> tuple[SkeletonSpec, Naming]:
+    if name in _files():
         return _shipped(name)
     if name.endswith(_SUFFIXES):
         return _read(Path(name))
@@ -44,8 +92,9 @@ def load_all(names_or_files: Iterable[str]) -> dict[str, SkeletonSpec]:
     origin: dict[str, str] = {}
     for given in names_or_files:
         spec = load(given)
-        first = "the package's" if spec.name in names() else origin.setdefault(spec.name, given)
-        if spec != (_shipped(spec.name) if spec.name in names() else found.setdefault(spec.name, spec)):
+        shipped = spec.name in _files()
+        first = "the package's" if shipped else origin.setdefault(spec.name, given)
+        if spec != (load(spec.name) if shipped else found.setdefault(spec.name, spec)):
             raise UsageError(
                 f"two different conventions are named {spec.name}: {first} and {given}",
                 remedy="Give the field name of yours another value",
@@ -55,15 +104,22 @@ def load_all(names_or_files: Iterable[str]) -> dict[str, SkeletonSpec]:
 
 
 @cache
-def _shipped(name: str) -> SkeletonSpec:
-    return _read(_FOLDER / f"{name}.json")
+def _shipped(name: str) -> tuple[SkeletonSpec, Naming]:
+    return _read(_files()[name])
 
 
-def _read(path: Path) -> SkeletonSpec:
+def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
     try:
         text = path.read_text(encoding="utf-8")
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-        return SkeletonSpec.model_validate(data)
+        rest = (
+            {key: data.pop(key) for key in Naming.model_fields.keys() & data}
+            if isinstance(data, dict)
+            else {}
+        )
+        spec, naming = SkeletonSpec.model_validate(data), Naming.model_validate(rest)
+        naming.check(spec.joints)
+        return spec, naming
     except OSError as error:
         raise ConfigError(f"cannot read the skeleton convention ({error.strerror})", where=path) from error
     except (ValueError, yaml.YAMLError) as error:
@@ -76,7 +132,5 @@ def _read(path: Path) -> SkeletonSpec:
 
 def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return f"{place}: {first['msg']}" if place else first["msg"]
+        return str(problem(error, SkeletonSpec, noun="key"))
     return str(error).splitlines()[0]

@@ -5,31 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from schemas import SkeletonSpec
+from schemas.skeleton import PROPERTIES
 
 
 def tree(spec: SkeletonSpec) -> str:
-    """The tree with joint numbers and names; behind each joint its body part and its mirror image, if any.
+    """The tree with joint numbers and names; after each joint its body part and its mirror image, if any.
 
     Lines end without blanks; the text has no final newline. Needs a terminal or file in UTF-8.
     """
     rows = list(_rows(spec, spec.center, prefix="", branch=""))
     width = max(len(drawn) for drawn, _ in rows)
-    part_of = {joint: part for part, joints in spec.body_parts.items() for joint in joints}
+    part_of = {joint: part for part, joints in (spec.body_parts or {}).items() for joint in joints}
+    swap = spec.left_right_swap or range(spec.num_joints)
     lines = [_header(spec), ""]
     for drawn, joint in rows:
-        mirror = spec.left_right_swap[joint]
-        pair = "" if mirror == joint else f"<-> {mirror}"
-        lines.append(f"{drawn:<{width}}  {part_of[joint].replace('_', ' '):<9}  {pair}".rstrip())
+        pair = "" if swap[joint] == joint else f"<-> {swap[joint]}"
+        lines.append(f"{drawn:<{width}}  {part_of.get(joint, '').replace('_', ' '):<9}  {pair}".rstrip())
     return "\n".join(lines)
 
 
 def _header(spec: SkeletonSpec) -> str:
     axes = ", ".join(f"{axis} {direction}" for axis, direction in zip("xyz", spec.axes, strict=True))
-    left, right = (f"{joint} {spec.joints[joint]}" for joint in spec.shoulders)
-    return (
-        f"{spec.name}: {spec.num_joints} joints, {spec.units}; {axes}\n"
-        f"centre {spec.center} {spec.joints[spec.center]}; shoulders {left} and {right}"
-    )
+    shoulders = " and ".join(f"{joint} {spec.joints[joint]}" for joint in spec.shoulders or ())
+    absent = [text for name, text in PROPERTIES.items() if getattr(spec, name) is None]
+    lines = [
+        f"{spec.name}: {spec.num_joints} joints, {spec.units}; {axes}",
+        f"centre {spec.center} {spec.joints[spec.center]}"
+        + (f"; shoulders {shoulders}" if shoulders else ""),
+        f"without {', '.join(absent)}" if absent else "",
+        f"source: {spec.source}" if spec.source else "",
+    ]
+    return "\n".join(line for line in lines if line)
 
 
 def _rows(spec: SkeletonSpec, joint: int, *, prefix: str, branch: str) -> Iterator[tuple[str, int]]:

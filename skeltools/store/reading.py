@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest
+from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest, problem
 from skeltools.sequence import SkeletonSequence
 from skeltools.store import layout
 from skeltools.store.layout import METADATA
@@ -61,9 +61,7 @@ def _read_manifest(path: Path) -> StoreManifest:
     try:
         return StoreManifest.model_validate(attributes)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _damaged(path, f"manifest, {place}: {first['msg']}") from error
+        raise _damaged(path, f"manifest, {problem(error, StoreManifest)}") from error
 
 
 def _attributes(path: Path) -> dict[str, Any]:
@@ -136,7 +134,11 @@ def blocks(found: zarr.Array) -> Iterator[NDArray[Any]]:
 
 
 def read_spec(store: Store, convention: str) -> SkeletonSpec:
-    """The convention as the store records it."""
+    """The convention as the store records it. Raises StoreError that names those of the store for another."""
+    known = store.manifest.conventions
+    if convention not in known:
+        message = f"holds no convention '{convention}'"
+        raise StoreError(message, where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
     try:
         return SkeletonSpec.model_validate(dict(store.root[f"skeletons/{convention}"].attrs))
     except (KeyError, ValueError) as error:

@@ -15,6 +15,7 @@ from schemas import (
     DataConfig,
     EvaluationResult,
     Finding,
+    Naming,
     OptimiseConfig,
     ProtocolInfo,
     RecipeRecord,
@@ -22,6 +23,8 @@ from schemas import (
     RuntimeConfig,
     SkeletonSpec,
     StoreManifest,
+    UsageError,
+    require,
 )
 
 PARTS = {"trunk": (0,), "left_arm": (1,), "right_arm": (2,), "left_leg": (3,), "right_leg": (4,)}
@@ -124,6 +127,7 @@ def test_an_unknown_key_is_refused(model: type[BaseModel], values: dict) -> None
         (SkeletonSpec, SPEC, {"left_right_swap": (0, 2, 3, 1, 4)}),
         (SkeletonSpec, SPEC, {"left_right_swap": (0, 1, 2, 4, 3)}),
         (SkeletonSpec, SPEC, {"body_parts": {**PARTS, "trunk": (0, 1)}}),
+        (SkeletonSpec, SPEC, {"body_parts": {**PARTS, "tail": ()}}),
         (SkeletonSpec, SPEC, {"axes": ("left", "right", "forward")}),
         (SkeletonSpec, SPEC, {"joints": ("c", "c", "ra", "ll", "rl")}),
     ],
@@ -196,3 +200,59 @@ def test_a_shipped_recipe_of_before_is_told_from_the_present_one(
 ) -> None:
     record = RecipeRecord(name=name, steps=(Component(name=step, options=options), Component(name="resize")))
     assert record.label == (f"{name} (an earlier form)" if earlier else name)
+
+
+HAND = {key: SPEC[key] for key in ("name", "joints", "edges", "center")}
+
+
+def test_shoulders_sides_and_body_parts_are_optional_and_not_written_when_absent() -> None:
+    spec = SkeletonSpec.model_validate(HAND)
+    assert (spec.shoulders, spec.left_right_swap, spec.body_parts) == (None, None, None)
+    written = spec.model_dump(mode="json")
+    assert written.keys() == {"name", "joints", "edges", "center", "units", "axes", "source"}
+    assert SkeletonSpec.model_validate(written) == spec
+    assert SkeletonSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert list(SkeletonSpec.model_validate(SPEC).model_dump()) == list(SkeletonSpec.model_fields)
+
+
+@pytest.mark.parametrize("key", ["shoulders", "left_right_swap", "body_parts"])
+def test_each_of_them_may_be_absent_on_its_own(key: str) -> None:
+    spec = SkeletonSpec.model_validate({k: v for k, v in SPEC.items() if k != key})
+    require(spec, {"shoulders", "left_right_swap", "body_parts"} - {key}, by="a step", remedy="")
+    with pytest.raises(UsageError) as caught:
+        require(spec, (key,), by="step turn_clip", where="mine.yaml", remedy="Choose another")
+    words = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}[key]
+    assert str(caught.value).startswith(f"mine.yaml: step turn_clip needs {words}")
+    assert str(caught.value).endswith("which convention star_5 does not have. Choose another")
+
+
+def test_a_body_part_that_is_left_out_is_empty() -> None:
+    upper = {"trunk": (0, 3, 4), "left_arm": (1,), "right_arm": (2,)}
+    spec = SkeletonSpec.model_validate({**SPEC, "body_parts": upper})
+    assert spec.body_parts == {**upper, "left_leg": (), "right_leg": ()}
+
+
+def test_a_centre_that_is_not_the_root_of_the_tree_becomes_it() -> None:
+    """The hip is the root of knee, chest and head, as motion capture writes it; the centre is the chest."""
+    tree = {"name": "rig", "joints": ("hip", "chest", "head", "knee"), "edges": ((1, 0), (2, 1), (3, 0))}
+    spec = SkeletonSpec.model_validate({**tree, "center": 1})
+    assert spec.edges == ((0, 1), (2, 1), (3, 0)), "in their order, turned from the old root to the centre"
+    assert spec.parents == (1, 1, 1, 0)
+    assert SkeletonSpec.model_validate(spec.model_dump()) == spec
+    same = SkeletonSpec.model_validate({**tree, "center": 0})
+    assert same.edges == tree["edges"]
+
+
+@pytest.mark.parametrize(
+    ("naming", "problem"),
+    [
+        ({"synonyms": {"c": ("a",), "tail": ("b",)}}, "'tail'"),
+        ({"synonyms": {"la": ("arm",), "ra": ("arm",)}}, "'arm'"),
+        ({"synonyms": {"la": ("ra",)}}, "'ra'"),
+        ({"midpoints": {"c": ("ll", "tail")}}, "'tail'"),
+    ],
+)
+def test_names_of_joints_elsewhere_are_checked_against_the_joints(naming: Any, problem: str) -> None:
+    Naming(synonyms={"la": ("left_arm",)}, midpoints={"c": ("ll", "rl")}).check(SPEC["joints"])
+    with pytest.raises(ValueError, match=problem):
+        Naming.model_validate(naming).check(SPEC["joints"])

@@ -70,7 +70,12 @@ def error_of(values: dict[str, Any]) -> ValidationError:
         ({"named": {"one": {"share": "all"}}}, "named.one.share: expected a number, found 'all'"),
         ({"needed": {}}, "needed: expected a whole number, found {}"),
         ({"flag": True}, "flag needs more epochs"),
-        ({"epochs": [0] * 99}, f"epochs: expected a whole number, found {str([0] * 99)[:60]}..."),
+        (
+            {"inner": [{"a": None}, "x"]},
+            "inner: expected options (share, span) or null, found [{a: null}, 'x']",
+        ),
+        ({"epochs": "x" * 99}, f"epochs: expected a whole number, found '{'x' * 59}..."),
+        ({"epochs": [0] * 99}, "epochs: expected a whole number, found [0, 0, 0, 0, 0, 0, 0, 0, ...]"),
     ],
 )
 def test_a_problem_says_what_is_allowed_and_what_was_found(values: dict[str, Any], text: str) -> None:
@@ -104,3 +109,10 @@ def test_a_problem_of_a_file_names_the_file_first() -> None:
     )
     assert str(found).startswith("mine.yaml: epoch: unknown key. Did you mean 'epochs'? Known: epochs")
     assert str(found).endswith("needed. Read the manual")
+
+
+def test_a_value_that_multiplies_is_cut_and_not_walked() -> None:
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value] * 9
+    assert str(problem(error_of({"epochs": value}), Options)).endswith("...")

@@ -30,8 +30,9 @@ def walking(frames: int, bodies: int, *, spec: SkeletonSpec = KINECT, seed: int 
     rng = np.random.default_rng(seed)
     figure = rng.normal(0, 0.3, (1, bodies, spec.num_joints, 3))
     figure = figure + rng.normal(0, 0.02, (frames, bodies, spec.num_joints, 3))
-    left, right = spec.shoulders
-    figure[:, :, right] = figure[:, :, left] + rng.normal((0.35, 0, 0), 0.02, (frames, bodies, 3))
+    if spec.shoulders is not None:
+        left, right = spec.shoulders
+        figure[:, :, right] = figure[:, :, left] + rng.normal((0.35, 0, 0), 0.02, (frames, bodies, 3))
     angle = rng.uniform(-np.pi / 3, np.pi / 3, (frames, bodies))
     cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     turn = np.stack([cos, zero, sin, zero, one, zero, -sin, zero, cos], -1).reshape(frames, bodies, 3, 3)

@@ -240,7 +240,7 @@ def test_version_and_help(run):
         (["convert", "ntu60"], 2, "rose1.ntu.edu.sg"),
         (["convert", "ntu60"], 2, "skeltools demo raw/"),
         (["convert", "ntu60", "--raw", "nowhere"], 2, "nowhere: no raw data for ntu60"),
-        (["convert", "ntu60", "--recipe", "x"], 2, "unknown recipe 'x'. Known: crossclr, default"),
+        (["convert", "ntu60", "--recipe", "x"], 2, "unknown recipe 'x'. Known: centered, crossclr, default"),
         (["convert", "ntu60", "--convention", "smplx"], 2, "Did you mean 'smplx_42'"),
         (["convert", "ntu60", "--frames", "0"], 2, "Invalid value for '--frames'"),
         (["convert", "ntu60", "--workers", "-1"], 2, "Invalid value for '--workers'"),

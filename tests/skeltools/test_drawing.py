@@ -36,3 +36,15 @@ def test_branches_parts_and_mirror_images_are_shown() -> None:
     assert ["└── 8 ShoulderRight", "right arm", "<-> 4"] in cells
     assert body[-1].startswith("            └── 11 HandRight")
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_source_is_shown_and_what_a_convention_lacks() -> None:
+    spec = skeletons.load("mediapipe_hand_21")
+    head, body = tree(spec).split("\n\n")
+    assert head.split("\n")[1:] == [
+        "centre 0 WRIST",
+        "without shoulders (a left and a right joint), sides (left_right_swap), body parts",
+        f"source: {spec.source}",
+    ]
+    assert body.split("\n")[1] == "├── 1 THUMB_CMC"
+    assert "without" not in tree(skeletons.load("kinectv2_25"))

@@ -16,11 +16,7 @@ from skeltools.metrabs.slices import FULL_NAMES, SUFFIXES
 from skeltools.raw_items import RawItem
 from tests.skeltools.raw_files import SAMPLE, poses, write_npz
 
-SPECS = {
-    spec.name: spec
-    for spec in map(skeletons.load, skeletons.names())
-    if spec.axes == ("right", "down", "forward")
-}
+SPECS = {spec.name: spec for spec in map(skeletons.load, skeletons.names("metrabs"))}
 OTHER = ("lshoulder_strange", "tail_strange")
 
 

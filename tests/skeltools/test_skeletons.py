@@ -14,18 +14,24 @@ from skeltools import skeletons
 NAMES = skeletons.names()
 
 
-def _side(name: str) -> str:
-    """L, R or C, from the ways in which the conventions write sides."""
-    if name.endswith("Left") or name.startswith("left_"):
-        return "L"
-    if name.endswith("Right") or name.startswith("right_"):
-        return "R"
-    return {"l": "L", "r": "R"}.get("" if name.startswith("low") else name[0], "C")
+_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+_LETTERS = (("L_", "R_"), ("L", "R"), ("l", "r"))
 
 
-def _sideless(name: str) -> str:
-    whole = re.sub(r"(Left|Right)$|^(left|right)_", "*", name)
-    return whole if "*" in whole or _side(name) == "C" else "*" + name[1:]
+def _twin(name: str, joints: tuple[str, ...]) -> tuple[str, str]:
+    """(L, R or C; the joint of the other side) by the ways in which the conventions write sides.
+
+    A letter alone says a side only where the convention has the other one: ``root`` is no right ``loot``.
+    """
+    for pairs, swapped in (
+        (_SIDES, lambda a, b: name.replace(a, b) if a in name else ""),
+        (_LETTERS, lambda a, b: b + name.removeprefix(a) if name.startswith(a) else ""),
+    ):
+        for left, right in pairs:
+            for side, a, b in (("L", left, right), ("R", right, left)):
+                if (other := swapped(a, b)) in joints:
+                    return side, other
+    return "C", name
 
 
 def _example(**changes: Any) -> dict[str, Any]:
@@ -33,10 +39,24 @@ def _example(**changes: Any) -> dict[str, Any]:
     return {**spec, **changes}
 
 
+FIRST = (
+    "berkeley_mhad_43", "coco_17", "coco_19", "h36m_17", "h36m_25", "kinectv1_20", "kinectv2_25", "lsp_14",
+    "metrabs_kinectv2_25", "mpi_inf_3dhp_17", "mpi_inf_3dhp_28", "smpl+head_30", "smpl+head_30_y4_2021",
+    "smpl_24", "smplx_42",
+)  # fmt: skip
+"""Their sources are in words; stores hold them as they are."""
+
+
 def test_all_conventions_ship() -> None:
-    assert len(NAMES) == 15
-    assert {"kinectv2_25", "kinectv1_20", "smplx_42", "smpl_24", "berkeley_mhad_43"} <= set(NAMES)
+    assert len(NAMES) == 43
+    assert set(FIRST) < set(NAMES)
     assert list(NAMES) == sorted(NAMES)
+    assert skeletons.names("hands") == ("interhand_21", "mediapipe_hand_21", "openpose_hand_21", "rhd_21")
+
+
+def test_every_convention_is_in_one_group_that_has_a_heading() -> None:
+    grouped = [name for group in skeletons.GROUPS for name in skeletons.names(group)]
+    assert sorted(grouped) == list(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,29 +66,104 @@ def test_a_convention_is_what_its_name_says(name: str) -> None:
     count = re.search(r"_(\d+)(_y4_2021)?$", name)
     assert count
     assert spec.num_joints == int(count[1])
-    assert spec.source
+    assert len(set(spec.joints)) == spec.num_joints
+    assert not any(re.search(r"\s", joint) for joint in spec.joints)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_source_names_a_document(name: str) -> None:
+    source = skeletons.load(name).source
+    documents = (
+        "MeTRAbs|Microsoft|COCO|SMPL|Leeds|MPI-INF-3DHP|MHAD" if name in FIRST else r"https?://\S+\.\S+"
+    )
+    assert re.search(documents, source)
+    assert re.search("[Ee]dges|parents", source), "and says where the edges come from"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_has_a_row_for_it(name: str) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "custom-data.md").read_text(encoding="utf-8")
+    (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+    spec = skeletons.load(name)
+    words = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}
+    absent = ", ".join(word for key, word in words.items() if getattr(spec, key) is None)
+    assert row.endswith(f" | {spec.joints[spec.center]} | {absent} |")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_joints_are_one_tree_from_the_centre(name: str) -> None:
+    spec = skeletons.load(name)
+    assert sorted(child for child, _ in spec.edges) == [v for v in range(spec.num_joints) if v != spec.center]
+    for joint in range(spec.num_joints):
+        for _ in range(spec.num_joints):
+            joint = spec.parents[joint]
+        assert joint == spec.center
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_swap_exchanges_left_and_right_names(name: str) -> None:
     spec = skeletons.load(name)
-    other = {"L": "R", "R": "L", "C": "C"}
-    for joint, mirror in enumerate(spec.left_right_swap):
-        one, two = spec.joints[joint], spec.joints[mirror]
-        assert _side(two) == other[_side(one)], (one, two)
-        assert _sideless(one) == _sideless(two), (one, two)
-        assert _side(one) != "C" or joint == mirror, one
+    twins = [spec.joints.index(_twin(joint, spec.joints)[1]) for joint in spec.joints]
+    if spec.left_right_swap is None:
+        assert twins == list(range(spec.num_joints)), "sides that its names tell"
+    else:
+        assert list(spec.left_right_swap) == twins
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if skeletons.load(name).left_right_swap])
+def test_mirror_images_have_mirrored_parts_and_bones(name: str) -> None:
+    spec = skeletons.load(name)
+    swap = spec.left_right_swap
+    assert swap is not None
+    side = [_twin(joint, spec.joints)[0] for joint in spec.joints]
+    if spec.body_parts is not None:
+        parts = {part: set(joints) for part, joints in spec.body_parts.items()}
+        for left, right in (("left_arm", "right_arm"), ("left_leg", "right_leg"), ("trunk", "trunk")):
+            assert {swap[joint] for joint in parts[left]} == parts[right]
+        assert all(side[joint] == "L" for joint in parts["left_arm"] | parts["left_leg"])
+    assert {(swap[a], swap[b]) for a, b in spec.edges} == set(spec.edges)
+    if spec.shoulders is not None:
+        assert [side[joint] for joint in spec.shoulders] == ["L", "R"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_mirror_images_have_mirrored_parts_and_bones(name: str) -> None:
-    spec = skeletons.load(name)
-    swap, parts = spec.left_right_swap, {part: set(joints) for part, joints in spec.body_parts.items()}
-    for left, right in (("left_arm", "right_arm"), ("left_leg", "right_leg"), ("trunk", "trunk")):
-        assert {swap[joint] for joint in parts[left]} == parts[right]
-    assert all(_side(spec.joints[joint]) == "L" for joint in parts["left_arm"] | parts["left_leg"])
-    assert {(swap[a], swap[b]) for a, b in spec.edges} == set(spec.edges)
-    assert [_side(spec.joints[joint]) for joint in spec.shoulders] == ["L", "R"]
+def test_synonyms_keep_sides_and_are_written_as_coco_writes(name: str) -> None:
+    spec, naming = skeletons.load(name), skeletons.naming(name)
+    for joint, others in naming.synonyms.items():
+        for other in others:
+            assert re.fullmatch("[a-z]+(_[a-z]+)*[1-4]?", other)
+            begins = {"L": "left_", "R": "right_"}.get(_twin(joint, spec.joints)[0], "")
+            assert other.startswith(begins)
+            assert begins or not other.startswith(("left_", "right_"))
+
+
+@pytest.mark.parametrize(
+    "name", ["kinectv2_25", "azure_kinect_32", "openpose_25", "smpl_24", "soma_77", "cmu_31"]
+)
+def test_the_twelve_joints_of_the_limbs_have_names_in_common(name: str) -> None:
+    """Without a rule for spelling: by own names and synonyms alone, as ``coco_17`` has them."""
+    limbs = [joint for joint in skeletons.load("coco_17").joints if not re.search("eye|ear|nose", joint)]
+    synonyms = skeletons.naming(name).synonyms
+    known = {*skeletons.load(name).joints, *(other for others in synonyms.values() for other in others)}
+    assert len(limbs) == 12
+    assert set(limbs) <= known
+
+
+def test_midpoints_lie_between_two_joints_of_both_sides() -> None:
+    found = {name: skeletons.naming(name).midpoints for name in NAMES if skeletons.naming(name).midpoints}
+    assert set(found) == {"openpose_18", "openpose_25"}
+    assert found["openpose_25"] == {"Neck": ("LShoulder", "RShoulder"), "MidHip": ("LHip", "RHip")}
+
+
+def test_a_users_own_convention_may_name_synonyms(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(_example(name="mine", synonyms={"Head": ["skull"]})), encoding="utf-8")
+    assert skeletons.naming(str(path)).synonyms == {"Head": ("skull",)}
+    assert skeletons.load(str(path)) == skeletons.load("kinectv1_20").model_copy(update={"name": "mine"})
+    assert skeletons.describe(str(path)) == json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(_example(name="mine", synonyms={"skull": ["Head"]})), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"mine\.json: .*synonyms and midpoints name 'skull'"):
+        skeletons.load(str(path))
 
 
 @pytest.mark.parametrize(
@@ -97,12 +192,13 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
     [
         ("{", "not a valid skeleton convention"),
         ("[1, 2]", "not a valid skeleton convention"),
-        (json.dumps(_example(colour="red")), "colour: Extra inputs are not permitted"),
+        (json.dumps(_example(colour="red")), "colour: unknown key"),
         (json.dumps(_example(center=20)), "outside 0..19"),
         (json.dumps(_example(edges=[[0, 1]])), "exactly one parent"),
         (json.dumps(_example(left_right_swap=list(range(20)))), "does not exchange the two shoulders"),
         (json.dumps(_example(left_right_swap=[1, 2, 0, *range(3, 20)])), "be its own inverse"),
-        (json.dumps(_example(body_parts={"trunk": list(range(20))})), "body_parts must be exactly"),
+        (json.dumps(_example(body_parts={"tail": list(range(20))})), "body_parts must be exactly"),
+        (json.dumps(_example(body_parts={"trunk": list(range(19))})), "every joint exactly once"),
         (json.dumps(_example(axes=["left", "right", "up"])), "three different directions"),
         (json.dumps(_example(joints=["a"] * 20)), "joint names repeat"),
     ],

@@ -84,6 +84,12 @@ def test_array_that_is_not_there(made):
         store.read(store.open_store(made), "splits/xview")
 
 
+def test_convention_that_the_store_does_not_hold(made):
+    opened = store.open_store(made)
+    with pytest.raises(StoreError, match=r"holds no convention 'smplx_42'\. It has: kinectv1_20"):
+        store.read_spec(opened, "smplx_42")
+
+
 def test_flipped_bit_is_noticed(made):
     path = made / "sequences/kinectv1_20/joints/c/0/0/0/0"
     content = bytearray(path.read_bytes())

@@ -15,3 +15,8 @@ def blobs(seed: int, *, rows: int = 60, classes: int = 4, spread: float = 1.0, w
     values = centres[labels] + spread * rng.standard_normal((rows, width))
     ids = tuple(f"{seed}-{row}" for row in range(rows))
     return Features(torch.tensor(values, dtype=torch.float32), torch.tensor(labels), ids)
+
+
+def names(count: int) -> tuple[str, ...]:
+    """Of classes."""
+    return tuple(f"class {number}" for number in range(count))

@@ -56,7 +56,7 @@ def around(**changes: Any) -> Any:
     """The keyword arguments of ``evaluate`` besides the options."""
     return {
         "convention": KINECT,
-        "classes": 3,
+        "classes": ("a", "b", "c"),
         "seed": 5,
         "device": torch.device("cpu"),
         "augment": keep,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas import RunConfig
+from schemas import EvaluationResult, RunConfig
 from trainer import config
 from trainer import store as stores
 from trainer.config import Override
+from trainer.run import open_run
 
 TINY: dict[str, Any] = {
     "data.frames": 12,
@@ -47,3 +49,16 @@ def tiny_arguments(**changes: Any) -> list[str]:
     values = TINY | {"method.options.queue": 16}
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     return [part for path, value in values.items() for part in ("--set", f"{path}={value}")]
+
+
+def evaluate_run(
+    run: Path,
+    *,
+    protocols: Sequence[str] = (),
+    store: Path | None = None,
+    device: str = "auto",
+    unfinished: bool = False,
+    **more: Any,
+) -> list[EvaluationResult]:
+    """As ``trainer evaluate``; ``more`` as for ``Run.evaluate``."""
+    return open_run(run, store=store, device=device, unfinished=unfinished).evaluate(*protocols, **more)

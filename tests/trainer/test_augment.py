@@ -10,7 +10,7 @@ from torch import Tensor
 
 from schemas import ConfigError, UsageError
 from tests.trainer.clips import clips, component, generator, skeleton
-from trainer.augment import AUGMENTATIONS, apply, compile_chain
+from trainer.augment import AUGMENTATIONS, NEEDS, apply, check_fits, compile_chain
 from trainer.augment.draws import Rows, draw
 from trainer.augment.spatial import turn
 
@@ -28,6 +28,23 @@ def always(name: str) -> dict[str, float]:
 
 
 # --- what holds for all of them
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_a_convention_without_sides_or_parts_will_do_where_they_are_not_needed(name: str) -> None:
+    absent = dict.fromkeys(("shoulders", "left_right_swap", "body_parts"))
+    hand = replace(KINECT, spec=KINECT.spec.model_copy(update=absent))
+    chain = [component(name, **always(name))]
+    if name not in NEEDS:
+        check_fits(chain, [KINECT, hand], where="augment.normal")
+        given, expected = (apply(chain, clips(4, 25), each, generator(0)) for each in (hand, KINECT))
+        assert torch.equal(given, expected)
+        return
+    check_fits(chain, [KINECT], where="augment.normal")
+    with pytest.raises(UsageError, match=rf"^augment\.normal\.0: .*{name} needs sides"):
+        check_fits(chain, [KINECT, hand], where="augment.normal")
+    with pytest.raises(UsageError, match=rf"{name} needs sides"):
+        apply(chain, clips(4, 25), hand, generator(0))
 
 
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))

@@ -11,7 +11,7 @@ from tests.trainer.command import call
 from tests.trainer.runs import tiny_arguments
 from tests.trainer.stores import write_store
 from trainer import checkpoint, cli, config
-from trainer.methods import METHODS
+from trainer.methods import METHODS, MSCLR, options_of
 
 TRAINING = ["pretrain", "--store", "STORE", "--method", "skeletonclr", *tiny_arguments()]
 
@@ -142,20 +142,20 @@ def test_methods_lists_presets_and_papers(capsys: pytest.CaptureFixture[str]) ->
     code, out, _ = call(capsys, "methods")
     assert code == 0
     named = [line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")]
-    assert named == sorted(METHODS)
+    assert named == sorted([*METHODS, MSCLR])
     assert "  presets: paper, released, pku-1, pku-2, nw-ucla, demo" in out
     assert "  paper: Guo et al." in out
     assert all(len(line) <= 80 for line in out.splitlines())
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted([*METHODS, MSCLR]))
 def test_methods_explains_one(method: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(capsys, "methods", method)
     assert code == 0
     for preset in config.preset_names(method):
         assert f"\n{method}-{preset}: " in out
     assert out.count("\n  stage  ") == len(config.preset_names(method)), "every preset's schedule is drawn"
-    for name in METHODS[method].Options.model_fields:
+    for name in options_of(method).model_fields:
         assert f"\n  {name} = " in out
 
 

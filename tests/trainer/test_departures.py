@@ -256,7 +256,7 @@ def test_bones_of_a_tree_or_an_edge_list_read_as_child_and_parent() -> None:
         bones = [v for v, parent in enumerate(spec.parents) if parent != v]
         assert len(bones) == spec.num_joints - 1, f"{name}: every joint but the root has one bone"
         swap = spec.left_right_swap
-        assert [swap[swap[v]] for v in range(spec.num_joints)] == list(range(spec.num_joints)), name
+        assert swap is None or [swap[swap[v]] for v in range(len(swap))] == list(range(spec.num_joints)), name
     smpl = skeletons.load("smpl_24")
     hands = [v for v, joint in enumerate(smpl.joints) if "hand" in joint or "hnd" in joint or "han" in joint]
     assert hands

@@ -15,20 +15,20 @@ from scipy.special import softmax
 from schemas import ConfigError, EvaluationResult, SkelError, UsageError
 from tests.trainer.command import call
 from tests.trainer.results import scores, write
-from trainer.evaluate import many
-from trainer.evaluate.ensemble import WEIGHTS, Member, aligned, combined
-from trainer.evaluate.results import find, read_result
+from trainer.evaluate.ensemble import WEIGHTS, aligned, combined, ensemble_of
 from trainer.evaluate.scores import Scores, read_scores
+from trainer.run import find_results, read_result
 
 PAPER = WEIGHTS["paper"]
 
 
-def member(stream: str, seed: int, convention: str = "few_6", **changes: Any) -> Member:
-    return Member(f"{stream}-{convention}", stream, convention, scores(seed=seed, **changes))
+def member(stream: str, seed: int, convention: str = "few_6", **changes: Any) -> Scores:
+    of = {"origin": f"{stream}-{convention}", "stream": stream, "convention": convention}
+    return replace(scores(seed=seed, **changes), **of)
 
 
-def by_hand(*parts: tuple[float, Member], logits: bool = False) -> np.ndarray:
-    values = [(weight, m.scores.values.double().numpy()) for weight, m in parts]
+def by_hand(*parts: tuple[float, Scores], logits: bool = False) -> np.ndarray:
+    values = [(weight, m.values.double().numpy()) for weight, m in parts]
     total = sum(weight * (each if logits else softmax(each, axis=1)) for weight, each in values)
     return total / sum(weight for weight, _ in parts)
 
@@ -63,10 +63,10 @@ def test_runs_of_one_stream_share_its_weight() -> None:
 
 
 def test_votes_are_shares_and_no_logits() -> None:
-    votes = replace(member("joint", 0, kind="votes"), name="knn")
-    doubled = replace(votes, scores=replace(votes.scores, values=votes.scores.values * 7))
+    votes = replace(member("joint", 0, kind="votes"), origin="knn")
+    doubled = replace(votes, values=votes.values * 7)
     found = combined([doubled, doubled], weights={}, scores="softmax")
-    torch.testing.assert_close(found.values, votes.scores.values)
+    torch.testing.assert_close(found.values, votes.values)
     with pytest.raises(UsageError, match=r"knn: these are votes, not logits\. .*--scores softmax"):
         combined([votes, votes], weights={}, scores="logits")
     with pytest.raises(ConfigError, match="every stream has weight 0: joint"):
@@ -75,9 +75,9 @@ def test_votes_are_shares_and_no_logits() -> None:
 
 def test_the_order_of_the_samples_does_not_matter() -> None:
     one, two = member("joint", 0), member("bone", 1)
-    shuffled = replace(two, scores=two.scores.rows([5, 3, 0, 1, 2, 4, 11, 6, 7, 8, 9, 10]))
+    shuffled = two.rows([5, 3, 0, 1, 2, 4, 11, 6, 7, 8, 9, 10])
     plain, mixed = (combined([one, other], weights=PAPER, scores="softmax") for other in (two, shuffled))
-    assert mixed.ids == plain.ids == one.scores.ids
+    assert mixed.ids == plain.ids == one.ids
     assert torch.equal(mixed.values, plain.values)
     assert torch.equal(mixed.labels, plain.labels)
 
@@ -104,14 +104,14 @@ def changed(**fields: Any) -> Scores:
 )
 def test_scores_of_different_samples_are_refused(other: Scores, words: str) -> None:
     with pytest.raises(SkelError, match=f"b: these scores are of different samples than those of a: {words}"):
-        aligned([Member("a", "joint", "few_6", scores()), Member("b", "bone", "few_6", other)])
+        aligned([replace(scores(), origin="a"), replace(other, origin="b")])
 
 
 def test_the_samples_that_all_have_on_request() -> None:
     one, two = member("joint", 0), member("bone", 1, ids=["S007", "S003", "S099"])
     first, second = aligned([one, two], common=True)
-    assert first.scores.ids == second.scores.ids == ("S003", "S007")
-    assert torch.equal(second.scores.values, two.scores.values[[1, 0]])
+    assert first.ids == second.ids == ("S003", "S007")
+    assert torch.equal(second.values, two.values[[1, 0]])
     with pytest.raises(SkelError, match="they have no sample in common"):
         aligned([one, member("bone", 1, ids=["S099"])], common=True)
 
@@ -132,7 +132,7 @@ def test_the_command_writes_what_it_prints(run: Path, tmp_path: Path, capsys: An
     assert "3 results, toy xview, 12 test samples" in text
     assert "softmax scores; weights: bone 0.6, joint 0.6, motion 0.4" in text
     found = read_result(out)
-    members = [Member("", s, "", scores(seed=n)) for n, s in enumerate(("joint", "bone", "motion"))]
+    members = [replace(scores(seed=n), stream=s) for n, s in enumerate(("joint", "bone", "motion"))]
     expected = combined(members, weights=PAPER, scores="softmax")
     torch.testing.assert_close(found.scores().values, expected.values)
     result = found.result
@@ -194,9 +194,9 @@ def test_a_mistake_is_one_line(
 def test_figures_of_different_kinds_are_no_ensemble(tmp_path: Path) -> None:
     for share in ("1", "5"):
         write(tmp_path / "run", protocol="semi", name=f"semi-{share}", encoder="joint")
-    found = find(tmp_path / "run", protocol="semi")
+    found = find_results(tmp_path / "run", protocol="semi")
     with pytest.raises(SkelError, match=r"result of semi-5, .*semi-1-few_6-joint\.json of semi-1"):
-        many.ensemble_of(found, weights={})
+        ensemble_of(found, weights={})
 
 
 def test_compare_prints_the_test(run: Path, tmp_path: Path, capsys: Any) -> None:

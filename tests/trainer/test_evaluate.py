@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,24 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 from torch.nn.functional import cross_entropy, pad
 
-from schemas import CheckpointError, ConfigError, EvaluationResult, SkelError, StoreError, UsageError
-from tests.trainer.features import blobs
-from tests.trainer.runs import tiny_config
+from schemas import (
+    CheckpointError,
+    Component,
+    ConfigError,
+    EvaluationResult,
+    SkelError,
+    StoreError,
+    UsageError,
+)
+from tests.trainer.clips import skeleton
+from tests.trainer.features import blobs, names
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import CLASSES, write_store
-from trainer import checkpoint, loop, seeds
+from trainer import checkpoint, encoders, loop, seeds
 from trainer import store as stores
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, calibrate, extract
-from trainer.evaluate.outcome import Outcome
-from trainer.evaluate.run import evaluate_run
+from trainer.evaluate.scores import Scores
 from trainer.metrics import accuracy
 
 
@@ -53,24 +62,24 @@ def test_knn_does_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_knn_reports_k_and_the_nearest_neighbour() -> None:
     train, test = blobs(0), blobs(1)
-    found = knn.evaluate(train, test, classes=4, seed=0, options=knn.Options(k=5))
+    found = knn.evaluate(train, test, classes=names(4), seed=0, options=knn.Options(k=5))
     assert [(outcome.protocol, outcome.settings["k"]) for outcome in found] == [("knn", 5), ("knn1", 1)]
     oracle = KNeighborsClassifier(1, metric="cosine").fit(train.values.numpy(), train.labels.numpy())
-    assert (found[1].scores.argmax(1).numpy() == oracle.predict(test.values.numpy())).all()
+    assert (found[1].values.argmax(1).numpy() == oracle.predict(test.values.numpy())).all()
 
 
 @pytest.mark.parametrize("standardise", [False, True])
 def test_linear_comes_close_to_logistic_regression(standardise: bool) -> None:
     train, test = blobs(0, rows=400), blobs(1, rows=400)
     options = linear.Options(lr=0.3, standardise=standardise)
-    (ours,) = linear.evaluate(train, test, classes=4, seed=0, options=options)
+    (ours,) = linear.evaluate(train, test, classes=names(4), seed=0, options=options)
     oracle = LogisticRegression(C=1e4, max_iter=1000).fit(train.values.numpy(), train.labels.numpy())
     expected = oracle.score(test.values.numpy(), test.labels.numpy())
-    top1 = accuracy(ours.scores, test.labels)
+    top1 = accuracy(ours.values, test.labels)
     assert abs(top1 - expected) < 0.02
     assert ours.best_top1 is not None
     assert ours.best_top1 >= top1
-    agreement = ours.scores.argmax(1).numpy() == oracle.predict(test.values.numpy())
+    agreement = ours.values.argmax(1).numpy() == oracle.predict(test.values.numpy())
     assert agreement.mean() > 0.95
 
 
@@ -79,10 +88,10 @@ def test_linear_equals_a_literal_loop(options: dict[str, float]) -> None:
     """torch.nn.Linear, its optimiser and autograd, over the rows in the same order."""
     train, test = blobs(0, rows=150, spread=2.0), blobs(1, rows=200, spread=2.0)
     chosen = linear.Options(epochs=30, milestones=(20,), lr=0.3, **options)
-    (ours,) = linear.evaluate(train, test, classes=4, seed=3, options=chosen)
+    (ours,) = linear.evaluate(train, test, classes=names(4), seed=3, options=chosen)
     scores, best = literal_probe(train, test, chosen)
-    assert torch.allclose(ours.scores, scores, atol=2e-5)
-    assert accuracy(ours.scores, test.labels) == accuracy(scores, test.labels)
+    assert torch.allclose(ours.values, scores, atol=2e-5)
+    assert accuracy(ours.values, test.labels) == accuracy(scores, test.labels)
     assert ours.best_top1 == best
 
 
@@ -153,11 +162,12 @@ def test_probes_that_learn_together_are_a_literal_loop(options: dict[str, float]
     """Released CrosSCLR: three classifiers, trained by the mean of their logits."""
     train, test = (blobs(seed, rows=150, spread=2.0, width=sum(WIDTHS)) for seed in (0, 1))
     chosen = linear.Options(epochs=30, milestones=(20,), lr=0.3, streams="together", **options)
-    (ours,) = linear.evaluate(train, test, classes=4, seed=3, options=chosen, widths=WIDTHS)
+    beside = replace(train, widths=WIDTHS)
+    (ours,) = linear.evaluate(beside, test, classes=names(4), seed=3, options=chosen)
     expected = literal_together(train, test, chosen)
-    torch.testing.assert_close(ours.scores.double(), expected, rtol=1e-4, atol=2e-5)
-    (one,) = linear.evaluate(train, test, classes=4, seed=3, options=chosen)
-    assert (one.scores - ours.scores).abs().max() > 0.1, "a single layer on all features learns faster"
+    torch.testing.assert_close(ours.values.double(), expected, rtol=1e-4, atol=2e-5)
+    (one,) = linear.evaluate(train, test, classes=names(4), seed=3, options=chosen)
+    assert (one.values - ours.values).abs().max() > 0.1, "a single layer on all features learns faster"
 
 
 @settings(max_examples=20, deadline=None)
@@ -176,17 +186,17 @@ def test_linear_converges_to_the_optimum_of_logistic_regression() -> None:
     """With weight decay the minimum is unique: scikit-learn's C is 1 / (rows * decay), bias included here."""
     train, test = blobs(0, rows=200), blobs(1)
     options = linear.Options(epochs=600, lr=0.5, milestones=(300, 450), batch_size=200, weight_decay=0.05)
-    (ours,) = linear.evaluate(train, test, classes=4, seed=0, options=options)
+    (ours,) = linear.evaluate(train, test, classes=names(4), seed=0, options=options)
     with_one = [pad(half.values, (0, 1), value=1).double() for half in (train, test)]
     oracle = LogisticRegression(C=1 / (200 * 0.05), fit_intercept=False, tol=1e-10, max_iter=5000)
     expected = oracle.fit(with_one[0], train.labels).predict_proba(with_one[1])
-    assert np.allclose(ours.scores.softmax(dim=1).numpy(), expected, atol=1e-5)
+    assert np.allclose(ours.values.softmax(dim=1).numpy(), expected, atol=1e-5)
 
 
 def test_linear_is_seeded() -> None:
     train, test = blobs(0), blobs(1)
     one, same, other = (
-        linear.evaluate(train, test, classes=4, seed=seed, options=linear.Options(epochs=3))[0].scores
+        linear.evaluate(train, test, classes=names(4), seed=seed, options=linear.Options(epochs=3))[0].values
         for seed in (0, 0, 1)
     )
     assert torch.equal(one, same)
@@ -196,10 +206,12 @@ def test_linear_is_seeded() -> None:
 def test_the_result_is_the_last_epoch_not_the_best() -> None:
     train, test = blobs(0, spread=3.0), blobs(1, spread=3.0)
 
-    def after(epochs: int) -> Outcome:
-        return linear.evaluate(train, test, classes=4, seed=0, options=linear.Options(epochs=epochs))[0]
+    def after(epochs: int) -> Scores:
+        return linear.evaluate(train, test, classes=names(4), seed=0, options=linear.Options(epochs=epochs))[
+            0
+        ]
 
-    curve = [accuracy(after(epochs).scores, test.labels) for epochs in range(1, 7)]
+    curve = [accuracy(after(epochs).values, test.labels) for epochs in range(1, 7)]
     assert max(curve) > curve[-1]
     assert after(6).best_top1 == max(curve)
 
@@ -208,9 +220,9 @@ def test_a_diverging_probe_says_what_to_do() -> None:
     train = blobs(0)
     huge = Features(train.values * 1e25, train.labels)
     with pytest.raises(SkelError, match=r"diverged at learning rate 3\.0.*linear\.standardise=true"):
-        linear.evaluate(huge, huge, classes=4, seed=0, options=linear.Options())
-    (fine,) = linear.evaluate(huge, huge, classes=4, seed=0, options=linear.Options(standardise=True))
-    assert accuracy(fine.scores, huge.labels) > 0.6
+        linear.evaluate(huge, huge, classes=names(4), seed=0, options=linear.Options())
+    (fine,) = linear.evaluate(huge, huge, classes=names(4), seed=0, options=linear.Options(standardise=True))
+    assert accuracy(fine.values, huge.labels) > 0.6
 
 
 class Probe(nn.Module):
@@ -250,6 +262,29 @@ def test_calibration_gives_the_mean_of_the_batches_statistics() -> None:
     assert torch.allclose(encoder.norm.running_var, expected, atol=1e-5)
     assert encoder.norm.momentum == 0.1
     assert not encoder.training
+
+
+@pytest.mark.parametrize("name", ["stgcn", "hcn", "bigru"])
+def test_calibration_drops_nothing_so_that_random_weights_give_the_same_figures(name: str) -> None:
+    options = {
+        "stgcn": {"channels": [4, 8, 8], "stride_blocks": [2], "dropout": 0.5},
+        "hcn": {"dropout": 0.5},
+    }
+    skeletons = {"c": skeleton("kinectv2_25")}
+    rows = torch.arange(8)
+    clips = torch.randn(8, 3, 16, 25, 2, generator=torch.Generator().manual_seed(0))
+    samples = stores.Samples({"c": clips}, rows % 2, tuple(map(str, range(8))), rows)
+    features = []
+    for seed in (1, 2):
+        encoder = encoders.build(
+            Component(name=name, options=options.get(name, {})),
+            skeletons,
+            generator=torch.Generator().manual_seed(0),
+        )
+        torch.manual_seed(seed)
+        calibrate(encoder, samples, convention="c", device=torch.device("cpu"))
+        features.append(extract(encoder, samples, convention="c", device=torch.device("cpu")).values)
+    assert torch.equal(*features)
 
 
 @pytest.fixture(scope="module")

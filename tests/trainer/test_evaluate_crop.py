@@ -15,13 +15,13 @@ from torch.nn.functional import interpolate
 from schemas import ConfigError
 from tests.trainer.clips import clips, generator
 from tests.trainer.learners import KINECT, Means, samples
-from tests.trainer.runs import tiny_config
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, config, loop, optim, seeds
 from trainer import store as stores
 from trainer.evaluate import features, linear, protocol_options
-from trainer.evaluate.crop import Crop, Views, side_by_side, views
-from trainer.evaluate.run import evaluate_run
+from trainer.evaluate.crop import Crop
+from trainer.evaluate.features import Features, concatenated, cropped
 from trainer.evaluate.scores import read_scores
 from trainer.options import checked
 from trainer.shards import Shards
@@ -146,8 +146,9 @@ def test_mistakes_in_a_crop_are_named(given: dict[str, Any], message: str) -> No
 def test_a_probe_sees_other_stretches_in_every_epoch_and_a_frozen_encoder() -> None:
     encoder, train, test, crop = Means().train(), samples(20), samples(6, first=50), Crop(frames=5)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    seen = views(encoder, (train, test), crop, convention=KINECT, device=CPU, seed=4)
-    first, again, other = seen.train(0), seen.train(0), seen.train(1)
+    learned, tested = cropped(encoder, (train, test), crop, convention=KINECT, device=CPU, seed=4)
+    assert learned.anew is not None
+    first, again, other = learned.values, learned.anew(0), learned.anew(1)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert encoder.modes == [False] * 4, "evaluation mode"
@@ -157,18 +158,22 @@ def test_a_probe_sees_other_stretches_in_every_epoch_and_a_frozen_encoder() -> N
     with torch.no_grad():
         cut = crop.drawn(train.clips[KINECT], seeds.generator("cpu", 4, "crop", 1, 0))
         assert torch.equal(other, encoder(cut, KINECT))
-        assert torch.equal(seen.test, encoder(crop.centre(test.clips[KINECT]), KINECT))
+        assert torch.equal(tested.values, encoder(crop.centre(test.clips[KINECT]), KINECT))
 
 
 def test_features_of_several_lie_side_by_side() -> None:
-    def of(scale: float) -> Views:
-        return Views(lambda epoch: torch.full((2, 3), scale * (epoch + 1)), torch.full((1, 3), scale))
+    def of(scale: float) -> Features:
+        values, labels = torch.full((1, 3), scale), torch.tensor([0])
+        return Features(values, labels, anew=lambda epoch: torch.full((2, 3), scale * (epoch + 1)))
 
-    both = side_by_side([of(1.0), of(10.0)])
-    assert both.train(1).tolist() == [[2, 2, 2, 20, 20, 20]] * 2
-    assert both.test.tolist() == [[1, 1, 1, 10, 10, 10]]
-    unit = side_by_side([of(1.0), of(10.0)], unit=True)
-    assert unit.test[0].tolist() == pytest.approx([3**-0.5] * 6)
+    both = concatenated([of(1.0), of(10.0)])
+    assert both.anew is not None
+    assert both.anew(1).tolist() == [[2, 2, 2, 20, 20, 20]] * 2
+    assert both.values.tolist() == [[1, 1, 1, 10, 10, 10]]
+    unit = concatenated([of(1.0), of(10.0)], unit=True)
+    assert unit.values[0].tolist() == pytest.approx([3**-0.5] * 6)
+    assert unit.anew is not None
+    assert unit.anew(1)[1].tolist() == pytest.approx([3**-0.5] * 6)
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +202,9 @@ def test_stretches_are_the_same_wherever_the_clips_are(store: Path, monkeypatch:
     for limit in (None, 0):
         half = features.open_half(chosen, memory_limit=limit)
         assert isinstance(half, Shards) == (limit == 0)
-        seen = views(Plain(), (half, half), Crop(), convention="few_6", device=CPU, seed=0)
-        found.append((seen.train(2), seen.test))
+        train, test = cropped(Plain(), (half, half), Crop(), convention="few_6", device=CPU, seed=0)
+        assert train.anew is not None
+        found.append((train.anew(2), test.values))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
 

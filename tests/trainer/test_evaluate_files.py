@@ -14,15 +14,14 @@ import zarr
 from scipy.special import softmax
 
 from schemas import CheckpointError, EvaluationResult, SkelError, StoreError, UsageError
-from tests.trainer.runs import tiny_config
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import CLASSES, write_store
 from trainer import checkpoint, loop
 from trainer import store as stores
-from trainer.evaluate import subject
+from trainer.evaluate import run as evaluating
 from trainer.evaluate.features import Features
-from trainer.evaluate.results import read_results
-from trainer.evaluate.run import evaluate_run
 from trainer.evaluate.scores import Scores
+from trainer.run import read_results
 
 BOTH = ("few_6", "many_8")
 SHORT = {"linear": {"epochs": 5, "lr": 0.5, "standardise": True}}
@@ -216,9 +215,11 @@ def test_a_training_half_of_one_class_is_refused(trained_on: Callable[..., Path]
 
 def test_features_know_their_samples(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Features] = []
-    check = subject.check_finite
+    check = evaluating.check_finite
     monkeypatch.setattr(
-        subject, "check_finite", lambda features, *a, **k: (seen.append(features), check(features, *a, **k))
+        evaluating,
+        "check_finite",
+        lambda features, *a, **k: (seen.append(features), check(features, *a, **k)),
     )
     evaluate_run(run, device="cpu")
     assert all(len(features.ids) == len(features.values) == len(features.labels) for features in seen)

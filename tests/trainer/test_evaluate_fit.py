@@ -260,7 +260,7 @@ def test_the_last_epoch_is_the_result_and_the_best_is_beside_it() -> None:
     (outcome,) = finetune.evaluate(Means(), TRAIN, noisy, options=options, **around())
     curve = list(outcome.details["test_top1"].values())
     assert list(outcome.details["test_top1"]) == [str(epoch) for epoch in range(1, 6)]
-    assert accuracy(outcome.scores, noisy.labels) == curve[-1] < max(curve) == outcome.best_top1
+    assert accuracy(outcome.values, noisy.labels) == curve[-1] < max(curve) == outcome.best_top1
     assert len(outcome.details["loss"]) == 5
     assert outcome.details["loss"][-1] < outcome.details["loss"][0]
     assert (outcome.protocol, outcome.kind, outcome.draws) == ("finetune", "logits", ())
@@ -296,9 +296,9 @@ def test_bf16_is_that_of_the_training_and_stands_in_the_settings() -> None:
     (outcome,) = finetune.evaluate(Means(), TRAIN, TEST, options=options, **around())
     (plain,) = finetune.evaluate(Means(), TRAIN, TEST, options=finetune.Options(epochs=1), **around())
     assert outcome.settings["precision"] == "bf16"
-    assert outcome.scores.dtype == torch.float32
-    assert not torch.equal(outcome.scores, plain.scores)
-    assert torch.allclose(outcome.scores, plain.scores, atol=0.05)
+    assert outcome.values.dtype == torch.float32
+    assert not torch.equal(outcome.values, plain.scores)
+    assert torch.allclose(outcome.values, plain.scores, atol=0.05)
     settled = fit.settings(finetune.Options(precision="auto"), torch.device("cpu"))["precision"]
     assert settled in ("fp32", "bf16")
 
@@ -319,8 +319,8 @@ def test_a_class_without_a_training_clip_counts_as_wrong() -> None:
     options = finetune.Options(epochs=15, batch_size=20, lr=0.05)
     (outcome,) = finetune.evaluate(Means(), known, TEST, options=options, **around())
     taught = TEST.labels < 2
-    assert accuracy(outcome.scores[taught], TEST.labels[taught]) > 0.8
-    assert accuracy(outcome.scores[~taught], TEST.labels[~taught]) == 0
+    assert accuracy(outcome.values[taught], TEST.labels[taught]) > 0.8
+    assert accuracy(outcome.values[~taught], TEST.labels[~taught]) == 0
 
 
 def test_absent_bodies_stay_absent_in_training() -> None:

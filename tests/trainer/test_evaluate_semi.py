@@ -162,7 +162,7 @@ def test_each_share_has_its_figure_and_keeps_what_was_drawn() -> None:
         ("semi", "semi-50"),
     ]
     for outcome, share, labels in zip(outcomes, (10, 50), (6, 30), strict=True):
-        assert torch.equal(outcome.scores, outcome.draws[0])
+        assert torch.equal(outcome.values, outcome.draws[0])
         assert not torch.equal(*outcome.draws)
         assert outcome.settings["shares"] == [share]
         assert outcome.details["share_percent"] == share
@@ -194,7 +194,7 @@ def test_a_draw_is_a_training_on_its_clips_alone() -> None:
         assert torch.equal(scores, alone.scores)
         best.append(max(alone.test_top1.values()))
     assert outcome.best_top1 == pytest.approx(sum(best) / 2)
-    assert 0 <= accuracy(outcome.scores, test.labels) <= best[0]
+    assert 0 <= accuracy(outcome.values, test.labels) <= best[0]
 
 
 def test_progress_is_that_of_all_draws() -> None:

@@ -12,15 +12,14 @@ import pytest
 import torch
 
 from schemas import ConfigError, EvaluationResult, StoreError, UsageError
-from tests.trainer.runs import tiny_config
+from tests.trainer.features import names
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, config, loop
 from trainer import store as stores
-from trainer.evaluate import fusion, knn, linear
-from trainer.evaluate.features import Features, extract
-from trainer.evaluate.outcome import Outcome
-from trainer.evaluate.run import evaluate_run
-from trainer.evaluate.scores import read_scores
+from trainer.evaluate import ensemble, knn, linear
+from trainer.evaluate.features import Features, concatenated, extract
+from trainer.evaluate.scores import Scores, read_scores
 from trainer.metrics import accuracy
 
 THREE = ("joint", "motion", "bone")
@@ -96,9 +95,9 @@ def test_each_stream_is_that_of_its_encoder(
     for stream in THREE:
         train, test = features(run, store, stream)
         both.append((train, test))
-        (outcome,) = linear.evaluate(train, test, classes=3, seed=0, options=options)
-        scores[stream] = outcome.scores.double().numpy()
-        assert results["linear", stream].top1 == accuracy(outcome.scores, test.labels)
+        (outcome,) = linear.evaluate(train, test, classes=names(3), seed=0, options=options)
+        scores[stream] = outcome.values.double().numpy()
+        assert results["linear", stream].top1 == accuracy(outcome.values, test.labels)
         votes = knn.vote(train, test, classes=3, options=knn.Options())
         assert results["knn", stream].top1 == accuracy(votes, test.labels)
     total = np.zeros_like(scores["joint"])
@@ -107,36 +106,43 @@ def test_each_stream_is_that_of_its_encoder(
         total += weight * exponentials / exponentials.sum(axis=1, keepdims=True)
     labels = both[0][1].labels.numpy()
     assert results["linear", "joint+motion+bone"].top1 == pytest.approx((total.argmax(1) == labels).mean())
-    train, test = (fusion.concatenated([pair[half] for pair in both], unit=True) for half in (0, 1))
+    train, test = (concatenated([pair[half] for pair in both], unit=True) for half in (0, 1))
     assert train.values.shape[1] == sum(pair[0].values.shape[1] for pair in both)
     votes = knn.vote(train, test, classes=3, options=knn.Options())
     assert results["knn", "joint+motion+bone"].top1 == accuracy(votes, test.labels)
 
 
-def outcome(*scores: list[float]) -> Outcome:
-    return Outcome("linear", torch.tensor(scores), {"lr": 1.0}, best_top1=0.9)
+def scores(stream: str, *values: list[float]) -> Scores:
+    about = {
+        "protocol": "linear",
+        "settings": {"lr": 1.0},
+        "best_top1": 0.9,
+        "encoder": stream,
+        "stream": stream,
+    }
+    return Scores(("S1",), torch.tensor([0]), torch.tensor(values), names(2), **about)
 
 
 def test_softmax_and_logits_are_fused_as_by_hand() -> None:
     """One stream is sure of class 0 in large logits, two are fairly sure of class 1."""
-    given = {"joint": outcome([9.0, 0.0]), "bone": outcome([0.0, 2.0]), "motion": outcome([0.0, 2.0])}
+    given = [scores("joint", [9.0, 0.0]), scores("bone", [0.0, 2.0]), scores("motion", [0.0, 2.0])]
     sure, fair = 1 / (1 + np.exp(-9)), 1 / (1 + np.exp(-2))
-    ours = fusion.weighted(given, fusion.Options())
+    ours = ensemble.fused(given, ensemble.Options())
     expected = [(0.6 * sure + 1.0 * (1 - fair)) / 1.6, (0.6 * (1 - sure) + 1.0 * fair) / 1.6]
-    assert ours.scores[0].tolist() == pytest.approx(expected)
-    assert (ours.kind, float(ours.scores.sum())) == ("probabilities", pytest.approx(1))
-    released = fusion.weighted(given, fusion.Options(scores="logits"))
-    assert released.scores[0].tolist() == pytest.approx([0.6 * 9.0 / 1.6, (0.6 + 0.4) * 2.0 / 1.6])
-    assert (ours.scores.argmax(), released.scores.argmax()) == (1, 0)
+    assert ours.values[0].tolist() == pytest.approx(expected)
+    assert (ours.kind, float(ours.values.sum())) == ("probabilities", pytest.approx(1))
+    released = ensemble.fused(given, ensemble.Options(scores="logits"))
+    assert released.values[0].tolist() == pytest.approx([0.6 * 9.0 / 1.6, (0.6 + 0.4) * 2.0 / 1.6])
+    assert (ours.values.argmax(), released.values.argmax()) == (1, 0)
     assert ours.best_top1 is None
     assert released.settings == {
         "lr": 1.0,
         "fusion": {"of": "scores", "weights": {"joint": 0.6, "bone": 0.6, "motion": 0.4}, "scores": "logits"},
     }
-    only = fusion.weighted(given, fusion.Options(bone=0, motion=0, joint=2))
-    assert only.scores.argmax() == 0
+    only = ensemble.fused(given, ensemble.Options(bone=0, motion=0, joint=2))
+    assert only.values.argmax() == 0
     with pytest.raises(ConfigError, match=r"fusion\.joint: every stream has weight 0"):
-        fusion.weighted(given, fusion.Options(joint=0, bone=0, motion=0))
+        ensemble.fused(given, ensemble.Options(joint=0, bone=0, motion=0))
 
 
 def test_a_cosine_of_unit_parts_is_the_mean_of_the_cosines() -> None:
@@ -146,10 +152,10 @@ def test_a_cosine_of_unit_parts_is_the_mean_of_the_cosines() -> None:
         for scale, width in ((1, 3), (100, 7))
     ]
     cosine = torch.nn.functional.cosine_similarity
-    found = fusion.concatenated(parts, unit=True).values
+    found = concatenated(parts, unit=True).values
     mean = sum(cosine(part.values[:1], part.values) for part in parts) / 2
     torch.testing.assert_close(cosine(found[:1], found), mean)
-    raw = fusion.concatenated(parts).values
+    raw = concatenated(parts).values
     assert torch.equal(raw, torch.cat([part.values for part in parts], dim=1))
 
 
@@ -185,17 +191,17 @@ def test_probes_of_three_streams_learn_together(
     assert found[3].settings["fusion"] == {"of": "probes"}
     assert found[3].best_top1 is not None
     both = [features(run, store, stream) for stream in THREE]
-    train, test = (fusion.concatenated([pair[half] for pair in both]) for half in (0, 1))
-    widths = [pair[0].values.shape[1] for pair in both]
+    train, test = (concatenated([pair[half] for pair in both]) for half in (0, 1))
+    assert train.widths == tuple(pair[0].values.shape[1] for pair in both)
     chosen = linear.Options(**options["linear"])
-    (expected,) = linear.evaluate(train, test, classes=3, seed=0, options=chosen, widths=widths)
+    (expected,) = linear.evaluate(train, test, classes=names(3), seed=0, options=chosen)
     scores = read_scores(mine / "results" / str(found[3].scores))
     assert scores.kind == "logits"
-    torch.testing.assert_close(scores.values, expected.scores)
+    torch.testing.assert_close(scores.values, expected.values)
     crop = {"linear": options["linear"] | {"crop": {"frames": 8}}}
     cut = evaluate_run(mine, protocols=["linear"], device="cpu", options=crop)
     assert cut[3].settings["crop"]["frames"] == 8
-    assert not torch.allclose(read_scores(mine / "results" / str(cut[3].scores)).values, expected.scores)
+    assert not torch.allclose(read_scores(mine / "results" / str(cut[3].scores)).values, expected.values)
     single = tmp_path / "single"
     loop.pretrain(tiny_config(store, optimise__epochs=1), out=single)
     with pytest.raises(UsageError, match=r"linear\.streams: skeletonclr trains one stream"):
@@ -278,9 +284,9 @@ def result(protocol: str, encoder: str, top1: float) -> EvaluationResult:
 def test_the_best_encoder_is_single_and_of_several() -> None:
     rows = [result("knn", "joint", 0.5), result("knn", "bone", 0.6), result("knn", "joint+bone", 0.7)]
     rows.append(result("knn", "joint", 0.9).model_copy(update={"convention": "many_8"}))
-    found = fusion.best_encoders([*rows, result("linear", "joint", 0.9)])
+    found = ensemble.best_encoders([*rows, result("linear", "joint", 0.9)])
     assert found == {("knn", "few_6", "bone")}, "one encoder in two conventions has no rival"
-    assert fusion.best_encoders([result("knn", "joint", 0.5)]) == set()
+    assert ensemble.best_encoders([result("knn", "joint", 0.5)]) == set()
 
 
 def test_results_of_earlier_versions_are_read() -> None:

@@ -11,16 +11,15 @@ import pytest
 import torch
 
 from schemas import EvaluationResult, StoreError, UsageError
-from tests.trainer.runs import tiny_config
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, cli, config, loop
 from trainer import store as stores
 from trainer.evaluate import PROTOCOLS, protocol_options
-from trainer.evaluate.run import evaluate_run
 from trainer.methods import METHODS
 
 SHORT = {"epochs": 2, "batch_size": 8, "lr": 0.05}
-TRAINING = sorted(name for name, module in PROTOCOLS.items() if module.NEEDS == "clips")
+TRAINING = sorted(name for name, module in PROTOCOLS.items() if module.NEEDS.clips)
 
 
 def short(*protocols: str, **more: Any) -> dict[str, dict[str, Any]]:

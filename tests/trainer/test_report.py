@@ -14,8 +14,7 @@ from tests.trainer.reports import CONFUSION, epoch, result, write_run
 from tests.trainer.stores import CLASSES, write_store
 from trainer.report import page
 from trainer.report.build import build
-from trainer.report.chosen import headline
-from trainer.report.collect import read_runs
+from trainer.report.collect import headline, read_runs
 from trainer.report.curves import line
 from trainer.report.gains import class_gains
 from trainer.report.parts import Figure, Note, Page, Section, Table
@@ -310,7 +309,7 @@ def test_a_folder_that_is_no_run_is_an_error(damage: str, store: Path, tmp_path:
             made(run)
         return
     config.write_text("a: [" if damage == "yaml" else "preset: 3")
-    with pytest.raises(SkelError, match=r"config\.yaml: damaged settings.*Restore the file"):
+    with pytest.raises(SkelError, match=r"config\.yaml: these are not the settings.*Restore the file"):
         made(run)
 
 

@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 
 from schemas import EvaluationResult
+from tests.trainer.features import names
 from tests.trainer.reports import result
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import CLASSES, FEW, write_store
@@ -62,7 +63,7 @@ def write_result(run: Path, of: EvaluationResult) -> None:
 
 
 def of(run: Path, **options: Any) -> Encoded:
-    found = encode(read_runs([run], **options)[0], device=CPU)
+    found = encode(read_runs([run], **options)[0])
     assert isinstance(found, Encoded), found
     return found
 
@@ -131,11 +132,11 @@ def test_the_classifier_is_that_of_the_evaluation(encoded: Encoded) -> None:
     (expected,) = linear.evaluate(
         encoded.train_features,
         encoded.test_features,
-        classes=3,
+        classes=names(3),
         seed=encoded.run.config.runtime.seed,
         options=linear.Options(**SETTINGS),
     )
-    assert torch.allclose(encoded.test_features.values @ weights.T + bias, expected.scores, atol=1e-3)
+    assert torch.allclose(encoded.test_features.values @ weights.T + bias, expected.values, atol=1e-3)
 
 
 def test_the_mean_activation_is_the_logit_without_its_bias(encoded: Encoded) -> None:
@@ -229,6 +230,8 @@ def test_the_front_view_finds_up_and_across_whatever_the_recipe() -> None:
         assert view == View(across, -1.0, up, 1.0)
         assert np.allclose(view.flat(pose), flat.T)
     assert front(FEW, np.zeros((1, 3, 4, 6, 2), np.float32)) == View(0, 1.0, 1, 1.0)
+    hand = FEW.model_copy(update={"shoulders": None, "body_parts": None})
+    assert front(hand, poses) == View(0, 1.0, 1, 1.0), "nothing says where up is"
 
 
 @pytest.mark.parametrize("gone", ["store", "checkpoint", "stream"])
@@ -244,7 +247,7 @@ def test_what_is_gone_is_named_and_the_rest_stays(gone: str, run: Path, store: P
     said = " ".join(f"{note.text} {note.command}" for note in built.notes)
     expected = {
         "store": r"moved.zarr: no such store",
-        "checkpoint": "last.pt: this is no checkpoint",
+        "checkpoint": "last.pt: this is not a checkpoint",
         "stream": "skeltools streams",
     }
     assert expected[gone] in said

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from schemas import EvaluationResult, SkelError
 from tests.trainer.results import result, scores, write
-from trainer.evaluate.results import find, read_result, read_results
 from trainer.evaluate.scores import Scores, probabilities, read_scores, replacing, write_scores
+from trainer.run import find_results, read_result, read_results
 
 
 @settings(max_examples=20, deadline=None)
@@ -137,7 +137,7 @@ def test_results_are_found_by_figure_convention_and_encoder(tmp_path: Path) -> N
     ]  # fmt: skip
 
     def stems(**asked: Any) -> list[str]:
-        return [found.path.stem for found in find(tmp_path / "run", **asked)]
+        return [found.path.stem for found in find_results(tmp_path / "run", **asked)]
 
     assert stems(protocol="linear") == every[:3]
     assert stems(protocol="linear", joined=False) == ["linear-few_6-joint"]
@@ -145,7 +145,7 @@ def test_results_are_found_by_figure_convention_and_encoder(tmp_path: Path) -> N
     assert stems(protocol="linear", encoders=["joint+bone"]) == ["linear-few_6-joint+bone"]
     assert stems(protocol="linear", conventions=["few_6"]) == every[1:3]
     single = tmp_path / "run" / "results" / "semi-5-few_6-joint.json"
-    assert [found.path for found in find(single, protocol="linear")] == [single]
+    assert [found.path for found in find_results(single, protocol="linear")] == [single]
     with pytest.raises(SkelError, match=r"no result of knn; there is linear-few_6.*--protocol knn"):
         stems(protocol="knn")
     with pytest.raises(SkelError, match="no run folder here"):

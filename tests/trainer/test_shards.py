@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from schemas import ConfigError, StoreError
-from tests.trainer.runs import tiny_config
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import data, logbook, loop, memory, shards
 from trainer import store as stores
 from trainer.batch import Batch, Pairing
-from trainer.evaluate import features, occasion
+from trainer.evaluate import features
 from trainer.evaluate.features import extract, open_half
-from trainer.evaluate.run import evaluate_run
 from trainer.shards import Shards
 from trainer.store import Selection
 
@@ -213,7 +212,7 @@ def test_a_run_with_a_limit_is_watched_and_evaluated_shard_by_shard(
     limit = {"data__memory_limit": "30 kB", "data__conventions": ["few_6"], "runtime__knn_every": 1}
     loop.pretrain(tiny_config(path, **limit), out=tmp_path / "run")
     with monkeypatch.context() as roomy:
-        roomy.setattr(occasion, "open_half", lambda selection, **_: stores.in_memory(selection))
+        roomy.setattr(features, "open_half", lambda selection, **_: stores.in_memory(selection))
         whole = evaluate_run(tmp_path / "run", protocols=("knn", "linear"))
     looks = [line for line in logbook.read(tmp_path / "run" / "metrics.jsonl") if "monitor_knn" in line]
     assert looks

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from schemas import CheckpointError, ConfigError, InitConfig, UsageError
 from tests.trainer import released as old
 from tests.trainer.command import call
-from tests.trainer.runs import tiny_arguments, tiny_config
+from tests.trainer.runs import evaluate_run, tiny_arguments, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, loop, start
 from trainer import store as stores
 from trainer.checkpoint import LAST
 from trainer.config import Override
-from trainer.evaluate.run import evaluate_run
 from trainer.export import export_run
 from trainer.released import import_released
 

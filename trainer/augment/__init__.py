@@ -12,14 +12,14 @@ It is written as a ``@Planned`` function, which draws and returns what is going 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from schemas import Component, UsageError, unknown
+from schemas import Component, UsageError, require, unknown
 from trainer.augment.chain import Chain
 from trainer.augment.draws import integers
 from trainer.augment.planned import Everywhere, Plan, Planned
@@ -81,6 +81,28 @@ AUGMENTATIONS: dict[str, Planned[...]] = {
 }
 
 
+NEEDS = {"spatial_flip": ("left_right_swap",)}
+"""Augmentation -> what a convention must have for it, of ``schemas.skeleton.PROPERTIES``."""
+
+
+def check_fits(components: Sequence[Component], skeletons: Iterable[Skeleton], *, where: str) -> None:
+    """Raise UsageError for the first augmentation which a convention cannot have, and what it lacks."""
+    skeletons = tuple(skeletons)
+    for place, component in enumerate(components):
+        for skeleton in skeletons:
+            require(
+                skeleton.spec,
+                NEEDS.get(component.name, ()),
+                by=f"augmentation {component.name}",
+                where=f"{where}.{place}",
+                remedy=f"Set {where} to a list without it, or add what is missing to the convention's file "
+                "and convert again",
+            )
+        if component.name == "choice":
+            inner = tuple(Component.model_validate(each) for each in component.options.get("of", ()))
+            check_fits(inner, skeletons, where=f"{where}.{place}.options.of")
+
+
 def compile_chain(components: Sequence[Component], *, where: str = "augment") -> Chain:
     """One function that applies the named augmentations in order; names and options are checked here.
 
@@ -128,4 +150,4 @@ def _chosen(x: Tensor, drawn: Tensor, plans: Sequence[Plan]) -> Tensor:
     return chosen
 
 
-__all__ = ["AUGMENTATIONS", "Chain", "apply", "compile_chain"]
+__all__ = ["AUGMENTATIONS", "Chain", "apply", "check_fits", "compile_chain"]

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from schemas import require
 from trainer.augment.draws import NonNegative, Probability, draw, integers, uniform
 from trainer.augment.moves import Moves, linear_map
 from trainer.augment.planned import Everywhere, Planned
@@ -43,7 +44,8 @@ def spatial_flip(
     A mirror also negates the left-right axis x; the released code of AimCLR only permutes the joints, which
     swaps the sides of a body without mirroring it: ``mirror_axis=False``.
     """
-    swap = torch.tensor([*skeleton.spec.left_right_swap, *range(skeleton.num_joints, x.shape[3])])
+    require(skeleton.spec, ("left_right_swap",), by="augmentation spatial_flip", remedy="Leave it out")
+    swap = torch.tensor([*(skeleton.spec.left_right_swap or ()), *range(skeleton.num_joints, x.shape[3])])
     chosen = draw(p, generator, len(x)).chosen
     if not mirror_axis:
         return Moves(swapped=chosen, swap=swap.to(x.device))

@@ -13,8 +13,8 @@ import traceback
 import click
 
 from schemas import SkelError
-from trainer import malloc
 from trainer.cli import compare, ensemble, evaluate, export, methods, pretrain, released, report, table
+from trainer.kernels import malloc
 
 
 class Commands(click.Group):

@@ -12,8 +12,8 @@ import click
 from trainer.cli.figures import print_results
 
 if TYPE_CHECKING:
-    from trainer.evaluate.results import Found
     from trainer.evaluate.significance import McNemar
+    from trainer.run import SavedResult
 
 
 @click.command("compare")
@@ -44,14 +44,16 @@ def command(
       trainer compare runs/ms-clr runs/aimclr --protocol linear
       trainer compare runs/csclr/results/linear-kinectv2_25-joint.json runs/aimclr --json
     """
-    from trainer.evaluate import many
-    from trainer.evaluate.results import find
+    from trainer.evaluate import ensemble
+    from trainer.run import find_results, only_result
 
     one, two = (
-        many.only(find(run, protocol=protocol, conventions=conventions, encoders=encoders), where=run)
+        only_result(
+            find_results(run, protocol=protocol, conventions=conventions, encoders=encoders), where=run
+        )
         for run in (first, second)
     )
-    test = many.compare(one, two)
+    test = ensemble.compare(one, two)
     if as_json:
         files = {"first": str(one.path), "second": str(two.path)}
         click.echo(json.dumps(files | asdict(test) | {"difference": test.difference}, indent=2))
@@ -59,7 +61,7 @@ def command(
         _print(one, two, test)
 
 
-def _print(one: Found, two: Found, test: McNemar) -> None:
+def _print(one: SavedResult, two: SavedResult, test: McNemar) -> None:
     print_results([one.result, two.result], [f"A: {one.path}", f"B: {two.path}"])
     click.echo(
         f"both right {test.both}, only A {test.only_first}, only B {test.only_second}, neither {test.neither}"

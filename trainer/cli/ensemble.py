@@ -62,25 +62,23 @@ def command(
       trainer ensemble runs/ms-clr --scores logits --out results/ms-clr.json
       trainer ensemble runs/a runs/b --weights joint=1,bone=0.5 --convention kinectv2_25
     """
-    from trainer.evaluate.many import ensemble_of
-    from trainer.evaluate.results import find, write_result
+    from trainer.evaluate.ensemble import ensemble_of
+    from trainer.evaluate.results import write_result
+    from trainer.run import find_results
 
     if out is not None and out.suffix != ".json":
         raise UsageError(f"expected a .json file, found '{out}'", where="--out", remedy=f"Write {out}.json")
-    found = [
-        each
-        for run in runs
-        for each in find(run, protocol=protocol, conventions=conventions, encoders=encoders, joined=False)
-    ]
+    asked = {"protocol": protocol, "conventions": conventions, "encoders": encoders, "joined": False}
+    saved = [each for run in runs for each in find_results(run, **asked)]  # type: ignore[arg-type]
     chosen = _weights(weights)
-    result, together = ensemble_of(found, weights=chosen, scores=scores, common=common)  # type: ignore[arg-type]
+    result, together = ensemble_of(saved, weights=chosen, scores=scores, common=common)  # type: ignore[arg-type]
     if out is not None:
         result = result.model_copy(update={"scores": f"{out.stem}.npz"})
         write_result(result, together, out)
     if as_json:
         print_json([result])
     else:
-        _print(result, [each.result for each in found])
+        _print(result, [each.result for each in saved])
 
 
 def _weights(text: str) -> dict[str, float]:

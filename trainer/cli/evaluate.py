@@ -55,6 +55,9 @@ def command(
     protocols: tuple[str, ...],
     conventions: tuple[str, ...],
     assignments: tuple[str, ...],
+    store: Path | None,
+    device: str,
+    unfinished: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -72,12 +75,13 @@ def command(
       trainer evaluate runs/isc --protocol transfer --target pku2.zarr --json
       trainer evaluate runs/aimclr --protocol finetune --init-from encoders/aimclr
     """
-    from trainer.evaluate.run import evaluate_run
+    from trainer.run import open_run
 
     options = _options(assignments)
+    opened = open_run(run, store=store, device=device, unfinished=unfinished)
     with bar("evaluating") as show:
-        results = evaluate_run(
-            run, protocols=protocols, conventions=conventions, options=options, on_progress=show, **given
+        results = opened.evaluate(
+            *protocols, conventions=conventions, options=options, on_progress=show, **given
         )
     if as_json:
         print_json(results)

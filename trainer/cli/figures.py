@@ -22,7 +22,7 @@ def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()
 
     ``names``: of the rows, where they are of several runs; none: of one run, whose best encoder is marked.
     """
-    from trainer.evaluate.fusion import best_encoders
+    from trainer.evaluate.ensemble import best_encoders
 
     best = set() if names else best_encoders(results)
 

@@ -105,7 +105,7 @@ def _numbers(marks: Sequence[int], epochs: int, columns: int) -> str:
 
 
 def _cells(texts: Mapping[int, str], epochs: int, columns: int, *, bounded: bool = True) -> str:
-    """Every text behind its mark, cut where the next one begins."""
+    """Every text after its mark, cut where the next one begins."""
     marks = [*texts, epochs]
     line = _put({columns - 1: "|"}, columns) if bounded else " " * columns
     for mark, following in itertools.pairwise(marks):

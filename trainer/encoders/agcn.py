@@ -23,9 +23,9 @@ from torch.nn import functional as F
 from schemas import UsageError
 from schemas._model import Model
 from trainer.encoders.bodies import by_body, encode_each, pool_map
-from trainer.encoders.conv_norm import conv_norm
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
+from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
 COORDINATES = 3

@@ -19,11 +19,11 @@ from torch.nn import functional as F
 
 from schemas._model import Model
 from trainer.encoders.bodies import by_body, encode_each, pool_map
-from trainer.encoders.conv_norm import conv_norm, scale_and_shift
-from trainer.encoders.dropout import Dropout
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
-from trainer.encoders.normalise import normalise
+from trainer.kernels.conv_norm import conv_norm, scale_and_shift
+from trainer.kernels.dropout import Dropout
+from trainer.kernels.normalise import normalise
 from trainer.skeleton import Skeleton
 
 COORDINATES = 3

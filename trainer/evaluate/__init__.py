@@ -1,49 +1,41 @@
 """Evaluation protocols.
 
-A protocol is a module with ``evaluate``, the model ``Options``, ``NEEDS`` and ``FUSES``, and a line in
-``PROTOCOLS``. ``NEEDS`` says what ``evaluate`` is called with, once for every encoder of the run, each on its
-own stored stream and in one convention:
+A protocol is a module with ``evaluate``, the model ``Options`` and ``NEEDS`` (``protocol.Needs``), and a line
+in ``PROTOCOLS``. ``evaluate`` is called once for every encoder of the run, each on its own stored stream and
+in one convention:
 
-    "features"   of the frozen encoder, computed once for all protocols
-                 evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Outcome]
-    "clips"      for protocols that train the encoder
-                 evaluate(encoder, train: Samples, test: Samples, *, convention, classes, seed, options,
-                          device, augment, on_progress) -> list[Outcome]
+    evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Scores]
+    evaluate(encoder, train: Samples, test: Samples, *, convention, classes, seed, options, device, augment,
+             on_progress) -> list[Scores]          with Needs(clips=True)
 
-``classes`` is the number of classes, ``seed`` the run's. A protocol on clips may also have
-``WEIGHTS = "random"``: its encoder then comes with fresh random weights instead of the trained ones; and
-``SAMPLES = "target"``: its halves are those of the store that ``--target`` names. The encoder is on
-``device`` and others evaluate it afterwards: train a deepcopy. ``Samples`` are on the CPU, their ``clips``
-hold ``convention`` alone. ``augment(clips, generator) -> clips`` is the run's normal chain of augmentations;
-a protocol uses it when its options say so. ``on_progress(done, total)`` may be None.
+``classes`` are the names, ``seed`` is the run's. The encoder is on ``device`` and others evaluate it
+afterwards: train a deepcopy. ``Samples`` are on the CPU, their ``clips`` hold ``convention`` alone.
+``augment(clips, generator) -> clips`` is the run's normal chain of augmentations; a protocol uses it when its
+options say so. ``on_progress(done, total)`` may be None.
 
 Options with a ``crop`` (trainer.evaluate.crop) have the protocol see stretches of the clips: a protocol on
-clips cuts them itself, one on features is handed those of stretches. ``linear`` is also called with ``anew``
-and ``widths``, which it documents.
-
-``FUSES`` says what of several streams goes together into one figure: their ``scores`` or their ``features``
-(only with ``NEEDS = "features"``). The outcomes of every encoder then are equally many, in the same order.
+clips cuts them itself, one on features is handed those of stretches. With ``streams`` together, the features
+of all streams side by side.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from schemas import unknown
-from trainer.evaluate import finetune, fusion, knn, linear, retrieval, semi, supervised, transfer
+from trainer.evaluate import ensemble, finetune, knn, linear, retrieval, semi, supervised, transfer
 from trainer.options import checked
 
-PROTOCOLS = {
-    "finetune": finetune,
-    "knn": knn,
+PROTOCOLS: dict[str, Any] = {
     "linear": linear,
-    "retrieval": retrieval,
-    "semi": semi,
+    "finetune": finetune,
     "supervised": supervised,
     "transfer": transfer,
+    "semi": semi,
+    "retrieval": retrieval,
+    "knn": knn,
 }
-
-_SECTIONS = {**PROTOCOLS, "fusion": fusion}
-"""What settings of an evaluation may be about."""
+"""That which says most about the features first: the papers' tables are of linear evaluation. Reports have
+their results in this order, and speak of the first."""
 
 
 def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -53,10 +45,14 @@ def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, An
     Raises UsageError for a protocol that does not exist, in the layers too, and ConfigError for options.
     """
     for name in [*names, *(name for layer in layers for name in layer)]:
-        if name not in _SECTIONS:
+        if name not in PROTOCOLS and name != "fusion":
             raise unknown("protocol", name, PROTOCOLS)
     merged = {name: _merged(layer.get(name, {}) for layer in layers) for name in names}
-    return {name: checked(_SECTIONS[name].Options, given, where=name) for name, given in merged.items()}
+    return {name: checked(_options(name), given, where=name) for name, given in merged.items()}
+
+
+def _options(name: str) -> Any:
+    return ensemble.Options if name == "fusion" else PROTOCOLS[name].Options
 
 
 def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import Tensor
 
 from schemas._model import Model
-from trainer import seeds
 from trainer.augment.draws import ShareRange, uniform
 from trainer.augment.temporal import stretched
-from trainer.data import Source
-from trainer.evaluate.features import extract
 
 LONGEST = 10_000
 """Frames of a clip at most, as ``skeltools convert --frames`` has it."""
@@ -67,48 +61,3 @@ class Crop(Model):
     def _resized(self, x: Tensor, start: Tensor, length: Tensor) -> Tensor:
         frames = self.frames or x.shape[2]
         return stretched(x, start, length, frames=frames, sampling=self.sampling, absent=self.absent)
-
-
-@dataclass(frozen=True)
-class Views:
-    """What a probe sees of a frozen encoder in place of the features of whole clips."""
-
-    train: Callable[[int], Tensor]
-    """Epoch, from 0 -> [N_train, D] float32 on the CPU: encoded anew, for the stretches are others."""
-    test: Tensor
-    """[N_test, D]."""
-
-
-def views(
-    encoder: nn.Module,
-    halves: tuple[Source, Source],
-    crop: Crop,
-    *,
-    convention: str,
-    device: torch.device,
-    seed: int,
-) -> Views:
-    """Features of stretches of both halves. Every encoder that is given the same seed sees the same ones."""
-    train, test = halves
-
-    def anew(epoch: int) -> Tensor:
-        def cut(clips: Tensor, chunk: int) -> Tensor:
-            return crop.drawn(clips, seeds.generator(device, seed, "crop", epoch, chunk))
-
-        return extract(encoder, train, convention=convention, device=device, view=cut).values
-
-    middle = extract(
-        encoder, test, convention=convention, device=device, view=lambda clips, _: crop.centre(clips)
-    )
-    return Views(anew, middle.values)
-
-
-def side_by_side(several: Sequence[Views], *, unit: bool = False) -> Views:
-    """The features of several encoders in one row, [N, D1 + D2 + ...]; ``unit`` as in fusion.concatenated."""
-
-    def joined(parts: Iterable[Tensor]) -> Tensor:
-        return torch.cat([normalize(part, dim=1) if unit else part for part in parts], dim=1)
-
-    return Views(
-        lambda epoch: joined(each.train(epoch) for each in several), joined(each.test for each in several)
-    )

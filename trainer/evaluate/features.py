@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from schemas import DataConfig, SkelError
-from trainer import memory, shards
+from schemas import DataConfig, SkelError, StoreError
+from trainer import memory, seeds, shards
 from trainer import store as stores
 from trainer.data import Source
+from trainer.evaluate.crop import Crop
+from trainer.run import JOINED
 from trainer.shards import Shards
-from trainer.store import Selection
+from trainer.store import Selection, Store
 from trainer.streams import STREAMS
 
 _CHUNK = 256
@@ -22,7 +25,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class Features:
-    """What a protocol on a frozen encoder sees of one half of the split."""
+    """What a protocol on a frozen encoder sees of one half of a split."""
 
     values: Tensor
     """[N, D] float32 on the CPU."""
@@ -30,6 +33,58 @@ class Features:
     """[N] int64 on the CPU."""
     ids: tuple[str, ...] = ()
     """Of the N samples; empty where nobody asks who they are."""
+    encoder: str = ""
+    """Its name in the method; several are joined by ``+``, and so are their streams."""
+    stream: str = ""
+    widths: tuple[int, ...] = ()
+    """Of the encoders whose features lie side by side, D in all; empty for one encoder."""
+    anew: Callable[[int], Tensor] | None = None
+    """Epoch, from 0 -> values in that epoch, encoded anew, for stretches of the clips that differ from epoch
+    to epoch; ``values`` are those of epoch 0. None where they stay."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split of a store, as the settings of a run have it read."""
+
+    store: Store
+    name: str
+    data: DataConfig
+    _last: dict[tuple[str, ...], tuple[Source, Source]] = field(default_factory=dict, repr=False)
+    """The halves that were read last and nothing else: one stream in memory is enough."""
+
+    def halves(self, convention: str, stream: str) -> tuple[Source, Source]:
+        """Training and test half. Raises StoreError when all training samples are of one class."""
+        key = (str(self.store.path), self.name, convention, stream)
+        if key not in self._last:
+            self._last.clear()
+            train, test = (self.half(part, convention, stream) for part in ("train", "test"))
+            self._check_classes(train)
+            self._last[key] = train, test
+        return self._last[key]
+
+    def half(self, part: str, convention: str, stream: str) -> Source:
+        """``part``: train or test. In the store when larger than the run's ``data.memory_limit``."""
+        selection = stores.select(
+            self.store,
+            protocol=self.name,
+            part=part,
+            conventions=[convention],
+            frames=self.data.frames,
+            stream=stream,
+        )
+        return open_half(selection, memory_limit=self.data.memory_limit)
+
+    def _check_classes(self, train: Source) -> None:
+        """A test half may lack classes, and a note says so; a training half of one class teaches nothing."""
+        if len(train.labels.unique()) < 2:
+            name = self.store.manifest.classes[int(train.labels[0])]
+            raise StoreError(
+                f"all {len(train)} training samples of {self.name} are of one class, '{name}': any figure "
+                "would be meaningless",
+                where=self.store.path,
+                remedy="Evaluate on a split with two classes or more",
+            )
 
 
 def stream_of(encoder: str, data: DataConfig) -> str:
@@ -129,16 +184,63 @@ def calibrate(encoder: nn.Module, samples: Source, *, convention: str, device: t
     """Sets BatchNorm's running statistics to those of ``samples``, for an encoder that was never trained.
 
     Without it a random encoder would be normalised by constants that fit nothing, and look worse than it is.
+    Only BatchNorm trains meanwhile: nothing is dropped, so the figures of the same weights are the same.
     """
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
-    encoder.train()
+    for module in encoder.modules():
+        module.training = any(part in norms for part in module.modules())
     for chunk in _chunks(samples, convention):
         if len(chunk) > 1:
             encoder(chunk.to(device), convention)
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     encoder.eval()
+
+
+def cropped(
+    encoder: nn.Module,
+    halves: tuple[Source, Source],
+    crop: Crop,
+    *,
+    convention: str,
+    device: torch.device,
+    seed: int,
+) -> tuple[Features, Features]:
+    """Features of stretches of both halves. Every encoder that is given the same seed sees the same ones."""
+    train, test = halves
+
+    def drawn(epoch: int) -> Features:
+        def cut(clips: Tensor, chunk: int) -> Tensor:
+            return crop.drawn(clips, seeds.generator(device, seed, "crop", epoch, chunk))
+
+        return extract(encoder, train, convention=convention, device=device, view=cut)
+
+    middle = extract(
+        encoder, test, convention=convention, device=device, view=lambda clips, _: crop.centre(clips)
+    )
+    return replace(drawn(0), anew=lambda epoch: drawn(epoch).values), middle
+
+
+def concatenated(encoders: Sequence[Features], *, unit: bool = False) -> Features:
+    """The features of several encoders side by side, [N, D1 + D2 + ...].
+
+    ``unit``: each encoder's are scaled to length one before, so that a cosine between rows is the mean of the
+    encoders' cosines, however long their features are.
+    """
+
+    def joined(values: Sequence[Tensor]) -> Tensor:
+        return torch.cat([normalize(each, dim=1) if unit else each for each in values], dim=1)
+
+    draws = [each.anew for each in encoders if each.anew is not None]
+    return replace(
+        encoders[0],
+        values=joined([each.values for each in encoders]),
+        encoder=JOINED.join(each.encoder for each in encoders),
+        stream=JOINED.join(dict.fromkeys(each.stream for each in encoders)),
+        widths=tuple(each.values.shape[1] for each in encoders),
+        anew=(lambda epoch: joined([anew(epoch) for anew in draws])) if draws else None,
+    )

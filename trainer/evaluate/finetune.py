@@ -9,13 +9,13 @@ from typing import Unpack
 
 from torch import nn
 
-from trainer.evaluate.fit import Around, measured
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.fit import Around, learned
+from trainer.evaluate.protocol import Needs
+from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
 from trainer.store import Samples
 
-NEEDS = "clips"
-FUSES = "scores"
+NEEDS = Needs(clips=True)
 
 
 class Options(Training):
@@ -24,6 +24,6 @@ class Options(Training):
 
 def evaluate(
     encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
-) -> list[Outcome]:
+) -> list[Scores]:
     """The result is the last epoch's; the best test epoch is only reported beside it."""
-    return [measured("finetune", encoder, train, test, options=options, **around)]
+    return [learned("finetune", encoder, train, test, options=options, **around)]

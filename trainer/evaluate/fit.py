@@ -20,7 +20,7 @@ from schemas import SkelError
 from trainer import device as devices
 from trainer import optim, seeds
 from trainer.encoders.initial import draws_from
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
 from trainer.metrics import accuracy
 from trainer.store import Samples
@@ -33,7 +33,7 @@ class Around(TypedDict):
     """What a protocol on clips is called with besides halves and options, as trainer.evaluate says."""
 
     convention: str
-    classes: int
+    classes: tuple[str, ...]
     seed: int
     device: torch.device
     augment: Callable[[Tensor, torch.Generator], Tensor]
@@ -76,7 +76,7 @@ class Fitted:
         return {"loss": self.loss, "test_top1": {str(epoch): top1 for epoch, top1 in self.test_top1.items()}}
 
 
-def measured(
+def learned(
     protocol: str,
     encoder: nn.Module,
     train: Samples,
@@ -84,13 +84,16 @@ def measured(
     *,
     options: Training,
     **around: Unpack[Around],
-) -> Outcome:
-    """One training as the outcome of ``protocol``. Raises as ``fit``."""
+) -> Scores:
+    """One training as the scores of ``protocol``. Raises as ``fit``."""
     fitted = fit(protocol, encoder, train, test, options=options, **around)
-    return Outcome(
-        protocol,
+    return Scores(
+        test.ids,
+        test.labels,
         fitted.scores,
-        settings(options, around["device"]),
+        around["classes"],
+        protocol=protocol,
+        settings=settings(options, around["device"]),
         best_top1=fitted.best_top1,
         details=fitted.curves(),
     )
@@ -118,7 +121,7 @@ def fit(
     """
     device, convention = around["device"], around["convention"]
     generator = seeds.generator("cpu", around["seed"], "classifier")
-    model = Classifier(copy.deepcopy(encoder), around["classes"], generator=generator).to(device)
+    model = Classifier(copy.deepcopy(encoder), len(around["classes"]), generator=generator).to(device)
     optimiser = _optimiser(model, options)
     clips, labels = train.clips[convention].to(device), train.labels.to(device)
     test_clips = test.clips[convention].to(device)

@@ -11,10 +11,11 @@ from torch.nn.functional import normalize, one_hot
 
 from schemas._model import Model
 from trainer.evaluate.features import Features
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.protocol import Needs
+from trainer.evaluate.scores import Scores
+from trainer.metrics import accuracy
 
-NEEDS = "features"
-FUSES = "features"
+NEEDS = Needs(fuse="features")
 
 _BLOCK = 1 << 25
 """Similarities held at a time, 256 MiB of them, whatever the number of training rows."""
@@ -28,13 +29,21 @@ class Options(Model):
     temperature: float = Field(default=0.1, gt=0)
 
 
-def evaluate(train: Features, test: Features, *, classes: int, seed: int, options: Options) -> list[Outcome]:
+def evaluate(
+    train: Features, test: Features, *, classes: tuple[str, ...], seed: int, options: Options
+) -> list[Scores]:
     """``knn`` with the options' k, and ``knn1``, the nearest neighbour. Nothing is drawn from ``seed``."""
-    votes, votes1 = _votes(train, test, (options.k, 1), classes=classes, temperature=options.temperature)
+    votes = _votes(train, test, (options.k, 1), classes=len(classes), temperature=options.temperature)
+    named = {"knn": options.model_dump(mode="json"), "knn1": {"k": 1}}
     return [
-        Outcome("knn", votes, options.model_dump(mode="json"), kind="votes"),
-        Outcome("knn1", votes1, {"k": 1}, kind="votes"),
+        Scores(test.ids, test.labels, values, classes, "votes", protocol=name, settings=settings)
+        for values, (name, settings) in zip(votes, named.items(), strict=True)
     ]
+
+
+def top1(train: Features, test: Features, *, classes: int) -> float:
+    """Accuracy at the defaults: what random weights are measured by."""
+    return accuracy(vote(train, test, classes=classes, options=Options()), test.labels)
 
 
 def vote(train: Features, test: Features, *, classes: int, options: Options) -> Tensor:
@@ -50,14 +59,14 @@ def _votes(
 ) -> list[Tensor]:
     """The votes for every k, from one comparison with the training half."""
     targets = one_hot(train.labels, classes).double()
-    found: list[list[Tensor]] = [[] for _ in ks]
+    blocks: list[list[Tensor]] = [[] for _ in ks]
     for block in similarities(train.values, test.values):
         similarity, index = block.topk(min(max(ks), len(targets)), dim=1)
         weight = torch.exp((similarity - similarity[:, :1]) / temperature)
         for place, k in enumerate(ks):
             votes = weight[:, :k, None] * targets[index[:, :k]]
-            found[place].append(votes.sum(dim=1).float())
-    return [torch.cat(parts) for parts in found]
+            blocks[place].append(votes.sum(dim=1).float())
+    return [torch.cat(votes) for votes in blocks]
 
 
 def similarities(bank: Tensor, queries: Tensor) -> Iterator[Tensor]:

@@ -16,11 +16,11 @@ from schemas._model import Model
 from trainer import optim, seeds
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.protocol import Needs
+from trainer.evaluate.scores import Scores
 from trainer.metrics import accuracy
 
-NEEDS = "features"
-FUSES = "scores"
+NEEDS = Needs()
 
 
 class Options(Model):
@@ -47,41 +47,37 @@ class Options(Model):
 
 
 def evaluate(
-    train: Features,
-    test: Features,
-    *,
-    classes: int,
-    seed: int,
-    options: Options,
-    anew: Callable[[int], Tensor] | None = None,
-    widths: Sequence[int] = (),
-) -> list[Outcome]:
+    train: Features, test: Features, *, classes: tuple[str, ...], seed: int, options: Options
+) -> list[Scores]:
     """The result is the last epoch's; the best test epoch is only reported beside it.
 
-    ``anew(epoch)``: [N, D], what takes the place of the values of ``train`` from epoch 1 on. ``widths``: of
-    the streams whose features lie side by side, D in all, when their classifiers learn together. Raises
+    With ``streams`` together the encoders whose features lie side by side have a classifier each. Raises
     SkelError when the layer diverged.
     """
+    widths = train.widths if options.streams == "together" else ()
     scaled = _scaling(train.values, options, parts=max(len(widths), 1))
     values, test_values = scaled(train.values), scaled(test.values)
-    layer = _initial(widths or (values.shape[1],), classes, seed)
+    layer = _initial(widths or (values.shape[1],), len(classes), seed)
     rates = _rates(options)
     best = 0.0
     for epoch in range(options.epochs):
-        if anew is not None and epoch:
-            values = scaled(anew(epoch))
+        if train.anew is not None and epoch:
+            values = scaled(train.anew(epoch))
         order = torch.randperm(len(values), generator=seeds.generator("cpu", seed, "linear", epoch))
         batches = values[order].split(options.batch_size), train.labels[order].split(options.batch_size)
         for x, labels in zip(*batches, strict=True):
             layer.step(x, labels, lr=optim.learning_rate(rates, epoch), options=options)
-        scores = layer.scores(test_values)
-        best = max(best, accuracy(scores, test.labels))
-    if not torch.isfinite(scores).all():
+        logits = layer.scores(test_values)
+        best = max(best, accuracy(logits, test.labels))
+    if not torch.isfinite(logits).all():
         raise SkelError(
             f"the linear layer diverged at learning rate {options.lr}",
             remedy="Set linear.lr lower, or linear.standardise=true",
         )
-    return [Outcome("linear", scores, options.model_dump(mode="json"), best_top1=best)]
+    settings = options.model_dump(mode="json")
+    return [
+        Scores(test.ids, test.labels, logits, classes, protocol="linear", settings=settings, best_top1=best)
+    ]
 
 
 @dataclass(frozen=True)

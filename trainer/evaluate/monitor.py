@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from schemas import RunConfig
-from trainer import store as stores
 from trainer.evaluate import knn
-from trainer.evaluate.features import extract, open_half, stream_of
+from trainer.evaluate.features import Split, extract, stream_of
 from trainer.metrics import accuracy
 from trainer.store import Store
 
@@ -31,25 +30,12 @@ def knn_monitor(
     assert config.data.split is not None  # resolved before a run starts
     convention = config.data.conventions[0]
     name, encoder = next(iter(encoders.items()))
-    halves = [
-        open_half(
-            stores.select(
-                store,
-                protocol=config.data.split,
-                part=part,
-                conventions=[convention],
-                frames=config.data.frames,
-                stream=stream_of(name, config.data),
-            ),
-            memory_limit=config.data.memory_limit,
-        )
-        for part in ("train", "test")
-    ]
-    classes = len(store.manifest.classes)
+    split, stream = Split(store, config.data.split, config.data), stream_of(name, config.data)
+    halves = [split.half(part, convention, stream) for part in ("train", "test")]
 
     def look() -> dict[str, float]:
         train, test = (extract(encoder, half, convention=convention, device=device) for half in halves)
-        outcomes = knn.evaluate(train, test, classes=classes, seed=0, options=knn.Options())
-        return {f"monitor_{outcome.protocol}": accuracy(outcome.scores, test.labels) for outcome in outcomes}
+        both = knn.evaluate(train, test, classes=store.manifest.classes, seed=0, options=knn.Options())
+        return {f"monitor_{each.protocol}": accuracy(each.values, test.labels) for each in both}
 
     return look

@@ -1,37 +1,146 @@
-"""The files of an evaluation: a result as JSON, the scores of its samples beside it."""
+"""From scores to a result: accuracies, their interval, and what a reader must know about them; its files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import stdev
+from typing import Any
 
-from pydantic import ValidationError
+import torch
 
-from schemas import EvaluationResult, SkelError
-from trainer.evaluate.fusion import JOINED
-from trainer.evaluate.scores import Scores, read_scores, replacing, write_scores
+from schemas import EvaluationResult
+from trainer import __version__
+from trainer.checkpoint import LAST
+from trainer.evaluate.features import Split
+from trainer.evaluate.scores import Scores, replacing, write_scores
+from trainer.evaluate.significance import bootstrap
+from trainer.metrics import accuracy, confusion, per_class, ranks
+from trainer.run import JOINED, Run
 
-FOLDER = "results"
-"""Where a run folder keeps them."""
+_TOOL = f"trainer {__version__}"
 
 
-@dataclass(frozen=True)
-class Found:
-    """A result and the file it is in."""
+def result_of(
+    run: Run, scores: Scores, *, split: Split, untrained: bool, random_knn: float | None, seconds: float
+) -> EvaluationResult:
+    """The result of a run, without the name of a file of scores. ``split``: whose halves they are of."""
+    config, manifest = run.config, split.store.manifest
+    assert scores.train_labels is not None
+    return EvaluationResult(
+        protocol=scores.protocol,
+        name=scores.name,
+        settings=scores.settings,
+        dataset=manifest.dataset,
+        synthetic=manifest.synthetic,
+        store=split.store.path.name,
+        store_hash=split.store.hash,
+        recipe=manifest.recipe.label,
+        frames=config.data.frames,
+        split=split.name,
+        convention=scores.convention,
+        stream=scores.stream,
+        encoder=scores.encoder,
+        method=config.method.name,
+        checkpoint="random weights" if untrained else str(LAST),
+        checkpoint_hash="" if untrained else run.checkpoint_hash,
+        preset=config.preset,
+        epoch=0 if untrained else run.checkpoint.epoch,
+        epochs=config.optimise.epochs,
+        train_samples=len(scores.train_labels),
+        draws=tuple(accuracy(each, scores.labels) for each in scores.draws),
+        best_top1=scores.best_top1,
+        random_knn=random_knn,
+        details=scores.details,
+        notes=tuple(_notes(run, scores, scores.train_labels, untrained=untrained)),
+        seconds=seconds,
+        tool=_TOOL,
+        **accuracies(scores),
+    )
 
-    path: Path
-    result: EvaluationResult
 
-    def scores(self) -> Scores:
-        """Raises SkelError when the result has none, or they are absent or damaged."""
-        if self.result.scores is None:
-            raise SkelError(
-                "this result has no scores; an earlier version wrote it",
-                where=self.path,
-                remedy=f"Run `trainer evaluate RUN --protocol {self.result.protocol}` again",
-            )
-        return read_scores(self.path.with_name(self.result.scores))
+def accuracies(scores: Scores) -> dict[str, Any]:
+    """The fields of a result that follow from scores alone."""
+    values, labels = scores.values, scores.labels
+    right = torch.stack([ranks(each, labels) == 0 for each in (values, *scores.draws[1:])]).double()
+    single = per_class(values, labels, scores.classes)
+    means = right.mean(dim=1).tolist()
+    return {
+        "test_samples": len(scores),
+        "top1": float(right.mean()),
+        "interval": bootstrap(right.mean(dim=0)),
+        "std": stdev(means) if len(means) > 1 else None,
+        "top5": accuracy(values, labels, top=5) if len(scores.classes) > 5 else None,
+        "macro": sum(single.values()) / len(single),
+        "per_class": single,
+        "classes": scores.classes,
+        "confusion": tuple(map(tuple, confusion(values, labels).tolist())),
+        "scores_kind": scores.kind,
+    }
+
+
+def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: bool) -> list[str]:
+    """What a reader must know: an unfinished run, other weights, classes that one of the halves lacks."""
+    notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
+    if epoch < epochs and not untrained:
+        notes.append(f"the run is not finished: checkpoint of epoch {epoch} of {epochs}")
+    init = scores.settings.get("init_from")
+    if init:
+        notes.append(f"started from {init['path']}, not from the run's weights")
+    tested, taught = set(scores.labels.tolist()), set(train_labels.tolist())
+    untested = [name for label, name in enumerate(scores.classes) if label not in tested]
+    untaught = [name for label, name in enumerate(scores.classes) if label in tested - taught]
+    if untested:
+        notes.append(f"no test sample of {_listed(untested)}: not among the classes, not in the macro mean")
+    if untaught:
+        notes.append(f"no training sample of {_listed(untaught)}: its test samples count as wrong")
+    return notes
+
+
+def _listed(names: list[str]) -> str:
+    """``wave, kick and 7 more classes``"""
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more classes" if more > 0 else "")
+
+
+def ensemble_result(
+    results: Sequence[EvaluationResult], settings: dict[str, Any], scores: Scores, *, seconds: float
+) -> EvaluationResult:
+    """The result of several results' scores together: what they share, or all of it joined by ``+``."""
+    first = results[0]
+    hashes = "".join(result.checkpoint_hash for result in results)
+    shared = (
+        "dataset",
+        "store",
+        "store_hash",
+        "recipe",
+        "split",
+        "convention",
+        "stream",
+        "encoder",
+        "method",
+    )
+    return EvaluationResult(
+        protocol="ensemble",
+        settings=settings,
+        synthetic=any(result.synthetic for result in results),
+        frames=first.frames if len({result.frames for result in results}) == 1 else None,
+        checkpoint=f"{len(results)} results",
+        checkpoint_hash=hashlib.sha256(hashes.encode()).hexdigest(),
+        epoch=min(result.epoch for result in results),
+        epochs=first.epochs if len({result.epochs for result in results}) == 1 else None,
+        train_samples=min(result.train_samples for result in results),
+        notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
+        seconds=seconds,
+        tool=_TOOL,
+        **{name: _joined(getattr(result, name) for result in results) for name in (*shared, "preset")},
+        **accuracies(scores),
+    )
+
+
+def _joined(names: Iterable[str]) -> str:
+    return JOINED.join(dict.fromkeys(names))
 
 
 def write_result(result: EvaluationResult, scores: Scores, path: Path) -> None:
@@ -40,67 +149,3 @@ def write_result(result: EvaluationResult, scores: Scores, path: Path) -> None:
     write_scores(scores, path.with_name(result.scores))
     with replacing(path) as partial:
         partial.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def read_result(path: Path) -> Found:
-    """Raises SkelError when the file is absent, damaged, or something else."""
-    try:
-        return Found(path, EvaluationResult.model_validate_json(path.read_bytes()))
-    except FileNotFoundError as error:
-        raise SkelError(
-            "no result here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
-        ) from error
-    except (ValidationError, OSError) as error:
-        reason = str(error).splitlines()[-1 if isinstance(error, OSError) else 0]
-        raise SkelError(
-            f"this is not a result of `trainer evaluate`, or it is damaged: {reason}",
-            where=path,
-            remedy="Evaluate the run again",
-        ) from error
-
-
-def read_results(run: Path) -> list[Found]:
-    """All results of a run folder, sorted by file name; empty when nothing has been evaluated yet.
-
-    Raises SkelError when there is no such folder, and for a damaged file.
-    """
-    if not run.is_dir():
-        raise SkelError(
-            "no run folder here", where=run, remedy="Name the --out folder of a `trainer pretrain`"
-        )
-    return [read_result(path) for path in sorted((run / FOLDER).glob("*.json"))]
-
-
-def find(
-    where: Path,
-    *,
-    protocol: str,
-    conventions: Sequence[str] = (),
-    encoders: Sequence[str] = (),
-    joined: bool = True,
-) -> list[Found]:
-    """The results of a run folder that are of ``protocol``, or the one result that ``where`` is the file of.
-
-    ``protocol``: a figure or what gave it: ``semi-5`` or ``semi``. ``conventions``, ``encoders``: only those;
-    none: all. ``joined`` False: without those of several encoders or conventions together. Raises SkelError
-    when nothing is left, naming what there is.
-    """
-    if where.is_file():
-        return [read_result(where)]
-    there = read_results(where)
-    chosen = [
-        found
-        for found in there
-        if protocol in (found.result.protocol, found.result.figure)
-        and (not conventions or found.result.convention in conventions)
-        and (not encoders or found.result.encoder in encoders)
-        and (joined or JOINED not in found.result.convention + found.result.encoder)
-    ]
-    if not chosen:
-        asked = " ".join([protocol, *conventions, *encoders])
-        raise SkelError(
-            f"no result of {asked}; there is {', '.join(found.path.stem for found in there) or 'none'}",
-            where=where,
-            remedy=f"Make it with `trainer evaluate {where} --protocol {protocol}`",
-        )
-    return chosen

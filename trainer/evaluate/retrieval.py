@@ -14,10 +14,10 @@ from schemas._model import Model
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
 from trainer.evaluate.knn import similarities
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.protocol import Needs
+from trainer.evaluate.scores import Scores
 
-NEEDS = "features"
-FUSES = "features"
+NEEDS = Needs(fuse="features")
 
 _DIGITS = 6
 """Of the similarities in the result file: as many as float32 features carry."""
@@ -30,22 +30,29 @@ class Options(Model):
     """Stretches of the clips in place of whole ones. ISC: the centre of both halves, ``train: null``."""
 
 
-def evaluate(train: Features, test: Features, *, classes: int, seed: int, options: Options) -> list[Outcome]:
+def evaluate(
+    train: Features, test: Features, *, classes: tuple[str, ...], seed: int, options: Options
+) -> list[Scores]:
     """The score of a class is the cosine of its nearest training sample; -1 for a class that has none.
 
     ``details["neighbours"]`` holds ``ids`` and ``similarities``, [N_test, neighbours] each, nearest first, in
     the order of the test samples. Nothing is drawn from ``seed``.
     """
-    scores, ids, cosines = [], [], []
+    best, ids, cosines = [], [], []
     count = min(options.neighbours, len(train.labels))
     for block in similarities(train.values, test.values):
-        scores.append(_nearest_of_class(block, train.labels, classes))
+        best.append(_nearest_of_class(block, train.labels, len(classes)))
         similarity, index = block.topk(count, dim=1)
         ids += [[train.ids[row] for row in rows] for rows in index.tolist()]
         cosines += [[round(value, _DIGITS) for value in row] for row in similarity.tolist()]
     settings = {"k": 1, "metric": "cosine", **options.model_dump(mode="json")}
     details = {"neighbours": {"ids": ids, "similarities": cosines}} if count else {}
-    return [Outcome("retrieval", torch.cat(scores), settings, details=details)]
+    values = torch.cat(best)
+    return [
+        Scores(
+            test.ids, test.labels, values, classes, protocol="retrieval", settings=settings, details=details
+        )
+    ]
 
 
 def _nearest_of_class(similarity: Tensor, labels: Tensor, classes: int) -> Tensor:

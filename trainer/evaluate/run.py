@@ -1,135 +1,409 @@
-"""Evaluating a finished run: from its folder to the files in ``results/``."""
+"""Evaluating an opened run: from its encoders to the files in ``results/``."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from schemas import EvaluationResult, InitConfig, UsageError, unknown
-from trainer import device as devices
-from trainer import start
-from trainer.evaluate import PROTOCOLS, fusion, protocol_options, transfer
-from trainer.evaluate.measure import Figure, measured, over_conventions
-from trainer.evaluate.occasion import Occasion, chosen_conventions, loader, open_occasion
-from trainer.evaluate.results import FOLDER, write_result
-from trainer.evaluate.subject import Subject, random_method, run_method, subjects
-from trainer.evaluate.verdict import result_of, scores_of
+from schemas import ConfigError, EvaluationResult, InitConfig, StoreError, UsageError, unknown
+from trainer import memory, shards, start
+from trainer import store as stores
+from trainer.augment import compile_chain
+from trainer.data import Source
+from trainer.evaluate import PROTOCOLS, ensemble, knn, protocol_options, transfer
+from trainer.evaluate.features import (
+    Features,
+    Split,
+    calibrate,
+    check_finite,
+    concatenated,
+    cropped,
+    extract,
+    stream_of,
+)
+from trainer.evaluate.results import result_of, write_result
+from trainer.evaluate.scores import Scores
+from trainer.run import RESULTS, Run
+from trainer.store import Samples, Store
 from trainer.streams import STREAMS
 
-Options = Mapping[str, Mapping[str, Any]]
 OnProgress = Callable[[int, int], None]
+Options = Mapping[str, Mapping[str, Any]]
+Halves = tuple[Features, Features]
+"""Features of the training and of the test half."""
+Measured = tuple[Scores, EvaluationResult]
 
-_STARTING = ("finetune", "semi", "supervised")
-"""Protocols that can start from the weights of another run or export."""
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of a run on its stream of one convention."""
+
+    network: nn.Module
+    """On the device: the trained one, the random one where trained weights were not asked for, or the one
+    with the weights of ``--init-from``."""
+    random: nn.Module
+    """The same architecture with fresh random weights, or those of ``--init-from``."""
+    features: Halves
+    """Of the trained or the random one."""
+    random_features: Halves
+
+    @property
+    def stream(self) -> str:
+        return self.features[0].stream
 
 
-def evaluate_run(
-    run: Path,
-    *,
+@dataclass(frozen=True)
+class Evaluation:
+    """What was asked for, checked."""
+
+    run: Run
+    split: Split
+    target: Split | None
+    """Of the store that protocols with ``NEEDS.target`` learn on."""
+    protocols: dict[str, Any]
+    """Name -> options."""
+    fusion: ensemble.Options
+    untrained: bool
+    init: InitConfig | None
+    on_progress: OnProgress | None
+
+    def split_of(self, protocol: str) -> Split:
+        return self.target if self.target is not None and PROTOCOLS[protocol].NEEDS.target else self.split
+
+
+def evaluate(
+    run: Run,
     protocols: Sequence[str] = ("knn",),
+    *,
     conventions: Sequence[str] = (),
-    store: Path | None = None,
     target: Path | None = None,
     target_split: str | None = None,
-    device: str = "auto",
-    options: Options | None = None,
+    options: Options,
     untrained: bool = False,
-    unfinished: bool = False,
     init_from: Path | None = None,
     init_skip: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> list[EvaluationResult]:
-    """Runs the protocols on the last checkpoint of a run; writes a result and its scores for each figure.
+    """Runs the protocols; writes a result and its scores for each set of scores.
 
     Every encoder of the method is evaluated on its own stored stream: ``<figure>-<convention>.json`` for a
-    method with one, ``<figure>-<convention>-<encoder>.json`` for several, and these together behind them.
+    method with one, ``<figure>-<convention>-<encoder>.json`` for several, and these together after them.
     Scores are in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
     the run's settings, over their own. ``conventions``: none takes the run's first, the reference; ``all``
     stands for all of the run; several are evaluated one by one and then as an ensemble. ``target``: the store
     that ``transfer`` trains on. ``untrained`` replaces the weights by random ones, to see what the training
-    was worth, and writes nothing. ``unfinished`` takes a run that has not reached its last epoch.
-    ``init_from``: finetune, semi and supervised start from the weights of that run or export, but for those
-    that ``init_skip`` matches, and their files are named after them. Raises UsageError, StoreError and
-    CheckpointError for whatever does not fit together.
+    was worth, and writes nothing. ``init_from``: finetune, semi and supervised start from the weights of that
+    run or export, but for those that ``init_skip`` matches, and their files are named after them. Raises
+    UsageError, StoreError and CheckpointError for whatever does not fit together.
     """
-    _check_names(protocols, options or {})  # a slip of the pen is told before anything is read
-    _check_target(protocols, target, target_split)
+    _check_names(protocols, target, target_split)
     init = _init(protocols, init_from, init_skip)
-    occasion = open_occasion(
-        run,
-        store=store,
-        target=target,
-        target_split=target_split,
-        device=devices.choose(device),
-        untrained=untrained,
-        unfinished=unfinished,
-    )
-    chosen = protocol_options([*protocols, "fusion"], occasion.saved.config.evaluate, options or {})
-    fusing = chosen.pop("fusion")
-    named = chosen_conventions(occasion.saved, conventions, run)
-    method = run_method(occasion)
-    given = (options or {}).get("fusion", {})
-    _check_fusion(occasion.saved.config.method.name, method, given, several=len(named) > 1)
-    _check_together(occasion.saved.config.method.name, method, chosen)
-    others = _others(occasion, init)
-    found = [_in_convention(occasion, method, each, chosen, fusing, others, on_progress) for each in named]
-    found = [[_named_after(init, figure) for figure in several] for several in found]
-    figures = [figure for several in found for figure in several]
-    if len(named) > 1:
-        figures += [over_conventions(same, scores=fusing.scores) for same in zip(*found, strict=True)]
-    figures.sort(key=lambda figure: list(chosen).index(figure.protocol))
-    return [_published(occasion, figure, several=len(method.encoders) > 1) for figure in figures]
+    chosen = protocol_options([*protocols, "fusion"], run.config.evaluate, options)
+    fusion = chosen.pop("fusion")
+    names = run.conventions(conventions)
+    assert run.config.data.split is not None  # resolved before a run starts
+    stores.check_protocol(run.store, run.config.data.split)
+    split = Split(run.store, run.config.data.split, run.config.data)
+    learned_on = None if target is None else _target(target, target_split, split)
+    evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
+    _check_several(evaluation, options.get("fusion", {}), conventions=len(names))
+    random = run.untrained_method()
+    starts = {} if init is None else run.untrained_method().encoders
+    if init is not None:
+        start.initialise_encoders(starts, init)
+    by_convention = [_in_convention(evaluation, name, random.encoders, starts) for name in names]
+    measured: dict[str, list[Measured]] = {}
+    for protocol in chosen:
+        several = [each[protocol] for each in by_convention]
+        measured[protocol] = [pair for each in several for pair in each]
+        if len(names) > 1:
+            measured[protocol] += [
+                _together(evaluation, protocol, same) for same in zip(*several, strict=True)
+            ]
+    return [_written(evaluation, name, *pair) for name, pairs in measured.items() for pair in pairs]
 
 
 def _in_convention(
-    occasion: Occasion,
-    method: Any,
+    evaluation: Evaluation,
     convention: str,
-    chosen: Mapping[str, Any],
-    fusing: fusion.Options,
-    others: Mapping[str, nn.Module],
-    on_progress: OnProgress | None,
-) -> list[Figure]:
-    """The figures of all protocols in one convention; ``others`` start in the place of the run's encoders."""
-    if "target" in occasion.grounds:
-        trained = occasion.saved.config.data.conventions
-        target = occasion.grounds["target"].store
-        transfer.check_target(occasion.store, target, convention, trained=trained)
-    load = loader(occasion, convention)
-    found = subjects(method, occasion, convention, load=load, on_progress=on_progress)
-    found = [_starting_from(others, subject, occasion) for subject in found]
-    return [
-        figure
-        for name, settings in chosen.items()
-        for figure in measured(
-            occasion,
-            found,
-            convention,
-            name,
-            settings=settings,
-            fusing=fusing,
-            load=load,
-            on_progress=on_progress,
+    random: Mapping[str, nn.Module],
+    starts: Mapping[str, nn.Module],
+) -> dict[str, list[Measured]]:
+    """Protocol -> what every encoder gives, then all of them together when there are several."""
+    encoders = _encoders(evaluation, convention, random, starts)
+    at_random = [encoder.random_features for encoder in encoders]
+    if len(encoders) > 1:
+        at_random.append(_side_by_side(at_random, unit=True))
+    classes = len(evaluation.split.store.manifest.classes)
+    random_knn = {train.encoder: knn.top1(train, test, classes=classes) for train, test in at_random}
+    return {
+        protocol: [
+            (scores, _result(evaluation, protocol, scores, seconds, random_knn[scores.encoder]))
+            for scores, seconds in _scores(evaluation, protocol, convention, encoders)
+        ]
+        for protocol in evaluation.protocols
+    }
+
+
+def _encoders(
+    evaluation: Evaluation,
+    convention: str,
+    random: Mapping[str, nn.Module],
+    starts: Mapping[str, nn.Module],
+) -> list[Encoder]:
+    """Every encoder of the method, in its order.
+
+    Raises StoreError before anything is encoded when a stream of theirs is not in the store, and SkelError
+    for features that are not finite.
+    """
+    run, split, target = evaluation.run, evaluation.split, evaluation.target
+    trained, device, data = run.method.encoders, run.device, run.config.data
+    streams = {name: stream_of(name, data) for name in trained}
+    if target is not None:
+        transfer.check_target(split.store, target.store, convention, trained=data.conventions)
+    for each in (split,) if target is None else (split, target):
+        _check_streams(each.store, convention, data.frames, list(dict.fromkeys(streams.values())))
+
+    def encode(name: str, network: nn.Module, title: str, on_progress: OnProgress | None) -> Halves:
+        train, test = (
+            replace(
+                extract(network, half, convention=convention, device=device, on_progress=on_progress),
+                encoder=name,
+                stream=streams[name],
+            )
+            for half in halves
         )
+        for features, half in zip((train, test), halves, strict=True):
+            check_finite(features, half, encoder=title, convention=convention)
+        return train, test
+
+    encoders = []
+    for name, stream in streams.items():
+        halves = split.halves(convention, stream)
+        fresh = random[name].to(device)
+        calibrate(fresh, halves[0], convention=convention, device=device)
+        random_features = encode(name, fresh, f"{name} (random)", None)
+        network, features = fresh, random_features
+        if not evaluation.untrained:
+            network = trained[name].to(device)
+            features = encode(name, network, name, evaluation.on_progress)
+        if starts:
+            network = fresh = starts[name].to(device)
+        encoders.append(Encoder(network, fresh, features, random_features))
+    return encoders
+
+
+def _check_streams(store: Store, convention: str, frames: int, streams: Sequence[str]) -> None:
+    """Raises StoreError with the one command that adds everything that is missing."""
+    missing: dict[str, StoreError] = {}
+    for stream in streams:
+        try:
+            stores.check_stream(store, convention, frames=frames, stream=stream)
+        except StoreError as error:
+            missing[stream] = error
+    if len(missing) < 2:
+        for only in missing.values():
+            raise only
+        return
+    flags = " ".join(f"--{stream}" for stream in sorted(missing) if stream != "joint")
+    raise StoreError(
+        f"{convention} has no {' and no '.join(missing)} stream of {frames} frames",
+        where=store.path,
+        remedy=f"Add them with `skeltools streams {store.path} {flags} --frames {frames}`",
+    )
+
+
+def _scores(
+    evaluation: Evaluation, protocol: str, convention: str, encoders: Sequence[Encoder]
+) -> list[tuple[Scores, float]]:
+    """The scores of every encoder, then those of all together when there are several; and their seconds.
+
+    Streams are fused as the protocol says, or learn together. Encoders that share a stream are
+    representations of it: the features of frozen ones are taken side by side, as in ISC.
+    """
+    needs, options = PROTOCOLS[protocol].NEEDS, evaluation.protocols[protocol]
+    frozen = [] if needs.clips else [_seen(evaluation, protocol, convention, each) for each in encoders]
+    single = [
+        _on_clips(evaluation, protocol, convention, each)
+        if needs.clips
+        else _on_features(evaluation, protocol, convention, frozen[place])
+        for place, each in enumerate(encoders)
+    ]
+    scores = [pair for several in single for pair in several]
+    if len(encoders) == 1:
+        return scores
+    by_stream = len({encoder.stream for encoder in encoders}) == len(encoders)
+    jointly = by_stream and getattr(options, "streams", "") == "together"
+    if needs.clips or (needs.fuse == "scores" and by_stream and not jointly):
+        for same in zip(*single, strict=True):
+            started = time.perf_counter()
+            together = ensemble.fused([each for each, _ in same], evaluation.fusion)
+            scores.append((together, time.perf_counter() - started))
+        return scores
+    joined = _side_by_side(frozen, unit=needs.fuse == "features")
+    how = {"fusion": {"of": "probes" if jointly else "features"}}
+    for each, seconds in _on_features(evaluation, protocol, convention, joined):
+        scores.append((replace(each, settings=each.settings | how), seconds))
+    return scores
+
+
+def _side_by_side(encoders: Sequence[Halves], *, unit: bool) -> Halves:
+    train, test = (concatenated(halves, unit=unit) for halves in zip(*encoders, strict=True))
+    return train, test
+
+
+def _seen(evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder) -> Halves:
+    """The features of whole clips, or of stretches where the protocol's options have a ``crop``."""
+    crop = getattr(evaluation.protocols[protocol], "crop", None)
+    if crop is None:
+        return encoder.features
+    halves = evaluation.split.halves(convention, encoder.stream)
+    seed, device = evaluation.run.config.runtime.seed, evaluation.run.device
+    of_stretches = cropped(encoder.network, halves, crop, convention=convention, device=device, seed=seed)
+    train, test = (
+        replace(stretches, encoder=whole.encoder, stream=whole.stream)
+        for stretches, whole in zip(of_stretches, encoder.features, strict=True)
+    )
+    return train, test
+
+
+def _on_features(
+    evaluation: Evaluation, protocol: str, convention: str, halves: Halves
+) -> list[tuple[Scores, float]]:
+    train, test = halves
+    started = time.perf_counter()
+    several = PROTOCOLS[protocol].evaluate(
+        train,
+        test,
+        classes=evaluation.split.store.manifest.classes,
+        seed=evaluation.run.config.runtime.seed,
+        options=evaluation.protocols[protocol],
+    )
+    of = {"encoder": test.encoder, "stream": test.stream, "convention": convention}
+    seconds = time.perf_counter() - started
+    return [(replace(each, **of, train_labels=train.labels), seconds) for each in several]
+
+
+def _on_clips(
+    evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder
+) -> list[tuple[Scores, float]]:
+    """The protocol trains a copy of the encoder, on the run's store or on the target."""
+    module, config, split = PROTOCOLS[protocol], evaluation.run.config, evaluation.split_of(protocol)
+    train, test = (_held(half, protocol) for half in split.halves(convention, encoder.stream))
+    skeleton = stores.skeletons(split.store, [convention])[convention]
+    chain = compile_chain(config.augment.normal, where="augment.normal")
+
+    def augment(clips: Tensor, generator: torch.Generator) -> Tensor:
+        return chain(clips, skeleton, generator)
+
+    started = time.perf_counter()
+    several = module.evaluate(
+        encoder.random if module.NEEDS.random_weights else encoder.network,
+        train,
+        test,
+        convention=convention,
+        classes=split.store.manifest.classes,
+        seed=config.runtime.seed,
+        options=evaluation.protocols[protocol],
+        device=evaluation.run.device,
+        augment=augment,
+        on_progress=evaluation.on_progress,
+    )
+    seconds, name = time.perf_counter() - started, encoder.features[0].encoder
+    more = transfer.provenance(evaluation.split.store, split.store) if module.NEEDS.target else {}
+    of = {"encoder": name, "stream": encoder.stream, "convention": convention, "train_labels": train.labels}
+    return [
+        (_named_after(evaluation.init, replace(each, **of, details=each.details | more)), seconds)
+        for each in several
     ]
 
 
-def _published(occasion: Occasion, figure: Figure, *, several: bool) -> EvaluationResult:
-    """The result, written with its scores unless the weights were random."""
-    result = result_of(occasion, figure)
-    if not occasion.checkpoint_hash:
+def _held(half: Source, protocol: str) -> Samples:
+    """The half in memory, where the run's limit left it in the store but this machine has room.
+
+    Raises ConfigError where it has not.
+    """
+    if isinstance(half, Samples):
+        return half
+    needed, limit = shards.bytes_in_memory(half.selection), memory.host_limit()
+    if needed > limit:
+        raise ConfigError(
+            f"{protocol} trains on clips in memory: half of the split takes {needed} bytes, and this machine "
+            f"has room for {limit}",
+            where="data.memory_limit",
+            remedy="Evaluate on a machine with more memory; knn, linear and retrieval need little",
+        )
+    return stores.in_memory(half.selection)
+
+
+def _named_after(init: InitConfig | None, scores: Scores) -> Scores:
+    """With the weights that it started from in its name and settings: it is no figure of the run's own."""
+    if init is None:
+        return scores
+    name = f"{scores.name or scores.protocol}-from-{init.sha256[:8]}"
+    return replace(scores, name=name, settings=scores.settings | {"init_from": init.model_dump(mode="json")})
+
+
+def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measured]) -> Measured:
+    """The same figure in several conventions as one."""
+    started = time.perf_counter()
+    members = [replace(scores, origin=scores.convention) for scores, _ in conventions]
+    mean = ensemble.over_conventions(members, scores=evaluation.fusion.scores)
+    return mean, _result(evaluation, protocol, mean, time.perf_counter() - started, None)
+
+
+def _result(
+    evaluation: Evaluation, protocol: str, scores: Scores, seconds: float, random_knn: float | None
+) -> EvaluationResult:
+    """``random_knn`` is about the run's own store."""
+    split = evaluation.split_of(protocol)
+    return result_of(
+        evaluation.run,
+        scores,
+        split=split,
+        untrained=evaluation.untrained,
+        random_knn=random_knn if split is evaluation.split else None,
+        seconds=seconds,
+    )
+
+
+def _written(
+    evaluation: Evaluation, protocol: str, scores: Scores, result: EvaluationResult
+) -> EvaluationResult:
+    """The result; it and its scores are in files unless the weights were random."""
+    if evaluation.untrained:
         return result
-    parts = [result.figure, figure.convention, *([figure.encoder] if several else [])]
-    if figure.ground is not occasion.grounds["run"]:
-        parts.insert(1, figure.ground.store.path.stem)
+    split = evaluation.split_of(protocol)
+    parts = [result.figure]
+    parts += [split.store.path.stem] if split is not evaluation.split else []
+    parts += [result.convention]
+    parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
     result = result.model_copy(update={"scores": f"{stem}.npz"})
-    write_result(result, scores_of(figure), occasion.run / FOLDER / f"{stem}.json")
+    write_result(result, scores, evaluation.run.path / RESULTS / f"{stem}.json")
     return result
+
+
+def _check_names(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
+    """``--target`` goes with the protocols that learn on another store, and only with those."""
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise unknown("protocol", name, PROTOCOLS)
+    needing = [name for name in protocols if PROTOCOLS[name].NEEDS.target]
+    if needing and target is None:
+        raise UsageError(
+            f"{needing[0]} learns on another store, and none was named", remedy="Name it with --target STORE"
+        )
+    if not needing and (target is not None or target_split is not None):
+        raise UsageError(
+            f"--target is for transfer, not for {', '.join(protocols)}", remedy="Add --protocol transfer"
+        )
 
 
 def _init(protocols: Sequence[str], path: Path | None, skip: Sequence[str]) -> InitConfig | None:
@@ -140,74 +414,45 @@ def _init(protocols: Sequence[str], path: Path | None, skip: Sequence[str]) -> I
                 "there are no weights to leave out", where="--init-skip", remedy="Add --init-from PATH"
             )
         return None
-    frozen = [name for name in protocols if name not in _STARTING]
+    frozen = [name for name in protocols if not PROTOCOLS[name].NEEDS.starts]
     if frozen:
+        starting = sorted(name for name, module in PROTOCOLS.items() if module.NEEDS.starts)
         raise UsageError(
-            f"--init-from is for {', '.join(_STARTING)}, found {frozen[0]}",
+            f"--init-from is for {', '.join(starting)}, found {frozen[0]}",
             remedy=f"Evaluate {path} itself: an imported run is a run",
         )
     return start.describe(path, skip=skip)
 
 
-def _others(occasion: Occasion, init: InitConfig | None) -> dict[str, nn.Module]:
-    """The encoders of the run's architecture with other weights; none without ``init``."""
-    if init is None:
-        return {}
-    encoders: dict[str, nn.Module] = random_method(occasion).encoders
-    start.initialise_encoders(encoders, init)
-    return encoders
+def _target(path: Path, name: str | None, own: Split) -> Split:
+    """The named split, else the one that is called like the run's, else the store's first."""
+    store = stores.open_store(path)
+    known = list(store.manifest.protocols)
+    chosen = name or (own.name if own.name in known else next(iter(known), ""))
+    if chosen not in known:
+        raise StoreError(
+            f"the target has no split '{chosen}'; there is {', '.join(known) or 'none'}",
+            where=path,
+            remedy="Choose one of them with --target-split",
+        )
+    return replace(own, store=store, name=chosen)
 
 
-def _starting_from(others: Mapping[str, nn.Module], subject: Subject, occasion: Occasion) -> Subject:
-    if subject.encoder not in others:
-        return subject
-    other = others[subject.encoder].to(occasion.device)
-    return replace(subject, modules=dict.fromkeys(subject.modules, other))
+def _check_several(evaluation: Evaluation, fusion: Mapping[str, Any], *, conventions: int) -> None:
+    """Raises UsageError for settings of several encoders where the method has one.
 
-
-def _named_after(init: InitConfig | None, figure: Figure) -> Figure:
-    """With the weights that it started from in its name and settings: it is no figure of the run's own."""
-    if init is None:
-        return figure
-    outcome = figure.outcome
-    name = f"{outcome.name or outcome.protocol}-from-{init.sha256[:8]}"
-    settings = outcome.settings | {"init_from": init.model_dump(mode="json")}
-    return replace(figure, outcome=replace(outcome, name=name, settings=settings))
-
-
-def _check_names(protocols: Sequence[str], options: Options) -> None:
-    for name in protocols:
-        if name not in PROTOCOLS:
-            raise unknown("protocol", name, PROTOCOLS)
-    protocol_options([*protocols, "fusion"], options)
-
-
-def _check_fusion(name: str, method: Any, given: Mapping[str, Any], *, several: bool) -> None:
-    """One encoder has no streams to weigh; conventions can only be averaged, as softmax or as logits."""
-    if given and len(method.encoders) == 1 and not (several and set(given) == {"scores"}):
+    One encoder has no streams to weigh; conventions can only be averaged, as softmax or as logits.
+    Classifiers learn together over streams; several representations of one have one classifier anyway.
+    """
+    name, encoders = evaluation.run.config.method.name, set(evaluation.run.method.encoders)
+    if fusion and len(encoders) == 1 and not (conventions > 1 and set(fusion) == {"scores"}):
         raise UsageError(f"{name} trains one encoder, there is nothing to fuse", where="fusion")
-
-
-def _check_together(name: str, method: Any, chosen: Mapping[str, Any]) -> None:
-    """Classifiers learn together over streams; several representations of one have one classifier anyway."""
-    if getattr(chosen.get("linear"), "streams", "apart") == "together" and not (
-        len(method.encoders) > 1 and set(method.encoders) <= set(STREAMS)
-    ):
-        raise UsageError(
-            f"{name} trains one stream, there are no classifiers to train together",
-            where="linear.streams",
-            remedy="Leave it out, or take a method that trains several: crosclr, csclr",
-        )
-
-
-def _check_target(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
-    """``--target`` goes with the protocols that learn on another store, and only with those."""
-    needing = [name for name in protocols if getattr(PROTOCOLS[name], "SAMPLES", "run") == "target"]
-    if needing and target is None:
-        raise UsageError(
-            f"{needing[0]} learns on another store, and none was named", remedy="Name it with --target STORE"
-        )
-    if not needing and (target is not None or target_split is not None):
-        raise UsageError(
-            f"--target is for transfer, not for {', '.join(protocols)}", remedy="Add --protocol transfer"
-        )
+    for protocol, options in evaluation.protocols.items():
+        if getattr(options, "streams", "") == "together" and not (
+            len(encoders) > 1 and encoders <= set(STREAMS)
+        ):
+            raise UsageError(
+                f"{name} trains one stream, there are no classifiers to train together",
+                where=f"{protocol}.streams",
+                remedy="Leave it out, or take a method that trains several: crosclr, csclr",
+            )

@@ -1,4 +1,4 @@
-"""Scores of every test sample, on disk beside the result they belong to.
+"""Class scores of every test clip, and the files that keep them.
 
 ``RUN/results/<stem>.npz`` stands beside ``<stem>.json`` and holds plain arrays: ``ids`` [N] unicode,
 ``labels`` [N] int64, ``scores`` [N, classes] float32, ``classes`` [classes] unicode and ``kind``. Ensembles,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
@@ -29,16 +29,40 @@ _SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Scores:
-    """What was scored for which sample of a test half."""
+    """What a protocol says of the N clips of a test half. The first five fields are those of the file."""
 
     ids: tuple[str, ...]
     """Of the N samples, as in the store; no two alike."""
     labels: Tensor
-    """[N] int64: position in ``classes``."""
+    """[N] int64 on the CPU: position in ``classes``."""
     values: Tensor
     """[N, classes] float32, finite: the higher, the more likely."""
     classes: tuple[str, ...]
-    kind: Kind
+    kind: Kind = "logits"
+    """What the values are; an ensemble makes probabilities of them accordingly."""
+
+    protocol: str = ""
+    name: str = ""
+    """Of these scores when a protocol gives several of one kind, e.g. ``semi-5``: the stem of their files.
+    Empty: the protocol's own name."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of the protocol, as plain JSON."""
+    draws: tuple[Tensor, ...] = ()
+    """Values of every random draw, for protocols that draw; ``values`` are those of the first. The result is
+    the mean of their accuracies. Streams are fused draw by draw."""
+    best_top1: float | None = None
+    """Best test accuracy of any epoch, for display; the result is that of the last epoch."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else the result keeps, as plain JSON: curves, drawn ids, ..."""
+    train_labels: Tensor | None = None
+    """[N_train] int64 of the clips that were learned from; None when they are not known."""
+
+    encoder: str = ""
+    """Whose scores they are: an encoder of a method, several joined by ``+``."""
+    stream: str = ""
+    convention: str = ""
+    origin: str = ""
+    """Where they come from, for messages: a file."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,8 +70,13 @@ class Scores:
     def rows(self, chosen: Sequence[int]) -> Scores:
         """Those samples alone, in the order given."""
         index = torch.tensor(chosen, dtype=torch.int64)
-        ids = tuple(self.ids[row] for row in chosen)
-        return Scores(ids, self.labels[index], self.values[index], self.classes, self.kind)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in chosen),
+            labels=self.labels[index],
+            values=self.values[index],
+            draws=tuple(draw[index] for draw in self.draws),
+        )
 
 
 def probabilities(values: Tensor, kind: Kind) -> Tensor:
@@ -87,6 +116,7 @@ def read_scores(path: Path) -> Scores:
         torch.from_numpy(content["scores"]),
         tuple(content["classes"].tolist()),
         str(content["kind"]),  # type: ignore[arg-type]  # checked above
+        origin=str(path),
     )
 
 

@@ -17,13 +17,13 @@ from torch import nn
 
 from schemas import ConfigError, StoreError
 from trainer import seeds
-from trainer.evaluate.fit import Around, Fitted, fit, settings
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.fit import Around, fit, settings
+from trainer.evaluate.protocol import Needs
+from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import SCHEDULES, Training
 from trainer.store import Samples
 
-NEEDS = "clips"
-FUSES = "scores"
+NEEDS = Needs(clips=True)
 
 Percent = Annotated[float, Field(gt=0, le=100)]
 Counts = Literal["equal", "rounded"]
@@ -55,15 +55,15 @@ class Options(Training):
 
 def evaluate(
     encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
-) -> list[Outcome]:
+) -> list[Scores]:
     """``semi-1``, ``semi-5``, ...: for each share the scores of every draw, and the ids that were drawn.
 
     Raises StoreError when a sample is in both halves.
     """
     _check_apart(train, test)
-    done, outcomes = 0, []
+    trainings, scores = 0, []
     for share in options.shares:
-        drawn, found = [], []
+        drawn, fits = [], []
         for draw in range(options.draws):
             rows = drawn_rows(train, share=share, seed=around["seed"], draw=draw, counts=options.counts)
             subset = _chosen(train, rows, around["convention"])
@@ -71,12 +71,31 @@ def evaluate(
             here: Around = {
                 **around,
                 "seed": seeds.derive(around["seed"], "semi", draw),
-                "on_progress": _part(around["on_progress"], done, len(options.shares) * options.draws),
+                "on_progress": _part(around["on_progress"], trainings, len(options.shares) * options.draws),
             }
-            found.append(fit("semi", encoder, subset, test, options=options, **here))
-            done += 1
-        outcomes.append(_outcome(share, drawn, found, settings(options, around["device"])))
-    return outcomes
+            fits.append(fit("semi", encoder, subset, test, options=options, **here))
+            trainings += 1
+        best = [fitted.best_top1 for fitted in fits if fitted.best_top1 is not None]
+        scores.append(
+            Scores(
+                test.ids,
+                test.labels,
+                fits[0].scores,
+                around["classes"],
+                protocol="semi",
+                name=f"semi-{share:g}",
+                settings=settings(options, around["device"]) | {"shares": [share]},
+                draws=tuple(fitted.scores for fitted in fits),
+                best_top1=sum(best) / len(best) if best else None,
+                details={
+                    "share_percent": share,
+                    "labels": len(drawn[0]),
+                    "drawn_ids": drawn,
+                    "trainings": [fitted.curves() for fitted in fits],
+                },
+            )
+        )
+    return scores
 
 
 def drawn_rows(train: Samples, *, share: float, seed: int, draw: int, counts: Counts = "equal") -> list[int]:
@@ -136,21 +155,3 @@ def _part(
     if on_progress is None:
         return None
     return lambda now, total: on_progress(done * total + now, parts * total)
-
-
-def _outcome(share: float, drawn: list[list[str]], found: list[Fitted], options: dict[str, Any]) -> Outcome:
-    best = [fitted.best_top1 for fitted in found if fitted.best_top1 is not None]
-    return Outcome(
-        "semi",
-        found[0].scores,
-        options | {"shares": [share]},
-        best_top1=sum(best) / len(best) if best else None,
-        name=f"semi-{share:g}",
-        draws=tuple(fitted.scores for fitted in found),
-        details={
-            "share_percent": share,
-            "labels": len(drawn[0]),
-            "drawn_ids": drawn,
-            "trainings": [fitted.curves() for fitted in found],
-        },
-    )

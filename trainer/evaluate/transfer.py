@@ -12,14 +12,13 @@ from torch import nn
 
 from schemas import SkeletonSpec, StoreError
 from trainer import store as stores
-from trainer.evaluate.fit import Around, measured
-from trainer.evaluate.outcome import Outcome
+from trainer.evaluate.fit import Around, learned
+from trainer.evaluate.protocol import Needs
+from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import ScheduleName, Training
 from trainer.store import Samples, Store
 
-NEEDS = "clips"
-FUSES = "scores"
-SAMPLES = "target"
+NEEDS = Needs(clips=True, target=True)
 
 
 class Options(Training):
@@ -30,9 +29,9 @@ class Options(Training):
 
 def evaluate(
     encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
-) -> list[Outcome]:
+) -> list[Scores]:
     """As ``finetune``; the halves and the classes are those of the target."""
-    return [measured("transfer", encoder, train, test, options=options, **around)]
+    return [learned("transfer", encoder, train, test, options=options, **around)]
 
 
 def check_target(source: Store, target: Store, convention: str, *, trained: tuple[str, ...]) -> None:

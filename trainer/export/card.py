@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from schemas import CheckpointError, Component, SkeletonSpec
+from schemas import CheckpointError, Component, SkeletonSpec, problem
 from schemas._model import Model
 
 FORMAT = 1
@@ -115,9 +115,7 @@ def read_card(folder: Path) -> EncoderCard:
     try:
         return EncoderCard.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise _unreadable(path, f"{place}: {first['msg']}") from error
+        raise _unreadable(path, str(problem(error, EncoderCard))) from error
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from schemas import Component, RunConfig, SkeletonSpec, StoreManifest, UsageError, unknown
+from schemas import Component, RunConfig, StoreManifest, UsageError
 from trainer import __version__, checkpoint
-from trainer import store as stores
 from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
 from trainer.evaluate.features import stream_of
-from trainer.evaluate.occasion import Occasion, chosen_conventions, open_occasion
-from trainer.evaluate.subject import run_method
 from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network
+from trainer.run import Run, open_run
 
 _NTU = "NTU RGB+D is for research only, on request to its authors. Ask them before you pass on weights."
 _PKU = "PKU-MMD is free for research. Ask its authors before you pass on weights."
@@ -50,24 +48,14 @@ def export_run(
     if onnx:
         require_onnx()  # said before anything is read
     _check_folder(out, force=force)
-    occasion = open_occasion(
-        run,
-        store=store,
-        target=None,
-        target_split=None,
-        device=torch.device("cpu"),
-        untrained=False,
-        unfinished=unfinished,
-    )
-    chosen = chosen_conventions(occasion.saved, conventions or ["all"], run)
-    method = run_method(occasion)
-    name = _encoder_name(list(method.encoders), encoder, occasion.saved.config.method.name)
-    specs = {each: own.spec for each, own in stores.skeletons(occasion.store, chosen).items()}
-    card = _card(occasion, specs, name=name, network=method.encoders[name])
+    opened = open_run(run, store=store, device="cpu", unfinished=unfinished)
+    chosen = opened.conventions(conventions or ["all"])
+    name = opened.encoder_name(encoder)
+    trained = opened.encoder(name)
+    card = _card(opened, chosen, name=name, network=trained)
     # Built anew as a reader will: an encoder of fewer conventions has only their weights.
     network = build_network(card, where=out / CARD)
-    trained = method.encoders[name].state_dict()
-    weights = {key: trained[key].contiguous() for key in network.state_dict()}
+    weights = {key: trained.state_dict()[key].contiguous() for key in network.state_dict()}
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     return _write(card, network, weights, out, onnx=onnx)
@@ -98,31 +86,29 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _card(occasion: Occasion, specs: dict[str, SkeletonSpec], *, name: str, network: Encoder) -> EncoderCard:
-    saved, store = occasion.saved, occasion.store
-    config, manifest = saved.config, store.manifest
-    stream = stream_of(name, config.data)
-    bodies = manifest.arrays[f"streams/{next(iter(specs))}/t{config.data.frames}/joint"].shape[4]
+def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> EncoderCard:
+    config, store, manifest = run.config, run.store, run.store.manifest
+    bodies = manifest.arrays[f"streams/{conventions[0]}/t{config.data.frames}/joint"].shape[4]
     return EncoderCard(
         format=FORMAT,
         tool=f"trainer {__version__}",
         encoder=_component(network),
         name=name,
         feature_dim=network.feature_dim,
-        input=Input(stream=stream, frames=config.data.frames, bodies=bodies),
-        conventions=specs,
+        input=Input(stream=stream_of(name, config.data), frames=config.data.frames, bodies=bodies),
+        conventions={each: run.skeletons[each].spec for each in conventions},
         adjacency=_partition(network),
         recipe=Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),
         method=config.method.name,
         preset=config.preset,
-        epoch=saved.epoch,
+        epoch=run.checkpoint.epoch,
         epochs=config.optimise.epochs,
         dataset=manifest.dataset,
         synthetic=manifest.synthetic,
         split=config.data.split or "",
         store=store.path.name,
         store_hash=store.hash,
-        checkpoint_hash=occasion.checkpoint_hash,
+        checkpoint_hash=run.checkpoint_hash,
         weights_hash="",
         licence=_licence(config, manifest),
     )
@@ -152,17 +138,6 @@ def _partition(network: Encoder) -> str | None:
     if isinstance(network, AGCN):
         return "inward_outward"
     return network.options.adjacency if isinstance(network, STGCN) else None
-
-
-def _encoder_name(known: list[str], wanted: str | None, method: str) -> str:
-    if wanted is not None and wanted not in known:
-        raise unknown(f"encoder of {method}", wanted, known)
-    if wanted is None and len(known) > 1:
-        raise UsageError(
-            f"{method} trained several encoders: {', '.join(known)}",
-            remedy=f"Choose one, as --encoder {known[0]}",
-        )
-    return known[0] if wanted is None else wanted
 
 
 def _check_folder(out: Path, *, force: bool) -> None:

@@ -60,7 +60,7 @@ def draw_region(
     25. ``generator`` is on the CPU.
     """
     shortest, longest = (max(1, (2 * length * frames + SCALE) // (2 * SCALE)) for length in fragment)
-    known = [spec.body_parts[part] for part in parts_with_joints(spec)]
+    known = [(spec.body_parts or {})[part] for part in parts_with_joints(spec)]
     if not by_parts:
         known = [(joint,) for joint in range(spec.num_joints)]
         parts = (round(0.4 * len(known)), round(0.6 * len(known)))
@@ -73,8 +73,8 @@ def draw_region(
 
 
 def parts_with_joints(spec: SkeletonSpec) -> tuple[str, ...]:
-    """The body parts that a fragment can have: a convention may leave one empty."""
-    return tuple(part for part in PARTS if spec.body_parts[part])
+    """The body parts that a fragment can have: a convention may leave one empty, or have none."""
+    return tuple(part for part in PARTS if spec.body_parts and spec.body_parts[part])
 
 
 def draw_shift(samples: int, generator: torch.Generator) -> int:

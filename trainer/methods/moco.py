@@ -40,7 +40,7 @@ class MoCoOptions(Model):
     hidden: int | None = Field(default=None, ge=1)
     """Width inside the projector; None: the encoder's feature dimension."""
     projector_norm: Literal["none", "batch"] = "none"
-    """``batch``: BatchNorm behind the projector's first layer. MoCo v2 has none."""
+    """``batch``: BatchNorm after the projector's first layer. MoCo v2 has none."""
     projector_init: Literal["default", "normal"] = "default"
     """``normal``: N(0, 0.02), as the released code initialises every layer; see the encoder's ``init``."""
     key_init: Literal["copy", "independent"] = "copy"

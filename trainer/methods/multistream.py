@@ -92,7 +92,7 @@ def _put_behind(network: Network, first: Network) -> None:
     if last.in_features != first.encoder.feature_dim:
         raise ConfigError(
             f"heads shared puts the first stream's head, which takes {first.encoder.feature_dim} values, "
-            f"behind a hidden layer of {last.in_features}",
+            f"after a hidden layer of {last.in_features}",
             where="method.options.hidden",
             remedy="Leave it at null: as wide as the feature",
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from schemas import AugmentConfig, Component
-from trainer.augment import Chain, compile_chain
+from trainer.augment import Chain, check_fits, compile_chain
 from trainer.augment.chain import Doing
 from trainer.batch import Batch
 from trainer.skeleton import Skeleton
@@ -75,6 +75,9 @@ class Views:
 
 
 def make_views(parts: Parts) -> Views:
+    """Raises UsageError for an augmentation that needs what a convention does not have."""
+    check_fits(parts.augment.normal, parts.skeletons.values(), where="augment.normal")
+    check_fits(parts.augment.extreme, parts.skeletons.values(), where="augment.extreme")
     return Views(
         skeletons=parts.skeletons,
         normal_chain=compile_chain(parts.augment.normal, where="augment.normal"),

@@ -17,7 +17,7 @@ import torch
 from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor
 
-from schemas import UsageError
+from schemas import UsageError, require
 from schemas.skeleton import PARTS
 from trainer import losses
 from trainer.batch import Batch
@@ -65,7 +65,7 @@ class SkeleMixCLROptions(MoCoOptions):
     """Whether the halves are negatives of each other (d_pg of Table VII), and whether without gradient for
     the other one (its detach)."""
     projector_norm: Literal["none", "batch"] = "batch"
-    """``batch``: BatchNorm behind the projector's first layer, as in the released code."""
+    """``batch``: BatchNorm after the projector's first layer, as in the released code."""
 
     @model_validator(mode="after")
     def _check(self) -> SkeleMixCLROptions:
@@ -192,6 +192,13 @@ class SkeleMixCLR(SingleMoCoMethod):
 
 def _check_body_parts(parts: Parts, *, most: int) -> None:
     for name, skeleton in parts.skeletons.items():
+        require(
+            skeleton.spec,
+            ("body_parts",),
+            by="method skelemixclr",
+            where="method.name",
+            remedy="Choose another method, or add them to the convention's file and convert again",
+        )
         known = mixing.parts_with_joints(skeleton.spec)
         if len(known) <= most:
             raise UsageError(

@@ -69,11 +69,10 @@ def classifier_of(of: Encoded, settings: dict[str, Any]) -> tuple[Tensor, Tensor
     probes = Features(
         torch.cat([torch.zeros(1, width), torch.eye(width)]), torch.zeros(width + 1, dtype=torch.int64)
     )
-    (outcome,) = linear.evaluate(
-        of.train_features, probes, classes=len(of.classes), seed=of.run.config.runtime.seed, options=options
-    )
-    bias = outcome.scores[0]
-    return (outcome.scores[1:] - bias).T, bias
+    seed = of.run.config.runtime.seed
+    (scores,) = linear.evaluate(of.train_features, probes, classes=of.classes, seed=seed, options=options)
+    bias = scores.values[0]
+    return (scores.values[1:] - bias).T, bias
 
 
 def class_activation(feature_map: Tensor, weights: Tensor) -> Tensor:
@@ -90,7 +89,7 @@ def _classifier(of: Encoded) -> tuple[Tensor, Tensor] | None:
     for found in of.run.results:
         result = found.result
         alone = result.encoder in ("", of.name) and result.convention == of.convention
-        if result.protocol == "linear" and alone and result.checkpoint_hash == of.run.checkpoint_hash:
+        if result.protocol == "linear" and alone and result.checkpoint_hash == of.opened.checkpoint_hash:
             try:
                 return classifier_of(of, result.settings)
             except SkelError:  # it diverged

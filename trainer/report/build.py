@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from trainer import __version__
-from trainer import device as devices
 from trainer.report import settings
 from trainer.report.activation import activation
-from trainer.report.chosen import headline
-from trainer.report.collect import RunFolder, read_runs
+from trainer.report.collect import RunFolder, headline, read_runs
 from trainer.report.confusion import confusion_section
 from trainer.report.curves import curves_section
 from trainer.report.embedding import embedding
@@ -46,8 +42,7 @@ def build(
     anew. Raises UsageError and SkelError for folders that are no runs; anything else that is missing or
     damaged is a note in the page.
     """
-    where = devices.choose(device)
-    runs = read_runs([*paths, *([] if baseline is None else [baseline])], store=store)
+    runs = read_runs([*paths, *([] if baseline is None else [baseline])], store=store, device=device)
     against = _same(runs, baseline)
     sections = [
         _overview(runs, against),
@@ -55,7 +50,7 @@ def build(
         curves_section(runs),
         confusion_section(runs),
         gains_section(runs, against),
-        *(_encoder_sections(runs, where, on_progress) if encoders else ()),
+        *(_encoder_sections(runs, on_progress) if encoders else ()),
         settings.settings_section(runs),
         settings.provenance_section(runs),
     ]
@@ -95,15 +90,13 @@ def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:
     )
 
 
-def _encoder_sections(
-    runs: Sequence[RunFolder], device: torch.device, on_progress: OnProgress | None
-) -> tuple[Section, ...]:
+def _encoder_sections(runs: Sequence[RunFolder], on_progress: OnProgress | None) -> tuple[Section, ...]:
     """What is drawn from clips and features. One run's are in memory at a time."""
     maps: list[Part] = []
     activations: list[Part] = []
     examples: list[Part] = []
     for run in runs:
-        encoded = encode(run, device=device, on_progress=on_progress)
+        encoded = encode(run, on_progress=on_progress)
         if isinstance(encoded, Note):
             for parts in (maps, activations, examples):
                 parts.append(encoded)

@@ -6,20 +6,16 @@ Only a folder that is no run ends the report: there would be nothing to say abou
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
-from schemas import RunConfig, SkelError, UsageError
-from trainer import checkpoint
+from schemas import RunConfig, SkelError
 from trainer import store as stores
-from trainer.checkpoint import LAST, Checkpoint
-from trainer.evaluate.results import FOLDER, Found, read_result
+from trainer.evaluate import PROTOCOLS
 from trainer.logbook import Record
 from trainer.report.parts import Note
+from trainer.run import JOINED, RESULTS, Run, SavedResult, open_run, read_config, read_result
 from trainer.store import Store
 
 
@@ -32,19 +28,19 @@ class RunFolder:
     """Short, and unlike those of the other runs."""
     config: RunConfig
     records: tuple[Record, ...]
-    results: tuple[Found, ...]
-    saved: Checkpoint | None
-    checkpoint_hash: str
-    """Empty without a checkpoint."""
+    results: tuple[SavedResult, ...]
+    opened: Run | None
+    """None when its checkpoint cannot be read."""
     store: Store | None
     """The one that the run was trained on, when it is still there."""
-    notes: tuple[Note, ...]
+    problems: tuple[Note, ...]
+    """What could not be read."""
 
     @property
     def epoch(self) -> int:
         """Epochs done, by the checkpoint or else by the log."""
-        if self.saved is not None:
-            return self.saved.epoch
+        if self.opened is not None:
+            return self.opened.checkpoint.epoch
         return max((record["epoch"] for record in self.epochs), default=0)
 
     @property
@@ -65,20 +61,39 @@ class RunFolder:
         """Whether the run is known to be about the built-in demo data."""
         if self.store is not None:
             return self.store.manifest.synthetic
-        return any(found.result.synthetic for found in self.results)
+        return any(saved.result.synthetic for saved in self.results)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """Also what its state means for a reader: unfinished, or results of an earlier checkpoint."""
+        notes: list[Note] = []
+        if not self.finished:
+            total = self.config.optimise.epochs
+            text = f"{self.epoch} of {total} epochs are done: the run is in progress, or was stopped"
+            notes.append(Note(text, f"trainer pretrain --out {self.path} --resume", "warning"))
+        last = self.opened.checkpoint_hash if self.opened is not None else ""
+        measured = [(saved.path.name, saved.result.checkpoint_hash) for saved in self.results]
+        stale = [name for name, digest in measured if last and digest not in ("", last)]
+        if stale:
+            text = f"measured on an earlier checkpoint than the run's last: {', '.join(stale)}"
+            notes.append(Note(text, self.command("..."), "warning"))
+        return (*notes, *self.problems)
 
     def command(self, protocol: str) -> str:
         """The command that makes the results of a protocol."""
         return f"trainer evaluate {self.path} --protocol {protocol}"
 
 
-def read_runs(paths: Sequence[Path], *, store: Path | None = None) -> list[RunFolder]:
+def read_runs(paths: Sequence[Path], *, store: Path | None = None, device: str = "cpu") -> list[RunFolder]:
     """The runs in the order given, each once. ``store``: where their store is now.
 
     Raises SkelError for a folder that is no run.
     """
     unique = list({path.resolve(): path for path in paths}.values())
-    return [read_run(path, name=name, store=store) for path, name in zip(unique, _names(unique), strict=True)]
+    return [
+        read_run(path, name=name, store=store, device=device)
+        for path, name in zip(unique, _names(unique), strict=True)
+    ]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -91,39 +106,27 @@ def _names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def read_run(path: Path, *, name: str, store: Path | None = None) -> RunFolder:
+def read_run(path: Path, *, name: str, store: Path | None = None, device: str = "cpu") -> RunFolder:
     """Raises SkelError when ``path`` is no run folder or its config.yaml is damaged."""
-    config = _read_config(path)
-    records, notes = _read_log(path / "metrics.jsonl")
-    results, damaged = _read_results(path / FOLDER)
-    notes += damaged
-    saved, digest = None, ""
+    config = read_config(path)
+    records, problems = _read_log(path / "metrics.jsonl")
+    results = []
+    for file in sorted((path / RESULTS).glob("*.json")):
+        try:
+            results.append(read_result(file))
+        except SkelError as error:
+            problems.append(Note(str(error), kind="warning"))
+    opened, its_store = None, None
     try:
-        saved, digest = checkpoint.load(path / LAST), checkpoint.file_hash(path / LAST)
+        opened = open_run(path, store=store, device=device, unfinished=True)
     except SkelError as error:
-        notes.append(Note(str(error), kind="warning"))
-    opened, without = _open_store(store or Path(config.data.store), saved)
-    notes += without
-    run = RunFolder(path, name, config, tuple(records), tuple(results), saved, digest, opened, tuple(notes))
-    return _with_state(run)
-
-
-def _read_config(path: Path) -> RunConfig:
-    file = path / "config.yaml"
-    if not file.is_file():
-        raise UsageError(
-            "no run folder here: it has no config.yaml",
-            where=path,
-            remedy="Name the --out folder of a `trainer pretrain`",
-        )
+        problems.append(Note(str(error), kind="warning"))
     try:
-        return RunConfig.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError, ValidationError) as error:
-        raise SkelError(
-            f"damaged settings: {' '.join(str(error).split())[:200]}",
-            where=file,
-            remedy="Restore the file; `trainer pretrain --resume` writes it anew, too",
-        ) from error
+        its_store = stores.open_store(store or config.data.store) if opened is None else opened.store
+    except SkelError as error:
+        text = f"The run's store cannot be read: {error}"
+        problems.append(Note(text, "trainer report RUN --store PATH"))
+    return RunFolder(path, name, config, tuple(records), tuple(results), opened, its_store, tuple(problems))
 
 
 def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
@@ -150,42 +153,18 @@ def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
     return records, notes
 
 
-def _read_results(folder: Path) -> tuple[list[Found], list[Note]]:
-    found, notes = [], []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            found.append(read_result(path))
-        except SkelError as error:
-            notes.append(Note(str(error), kind="warning"))
-    return found, notes
+def rank(saved: SavedResult) -> tuple[int, int, str]:
+    """For sorting: by protocol, then those of several encoders together, then by file name.
+
+    Protocols in the order of ``PROTOCOLS``, in which a result of its own name, such as knn1, and an ensemble
+    come after all of them.
+    """
+    place = (
+        list(PROTOCOLS).index(saved.result.protocol) if saved.result.protocol in PROTOCOLS else len(PROTOCOLS)
+    )
+    return place, -saved.result.encoder.count(JOINED), saved.path.name
 
 
-def _open_store(path: Path, saved: Checkpoint | None) -> tuple[Store | None, list[Note]]:
-    try:
-        opened = stores.open_store(path)
-        if saved is not None:
-            checkpoint.check_store(
-                saved, opened, where=path, remedy="Name the run's own store with --store PATH"
-            )
-    except SkelError as error:
-        return None, [Note(f"The run's store cannot be read: {error}", "trainer report RUN --store PATH")]
-    return opened, []
-
-
-def _with_state(run: RunFolder) -> RunFolder:
-    """With what its state means for a reader: unfinished, or results of an earlier checkpoint."""
-    notes: list[Note] = []
-    total = run.config.optimise.epochs
-    if not run.finished:
-        text = f"{run.epoch} of {total} epochs are done: the run is in progress, or was stopped"
-        notes.append(Note(text, f"trainer pretrain --out {run.path} --resume", "warning"))
-    if run.checkpoint_hash:
-        stale = [
-            found.path.name
-            for found in run.results
-            if found.result.checkpoint_hash and found.result.checkpoint_hash != run.checkpoint_hash
-        ]
-        if stale:
-            text = f"measured on an earlier checkpoint than the run's last: {', '.join(stale)}"
-            notes.append(Note(text, run.command("..."), "warning"))
-    return replace(run, notes=(*notes, *run.notes))
+def headline(results: Iterable[SavedResult]) -> SavedResult | None:
+    """The result that speaks for a run, or None when nothing was evaluated."""
+    return min(results, key=rank, default=None)

@@ -16,11 +16,10 @@ from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from schemas import EvaluationResult, escaped
-from trainer.evaluate.results import Found
 from trainer.report import draw
-from trainer.report.chosen import headline
-from trainer.report.collect import RunFolder
+from trainer.report.collect import RunFolder, headline
 from trainer.report.parts import Note, Part, Section, Table, percent
+from trainer.run import SavedResult
 
 _SHADES = 10
 """Steps of grey between 0 and the whole row."""
@@ -43,7 +42,7 @@ def confusion_section(runs: Sequence[RunFolder]) -> Section:
     return Section("confusion", "Confusion", tuple(parts))
 
 
-def _matrix(run: RunFolder, found: Found) -> Part:
+def _matrix(run: RunFolder, found: SavedResult) -> Part:
     result, (counts, names) = found.result, occurring(found.result)
     side = min(7.2, 2.6 + 0.21 * len(names))
 
@@ -118,7 +117,7 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
 
 
-def _confused(run: RunFolder, found: Found) -> Part:
+def _confused(run: RunFolder, found: SavedResult) -> Part:
     """The pairs of classes that are mistaken most often."""
     counts, names = occurring(found.result)
     wrong, shares = counts * (1 - np.eye(len(counts), dtype=np.int64)), _shares(counts)

@@ -25,7 +25,7 @@ from schemas import escaped
 from trainer.evaluate.features import calibrate, extract
 from trainer.report import draw
 from trainer.report.draw import WIDTH
-from trainer.report.encoded import Encoded, in_seeded_order, random_encoder
+from trainer.report.encoded import Encoded, in_seeded_order
 from trainer.report.parts import Figure, Note
 from trainer.store import Samples
 
@@ -101,7 +101,7 @@ def project(values: Array) -> Array:
 
 
 def _perplexity(count: int) -> float:
-    """scikit-learn wants fewer than the samples; a third of them is the usual bound."""
+    """scikit-learn needs fewer than the samples; a third of them is the usual bound."""
     return min(PERPLEXITY, (count - 1) // 3)
 
 
@@ -119,7 +119,7 @@ def _untrained(of: Encoded, chosen: Chosen) -> Array:
     some = Samples(
         clips, of.test.labels[index], tuple(of.test.ids[row] for row in index), of.test.rows[index]
     )
-    encoder = random_encoder(of)
+    encoder = of.opened.untrained_method().encoders[of.name].to(of.device)
     calibrate(encoder, some, convention=of.convention, device=of.device)
     return _unit(extract(encoder, some, convention=of.convention, device=of.device).values)
 

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from schemas import SkelError, SkeletonSpec
-from trainer import checkpoint, seeds
+from trainer import seeds
 from trainer import store as stores
-from trainer.checkpoint import LAST
 from trainer.evaluate.features import Features, extract, stream_of
 from trainer.report.collect import RunFolder
 from trainer.report.parts import Note
-from trainer.store import Samples, Store
+from trainer.run import Run
+from trainer.store import Samples
 
 
 @dataclass(frozen=True)
@@ -26,98 +26,70 @@ class Encoded:
     """The frozen encoder of a run on its stream of the run's first convention."""
 
     run: RunFolder
+    opened: Run
     name: str
     """Of the encoder in its method."""
     stream: str
     convention: str
     encoder: nn.Module
-    """In evaluation mode, on ``device``."""
-    spec: SkeletonSpec
-    store: Store
+    """In evaluation mode, on the run's device."""
     train: Samples
     test: Samples
     train_features: Features
     test_features: Features
-    device: torch.device
+
+    @property
+    def spec(self) -> SkeletonSpec:
+        return self.opened.skeletons[self.convention].spec
+
+    @property
+    def device(self) -> torch.device:
+        return self.opened.device
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.store.manifest.classes
+        return self.opened.store.manifest.classes
 
     def poses(self, part: str, rows: Iterable[int]) -> Tensor:
         """Joints of chosen samples of a half, [n, 3, T, V, M], whatever stream the encoder sees."""
         index = list(rows)
         samples = self.train if part == "train" else self.test
         if self.stream != "joint":
-            samples = load_half(self.run, self.store, part, self.convention, "joint")
+            samples = load_half(self.opened, part, self.convention, "joint")
         return samples.clips[self.convention][index]
 
 
-def encode(
-    run: RunFolder, *, device: torch.device, on_progress: Callable[[int, int], None] | None = None
-) -> Encoded | Note:
+def encode(run: RunFolder, *, on_progress: Callable[[int, int], None] | None = None) -> Encoded | Note:
     """The encoder and what it makes of its halves, or a note that says why there is none."""
-    if run.saved is None or run.store is None:
-        what = "checkpoint" if run.saved is None else "store"
+    opened = run.opened
+    if opened is None or run.store is None:
+        what = "checkpoint" if opened is None else "store"
         return Note(f"{run.name}: needs the run's {what}, which cannot be read (see above).")
+    convention = opened.config.data.conventions[0]
     try:
-        return _encode(run, run.store, device, on_progress)
+        name = next(iter(opened.method.encoders))
+        encoder, stream = opened.encoder(name), stream_of(name, opened.config.data)
+        train, test = (load_half(opened, part, convention, stream) for part in ("train", "test"))
+        train_features, test_features = (
+            extract(encoder, half, convention=convention, device=opened.device, on_progress=on_progress)
+            for half in (train, test)
+        )
     except SkelError as error:
         return Note(f"{run.name}: {error}", kind="warning")
+    return Encoded(run, opened, name, stream, convention, encoder, train, test, train_features, test_features)
 
 
-def _encode(
-    run: RunFolder, store: Store, device: torch.device, on_progress: Callable[[int, int], None] | None
-) -> Encoded:
-    assert run.saved is not None
-    convention = run.config.data.conventions[0]
-    skeletons = stores.skeletons(store, run.config.data.conventions)
-    method = checkpoint.fresh_method(run.config, skeletons, seed=run.config.runtime.seed)
-    checkpoint.load_weights(method, run.saved.model, where=run.path / LAST)
-    name, encoder = next(iter(method.encoders.items()))
-    encoder = encoder.to(device).eval()
-    stream = stream_of(name, run.config.data)
-    train, test = (load_half(run, store, part, convention, stream) for part in ("train", "test"))
-    train_features, test_features = (
-        extract(encoder, half, convention=convention, device=device, on_progress=on_progress)
-        for half in (train, test)
-    )
-    return Encoded(
-        run=run,
-        name=name,
-        stream=stream,
-        convention=convention,
-        encoder=encoder,
-        spec=skeletons[convention].spec,
-        store=store,
-        train=train,
-        test=test,
-        train_features=train_features,
-        test_features=test_features,
-        device=device,
-    )
-
-
-def load_half(run: RunFolder, store: Store, part: str, convention: str, stream: str) -> Samples:
+def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
     """One half of the run's split in one convention. Raises StoreError as ``trainer.store.load``."""
     data = run.config.data
     return stores.load(
-        store,
+        run.store,
         protocol=data.split or "",
         part=part,
         conventions=[convention],
         frames=data.frames,
         stream=stream,
     )
-
-
-def random_encoder(of: Encoded) -> nn.Module:
-    """The same architecture from a seed that training never used; its BatchNorm is not calibrated."""
-    config = of.run.config
-    skeletons = stores.skeletons(of.store, config.data.conventions)
-    seed = seeds.derive(config.runtime.seed, "random encoder")
-    encoder: nn.Module = checkpoint.fresh_method(config, skeletons, seed=seed).encoders[of.name]
-    return encoder.to(of.device)
 
 
 def in_seeded_order(ids: Iterable[str], *purpose: str) -> list[int]:

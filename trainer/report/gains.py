@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from schemas import EvaluationResult, SkelError, escaped
-from trainer.evaluate import many
-from trainer.evaluate.results import Found
+from trainer.evaluate import ensemble
 from trainer.report import draw
-from trainer.report.chosen import shared
-from trainer.report.collect import RunFolder
+from trainer.report.collect import RunFolder, headline, rank
 from trainer.report.draw import WIDTH
 from trainer.report.parts import Note, Part, Section
+from trainer.run import SavedResult
 
 _MOST = 60
 """Bars of one drawing: all classes of NTU-60; of more, the ends of the list."""
@@ -26,6 +25,27 @@ def gains_section(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Sect
         note = Note("No baseline was named.", f"trainer report {runs[0].path} --baseline RUN")
         return Section("gains", "Gain of every class", (note,))
     return Section("gains", "Gain of every class", tuple(_gain(run, baseline) for run in others))
+
+
+def shared(run: RunFolder, baseline: RunFolder) -> tuple[SavedResult, SavedResult] | None:
+    """Results of the same figure, data set and split of both runs, of both the most telling one.
+
+    Conventions and streams may differ: that is what is compared.
+    """
+    for mine in sorted(run.results, key=rank):
+        same = [other for other in baseline.results if _alike(mine, other)]
+        nearest = headline([each for each in same if each.result.stream == mine.result.stream] or same)
+        if nearest is not None:
+            return mine, nearest
+    return None
+
+
+def _alike(one: SavedResult, other: SavedResult) -> bool:
+    """The same protocol on the same test half."""
+    return one.result.figure == other.result.figure and all(
+        getattr(one.result, field) == getattr(other.result, field)
+        for field in ("dataset", "split", "store_hash")
+    )
 
 
 def class_gains(one: EvaluationResult, other: EvaluationResult) -> list[tuple[str, float]]:
@@ -65,10 +85,10 @@ def _gain(run: RunFolder, baseline: RunFolder) -> Part:
     )
 
 
-def _significance(mine: Found, theirs: Found) -> str:
+def _significance(mine: SavedResult, theirs: SavedResult) -> str:
     """McNemar's test of the whole, when both have scores of the same samples."""
     try:
-        test = many.compare(mine, theirs)
+        test = ensemble.compare(mine, theirs)
     except SkelError:
         return ""
     return (

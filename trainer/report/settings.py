@@ -103,7 +103,7 @@ def _provenance(run: RunFolder) -> dict[str, str]:
         "stream": data.stream,
         "frames": str(data.frames),
         "weights at the start": _start(run.config.init_from),
-        "checkpoint": f"sha256 {run.checkpoint_hash}" if run.checkpoint_hash else _ABSENT,
+        "checkpoint": _ABSENT if run.opened is None else f"sha256 {run.opened.checkpoint_hash}",
         "epochs": epochs if run.finished else f"{epochs}: not finished",
     }
 

@@ -36,15 +36,17 @@ def front(spec: SkeletonSpec, poses: Array) -> View:
     """The view in which the bodies of poses [n, 3, T, V, M] stand upright, their left at our right.
 
     Recipes turn clips: CrosSCLR's makes the spine parallel to z, ours keeps y. So the axes are read from the
-    poses: up is where the shoulders are above the legs, across is the line of the shoulders.
+    poses: up is where the shoulders are above the legs, across is the line of the shoulders. A convention
+    without shoulders is seen along z.
     """
     bodies = np.moveaxis(poses, (1, 3), (-2, -1)).reshape(-1, 3, poses.shape[3])
     bodies = bodies[(bodies != 0).any(axis=(1, 2))]
-    if not len(bodies):
+    if not len(bodies) or spec.shoulders is None:
         return View(0, 1.0, 1, 1.0)
     mean = bodies.mean(axis=0)
     left, right = spec.shoulders
-    legs = [*spec.body_parts["left_leg"], *spec.body_parts["right_leg"]] or [spec.center]
+    parts = spec.body_parts or {}
+    legs = [*parts.get("left_leg", ()), *parts.get("right_leg", ())] or [spec.center]
     upward = (mean[:, left] + mean[:, right]) / 2 - mean[:, legs].mean(axis=1)
     up = int(np.abs(upward).argmax())
     # People turn: the mean length of the shoulder line, not its mean, says which axis it lies on.

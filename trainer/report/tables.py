@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from schemas import EvaluationResult
 from trainer import tables
 from trainer.evaluate import linear
-from trainer.evaluate.results import Found
-from trainer.report.chosen import rank
-from trainer.report.collect import RunFolder
+from trainer.report.collect import RunFolder, rank
 from trainer.report.parts import Note, Part, Section, Table, percent
 from trainer.report.settings import flat, of_preset
-from trainer.tables import Published
+from trainer.run import SavedResult
+from trainer.tables import Published, share_of
 
 _COLUMNS = (
     "run",
@@ -58,7 +57,7 @@ def results_section(runs: Sequence[RunFolder]) -> Section:
     return Section("results", "Results", tuple(parts))
 
 
-def _row(run: RunFolder, found: Found) -> tuple[str, ...]:
+def _row(run: RunFolder, found: SavedResult) -> tuple[str, ...]:
     result = found.result
     return (
         run.name,
@@ -90,7 +89,7 @@ def _interval(result: EvaluationResult) -> str:
     return f"{percent(result.interval[0])} to {percent(result.interval[1])}"
 
 
-def _notes(found: Sequence[tuple[RunFolder, Found]]) -> list[Note]:
+def _notes(found: Sequence[tuple[RunFolder, SavedResult]]) -> list[Note]:
     """What the results themselves say must be known, once for all that say the same."""
     said: dict[str, list[str]] = {}
     for run, each in found:
@@ -99,7 +98,7 @@ def _notes(found: Sequence[tuple[RunFolder, Found]]) -> list[Note]:
     return [Note(f"{', '.join(names)}: {text}", kind="info") for text, names in said.items()]
 
 
-def _published(found: Sequence[tuple[RunFolder, Found]]) -> Part:
+def _published(found: Sequence[tuple[RunFolder, SavedResult]]) -> Part:
     rows = []
     for run, each in found:
         printed = best_match(run, each.result)
@@ -126,7 +125,7 @@ def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
         convention=result.convention,
         config=run.config,
     )
-    share, origin = _share(result), run.store.manifest.dataset if run.store is not None else None
+    share, origin = share_of(result) or None, run.store.manifest.dataset if run.store is not None else None
     for each in found:
         if (
             each.share == share
@@ -137,12 +136,7 @@ def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
     return None
 
 
-def _share(result: EvaluationResult) -> float | None:
-    """Of the labels that were learned from, for protocol semi."""
-    return float(result.name.removeprefix("semi-")) / 100 if result.name.startswith("semi-") else None
-
-
-def _printed_row(run: RunFolder, found: Found, printed: Published) -> tuple[str, ...]:
+def _printed_row(run: RunFolder, found: SavedResult, printed: Published) -> tuple[str, ...]:
     result = found.result
     differs = differences(run, result, printed)
     gap = "–" if result.synthetic else f"{100 * result.top1 - printed.value:+.1f}"

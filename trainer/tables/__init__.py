@@ -5,7 +5,7 @@ published(method=..., ...)  the printed numbers that a figure of ours can be com
 fill(table, runs)           a table with ours beside the published, what is missing, and how to make it
 """
 
-from trainer.tables.compare import Verdict, verdict
+from trainer.tables.compare import Verdict, share_of, verdict
 from trainer.tables.fill import Cell, FilledTable, Ours, Unfit, fill
 from trainer.tables.given import Given, read_given
 from trainer.tables.model import PaperTable, Published, Row
@@ -26,5 +26,6 @@ __all__ = [
     "names",
     "published",
     "read_given",
+    "share_of",
     "verdict",
 ]

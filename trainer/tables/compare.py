@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,9 @@ PKU-MMD: ISC 4.1."""
 
 _CLOSE = 0.01
 """Share of a half that may be missing: papers differ in the defective clips that they leave out."""
+
+_SHARE = re.compile(r"semi-(\d[\d.e+-]*)")
+"""Names of results of protocol semi, with the percentage of the labels; not those of other weights."""
 
 _TUNED = ("demo", "nw-ucla")
 """Beginnings of the names of presets that are no paper's."""
@@ -54,8 +58,8 @@ def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | No
         found.append(f"convention {result.convention}, not {conventions}")
     if cell.encoder is not None and not same_parts(result.encoder, cell.encoder):
         found.append(f"encoder {result.encoder or '-'}, not {cell.encoder}")
-    if cell.share is not None and share(result) != cell.share:
-        ours = f"{100 * share(result):g} %" if share(result) else "all"
+    if cell.share is not None and share_of(result) != cell.share:
+        ours = f"{100 * share_of(result):g} %" if share_of(result) else "all"
         found.append(f"{ours} of the labels, not {100 * cell.share:g} %")
     if cell.from_dataset is not None and _pretrained_on(result) != cell.from_dataset:
         found.append(f"pre-trained on {_pretrained_on(result)}, not {cell.from_dataset}")
@@ -73,13 +77,13 @@ def verdict(cell: Published, result: EvaluationResult) -> Verdict:
 
 def protocol(result: EvaluationResult) -> str:
     """Of an ensemble, that of its members; figures of a share of the labels are all ``semi``."""
-    return "semi" if _figure(result).startswith("semi-") else _figure(result)
+    return "semi" if _SHARE.fullmatch(_figure(result)) else _figure(result)
 
 
-def share(result: EvaluationResult) -> float:
+def share_of(result: EvaluationResult) -> float:
     """Of the training labels that protocol semi drew: 0.05 for ``semi-5``; 0 for other protocols."""
-    figure = _figure(result)
-    return round(float(figure.removeprefix("semi-")) / 100, 6) if figure.startswith("semi-") else 0
+    percent = _SHARE.fullmatch(_figure(result))
+    return round(float(percent[1]) / 100, 6) if percent else 0
 
 
 def _figure(result: EvaluationResult) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from trainer.run import SavedResult
 from trainer.tables.commands import Missing, missing
 from trainer.tables.compare import Verdict, mismatches, verdict
 from trainer.tables.given import Given
 from trainer.tables.model import PaperTable, Published, Row
-
-if TYPE_CHECKING:  # which imports torch: to print a table needs none
-    from trainer.evaluate.results import Found
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def _cell(cell: Published, ours: list[Ours], given: Sequence[Given], *, exact: b
     return Cell(cell, tuple(ours), lacks)
 
 
-def _ours(cell: Published, found: Found) -> Ours:
+def _ours(cell: Published, found: SavedResult) -> Ours:
     value = 100 * found.result.top1
     return Ours(found.path, value, value - cell.value, verdict(cell, found.result))
 
@@ -101,7 +98,7 @@ def _distance(differs: list[str]) -> int:
     return 2 * len(differs) + any(each.startswith("method ") for each in differs)
 
 
-def _places(targets: Sequence[Published], found: Found, given: Given) -> tuple[list[Published], str]:
+def _places(targets: Sequence[Published], found: SavedResult, given: Given) -> tuple[list[Published], str]:
     """The cells of a result, or the reason why there is none: what differs from the closest.
 
     Where rows differ in the settings that they ask for, the one that asks for most is meant; where cells

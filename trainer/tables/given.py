@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import yaml
-from pydantic import ValidationError
 
 from schemas import RunConfig, SkelError
-
-if TYPE_CHECKING:  # which imports torch: to print a table needs none
-    from trainer.evaluate.results import Found
-
-_CONFIG = "config.yaml"
+from trainer.run import CONFIG, SavedResult, read_config, read_result, read_results
 
 
 @dataclass(frozen=True)
@@ -25,12 +17,12 @@ class Given:
     path: Path
     config: RunConfig | None
     """None for results outside of a run folder."""
-    results: tuple[Found, ...]
+    results: tuple[SavedResult, ...]
 
     @property
     def trained(self) -> bool:
         """Whether this is a run, which can be evaluated again."""
-        return (self.path / _CONFIG).is_file()
+        return (self.path / CONFIG).is_file()
 
 
 def read_given(paths: Sequence[Path]) -> list[Given]:
@@ -45,12 +37,11 @@ def read_given(paths: Sequence[Path]) -> list[Given]:
 
 
 def _read(path: Path) -> Given:
-    from trainer.evaluate.results import read_result, read_results
-
     if path.is_file():
-        beside = path.parent.parent / _CONFIG  # a result in its run folder
-        return Given(path, _config(beside) if beside.is_file() else None, (read_result(path),))
-    if (path / _CONFIG).is_file():
+        run = path.parent.parent
+        config = read_config(run) if (run / CONFIG).is_file() else None
+        return Given(path, config, (read_result(path),))
+    if (path / CONFIG).is_file():
         results = tuple(read_results(path))
         if not results:
             raise SkelError(
@@ -58,7 +49,7 @@ def _read(path: Path) -> Given:
                 where=path,
                 remedy=f"Evaluate it with `trainer evaluate {path} --protocol linear`",
             )
-        return Given(path, _config(path / _CONFIG), results)
+        return Given(path, read_config(path), results)
     files = sorted(path.glob("*.json")) if path.is_dir() else []
     if not files:
         raise SkelError(
@@ -80,14 +71,3 @@ def _adopted(given: Given, runs: Sequence[Given]) -> Given:
         if any(found.result.checkpoint_hash in members for found in run.results):
             return Given(given.path, run.config, given.results)
     return given
-
-
-def _config(path: Path) -> RunConfig:
-    try:
-        return RunConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise SkelError(
-            f"these are not the settings of a run, or they are damaged: {str(error).splitlines()[0]}",
-            where=path,
-            remedy="Restore the file from a copy, or train again",
-        ) from error

@@ -1,0 +1,319 @@
+"""A run folder, opened: settings, checkpoint, method, store and results.
+
+Everything that looks at a finished training goes through here: evaluation, reports, tables, ensembles and
+export. Importing this module imports no torch, and neither do settings and results; ``open_run`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import ValidationError
+
+from schemas import (
+    CheckpointError,
+    EvaluationResult,
+    RunConfig,
+    SkelError,
+    StoreError,
+    UsageError,
+    unknown,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainer.checkpoint import Checkpoint
+    from trainer.evaluate.scores import Scores
+    from trainer.skeleton import Skeleton
+    from trainer.store import Store
+
+CONFIG = "config.yaml"
+RESULTS = "results"
+"""Where a run folder keeps its evaluations."""
+JOINED = "+"
+"""Between the names of encoders, streams or conventions that are evaluated together: joint+motion+bone."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was read when the run was opened; the rest is read when it is asked for, and once."""
+
+    path: Path
+    checkpoint: Checkpoint
+    checkpoint_hash: str
+    """SHA-256 of the checkpoint's file."""
+    device: torch.device
+    store_path: Path | None = None
+    """Where the run's store is now; None: where it was in training."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings with which the weights were trained."""
+        return self.checkpoint.config
+
+    @cached_property
+    def store(self) -> Store:
+        """Raises StoreError when it is gone, CheckpointError when it is not the store of the training."""
+        from trainer import checkpoint
+        from trainer import store as stores
+
+        path = self.store_path or Path(self.config.data.store)
+        if self.store_path is None and not path.exists():
+            raise StoreError(
+                "the run's store is no longer there", where=path, remedy="Name it with --store PATH"
+            )
+        store = stores.open_store(path)
+        remedy = "Name the store of the run with --store PATH, or train on this one"
+        checkpoint.check_store(self.checkpoint, store, where=path, remedy=remedy)
+        return store
+
+    @cached_property
+    def skeletons(self) -> dict[str, Skeleton]:
+        """Of the run's conventions, in their order."""
+        from trainer import store as stores
+
+        return stores.skeletons(self.store, self.config.data.conventions)
+
+    @cached_property
+    def method(self) -> Any:
+        """With its weights, on the CPU. Raises CheckpointError when they do not fit."""
+        from trainer import checkpoint
+
+        method = checkpoint.fresh_method(self.config, self.skeletons, seed=self.config.runtime.seed)
+        checkpoint.load_weights(method, self.checkpoint.model, where=self.path / checkpoint.LAST)
+        return method
+
+    def untrained_method(self) -> Any:
+        """The run's architecture on the CPU, with random weights from a seed that training never used."""
+        from trainer import checkpoint, seeds
+
+        seed = seeds.derive(self.config.runtime.seed, "random encoder")
+        return checkpoint.fresh_method(self.config, self.skeletons, seed=seed)
+
+    def encoder(self, name: str | None = None) -> nn.Module:
+        """``forward(x [N,3,T,V,M], convention) -> [N, D]``, on the device, in evaluation mode.
+
+        ``name`` may be left out when the method trains one encoder. Raises UsageError as ``encoder_name``.
+        """
+        encoder: nn.Module = self.method.encoders[self.encoder_name(name)]
+        return encoder.to(self.device).eval()
+
+    def encoder_name(self, name: str | None = None) -> str:
+        """Raises UsageError for an unknown name, and for none where the method trains several encoders."""
+        known, method = list(self.method.encoders), self.config.method.name
+        if name is not None and name not in known:
+            raise unknown(f"encoder of {method}", name, known)
+        if name is None and len(known) > 1:
+            raise UsageError(
+                f"{method} trained several encoders: {', '.join(known)}",
+                remedy=f"Choose one, as --encoder {known[0]}",
+            )
+        return known[0] if name is None else name
+
+    def conventions(self, names: Sequence[str] = ()) -> list[str]:
+        """The run's first, the reference, for none; ``all``: all of the run. UsageError for others."""
+        trained = self.config.data.conventions
+        chosen = list(dict.fromkeys(trained if "all" in names else names or trained[:1]))
+        for name in chosen:
+            if name not in trained:
+                raise UsageError(
+                    f"the encoder was trained on {', '.join(trained)}, not on '{name}'",
+                    where=self.path,
+                    remedy=f"Choose --convention {trained[0]}, or train with --convention {name}",
+                )
+        return chosen
+
+    @property
+    def results(self) -> tuple[SavedResult, ...]:
+        """Of the evaluations so far, sorted by file name."""
+        return tuple(read_results(self.path))
+
+    def evaluate(
+        self,
+        *protocols: str,
+        conventions: Sequence[str] = (),
+        target: str | Path | None = None,
+        target_split: str | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        untrained: bool = False,
+        init_from: str | Path | None = None,
+        init_skip: Sequence[str] = (),
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[EvaluationResult]:
+        """As ``trainer evaluate``, by default knn. Arguments, errors: ``trainer.evaluate.run.evaluate``."""
+        from trainer.evaluate.run import evaluate
+
+        return evaluate(
+            self,
+            protocols or ("knn",),
+            conventions=conventions,
+            target=None if target is None else Path(target),
+            target_split=target_split,
+            options=options or {},
+            untrained=untrained,
+            init_from=None if init_from is None else Path(init_from),
+            init_skip=init_skip,
+            on_progress=on_progress,
+        )
+
+
+def open_run(
+    path: str | Path,
+    *,
+    store: str | Path | None = None,
+    device: str = "auto",
+    unfinished: bool = False,
+) -> Run:
+    """The run with its last checkpoint.
+
+    ``store``: where the run's store is now, None where it was in training. ``device``: auto, cpu, cuda or
+    cuda:N. ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there
+    is no checkpoint, it is damaged, or the run is unfinished.
+    """
+    from trainer import checkpoint
+    from trainer import device as devices
+
+    path = Path(path)
+    saved, digest = checkpoint.load_with_hash(path / checkpoint.LAST)
+    epochs = saved.config.optimise.epochs
+    if saved.epoch < epochs and not unfinished:
+        raise CheckpointError(
+            f"the run is not finished: its last checkpoint is of epoch {saved.epoch} of {epochs}",
+            where=path / checkpoint.LAST,
+            remedy=f"Go on with `trainer pretrain --out {path} --resume`, or evaluate it as it is with "
+            "--unfinished",
+        )
+    return Run(path, saved, digest, devices.choose(device), None if store is None else Path(store))
+
+
+def read_config(path: Path) -> RunConfig:
+    """The settings of a run folder. Raises UsageError when it is none, SkelError for damaged settings."""
+    file = path / CONFIG
+    if not file.is_file():
+        raise UsageError(
+            "no run folder here: it has no config.yaml",
+            where=path,
+            remedy="Name the --out folder of a `trainer pretrain`",
+        )
+    try:
+        return RunConfig.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        raise SkelError(
+            f"these are not the settings of a run, or they are damaged: {' '.join(str(error).split())[:200]}",
+            where=file,
+            remedy="Restore the file; `trainer pretrain --resume` also writes it again",
+        ) from error
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """A result and the file it is in."""
+
+    path: Path
+    result: EvaluationResult
+
+    def scores(self) -> Scores:
+        """Raises SkelError when the result has none, or they are absent or damaged."""
+        from trainer.evaluate.scores import read_scores
+
+        if self.result.scores is None:
+            raise SkelError(
+                "this result has no scores; an earlier version wrote it",
+                where=self.path,
+                remedy=f"Run `trainer evaluate RUN --protocol {self.result.protocol}` again",
+            )
+        return read_scores(self.path.with_name(self.result.scores))
+
+
+def read_result(path: Path) -> SavedResult:
+    """Raises SkelError when the file is absent, damaged, or something else."""
+    try:
+        return SavedResult(path, EvaluationResult.model_validate_json(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise SkelError(
+            "no result here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
+        ) from error
+    except (ValidationError, OSError) as error:
+        reason = str(error).splitlines()[-1 if isinstance(error, OSError) else 0]
+        raise SkelError(
+            f"this is not a result of `trainer evaluate`, or it is damaged: {reason}",
+            where=path,
+            remedy="Evaluate the run again",
+        ) from error
+
+
+def read_results(path: Path) -> list[SavedResult]:
+    """All results of a run folder, sorted by file name; empty when nothing was evaluated yet.
+
+    Raises SkelError when there is no such folder, and for a damaged file.
+    """
+    if not path.is_dir():
+        raise SkelError(
+            "no run folder here", where=path, remedy="Name the --out folder of a `trainer pretrain`"
+        )
+    return [read_result(file) for file in sorted((path / RESULTS).glob("*.json"))]
+
+
+def find_results(
+    path: Path,
+    *,
+    protocol: str,
+    conventions: Sequence[str] = (),
+    encoders: Sequence[str] = (),
+    joined: bool = True,
+) -> list[SavedResult]:
+    """The results of a run folder that are of ``protocol``, or the one result that ``path`` is the file of.
+
+    ``protocol``: the name of a result or of its protocol: ``semi-5`` or ``semi``. ``conventions``,
+    ``encoders``: only those; none: all. ``joined`` False: without those of several encoders or conventions
+    together. Raises SkelError when nothing is left, naming what there is.
+    """
+    if path.is_file():
+        return [read_result(path)]
+    results = read_results(path)
+    chosen = [
+        saved
+        for saved in results
+        if protocol in (saved.result.protocol, saved.result.figure)
+        and (not conventions or saved.result.convention in conventions)
+        and (not encoders or saved.result.encoder in encoders)
+        and (joined or JOINED not in saved.result.convention + saved.result.encoder)
+    ]
+    if not chosen:
+        asked = " ".join([protocol, *conventions, *encoders])
+        raise SkelError(
+            f"no result of {asked}; there is {', '.join(saved.path.stem for saved in results) or 'none'}",
+            where=path,
+            remedy=f"Make it with `trainer evaluate {path} --protocol {protocol}`",
+        )
+    return chosen
+
+
+def only_result(results: Sequence[SavedResult], *, where: Path) -> SavedResult:
+    """The one result. Of several encoders or conventions that of all together, when there is one.
+
+    Raises SkelError that names the others.
+    """
+    if len(results) == 1:
+        return results[0]
+    widest = max(map(_joined, results))
+    together = [saved for saved in results if _joined(saved) == widest]
+    if widest > 0 and len(together) == 1:
+        return together[0]
+    raise SkelError(
+        f"several results fit: {', '.join(saved.path.stem for saved in results)}",
+        where=where,
+        remedy="Choose with --protocol, --convention and --encoder, or name the result's .json file",
+    )
+
+
+def _joined(saved: SavedResult) -> int:
+    """How many conventions and encoders were joined to others."""
+    return saved.result.convention.count(JOINED) + saved.result.encoder.count(JOINED)
