@@ -44,7 +44,7 @@ def test_statistics_tell_what_was_put_in(recordings, clip, tmp_path):
 
 
 def test_no_store(tmp_path):
-    with pytest.raises(StoreError, match="no skeleton store"):
+    with pytest.raises(StoreError, match="is not a skeleton store"):
         statistics(tmp_path)
 
 
