@@ -193,9 +193,8 @@ def open(path: str | Path) -> OpenedStore:
 
     Raises StoreError when there is none, when it is of a newer format, or damaged.
 
-    >>> s = open("store.zarr")  # doctest: +SKIP
-    >>> s["S001C001P001R001A001"].joints.shape  # doctest: +SKIP
-    (103, 1, 25, 3)
+        s = skeltools.open("store.zarr")
+        s["S001C001P001R001A001"].joints  # [T, M, V, 3]
     """
     return OpenedStore(store.open_store(path))
 
