@@ -384,7 +384,7 @@ def test_weights_that_do_not_fit_are_an_error_not_a_random_encoder(run: Path) ->
     torch.save(content | {"config": json.dumps(config)}, run / checkpoint.LAST)
     with pytest.raises(CheckpointError, match=r"last\.pt: the weights do not fit the model: .* shape"):
         evaluate_run(run, device="cpu")
-    del content["model"]["base.moco.query.encoder.blocks.0.temporal.weight"]
+    del content["model"]["moco.query.encoder.blocks.0.temporal.weight"]
     torch.save(content, run / checkpoint.LAST)
     with pytest.raises(CheckpointError, match=r"blocks\.0\.temporal\.weight is missing"):
         evaluate_run(run, device="cpu")
