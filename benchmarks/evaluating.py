@@ -29,6 +29,7 @@ from trainer.evaluate.features import Features
 from trainer.metrics import accuracy
 
 WIDTH, CLASSES = 256, 60
+NAMES = tuple(f"class {number}" for number in range(CLASSES))
 CLIP = (3, 50, 25, 2)
 _SPREAD = 6.0
 """Of the clouds: so wide that neither probe is perfect."""
@@ -82,9 +83,9 @@ def halves(options: argparse.Namespace) -> tuple[Features, Features]:
 def nearest(options: argparse.Namespace) -> dict[str, Any]:
     train, test = halves(options)
     seconds, processor = time.perf_counter(), time.process_time()
-    found = knn.evaluate(train, test, classes=CLASSES, seed=0, options=knn.Options())
+    found = knn.evaluate(train, test, classes=NAMES, seed=0, options=knn.Options())
     return took(seconds, processor) | {
-        outcome.protocol: round(100 * accuracy(outcome.scores, test.labels), 2) for outcome in found
+        scores.protocol: round(100 * accuracy(scores.values, test.labels), 2) for scores in found
     }
 
 
@@ -92,10 +93,10 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
     train, test = halves(options)
     chosen = linear.Options()
     seconds, processor = time.perf_counter(), time.process_time()
-    (found,) = linear.evaluate(train, test, classes=CLASSES, seed=0, options=chosen)
+    (found,) = linear.evaluate(train, test, classes=NAMES, seed=0, options=chosen)
     return took(seconds, processor) | {
         "epochs": chosen.epochs,
-        "top1": round(100 * accuracy(found.scores, test.labels), 2),
+        "top1": round(100 * accuracy(found.values, test.labels), 2),
     }
 
 

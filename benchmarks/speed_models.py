@@ -29,6 +29,7 @@ NTU_CLIPS = 40_091
 """Training clips of NTU-60 xsub: the epoch that is projected."""
 EPOCHS = 300
 CLASSES = 60
+NAMES = tuple(f"class {number}" for number in range(CLASSES))
 
 PASSES = {"skeletonclr": (1, 1, 1), "aimclr": (2, 1, 3)}
 """Method -> passes of the encoder that are trained, that are not, and queries: what its floor counts."""
@@ -210,7 +211,7 @@ def evaluation(setting: Setting, rates: Rates) -> Iterator[Row]:
     once = Setting(setting.device, setting.precision, 1, setting.batch)
 
     def probe() -> None:
-        linear.evaluate(*halves, classes=CLASSES, seed=0, options=options)
+        linear.evaluate(*halves, classes=NAMES, seed=0, options=options)
 
     yield Row(f"linear probe, {options.epochs} epochs", size, in_turn({"ours": probe}, once)["ours"])
     neighbours = in_turn({"ours": lambda: knn.vote(*halves, classes=CLASSES, options=knn.Options())}, once)
@@ -233,7 +234,7 @@ def _linear(setting: Setting, rates: Rates) -> Row:
 
     def evaluate() -> None:
         features = [extracted(ours, half, setting) for half in halves]
-        linear.evaluate(*features, classes=CLASSES, seed=0, options=linear.Options())
+        linear.evaluate(*features, classes=NAMES, seed=0, options=linear.Options())
 
     work = {"ours": evaluate, "plain": lambda: baseline.linear_epoch(plain, layer, optimiser, tensors)}
     found = in_turn(work, setting)

@@ -47,19 +47,15 @@ def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, An
     for name in [*names, *(name for layer in layers for name in layer)]:
         if name not in PROTOCOLS and name != "fusion":
             raise unknown("protocol", name, PROTOCOLS)
-    merged = {name: _merged(layer.get(name, {}) for layer in layers) for name in names}
-    return {name: checked(_options(name), given, where=name) for name, given in merged.items()}
-
-
-def _options(name: str) -> Any:
-    return ensemble.Options if name == "fusion" else PROTOCOLS[name].Options
-
-
-def _merged(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        merged = _over({} if "schedule" in layer else merged, layer)
-    return merged
+    options = {}
+    for name in names:
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            own = layer.get(name, {})
+            merged = _over({} if "schedule" in own else merged, own)
+        model = ensemble.Options if name == "fusion" else PROTOCOLS[name].Options
+        options[name] = checked(model, merged, where=name)
+    return options
 
 
 def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:

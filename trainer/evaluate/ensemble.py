@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -282,11 +281,9 @@ def compare(first: SavedResult, second: SavedResult) -> McNemar:
 
 def best_encoders(results: Sequence[EvaluationResult]) -> set[tuple[str, str, str]]:
     """(figure, convention, encoder) of the best single encoder, where several were measured alike."""
-    single = sorted((r for r in results if JOINED not in r.encoder), key=_figure)
-    rivals = [list(group) for _, group in groupby(single, key=_figure)]
-    best = [max(alike, key=lambda result: result.top1) for alike in rivals if len(alike) > 1]
-    return {(*_figure(result), result.encoder) for result in best}
-
-
-def _figure(result: EvaluationResult) -> tuple[str, str]:
-    return result.figure, result.convention
+    rivals: dict[tuple[str, str], list[EvaluationResult]] = {}
+    for result in results:
+        if JOINED not in result.encoder:
+            rivals.setdefault((result.figure, result.convention), []).append(result)
+    best = {place: max(alike, key=lambda result: result.top1) for place, alike in rivals.items()}
+    return {(*place, best[place].encoder) for place, alike in rivals.items() if len(alike) > 1}

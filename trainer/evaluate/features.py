@@ -54,14 +54,25 @@ class Split:
     """The halves that were read last and nothing else: one stream in memory is enough."""
 
     def halves(self, convention: str, stream: str) -> tuple[Source, Source]:
-        """Training and test half. Raises StoreError when all training samples are of one class."""
+        """Training and test half. Raises StoreError when all training samples are of one class.
+
+        A test half may lack classes, and a note says so; a training half of one class teaches nothing.
+        """
         key = (str(self.store.path), self.name, convention, stream)
-        if key not in self._last:
-            self._last.clear()
-            train, test = (self.half(part, convention, stream) for part in ("train", "test"))
-            self._check_classes(train)
-            self._last[key] = train, test
-        return self._last[key]
+        if key in self._last:
+            return self._last[key]
+        self._last.clear()
+        train, test = (self.half(part, convention, stream) for part in ("train", "test"))
+        if len(train.labels.unique()) < 2:
+            name = self.store.manifest.classes[int(train.labels[0])]
+            raise StoreError(
+                f"all {len(train)} training samples of {self.name} are of one class, '{name}': any figure "
+                "would be meaningless",
+                where=self.store.path,
+                remedy="Evaluate on a split with two classes or more",
+            )
+        self._last[key] = train, test
+        return train, test
 
     def half(self, part: str, convention: str, stream: str) -> Source:
         """``part``: train or test. In the store when larger than the run's ``data.memory_limit``."""
@@ -74,17 +85,6 @@ class Split:
             stream=stream,
         )
         return open_half(selection, memory_limit=self.data.memory_limit)
-
-    def _check_classes(self, train: Source) -> None:
-        """A test half may lack classes, and a note says so; a training half of one class teaches nothing."""
-        if len(train.labels.unique()) < 2:
-            name = self.store.manifest.classes[int(train.labels[0])]
-            raise StoreError(
-                f"all {len(train)} training samples of {self.name} are of one class, '{name}': any figure "
-                "would be meaningless",
-                where=self.store.path,
-                remedy="Evaluate on a split with two classes or more",
-            )
 
 
 def stream_of(encoder: str, data: DataConfig) -> str:

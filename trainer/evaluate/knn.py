@@ -43,7 +43,9 @@ def evaluate(
 
 def top1(train: Features, test: Features, *, classes: int) -> float:
     """Accuracy at the defaults: what random weights are measured by."""
-    return accuracy(vote(train, test, classes=classes, options=Options()), test.labels)
+    default = Options()
+    votes = _votes(train, test, (default.k,), classes=classes, temperature=default.temperature)
+    return accuracy(votes[0], test.labels)
 
 
 def vote(train: Features, test: Features, *, classes: int, options: Options) -> Tensor:

@@ -142,13 +142,24 @@ def _in_convention(
         at_random.append(_side_by_side(at_random, unit=True))
     classes = len(evaluation.split.store.manifest.classes)
     random_knn = {train.encoder: knn.top1(train, test, classes=classes) for train, test in at_random}
-    return {
-        protocol: [
-            (scores, _result(evaluation, protocol, scores, seconds, random_knn[scores.encoder]))
+    measured: dict[str, list[Measured]] = {}
+    for protocol in evaluation.protocols:
+        split = evaluation.split_of(protocol)
+        measured[protocol] = [
+            (
+                scores,
+                result_of(
+                    evaluation.run,
+                    scores,
+                    split=split,
+                    untrained=evaluation.untrained,
+                    random_knn=random_knn[scores.encoder] if split is evaluation.split else None,
+                    seconds=seconds,
+                ),
+            )
             for scores, seconds in _scores(evaluation, protocol, convention, encoders)
         ]
-        for protocol in evaluation.protocols
-    }
+    return measured
 
 
 def _encoders(
@@ -355,22 +366,15 @@ def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measu
     started = time.perf_counter()
     members = [replace(scores, origin=scores.convention) for scores, _ in conventions]
     mean = ensemble.over_conventions(members, scores=evaluation.fusion.scores)
-    return mean, _result(evaluation, protocol, mean, time.perf_counter() - started, None)
-
-
-def _result(
-    evaluation: Evaluation, protocol: str, scores: Scores, seconds: float, random_knn: float | None
-) -> EvaluationResult:
-    """``random_knn`` is about the run's own store."""
-    split = evaluation.split_of(protocol)
-    return result_of(
+    result = result_of(
         evaluation.run,
-        scores,
-        split=split,
+        mean,
+        split=evaluation.split_of(protocol),
         untrained=evaluation.untrained,
-        random_knn=random_knn if split is evaluation.split else None,
-        seconds=seconds,
+        random_knn=None,
+        seconds=time.perf_counter() - started,
     )
+    return mean, result
 
 
 def _written(

@@ -105,10 +105,10 @@ def read_card(folder: Path) -> EncoderCard:
         raise _unreadable(path, str(error)) from error
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise _unreadable(path, f"its kind is not '{_KIND}'")
-    found = content.get("format")
-    if isinstance(found, int) and found > FORMAT:
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT:
         raise CheckpointError(
-            f"written by a newer version: format {found}, this one reads up to {FORMAT}",
+            f"written by a newer version: format {version}, this one reads up to {FORMAT}",
             where=path,
             remedy="Update this package",
         )

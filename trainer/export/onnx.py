@@ -146,8 +146,8 @@ def _difference(encoder: Encoder, card: EncoderCard, convention: str, path: Path
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     clips = _clips(card, convention, samples)
-    found = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
-    return float((found - encoder(clips, convention)).abs().max())
+    features = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
+    return float((features - encoder(clips, convention)).abs().max())
 
 
 def _clips(card: EncoderCard, convention: str, samples: int) -> Tensor:

@@ -98,10 +98,10 @@ def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
         raise CheckpointError(
             f"no {WEIGHTS} beside the card", where=folder, remedy="Copy the whole folder, or export again"
         )
-    found = checkpoint.file_hash(path)
-    if found != card.weights_hash:
+    digest = checkpoint.file_hash(path)
+    if digest != card.weights_hash:
         raise CheckpointError(
-            f"these are not the weights of the card, or they are damaged: sha256 {found[:12]}, "
+            f"these are not the weights of the card, or they are damaged: sha256 {digest[:12]}, "
             f"the card says {card.weights_hash[:12]}",
             where=path,
             remedy=_AGAIN,

@@ -86,8 +86,8 @@ def energy(feature_map: Tensor) -> Tensor:
 
 
 def _classifier(of: Encoded) -> tuple[Tensor, Tensor] | None:
-    for found in of.run.results:
-        result = found.result
+    for saved in of.run.results:
+        result = saved.result
         alone = result.encoder in ("", of.name) and result.convention == of.convention
         if result.protocol == "linear" and alone and result.checkpoint_hash == of.opened.checkpoint_hash:
             try:
@@ -114,9 +114,11 @@ def _strength(
 ) -> NDArray[np.float32]:
     """[T, V, M] in 0..1 of a clip [3, T, V, M]: the part that speaks for the class, over its maximum."""
     encoder: Any = of.encoder
-    found = encoder.feature_map(clip[None], of.convention).float().cpu()
+    feature_map = encoder.feature_map(clip[None], of.convention).float().cpu()
     values = (
-        energy(found) if classifier is None else class_activation(found, classifier[0][label]).clamp_min(0)
+        energy(feature_map)
+        if classifier is None
+        else class_activation(feature_map, classifier[0][label]).clamp_min(0)
     )
     times = torch.arange(clip.shape[1]) * values.shape[1] // clip.shape[1]
     values = values[:, times].permute(1, 2, 0)

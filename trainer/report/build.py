@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trainer import __version__
+from trainer import device as devices
 from trainer.report import settings
 from trainer.report.activation import activation
 from trainer.report.collect import RunFolder, headline, read_runs
@@ -42,6 +43,7 @@ def build(
     anew. Raises UsageError and SkelError for folders that are no runs; anything else that is missing or
     damaged is a note in the page.
     """
+    devices.choose(device)  # what cannot be read becomes a note, a wrong device does not
     runs = read_runs([*paths, *([] if baseline is None else [baseline])], store=store, device=device)
     against = _same(runs, baseline)
     sections = [

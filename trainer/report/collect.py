@@ -159,9 +159,8 @@ def rank(saved: SavedResult) -> tuple[int, int, str]:
     Protocols in the order of ``PROTOCOLS``, in which a result of its own name, such as knn1, and an ensemble
     come after all of them.
     """
-    place = (
-        list(PROTOCOLS).index(saved.result.protocol) if saved.result.protocol in PROTOCOLS else len(PROTOCOLS)
-    )
+    order, protocol = list(PROTOCOLS), saved.result.protocol
+    place = order.index(protocol) if protocol in order else len(order)
     return place, -saved.result.encoder.count(JOINED), saved.path.name
 
 

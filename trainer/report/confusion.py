@@ -19,7 +19,6 @@ from schemas import EvaluationResult, escaped
 from trainer.report import draw
 from trainer.report.collect import RunFolder, headline
 from trainer.report.parts import Note, Part, Section, Table, percent
-from trainer.run import SavedResult
 
 _SHADES = 10
 """Steps of grey between 0 and the whole row."""
@@ -33,17 +32,17 @@ _PAIRS = 10
 def confusion_section(runs: Sequence[RunFolder]) -> Section:
     parts: list[Part] = []
     for run in runs:
-        found = headline([each for each in run.results if each.result.confusion])
-        if found is None:
+        saved = headline([each for each in run.results if each.result.confusion])
+        if saved is None:
             text = f"{run.name}: no result has a confusion matrix."
             parts.append(Note(text, run.command("linear")))
         else:
-            parts += [_matrix(run, found), _confused(run, found)]
+            parts += [_matrix(run, saved.result), _confused(run, saved.result)]
     return Section("confusion", "Confusion", tuple(parts))
 
 
-def _matrix(run: RunFolder, found: SavedResult) -> Part:
-    result, (counts, names) = found.result, occurring(found.result)
+def _matrix(run: RunFolder, result: EvaluationResult) -> Part:
+    counts, names = occurring(result)
     side = min(7.2, 2.6 + 0.21 * len(names))
 
     def paint(canvas: Canvas) -> None:
@@ -53,7 +52,7 @@ def _matrix(run: RunFolder, found: SavedResult) -> Part:
         if len(names) <= _NUMBERED:
             _write_counts(axes, counts)
 
-    title = f"Confusion matrix: {run.name}, {found.result.figure}"
+    title = f"Confusion matrix: {run.name}, {result.figure}"
     caption = (
         f"{result.test_samples} test samples of {result.dataset} {result.split}, {result.stream}, "
         f"{result.convention}. Row: true class; column: predicted class; the darker, the larger the share of "
@@ -117,9 +116,9 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
 
 
-def _confused(run: RunFolder, found: SavedResult) -> Part:
+def _confused(run: RunFolder, result: EvaluationResult) -> Part:
     """The pairs of classes that are mistaken most often."""
-    counts, names = occurring(found.result)
+    counts, names = occurring(result)
     wrong, shares = counts * (1 - np.eye(len(counts), dtype=np.int64)), _shares(counts)
     order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]
     rows = tuple(

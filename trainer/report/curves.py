@@ -84,12 +84,12 @@ def _loss(run: RunFolder) -> list[Part]:
         for metric in dict.fromkeys(name for record in run.epochs for name in record)
         if metric not in known and not metric.startswith(("monitor_", "positive_", "mined_"))
     ]
-    found = [each for name in ("loss", "info_nce", *named) if (each := line(run, name))][:_MOST]
+    lines = [each for name in ("loss", "info_nce", *named) if (each := line(run, name))][:_MOST]
     caption = (
         "Mean of every epoch. loss is what was minimised; info_nce is InfoNCE of the normal view, the same "
         "thing in every stage and method. Losses of different methods are not comparable."
     )
-    return _drawn(run, "loss", "Loss", found, "loss", caption)
+    return _drawn(run, "loss", "Loss", lines, "loss", caption)
 
 
 def _similarities(run: RunFolder) -> list[Part]:
@@ -163,15 +163,15 @@ def _mark_stages(axes: Axes, run: RunFolder) -> None:
 
 
 def _state(run: RunFolder) -> list[Part]:
-    found = [each for name, label in STATE.items() if (each := line(run, name, label))]
-    if not found:
+    lines = [each for name, label in STATE.items() if (each := line(run, name, label))]
+    if not lines:
         return []
 
     def paint(canvas: Canvas) -> None:
-        grid = canvas.subplots(math.ceil(len(found) / 3), min(3, len(found)), squeeze=False)
-        for axes in grid.flat[len(found) :]:
+        grid = canvas.subplots(math.ceil(len(lines) / 3), min(3, len(lines)), squeeze=False)
+        for axes in grid.flat[len(lines) :]:
             axes.set_axis_off()
-        for axes, each in zip(grid.flat, found, strict=False):
+        for axes, each in zip(grid.flat, lines, strict=False):
             axes.plot(
                 each.epochs,
                 each.values,
@@ -184,18 +184,18 @@ def _state(run: RunFolder) -> list[Part]:
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
             axes.set_ylim(bottom=min(0.0, *each.values), top=1.08 * max(*each.values, 0.1))
-        if found[0].label == STATE["feature_std"]:
+        if lines[0].label == STATE["feature_std"]:
             grid.flat[0].axhline(COLLAPSED, color="black", linestyle=":", linewidth=1)
-            grid.flat[0].text(found[0].epochs[0], COLLAPSED, "alarm below", fontsize=7, va="bottom")
+            grid.flat[0].text(lines[0].epochs[0], COLLAPSED, "alarm below", fontsize=7, va="bottom")
 
     caption = (
         "Spread of a batch's query embeddings: 1 when they point everywhere, 0 when all are one point; the "
         f"alarm rings below {COLLAPSED}. Distance of the key network's weights from the query network's: 0 "
         "equal, about 1.4 unrelated. Labels of mined neighbours are looked at afterwards and train nothing."
     )
-    size = (WIDTH, 1.9 * math.ceil(len(found) / 3))
+    size = (WIDTH, 1.9 * math.ceil(len(lines) / 3))
     name, title = draw.slug("state", run.name), f"Embeddings and queue: {run.name}"
-    return [draw.figure(name, size, paint, title=title, alt=_ends(found), caption=caption)]
+    return [draw.figure(name, size, paint, title=title, alt=_ends(lines), caption=caption)]
 
 
 def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
@@ -203,21 +203,21 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
     lines = []
     for run in runs:
         prefix = f"{run.name}, " if len(runs) > 1 else ""
-        found = (
+        both = (
             line(run, "monitor_knn", f"{prefix}k = 20"),
             line(run, "monitor_knn1", f"{prefix}k = 1", hard=True),
         )
-        lines.append((run, [each for each in found if each]))
-    if not any(found for _, found in lines):
+        lines.append((run, [each for each in both if each]))
+    if not any(both for _, both in lines):
         command = "trainer pretrain ... --set runtime.knn_every=5"
         return Note("kNN was not measured during training.", command)
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
         ends: list[tuple[float, float, str, str]] = []
-        for index, (run, found) in enumerate(lines):
+        for index, (run, both) in enumerate(lines):
             look = draw.style(index)
-            for each in found:
+            for each in both:
                 values = [100 * value for value in each.values]
                 dashes = {"linestyle": "--", "fillstyle": "none"} if each.hard else {"linestyle": "-"}
                 axes.plot(each.epochs, values, **look | dashes)
@@ -238,7 +238,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
         "result, for it sees the test half often. Solid: 20 neighbours, dashed: the nearest one. Of several "
         f"encoders it is the first.{grey}"
     )
-    alt = "kNN accuracy over the epochs. " + " ".join(_ends(found) for _, found in lines if found)
+    alt = "kNN accuracy over the epochs. " + " ".join(_ends(both) for _, both in lines if both)
     return draw.figure(
         "knn-over-epochs", (WIDTH, 2.6), paint, title="kNN while training", alt=alt, caption=caption
     )
@@ -246,7 +246,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
 
 def _guide(axes: Axes, run: RunFolder, *, at: float) -> list[tuple[float, float, str, str]]:
     """What the encoder is worth without training, when a result knows it; its name stands at epoch ``at``."""
-    known = [found.result.random_knn for found in run.results if found.result.random_knn is not None]
+    known = [saved.result.random_knn for saved in run.results if saved.result.random_knn is not None]
     if not known:
         return []
     axes.axhline(100 * known[0], color=GREY, linestyle=":")

@@ -125,8 +125,8 @@ def _untrained(of: Encoded, chosen: Chosen) -> Array:
 
 
 def _unit(values: Tensor) -> Array:
-    found: Array = normalize(values.to(torch.float64), dim=1).numpy()
-    return found
+    unit: Array = normalize(values.to(torch.float64), dim=1).numpy()
+    return unit
 
 
 def _scatter(

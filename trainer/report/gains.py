@@ -51,8 +51,8 @@ def _alike(one: SavedResult, other: SavedResult) -> bool:
 def class_gains(one: EvaluationResult, other: EvaluationResult) -> list[tuple[str, float]]:
     """(class, difference in points) of the classes that both tested, the largest gain first."""
     common = [name for name in one.per_class if name in other.per_class]
-    found = [(name, 100 * (one.per_class[name] - other.per_class[name])) for name in common]
-    return sorted(found, key=lambda gain: (-gain[1], gain[0]))
+    gains = [(name, 100 * (one.per_class[name] - other.per_class[name])) for name in common]
+    return sorted(gains, key=lambda gain: (-gain[1], gain[0]))
 
 
 def _gain(run: RunFolder, baseline: RunFolder) -> Part:
@@ -61,20 +61,20 @@ def _gain(run: RunFolder, baseline: RunFolder) -> Part:
         text = f"{run.name} and {baseline.name} have no result of the same protocol on the same test half."
         return Note(text, f"{run.command('linear')}; {baseline.command('linear')}")
     mine, theirs = pair
-    found = class_gains(mine.result, theirs.result)
-    shown = found if len(found) <= _MOST else [*found[: _MOST // 2], *found[-_MOST // 2 :]]
-    better = sum(points > 0 for _, points in found)
-    worse = sum(points < 0 for _, points in found)
+    gains = class_gains(mine.result, theirs.result)
+    shown = gains if len(gains) <= _MOST else [*gains[: _MOST // 2], *gains[-_MOST // 2 :]]
+    better = sum(points > 0 for _, points in gains)
+    worse = sum(points < 0 for _, points in gains)
     total = 100 * (mine.result.top1 - theirs.result.top1)
     alt = (
-        f"{better} classes gain, {worse} lose; over all {total:+.1f} points. Most: {escaped(found[0][0])} "
-        f"{found[0][1]:+.1f}; least: {escaped(found[-1][0])} {found[-1][1]:+.1f}."
+        f"{better} classes gain, {worse} lose; over all {total:+.1f} points. Most: {escaped(gains[0][0])} "
+        f"{gains[0][1]:+.1f}; least: {escaped(gains[-1][0])} {gains[-1][1]:+.1f}."
     )
-    left_out = f" Of {len(found)} classes the {_MOST} at the ends." if len(shown) < len(found) else ""
+    left_out = f" Of {len(gains)} classes the {_MOST} at the ends." if len(shown) < len(gains) else ""
     caption = (
         f"Top-1 accuracy of each class in {mine.result.figure}, {run.name} minus {baseline.name}, in points, "
         f"by size.{left_out} Plain bars: gains; hatched bars: losses. A class of few test samples jumps: "
-        f"{mine.result.test_samples} samples are {mine.result.test_samples / max(len(found), 1):.0f} a class."
+        f"{mine.result.test_samples} samples are {mine.result.test_samples / max(len(gains), 1):.0f} a class."
     )
     caption += _significance(mine, theirs)
     name = draw.slug("gain", run.name)

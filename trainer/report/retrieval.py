@@ -71,14 +71,14 @@ def find(of: Encoded) -> tuple[list[Example], int, int]:
     queries = normalize(of.test_features.values[order], dim=1)
     index = torch.cat([(rows @ bank.T).topk(count, dim=1).indices for rows in queries.split(64)])
     same = of.train.labels[index] == of.test.labels[order][:, None]
-    found = [
+    examples = [
         Example(row, tuple(near.tolist()), tuple(fits.tolist()))
         for row, near, fits in zip(order, index, same, strict=True)
     ]
-    good, bad = [each for each in found if each.right[0]], [each for each in found if not each.right[0]]
+    good, bad = [each for each in examples if each.right[0]], [each for each in examples if not each.right[0]]
     half = QUERIES // 2
     wrong = bad[: max(half, QUERIES - len(good))]
-    return [*good[: QUERIES - len(wrong[:half])], *wrong][:QUERIES], len(good), len(found)
+    return [*good[: QUERIES - len(wrong[:half])], *wrong][:QUERIES], len(good), len(examples)
 
 
 def _label(of: Encoded, part: str, row: int) -> str:

@@ -76,9 +76,9 @@ def of_preset(settings: RunConfig, preset: str) -> RunConfig | None:
     try:
         tree = config.find_preset(method, name, base=base).tree
         with_epochs = {"optimise": {"epochs": settings.optimise.epochs}}
-        found = RunConfig.model_validate(merge(merge(settings.model_dump(mode="json"), tree), with_epochs))
-        component, _ = whole_epochs(found.method, settings.optimise.epochs)
-        return found.model_copy(update={"method": component})
+        resolved = RunConfig.model_validate(merge(merge(settings.model_dump(mode="json"), tree), with_epochs))
+        component, _ = whole_epochs(resolved.method, settings.optimise.epochs)
+        return resolved.model_copy(update={"method": component})
     except (UsageError, ValueError):
         return None
 
@@ -96,9 +96,9 @@ def provenance_section(runs: Sequence[RunFolder]) -> Section:
 
 def _provenance(run: RunFolder) -> dict[str, str]:
     data = run.config.data
-    told = _of_store(run) or _of_results(run) or {"store": data.store}
+    facts = _of_store(run) or _of_results(run) or {"store": data.store}
     epochs = f"{run.epoch} of {run.config.optimise.epochs}"
-    return told | {
+    return facts | {
         "conventions": ", ".join(data.conventions),
         "stream": data.stream,
         "frames": str(data.frames),
@@ -111,9 +111,9 @@ def _provenance(run: RunFolder) -> dict[str, str]:
 def _start(init: InitConfig | None) -> str:
     if init is None:
         return "random"
-    told = f"released {init.code}: " if init.kind == "released" else f"{init.kind} "
+    origin = f"released {init.code}: " if init.kind == "released" else f"{init.kind} "
     skipped = f", without {', '.join(init.skip)}" if init.skip else ""
-    return f"{told}{init.path}, sha256 {init.sha256}{skipped}"
+    return f"{origin}{init.path}, sha256 {init.sha256}{skipped}"
 
 
 def _of_store(run: RunFolder) -> dict[str, str]:

@@ -14,7 +14,6 @@ from trainer.evaluate import linear
 from trainer.report.collect import RunFolder, rank
 from trainer.report.parts import Note, Part, Section, Table, percent
 from trainer.report.settings import flat, of_preset
-from trainer.run import SavedResult
 from trainer.tables import Published, share_of
 
 _COLUMNS = (
@@ -36,13 +35,13 @@ _NAMED = 3
 
 def results_section(runs: Sequence[RunFolder]) -> Section:
     """A table of all results, one of the published numbers, and what is missing."""
-    found = [(run, each) for run in runs for each in sorted(run.results, key=rank)]
+    results = [(run, saved.result) for run in runs for saved in sorted(run.results, key=rank)]
     missing = [
         Note(f"{run.name}: nothing has been evaluated yet.", run.command("knn --protocol linear"))
         for run in runs
         if not run.results
     ]
-    if not found:
+    if not results:
         return Section("results", "Results", tuple(missing))
     caption = (
         "Top-1 accuracy on the test half after the last epoch; of several draws their mean and standard "
@@ -51,17 +50,16 @@ def results_section(runs: Sequence[RunFolder]) -> Section:
         "encoder with random weights."
     )
     ours = Table(
-        "Results", _COLUMNS, tuple(_row(run, each) for run, each in found), frozenset(range(4, 10)), caption
+        "Results", _COLUMNS, tuple(_row(run, each) for run, each in results), frozenset(range(4, 10)), caption
     )
-    parts: list[Part] = [ours, *_notes(found), _published(found), *missing]
+    parts: list[Part] = [ours, *_notes(results), _published(results), *missing]
     return Section("results", "Results", tuple(parts))
 
 
-def _row(run: RunFolder, found: SavedResult) -> tuple[str, ...]:
-    result = found.result
+def _row(run: RunFolder, result: EvaluationResult) -> tuple[str, ...]:
     return (
         run.name,
-        found.result.figure,
+        result.figure,
         result.convention,
         _encoder(result),
         _top1(result),
@@ -89,21 +87,21 @@ def _interval(result: EvaluationResult) -> str:
     return f"{percent(result.interval[0])} to {percent(result.interval[1])}"
 
 
-def _notes(found: Sequence[tuple[RunFolder, SavedResult]]) -> list[Note]:
+def _notes(results: Sequence[tuple[RunFolder, EvaluationResult]]) -> list[Note]:
     """What the results themselves say must be known, once for all that say the same."""
     said: dict[str, list[str]] = {}
-    for run, each in found:
-        for text in each.result.notes:
-            said.setdefault(text, []).append(f"{run.name} {each.result.figure}")
+    for run, result in results:
+        for text in result.notes:
+            said.setdefault(text, []).append(f"{run.name} {result.figure}")
     return [Note(f"{', '.join(names)}: {text}", kind="info") for text, names in said.items()]
 
 
-def _published(found: Sequence[tuple[RunFolder, SavedResult]]) -> Part:
+def _published(results: Sequence[tuple[RunFolder, EvaluationResult]]) -> Part:
     rows = []
-    for run, each in found:
-        printed = best_match(run, each.result)
+    for run, result in results:
+        printed = best_match(run, result)
         if printed is not None:
-            rows.append(_printed_row(run, each, printed))
+            rows.append(_printed_row(run, result, printed))
     if not rows:
         return Note("None of the papers prints a figure of these methods, protocols and data.", kind="info")
     caption = (
@@ -116,7 +114,7 @@ def _published(found: Sequence[tuple[RunFolder, SavedResult]]) -> Part:
 
 def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
     """The printed number that is most about this result, the methods' own papers first."""
-    found = tables.published(
+    candidates = tables.published(
         method="any" if result.protocol == "supervised" else result.method,
         dataset=result.dataset,
         split=result.split,
@@ -126,7 +124,7 @@ def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
         config=run.config,
     )
     share, origin = share_of(result) or None, run.store.manifest.dataset if run.store is not None else None
-    for each in found:
+    for each in candidates:
         if (
             each.share == share
             and each.encoder in (None, result.encoder)
@@ -136,14 +134,13 @@ def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
     return None
 
 
-def _printed_row(run: RunFolder, found: SavedResult, printed: Published) -> tuple[str, ...]:
-    result = found.result
+def _printed_row(run: RunFolder, result: EvaluationResult, printed: Published) -> tuple[str, ...]:
     differs = differences(run, result, printed)
     gap = "–" if result.synthetic else f"{100 * result.top1 - printed.value:+.1f}"
     spread = f" ± {printed.std:.1f}" if printed.std is not None else ""
     return (
         run.name,
-        found.result.figure,
+        result.figure,
         _encoder(result),
         _top1(result),
         f"{printed.value:.1f}{spread}",

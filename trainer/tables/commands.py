@@ -47,12 +47,14 @@ def missing(cell: Published, given: Sequence[Given], *, exact: bool = False) -> 
 
 
 def _words(cell: Published, untrained: list[str], unmeasured: list[str]) -> str:
-    found = []
+    reasons = []
     if untrained:
-        found.append(f"no run of {_method(cell)} on {_trained_on(cell)} {cell.split}: {', '.join(untrained)}")
+        reasons.append(
+            f"no run of {_method(cell)} on {_trained_on(cell)} {cell.split}: {', '.join(untrained)}"
+        )
     if unmeasured:
-        found.append(f"no result of {cell.protocol}: {', '.join(unmeasured)}")
-    return "; ".join(found) or "the streams are not together yet"
+        reasons.append(f"no result of {cell.protocol}: {', '.join(unmeasured)}")
+    return "; ".join(reasons) or "the streams are not together yet"
 
 
 def _covers(run: Given, cell: Published, part: str) -> bool:
@@ -60,7 +62,7 @@ def _covers(run: Given, cell: Published, part: str) -> bool:
     config = run.config
     if config is None or not run.trained or unmet(cell, config):
         return False
-    sources = {found.result.dataset for found in run.results if found.result.protocol != "transfer"}
+    sources = {saved.result.dataset for saved in run.results if saved.result.protocol != "transfer"}
     return (
         cell.method in ("any", config.method.name)
         and (cell.protocol == "transfer" or config.data.split == cell.split)
@@ -76,22 +78,24 @@ def _epochs(run: Given) -> int | None:
 
 def _measured(run: Given, cell: Published, part: str) -> bool:
     alone = cell.model_copy(update={"stream": part})
-    return any(not mismatches(alone, found.result, run.config) for found in run.results)
+    return any(not mismatches(alone, saved.result, run.config) for saved in run.results)
 
 
 def _preparing(cell: Published, parts: list[str]) -> list[str]:
     """The stores, and the streams in them that the runs of the parts are evaluated on."""
     more = sorted({"bone", "motion"} if cell.method in TOGETHER else {*parts} - {"joint"})
-    found = []
+    commands = []
     for dataset in dict.fromkeys((_trained_on(cell), cell.dataset)):
         convert = ["skeltools convert", dataset, f"--recipe {cell.recipe}" * bool(cell.recipe)]
         convert += [f"--frames {cell.frames}" * bool(cell.frames), f"--out {_store(cell, dataset)}"]
-        found.append(" ".join(filter(None, convert)))
+        commands.append(" ".join(filter(None, convert)))
         if more:
             flags = " ".join(f"--{stream}" for stream in more)
             frames = f"--frames {cell.frames}" * bool(cell.frames)
-            found.append(" ".join(filter(None, ("skeltools streams", _store(cell, dataset), frames, flags))))
-    return found
+            commands.append(
+                " ".join(filter(None, ("skeltools streams", _store(cell, dataset), frames, flags)))
+            )
+    return commands
 
 
 def _pretrain(cell: Published, part: str) -> str:

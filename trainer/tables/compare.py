@@ -50,24 +50,24 @@ def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | No
         ("dataset", result.dataset, cell.dataset),
         ("split", result.split, cell.split),
     ]
-    found = [f"{name} {ours or '-'}, not {theirs}" for name, ours, theirs in asked if ours != theirs]
+    differs = [f"{name} {ours or '-'}, not {theirs}" for name, ours, theirs in asked if ours != theirs]
     if not same_parts(result.stream, cell.stream or ""):
-        found.append(f"stream {result.stream}, not {cell.stream}")
+        differs.append(f"stream {result.stream}, not {cell.stream}")
     conventions = "+".join(cell.conventions)
     if not same_parts(result.convention, conventions):
-        found.append(f"convention {result.convention}, not {conventions}")
+        differs.append(f"convention {result.convention}, not {conventions}")
     if cell.encoder is not None and not same_parts(result.encoder, cell.encoder):
-        found.append(f"encoder {result.encoder or '-'}, not {cell.encoder}")
+        differs.append(f"encoder {result.encoder or '-'}, not {cell.encoder}")
     if cell.share is not None and share_of(result) != cell.share:
         ours = f"{100 * share_of(result):g} %" if share_of(result) else "all"
-        found.append(f"{ours} of the labels, not {100 * cell.share:g} %")
+        differs.append(f"{ours} of the labels, not {100 * cell.share:g} %")
     if cell.from_dataset is not None and _pretrained_on(result) != cell.from_dataset:
-        found.append(f"pre-trained on {_pretrained_on(result)}, not {cell.from_dataset}")
+        differs.append(f"pre-trained on {_pretrained_on(result)}, not {cell.from_dataset}")
     if cell.settings and config is None:
-        found.append("the settings of the run are not known")
+        differs.append("the settings of the run are not known")
     elif config is not None:
-        found += [f"the run is without {setting}" for setting in unmet(cell, config)]
-    return found
+        differs += [f"the run is without {setting}" for setting in unmet(cell, config)]
+    return differs
 
 
 def verdict(cell: Published, result: EvaluationResult) -> Verdict:
@@ -95,38 +95,38 @@ def _pretrained_on(result: EvaluationResult) -> str:
 
 
 def _data(cell: Published, result: EvaluationResult) -> list[str]:
-    found = ["synthetic data"] if result.synthetic else []
+    differs = ["synthetic data"] if result.synthetic else []
     counted = [("test", result.test_samples), ("training", result.train_samples)]
     sizes = dict(zip(("training", "test"), SIZES.get((cell.dataset, cell.split), ()), strict=False))
     for half, count in counted[:1] if cell.protocol == "semi" else counted:
         if half in sizes and abs(count - sizes[half]) > _CLOSE * sizes[half]:
-            found.append(f"{count} of {sizes[half]} {half} samples")
+            differs.append(f"{count} of {sizes[half]} {half} samples")
     if cell.recipe and result.recipe and result.recipe != cell.recipe:
-        found.append(f"recipe {result.recipe}, the paper's is {cell.recipe}")
+        differs.append(f"recipe {result.recipe}, the paper's is {cell.recipe}")
     if cell.frames and result.frames and result.frames != cell.frames:
-        found.append(f"clips of {result.frames} frames, published {cell.frames}")
-    return found
+        differs.append(f"clips of {result.frames} frames, published {cell.frames}")
+    return differs
 
 
 def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
-    found = []
+    differs = []
     if result.epochs is not None and result.epoch < result.epochs:
-        found.append(f"unfinished: epoch {result.epoch} of {result.epochs}")
+        differs.append(f"unfinished: epoch {result.epoch} of {result.epochs}")
     if cell.epochs is not None and result.epoch != cell.epochs:
-        found.append(f"{result.epoch} epochs, published after {cell.epochs}")
+        differs.append(f"{result.epoch} epochs, published after {cell.epochs}")
     if result.preset.rpartition("/")[2].startswith(_TUNED):
-        found.append(f"preset {result.preset}, no paper's")
+        differs.append(f"preset {result.preset}, no paper's")
     probe = result.settings.get("epochs")
     if cell.probe_epochs is not None and probe is not None and probe != cell.probe_epochs:
-        found.append(f"{probe} epochs on the labels, published {cell.probe_epochs}")
+        differs.append(f"{probe} epochs on the labels, published {cell.probe_epochs}")
     if result.protocol != "ensemble":  # which has the settings of its members in their files
-        found += _options(cell, result)
+        differs += _options(cell, result)
     if result.settings.get("standardise"):
-        found.append("standardised features, which no paper uses")
+        differs.append("standardised features, which no paper uses")
     weights = (result.settings.get("fusion") or result.settings).get("weights")
     if cell.weights and weights and _shares(weights) != _shares(cell.weights):
-        found.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")
-    return found
+        differs.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")
+    return differs
 
 
 def _options(cell: Published, result: EvaluationResult) -> list[str]:
@@ -137,11 +137,11 @@ def _options(cell: Published, result: EvaluationResult) -> list[str]:
     ]
 
 
-def _within(asked: Any, found: Any) -> bool:
+def _within(asked: Any, actual: Any) -> bool:
     """Whether what is asked for was found; a mapping may have more."""
-    if isinstance(asked, dict) and isinstance(found, dict):
-        return all(_within(value, found.get(name)) for name, value in asked.items())
-    return bool(asked == found)
+    if isinstance(asked, dict) and isinstance(actual, dict):
+        return all(_within(value, actual.get(name)) for name, value in asked.items())
+    return bool(asked == actual)
 
 
 def _plain(value: Any) -> str:

@@ -60,12 +60,12 @@ def fill(table: PaperTable, given: Sequence[Given]) -> FilledTable:
     unfit = []
     targets = [cell for row in table.rows for cell in row.cells if cell is not None and cell.method]
     for each in given:
-        for found in each.results:
-            fits, reason = _places(targets, found, each)
+        for saved in each.results:
+            fits, reason = _places(targets, saved, each)
             for cell in fits:
-                placed.setdefault(id(cell), []).append(_ours(cell, found))
+                placed.setdefault(id(cell), []).append(_ours(cell, saved))
             if not fits:
-                unfit.append(Unfit(found.path, reason))
+                unfit.append(Unfit(saved.path, reason))
     rows = tuple(
         tuple(
             None if cell is None else _cell(cell, placed.get(id(cell), []), given, exact=_by_epochs(row))
@@ -88,9 +88,9 @@ def _cell(cell: Published, ours: list[Ours], given: Sequence[Given], *, exact: b
     return Cell(cell, tuple(ours), lacks)
 
 
-def _ours(cell: Published, found: SavedResult) -> Ours:
-    value = 100 * found.result.top1
-    return Ours(found.path, value, value - cell.value, verdict(cell, found.result))
+def _ours(cell: Published, saved: SavedResult) -> Ours:
+    value = 100 * saved.result.top1
+    return Ours(saved.path, value, value - cell.value, verdict(cell, saved.result))
 
 
 def _distance(differs: list[str]) -> int:
@@ -98,13 +98,13 @@ def _distance(differs: list[str]) -> int:
     return 2 * len(differs) + any(each.startswith("method ") for each in differs)
 
 
-def _places(targets: Sequence[Published], found: SavedResult, given: Given) -> tuple[list[Published], str]:
+def _places(targets: Sequence[Published], saved: SavedResult, given: Given) -> tuple[list[Published], str]:
     """The cells of a result, or the reason why there is none: what differs from the closest.
 
     Where rows differ in the settings that they ask for, the one that asks for most is meant; where cells
     differ in the epochs alone, the one with the run's.
     """
-    differing = [(mismatches(cell, found.result, given.config), cell) for cell in targets]
+    differing = [(mismatches(cell, saved.result, given.config), cell) for cell in targets]
     fits = [cell for differs, cell in differing if not differs]
     if not fits:
         closest = min((differs for differs, _ in differing), key=_distance)
@@ -113,7 +113,7 @@ def _places(targets: Sequence[Published], found: SavedResult, given: Given) -> t
     fits = [cell for cell in fits if len(cell.settings) == most]
     lengths = {cell.epochs for cell in fits}
     if len(lengths) > 1:
-        exact = [cell for cell in fits if cell.epochs == found.result.epoch]
+        exact = [cell for cell in fits if cell.epochs == saved.result.epoch]
         printed = ", ".join(str(length) for length in sorted(filter(None, lengths)))
-        return exact, f"{found.result.epoch} epochs, the table has {printed}"
+        return exact, f"{saved.result.epoch} epochs, the table has {printed}"
     return fits, ""

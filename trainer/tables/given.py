@@ -31,9 +31,9 @@ def read_given(paths: Sequence[Path]) -> list[Given]:
     An ensemble has the settings of the first run among ``paths`` that it was made from. Raises SkelError for
     a path that is none of these, and for a run that was not evaluated.
     """
-    found = [_read(path) for path in paths]
-    runs = [given for given in found if given.config is not None]
-    return [given if given.config is not None else _adopted(given, runs) for given in found]
+    everything = [_read(path) for path in paths]
+    runs = [given for given in everything if given.config is not None]
+    return [given if given.config is not None else _adopted(given, runs) for given in everything]
 
 
 def _read(path: Path) -> Given:
@@ -64,10 +64,10 @@ def _adopted(given: Given, runs: Sequence[Given]) -> Given:
     """With the settings of the first run that a member of the ensemble is from."""
     members = {
         member["checkpoint_hash"]
-        for found in given.results
-        for member in found.result.settings.get("members", ())
+        for saved in given.results
+        for member in saved.result.settings.get("members", ())
     }
     for run in runs:
-        if any(found.result.checkpoint_hash in members for found in run.results):
+        if any(saved.result.checkpoint_hash in members for saved in run.results):
             return Given(given.path, run.config, given.results)
     return given

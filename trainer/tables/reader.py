@@ -62,7 +62,7 @@ def published(
     is there several times.
     """
     asked = {"method": method, "dataset": dataset, "split": split, "protocol": protocol}
-    found = [
+    matching = [
         cell
         for cell in cells()
         if cell.method is not None
@@ -72,7 +72,7 @@ def published(
         and (config is None or not unmet(cell, config))
     ]
     order = ("own", "quoted", "reproduced")
-    return sorted(found, key=lambda cell: (-len(cell.settings), order.index(cell.origin)))
+    return sorted(matching, key=lambda cell: (-len(cell.settings), order.index(cell.origin)))
 
 
 def cells() -> Iterable[Published]:
@@ -94,14 +94,14 @@ def unmet(cell: Published, config: RunConfig) -> list[str]:
 
 
 def _has(tree: Tree, path: str, value: Any) -> bool:
-    found: Any = tree
+    node: Any = tree
     for part in path.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+        if not isinstance(node, Mapping) or part not in node:
             return False
-        found = found[part]
-    if isinstance(value, list) and isinstance(found, Mapping):
-        return set(found) == set(value)
-    return bool(found == value)
+        node = node[part]
+    if isinstance(value, list) and isinstance(node, Mapping):
+        return set(node) == set(value)
+    return bool(node == value)
 
 
 def _shown(value: Any) -> str:
@@ -111,8 +111,8 @@ def _shown(value: Any) -> str:
 @cache
 def _tables() -> dict[str, PaperTable]:
     papers = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_FOLDER.glob("*.yaml"))]
-    found = [_table(paper, number) for paper in papers for number in paper["tables"]]
-    return {table.name: table for table in found}
+    tables = [_table(paper, number) for paper in papers for number in paper["tables"]]
+    return {table.name: table for table in tables}
 
 
 def _table(paper: Tree, number: int) -> PaperTable:
