@@ -20,13 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from schemas import SkelError, SkeletonSpec
-    from skeltools.conversion import convert
+    from skeltools.conversion import Summary, convert
+    from skeltools.conversion.append import add_metrabs
     from skeltools.conversion.derive import add_streams
+    from skeltools.demo import write_demo
     from skeltools.inspect.validate import validate
     from skeltools.opened import Clip, OpenedStore, open
+    from skeltools.prepared import prepare
     from skeltools.sequence import SkeletonSequence
-    from skeltools.skeletons import load as skeleton
-    from skeltools.skeletons import names as skeletons_known
+    from skeltools.skeletons import names as skeleton_names
+    from skeltools.skeletons import skeleton
     from skeltools.written import write
 
 _HOMES = {
@@ -35,13 +38,17 @@ _HOMES = {
     "SkelError": ("schemas", "SkelError"),
     "SkeletonSequence": ("skeltools.sequence", "SkeletonSequence"),
     "SkeletonSpec": ("schemas", "SkeletonSpec"),
+    "Summary": ("skeltools.conversion", "Summary"),
+    "add_metrabs": ("skeltools.conversion.append", "add_metrabs"),
     "add_streams": ("skeltools.conversion.derive", "add_streams"),
     "convert": ("skeltools.conversion", "convert"),
     "open": ("skeltools.opened", "open"),
-    "skeleton": ("skeltools.skeletons", "load"),
-    "skeletons_known": ("skeltools.skeletons", "names"),
+    "prepare": ("skeltools.prepared", "prepare"),
+    "skeleton": ("skeltools.skeletons", "skeleton"),
+    "skeleton_names": ("skeltools.skeletons", "names"),
     "validate": ("skeltools.inspect.validate", "validate"),
     "write": ("skeltools.written", "write"),
+    "write_demo": ("skeltools.demo", "write_demo"),
 }
 """Public name -> module and name there."""
 
@@ -51,13 +58,17 @@ __all__ = [
     "SkelError",
     "SkeletonSequence",
     "SkeletonSpec",
+    "Summary",
+    "add_metrabs",
     "add_streams",
     "convert",
     "open",
+    "prepare",
     "skeleton",
-    "skeletons_known",
+    "skeleton_names",
     "validate",
     "write",
+    "write_demo",
 ]
 
 

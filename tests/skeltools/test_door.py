@@ -97,10 +97,10 @@ def test_streams_are_arrays_of_the_store(written: Path) -> None:
 @pytest.mark.parametrize(
     ("ask", "error", "words"),
     [
-        (lambda opened: opened["clip33"], UsageError, "holds no sample 'clip33'. Its ids are such as clip3"),
+        (lambda opened: opened["clip33"], KeyError, "holds no sample 'clip33'. Its ids are such as clip3"),
         (lambda opened: opened.clip("clip1", "coco_17"), UsageError, "unknown convention 'coco_17'"),
-        (lambda opened: opened[6], IndexError, "row 6 of a store of 6 samples"),
-        (lambda opened: opened.stream("motion"), StoreError, "holds no streams/kinectv2_25"),
+        (lambda opened: opened[6], IndexError, "holds no row 6. Its rows are 0 to 5"),
+        (lambda opened: opened.stream("motion"), StoreError, "has no motion stream"),
     ],
 )
 def test_what_is_not_there_is_said_with_what_is(written: Path, ask, error, words) -> None:
@@ -140,10 +140,10 @@ ONE = np.ones((4, 25, 3))
         ([_of(ONE), _of(ONE)], "two clips have the id a"),
         ([_of(ONE, "a/b")], "'a/b' cannot be the id of a clip"),
         ([_of(ONE), _of(ONE, "b", label=1)], "1 of 2 clips have no label"),
-        ([_of(ONE, label=5)], "labels from 5 to 5, but 2 classes"),
+        ([_of(ONE, label=5)], "labels run from 5 to 5, expected numbers from 0 of 2 classes"),
         (
             [_of(ONE), SkeletonSequence.from_joints("b", np.ones((4, 17, 3)), "coco_17")],
-            "b is in coco_17, a in kinectv2_25",
+            "b: is in coco_17, expected kinectv2_25",
         ),
     ],
 )
@@ -154,7 +154,7 @@ def test_clips_that_cannot_be_written_are_refused(tmp_path: Path, given, words) 
 
 
 def test_an_array_of_another_rank_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"joints of shape \(25, 3\), expected \[T, M, V, 3\]"):
+    with pytest.raises(UsageError, match=r"joints of shape \(25, 3\), expected \[T, M, V, 3\]"):
         _of(np.ones((25, 3)))
 
 
