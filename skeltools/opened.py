@@ -153,9 +153,9 @@ class OpenedStore:
     def clip(self, id: str | int, convention: str | None = None) -> Clip:
         """A sample in one convention, the store's first by default.
 
-        Raises UnknownSampleError, a KeyError and IndexError, for an id or a row that the store does not have, with the
-        closest ids; UsageError for an unknown convention, StoreError when the convention lacks the sample or
-        the store is damaged.
+        Raises UnknownSampleError, a KeyError and IndexError, for an id or a row that the store does not have,
+        with the closest ids; UsageError for an unknown convention, StoreError when the convention lacks the
+        sample or the store is damaged.
         """
         row, spec = self._row(id), self.spec(convention)
         sequence = next(store.read_sequences(self._opened, spec.name, row, row + 1))

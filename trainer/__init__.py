@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from schemas import EvaluationResult, SkelError
     from trainer.batch import Batch
-    from trainer.blocks import augmentation, encoder, features, knn, load_clips
+    from trainer.blocks import accuracy, augmentation, encoder, features, knn, load_clips
     from trainer.data import batches
     from trainer.export import LoadedEncoder, load_encoder
     from trainer.losses import info_nce
-    from trainer.metrics import accuracy
     from trainer.momentum import Queue, frozen_copy, projector, update_
     from trainer.pretraining import pretrain
     from trainer.run import Run
@@ -42,7 +41,7 @@ _HOMES = {
     "Queue": ("trainer.momentum", "Queue"),
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
-    "accuracy": ("trainer.metrics", "accuracy"),
+    "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
     "batches": ("trainer.data", "batches"),
     "encoder": ("trainer.blocks", "encoder"),

@@ -73,7 +73,7 @@ class Samples:
         """Where the clips are."""
         return next(iter(self.clips.values())).device
 
-    def to(self, device: torch.device) -> Samples:
+    def to(self, device: torch.device | str) -> Samples:
         clips = {name: clip.to(device) for name, clip in self.clips.items()}
         return Samples(clips, self.labels.to(device), self.ids, self.rows)
 
