@@ -58,7 +58,7 @@ def _usage_error(error: ValidationError, function: Callable[..., Any]) -> UsageE
     if details["type"].startswith("missing_"):
         return UsageError(f"{name}() needs the argument '{argument}'")
     expected = _words(get_type_hints(function, include_extras=True)[argument])
-    bound = details["msg"] if details["type"].startswith(("greater_than", "less_than")) else ""
+    bound = details["msg"] if details["type"].startswith(("greater_than", "less_than", "too_")) else ""
     inside = f" ({bound.removeprefix('Input ')})" if bound else ""
     return UsageError(
         f"expected {expected}{inside}, found {reprlib.repr(details['input'])}",

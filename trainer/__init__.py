@@ -24,10 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from schemas import EvaluationResult, SkelError
     from trainer.batch import Batch
-    from trainer.blocks import accuracy, augmentation, encoder, features, knn, load_clips
-    from trainer.data import batches
+    from trainer.blocks import accuracy, augmentation, batches, encoder, features, info_nce, knn, load_clips
     from trainer.export import LoadedEncoder, load_encoder
-    from trainer.losses import info_nce
     from trainer.momentum import Queue, frozen_copy, projector, update_
     from trainer.pretraining import pretrain
     from trainer.run import Run
@@ -43,11 +41,11 @@ _HOMES = {
     "SkelError": ("schemas", "SkelError"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
-    "batches": ("trainer.data", "batches"),
+    "batches": ("trainer.blocks", "batches"),
     "encoder": ("trainer.blocks", "encoder"),
     "features": ("trainer.blocks", "features"),
     "frozen_copy": ("trainer.momentum", "frozen_copy"),
-    "info_nce": ("trainer.losses", "info_nce"),
+    "info_nce": ("trainer.blocks", "info_nce"),
     "knn": ("trainer.blocks", "knn"),
     "load_clips": ("trainer.blocks", "load_clips"),
     "load_encoder": ("trainer.export", "load_encoder"),

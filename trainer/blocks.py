@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import InstanceOf
+from pydantic import Field, InstanceOf, SkipValidation
 from torch import Tensor, nn
 
 from schemas import Component, Count, UsageError, checks_arguments, unknown
-from trainer import encoders, metrics
+from trainer import data, encoders, losses, metrics
 from trainer import store as stores
 from trainer.augment import compile_chain
 from trainer.augment.chain import Chain
+from trainer.batch import Batch
 from trainer.evaluate import features as encoded
 from trainer.evaluate.features import Features
 from trainer.evaluate.knn import Options, vote
@@ -33,9 +34,9 @@ def load_clips(
     *,
     split: str,
     part: Literal["train", "test"],
-    conventions: Sequence[str],
+    conventions: Annotated[Sequence[str], Field(min_length=1)],
     frames: int,
-    stream: str = "joint",
+    stream: Literal["joint", "bone", "motion"] = "joint",
 ) -> Samples:
     """The clips of one half of a split in memory: ``clips[convention]`` [N, 3, T, V, M], ``labels`` [N].
 
@@ -44,6 +45,18 @@ def load_clips(
     return stores.load(
         store, protocol=split, part=part, conventions=conventions, frames=frames, stream=stream
     )
+
+
+@checks_arguments
+def batches(
+    clips: InstanceOf[Samples], *, batch_size: Count, seed: int = 0, epoch: int = 0
+) -> Iterator[Batch]:
+    """The batches of one epoch on the clips' device, in an order that depends on (seed, epoch) alone.
+
+    The last incomplete batch is left out, unless it is the only one. Raises StoreError for fewer than two
+    clips.
+    """
+    return data.batches(clips, batch_size=batch_size, seed=seed, epoch=epoch)
 
 
 def augmentation(*steps: str | tuple[str, Mapping[str, Any]]) -> Chain:
@@ -78,8 +91,29 @@ def encoder(
     ``name``: stgcn, agcn, bigru or hcn. ``seed``: of its weights. Raises UsageError for another name,
     ConfigError for options.
     """
+    if not skeletons:
+        raise UsageError("an encoder needs a skeleton", remedy="trainer.skeletons(store, conventions)")
     generator = torch.Generator().manual_seed(seed)
     return encoders.build(Component(name=name, options=options), skeletons, generator=generator)
+
+
+@checks_arguments
+def info_nce(
+    q: InstanceOf[Tensor], k: InstanceOf[Tensor], queue: InstanceOf[Tensor], *, temperature: float
+) -> Tensor:
+    """The contrastive loss: ``-log(exp(q.k/tau) / (exp(q.k/tau) + sum_i exp(q.m_i/tau)))``, batch mean.
+
+    ``q`` and ``k`` [N, D], the two views of N clips, and ``queue`` [K, D], the negatives, are unit vectors;
+    ``temperature`` is tau. Source: AimCLR, Eq. (1). Raises UsageError for shapes that do not fit.
+    """
+    if q.dim() != 2 or k.shape != q.shape or queue.dim() != 2 or queue.shape[1] != q.shape[1]:
+        raise UsageError(
+            f"q {list(q.shape)}, k {list(k.shape)} and queue {list(queue.shape)} do not fit: expected "
+            "[N, D], [N, D] and [K, D]"
+        )
+    if not temperature > 0:
+        raise UsageError(f"temperature is {temperature}, expected a number larger than 0")
+    return losses.info_nce(q, k, queue, temperature=temperature)
 
 
 @checks_arguments
@@ -94,12 +128,13 @@ def features(encoder: InstanceOf[nn.Module], clips: InstanceOf[Samples], convent
     return encoded.extract(encoder, clips, convention=convention, device=device).values
 
 
+@checks_arguments
 def knn(
-    train: Values,
-    train_labels: Values,
-    test: Values,
+    train: Annotated[Values, SkipValidation],
+    train_labels: Annotated[Values, SkipValidation],
+    test: Annotated[Values, SkipValidation],
     *,
-    classes: int,
+    classes: Count,
     k: int = 20,
     temperature: float = 0.1,
 ) -> Values:

@@ -57,6 +57,11 @@ class Run:
     store_path: Path | None = None
     """Where the run's store is now; None: where it was in training."""
 
+    def __repr__(self) -> str:
+        data, saved = self.config.data, self.checkpoint
+        epochs = f"{saved.epoch} of {self.config.optimise.epochs} epochs"
+        return f"<run {self.path}: {self.config.preset} on {', '.join(data.conventions)}, {epochs}>"
+
     @property
     def config(self) -> RunConfig:
         """The settings with which the weights were trained."""

@@ -88,7 +88,12 @@ class LoadedEncoder(nn.Module):
         check_clips(clips, self.card, name)
         place = next(self.network.parameters()).device
         if isinstance(clips, np.ndarray):
-            return self._features(torch.tensor(clips, device=place), name).detach().cpu().numpy()
+            return (
+                self._features(torch.tensor(np.ascontiguousarray(clips), device=place), name)
+                .detach()
+                .cpu()
+                .numpy()
+            )
         if clips.device != place:
             raise UsageError(
                 f"the clips are on {clips.device}, the encoder on {place}",
