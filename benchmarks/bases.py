@@ -1,6 +1,6 @@
 """The built-in demo: MS-CLR over each base against the same base on Kinect alone, at equal updates.
 
-    python benchmarks/bases.py --work bases [--share 1.0] [--seeds 3] [--jobs 2]
+    python -m benchmarks.bases --work bases [--share 1.0] [--seeds 3] [--jobs 2]
 
 The demo with ``--subjects 40``, four times its usual people, so that the test half has 640 clips. MS-CLR gets
 ``--share`` of the updates of the base's ``demo`` preset over the usual demo. Each of its epochs passes over
@@ -16,10 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import many
-
-import record
-import runs
+from benchmarks import many, record, runs
 from trainer import config
 
 BASES = ("skeletonclr", "aimclr", "skelemixclr", "crosclr", "csclr")

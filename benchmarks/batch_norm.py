@@ -1,6 +1,6 @@
 """BatchNorm in training on the CPU in channels last: ours beside PyTorch's, errors and time.
 
-    GOMP_SPINCOUNT=10000 python benchmarks/batch_norm.py [--threads 2] [--repeats 5] [--store nw-ucla.zarr]
+    GOMP_SPINCOUNT=10000 python -m benchmarks.batch_norm [--threads 2] [--repeats 5] [--store nw-ucla.zarr]
 
 Errors are against float64: of single layers in the shapes of ST-GCN's blocks, half of the bodies absent, and,
 with ``--store`` (a store of NW-UCLA), of the gradients of first steps of SkeletonCLR. ``contiguous`` is the
@@ -26,10 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import bulk
-import record
-import speed_models
-from timing import Setting
+from benchmarks import bulk, record, speed_models
+from benchmarks.timing import Setting
 from trainer import config, data, encoders, losses
 from trainer import store as stores
 from trainer.encoders import stgcn

@@ -1,6 +1,6 @@
 """Conversion: speed against a plain reader and writer, memory as the data grow, how fast the store loads.
 
-    python benchmarks/converting.py [--quick]
+    python -m benchmarks.converting [--quick]
 
 speed    reads NTU-format demo text and writes what training needs: ours, on one core, against the way of
          the field (a dict for every joint, one padded array per half, .npy and .pkl), in the same run. Its
@@ -30,9 +30,9 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from reading import dict_per_joint
 
-import record
+from benchmarks import record
+from benchmarks.reading import dict_per_joint
 from skeltools import streams
 from skeltools.conversion import convert
 from skeltools.conversion.derive import add_streams

@@ -1,6 +1,6 @@
 """The built-in demo: MS-CLR against SkeletonCLR on Kinect alone at equal epochs, and against no training.
 
-    python benchmarks/demo.py [--seeds 3]
+    python -m benchmarks.demo [--seeds 3]
 
 Linear accuracy on the held-out camera, Kinect joints. The result goes to benchmarks/results/demo.json.
 """
@@ -11,8 +11,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-import record
-import runs
+from benchmarks import record, runs
 
 METHODS = ("ms-clr", "skeletonclr")
 

@@ -1,7 +1,7 @@
 """Whether two versions of the project make the same bytes and the same numbers of the demo data.
 
-    python benchmarks/equal.py --work before          (in a checkout of the one version)
-    python benchmarks/equal.py --work after --against before/equal.json          (in the other)
+    python -m benchmarks.equal --work before          (in a checkout of the one version)
+    python -m benchmarks.equal --work after --against before/equal.json          (in the other)
 
 Bytes: every file of stores of the built-in raw data, with streams. Numbers: the metrics of every epoch and a
 hash of the last weights of a short training of every method, and the results of every protocol, times left
@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import runs
+from benchmarks import runs
 
 SMALL = (
     "--device", "cpu", "--epochs", "3", "--batch-size", "16", "--set", "encoder.options.channels=[8, 8, 16]",

@@ -1,6 +1,6 @@
 """Evaluation at the size of NTU RGB+D 60: time and memory of kNN and linear probe, against re-encoding.
 
-    python benchmarks/evaluating.py [--train 40000] [--test 16000]
+    python -m benchmarks.evaluating [--train 40000] [--test 16000]
 
 Features are synthetic: 256 numbers a clip, clouds around the centres of 60 classes. Each part runs in a
 process of its own, so that its peak of memory is its own. Re-encoding every epoch, as released code does, is
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-import record
+from benchmarks import record
 from trainer import seeds
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features
@@ -60,7 +60,7 @@ def main() -> None:
 
 def run(part: str) -> dict[str, Any]:
     """One part in a process of its own, with the options of this one."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--part", part]
+    command = [sys.executable, "-m", "benchmarks.evaluating", *sys.argv[1:], "--part", part]
     # Threads that spin while they wait would be counted, and would starve other processes.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -1,6 +1,6 @@
 """Damaged raw files: 2,000 mutations of every format, read as a conversion reads them.
 
-    python benchmarks/fuzz.py [--count 2000] [--seed 0] [--formats ntu ...]
+    python -m benchmarks.fuzz [--count 2000] [--seed 0] [--formats ntu ...]
 
 A child process reads them with 500 MB above what it has and five seconds a file. Each file must be refused
 with an error of ours or read into a sequence that a store can hold; hangs, other errors, warnings and more
@@ -20,7 +20,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import record
+from benchmarks import record
 
 TIMEOUT = 120
 """Seconds for all files of a format."""

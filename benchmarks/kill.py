@@ -1,6 +1,6 @@
 """Does a conversion survive ``kill -9``? Kills it at random moments, goes on, compares every byte.
 
-    python benchmarks/kill.py [--kills 50] [--seed 0] [--quick]
+    python -m benchmarks.kill [--kills 50] [--seed 0] [--quick]
 
 Half of the kills come with ``--workers 0``, half with 2; a run that ends before its kill is done again with
 another moment. After each one the same command runs to its end, and
@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import record
+from benchmarks import record
 from skeltools.demo import write_demo
 from skeltools.inspect.validate import validate
 

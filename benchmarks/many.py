@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-import record
-import runs
+from benchmarks import record, runs
 
 Job = TypeVar("Job")
 

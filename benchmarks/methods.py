@@ -1,22 +1,20 @@
 """NW-UCLA, cross-view: every method with its ``nw-ucla`` preset at equal epochs, several seeds, linear probe.
 
-    python benchmarks/methods.py --raw nw-ucla.zip --work ucla [--epochs 60] [--seeds 3] [--jobs 2]
+    python -m benchmarks.methods --raw nw-ucla.zip --work ucla [--epochs 60] [--seeds 3] [--jobs 2]
 
 Every run keeps its folder and its figures in the work folder, so that the script can be stopped and started
 again, and finished runs are not repeated. Each run takes one thread; ``--jobs`` of them run at a time. Beside
 the methods stand their encoder with random weights and logistic regression on the stored joints, without any
-network. The table goes to benchmarks/results/methods.json. docs/reproducing.md says where the data set is.
+network. The table goes to benchmarks/results/methods.json. docs/results/reproducing.md says where the
+data set is.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import many
-from nw_ucla import raw_joints
-
-import record
-import runs
+from benchmarks import many, record, runs
+from benchmarks.nw_ucla import raw_joints
 
 METHODS = ("skeletonclr", "aimclr", "skelemixclr", "crosclr", "isc", "csclr", "skelemixclr-plus")
 PRESETS = {"skelemixclr-plus": ("skelemixclr", "nw-ucla-plus")}

@@ -1,10 +1,10 @@
 """NW-UCLA, cross-view, joint stream: SkeletonCLR without labels, then a linear probe.
 
-    python benchmarks/nw_ucla.py --raw nw-ucla.zip [--seeds 1] [-- --epochs 100 ...]
+    python -m benchmarks.nw_ucla --raw nw-ucla.zip [--seeds 1] [-- --epochs 100 ...]
 
 What stands behind ``--`` goes to ``trainer pretrain``. Beside the method stand the same encoder with random
 weights and logistic regression on the stored joints, without any network. The result goes to
-benchmarks/results/nw_ucla.json. The data set is not part of this project: see docs/reproducing.md.
+benchmarks/results/nw_ucla.json. The data set is not part of this project: see docs/results/reproducing.md.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import zarr
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-import record
-import runs
+from benchmarks import record, runs
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """NW-UCLA, SkeletonCLR: accuracy after training in bf16 and in fp32, the same seeds.
 
-    python benchmarks/precision.py --raw nw-ucla.zip --work precision [--epochs 20] [--seeds 3] [--jobs 2]
+    python -m benchmarks.precision --raw nw-ucla.zip --work precision [--epochs 20] [--seeds 3] [--jobs 2]
 
 Evaluation is in fp32 for both. Every run keeps its figures in the work folder, so that the script can be
 stopped and started again. Where a processor has no bf16 instructions PyTorch computes what they would, ten
@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import many
-import methods
-
-import record
+from benchmarks import many, methods, record
 from trainer import device as devices
 
 FORMATS = ("fp32", "bf16")

@@ -1,6 +1,6 @@
 """Throughput over processes: the same run by one process, by several, and by one process with more threads.
 
-    python benchmarks/processes.py [--processes 2] [--method aimclr] [--epochs 2] [--pretrain ...]
+    python -m benchmarks.processes [--processes 2] [--method aimclr] [--epochs 2] [--pretrain ...]
 
 Every process has one thread, on a CPU that has a core for each; on GPUs each has one of its own. The batch is
 that of all processes together, and BatchNorm is ``sync``, so that all rows compute the same. Clips per second
@@ -18,8 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import bulk
-import record
+from benchmarks import bulk, record
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What a GPU that nobody measured could do: a projection from counts, and nothing else.
 
-    python benchmarks/projection.py
+    python -m benchmarks.projection
 
 Counts the operations and bytes of AimCLR's step as ``floor`` does, at the rates that data sheets print, and
 says how long 300 epochs of NTU-60's size would take at the whole floor and at two fifths of it, the share
@@ -17,11 +17,11 @@ from unittest import mock
 import torch
 from torch import nn
 
-import record
-from floor import Rates
-from live import Live
-from speed_models import EPOCHS, NTU_CLIPS, config_of, floor_of, our_steps
-from timing import Setting
+from benchmarks import record
+from benchmarks.floor import Rates
+from benchmarks.live import Live
+from benchmarks.speed_models import EPOCHS, NTU_CLIPS, config_of, floor_of, our_steps
+from benchmarks.timing import Setting
 from trainer.kernels import temporal
 from trainer.kernels.dropout import Dropout
 

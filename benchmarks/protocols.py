@@ -1,7 +1,7 @@
 """Every evaluation protocol on one checkpoint, each by the command line, with the time it takes.
 
-    python benchmarks/protocols.py                                    # built-in demo data, pre-trained here
-    python benchmarks/protocols.py --run RUN [--target STORE] [-- --set finetune.epochs=20 ...]
+    python -m benchmarks.protocols                                    # built-in demo data, pre-trained here
+    python -m benchmarks.protocols --run RUN [--target STORE] [-- --set finetune.epochs=20 ...]
 
 What stands behind ``--`` goes to ``trainer evaluate``. ``transfer`` needs the target store; for the demo it
 shows other people. The table goes to benchmarks/results/protocols.json, or where --name says.
@@ -18,8 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import record
-import runs
+from benchmarks import record, runs
 
 PROTOCOLS = ("knn", "retrieval", "linear", "finetune", "supervised", "semi", "transfer")
 

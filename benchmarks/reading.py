@@ -1,6 +1,6 @@
 """Reading NTU text: our reader against one that builds a dict per joint, one core, in the same run.
 
-    python benchmarks/reading.py [--files 60] [--repeats 9] [--record]
+    python -m benchmarks.reading [--files 60] [--repeats 9] [--record]
 
 Writes synthetic clips of NTU's length and number format to a temporary folder, reads all of them with either
 reader in turn, and prints the median over the repeats. Both end with the same array of joints; that is
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import record
+from benchmarks import record
 from skeltools.datasets import ntu
 from skeltools.raw_items import RawItem
 

@@ -1,10 +1,10 @@
 """How fast it is: every part of the way, beside a plain baseline and beside what the machine allows.
 
-    python benchmarks/speed.py [--quick] [--threads N] [--precision fp32|bf16] [--device auto] [--batch 128]
+    python -m benchmarks.speed [--quick] [--threads N] [--precision fp32|bf16] [--device auto] [--batch 128]
 
 Prints a table and writes benchmarks/results/speed.json: the median of the repeats with the smallest and the
 largest, the baseline's in the same turns (``baseline``, always float32), the floor (``floor``) and the share
-of it that is reached. docs/performance.md explains the columns. ``--quick`` takes small sizes and few
+of it that is reached. docs/guides/performance.md explains the columns. ``--quick`` takes small sizes and few
 repeats, under six minutes on two cores, and writes results/speed_quick.json; ``--only`` with one part writes
 results/speed_PART.json.
 """
@@ -21,14 +21,9 @@ from statistics import median
 
 import torch
 
-import bulk
-import floor
-import record
-import speed_compiled
-import speed_data
-import speed_models
-from floor import Rates
-from timing import Row, Setting
+from benchmarks import bulk, floor, record, speed_compiled, speed_data, speed_models
+from benchmarks.floor import Rates
+from benchmarks.timing import Row, Setting
 from trainer import device as devices
 from trainer.kernels import malloc
 from trainer.methods import METHODS

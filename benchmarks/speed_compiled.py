@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import torch
 
-import bulk
-from speed_data import aimclr_chains
-from speed_models import our_steps
-from timing import Row, Setting, gpu_megabytes, in_turn, synchronise
+from benchmarks import bulk
+from benchmarks.speed_data import aimclr_chains
+from benchmarks.speed_models import our_steps
+from benchmarks.timing import Row, Setting, gpu_megabytes, in_turn, synchronise
 from trainer.augment import Chain
 from trainer.augment.chain import do
 

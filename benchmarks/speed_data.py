@@ -17,13 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-import bulk
-import floor
-import plain_views
-import record
-from floor import Rates
+from benchmarks import bulk, floor, plain_views, record
+from benchmarks.floor import Rates
+from benchmarks.timing import Row, Setting, in_turn, resident_megabytes
 from schemas import Component
-from timing import Row, Setting, in_turn, resident_megabytes
 from trainer import augment, config, data, loop
 from trainer import store as stores
 from trainer.augment import AUGMENTATIONS

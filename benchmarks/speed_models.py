@@ -12,13 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import baseline
-import bulk
-import floor
-import plain_views
-from floor import Layer, Rates
+from benchmarks import baseline, bulk, floor, plain_views
+from benchmarks.floor import Layer, Rates
+from benchmarks.timing import Row, Setting, gpu_megabytes, in_turn
 from schemas import RunConfig
-from timing import Row, Setting, gpu_megabytes, in_turn
 from trainer import config, data, device, encoders, methods, optim
 from trainer.evaluate import knn, linear
 from trainer.evaluate.features import Features, extract

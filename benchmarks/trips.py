@@ -1,6 +1,6 @@
 """How much of the code a reader must open to follow something through it.
 
-    python benchmarks/trips.py --work DIR [--name trips]
+    python -m benchmarks.trips --work DIR [--name trips]
 
 For each trip, the files and functions of ours that ran, counted by ``sys.setprofile`` whatever their names.
 Imports do not count, nor do comprehensions and lambdas. Beside them lines and files of code, words
@@ -22,8 +22,7 @@ from statistics import median
 from types import FrameType
 from typing import Any
 
-import record
-import runs
+from benchmarks import record, runs
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("skeltools", "trainer", "schemas")

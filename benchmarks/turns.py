@@ -1,11 +1,11 @@
 """NW-UCLA, cross-view: ways to turn a clip, each a recipe; SkeletonCLR, several seeds, linear and kNN.
 
-    python benchmarks/turns.py --raw nw-ucla.zip --work turns [--epochs 20] [--seeds 3] [--jobs 2]
+    python -m benchmarks.turns --raw nw-ucla.zip --work turns [--epochs 20] [--seeds 3] [--jobs 2]
 
 All recipes but crossclr are ``default`` with other turns, so that what helps can be told: upright or not, the
 first frame's pose or the median, with the limit of ``default`` or without one. Beside each stands logistic
 regression on the stored joints, without any network. Finished runs of the work folder are not repeated. The
-table goes to benchmarks/results/turns.json. docs/reproducing.md says where the data set is.
+table goes to benchmarks/results/turns.json. docs/results/reproducing.md says where the data set is.
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import many
-from nw_ucla import raw_joints
-
-import record
-import runs
+from benchmarks import many, record, runs
+from benchmarks.nw_ucla import raw_joints
 
 BEFORE = ("rank_by_motion", "crop_to_presence", "fill_gaps", "center_clip")
 VARIANTS: dict[str, list[Any] | None] = {

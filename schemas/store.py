@@ -11,7 +11,7 @@ from schemas._model import Model
 from schemas.run import Component
 
 FORMAT = 1
-"""The store format that this code writes and reads; see docs/store-format.md."""
+"""The store format that this code writes and reads; see docs/reference/store-format.md."""
 
 
 class Finding(Model):

@@ -42,11 +42,11 @@ def prepare(
     Raises UsageError for unknown names, for clips that do not fit the convention, and without any; SkelError
     for a clip of which the recipe leaves nothing.
 
-    >>> import skeltools
-    >>> s = skeltools.open("store.zarr")
-    >>> clips = [s[0], s[1]]
-    >>> skeltools.prepare(clips, frames=24).shape
-    (2, 3, 24, 25, 2)
+        >>> import skeltools
+        >>> s = skeltools.open("store.zarr")
+        >>> clips = [s[0], s[1]]
+        >>> skeltools.prepare(clips, frames=24).shape
+        (2, 3, 24, 25, 2)
     """
     spec = None if convention is None else skeletons.skeleton(convention)
     made = _recipe(recipe)

@@ -69,12 +69,12 @@ def write(
     files do; what is wrong with one is a row of the findings. Raises UsageError for clips that cannot be
     written, ConfigError for names that do not fit, StoreError for a place that is taken.
 
-    >>> import numpy as np, skeltools
-    >>> walk, sit = np.random.default_rng(0).normal(size=(2, 60, 17, 3))
-    >>> arrays = {"walk1": walk, "sit1": sit}
-    >>> summary = skeltools.write(arrays, "own.zarr", labels=["walk", "sit"], convention="coco_17")
-    >>> skeltools.open("own.zarr")["sit1"].class_name
-    'sit'
+        >>> import numpy as np, skeltools
+        >>> walk, sit = np.random.default_rng(0).normal(size=(2, 60, 17, 3))
+        >>> arrays = {"walk1": walk, "sit1": sit}
+        >>> summary = skeltools.write(arrays, "own.zarr", labels=["walk", "sit"], convention="coco_17")
+        >>> skeltools.open("own.zarr")["sit1"].class_name
+        'sit'
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", name):
         raise UsageError(f"'{name}' is no name for a data set", remedy="Use small letters, digits, - and _")

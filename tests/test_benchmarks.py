@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,22 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
-import baseline
-import bases
-import bulk
-import floor
-import live
-import plain_views
-import projection
-import record
-import speed
-import speed_compiled
-import speed_data
-import speed_models
-import timing
-import turns
+from benchmarks import (
+    baseline,
+    bases,
+    bulk,
+    floor,
+    live,
+    plain_views,
+    projection,
+    record,
+    speed,
+    speed_compiled,
+    speed_data,
+    speed_models,
+    timing,
+    turns,
+)
 from schemas import Component
 from skeltools.preprocess import load
 from tests.trainer.clips import clips, generator, skeleton

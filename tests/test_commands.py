@@ -139,7 +139,9 @@ def test_every_page_that_a_message_names_exists() -> None:
 def test_docs_prints_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     skeltools_cli = import_module("skeltools.cli")
     assert skeltools_cli.run(["docs", "findings"]) == 0
-    assert capsys.readouterr().out == (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == (ROOT / "docs" / "reference" / "findings.md").read_text(
+        encoding="utf-8"
+    )
     assert skeltools_cli.run(["docs"]) == 0
     assert "\nfindings          Findings\n" in capsys.readouterr().out
     assert skeltools_cli.run(["docs", "finding"]) == 2

@@ -65,8 +65,8 @@ def augmentation(*steps: str | tuple[str, Mapping[str, Any]]) -> Chain:
     A step is a name, or a name and its options: ``("shear", {"amplitude": 0.5})``. Raises UsageError for an
     unknown name, ConfigError for options.
 
-    >>> import trainer
-    >>> chain = trainer.augmentation(("shear", {"amplitude": 0.5}), "temporal_flip")
+        >>> import trainer
+        >>> chain = trainer.augmentation(("shear", {"amplitude": 0.5}), "temporal_flip")
     """
     return compile_chain([_step(step) for step in steps])
 

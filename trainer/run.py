@@ -197,10 +197,10 @@ def open_run(
     is no checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
     ``load_encoder`` opens it.
 
-    >>> import trainer
-    >>> run = trainer.open("runs/skeletonclr")
-    >>> run.config.method.name, run.config.data.stream
-    ('skeletonclr', 'joint')
+        >>> import trainer
+        >>> run = trainer.open("runs/skeletonclr")
+        >>> run.config.method.name, run.config.data.stream
+        ('skeletonclr', 'joint')
     """
     from trainer import checkpoint
     from trainer import device as devices

@@ -3,7 +3,7 @@
 A pass takes the shards in random order, a bufferful at a time, and the rows of a buffer in random order.
 While the batches of one buffer are used, a thread reads the next. Random rows of the store would be a
 thousand times slower. A decoded copy on disk, mapped into memory, is as fast as its disk is at random reads,
-and takes twice the store's space there; docs/performance.md says why it is not what is done.
+and takes twice the store's space there; docs/guides/performance.md says why it is not what is done.
 """
 
 from __future__ import annotations

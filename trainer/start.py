@@ -107,6 +107,12 @@ def _of_run(path: Path) -> Start:
         for name, match in found.items()
         if match is not None
     }
+    if not weights:
+        raise CheckpointError(
+            f"only query networks can be started from, and {saved.config.method.name} has none",
+            where=path,
+            remedy="Export its encoder with `trainer export` and name the export with --init-from",
+        )
     encoder = saved.config.encoder
     adjacency = encoder.options.get("adjacency", "spatial") if encoder.name == "stgcn" else None
     return Start(weights, adjacency, exported=False)

@@ -1,4 +1,4 @@
-"""Reading a store: the trainer's only contact with zarr. The format is docs/store-format.md, version 1.
+"""Reading a store: the trainer's only contact with zarr. The format is 1: docs/reference/store-format.md.
 
 Rows are read in whole shards, all of them (``load``) or some (``read``), and indexed in memory; random rows
 of a sharded store would be a thousand times slower.

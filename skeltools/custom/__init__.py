@@ -1,6 +1,6 @@
 """A user's own data: arrays in ``.npy``, ``.npz``, ``.csv`` or HDF5 files, described by one ``dataset.yaml``.
 
-The reference of the settings is docs/custom-data.md. ``discover`` reads the settings, names, the table of
+The settings are explained in docs/guides/custom-data.md. ``discover`` reads the settings, names, the table of
 labels and the names of arrays in files of many clips; ``read`` turns one clip into canonical axes.
 """
 

@@ -1,4 +1,4 @@
-"""``dataset.yaml``: what a user says about their own data. docs/custom-data.md explains its keys."""
+"""``dataset.yaml``: what a user says about their own data. docs/guides/custom-data.md explains its keys."""
 
 from __future__ import annotations
 

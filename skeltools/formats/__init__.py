@@ -1,4 +1,4 @@
-"""Formats of other code bases and of our own exports (docs/interchange.md).
+"""Formats of other code bases and of our own exports (docs/guides/interchange.md).
 
 A format is one module that reads (``discover``, ``read``) and writes (``write(partial, selection)``, and what
 it can hold: ``FOLDER``, ``ONE_CONVENTION``, ``ONE_STREAM``, ``ONE_PROTOCOL``). A new one is a module here and

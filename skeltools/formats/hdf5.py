@@ -1,5 +1,5 @@
 """A store that ``skeltools export --to hdf5`` wrote: one file with the paths of a store
-(docs/store-format.md).
+(docs/reference/store-format.md).
 
 Read are ``samples``, ``splits`` and ``sequences``; the manifest is JSON in the attribute ``manifest`` of the
 root. All conventions of the file come over, as they are.

@@ -1,4 +1,4 @@
-"""Whether a store is what its manifest says and what docs/store-format.md asks of it."""
+"""Whether a store is what its manifest says and what docs/reference/store-format.md asks of it."""
 
 from __future__ import annotations
 

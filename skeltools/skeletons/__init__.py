@@ -64,8 +64,8 @@ def skeleton(convention: str | Path | SkeletonSpec) -> SkeletonSpec:
     A SkeletonSpec is returned as it is. Raises UsageError for an unknown name, with the closest one;
     ConfigError for a file that is absent or describes no skeleton.
 
-    >>> skeleton("coco_17").joints[:3]
-    ('nose', 'left_eye', 'right_eye')
+        >>> skeleton("coco_17").joints[:3]
+        ('nose', 'left_eye', 'right_eye')
     """
     return convention if isinstance(convention, SkeletonSpec) else load(str(convention))
 

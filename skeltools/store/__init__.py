@@ -1,4 +1,4 @@
-"""Reading and writing a store of format 1 (docs/store-format.md). Nothing else here touches zarr.
+"""Reading and writing a store of format 1 (docs/reference/store-format.md). Nothing else here touches zarr.
 
 layout       names and sizes
 reading      open, read, walk through sequences

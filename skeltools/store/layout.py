@@ -1,4 +1,4 @@
-"""Names and sizes of what lies in a store, as docs/store-format.md has them."""
+"""Names and sizes of what lies in a store, as docs/reference/store-format.md has them."""
 
 from __future__ import annotations
 

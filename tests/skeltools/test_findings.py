@@ -13,7 +13,7 @@ from schemas import Finding
 from skeltools.store import findings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = ROOT / "docs" / "findings.md"
+DOCUMENT = ROOT / "docs" / "reference" / "findings.md"
 
 PLACES = {
     "finding": 1,
@@ -89,7 +89,7 @@ def test_problems_are_found_in_the_code() -> None:
 
 @pytest.mark.parametrize("problem", sorted(CODE))
 def test_every_problem_is_documented(problem: str) -> None:
-    assert problem in _documented(), f"docs/findings.md has no row for '{problem}'"
+    assert problem in _documented(), f"docs/reference/findings.md has no row for '{problem}'"
 
 
 def test_every_documented_problem_exists_once() -> None:

@@ -358,8 +358,9 @@ def test_other_settings_are_another_source(tmp_path: Path) -> None:
 
 
 def test_the_worked_example_runs(tmp_path: Path) -> None:
-    examples, text = ROOT / "examples", (ROOT / "docs" / "custom-data.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    examples, page = ROOT / "examples", ROOT / "docs" / "guides" / "custom-data.md"
+    text = page.read_text(encoding="utf-8")
+    shown, *_ = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     written = (examples / "custom" / "dataset.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load(shown) == yaml.safe_load(written)
     folder = tmp_path / "custom"
@@ -382,7 +383,7 @@ def test_the_worked_example_runs(tmp_path: Path) -> None:
 def test_the_reference_lists_every_key() -> None:
     from skeltools.custom.settings import Csv, Selector, Settings
 
-    text = (ROOT / "docs" / "custom-data.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "custom-data.md").read_text(encoding="utf-8")
     for model in (Settings, Csv, Selector):
         for key in model.model_fields:
             assert f"`{key}" in text, key

@@ -301,7 +301,7 @@ def test_options_that_are_off_leave_the_hash_of_older_stores_as_it_was() -> None
 
 
 def test_the_documentation_has_every_step_and_option() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "guides" / "recipes.md").read_text(encoding="utf-8")
     for name in STEPS:
         (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         for option in options_of(name).model_fields:

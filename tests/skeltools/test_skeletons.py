@@ -82,7 +82,7 @@ def test_the_source_names_a_document(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_documentation_has_a_row_for_it(name: str) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "custom-data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "custom-data.md").read_text(encoding="utf-8")
     (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
     spec = skeletons.load(name)
     words = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}

@@ -16,13 +16,24 @@ from typing import Any
 
 import torch
 
-from schemas import DataConfig, OptimiseConfig, RunConfig
-from tests.trainer import tiny
+from schemas import Component, DataConfig, OptimiseConfig, RunConfig
+from tests.trainer import simclr, tiny
 from tests.trainer.clips import batch
 from tests.trainer.runs import tiny_config
 from tests.trainer.tiny import Case
 from trainer import distributed, loop, optim
 from trainer.loop import step
+
+
+class SimCLRCase(Case):
+    """A method that the package does not have."""
+
+    epochs = (0,)
+
+    def build(self, **options: Any) -> Any:
+        with simclr.registered():
+            return super().build(**options)
+
 
 PLAIN = ("aimclr", "crosclr", "csclr", "isc", "skeletonclr")
 CASES: dict[str, Case] = {
@@ -34,6 +45,7 @@ CASES: dict[str, Case] = {
     "shuffled": Case(
         tiny.changed(tiny.component("skeletonclr"), key_norm="shuffle", key_groups=3), tiny.encoder("stgcn")
     ),
+    "simclr": SimCLRCase(Component(name="simclr", options={"temperature": 1.0}), tiny.encoder("stgcn")),
 }
 """What two processes do as one would; SkeleMixCLR mixes clips within a part of the batch."""
 

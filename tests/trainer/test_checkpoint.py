@@ -98,7 +98,7 @@ def test_other_files_are_refused_on_one_line(
         torch.save({key: value for key, value in whole.items() if key != "model"}, path)
     else:
         torch.save(whole | {"config": '{"preset": 3}'}, path)
-    with pytest.raises(CheckpointError, match=r"last\.pt: this is no checkpoint.*damaged") as caught:
+    with pytest.raises(CheckpointError, match=r"last\.pt: this is not a checkpoint.*damaged") as caught:
         checkpoint.load(path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "exploded").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from schemas import SkeletonSpec, UsageError
 from skeltools import graph
-from tests.trainer import tiny
+from tests.trainer import simclr, tiny
 from tests.trainer.clips import augment, batch, clips, generator, train
 from tests.trainer.tiny import Case
 from trainer import methods
@@ -24,8 +25,9 @@ from trainer.methods.moco import MoCoMethod, Network
 from trainer.momentum import Queue, parameter_distance
 from trainer.skeleton import Skeleton
 
-ALL = tiny.all_cases()
-ONE = tiny.one_case_each()
+with simclr.registered():  # which is none of momentum contrast, and asks whether a test is of all methods
+    ALL = tiny.all_cases()
+    ONE = tiny.one_case_each()
 every_pair = pytest.mark.parametrize("case", ALL.values(), ids=ALL.keys())
 every = pytest.mark.parametrize("case", ONE.values(), ids=ONE.keys())
 
@@ -36,16 +38,24 @@ def has_moco(case: Case) -> bool:
 
 
 def stages_of(cases: dict[str, Case]) -> pytest.MarkDecorator:
-    found = [(f"{name}-{epoch}", case, epoch) for name, case in cases.items() for epoch in case.epochs]
+    with simclr.registered():
+        found = [(f"{name}-{epoch}", case, epoch) for name, case in cases.items() for epoch in case.epochs]
     return pytest.mark.parametrize(
         ("case", "epoch"), [pytest.param(case, epoch, id=name) for name, case, epoch in found]
     )
 
 
-MOCO = {name: case for name, case in ONE.items() if has_moco(case)}
+with simclr.registered():
+    MOCO = {name: case for name, case in ONE.items() if has_moco(case)}
 with_moco = pytest.mark.parametrize("case", MOCO.values(), ids=MOCO.keys())
 in_every_stage = stages_of(ONE)
 moco_in_every_stage = stages_of(MOCO)
+
+
+@pytest.fixture(autouse=True)
+def _simclr() -> Iterator[None]:
+    with simclr.registered():
+        yield
 
 
 def given(case: Case, **more: Any) -> Batch:

@@ -259,7 +259,7 @@ def test_a_run_is_never_overwritten_by_accident(store: Path, tmp_path: Path) -> 
 
 def test_a_folder_that_is_no_run_is_refused_even_with_force(store: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years")
-    with pytest.raises(UsageError, match="is no run folder"):
+    with pytest.raises(UsageError, match="is not a run folder"):
         loop.pretrain(tiny_config(store), out=tmp_path, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from schemas import Component, UsageError
+from schemas import Component, RunConfig, UsageError
 from tests.trainer.clips import SMALL, augment, batch, component, generator, skeleton, train
 from tests.trainer.stores import write_store
-from trainer import config, data, loop, methods
+from trainer import checkpoint, config, data, loop, methods
 from trainer import store as stores
 from trainer.batch import Pairing
 from trainer.config import Override
@@ -246,3 +246,33 @@ def test_sources_of_another_base_are_its_own() -> None:
 def test_the_released_preset_keeps_a_pair_for_an_epoch() -> None:
     found = [config.find_preset("ms-clr", name).tree["method"]["options"] for name in ("paper", "released")]
     assert [(each["pairing"], each["draw"]) for each in found] == [("cross", "batch"), ("random", "epoch")]
+
+
+@every_base
+def test_a_run_from_when_ms_clr_was_a_module_around_its_base_goes_on(
+    store: Path, tmp_path: Path, base: str
+) -> None:
+    """Names of weights began with ``base.`` then."""
+    small = {
+        "encoder.options.channels": [4, 8],
+        "encoder.options.stride_blocks": [2],
+        "method.options.base.options.queue": 16,
+        "optimise.batch_size": 8,
+    }
+
+    def settings(epochs: int) -> RunConfig:
+        values = {**small, "optimise.epochs": epochs}
+        overrides = [Override(path, value) for path, value in values.items()]
+        opened = stores.open_store(store)
+        return config.resolve(opened, method="ms-clr", preset="paper", base=base, overrides=overrides).config
+
+    loop.pretrain(settings(2), out=tmp_path / "whole")
+    loop.pretrain(settings(1), out=tmp_path / "parts")
+    path = tmp_path / "parts" / checkpoint.LAST
+    content = torch.load(path, weights_only=True)
+    content["model"] = {f"base.{name}": value for name, value in content["model"].items()}
+    torch.save(content, path)
+    loop.pretrain(settings(2), out=tmp_path / "parts", resume=True)
+    whole, parts = (checkpoint.load(tmp_path / run / checkpoint.LAST).model for run in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)

@@ -121,7 +121,7 @@ def test_ms_clr_features_are_those_of_the_equations(
 ) -> None:
     weights, x = CASES["ms-clr"][0](), clips(old.JOINTS[convention])
     bring(weights, "ms-clr", store, tmp_path / "run")
-    encoder = loaded(tmp_path / "run", store).train(training).encoder
+    encoder = loaded(tmp_path / "run", store).train(training).encoders["joint"]
     expected = old.stgcn_features(
         network(weights, "encoder_q"),
         x.double().numpy(),
@@ -164,7 +164,7 @@ def test_gradients_in_training_are_differences_of_the_equations(
 ) -> None:
     weights, x = old.single(old.stgcn), clips(6).double()
     bring(weights, "aimclr", store, tmp_path / "run")
-    encoder = loaded(tmp_path / "run", store).encoder.double().train()
+    encoder = loaded(tmp_path / "run", store).encoders["joint"].double().train()
     direction = torch.randn(6, old.CHANNELS[-1], generator=torch.Generator().manual_seed(4))
     (encoder(x, "kinectv2_25") * direction).sum().backward()
     slopes = encoder.get_parameter(ours).grad.flatten()
@@ -257,7 +257,7 @@ def test_the_graph_of_the_file_counts_and_a_difference_is_told(store: Path, tmp_
     done = bring(weights, "aimclr", store, tmp_path / "run")
     assert "the file's graph differs from the convention's in 108 of 108 entries" in done.notes[-1]
     assert done.notes[0].startswith("the weights were trained on recipe crossclr, the store's is default")
-    encoder = loaded(tmp_path / "run", store).encoder
+    encoder = loaded(tmp_path / "run", store).encoders["joint"]
     assert torch.equal(encoder.conventions["kinectv2_25"].adjacency, weights["encoder_q.A"])
 
 

@@ -12,6 +12,7 @@ from tests.trainer.clips import augment, generator, skeleton
 from trainer import methods
 from trainer.encoders import ENCODERS
 from trainer.methods import METHODS
+from trainer.methods.moco import MoCoOptions
 from trainer.skeleton import Skeleton
 
 MOCO = {"queue": 24, "dim": 8, "momentum": 0.9, "temperature": 0.2}
@@ -78,7 +79,8 @@ def component(method: str, base: str | None = None) -> Component:
     """A method by name with tiny options; ms-clr around ``base``."""
     if base is not None:
         return Component(name=method, options={"base": component(base).model_dump()})
-    return Component(name=method, options={**MOCO, **METHOD_OPTIONS.get(method, {})})
+    common = MOCO if issubclass(methods.options_of(method), MoCoOptions) else {}
+    return Component(name=method, options={**common, **METHOD_OPTIONS.get(method, {})})
 
 
 def changed(method: Component, **options: Any) -> Component:

@@ -42,7 +42,7 @@ def _overview(method: str) -> None:
     summary, paper = config.about(method)
     _wrapped(f"{method}: {summary}", "")
     _wrapped(f"presets: {', '.join(config.preset_names(method))}", "  ")
-    _wrapped(f"paper: {paper}", "  ")
+    _wrapped(paper and f"paper: {paper}", "  ")
 
 
 def _describe(method: str) -> None:

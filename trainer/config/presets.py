@@ -1,7 +1,7 @@
 """Presets: published or tuned settings of a method, one YAML file each, and where every value comes from.
 
 A preset is a partial ``RunConfig``. It may ``extends:`` another preset of its method (or ``method/preset``),
-or name under ``base:`` the preset of the method that it wraps; ``without:`` lists dotted paths of branches
+or name under ``base:`` the preset of its base method; ``without:`` lists dotted paths of branches
 that it does not take over from it. ``sources:`` maps dotted paths, of values or
 whole branches, to the place in a paper or in released code where the value stands; a value without one is
 tuned. Options named ``*_from`` may be shares of the epochs (see ``shares``).
@@ -22,7 +22,8 @@ import yaml
 from schemas import UsageError, unknown
 from trainer.config.trees import Tree, leaves, merge
 
-_FOLDER = Path(__file__).parents[1] / "presets"
+FOLDER = Path(__file__).parents[1] / "presets"
+"""One file for each method, whose first preset stands in for those that other methods have and it has not."""
 
 
 @dataclass(frozen=True)
@@ -38,37 +39,37 @@ class Preset:
 
 
 @cache
-def _files() -> dict[str, Tree]:
-    paths = sorted(_FOLDER.glob("*.yaml"))
+def _files(folder: Path) -> dict[str, Tree]:
+    paths = sorted(folder.glob("*.yaml"))
     return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def _file(method: str) -> Tree:
-    if method not in _files():
-        raise unknown("method", method, _files())
-    return _files()[method]
+    if method not in _files(FOLDER):
+        raise unknown("method", method, _files(FOLDER))
+    return _files(FOLDER)[method]
 
 
 def preset_methods() -> tuple[str, ...]:
     """The methods that have presets, sorted."""
-    return tuple(_files())
+    return tuple(_files(FOLDER))
 
 
 def about(method: str) -> tuple[str, str]:
-    """(summary, paper) of a method."""
-    return _file(method)["summary"], _file(method)["paper"]
+    """(summary, paper) of a method; the paper is empty where there is none."""
+    return _file(method)["summary"], _file(method).get("paper", "")
 
 
 def preset_names(method: str) -> tuple[str, ...]:
-    """The names of a method's presets, the paper's first."""
+    """The names of a method's presets, the usual one first: ``paper``, or ``default`` where there is none."""
     return tuple(_file(method)["presets"])
 
 
 def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
-    """A preset by name, with what it ``extends`` and the ``base`` method that it wraps merged in.
+    """A preset by name, with what it ``extends`` and its ``base`` method merged in.
 
-    ``base`` puts another method in the place of the wrapped one, with that one's preset of the same name or
-    else its paper's. Raises UsageError for unknown names and when the method wraps nothing.
+    ``base`` puts another method in the place of the usual base, with that one's preset of the same name or
+    else its first. Raises UsageError for unknown names and when the method has no base.
     """
     known = _file(method)["presets"]
     if name not in known:
@@ -119,8 +120,8 @@ def _wrapped(title: str) -> tuple[Tree, dict[str, str]]:
 
 
 def _counterpart(method: str, title: str) -> str:
-    name = title.split("/")[1]
-    return f"{method}/{name if name in preset_names(method) else 'paper'}"
+    name, names = title.split("/")[1], preset_names(method)
+    return f"{method}/{name if name in names else names[0]}"
 
 
 def origins(tree: Tree, before: Tree, sources: Mapping[str, str], *, fallback: str) -> dict[str, str]:

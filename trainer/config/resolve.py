@@ -161,7 +161,8 @@ _PRESET_OF = {"nw-ucla": "nw-ucla", "pku-mmd-1": "pku-1", "pku-mmd-2": "pku-2"}
 
 def _suited(method: str, store: Store) -> str:
     wanted = "demo" if store.manifest.synthetic else _PRESET_OF.get(store.manifest.dataset, "paper")
-    return wanted if wanted in preset_names(method) else "paper"
+    names = preset_names(method)
+    return wanted if wanted in names else names[0]
 
 
 def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[str, str]:

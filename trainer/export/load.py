@@ -32,10 +32,10 @@ def load_encoder(
     Raises CheckpointError when weights or card are absent, damaged, newer, or do not belong together;
     StoreError when a run's store is gone; UsageError for an unknown encoder or device.
 
-    >>> import trainer
-    >>> encoder = trainer.load_encoder("encoder")
-    >>> encoder.stream, encoder.convention, encoder.frames
-    ('joint', 'kinectv2_25', 24)
+        >>> import trainer
+        >>> encoder = trainer.load_encoder("encoder")
+        >>> encoder.stream, encoder.convention, encoder.frames
+        ('joint', 'kinectv2_25', 24)
     """
     path, place = Path(path), _device(device)
     if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():

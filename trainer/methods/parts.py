@@ -46,11 +46,11 @@ class Views:
 
     def normal(self, batch: Batch, convention: str) -> Tensor:
         """[N,3,T,V,M] after the normal chain."""
-        return self._made_by(self.normal_chain, batch, convention)
+        return self._streams_of(self.normal_chain, batch, convention, (self.stream,))[self.stream]
 
     def extreme(self, batch: Batch, convention: str) -> Tensor:
         """[N,3,T,V,M] after the extreme chain."""
-        return self._made_by(self.extreme_chain, batch, convention)
+        return self._streams_of(self.extreme_chain, batch, convention, (self.stream,))[self.stream]
 
     def normal_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
         """stream -> [N,3,T,V,M], all of one draw of the normal chain: the same view in every stream."""
@@ -59,9 +59,6 @@ class Views:
     def extreme_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
         """stream -> [N,3,T,V,M], all of one draw of the extreme chain."""
         return self._streams_of(self.extreme_chain, batch, convention, streams)
-
-    def _made_by(self, chain: Chain, batch: Batch, convention: str) -> Tensor:
-        return self._streams_of(chain, batch, convention, (self.stream,))[self.stream]
 
     def _streams_of(
         self, chain: Chain, batch: Batch, convention: str, streams: Sequence[str]

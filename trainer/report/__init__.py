@@ -6,8 +6,8 @@
     draw, skeletons, parts                              how drawings look, and what sections are made of
     page        sections to one HTML file or to Markdown
 
-docs/report.md says what each part shows and how it is computed. matplotlib, scikit-learn and Jinja come with
-the extra ``plots``; ``require_plots`` says so before anything of theirs is imported.
+docs/guides/report.md says what each part shows and how it is computed. matplotlib, scikit-learn and Jinja
+come with the extra ``plots``; ``require_plots`` says so before anything of theirs is imported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the log says over the epochs: loss, similarities, kNN, and the state of embeddings and queue.
 
-Which metrics there are depends on the method (docs/methods.md). Similarities are drawn as in Fig. 4 of
-SkeleMixCLR: easy pairs solid, the hard ones that a method makes dashed.
+Which metrics there are depends on the method (docs/reference/methods.md). Similarities are drawn as in
+Fig. 4 of SkeleMixCLR: easy pairs solid, the hard ones that a method makes dashed.
 """
 
 from __future__ import annotations
