@@ -6,11 +6,13 @@
 
     skeltools.convert("ntu60", raw="raw", out="store.zarr")
     s = skeltools.open("store.zarr")
-    clip = s["S001C001P001R001A001"]
+    clip = s["S002C001P002R001A001"]
     clip.joints, clip.names, clip.class_name        # [T, M, V, 3] metres, joint names, "drink water"
+    s.stream("joint", frames=24)                    # [N, 3, T, V, M], a zarr array
 
-What ``__all__`` lists is public; every other module is private and may change between versions. Nothing here
-imports torch, and importing the package imports next to nothing: names are loaded when they are first used.
+What ``__all__`` lists is public; every other module is private and may change between versions. Importing the
+package imports next to nothing: names are loaded when they are first used. PyTorch is needed for nothing here
+but ``.pt`` files of poses.
 """
 
 from __future__ import annotations

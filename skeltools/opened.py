@@ -308,8 +308,8 @@ def open(path: str | Path) -> OpenedStore:
     Raises StoreError when there is none, when it is of a newer format, or damaged.
 
         >>> s = open("store.zarr")
-        >>> clip = s["S001C001P001R001A001"]
+        >>> clip = s["S002C001P002R001A001"]
         >>> clip.joints.shape, clip.names[3], clip.class_name
-        ((103, 1, 25, 3), 'head', 'drink water')
+        ((58, 1, 25, 3), 'Head', 'drink water')
     """
     return OpenedStore(store.open_store(path))

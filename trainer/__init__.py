@@ -7,7 +7,7 @@
     run = trainer.pretrain("store.zarr", method="aimclr", out="runs/aimclr", epochs=100)
     run = trainer.open("runs/aimclr")
     run.evaluate("linear")                              # a list of EvaluationResult
-    encoder = trainer.load_encoder("encoders/aimclr")   # what `trainer export` wrote
+    encoder = trainer.load_encoder("runs/aimclr")       # or what `trainer export` wrote
 
 What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
 (examples/pretrain.py). Every other module is private and may change between versions. Axis order is
