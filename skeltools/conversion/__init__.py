@@ -86,7 +86,8 @@ def convert(
     ``FORMATS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
     streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
     (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
-    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one.
+    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
+    script that gives more needs ``if __name__ == "__main__":`` above its calls.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
     complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
     counts samples; ``on_note`` is told when work goes on or starts over.

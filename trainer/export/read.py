@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import torch
@@ -23,12 +23,24 @@ Array = NDArray[Any]
 _AGAIN = "Copy both files of one export, or export the run again"
 
 
+class _Encode(Protocol):
+    """The type of ``LoadedEncoder`` as a function."""
+
+    @overload
+    def __call__(self, clips: Tensor, convention: str | None = None) -> Tensor: ...
+
+    @overload
+    def __call__(self, clips: Array, convention: str | None = None) -> Array: ...
+
+
 class LoadedEncoder(nn.Module):
     """``encoder(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32; ``card`` says the rest.
 
     NumPy arrays give NumPy arrays, tensors give tensors. It comes frozen and in evaluation mode: call
     ``.requires_grad_(True).train()`` to finetune it. ``skeltools.prepare`` makes its clips.
     """
+
+    __call__: _Encode
 
     def __init__(self, card: EncoderCard, network: nn.Module) -> None:
         super().__init__()
@@ -69,12 +81,6 @@ class LoadedEncoder(nn.Module):
     def feature_dim(self) -> int:
         """D, the length of a feature."""
         return self.card.feature_dim
-
-    @overload
-    def forward(self, clips: Tensor, convention: str | None = None) -> Tensor: ...
-
-    @overload
-    def forward(self, clips: Array, convention: str | None = None) -> Array: ...
 
     def forward(self, clips: Tensor | Array, convention: str | None = None) -> Tensor | Array:
         """``convention`` None takes the first. Raises UsageError for clips that do not fit the card."""
