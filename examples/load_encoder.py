@@ -1,4 +1,4 @@
-"""An exported encoder without run and store: features of clips of your own.
+"""Features of clips of your own from a trained encoder, without run and store.
 
 trainer export runs/skeletonclr --out encoder
 python examples/load_encoder.py encoder
@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import sys
 
-import torch
+import numpy as np
 
-from trainer.export import load_encoder
+import skeltools
+import trainer
 
 
-def main(folder: str) -> None:
-    encoder = load_encoder(folder)
-    convention, spec = next(iter(encoder.card.conventions.items()))
-    given = encoder.card.input
-    print(f"{encoder.card.method}, {given.stream} stream, {convention}: {spec.num_joints} joints")
+def main(path: str) -> None:
+    encoder = trainer.load_encoder(path)
+    joints = encoder.conventions[encoder.convention].num_joints
+    print(f"{encoder.card.method}, {encoder.stream} stream, {encoder.convention}: {joints} joints")
 
-    # Here would be yours: metres, Kinect axes, through the recipe that the card names.
-    clips = torch.zeros(2, 3, given.frames, spec.num_joints, given.bodies)
-    clips[0, 1] = torch.linspace(0, 1, spec.num_joints)[:, None]
-    clips[1, 1, :, :, 0] = torch.linspace(0, 2, given.frames)[:, None]  # one body that floats up
+    # Here would be yours: [T, M, V, 3] of any length, metres, x to the sensor's left, y up, z away from it.
+    draws = np.random.default_rng(0)
+    standing = np.array([0, 1, 3]) + draws.normal(size=(1, 1, joints, 3))
+    still = np.repeat(standing, 90, axis=0)
+    rising = still[:70] + np.linspace(0, 0.5, 70)[:, None, None, None] * [0, 1, 0]
 
+    # The recipe, length and stream that the encoder was trained on; then [N, 3, T, V, M] -> [N, D].
+    clips = skeltools.prepare(
+        [still, rising],
+        convention=encoder.conventions[encoder.convention],
+        recipe=encoder.recipe,
+        frames=encoder.frames,
+        bodies=encoder.bodies,
+        stream=encoder.stream,
+    )
     features = encoder(clips)
-    cosine = torch.cosine_similarity(features[0], features[1], dim=0)
-    print(f"features {tuple(features.shape)}, cosine of the two {cosine:.3f}")
+    first, second = features / np.linalg.norm(features, axis=1, keepdims=True)
+    print(f"features {features.shape}, cosine of the two {first @ second:.3f}")
 
 
 if __name__ == "__main__":

@@ -48,9 +48,9 @@ def main() -> None:
     convention = store.native
     skeletons = trainer.skeletons(store, [convention])
     skeleton = skeletons[convention]
-    half = {"split": options.split, "conventions": [convention], "frames": 24}
-    train = trainer.load_clips(store, part="train", **half).to(torch.device(device))
-    test = trainer.load_clips(store, part="test", **half).to(torch.device(device))
+    chosen = {"split": options.split, "conventions": [convention], "frames": 24}
+    train = trainer.load_clips(store, part="train", **chosen).to(device)
+    test = trainer.load_clips(store, part="test", **chosen).to(device)
 
     # Two views of a clip, an encoder with a key network that follows it, and a queue of past keys.
     augment = trainer.augmentation(("shear", {"amplitude": 0.5}), ("temporal_crop", {"ratio": 6}))
@@ -77,11 +77,9 @@ def main() -> None:
         print(f"epoch {epoch + 1}: loss {sum(losses) / len(losses):.3f}")
 
     # What the features are good for: the nearest neighbours in the training half vote.
-    known, asked = (trainer.features(query.encoder, clips, convention) for clips in (train, test))
-    votes = trainer.knn(known, train.labels.cpu(), asked, classes=len(store.manifest.classes))
-    print(
-        f"20 nearest neighbours: {trainer.accuracy(votes, test.labels.cpu()):.1%} of {len(test)} test clips"
-    )
+    bank, queries = (trainer.features(query.encoder, clips, convention) for clips in (train, test))
+    votes = trainer.knn(bank, train.labels, queries, classes=len(store.manifest.classes))
+    print(f"20 nearest neighbours: {trainer.accuracy(votes, test.labels):.1%} of {len(test)} test clips")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ This package imports nothing but the standard library and pydantic, so either si
 without pulling in the other. The models refuse unknown keys and check their ranges.
 """
 
+from schemas.arguments import Count, Length, checks_arguments
 from schemas.errors import (
     CheckpointError,
     ConfigError,
     RawDataError,
     SkelError,
     StoreError,
+    UnknownSampleError,
     UsageError,
     unknown,
 )
@@ -44,10 +46,12 @@ __all__ = [
     "Component",
     "ConfigError",
     "ConventionInfo",
+    "Count",
     "DataConfig",
     "EvaluationResult",
     "Finding",
     "InitConfig",
+    "Length",
     "Naming",
     "OptimiseConfig",
     "ProtocolInfo",
@@ -59,7 +63,9 @@ __all__ = [
     "SkeletonSpec",
     "StoreError",
     "StoreManifest",
+    "UnknownSampleError",
     "UsageError",
+    "checks_arguments",
     "config_error",
     "escaped",
     "problem",

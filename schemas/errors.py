@@ -2,7 +2,8 @@
 
     SkelError                 exit code 1; anything a user can act on
     ├── UsageError            exit code 2; the command was asked for something that does not exist
-    │   └── ConfigError       exit code 2; a settings file or override does not fit its model
+    │   ├── ConfigError       exit code 2; a settings file or override does not fit its model
+    │   └── UnknownSampleError  exit code 2; a store has no such sample; a KeyError and an IndexError, too
     ├── RawDataError          a raw file cannot be read; a row of the findings unless --strict
     ├── StoreError            a store is absent, of another format, damaged, or lacks what was asked for
     └── CheckpointError       a checkpoint is absent, damaged, or does not fit the model
@@ -47,6 +48,10 @@ class UsageError(SkelError):
 
 
 class ConfigError(UsageError):
+    pass
+
+
+class UnknownSampleError(UsageError, KeyError, IndexError):
     pass
 
 

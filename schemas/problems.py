@@ -89,7 +89,7 @@ def _message(details: Any, annotation: Any) -> str:
     if kind in _OWN:
         return text.partition(", ")[2]
     described = _described(annotation)
-    fixed = any(get_origin(each) is tuple and ... not in get_args(each) for each in _alternatives(annotation))
+    fixed = any(get_origin(each) is tuple and ... not in get_args(each) for each in alternatives(annotation))
     bound = kind.startswith(_BOUNDS) and not kind.startswith(("string_type", "string_unicode")) and not fixed
     if described and not bound:
         return f"expected {described}"
@@ -132,21 +132,21 @@ def _part(value: Any, *, depth: int) -> str:
 # --- types --------------------------------------------------------------------------------------------------
 
 
-def _alternatives(annotation: Any) -> Iterator[Any]:
+def alternatives(annotation: Any) -> Iterator[Any]:
     """The members of a union; ``None`` is ``NoneType``."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        yield from _alternatives(get_args(annotation)[0])
+        yield from alternatives(get_args(annotation)[0])
     elif origin in (Union, types.UnionType):
         for each in get_args(annotation):
-            yield from _alternatives(each)
+            yield from alternatives(each)
     else:
         yield annotation
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     return [
-        each for each in _alternatives(annotation) if isinstance(each, type) and issubclass(each, BaseModel)
+        each for each in alternatives(annotation) if isinstance(each, type) and issubclass(each, BaseModel)
     ]
 
 
@@ -154,7 +154,7 @@ def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:
     """The annotation of the place in a model that an error's ``loc`` names."""
     for part in location:
         annotation = next(
-            filter(None, (_inside(each, part) for each in _alternatives(annotation))), annotation
+            filter(None, (_inside(each, part) for each in alternatives(annotation))), annotation
         )
     return annotation
 
@@ -178,7 +178,7 @@ _PLURALS = {int: "whole numbers", float: "numbers", str: "names"}
 
 def _described(annotation: Any) -> str:
     """What is allowed, in words; empty for types that have none here."""
-    each = [_name(kind) for kind in _alternatives(annotation)]
+    each = [_name(kind) for kind in alternatives(annotation)]
     if not all(each):
         return ""
     return " or ".join(sorted(each, key=lambda name: name == "null"))
@@ -202,7 +202,7 @@ def _name(kind: Any) -> str:
 def _list_name(origin: Any, arguments: tuple[Any, ...]) -> str:
     """``a list of 2 numbers``, ``a list of names out of 'joint', 'bone' or 'motion'``."""
     variadic = origin is list or arguments[-1] is ...
-    inner = next(_alternatives(arguments[0]))
+    inner = next(alternatives(arguments[0]))
     items = (
         f"names out of {_listed(get_args(inner))}"
         if get_origin(inner) is Literal

@@ -6,11 +6,13 @@
 
     skeltools.convert("ntu60", raw="raw", out="store.zarr")
     s = skeltools.open("store.zarr")
-    clip = s["S001C001P001R001A001"]
+    clip = s["S002C001P002R001A001"]
     clip.joints, clip.names, clip.class_name        # [T, M, V, 3] metres, joint names, "drink water"
+    s.stream("joint", frames=24)                    # [N, 3, T, V, M], a zarr array
 
-What ``__all__`` lists is public; every other module is private and may change between versions. Nothing here
-imports torch, and importing the package imports next to nothing: names are loaded when they are first used.
+What ``__all__`` lists is public; every other module is private and may change between versions. Importing the
+package imports next to nothing: names are loaded when they are first used. PyTorch is needed for nothing here
+but ``.pt`` files of poses.
 """
 
 from __future__ import annotations
@@ -20,13 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from schemas import SkelError, SkeletonSpec
-    from skeltools.conversion import convert
+    from skeltools.conversion import Summary, convert
+    from skeltools.conversion.append import add_metrabs
     from skeltools.conversion.derive import add_streams
+    from skeltools.demo import write_demo
     from skeltools.inspect.validate import validate
     from skeltools.opened import Clip, OpenedStore, open
+    from skeltools.prepared import prepare
     from skeltools.sequence import SkeletonSequence
-    from skeltools.skeletons import load as skeleton
-    from skeltools.skeletons import names as skeletons_known
+    from skeltools.skeletons import names as skeleton_names
+    from skeltools.skeletons import skeleton
     from skeltools.written import write
 
 _HOMES = {
@@ -35,13 +40,17 @@ _HOMES = {
     "SkelError": ("schemas", "SkelError"),
     "SkeletonSequence": ("skeltools.sequence", "SkeletonSequence"),
     "SkeletonSpec": ("schemas", "SkeletonSpec"),
+    "Summary": ("skeltools.conversion", "Summary"),
+    "add_metrabs": ("skeltools.conversion.append", "add_metrabs"),
     "add_streams": ("skeltools.conversion.derive", "add_streams"),
     "convert": ("skeltools.conversion", "convert"),
     "open": ("skeltools.opened", "open"),
-    "skeleton": ("skeltools.skeletons", "load"),
-    "skeletons_known": ("skeltools.skeletons", "names"),
+    "prepare": ("skeltools.prepared", "prepare"),
+    "skeleton": ("skeltools.skeletons", "skeleton"),
+    "skeleton_names": ("skeltools.skeletons", "names"),
     "validate": ("skeltools.inspect.validate", "validate"),
     "write": ("skeltools.written", "write"),
+    "write_demo": ("skeltools.demo", "write_demo"),
 }
 """Public name -> module and name there."""
 
@@ -51,13 +60,17 @@ __all__ = [
     "SkelError",
     "SkeletonSequence",
     "SkeletonSpec",
+    "Summary",
+    "add_metrabs",
     "add_streams",
     "convert",
     "open",
+    "prepare",
     "skeleton",
-    "skeletons_known",
+    "skeleton_names",
     "validate",
     "write",
+    "write_demo",
 ]
 
 

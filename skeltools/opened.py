@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Finding, SkeletonSpec, StoreError, StoreManifest, UsageError, unknown
+from schemas import (
+    Finding,
+    SkeletonSpec,
+    StoreError,
+    StoreManifest,
+    UnknownSampleError,
+    UsageError,
+    checks_arguments,
+    unknown,
+)
 from skeltools import store
-from skeltools.sequence import UNKNOWN, Joints, Mask
+from skeltools.sequence import UNKNOWN, Joints, Mask, SkeletonSequence
 from skeltools.store import Store
 
+STREAMS = ("joint", "bone", "motion")
+PARTS = {"train": 1, "test": 2}
+"""Values of a split."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """One recorded action in one skeleton convention: T frames, M bodies, V joints."""
 
@@ -27,6 +41,8 @@ class Clip:
     """[T, M, V, 3] float32, metres: x to the sensor's left, y up, z away from it; zero where absent."""
     present: Mask
     """[T, M] bool: whether this body was seen in this frame."""
+    order: NDArray[np.int8]
+    """[T, M]: place of the body among those of its frame in the raw file, 0-based; -1 where absent."""
     spec: SkeletonSpec
     """The convention: joint names, edges, centre."""
     label: int
@@ -37,16 +53,36 @@ class Clip:
     setup: int | None
     repetition: int | None
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.joints.shape))
+        return f"<clip {self.id}: {self.class_name or 'no label'}, joints {shape} in {self.convention}>"
+
+    @property
+    def convention(self) -> str:
+        """Name of the convention."""
+        return self.spec.name
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the V joints."""
         return tuple(self.spec.joints)
 
+    @property
+    def sequence(self) -> SkeletonSequence:
+        """The clip as readers give it, which `write` and `prepare` take as well."""
+        fields = ("subject", "camera", "setup", "repetition")
+        told = {name: value for name in fields if (value := getattr(self, name)) is not None}
+        bodies = tuple(range(self.present.shape[1]))
+        return SkeletonSequence(
+            self.id, self.convention, self.joints, self.present, self.order, bodies, self.label, **told
+        )
+
 
 class OpenedStore:
     """A store that is open for reading: ``skeltools.open`` makes it.
 
-    It is a mapping from sample ids to clips in the store's first convention, in the store's order.
+    It looks like a mapping from sample ids to clips in the store's first convention, in the store's order:
+    ``len(s)``, ``for id in s``, ``id in s`` and ``s[id]``. Rows count as well: ``s[0]``, ``s[-1]``.
     """
 
     def __init__(self, opened: Store) -> None:
@@ -59,6 +95,7 @@ class OpenedStore:
 
     @property
     def path(self) -> Path:
+        """The folder."""
         return self._opened.path
 
     @property
@@ -79,12 +116,12 @@ class OpenedStore:
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """Sample ids in the store's order, which is that of the rows of all arrays."""
-        return tuple(store.read(self._opened, "samples/id").tolist())
+        return tuple(store.read_column(self._opened, "samples/id").tolist())
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """[N] int64, 0-based; -1 where the class is not known."""
-        return store.read(self._opened, "samples/label").astype(np.int64)
+        return store.read_column(self._opened, "samples/label").astype(np.int64)
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.uint8]]:
@@ -107,7 +144,7 @@ class OpenedStore:
         return iter(self.ids)
 
     def __contains__(self, id: object) -> bool:
-        return id in self._rows
+        return isinstance(id, str) and id in self._rows
 
     def __getitem__(self, id: str | int) -> Clip:
         """The clip of a sample id or of a row. Raises as ``clip`` does."""
@@ -116,88 +153,163 @@ class OpenedStore:
     def clip(self, id: str | int, convention: str | None = None) -> Clip:
         """A sample in one convention, the store's first by default.
 
-        Raises UsageError for an unknown id or convention, naming the closest ones, IndexError for a row
-        beyond the last, StoreError when the convention lacks the sample or the store is damaged.
+        Raises UnknownSampleError, a KeyError and IndexError, for an id or a row that the store does not have,
+        with the closest ids; UsageError for an unknown convention, StoreError when the convention lacks the
+        sample or the store is damaged.
         """
-        row = self._row(id)
-        name = self.conventions[0] if convention is None else convention
-        spec = self.spec(name)
-        sequence = next(store.read_sequences(self._opened, name, row, row + 1))
-        if sequence is None:
-            having = [other for other in self.conventions if self._frames(other, row)]
-            raise StoreError(
-                f"holds no {self.ids[row]} in {name}",
-                where=self.path,
-                remedy=f"It has the sample in {', '.join(having)}" if having else None,
-            )
-        named = 0 <= sequence.label < len(self.classes)
+        row, spec = self._row(id), self.spec(convention)
+        sequence = next(store.read_sequences(self._opened, spec.name, row, row + 1))
+        if sequence is not None:
+            return self._clip(sequence, spec)
+        others = [name for name in self.conventions if self._frames(name, row)]
+        raise StoreError(
+            f"holds no {self.ids[row]} in {spec.name}",
+            where=self.path,
+            remedy=f"It has the sample in {', '.join(others)}" if others else None,
+        )
+
+    def clips(self, convention: str | None = None) -> Iterator[Clip]:
+        """All clips of one convention in the store's order, without those that it lacks.
+
+        Faster than one by one: files are read in long runs, and only these are held in memory.
+        """
+        spec = self.spec(convention)
+        for sequence in store.read_sequences(self._opened, spec.name):
+            if sequence is not None:
+                yield self._clip(sequence, spec)
+
+    def _clip(self, sequence: SkeletonSequence, spec: SkeletonSpec) -> Clip:
+        fields = (sequence.subject, sequence.camera, sequence.setup, sequence.repetition)
         return Clip(
             sequence.id,
             sequence.joints,
             sequence.present,
+            sequence.order,
             spec,
             sequence.label,
-            self.classes[sequence.label] if named else None,
-            *(
-                _known(number)
-                for number in (sequence.subject, sequence.camera, sequence.setup, sequence.repetition)
-            ),
+            self.classes[sequence.label] if 0 <= sequence.label < len(self.classes) else None,
+            *(None if number == UNKNOWN else number for number in fields),
         )
 
+    @checks_arguments
+    def rows(self, split: str, part: Literal["train", "test"] = "train") -> NDArray[np.int64]:
+        """[n] int64: rows of one half of a split, to index ``ids``, ``labels`` and streams with.
+
+        Raises UsageError for a split that the store does not have.
+        """
+        if split not in self.splits:
+            raise unknown("split", split, self.splits, where=self.path)
+        return np.flatnonzero(self.splits[split] == PARTS[part])
+
+    @checks_arguments
     def spec(self, convention: str | None = None) -> SkeletonSpec:
         """A convention as the store records it. Raises UsageError for one that it does not have."""
         name = self.conventions[0] if convention is None else convention
         if name not in self.conventions:
-            raise unknown("convention", name, self.conventions, where=str(self.path))
+            raise unknown("convention", name, self.conventions, where=self.path)
         return store.read_spec(self._opened, name)
 
-    def stream(self, kind: str = "joint", *, frames: int | None = None, convention: str | None = None) -> Any:
-        """A stored stream [N, 3, T, V, M] float32 as a zarr array: slices of it are numpy arrays.
+    @overload
+    def stream(
+        self,
+        kind: str = "joint",
+        *,
+        frames: int | None = None,
+        convention: str | None = None,
+        in_memory: Literal[False] = False,
+    ) -> store.Array: ...
+
+    @overload
+    def stream(
+        self,
+        kind: str = "joint",
+        *,
+        frames: int | None = None,
+        convention: str | None = None,
+        in_memory: Literal[True],
+    ) -> NDArray[np.float32]: ...
+
+    @checks_arguments
+    def stream(
+        self,
+        kind: str = "joint",
+        *,
+        frames: int | None = None,
+        convention: str | None = None,
+        in_memory: bool = False,
+    ) -> Any:
+        """A stored stream [N, 3, T, V, M] float32: a zarr array, which is read when it is sliced.
 
         ``kind``: joint, bone or motion. ``frames``: its length T, which may be left out where the store has
-        one. Raises StoreError that names what there is.
+        one. ``in_memory``: all of it as a NumPy array; rows in any order are much faster so. Raises
+        UsageError for unknown names, StoreError for a stream that is not stored; ``add_streams`` adds it.
         """
+        if kind not in STREAMS:
+            raise unknown("stream", kind, STREAMS)
         name = self.spec(convention).name
-        lengths = sorted(
-            int(path.split("/")[2].removeprefix("t"))
-            for path in self.manifest.arrays
-            if path.startswith(f"streams/{name}/") and path.endswith(f"/{kind}")
-        )
+        lengths = self._lengths(name, kind)
         if frames is None and len(lengths) > 1:
             raise UsageError(
                 f"holds {kind} streams of several lengths: {', '.join(map(str, lengths))} frames",
                 where=self.path,
                 remedy=f"Choose one, for example frames={lengths[0]}",
             )
-        length = frames if frames is not None else next(iter(lengths), 0)
-        return store.array(self._opened, store.stream_path(name, length, kind))
+        length = lengths[0] if frames is None and lengths else frames
+        if length not in lengths:
+            raise self._no_stream(name, kind, length, lengths)
+        path = store.stream_path(name, length, kind)
+        return store.read(self._opened, path) if in_memory else store.array(self._opened, path)
+
+    def _lengths(self, convention: str, kind: str) -> list[int]:
+        """The lengths T of which the store has this stream."""
+        places = [path.split("/") for path in self.manifest.arrays if path.startswith("streams/")]
+        return sorted(int(place[2][1:]) for place in places if (place[1], place[3]) == (convention, kind))
+
+    def _no_stream(self, convention: str, kind: str, frames: int | None, lengths: list[int]) -> StoreError:
+        asked = "" if frames is None else f" of {frames} frames"
+        there = f"; there is one of {' and '.join(map(str, lengths))}" if lengths else ""
+        kinds = "" if kind == "joint" else f", kinds=['{kind}']"
+        length = "" if frames is None else f", frames=[{frames}]"
+        return StoreError(
+            f"{convention} has no {kind} stream{asked}{there}",
+            where=self.path,
+            remedy=f"skeltools.add_streams('{self.path}'{kinds}{length}) adds it; then open the store again",
+        )
 
     def _row(self, id: str | int) -> int:
         if isinstance(id, str):
-            if id not in self._rows:
-                close = difflib.get_close_matches(id, self.ids, n=3) or list(self.ids[:1])
-                remedy = f"Its ids are such as {', '.join(close)}"
-                raise UsageError(f"holds no sample '{id}'", where=self.path, remedy=remedy)
-            return self._rows[id]
-        if not -len(self) <= id < len(self):
-            raise IndexError(f"row {id} of a store of {len(self)} samples")
-        return int(id) % len(self)
+            if id in self._rows:
+                return self._rows[id]
+            close = difflib.get_close_matches(id, self.ids, n=3) or list(self.ids[:1])
+            raise UnknownSampleError(
+                f"holds no sample '{id}'", where=self.path, remedy=f"Its ids are such as {', '.join(close)}"
+            )
+        try:
+            row = operator.index(id)
+        except TypeError:
+            raise UsageError(
+                f"a clip has an id or the number of a row, found {type(id).__name__}", where=self.path
+            ) from None
+        if not -len(self) <= row < len(self):
+            raise UnknownSampleError(
+                f"holds no row {row}", where=self.path, remedy=f"Its rows are 0 to {len(self) - 1}"
+            )
+        return row % len(self)
 
     def _frames(self, convention: str, row: int) -> int:
-        first, last = store.read(self._opened, f"sequences/{convention}/offsets", row, row + 2).tolist()
+        first, last = store.read_column(self._opened, f"sequences/{convention}/offsets")[row : row + 2]
         return int(last - first)
 
 
+@checks_arguments
 def open(path: str | Path) -> OpenedStore:
     """Open a store for reading.
 
     Raises StoreError when there is none, when it is of a newer format, or damaged.
 
-        s = skeltools.open("store.zarr")
-        s["S001C001P001R001A001"].joints  # [T, M, V, 3]
+        >>> s = open("store.zarr")
+        >>> clip = s["S002C001P002R001A001"]
+        >>> clip.joints.shape, clip.names[3], clip.class_name
+        ((58, 1, 25, 3), 'Head', 'drink water')
     """
     return OpenedStore(store.open_store(path))
-
-
-def _known(value: int) -> int | None:
-    return None if value == UNKNOWN else value

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from schemas import Finding
+from schemas import Finding, UsageError, unknown
 
 Joints = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -52,18 +53,19 @@ class SkeletonSequence:
             raise ValueError(f"order {self.order.shape} or {len(self.body_ids)} body ids do not fit")
 
     @classmethod
-    def from_joints(cls, id: str, joints: ArrayLike, convention: str, **fields: Any) -> SkeletonSequence:
+    def from_joints(cls, id: str, joints: Any, convention: str, **fields: int) -> SkeletonSequence:
         """A clip from an array [T, M, V, 3], or [T, V, 3] of one person, in canonical axes and metres.
 
-        A body is absent in a frame where one of its joints is NaN, or all of them are zero. ``fields``:
-        label, subject, camera, setup, repetition. Raises ValueError for an array of another rank.
+        ``joints``: a NumPy array, a tensor or nested lists of numbers. A body is absent in a frame where one
+        of its coordinates is not finite, or all of them are zero. ``fields``: label, subject, camera, setup,
+        repetition, whole numbers. Raises UsageError for joints of another shape, and for other fields.
         """
-        values = np.asarray(joints, dtype=np.float32)
-        values = values[:, None] if values.ndim == 3 else values
-        if values.ndim != 4 or values.shape[3] != 3 or 0 in values.shape:
-            raise ValueError(f"{id}: joints of shape {np.shape(joints)}, expected [T, M, V, 3] or [T, V, 3]")
+        values = pose_array(joints, where=id)
+        with np.errstate(over="ignore"):  # too large for float32 is not finite
+            values = values.astype(np.float32)
         present: Mask = np.asarray(np.isfinite(values).all(axis=(2, 3)) & values.any(axis=(2, 3)))
         places = np.arange(values.shape[1], dtype=np.int8)
+        told: dict[str, Any] = {name: _number(name, value, where=id) for name, value in fields.items()}
         return cls(
             id,
             convention,
@@ -71,7 +73,7 @@ class SkeletonSequence:
             present,
             np.where(present, places, np.int8(-1)),
             tuple(places.tolist()),
-            **fields,
+            **told,
         )
 
     @property
@@ -81,3 +83,52 @@ class SkeletonSequence:
     @property
     def bodies(self) -> int:
         return int(self.present.shape[1])
+
+
+_FIELDS = ("label", "subject", "camera", "setup", "repetition")
+"""Whole numbers that a source may tell of a clip."""
+
+_MOST_BODIES = 127
+"""Places on axis M that ``order`` can number."""
+
+
+def pose_array(joints: Any, *, where: object) -> NDArray[Any]:
+    """Numbers [T, M, V, 3] from an array, a tensor or nested lists [T, M, V, 3] or [T, V, 3].
+
+    What a masked array hides is NaN. Raises UsageError for anything else; ``where``: the id of the clip.
+    """
+    expected = "expected an array of numbers [T, M, V, 3], or [T, V, 3] of one person"
+    if hasattr(joints, "detach"):  # a tensor; PyTorch is not imported for it
+        joints = joints.detach().cpu()
+    if isinstance(joints, np.ma.MaskedArray) and joints.dtype.kind in "fiu":
+        joints = np.ma.filled(joints.astype(np.float64), np.nan)
+    try:
+        values = np.asarray(joints)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{expected}, found {type(joints).__name__} ({error})", where=where) from error
+    if values.dtype.kind not in "fiu":
+        raise UsageError(f"{expected}, found {_what(joints, values)}", where=where)
+    values = values[:, None] if values.ndim == 3 else values
+    if values.ndim != 4 or values.shape[3] != 3 or 0 in values.shape:
+        raise UsageError(
+            f"joints of shape {np.shape(joints)}, expected [T, M, V, 3] or [T, V, 3]",
+            where=where,
+            remedy="Axes are frames, bodies, joints and coordinates, in this order; none is empty",
+        )
+    if values.shape[1] > _MOST_BODIES:
+        raise UsageError(f"{values.shape[1]} bodies: is M the second axis of [T, M, V, 3]?", where=where)
+    return values
+
+
+def _what(given: Any, values: NDArray[Any]) -> str:
+    array = values.ndim > 0 and values.dtype.kind != "O"
+    return f"an array of {values.dtype}" if array else type(given).__name__
+
+
+def _number(name: str, value: Any, *, where: object) -> int:
+    if name not in _FIELDS:
+        raise unknown("field of a clip", name, _FIELDS, where=where)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} is {value!r}, expected a whole number", where=where) from None

@@ -4,145 +4,263 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from schemas import SkeletonSpec, UsageError
+from schemas import Length, SkelError, SkeletonSpec, UsageError, checks_arguments
 from skeltools import skeletons
 from skeltools.conversion import Summary, convert
 from skeltools.custom.settings import FIELDS, FILE
-from skeltools.sequence import UNKNOWN, SkeletonSequence
+from skeltools.given import Clips, each
+from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
 
 _MOST_BODIES = 8  # of a data set of one's own, as custom/settings.py has it
+_LARGEST = 2**15 - 1  # of labels and fields, as custom/tables.py has it
+_LONGEST_ID = 200  # bytes: ids are names of files for a while, which have 255
 
 
+@dataclass(frozen=True)
+class _Row:
+    """What has to be remembered of a clip whose joints are written."""
+
+    id: str
+    label: int | str | None
+    fields: Mapping[str, int]
+    bodies: int
+
+
+@checks_arguments
 def write(
-    sequences: Iterable[SkeletonSequence],
+    clips: Clips,
     path: str | Path,
     *,
-    convention: str | SkeletonSpec | None = None,
+    ids: Sequence[str] | None = None,
+    labels: Any = None,
+    convention: str | Path | SkeletonSpec | None = None,
+    classes: Sequence[str] | None = None,
+    splits: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     name: str = "own",
-    classes: Iterable[str] | None = None,
-    splits: Mapping[str, Mapping[str, Iterable[str]]] | None = None,
-    recipe: str = "default",
-    frames: tuple[int, ...] = (50,),
+    axes: tuple[str, str, str] = ("left", "up", "forward"),
+    units: str = "m",
+    recipe: str | Path = "default",
+    frames: Sequence[Length] = (50,),
     force: bool = False,
 ) -> Summary:
     """Write clips of one convention to a new store at ``path``, as ``skeltools convert custom`` would.
 
-    ``convention``: that of the clips, which must be given where it does not ship with the package. ``name``:
-    of the data set. ``classes``: names in the order of the labels (default: ``0``, ``1``, ...). ``splits``:
-    name -> ``{"train": ids, "test": ids}``, without ``test`` the other clips. ``recipe`` and ``frames`` make
-    the joint streams. ``force`` replaces a store at ``path`` once the new one is complete.
+    ``clips``: clips of a store, SkeletonSequence objects, or arrays [T, M, V, 3] or [T, V, 3] whose absent
+    bodies are NaN or zero; a mapping has their ids as keys. ``ids`` and ``labels``, one for each clip in
+    their order, are for arrays; without ids these are clip0000, clip0001, ... Labels are class numbers from 0
+    or class names; of all clips or of none. ``classes``: names in the order of the numbers (default: the
+    names sorted, or ``0``, ``1``, ...). ``convention``: by name or file; arrays need it, and so do sequences
+    of one that does not ship with the package. ``splits``: name -> ``{"train": ids, "test": ids}``, without
+    ``test`` the other clips. ``name``: of the data set. ``axes`` and ``units``: of arrays, where x, y and z
+    point as seen from the sensor, and m, cm or mm. ``recipe`` and ``frames`` make the joint streams.
+    ``force`` replaces a store at ``path`` once the new one is complete.
 
-    The clips go through files in a temporary folder, so that they meet the same checks as files do; what is
-    wrong with one is a row of the findings. Raises UsageError for clips that cannot be written, ConfigError
-    for names that do not fit, StoreError for a place that is taken.
+    The clips go through files in a temporary folder beside the store, so that they meet the same checks as
+    files do; what is wrong with one is a row of the findings. Raises UsageError for clips that cannot be
+    written, ConfigError for names that do not fit, StoreError for a place that is taken.
+
+        >>> import numpy as np, skeltools
+        >>> walk, sit = np.random.default_rng(0).normal(size=(2, 60, 17, 3))
+        >>> arrays = {"walk1": walk, "sit1": sit}
+        >>> summary = skeltools.write(arrays, "own.zarr", labels=["walk", "sit"], convention="coco_17")
+        >>> skeltools.open("own.zarr")["sit1"].class_name
+        'sit'
     """
-    with tempfile.TemporaryDirectory(prefix="skeltools-") as temporary:
-        folder = Path(temporary) / name  # which the store records as its source
-        folder.mkdir()
-        rows: list[SkeletonSequence] = []
-        for clip in sequences:
-            _check(clip, rows)
-            file = folder / f"{clip.id}.npy"
-            if file.exists():
-                raise UsageError(f"two clips have the id {clip.id}")
-            np.save(file, np.where(clip.present[:, :, None, None], clip.joints, np.float32(np.nan)))
-            rows.append(_without_joints(clip))
-        if not rows:
-            raise UsageError("there is no clip to write")
-        settings = {
-            "name": name,
-            "convention": _convention(convention, rows[0].convention, folder),
-            "files": "*.npy",
-            "layout": "T M V C",
-            "axes": {"x": "left", "y": "up", "z": "forward"},
-            "units": "m",
-            "missing": "nan",
-            "bodies": min(max(clip.bodies for clip in rows), _MOST_BODIES),
-            **_labels(rows, list(classes) if classes is not None else None, folder),
-            "splits": _splits(splits or {}, folder),
-        }
-        (folder / FILE).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-        return convert("custom", raw=folder, out=Path(path), recipe=recipe, frames=frames, force=force)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", name):
+        raise UsageError(f"'{name}' is no name for a data set", remedy="Use small letters, digits, - and _")
+    out = Path(path)
+    spec = None if convention is None else skeletons.skeleton(convention)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.clips-", dir=out.parent) as temporary:
+            folder = Path(temporary) / name  # which the store records as its source
+            folder.mkdir()
+            rows, plain, known = _write_clips(clips, folder, ids=ids, labels=labels, spec=spec)
+            settings = {
+                "name": name,
+                "convention": _convention(spec, known, folder),
+                "files": "*.npy",
+                "layout": "T M V C",
+                "axes": dict(zip("xyz", axes, strict=True)),
+                "units": units,
+                "missing": "either" if plain else "nan",
+                "bodies": min(max(row.bodies for row in rows), _MOST_BODIES),
+                **_labels(rows, classes, folder),
+                "splits": _splits(splits or {}, folder),
+            }
+            if not plain and (axes, units) != (("left", "up", "forward"), "m"):
+                raise UsageError("axes and units are those of arrays; clips are in metres already")
+            (folder / FILE).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
+            return _converted(folder, out, recipe=str(recipe), frames=frames, force=force)
+    except OSError as error:
+        raise SkelError(f"cannot write the store ({error.strerror or error})", where=out) from error
 
 
-def _check(clip: SkeletonSequence, before: list[SkeletonSequence]) -> None:
-    if not clip.id or clip.id != Path(clip.id).name or not clip.id.isprintable():
-        raise UsageError(f"'{clip.id}' cannot be the id of a clip", remedy="Use letters, digits, - and _")
-    if before and clip.convention != before[0].convention:
-        raise UsageError(
-            f"{clip.id} is in {clip.convention}, {before[0].id} in {before[0].convention}",
-            remedy="Write a store for each convention",
-        )
+def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], force: bool) -> Summary:
+    """``convert``, whose errors do not name the temporary folder."""
+    try:
+        return convert("custom", raw=folder, out=out, recipe=recipe, frames=frames, force=force)
+    except SkelError as error:
+        shown = {str(folder / FILE): "skeltools.write", f"{folder}/": "", str(folder): "the clips"}
+        for attribute in ("message", "where", "remedy"):
+            text = getattr(error, attribute)
+            for path, name in shown.items():
+                text = text.replace(path, name) if text else text
+            setattr(error, attribute, text)
+        raise
 
 
-def _without_joints(clip: SkeletonSequence) -> SkeletonSequence:
-    """What has to be remembered of a clip that is written."""
-    empty = np.zeros((1, clip.bodies))
-    return SkeletonSequence(
-        clip.id,
-        clip.convention,
-        np.zeros((1, clip.bodies, 1, 3), np.float32),
-        empty.astype(bool),
-        empty.astype(np.int8),
-        clip.body_ids,
-        label=clip.label,
-        **{field: getattr(clip, field) for field in FIELDS},
+def _write_clips(
+    clips: Clips, folder: Path, *, ids: Sequence[str] | None, labels: Any, spec: SkeletonSpec | None
+) -> tuple[list[_Row], bool, str]:
+    """A file for each clip; the rows, whether there are plain arrays, and the name of the convention."""
+    rows: list[_Row] = []
+    plain, known = False, None if spec is None else spec.name
+    named, told = _given("ids", ids), _given("labels", labels)
+    for number, (id, clip) in enumerate(each(clips)):
+        id = next(named, None) if ids is not None else id if id is not None else f"clip{number:04}"
+        label = next(told, None)
+        if id is None or (labels is not None and label is None):
+            raise UsageError(f"fewer {'ids' if id is None else 'labels'} than clips: {number}")
+        _check_id(id, folder)
+        name: str | None
+        if isinstance(clip, SkeletonSequence):
+            row, joints, name = _of_sequence(id, clip, label)
+        else:
+            joints, name, plain = pose_array(clip, where=id), known, True
+            row = _Row(id, label, {}, joints.shape[1])
+        if name is None:
+            raise UsageError("arrays do not tell their convention", remedy="Add convention='coco_17'")
+        if known is not None and name != known:
+            raise UsageError(f"is in {name}, expected {known}", where=id, remedy="Write a store for each")
+        known = name
+        np.save(folder / f"{id}.npy", joints)
+        rows.append(row)
+    if known is None or not rows:
+        raise UsageError("there is no clip to write")
+    for what, left in (("ids", named), ("labels", told)):
+        if next(left, None) is not None:
+            raise UsageError(f"more {what} than clips: {len(rows)}")
+    return rows, plain, known
+
+
+def _given(what: str, values: Any) -> Iterator[Any]:
+    """The items of a list, an array or a tensor."""
+    if values is None:
+        return iter(())
+    if hasattr(values, "tolist"):
+        values = values.tolist()
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise UsageError(f"expected a list of {what}, one for each clip, found {type(values).__name__}")
+    return iter(values)
+
+
+def _of_sequence(
+    id: str, clip: SkeletonSequence, label: int | str | None
+) -> tuple[_Row, NDArray[np.float32], str]:
+    own = clip.label if clip.label != UNKNOWN else None
+    fields = {name: value for name in FIELDS if (value := getattr(clip, name)) != UNKNOWN}
+    joints = np.where(clip.present[:, :, None, None], clip.joints, np.float32(np.nan))
+    return _Row(id, own if label is None else label, fields, clip.bodies), joints, clip.convention
+
+
+def _check_id(id: object, folder: Path) -> None:
+    fits = (
+        isinstance(id, str) and id.isprintable() and id == id.strip() and not re.search(r"^[.#]|[/\\]|^$", id)
     )
+    if not isinstance(id, str) or not fits or len(id.encode()) > _LONGEST_ID:
+        shown = f"{id!r:.60}"
+        raise UsageError(f"{shown} cannot be the id of a clip", remedy="Use letters, digits, - and _")
+    if (folder / f"{id}.npy").exists():
+        raise UsageError(f"two clips have the id {id}", remedy="Give each its own")
 
 
-def _convention(given: str | SkeletonSpec | None, name: str, folder: Path) -> str:
+def _convention(given: SkeletonSpec | None, name: str, folder: Path) -> str:
     """What ``dataset.yaml`` says: a name, or a file in the folder."""
-    if given is None:
+    if given is None or (name in skeletons.names() and given == skeletons.load(name)):
         return name
-    spec = skeletons.load(given) if isinstance(given, str) else given
-    if spec.name != name:
-        raise UsageError(f"the clips are in {name}, the convention given is {spec.name}")
-    if name in skeletons.names():
-        return name
-    (folder / "convention.json").write_text(spec.model_dump_json(), encoding="utf-8")
+    (folder / "convention.json").write_text(given.model_dump_json(), encoding="utf-8")
     return "convention.json"
 
 
-def _labels(rows: list[SkeletonSequence], classes: list[str] | None, folder: Path) -> dict[str, object]:
+def _labels(rows: list[_Row], classes: Sequence[str] | None, folder: Path) -> dict[str, object]:
     """Keys of ``dataset.yaml`` about labels, with the table beside it."""
-    labelled = [clip.label for clip in rows if clip.label != UNKNOWN]
+    labelled = [row.label for row in rows if row.label is not None]
     if labelled and len(labelled) < len(rows):
         raise UsageError(
             f"{len(rows) - len(labelled)} of {len(rows)} clips have no label",
             remedy="Label all clips or none",
         )
-    highest = max(labelled, default=-1)
-    names = classes if classes is not None else [str(label) for label in range(highest + 1)]
-    if highest >= len(names) or min(labelled, default=0) < 0:
-        raise UsageError(f"labels from {min(labelled)} to {highest}, but {len(names)} classes")
-    known = [field for field in FIELDS if any(getattr(clip, field) != UNKNOWN for clip in rows)]
+    names = _class_names(labelled, classes)
+    known = [field for field in FIELDS if any(field in row.fields for row in rows)]
     columns = ["id", *(["label"] if labelled else []), *known]
     if len(columns) == 1:
         return {}
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(columns)
-        for clip in rows:
-            values = [getattr(clip, field) for field in known]
-            told = ["" if value == UNKNOWN else value for value in values]
-            table.writerow([clip.id, *([names[clip.label]] if labelled else []), *told])
+        for row in rows:
+            label = (
+                [] if row.label is None else [names[row.label] if isinstance(row.label, int) else row.label]
+            )
+            table.writerow([row.id, *label, *(_field(row, name) for name in known)])
     return {"labels": "labels.csv", **({"classes": names} if labelled else {})}
 
 
-def _splits(splits: Mapping[str, Mapping[str, Iterable[str]]], folder: Path) -> dict[str, dict[str, object]]:
+def _class_names(labels: list[int | str], classes: Sequence[str] | None) -> list[str]:
+    """Class names, the place being the number. Raises UsageError for labels that are none of them."""
+    kinds = {type(label) for label in labels}
+    if not kinds <= {int} and not kinds <= {str}:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise UsageError(f"labels are all whole numbers or all class names, found {found}")
+    numbers = [label for label in labels if isinstance(label, int)]
+    texts = dict.fromkeys(label for label in labels if isinstance(label, str))
+    highest = max(numbers, default=-1)
+    if highest > _LARGEST:
+        raise UsageError(f"label {highest} is larger than {_LARGEST}", remedy="Number the classes from 0")
+    if classes is None:
+        names = sorted(texts) if texts else [str(label) for label in range(highest + 1)]
+    else:
+        names = list(classes)
+    if min(numbers, default=0) < 0 or highest >= len(names):
+        raise UsageError(
+            f"labels run from {min(numbers)} to {highest}, expected numbers from 0 of {len(names)} classes",
+            remedy="Leave classes out, or name them all",
+        )
+    if unknown := [text for text in texts if text not in names]:
+        raise UsageError(f"label '{unknown[0]}' is none of the classes: {', '.join(names)}")
+    for name in names:
+        if not name or name != name.strip() or not name.isprintable():
+            raise UsageError(f"{name!r} is no class name", remedy="Use printable text without outer spaces")
+    return names
+
+
+def _field(row: _Row, name: str) -> int | str:
+    value = row.fields.get(name, "")
+    if value != "" and not 0 <= int(value) <= _LARGEST:
+        raise UsageError(f"{name} is {value}, expected a number from 0 to {_LARGEST}", where=row.id)
+    return value
+
+
+def _splits(splits: Mapping[str, Mapping[str, Sequence[str]]], folder: Path) -> dict[str, dict[str, object]]:
     written: dict[str, dict[str, object]] = {}
-    for split, halves in splits.items():
+    for number, (split, halves) in enumerate(splits.items()):
         odd = sorted(set(halves) - {"train", "test"})
         if odd or "train" not in halves:
-            raise UsageError(f"split {split} needs train and may have test, found {', '.join(halves)}")
+            found = ", ".join(halves) or "nothing"
+            raise UsageError(f"split {split} needs train and may have test, found {found}")
         for half, ids in halves.items():
-            file = f"{len(written)}-{half}.txt"
+            file = f"{number}-{half}.txt"
             (folder / file).write_text("".join(f"{id}\n" for id in ids), encoding="utf-8")
             written.setdefault(split, {})[half] = {"list": file}
     return written

@@ -45,10 +45,18 @@ def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> Non
 
 
 def test_the_store_is_read_without_our_code(store: Path) -> None:
-    command = [sys.executable, str(EXAMPLES / "read_store.py"), str(store)]
+    command = [sys.executable, str(EXAMPLES / "read_zarr.py"), str(store)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "ntu60: 96 samples, recipe default" in done.stdout
     assert "joints (" in done.stdout
+
+
+def test_the_store_is_read_with_our_code(store: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "read_store.py"), str(store)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "ntu60: 96 samples, recipe default" in done.stdout
+    assert "the same clip in smplx_42: 42 joints" in done.stdout
+    assert "clips (96, 3, 24, 25, 2), labels [" in done.stdout
 
 
 def test_an_exported_encoder_is_loaded_without_run_and_store(store: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
     run = trainer.pretrain("store.zarr", method="aimclr", out="runs/aimclr", epochs=100)
     run = trainer.open("runs/aimclr")
     run.evaluate("linear")                              # a list of EvaluationResult
-    encoder = trainer.load_encoder("encoders/aimclr")   # what `trainer export` wrote
+    encoder = trainer.load_encoder("runs/aimclr")       # or what `trainer export` wrote
 
 What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
 (examples/pretrain.py). Every other module is private and may change between versions. Axis order is
@@ -24,11 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from schemas import EvaluationResult, SkelError
     from trainer.batch import Batch
-    from trainer.blocks import augmentation, encoder, features, knn, load_clips
-    from trainer.data import batches
+    from trainer.blocks import accuracy, augmentation, batches, encoder, features, info_nce, knn, load_clips
     from trainer.export import LoadedEncoder, load_encoder
-    from trainer.losses import info_nce
-    from trainer.metrics import accuracy
     from trainer.momentum import Queue, frozen_copy, projector, update_
     from trainer.pretraining import pretrain
     from trainer.run import Run
@@ -42,13 +39,13 @@ _HOMES = {
     "Queue": ("trainer.momentum", "Queue"),
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
-    "accuracy": ("trainer.metrics", "accuracy"),
+    "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
-    "batches": ("trainer.data", "batches"),
+    "batches": ("trainer.blocks", "batches"),
     "encoder": ("trainer.blocks", "encoder"),
     "features": ("trainer.blocks", "features"),
     "frozen_copy": ("trainer.momentum", "frozen_copy"),
-    "info_nce": ("trainer.losses", "info_nce"),
+    "info_nce": ("trainer.blocks", "info_nce"),
     "knn": ("trainer.blocks", "knn"),
     "load_clips": ("trainer.blocks", "load_clips"),
     "load_encoder": ("trainer.export", "load_encoder"),

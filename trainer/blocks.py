@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from pydantic import Field, InstanceOf, SkipValidation
 from torch import Tensor, nn
 
-from schemas import Component
-from trainer import encoders
+from schemas import Component, Count, UsageError, checks_arguments, unknown
+from trainer import data, encoders, losses, metrics
 from trainer import store as stores
 from trainer.augment import compile_chain
 from trainer.augment.chain import Chain
-from trainer.evaluate.features import extract
+from trainer.batch import Batch
+from trainer.evaluate import features as encoded
+from trainer.evaluate.features import Features
 from trainer.evaluate.knn import Options, vote
+from trainer.options import checked
 from trainer.skeleton import Skeleton
 from trainer.store import Samples, Store
 
+Values = TypeVar("Values", Tensor, NDArray[Any])
+"""Tensors or NumPy arrays; what comes out is what went in."""
 
+
+@checks_arguments
 def load_clips(
-    store: Store, *, split: str, part: str, conventions: Sequence[str], frames: int, stream: str = "joint"
+    store: InstanceOf[Store],
+    *,
+    split: str,
+    part: Literal["train", "test"],
+    conventions: Annotated[Sequence[str], Field(min_length=1)],
+    frames: int,
+    stream: Literal["joint", "bone", "motion"] = "joint",
 ) -> Samples:
     """The clips of one half of a split in memory: ``clips[convention]`` [N, 3, T, V, M], ``labels`` [N].
 
-    ``part``: train or test. Raises StoreError that names what the store has instead.
+    Rows are those that all conventions have. Raises StoreError that names what the store has instead.
     """
     return stores.load(
         store, protocol=split, part=part, conventions=conventions, frames=frames, stream=stream
     )
+
+
+@checks_arguments
+def batches(
+    clips: InstanceOf[Samples], *, batch_size: Count, seed: int = 0, epoch: int = 0
+) -> Iterator[Batch]:
+    """The batches of one epoch on the clips' device, in an order that depends on (seed, epoch) alone.
+
+    The last incomplete batch is left out, unless it is the only one. Raises StoreError for fewer than two
+    clips.
+    """
+    return data.batches(clips, batch_size=batch_size, seed=seed, epoch=epoch)
 
 
 def augmentation(*steps: str | tuple[str, Mapping[str, Any]]) -> Chain:
@@ -36,32 +64,131 @@ def augmentation(*steps: str | tuple[str, Mapping[str, Any]]) -> Chain:
 
     A step is a name, or a name and its options: ``("shear", {"amplitude": 0.5})``. Raises UsageError for an
     unknown name, ConfigError for options.
+
+        >>> import trainer
+        >>> chain = trainer.augmentation(("shear", {"amplitude": 0.5}), "temporal_flip")
     """
-    named = [(step, {}) if isinstance(step, str) else step for step in steps]
-    return compile_chain([Component(name=name, options=dict(options)) for name, options in named])
+    return compile_chain([_step(step) for step in steps])
 
 
-def encoder(name: str, skeletons: Mapping[str, Skeleton], *, seed: int = 0, **options: Any) -> nn.Module:
+def _step(step: Any) -> Component:
+    if isinstance(step, str):
+        return Component(name=step)
+    if isinstance(step, tuple | list) and len(step) == 2 and isinstance(step[1], Mapping):
+        return Component(name=str(step[0]), options=dict(step[1]))
+    raise UsageError(
+        f"expected the name of an augmentation, or its name and options, found {step!r}",
+        remedy="For example ('shear', {'amplitude': 0.5})",
+    )
+
+
+@checks_arguments
+def encoder(
+    name: str, skeletons: Mapping[str, InstanceOf[Skeleton]], *, seed: int = 0, **options: Any
+) -> encoders.Encoder:
     """A new encoder ``(x [N,3,T,V,M], convention) -> [N, feature_dim]`` for these conventions, on the CPU.
 
-    ``name``: stgcn, agcn, bigru or hcn. Raises UsageError for another one, ConfigError for options.
+    ``name``: stgcn, agcn, bigru or hcn. ``seed``: of its weights. Raises UsageError for another name,
+    ConfigError for options.
     """
+    if not skeletons:
+        raise UsageError("an encoder needs a skeleton", remedy="trainer.skeletons(store, conventions)")
     generator = torch.Generator().manual_seed(seed)
     return encoders.build(Component(name=name, options=options), skeletons, generator=generator)
 
 
-def features(encoder: nn.Module, clips: Samples, convention: str) -> Tensor:
-    """[N, feature_dim] float32 on the CPU: every clip, encoded in evaluation mode."""
-    device = next(encoder.parameters()).device
-    return extract(encoder, clips, convention=convention, device=device).values
-
-
-def knn(
-    train: Tensor, train_labels: Tensor, test: Tensor, *, classes: int, k: int = 20, temperature: float = 0.1
+@checks_arguments
+def info_nce(
+    q: InstanceOf[Tensor], k: InstanceOf[Tensor], queue: InstanceOf[Tensor], *, temperature: float
 ) -> Tensor:
-    """[N_test, classes] float32: each of the ``k`` nearest by cosine votes exp(similarity / temperature)."""
-    from trainer.evaluate.features import Features
+    """The contrastive loss: ``-log(exp(q.k/tau) / (exp(q.k/tau) + sum_i exp(q.m_i/tau)))``, batch mean.
 
-    unknown = torch.full((len(test),), -1)
-    options = Options(k=k, temperature=temperature)
-    return vote(Features(train, train_labels), Features(test, unknown), classes=classes, options=options)
+    ``q`` and ``k`` [N, D], the two views of N clips, and ``queue`` [K, D], the negatives, are unit vectors;
+    ``temperature`` is tau. Source: AimCLR, Eq. (1). Raises UsageError for shapes that do not fit.
+    """
+    if q.dim() != 2 or k.shape != q.shape or queue.dim() != 2 or queue.shape[1] != q.shape[1]:
+        raise UsageError(
+            f"q {list(q.shape)}, k {list(k.shape)} and queue {list(queue.shape)} do not fit: expected "
+            "[N, D], [N, D] and [K, D]"
+        )
+    if not temperature > 0:
+        raise UsageError(f"temperature is {temperature}, expected a number larger than 0")
+    return losses.info_nce(q, k, queue, temperature=temperature)
+
+
+@checks_arguments
+def features(encoder: InstanceOf[nn.Module], clips: InstanceOf[Samples], convention: str) -> Tensor:
+    """[N, feature_dim] float32 on the CPU: every clip, encoded in evaluation mode.
+
+    Raises UsageError for a convention that the clips are not in.
+    """
+    if convention not in clips.clips:
+        raise unknown("convention of the clips", convention, clips.clips)
+    device = next(encoder.parameters()).device
+    return encoded.extract(encoder, clips, convention=convention, device=device).values
+
+
+@checks_arguments
+def knn(
+    train: Annotated[Values, SkipValidation],
+    train_labels: Annotated[Values, SkipValidation],
+    test: Annotated[Values, SkipValidation],
+    *,
+    classes: Count,
+    k: int = 20,
+    temperature: float = 0.1,
+) -> Values:
+    """[N_test, classes] float32: each of the ``k`` nearest by cosine votes exp(similarity / temperature).
+
+    ``train`` [N, D], ``train_labels`` [N] from 0, ``test`` [N_test, D]: tensors on the CPU or NumPy arrays,
+    and so are the votes. Raises UsageError for shapes and labels that do not fit.
+    """
+    bank, labels, queries = (
+        _tensor(name, values, axes=axes)
+        for name, values, axes in (("train", train, 2), ("train_labels", train_labels, 1), ("test", test, 2))
+    )
+    if not len(bank) or len(bank) != len(labels) or bank.shape[1] != queries.shape[1]:
+        raise UsageError(
+            f"train {list(bank.shape)}, train_labels {list(labels.shape)} and test {list(queries.shape)} do "
+            "not fit: expected [N, D], [N] and [N_test, D]"
+        )
+    _check_labels(labels, classes)
+    labels, queries = labels.to(bank.device), queries.to(bank.device)
+    unlabelled = torch.full((len(queries),), -1)
+    options = checked(Options, {"k": k, "temperature": temperature}, where="knn")
+    votes = vote(
+        Features(bank, labels.long()), Features(queries, unlabelled), classes=classes, options=options
+    )
+    return votes.numpy() if isinstance(train, np.ndarray) else votes
+
+
+@checks_arguments
+def accuracy(scores: Any, labels: Any, *, top: Count = 1) -> float:
+    """Share of the rows of ``scores`` [N, classes] whose label is among the ``top`` highest.
+
+    Tensors or NumPy arrays. Raises UsageError for shapes and labels that do not fit.
+    """
+    rows, own = _tensor("scores", scores, axes=2), _tensor("labels", labels, axes=1)
+    if not len(rows) or len(rows) != len(own):
+        raise UsageError(f"scores {list(rows.shape)} and labels {list(own.shape)} do not fit")
+    _check_labels(own, rows.shape[1])
+    return metrics.accuracy(rows, own.to(rows.device).long(), top=top)
+
+
+def _tensor(name: str, values: Any, *, axes: int) -> Tensor:
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.tensor(np.asarray(values))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: expected numbers, found {type(values).__name__}") from error
+    if tensor.dim() != axes:
+        raise UsageError(f"{name} has shape {list(tensor.shape)}, expected {axes} axes")
+    return tensor.detach()
+
+
+def _check_labels(labels: Tensor, classes: int) -> None:
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise UsageError(f"labels are {labels.dtype}, expected whole numbers")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise UsageError(
+            f"labels run from {int(labels.min())} to {int(labels.max())}, but there are {classes} classes"
+        )

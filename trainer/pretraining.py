@@ -2,60 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from schemas import UsageError, checks_arguments
+from trainer import checkpoint, loop, start
 from trainer import config as settings_of
-from trainer import loop, start
 from trainer.config import Override
 from trainer.loop import Progress
 from trainer.run import Run, open_run
 from trainer.store import open_store
 
 
+@checks_arguments
 def pretrain(
-    store: str | Path,
+    store: str | Path | None = None,
     *,
-    method: str,
+    method: str | None = None,
     out: str | Path,
     preset: str | None = None,
     base: str | None = None,
+    config: str | Path | None = None,
     split: str | None = None,
     conventions: Sequence[str] | None = None,
     stream: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
+    accumulate: int | None = None,
+    precision: str | None = None,
+    compile: bool | None = None,
     seed: int | None = None,
     device: str | None = None,
     settings: Mapping[str, Any] | None = None,
     init_from: str | Path | None = None,
     init_skip: Sequence[str] = (),
+    resume: bool = False,
     force: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train an encoder without labels in the run folder ``out``, and open the run.
 
-    What is None comes from the preset, which the store chooses where ``preset`` is None. ``settings`` are
-    those of ``--set``, by dotted path: ``{"optimise.lr": 0.05}``. ``force`` replaces an earlier run. Raises
-    what ``trainer pretrain`` says: UsageError, ConfigError, StoreError, CheckpointError.
+    The arguments are the options of ``trainer pretrain``. What is None comes from ``config``, a YAML file,
+    then from the preset, which the store chooses where ``preset`` is None. ``settings`` are those of
+    ``--set``, by dotted path or nested: ``{"optimise.lr": 0.05}`` or ``{"optimise": {"lr": 0.05}}``.
+    ``resume`` goes on with the run in ``out``, which then needs neither store nor method; ``force`` replaces
+    it. ``on_progress`` is told of every step.
+
+    Ctrl-C saves everything and raises KeyboardInterrupt; ``resume`` goes on from there. Raises what
+    ``trainer pretrain`` says: UsageError, ConfigError, StoreError, CheckpointError.
     """
-    named = {
+    given = {
         "data.split": split,
-        "data.conventions": None if conventions is None else list(conventions),
         "data.stream": stream,
+        "data.conventions": None if conventions is None else list(conventions),
         "optimise.epochs": epochs,
         "optimise.batch_size": batch_size,
+        "optimise.accumulate": accumulate,
+        "runtime.precision": precision,
+        "runtime.compile": compile,
         "runtime.seed": seed,
         "runtime.device": device,
     }
-    given = {**(settings or {}), **{path: value for path, value in named.items() if value is not None}}
-    overrides = [Override(path, value, path) for path, value in given.items()]
-    if init_from is not None:
-        init = start.describe(Path(init_from), skip=tuple(init_skip)).model_dump(mode="json")
-        overrides += [Override(f"init_from.{key}", value, "init_from") for key, value in init.items()]
-    resolved = settings_of.resolve(
-        open_store(store), method=method, preset=preset, base=base, overrides=overrides
-    )
-    loop.pretrain(resolved.config, out=Path(out), force=force, on_progress=on_progress)
+    overrides = [Override(path, value, "settings") for path, value in _flat(settings or {})]
+    overrides += [
+        Override(path, value, path.rpartition(".")[2]) for path, value in given.items() if value is not None
+    ]
+    overrides += _init(init_from, init_skip)
+    named: dict[str, Any] = {"method": method, "preset": preset, "base": base}
+    named["file"] = None if config is None else Path(config)
+    if resume:
+        saved = checkpoint.load(Path(out) / checkpoint.LAST).config
+        moved = None if store is None else Path(store)
+        resolved = settings_of.resume(saved, store=moved, **named, overrides=overrides)
+    elif store is None:
+        raise UsageError("pretrain() needs a store", remedy="Make one with skeltools.convert")
+    else:
+        resolved = settings_of.resolve(open_store(store), **named, overrides=overrides)
+    ended = loop.pretrain(resolved.config, out=Path(out), resume=resume, force=force, on_progress=on_progress)
+    if ended.signal == signal.SIGINT:
+        raise KeyboardInterrupt(f"everything is saved; go on with trainer.pretrain(out='{out}', resume=True)")
+    if ended.signal is not None:
+        raise SystemExit(128 + ended.signal)
     return open_run(Path(out), device=resolved.config.runtime.device)
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of all that is no mapping; a name first, because it drops the old options."""
+    for key, value in sorted(settings.items(), key=lambda item: item[0] != "name"):
+        path = f"{above}.{key}" if above else str(key)
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, path)
+        else:
+            yield path, value
+
+
+def _init(init_from: str | Path | None, init_skip: Sequence[str]) -> list[Override]:
+    if init_from is None:
+        if init_skip:
+            raise UsageError("there are no weights to leave out", where="init_skip", remedy="Add init_from")
+        return []
+    init = start.describe(Path(init_from), skip=tuple(init_skip)).model_dump(mode="json")
+    return [Override(f"init_from.{key}", value, "init_from") for key, value in init.items()]

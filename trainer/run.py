@@ -22,6 +22,7 @@ from schemas import (
     SkelError,
     StoreError,
     UsageError,
+    checks_arguments,
     unknown,
 )
 
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
 CONFIG = "config.yaml"
 RESULTS = "results"
+METRICS = "metrics.jsonl"
 """Where a run folder keeps its evaluations."""
+EXPORTED = "encoder.json"
+"""The file that marks an exported encoder, which is no run."""
 JOINED = "+"
 """Between the names of encoders, streams or conventions that are evaluated together: joint+motion+bone."""
 
@@ -52,6 +56,11 @@ class Run:
     device: torch.device
     store_path: Path | None = None
     """Where the run's store is now; None: where it was in training."""
+
+    def __repr__(self) -> str:
+        data, saved = self.config.data, self.checkpoint
+        epochs = f"{saved.epoch} of {self.config.optimise.epochs} epochs"
+        return f"<run {self.path}: {self.config.preset} on {', '.join(data.conventions)}, {epochs}>"
 
     @property
     def config(self) -> RunConfig:
@@ -131,10 +140,19 @@ class Run:
         return chosen
 
     @property
+    def metrics(self) -> tuple[dict[str, Any], ...]:
+        """The records of ``metrics.jsonl``: ``event`` says what each is of. Empty without a log."""
+        from trainer import logbook
+
+        path = self.path / METRICS
+        return tuple(logbook.read(path)) if path.is_file() else ()
+
+    @property
     def results(self) -> tuple[SavedResult, ...]:
         """Of the evaluations so far, sorted by file name."""
         return tuple(read_results(self.path))
 
+    @checks_arguments
     def evaluate(
         self,
         *protocols: str,
@@ -164,6 +182,7 @@ class Run:
         )
 
 
+@checks_arguments
 def open_run(
     path: str | Path,
     *,
@@ -171,16 +190,26 @@ def open_run(
     device: str = "auto",
     unfinished: bool = False,
 ) -> Run:
-    """The run with its last checkpoint.
+    """A run folder of ``trainer.pretrain``, ``trainer pretrain`` or ``trainer import``: its last checkpoint.
 
     ``store``: where the run's store is now, None where it was in training. ``device``: auto, cpu, cuda or
     cuda:N. ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there
-    is no checkpoint, it is damaged, or the run is unfinished.
+    is no checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
+    ``load_encoder`` opens it.
+
+        >>> import trainer
+        >>> run = trainer.open("runs/skeletonclr")
+        >>> run.config.method.name, run.config.data.stream
+        ('skeletonclr', 'joint')
     """
     from trainer import checkpoint
     from trainer import device as devices
 
     path = Path(path)
+    if (path / EXPORTED).is_file() and not (path / checkpoint.LAST).is_file():
+        raise CheckpointError(
+            "is an exported encoder, no run", where=path, remedy="Open it with trainer.load_encoder"
+        )
     saved, digest = checkpoint.load_with_hash(path / checkpoint.LAST)
     epochs = saved.config.optimise.epochs
     if saved.epoch < epochs and not unfinished:

@@ -6,7 +6,7 @@ of a sharded store would be a thousand times slower.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -18,10 +18,10 @@ import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import InstanceOf, ValidationError
 from torch import Tensor
 
-from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest, problem
+from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest, checks_arguments, problem
 from trainer.skeleton import Skeleton
 
 PARTS = {"train": 1, "test": 2}
@@ -73,7 +73,7 @@ class Samples:
         """Where the clips are."""
         return next(iter(self.clips.values())).device
 
-    def to(self, device: torch.device) -> Samples:
+    def to(self, device: torch.device | str) -> Samples:
         clips = {name: clip.to(device) for name, clip in self.clips.items()}
         return Samples(clips, self.labels.to(device), self.ids, self.rows)
 
@@ -120,6 +120,7 @@ class Selection:
         return prod(self.shapes[convention]) * torch.float32.itemsize
 
 
+@checks_arguments
 def open_store(path: str | Path) -> Store:
     """Raises StoreError when there is no store, when it is newer than this code, or damaged."""
     path = Path(path)
@@ -159,7 +160,8 @@ def _check_format(path: Path, found: object) -> None:
         )
 
 
-def skeletons(store: Store, conventions: Iterable[str]) -> dict[str, Skeleton]:
+@checks_arguments
+def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str, Skeleton]:
     """Specs and graphs of the chosen conventions, without padding. Raises StoreError for an absent one."""
     found = {}
     for name in conventions:

@@ -73,7 +73,7 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-LENGTH = click.IntRange(1, 10_000)  # frames of a stream; larger numbers are typing errors
+LENGTH = click.IntRange(1, 10_000)  # as schemas.Length
 STORE = click.argument(
     "store_path",
     metavar="[STORE]",

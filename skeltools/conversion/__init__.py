@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from schemas import (
     FORMAT,
     ArrayInfo,
     ConventionInfo,
     Finding,
+    Length,
     ProtocolInfo,
     RecipeRecord,
     SkelError,
     StoreError,
     StoreManifest,
+    checks_arguments,
 )
 from skeltools import __version__, datasets, skeletons, store
 from skeltools.conversion import fingerprint, planning, publish
@@ -58,17 +62,18 @@ class Summary:
     warnings: tuple[str, ...]
 
 
+@checks_arguments
 def convert(
     dataset: str,
     *,
     raw: Path | str | None = None,
     out: Path | str,
     source: str | None = None,
-    frames: tuple[int, ...] | None = None,
+    frames: Sequence[Length] | None = None,
     recipe: str = "default",
-    conventions: tuple[str, ...] | None = None,
+    conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
-    workers: int = 0,
+    workers: Annotated[int, Field(ge=0)] = 0,
     strict: bool = False,
     force: bool = False,
     fresh: bool = False,
@@ -81,7 +86,8 @@ def convert(
     ``FORMATS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
     streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
     (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
-    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one.
+    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
+    script that gives more needs ``if __name__ == "__main__":`` above its calls.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
     complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
     counts samples; ``on_note`` is told when work goes on or starts over.
@@ -91,16 +97,17 @@ def convert(
     changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
     """
     raw, out = Path(raw) if raw is not None else None, Path(out)
+    named = tuple(conventions or ())
     known = datasets.choose(dataset, raw)
     interchange.check_source(source)
     made = load_recipe(recipe)
-    asked = skeletons.load_all(conventions or ())
+    asked = skeletons.load_all(named)
     publish.check_target(out, force=force)
     folder = interchange.locate(raw) if source else datasets.find_raw(known, raw)
     if source:
         listing = interchange.discover(source, folder, native=known.convention, asked=asked)
     else:
-        listing = planning.discover(known, folder, conventions or ())
+        listing = planning.discover(known, folder, named)
     planning.check_found(listing, asked, folder)
     tasks, findings = planning.tasks_of(known, listing, asked)
     if strict:

@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
-from schemas import ArrayInfo, ConventionInfo, Finding, SkeletonSpec, StoreManifest, UsageError
+from schemas import (
+    ArrayInfo,
+    ConventionInfo,
+    Finding,
+    SkeletonSpec,
+    StoreManifest,
+    UsageError,
+    checks_arguments,
+)
 from skeltools import conversion, datasets, skeletons, store
 from skeltools.conversion import Summary, fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
@@ -31,14 +42,15 @@ from skeltools.store import Store
 NO_SAMPLE = "not a sample of this store"
 
 
+@checks_arguments
 def add_metrabs(
     dataset: str,
     *,
-    out: Path,
-    raw: Path | None = None,
-    conventions: tuple[str, ...] | None = None,
+    out: Path | str,
+    raw: Path | str | None = None,
+    conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
-    workers: int = 0,
+    workers: Annotated[int, Field(ge=0)] = 0,
     strict: bool = False,
     fresh: bool = False,
     on_progress: OnProgress | None = None,
@@ -53,6 +65,7 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
     what ``convert`` does.
     """
+    raw, out = Path(raw) if raw is not None else None, Path(out)
     opened = store.open_store(out)
     known = _dataset(opened, dataset, raw)
     asked = skeletons.load_all(conventions or ())

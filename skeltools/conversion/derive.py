@@ -7,14 +7,22 @@ all of them are complete. A reader sees the old store or the new one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RecipeRecord, SkeletonSpec, StoreManifest, UsageError, unknown
+from schemas import (
+    Length,
+    RecipeRecord,
+    SkeletonSpec,
+    StoreManifest,
+    UsageError,
+    checks_arguments,
+    unknown,
+)
 from skeltools import store, streams
 from skeltools.conversion import publish
 from skeltools.preprocess import Prepared, Recipe, check_fits, prepare, recorded
@@ -52,12 +60,13 @@ class _Job:
         return store.stream_path(self.convention, self.frames, self.kind)
 
 
+@checks_arguments
 def add_streams(
     path: Path | str,
     *,
-    kinds: tuple[str, ...] = (),
-    frames: tuple[int, ...] | None = None,
-    conventions: tuple[str, ...] | None = None,
+    kinds: Sequence[str] = (),
+    frames: Sequence[Length] | None = None,
+    conventions: Sequence[str] | None = None,
     recipe: str | None = None,
     force: bool = False,
     on_progress: OnProgress | None = None,
@@ -90,9 +99,7 @@ def add_streams(
     return Added(tuple(job.path for job in todo), skipped)
 
 
-def _check_names(
-    manifest: StoreManifest, kinds: tuple[str, ...], conventions: tuple[str, ...] | None
-) -> None:
+def _check_names(manifest: StoreManifest, kinds: Sequence[str], conventions: Sequence[str] | None) -> None:
     for kind in kinds:
         if kind not in DERIVED:
             raise unknown("stream", kind, DERIVED)
@@ -116,9 +123,9 @@ def _another_recipe(opened: Store, recipe: Recipe | None, force: bool) -> bool:
 
 def _jobs(
     manifest: StoreManifest,
-    kinds: tuple[str, ...],
-    frames: tuple[int, ...] | None,
-    conventions: tuple[str, ...] | None,
+    kinds: Sequence[str],
+    frames: Sequence[int] | None,
+    conventions: Sequence[str] | None,
     *,
     remake: bool,
 ) -> list[_Job]:

@@ -109,7 +109,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BrokenProcessPool as error:
         raise SkelError(
-            "a worker process died, most often because memory ran out", remedy="Use fewer --workers, or 0"
+            "a worker process died, most often because memory ran out",
+            remedy="Use fewer --workers, or 0; a script of yours needs `if __name__ == '__main__':`",
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

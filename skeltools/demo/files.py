@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import SkelError, UsageError, unknown
+from schemas import SkelError, UsageError, checks_arguments, unknown
 from skeltools import __version__, skeletons
 from skeltools.demo.actions import ACTIONS
 from skeltools.demo.body import Array
@@ -92,13 +92,14 @@ def sample_id(setup: int, camera: int, subject: int, repetition: int, action: in
     return f"S{setup:03d}C{camera:03d}P{subject:03d}R{repetition:03d}A{action:03d}"
 
 
+@checks_arguments
 def write_demo(
-    out: Path,
+    out: Path | str,
     *,
     seed: int = 0,
     subjects: int = 10,
     repetitions: int = 1,
-    actions: tuple[int, ...] | None = None,
+    actions: Sequence[int] | None = None,
     cameras: int = 3,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DemoSummary:

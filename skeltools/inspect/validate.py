@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import StoreError
+from schemas import StoreError, checks_arguments
 from skeltools import store
 from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
@@ -55,6 +55,7 @@ class Report:
     """Convention -> median length and variation of every bone."""
 
 
+@checks_arguments
 def validate(path: Path | str, *, on_progress: OnProgress | None = None) -> tuple[Fault, ...]:
     """All faults of a store, none when it is sound: see ``check``."""
     return check(path, on_progress=on_progress).faults

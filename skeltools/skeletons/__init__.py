@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from schemas import ConfigError, Naming, SkeletonSpec, UsageError, problem, unknown
+from schemas import ConfigError, Naming, SkeletonSpec, UsageError, checks_arguments, problem, unknown
 
 _FOLDER = Path(__file__).parent
 _SUFFIXES = (".json", ".yaml", ".yml")
@@ -55,6 +55,19 @@ def load(name: str) -> SkeletonSpec:
     Raises UsageError for an unknown name, ConfigError for a file that is absent or describes no skeleton.
     """
     return _find(name)[0]
+
+
+@checks_arguments
+def skeleton(convention: str | Path | SkeletonSpec) -> SkeletonSpec:
+    """A skeleton convention by name, such as ``coco_17``, or from a ``.json`` or ``.yaml`` file.
+
+    A SkeletonSpec is returned as it is. Raises UsageError for an unknown name, with the closest one;
+    ConfigError for a file that is absent or describes no skeleton.
+
+        >>> skeleton("coco_17").joints[:3]
+        ('nose', 'left_eye', 'right_eye')
+    """
+    return convention if isinstance(convention, SkeletonSpec) else load(str(convention))
 
 
 def naming(name: str) -> Naming:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ class Store:
     path: Path
     manifest: StoreManifest
     root: zarr.Group
+    arrays: dict[str, zarr.Array] = field(default_factory=dict, compare=False, repr=False)
+    """Those that were looked at, by path."""
+    columns: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
+    """The values of those with a number or an id for each sample, once they were read."""
 
 
 def is_store(path: Path) -> bool:
@@ -95,12 +99,15 @@ def array(store: Store, path: str) -> zarr.Array:
         folder = path.split("/")[0]
         known = [name for name in store.manifest.arrays if name.startswith(folder)]
         raise StoreError(f"holds no {path}", where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
+    if path in store.arrays:
+        return store.arrays[path]
     try:
         found = store.root[path]
     except (KeyError, ValueError, OSError) as error:
         raise _damaged(store.path, f"{path} is listed but cannot be opened") from error
     if not isinstance(found, zarr.Array):
         raise _damaged(store.path, f"{path} is no array")
+    store.arrays[path] = found
     return found
 
 
@@ -119,6 +126,13 @@ def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> ND
         return read_values(found, start, stop)
     except (ValueError, OSError, RuntimeError) as error:
         raise _damaged(store.path, f"{path}: {error}") from error
+
+
+def read_column(store: Store, path: str) -> NDArray[Any]:
+    """A whole array of a number or an id for each sample, read once: for clips asked for one by one."""
+    if path not in store.columns:
+        store.columns[path] = read(store, path)
+    return store.columns[path]
 
 
 def read_values(found: zarr.Array, start: int = 0, stop: int | None = None) -> NDArray[Any]:
@@ -164,7 +178,7 @@ def read_sequences(
     """
     group = f"sequences/{convention}"
     stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
-    offsets = read(store, f"{group}/offsets", first, stop + 1).tolist()
+    offsets = read_column(store, f"{group}/offsets")[first : stop + 1].tolist()
     columns = _columns(store, first, stop)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
         low, high = offsets[begin], offsets[end]
@@ -178,7 +192,7 @@ def read_sequences(
 
 def _columns(store: Store, first: int, last: int) -> dict[str, list[Any]]:
     fields = ("id", "label", "subject", "camera", "setup", "repetition")
-    return {name: read(store, f"samples/{name}", first, last).tolist() for name in fields}
+    return {name: read_column(store, f"samples/{name}")[first:last].tolist() for name in fields}
 
 
 def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:

@@ -44,8 +44,8 @@ def command(
 
     \b
     Then, in Python:
-      from trainer.export import load_encoder
-      encoder = load_encoder("runs/skeletonclr/export")
+      import trainer
+      encoder = trainer.load_encoder("runs/skeletonclr/export")
       features = encoder(clips)  # clips [N, 3, T, V, M] float32 -> [N, D]
     """
     from trainer.export import export_run

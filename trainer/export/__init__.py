@@ -1,15 +1,16 @@
 """A trained encoder on its own: weights as safetensors, a card that says what goes in, ONNX if wanted.
 
-    from trainer.export import load_encoder
+    import trainer
 
-    encoder = load_encoder("exported")
+    encoder = trainer.load_encoder("exported")
     features = encoder(clips)  # clips [N, 3, T, V, M] float32 -> [N, D]
 
 Neither run nor store are needed for that.
 """
 
 from trainer.export.card import CARD, WEIGHTS, EncoderCard
-from trainer.export.read import LoadedEncoder, load_encoder
+from trainer.export.load import load_encoder
+from trainer.export.read import LoadedEncoder
 from trainer.export.write import export_run
 
 __all__ = ["CARD", "WEIGHTS", "EncoderCard", "LoadedEncoder", "export_run", "load_encoder"]

@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError
 
 from schemas import CheckpointError, Component, SkeletonSpec, problem
 from schemas._model import Model
+from trainer.run import EXPORTED
 
 FORMAT = 1
-CARD = "encoder.json"
+CARD = EXPORTED
 WEIGHTS = "encoder.safetensors"
 
 _KIND = "skeltools encoder"

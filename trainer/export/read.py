@@ -4,56 +4,131 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from schemas import CheckpointError, SkeletonSpec, UsageError
 from trainer import checkpoint, encoders
-from trainer.export.card import CARD, WEIGHTS, EncoderCard, read_card
+from trainer.export.card import CARD, WEIGHTS, EncoderCard, Recipe, read_card
 from trainer.skeleton import Skeleton
+
+Array = NDArray[Any]
 
 _AGAIN = "Copy both files of one export, or export the run again"
 
 
-class LoadedEncoder(nn.Module):
-    """``forward(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32; ``card`` says the rest.
+class _Encode(Protocol):
+    """The type of ``LoadedEncoder`` as a function."""
 
-    It comes frozen and in evaluation mode: call ``.requires_grad_(True).train()`` to finetune it.
+    @overload
+    def __call__(self, clips: Tensor, convention: str | None = None) -> Tensor: ...
+
+    @overload
+    def __call__(self, clips: Array, convention: str | None = None) -> Array: ...
+
+
+class LoadedEncoder(nn.Module):
+    """``encoder(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32; ``card`` says the rest.
+
+    NumPy arrays give NumPy arrays, tensors give tensors. It comes frozen and in evaluation mode: call
+    ``.requires_grad_(True).train()`` to finetune it. ``skeltools.prepare`` makes its clips.
     """
+
+    __call__: _Encode
 
     def __init__(self, card: EncoderCard, network: nn.Module) -> None:
         super().__init__()
         self.card = card
         self.network = network
 
-    def forward(self, clips: Tensor, convention: str | None = None) -> Tensor:
-        """``convention`` None takes the card's first. Raises UsageError for clips that do not fit it."""
-        name = next(iter(self.card.conventions)) if convention is None else convention
+    @property
+    def conventions(self) -> dict[str, SkeletonSpec]:
+        """The skeleton conventions that it knows; the first is meant when none is named."""
+        return self.card.conventions
+
+    @property
+    def convention(self) -> str:
+        """The first of them."""
+        return next(iter(self.card.conventions))
+
+    @property
+    def stream(self) -> str:
+        """joint, bone or motion."""
+        return self.card.input.stream
+
+    @property
+    def frames(self) -> int:
+        """T of the training; encoders take any."""
+        return self.card.input.frames
+
+    @property
+    def bodies(self) -> int:
+        """M of the training."""
+        return self.card.input.bodies
+
+    @property
+    def recipe(self) -> Recipe:
+        """The preprocessing of its clips."""
+        return self.card.recipe
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the length of a feature."""
+        return self.card.feature_dim
+
+    def forward(self, clips: Tensor | Array, convention: str | None = None) -> Tensor | Array:
+        """``convention`` None takes the first. Raises UsageError for clips that do not fit the card."""
+        name = self.convention if convention is None else convention
+        if not isinstance(clips, Tensor | np.ndarray):
+            raise UsageError(
+                f"expected a tensor or a NumPy array, found {type(clips).__name__}",
+                where="clips",
+                remedy="np.stack(clips) makes one of a list",
+            )
         check_clips(clips, self.card, name)
-        features: Tensor = self.network(clips, name).float()
+        place = next(self.network.parameters()).device
+        if isinstance(clips, np.ndarray):
+            return (
+                self._features(torch.tensor(np.ascontiguousarray(clips), device=place), name)
+                .detach()
+                .cpu()
+                .numpy()
+            )
+        if clips.device != place:
+            raise UsageError(
+                f"the clips are on {clips.device}, the encoder on {place}",
+                where="clips",
+                remedy=f"Call clips.to('{place}')",
+            )
+        return self._features(clips, name)
+
+    def _features(self, clips: Tensor, convention: str) -> Tensor:
+        features: Tensor = self.network(clips, convention).float()
         return features
 
 
-def load_encoder(folder: str | Path, *, device: torch.device | str = "cpu") -> LoadedEncoder:
-    """The encoder that ``trainer export`` wrote to ``folder``; no code in the files is run.
+def read_encoder(folder: Path) -> LoadedEncoder:
+    """The encoder that ``trainer export`` wrote to ``folder``, on the CPU.
 
     Raises CheckpointError when card or weights are absent, damaged, newer, or do not belong together.
     """
-    folder = Path(folder)
     card, weights = read_weights(folder)
     network = build_network(card, where=folder / CARD)
     try:
         checkpoint.load_weights(network, weights, where=folder / WEIGHTS)
     except CheckpointError as error:
         raise CheckpointError(error.message, where=error.where, remedy=_AGAIN) from error
-    return LoadedEncoder(card, network).to(device).eval().requires_grad_(False)
+    return LoadedEncoder(card, network)
 
 
 def read_weights(folder: Path) -> tuple[EncoderCard, dict[str, Tensor]]:
-    """The card and the weights of an export, by the encoder's own names. Raises as ``load_encoder``."""
+    """The card and the weights of an export, by the encoder's own names. Raises as ``read_encoder``."""
     card = read_card(folder)
     return card, _weights(folder, card)
 
@@ -70,7 +145,7 @@ def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:
         ) from error
 
 
-def check_clips(clips: Tensor, card: EncoderCard, convention: str) -> None:
+def check_clips(clips: Tensor | Array, card: EncoderCard, convention: str) -> None:
     """Raises UsageError unless ``clips`` are what the encoder was made for."""
     if convention not in card.conventions:
         raise UsageError(
@@ -86,10 +161,10 @@ def check_clips(clips: Tensor, card: EncoderCard, convention: str) -> None:
             where="clips",
             remedy="Axes are samples, coordinates, frames, joints, bodies, in this order",
         )
-    if clips.dtype != torch.float32:
-        raise UsageError(
-            f"the clips are {clips.dtype}, expected torch.float32", where="clips", remedy="Call clips.float()"
-        )
+    if clips.dtype not in (torch.float32, np.float32):
+        remedy = "Call clips.float()" if isinstance(clips, Tensor) else "Call clips.astype(np.float32)"
+        wanted = "torch.float32" if isinstance(clips, Tensor) else "float32"
+        raise UsageError(f"the clips are {clips.dtype}, expected {wanted}", where="clips", remedy=remedy)
 
 
 def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:

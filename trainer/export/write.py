@@ -49,16 +49,27 @@ def export_run(
         require_onnx()  # said before anything is read
     _check_folder(out, force=force)
     opened = open_run(run, store=store, device="cpu", unfinished=unfinished)
-    chosen = opened.conventions(conventions or ["all"])
-    name = opened.encoder_name(encoder)
-    trained = opened.encoder(name)
-    card = _card(opened, chosen, name=name, network=trained)
-    # Built anew as a reader will: an encoder of fewer conventions has only their weights.
-    network = build_network(card, where=out / CARD)
+    card, network, weights = take_encoder(opened, encoder, conventions=conventions)
+    return _write(card, network, weights, out, onnx=onnx)
+
+
+def take_encoder(
+    run: Run, encoder: str | None, *, conventions: Sequence[str] = ()
+) -> tuple[EncoderCard, Encoder, dict[str, Tensor]]:
+    """An encoder of a run with its card, which has no hash of a file yet, and its weights, on the CPU.
+
+    It is built anew as a reader will: an encoder of fewer conventions has only their weights. Arguments and
+    errors are those of ``export_run``.
+    """
+    chosen = run.conventions(conventions or ["all"])
+    name = run.encoder_name(encoder)
+    trained = run.encoder(name)
+    card = _card(run, chosen, name=name, network=trained)
+    network = build_network(card, where=run.path)
     weights = {key: trained.state_dict()[key].contiguous() for key in network.state_dict()}
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
-    return _write(card, network, weights, out, onnx=onnx)
+    return card, network, weights
 
 
 def _write(
