@@ -143,14 +143,18 @@ def test_an_array_of_another_rank_is_refused() -> None:
         _of(np.ones((25, 3)))
 
 
-def test_a_body_without_a_pose_is_absent() -> None:
+def test_a_body_without_a_pose_is_absent_and_a_joint_without_a_position_unseen() -> None:
     joints = np.ones((3, 2, 25, 3))
     joints[0, 0, 4, 1] = np.nan
+    joints[0, 1, 5:] = np.nan
     joints[1, 1] = 0
     clip = _of(joints)
-    assert clip.present.tolist() == [[False, True], [True, False], [True, True]]
-    assert not clip.joints[0, 0].any()
-    assert clip.order.tolist() == [[-1, 1], [0, -1], [0, 1]]
+    assert clip.present.tolist() == [[True, False], [True, False], [True, True]]
+    assert clip.unseen is not None
+    assert np.argwhere(clip.unseen).tolist() == [[0, 0, 4]]
+    assert not clip.joints[0, 0, 4].any()
+    assert not clip.joints[0, 1].any()
+    assert clip.order.tolist() == [[0, -1], [0, -1], [0, 1]]
 
 
 # --- reading ------------------------------------------------------------------------------------------------
