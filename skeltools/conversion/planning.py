@@ -10,6 +10,7 @@ from pathlib import Path
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
 from skeltools.raw_items import Listing, RawItem
@@ -23,6 +24,8 @@ _EXPECTED = frozenset(
         OFFICIAL,
         FOREIGN,
         SWAPPED,
+        NO_LABEL,
+        NO_CLIP,
         "more people than bodies",
         "frames without a body",
         "more than 1 body",
