@@ -135,7 +135,7 @@ def _known_class(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonS
 
 def file_of(item: RawItem) -> str:
     """A raw file as findings name it: by convention when it is beside others of the same name."""
-    if item.path.endswith(_HDF5):
+    if item.path.lower().endswith(_HDF5):
         return f"{Path(item.path).name}::{item.member}"
     return f"{item.convention}/{item.file}" if Path(item.path).parent.name == item.convention else item.file
 
