@@ -40,6 +40,7 @@ from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.sample import Plan, Task
 from skeltools.datasets import Dataset, splits
 from skeltools.formats import FORMATS, interchange
+from skeltools.preprocess import check_depth, recipe_for
 from skeltools.preprocess import load as load_recipe
 from skeltools.raw_items import Listing
 
@@ -71,7 +72,7 @@ def convert(
     out: Path | str,
     source: str | None = None,
     frames: Sequence[Length] | None = None,
-    recipe: str = "default",
+    recipe: str | None = None,
     conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
     workers: Annotated[int, Field(ge=0)] = 0,
@@ -84,15 +85,16 @@ def convert(
     """Convert a data set's raw files to a store at ``out``.
 
     ``raw`` is found as ``datasets.find_raw`` says, and may be a list: NTU RGB+D 120 lies in two archives. A
-    sample that is in two of them is a finding. ``source`` names an archive format of ``FORMATS`` that it is
-    in instead of the data set's own. ``frames``: lengths T of the joint streams (default: the data set's, for
-    demo data the demo's). ``conventions``: only these, by name or file (default: all that have files).
-    ``mirrored``: whether the videos behind MeTRAbs poses are mirror images (default: what the data set is
-    known to be). ``workers``: processes that read; 0 reads in this one, and a script that gives more needs
-    ``if __name__ == "__main__":`` above its calls. ``strict``: the first bad file is an error. ``force``
-    replaces an existing store once the new one is complete. ``fresh``: do not go on from what an earlier,
-    stopped run left. ``on_progress(done, total)`` counts samples; ``on_note`` is told when work goes on or
-    starts over.
+    sample that is in two of them is a finding. ``source`` names an archive format of
+    ``FORMATS`` that it is in instead of the data set's own. ``recipe``: preprocessing, by name or file
+    (default: ``default``, for 2D poses ``centered``). ``frames``: lengths T of the joint
+    streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
+    (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
+    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
+    script that gives more needs ``if __name__ == "__main__":`` above its calls.
+    ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
+    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
+    counts samples; ``on_note`` is told when work goes on or starts over.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
@@ -102,7 +104,8 @@ def convert(
     named = tuple(conventions or ())
     known = datasets.choose(dataset, places)
     interchange.check_source(source)
-    made = load_recipe(recipe)
+    made = load_recipe(recipe or recipe_for(known.coordinates))
+    check_depth(made, known.coordinates)
     asked = skeletons.load_all(named)
     publish.check_target(out, force=force)
     roots: tuple[Path, ...]
@@ -207,8 +210,6 @@ def _finish(
         for group in ("sequences", "streams"):
             shutil.rmtree(partial / group / name)
     root = store.reopen(partial)
-    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
-        store.remove_empty(root, path)
     protocols = _write_columns(root, dataset, ledger, listing, kept)
     store.write_graphs(root, {name: plan.specs[name] for name in kept})
     store.write_findings(root, ledger.findings)

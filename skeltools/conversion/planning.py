@@ -11,6 +11,7 @@ from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
 from skeltools.custom.tables import NO_CLIP, NO_LABEL
+from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
 from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of
@@ -28,6 +29,7 @@ _EXPECTED = frozenset(
         NO_CLIP,
         "more people than bodies",
         "frames without a body",
+        UNSEEN,
         "more than 1 body",
         f"more than {MAX_TRACKS} bodies",
     }
