@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +24,7 @@ from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import Listing, RawItem, first_of_each, visible_files
+from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
 
 
@@ -35,13 +36,19 @@ def settings_file(raw: Path) -> Path:
 # --- discovery ----------------------------------------------------------------------------------------------
 
 
-def discover(raw: Path) -> Listing:
-    """All clips below the folder of the settings. Raises ConfigError when these do not fit what is there."""
-    path = settings_file(raw)
+def discover(raw: Raw) -> Listing:
+    """All clips below the folder of the settings, and below further ones. Raises ConfigError when these do
+    not fit what is there.
+
+    ``raw``: the folder with dataset.yaml or a settings file; of several it is the first.
+    """
+    first, *others = roots_of(raw)
+    path = settings_file(first)
+    roots = (path.parent, *others)
     settings = custom_settings.load(path)
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
-    clips = _clips(path, settings, spec.name, findings)
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec.name, findings)]
     if not clips:
         suffixes = ", ".join(SUFFIXES)
         raise ConfigError(
@@ -50,13 +57,13 @@ def discover(raw: Path) -> Listing:
             where=path,
             remedy="Put the files beside the settings, or mend `files` and `key`",
         )
-    told = tables.fields_of(path, settings, {item.id: _below(item, path) for item in clips}, findings)
+    told = tables.fields_of(path, settings, {item.id: _below(item, roots) for item in clips}, findings)
     items = tuple(
         replace(item, id=clip.id, details=(*clip.fields, *item.details))
         for item in clips
         if (clip := told.clips.get(item.id)) is not None
     )
-    kept, twice = first_of_each(items)
+    kept, twice = first_of_each(items, roots)
     names = {clip.id: name for name, clip in told.clips.items()}
     halves, rules, problems = tables.halves_of(
         path, settings, {item.id: (names[item.id], dict(item.details)) for item in kept}
@@ -64,29 +71,34 @@ def discover(raw: Path) -> Listing:
     return Listing(kept, (*findings, *twice, *problems), halves=halves, rules=rules, classes=told.classes)
 
 
-def _below(item: RawItem, path: Path) -> str:
-    return Path(item.path).relative_to(path.parent).as_posix()
+def _below(item: RawItem, roots: Sequence[Path]) -> str:
+    path = Path(item.path)
+    root = next(root for root in roots if path.is_relative_to(root))
+    return path.relative_to(root).as_posix()
 
 
-def _clips(path: Path, settings: Settings, convention: str, findings: list[Finding]) -> list[RawItem]:
-    """Clips with their names as ids: the path below the folder without suffix, or what ``{clip}`` is."""
-    described = {path, path.parent / (settings.labels or FILE)}
+def _clips(
+    path: Path, root: Path, settings: Settings, convention: str, findings: list[Finding]
+) -> list[RawItem]:
+    """Clips below a folder with their names as ids: the path without suffix, or what ``{clip}`` is."""
+    described = {path, root / FILE, path.parent / (settings.labels or FILE)}
     described |= {path.parent / name for name in tables.list_files(settings)}
     mark = (("settings", custom_settings.checksum(path)),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
-    for file in visible_files(path.parent, findings):
-        place = file.relative_to(path.parent).as_posix()
+    for file in visible_files(root, findings):
+        place = file.relative_to(root).as_posix()
         if file in described or not fnmatch.fnmatchcase(place, settings.files):
             continue
         known = format_of(file, settings)
         if known is not None:
             of_format.setdefault(known.name, []).append(file)
             continue
-        if file.suffix not in SUFFIXES:
+        suffix = file.suffix.lower()
+        if suffix not in SUFFIXES:
             continue
         size = file.stat().st_size
-        if settings.key is not None and CLIP in settings.key and file.suffix in (".npz", *HDF5):
+        if settings.key is not None and CLIP in settings.key and suffix in (".npz", *HDF5):
             try:
                 members = _members(file, settings.key)
             except RawDataError as error:
@@ -102,7 +114,7 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
             name = escaped(place.removesuffix(file.suffix))
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
     for name, files in of_format.items():
-        for clip in _clips_of(CLIP_FORMATS[name], path.parent, files, findings):
+        for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
             clips.append(
                 RawItem(
                     escaped(clip.name), convention, str(clip.path), clip.member, clip.size, mark, str(path)
@@ -130,7 +142,7 @@ def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list
 
 def _members(file: Path, key: str) -> list[tuple[str, str]]:
     """(clip, array) of a file of many clips."""
-    names = poses.npz_names(file) if file.suffix == ".npz" else poses.h5_names(file)
+    names = poses.npz_names(file) if file.suffix.lower() == ".npz" else poses.h5_names(file)
     before, after = key.split(CLIP, 1)
     pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
     return [(match[1], name) for name in names if (match := pattern.fullmatch(name))]

@@ -32,7 +32,7 @@ _REMEDY = "Mend the file, or what dataset.yaml says about it"
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Poses of an array or table; NaN where nothing is given. Raises RawDataError: shape, key, column or
     number."""
-    suffix = Path(item.path).suffix
+    suffix = Path(item.path).suffix.lower()
     if suffix == ".csv" and settings.csv.form == "long":
         return Poses(_long(item, settings, spec))
     array = _LOADERS[suffix](item, settings)

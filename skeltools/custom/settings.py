@@ -124,6 +124,8 @@ class Settings(Model):
     pattern: str | None = None
     labels: str | None = None
     label_base: int | None = None
+    unlabelled: Literal["keep", "skip"] = "keep"
+    """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
 
