@@ -1,4 +1,4 @@
-"""A user's own data: arrays in ``.npy``, ``.npz``, ``.csv`` or HDF5 files, described by one ``dataset.yaml``.
+"""A user's own data: arrays in ``.npy``, ``.npz`` or HDF5 files, or text, described by one ``dataset.yaml``.
 
 The settings are explained in docs/guides/custom-data.md. ``discover`` reads the settings, names, the table of
 labels and the names of arrays in files of many clips; ``read`` turns one clip into canonical axes.
@@ -83,10 +83,10 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
         if known is not None:
             of_format.setdefault(known.name, []).append(file)
             continue
-        if file.suffix not in SUFFIXES:
+        if not poses.is_clip(file, settings):
             continue
         size = file.stat().st_size
-        if settings.key is not None and CLIP in settings.key and file.suffix in (".npz", *HDF5):
+        if settings.key is not None and CLIP in settings.key and file.suffix.lower() in (".npz", *HDF5):
             try:
                 members = _members(file, settings.key)
             except RawDataError as error:
@@ -130,7 +130,7 @@ def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list
 
 def _members(file: Path, key: str) -> list[tuple[str, str]]:
     """(clip, array) of a file of many clips."""
-    names = poses.npz_names(file) if file.suffix == ".npz" else poses.h5_names(file)
+    names = poses.npz_names(file) if file.suffix.lower() == ".npz" else poses.h5_names(file)
     before, after = key.split(CLIP, 1)
     pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
     return [(match[1], name) for name in names if (match := pattern.fullmatch(name))]
