@@ -8,6 +8,7 @@ of it is written and read back.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -180,16 +181,31 @@ def _synthetic(roots: tuple[Path, ...], listing: Listing) -> bool:
     return any((folder / _DEMO).is_file() for folder in roots) or listing.synthetic
 
 
+_SHOWN = 3
+"""Problems that the error for raw files of which none is any good shows: the most frequent ones."""
+
+
 def nothing_read(folder: Path, ledger: Ledger) -> SkelError:
-    """The error for raw files of which none is any good."""
+    """The error for raw files of which none is any good: each problem with a file and its reason."""
     bad = Counter(finding.problem for finding in ledger.findings)
-    reasons = ", ".join(f"{count} x {problem}" for problem, count in bad.most_common(3)) or "no raw file"
-    example = f", e.g. {ledger.findings[0].file}: {ledger.findings[0].detail}" if ledger.findings else ""
+    reasons = "; ".join(
+        f"{n} x {name}{_example(name, ledger.findings)}" for name, n in bad.most_common(_SHOWN)
+    )
     return SkelError(
-        f"no sample could be read ({reasons}{example})",
+        f"no sample could be read ({reasons or 'no raw file'})",
         where=folder,
         remedy="Check that the raw files are those of this data set",
     )
+
+
+def _example(problem: str, findings: Sequence[Finding]) -> str:
+    """A file with this problem, for the reason that most have; reasons that differ in numbers are one."""
+    found = [finding for finding in findings if finding.problem == problem]
+    kinds = [re.sub(r"\d+", "0", finding.detail) for finding in found]
+    usual = Counter(kind for kind in kinds if kind).most_common(1)
+    shown = found[kinds.index(usual[0][0])] if usual else found[0]
+    place = f", {shown.place}" if shown.place else ""
+    return f", e.g. {shown.file}{place}" + (f": {shown.detail}" if shown.detail else "")
 
 
 # ----------------------------------------------------------------------------------------------- finish

@@ -1,4 +1,4 @@
-"""A user's own data: arrays in ``.npy``, ``.npz``, ``.csv`` or HDF5 files, described by one ``dataset.yaml``.
+"""A user's own data: arrays in ``.npy``, ``.npz`` or HDF5 files, or text, described by one ``dataset.yaml``.
 
 The settings are explained in docs/guides/custom-data.md. ``discover`` reads the settings, names, the table of
 labels and the names of arrays in files of many clips; ``read`` turns one clip into canonical axes.
@@ -94,11 +94,10 @@ def _clips(
         if known is not None:
             of_format.setdefault(known.name, []).append(file)
             continue
-        suffix = file.suffix.lower()
-        if suffix not in SUFFIXES:
+        if not poses.is_clip(file, settings):
             continue
         size = file.stat().st_size
-        if settings.key is not None and CLIP in settings.key and suffix in (".npz", *HDF5):
+        if settings.key is not None and CLIP in settings.key and file.suffix.lower() in (".npz", *HDF5):
             try:
                 members = _members(file, settings.key)
             except RawDataError as error:

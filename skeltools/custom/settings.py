@@ -59,14 +59,32 @@ class Axes(Model):
 
 
 class Csv(Model):
-    """How ``.csv`` files are written."""
+    """How text (``.csv``, ``.tsv``, ``.txt``) is written."""
 
     form: Literal["wide", "long"] = "wide"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    columns: dict[Literal["frame", "body", "joint", "x", "y", "z"], str] = {}
+    delimiter: str | None = None
+    """One character, or ``whitespace`` for runs of blanks; None: as the lines tell."""
+    skip_rows: int | None = Field(default=None, ge=0)
+    """Lines of the file above the header or the numbers; None: as the lines tell."""
+    skip_columns: int = Field(default=0, ge=0)
+    """Columns before those of the joints."""
+    skip_last: int = Field(default=0, ge=0)
+    """Columns behind those of the joints."""
+    by_order: bool = False
+    """wide: take columns in the order in which they stand, whatever the header calls them."""
+    joints: dict[str, str] = {}
+    """Joints that the file calls otherwise -> their names there."""
+    columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
     """long: the names of the columns where they are others than these."""
     first_joint: Literal[0, 1] = 0
     """long: the number of the first joint, where joints are numbers."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one(cls, value: str | None) -> str | None:
+        if value is not None and len(value) != 1 and value != "whitespace":
+            raise ValueError(f"'{value}' is not a delimiter: one character, or whitespace for runs of blanks")
+        return value
 
 
 class Selector(Model):
@@ -140,6 +158,13 @@ class Settings(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _known_bodies(self) -> Self:
+        joined = next((axis for axis in (self.layout or "").split() if {"T", "M"} <= set(axis)), None)
+        if joined and self.bodies is None:
+            raise ValueError(f"layout has frames and bodies in one axis, {joined}: say how many `bodies`")
+        return self
+
     @property
     def flat(self) -> bool:
         """Whether poses are 2D."""
@@ -156,12 +181,10 @@ class Settings(Model):
     @classmethod
     def _letters(cls, value: str | None) -> str | None:
         letters = "" if value is None else value.replace(" ", "")
-        if value is not None and (
-            sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]) or "T" not in value.split()
-        ):
+        if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
-                "bodies, M, each once, T on its own; letters of one axis joined: 'T M V C', 'C T V M', 'T VC'"
+                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'"
             )
         return value
 
