@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
 from skeltools import skeletons
-from skeltools.custom import poses, tables, unseen
+from skeltools.custom import people, poses, tables, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
@@ -41,7 +41,8 @@ def discover(raw: Path) -> Listing:
     settings = custom_settings.load(path)
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
-    clips = _clips(path, settings, spec.name, findings)
+    labels: dict[str, str] = {}
+    clips = _clips(path, settings, spec.name, findings, labels)
     if not clips:
         suffixes = ", ".join(SUFFIXES)
         raise ConfigError(
@@ -50,7 +51,8 @@ def discover(raw: Path) -> Listing:
             where=path,
             remedy="Put the files beside the settings, or mend `files` and `key`",
         )
-    told = tables.fields_of(path, settings, {item.id: _below(item, path) for item in clips}, findings)
+    files = {item.id: _below(item, path) for item in clips}
+    told = tables.fields_of(path, settings, files, findings, labels)
     items = tuple(
         replace(item, id=clip.id, details=(*clip.fields, *item.details))
         for item in clips
@@ -68,8 +70,13 @@ def _below(item: RawItem, path: Path) -> str:
     return Path(item.path).relative_to(path.parent).as_posix()
 
 
-def _clips(path: Path, settings: Settings, convention: str, findings: list[Finding]) -> list[RawItem]:
-    """Clips with their names as ids: the path below the folder without suffix, or what ``{clip}`` is."""
+def _clips(
+    path: Path, settings: Settings, convention: str, findings: list[Finding], labels: dict[str, str]
+) -> list[RawItem]:
+    """Clips with their names as ids: the path below the folder without suffix, or what ``{clip}`` is.
+
+    ``labels`` gets the classes that files tell, by the clip's name.
+    """
     described = {path, path.parent / (settings.labels or FILE)}
     described |= {path.parent / name for name in tables.list_files(settings)}
     mark = (("settings", custom_settings.checksum(path)),)
@@ -103,11 +110,10 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
     for name, files in of_format.items():
         for clip in _clips_of(CLIP_FORMATS[name], path.parent, files, findings):
-            clips.append(
-                RawItem(
-                    escaped(clip.name), convention, str(clip.path), clip.member, clip.size, mark, str(path)
-                )
-            )
+            id = escaped(clip.name)
+            clips.append(RawItem(id, convention, str(clip.path), clip.member, clip.size, mark, str(path)))
+            if clip.label is not None:
+                labels.setdefault(id, clip.label)
     return clips
 
 
@@ -140,7 +146,8 @@ def _members(file: Path, key: str) -> list[tuple[str, str]]:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip in canonical axes; a body keeps its place on axis M.
+    """One clip in canonical axes; a body keeps its place on axis M, and people who come in any order are
+    linked into tracks.
 
     A joint is not seen where it is no finite number, where its score is ``min_score`` or less, and, unless
     the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
@@ -166,7 +173,7 @@ def read(item: RawItem) -> SkeletonSequence:
         raise error
     shown = found.seen & present[..., None]
     joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
-    return SkeletonSequence(
+    clip = SkeletonSequence(
         item.id,
         spec.name,
         np.where(shown[..., None], joints, np.float32(0)),
@@ -180,6 +187,7 @@ def read(item: RawItem) -> SkeletonSequence:
         score=None if score is None else np.where(shown, score, 0).astype(np.float32),
         **known,
     )
+    return clip if poses.linked else people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
 
 
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:

@@ -45,12 +45,21 @@ class _Texts:
     values: dict[str, str] = field(default_factory=dict)
 
 
-def fields_of(path: Path, settings: Settings, names: Mapping[str, str], findings: list[Finding]) -> Told:
-    """``names``: name of every clip -> its file, for findings. The table goes before the names."""
+def fields_of(
+    path: Path,
+    settings: Settings,
+    names: Mapping[str, str],
+    findings: list[Finding],
+    labels: Mapping[str, str] | None = None,
+) -> Told:
+    """``names``: name of every clip -> its file, for findings. The table goes before the names, and these
+    before ``labels``: name of a clip -> the class that its file tells."""
     texts = _by_pattern(path, settings, names, findings)
+    for name in (labels or {}).keys() & texts.keys():
+        texts[name].values.setdefault("label", (labels or {})[name])
     if settings.labels is not None:
         _by_table(path, settings.labels, texts, names, findings)
-    labelled = settings.labels is not None and any("label" in t.values for t in texts.values())
+    labelled = any("label" in told.values for told in texts.values())
     labelled |= "label" in re.compile(settings.pattern or "").groupindex
     classes, number = _classes(path, settings, texts) if labelled else ((UNLABELLED,), {})
     clips = {}
