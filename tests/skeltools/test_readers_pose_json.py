@@ -481,14 +481,14 @@ def test_damage_is_named_with_its_place(tmp_path: Path, kind: str) -> None:
         read(tmp_path)
 
 
+NESTED = '{"version":1.3,"people":[],"a":"' + "a" * 5000 + '","b":' + "[" * 50_000
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"version":1.3,"people":[', "not valid JSON"),
-        (
-            '{"version":1.3,"a":"' + "a" * 5000 + '","people":' + "[" * 50_000,
-            "nested too deep|not valid JSON",
-        ),
+        (NESTED, "nested too deep|not valid JSON"),
         ('{"version":1.3,"people":[' + "9" * 5000 + "]}", "not valid JSON|it is a number"),
         ('{"version":1.3,"people":[],"x":"\\ud800', "not valid JSON"),
         ('{"version":1.3,"people":[]}', "nobody is in any frame"),
