@@ -26,6 +26,9 @@ from skeltools.custom.settings import FILE, Settings
 from skeltools.raw_items import Listing, RawItem, first_of_each, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
 
+JSON = ".json"
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def settings_file(raw: Path) -> Path:
     """``dataset.yaml`` of a folder, or the settings file itself."""
@@ -44,7 +47,8 @@ def discover(raw: Path) -> Listing:
     labels: dict[str, str] = {}
     clips = _clips(path, settings, spec.name, findings, labels)
     if not clips:
-        suffixes = ", ".join(SUFFIXES)
+        described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
+        suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
         raise ConfigError(
             f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
             + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
@@ -77,11 +81,12 @@ def _clips(
 
     ``labels`` gets the classes that files tell, by the clip's name.
     """
-    described = {path, path.parent / (settings.labels or FILE)}
+    described = {path, path.parent / (settings.labels or FILE), path.parent / settings.convention}
     described |= {path.parent / name for name in tables.list_files(settings)}
     mark = (("settings", custom_settings.checksum(path)),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
+    unknown: list[str] = []
     for file in visible_files(path.parent, findings):
         place = file.relative_to(path.parent).as_posix()
         if file in described or not fnmatch.fnmatchcase(place, settings.files):
@@ -91,6 +96,7 @@ def _clips(
             of_format.setdefault(known.name, []).append(file)
             continue
         if file.suffix not in SUFFIXES:
+            unknown += [place] if file.suffix.lower() == JSON else []
             continue
         size = file.stat().st_size
         if settings.key is not None and CLIP in settings.key and file.suffix in (".npz", *HDF5):
@@ -108,6 +114,10 @@ def _clips(
         else:
             name = escaped(place.removesuffix(file.suffix))
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
+    if any(file.suffix.lower() == JSON for files in of_format.values() for file in files):
+        findings += [
+            Finding(file=place, problem="JSON of no known format", action="skipped") for place in unknown
+        ]
     for name, files in of_format.items():
         for clip in _clips_of(CLIP_FORMATS[name], path.parent, files, findings):
             id = escaped(clip.name)
@@ -184,7 +194,9 @@ def read(item: RawItem) -> SkeletonSequence:
             found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"
         ),
         unseen=hidden,
-        score=None if score is None else np.where(shown, score, 0).astype(np.float32),
+        score=None
+        if score is None
+        else np.where(shown, np.clip(score, -_LARGEST, _LARGEST), 0).astype(np.float32),
         **known,
     )
     return clip if poses.linked else people.in_tracks(clip, item, told=poses.track, relative=settings.flat)

@@ -90,7 +90,9 @@ def start_of(file: Path) -> Any:
         return None
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[\[\]{},]', re.DOTALL)
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[\[\]{}]', re.DOTALL)
+_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|,', re.DOTALL)
+"""Strings, for what is in them is neither."""
 
 
 @lru_cache(maxsize=1)
@@ -99,22 +101,31 @@ def beginning(head: bytes) -> Any:
     text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
     if text[:1] not in ("[", "{"):
         return None
-    still_open, end, closing = "", 0, ""
-    for match in _TOKEN.finditer(text):
+    still_open, end = "", 0
+    for match in _BRACKET.finditer(text):
         token = match[0]
         if token in ("[", "{"):
             still_open += "]" if token == "[" else "}"
         elif token in ("]", "}"):
             still_open = still_open[:-1]
-        elif token != ",":
+        else:
             continue
-        end, closing = match.end() - (token == ","), still_open[::-1]
+        end = match.end()
         if not still_open:
             break
+    if still_open:
+        end = max(end, _last_comma(text, end))
     try:
-        return json.loads(text[:end] + closing)
+        return json.loads(text[:end] + still_open[::-1])
     except (ValueError, RecursionError):
         return None
+
+
+def _last_comma(text: str, start: int) -> int:
+    """Place of the last comma that is in no string, -1 for none."""
+    if '"' not in text[start:]:
+        return text.rfind(",", start)
+    return max((match.start() for match in _COMMA.finditer(text, start) if match[0] == ","), default=-1)
 
 
 # --- values -------------------------------------------------------------------------------------------------
@@ -410,14 +421,14 @@ def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool])
     Raises RawDataError: a frame twice, or too many bytes.
     """
     first = Path(item.path)
-    prefix = number(first)[0]
     found: dict[int, Path] = {}
     size = 0
     try:
-        for file in sorted(first.parent.iterdir()):
-            if not _is_json(file) or number(file)[0] != prefix or not holds(file):
+        changed = first.parent.stat().st_mtime_ns
+        for frame, name in _of_folder(str(first.parent), changed, number).get(number(first)[0], ()):
+            file = first.parent / name
+            if not holds(file):
                 continue
-            frame = number(file)[1] or 0
             if (other := found.setdefault(frame, file)) is not file:
                 raise RawDataError(f"frame {frame} is there twice, also as {other.name}", where=file)
             size += file.stat().st_size
@@ -425,7 +436,18 @@ def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool])
         raise RawDataError(f"cannot be read ({error.strerror})", where=item.path) from error
     if size > MAX_BYTES:
         raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.path)
-    return dict(sorted(found.items()))
+    return found
+
+
+@lru_cache(maxsize=4)
+def _of_folder(folder: str, _changed: int, number: Numbering) -> dict[str, list[tuple[int, str]]]:
+    """Name before the number -> (frame, file) in order; kept, for a folder may hold thousands of clips."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for file in sorted(Path(folder).iterdir()):
+        if _is_json(file):
+            clip, frame = number(file)
+            found.setdefault(clip, []).append((frame or 0, file.name))
+    return {clip: sorted(frames) for clip, frames in found.items()}
 
 
 def _is_json(file: Path) -> bool:
