@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import zlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -41,7 +42,7 @@ def discover(raw: Path) -> Listing:
     settings = custom_settings.load(path)
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
-    clips = _clips(path, settings, spec.name, findings)
+    clips = _clips(path, settings, spec, findings)
     if not clips:
         suffixes = ", ".join(SUFFIXES)
         raise ConfigError(
@@ -68,11 +69,12 @@ def _below(item: RawItem, path: Path) -> str:
     return Path(item.path).relative_to(path.parent).as_posix()
 
 
-def _clips(path: Path, settings: Settings, convention: str, findings: list[Finding]) -> list[RawItem]:
+def _clips(path: Path, settings: Settings, spec: SkeletonSpec, findings: list[Finding]) -> list[RawItem]:
     """Clips with their names as ids: the path below the folder without suffix, or what ``{clip}`` is."""
+    convention = spec.name
     described = {path, path.parent / (settings.labels or FILE)}
     described |= {path.parent / name for name in tables.list_files(settings)}
-    mark = (("settings", custom_settings.checksum(path)),)
+    mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
     for file in visible_files(path.parent, findings):
@@ -235,7 +237,8 @@ def canonical(
 def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
     """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
     settings, place = custom_settings.load(Path(path)), Path(path)
-    naming = skeletons.naming(custom_settings.convention_file(settings, place) or settings.convention)
+    named = custom_settings.convention_file(settings, place) or settings.convention
+    naming = Naming() if named == custom_settings.OF_FILES else skeletons.naming(named)
     return (
         settings,
         custom_settings.spec_of(settings, place),

@@ -7,8 +7,9 @@ from pathlib import Path
 from schemas import ConfigError, RawDataError, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
+from skeltools.formats.bvh import BVH
 
-_KNOWN: tuple[ClipFormat, ...] = ()
+_KNOWN: tuple[ClipFormat, ...] = (BVH,)
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are asked whether a file is theirs."""
 
