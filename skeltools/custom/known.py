@@ -7,9 +7,12 @@ from pathlib import Path
 from schemas import ConfigError, RawDataError, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
+from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
+from skeltools.formats.humanml3d import HUMANML3D
+from skeltools.formats.mat import MAT
 
-_KNOWN: tuple[ClipFormat, ...] = (BVH,)
+_KNOWN: tuple[ClipFormat, ...] = (BVH, AMASS, HUMANML3D, MAT)
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are asked whether a file is theirs."""
 

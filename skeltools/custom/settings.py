@@ -121,6 +121,8 @@ class Settings(Model):
     never_seen: Literal["refuse", "keep"] = "refuse"
     """What becomes of a clip with a joint that is seen in none of its frames."""
     format: str | None = None
+    body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
+    """File of SMPL, SMPL+H or SMPL-X, for AMASS files; ``{gender}`` in it is the clip's."""
     missing: Literal["nan", "0", "either"] = "either"
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
