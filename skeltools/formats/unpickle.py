@@ -196,6 +196,8 @@ def _interpreted(file: _Measured, path: Path | str) -> Any:
             except KeyError as error:
                 raise _refused(path, f"byte {place}: operation {opcode.name}") from error
         (value,) = machine.stack
+        if type(value) in (_Dtype, _Name, _Array):
+            raise _refused(path, f"it is a {type(value).__name__.strip('_').lower()}, no value")
     except _ERRORS as error:
         why = str(error)[:200] or type(error).__name__
         raise RawDataError(f"no complete pickle ({why})", where=path, remedy="Fetch it again") from error
