@@ -77,6 +77,8 @@ def convert(
     strict: bool = False,
     force: bool = False,
     fresh: bool = False,
+    name: str | None = None,
+    classes: Path | str | Sequence[str] | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
@@ -89,8 +91,9 @@ def convert(
     (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
     script that gives more needs ``if __name__ == "__main__":`` above its calls.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
-    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
-    counts samples; ``on_note`` is told when work goes on or starts over.
+    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``name`` and ``classes`` (a file
+    of one class name a line, or the names): of your own data in an archive. ``on_progress(done, total)``
+    counts samples; ``on_note`` is told when work goes on or starts over, and what was guessed of an archive.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
@@ -98,15 +101,20 @@ def convert(
     """
     raw, out = Path(raw) if raw is not None else None, Path(out)
     named = tuple(conventions or ())
-    known = datasets.choose(dataset, raw)
+    known = datasets.choose(dataset, raw) if source is None or dataset != datasets.CUSTOM else None
     interchange.check_source(source)
+    interchange.check_options(dataset, source, name=name, classes=classes)
     made = load_recipe(recipe)
     asked = skeletons.load_all(named)
     publish.check_target(out, force=force)
-    folder = interchange.locate(raw) if source else datasets.find_raw(known, raw)
-    if source:
-        listing = interchange.discover(source, folder, native=known.convention, asked=asked)
+    if source is not None:
+        opened = interchange.open_archive(
+            source, dataset, raw, asked=asked, name=name, classes=classes, on_note=on_note
+        )
+        known, folder, listing, asked = opened.dataset, opened.archive, opened.listing, opened.asked
     else:
+        known = known or datasets.choose(dataset, raw)
+        folder = datasets.find_raw(known, raw)
         listing = planning.discover(known, folder, named)
     planning.check_found(listing, asked, folder)
     tasks, findings = planning.tasks_of(known, listing, asked)
@@ -264,7 +272,8 @@ def missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
 def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
     lacking = missing(name, ledger)
     if plan.reader in FORMATS:
-        return ConventionInfo(reader=plan.reader, axes=interchange.AXES, missing=lacking)
+        axes = dataset.axes if dataset.reader == datasets.CUSTOM else interchange.AXES
+        return ConventionInfo(reader=plan.reader, axes=axes, missing=lacking, coordinates=dataset.coordinates)
     if name == dataset.convention:
         return ConventionInfo(
             reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
