@@ -178,12 +178,14 @@ def read(item: RawItem) -> SkeletonSequence:
         joints = opened.handle[f"{group}/joints"]
         archives.check_size((stop - start, *joints.shape[1:]), item)
         poses, order = joints[start:stop], opened.handle[f"{group}/order"][start:stop]
-        parts = {
-            part: _of_joints(opened.handle, f"{group}/{part}", start, stop, joints.shape)
-            for part in store.OF_JOINTS
-        }
+        unseen, score = (
+            _of_joints(opened.handle, f"{group}/{part}", start, stop, joints.shape)
+            for part in ("unseen", "score")
+        )
     told = {name: int(values[row]) for name, values in opened.columns.items()}
-    return archives.to_sequence(item, poses, label=told["label"], order=order, told=told, **parts)
+    return archives.to_sequence(
+        item, poses, label=told["label"], order=order, told=told, unseen=unseen, score=score
+    )
 
 
 def _of_joints(

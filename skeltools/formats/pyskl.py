@@ -142,7 +142,7 @@ def _problem(
         return id, "duplicate sample id", id
     if archives.whole(annotation.get("label")) is None:
         return id, "label out of range", f"{id}: {ascii(annotation.get('label'))[:40]}"
-    keypoint = annotation.get("keypoint")
+    keypoint: Any = annotation.get("keypoint")
     if not _is_keypoint(keypoint):
         found = f"{keypoint.dtype} {keypoint.shape}" if isinstance(keypoint, np.ndarray) else "no array"
         return id, "keypoint of another form", f"{id}: {found}, expected float32 (M, T, V, {size})"
