@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -52,7 +53,7 @@ def discover(raw: Raw) -> Listing:
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
     labels: dict[str, str] = {}
-    clips = [clip for root in roots for clip in _clips(path, root, settings, spec.name, findings, labels)]
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels)]
     if not clips:
         described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
         suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
@@ -87,7 +88,7 @@ def _clips(
     path: Path,
     root: Path,
     settings: Settings,
-    convention: str,
+    spec: SkeletonSpec,
     findings: list[Finding],
     labels: dict[str, str],
 ) -> list[RawItem]:
@@ -95,6 +96,7 @@ def _clips(
 
     ``labels`` gets the classes that files tell, by the clip's name.
     """
+    convention = spec.name
     described = {
         path,
         root / FILE,
@@ -102,7 +104,7 @@ def _clips(
         path.parent / settings.convention,
     }
     described |= {path.parent / name for name in tables.list_files(settings)}
-    mark = (("settings", custom_settings.checksum(path)),)
+    mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
     unknown: list[str] = []
@@ -274,7 +276,8 @@ def canonical(
 def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
     """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
     settings, place = custom_settings.load(Path(path)), Path(path)
-    naming = skeletons.naming(custom_settings.convention_file(settings, place) or settings.convention)
+    named = custom_settings.convention_file(settings, place) or settings.convention
+    naming = Naming() if named == custom_settings.OF_FILES else skeletons.naming(named)
     return (
         settings,
         custom_settings.spec_of(settings, place),
