@@ -97,8 +97,8 @@ def convert(
     changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
     """
     raw, out = Path(raw) if raw is not None else None, Path(out)
-    named = tuple(conventions or ())
     known = datasets.choose(dataset, raw)
+    named = known.files_of(conventions or ())
     interchange.check_source(source)
     made = load_recipe(recipe)
     asked = skeletons.load_all(named)
@@ -108,7 +108,7 @@ def convert(
         listing = interchange.discover(source, folder, native=known.convention, asked=asked)
     else:
         listing = planning.discover(known, folder, named)
-    planning.check_found(listing, asked, folder)
+    planning.check_found(listing, asked, folder, source=source)
     tasks, findings = planning.tasks_of(known, listing, asked)
     if strict:
         planning.refuse(findings)
@@ -121,6 +121,8 @@ def convert(
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,
         classes=len(listing.classes or known.classes) if source else None,
+        native_spec=known.spec if known.convention_file else None,
+        own=known.reader == datasets.CUSTOM,
     )
     stamps = fingerprint.stamps_of(tasks)
     digest = fingerprint.of(known, plan, _said(listing), findings, _named(folder), tasks=tasks, stamps=stamps)

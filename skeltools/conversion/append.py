@@ -21,13 +21,14 @@ from schemas import (
     ArrayInfo,
     ConventionInfo,
     Finding,
+    SkelError,
     SkeletonSpec,
     StoreManifest,
     UsageError,
     checks_arguments,
 )
 from skeltools import conversion, datasets, skeletons, store
-from skeltools.conversion import Summary, fingerprint, planning, publish
+from skeltools.conversion import Summary, beside, fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.publish import Work
@@ -68,10 +69,10 @@ def add_metrabs(
     raw, out = Path(raw) if raw is not None else None, Path(out)
     opened = store.open_store(out)
     known = _dataset(opened, dataset, raw)
-    asked = skeletons.load_all(conventions or ())
+    named = known.files_of(conventions or ())
+    asked = skeletons.load_all(named)
     folder = datasets.find_raw(known, raw)
-    names = {*skeletons.names(), *(conventions or ())}
-    listing = READERS["metrabs"].discover(folder, conventions=names) if folder.is_dir() else Listing(())
+    listing = _listing(opened, known, folder, {*skeletons.names(), *planning.estimated(known, named)})
     items = _new_items(opened, listing, asked, folder)
     tasks, strange = _tasks(opened, items, known.convention)
     findings = [*listing.findings, *strange]
@@ -116,9 +117,21 @@ def _dataset(opened: Store, name: str, raw: Path | None) -> Dataset:
             where=opened.path,
             remedy=f"Name {opened.manifest.dataset}, or another store with --out",
         )
-    if not known.metrabs:
-        raise UsageError(f"{known.name} has no MeTRAbs poses that could be added", where=opened.path)
     return known
+
+
+def _listing(opened: Store, known: Dataset, folder: Path, names: set[str]) -> Listing:
+    """The poses beside the raw data, under the ids of the store. Raw files are looked at only where a name
+    is none of these: it may be that of a recording, or of a user's own file."""
+    found = beside.discover(known, folder, names)
+    ids = set(store.read(opened, "samples/id").tolist())
+    if known.reader == "ntu" or all(item.id in ids for item in found.items):
+        return found
+    try:
+        native = READERS[known.reader].discover(folder).items
+    except SkelError:  # there are no raw files, and poses need none
+        native = ()
+    return beside.align(known, folder, native, found, ids=ids)
 
 
 def _new_items(
@@ -178,6 +191,8 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
         bodies=streams[0][1].shape[-1],
         mirrored=known.mirrored if mirrored is None else mirrored,
         base=opened.path.resolve(),
+        native_spec=known.spec if known.convention_file else None,
+        own=known.reader == datasets.CUSTOM,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
+from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
@@ -23,6 +24,7 @@ _EXPECTED = frozenset(
         OFFICIAL,
         FOREIGN,
         SWAPPED,
+        beside.WITHOUT_CLIP,
         "more people than bodies",
         "frames without a body",
         "more than 1 body",
@@ -53,15 +55,19 @@ def discover(dataset: Dataset, folder: Path, asked: tuple[str, ...]) -> Listing:
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-    listing = READERS[dataset.reader].discover(folder)
-    if not (dataset.metrabs and folder.is_dir()):
-        return listing
-    estimated = READERS["metrabs"].discover(folder, conventions={*skeletons.names(), *asked})
+    listing: Listing = READERS[dataset.reader].discover(folder)
+    found = beside.discover(dataset, folder, {*skeletons.names(), *estimated(dataset, asked)})
+    poses = beside.align(dataset, folder, listing.items, found)
     return replace(
         listing,
-        items=(*listing.items, *estimated.items),
-        findings=(*listing.findings, *estimated.findings),
+        items=(*listing.items, *poses.items),
+        findings=(*listing.findings, *poses.findings),
     )
+
+
+def estimated(dataset: Dataset, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the conventions asked for that poses beside the native ones may be in."""
+    return tuple(name for name in asked if skeletons.load(name).name != dataset.convention)
 
 
 def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tuple[list[Task], list[Finding]]:
@@ -94,13 +100,15 @@ def mark_comparisons(tasks: list[Task], native: str, has_native: Sequence[bool])
     return [replace(task, compare=frozenset(marks.get(i, ()))) for i, task in enumerate(tasks)]
 
 
-def check_found(listing: Listing, asked: Collection[str], folder: Path) -> None:
+def check_found(listing: Listing, asked: Collection[str], folder: Path, *, source: str | None = None) -> None:
+    """Raises UsageError for a convention of which there are no files. ``source``: the archive's format, into
+    which nobody can put poses."""
     found = {item.convention for item in listing.items}
     for name in asked:
         if name not in found:
             has = f"It has: {', '.join(sorted(found)) or 'none'}"
-            layout = "MeTRAbs poses belong in <raw>/metrabs/<convention>/"
-            raise UsageError(f"no raw files of convention {name}", where=folder, remedy=f"{has}. {layout}")
+            layout = "" if source else ". MeTRAbs poses belong in <raw>/metrabs/<convention>/"
+            raise UsageError(f"no raw files of convention {name}", where=folder, remedy=f"{has}{layout}")
 
 
 def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:

@@ -19,7 +19,7 @@ from skeltools.custom import poses, tables
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import Listing, RawItem, all_finite, finding, first_of_each, visible_files
+from skeltools.raw_items import METRABS, Listing, RawItem, all_finite, finding, first_of_each, visible_files
 from skeltools.sequence import SkeletonSequence
 
 
@@ -72,6 +72,8 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
     clips = []
     for file in visible_files(path.parent, findings):
         place = file.relative_to(path.parent).as_posix()
+        if place.startswith(f"{METRABS}/"):
+            continue
         if file in described or file.suffix not in SUFFIXES or not fnmatch.fnmatchcase(place, settings.files):
             continue
         size = file.stat().st_size

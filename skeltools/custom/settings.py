@@ -98,6 +98,8 @@ class Settings(Model):
     label_base: int | None = None
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+    mirrored_video: bool = False
+    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
 
     @field_validator("missing", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from schemas import SkeletonSpec
@@ -53,6 +53,12 @@ class Dataset:
     """Lengths T of its joint streams where ``convert`` is told none."""
     convention_file: str = ""
     """File of a convention that does not ship with the package."""
+
+    def files_of(self, conventions: Iterable[str]) -> tuple[str, ...]:
+        """Conventions by name or file, as ``skeletons.load`` takes them: the native one's name stands for
+        its file."""
+        own = self.convention_file
+        return tuple(own if own and name == self.convention else name for name in conventions)
 
     @property
     def spec(self) -> SkeletonSpec:
