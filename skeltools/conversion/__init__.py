@@ -32,7 +32,7 @@ from schemas import (
     StoreManifest,
     checks_arguments,
 )
-from skeltools import __version__, datasets, skeletons, store
+from skeltools import __version__, datasets, store
 from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.chunks import Ledger
@@ -98,10 +98,10 @@ def convert(
     """
     raw, out = Path(raw) if raw is not None else None, Path(out)
     known = datasets.choose(dataset, raw)
-    named = known.files_of(conventions or ())
+    named = tuple(conventions or ())
     interchange.check_source(source)
     made = load_recipe(recipe)
-    asked = skeletons.load_all(named)
+    asked = planning.load_asked(known, named)
     publish.check_target(out, force=force)
     folder = interchange.locate(raw) if source else datasets.find_raw(known, raw)
     if source:
@@ -121,7 +121,7 @@ def convert(
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,
         classes=len(listing.classes or known.classes) if source else None,
-        native_spec=known.spec if known.convention_file else None,
+        native_spec=known.own_spec,
         own=known.reader == datasets.CUSTOM,
     )
     stamps = fingerprint.stamps_of(tasks)
@@ -194,6 +194,8 @@ def _finish(
         for group in ("sequences", "streams"):
             shutil.rmtree(partial / group / name)
     root = store.reopen(partial)
+    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
+        store.remove_empty(root, path)
     protocols = _write_columns(root, dataset, ledger, listing, kept)
     store.write_graphs(root, {name: plan.specs[name] for name in kept})
     store.write_findings(root, ledger.findings)
@@ -266,7 +268,9 @@ def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> Conv
     if plan.reader in FORMATS:
         return ConventionInfo(reader=plan.reader, axes=interchange.AXES, missing=lacking)
     if name == dataset.convention:
-        return ConventionInfo(reader=dataset.reader, axes=dataset.axes, missing=lacking)
+        return ConventionInfo(
+            reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
+        )
     axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
     return ConventionInfo(reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=lacking)
 

@@ -69,8 +69,8 @@ def add_metrabs(
     raw, out = Path(raw) if raw is not None else None, Path(out)
     opened = store.open_store(out)
     known = _dataset(opened, dataset, raw)
-    named = known.files_of(conventions or ())
-    asked = skeletons.load_all(named)
+    named = tuple(conventions or ())
+    asked = planning.load_asked(known, named)
     folder = datasets.find_raw(known, raw)
     listing = _listing(opened, known, folder, {*skeletons.names(), *planning.estimated(known, named)})
     items = _new_items(opened, listing, asked, folder)
@@ -191,7 +191,7 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
         bodies=streams[0][1].shape[-1],
         mirrored=known.mirrored if mirrored is None else mirrored,
         base=opened.path.resolve(),
-        native_spec=known.spec if known.convention_file else None,
+        native_spec=known.own_spec,
         own=known.reader == datasets.CUSTOM,
     )
 
@@ -201,6 +201,9 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
 
 def _revise(opened: Store, work: Work, kept: tuple[str, ...]) -> Path:
     """The store and what is new as one folder, made of links to the files of both."""
+    made = store.reopen(work.made)
+    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
+        store.remove_empty(made, path)
     revised = publish.link_store(opened.path, work)
     for name in kept:
         for group in ("sequences", "streams"):

@@ -67,7 +67,17 @@ def discover(dataset: Dataset, folder: Path, asked: tuple[str, ...]) -> Listing:
 
 def estimated(dataset: Dataset, asked: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the conventions asked for that poses beside the native ones may be in."""
-    return tuple(name for name in asked if skeletons.load(name).name != dataset.convention)
+    native = dataset.convention
+    return tuple(name for name in asked if name != native and skeletons.load(name).name != native)
+
+
+def load_asked(dataset: Dataset, names: Iterable[str]) -> dict[str, SkeletonSpec]:
+    """Conventions by name or file, as ``skeletons.load_all`` has them; the native one is the data set's own,
+    also where it is a file of the user's."""
+    names = list(names)
+    asked = skeletons.load_all(name for name in names if name != dataset.convention)
+    native = dataset.convention in {*names, *asked}
+    return asked | ({dataset.convention: dataset.spec} if native else {})
 
 
 def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tuple[list[Task], list[Finding]]:

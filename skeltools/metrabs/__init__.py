@@ -257,7 +257,7 @@ def _slots(
     """Tracks to keep, and the body ids that they get."""
     if native is not None:
         specs = (conventions[0], conventions[1] or skeletons.load(native.convention))
-        pairs = tracking.match((joints, present), (native.joints, native.present), specs=specs)
+        pairs = tracking.match((joints, present), (native.joints, _whole(native, specs)), specs=specs)
         if pairs:
             bodies = sorted(list(pairs)[:KEPT])
             return [pairs[body] for body in bodies], tuple(native.body_ids[body] for body in bodies)
@@ -343,17 +343,26 @@ def _distance(
 ) -> float:
     """Mean distance of shared landmarks over all frames of all matched pairs, in metres; NaN without any."""
     own, theirs = tracking.shared_landmarks(*specs)
-    distances = [np.zeros(0)]
+    distances, present = [np.zeros(0)], _whole(native, specs)
     if not len(own):
         return float("nan")
-    for body, track in tracking.match(tracks, (native.joints, native.present), specs=specs).items():
-        both = tracks[1][:, track] & native.present[:, body]
+    for body, track in tracking.match(tracks, (native.joints, present), specs=specs).items():
+        both = tracks[1][:, track] & present[:, body]
         pose = _centred(tracks[0][both, track][:, own])
         reference = _centred(native.joints[both, body][:, theirs])
         pose = _turned(pose, reference) if turned else pose
         distances.append(np.linalg.norm(pose - reference, axis=-1).ravel())
     together = np.concatenate(distances)
     return float(together.mean()) if len(together) else float("nan")
+
+
+def _whole(native: SkeletonSequence, specs: tuple[SkeletonSpec, SkeletonSpec]) -> Mask:
+    """[T, M]: where all landmarks in common were seen; where they never are, where the body was."""
+    if native.unseen is None:
+        return native.present
+    theirs = tracking.shared_landmarks(*specs)[1]
+    whole: Mask = native.present & ~native.unseen[..., theirs].any(axis=-1)
+    return np.where(whole.any(axis=0), whole, native.present)
 
 
 def _turned(pose: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
