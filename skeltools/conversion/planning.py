@@ -11,6 +11,7 @@ from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
 from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
 from skeltools.raw_items import Listing, RawItem
@@ -27,6 +28,7 @@ _EXPECTED = frozenset(
         beside.WITHOUT_CLIP,
         "more people than bodies",
         "frames without a body",
+        UNSEEN,
         "more than 1 body",
         f"more than {MAX_TRACKS} bodies",
     }
