@@ -152,6 +152,8 @@ class Settings(Model):
     """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+    mirrored_video: bool = False
+    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:
