@@ -98,9 +98,9 @@ def mapping(
     made = Mapping(source, target, tuple(origins))
     if len(made.kept) < 2:
         raise UsageError(
-            f"{source.name} has {len(made.kept) or 'none'} of the {target.num_joints} joints of {target.name}",
-            remedy="Joints are mapped by name: `synonyms` in the convention's file tell what else they are "
-            "called",
+            f"{source.name} has {len(made.kept) or 'none'} of the {target.num_joints} joints of "
+            f"{target.name}",
+            remedy="Joints are mapped by name: `synonyms` in a convention's file tell other names of them",
         )
     return made
 

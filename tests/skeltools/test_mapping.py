@@ -1,4 +1,4 @@
-"""Joints of one convention from those of another: by name, by synonym, in the middle of two; never by index."""
+"""Joints of one convention from those of another: by name, synonym, in the middle of two; never by index."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_there_and_back_over_all_pairs_gives_the_same_coordinates() -> None:
 def test_the_absent_joints_of_all_pairs_have_no_name_of_the_source() -> None:
     for one, other in PAIRS:
         made = between(one, other)
-        spec, naming = find(one)
+        _, naming = find(one)
         theirs, named = find(other)
         free = {
             normalised(name)
