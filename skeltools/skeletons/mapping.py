@@ -13,6 +13,7 @@ Nothing is guessed: a joint that no file calls by the name of another is absent,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,12 +56,12 @@ class Mapping:
 
     @cached_property
     def result(self) -> SkeletonSpec:
-        """The target, or what is left of it: ``reduced`` to the joints that can be had."""
+        """The target, or what is left of it without the joints that cannot be had (``without``)."""
         if not self.absent:
             return self.target
         source = f"{self.target.source}. Without {', '.join(self.absent)}, which {self.source.name} lacks"
         name = f"{self.target.name}{_OF}{self.source.name}"
-        return reduced(self.target, self.kept, name=name, source=source)
+        return self.target.without(self.absent).model_copy(update={"name": name, "source": source})
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """(joint of the target, where it comes from in words) in the order of the target."""
@@ -212,63 +213,10 @@ def _of_two(
 # ------------------------------------------------------------------------------------------- conventions
 
 
-def reduced(spec: SkeletonSpec, joints: Iterable[int], *, name: str, source: str) -> SkeletonSpec:
-    """A convention of some joints of another, in its order.
-
-    A joint hangs on its nearest ancestor that is kept; without one on the centre. The centre, if it goes, is
-    the kept joint nearest to it. Shoulders need both joints; sides need the mirror image of every joint that
-    is kept; body parts keep what is left of them.
-    """
-    kept = sorted(set(joints))
-    place = {joint: new for new, joint in enumerate(kept)}
-    center = min(kept, key=lambda joint: (_depth(spec, joint), joint))
-    edges = []
-    for joint in kept:
-        up = spec.parents[joint]
-        while up not in place and up != spec.parents[up]:
-            up = spec.parents[up]
-        if joint != center:
-            edges.append((place[joint], place.get(up, place[center])))
-    swap, shoulders = spec.left_right_swap, spec.shoulders
-    return SkeletonSpec(
-        name=name,
-        joints=tuple(spec.joints[joint] for joint in kept),
-        edges=tuple(edges),
-        center=place[center],
-        shoulders=(
-            (place[shoulders[0]], place[shoulders[1]])
-            if shoulders and all(side in place for side in shoulders)
-            else None
-        ),
-        left_right_swap=(
-            tuple(place[swap[joint]] for joint in kept)
-            if swap and all(swap[joint] in place for joint in kept)
-            else None
-        ),
-        body_parts=_parts(spec, place),
-        units=spec.units,
-        axes=spec.axes,
-        source=source,
-    )
-
-
-def _depth(spec: SkeletonSpec, joint: int) -> int:
-    """Bones between a joint and the centre."""
-    depth = 0
-    while joint != spec.center:
-        joint, depth = spec.parents[joint], depth + 1
-    return depth
-
-
-def _parts(spec: SkeletonSpec, place: dict[int, int]) -> dict[str, tuple[int, ...]] | None:
-    if spec.body_parts is None:
-        return None
-    return {part: tuple(place[v] for v in joints if v in place) for part, joints in spec.body_parts.items()}
-
-
 def _whole(name: str) -> str:
-    """The convention that one of this name is, or is a part of."""
-    return name.partition(_OF)[0]
+    """The convention that one of this name is, or is a part of: ``coco_17-of-sbu_15`` and ``coco_17-12``."""
+    whole = re.sub(rf"({_OF}.*|-\d+)$", "", name)
+    return whole if whole in skeletons.names() else name.partition(_OF)[0]
 
 
 def find(name: str) -> tuple[SkeletonSpec, Naming]:

@@ -9,7 +9,7 @@ import pytest
 
 from schemas import Naming, SkeletonSpec, UsageError
 from skeltools import skeletons
-from skeltools.skeletons.mapping import Mapping, apply, find, mapping, naming_of, normalised, reduced
+from skeltools.skeletons.mapping import Mapping, apply, find, mapping, naming_of, normalised
 
 NAMES = skeletons.names()
 
@@ -214,35 +214,13 @@ def test_what_is_left_of_a_convention_is_a_skeleton() -> None:
                 joint = above[joint]
             if place != left.center and joint in left.joints:
                 assert left.joints[up] == joint
-        if left.left_right_swap and whole.left_right_swap:
-            for place, twin in enumerate(left.left_right_swap):
-                mirrored = whole.left_right_swap[whole.joints.index(left.joints[place])]
-                assert whole.joints[mirrored] == left.joints[twin]
+        for place, twin in enumerate(left.left_right_swap or ()):
+            assert whole.left_right_swap
+            mirrored = whole.joints[whole.left_right_swap[whole.joints.index(left.joints[place])]]
+            assert left.joints[twin] == (mirrored if mirrored in left.joints else left.joints[place])
         for part, joints in (left.body_parts or {}).items():
             assert whole.body_parts
             assert {left.joints[v] for v in joints} <= {whole.joints[v] for v in whole.body_parts[part]}
-
-
-def test_a_reduced_convention_keeps_the_nearest() -> None:
-    """A chain c-a-b-d with side branches, of which the centre and a go."""
-    spec = SkeletonSpec(
-        name="y",
-        joints=("c", "a", "l", "r", "m"),
-        edges=((1, 0), (2, 1), (3, 1), (4, 2)),
-        center=0,
-        shoulders=(2, 3),
-        left_right_swap=(0, 1, 3, 2, 4),
-    )
-    left = reduced(spec, (2, 3, 4), name="z", source="")
-    assert left.joints == ("l", "r", "m")
-    assert left.center == 0
-    assert left.parents == (0, 0, 0)
-    assert left.shoulders == (0, 1)
-    assert left.left_right_swap == (1, 0, 2)
-    one_side = reduced(spec, (0, 2, 4), name="z", source="")
-    assert one_side.parents == (0, 0, 1)
-    assert one_side.shoulders is None
-    assert one_side.left_right_swap is None
 
 
 def test_a_reduced_convention_is_found_by_its_name() -> None:
@@ -250,6 +228,7 @@ def test_a_reduced_convention_is_found_by_its_name() -> None:
     assert spec == between("kinectv2_25", "coco_17").result
     assert spec.num_joints == 12
     assert naming == naming_of(spec)
+    assert naming_of(spec.without(["left_wrist"])).midpoints == naming.midpoints
     made = between("coco_17", "coco_17-of-kinectv2_25")
     assert made.absent == ()
     assert made.result.name == "coco_17-of-kinectv2_25"
