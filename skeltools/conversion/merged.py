@@ -214,7 +214,8 @@ def _check_ids(rows: list[tuple[str, int]], sources: tuple[_Source, ...]) -> Non
         raise UsageError(
             f"{len(twice)} ids are in two stores, such as {id} in {sources[first].opened.path} and "
             f"{sources[second].opened.path}",
-            remedy="Give each store its own --prefix, if they are different samples",
+            remedy="Give each store its own --prefix, if they are different samples; `skeltools map --keep` "
+            "puts the same ones in another convention beside",
         )
 
 
@@ -513,13 +514,16 @@ def _provenance(plan: _Plan, parts: tuple[PartInfo, ...]) -> dict[str, str | int
 
 
 def _rule(plan: _Plan, split: str) -> str:
+    """In the words of each store, whose numbers the rule speaks of."""
     told = [source.manifest.protocols.get(split) for source in plan.sources]
-    return _joined(plan, [None if info is None else info.rule for info in told])
+    rules = [None if info is None else info.rule for info in told]
+    return _joined(plan, rules, alike=len({source.name for source in plan.sources}) == 1)
 
 
-def _joined(plan: _Plan, said: list[str | None]) -> str:
-    """What the stores say of something: once where all say the same, else by name; None: it has none."""
-    if len(set(said)) == 1:
+def _joined(plan: _Plan, said: list[str | None], *, alike: bool = True) -> str:
+    """What the stores say of something, None where one has none: by name, but where all say the same once,
+    if it means the ``alike``."""
+    if alike and len(set(said)) == 1:
         return str(said[0])
     pairs = zip(plan.sources, said, strict=True)
     return "; ".join(dict.fromkeys(f"{source.name}: {text}" for source, text in pairs if text is not None))
