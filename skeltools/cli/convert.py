@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     type=LENGTH,
     help="Length T of a joint stream; repeat for several  [50; nw-ucla and demo data: 24 and 50].",
 )
-@click.option(
-    "--recipe", default="default", show_default=True, help="Preprocessing; see `skeltools recipes`."
-)
+@click.option("--recipe", help="Preprocessing; see `skeltools recipes`  [default; 2D poses: centered].")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
 @click.option(
     "--mirrored-video/--no-mirrored-video",

@@ -39,6 +39,7 @@ from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.sample import Plan, Task
 from skeltools.datasets import Dataset, splits
 from skeltools.formats import FORMATS, interchange
+from skeltools.preprocess import check_depth, recipe_for
 from skeltools.preprocess import load as load_recipe
 from skeltools.raw_items import Listing
 
@@ -70,7 +71,7 @@ def convert(
     out: Path | str,
     source: str | None = None,
     frames: Sequence[Length] | None = None,
-    recipe: str = "default",
+    recipe: str | None = None,
     conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
     workers: Annotated[int, Field(ge=0)] = 0,
@@ -83,7 +84,8 @@ def convert(
     """Convert a data set's raw files to a store at ``out``.
 
     ``raw`` is found as ``datasets.find_raw`` says; ``source`` names an archive format of
-    ``FORMATS`` that it is in instead of the data set's own. ``frames``: lengths T of the joint
+    ``FORMATS`` that it is in instead of the data set's own. ``recipe``: preprocessing, by name or file
+    (default: ``default``, for 2D poses ``centered``). ``frames``: lengths T of the joint
     streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
     (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
     (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
@@ -100,7 +102,8 @@ def convert(
     named = tuple(conventions or ())
     known = datasets.choose(dataset, raw)
     interchange.check_source(source)
-    made = load_recipe(recipe)
+    made = load_recipe(recipe or recipe_for(known.coordinates))
+    check_depth(made, known.coordinates)
     asked = skeletons.load_all(named)
     publish.check_target(out, force=force)
     folder = interchange.locate(raw) if source else datasets.find_raw(known, raw)
@@ -192,8 +195,6 @@ def _finish(
         for group in ("sequences", "streams"):
             shutil.rmtree(partial / group / name)
     root = store.reopen(partial)
-    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
-        store.remove_empty(root, path)
     protocols = _write_columns(root, dataset, ledger, listing, kept)
     store.write_graphs(root, {name: plan.specs[name] for name in kept})
     store.write_findings(root, ledger.findings)

@@ -26,7 +26,7 @@ from schemas import (
 )
 from skeltools import store, streams
 from skeltools.conversion import publish
-from skeltools.preprocess import Prepared, Recipe, check_fits, prepare, recorded
+from skeltools.preprocess import Prepared, Recipe, check_depth, check_fits, prepare, recorded
 from skeltools.preprocess import load as load_recipe
 from skeltools.store import Store
 
@@ -84,6 +84,9 @@ def add_streams(
     opened = store.open_store(path)
     _check_names(opened.manifest, kinds, conventions)
     made = load_recipe(recipe) if recipe else None
+    if made:
+        for info in opened.manifest.conventions.values():
+            check_depth(made, info.coordinates)
     remake = _another_recipe(opened, made, force)
     jobs = _jobs(opened.manifest, kinds, frames, conventions, remake=remake)
     todo = [job for job in jobs if force or job.path not in opened.manifest.arrays]

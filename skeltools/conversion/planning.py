@@ -10,6 +10,7 @@ from pathlib import Path
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
 from skeltools.raw_items import Listing, RawItem
@@ -25,6 +26,7 @@ _EXPECTED = frozenset(
         SWAPPED,
         "more people than bodies",
         "frames without a body",
+        UNSEEN,
         "more than 1 body",
         f"more than {MAX_TRACKS} bodies",
     }

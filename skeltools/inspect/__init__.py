@@ -66,6 +66,7 @@ def _convention(opened: Store, name: str) -> dict[str, Any]:
         "frames": int(offsets[-1]),
         "reader": info.reader,
         "axes": info.axes,
+        "coordinates": info.coordinates,
         "mirrored_video": info.mirrored_video,
         "bytes": _size(opened.path / "sequences" / name),
     }
