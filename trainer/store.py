@@ -60,7 +60,7 @@ class Samples:
     clips: dict[str, Tensor]
     """convention -> [N, 3, T, V, M] float32, V being the convention's own."""
     labels: Tensor
-    """[N] int64, 0-based."""
+    """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
     rows: Tensor
     """[N] int64: rows of the store."""
@@ -88,7 +88,7 @@ class Selection:
     shapes: dict[str, tuple[int, ...]]
     """convention -> (3, T, V, M)."""
     labels: Tensor
-    """[N] int64, 0-based."""
+    """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
     rows: NDArray[np.int64]
     """[N]: rows of the store, ascending."""
@@ -186,32 +186,54 @@ def load(
     conventions: Sequence[str],
     frames: int,
     stream: str = "joint",
+    labelled: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Samples:
     """``select`` and ``read`` of all shards: the rows in memory, in the store's order."""
     selection = select(
-        store, protocol=protocol, part=part, conventions=conventions, frames=frames, stream=stream
+        store,
+        protocol=protocol,
+        part=part,
+        conventions=conventions,
+        frames=frames,
+        stream=stream,
+        labelled=labelled,
     )
     return in_memory(selection, on_progress=on_progress)
 
 
 def select(
-    store: Store, *, protocol: str, part: str, conventions: Sequence[str], frames: int, stream: str = "joint"
+    store: Store,
+    *,
+    protocol: str,
+    part: str,
+    conventions: Sequence[str],
+    frames: int,
+    stream: str = "joint",
+    labelled: bool = False,
 ) -> Selection:
     """The rows of one half of a split that all the conventions have, in the store's order.
 
-    Raises StoreError when the split, a convention, the stream at this number of frames, or every row is
-    missing, naming what the store has and the command that adds it.
+    ``labelled``: without those that have no label. Raises StoreError when the split, a convention, the stream
+    at this number of frames, or every row is missing, naming what the store has and the command that adds it.
     """
     check_protocol(store, protocol)
     for name in conventions:
         check_stream(store, name, frames=frames, stream=stream)
-    rows = _rows(store, protocol, part, conventions)
+    rows, known = _rows(store, protocol, part, conventions), _labels(store)
+    if labelled:
+        rows = _with_label(store, rows, known, protocol=protocol, part=part)
     paths = {name: _stream_path(name, frames, stream) for name in conventions}
     shapes = {name: tuple(_array(store, path).shape[1:]) for name, path in paths.items()}
     ids = _array(store, "samples/id")[:]
-    labels = torch.from_numpy(_labels(store)[rows])
+    labels = torch.from_numpy(known[rows])
     return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
+
+
+def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> Tensor:
+    """[n] int64, -1 for none: of the rows that ``select`` takes; empty where it would find none."""
+    _, rows = _half(store, protocol, part, conventions)
+    return torch.from_numpy(_labels(store)[rows])
 
 
 def in_memory(selection: Selection, *, on_progress: OnProgress | None = None) -> Samples:
@@ -250,12 +272,25 @@ def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor)
     np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 
 
-def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+def _half(
+    store: Store, protocol: str, part: str, conventions: Sequence[str]
+) -> tuple[int, NDArray[np.int64]]:
+    """How many rows the half of the split has, and those that all the conventions have."""
     chosen = np.asarray(_array(store, f"splits/{protocol}")[:]) == PARTS[part]
     in_split = int(chosen.sum())
     for name in conventions:
         chosen &= np.diff(_array(store, f"sequences/{name}/offsets")[:]) > 0
-    rows = np.flatnonzero(chosen).astype(np.int64)
+    return in_split, np.flatnonzero(chosen).astype(np.int64)
+
+
+def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+    in_split, rows = _half(store, protocol, part, conventions)
+    if not in_split:
+        raise StoreError(
+            f"the split '{protocol}' has no {_HALVES[part]} half",
+            where=store.path,
+            remedy=_NO_HALF[part],
+        )
     if not len(rows):
         raise StoreError(
             f"no sample of {protocol} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
@@ -265,10 +300,35 @@ def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) ->
     return rows
 
 
+_HALVES = {"train": "training", "test": "test"}
+_NO_HALF = {
+    "train": "Train on another split (trainer pretrain --split)",
+    "test": "Evaluate a run of a split with two halves (trainer pretrain --split; `splits` of your own data "
+    "makes them), or on another store with --protocol transfer",
+}
+
+
+def _with_label(
+    store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, protocol: str, part: str
+) -> NDArray[np.int64]:
+    """Those of ``rows`` that have a label. Raises StoreError when none has."""
+    chosen = rows[labels[rows] >= 0]
+    if not len(chosen):
+        raise StoreError(
+            f"none of the {len(rows)} {_HALVES[part]} samples of {protocol} has a label, and protocols need "
+            "them; pre-training does not",
+            where=store.path,
+            remedy="Label some clips of both halves and convert again, or evaluate on another store with "
+            "--protocol transfer --target",
+        )
+    return chosen
+
+
 def _labels(store: Store) -> NDArray[np.int64]:
+    """[rows of the store] int64, -1 for none."""
     labels = np.asarray(_array(store, "samples/label")[:]).astype(np.int64)
     classes = len(store.manifest.classes)
-    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+    if len(labels) and not (labels.min() >= -1 and labels.max() < classes):
         raise StoreError(
             f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes",
             where=store.path,

@@ -18,7 +18,7 @@ from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
 from trainer.data import Source
 from trainer.evaluate import protocol_options
-from trainer.evaluate.monitor import knn_monitor
+from trainer.evaluate.monitor import knn_monitor, why_none
 from trainer.logbook import Logbook
 from trainer.loop.compiled import compile_method
 from trainer.loop.profile import WARM_UP, Profiler
@@ -70,7 +70,7 @@ def pretrain(
     with _open_log(out, config, saved) as log:
         told = _told(out) if distributed.is_main() else set()
         run = Run(out, config, store.hash, method, optimiser, samples, device, log, check=check, told=told)
-        run.warnings += _notes(run, batch_size)
+        run.warnings += _notes(run, store, batch_size)
         if saved is None:
             save(run)
         else:
@@ -173,9 +173,12 @@ def _told(out: Path) -> set[str]:
     return {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
 
 
-def _notes(run: Run, batch_size: int) -> list[str]:
+def _notes(run: Run, store: Store, batch_size: int) -> list[str]:
     """What the user should know before the first step."""
     notes = _note_of_parts(run, batch_size)
+    without = why_none(store, run.config)
+    if without:
+        notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
     if run.config.runtime.compile and run.device.type == "cpu":
         notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes

@@ -80,7 +80,7 @@ def encode(run: RunFolder, *, on_progress: Callable[[int, int], None] | None = N
 
 
 def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
-    """One half of the run's split in one convention. Raises StoreError as ``trainer.store.load``."""
+    """What has a label in one half of the run's split. Raises StoreError as ``trainer.store.load``."""
     data = run.config.data
     return stores.load(
         run.store,
@@ -89,6 +89,7 @@ def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
         conventions=[convention],
         frames=data.frames,
         stream=stream,
+        labelled=True,
     )
 
 
