@@ -47,7 +47,7 @@ def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "opti
     if kind == "missing":  # an item of a list of fixed length: what is wrong is the list
         location = location[:-1]
     message = _message(details, _at(model, location))
-    return Problem(".".join(map(str, location)), message + _found(details))
+    return Problem(_path(model, location), message + _found(details))
 
 
 def config_error(
@@ -148,6 +148,17 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [
         each for each in alternatives(annotation) if isinstance(each, type) and issubclass(each, BaseModel)
     ]
+
+
+def _path(annotation: Any, location: tuple[int | str, ...]) -> str:
+    """The place in a model, dotted, without the names that pydantic gives to members of a union."""
+    kept = []
+    for part in location:
+        inner = next(filter(None, (_inside(each, part) for each in alternatives(annotation))), None)
+        if inner is not None:
+            annotation = inner
+            kept.append(str(part))
+    return ".".join(kept)
 
 
 def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:

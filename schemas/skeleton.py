@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, Literal
 
 from pydantic import (
@@ -60,6 +60,59 @@ class SkeletonSpec(Model):
         for child, up in self.edges:
             parent[child] = up
         return tuple(parent)
+
+    @property
+    def from_centre(self) -> tuple[int, ...]:
+        """All joints, each behind its parent; the centre first."""
+        children: dict[int, list[int]] = {}
+        for child, up in self.edges:
+            children.setdefault(up, []).append(child)
+        order = [self.center]
+        for joint in order:
+            order += sorted(children.get(joint, ()))
+        return tuple(order)
+
+    def without(self, joints: Iterable[str]) -> SkeletonSpec:
+        """The same skeleton without some joints, which are named; ``<name>-<number of joints>``.
+
+        What hung on one that goes hangs on the next joint towards the centre. If the centre goes, it is its
+        first child that stays. A joint whose mirror image goes, too, is its own; shoulders go together, and
+        body parts stay as they are but for the joints that go. Raises ValueError for a joint that there is
+        not, and if fewer than two are left.
+        """
+        gone = set(joints)
+        if strange := sorted(gone - set(self.joints)):
+            raise ValueError(f"'{strange[0]}' is no joint of {self.name}. It has {', '.join(self.joints)}")
+        kept = [v for v in range(self.num_joints) if self.joints[v] not in gone]
+        if len(kept) < 2 or not gone:
+            raise ValueError(f"leaves {len(kept)} of {self.num_joints} joints of {self.name}")
+        at = {v: place for place, v in enumerate(kept)}
+        center = next(v for v in self.from_centre if v in at)
+        swap, parts = self.left_right_swap, self.body_parts
+        shoulders = self.shoulders if self.shoulders and set(self.shoulders) <= at.keys() else None
+        return SkeletonSpec(
+            name=f"{self.name}-{len(kept)}",
+            joints=tuple(self.joints[v] for v in kept),
+            edges=tuple((at[v], at[self._above(v, at, center)]) for v in kept if v != center),
+            center=at[center],
+            shoulders=None if shoulders is None else (at[shoulders[0]], at[shoulders[1]]),
+            left_right_swap=None if swap is None else tuple(at.get(swap[v], at[v]) for v in kept),
+            body_parts=None
+            if parts is None
+            else {name: tuple(at[v] for v in part if v in at) for name, part in parts.items()},
+            units=self.units,
+            axes=self.axes,
+            source=self.source,
+        )
+
+    def _above(self, joint: int, kept: Container[int], center: int) -> int:
+        """The next kept joint towards the centre, or the new centre where there is none."""
+        parent = self.parents
+        while parent[joint] != joint:
+            joint = parent[joint]
+            if joint in kept:
+                return joint
+        return center
 
     @field_validator("body_parts")
     @classmethod

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from schemas._model import Model
 from schemas.run import Component
@@ -71,6 +72,13 @@ class ConventionInfo(Model):
     """MeTRAbs only: whether the videos were read as mirrored (left and right labels exchanged)."""
     missing: tuple[str, ...] = ()
     """Ids of samples that this convention lacks (``offsets[i] == offsets[i + 1]``)."""
+    coordinates: Literal["xyz", "xy"] = "xyz"
+    """``xy``: 2D poses, whose z is 0."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``coordinates`` is written for 2D poses only: stores of 3D poses stay as they are."""
+        return {k: v for k, v in serialise(self).items() if (k, v) != ("coordinates", "xyz")}
 
 
 _REPLACED = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from schemas import Finding, UsageError, unknown
 Joints = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+LEAST_SEEN = 0.25
+"""Share of its joints that must be seen for a body to be present: the upper body of a person behind a table
+is a third of most conventions, fewer joints than a quarter are hardly a pose."""
+
 UNKNOWN = -1
 """Label or protocol field that the source does not tell."""
 
@@ -23,7 +27,8 @@ class SkeletonSequence:
     """One clip in canonical axes: right-handed, x to the sensor's left, y up, z away from it, metres.
 
     Shapes: T frames, M bodies, V joints of ``convention``. A body keeps its place on axis M for the whole
-    clip. Where ``present`` is False, joints are zero and ``order`` is -1.
+    clip. Where ``present`` is False, joints are zero and ``order`` is -1. Where ``unseen`` is True, the joint
+    of a body that is present was not seen, and is zero. 2D poses have z = 0.
     """
 
     id: str
@@ -44,9 +49,18 @@ class SkeletonSequence:
     repetition: int = UNKNOWN
     findings: tuple[Finding, ...] = field(default=())
     """What the reader met and mended in this clip."""
+    unseen: Mask | None = None
+    """[T, M, V] bool: joints that were not seen though their body was; None: all were seen."""
+    score: Joints | None = None
+    """[T, M, V] float32: how sure an estimator was of each joint, as the source has it; None: not told."""
 
     def __post_init__(self) -> None:
         frames, bodies = self.present.shape
+        for per_joint in (self.unseen, self.score):
+            if per_joint is not None and per_joint.shape != self.joints.shape[:3]:
+                raise ValueError(
+                    f"joints {self.joints.shape} and a value a joint {per_joint.shape} do not fit"
+                )
         if self.joints.ndim != 4 or self.joints.shape[:2] != (frames, bodies) or self.joints.shape[3] != 3:
             raise ValueError(f"joints {self.joints.shape} and present {self.present.shape} do not fit")
         if self.order.shape != (frames, bodies) or len(self.body_ids) != bodies:
@@ -56,14 +70,18 @@ class SkeletonSequence:
     def from_joints(cls, id: str, joints: Any, convention: str, **fields: int) -> SkeletonSequence:
         """A clip from an array [T, M, V, 3], or [T, V, 3] of one person, in canonical axes and metres.
 
-        ``joints``: a NumPy array, a tensor or nested lists of numbers. A body is absent in a frame where one
-        of its coordinates is not finite, or all of them are zero. ``fields``: label, subject, camera, setup,
-        repetition, whole numbers. Raises UsageError for joints of another shape, and for other fields.
+        ``joints``: a NumPy array, a tensor or nested lists of numbers. A joint is not seen where one of its
+        coordinates is not finite; a body is absent in a frame where it is seen by fewer than ``LEAST_SEEN``
+        of its joints, or all of them are zero. ``fields``: label, subject, camera, setup, repetition, whole
+        numbers. Raises UsageError for joints of another shape, and for other fields.
         """
         values = pose_array(joints, where=id)
         with np.errstate(over="ignore"):  # too large for float32 is not finite
             values = values.astype(np.float32)
-        present: Mask = np.asarray(np.isfinite(values).all(axis=(2, 3)) & values.any(axis=(2, 3)))
+        seen: Mask = np.asarray(np.isfinite(values).all(axis=3))
+        values = np.where(seen[..., None], values, np.float32(0))
+        somebody: Mask = np.asarray(values.any(axis=(2, 3)))
+        present, unseen = presence(seen & somebody[..., None])
         places = np.arange(values.shape[1], dtype=np.int8)
         told: dict[str, Any] = {name: _number(name, value, where=id) for name, value in fields.items()}
         return cls(
@@ -73,6 +91,7 @@ class SkeletonSequence:
             present,
             np.where(present, places, np.int8(-1)),
             tuple(places.tolist()),
+            unseen=unseen,
             **told,
         )
 
@@ -83,6 +102,30 @@ class SkeletonSequence:
     @property
     def bodies(self) -> int:
         return int(self.present.shape[1])
+
+
+def presence(seen: Mask) -> tuple[Mask, Mask | None]:
+    """Joints that are seen [T, M, V] -> bodies present [T, M], and their joints that are not seen [T, M, V].
+
+    The second is None where every joint of every present body is seen.
+    """
+    present: Mask = np.asarray(seen.mean(axis=2) >= LEAST_SEEN) & seen.any(axis=2)
+    unseen: Mask = present[..., None] & ~seen
+    return present, unseen if unseen.any() else None
+
+
+def per_body(clip: SkeletonSequence, kept: Any) -> SkeletonSequence:
+    """The clip with these places of axis M only, in this order; ``kept``: whole numbers."""
+    places = list(kept)
+    return replace(
+        clip,
+        joints=clip.joints[:, places],
+        present=clip.present[:, places],
+        order=clip.order[:, places],
+        body_ids=tuple(clip.body_ids[place] for place in places),
+        unseen=None if clip.unseen is None else clip.unseen[:, places],
+        score=None if clip.score is None else clip.score[:, places],
+    )
 
 
 _FIELDS = ("label", "subject", "camera", "setup", "repetition")

@@ -192,6 +192,8 @@ def _finish(
         for group in ("sequences", "streams"):
             shutil.rmtree(partial / group / name)
     root = store.reopen(partial)
+    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
+        store.remove_empty(root, path)
     protocols = _write_columns(root, dataset, ledger, listing, kept)
     store.write_graphs(root, {name: plan.specs[name] for name in kept})
     store.write_findings(root, ledger.findings)
@@ -264,7 +266,9 @@ def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> Conv
     if plan.reader in FORMATS:
         return ConventionInfo(reader=plan.reader, axes=interchange.AXES, missing=lacking)
     if name == dataset.convention:
-        return ConventionInfo(reader=dataset.reader, axes=dataset.axes, missing=lacking)
+        return ConventionInfo(
+            reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
+        )
     axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
     return ConventionInfo(reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=lacking)
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding
+from skeltools import store
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
 
@@ -57,9 +58,18 @@ def write(
         for name, sequence in sample.sequences.items():
             for part in ("joints", "present", "order"):
                 clips.setdefault(f"sequences/{name}/{part}", []).append(getattr(sequence, part))
+            for part in store.OF_JOINTS:
+                values = getattr(sequence, part)
+                told = (
+                    np.zeros(sequence.joints.shape[:3], store.OF_JOINTS[part]) if values is None else values
+                )
+                clips.setdefault(f"sequences/{name}/{part}", []).append(told)
         for (name, frames), joint in sample.streams.items():
             joints.setdefault(f"streams/{name}/t{frames}/joint", {})[len(ledger.rows) - 1] = joint
     arrays = {path: _end_to_end(path, found) for path, found in clips.items()}
+    arrays = {
+        path: values for path, values in arrays.items() if _name(path) not in store.OF_JOINTS or values.any()
+    }
     arrays |= {path: _in_rows(found, len(ledger.rows)) for path, found in joints.items()}
     durable.write(arrays_file(folder, number), lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     durable.write(_ledger_file(folder, number), lambda file: file.write(ledger.to_json().encode()))
@@ -100,7 +110,11 @@ def _in_rows(joints: dict[int, NDArray[np.float32]], rows: int) -> NDArray[np.fl
 
 def fill_of(path: str) -> int:
     """What stands where there is no body: -1 in ``order``, else zero."""
-    return -1 if path.endswith("/order") else 0
+    return -1 if _name(path) == "order" else 0
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 # --------------------------------------------------------------------------------------------- ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from skeltools.formats import FORMATS
 from skeltools.preprocess import Dropped, Recipe, check_fits, prepare
 from skeltools.raw_items import RawItem
 from skeltools.readers import READERS
-from skeltools.sequence import SkeletonSequence
+from skeltools.sequence import SkeletonSequence, per_body
 
 MAX_TRACKS = 4
 """Tracks of a clip that ``sequences`` keeps. Kinect sees 6 people at most; who was lost gets a new id."""
@@ -195,10 +195,4 @@ def _keep_tracks(
             action=f"sequences keep {limit}",
         )
     )
-    return replace(
-        clip,
-        joints=clip.joints[:, kept],
-        present=clip.present[:, kept],
-        order=clip.order[:, kept],
-        body_ids=tuple(clip.body_ids[body] for body in kept),
-    )
+    return per_body(clip, kept)

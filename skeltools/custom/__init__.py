@@ -13,14 +13,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from schemas import ConfigError, Finding, RawDataError, SkeletonSpec, escaped
-from skeltools.custom import poses, tables
+from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
+from skeltools import skeletons
+from skeltools.custom import poses, tables, unseen
 from skeltools.custom import settings as custom_settings
+from skeltools.custom.clip_files import Clip, ClipFormat, Poses
+from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import Listing, RawItem, all_finite, finding, first_of_each, visible_files
-from skeltools.sequence import SkeletonSequence
+from skeltools.raw_items import Listing, RawItem, first_of_each, visible_files
+from skeltools.sequence import Joints, SkeletonSequence, presence
 
 
 def settings_file(raw: Path) -> Path:
@@ -69,10 +73,17 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
     described = {path, path.parent / (settings.labels or FILE)}
     described |= {path.parent / name for name in tables.list_files(settings)}
     mark = (("settings", custom_settings.checksum(path)),)
-    clips = []
+    clips: list[RawItem] = []
+    of_format: dict[str, list[Path]] = {}
     for file in visible_files(path.parent, findings):
         place = file.relative_to(path.parent).as_posix()
-        if file in described or file.suffix not in SUFFIXES or not fnmatch.fnmatchcase(place, settings.files):
+        if file in described or not fnmatch.fnmatchcase(place, settings.files):
+            continue
+        known = format_of(file, settings)
+        if known is not None:
+            of_format.setdefault(known.name, []).append(file)
+            continue
+        if file.suffix not in SUFFIXES:
             continue
         size = file.stat().st_size
         if settings.key is not None and CLIP in settings.key and file.suffix in (".npz", *HDF5):
@@ -90,7 +101,31 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
         else:
             name = escaped(place.removesuffix(file.suffix))
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
+    for name, files in of_format.items():
+        for clip in _clips_of(CLIP_FORMATS[name], path.parent, files, findings):
+            clips.append(
+                RawItem(
+                    escaped(clip.name), convention, str(clip.path), clip.member, clip.size, mark, str(path)
+                )
+            )
     return clips
+
+
+def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list[Finding]) -> list[Clip]:
+    """Clips of the files of one format; a file that is damaged is a finding."""
+    if known.clips is None:
+        return [
+            Clip(file.relative_to(folder).with_suffix("").as_posix(), file, size=file.stat().st_size)
+            for file in files
+        ]
+    try:
+        return list(known.clips(folder, files))
+    except RawDataError as error:
+        place = Path(str(error.where)).name
+        findings.append(
+            Finding(file=place, problem="unreadable file", detail=error.message, action="skipped")
+        )
+        return []
 
 
 def _members(file: Path, key: str) -> list[tuple[str, str]]:
@@ -107,57 +142,103 @@ def _members(file: Path, key: str) -> list[tuple[str, str]]:
 def read(item: RawItem) -> SkeletonSequence:
     """One clip in canonical axes; a body keeps its place on axis M.
 
-    A body is present in a frame where all of its joints are finite; one that is only partly is absent there
-    (a finding), as is one that is ``missing`` as the settings say. Raises RawDataError.
+    A joint is not seen where it is no finite number, where its score is ``min_score`` or less, and, unless
+    the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
+    ``LEAST_SEEN`` of its joints are. Raises RawDataError, also for a joint that is seen in no frame.
     """
     known = dict(item.details)
-    settings, spec, change = _prepared(item.settings, known.pop("settings"))
-    raw = poses.poses(item, settings, spec)
-    with np.errstate(over="ignore", invalid="ignore"):
-        joints = (raw @ change).astype(np.float32)
-    finite = all_finite(joints)
-    zero = (raw == 0).all(axis=(2, 3))
-    nothing = np.isnan(raw).all(axis=(2, 3))
-    present = finite & ~zero
-    if settings.missing == "nan" and (finite & zero).any():
+    settings, spec, whole, naming = _prepared(item.settings, known.pop("settings"))
+    poses = in_order(poses_of(item, settings, whole), whole, naming, item)
+    kept = [whole.joints.index(name) for name in spec.joints]
+    values, score = poses.values[:, :, kept], None if poses.score is None else poses.score[:, :, kept]
+    zeros = poses.zero_is_unseen or settings.missing != "nan"
+    found = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score)
+    present, hidden = presence(found.seen)
+    if not present.any():
+        raise unseen.nobody(found, spec.joints, item)
+    if settings.missing == "nan" and (whole_zero := present & (values == 0).all(axis=(2, 3))).any():
         raise RawDataError(
-            f"frame {_first(finite & zero)}: a body with all joints at zero, but missing is nan",
+            f"frame {unseen.first(whole_zero)}: a body with all joints at zero, but missing is nan",
             where=item.where,
             remedy="Absent bodies are marked by zeros here, too: set missing to either",
         )
-    if not present.any():
-        raise RawDataError(f"no body in any frame ({len(joints)} frames)", where=item.where)
-    findings = []
-    partly = ~finite & ~nothing
-    if partly.any() or (settings.missing == "0" and nothing.any()):
-        odd = partly | (nothing & (settings.missing == "0"))
-        findings.append(
-            finding(
-                item,
-                "not a number",
-                place=f"frame {_first(odd)}",
-                detail=f"{odd.sum()} poses",
-                action="treated as absent",
-            )
-        )
+    if settings.never_seen == "refuse" and (error := unseen.never_seen(found, present, spec.joints, item)):
+        raise error
+    shown = found.seen & present[..., None]
+    joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
     return SkeletonSequence(
         item.id,
         spec.name,
-        np.where(present[:, :, None, None], joints, np.float32(0)),
+        np.where(shown[..., None], joints, np.float32(0)),
         present,
         np.where(present, np.arange(present.shape[1]), -1).astype(np.int8),
         tuple(range(present.shape[1])),
-        findings=tuple(findings),
+        findings=unseen.findings(
+            found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"
+        ),
+        unseen=hidden,
+        score=None if score is None else np.where(shown, score, 0).astype(np.float32),
         **known,
     )
 
 
-def _first(frames: np.ndarray) -> int:
-    return int(np.flatnonzero(frames.any(axis=1))[0]) + 1
+def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """What the file says. Raises RawDataError."""
+    known = format_of(Path(item.path), settings)
+    return poses.poses(item, settings, spec) if known is None else known.read(item, settings, spec)
+
+
+def in_order(found: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:
+    """Joints by name, where the file names them, in the convention's order; those it does not have are NaN.
+
+    Upper and lower case are the same, and so are the convention's synonyms. Raises RawDataError when it names
+    none of the convention's joints, or one of them twice.
+    """
+    if not found.joints:
+        return found
+    at: dict[str, int] = {}
+    for place, name in enumerate(found.joints):
+        if at.setdefault(name.casefold(), place) != place:
+            raise RawDataError(f"has joint {name} twice", where=item.where)
+    names = [(name, *naming.synonyms.get(name, ())) for name in spec.joints]
+    places = [next((at[n.casefold()] for n in each if n.casefold() in at), -1) for each in names]
+    if max(places) < 0:
+        has, wanted = ", ".join(found.joints[:6]), ", ".join(spec.joints[:6])
+        raise RawDataError(
+            f"its joints ({has}, ...) are none of {spec.name} ({wanted}, ...)",
+            where=item.where,
+            remedy="Name the convention of the file in dataset.yaml, or give yours `synonyms`",
+        )
+    gone = np.array(places) < 0
+    values = np.where(gone[:, None], np.nan, found.values[:, :, places])
+    score = None if found.score is None else np.where(gone, np.nan, found.score[:, :, places])
+    return replace(found, values=values, score=score, joints=())
+
+
+def canonical(
+    values: NDArray[np.float64],
+    settings: Settings,
+    spec: SkeletonSpec,
+    *,
+    units: float | None = None,
+    axes: custom_settings.Directions | None = None,
+) -> Joints:
+    """[T, M, V, 2 or 3] as a file has it -> [T, M, V, 3] in canonical axes and metres; z of 2D poses is 0."""
+    turned = custom_settings.change(settings, spec, units=units, axes=axes)
+    origin = np.array(custom_settings.origin(settings))
+    size = values.shape[-1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(((values - origin[:size]) @ turned[:size]).astype(np.float32))
 
 
 @lru_cache(maxsize=8)
-def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, np.ndarray]:
-    settings = custom_settings.load(Path(path))
-    spec = custom_settings.spec_of(settings, Path(path))
-    return settings, spec, custom_settings.change(settings, spec)
+def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
+    """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
+    settings, place = custom_settings.load(Path(path)), Path(path)
+    naming = skeletons.naming(custom_settings.convention_file(settings, place) or settings.convention)
+    return (
+        settings,
+        custom_settings.spec_of(settings, place),
+        custom_settings.file_spec(settings, place),
+        naming,
+    )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
+from skeltools.custom.clip_files import Poses
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
 from skeltools.raw_items import MAX_BYTES, ZIP_ERRORS, RawItem, read_bytes
@@ -28,25 +29,28 @@ HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, Attribute
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
-def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[np.float64]:
-    """[T, M, V, 3]; NaN where nothing is given. Raises RawDataError: shape, key, column or number."""
+def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Poses of an array or table; NaN where nothing is given. Raises RawDataError: shape, key, column or
+    number."""
     suffix = Path(item.path).suffix
     if suffix == ".csv" and settings.csv.form == "long":
-        return _long(item, settings, spec)
+        return Poses(_long(item, settings, spec))
     array = _LOADERS[suffix](item, settings)
     if array.dtype.kind not in "fiu":
         raise _wrong(item, f"holds {array.dtype}, expected numbers")
     if array.nbytes > MAX_BYTES:
         raise _wrong(item, f"{array.nbytes} bytes are too many for one clip (limit {MAX_BYTES})")
     with np.errstate(invalid="ignore"):
-        return _laid_out(array, item, settings, spec).astype(np.float64)
+        values = _laid_out(array, item, settings, spec).astype(np.float64)
+    scored = settings.coordinates.endswith("s")
+    return Poses(values[..., :-1], values[..., -1]) if scored else Poses(values)
 
 
 def _laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:
-    """Any layout -> [T, M, V, 3]."""
+    """Any layout -> [T, M, V, C]."""
     layout = settings.layout or "T VC"
     axes = layout.split()
-    known = {"V": spec.num_joints, "C": 3}
+    known = {"V": spec.num_joints, "C": len(settings.coordinates)}
     sizes: dict[str, int] = {}
     fits = array.ndim == len(axes)
     for axis, size in zip(axes, array.shape, strict=False):

@@ -6,10 +6,11 @@ import re
 import zlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from schemas import ConfigError, SkeletonSpec, config_error
@@ -21,10 +22,26 @@ FILE = "dataset.yaml"
 FIELDS = ("subject", "camera", "setup", "repetition")
 """Whole numbers that a file name or a table may tell of a clip, beside ``id`` and ``label``."""
 
-_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+"""Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
+
+COORDINATES = ("xyz", "xyzs", "xy", "xys")
+"""What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
+
+IMAGE_HEIGHT = 2.0
+"""Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
+a tall one."""
+
+_IMAGE_AXES: tuple[Direction, Direction, Direction] = ("right", "down", "forward")
+"""Pixels count to the image's right and down."""
+
 _OF_SPEC = {"metres": "m", "millimetres": "mm"}
 _CANONICAL = ({"left": 1, "right": -1}, {"up": 1, "down": -1}, {"forward": 1, "backward": -1})
+Directions = tuple[Direction, Direction, Direction]
 _REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
+
+
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Axes(Model):
@@ -88,7 +105,18 @@ class Settings(Model):
     files: str = "*"
     layout: str | None = None
     axes: Axes | None = None
-    units: Literal["m", "cm", "mm"] | None = None
+    coordinates: Literal["xyz", "xyzs", "xy", "xys"] = "xyz"
+    units: Literal["m", "cm", "mm", "in"] | Scale | tuple[Scale, Scale, Scale] | None = None
+    """Name of a unit, or metres per unit: one number, or one for each of x, y and z."""
+    image_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    """Width and height in pixels; the image's middle becomes the origin, its height IMAGE_HEIGHT."""
+    min_score: float = Field(default=0.0, allow_inf_nan=False)
+    """A joint of this score or a lower one is not seen."""
+    leave_out: tuple[str, ...] = ()
+    """Joints that the store shall not have."""
+    never_seen: Literal["refuse", "keep"] = "refuse"
+    """What becomes of a clip with a joint that is seen in none of its frames."""
+    format: str | None = None
     missing: Literal["nan", "0", "either"] = "either"
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
@@ -98,6 +126,22 @@ class Settings(Model):
     label_base: int | None = None
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        if self.image_size is not None and self.units is not None:
+            raise ValueError("units and image_size both say how large a unit is; give one of them")
+        if self.flat and self.image_size is None and (self.units is None or isinstance(self.units, str)):
+            raise ValueError(
+                f"coordinates are {self.coordinates}: say how large a pixel is, by "
+                "image_size: [width, height] or units: metres per pixel"
+            )
+        return self
+
+    @property
+    def flat(self) -> bool:
+        """Whether poses are 2D."""
+        return "z" not in self.coordinates
 
     @field_validator("missing", mode="before")
     @classmethod
@@ -192,8 +236,11 @@ def convention_file(settings: Settings, path: Path) -> str:
     return str(path.parent / settings.convention) if own else ""
 
 
-def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
-    """Raises ConfigError or UsageError for a convention that is none, or takes a shipped one's name."""
+def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
+    """The convention of the files, with all of its joints.
+
+    Raises ConfigError or UsageError for one that is none, or takes a shipped one's name.
+    """
     own = convention_file(settings, path)
     spec = skeletons.load(own or settings.convention)
     if own and spec.name in skeletons.names() and spec != skeletons.load(spec.name):
@@ -205,18 +252,63 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
     return spec
 
 
-def change(settings: Settings, spec: SkeletonSpec) -> np.ndarray:
-    """[3, 3] float64: coordinates @ change are canonical, in metres."""
-    axes = settings.axes
-    directions = spec.axes if axes is None else (axes.x, axes.y, axes.z)
-    scale = _UNITS[settings.units or _OF_SPEC[spec.units]]
-    return np.array([[signs.get(direction, 0) * scale for signs in _CANONICAL] for direction in directions])
+def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
+    """The convention of the store: that of the files without the joints of ``leave_out``.
+
+    Raises what ``file_spec`` does, and ConfigError for a joint to leave out that is none of it.
+    """
+    spec = file_spec(settings, path)
+    try:
+        return spec.without(settings.leave_out) if settings.leave_out else spec
+    except ValueError as error:
+        raise ConfigError(f"leave_out: {error}", where=path) from error
+
+
+def change(
+    settings: Settings, spec: SkeletonSpec, *, units: float | None = None, axes: Directions | None = None
+) -> NDArray[np.float64]:
+    """[3, 3]: coordinates @ change are canonical, in metres.
+
+    ``units`` (metres) and ``axes`` are what the file says; the settings go before it, the convention behind.
+    """
+    scale = np.broadcast_to(_scale(settings, spec, units), 3)
+    return np.array(
+        [
+            [signs.get(direction, 0) * factor for signs in _CANONICAL]
+            for direction, factor in zip(_directions(settings, spec, axes), scale, strict=True)
+        ]
+    )
+
+
+def _directions(settings: Settings, spec: SkeletonSpec, told: Directions | None) -> Directions:
+    if settings.axes is not None:
+        return settings.axes.x, settings.axes.y, settings.axes.z
+    return told or (_IMAGE_AXES if settings.flat or settings.image_size else spec.axes)
+
+
+def _scale(settings: Settings, spec: SkeletonSpec, told: float | None) -> float | tuple[float, ...]:
+    """Metres per unit."""
+    if settings.image_size is not None:
+        return IMAGE_HEIGHT / settings.image_size[1]
+    units = settings.units
+    if units is None:
+        return _UNITS[_OF_SPEC[spec.units]] if told is None else told
+    return _UNITS[units] if isinstance(units, str) else units
+
+
+def origin(settings: Settings) -> tuple[float, float, float]:
+    """What becomes the origin, in the file's units: the middle of the image, where its size is told."""
+    width, height = settings.image_size or (0, 0)
+    return width / 2, height / 2, 0.0
 
 
 def in_words(settings: Settings, spec: SkeletonSpec) -> str:
-    axes = settings.axes
-    directions = spec.axes if axes is None else (axes.x, axes.y, axes.z)
     units = settings.units or _OF_SPEC[spec.units]
+    if settings.image_size:
+        units = "pixels of an image of {} x {}, its height {:g} m".format(*settings.image_size, IMAGE_HEIGHT)
+    elif not isinstance(units, str):
+        units = f"units of {units} m"
+    directions = _directions(settings, spec, None)
     named = ", ".join(f"{axis} {direction}" for axis, direction in zip("xyz", directions, strict=True))
     return f"{named}, in {units}, turned to x left, y up, z forward, metres"
 

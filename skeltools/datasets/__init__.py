@@ -64,7 +64,8 @@ def _custom(raw: Path) -> Dataset:
         example=custom_settings.FILE,
         hint=_CUSTOM_HINT,
         axes=custom_settings.in_words(settings, spec),
-        convention_file=custom_settings.convention_file(settings, path),
+        coordinates="xy" if settings.flat else "xyz",
+        own_spec=spec,
     )
 
 

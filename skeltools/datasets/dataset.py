@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from schemas import SkeletonSpec
 from skeltools import skeletons
@@ -51,13 +52,15 @@ class Dataset:
     """How its native skeletons come into canonical axes, in words."""
     frames: tuple[int, ...] = (50,)
     """Lengths T of its joint streams where ``convert`` is told none."""
-    convention_file: str = ""
-    """File of a convention that does not ship with the package."""
+    coordinates: Literal["xyz", "xy"] = "xyz"
+    """``xy``: its native skeletons are 2D poses."""
+    own_spec: SkeletonSpec | None = None
+    """A native convention that does not ship with the package."""
 
     @property
     def spec(self) -> SkeletonSpec:
         """The native convention."""
-        return skeletons.load(self.convention_file or self.convention)
+        return self.own_spec or skeletons.load(self.convention)
 
     @property
     def classes(self) -> tuple[str, ...]:

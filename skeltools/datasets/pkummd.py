@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,7 +191,7 @@ def read(item: RawItem) -> SkeletonSequence:
     A body whose joints are all zero, or not all finite (a finding), is absent in that frame. An end beyond
     the video is cut (a finding). Raises RawDataError, with the line where there is one.
     """
-    known = dict(item.details)
+    known: dict[str, Any] = dict(item.details)
     start, end = known.pop("start"), known.pop("end")
     video = _cached_video(item)
     frames = video[start:end]

@@ -133,7 +133,7 @@ def to_sequence(
     name). Raises RawDataError: nobody in it, or a label that the name contradicts.
     """
     check_size(np.shape(joints), item)
-    named = fields(item.id) if told is None else told
+    named: dict[str, Any] = {**(fields(item.id) if told is None else told)}
     if named.get("label", label) != label:
         raise RawDataError(f"label {label}, but the name says {named['label']}", where=item.where)
     with np.errstate(over="ignore", invalid="ignore"):

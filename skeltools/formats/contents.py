@@ -50,8 +50,8 @@ def poses(selection: Selection) -> Iterator[Content]:
     for name in selection.conventions:
         bodies = max(1, int(_bodies(selection, name).max(initial=0)))
         frames = int(_lengths(selection, name).sum())
-        for part in ("joints", "present", "order"):
-            path = f"sequences/{name}/{part}"
+        paths = [f"sequences/{name}/{part}" for part in ("joints", "present", "order", *store.OF_JOINTS)]
+        for path in (path for path in paths if path in selection.opened.manifest.arrays):
             info = selection.opened.manifest.arrays[path]
             shape = (frames, bodies, *info.shape[2:])
             yield Content(path, info.dimensions, shape, info.dtype, _frames(selection, path, bodies))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
-from skeltools.sequence import Mask, SkeletonSequence
+from skeltools.sequence import Mask, SkeletonSequence, per_body
 
 Array = NDArray[Any]
 """Joints in float64 while steps run; ``prepare`` rounds once, at the end."""
@@ -58,13 +58,7 @@ def with_joints(clip: SkeletonSequence, joints: Array, present: Mask) -> Skeleto
 
 def with_tracks(clip: SkeletonSequence, kept: list[int]) -> SkeletonSequence:
     """Only these tracks, in this order."""
-    return replace(
-        clip,
-        joints=clip.joints[:, kept],
-        present=clip.present[:, kept],
-        order=clip.order[:, kept],
-        body_ids=tuple(clip.body_ids[body] for body in kept),
-    )
+    return per_body(clip, kept)
 
 
 def with_frames(clip: SkeletonSequence, span: slice) -> SkeletonSequence:

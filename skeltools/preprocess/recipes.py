@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
-from skeltools.preprocess.steps import CHOOSE, CUT, NEEDS, checked
+from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, checked
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -99,6 +99,8 @@ def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Compo
         raise ConfigError("no step chooses the bodies", where=where, remedy=f"Add one of {', '.join(CHOOSE)}")
     if "resize" not in names:
         raise ConfigError("no step makes the length of the stream", where=where, remedy="Add resize")
+    if FIRST in names[1:]:
+        raise ConfigError(f"{FIRST} is not the first step", where=where, remedy="Put it first")
     late = [name for name in names[len(names) - names[::-1].index("resize") :] if name in CUT]
     if late:
         raise ConfigError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from schemas import Component, ConfigError, SkeletonSpec, UsageError
 from skeltools.preprocess.clip import Array, Dropped, Goal, Prepared
 from skeltools.preprocess.recipes import Recipe, check_fits, resolve
-from skeltools.preprocess.steps import STEPS
+from skeltools.preprocess.steps import FIRST, STEPS, checked
 from skeltools.sequence import SkeletonSequence
 
 
@@ -40,7 +40,7 @@ def prepare(
     goal, counts = Goal(spec, frames, bodies), Counter[str]()
     exact: Array = sequence.joints.astype(np.float64)
     clip = replace(sequence, joints=exact)
-    for step in steps:
+    for step in steps if steps[0].name == FIRST else (checked(Component(name=FIRST), where=FIRST), *steps):
         outcome = STEPS[step.name](clip, goal, **step.options)
         if isinstance(outcome, Dropped):
             return outcome

@@ -27,6 +27,7 @@ STEPS: dict[str, Step] = {
         denoise.denoise_motion,
         timing.crop_to_presence,
         timing.cut_to_count,
+        timing.fill_joints,
         timing.fill_gaps,
         timing.fill_null_frames,
         timing.resize,
@@ -42,6 +43,9 @@ STEPS: dict[str, Step] = {
         placing.turn_shoulders,
     )
 }
+
+FIRST = "fill_joints"
+"""Every recipe begins with this step, with its defaults where the recipe does not name it."""
 
 CHOOSE = ("rank_by_motion", "rank_by_spread", "first_tracks", "file_order")
 """Steps that leave as many bodies as the stream has (``file_order`` unless it fills other ``slots``). A

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, with_frames, with_joints
-from skeltools.sequence import SkeletonSequence
+from skeltools.sequence import Mask, SkeletonSequence
 
 
 def crop_to_presence(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
@@ -31,6 +32,58 @@ def cut_to_count(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, 
     if not count:
         return Dropped("joint 0 of body 1 is zero in every frame")
     return with_frames(clip, slice(count)), {"frames cut": clip.frames - count}
+
+
+def fill_joints(
+    clip: SkeletonSequence, goal: Goal, *, max_gap: Annotated[int, Field(ge=0)] = 30
+) -> tuple[SkeletonSequence, Counts]:
+    """Fill single joints that were not seen though their body was.
+
+    A joint that is unseen for up to ``max_gap`` frames on end (one second at 30 frames a second) is
+    interpolated linearly in time between the frames in which it is seen, or held where there is none on one
+    side. For longer it moves along with its parent in the tree, as far from it as when it was last, or first,
+    seen, and stands in its place if it never is; the centre is held. Every recipe begins with this step.
+    """
+    if clip.unseen is None:
+        return clip, {}
+    joints, unseen = clip.joints.copy(), clip.unseen
+    seen = clip.present[..., None] & ~unseen
+    counts: Counts = {"joints interpolated": 0, "joints moved along": 0}
+    for joint in goal.spec.from_centre:
+        for body in np.flatnonzero(unseen[:, :, joint].any(axis=0)).tolist():
+            parent = goal.spec.parents[joint]
+            base = joints[:, body, parent] if parent != joint else np.zeros(3)
+            filled = _fill_joint(joints[:, body, joint], seen[:, body, joint], base, max_gap)
+            gaps = unseen[:, body, joint]
+            joints[gaps, body, joint] = filled.values[gaps]
+            counts["joints moved along"] += int(filled.far[gaps].sum())
+            counts["joints interpolated"] += int((~filled.far[gaps]).sum())
+    return replace(clip, joints=joints, unseen=None), counts
+
+
+@dataclass(frozen=True)
+class _Filled:
+    values: Array
+    """[T, 3]."""
+    far: Mask
+    """[T]: longer unseen than may be interpolated."""
+
+
+def _fill_joint(path: Array, seen: Mask, base: Array, max_gap: int) -> _Filled:
+    """One joint of one body, [T, 3] and [T]; ``base``: its parent [T, 3], or zero for the centre."""
+    frames = np.arange(len(path))
+    known = np.flatnonzero(seen)
+    if not known.size:
+        return _Filled(np.broadcast_to(base, path.shape), np.ones(len(path), bool))
+    after = np.searchsorted(known, frames)
+    left, right = known[np.maximum(after - 1, 0)], known[np.minimum(after, len(known) - 1)]
+    between = np.stack([np.interp(frames, known, path[known, axis]) for axis in range(3)], axis=1)
+    first, last = after == 0, after == len(known)
+    length = np.where(first, known[0], np.where(last, len(path) - 1 - known[-1], right - left - 1))
+    far: Mask = ~seen & (length > max_gap)
+    nearest = np.where(first | (~last & (right - frames < frames - left)), right, left)
+    moved = path[nearest] + base - (base[nearest] if base.ndim > 1 else base)
+    return _Filled(np.where(far[:, None], moved, between), far)
 
 
 def fill_gaps(

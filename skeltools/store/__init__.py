@@ -20,6 +20,7 @@ from skeltools.store.describing import (
 from skeltools.store.layout import (
     FRAME_CHUNK,
     FRAME_SHARD,
+    OF_JOINTS,
     SAMPLE_CHUNK,
     SAMPLE_SHARD,
     STREAM_DIMENSIONS,
@@ -43,6 +44,7 @@ from skeltools.store.writing import (
     create,
     graphs,
     remove,
+    remove_empty,
     reopen,
     restart,
     sequence_writers,
@@ -56,6 +58,7 @@ from skeltools.store.writing import (
 __all__ = [
     "FRAME_CHUNK",
     "FRAME_SHARD",
+    "OF_JOINTS",
     "SAMPLE_CHUNK",
     "SAMPLE_SHARD",
     "STREAM_DIMENSIONS",
@@ -83,6 +86,7 @@ __all__ = [
     "read_sequences",
     "read_spec",
     "remove",
+    "remove_empty",
     "reopen",
     "restart",
     "sequence_writers",

@@ -11,6 +11,10 @@ FRAME_CHUNK, FRAME_SHARD = 2048, 32768
 """Frames of a sequence array per chunk and per file; a file of one convention stays below 70 MB raw."""
 
 
+OF_JOINTS = {"unseen": "bool", "score": "float32"}
+"""Arrays [F, M, V] of a convention's ``sequences`` that are there only if one of their values is not zero."""
+
+
 def stream_path(convention: str, frames: int, kind: str) -> str:
     """Where a stream lies in a store.
 

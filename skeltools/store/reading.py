@@ -180,9 +180,11 @@ def read_sequences(
     stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
     offsets = read_column(store, f"{group}/offsets")[first : stop + 1].tolist()
     columns = _columns(store, first, stop)
+    told = [part for part in layout.OF_JOINTS if f"{group}/{part}" in store.manifest.arrays]
+    parts = ("joints", "present", "order", *told)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
         low, high = offsets[begin], offsets[end]
-        block = {part: read(store, f"{group}/{part}", low, high) for part in ("joints", "present", "order")}
+        block = {part: read(store, f"{group}/{part}", low, high) for part in parts}
         for row in range(begin, end):
             frames = slice(offsets[row] - low, offsets[row + 1] - low)
             clip = {part: values[frames] for part, values in block.items()}
@@ -217,5 +219,13 @@ def _sequence(
         present=clip["present"][:, :bodies],
         order=clip["order"][:, :bodies],
         body_ids=tuple(range(bodies)),
+        unseen=_of_joints(clip, "unseen", bodies),
+        score=_of_joints(clip, "score", bodies),
         **fields,
     )
+
+
+def _of_joints(clip: Mapping[str, NDArray[Any]], part: str, bodies: int) -> NDArray[Any] | None:
+    """[T, M, V] of a clip; None where the store, or this clip, has nothing of the kind."""
+    values = clip.get(part)
+    return values[:, :bodies] if values is not None and values[:, :bodies].any() else None

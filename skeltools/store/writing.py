@@ -67,6 +67,12 @@ def remove(root: zarr.Group, path: str) -> None:
         del root[path]
 
 
+def remove_empty(root: zarr.Group, path: str) -> None:
+    """Remove an array that holds nothing but zeros, of which no chunk is stored."""
+    if not (folder_of(root) / path / "c").is_dir():
+        remove(root, path)
+
+
 @uncut()
 def write_graphs(root: zarr.Group, specs: Mapping[str, SkeletonSpec]) -> None:
     """``skeletons/<convention>``: the spec as attributes; graphs and mask, padded to the largest one."""
@@ -229,7 +235,8 @@ def stream_writer(
 def sequence_writers(
     root: zarr.Group, convention: str, *, joints: int, bodies: int, rows: Mapping[str, int] | None = None
 ) -> dict[str, ArrayWriter]:
-    """Writers of ``joints`` [F, M, V, 3], ``present`` [F, M] and ``order`` [F, M] of one convention.
+    """Writers of ``joints`` [F, M, V, 3], ``present`` and ``order`` [F, M] of one convention, and of those of
+    ``OF_JOINTS`` [F, M, V].
 
     ``rows``: of each, by path, so many are there.
     """
@@ -237,6 +244,7 @@ def sequence_writers(
         "joints": (("F", "M", "V", "C"), (bodies, joints, 3), "float32"),
         "present": (("F", "M"), (bodies,), "bool"),
         "order": (("F", "M"), (bodies,), "int8"),
+        **{part: (("F", "M", "V"), (bodies, joints), dtype) for part, dtype in layout.OF_JOINTS.items()},
     }
     return {
         part: ArrayWriter(

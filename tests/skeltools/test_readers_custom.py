@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from schemas import RawDataError, UsageError
+from schemas import ConfigError, RawDataError, UsageError
 from skeltools import custom, skeletons, store
 from skeltools.conversion import convert
 from skeltools.inspect.validate import validate
@@ -208,9 +208,26 @@ def test_missing_says_which_mark_is_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
-def test_a_partly_known_body_is_absent_and_told(tmp_path: Path, value: float) -> None:
+def test_a_joint_that_is_no_number_is_unseen_and_its_body_stays(tmp_path: Path, value: float) -> None:
     array = poses(8, 2).astype(np.float64)
     array[4:6, 0, 3, 1] = value
+    settings(tmp_path)
+    np.save(tmp_path / NAME, array)
+    clip = read(tmp_path)
+    assert clip.present.all()
+    assert clip.unseen is not None
+    assert np.argwhere(clip.unseen).tolist() == [[4, 0, 3], [5, 0, 3]]
+    assert not clip.joints[clip.unseen].any()
+    (found,) = clip.findings
+    assert (found.problem, found.place) == ("joints not seen", "frame 5")
+    assert "0.5% of the joints" in found.detail
+    assert "Head in 12%" in found.detail
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_body_of_hardly_a_joint_is_absent_and_told(tmp_path: Path, value: float) -> None:
+    array = poses(8, 2).astype(np.float64)
+    array[4:6, 0, 6:] = value
     settings(tmp_path)
     np.save(tmp_path / NAME, array)
     clip = read(tmp_path)
@@ -219,12 +236,111 @@ def test_a_partly_known_body_is_absent_and_told(tmp_path: Path, value: float) ->
     assert (found.place, found.detail, found.action) == ("frame 5", "2 poses", "treated as absent")
 
 
-def test_a_joint_at_the_origin_is_no_absence(tmp_path: Path) -> None:
-    array = poses(8)
-    array[:, :, 0] = 0
-    settings(tmp_path, missing=0)
+def standing(frames: int, *, at: tuple[float, float, float] = (0, 0, 3)) -> np.ndarray:
+    """[T, 1, 25, 3]: a body around a point."""
+    return (poses(frames) - poses(frames).mean(axis=2, keepdims=True) + at).astype(np.float64)
+
+
+def test_a_joint_at_exactly_zero_away_from_the_body_is_unseen(tmp_path: Path) -> None:
+    array = standing(8)
+    array[2:4, 0, 5] = 0
     np.save(tmp_path / NAME, array)
-    assert read(tmp_path).present.all()
+    settings(tmp_path)
+    clip = read(tmp_path)
+    assert clip.unseen is not None
+    assert np.argwhere(clip.unseen).tolist() == [[2, 0, 5], [3, 0, 5]]
+    assert "exactly zero" in clip.findings[0].detail
+    settings(tmp_path, missing="nan")
+    assert read(tmp_path).unseen is None
+
+
+def test_the_root_of_relative_poses_is_at_zero_and_seen(tmp_path: Path) -> None:
+    array = standing(8, at=(0, 0, 0))
+    array -= array[:, :, :1]
+    settings(tmp_path)
+    np.save(tmp_path / NAME, array)
+    clip = read(tmp_path)
+    assert clip.unseen is None
+    assert clip.findings == ()
+    array[:, 0, 7] = 0  # not the only joint there any more
+    np.save(tmp_path / NAME, array)
+    with pytest.raises(RawDataError, match="seen in none of 8 frames; coordinates are exactly zero"):
+        read(tmp_path)
+
+
+def test_a_joint_that_is_never_seen_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    array = standing(8)
+    array[:, 0, [15, 19]] = np.nan
+    np.save(tmp_path / NAME, array)
+    settings(tmp_path)
+    with pytest.raises(RawDataError, match="FootLeft, FootRight: seen in none of 8 frames") as caught:
+        read(tmp_path)
+    assert "leave_out: [FootLeft, FootRight]" in str(caught.value)
+    settings(tmp_path, leave_out=["FootLeft", "FootRight"])
+    clip = read(tmp_path)
+    assert clip.convention == "kinectv2_25-23"
+    assert clip.unseen is None
+    kept = [v for v in range(25) if v not in (15, 19)]
+    np.testing.assert_array_equal(clip.joints, array[:, :, kept].astype(np.float32))
+    settings(tmp_path, never_seen="keep")
+    assert read(tmp_path).unseen is not None
+
+
+def test_a_joint_to_leave_out_must_be_there(tmp_path: Path) -> None:
+    settings(tmp_path, leave_out=["Tail"])
+    np.save(tmp_path / NAME, poses(3))
+    with pytest.raises(ConfigError, match="leave_out: 'Tail' is no joint of kinectv2_25"):
+        custom.discover(tmp_path)
+
+
+# ---- scores and 2D ----------------------------------------------------------------------------------------
+
+
+def test_a_fourth_value_is_a_score_that_can_hide_a_joint(tmp_path: Path) -> None:
+    array = np.concatenate([standing(8), np.ones((8, 1, 25, 1))], axis=-1)
+    array[3, 0, 4, 3] = 0
+    array[4, 0, 6, 3] = 0.2
+    np.save(tmp_path / NAME, array)
+    settings(tmp_path, coordinates="xyzs")
+    clip = read(tmp_path)
+    assert clip.unseen is not None
+    assert np.argwhere(clip.unseen).tolist() == [[3, 0, 4]]
+    assert clip.score is not None
+    assert clip.score[4, 0, 6] == np.float32(0.2)
+    settings(tmp_path, coordinates="xyzs", min_score=0.3)
+    hidden = read(tmp_path).unseen
+    assert hidden is not None
+    assert np.argwhere(hidden).tolist() == [[3, 0, 4], [4, 0, 6]]
+
+
+def test_pixels_become_metres_around_the_middle_of_the_image(tmp_path: Path) -> None:
+    pixels = np.stack(np.meshgrid(np.linspace(100, 500, 5), np.linspace(10, 710, 5)), axis=-1).reshape(25, 2)
+    np.save(tmp_path / NAME, np.tile(pixels, (4, 1, 1)))
+    settings(tmp_path, layout="T V C", coordinates="xy", image_size=[1280, 720])
+    clip = read(tmp_path)
+    expected = (pixels - [640, 360]) * [-2 / 720, -2 / 720]
+    np.testing.assert_allclose(clip.joints[0, 0, :, :2], expected, rtol=1e-6)
+    assert not clip.joints[..., 2].any()
+    settings(tmp_path, layout="T V C", coordinates="xy", units=0.004)
+    np.testing.assert_allclose(read(tmp_path).joints[0, 0, :, :2], pixels * -0.004, rtol=1e-6)
+
+
+def test_2d_poses_need_a_scale(tmp_path: Path) -> None:
+    settings(tmp_path, coordinates="xy")
+    with pytest.raises(ConfigError, match="say how large a pixel is"):
+        custom.discover(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("units", "scale"),
+    [("in", 0.0254), (0.5, 0.5), ([1, 2, 0.001], [1, 2, 0.001])],
+    ids=["in", "one", "three"],
+)
+def test_units_are_a_name_a_number_or_one_for_each_axis(tmp_path: Path, units: object, scale: object) -> None:
+    array = standing(5)
+    settings(tmp_path, units=units)
+    np.save(tmp_path / NAME, array)
+    np.testing.assert_array_equal(read(tmp_path).joints, (array * scale).astype(np.float32))
 
 
 # ---- bad files --------------------------------------------------------------------------------------------
@@ -305,7 +421,9 @@ def test_arrays_that_are_not_there_are_told_with_those_that_are(tmp_path: Path) 
 def test_a_clip_of_nobody(tmp_path: Path) -> None:
     settings(tmp_path)
     np.save(tmp_path / NAME, np.zeros((4, 1, 25, 3)))
-    with pytest.raises(RawDataError, match=r"no body in any frame \(4 frames\)"):
+    with pytest.raises(
+        RawDataError, match=r"no body in any frame \(4 frames; coordinates are exactly zero\)"
+    ):
         read(tmp_path)
 
 

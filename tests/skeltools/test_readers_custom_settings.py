@@ -155,7 +155,10 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "no name": ({"name": None}, "name: is missing"),
     "name": ({"name": "My Lab"}, "name: String should match"),
     "known name": ({"name": "ntu60"}, "name: ntu60 is the name of a built-in data set"),
-    "units": ({"units": "inch"}, "units: expected 'm', 'cm' or 'mm' or null, found 'inch'"),
+    "units": (
+        {"units": "inch"},
+        "units: expected 'm', 'cm', 'mm' or 'in' or a number or a list of 3 numbers or null, found 'inch'",
+    ),
     "layout letters": ({"layout": "N T V C"}, "layout: 'N T V C' is not a layout"),
     "layout without T": ({"layout": "TV C"}, "T on its own"),
     "axes": ({"axes": {"x": "left", "y": "right", "z": "up"}}, "axes: one each must lie along left/right"),

@@ -1,0 +1,42 @@
+"""Formats of clips that describe themselves; a new one is a module of ``skeltools/formats``, named here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from schemas import ConfigError, RawDataError, unknown
+from skeltools.custom.clip_files import HEAD, ClipFormat
+from skeltools.custom.settings import FILE, Settings
+
+_KNOWN: tuple[ClipFormat, ...] = ()
+CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
+"""In the order in which they are asked whether a file is theirs."""
+
+
+def format_of(file: Path, settings: Settings) -> ClipFormat | None:
+    """The format of a file: as ``format`` of the settings says, else told by what is in it; None if none.
+
+    Raises ConfigError for a format that is not known.
+    """
+    if settings.format is not None:
+        if settings.format not in CLIP_FORMATS:
+            error = unknown("format", settings.format, CLIP_FORMATS)
+            raise ConfigError(error.message, where=FILE, remedy=error.remedy)
+        known = CLIP_FORMATS[settings.format]
+        return known if file.suffix.lower() in known.suffixes else None
+    candidates = [known for known in CLIP_FORMATS.values() if file.suffix.lower() in known.suffixes]
+    if not candidates:
+        return None
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+    except OSError:
+        return None
+    return next((known for known in candidates if _holds(known, file, head)), None)
+
+
+def _holds(known: ClipFormat, file: Path, head: bytes) -> bool:
+    try:
+        return known.holds(file, head)
+    except RawDataError:
+        return False

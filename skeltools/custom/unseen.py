@@ -1,0 +1,155 @@
+"""Which joints of a user's poses were seen, and what a user should hear about those that were not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError
+from skeltools.raw_items import MAX_COORDINATE, RawItem, finding
+from skeltools.sequence import Mask
+
+_SHOWN = 4
+"""Joints that a finding names: those that are missed most."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What of a clip's poses is no position, [T, M, V] each; a body that is absent is marked whole."""
+
+    infinite: Mask
+    """A coordinate is infinite, absurd, or not a number where others of the joint are."""
+    nan: Mask
+    """Nothing is given."""
+    zero: Mask
+    """At exactly zero, and that is no place where it could be."""
+    doubtful: Mask
+    """A score too low."""
+
+    @property
+    def seen(self) -> Mask:
+        return ~(self.infinite | self.nan | self.zero | self.doubtful)
+
+
+def marks(
+    values: NDArray[np.float64], score: NDArray[np.float64] | None, *, zeros: bool, min_score: float
+) -> Marks:
+    """Of poses [T, M, V, 2 or 3] as their file has them, and scores [T, M, V].
+
+    ``zeros``: whether a joint at exactly zero was not seen. Even then it is a position where it is the only
+    one of its body there and other joints lie on both sides of it: poses relative to their own root.
+    """
+    missing = np.isnan(values)
+    nan: Mask = np.asarray(missing.all(axis=-1))
+    with np.errstate(invalid="ignore"):
+        infinite: Mask = ~nan & ~np.asarray((np.abs(values) <= MAX_COORDINATE).all(axis=-1))
+        at_zero: Mask = np.asarray((values == 0).all(axis=-1))
+    zero = at_zero & ~_is_root(values, at_zero, nan | infinite) if zeros else np.zeros_like(at_zero)
+    low = np.zeros_like(nan) if score is None else ~nan & ~zero & ~(score > min_score)
+    return Marks(infinite, nan, zero, low)
+
+
+def _is_root(values: NDArray[np.float64], at_zero: Mask, unknown: Mask) -> Mask:
+    """[T, M, V]: the only joint of its body at zero, in the midst of the others."""
+    others = np.where((at_zero | unknown)[..., None], np.nan, values)
+    with np.errstate(invalid="ignore"):
+        sides = (others < 0).any(axis=2) & (others > 0).any(axis=2)
+    around = (sides | (values == 0).all(axis=2)).all(axis=-1) & sides.any(axis=-1)
+    return at_zero & (around & (at_zero.sum(axis=2) == 1))[..., None]
+
+
+# --- what is told -------------------------------------------------------------------------------------------
+
+
+def nobody(found: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
+    """The error for a clip without a body in any frame, with what is known of the cause."""
+    frames = len(found.nan)
+    never = np.asarray(~found.seen.any(axis=(0, 1)))
+    if never.all():
+        reason = _reason(found)
+        return RawDataError(f"no body in any frame ({frames} frames{reason})", where=item.where)
+    return RawDataError(
+        f"no frame of {frames} has a quarter of a body's joints{_reason(found)}",
+        where=item.where,
+        remedy=_LEAVE_OUT.format(_listed(joints, never)) if never.any() else "Check the file",
+    )
+
+
+_LEAVE_OUT = "Leave them out of the convention: `leave_out: [{}]` in dataset.yaml; or `never_seen: keep`"
+
+
+def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
+    """The error that names the joints which are seen in no frame; None if there are none."""
+    never = np.asarray(~(found.seen & present[..., None]).any(axis=(0, 1)))
+    if not never.any():
+        return None
+    names = _listed(joints, never)
+    return RawDataError(
+        f"{names}: seen in none of {len(present)} frames{_reason(found)}",
+        where=item.where,
+        remedy=_LEAVE_OUT.format(names),
+    )
+
+
+def _listed(joints: Sequence[str], chosen: NDArray[np.bool_]) -> str:
+    return ", ".join(name for name, wanted in zip(joints, chosen.tolist(), strict=True) if wanted)
+
+
+def _reason(found: Marks) -> str:
+    """In words, what most of the joints that are not seen are."""
+    counts = {
+        "not numbers": int(found.nan.sum()),
+        "infinite or absurd": int(found.infinite.sum()),
+        "exactly zero": int(found.zero.sum()),
+        "of too low a score": int(found.doubtful.sum()),
+    }
+    most = max(counts, key=lambda name: counts[name])
+    return f"; coordinates are {most}" if counts[most] else ""
+
+
+def findings(
+    found: Marks,
+    present: Mask,
+    unseen: Mask | None,
+    joints: Sequence[str],
+    item: RawItem,
+    *,
+    strict_nan: bool,
+) -> tuple[Finding, ...]:
+    """What a user should know about a clip that is kept. ``strict_nan``: absent bodies ought to be zeros."""
+    return tuple(_told(found, present, unseen, joints, item, strict_nan))
+
+
+def _told(
+    found: Marks, present: Mask, unseen: Mask | None, joints: Sequence[str], item: RawItem, strict_nan: bool
+) -> Iterator[Finding]:
+    partly = ~present & ~(found.nan | found.zero).all(axis=2)
+    odd = partly | (found.nan.all(axis=2) if strict_nan else False)
+    if odd.any():
+        yield finding(
+            item,
+            "not a number" if (found.nan | found.infinite)[odd].any() else "hardly a joint seen",
+            place=f"frame {first(odd)}",
+            detail=f"{odd.sum()} poses",
+            action="treated as absent",
+        )
+    if unseen is not None:
+        missed = unseen.sum() / (present.sum() * len(joints))
+        share = unseen.sum(axis=(0, 1)) / present.sum()
+        most = [int(v) for v in np.argsort(-share, kind="stable")[:_SHOWN] if share[v] > 0]
+        named = ", ".join(f"{joints[v]} in {share[v]:.0%}" for v in most)
+        yield finding(
+            item,
+            "joints not seen",
+            place=f"frame {first(np.asarray(unseen.any(axis=2)))}",
+            detail=f"{missed:.1%} of the joints{_reason(found)}: {named}",
+            action="marked as unseen; recipes fill them",
+        )
+
+
+def first(frames: Mask) -> int:
+    """[T, M] -> the first frame with one, counted from 1."""
+    return int(np.flatnonzero(frames.any(axis=1))[0]) + 1
