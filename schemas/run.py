@@ -24,6 +24,8 @@ class DataConfig(Model):
     """Empty: what the method's preset prefers, of those the store has."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     frames: int = Field(default=50, ge=1)
+    bodies: int | None = Field(default=None, ge=1)
+    """M of a clip: stores with fewer bodies get absent ones, all zero. None: as many as the store has."""
     memory_limit: ByteSize | None = Field(default=None, gt=0)
     """Host memory that the clips of a process may take, in bytes or as ``8GB``; what is larger is read from
     the store shard by shard, in another order. None: half of the machine's memory."""

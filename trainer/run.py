@@ -83,6 +83,14 @@ class Run:
         checkpoint.check_store(self.checkpoint, store, where=path, remedy=remedy)
         return store
 
+    @property
+    def bodies(self) -> int:
+        """M of the clips that the encoder was trained on, absent bodies included."""
+        from trainer import store as stores
+
+        data = self.config.data
+        return data.bodies or stores.bodies_of(self.store, data.conventions[0], frames=data.frames)
+
     @cached_property
     def skeletons(self) -> dict[str, Skeleton]:
         """Of the run's conventions, in their order."""

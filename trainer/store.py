@@ -86,7 +86,7 @@ class Selection:
     paths: dict[str, str]
     """convention -> path of its array."""
     shapes: dict[str, tuple[int, ...]]
-    """convention -> (3, T, V, M)."""
+    """convention -> (3, T, V, M), M with the absent bodies that are added."""
     labels: Tensor
     """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
@@ -187,6 +187,7 @@ def load(
     frames: int,
     stream: str = "joint",
     labelled: bool = False,
+    bodies: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Samples:
     """``select`` and ``read`` of all shards: the rows in memory, in the store's order."""
@@ -198,6 +199,7 @@ def load(
         frames=frames,
         stream=stream,
         labelled=labelled,
+        bodies=bodies,
     )
     return in_memory(selection, on_progress=on_progress)
 
@@ -211,11 +213,14 @@ def select(
     frames: int,
     stream: str = "joint",
     labelled: bool = False,
+    bodies: int | None = None,
 ) -> Selection:
     """The rows of one half of a split that all the conventions have, in the store's order.
 
-    ``labelled``: without those that have no label. Raises StoreError when the split, a convention, the stream
-    at this number of frames, or every row is missing, naming what the store has and the command that adds it.
+    ``labelled``: without those that have no label. ``bodies``: M of a clip, absent bodies fill up what the
+    store lacks; None: as many as it has. Raises StoreError when the split, a convention, the stream at this
+    number of frames, or every row is missing, naming what the store has and the command that adds it, and
+    when it has more bodies.
     """
     check_protocol(store, protocol)
     for name in conventions:
@@ -224,7 +229,7 @@ def select(
     if labelled:
         rows = _with_label(store, rows, known, protocol=protocol, part=part)
     paths = {name: _stream_path(name, frames, stream) for name in conventions}
-    shapes = {name: tuple(_array(store, path).shape[1:]) for name, path in paths.items()}
+    shapes = {name: _shape(store, path, bodies) for name, path in paths.items()}
     ids = _array(store, "samples/id")[:]
     labels = torch.from_numpy(known[rows])
     return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
@@ -234,6 +239,23 @@ def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[s
     """[n] int64, -1 for none: of the rows that ``select`` takes; empty where it would find none."""
     _, rows = _half(store, protocol, part, conventions)
     return torch.from_numpy(_labels(store)[rows])
+
+
+def bodies_of(store: Store, convention: str, *, frames: int) -> int:
+    """M of a store's clips, absent bodies included. Raises StoreError when it has no such joint stream."""
+    check_stream(store, convention, frames=frames, stream="joint")
+    return int(_array(store, _stream_path(convention, frames, "joint")).shape[4])
+
+
+def _shape(store: Store, path: str, bodies: int | None) -> tuple[int, ...]:
+    *shape, own = map(int, _array(store, path).shape[1:])
+    if bodies is not None and own > bodies:
+        raise StoreError(
+            f"its clips have places for {own} bodies, the encoder was trained on {bodies}",
+            where=store.path,
+            remedy=f"Pre-train with --set data.bodies={own}, which adds absent bodies to a store of fewer",
+        )
+    return (*shape, bodies or own)
 
 
 def in_memory(selection: Selection, *, on_progress: OnProgress | None = None) -> Samples:
@@ -250,7 +272,7 @@ def read(
     Raises StoreError naming an array that cannot be read.
     """
     count, done = sum(map(len, shards)), 0
-    clips = {name: torch.empty((count, *shape)) for name, shape in selection.shapes.items()}
+    clips = {name: torch.zeros((count, *shape)) for name, shape in selection.shapes.items()}
     for name, clip in clips.items():
         array = _array(selection.store, selection.paths[name])
         for shard, into in zip(shards, clip.split([len(shard) for shard in shards]), strict=True):
@@ -268,6 +290,9 @@ def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor)
         block = array[start : start + _BLOCK]
     except Exception as error:  # a checksum, a codec, an absent file
         _damaged(selection.store, array.path, error)
+    if block.shape[-1] < into.shape[-1]:
+        into[..., : block.shape[-1]] = torch.from_numpy(block[rows - start])
+        return
     # Straight into place: mode "raise", the default, would copy once more.
     np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 

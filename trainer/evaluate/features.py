@@ -116,6 +116,7 @@ class Split:
             frames=self.data.frames,
             stream=stream,
             labelled=labelled,
+            bodies=self.data.bodies,
         )
         return open_half(selection, memory_limit=self.data.memory_limit)
 

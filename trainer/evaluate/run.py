@@ -112,7 +112,8 @@ def evaluate(
     names = run.conventions(conventions)
     assert run.config.data.split is not None  # resolved before a run starts
     stores.check_protocol(run.store, run.config.data.split)
-    split = Split(run.store, run.config.data.split, run.config.data)
+    data = run.config.data.model_copy(update={"bodies": run.bodies})
+    split = Split(run.store, run.config.data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
     evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
     _check_several(evaluation, options.get("fusion", {}), conventions=len(names))

@@ -99,14 +99,13 @@ def _made(folder: Path) -> Path:
 
 def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> EncoderCard:
     config, store, manifest = run.config, run.store, run.store.manifest
-    bodies = manifest.arrays[f"streams/{conventions[0]}/t{config.data.frames}/joint"].shape[4]
     return EncoderCard(
         format=FORMAT,
         tool=f"trainer {__version__}",
         encoder=_component(network),
         name=name,
         feature_dim=network.feature_dim,
-        input=Input(stream=stream_of(name, config.data), frames=config.data.frames, bodies=bodies),
+        input=Input(stream=stream_of(name, config.data), frames=config.data.frames, bodies=run.bodies),
         conventions={each: run.skeletons[each].spec for each in conventions},
         adjacency=_partition(network),
         recipe=Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),

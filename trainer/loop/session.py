@@ -125,6 +125,7 @@ def load_training_half(
         part="train",
         conventions=config.data.conventions,
         frames=config.data.frames,
+        bodies=config.data.bodies,
     )
     limit = config.data.memory_limit
     return data.load(selection, device=device, memory_limit=limit, on_progress=on_load)

@@ -90,6 +90,7 @@ def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
         frames=data.frames,
         stream=stream,
         labelled=True,
+        bodies=data.bodies,
     )
 
 
