@@ -23,6 +23,7 @@ from schemas.run import (
     DataConfig,
     InitConfig,
     OptimiseConfig,
+    OtherStore,
     RunConfig,
     RuntimeConfig,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Length",
     "Naming",
     "OptimiseConfig",
+    "OtherStore",
     "ProtocolInfo",
     "RawDataError",
     "RecipeRecord",

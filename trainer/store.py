@@ -178,6 +178,33 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
     return found
 
 
+def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Skeleton]:
+    """The skeletons of all conventions that stores are read in, for one encoder.
+
+    Raises StoreError where two stores mean different skeletons by one name, and for stores of 2D and of 3D
+    poses.
+    """
+    found: dict[str, Skeleton] = {}
+    kinds: dict[str, Store] = {}
+    for store, conventions in several:
+        for name, skeleton in skeletons(store, conventions).items():
+            kinds.setdefault(store.manifest.conventions[name].coordinates, store)
+            here = found.setdefault(name, skeleton).spec
+            if (here.joints, here.parents) != (skeleton.spec.joints, skeleton.spec.parents):
+                raise StoreError(
+                    f"{name} is another skeleton here than in the run's other stores: joints, their order or "
+                    "the tree differ",
+                    where=store.path,
+                    remedy=f"Convert one of them again with the {name} of the other, or under another name",
+                )
+    if len(kinds) > 1:
+        told = " and ".join(f"{store.path.name} has {kind}" for kind, store in kinds.items())
+        raise StoreError(
+            f"one encoder cannot see 2D and 3D poses: {told}", remedy="Train on stores of one kind"
+        )
+    return found
+
+
 def load(
     store: Store,
     *,

@@ -97,7 +97,8 @@ def evaluate(
 
     Every encoder of the method is evaluated on its own stored stream: ``<figure>-<convention>.json`` for a
     method with one, ``<figure>-<convention>-<encoder>.json`` for several, and these together after them.
-    Scores are in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
+    Of a run of several stores the data set of the one that is evaluated stands behind the figure. Scores are
+    in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
     the run's settings, over their own. ``conventions``: none takes the run's first, the reference; ``all``
     stands for all of the run; several are evaluated one by one and then as an ensemble. ``target``: the store
     that ``transfer`` trains on. ``untrained`` replaces the weights by random ones, to see what the training
@@ -110,10 +111,10 @@ def evaluate(
     chosen = protocol_options([*protocols, "fusion"], run.config.evaluate, options)
     fusion = chosen.pop("fusion")
     names = run.conventions(conventions)
-    assert run.config.data.split is not None  # resolved before a run starts
-    stores.check_protocol(run.store, run.config.data.split)
-    data = run.config.data.model_copy(update={"bodies": run.bodies})
-    split = Split(run.store, run.config.data.split, data)
+    data = run.data
+    assert data.split is not None  # resolved before a run starts
+    stores.check_protocol(run.store, data.split)
+    split = Split(run.store, data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
     evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
     _check_several(evaluation, options.get("fusion", {}), conventions=len(names))
@@ -178,7 +179,7 @@ def _encoders(
     for features that are not finite.
     """
     run, split, target = evaluation.run, evaluation.split, evaluation.target
-    trained, device, data = run.method.encoders, run.device, run.config.data
+    trained, device, data = run.method.encoders, run.device, run.data
     streams = {name: stream_of(name, data) for name in trained}
     if target is not None:
         transfer.check_target(split.store, target.store, convention, trained=data.conventions)
@@ -396,6 +397,7 @@ def _written(
         return result
     split = evaluation.split_of(protocol)
     parts = [result.figure]
+    parts += [evaluation.run.store_name] if evaluation.run.store_name else []
     parts += [split.store.path.stem] if split is not evaluation.split else []
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
