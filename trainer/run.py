@@ -253,9 +253,9 @@ def open_run(
     """A run folder of ``trainer.pretrain``, ``trainer pretrain`` or ``trainer import``: its last checkpoint.
 
     ``store``: where the run's store is now, None where it was in training. Of a run of several stores it says
-    which one is meant; others that were moved follow in a list. ``device``: auto, cpu, cuda or
-    cuda:N. ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there
-    is no checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
+    which one is meant; others that were moved follow in a list. ``device``: auto, cpu, cuda, cuda:N or mps.
+    ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there is no
+    checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
     ``load_encoder`` opens it.
 
         >>> import trainer

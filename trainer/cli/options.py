@@ -43,7 +43,7 @@ STORES_OF_RUN = click.option(
     help="Where the store of the run is now, if it was moved. Of a run of several: the one that is meant, "
     "repeated for others that were moved.",
 )
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 
 
 def usual_store() -> Path:

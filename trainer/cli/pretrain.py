@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option("--convention", "conventions", multiple=True, help="Skeleton convention; may be repeated.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", help="fp32, bf16, or auto: bf16 where the device computes it.")
 @click.option("--batch-size", type=int, help="Clips in a step, in all processes together.")
 @click.option("--accumulate", type=int, help="Parts of the batch that a process computes one after another.")

@@ -56,5 +56,5 @@ def _device(name: Any) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, TypeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"device {name!r}: {reason}", remedy="Choose cpu, cuda or cuda:N") from error
+        raise UsageError(f"device {name!r}: {reason}", remedy="Choose cpu, cuda, cuda:N or mps") from error
     return device
