@@ -448,5 +448,5 @@ def test_npy_files_of_something_else(tmp_path):
     for content in (np.array([{"a": 1}], dtype=object), np.zeros(3), np.array(Path, dtype=object)):
         write_npy(tmp_path / f"{SAMPLE}.skeleton.npy", content)
         (item,) = ntu.discover(tmp_path).items
-        with pytest.raises(RawDataError, match="no dict of skel_body0|not of objects|refused to unpickle"):
+        with pytest.raises(RawDataError, match=r"no dict of skel_body0|not of objects|refused to unpickle"):
             ntu.read(item)
