@@ -140,6 +140,7 @@ DATASETS = (
         folder_names=("nw-ucla", "nw_ucla", "nwucla", "n-ucla", "ucla", "all_sqe"),
         file_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}\.json",
         example="aAA_sSS_eEE_vVV.json",
+        id_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}",
         hint=(
             "Northwestern-UCLA is used as the 1484 JSON files aAA_sSS_eEE_vVV.json of the folder all_sqe "
             "to which CTR-GCN's README (https://github.com/Uason-Chen/CTR-GCN) links: put them, unpacked "
