@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
 from skeltools import framewise, skeletons
-from skeltools.custom import cuts, poses, tables, unseen
+from skeltools.custom import cuts, people, poses, tables, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
@@ -26,6 +27,9 @@ from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
 from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
+
+JSON = ".json"
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def settings_file(raw: Path) -> Path:
@@ -48,16 +52,19 @@ def discover(raw: Raw) -> Listing:
     settings = custom_settings.load(path)
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
-    clips = [clip for root in roots for clip in _clips(path, root, settings, spec.name, findings)]
+    labels: dict[str, str] = {}
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels)]
     if not clips:
-        suffixes = ", ".join(SUFFIXES)
+        described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
+        suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
         raise ConfigError(
             f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
             + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
             where=path,
             remedy="Put the files beside the settings, or mend `files` and `key`",
         )
-    told = tables.fields_of(path, settings, {item.id: _below(item, roots) for item in clips}, findings)
+    files = {item.id: _below(item, roots) for item in clips}
+    told = tables.fields_of(path, settings, files, findings, labels)
     known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
     kept, twice = first_of_each([item for _, item in known], roots)
     names = {item.id: name for name, item in known}
@@ -111,14 +118,29 @@ def _below(item: RawItem, roots: Sequence[Path]) -> str:
 
 
 def _clips(
-    path: Path, root: Path, settings: Settings, convention: str, findings: list[Finding]
+    path: Path,
+    root: Path,
+    settings: Settings,
+    spec: SkeletonSpec,
+    findings: list[Finding],
+    labels: dict[str, str],
 ) -> list[RawItem]:
-    """Clips below a folder with their names as ids: the path without suffix, or what ``{clip}`` is."""
-    described = {path, root / FILE, path.parent / (settings.labels or FILE)}
+    """Clips below a folder with their names as ids: the path without suffix, or what ``{clip}`` is.
+
+    ``labels`` gets the classes that files tell, by the clip's name.
+    """
+    convention = spec.name
+    described = {
+        path,
+        root / FILE,
+        path.parent / (settings.labels or FILE),
+        path.parent / settings.convention,
+    }
     described |= {path.parent / name for name in tables.list_files(settings)}
-    mark = (("settings", custom_settings.checksum(path)),)
+    mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
+    unknown: list[str] = []
     for file in visible_files(root, findings):
         place = file.relative_to(root).as_posix()
         if file in described or not fnmatch.fnmatchcase(place, settings.files):
@@ -128,6 +150,7 @@ def _clips(
             of_format.setdefault(known.name, []).append(file)
             continue
         if not poses.is_clip(file, settings):
+            unknown += [place] if file.suffix.lower() == JSON else []
             continue
         size = file.stat().st_size
         if settings.key is not None and CLIP in settings.key and file.suffix.lower() in (".npz", *HDF5):
@@ -145,13 +168,16 @@ def _clips(
         else:
             name = escaped(place.removesuffix(file.suffix))
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
+    if any(file.suffix.lower() == JSON for files in of_format.values() for file in files):
+        findings += [
+            Finding(file=place, problem="JSON of no known format", action="skipped") for place in unknown
+        ]
     for name, files in of_format.items():
         for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
-            clips.append(
-                RawItem(
-                    escaped(clip.name), convention, str(clip.path), clip.member, clip.size, mark, str(path)
-                )
-            )
+            id = escaped(clip.name)
+            clips.append(RawItem(id, convention, str(clip.path), clip.member, clip.size, mark, str(path)))
+            if clip.label is not None:
+                labels.setdefault(id, clip.label)
     return clips
 
 
@@ -184,7 +210,8 @@ def _members(file: Path, key: str) -> list[tuple[str, str]]:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip in canonical axes; a body keeps its place on axis M.
+    """One clip in canonical axes; a body keeps its place on axis M, and people who come in any order are
+    linked into tracks.
 
     A joint is not seen where it is no finite number, where its score is ``min_score`` or less, and, unless
     the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
@@ -211,7 +238,7 @@ def read(item: RawItem) -> SkeletonSequence:
         raise error
     shown = found.seen & present[..., None]
     joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
-    return SkeletonSequence(
+    clip = SkeletonSequence(
         item.id,
         spec.name,
         np.where(shown[..., None], joints, np.float32(0)),
@@ -223,9 +250,12 @@ def read(item: RawItem) -> SkeletonSequence:
             *unseen.findings(found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,
-        score=None if score is None else np.where(shown, score, 0).astype(np.float32),
+        score=None
+        if score is None
+        else np.where(shown, np.clip(score, -_LARGEST, _LARGEST), 0).astype(np.float32),
         **known,
     )
+    return clip if poses.linked else people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
 
 
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
@@ -283,7 +313,8 @@ def canonical(
 def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
     """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
     settings, place = custom_settings.load(Path(path)), Path(path)
-    naming = skeletons.naming(custom_settings.convention_file(settings, place) or settings.convention)
+    named = custom_settings.convention_file(settings, place) or settings.convention
+    naming = Naming() if named == custom_settings.OF_FILES else skeletons.naming(named)
     return (
         settings,
         custom_settings.spec_of(settings, place),

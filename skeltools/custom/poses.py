@@ -51,7 +51,11 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     suffix = Path(item.path).suffix.lower()
     if suffix in text.SUFFIXES:
         return text.poses(item, settings, spec)
-    array = _LOADERS[suffix](item, settings)
+    return of_array(_LOADERS[suffix](item, settings), item, settings, spec)
+
+
+def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Poses of an array that lies as ``layout`` says. Raises RawDataError: no numbers, size, shape."""
     if array.dtype.kind not in "fiu":
         raise _wrong(item, f"holds {array.dtype}, expected numbers")
     cuts.check_size(array.shape, array.dtype.itemsize, item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import zlib
 from functools import lru_cache
@@ -19,10 +20,13 @@ from schemas.skeleton import Direction
 from skeltools import skeletons
 
 FILE = "dataset.yaml"
+OF_FILES = "file"
+"""``convention`` of data whose files describe their own skeleton."""
+
 FIELDS = ("subject", "camera", "setup", "repetition")
 """Whole numbers that a file name or a table may tell of a clip, beside ``id`` and ``label``."""
 
-_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
 
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
@@ -160,6 +164,8 @@ class Settings(Model):
     never_seen: Literal["refuse", "keep"] = "refuse"
     """What becomes of a clip with a joint that is seen in none of its frames."""
     format: str | None = None
+    body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
+    """File of SMPL, SMPL+H or SMPL-X, for AMASS files; ``{gender}`` in it is the clip's."""
     missing: Literal["nan", "0", "either"] = "either"
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
@@ -307,6 +313,10 @@ def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
 
     Raises ConfigError or UsageError for one that is none, or takes a shipped one's name.
     """
+    if settings.convention == OF_FILES:
+        from skeltools.custom import described  # the formats need the settings first
+
+        return described.spec_of_first(settings, path)
     own = convention_file(settings, path)
     spec = skeletons.load(own or settings.convention)
     if own and spec.name in skeletons.names() and spec != skeletons.load(spec.name):
@@ -325,9 +335,15 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
     """
     spec = file_spec(settings, path)
     try:
-        return spec.without(settings.leave_out) if settings.leave_out else spec
+        return spec.without(_left_out(settings, spec)) if settings.leave_out else spec
     except ValueError as error:
         raise ConfigError(f"leave_out: {error}", where=path) from error
+
+
+def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
+    """Names of joints; a pattern such as ``*_end`` stands for all that fit it."""
+    names = [(name, fnmatch.filter(spec.joints, name) if "*" in name else []) for name in settings.leave_out]
+    return [joint for name, found in names for joint in found or (name,)]
 
 
 def change(
@@ -358,8 +374,8 @@ def _scale(settings: Settings, spec: SkeletonSpec, told: float | None) -> float 
         return IMAGE_HEIGHT / settings.image_size[1]
     units = settings.units
     if units is None:
-        return _UNITS[_OF_SPEC[spec.units]] if told is None else told
-    return _UNITS[units] if isinstance(units, str) else units
+        return UNITS[_OF_SPEC[spec.units]] if told is None else told
+    return UNITS[units] if isinstance(units, str) else units
 
 
 def origin(settings: Settings) -> tuple[float, float, float]:

@@ -83,13 +83,23 @@ class _Texts:
         return [replace(part, values={**self.values, **part.values}) for part in self.segments]
 
 
-def fields_of(path: Path, settings: Settings, names: Mapping[str, str], findings: list[Finding]) -> Told:
-    """``names``: name of every clip -> its file, for findings. The table goes before the names.
+def fields_of(
+    path: Path,
+    settings: Settings,
+    names: Mapping[str, str],
+    findings: list[Finding],
+    labels: Mapping[str, str] | None = None,
+) -> Told:
+    """``names``: name of every clip -> its file, for findings. The table goes before the names, and these
+    before ``labels``: name of a clip -> the class that its file tells.
 
     A clip without a label has -1, or is left out as ``unlabelled: skip`` says: one finding for each reason.
     """
     texts = _by_pattern(path, settings, names, findings)
-    labelled = "label" in re.compile(settings.pattern or "").groupindex
+    own = {name: label for name, label in (labels or {}).items() if name in texts}
+    for name, label in own.items():
+        texts[name].values.setdefault("label", label)
+    labelled = bool(own) or "label" in re.compile(settings.pattern or "").groupindex
     if settings.labels is not None:
         labelled |= _by_table(path, settings, texts, names, findings)
     parts = {name: told.parts for name, told in texts.items()}
