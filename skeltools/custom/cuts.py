@@ -153,7 +153,8 @@ def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) 
     if isinstance(found, RawDataError):
         raise found
     taken = _inside(window, len(found.values), item)
-    score, track = (None if each is None else each[taken] for each in (found.score, found.track))
+    score = None if found.score is None else found.score[taken]
+    track = None if found.track is None else found.track[taken]
     return replace(found, values=found.values[taken], score=score, track=track)
 
 
