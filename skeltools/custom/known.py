@@ -9,10 +9,12 @@ from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
+from skeltools.formats.c3d import C3D
 from skeltools.formats.humanml3d import HUMANML3D
 from skeltools.formats.mat import MAT
+from skeltools.formats.suites import SUITES
 
-_KNOWN: tuple[ClipFormat, ...] = (BVH, AMASS, HUMANML3D, MAT)
+_KNOWN: tuple[ClipFormat, ...] = (BVH, AMASS, HUMANML3D, MAT, C3D, *SUITES)
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are asked whether a file is theirs."""
 
