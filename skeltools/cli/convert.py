@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @click.command("convert")
 @click.argument("dataset", metavar="DATASET")
-@click.option("--raw", type=click.Path(path_type=Path), help="Raw folder or zip  [$SKELTOOLS_RAW, ./raw].")
+@click.option(
+    "--raw",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Raw folder or zip; repeat for several  [$SKELTOOLS_RAW, ./raw].",
+)
 @click.option(
     "--out",
     default=Path("store.zarr"),
@@ -67,12 +72,14 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     Example:
       skeltools convert ntu60 --out store.zarr --workers 4
       skeltools convert nw-ucla --raw nw-ucla.zip --out ucla.zarr
+      skeltools convert ntu120 --raw s001_to_s017.zip --raw s018_to_s032.zip
       skeltools convert custom --raw FOLDER --out my-lab.zarr
       skeltools convert ntu60 --recipe crossclr --frames 50 --frames 64
       skeltools convert ntu60 --add-metrabs --raw RAW --out store.zarr
       skeltools convert ntu60 --from pyskl --raw ntu60_3danno.pkl
     """
     options["conventions"] = options["conventions"] or None
+    options["raw"] = options["raw"] or None
     run = _adding(options) if add_metrabs else _converting()
     with unfinished(options["out"]), progress("reading samples") as on_progress:
         summary = run(dataset, **options, on_progress=on_progress, on_note=note)

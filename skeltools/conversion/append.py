@@ -36,7 +36,6 @@ from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
 from skeltools.raw_items import Listing, RawItem
-from skeltools.readers import READERS
 from skeltools.store import Store
 
 NO_SAMPLE = "not a sample of this store"
@@ -47,7 +46,7 @@ def add_metrabs(
     dataset: str,
     *,
     out: Path | str,
-    raw: Path | str | None = None,
+    raw: Path | str | Sequence[Path | str] | None = None,
     conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
     workers: Annotated[int, Field(ge=0)] = 0,
@@ -65,13 +64,13 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
     what ``convert`` does.
     """
-    raw, out = Path(raw) if raw is not None else None, Path(out)
+    places, out = datasets.paths_of(raw), Path(out)
     opened = store.open_store(out)
-    known = _dataset(opened, dataset, raw)
+    known = _dataset(opened, dataset, places)
     asked = skeletons.load_all(conventions or ())
-    folder = datasets.find_raw(known, raw)
-    names = {*skeletons.names(), *(conventions or ())}
-    listing = READERS["metrabs"].discover(folder, conventions=names) if folder.is_dir() else Listing(())
+    roots = datasets.find_roots(known, places)
+    folder = roots[0]
+    listing = planning.estimated_in(roots, {*skeletons.names(), *(conventions or ())})
     items = _new_items(opened, listing, asked, folder)
     tasks, strange = _tasks(opened, items, known.convention)
     findings = [*listing.findings, *strange]
@@ -108,7 +107,7 @@ def add_metrabs(
 # ------------------------------------------------------------------------------------------------- plan
 
 
-def _dataset(opened: Store, name: str, raw: Path | None) -> Dataset:
+def _dataset(opened: Store, name: str, raw: tuple[Path, ...] | None) -> Dataset:
     known = datasets.choose(name, raw)
     if opened.manifest.dataset != known.name:
         raise UsageError(

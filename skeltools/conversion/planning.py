@@ -10,10 +10,11 @@ from pathlib import Path
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
-from skeltools.raw_items import Listing, RawItem
+from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of
 from skeltools.readers import READERS
 
 OFFICIAL = "on the official missing list"
@@ -24,6 +25,8 @@ _EXPECTED = frozenset(
         OFFICIAL,
         FOREIGN,
         SWAPPED,
+        NO_LABEL,
+        NO_CLIP,
         "more people than bodies",
         "frames without a body",
         UNSEEN,
@@ -50,20 +53,30 @@ def refuse(findings: Iterable[Finding]) -> None:
             )
 
 
-def discover(dataset: Dataset, folder: Path, asked: tuple[str, ...]) -> Listing:
+def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) -> Listing:
     """Items and findings of the native reader and, where the data set may have them, of MeTRAbs poses.
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-    listing = READERS[dataset.reader].discover(folder)
-    if not (dataset.metrabs and folder.is_dir()):
+    listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
+    if not dataset.metrabs:
         return listing
-    estimated = READERS["metrabs"].discover(folder, conventions={*skeletons.names(), *asked})
+    estimated = estimated_in(roots, {*skeletons.names(), *asked})
     return replace(
         listing,
         items=(*listing.items, *estimated.items),
         findings=(*listing.findings, *estimated.findings),
     )
+
+
+def estimated_in(roots: tuple[Path, ...], conventions: Collection[str]) -> Listing:
+    """MeTRAbs poses of the folders among ``roots``."""
+    read = READERS["metrabs"].discover
+    listings = [read(root, conventions=conventions) for root in roots if root.is_dir()]
+    if len(listings) == 1:
+        return listings[0]
+    kept, twice = first_of_each([item for listing in listings for item in listing.items], roots)
+    return Listing(kept, (*(row for listing in listings for row in listing.findings), *twice))
 
 
 def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tuple[list[Task], list[Finding]]:
@@ -116,13 +129,13 @@ def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]
     }
 
 
-def source_of(folder: Path, tasks: list[Task]) -> dict[str, str | int]:
-    """What the store was made from, the same for a folder and a zip file of it."""
+def source_of(folder: Raw, tasks: list[Task]) -> dict[str, str | int]:
+    """What the store was made from, the same for a folder and a zip file of it but for its name."""
     items = [(name, item) for task in tasks for name, item in sorted(task.items.items())]
     lines = "".join(f"{name}/{item.id} {' '.join(map(str, _told(item)))}\n" for name, item in items)
     sizes = {(item.path, item.member): item.size for _, item in items}
     return {
-        "name": escaped(folder.resolve().name),
+        "name": " + ".join(escaped(root.resolve().name) for root in roots_of(folder)),
         "files": len(sizes),
         "bytes": sum(sizes.values()),
         "sha256": hashlib.sha256(lines.encode()).hexdigest(),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import Poses
-from skeltools.custom.poses import MAX_BODIES
+from skeltools.custom.layouts import MAX_BODIES
 from skeltools.custom.settings import UNITS, Directions, Settings, convention_file
 from skeltools.raw_items import MAX_BYTES, RawItem
 

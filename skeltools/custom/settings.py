@@ -32,6 +32,9 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
 
+GENDERS = ("female", "male", "neutral")
+"""As AMASS writes them, and as its body models are called."""
+
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
 a tall one."""
@@ -63,14 +66,32 @@ class Axes(Model):
 
 
 class Csv(Model):
-    """How ``.csv`` files are written."""
+    """How text (``.csv``, ``.tsv``, ``.txt``) is written."""
 
     form: Literal["wide", "long"] = "wide"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    columns: dict[Literal["frame", "body", "joint", "x", "y", "z"], str] = {}
+    delimiter: str | None = None
+    """One character, or ``whitespace`` for runs of blanks; None: as the lines tell."""
+    skip_rows: int | None = Field(default=None, ge=0)
+    """Lines of the file above the header or the numbers; None: as the lines tell."""
+    skip_columns: int = Field(default=0, ge=0)
+    """Columns before those of the joints."""
+    skip_last: int = Field(default=0, ge=0)
+    """Columns behind those of the joints."""
+    by_order: bool = False
+    """wide: take columns in the order in which they stand, whatever the header calls them."""
+    joints: dict[str, str] = {}
+    """Joints that the file calls otherwise -> their names there."""
+    columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
     """long: the names of the columns where they are others than these."""
     first_joint: Literal[0, 1] = 0
     """long: the number of the first joint, where joints are numbers."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one(cls, value: str | None) -> str | None:
+        if value is not None and len(value) != 1 and value != "whitespace":
+            raise ValueError(f"'{value}' is not a delimiter: one character, or whitespace for runs of blanks")
+        return value
 
 
 class Selector(Model):
@@ -130,6 +151,8 @@ class Settings(Model):
     pattern: str | None = None
     labels: str | None = None
     label_base: int | None = None
+    unlabelled: Literal["keep", "skip"] = "keep"
+    """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
 
@@ -142,6 +165,13 @@ class Settings(Model):
                 f"coordinates are {self.coordinates}: say how large a pixel is, by "
                 "image_size: [width, height] or units: metres per pixel"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_bodies(self) -> Self:
+        joined = next((axis for axis in (self.layout or "").split() if {"T", "M"} <= set(axis)), None)
+        if joined and self.bodies is None:
+            raise ValueError(f"layout has frames and bodies in one axis, {joined}: say how many `bodies`")
         return self
 
     @property
@@ -160,12 +190,10 @@ class Settings(Model):
     @classmethod
     def _letters(cls, value: str | None) -> str | None:
         letters = "" if value is None else value.replace(" ", "")
-        if value is not None and (
-            sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]) or "T" not in value.split()
-        ):
+        if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
-                "bodies, M, each once, T on its own; letters of one axis joined: 'T M V C', 'C T V M', 'T VC'"
+                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'"
             )
         return value
 
@@ -240,6 +268,12 @@ def convention_file(settings: Settings, path: Path) -> str:
     """The user's own convention beside the settings; empty for one that ships with the package."""
     own = settings.convention.endswith((".json", ".yaml", ".yml"))
     return str(path.parent / settings.convention) if own else ""
+
+
+def body_models(settings: Settings) -> tuple[str, ...]:
+    """Files that ``body_model`` may mean: one, or one for each of GENDERS."""
+    name = settings.body_model
+    return () if name is None else tuple(dict.fromkeys(name.replace("{gender}", g) for g in GENDERS))
 
 
 def file_spec(settings: Settings, path: Path) -> SkeletonSpec:

@@ -8,7 +8,6 @@ Kinect v2 camera space is the canonical frame, so coordinates are taken as they 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from schemas import Finding, RawDataError
 from skeltools.datasets import ntu_text, splits
 from skeltools.datasets.dataset import Dataset
 from skeltools.datasets.splits import Rule
-from skeltools.raw_items import Listing, RawItem, Reader, all_finite, finding, known, read_bytes
+from skeltools.raw_items import Listing, Raw, RawItem, Reader, all_finite, finding, known, read_bytes
 from skeltools.raw_items import discover as discover_files
 from skeltools.sequence import SkeletonSequence
 
@@ -45,8 +44,8 @@ def fields(name: str) -> dict[str, int] | None:
     }
 
 
-def discover(raw: Path) -> Listing:
-    """All ``.skeleton`` files of a folder, of the zip files in it, or of one zip file, by name only."""
+def discover(raw: Raw) -> Listing:
+    """All ``.skeleton`` files of folders, of the zip files in them, or of zip files, by name only."""
     return discover_files(raw, ".skeleton", convention=CONVENTION, fields=fields)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from schemas import Finding, RawDataError
 from skeltools.datasets import splits
 from skeltools.datasets.dataset import Dataset
-from skeltools.raw_items import Listing, RawItem, Reader, all_finite, finding, known, read_bytes
+from skeltools.raw_items import Listing, Raw, RawItem, Reader, all_finite, finding, known, read_bytes
 from skeltools.raw_items import discover as discover_files
 from skeltools.sequence import SkeletonSequence
 
@@ -39,8 +38,8 @@ def fields(name: str) -> dict[str, int] | None:
     return {"label": ACTIONS.index(action), "subject": subject, "repetition": take, "camera": view}
 
 
-def discover(raw: Path) -> Listing:
-    """All JSON files of a folder, of the zip files in it, or of one zip file, by name only."""
+def discover(raw: Raw) -> Listing:
+    """All JSON files of folders, of the zip files in them, or of zip files, by name only."""
     return discover_files(raw, ".json", convention=CONVENTION, fields=fields)
 
 

@@ -163,7 +163,7 @@ def _in_folder(folder: Path) -> tuple[list[RawItem], list[Finding]]:
     items = [
         RawItem(path.stem, folder.name, str(path), size=path.stat().st_size)
         for path in sorted(folder.iterdir())
-        if path.suffix in (".npz", ".pt") and not path.name.startswith(".")
+        if path.suffix.lower() in (".npz", ".pt") and not path.name.startswith(".")
     ]
     return items, []
 

@@ -39,7 +39,7 @@ from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
-from tests.skeltools import archives, raw_files
+from tests.skeltools import archives, pose_json_files, raw_files
 
 MEMORY = 500 * 2**20
 """Bytes that reading one damaged file may take above what the process has."""
@@ -82,6 +82,33 @@ def _custom(**settings: Any) -> Callable[[Path], None]:
                 for frame, body, joint in np.ndindex(poses.shape[:3])
             ]
             (raw / "wave_s1.csv").write_text("frame,body,joint,x,y,z\n" + "\n".join(rows))
+
+    return write
+
+
+def _pose_json(kind: str) -> Callable[[Path], None]:
+    def write(raw: Path) -> None:
+        convention = {"openpose": "openpose_25", "kinetics": "openpose_18", "mediapipe": "mediapipe_33"}
+        told = {"name": "mine", "convention": convention.get(kind, "coco_17"), "never_seen": "keep"}
+        if kind != "mediapipe":
+            told |= {"coordinates": "xys", "image_size": [640, 480]}
+        (raw / "dataset.yaml").write_text(json.dumps(told))
+        poses, score = pose_json_files.pixels(3, 2, str(told["convention"]))
+        if kind == "openpose":
+            pose_json_files.openpose(raw, "wave", poses, score)
+        elif kind == "alphapose":
+            pose_json_files.alphapose(raw / "wave.json", poses, score, ids=True)
+        elif kind == "mmpose":
+            pose_json_files.mmpose(raw / "wave.json", poses, score, ids=True)
+        elif kind == "kinetics":
+            pose_json_files.kinetics(raw / "wave.json", poses / 480, score)
+        elif kind == "coco":
+            names = list(skeletons.load("coco_17").joints)
+            pose_json_files.coco(raw / "all.json", {"a": (poses, score), "b": (poses, score)}, names=names)
+        else:
+            body = np.concatenate([poses / 480 - 0.4, poses[..., :1] / 480], axis=-1)[:, 0]
+            frames = [pose_json_files.landmarks(p, s) for p, s in zip(body, score[:, 0], strict=True)]
+            pose_json_files.dump(raw / "wave.json", [{"pose_world_landmarks": frame} for frame in frames])
 
     return write
 
@@ -158,6 +185,12 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         _custom(kind="wide", layout="T MVC", pattern=r"(?P<label>[a-z]+)_s(?P<subject>\d+)"),
     ),
     "custom long csv": ("custom", _custom(kind="long")),
+    "custom openpose": ("custom", _pose_json("openpose")),
+    "custom alphapose": ("custom", _pose_json("alphapose")),
+    "custom mmpose": ("custom", _pose_json("mmpose")),
+    "custom kinetics": ("custom", _pose_json("kinetics")),
+    "custom coco": ("custom", _pose_json("coco")),
+    "custom mediapipe": ("custom", _pose_json("mediapipe")),
     "metrabs npz": ("metrabs", lambda raw: _metrabs(raw, "npz")),
     "metrabs h5": ("metrabs", lambda raw: _metrabs(raw, "h5")),
     "metrabs pt": ("metrabs", lambda raw: _metrabs(raw, "pt")),
