@@ -20,8 +20,18 @@ from skeltools.formats.openpose import OPENPOSE
 from skeltools.formats.suites import SUITES
 
 _KNOWN: tuple[ClipFormat, ...] = (
-    *(OPENPOSE, KINETICS, MMPOSE, COCO, ALPHAPOSE, MEDIAPIPE),
-    *(BVH, C3D, *SUITES, AMASS, HUMANML3D, MAT),
+    OPENPOSE,
+    KINETICS,
+    MMPOSE,
+    COCO,
+    ALPHAPOSE,
+    MEDIAPIPE,
+    BVH,
+    C3D,
+    *SUITES,
+    AMASS,
+    HUMANML3D,
+    MAT,
 )
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are asked whether a file is theirs."""
