@@ -137,6 +137,7 @@ def _clips(
         path.parent / settings.convention,
     }
     described |= {path.parent / name for name in tables.list_files(settings)}
+    described |= {path.parent / name for name in custom_settings.body_models(settings)}
     mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}

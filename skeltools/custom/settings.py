@@ -32,6 +32,9 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
 
+GENDERS = ("female", "male", "neutral")
+"""As AMASS writes them, and as its body models are called."""
+
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
 a tall one."""
@@ -308,6 +311,12 @@ def convention_file(settings: Settings, path: Path) -> str:
     """The user's own convention beside the settings; empty for one that ships with the package."""
     own = settings.convention.endswith((".json", ".yaml", ".yml"))
     return str(path.parent / settings.convention) if own else ""
+
+
+def body_models(settings: Settings) -> tuple[str, ...]:
+    """Files that ``body_model`` may mean: one, or one for each of GENDERS."""
+    name = settings.body_model
+    return () if name is None else tuple(dict.fromkeys(name.replace("{gender}", g) for g in GENDERS))
 
 
 def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
