@@ -170,6 +170,17 @@ def test_clips_of_one_folder_and_folders_of_one_clip(tmp_path: Path) -> None:
     assert found.classes == ("kick", "wave")
 
 
+def test_findings_name_the_clip_where_files_are_called_alike(tmp_path: Path) -> None:
+    poses, score = files.pixels(3, 1, "openpose_25")
+    poses[1, 0, 7] = np.nan
+    for clip in ("wave_p1", "wave_p2"):
+        files.openpose(tmp_path / "lab" / clip, "video", poses, score)
+        files.alphapose(tmp_path / "other" / clip / "alphapose-results.json", poses, score)
+    settings(tmp_path, **files.FLAT, convention="openpose_25")
+    told = [row.file for item in custom.discover(tmp_path).items for row in custom.read(item).findings]
+    assert told == ["wave_p1", "wave_p2"] * 2
+
+
 def test_frames_that_have_no_file_are_frames_without_a_person(tmp_path: Path) -> None:
     poses, score = files.pixels(6, 1, "openpose_25")
     files.openpose(tmp_path, "wave", poses, score, first=12)
@@ -298,7 +309,9 @@ def test_parts_of_larger_skeletons(tmp_path: Path, count: int, convention: str, 
 def test_a_wrong_number_of_keypoints_names_the_convention_that_fits(tmp_path: Path) -> None:
     files.openpose(tmp_path, "wave", *files.pixels(2, 1, "openpose_18"))
     settings(tmp_path, **files.FLAT, convention="openpose_25")
-    with pytest.raises(RawDataError, match=r"18 keypoints, openpose_25 has 25.*openpose_18"):
+    with pytest.raises(
+        RawDataError, match=r"18 keypoints, openpose_25 has 25 joints; is its convention openpose_18"
+    ):
         read(tmp_path)
 
 
@@ -327,7 +340,7 @@ def test_openpose_in_3d_and_a_clear_word_where_there_is_none(tmp_path: Path) -> 
         file.unlink()
     files.openpose(tmp_path, "wave", *files.pixels(3, 1, "openpose_25"))
     assert path.is_file()
-    with pytest.raises(RawDataError, match=r"2D poses.*coordinates: xys"):
+    with pytest.raises(RawDataError, match=r"2D poses: say `coordinates: xys`"):
         read(tmp_path)
 
 
