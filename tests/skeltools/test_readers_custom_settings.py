@@ -267,7 +267,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         "units: expected 'm', 'cm', 'mm' or 'in' or a number or a list of 3 numbers or null, found 'ell'",
     ),
     "layout of many clips": ({"layout": "N C T V M"}, "'N C T V M' has an axis of clips, N"),
-    "layout letters": ({"layout": "K T V C"}, "layout: 'N T V C' is not a layout"),
+    "layout letters": ({"layout": "K T V C"}, "layout: 'K T V C' is not a layout"),
     "layout without T": ({"layout": "M V C"}, "is not a layout: letters T (frames)"),
     "layout of joined T and M": ({"layout": "MTV C"}, "say how many `bodies`"),
     "delimiter": ({"csv": {"delimiter": "blank"}}, "csv.delimiter: 'blank' is not a delimiter"),
