@@ -107,7 +107,7 @@ class _Plan:
 def _source(opened: Store, convention: str | Path | None) -> tuple[SkeletonSpec, Naming]:
     """The convention that is mapped, with its synonyms: those of a file that is given, or the package's."""
     known = opened.manifest.conventions
-    name = next(iter(known)) if convention is None else str(convention)
+    name = next(iter(known), "") if convention is None else str(convention)
     if name in known or not name.endswith(skeletons.SUFFIXES):
         if name not in known:
             raise unknown("convention of this store", name, known, where=opened.path)

@@ -26,6 +26,7 @@ from schemas import (
     PartInfo,
     RecipeRecord,
     SkeletonSpec,
+    StoreError,
     StoreManifest,
     UsageError,
     checks_arguments,
@@ -107,7 +108,24 @@ class _Source:
 
     @cached_property
     def ids(self) -> list[str]:
-        return [f"{self.prefix}{id}" for id in store.read(self.opened, "samples/id").tolist()]
+        """With the prefix. Raises StoreError where they are not in order: rows are merged by it."""
+        ids = [f"{self.prefix}{id}" for id in store.read(self.opened, "samples/id").tolist()]
+        if any(one >= other for one, other in pairwise(ids)):
+            raise self._damaged("samples/id", "ids are not sorted, or one is there twice")
+        return ids
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """Raises StoreError for a label that is none of the classes."""
+        labels = self.column("label")
+        if labels.size and not (labels.min() >= UNKNOWN and labels.max() < len(self.manifest.classes)):
+            raise self._damaged("samples/label", f"one is none of the {len(self.manifest.classes)} classes")
+        return labels
+
+    def _damaged(self, path: str, why: str) -> StoreError:
+        return StoreError(
+            f"damaged store ({path}: {why})", where=self.opened.path, remedy="Convert the raw data again"
+        )
 
     def column(self, name: str) -> NDArray[Any]:
         return store.read_column(self.opened, f"samples/{name}")
@@ -430,7 +448,7 @@ def _columns(plan: _Plan) -> dict[str, NDArray[np.int16]]:
 
     def label(number: int) -> NDArray[Any]:
         told = np.array([*plan.labels[number], UNKNOWN])  # a label of -1 is the last
-        return told[plan.sources[number].column("label")]
+        return told[plan.sources[number].labels]
 
     columns = {name: _gathered(plan, partial(_shifted, plan, name)) for name in remade.NUMBERS}
     return {"label": _gathered(plan, label), **columns}
@@ -502,7 +520,9 @@ def _part(source: _Source, shifts: dict[str, int]) -> PartInfo:
         hash=manifest.hash,
         samples=manifest.samples,
         shifts=shifts,
+        synthetic=manifest.synthetic,
         source=manifest.source,
+        parts=manifest.parts,
     )
 
 

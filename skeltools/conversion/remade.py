@@ -189,7 +189,7 @@ def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
 
 def tracks_of(opened: Store, convention: str) -> int:
     """Bodies that the store keeps of a clip in this convention."""
-    return opened.manifest.arrays[f"sequences/{convention}/joints"].shape[1]
+    return store.array(opened, f"sequences/{convention}/joints").shape[1]
 
 
 def _streams(opened: Store, conventions: Iterable[str]) -> set[tuple[str, int, str]]:
