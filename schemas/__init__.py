@@ -23,6 +23,7 @@ from schemas.run import (
     DataConfig,
     InitConfig,
     OptimiseConfig,
+    OtherStore,
     RunConfig,
     RuntimeConfig,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Length",
     "Naming",
     "OptimiseConfig",
+    "OtherStore",
     "PartInfo",
     "ProtocolInfo",
     "RawDataError",

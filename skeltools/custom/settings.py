@@ -32,6 +32,9 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
 
+GENDERS = ("female", "male", "neutral")
+"""As AMASS writes them, and as its body models are called."""
+
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
 a tall one."""
@@ -121,6 +124,31 @@ class Split(Model):
     """Default: the rest."""
 
 
+class Segments(Model):
+    """How the columns start and end of the table of labels count."""
+
+    unit: Literal["frames", "seconds"] = "frames"
+    first: Literal[0, 1] = 0
+    """frames: the number of the first one."""
+    end: Literal["exclusive", "inclusive"] = "exclusive"
+    """frames: whether the one at ``end`` is part of the clip."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.unit == "seconds" and self.model_fields_set & {"first", "end"}:
+            raise ValueError("first and end are about frames; seconds begin at 0")
+        return self
+
+
+class Windows(Model):
+    """Clips of equal length from recordings that no table cuts."""
+
+    length: int = Field(ge=1, le=1_000_000)
+    """Frames."""
+    stride: int | None = Field(default=None, ge=1)
+    """Frames from the beginning of one to that of the next; default: the length."""
+
+
 class Settings(Model):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")
     convention: str
@@ -152,6 +180,24 @@ class Settings(Model):
     """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+    mirrored_video: bool = False
+    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
+    segments: Segments = Segments()
+    windows: Windows | None = None
+    fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
+    """Frames a second."""
+    uncut: bool = False
+    """Whether recordings stay whole, with a label for each frame."""
+
+    @model_validator(mode="after")
+    def _one_way_to_cut(self) -> Self:
+        if self.segments.unit == "seconds" and self.fps is None:
+            raise ValueError("segments are in seconds: say how many frames a second has, by fps")
+        if self.uncut and (self.windows is not None or self.labels is None):
+            raise ValueError(
+                "uncut keeps recordings whole: it needs labels with start and end, and no windows"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:
@@ -265,6 +311,12 @@ def convention_file(settings: Settings, path: Path) -> str:
     """The user's own convention beside the settings; empty for one that ships with the package."""
     own = settings.convention.endswith((".json", ".yaml", ".yml"))
     return str(path.parent / settings.convention) if own else ""
+
+
+def body_models(settings: Settings) -> tuple[str, ...]:
+    """Files that ``body_model`` may mean: one, or one for each of GENDERS."""
+    name = settings.body_model
+    return () if name is None else tuple(dict.fromkeys(name.replace("{gender}", g) for g in GENDERS))
 
 
 def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
