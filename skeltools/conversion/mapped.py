@@ -253,6 +253,9 @@ def _write(
     )
     if not any(written.frames):
         raise UsageError(f"nobody has a joint of {plan.spec.name}", where=opened.path)
+    labels = list(remade.frame_labels(opened, plan.mapping.source.name))
+    told = (labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True))
+    remade.write_frame_labels(root, plan.spec.name, written, told)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
     finished = remade.add_streams(
         folder,
