@@ -77,7 +77,8 @@ def _conventions(found: dict[str, Any]) -> Table:
     for name, row in found["conventions"].items():
         mirrored = {True: ", mirrored", False: ", not mirrored", None: ""}[row["mirrored_video"]]
         counts = (str(row[key]) for key in numbers)
-        table.add_row(name, *counts, _megabytes(row["bytes"]), row["reader"] + mirrored)
+        flat = ", 2D" if row["coordinates"] == "xy" else ""
+        table.add_row(name, *counts, _megabytes(row["bytes"]), row["reader"] + mirrored + flat)
     return table
 
 

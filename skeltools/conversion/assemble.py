@@ -70,11 +70,16 @@ class _Assembly:
         return part.findings
 
     def close(self) -> None:
-        """All parts are taken: write what is left, and cut axis M of the sequences to what they need."""
+        """All parts are taken: write what is left, and cut axis M of the sequences to what they need.
+
+        What is there only if it is not all zero goes where it is.
+        """
         self._write(final=True)
         for array in self.growing:
             needed = None if array.unit == _ROWS else max(1, self.ledger.bodies[array.unit])
             array.writer.close(second_axis=needed)
+            if array.path.rpartition("/")[2] in store.OF_JOINTS:
+                store.remove_empty(store.reopen(self.made), array.path)
 
     def _write(self, *, final: bool) -> None:
         written = False

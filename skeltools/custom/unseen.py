@@ -12,6 +12,9 @@ from schemas import Finding, RawDataError
 from skeltools.raw_items import MAX_COORDINATE, RawItem, finding
 from skeltools.sequence import Mask
 
+UNSEEN = "joints not seen"
+"""The problem of clips that are kept with joints marked as unseen."""
+
 _SHOWN = 4
 """Joints that a finding names: those that are missed most."""
 
@@ -143,7 +146,7 @@ def _told(
         named = ", ".join(f"{joints[v]} in {share[v]:.0%}" for v in most)
         yield finding(
             item,
-            "joints not seen",
+            UNSEEN,
             place=f"frame {first(np.asarray(unseen.any(axis=2)))}",
             detail=f"{missed:.1%} of the joints{_reason(found)}: {named}",
             action="marked as unseen; recipes fill them",

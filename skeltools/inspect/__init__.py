@@ -66,6 +66,7 @@ def _convention(opened: Store, name: str) -> dict[str, Any]:
         "frames": int(offsets[-1]),
         "reader": info.reader,
         "axes": info.axes,
+        "coordinates": info.coordinates,
         "mirrored_video": info.mirrored_video,
         "bytes": _size(opened.path / "sequences" / name),
     }
@@ -95,12 +96,12 @@ def _array(opened: Store, path: str) -> dict[str, Any]:
 
 
 def _classes(names: tuple[str, ...], label: NDArray[Any]) -> list[dict[str, Any]]:
-    """Every class that has a sample, by label."""
+    """Every class that has a sample, by label; -1 are those without."""
     counts = Counter(label.tolist())
     return [
         {
             "label": value,
-            "name": names[value] if 0 <= value < len(names) else "unknown",
+            "name": names[value] if 0 <= value < len(names) else "unknown" if value >= 0 else "(no label)",
             "samples": counts[value],
         }
         for value in sorted(counts)

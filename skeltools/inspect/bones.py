@@ -29,32 +29,34 @@ class Lengths:
     """Adds up poses of one convention."""
 
     spec: SkeletonSpec
-    poses: int = 0
+    _poses: NDArray[np.int64] = field(init=False)
     _counts: NDArray[np.int64] = field(init=False)
     _sums: NDArray[np.float64] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._poses = np.zeros(len(self.spec.edges), np.int64)
         self._counts = np.zeros((len(self.spec.edges), len(_EDGES) + 1), np.int64)
         self._sums = np.zeros((2, len(self.spec.edges)))
 
     def add(self, joints: NDArray[Any], present: NDArray[np.bool_]) -> None:
-        """Joints [F, M, V, 3] metres and present [F, M]; what is not finite does not count."""
-        poses = joints[present]
-        poses = poses[np.isfinite(poses).all(axis=(1, 2))].astype(np.float64)
-        self.poses += len(poses)
+        """Joints [F, M, V, 3] metres and present [F, M]; bones of joints that are not finite do not count."""
+        poses = joints[present].astype(np.float64)
         for bone, (child, parent) in enumerate(self.spec.edges):
             length = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
+            length = length[np.isfinite(length)]
+            self._poses[bone] += len(length)
             self._counts[bone] += np.bincount(np.searchsorted(_EDGES, length), minlength=len(_EDGES) + 1)
             self._sums[:, bone] += length.sum(), np.square(length).sum()
 
     def rows(self) -> list[dict[str, Any]]:
         """For every bone its joints, median in metres and coefficient of variation; none without poses."""
-        if not self.poses:
+        if not self._poses.any():
             return []
-        place = (self._counts.cumsum(axis=1) * 2 >= self.poses).argmax(axis=1)
+        poses = np.maximum(self._poses, 1)
+        place = (self._counts.cumsum(axis=1) * 2 >= poses[:, None]).argmax(axis=1)
         median = _EDGES[np.minimum(place, len(_EDGES) - 1)]
-        mean = self._sums[0] / self.poses
-        spread = np.sqrt(np.maximum(self._sums[1] / self.poses - mean**2, 0))
+        mean = self._sums[0] / poses
+        spread = np.sqrt(np.maximum(self._sums[1] / poses - mean**2, 0))
         variation = np.divide(spread, mean, out=np.zeros_like(mean), where=mean > 0)
         names = self.spec.joints
         return [
@@ -64,6 +66,7 @@ class Lengths:
                 "variation": round(float(variation[bone]), 3),
             }
             for bone, (child, parent) in enumerate(self.spec.edges)
+            if self._poses[bone]
         ]
 
 

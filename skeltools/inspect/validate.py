@@ -160,8 +160,14 @@ def _samples(opened: Store) -> Iterator[Fault]:
     if ids != sorted(set(ids)):
         yield Fault("samples/id", "ids are not sorted, or one is there twice")
     label = store.read(opened, "samples/label")
-    if label.size and not (label.min() >= 0 and label.max() < len(manifest.classes)):
+    if label.size and not (label.min() >= _lowest_label(opened) and label.max() < len(manifest.classes)):
         yield Fault("samples/label", f"a label is outside 0..{len(manifest.classes) - 1}")
+
+
+def _lowest_label(opened: Store) -> int:
+    """A user's own clips, and recordings that are not cut into actions, may have none."""
+    uncut = any(path.endswith("/frame_label") for path in opened.manifest.arrays)
+    return UNKNOWN if uncut or opened.manifest.dataset not in DATASETS else 0
 
 
 _FIELDS = {"xsub": "subject", "xview": "camera", "xset": "setup"}
@@ -251,9 +257,15 @@ def _poses(opened: Store, convention: str, frames: int, report: Report) -> Itera
             for part in ("joints", "present", "order")
         }
         problems |= _pose_problems(block["joints"], block["present"], block["order"])
+        if f"{place}/unseen" in opened.manifest.arrays:
+            unseen = store.read(opened, f"{place}/unseen", start, start + store.FRAME_SHARD)
+            problems |= _unseen_problems(block["joints"], block["present"], unseen)
+            block["joints"] = np.where(unseen[..., None], np.nan, block["joints"])
         lengths.add(block["joints"], block["present"])
     report.bones[convention] = lengths.rows()
-    if wrong := bones.wrong_units(report.bones[convention]):
+    if opened.manifest.conventions[convention].coordinates == "xy":
+        report.notes.append(Fault(f"{place}/joints", "2D poses: the lengths of bones tell nothing"))
+    elif wrong := bones.wrong_units(report.bones[convention]):
         problems.setdefault("joints", wrong)
     else:
         told = bones.notes(report.bones[convention])
@@ -273,6 +285,12 @@ def _pose_problems(joints: NDArray[Any], present: NDArray[Any], order: NDArray[A
     if ((order >= 0) != present).any():
         problems["order"] = "must be -1 exactly where no body is present"
     return problems
+
+
+def _unseen_problems(joints: NDArray[Any], present: NDArray[Any], unseen: NDArray[Any]) -> dict[str, str]:
+    if (unseen & ~present[..., None]).any():
+        return {"unseen": "a joint is unseen though its body is not present"}
+    return {"unseen": "a joint that is unseen has coordinates"} if joints[unseen].any() else {}
 
 
 def _stream(opened: Store, path: str) -> Iterator[Fault]:

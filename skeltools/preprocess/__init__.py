@@ -17,7 +17,7 @@ Steps keep the floating type they get; ``prepare`` gives them float64 and rounds
 from schemas import Component
 from skeltools.preprocess import recipes
 from skeltools.preprocess.clip import Dropped, Goal, Prepared
-from skeltools.preprocess.recipes import Recipe, check_fits, load, recorded, resolve
+from skeltools.preprocess.recipes import Recipe, check_depth, check_fits, load, recipe_for, recorded, resolve
 from skeltools.preprocess.run import prepare
 from skeltools.preprocess.steps import STEPS
 from skeltools.preprocess.timing import resize_time
@@ -32,9 +32,11 @@ __all__ = [
     "Goal",
     "Prepared",
     "Recipe",
+    "check_depth",
     "check_fits",
     "load",
     "prepare",
+    "recipe_for",
     "recorded",
     "resize_time",
     "resolve",

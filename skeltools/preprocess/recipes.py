@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
-from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, checked
+from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, TURN, checked
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -120,6 +120,21 @@ def check_fits(recipe: Recipe, specs: Iterable[SkeletonSpec]) -> None:
                 remedy="Choose --recipe centered or raw, or your own file without such steps, or add what is "
                 "missing to the convention's file",
             )
+
+
+def recipe_for(coordinates: str) -> str:
+    """The name of the recipe that poses get when nobody chooses one, by their ``coordinates``, xyz or xy."""
+    return "default" if coordinates == "xyz" else "centered"
+
+
+def check_depth(recipe: Recipe, coordinates: str) -> None:
+    """Raise UsageError that names the first step which turns people in space, for 2D poses."""
+    turning = next((step.name for step in recipe.steps if step.name in TURN), None)
+    if coordinates == "xy" and turning:
+        raise UsageError(
+            f"step {turning} of recipe {recipe.name} turns people in space, and the poses are 2D",
+            remedy="Choose --recipe centered or raw, or your own file without such steps",
+        )
 
 
 def to_yaml(steps: tuple[Component, ...]) -> str:

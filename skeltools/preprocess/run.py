@@ -39,7 +39,7 @@ def prepare(
         raise UsageError(found, where=sequence.id)
     goal, counts = Goal(spec, frames, bodies), Counter[str]()
     exact: Array = sequence.joints.astype(np.float64)
-    clip = replace(sequence, joints=exact)
+    clip = replace(sequence, joints=exact, score=None)
     for step in steps if steps[0].name == FIRST else (checked(Component(name=FIRST), where=FIRST), *steps):
         outcome = STEPS[step.name](clip, goal, **step.options)
         if isinstance(outcome, Dropped):

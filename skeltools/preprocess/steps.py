@@ -54,6 +54,17 @@ recipe needs one."""
 CUT = ("crop_to_presence", "cut_to_count", "file_order")
 """Steps that change the number of frames: ``resize`` comes after them."""
 
+TURN = (
+    "turn_clip",
+    "turn_upright",
+    "turn_about_y",
+    "turn_frames",
+    "turn_frames_about_y",
+    "turn_spine",
+    "turn_shoulders",
+)
+"""Steps that turn people in space."""
+
 NEEDS: dict[str, tuple[str, ...]] = {
     "turn_clip": ("shoulders",),
     "turn_upright": ("shoulders", "body_parts"),

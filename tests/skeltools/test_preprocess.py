@@ -577,3 +577,101 @@ def test_a_clip_of_another_convention_or_an_empty_goal_is_refused() -> None:
         prepare(clip, spec=skeletons.load("smpl_24"), frames=5, bodies=1)
     with pytest.raises(UsageError, match="at least 1 frame"):
         prepare(clip, spec=KINECT, frames=0, bodies=1)
+
+
+# ---- joints that were not seen ----------------------------------------------------------------------------
+
+
+def oracle_filled(clip: SkeletonSequence, spec: SkeletonSpec, max_gap: int) -> np.ndarray:
+    """Joint by joint and frame by frame, from the centre outwards."""
+    assert clip.unseen is not None
+    made = clip.joints.astype(np.float64)
+    for body in range(clip.bodies):
+        for v in spec.from_centre:
+            known = [t for t in range(clip.frames) if clip.present[t, body] and not clip.unseen[t, body, v]]
+            for t in range(clip.frames):
+                if not clip.unseen[t, body, v]:
+                    continue
+                before = [k for k in known if k < t][-1:]
+                after = [k for k in known if k > t][:1]
+                gap = (after[0] if after else clip.frames) - (before[0] if before else -1) - 1
+                if not known:
+                    made[t, body, v] = made[t, body, spec.parents[v]] if v != spec.center else 0
+                elif gap > max_gap:
+                    nearest = min(before + after, key=lambda k: (abs(k - t), k))
+                    made[t, body, v] = made[nearest, body, v]
+                    if v != spec.center:
+                        up = spec.parents[v]
+                        made[t, body, v] += made[t, body, up] - made[nearest, body, up]
+                elif before and after:
+                    share = (t - before[0]) / (after[0] - before[0])
+                    made[t, body, v] = (1 - share) * made[before[0], body, v] + share * made[
+                        after[0], body, v
+                    ]
+                else:
+                    made[t, body, v] = made[(before + after)[0], body, v]
+    return made
+
+
+def hidden(seed: int, frames: int = 24, share: float = 0.4) -> SkeletonSequence:
+    """Two bodies, of which the second is absent in the middle, with joints unseen at random and for long."""
+    rng = np.random.default_rng(seed)
+    joints = rng.normal(size=(frames, 2, 25, 3)).astype(np.float32)
+    present = np.ones((frames, 2), bool)
+    present[8:11, 1] = False
+    unseen = (rng.random((frames, 2, 25)) < share) & present[..., None]
+    unseen[3:20, 0, rng.integers(25)] = unseen[5:, 1, rng.integers(25)] = True
+    unseen[:, 0, 7] = True
+    unseen &= present[..., None]
+    joints[unseen] = joints[~present] = 0
+    order = np.where(present, np.arange(2, dtype=np.int8), np.int8(-1))
+    return SkeletonSequence("a", "kinectv2_25", joints, present, order, (0, 1), unseen=unseen)
+
+
+@pytest.mark.parametrize("max_gap", [0, 2, 5, 30])
+@pytest.mark.parametrize("seed", range(4))
+def test_unseen_joints_are_filled_as_the_oracle_does(seed: int, max_gap: int) -> None:
+    clip = hidden(seed)
+    goal = Goal(KINECT, 24, 2)
+    made, counts = STEPS["fill_joints"](
+        replace(clip, joints=clip.joints.astype(np.float64)), goal, max_gap=max_gap
+    )
+    np.testing.assert_allclose(made.joints, oracle_filled(clip, KINECT, max_gap), atol=1e-12)
+    assert made.unseen is None
+    assert sum(counts.values()) == clip.unseen.sum()
+    assert not made.joints[~clip.present].any()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_fills_unseen_joints_first(recipe: str) -> None:
+    clip = hidden(1, share=0.1)
+    seen, counts = STEPS["fill_joints"](
+        replace(clip, joints=clip.joints.astype(np.float64)), Goal(KINECT, 24, 2)
+    )
+    filled = prepare(clip, recipe=recipe, spec=KINECT, frames=24, bodies=2)
+    direct = prepare(seen, recipe=recipe, spec=KINECT, frames=24, bodies=2)
+    assert isinstance(filled, Prepared)
+    assert isinstance(direct, Prepared)
+    np.testing.assert_array_equal(filled.joint, direct.joint)
+    assert filled.counts == direct.counts | {what: n for what, n in counts.items() if n}
+
+
+def test_fill_joints_comes_first_or_not_at_all() -> None:
+    steps = (Component(name="rank_by_motion"), Component(name="fill_joints"), Component(name="resize"))
+    with pytest.raises(ConfigError, match="fill_joints is not the first step"):
+        resolve(steps)
+    assert resolve((steps[1], steps[0], steps[2]))[0].options == {"max_gap": 30}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_that_turn_people_are_refused_for_2d_poses(recipe: str) -> None:
+    from skeltools.preprocess import check_depth
+
+    made = load(recipe)
+    check_depth(made, "xyz")
+    turns = next((step.name for step in made.steps if step.name.startswith("turn_")), None)
+    if turns is None:
+        check_depth(made, "xy")
+    else:
+        with pytest.raises(UsageError, match=f"step {turns} of recipe {recipe} turns people in space"):
+            check_depth(made, "xy")

@@ -384,16 +384,25 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
     "no npz": ("a.npz", b"text", {}, "cannot be read as npz"),
     "no h5": ("a.h5", b"text", {}, "cannot be read as HDF5"),
     "empty csv": ("a.csv", b"\n", {"layout": "T VC"}, "the file is empty"),
-    "word": ("a.csv", b"1,2\n3,x\n", {"layout": "T VC"}, "row 2: expected numbers, found 'x'"),
-    "ragged": ("a.csv", b"1,2\n3\n", {"layout": "T VC"}, "row 2: expected numbers, found 1 fields"),
+    "word": ("a.csv", b"1,2\n3,x\n", {"layout": "T VC"}, "line 2: expected numbers, found 'x' in column 2"),
+    "ragged": (
+        "a.csv", b"1,2\n3\n", {"layout": "T VC"},
+        "line 2: expected numbers, found 1 fields, the first has 2",
+    ),
     "columns": ("a.csv", b"a,b\n1,2\n", LONG, "no column frame, joint, x, y, z; it has a, b"),
-    "no rows": ("a.csv", HEAD + b"", LONG, "no row below the header"),
-    "joint": ("a.csv", HEAD + b"0,25,1,1,1\n", LONG, "row 2: joint '25' is none of"),
-    "frame": ("a.csv", HEAD + b"0.5,2,1,1,1\n", LONG, "row 2: invalid literal"),
-    "number": ("a.csv", HEAD + b"0,2,1,one,1\n", LONG, "row 2: 'one' is no number"),
-    "twice": ("a.csv", HEAD + b"0,2,1,1,1\n0,2,1,1,1\n", LONG, "row 3: frame 0 has joint 2"),
+    "no rows": ("a.csv", HEAD + b"", LONG, "holds nothing but a header"),
+    "joint": ("a.csv", HEAD + b"0,25,1,1,1\n", LONG, "line 2: joint '25' is none of"),
+    "frame": ("a.csv", HEAD + b"0.5,2,1,1,1\n", LONG, "line 2: frame '0.5' is no whole number"),
+    "number": (
+        "a.csv", HEAD + b"0,2,1,one,1\n", LONG,
+        "line 2: expected numbers, found 'one' in column 4 (y)",
+    ),
+    "twice": (
+        "a.csv", HEAD + b"0,2,1,1,1\n0,2,1,1,1\n", LONG,
+        "line 3: frame 0 has joint Neck of the body twice",
+    ),
     "far": ("a.csv", HEAD + b"0,2,1,1,1\n999999999,2,1,1,1\n", LONG, "column of frames"),
-    "short row": ("a.csv", HEAD + b"0,2,1\n", LONG, "row 2: too few fields"),
+    "short row": ("a.csv", HEAD + b"0,2,1\n", LONG, "line 2: 3 fields, the header above has 5"),
 }  # fmt: skip
 
 
@@ -511,3 +520,69 @@ def test_a_convention_that_the_clips_are_not_in_is_refused(tmp_path: Path) -> No
     settings(clips(tmp_path, *SIX))
     with pytest.raises(UsageError, match="no raw files of convention coco_17"):
         convert("custom", raw=tmp_path, out=tmp_path / "s", conventions=("coco_17",))
+
+
+# ---- unseen joints and 2D poses in a store ----------------------------------------------------------------
+
+
+def partly_seen(raw: Path, **changes: object) -> np.ndarray:
+    """Four clips, of which a tenth of the joints is NaN; returns the poses of the first."""
+    settings(raw, pattern=PATTERN, **changes)
+    first = None
+    for seed, name in enumerate(("wave_s1_c1", "wave_s2_c1", "walk_s1_c1", "walk_s2_c1")):
+        array = standing(12) + np.random.default_rng(seed).normal(0, 0.05, (12, 1, 25, 3))
+        array[np.random.default_rng(seed).random((12, 1, 25)) < 0.1] = np.nan
+        np.save(raw / name, array)
+        first = array if name == "walk_s1_c1" else first
+    assert first is not None
+    return first
+
+
+def test_a_store_keeps_what_was_not_seen_and_its_streams_have_no_holes(tmp_path: Path) -> None:
+    first = partly_seen(tmp_path / "raw")
+    summary = convert("custom", raw=tmp_path / "raw", out=tmp_path / "s.zarr", frames=[12], workers=0)
+    opened = store.open_store(tmp_path / "s.zarr")
+    arrays = opened.manifest.arrays
+    assert "sequences/kinectv2_25/unseen" in arrays
+    assert "sequences/kinectv2_25/score" not in arrays
+    clip = next(store.read_sequences(opened, "kinectv2_25"))
+    assert clip is not None
+    assert clip.unseen is not None
+    np.testing.assert_array_equal(clip.unseen, np.isnan(first).any(axis=-1))
+    np.testing.assert_array_equal(clip.joints, np.nan_to_num(first).astype(np.float32))
+    joint = store.read(opened, "streams/kinectv2_25/t12/joint")
+    spec = skeletons.load("kinectv2_25")
+    apart = np.delete(joint[..., 0] - joint[:, :, :, [spec.center], 0], spec.center, axis=3)
+    assert (apart != 0).any(axis=1).all()
+    assert summary.manifest.findings == {"joints not seen": 4}
+    assert summary.manifest.recipe.counts["joints interpolated"] > 0
+    assert not validate(tmp_path / "s.zarr")
+
+
+def test_streams_of_another_length_fill_unseen_joints_alike(tmp_path: Path) -> None:
+    from skeltools.conversion.derive import add_streams
+
+    partly_seen(tmp_path / "raw")
+    convert("custom", raw=tmp_path / "raw", out=tmp_path / "a.zarr", frames=[8, 12])
+    convert("custom", raw=tmp_path / "raw", out=tmp_path / "b.zarr", frames=[12])
+    add_streams(tmp_path / "b.zarr", frames=[8])
+    a, b = (store.open_store(tmp_path / name).manifest.arrays for name in ("a.zarr", "b.zarr"))
+    assert a == b
+
+
+def test_2d_poses_make_a_store_that_says_so(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    settings(raw, layout="T V C", coordinates="xys", image_size=[640, 480], pattern=PATTERN)
+    for seed, name in enumerate(("wave_s1_c1", "walk_s1_c1")):
+        rng = np.random.default_rng(seed)
+        np.save(
+            raw / name, np.concatenate([rng.uniform(50, 400, (9, 25, 2)), rng.random((9, 25, 1))], axis=-1)
+        )
+    with pytest.raises(UsageError, match="step turn_upright of recipe default turns people in space"):
+        convert("custom", raw=raw, out=tmp_path / "s.zarr", recipe="default")
+    manifest = convert("custom", raw=raw, out=tmp_path / "s.zarr").manifest
+    assert manifest.recipe.name == "centered"
+    assert manifest.conventions["kinectv2_25"].coordinates == "xy"
+    assert "sequences/kinectv2_25/score" in manifest.arrays
+    assert store.open_store(tmp_path / "s.zarr").manifest == manifest
+    assert not validate(tmp_path / "s.zarr")

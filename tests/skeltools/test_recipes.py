@@ -90,9 +90,12 @@ def test_what_older_stores_record_is_completed() -> None:
 @st.composite
 def written(draw: st.DrawFn) -> list[object]:
     """Any valid list of steps, with some of their options."""
-    names = draw(st.lists(st.sampled_from(sorted(set(STEPS) - {"resize", "file_order"})), max_size=5))
+    names = draw(
+        st.lists(st.sampled_from(sorted(set(STEPS) - {"resize", "file_order", "fill_joints"})), max_size=5)
+    )
     items: list[object] = []
-    for name in ["file_order", *names, "rank_by_motion", "resize"]:
+    first = ["fill_joints"] if draw(st.booleans()) else []
+    for name in [*first, "file_order", *names, "rank_by_motion", "resize"]:
         defaults = options_of(name)().model_dump()
         kept = draw(st.sets(st.sampled_from(sorted(defaults)))) if defaults else set()
         items.append({name: {key: defaults[key] for key in sorted(kept)}} if kept else name)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -241,3 +242,35 @@ def test_one_name_for_two_conventions_is_refused(tmp_path: Path) -> None:
     assert list(skeletons.load_all([str(first), str(first)])) == ["mine"]
     with pytest.raises(UsageError, match=r"named mine: .*first\.json and .*second\.json"):
         skeletons.load_all([str(first), str(second)])
+
+
+# ---- without some joints ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", skeletons.names())
+def test_any_joints_can_be_left_out_and_the_rest_hang_together(name: str) -> None:
+    spec = skeletons.load(name)
+    rng = np.random.default_rng(len(name))
+    for count in (1, spec.num_joints // 3, spec.num_joints - 2):
+        gone = set(rng.choice(spec.num_joints, count, replace=False).tolist())
+        left = spec.without(spec.joints[v] for v in gone)
+        assert left.name == f"{name}-{spec.num_joints - count}"
+        assert left.joints == tuple(joint for v, joint in enumerate(spec.joints) if v not in gone)
+        if spec.center not in gone:
+            assert left.joints[left.center] == spec.joints[spec.center]
+            for v, up in enumerate(left.parents):
+                chain = [spec.joints.index(left.joints[v])]
+                while spec.parents[chain[-1]] != chain[-1]:
+                    chain.append(spec.parents[chain[-1]])
+                above = [spec.joints[u] for u in chain[1:] if u not in gone]
+                assert left.joints[up] == (above[0] if above else left.joints[v])
+
+
+def test_what_cannot_be_left_out_is_said() -> None:
+    spec = skeletons.load("coco_17")
+    with pytest.raises(ValueError, match="'tail' is no joint of coco_17"):
+        spec.without(["tail"])
+    with pytest.raises(ValueError, match="leaves 1 of 17 joints"):
+        spec.without(spec.joints[1:])
+    assert spec.without(["left_shoulder"]).shoulders is None
+    assert spec.without(["left_eye"]).left_right_swap[1] == 1  # the right eye, alone now
