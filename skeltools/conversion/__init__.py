@@ -111,25 +111,31 @@ def convert(
     interchange.check_source(source)
     interchange.check_options(dataset, source, name=name, classes=classes)
     made = None if recipe is None else load_recipe(recipe)
-    asked = skeletons.load_all(named)
     publish.check_target(out, force=force)
     if source is not None and uncut:
         raise UsageError("an archive has no recordings that --uncut could keep whole")
     if source is not None:
         opened = interchange.open_archive(
-            source, dataset, _only(places, source), asked=asked, name=name, classes=classes, on_note=on_note
+            source,
+            dataset,
+            _only(places, source),
+            asked=skeletons.load_all(named),
+            name=name,
+            classes=classes,
+            on_note=on_note,
         )
         known, listing, asked = opened.dataset, opened.listing, opened.asked
         roots: tuple[Path, ...] = (opened.archive,)
     else:
         known = datasets.choose(dataset, places)
         known = datasets.uncut(known) if uncut else known
+        asked = planning.load_asked(known, named)
         roots = datasets.find_roots(known, places)
         listing = planning.discover(known, roots, named)
     folder = roots[0]
     made = made or load_recipe(recipe_for(known.coordinates))
     check_depth(made, known.coordinates)
-    planning.check_found(listing, asked, folder)
+    planning.check_found(listing, asked, folder, source=source)
     tasks, findings = planning.tasks_of(known, listing, asked)
     if strict:
         planning.refuse(findings)
@@ -142,6 +148,8 @@ def convert(
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,
         classes=len(listing.classes or known.classes) if source else None,
+        native_spec=known.own_spec,
+        own=known.reader == datasets.CUSTOM,
     )
     stamps = fingerprint.stamps_of(tasks)
     digest = fingerprint.of(known, plan, _said(listing), findings, _named(roots), tasks=tasks, stamps=stamps)

@@ -25,7 +25,7 @@ from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of, visible_files
+from skeltools.raw_items import METRABS, Listing, Raw, RawItem, first_of_each, roots_of, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
 
 JSON = ".json"
@@ -137,12 +137,15 @@ def _clips(
         path.parent / settings.convention,
     }
     described |= {path.parent / name for name in tables.list_files(settings)}
+    described |= {path.parent / name for name in custom_settings.body_models(settings)}
     mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
     unknown: list[str] = []
     for file in visible_files(root, findings):
         place = file.relative_to(root).as_posix()
+        if place.startswith(f"{METRABS}/"):
+            continue
         if file in described or not fnmatch.fnmatchcase(place, settings.files):
             continue
         known = format_of(file, settings)

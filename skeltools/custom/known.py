@@ -9,6 +9,7 @@ from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
+from skeltools.formats.c3d import C3D
 from skeltools.formats.humanml3d import HUMANML3D
 from skeltools.formats.image_results import ALPHAPOSE, COCO
 from skeltools.formats.kinetics_skeleton import KINETICS
@@ -16,6 +17,7 @@ from skeltools.formats.mat import MAT
 from skeltools.formats.mediapipe import MEDIAPIPE
 from skeltools.formats.mmpose import MMPOSE
 from skeltools.formats.openpose import OPENPOSE
+from skeltools.formats.suites import SUITES
 
 _KNOWN: tuple[ClipFormat, ...] = (
     OPENPOSE,
@@ -25,6 +27,8 @@ _KNOWN: tuple[ClipFormat, ...] = (
     ALPHAPOSE,
     MEDIAPIPE,
     BVH,
+    C3D,
+    *SUITES,
     AMASS,
     HUMANML3D,
     MAT,

@@ -32,6 +32,9 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
 
+GENDERS = ("female", "male", "neutral")
+"""As AMASS writes them, and as its body models are called."""
+
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
 a tall one."""
@@ -177,6 +180,8 @@ class Settings(Model):
     """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+    mirrored_video: bool = False
+    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
     segments: Segments = Segments()
     windows: Windows | None = None
     fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
@@ -306,6 +311,12 @@ def convention_file(settings: Settings, path: Path) -> str:
     """The user's own convention beside the settings; empty for one that ships with the package."""
     own = settings.convention.endswith((".json", ".yaml", ".yml"))
     return str(path.parent / settings.convention) if own else ""
+
+
+def body_models(settings: Settings) -> tuple[str, ...]:
+    """Files that ``body_model`` may mean: one, or one for each of GENDERS."""
+    name = settings.body_model
+    return () if name is None else tuple(dict.fromkeys(name.replace("{gender}", g) for g in GENDERS))
 
 
 def file_spec(settings: Settings, path: Path) -> SkeletonSpec:

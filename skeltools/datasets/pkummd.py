@@ -394,6 +394,8 @@ def _part(
         id_pattern=video + r"-[LMR]_\d{3,}",
         uncut_reader=f"pkummd{part}-uncut",
         uncut_pattern=video + "-[LMR]",
+        metrabs=True,
+        mirrored=True,
         axes=(
             "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres; "
             "bodies linked by distance, at most two at a time: the text has no body ids"

@@ -23,7 +23,7 @@ from schemas.skeleton import Direction
 from skeltools import skeletons
 from skeltools.custom import poses as arrays
 from skeltools.custom.clip_files import ClipFormat, Poses
-from skeltools.custom.settings import Settings
+from skeltools.custom.settings import GENDERS, Settings
 from skeltools.files.arrays import npz_file
 from skeltools.raw_items import MAX_BYTES, RawItem
 
@@ -38,7 +38,6 @@ MAX_MODEL = 512 * 2**20
 """Bytes of an array of a body model: SMPL-X's posedirs, the largest, takes 122 MB and is not read."""
 
 _MODEL = ("v_template", "shapedirs", "J_regressor", "kintree_table")
-_GENDERS = ("female", "male", "neutral")
 _HEAD_OF_X = ("jaw", "left_eye_smplhf", "right_eye_smplhf")
 """What SMPL-X has between the body and the hands, as https://github.com/vchoutas/smplx names it."""
 _WANTED = (
@@ -134,9 +133,9 @@ def _model_file(settings: Settings, path: Path, item: RawItem) -> Path:
         found = npz_file(path, wanted=("gender",)).get("gender", np.array("neutral"))
         told = str(found.item().decode("ascii", "replace") if found.dtype.kind == "S" else found.item())
         gender = told.strip().lower()
-        if gender not in _GENDERS:
+        if gender not in GENDERS:
             raise RawDataError(
-                f"gender '{gender[:20]}' is none of {', '.join(_GENDERS)}",
+                f"gender '{gender[:20]}' is none of {', '.join(GENDERS)}",
                 where=item.where,
                 remedy="Name one model in dataset.yaml",
             )

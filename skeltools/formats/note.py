@@ -33,6 +33,8 @@ class Note:
     bodies: int | None = None
     """Bodies of a stream."""
     spec: SkeletonSpec | None = None
+    flat: bool = False
+    """2D poses, whose z is 0."""
 
 
 def stream_note(selection: Selection, path: str, protocol: str) -> str:
@@ -63,7 +65,12 @@ def own_keys(selection: Selection) -> dict[str, Any]:
     if manifest.dataset in datasets.NAMES:
         return {}
     spec = store.read_spec(selection.opened, selection.convention)
-    told = {"dataset": manifest.dataset, "classes": list(manifest.classes), "bodies": bodies_of(manifest)}
+    told: dict[str, Any] = {
+        "dataset": manifest.dataset,
+        "classes": list(manifest.classes),
+        "bodies": bodies_of(manifest),
+    }
+    told["coordinates"] = manifest.conventions[selection.convention].coordinates
     return told | {"skeleton": spec.model_dump(mode="json")}
 
 
@@ -81,6 +88,7 @@ def parse(told: Mapping[str, Any], where: Path | str) -> Note:
         return Note(
             True, _dataset(told.get("dataset")), _classes(told.get("classes")), _bodies(told.get("bodies")),
             _spec(told.get("skeleton"), told.get("convention")),
+            told.get("coordinates") == "xy",
         )  # fmt: skip
     except (ValueError, RecursionError) as error:
         raise RawDataError(

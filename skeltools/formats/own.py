@@ -292,7 +292,7 @@ def _channels(settings: Settings | None) -> int:
 
 
 def _is_flat(about: About, settings: Settings | None) -> bool:
-    return about.flat or (settings is not None and settings.flat and not about.note.ours)
+    return about.flat or about.note.flat or (settings is not None and settings.flat and not about.note.ours)
 
 
 def _axes(about: About, settings: Settings | None, spec: SkeletonSpec) -> str:

@@ -115,8 +115,9 @@ def _parts(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     """Coordinates [T, M, V, 2 or 3] and scores [T, M, V]; a score may stand behind the coordinates."""
     wanted = len(settings.coordinates)
-    values = np.asarray(raw.values, np.float64)
-    score = None if raw.score is None else np.asarray(raw.score, np.float64)
+    with np.errstate(invalid="ignore"):  # of a damaged file
+        values = np.asarray(raw.values, np.float64)
+        score = None if raw.score is None else np.asarray(raw.score, np.float64)
     if values.shape[-1] == wanted and settings.coordinates.endswith("s"):
         return values[..., :-1], values[..., -1] if score is None else score
     if values.shape[-1] != len(settings.coordinates.removesuffix("s")):

@@ -118,3 +118,143 @@ def _rotation(axis: int, angle: float) -> NDArray[Any]:
         [[c, -s, 0], [s, c, 0], [0, 0, 1]],
     )[axis]
     return made
+
+
+# --- C3D ----------------------------------------------------------------------------------------------------
+
+C3D_ORDERS = {"pc": (84, "<"), "vax": (85, "<"), "mips": (86, ">")}
+
+
+def _vax(values: NDArray[Any]) -> bytes:
+    """IEEE single precision as a VAX writes it: four times as large, and its words exchanged."""
+    words = (np.asarray(values, "<f4") * np.float32(4)).view("<u2").reshape(-1, 2)
+    return words[:, ::-1].tobytes()
+
+
+def c3d(
+    points: NDArray[Any],
+    labels: Sequence[str],
+    *,
+    machine: str = "pc",
+    scale: float = -1.0,
+    analog: int = 0,
+    units: str = "mm",
+    screen: tuple[str, str] | None = ("+X", "+Z"),
+    seen: NDArray[Any] | None = None,
+    long: bool = False,
+) -> bytes:
+    """Points [T, N, 3] as C3D; a positive scale writes 16-bit integers. ``long``: frames as parameters."""
+    processor, order = C3D_ORDERS[machine]
+    frames, count = points.shape[:2]
+
+    def reals(values: Any) -> bytes:
+        return _vax(values) if machine == "vax" else np.asarray(values, f"{order}f4").tobytes()
+
+    def words(values: Any) -> bytes:
+        return (np.asarray(values) & 0xFFFF).astype(f"{order}u2").tobytes()
+
+    def text(name: str, texts: Sequence[str]) -> tuple[str, bytes]:
+        width = max(map(len, texts))
+        sizes = bytes([255, 2, width, len(texts)])
+        return name, sizes + "".join(each.ljust(width) for each in texts).encode()
+
+    point = [text("LABELS", labels[:255]), text("UNITS", [units])]
+    if len(labels) > 255:
+        point.append(text("LABELS2", labels[255:]))
+    if screen is not None:
+        point += [text("X_SCREEN", [screen[0]]), text("Y_SCREEN", [screen[1]])]
+    point.append(("RATE", bytes([4, 0]) + reals([100.0])))
+    trial = [
+        ("ACTUAL_START_FIELD", bytes([2, 1, 2]) + words([1, 0])),
+        ("ACTUAL_END_FIELD", bytes([2, 1, 2]) + words([frames % 65536, frames // 65536])),
+    ]
+    section = b""
+    for group, name, members in ((1, "POINT", point), (2, "TRIAL", trial if long else [])):
+        section += bytes([len(name), 256 - group]) + name.encode() + words([3]) + b"\0"
+        for member, value in members:
+            section += bytes([len(member), group]) + member.encode() + words([len(value) + 3]) + value + b"\0"
+    section += bytes(4)
+    blocks = -(-(len(section) + 4) // 512)
+    section = (bytes([1, 0x50, blocks, processor]) + section).ljust(512 * blocks, b"\0")
+    last = 65535 if long else frames
+    header = bytes([2, 0x50]) + words([count, analog, 1, last, 0]) + reals([scale]) + words([2 + blocks])
+    values = np.zeros((frames, 4 * count + analog))
+    residual = np.where(np.ones((frames, count), bool) if seen is None else seen, 0, -1)
+    held = np.nan_to_num(points) / (scale if scale > 0 else 1)
+    values[:, : 4 * count] = np.concatenate([held, residual[..., None]], 2).reshape(frames, -1)
+    body = words(np.rint(values).astype(np.int64)) if scale > 0 else reals(values)
+    return header.ljust(512, b"\0") + section + body
+
+
+# --- tables of suites ---------------------------------------------------------------------------------------
+
+
+def _fields(row: NDArray[Any]) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.9g}" for value in row.ravel()]
+
+
+def trc(points: NDArray[Any], labels: Sequence[str], units: str = "mm") -> str:
+    frames, count = points.shape[:2]
+    rows = [
+        "PathFileType\t4\t(X/Y/Z)\tclip.trc",
+        "DataRate\tCameraRate\tNumFrames\tNumMarkers\tUnits\tOrigDataRate\tOrigDataStartFrame\tOrigNumFrames",
+        f"100.00\t100.00\t{frames}\t{count}\t{units}\t100.00\t1\t{frames}",
+        "Frame#\tTime\t" + "\t\t\t".join(labels) + "\t\t",
+        "\t\t" + "\t".join(f"{axis}{n + 1}" for n in range(count) for axis in "XYZ"),
+        "",
+    ]
+    rows += ["\t".join([str(t + 1), f"{t / 100:.3f}", *_fields(points[t])]) for t in range(frames)]
+    return "\n".join(rows) + "\n"
+
+
+def motive(points: NDArray[Any], labels: Sequence[str], units: str = "Meters") -> str:
+    """As a skeleton's bones: a quaternion before each position."""
+    frames, count = points.shape[:2]
+    rows = [
+        f"Format Version,1.23,Take Name,a,Export Frame Rate,120.0,Total Exported Frames,{frames},"
+        f"Rotation Type,Quaternion,Length Units,{units},Coordinate Space,Global",
+        "",
+        ",Type," + ",".join(["Bone"] * 7 * count),
+        ",Name," + ",".join(f'"{label}"' for label in labels for _ in range(7)),
+        ",ID," + ",".join(f"{n:X}" for n in range(count) for _ in range(7)),
+        ",," + ",".join([*["Rotation"] * 4, *["Position"] * 3] * count),
+        "Frame,Time (Seconds)," + ",".join(list("XYZWXYZ") * count),
+    ]
+    for t in range(frames):
+        whole = np.concatenate([np.full((count, 4), 0.5), points[t]], 1)
+        rows.append(",".join([str(t), f"{t / 120:.6f}", *_fields(whole)]))
+    return "\r\n".join(rows) + "\r\n"
+
+
+def nexus(points: NDArray[Any], labels: Sequence[str], units: str = "mm", before: str = "") -> str:
+    frames, count = points.shape[:2]
+    rows = [
+        *before.splitlines(),
+        "Trajectories",
+        "100",
+        ",," + ",,,".join(labels) + ",,",
+        "Frame,Sub Frame," + ",".join("XYZ" * count),
+        ",," + ",".join([units] * 3 * count),
+        *(",".join([str(t + 1), "0", *_fields(points[t])]) for t in range(frames)),
+        "",
+        "Model Outputs",
+        "100",
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def qualisys(points: NDArray[Any], labels: Sequence[str], titles: bool = True) -> str:
+    frames, count = points.shape[:2]
+    rows = [
+        f"NO_OF_FRAMES\t{frames}",
+        f"NO_OF_MARKERS\t{count}",
+        "FREQUENCY\t100",
+        "MARKER_NAMES\t" + "\t".join(labels),
+    ]
+    if titles:
+        names = [f"{label} {axis}" for label in labels for axis in "XYZ"]
+        rows.append("\t".join(["Frame", "Time", *names]))
+    for t in range(frames):
+        lead = [str(t + 1), f"{t / 100:.5f}"] if titles else []
+        rows.append("\t".join([field or "0.000" for field in [*lead, *_fields(points[t])]]))
+    return "\n".join(rows) + "\n"

@@ -96,9 +96,7 @@ def test_the_model_of_the_clips_gender(tmp_path: Path) -> None:
     made, model = parameters(tmp_path, 52), model_arrays(52)
     (tmp_path / "models" / "female").mkdir(parents=True)
     np.savez(tmp_path / "models" / "female" / "model.npz", **model)
-    own_data.settings(
-        tmp_path, convention="smplh_52", layout=None, body_model="models/{gender}/model.npz", files="walk*"
-    )
+    own_data.settings(tmp_path, convention="smplh_52", layout=None, body_model="models/{gender}/model.npz")
     found = own_data.read(tmp_path).joints[:, 0, 0, 1]
     np.testing.assert_allclose(found, slow_joints(model, made)[:, 0, 2], atol=1e-5)
 
