@@ -48,7 +48,7 @@ def add_metrabs(
     dataset: str,
     *,
     out: Path | str,
-    raw: Path | str | None = None,
+    raw: Path | str | Sequence[Path | str] | None = None,
     conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
     workers: Annotated[int, Field(ge=0)] = 0,
@@ -66,13 +66,14 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
     what ``convert`` does.
     """
-    raw, out = Path(raw) if raw is not None else None, Path(out)
+    places, out = datasets.paths_of(raw), Path(out)
     opened = store.open_store(out)
-    known = _dataset(opened, dataset, raw)
+    known = _dataset(opened, dataset, places)
     named = tuple(conventions or ())
     asked = planning.load_asked(known, named)
-    folder = datasets.find_raw(known, raw)
-    listing = _listing(opened, known, folder, {*skeletons.names(), *planning.estimated(known, named)})
+    roots = datasets.find_roots(known, places)
+    folder = roots[0]
+    listing = _listing(opened, known, roots, {*skeletons.names(), *planning.estimated(known, named)})
     items = _new_items(opened, listing, asked, folder)
     tasks, strange = _tasks(opened, items, known.convention)
     findings = [*listing.findings, *strange]
@@ -109,7 +110,7 @@ def add_metrabs(
 # ------------------------------------------------------------------------------------------------- plan
 
 
-def _dataset(opened: Store, name: str, raw: Path | None) -> Dataset:
+def _dataset(opened: Store, name: str, raw: tuple[Path, ...] | None) -> Dataset:
     known = datasets.choose(name, raw)
     if opened.manifest.dataset != known.name:
         raise UsageError(
@@ -120,18 +121,18 @@ def _dataset(opened: Store, name: str, raw: Path | None) -> Dataset:
     return known
 
 
-def _listing(opened: Store, known: Dataset, folder: Path, names: set[str]) -> Listing:
+def _listing(opened: Store, known: Dataset, roots: tuple[Path, ...], names: set[str]) -> Listing:
     """The poses beside the raw data, under the ids of the store. Raw files are looked at only where a name
     is none of these: it may be that of a recording, or of a user's own file."""
-    found = beside.discover(known, folder, names)
+    found = beside.discover(known, roots, names)
     ids = set(store.read(opened, "samples/id").tolist())
     if known.reader == "ntu" or all(item.id in ids for item in found.items):
         return found
     try:
-        native = READERS[known.reader].discover(folder).items
+        native = READERS[known.reader].discover(roots[0] if len(roots) == 1 else roots).items
     except SkelError:  # there are no raw files, and poses need none
         native = ()
-    return beside.align(known, folder, native, found, ids=ids)
+    return beside.align(known, roots, native, found, ids=ids)
 
 
 def _new_items(

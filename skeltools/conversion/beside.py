@@ -29,22 +29,29 @@ _FIELDS = ("label", "subject", "camera", "setup", "repetition")
 _WINDOW = ("start", "end")
 
 
-def discover(dataset: Dataset, folder: Path, conventions: Iterable[str]) -> Listing:
-    """Poses in the folder ``metrabs`` beside the raw data that ``find_raw`` found, by names only.
+def discover(dataset: Dataset, roots: tuple[Path, ...], conventions: Iterable[str]) -> Listing:
+    """Poses in the folders ``metrabs`` beside the raw data that ``find_roots`` found, by names only.
 
     ``conventions`` as ``metrabs.discover`` takes them. A user's own clips may lie in folders, and so may
     their poses.
     """
-    home = datasets.home(folder)
-    if not (dataset.metrabs and home.is_dir()):
-        return Listing(())
+    homes = [home for home in map(datasets.home, roots) if dataset.metrabs and home.is_dir()]
     options: dict[str, Any] = {"nested": True} if dataset.reader == datasets.CUSTOM else {}
-    listing: Listing = READERS[METRABS].discover(home, conventions=set(conventions), **options)
-    return listing
+    read, known = READERS[METRABS].discover, set(conventions)
+    listings: list[Listing] = [read(home, conventions=known, **options) for home in homes]
+    if len(listings) == 1:
+        return listings[0]
+    kept, twice = first_of_each([item for listing in listings for item in listing.items], roots)
+    return Listing(kept, (*(row for listing in listings for row in listing.findings), *twice))
 
 
 def align(
-    dataset: Dataset, folder: Path, native: Iterable[RawItem], estimated: Listing, *, ids: Iterable[str] = ()
+    dataset: Dataset,
+    roots: tuple[Path, ...],
+    native: Iterable[RawItem],
+    estimated: Listing,
+    *,
+    ids: Iterable[str] = (),
 ) -> Listing:
     """Estimated poses under the ids of the samples that they are of, with what the native items tell.
 
@@ -54,7 +61,7 @@ def align(
     if dataset.reader == "ntu":
         return estimated
     by_id = {item.id: item for item in native}
-    by_file = _by_file(dataset, datasets.home(folder), by_id.values())
+    by_file = _by_file(dataset, tuple(map(datasets.home, roots)), by_id.values())
     own: list[RawItem] = []
     cut: list[RawItem] = []
     findings = list(estimated.findings)
@@ -79,7 +86,9 @@ def _finding(file: str, problem: str, detail: str) -> Finding:
     return Finding(file=file, problem=problem, detail=detail, action="skipped")
 
 
-def _by_file(dataset: Dataset, home: Path, native: Iterable[RawItem]) -> dict[str, list[RawItem]]:
+def _by_file(
+    dataset: Dataset, homes: tuple[Path, ...], native: Iterable[RawItem]
+) -> dict[str, list[RawItem]]:
     """Name of a raw file, without suffix -> its samples. A file of many clips that are no windows of one
     recording names none of them."""
     found: dict[str, list[RawItem]] = {}
@@ -88,7 +97,8 @@ def _by_file(dataset: Dataset, home: Path, native: Iterable[RawItem]) -> dict[st
         name = place.stem
         if dataset.reader == datasets.CUSTOM:
             place = Path(item.path)
-            name = place.relative_to(home).with_suffix("").as_posix() if place.is_relative_to(home) else name
+            home = next((home for home in homes if place.is_relative_to(home)), place.parent)
+            name = place.relative_to(home).with_suffix("").as_posix()
         found.setdefault(name, []).append(item)
     return {name: clips for name, clips in found.items() if len(clips) == 1 or all(map(_window, clips))}
 

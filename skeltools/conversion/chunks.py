@@ -24,6 +24,7 @@ from skeltools import store
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
 from skeltools.people import Look
+from skeltools.sequence import SkeletonSequence
 
 SAMPLES = 64
 """Samples of a part: what is lost at most, for each worker, when a conversion is killed."""
@@ -151,7 +152,7 @@ class Ledger:
         first = next(iter(sample.sequences.values()), None)
         if first is None and not keep:
             return
-        self.rows.append({name: getattr(first, name) for name in FIELDS} if first else {"id": sample.id})
+        self.rows.append(_row(first) if first else {"id": sample.id})
         for name, frames in self.frames.items():
             sequence = sample.sequences.get(name)
             frames.append(sequence.frames if sequence else 0)
@@ -180,6 +181,12 @@ class Ledger:
         findings = [finding.model_dump(mode="json") for finding in self.findings]
         looks = {name: [asdict(look) for look in found] for name, found in self.looks.items()}
         return json.dumps({**content, "findings": findings, "looks": looks})
+
+
+def _row(clip: SkeletonSequence) -> dict[str, Any]:
+    """Columns of ``samples``; ``bodies`` counts people who are there, whatever places axis M has."""
+    people = int(clip.present.any(axis=0).sum())
+    return {**{name: getattr(clip, name) for name in FIELDS}, "bodies": people}
 
 
 def read_ledger(folder: Path, number: int) -> Ledger:

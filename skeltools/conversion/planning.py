@@ -11,10 +11,11 @@ from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import people, skeletons
 from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
-from skeltools.raw_items import Listing, RawItem
+from skeltools.raw_items import Listing, Raw, RawItem, roots_of
 from skeltools.readers import READERS
 
 OFFICIAL = "on the official missing list"
@@ -25,6 +26,8 @@ _EXPECTED = frozenset(
         OFFICIAL,
         FOREIGN,
         SWAPPED,
+        NO_LABEL,
+        NO_CLIP,
         beside.WITHOUT_CLIP,
         "more people than bodies",
         "frames without a body",
@@ -52,14 +55,14 @@ def refuse(findings: Iterable[Finding]) -> None:
             )
 
 
-def discover(dataset: Dataset, folder: Path, asked: tuple[str, ...]) -> Listing:
+def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) -> Listing:
     """Items and findings of the native reader and, where the data set may have them, of MeTRAbs poses.
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-    listing: Listing = READERS[dataset.reader].discover(folder)
-    found = beside.discover(dataset, folder, {*skeletons.names(), *estimated(dataset, asked)})
-    poses = beside.align(dataset, folder, listing.items, found)
+    listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
+    found = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
+    poses = beside.align(dataset, roots, listing.items, found)
     return replace(
         listing,
         items=(*listing.items, *poses.items),
@@ -143,13 +146,13 @@ def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]
     }
 
 
-def source_of(folder: Path, tasks: list[Task]) -> dict[str, str | int]:
-    """What the store was made from, the same for a folder and a zip file of it."""
+def source_of(folder: Raw, tasks: list[Task]) -> dict[str, str | int]:
+    """What the store was made from, the same for a folder and a zip file of it but for its name."""
     items = [(name, item) for task in tasks for name, item in sorted(task.items.items())]
     lines = "".join(f"{name}/{item.id} {' '.join(map(str, _told(item)))}\n" for name, item in items)
     sizes = {(item.path, item.member): item.size for _, item in items}
     return {
-        "name": escaped(folder.resolve().name),
+        "name": " + ".join(escaped(root.resolve().name) for root in roots_of(folder)),
         "files": len(sizes),
         "bytes": sum(sizes.values()),
         "sha256": hashlib.sha256(lines.encode()).hexdigest(),

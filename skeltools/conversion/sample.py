@@ -18,7 +18,7 @@ from skeltools.people import Look
 from skeltools.preprocess import Dropped, Recipe, check_fits, prepare
 from skeltools.raw_items import RawItem
 from skeltools.readers import READERS
-from skeltools.sequence import SkeletonSequence, per_body
+from skeltools.sequence import UNKNOWN, SkeletonSequence, per_body
 
 MAX_TRACKS = 4
 """Tracks of a clip that ``sequences`` keeps. Kinect sees 6 people at most; who was lost gets a new id."""
@@ -142,14 +142,14 @@ def _read_clips(
 
 
 def _known_class(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequence:
-    if plan.classes is not None and not 0 <= clip.label < plan.classes:
+    if plan.classes is not None and not UNKNOWN <= clip.label < plan.classes:
         raise RawDataError(f"label {clip.label} is none of the {plan.classes} classes", where=item.where)
     return clip
 
 
 def file_of(item: RawItem) -> str:
     """A raw file as findings name it: by convention when it is beside others of the same name."""
-    if item.path.endswith(_HDF5):
+    if item.path.lower().endswith(_HDF5):
         return f"{Path(item.path).name}::{item.member}"
     return f"{item.convention}/{item.file}" if Path(item.path).parent.name == item.convention else item.file
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,70 +12,58 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
-from skeltools.custom.clip_files import Poses
+from skeltools.custom import text
+from skeltools.custom.clip_files import HEAD, Poses
+from skeltools.custom.delimited import holds_numbers, rows
+from skeltools.custom.layouts import laid_out
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
-from skeltools.raw_items import MAX_BYTES, ZIP_ERRORS, RawItem, read_bytes
+from skeltools.raw_items import MAX_BYTES, ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
-SUFFIXES = (".npy", ".npz", ".csv", *HDF5)
+SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
 CLIP = "{clip}"
 """In ``key``: the place of the clip's name, for files of many clips."""
 
-MAX_BODIES = 32
 HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
+
+
+__all__ = ["CLIP", "HDF5", "SUFFIXES", "h5_names", "is_clip", "npz_names", "poses", "rows"]
+
+
+def is_clip(file: Path, settings: Settings) -> bool:
+    """Whether a file is a clip by its suffix. ``.txt`` is used for anything: where ``files`` says nothing,
+    one without a row of numbers at its beginning is none."""
+    suffix = file.suffix.lower()
+    if suffix != ".txt" or settings.files != "*":
+        return suffix in SUFFIXES
+    try:
+        with file.open("rb") as opened:
+            return holds_numbers(opened.read(HEAD))
+    except OSError:
+        return True
 
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Poses of an array or table; NaN where nothing is given. Raises RawDataError: shape, key, column or
     number."""
-    suffix = Path(item.path).suffix
-    if suffix == ".csv" and settings.csv.form == "long":
-        return Poses(_long(item, settings, spec))
-    array = _LOADERS[suffix](item, settings)
+    suffix = Path(item.path).suffix.lower()
+    if suffix in text.SUFFIXES:
+        return text.poses(item, settings, spec)
+    return of_array(_LOADERS[suffix](item, settings), item, settings, spec)
+
+
+def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Poses of an array that lies as ``layout`` says. Raises RawDataError: no numbers, size, shape."""
     if array.dtype.kind not in "fiu":
         raise _wrong(item, f"holds {array.dtype}, expected numbers")
     if array.nbytes > MAX_BYTES:
         raise _wrong(item, f"{array.nbytes} bytes are too many for one clip (limit {MAX_BYTES})")
     with np.errstate(invalid="ignore"):
-        values = _laid_out(array, item, settings, spec).astype(np.float64)
+        values = laid_out(array, item, settings, spec).astype(np.float64)
     scored = settings.coordinates.endswith("s")
     return Poses(values[..., :-1], values[..., -1]) if scored else Poses(values)
-
-
-def _laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:
-    """Any layout -> [T, M, V, C]."""
-    layout = settings.layout or "T VC"
-    axes = layout.split()
-    known = {"V": spec.num_joints, "C": len(settings.coordinates)}
-    sizes: dict[str, int] = {}
-    fits = array.ndim == len(axes)
-    for axis, size in zip(axes, array.shape, strict=False):
-        told = int(np.prod([known[letter] for letter in axis if letter in known]))
-        free = [letter for letter in axis if letter not in known]
-        fits &= size == told if not free else size % told == 0
-        sizes |= {letter: known[letter] for letter in axis if letter in known}
-        sizes |= dict.fromkeys(free, size // told)
-    if not fits:
-        expected = ", ".join(_expected(axis, known) for axis in axes)
-        raise _wrong(
-            item,
-            f"has shape {array.shape}, expected ({expected}) for layout '{layout}' and {spec.name} "
-            f"({spec.num_joints} joints)",
-        )
-    letters = layout.replace(" ", "")
-    order = [letters.index(letter) for letter in "TMVC" if letter in letters]
-    whole = array.reshape([sizes[letter] for letter in letters]).transpose(order)
-    whole = whole if "M" in letters else whole[:, None]
-    if whole.shape[1] > MAX_BODIES:
-        raise _wrong(item, f"{whole.shape[1]} bodies, at most {MAX_BODIES} make sense: is M the right axis?")
-    return whole
-
-
-def _expected(axis: str, known: dict[str, int]) -> str:
-    names = {"T": "frames", "M": "bodies"}
-    return " * ".join(str(known.get(letter, names.get(letter))) for letter in axis)
 
 
 # --- npy, npz, HDF5 -----------------------------------------------------------------------------------------
@@ -150,106 +136,6 @@ def _no_key(item: RawItem, name: str, names: list[str]) -> RawDataError:
     return _wrong(item, f"has no array '{name}'; it has {', '.join(names[:8]) or 'none'}")
 
 
-# --- csv ----------------------------------------------------------------------------------------------------
-
-
-def rows(data: bytes, delimiter: str) -> list[list[str]]:
-    """Rows of a table, blank lines left out."""
-    text = data.decode("utf-8-sig", "replace")
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    return [row for row in table if any(field.strip() for field in row)]
-
-
-def _wide(item: RawItem, settings: Settings) -> NDArray[Any]:
-    """A row a frame; a first row that holds no number at all is the header."""
-    table = _table(item, settings)
-    if all(_number(field) is None for field in table[0]):
-        table = table[1:]
-    if not table:
-        raise _wrong(item, "holds nothing but a header")
-    values = []
-    for number, row in enumerate(table, start=1):
-        parsed = [_number(field) for field in row]
-        if None in parsed or len(parsed) != len(table[0]):
-            odd = next((field for field, value in zip(row, parsed, strict=True) if value is None), None)
-            what = f"{len(row)} fields, the first has {len(table[0])}" if odd is None else f"'{odd[:20]}'"
-            raise _wrong(item, f"row {number}: expected numbers, found {what}")
-        values.append(parsed)
-    return np.array(values, dtype=np.float64).reshape(len(values), -1)
-
-
-def _table(item: RawItem, settings: Settings) -> list[list[str]]:
-    try:
-        table = rows(read_bytes(item), settings.csv.delimiter)
-    except csv.Error as error:
-        raise _wrong(item, f"cannot be read as csv ({error})") from error
-    if not table:
-        raise _wrong(item, "the file is empty")
-    return table
-
-
-def _number(field: str) -> float | None:
-    """An empty field is NaN."""
-    field = field.strip()
-    try:
-        return None if "_" in field else float(field or "nan")
-    except ValueError:
-        return None
-
-
-def _long(item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[np.float64]:
-    """A row a joint, with a header: frame, body, joint, x, y, z in any order. The lowest frame is first."""
-    header, *table = _table(item, settings)
-    columns = {
-        name: settings.csv.columns.get(name, name) for name in ("frame", "body", "joint", "x", "y", "z")
-    }
-    header = [name.strip() for name in header]
-    at = {name: header.index(column) for name, column in columns.items() if column in header}
-    lacking = [columns[name] for name in columns if name not in at and name != "body"]
-    if lacking:
-        raise _wrong(item, f"has no column {', '.join(lacking)}; it has {', '.join(header)[:100]}")
-    if not table:
-        raise _wrong(item, "has no row below the header")
-    numbers = {name: v + settings.csv.first_joint for v, name in enumerate(spec.joints)}
-    joints = {str(number): number for number in numbers.values()} | numbers
-    people: dict[str, int] = {}
-    cells: dict[tuple[int, int, int], list[float]] = {}
-    for number, row in enumerate(table, start=2):
-        try:
-            frame = int(row[at["frame"]])
-            joint = joints[row[at["joint"]].strip()] - settings.csv.first_joint
-            body = people.setdefault(row[at["body"]].strip() if "body" in at else "", len(people))
-            point = [_given(row[at[axis]]) for axis in "xyz"]
-        except (ValueError, IndexError, KeyError) as error:
-            raise _wrong(item, f"row {number}: {_reason(error, spec)} in '{','.join(row)[:60]}'") from error
-        if (frame, body, joint) in cells:
-            raise _wrong(item, f"row {number}: frame {frame} has joint {row[at['joint']]} of the body twice")
-        cells[frame, body, joint] = point
-    first, last = min(key[0] for key in cells), max(key[0] for key in cells)
-    size = (last - first + 1) * len(people) * spec.num_joints * 24
-    if len(people) > MAX_BODIES or size > MAX_BYTES:
-        raise _wrong(
-            item, f"{len(people)} bodies in frames {first} to {last}: is the column of frames right?"
-        )
-    whole = np.full((last - first + 1, len(people), spec.num_joints, 3), np.nan)
-    for (frame, body, joint), point in cells.items():
-        whole[frame - first, body, joint] = point
-    return whole
-
-
-def _given(field: str) -> float:
-    value = _number(field)
-    if value is None:
-        raise ValueError(f"'{field[:20]}' is no number")
-    return value
-
-
-def _reason(error: Exception, spec: SkeletonSpec) -> str:
-    if isinstance(error, KeyError):
-        return f"joint {error} is none of {spec.name}"
-    return "too few fields" if isinstance(error, IndexError) else str(error)
-
-
 def _wrong(item: RawItem, message: str, *, remedy: str = _REMEDY) -> RawDataError:
     return RawDataError(message, where=item.where, remedy=remedy)
 
@@ -257,7 +143,6 @@ def _wrong(item: RawItem, message: str, *, remedy: str = _REMEDY) -> RawDataErro
 _LOADERS: dict[str, Callable[[RawItem, Settings], NDArray[Any]]] = {
     ".npy": _npy,
     ".npz": _npz,
-    ".csv": _wide,
     ".h5": _h5,
     ".hdf5": _h5,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import zlib
 from functools import lru_cache
@@ -19,10 +20,13 @@ from schemas.skeleton import Direction
 from skeltools import skeletons
 
 FILE = "dataset.yaml"
+OF_FILES = "file"
+"""``convention`` of data whose files describe their own skeleton."""
+
 FIELDS = ("subject", "camera", "setup", "repetition")
 """Whole numbers that a file name or a table may tell of a clip, beside ``id`` and ``label``."""
 
-_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
 
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
@@ -59,14 +63,32 @@ class Axes(Model):
 
 
 class Csv(Model):
-    """How ``.csv`` files are written."""
+    """How text (``.csv``, ``.tsv``, ``.txt``) is written."""
 
     form: Literal["wide", "long"] = "wide"
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
-    columns: dict[Literal["frame", "body", "joint", "x", "y", "z"], str] = {}
+    delimiter: str | None = None
+    """One character, or ``whitespace`` for runs of blanks; None: as the lines tell."""
+    skip_rows: int | None = Field(default=None, ge=0)
+    """Lines of the file above the header or the numbers; None: as the lines tell."""
+    skip_columns: int = Field(default=0, ge=0)
+    """Columns before those of the joints."""
+    skip_last: int = Field(default=0, ge=0)
+    """Columns behind those of the joints."""
+    by_order: bool = False
+    """wide: take columns in the order in which they stand, whatever the header calls them."""
+    joints: dict[str, str] = {}
+    """Joints that the file calls otherwise -> their names there."""
+    columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
     """long: the names of the columns where they are others than these."""
     first_joint: Literal[0, 1] = 0
     """long: the number of the first joint, where joints are numbers."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one(cls, value: str | None) -> str | None:
+        if value is not None and len(value) != 1 and value != "whitespace":
+            raise ValueError(f"'{value}' is not a delimiter: one character, or whitespace for runs of blanks")
+        return value
 
 
 class Selector(Model):
@@ -117,6 +139,8 @@ class Settings(Model):
     never_seen: Literal["refuse", "keep"] = "refuse"
     """What becomes of a clip with a joint that is seen in none of its frames."""
     format: str | None = None
+    body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
+    """File of SMPL, SMPL+H or SMPL-X, for AMASS files; ``{gender}`` in it is the clip's."""
     missing: Literal["nan", "0", "either"] = "either"
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
@@ -124,6 +148,8 @@ class Settings(Model):
     pattern: str | None = None
     labels: str | None = None
     label_base: int | None = None
+    unlabelled: Literal["keep", "skip"] = "keep"
+    """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
     mirrored_video: bool = False
@@ -138,6 +164,13 @@ class Settings(Model):
                 f"coordinates are {self.coordinates}: say how large a pixel is, by "
                 "image_size: [width, height] or units: metres per pixel"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _known_bodies(self) -> Self:
+        joined = next((axis for axis in (self.layout or "").split() if {"T", "M"} <= set(axis)), None)
+        if joined and self.bodies is None:
+            raise ValueError(f"layout has frames and bodies in one axis, {joined}: say how many `bodies`")
         return self
 
     @property
@@ -156,12 +189,10 @@ class Settings(Model):
     @classmethod
     def _letters(cls, value: str | None) -> str | None:
         letters = "" if value is None else value.replace(" ", "")
-        if value is not None and (
-            sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]) or "T" not in value.split()
-        ):
+        if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
-                "bodies, M, each once, T on its own; letters of one axis joined: 'T M V C', 'C T V M', 'T VC'"
+                "bodies, M, each once; letters of one axis joined: 'T M V C', 'C T V M', 'T VC', 'TV C'"
             )
         return value
 
@@ -243,6 +274,10 @@ def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
 
     Raises ConfigError or UsageError for one that is none, or takes a shipped one's name.
     """
+    if settings.convention == OF_FILES:
+        from skeltools.custom import described  # the formats need the settings first
+
+        return described.spec_of_first(settings, path)
     own = convention_file(settings, path)
     spec = skeletons.load(own or settings.convention)
     if own and spec.name in skeletons.names() and spec != skeletons.load(spec.name):
@@ -261,9 +296,15 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
     """
     spec = file_spec(settings, path)
     try:
-        return spec.without(settings.leave_out) if settings.leave_out else spec
+        return spec.without(_left_out(settings, spec)) if settings.leave_out else spec
     except ValueError as error:
         raise ConfigError(f"leave_out: {error}", where=path) from error
+
+
+def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
+    """Names of joints; a pattern such as ``*_end`` stands for all that fit it."""
+    names = [(name, fnmatch.filter(spec.joints, name) if "*" in name else []) for name in settings.leave_out]
+    return [joint for name, found in names for joint in found or (name,)]
 
 
 def change(
@@ -294,8 +335,8 @@ def _scale(settings: Settings, spec: SkeletonSpec, told: float | None) -> float 
         return IMAGE_HEIGHT / settings.image_size[1]
     units = settings.units
     if units is None:
-        return _UNITS[_OF_SPEC[spec.units]] if told is None else told
-    return _UNITS[units] if isinstance(units, str) else units
+        return UNITS[_OF_SPEC[spec.units]] if told is None else told
+    return UNITS[units] if isinstance(units, str) else units
 
 
 def origin(settings: Settings) -> tuple[float, float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from schemas import ConfigError, UsageError, unknown
@@ -13,7 +13,7 @@ from skeltools import custom
 from skeltools.custom import settings as custom_settings
 from skeltools.datasets import ntu, nwucla, pkummd
 from skeltools.datasets.dataset import Dataset
-from skeltools.raw_items import METRABS
+from skeltools.raw_items import METRABS, Raw, roots_of
 
 RAW_VARIABLE = "SKELTOOLS_RAW"
 DEFAULT_RAW = Path("raw")
@@ -32,13 +32,13 @@ NAMES = (*DATASETS, CUSTOM)
 """What ``choose`` knows."""
 
 
-def choose(name: str, raw: Path | None = None) -> Dataset:
-    """A data set by name; ``custom`` is what the ``dataset.yaml`` in ``raw`` describes.
+def choose(name: str, raw: Raw | None = None) -> Dataset:
+    """A data set by name; ``custom`` is what the ``dataset.yaml`` in ``raw`` describes, the first one there.
 
     Raises UsageError for an unknown one, ConfigError for settings that do not fit.
     """
     if name == CUSTOM:
-        return _custom(_find_settings(raw))
+        return _custom(_custom_roots(raw)[0])
     if name not in DATASETS:
         raise unknown("data set", name, (*DATASETS, CUSTOM))
     return DATASETS[name]
@@ -78,6 +78,13 @@ _CUSTOM_HINT = (
 )
 
 
+def paths_of(raw: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...] | None:
+    """One place or several as paths; None, also for none of several, stands for the usual places."""
+    if raw is None or isinstance(raw, str | Path):
+        return None if raw is None else (Path(raw),)
+    return tuple(map(Path, raw)) or None
+
+
 def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -> Path:
     """The folder with ``dataset.yaml``, or a settings file of another name."""
     root = _root(raw, environ)
@@ -94,6 +101,52 @@ def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -
 def _root(raw: Path | None, environ: Mapping[str, str] | None) -> Path:
     variable = (os.environ if environ is None else environ).get(RAW_VARIABLE)
     return raw or (Path(variable) if variable else DEFAULT_RAW)
+
+
+def _custom_roots(raw: Raw | None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The folder with ``dataset.yaml`` (or a settings file), then those of further clips that it describes.
+
+    Raises UsageError for a further one that is no folder, or holds other settings.
+    """
+    roots = () if raw is None else roots_of(raw)
+    if len(roots) < 2:
+        return (_find_settings(roots[0] if roots else None, environ),)
+    first = next((root for root in roots if _describes(root)), roots[0])
+    place = _find_settings(first, environ)
+    said = custom.settings_file(place).read_bytes()
+    others = tuple(root for root in roots if root is not first)
+    for root in others:
+        if not root.is_dir():
+            raise UsageError("is no folder of clips", where=root, remedy="Unpack archives first")
+        own = root / custom_settings.FILE
+        if own.is_file() and own.read_bytes() != said:
+            raise UsageError(
+                f"another {own.name} than in {first}: one describes all folders",
+                where=root,
+                remedy="Remove one of the two, or convert each folder and merge the stores",
+            )
+    return (place, *others)
+
+
+def _describes(root: Path) -> bool:
+    folders = (root, root / CUSTOM)
+    return root.suffix in (".yaml", ".yml") or any((f / custom_settings.FILE).is_file() for f in folders)
+
+
+def find_roots(
+    dataset: Dataset, raw: Raw | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Path, ...]:
+    """``find_raw`` of each of several folders or zip files: a data set may lie in two archives.
+
+    Raises UsageError, also for one that is given twice.
+    """
+    roots = () if raw is None else roots_of(raw)
+    real = [os.path.realpath(root) for root in roots]
+    if twice := next((root for root, place in zip(roots, real, strict=True) if real.count(place) > 1), None):
+        raise UsageError("is given twice with --raw", where=twice)
+    if dataset.reader == CUSTOM:
+        return _custom_roots(raw, environ)
+    return tuple(find_raw(dataset, root, environ) for root in roots or (None,))
 
 
 def find_raw(dataset: Dataset, raw: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -128,6 +181,11 @@ def _name(path: Path) -> str:
     return (path.stem if path.suffix.lower() == ".zip" else path.name).lower()
 
 
+def _usual(path: Path) -> str:
+    """A file's name with its suffix in small letters."""
+    return path.stem + path.suffix.lower()
+
+
 def _holds(dataset: Dataset, path: Path) -> bool:
     """Whether a folder or zip file holds a raw file of the data set. Looks no further than the first."""
     if path.is_file():
@@ -135,7 +193,7 @@ def _holds(dataset: Dataset, path: Path) -> bool:
     if dataset.metrabs and _estimates(dataset, path / METRABS):
         return True
     return any(
-        re.fullmatch(dataset.file_pattern, file.name) or _zip_holds(dataset, file)
+        re.fullmatch(dataset.file_pattern, _usual(file)) or _zip_holds(dataset, file)
         for file in _files(dataset, path, _DEPTH)
     )
 
@@ -185,6 +243,6 @@ def _zip_holds(dataset: Dataset, path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(re.fullmatch(dataset.file_pattern, Path(name).name) for name in archive.namelist())
+            return any(re.fullmatch(dataset.file_pattern, _usual(Path(name))) for name in archive.namelist())
     except zipfile.BadZipFile:
         return False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from schemas import Finding, RawDataError
 from skeltools.datasets import splits
 from skeltools.datasets.dataset import Dataset
-from skeltools.raw_items import Listing, RawItem, Reader, all_finite, finding, known, read_bytes
+from skeltools.raw_items import Listing, Raw, RawItem, Reader, all_finite, finding, known, read_bytes
 from skeltools.raw_items import discover as discover_files
 from skeltools.sequence import SkeletonSequence
 
@@ -43,8 +42,8 @@ def fields(name: str) -> dict[str, int] | None:
     return {"label": ACTIONS.index(action), "subject": subject, "repetition": take, "camera": view}
 
 
-def discover(raw: Path) -> Listing:
-    """All JSON files of a folder, of the zip files in it, or of one zip file, by name only."""
+def discover(raw: Raw) -> Listing:
+    """All JSON files of folders, of the zip files in them, or of zip files, by name only."""
     return discover_files(raw, ".json", convention=CONVENTION, fields=fields)
 
 
@@ -141,6 +140,7 @@ DATASETS = (
         folder_names=("nw-ucla", "nw_ucla", "nwucla", "n-ucla", "ucla", "all_sqe"),
         file_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}\.json",
         example="aAA_sSS_eEE_vVV.json",
+        id_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}",
         hint=(
             "Northwestern-UCLA is used as the 1484 JSON files aAA_sSS_eEE_vVV.json of the folder all_sqe "
             "to which CTR-GCN's README (https://github.com/Uason-Chen/CTR-GCN) links: put them, unpacked "

@@ -165,7 +165,7 @@ def _in_folder(folder: Path, nested: bool) -> tuple[list[RawItem], list[Finding]
     items = [
         RawItem(_id(path, folder), folder.name, str(path), size=path.stat().st_size)
         for path in (visible_files(folder, findings) if nested else sorted(folder.iterdir()))
-        if path.suffix in (".npz", ".pt") and not path.name.startswith(".")
+        if path.suffix.lower() in (".npz", ".pt") and not path.name.startswith(".")
     ]
     return items, findings
 

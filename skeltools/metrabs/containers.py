@@ -227,7 +227,7 @@ def _last_read(path: str, member: str | None, _changed: int, _size: int) -> dict
 
 
 def _read(item: RawItem) -> dict[str, NDArray[Any]]:
-    suffix = Path(item.path).suffix
+    suffix = Path(item.path).suffix.lower()
     return _LOADERS[".h5" if suffix in HDF5 else suffix](item)
 
 
@@ -266,7 +266,7 @@ def _array(data: bytes, key: str, item: RawItem) -> NDArray[Any]:
 def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
     """Items of the groups /<sample_id>/<convention>; a damaged file is a finding, another kind is nothing."""
     items: list[RawItem] = []
-    if path.suffix not in HDF5:
+    if path.suffix.lower() not in HDF5:
         return [], []
     try:
         with h5py.File(path, "r") as file:

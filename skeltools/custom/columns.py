@@ -1,0 +1,278 @@
+"""What the header of a table calls its columns: joint and coordinate, frame or time, or something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from schemas import Naming, SkeletonSpec
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_FRAMES = _set(
+    "frame frames frameno framenr framenum framenumber frameid frameindex subframe time timestamp timestamps "
+    "timesec times timecode t ts ms sec secs seconds index idx sample samples unnamed0"
+)
+"""Names of columns that count frames or tell the time."""
+_COUNTING = _set("no nr num number id count s us ns 0")
+"""Words that may stand behind those."""
+_SCORES = _set(
+    "score scores conf confidence likelihood visibility visible state tracked trackingstate prob probability "
+    "presence"
+)
+_SHORT_SCORES = _set("s c p")
+"""Score, confidence, probability, as the last word only: ``hip_c``."""
+_OTHER = _set(
+    "rot rotation rotations quat quaternion orientation angle angles euler velocity vel acceleration acc "
+    "qx qy qz qw rx ry rz rotx roty rotz speed residual error"
+)
+"""A column with such a word is no position."""
+_NOISE = _set(
+    "position positions pos translation trans coord coordinate coordinates loc location joint joints marker "
+    "bone keypoint landmark kp world global mm cm"
+)
+"""Words that tell nothing of a name."""
+_UNITS = re.compile(
+    r"[(\[](mm|cm|m|(?:milli|centi)?met(?:re|er)s?|px|pixels?|s|ms|seconds)[)\]]", re.IGNORECASE
+)
+_BODY = re.compile(r"(?:person|people|body|player|user|subject|skeleton|human|p|b|s)?\d{1,3}")
+_NUMBERED = re.compile(r"(?:joint|j|kp|keypoint|landmark|point|marker|m|p)?(\d{1,3})")
+_BETWEEN = re.compile(
+    r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])"
+)
+_SIDES = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "right", "rt": "right"}
+
+
+_TITLES = 8
+"""Rows of a header that are looked at."""
+
+
+Place = tuple[str, int, str]
+"""(body, joint, axis)."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a label may mean: ``words`` name a joint (maybe of a ``body``), ``axis`` is x, y, z or s."""
+
+    words: tuple[str, ...]
+    axis: str
+    body: str = ""
+
+
+def is_frame(label: str) -> bool:
+    """Whether a column counts frames or tells the time."""
+    words = words_of(_UNITS.sub(" ", label))
+    behind = set(words[1:]) <= _FRAMES | _COUNTING
+    return "".join(words) in _FRAMES or bool(words and words[0] in _FRAMES and behind)
+
+
+def key(name: str) -> str:
+    """A name without case, blanks and punctuation."""
+    return "".join(re.findall(r"[^\W_]+", name.casefold()))
+
+
+def words_of(label: str) -> list[str]:
+    """Small words of a label: ``leftHip1_X`` -> left, hip, 1, x."""
+    parts = re.findall(r"[^\W_]+", label)
+    return [word.casefold() for part in parts for word in _BETWEEN.split(part)]
+
+
+def meanings(label: str) -> Iterator[Column]:
+    """What a label may say, the likeliest first; nothing for one that is no coordinate."""
+    label = _UNITS.sub(" ", label.strip().strip('"'))
+    before, colon, behind = label.rpartition(":")
+    words = words_of(label)
+    if _OTHER & set(words):
+        return
+    yield from _split(words)
+    if colon and (body := key(before)):
+        yield from (Column(c.words, c.axis, body) for c in _split(words_of(behind)) if c.words)
+        parts = before.split(":")
+        if len(parts) > 1 and len(words := words_of(behind)) == 1:
+            yield from (
+                Column(c.words, c.axis, key(parts[0]))
+                for c in _split([*words_of(parts[-1]), *words])
+                if c.words
+            )
+
+
+def _split(words: list[str]) -> Iterator[Column]:
+    """Words -> (name, axis): the axis is the last word, the first, one between, or the last letter."""
+    places = [len(words) - 1, 0, *range(len(words) - 2, 0, -1)] if words else []
+    for place in dict.fromkeys(places):
+        axis = _axis(words[place], last=place == len(words) - 1)
+        if axis:
+            yield Column(tuple(words[:place] + words[place + 1 :]), axis)
+    if words and len(words[-1]) > 1 and words[-1][-1] in "xyz":
+        yield Column((*words[:-1], words[-1][:-1]), words[-1][-1])
+
+
+def _axis(word: str, *, last: bool) -> str:
+    if word in _SCORES or (last and word in _SHORT_SCORES):
+        return "s"
+    match = re.fullmatch(r"(?:t|p|pos|position|trans|loc)?([xyz])(?:pos|position|mm)?", word)
+    return match[1] if match else ""
+
+
+# --- joints -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joints:
+    """The joints of a convention by all that they may be called.
+
+    ``told``: joint -> its name in the files, as the user says.
+    """
+
+    spec: SkeletonSpec
+    naming: Naming
+    told: Mapping[str, str]
+
+    @cached_property
+    def _exactly(self) -> dict[str, int]:
+        """The joints' own names go before synonyms: Kinect v2's Neck is not the neck of COCO."""
+        names = {key(self.told.get(joint, joint)): v for v, joint in enumerate(self.spec.joints)}
+        for place, joint in enumerate(self.spec.joints):
+            if joint not in self.told:
+                for name in self.naming.synonyms.get(joint, ()):
+                    names.setdefault(key(name), place)
+        return names
+
+    @cached_property
+    def _sided(self) -> dict[str, int]:
+        """By side and the rest: LeftHip, hip_l and HipLeft are one."""
+        names: dict[str, int] = {}
+        for place, joint in enumerate(self.spec.joints):
+            if joint not in self.told:
+                name = _of_side(words_of(joint))
+                names[name] = place if names.get(name, place) == place else -1
+        return names
+
+    def find(self, words: Sequence[str]) -> int:
+        """Place of the joint of this name, or -1."""
+        exact = self._exactly.get("".join(words))
+        return self._sided.get(_of_side(list(words)), -1) if exact is None else exact
+
+    def place(self, column: Column) -> tuple[str, int]:
+        """(body, place of the joint or -1): with words of no meaning, and with a number of a body."""
+        for words in (column.words, tuple(word for word in column.words if word not in _NOISE)):
+            if (found := self.find(words)) >= 0:
+                return column.body, found
+            for size in range(1, min(3, len(words))):
+                for body, rest in ((words[:size], words[size:]), (words[-size:], words[:-size])):
+                    if _BODY.fullmatch("".join(body)) and (found := self.find(rest)) >= 0:
+                        return column.body or "".join(body), found
+        return column.body, -1
+
+
+def _of_side(words: list[str]) -> str:
+    if not any(word in _SIDES for word in words) and words and words[0][:4] in ("left", "righ"):
+        side = "left" if words[0].startswith("left") else "right"
+        words = [side, words[0].removeprefix(side), *words[1:]]
+    sides = [_SIDES[word] for word in words if word in _SIDES]
+    rest = "".join(word for word in words if word not in _SIDES)
+    return f"{sides[0]} {rest}" if len(sides) == 1 else "".join(words)
+
+
+# --- a header -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the columns of a table are, as far as its header tells."""
+
+    labels: tuple[str, ...]
+    """A label for each column."""
+    joints: Mapping[Place, tuple[int, ...]]
+    """(body, joint, axis) -> its columns."""
+    strangers: tuple[str, ...]
+    """Names that have coordinates and are no joint of the convention."""
+    nameless: tuple[str, ...]
+    """Axis of each column that is called x, y, z or a score and nothing else; '' for the others."""
+    frames: tuple[int, ...]
+    """Columns that count frames or tell the time."""
+
+    @property
+    def named(self) -> frozenset[int]:
+        return frozenset(joint for _, joint, _ in self.joints)
+
+
+def read(rows: Sequence[Sequence[str]], joints: Joints) -> Header:
+    """The header that names most joints: one of its rows, or two together, as motion capture suites write
+    names above coordinates. ``rows`` have a field for each column; the last is nearest to the numbers."""
+    rows = rows[-_TITLES:]
+    single = [list(row) for row in reversed(rows)]
+    single += [
+        [f"{name} {axis}" for name, axis in zip(_filled(upper), lower, strict=True)]
+        for low in range(len(rows) - 1, 0, -1)
+        for upper, lower in ((rows[up], rows[low]) for up in range(low - 1, -1, -1))
+    ]
+    other = [any(_OTHER & set(words_of(row[column])) for row in rows) for column in range(len(rows[0]))]
+    found = [_header(labels, other, joints) for labels in single]
+    return max(found, key=lambda header: len(header.joints))
+
+
+def _filled(row: Sequence[str]) -> list[str]:
+    """Empty fields have the name to their left: it stands above all coordinates of a joint."""
+    filled, last = [], ""
+    for field in row:
+        last = field.strip() or last
+        filled.append(last)
+    return filled
+
+
+def _header(labels: Sequence[str], other: Sequence[bool], joints: Joints) -> Header:
+    places: dict[Place, tuple[int, ...]] = {}
+    strangers: dict[str, list[int]] = {}
+    nameless = [""] * len(labels)
+    for column, label in enumerate(labels):
+        known = [] if other[column] or is_frame(label) else list(meanings(label))
+        found = next((hit for each in known if (hit := joints.place(each))[1] >= 0), None)
+        if found is not None:
+            axis = next(each.axis for each in known if joints.place(each)[1] >= 0)
+            places[*found, axis] = (*places.get((*found, axis), ()), column)
+        elif known and known[0].words:
+            strangers.setdefault(" ".join(known[0].words), []).append(column)
+        elif known:
+            nameless[column] = known[0].axis
+    places = _whole_bodies(places)
+    frames = tuple(n for n, label in enumerate(labels) if is_frame(label) or (n == 0 and not label.strip()))
+    if not places and (numbered := _by_number(labels, other, joints.spec.num_joints)):
+        places, strangers = numbered, {}
+    odd = tuple(name for name, columns in strangers.items() if len(columns) > 1)
+    return Header(tuple(labels), places, odd, tuple(nameless), frames)
+
+
+def _whole_bodies(
+    places: Mapping[Place, tuple[int, ...]],
+) -> dict[Place, tuple[int, ...]]:
+    """Without bodies that have less than half of the joints of another: Spine1 is no body 1 of Spine."""
+    joints: dict[str, set[int]] = {}
+    for body, joint, _ in places:
+        joints.setdefault(body, set()).add(joint)
+    most = max(map(len, joints.values()), default=0)
+    return {place: found for place, found in places.items() if 2 * len(joints[place[0]]) >= most}
+
+
+def _by_number(labels: Sequence[str], other: Sequence[bool], count: int) -> dict[Place, tuple[int, ...]]:
+    """Joints that are numbered from 0 or 1 on, all of them; nothing where they are not."""
+    found: dict[tuple[int, str], list[int]] = {}
+    for column, label in enumerate(labels):
+        for each in () if other[column] or is_frame(label) else meanings(label):
+            match = _NUMBERED.fullmatch("".join(each.words))
+            if match:
+                found.setdefault((int(match[1]), each.axis), []).append(column)
+                break
+    numbers = sorted({number for number, _ in found})
+    if len(numbers) != count or not numbers or numbers[0] not in (0, 1):
+        return {}
+    if any(high - low != 1 for low, high in pairwise(numbers)):
+        return {}
+    return {("", number - numbers[0], axis): tuple(columns) for (number, axis), columns in found.items()}

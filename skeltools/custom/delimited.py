@@ -1,0 +1,312 @@
+"""Tables as text: which delimiter, where the numbers begin, and the numbers.
+
+Spreadsheets, motion capture suites and scripts write the same table in many ways: fields between commas,
+semicolons, tabs or runs of blanks, decimal points or commas, remarks, titles above the header. What
+dataset.yaml says is obeyed; the rest is told by the lines themselves.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError
+from skeltools.raw_items import MAX_BYTES, RawItem
+
+BLANKS = "whitespace"
+"""Name of the delimiter that is any run of blanks and tabs."""
+
+_REMARKS = ("#", "%")
+_GUESSES = (
+    *((";", "."), (";", ","), ("\t", "."), ("\t", ","), (",", ".")),
+    *((BLANKS, "."), (BLANKS, ","), (",", ",")),
+)
+"""(delimiter, decimal mark), in the order in which they are preferred where several explain a file."""
+_SAMPLE = 20
+"""Half the lines by which a delimiter is told: from the middle of a file, all of a short one."""
+_HEAD = 100
+"""Lines in which the first row of numbers is looked for."""
+_NOTE = 3
+"""So many numbers alone in a line above a table are a note, such as the number of its frames and joints."""
+_COUNTED = 6
+"""A first row of at least so many whole numbers in turn, 0 1 2 ..., is a header as pandas writes it."""
+_NOTHING = frozenset(
+    {
+        "",
+        "nan",
+        "na",
+        "n/a",
+        "null",
+        "none",
+        "-nan",
+        "-nan(ind)",
+        "nan(ind)",
+        "-1.#ind",
+        "1.#qnan",
+        "-1.#qnan",
+    }
+)
+"""Words for "no number", among them those of C's ``printf`` on Windows."""
+_REMEDY = "Mend the file, or what dataset.yaml says about it"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text, cut into its header and its rows of numbers."""
+
+    header: tuple[tuple[str, ...], ...]
+    """Rows of words above the numbers, with a field for each column; the last is the nearest."""
+    misfit: int
+    """Fields of the row of words right above the numbers if a row has another number of them, else 0."""
+    lines: tuple[str, ...]
+    """Rows of numbers, at least one."""
+    places: tuple[int, ...]
+    """Each row's line in the file, counted from 1."""
+    delimiter: str
+    decimal: str
+    open_end: bool
+    """Whether every row ends in a delimiter with nothing behind it."""
+
+    @property
+    def width(self) -> int:
+        return len(self.fields(self.lines[0]))
+
+    def fields(self, line: str) -> list[str]:
+        found = fields_of(line, self.delimiter)
+        return found[:-1] if self.open_end and not found[-1].strip() else found
+
+
+def decoded(data: bytes, item: RawItem) -> str:
+    """Text in UTF-8, or in UTF-16 with its mark. Raises RawDataError for what is no text."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    if b"\0" in data:
+        raise RawDataError("is no text: it has zero bytes", where=item.where, remedy="Write it again as text")
+    return data.decode("utf-8-sig", "replace")
+
+
+def holds_numbers(head: bytes) -> bool:
+    """Whether the beginning of a file has a row of at least two numbers, or nothing at all."""
+    coding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    lines = [re.split(r"[;,\s]+", line.strip()) for line in head.decode(coding, "replace").splitlines()]
+    return not any(map(any, lines)) or any(len(fields) > 1 and _numbers(fields) for fields in lines)
+
+
+def rows(data: bytes, delimiter: str) -> list[list[str]]:
+    """Rows of a small table, blank lines left out. Raises ``csv.Error``."""
+    text = data.decode("utf-8-sig", "replace")
+    table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return [row for row in table if any(field.strip() for field in row)]
+
+
+def fields_of(line: str, delimiter: str) -> list[str]:
+    """Fields of a line, which may be in quotes; an empty line has one."""
+    if delimiter == BLANKS:
+        return line.split() or [""]
+    if delimiter == " ":
+        line = line.strip(" ")
+    if '"' in line:
+        try:
+            return next(csv.reader([line], delimiter=delimiter, skipinitialspace=delimiter != " "), [""])
+        except csv.Error:
+            pass
+    return line.split(delimiter)
+
+
+def number(field: str, decimal: str = ".") -> float | None:
+    """A field as a number: NaN where nothing is given, None for another word."""
+    field = field.strip().strip('"')
+    if field.lower() in _NOTHING:
+        return float("nan")
+    try:
+        return None if "_" in field else float(field.replace(",", ".") if decimal == "," else field)
+    except ValueError:
+        return None
+
+
+# --- delimiter, header and rows -----------------------------------------------------------------------------
+
+
+def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: int | None = None) -> Table:
+    """Header and rows of a text. ``skip_rows``: lines of the file above the header that are left out; None:
+    as the lines tell. Raises RawDataError for a file without a row of numbers."""
+    every = enumerate(re.split(r"\r\n|\n|\r", text), start=1)
+    lines = [(place, line) for place, line in every if place > (skip_rows or 0) and line.strip()]
+    written = [(place, line) for place, line in lines if not _is_remark(line)]
+    if not written:
+        raise _wrong(item, "holds nothing but remarks" if lines else "the file is empty")
+    middle = 0 if len(written) <= 2 * _SAMPLE else len(written) // 2
+    sample = [line for _, line in written[middle : middle + 2 * _SAMPLE]]
+    mark, decimal = told(sample, delimiter)
+    width = _usual([fields_of(line, mark) for line in sample], decimal)
+    head = [fields_of(line, mark) for _, line in written[:_HEAD]]
+    start = _start(head, width, decimal)
+    if start == len(written):
+        raise _wrong(item, "holds nothing but a header")
+    remarks = [line for place, line in lines if place < written[start][0] and _is_remark(line)]
+    titles = [fields for fields in head[:start] if not _numbers(fields, decimal) or _is_counted(fields)]
+    if not titles and remarks:
+        noted = fields_of(remarks[-1].strip().lstrip("".join(_REMARKS)).strip(), mark)
+        titles = [noted] if len(noted) == width and not _numbers(noted, decimal) else []
+    body = written[start:]
+    while len(body) > 1 and not body[-1][1].strip(' \t"' + mark[: len(mark) == 1]):
+        body.pop()
+    return _cut(titles, body, mark, decimal)
+
+
+def _is_remark(line: str) -> bool:
+    return line.lstrip().startswith(_REMARKS)
+
+
+def told(sample: Sequence[str], delimiter: str | None = None) -> tuple[str, str]:
+    """Delimiter and decimal mark by which most fields of the lines are numbers; one given is obeyed."""
+    guesses = [guess for guess in _GUESSES if delimiter in (None, guess[0])]
+    if delimiter is not None and not guesses:
+        guesses = [(delimiter, "."), (delimiter, ",")]
+    if delimiter is None and any("\t\t" in line for line in sample) and _even(sample, BLANKS):
+        guesses = [guess for guess in guesses if guess[0] != "\t"]
+    return max(guesses, key=lambda guess: _explained(sample, *guess))
+
+
+def _even(sample: Sequence[str], delimiter: str) -> bool:
+    return len({len(fields_of(line, delimiter)) for line in sample}) == 1
+
+
+def _usual(split: list[list[str]], decimal: str) -> int:
+    """How many fields most rows of numbers have."""
+    sizes = [len(fields) for fields in split if _numbers(fields, decimal)] or [len(f) for f in split]
+    return Counter(sizes).most_common(1)[0][0]
+
+
+def _explained(sample: Sequence[str], delimiter: str, decimal: str) -> tuple[float, int]:
+    """Share of the fields that are numbers, and their number, of lines that have any."""
+    split = [fields_of(line, delimiter) for line in sample]
+    split = [row for row in split if len(row) > 1 or delimiter == BLANKS]
+    fields = [f for row in split if _numbers(row, decimal) for f in row if f.strip()]
+    good = sum(number(field, decimal) is not None for field in fields)
+    return good / max(1, len(fields)), good
+
+
+def _numbers(fields: Sequence[str], decimal: str = ".") -> bool:
+    """Whether most of what is in a row are numbers."""
+    there = [field for field in fields if field.strip()]
+    return 2 * sum(number(field, decimal) is not None for field in there) > len(there)
+
+
+def _is_counted(fields: Sequence[str]) -> bool:
+    """Whether a row counts 0 1 2 ... or 1 2 3 ..., maybe behind an empty field: pandas numbers columns so."""
+    there = fields[1:] if fields and not fields[0].strip() else fields
+    if len(there) < _COUNTED or there[0].strip() not in ("0", "1"):
+        return False
+    first = int(there[0])
+    return [field.strip() for field in there] == [str(first + place) for place in range(len(there))]
+
+
+def _start(head: list[list[str]], width: int, decimal: str) -> int:
+    """The first row of numbers. Shorter ones above it count as notes if words lie between, or if there are
+    few of them; all others are rows, so that a damaged one is told and not lost."""
+    is_row = [_numbers(fields, decimal) and not _is_counted(fields) for fields in head]
+    full = next((n for n, fields in enumerate(head) if is_row[n] and len(fields) == width), None)
+    if full is None:
+        return next((n for n, found in enumerate(is_row) if found), len(head))
+    start = full
+    while start and is_row[start - 1]:
+        start -= 1
+    while start < full and len(head[start]) <= min(_NOTE, width // 2):
+        start += 1
+    return start
+
+
+def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decimal: str) -> Table:
+    """``titles``: rows of words above ``body``."""
+    lines = tuple(line for _, line in body)
+    nearest = titles[-1] if titles else []
+    width = len(fields_of(lines[0], mark))
+    open_end = (
+        mark not in (BLANKS, " ")
+        and width > 1
+        and not (len(nearest) == width and nearest[-1].strip())
+        and all(line.rstrip(" ").endswith(mark) for line in lines)
+        and any(len(last := fields_of(line, mark)) > 1 and last[-2].strip() for line in lines[:_SAMPLE])
+    )
+    width -= open_end
+    trimmed = [row[:width] if not any(f.strip() for f in row[width:]) else row for row in titles]
+    fit = bool(trimmed) and len(trimmed[-1]) == width
+    header = [(*row, *[""] * (width - len(row))) for row in trimmed if width < 2 * len(row) <= 2 * width]
+    misfit = len(trimmed[-1]) if trimmed and not fit and 2 * len(trimmed[-1]) > width else 0
+    places = tuple(place for place, _ in body)
+    return Table(tuple(header) if fit else (), misfit, lines, places, mark, decimal, open_end)
+
+
+# --- numbers ------------------------------------------------------------------------------------------------
+
+
+def values(found: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
+    """[rows, columns]: some columns of all rows; NaN where nothing is given.
+
+    Raises RawDataError: a row of another length, a word, too many numbers for one clip.
+    """
+    size = len(found.lines) * found.width * 8
+    if size > MAX_BYTES:
+        raise _wrong(item, f"{size} bytes are too many for one clip (limit {MAX_BYTES})")
+    whole = _quickly(found)
+    return _field_by_field(found, columns, item) if whole is None else whole[:, list(columns)]
+
+
+def _quickly(found: Table) -> NDArray[np.float64] | None:
+    """All columns, if numpy understands each field."""
+    lines = [line.replace(",", ".") for line in found.lines] if found.decimal == "," else list(found.lines)
+    if found.open_end:
+        lines = [line.rstrip(" ")[:-1] for line in lines]
+    elif found.delimiter == " ":
+        lines = [line.strip(" ") for line in lines]
+    delimiter = None if found.delimiter == BLANKS else found.delimiter
+    try:
+        whole = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
+    except (ValueError, TypeError):
+        return None
+    return whole if whole.shape == (len(lines), found.width) else None
+
+
+def _field_by_field(found: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
+    width = found.width
+    made = np.empty((len(found.lines), len(columns)))
+    for row, line in enumerate(found.lines):
+        fields = found.fields(line)
+        if len(fields) != width:
+            what = f"expected numbers, found {len(fields)} fields, the first has {width}"
+            raise _wrong(item, f"line {found.places[row]}: {what}{_cause(found, fields)}")
+        parsed = [number(fields[column], found.decimal) for column in columns]
+        if None in parsed:
+            raise _wrong(item, _word(found, row, columns[parsed.index(None)]))
+        made[row] = parsed
+    return made
+
+
+def _cause(found: Table, fields: list[str]) -> str:
+    if len(found.lines) == 1 or len(found.lines[0]) == len(fields):
+        return ""
+    common = Counter(len(found.fields(line)) for line in found.lines[:_HEAD]).most_common(1)[0][0]
+    if common != found.width:
+        return (
+            f"; most have {common}. Is the first no row of the table? `csv: {{skip_rows: {found.places[0]}}}`"
+        )
+    return ". Was writing cut short?" if fields == found.fields(found.lines[-1]) else ""
+
+
+def _word(found: Table, row: int, column: int) -> str:
+    name = " ".join(filter(None, (titles[column].strip() for titles in found.header)))
+    field = found.fields(found.lines[row])[column].strip()
+    where = f"column {column + 1}" + (f" ({name[:40]})" if name else "")
+    return f"line {found.places[row]}: expected numbers, found '{field[:20]}' in {where}"
+
+
+def _wrong(item: RawItem, message: str) -> RawDataError:
+    return RawDataError(message, where=item.where, remedy=_REMEDY)

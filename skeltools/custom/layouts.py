@@ -1,0 +1,151 @@
+"""Arrays of any layout as [T, M, V, C], and what is likely wrong with one that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from skeltools import skeletons
+from skeltools.custom.settings import COORDINATES, Settings
+from skeltools.raw_items import RawItem
+
+DEFAULT = "T VC"
+"""The layout where none is told: a row a frame."""
+MAX_BODIES = 32
+
+_LIKELY_BODIES = 8
+"""More are not guessed at."""
+_LAYOUTS = (
+    *(
+        "T V C",
+        "T VC",
+        "TV C",
+        "T MVC",
+        "T VMC",
+        "T M V C",
+        "T MV C",
+        "T M VC",
+        "M T V C",
+        "C T V M",
+        "C T V",
+    ),
+    *("V T C", "VC T", "C V T"),
+)
+_ASKED = {
+    "xyzs": "is there a score?",
+    "xys": "are poses 2D with a score?",
+    "xy": "are poses 2D?",
+    "xyz": "are there x, y, z and no score?",
+}
+_REMEDY = "Mend the file, or what dataset.yaml says about it"
+
+
+def laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:
+    """Any layout -> [T, M, V, C]. Raises RawDataError for a shape that does not fit, with a guess why."""
+    layout = settings.layout or DEFAULT
+    sizes = fitted(array.shape, layout, settings, spec)
+    if sizes is None:
+        raise misfit(array.shape, item, settings, spec, next(guesses(array.shape, settings, spec), ""))
+    letters = layout.replace(" ", "")
+    order = [letters.index(letter) for letter in "TMVC" if letter in letters]
+    whole = array.reshape([sizes[letter] for letter in letters]).transpose(order)
+    whole = whole if "M" in letters else whole[:, None]
+    if whole.shape[1] > MAX_BODIES:
+        raise wrong(item, f"{whole.shape[1]} bodies, at most {MAX_BODIES} make sense: is M the right axis?")
+    return whole
+
+
+def fitted(
+    shape: tuple[int, ...],
+    layout: str,
+    settings: Settings,
+    spec: SkeletonSpec,
+    *,
+    coordinates: str | None = None,
+) -> dict[str, int] | None:
+    """Sizes of the letters of a layout; None if a shape does not fit it."""
+    known = {"V": spec.num_joints, "C": len(coordinates or settings.coordinates)}
+    axes = layout.split()
+    sizes = dict(known)
+    if len(shape) != len(axes):
+        return None
+    for axis, size in zip(axes, shape, strict=True):
+        free = [letter for letter in axis if letter not in known]
+        if len(free) == 2:
+            sizes["M"] = settings.bodies or 1
+            free = ["T"]
+        told = prod(sizes[letter] for letter in axis if letter not in free)
+        if (size != told) if not free else size % told:
+            return None
+        sizes |= dict.fromkeys(free, size // told)
+    return sizes
+
+
+def misfit(
+    shape: tuple[int, ...], item: RawItem, settings: Settings, spec: SkeletonSpec, guess: str = ""
+) -> RawDataError:
+    layout = settings.layout or DEFAULT
+    known = {"V": spec.num_joints, "C": len(settings.coordinates)}
+    expected = ", ".join(_expected(axis, known) for axis in layout.split())
+    return wrong(
+        item,
+        f"has shape {shape}, expected ({expected}) for layout '{layout}' and {spec.name} "
+        f"({spec.num_joints} joints)" + (f". {guess}" if guess else ""),
+    )
+
+
+def _expected(axis: str, known: dict[str, int]) -> str:
+    names = {"T": "frames", "M": "bodies"}
+    return " * ".join(str(known.get(letter, names.get(letter))) for letter in axis)
+
+
+def guesses(shape: tuple[int, ...], settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
+    """What may be the cause of a misfit, the likeliest first: a question, and the key that says so."""
+    layout = settings.layout or DEFAULT
+    for coordinates in COORDINATES:
+        if coordinates != settings.coordinates and _likely(shape, layout, settings, spec, coordinates):
+            counted = _counted(shape, layout, spec, len(coordinates))
+            yield f"{counted}{_ASKED[coordinates]} `coordinates: {coordinates}`"
+    for other in _LAYOUTS:
+        for coordinates in (settings.coordinates, f"{settings.coordinates}s"):
+            if coordinates in COORDINATES and _likely(shape, other, settings, spec, coordinates):
+                score = f" and `coordinates: {coordinates}`" if coordinates != settings.coordinates else ""
+                yield f"Is it `layout: {other}`{score}?"
+    for axis, size in zip(layout.split(), shape, strict=False):
+        divisor = len(settings.coordinates) if "C" in axis else 1
+        if "V" in axis and not size % divisor and size // divisor > 1:
+            yield _other_joints(size, divisor, spec)
+
+
+def _likely(
+    shape: tuple[int, ...], layout: str, settings: Settings, spec: SkeletonSpec, coordinates: str
+) -> bool:
+    sizes = fitted(shape, layout, settings, spec, coordinates=coordinates)
+    return sizes is not None and 1 <= sizes.get("M", 1) <= _LIKELY_BODIES and sizes["T"] > 0
+
+
+def _counted(shape: tuple[int, ...], layout: str, spec: SkeletonSpec, size: int) -> str:
+    """``80 = 20 x 4: `` of the axis that has the coordinates."""
+    for axis, length in zip(layout.split(), shape, strict=True):
+        if "C" in axis and axis != "C":
+            others = length // size
+            return f"{length} = {others} x {size}: "
+        if axis == "C":
+            return f"C has {length}: "
+    return ""
+
+
+def _other_joints(size: int, divisor: int, spec: SkeletonSpec) -> str:
+    count = size // divisor
+    same = [name for name in skeletons.names() if name.rsplit("_", 1)[-1] == str(count)]
+    known = f" ({', '.join(same[:3])})" if same else ""
+    sum_ = f"{size} = {count} x {divisor}: " if divisor > 1 else ""
+    return f"{sum_}{count} joints where {spec.name} has {spec.num_joints}: is it another convention{known}?"
+
+
+def wrong(item: RawItem, message: str, *, remedy: str = _REMEDY) -> RawDataError:
+    return RawDataError(message, where=item.where, remedy=remedy)

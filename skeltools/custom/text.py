@@ -1,0 +1,365 @@
+"""Poses in tables of text, ``.csv``, ``.tsv`` or ``.txt``: a row a frame, or a joint, or as ``layout`` says.
+
+Columns are taken by the names in the header where it names joints, else in the order in which they stand.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import SkeletonSpec
+from skeltools import skeletons
+from skeltools.custom import columns, delimited, layouts
+from skeltools.custom import settings as custom_settings
+from skeltools.custom.clip_files import Poses
+from skeltools.custom.columns import Header, Joints
+from skeltools.custom.delimited import Table
+from skeltools.custom.layouts import MAX_BODIES, wrong
+from skeltools.custom.settings import Settings
+from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+
+SUFFIXES = (".csv", ".tsv", ".txt")
+
+_SURPLUS = 4
+"""So many columns too many may be frame, time and labels."""
+_WIDEST = 20_000
+"""Columns beyond which a header is not looked at; a row of so many is no row of joints."""
+_EMPTY = 0.2
+"""Share of empty fields from which on the delimiter is doubted."""
+
+
+def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """The poses of a file; NaN where nothing is given. Raises RawDataError, with the likely cause."""
+    text = delimited.decoded(read_bytes(item), item)
+    told = settings.csv
+    table = delimited.table(text, item, delimiter=told.delimiter, skip_rows=told.skip_rows)
+    if table.width <= told.skip_columns + told.skip_last:
+        raise wrong(item, f"has {table.width} columns, none but those to skip")
+    names = _joints(item, settings, spec)
+    whole = (
+        _long(table, item, settings, names) if told.form == "long" else _wide(table, item, settings, names)
+    )
+    scored = settings.coordinates.endswith("s")
+    return Poses(whole[..., :-1], whole[..., -1]) if scored else Poses(whole)
+
+
+def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
+    strange = sorted(settings.csv.joints.keys() - set(spec.joints))
+    if strange:
+        raise wrong(item, f"csv.joints: '{strange[0]}' is no joint of {spec.name}")
+    own = custom_settings.convention_file(settings, Path(item.settings))
+    return Joints(spec, skeletons.naming(own or settings.convention), settings.csv.joints)
+
+
+# --- a row a frame ------------------------------------------------------------------------------------------
+
+
+def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
+    """[T, M, V, C]."""
+    kept = list(range(settings.csv.skip_columns, table.width - settings.csv.skip_last))
+    layout = (settings.layout or layouts.DEFAULT).split()
+    if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(kept) <= _WIDEST:
+        if table.misfit:
+            _refuse_names(table, item)
+        if table.header:
+            rows = [[row[column] for column in kept] for row in table.header]
+            header = columns.read(rows, joints)
+            if layout[1] == "C":
+                kept = [kept[n] for n in _of_a_joint(header, settings)]
+            elif header.joints and layout[0] == "T":
+                return _by_name(table, header, kept[0], item, settings, joints)
+            else:
+                _check_nameless(header, item, joints)
+                kept = [kept[n] for n in _in_turn(header, settings)]
+    numbers = delimited.values(table, kept, item)
+    if layouts.fitted(numbers.shape, settings.layout or layouts.DEFAULT, settings, joints.spec) is None:
+        guess = next(_guesses(numbers, table, settings, joints.spec), "")
+        raise layouts.misfit(numbers.shape, item, settings, joints.spec, guess)
+    return layouts.laid_out(numbers, item, settings, joints.spec).astype(np.float64)
+
+
+def _refuse_names(table: Table, item: RawItem) -> None:
+    raise wrong(
+        item,
+        f"the row above the numbers has {table.misfit} fields, these have {table.width}: which column is "
+        f"which? `csv: {{skip_rows: {table.places[0] - 1}}}` leaves it out",
+    )
+
+
+def _check_nameless(header: Header, item: RawItem, joints: Joints) -> None:
+    """Raise for a header that is one of the long form, or that names joints which the convention lacks."""
+    small = {columns.key(label) for label in header.labels}
+    if {"x", "y"} <= small and small & {"joint", "jointname", "jointtype", "marker", "keypoint", "landmark"}:
+        raise wrong(item, "has a column of joints: is a row a joint? `csv: {form: long}`")
+    if len(header.strangers) > 1:
+        named, wanted = ", ".join(header.strangers[:4]), ", ".join(joints.spec.joints[:4])
+        raise wrong(
+            item,
+            f"its joints ({named}, ...) are none of {joints.spec.name} ({wanted}, ...): is it another "
+            "convention? If they are called otherwise, give your convention `synonyms` or say `csv: {joints: "
+            "{NAME: NAME IN THE FILE}}`; `csv: {by_order: true}` takes them in their order",
+        )
+
+
+def _of_a_joint(header: Header, settings: Settings) -> list[int]:
+    """Columns of x, y, ... where a row is a joint; without such names all but frame and time."""
+    if all(header.nameless.count(axis) == 1 for axis in settings.coordinates):
+        return [header.nameless.index(axis) for axis in settings.coordinates]
+    return [n for n in range(len(header.labels)) if n not in header.frames]
+
+
+def _in_turn(header: Header, settings: Settings) -> list[int]:
+    """Columns without frame and time; where all others are x, y, z without names, in this order."""
+    kept = [n for n in range(len(header.labels)) if n not in header.frames]
+    axes = [header.nameless[n] for n in kept]
+    wanted = settings.coordinates
+    called = [n for n, axis in zip(kept, axes, strict=True) if axis and axis in wanted]
+    if not called or not all(axes) or len(called) % len(wanted):
+        return kept
+    groups = [called[n : n + len(wanted)] for n in range(0, len(called), len(wanted))]
+    if any(sorted(header.nameless[n] for n in group) != sorted(wanted) for group in groups):
+        return kept
+    return [next(n for n in group if header.nameless[n] == axis) for group in groups for axis in wanted]
+
+
+def _by_name(
+    table: Table, header: Header, first: int, item: RawItem, settings: Settings, joints: Joints
+) -> NDArray[np.float64]:
+    """[T, M, V, C] by the names in the header; columns of anything else are left out."""
+    wanted, spec = settings.coordinates, joints.spec
+    bodies = list(dict.fromkeys(body for body, _, _ in header.joints))
+    _check_names(header, bodies, item, settings, joints)
+    places = [
+        [[header.joints.get((body, joint, axis), ()) for axis in wanted] for joint in range(spec.num_joints)]
+        for body in bodies
+    ]
+    copies = max(len(columns) for body in places for joint in body for columns in joint)
+    chosen = [
+        columns[copy] + first if copy < len(columns) else -1
+        for body in places
+        for copy in range(copies)
+        for joint in body
+        for columns in joint
+    ]
+    used = sorted({column for column in chosen if column >= 0})
+    numbers = delimited.values(table, used, item)
+    whole = np.full((len(numbers), len(chosen)), np.nan)
+    for place, column in enumerate(chosen):
+        if column >= 0:
+            whole[:, place] = numbers[:, used.index(column)]
+    return whole.reshape(len(numbers), -1, spec.num_joints, len(wanted))
+
+
+def _check_names(
+    header: Header, bodies: Sequence[str], item: RawItem, settings: Settings, joints: Joints
+) -> None:
+    """Raise unless every joint that is not left out has all coordinates, once for each body."""
+    spec, wanted = joints.spec, settings.coordinates
+    needed = [v for v, name in enumerate(spec.joints) if name not in settings.leave_out]
+    gone = [spec.joints[v] for v in needed if v not in header.named]
+    if gone and settings.never_seen == "refuse":
+        near = [difflib.get_close_matches(name, header.strangers, 1, 0.5) for name in gone[:1]]
+        told = f"{gone[0]}: {(near[0] or header.strangers or ['NAME IN THE FILE'])[0]}"
+        raise wrong(
+            item,
+            f"the header has no {', '.join(gone)}"
+            + (f"; it also names {', '.join(header.strangers[:8])}" if header.strangers else "")
+            + f". Called otherwise? `csv: {{joints: {{{told}}}}}`. "
+            f"Not there? `leave_out: [{', '.join(gone)}]`",
+        )
+    present = [v for v in needed if v in header.named]
+    for body in bodies:
+        for joint in present:
+            lacking = [axis for axis in wanted if (body, joint, axis) not in header.joints]
+            if lacking and not (len(bodies) > 1 and len(lacking) == len(wanted)):
+                raise wrong(item, _lacking(spec.joints[joint], lacking, header, joint, body))
+    counts = {len(found) for (_, joint, axis), found in header.joints.items() if axis in wanted}
+    several = "M" in (settings.layout or "")
+    if not several and (len(bodies) > 1 or counts != {1}):
+        what = f"{len(bodies)} bodies" if len(bodies) > 1 else _twice(header, wanted, spec)
+        raise wrong(item, f"the header names {what}. Are there several? `layout: T MVC`")
+    if len(counts) > 1:
+        raise wrong(item, f"the header names {_twice(header, wanted, spec)}, but not all joints as often")
+    if len(bodies) * max(counts) > MAX_BODIES:
+        raise wrong(item, f"{len(bodies) * max(counts)} bodies, at most {MAX_BODIES} make sense")
+
+
+def _twice(header: Header, wanted: str, spec: SkeletonSpec) -> str:
+    place = next(p for p, found in header.joints.items() if len(found) > 1 and p[2] in wanted)
+    labels = " and ".join(f"'{header.labels[column]}'" for column in header.joints[place][:2])
+    return f"{place[2]} of {spec.joints[place[1]]} more than once ({labels})"
+
+
+def _lacking(name: str, axes: Sequence[str], header: Header, joint: int, body: str) -> str:
+    has = ", ".join(
+        f"'{header.labels[columns[0]]}'"
+        for (b, j, _), columns in header.joints.items()
+        if (b, j) == (body, joint)
+    )
+    if axes == ["s"]:
+        return f"the header has no score of {name}, but coordinates say so; it has {has}"
+    return f"the header has no {', '.join(axes)} of {name}; it has {has or 'none'}"
+
+
+# --- what is likely wrong -----------------------------------------------------------------------------------
+
+
+def _guesses(
+    numbers: NDArray[np.float64], table: Table, settings: Settings, spec: SkeletonSpec
+) -> Iterator[str]:
+    """Of numbers that do not fit the layout, the likeliest cause first."""
+    empty = int(np.isnan(numbers[0]).sum())
+    if table.delimiter != delimited.BLANKS and empty > _EMPTY * numbers.shape[1]:
+        yield (
+            f"{empty} of {numbers.shape[1]} fields are empty: two delimiters in a row? "
+            "`csv: {delimiter: whitespace}`"
+        )
+    width, layout = numbers.shape[1], settings.layout or layouts.DEFAULT
+    guesses = list(layouts.guesses(numbers.shape, settings, spec))
+    yield from (guess for guess in guesses if "score" in guess)
+    if "C" in layout.split()[-1]:
+        for size, score in ((len(settings.coordinates), False), (len(settings.coordinates) + 1, True)):
+            joined = spec.num_joints * size if "V" in layout.split()[-1] else size
+            if joined < width <= joined + _SURPLUS and not (score and settings.coordinates.endswith("s")):
+                yield _surplus(numbers, joined, score)
+    yield from (guess for guess in guesses if "score" not in guess)
+    yield from _cut_short(width, settings, spec)
+
+
+def _surplus(numbers: NDArray[np.float64], expected: int, score: bool) -> str:
+    width = numbers.shape[1]
+    count = width - expected
+    counted = f"{width} = {expected} + {count}: "
+    also = " and `coordinates: xyzs` (a score of each joint)" if score else ""
+    first = ("is the first column a frame number?", f"`csv: {{skip_columns: {count}}}`")
+    if count > 1:
+        first = (f"are the first {count} columns frame, time or labels?", first[1])
+    if _rises(numbers[:, -1]) and not _rises(numbers[:, 0]):
+        columns = "is the last column" if count == 1 else f"are the last {count} columns"
+        return f"{counted}{columns} frame or time? `csv: {{skip_last: {count}}}`{also}"
+    return f"{counted}{first[0]} {first[1]}{also}"
+
+
+def _rises(column: NDArray[np.float64]) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool((np.diff(column) > 0).all()) and len(column) > 1
+
+
+def _cut_short(width: int, settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
+    expected = spec.num_joints * len(settings.coordinates)
+    if 0 < expected - width <= 2:
+        yield f"{width} = {expected} - {expected - width}: is a column missing?"
+
+
+# --- a row a joint ------------------------------------------------------------------------------------------
+
+_LONG = {
+    "frame": ("frame", "frameid", "framenumber", "frameno", "frameindex", "framenum"),
+    "body": ("body", "bodyid", "bodyindex", "person", "personid", "trackingid", "trackid", "skeletonid"),
+    "joint": ("joint", "jointname", "jointid", "jointtype", "jointindex", "marker", "keypoint", "landmark"),
+    "x": ("x", "posx", "positionx", "xposition", "px", "tx"),
+    "y": ("y", "posy", "positiony", "yposition", "py", "ty"),
+    "z": ("z", "posz", "positionz", "zposition", "pz", "tz"),
+    "score": ("score", "confidence", "conf", "visibility", "trackingstate", "likelihood", "state"),
+}
+"""What the columns are called where ``csv.columns`` says nothing."""
+
+
+def _long(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
+    """[T, M, V, C] of rows with frame, body, joint and coordinates; the lowest frame is first."""
+    at = _columns(table, item, settings)
+    axes = [at["score" if axis == "s" else axis] for axis in settings.coordinates]
+    points = delimited.values(table, axes, item)
+    keys = _keys(table, item, at, settings, joints)
+    people: dict[str, int] = {}
+    who = np.array([people.setdefault(body, len(people)) for _, body, _ in keys], dtype=np.int64)
+    frames = np.array([frame for frame, _, _ in keys], dtype=object)
+    first, last = int(frames.min()), int(frames.max())
+    length, count = last - first + 1, joints.spec.num_joints
+    if len(people) > MAX_BODIES or length * len(people) * count * len(axes) * 8 > MAX_BYTES:
+        raise wrong(item, f"{len(people)} bodies in frames {first} to {last}: is the column of frames right?")
+    which = np.array([joint for _, _, joint in keys], dtype=np.int64)
+    flat = ((frames - first).astype(np.int64) * len(people) + who) * count + which
+    order = np.argsort(flat, kind="stable")
+    twice = order[1:][flat[order][1:] == flat[order][:-1]]
+    if twice.size:
+        row = int(twice.min())
+        name = joints.spec.joints[keys[row][2]]
+        raise wrong(
+            item, f"line {table.places[row]}: frame {keys[row][0]} has joint {name} of the body twice"
+        )
+    whole = np.full((length * len(people) * count, len(axes)), np.nan)
+    whole[flat] = points
+    return whole.reshape(length, len(people), count, len(axes))
+
+
+def _columns(table: Table, item: RawItem, settings: Settings) -> dict[str, int]:
+    """frame, joint, x, y, ..., and body if there is one -> column."""
+    if table.misfit:
+        raise wrong(
+            item, f"line {table.places[0]}: {table.width} fields, the header above has {table.misfit}"
+        )
+    if not table.header:
+        raise wrong(item, "has no header, which the long form needs")
+    header = [name.strip() for name in table.header[-1]]
+    keys = [columns.key(name) for name in header]
+    at: dict[str, int] = {}
+    for name, usual in _LONG.items():
+        told = settings.csv.columns.get(name)  # type: ignore[call-overload]
+        if told is not None:
+            found = header.index(told) if told in header else -1
+        else:
+            found = next((keys.index(word) for word in usual if word in keys), -1)
+        if found >= 0:
+            at[name] = found
+    needed = ["frame", "joint", *("score" if axis == "s" else axis for axis in settings.coordinates)]
+    lacking = [settings.csv.columns.get(name, name) for name in needed if name not in at]  # type: ignore[call-overload]
+    if lacking:
+        raise wrong(item, f"has no column {', '.join(lacking)}; it has {', '.join(header)[:100]}")
+    if "body" in settings.csv.columns and "body" not in at:
+        raise wrong(item, f"has no column {settings.csv.columns['body']}; it has {', '.join(header)[:100]}")
+    return at
+
+
+def _keys(
+    table: Table, item: RawItem, at: dict[str, int], settings: Settings, joints: Joints
+) -> list[tuple[int, str, int]]:
+    """(frame, body, joint) of each row."""
+    known: dict[str, int] = {}
+    found = []
+    for row, line in enumerate(table.lines):
+        fields = table.fields(line)
+        try:
+            frame, word = int(_whole(fields[at["frame"]])), fields[at["joint"]].strip()
+            if word not in known:
+                known[word] = _joint(word, settings, joints)
+            found.append((frame, fields[at["body"]].strip() if "body" in at else "", known[word]))
+        except ValueError as error:
+            raise wrong(item, f"line {table.places[row]}: {error} in '{line.strip()[:60]}'") from error
+    return found
+
+
+def _whole(field: str) -> int:
+    try:
+        value = float(field)
+    except ValueError:
+        value = float("nan")
+    if not value.is_integer():
+        raise ValueError(f"frame '{field.strip()[:20]}' is no whole number")
+    return int(field) if field.strip().lstrip("+-").isdigit() else int(value)
+
+
+def _joint(word: str, settings: Settings, joints: Joints) -> int:
+    if word.isdigit():
+        number = int(word) - settings.csv.first_joint
+        if 0 <= number < joints.spec.num_joints:
+            return number
+    found = joints.find(columns.words_of(word))
+    if found < 0:
+        raise ValueError(f"joint '{word[:40]}' is none of {joints.spec.name}")
+    return found
