@@ -77,6 +77,8 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
                 _check_nameless(header, item, joints)
                 kept = [kept[n] for n in _in_turn(header, settings)]
     numbers = delimited.values(table, kept, item)
+    if rows_named := _joint_column(table):
+        numbers = _in_order(numbers, table, rows_named, item, settings, joints)
     if layouts.fitted(numbers.shape, settings.layout or layouts.DEFAULT, settings, joints.spec) is None:
         guess = next(_guesses(numbers, table, settings, joints.spec), "")
         raise layouts.misfit(numbers.shape, item, settings, joints.spec, guess)
@@ -111,6 +113,33 @@ def _of_a_joint(header: Header, settings: Settings) -> list[int]:
     if all(header.nameless.count(axis) == 1 for axis in settings.coordinates):
         return [header.nameless.index(axis) for axis in settings.coordinates]
     return [n for n in range(len(header.labels)) if n not in header.frames]
+
+
+def _joint_column(table: Table) -> int:
+    """The column that names the joint of each row; 0 if there is none, or it is not told by a header."""
+    names = [columns.key(name) for name in table.header[-1]] if table.header else []
+    return next((n for n, name in enumerate(names) if name in _LONG["joint"]), -1) + 1
+
+
+def _in_order(
+    numbers: NDArray[np.float64], table: Table, column: int, item: RawItem, settings: Settings, joints: Joints
+) -> NDArray[np.float64]:
+    """Rows in the convention's order, frame by frame, where a column says which joint each one is."""
+    if settings.csv.by_order:
+        return numbers
+    count = joints.spec.num_joints
+    if settings.layout != "TV C" or len(numbers) % count:
+        raise wrong(item, f"names a joint in each of {len(numbers)} rows: `csv: {{form: long}}`")
+    try:
+        words = [table.fields(line)[column - 1].strip() for line in table.lines]
+        known = {word: _joint(word, settings, joints) for word in dict.fromkeys(words)}
+    except (ValueError, IndexError) as error:
+        raise wrong(item, str(error)) from error
+    places = np.array([known[word] for word in words]).reshape(-1, count)
+    if (np.sort(places, axis=1) != np.arange(count)).any():
+        raise wrong(item, "has not each joint once in every frame: `csv: {form: long}`")
+    order = np.argsort(places, axis=1) + np.arange(0, len(numbers), count)[:, None]
+    return numbers[order.ravel()]
 
 
 def _in_turn(header: Header, settings: Settings) -> list[int]:
@@ -182,7 +211,7 @@ def _check_names(
     several = "M" in (settings.layout or "")
     if not several and (len(bodies) > 1 or counts != {1}):
         what = f"{len(bodies)} bodies" if len(bodies) > 1 else _twice(header, wanted, spec)
-        raise wrong(item, f"the header names {what}. Are there several? `layout: T MVC`")
+        raise wrong(item, f"the header names {what}. Several bodies? `layout: T MVC`")
     if len(counts) > 1:
         raise wrong(item, f"the header names {_twice(header, wanted, spec)}, but not all joints as often")
     if len(bodies) * max(counts) > MAX_BODIES:
@@ -219,30 +248,39 @@ def _guesses(
             f"{empty} of {numbers.shape[1]} fields are empty: two delimiters in a row? "
             "`csv: {delimiter: whitespace}`"
         )
-    width, layout = numbers.shape[1], settings.layout or layouts.DEFAULT
+    layout = (settings.layout or layouts.DEFAULT).split()
     guesses = list(layouts.guesses(numbers.shape, settings, spec))
     yield from (guess for guess in guesses if "score" in guess)
-    if "C" in layout.split()[-1]:
-        for size, score in ((len(settings.coordinates), False), (len(settings.coordinates) + 1, True)):
-            joined = spec.num_joints * size if "V" in layout.split()[-1] else size
-            if joined < width <= joined + _SURPLUS and not (score and settings.coordinates.endswith("s")):
-                yield _surplus(numbers, joined, score)
+    if len(layout) == 2 and "C" in layout[1]:
+        yield from _surplus(numbers, "V" in layout[1], "M" in layout[1], settings, spec)
     yield from (guess for guess in guesses if "score" not in guess)
-    yield from _cut_short(width, settings, spec)
+    yield from _cut_short(numbers.shape[1], settings, spec)
 
 
-def _surplus(numbers: NDArray[np.float64], expected: int, score: bool) -> str:
-    width = numbers.shape[1]
-    count = width - expected
-    counted = f"{width} = {expected} + {count}: "
-    also = " and `coordinates: xyzs` (a score of each joint)" if score else ""
-    first = ("is the first column a frame number?", f"`csv: {{skip_columns: {count}}}`")
-    if count > 1:
-        first = (f"are the first {count} columns frame, time or labels?", first[1])
+def _surplus(
+    numbers: NDArray[np.float64], joined: bool, several: bool, settings: Settings, spec: SkeletonSpec
+) -> Iterator[str]:
+    """Columns too many, maybe of rows with scores, maybe of two bodies."""
+    width, size = numbers.shape[1], len(settings.coordinates)
+    for bodies in (1, 2) if joined else (1,):
+        for score in (False, True)[: 1 if settings.coordinates.endswith("s") else 2]:
+            expected = (spec.num_joints if joined else 1) * (size + score) * bodies
+            if 0 < width - expected <= _SURPLUS:
+                more = f" and `coordinates: {settings.coordinates}s`, a score of each joint" if score else ""
+                more += " and `layout: T MVC`, two bodies" if bodies == 2 and not several else ""
+                yield _leading(numbers, width, width - expected) + more
+
+
+def _leading(numbers: NDArray[np.float64], width: int, count: int) -> str:
+    """Whether columns too many stand in front or behind: a time rises."""
+    counted = f"{width} = {width - count} + {count}: "
     if _rises(numbers[:, -1]) and not _rises(numbers[:, 0]):
-        columns = "is the last column" if count == 1 else f"are the last {count} columns"
-        return f"{counted}{columns} frame or time? `csv: {{skip_last: {count}}}`{also}"
-    return f"{counted}{first[0]} {first[1]}{also}"
+        which = "is the last column" if count == 1 else f"are the last {count} columns"
+        return f"{counted}{which} frame or time? `csv: {{skip_last: {count}}}`"
+    which = "is the first column a frame number?"
+    if count > 1:
+        which = f"are the first {count} columns frame, time or labels?"
+    return f"{counted}{which} `csv: {{skip_columns: {count}}}`"
 
 
 def _rises(column: NDArray[np.float64]) -> bool:
@@ -253,7 +291,7 @@ def _rises(column: NDArray[np.float64]) -> bool:
 def _cut_short(width: int, settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
     expected = spec.num_joints * len(settings.coordinates)
     if 0 < expected - width <= 2:
-        yield f"{width} = {expected} - {expected - width}: is a column missing?"
+        yield f"{width} = {expected} - {expected - width}: as if a column were missing"
 
 
 # --- a row a joint ------------------------------------------------------------------------------------------
@@ -335,7 +373,7 @@ def _keys(
     for row, line in enumerate(table.lines):
         fields = table.fields(line)
         try:
-            frame, word = int(_whole(fields[at["frame"]])), fields[at["joint"]].strip()
+            frame, word = _whole(fields[at["frame"]], table.decimal), fields[at["joint"]].strip()
             if word not in known:
                 known[word] = _joint(word, settings, joints)
             found.append((frame, fields[at["body"]].strip() if "body" in at else "", known[word]))
@@ -344,14 +382,13 @@ def _keys(
     return found
 
 
-def _whole(field: str) -> int:
-    try:
-        value = float(field)
-    except ValueError:
-        value = float("nan")
-    if not value.is_integer():
-        raise ValueError(f"frame '{field.strip()[:20]}' is no whole number")
-    return int(field) if field.strip().lstrip("+-").isdigit() else int(value)
+def _whole(field: str, decimal: str) -> int:
+    if (plain := field.strip()).lstrip("+-").isascii() and plain.lstrip("+-").isdigit():
+        return int(plain)
+    value = delimited.number(field, decimal)
+    if value is None or not value.is_integer():
+        raise ValueError(f"frame '{plain[:20]}' is no whole number")
+    return int(value)
 
 
 def _joint(word: str, settings: Settings, joints: Joints) -> int:
