@@ -7,8 +7,8 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,17 @@ MAX_COORDINATE = 1e6
 MAX_RATIO = 200
 """What a zip file claims to hold may be so many times its own size; skeleton text comes to 4."""
 
+METRABS = "metrabs"
+"""Folder beside the raw files of a data set that holds poses estimated from its videos, and nothing else."""
+
 _STORE, _UNFINISHED = "zarr.json", ".partial"
 _ENCRYPTED = 0x1
 UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Methods that zipfile unpacks piece by piece; 4 kB of bzip2 become 4 GB in one go."""
+
+
+Raw = Path | Sequence[Path]
+"""Where raw data lie: a folder or zip file, or several."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Reader:
     """
 
     discover: Callable[..., Listing]
-    """Of a folder or zip file: what there is, by names and small tables only; cheap, parses no clip."""
+    """Of a folder or zip file, or of several: what there is, by names and small tables only; cheap, parses no
+    clip."""
     read: Callable[..., SkeletonSequence]
     """Of a RawItem: one clip in canonical axes. Raises RawDataError, which names file and line."""
 
@@ -107,38 +115,70 @@ class Found:
 
 
 def discover(
-    raw: Path, suffix: str, *, convention: str, fields: Callable[[str], dict[str, int] | None]
+    raw: Raw, suffix: str, *, convention: str, fields: Callable[[str], dict[str, int] | None]
 ) -> Listing:
     """Items of all files in ``raw`` that end in ``suffix`` and whose stem ``fields`` understands.
 
-    ``raw`` is a folder (searched recursively, zip files in it included) or a zip file. Raises RawDataError
-    when ``raw`` itself is a file that is no zip; nothing found is an empty listing.
+    ``raw`` is a folder (searched recursively, zip files in it included) or a zip file, or several of these.
+    Raises RawDataError when ``raw`` itself is a file that is no zip; nothing found is an empty listing.
     """
     found, findings = search(raw, suffix)
     items: list[RawItem] = []
     for file in found:
+        if METRABS in file.place.split("/")[:-1]:
+            continue
         if fields(file.stem) is None:
             findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
         else:
             items.append(RawItem(file.stem, convention, file.path, file.member, file.size))
-    kept, twice = first_of_each(items)
+    kept, twice = first_of_each(items, roots_of(raw))
     return Listing(kept, (*findings, *twice))
 
 
-def first_of_each(items: Iterable[RawItem]) -> tuple[tuple[RawItem, ...], tuple[Finding, ...]]:
-    """Sorted items, of those with the same id and convention only the first by path.
+def roots_of(raw: Raw) -> tuple[Path, ...]:
+    """The folders and zip files that raw data lie in."""
+    return (raw,) if isinstance(raw, Path) else tuple(raw)
+
+
+def first_of_each(
+    items: Iterable[RawItem], roots: Sequence[Path] = ()
+) -> tuple[tuple[RawItem, ...], tuple[Finding, ...]]:
+    """Sorted items, of those with the same id and convention only the first by path; with several ``roots``
+    that of the first root.
 
     Ids that differ only in case are the same: they would be one file on other systems.
     """
+
+    def number(item: RawItem) -> int:
+        return _root_of(item, roots) if len(roots) > 1 else 0
+
     kept: dict[tuple[str, str], RawItem] = {}
     findings = []
-    for item in sorted(items, key=lambda i: (i.id, i.convention, i.path, i.member or "")):
+    for item in sorted(items, key=lambda i: (i.id, i.convention, number(i), i.path, i.member or "")):
         first = kept.setdefault((item.id.casefold(), item.convention), item)
         if first is not item:
             problem = "duplicate sample id" if first.id == item.id else "names differ only in case"
-            place, detail = _beside(item, first), f"kept {_beside(first, item)}"
+            if number(item) == number(first):
+                place, kept_place = _beside(item, first), _beside(first, item)
+            else:
+                place, kept_place = (_below(each, roots[number(each)]) for each in (item, first))
+            detail = f"kept {kept_place}"
             findings.append(Finding(file=place, problem=problem, detail=detail, action="skipped"))
     return tuple(kept.values()), tuple(findings)
+
+
+def _root_of(item: RawItem, roots: Sequence[Path]) -> int:
+    """The place of the item's root among ``roots``; of nested ones the first."""
+    path = Path(item.path)
+    return next((number for number, root in enumerate(roots) if path.is_relative_to(root)), len(roots) - 1)
+
+
+def _below(item: RawItem, root: Path) -> str:
+    """The item's place with the root's own name before it."""
+    path = Path(item.path)
+    below = path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else ""
+    place = "/".join(part for part in (root.name, below) if part) if path != root else path.name
+    return place if item.member is None else f"{place}::{item.member}"
 
 
 def _beside(item: RawItem, other: RawItem) -> str:
@@ -150,15 +190,32 @@ def _beside(item: RawItem, other: RawItem) -> str:
     return place if item.member is None else f"{place}::{item.member}"
 
 
-def search(raw: Path, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
-    """Files of ``raw``, a folder (zip files in it included) or a zip file, whose name ends in ``suffix``."""
+def search(raw: Raw, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
+    """Files of ``raw``, a folder (zip files in it included) or a zip file, whose name ends in ``suffix``.
+
+    ``raw`` may be several of these, whose files come in their order. ``suffix`` is in small letters and fits
+    capitals, too, as some programs unpack names.
+    """
+    roots = roots_of(raw)
+    found: list[Found] = []
+    findings: list[Finding] = []
+    for root in roots:
+        files, rows = _search(root, suffix)
+        if len(roots) > 1 and root.is_dir():  # the place in an archive begins with its name already
+            files = [replace(file, place=f"{escaped(root.name)}/{file.place}") for file in files]
+        found += files
+        findings += rows
+    return found, findings
+
+
+def _search(raw: Path, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
     findings: list[Finding] = []
     if raw.is_file():
         return _in_zip(raw, suffix, place=escaped(raw.name), findings=findings), findings
     found: list[Found] = []
     for path in visible_files(raw, findings):
         place = escaped(path.relative_to(raw).as_posix())
-        if path.name.endswith(suffix):
+        if path.name.lower().endswith(suffix):
             found.append(Found(str(path), None, path.stat().st_size, place))
         elif path.suffix.lower() == ".zip":
             try:
@@ -230,7 +287,7 @@ def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: 
     for info in sorted(members, key=lambda info: info.filename):
         if problem := _problem_of(info, suffix):
             findings.append(_skipped(f"{place}::{info.filename}", problem))
-        elif info.filename.endswith(suffix) and all(map(_visible, info.filename.split("/"))):
+        elif info.filename.lower().endswith(suffix) and all(map(_visible, info.filename.split("/"))):
             member = escaped(info.filename)
             found.append(Found(str(path), info.filename, info.file_size, f"{place}::{member}"))
     return found
@@ -241,7 +298,7 @@ def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:
     parts = re.split(r"[/\\]", info.filename)
     if info.filename.lower().endswith(".zip"):
         return "zip file inside a zip file"
-    if not info.filename.endswith(suffix):
+    if not info.filename.lower().endswith(suffix):
         return ""
     if ".." in parts or parts[0] == "" or re.match("[A-Za-z]:", info.filename):
         return "unsafe name in a zip file"

@@ -7,6 +7,8 @@ of them have: limbs tell two people apart, and tell left from right.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -20,6 +22,10 @@ at 30 frames a second; the rest is for the depth of monocular estimates, which j
 
 GATE_LIMIT = 1.5
 """Metres at most, however long the gap: further away it is likelier to be somebody else."""
+
+BODY = 1.7
+"""Metres from corner to corner of the box around the joints of an adult who stands: what GATE is meant for.
+Where nobody knows how long a unit is, a person may move in proportion to the size of their own box."""
 
 MAX_GAP = 30
 """Frames, one second in all of our sources, after which a track that was not seen again is closed."""
@@ -49,13 +55,15 @@ _HARDLY = 1e-6
 """Metres: what a foreign pair is worth per frame, so that it beats one that is never seen together."""
 
 
-def link(poses: Joints, people: NDArray[np.int64]) -> NDArray[np.int64]:
+def link(poses: Joints, people: NDArray[np.int64], *, relative: bool = False) -> NDArray[np.int64]:
     """Track number of every person: poses [P, V, 3] of all frames end to end, people [T] how many in each ->
     [P].
 
     Numbers count from 0 in order of first appearance. In each frame people are assigned to the open tracks by
     the Hungarian method on the mean joint distance to the track's last pose, within a gate that grows with
-    the gap.
+    the gap. Joints that were not seen are NaN: distances are over those that both poses have, and a track
+    remembers where a joint was seen last. ``relative``: the gate is for a body whose box measures BODY, and
+    in proportion for others, as 2D poses need it.
     """
     track = np.empty(len(poses), np.int64)
     last: dict[int, tuple[int, Joints]] = {}  # open track -> frame and pose in which it was last seen
@@ -63,29 +71,54 @@ def link(poses: Joints, people: NDArray[np.int64]) -> NDArray[np.int64]:
     for frame, count in enumerate(people.tolist()):
         last = {number: seen for number, seen in last.items() if frame - seen[0] <= MAX_GAP}
         here = poses[begin : begin + count]
-        continued = _continue(here, last, frame)
+        continued = _continue(here, last, frame, relative)
         for i in range(count):
             if i not in continued:
                 continued[i], started = started, started + 1
-            track[begin + i] = continued[i]
-            last[continued[i]] = (frame, here[i])
+            number = track[begin + i] = continued[i]
+            last[number] = (frame, _remembered(here[i], last[number][1]) if number in last else here[i])
         begin += count
     return track
 
 
-def _continue(here: Joints, last: dict[int, tuple[int, Joints]], frame: int) -> dict[int, int]:
+def _remembered(pose: Joints, before: Joints) -> Joints:
+    missing = np.isnan(pose)
+    return np.where(missing, before, pose) if missing.any() else pose
+
+
+def _continue(
+    here: Joints, last: dict[int, tuple[int, Joints]], frame: int, relative: bool
+) -> dict[int, int]:
     """Person of this frame -> open track."""
     if not len(here) or not last:
         return {}
     numbers = list(last)
     gaps = np.array([frame - seen for seen, _ in last.values()])
     poses = np.stack([pose for _, pose in last.values()])
-    distance = np.linalg.norm(poses[:, None] - here[None], axis=-1).mean(axis=-1)
-    gate = np.minimum(GATE * gaps, GATE_LIMIT)[:, None]
+    distance = _mean_seen(np.linalg.norm(poses[:, None] - here[None], axis=-1))
+    gate = np.broadcast_to(np.minimum(GATE * gaps, GATE_LIMIT)[:, None], distance.shape)
+    if relative:
+        gate = gate * np.maximum(_sizes(poses)[:, None], _sizes(here)[None]) / BODY
     pairs = linear_sum_assignment(np.where(distance <= gate, distance, _FORBIDDEN))
-    return {
-        int(i): numbers[row] for row, i in zip(*pairs, strict=True) if distance[row, i] <= gate[row].item()
-    }
+    return {int(i): numbers[row] for row, i in zip(*pairs, strict=True) if distance[row, i] <= gate[row, i]}
+
+
+def _mean_seen(apart: NDArray[Any]) -> NDArray[Any]:
+    """[..., V] distances, NaN where one of the two was not seen -> [...] their mean, NaN without any."""
+    missing = np.isnan(apart)
+    if not missing.any():
+        return np.asarray(apart.mean(axis=-1))
+    common = (~missing).sum(axis=-1)
+    total = np.where(missing, 0, apart).sum(axis=-1)
+    return np.where(common > 0, total / np.maximum(common, 1), np.nan)
+
+
+def _sizes(poses: Joints) -> NDArray[Any]:
+    """[P, V, 3] -> [P]: from corner to corner of the box around the joints that were seen; 0 for none."""
+    missing = np.isnan(poses)
+    high = np.where(missing, -np.inf, poses).max(axis=1)
+    low = np.where(missing, np.inf, poses).min(axis=1)
+    return np.asarray(np.linalg.norm(np.where(high >= low, high - low, 0), axis=-1))
 
 
 def landmarks(spec: SkeletonSpec) -> dict[str, int]:
@@ -108,7 +141,9 @@ def shared_landmarks(a: SkeletonSpec, b: SkeletonSpec) -> tuple[NDArray[np.int64
     """[L] joints of either convention for the landmarks that both have, in the same order."""
     in_a, in_b = landmarks(a), landmarks(b)
     names = [name for name in in_a if name in in_b]
-    return np.array([in_a[name] for name in names]), np.array([in_b[name] for name in names])
+    return np.array([in_a[name] for name in names], np.int64), np.array(
+        [in_b[name] for name in names], np.int64
+    )
 
 
 def match(
@@ -144,6 +179,8 @@ def mismatch(a: Joints, b: Joints) -> float:
     ELSEWHERE, for the direction is what an image does tell.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
+    if not a.shape[1]:  # no landmark in common: nothing speaks against it
+        return 0.0
     center_a, center_b = a.mean(axis=1), b.mean(axis=1)
     pose = np.linalg.norm((a - center_a[:, None]) - (b - center_b[:, None]), axis=-1).mean()
     depth_a, depth_b = np.maximum(center_a[:, 2:], NEAREST), np.maximum(center_b[:, 2:], NEAREST)

@@ -22,6 +22,7 @@ from skeltools.given import Clips, each
 from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
 
 _MOST_BODIES = 8  # of a data set of one's own, as custom/settings.py has it
+_NO_MORE: Any = object()
 _LARGEST = 2**15 - 1  # of labels and fields, as custom/tables.py has it
 _LONGEST_ID = 200  # bytes: ids are names of files for a while, which have 255
 
@@ -58,7 +59,7 @@ def write(
     ``clips``: clips of a store, SkeletonSequence objects, or arrays [T, M, V, 3] or [T, V, 3] whose absent
     bodies are NaN or zero; a mapping has their ids as keys. ``ids`` and ``labels``, one for each clip in
     their order, are for arrays; without ids these are clip0000, clip0001, ... Labels are class numbers from 0
-    or class names; of all clips or of none. ``classes``: names in the order of the numbers (default: the
+    or class names; None is no label. ``classes``: names in the order of the numbers (default: the
     names sorted, or ``0``, ``1``, ...). ``convention``: by name or file; arrays need it, and so do sequences
     of one that does not ship with the package. ``splits``: name -> ``{"train": ids, "test": ids}``, without
     ``test`` the other clips. ``name``: of the data set. ``axes`` and ``units``: of arrays, where x, y and z
@@ -129,8 +130,8 @@ def _write_clips(
     named, told = _given("ids", ids), _given("labels", labels)
     for number, (id, clip) in enumerate(each(clips)):
         id = next(named, None) if ids is not None else id if id is not None else f"clip{number:04}"
-        label = next(told, None)
-        if id is None or (labels is not None and label is None):
+        label = next(told, _NO_MORE if labels is not None else None)
+        if id is None or label is _NO_MORE:
             raise UsageError(f"fewer {'ids' if id is None else 'labels'} than clips: {number}")
         _check_id(id, folder)
         name: str | None
@@ -149,7 +150,7 @@ def _write_clips(
     if known is None or not rows:
         raise UsageError("there is no clip to write")
     for what, left in (("ids", named), ("labels", told)):
-        if next(left, None) is not None:
+        if next(left, _NO_MORE) is not _NO_MORE:
             raise UsageError(f"more {what} than clips: {len(rows)}")
     return rows, plain, known
 
@@ -196,11 +197,6 @@ def _convention(given: SkeletonSpec | None, name: str, folder: Path) -> str:
 def _labels(rows: list[_Row], classes: Sequence[str] | None, folder: Path) -> dict[str, object]:
     """Keys of ``dataset.yaml`` about labels, with the table beside it."""
     labelled = [row.label for row in rows if row.label is not None]
-    if labelled and len(labelled) < len(rows):
-        raise UsageError(
-            f"{len(rows) - len(labelled)} of {len(rows)} clips have no label",
-            remedy="Label all clips or none",
-        )
     names = _class_names(labelled, classes)
     known = [field for field in FIELDS if any(field in row.fields for row in rows)]
     columns = ["id", *(["label"] if labelled else []), *known]
@@ -210,10 +206,8 @@ def _labels(rows: list[_Row], classes: Sequence[str] | None, folder: Path) -> di
         table = csv.writer(file)
         table.writerow(columns)
         for row in rows:
-            label = (
-                [] if row.label is None else [names[row.label] if isinstance(row.label, int) else row.label]
-            )
-            table.writerow([row.id, *label, *(_field(row, name) for name in known)])
+            label = "" if row.label is None else names[row.label] if isinstance(row.label, int) else row.label
+            table.writerow([row.id, *([label] if labelled else []), *(_field(row, name) for name in known)])
     return {"labels": "labels.csv", **({"classes": names} if labelled else {})}
 
 

@@ -31,6 +31,7 @@ from schemas import (
     SkelError,
     StoreError,
     StoreManifest,
+    UsageError,
     checks_arguments,
 )
 from skeltools import __version__, datasets, skeletons, store
@@ -68,7 +69,7 @@ class Summary:
 def convert(
     dataset: str,
     *,
-    raw: Path | str | None = None,
+    raw: Path | str | Sequence[Path | str] | None = None,
     out: Path | str,
     source: str | None = None,
     frames: Sequence[Length] | None = None,
@@ -79,12 +80,15 @@ def convert(
     strict: bool = False,
     force: bool = False,
     fresh: bool = False,
+    name: str | None = None,
+    classes: Path | str | Sequence[str] | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
     """Convert a data set's raw files to a store at ``out``.
 
-    ``raw`` is found as ``datasets.find_raw`` says; ``source`` names an archive format of
+    ``raw`` is found as ``datasets.find_raw`` says, and may be a list: NTU RGB+D 120 lies in two archives. A
+    sample that is in two of them is a finding. ``source`` names an archive format of
     ``FORMATS`` that it is in instead of the data set's own. ``recipe``: preprocessing, by name or file
     (default: ``default``, for 2D poses ``centered``). ``frames``: lengths T of the joint
     streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
@@ -92,27 +96,41 @@ def convert(
     (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
     script that gives more needs ``if __name__ == "__main__":`` above its calls.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
-    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
-    counts samples; ``on_note`` is told when work goes on or starts over.
+    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``name`` and ``classes`` (a file
+    of one class name a line, or the names): of your own data in an archive. ``on_progress(done, total)``
+    counts samples; ``on_note`` is told when work goes on or starts over, and what was guessed of an archive.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
     changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
     """
-    raw, out = Path(raw) if raw is not None else None, Path(out)
+    places, out = datasets.paths_of(raw), Path(out)
     named = tuple(conventions or ())
-    known = datasets.choose(dataset, raw)
     interchange.check_source(source)
-    made = load_recipe(recipe or recipe_for(known.coordinates))
-    check_depth(made, known.coordinates)
-    asked = skeletons.load_all(named)
+    interchange.check_options(dataset, source, name=name, classes=classes)
+    made = None if recipe is None else load_recipe(recipe)
     publish.check_target(out, force=force)
-    folder = interchange.locate(raw) if source else datasets.find_raw(known, raw)
-    if source:
-        listing = interchange.discover(source, folder, native=known.convention, asked=asked)
+    if source is not None:
+        opened = interchange.open_archive(
+            source,
+            dataset,
+            _only(places, source),
+            asked=skeletons.load_all(named),
+            name=name,
+            classes=classes,
+            on_note=on_note,
+        )
+        known, listing, asked = opened.dataset, opened.listing, opened.asked
+        roots: tuple[Path, ...] = (opened.archive,)
     else:
-        listing = planning.discover(known, folder, named)
-    planning.check_found(listing, asked, folder)
+        known = datasets.choose(dataset, places)
+        asked = planning.load_asked(known, named)
+        roots = datasets.find_roots(known, places)
+        listing = planning.discover(known, roots, named)
+    folder = roots[0]
+    made = made or load_recipe(recipe_for(known.coordinates))
+    check_depth(made, known.coordinates)
+    planning.check_found(listing, asked, folder, source=source)
     tasks, findings = planning.tasks_of(known, listing, asked)
     if strict:
         planning.refuse(findings)
@@ -120,14 +138,16 @@ def convert(
         reader=source or known.reader,
         native=known.convention,
         specs=planning.specs_of(known, tasks, asked),
-        frames=tuple(sorted(set(frames or (_DEMO_FRAMES if _synthetic(folder, listing) else known.frames)))),
+        frames=tuple(sorted(set(frames or (_DEMO_FRAMES if _synthetic(roots, listing) else known.frames)))),
         recipe=made,
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,
         classes=len(listing.classes or known.classes) if source else None,
+        native_spec=known.own_spec,
+        own=known.reader == datasets.CUSTOM,
     )
     stamps = fingerprint.stamps_of(tasks)
-    digest = fingerprint.of(known, plan, _said(listing), findings, _named(folder), tasks=tasks, stamps=stamps)
+    digest = fingerprint.of(known, plan, _said(listing), findings, _named(roots), tasks=tasks, stamps=stamps)
     with publish.working(out, plan=digest, fresh=fresh, on_note=on_note) as work:
         publish.check_target(out, force=force)
         ledger = assemble(
@@ -144,7 +164,7 @@ def convert(
             publish.discard(work.folder)
             raise nothing_read(folder, ledger)
         warnings = mirror_findings(plan, ledger)
-        manifest = _finish(work.made, known, plan, ledger, listing, folder, tasks)
+        manifest = _finish(work.made, known, plan, ledger, listing, roots, tasks)
         warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(stamps)
         publish.publish(work, out, force=force)
@@ -156,14 +176,24 @@ def _said(listing: Listing) -> Listing:
     return replace(listing, items=())
 
 
-def _named(folder: Path) -> tuple[str, bool]:
-    """What of a raw folder, besides its files, is in the manifest."""
-    return folder.resolve().name, (folder / _DEMO).is_file()
+def _only(raw: tuple[Path, ...] | None, source: str) -> Path | None:
+    """The one archive. Raises UsageError for several."""
+    if raw is not None and len(raw) > 1:
+        raise UsageError(
+            f"{len(raw)} places with --raw, but one archive of {source} is read at a time",
+            remedy="Convert each archive, and merge the stores",
+        )
+    return None if raw is None else raw[0]
 
 
-def _synthetic(folder: Path, listing: Listing) -> bool:
-    """Whether the raw files are, or were made from, those of the built-in demo."""
-    return (folder / _DEMO).is_file() or listing.synthetic
+def _named(roots: tuple[Path, ...]) -> list[tuple[str, bool]]:
+    """What of the raw folders, besides their files, is in the manifest."""
+    return [(folder.resolve().name, (folder / _DEMO).is_file()) for folder in roots]
+
+
+def _synthetic(roots: tuple[Path, ...], listing: Listing) -> bool:
+    """Whether raw files are, or were made from, those of the built-in demo."""
+    return any((folder / _DEMO).is_file() for folder in roots) or listing.synthetic
 
 
 _SHOWN = 3
@@ -202,7 +232,7 @@ def _finish(
     plan: Plan,
     ledger: Ledger,
     listing: Listing,
-    folder: Path,
+    roots: tuple[Path, ...],
     tasks: list[Task],
 ) -> StoreManifest:
     """Write all that is small, read everything back for its checksum, and write the manifest."""
@@ -219,7 +249,7 @@ def _finish(
     manifest = StoreManifest(
         format=FORMAT,
         dataset=dataset.name,
-        synthetic=_synthetic(folder, listing),
+        synthetic=_synthetic(roots, listing),
         tool=f"skeltools {__version__}",
         samples=len(ledger.rows),
         classes=listing.classes or dataset.classes,
@@ -230,7 +260,7 @@ def _finish(
         ),
         arrays=arrays,
         findings=dict(sorted(Counter(finding.problem for finding in ledger.findings).items())),
-        source=planning.source_of(folder, tasks),
+        source=planning.source_of(roots, tasks),
     )
     store.write_manifest(partial, manifest)
     return manifest
@@ -281,7 +311,8 @@ def missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
 def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
     lacking = missing(name, ledger)
     if plan.reader in FORMATS:
-        return ConventionInfo(reader=plan.reader, axes=interchange.AXES, missing=lacking)
+        axes = dataset.axes if dataset.reader == datasets.CUSTOM else interchange.AXES
+        return ConventionInfo(reader=plan.reader, axes=axes, missing=lacking, coordinates=dataset.coordinates)
     if name == dataset.convention:
         return ConventionInfo(
             reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
@@ -316,7 +347,8 @@ def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
     if dataset.name != "ntu120" or len(first) > 1:
         return ()
     found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
-    return (f"only setups {found} were found: put the archive of setups {other} into the same folder",)
+    advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
+    return (f"only setups {found} were found: {advice}",)
 
 
 def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:

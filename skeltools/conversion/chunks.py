@@ -23,6 +23,7 @@ from schemas import Finding
 from skeltools import store
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
+from skeltools.sequence import SkeletonSequence
 
 SAMPLES = 64
 """Samples of a part: what is lost at most, for each worker, when a conversion is killed."""
@@ -146,7 +147,7 @@ class Ledger:
         first = next(iter(sample.sequences.values()), None)
         if first is None and not keep:
             return
-        self.rows.append({name: getattr(first, name) for name in FIELDS} if first else {"id": sample.id})
+        self.rows.append(_row(first) if first else {"id": sample.id})
         for name, frames in self.frames.items():
             sequence = sample.sequences.get(name)
             frames.append(sequence.frames if sequence else 0)
@@ -172,6 +173,12 @@ class Ledger:
         content = {name: getattr(self, name) for name in ("frames", "rows", "bodies", "counts", "mirror")}
         findings = [finding.model_dump(mode="json") for finding in self.findings]
         return json.dumps({**content, "findings": findings})
+
+
+def _row(clip: SkeletonSequence) -> dict[str, Any]:
+    """Columns of ``samples``; ``bodies`` counts people who are there, whatever places axis M has."""
+    people = int(clip.present.any(axis=0).sum())
+    return {**{name: getattr(clip, name) for name in FIELDS}, "bodies": people}
 
 
 def read_ledger(folder: Path, number: int) -> Ledger:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,15 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
-from skeltools import skeletons
-from skeltools.custom import poses, tables, unseen
+from skeltools import framewise, skeletons
+from skeltools.custom import cuts, people, poses, tables, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import Listing, RawItem, first_of_each, visible_files
+from skeltools.raw_items import METRABS, Listing, Raw, RawItem, first_of_each, roots_of, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
+
+JSON = ".json"
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def settings_file(raw: Path) -> Path:
@@ -35,48 +40,112 @@ def settings_file(raw: Path) -> Path:
 # --- discovery ----------------------------------------------------------------------------------------------
 
 
-def discover(raw: Path) -> Listing:
-    """All clips below the folder of the settings. Raises ConfigError when these do not fit what is there."""
-    path = settings_file(raw)
+def discover(raw: Raw) -> Listing:
+    """All clips below the folder of the settings, and below further ones. Raises ConfigError when these do
+    not fit what is there.
+
+    ``raw``: the folder with dataset.yaml or a settings file; of several it is the first.
+    """
+    first, *others = roots_of(raw)
+    path = settings_file(first)
+    roots = (path.parent, *others)
     settings = custom_settings.load(path)
     spec = custom_settings.spec_of(settings, path)
     findings: list[Finding] = []
-    clips = _clips(path, settings, spec.name, findings)
+    labels: dict[str, str] = {}
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels)]
     if not clips:
-        suffixes = ", ".join(SUFFIXES)
+        described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
+        suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
         raise ConfigError(
             f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
             + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
             where=path,
             remedy="Put the files beside the settings, or mend `files` and `key`",
         )
-    told = tables.fields_of(path, settings, {item.id: _below(item, path) for item in clips}, findings)
-    items = tuple(
-        replace(item, id=clip.id, details=(*clip.fields, *item.details))
-        for item in clips
-        if (clip := told.clips.get(item.id)) is not None
-    )
-    kept, twice = first_of_each(items)
-    names = {clip.id: name for name, clip in told.clips.items()}
+    files = {item.id: _below(item, roots) for item in clips}
+    told = tables.fields_of(path, settings, files, findings, labels)
+    known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
+    kept, twice = first_of_each([item for _, item in known], roots)
+    names = {item.id: name for name, item in known}
     halves, rules, problems = tables.halves_of(
-        path, settings, {item.id: (names[item.id], dict(item.details)) for item in kept}
+        path,
+        settings,
+        {item.id: (names[item.id], dict(item.details)) for item in kept},
+        {item.id: told.ids[names[item.id]] for item in kept},
     )
     return Listing(kept, (*findings, *twice, *problems), halves=halves, rules=rules, classes=told.classes)
 
 
-def _below(item: RawItem, path: Path) -> str:
-    return Path(item.path).relative_to(path.parent).as_posix()
+def _cut(
+    item: RawItem, told: tables.Told, path: Path, settings: Settings, findings: list[Finding]
+) -> list[RawItem]:
+    """The clips of a file: as the table says, or windows of what the table leaves whole."""
+    made = []
+    for clip in told.clips.get(item.id, ()):
+        marks = (*cuts.details(clip.window), *framewise.details(clip.actions))
+        one = replace(item, id=clip.id, details=(*clip.fields, *marks, *item.details))
+        if settings.windows is None or clip.window is not None:
+            made.append(one)
+            continue
+        try:
+            windows = cuts.windows(_frames(one, path, settings), settings.windows)
+        except (RawDataError, OSError) as error:
+            detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
+            findings.append(
+                Finding(file=item.file, problem="unreadable file", detail=detail, action="skipped")
+            )
+            continue
+        made += [
+            replace(one, id=f"{clip.id}_w{number:04}", details=(*cuts.details(window), *one.details))
+            for number, window in enumerate(windows)
+        ]
+    return made
 
 
-def _clips(path: Path, settings: Settings, convention: str, findings: list[Finding]) -> list[RawItem]:
-    """Clips with their names as ids: the path below the folder without suffix, or what ``{clip}`` is."""
-    described = {path, path.parent / (settings.labels or FILE)}
+def _frames(item: RawItem, path: Path, settings: Settings) -> int:
+    """Frames of a file: arrays tell them in their headers, others are read. Raises RawDataError."""
+    if format_of(Path(item.path), settings) is None and cuts.is_array(item, settings):
+        return poses.array_frames(item, settings)
+    whole = replace(item, details=(*cuts.details((0, None)), *item.details))
+    return len(poses_of(whole, settings, custom_settings.file_spec(settings, path)).values)
+
+
+def _below(item: RawItem, roots: Sequence[Path]) -> str:
+    path = Path(item.path)
+    root = next(root for root in roots if path.is_relative_to(root))
+    return path.relative_to(root).as_posix()
+
+
+def _clips(
+    path: Path,
+    root: Path,
+    settings: Settings,
+    spec: SkeletonSpec,
+    findings: list[Finding],
+    labels: dict[str, str],
+) -> list[RawItem]:
+    """Clips below a folder with their names as ids: the path without suffix, or what ``{clip}`` is.
+
+    ``labels`` gets the classes that files tell, by the clip's name.
+    """
+    convention = spec.name
+    described = {
+        path,
+        root / FILE,
+        path.parent / (settings.labels or FILE),
+        path.parent / settings.convention,
+    }
     described |= {path.parent / name for name in tables.list_files(settings)}
-    mark = (("settings", custom_settings.checksum(path)),)
+    described |= {path.parent / name for name in custom_settings.body_models(settings)}
+    mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
-    for file in visible_files(path.parent, findings):
-        place = file.relative_to(path.parent).as_posix()
+    unknown: list[str] = []
+    for file in visible_files(root, findings):
+        place = file.relative_to(root).as_posix()
+        if place.startswith(f"{METRABS}/"):
+            continue
         if file in described or not fnmatch.fnmatchcase(place, settings.files):
             continue
         known = format_of(file, settings)
@@ -84,6 +153,7 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
             of_format.setdefault(known.name, []).append(file)
             continue
         if not poses.is_clip(file, settings):
+            unknown += [place] if file.suffix.lower() == JSON else []
             continue
         size = file.stat().st_size
         if settings.key is not None and CLIP in settings.key and file.suffix.lower() in (".npz", *HDF5):
@@ -101,13 +171,16 @@ def _clips(path: Path, settings: Settings, convention: str, findings: list[Findi
         else:
             name = escaped(place.removesuffix(file.suffix))
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
+    if any(file.suffix.lower() == JSON for files in of_format.values() for file in files):
+        findings += [
+            Finding(file=place, problem="JSON of no known format", action="skipped") for place in unknown
+        ]
     for name, files in of_format.items():
-        for clip in _clips_of(CLIP_FORMATS[name], path.parent, files, findings):
-            clips.append(
-                RawItem(
-                    escaped(clip.name), convention, str(clip.path), clip.member, clip.size, mark, str(path)
-                )
-            )
+        for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
+            id = escaped(clip.name)
+            clips.append(RawItem(id, convention, str(clip.path), clip.member, clip.size, mark, str(path)))
+            if clip.label is not None:
+                labels.setdefault(id, clip.label)
     return clips
 
 
@@ -140,13 +213,15 @@ def _members(file: Path, key: str) -> list[tuple[str, str]]:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip in canonical axes; a body keeps its place on axis M.
+    """One clip in canonical axes; a body keeps its place on axis M, and people who come in any order are
+    linked into tracks.
 
     A joint is not seen where it is no finite number, where its score is ``min_score`` or less, and, unless
     the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
     ``LEAST_SEEN`` of its joints are. Raises RawDataError, also for a joint that is seen in no frame.
     """
-    known = dict(item.details)
+    known, _ = framewise.taken(item.details)
+    known = {name: value for name, value in known.items() if name not in cuts.COLUMNS}
     settings, spec, whole, naming = _prepared(item.settings, known.pop("settings"))
     poses = in_order(poses_of(item, settings, whole), whole, naming, item)
     kept = [whole.joints.index(name) for name in spec.joints]
@@ -166,26 +241,32 @@ def read(item: RawItem) -> SkeletonSequence:
         raise error
     shown = found.seen & present[..., None]
     joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
-    return SkeletonSequence(
+    clip = SkeletonSequence(
         item.id,
         spec.name,
         np.where(shown[..., None], joints, np.float32(0)),
         present,
         np.where(present, np.arange(present.shape[1]), -1).astype(np.int8),
         tuple(range(present.shape[1])),
-        findings=unseen.findings(
-            found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"
+        findings=(
+            *cuts.findings(item, len(values)),
+            *unseen.findings(found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,
-        score=None if score is None else np.where(shown, score, 0).astype(np.float32),
+        score=None
+        if score is None
+        else np.where(shown, np.clip(score, -_LARGEST, _LARGEST), 0).astype(np.float32),
         **known,
     )
+    return clip if poses.linked else people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
 
 
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """What the file says. Raises RawDataError."""
     known = format_of(Path(item.path), settings)
-    return poses.poses(item, settings, spec) if known is None else known.read(item, settings, spec)
+    if known is None and cuts.is_array(item, settings):
+        return poses.poses(item, settings, spec)
+    return cuts.of_poses(poses.poses if known is None else known.read, item, settings, spec)
 
 
 def in_order(found: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:
@@ -235,7 +316,8 @@ def canonical(
 def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
     """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
     settings, place = custom_settings.load(Path(path)), Path(path)
-    naming = skeletons.naming(custom_settings.convention_file(settings, place) or settings.convention)
+    named = custom_settings.convention_file(settings, place) or settings.convention
+    naming = Naming() if named == custom_settings.OF_FILES else skeletons.naming(named)
     return (
         settings,
         custom_settings.spec_of(settings, place),

@@ -43,6 +43,12 @@ class Poses:
     """Where x, y and z point, if the file or its maker says so."""
     zero_is_unseen: bool = False
     """Whether the maker writes (0, 0) or (0, 0, 0) for a joint that was not found."""
+    linked: bool = True
+    """Whether a place on axis M is one person for the whole clip; False: people of a frame come in any order,
+    and are linked into tracks once they are in canonical axes."""
+    track: NDArray[np.int64] | None = None
+    """[T, M], of poses that are not linked: the number of the person, where the file tells it; -1 for nobody.
+    Nobody is twice in a frame."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Clip:
     """What tells it from others of the same path."""
     size: int = 0
     """Bytes."""
+    label: str | None = None
+    """Its class, if the file itself tells one. Names and tables of the user go before it."""
 
 
 @dataclass(frozen=True)

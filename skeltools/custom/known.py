@@ -7,8 +7,32 @@ from pathlib import Path
 from schemas import ConfigError, RawDataError, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
+from skeltools.formats.amass import AMASS
+from skeltools.formats.bvh import BVH
+from skeltools.formats.c3d import C3D
+from skeltools.formats.humanml3d import HUMANML3D
+from skeltools.formats.image_results import ALPHAPOSE, COCO
+from skeltools.formats.kinetics_skeleton import KINETICS
+from skeltools.formats.mat import MAT
+from skeltools.formats.mediapipe import MEDIAPIPE
+from skeltools.formats.mmpose import MMPOSE
+from skeltools.formats.openpose import OPENPOSE
+from skeltools.formats.suites import SUITES
 
-_KNOWN: tuple[ClipFormat, ...] = ()
+_KNOWN: tuple[ClipFormat, ...] = (
+    OPENPOSE,
+    KINETICS,
+    MMPOSE,
+    COCO,
+    ALPHAPOSE,
+    MEDIAPIPE,
+    BVH,
+    C3D,
+    *SUITES,
+    AMASS,
+    HUMANML3D,
+    MAT,
+)
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are asked whether a file is theirs."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import zlib
 from functools import lru_cache
@@ -19,14 +20,20 @@ from schemas.skeleton import Direction
 from skeltools import skeletons
 
 FILE = "dataset.yaml"
+OF_FILES = "file"
+"""``convention`` of data whose files describe their own skeleton."""
+
 FIELDS = ("subject", "camera", "setup", "repetition")
 """Whole numbers that a file name or a table may tell of a clip, beside ``id`` and ``label``."""
 
-_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
 
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
+
+GENDERS = ("female", "male", "neutral")
+"""As AMASS writes them, and as its body models are called."""
 
 IMAGE_HEIGHT = 2.0
 """Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
@@ -117,6 +124,31 @@ class Split(Model):
     """Default: the rest."""
 
 
+class Segments(Model):
+    """How the columns start and end of the table of labels count."""
+
+    unit: Literal["frames", "seconds"] = "frames"
+    first: Literal[0, 1] = 0
+    """frames: the number of the first one."""
+    end: Literal["exclusive", "inclusive"] = "exclusive"
+    """frames: whether the one at ``end`` is part of the clip."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.unit == "seconds" and self.model_fields_set & {"first", "end"}:
+            raise ValueError("first and end are about frames; seconds begin at 0")
+        return self
+
+
+class Windows(Model):
+    """Clips of equal length from recordings that no table cuts."""
+
+    length: int = Field(ge=1, le=1_000_000)
+    """Frames."""
+    stride: int | None = Field(default=None, ge=1)
+    """Frames from the beginning of one to that of the next; default: the length."""
+
+
 class Settings(Model):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")
     convention: str
@@ -135,6 +167,8 @@ class Settings(Model):
     never_seen: Literal["refuse", "keep"] = "refuse"
     """What becomes of a clip with a joint that is seen in none of its frames."""
     format: str | None = None
+    body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
+    """File of SMPL, SMPL+H or SMPL-X, for AMASS files; ``{gender}`` in it is the clip's."""
     missing: Literal["nan", "0", "either"] = "either"
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
@@ -142,8 +176,28 @@ class Settings(Model):
     pattern: str | None = None
     labels: str | None = None
     label_base: int | None = None
+    unlabelled: Literal["keep", "skip"] = "keep"
+    """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+    mirrored_video: bool = False
+    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
+    segments: Segments = Segments()
+    windows: Windows | None = None
+    fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
+    """Frames a second."""
+    uncut: bool = False
+    """Whether recordings stay whole, with a label for each frame."""
+
+    @model_validator(mode="after")
+    def _one_way_to_cut(self) -> Self:
+        if self.segments.unit == "seconds" and self.fps is None:
+            raise ValueError("segments are in seconds: say how many frames a second has, by fps")
+        if self.uncut and (self.windows is not None or self.labels is None):
+            raise ValueError(
+                "uncut keeps recordings whole: it needs labels with start and end, and no windows"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:
@@ -259,11 +313,21 @@ def convention_file(settings: Settings, path: Path) -> str:
     return str(path.parent / settings.convention) if own else ""
 
 
+def body_models(settings: Settings) -> tuple[str, ...]:
+    """Files that ``body_model`` may mean: one, or one for each of GENDERS."""
+    name = settings.body_model
+    return () if name is None else tuple(dict.fromkeys(name.replace("{gender}", g) for g in GENDERS))
+
+
 def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
     """The convention of the files, with all of its joints.
 
     Raises ConfigError or UsageError for one that is none, or takes a shipped one's name.
     """
+    if settings.convention == OF_FILES:
+        from skeltools.custom import described  # the formats need the settings first
+
+        return described.spec_of_first(settings, path)
     own = convention_file(settings, path)
     spec = skeletons.load(own or settings.convention)
     if own and spec.name in skeletons.names() and spec != skeletons.load(spec.name):
@@ -282,9 +346,15 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
     """
     spec = file_spec(settings, path)
     try:
-        return spec.without(settings.leave_out) if settings.leave_out else spec
+        return spec.without(_left_out(settings, spec)) if settings.leave_out else spec
     except ValueError as error:
         raise ConfigError(f"leave_out: {error}", where=path) from error
+
+
+def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
+    """Names of joints; a pattern such as ``*_end`` stands for all that fit it."""
+    names = [(name, fnmatch.filter(spec.joints, name) if "*" in name else []) for name in settings.leave_out]
+    return [joint for name, found in names for joint in found or (name,)]
 
 
 def change(
@@ -315,8 +385,8 @@ def _scale(settings: Settings, spec: SkeletonSpec, told: float | None) -> float 
         return IMAGE_HEIGHT / settings.image_size[1]
     units = settings.units
     if units is None:
-        return _UNITS[_OF_SPEC[spec.units]] if told is None else told
-    return _UNITS[units] if isinstance(units, str) else units
+        return UNITS[_OF_SPEC[spec.units]] if told is None else told
+    return UNITS[units] if isinstance(units, str) else units
 
 
 def origin(settings: Settings) -> tuple[float, float, float]:

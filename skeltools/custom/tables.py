@@ -5,76 +5,174 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas import ConfigError, Finding
+from skeltools.custom import cuts
 from skeltools.custom.poses import rows
 from skeltools.custom.settings import FIELDS, Selector, Settings, Split
-
-UNLABELLED = "unlabelled"
-"""The one class of data without labels."""
+from skeltools.framewise import Action
 
 ALL = "all"
 """The one split of data without splits: everything trains."""
 
+NO_LABEL = "clips without a label"
+NO_CLIP = "classes that no clip has"
+
+_KEPT = "kept: they pre-train, protocols leave them out"
+_EXAMPLES = 3
+"""Clips that a finding about many of them names."""
+_DELIMITERS = ",;\t"
 _MAX = 2**15 - 1
 _TRAIN, _TEST = 1, 2
+_UNKNOWN = -1
+"""Label of a clip that has none."""
 
 
 @dataclass(frozen=True)
 class Clip:
     id: str
     fields: tuple[tuple[str, int], ...]
-    """``label`` and those of FIELDS that are known."""
+    """``label``, -1 where there is none, and those of FIELDS that are known."""
+    window: cuts.Window | None = None
+    """The frames of its file that it is; None: all."""
+    actions: tuple[Action, ...] = ()
+    """Of a recording that stays whole: what its frames show."""
 
 
 @dataclass(frozen=True)
 class Told:
-    clips: dict[str, Clip]
-    """By the clip's name; those about which something is wrong are left out, with a finding."""
+    clips: dict[str, tuple[Clip, ...]]
+    """By the name of the file or array; those about which something is wrong are left out, with a finding."""
     classes: tuple[str, ...]
+    """Empty where no clip has a label."""
+    ids: dict[str, str]
+    """Name of a file or array -> its id, with which those of its clips begin."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A clip of a file, as text."""
+
+    id: str
+    values: Mapping[str, str]
+    window: cuts.Window | None = None
 
 
 @dataclass
 class _Texts:
-    """What was found as text, before labels are numbered."""
+    """What was found of a file as text, before labels are numbered."""
 
     id: str
     values: dict[str, str] = field(default_factory=dict)
+    why: str = ""
+    """Why it has no label, where the table tells labels and not its own."""
+    rows: int = 0
+    """Rows of the table that cut it, wrong ones included."""
+    segments: list[_Part] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[_Part]:
+        """The clips of the file: one, or one a row. A single row without start and end is all of it."""
+        if not self.rows:
+            return [_Part(self.id, self.values)]
+        if self.rows == 1 and [part.window for part in self.segments] == [(0, None)]:
+            return [_Part(self.id, {**self.values, **self.segments[0].values})]
+        return [replace(part, values={**self.values, **part.values}) for part in self.segments]
 
 
-def fields_of(path: Path, settings: Settings, names: Mapping[str, str], findings: list[Finding]) -> Told:
-    """``names``: name of every clip -> its file, for findings. The table goes before the names."""
+def fields_of(
+    path: Path,
+    settings: Settings,
+    names: Mapping[str, str],
+    findings: list[Finding],
+    labels: Mapping[str, str] | None = None,
+) -> Told:
+    """``names``: name of every clip -> its file, for findings. The table goes before the names, and these
+    before ``labels``: name of a clip -> the class that its file tells.
+
+    A clip without a label has -1, or is left out as ``unlabelled: skip`` says: one finding for each reason.
+    """
     texts = _by_pattern(path, settings, names, findings)
+    own = {name: label for name, label in (labels or {}).items() if name in texts}
+    for name, label in own.items():
+        texts[name].values.setdefault("label", label)
+    labelled = bool(own) or "label" in re.compile(settings.pattern or "").groupindex
     if settings.labels is not None:
-        _by_table(path, settings.labels, texts, names, findings)
-    labelled = settings.labels is not None and any("label" in t.values for t in texts.values())
-    labelled |= "label" in re.compile(settings.pattern or "").groupindex
-    classes, number = _classes(path, settings, texts) if labelled else ((UNLABELLED,), {})
-    clips = {}
+        labelled |= _by_table(path, settings, texts, names, findings)
+    parts = {name: told.parts for name, told in texts.items()}
+    classes, number = _classes(
+        path, settings, [part.values for told in parts.values() for part in told], findings
+    )
+    clips: dict[str, tuple[Clip, ...]] = {}
+    without: dict[str, list[str]] = {}
     for name, told in texts.items():
-        fields = {} if labelled else {"label": 0}
-        problem = ""
-        for key in FIELDS:
-            if key in told.values:
-                fields[key], wrong = _whole_number(key, told.values[key])
-                problem = problem or wrong
-        if labelled and "label" not in told.values:
-            problem = problem or "no label: neither name nor table tells one"
-        elif labelled:
-            text = told.values["label"]
-            fields["label"] = number.get(text, -1)
-            problem = problem or ("" if text in number else _no_class(text, classes, settings))
-        if problem:
-            _skip(findings, names[name], "clip not described", f"{told.id}: {problem}")
-        else:
-            clips[name] = Clip(told.id, tuple(sorted(fields.items())))
+        made = []
+        for part in parts[name]:
+            fields, problem = _numbers(part.values, number, classes, settings)
+            if problem:
+                _skip(findings, names[name], "clip not described", f"{part.id}: {problem}")
+                continue
+            if labelled and fields["label"] == _UNKNOWN:
+                without.setdefault(told.why or "neither name nor table tells one", []).append(part.id)
+                if settings.unlabelled == "skip":
+                    continue
+            made.append(Clip(part.id, tuple(sorted(fields.items())), part.window))
+        if made:
+            clips[name] = (_whole(told.id, made),) if settings.uncut else tuple(made)
+    findings += _without(path, settings, without, sum(map(len, parts.values())))
     if not clips:
         last = findings[-1].detail if findings else ""
         raise ConfigError(f"none of {len(names)} clips is described well, e.g. {last}", where=path)
-    return Told(clips, classes)
+    return Told(clips, classes, {name: told.id for name, told in texts.items()})
+
+
+def _whole(id: str, parts: list[Clip]) -> Clip:
+    """The recording of these parts: their labels are those of its frames, its own fields those they share."""
+    if [part.window for part in parts] == [None]:
+        return parts[0]
+    shared = set.intersection(*(set(part.fields) for part in parts))
+    fields = {**dict(sorted(shared)), "label": _UNKNOWN}
+    actions = [Action(dict(part.fields)["label"], *part.window) for part in parts if part.window is not None]
+    return Clip(id, tuple(sorted(fields.items())), actions=tuple(actions))
+
+
+def _numbers(
+    values: Mapping[str, str], number: Mapping[str, int], classes: tuple[str, ...], settings: Settings
+) -> tuple[dict[str, int], str]:
+    """Label and fields as numbers; what is wrong with them, in words, else nothing."""
+    fields = {"label": _UNKNOWN}
+    problem = ""
+    for key in FIELDS:
+        if key in values:
+            fields[key], wrong = _whole_number(key, values[key])
+            problem = problem or wrong
+    text = values.get("label")
+    if text is not None and not _is_none(text, settings):
+        fields["label"] = number.get(text, _UNKNOWN)
+        problem = problem or ("" if text in number else _no_class(text, classes, settings))
+    return fields, problem
+
+
+def _is_none(text: str, settings: Settings) -> bool:
+    """Numbers from 0 or 1 on: -1 is how tables say that there is none."""
+    return settings.label_base is not None and settings.label_base >= 0 and _integer(text) == _UNKNOWN
+
+
+def _without(path: Path, settings: Settings, without: Mapping[str, list[str]], total: int) -> list[Finding]:
+    """One row for each reason for which clips have no label."""
+    action = "skipped" if settings.unlabelled == "skip" else _KEPT
+    return [
+        Finding(
+            file=settings.labels or path.name,
+            problem=NO_LABEL,
+            detail=f"{len(ids)} of {total}: {why}, e.g. {', '.join(ids[:_EXAMPLES])}",
+            action=action,
+        )
+        for why, ids in without.items()
+    ]
 
 
 def _skip(findings: list[Finding], file: str, problem: str, detail: str) -> None:
@@ -105,47 +203,122 @@ def _by_pattern(
     return texts
 
 
+# --- the table ----------------------------------------------------------------------------------------------
+
+
 def _by_table(
-    path: Path, labels: str, texts: dict[str, _Texts], names: Mapping[str, str], findings: list[Finding]
-) -> None:
-    """Add what the rows of a table tell to the clips of their ids."""
+    path: Path,
+    settings: Settings,
+    texts: dict[str, _Texts],
+    names: Mapping[str, str],
+    findings: list[Finding],
+) -> bool:
+    """Add what the rows of a table tell to the files of their ids. Returns whether it tells labels.
+
+    With a column start or end each row is a clip of its own, called by the id and the place of the row among
+    those of its id, from 1; rows that are wrong count, so the ids of others stay.
+    """
+    labels = settings.labels or ""
     table = path.parent / labels
-    try:
-        header, *lines = rows(table.read_bytes(), ",") or [[]]
-    except (OSError, csv.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"labels: cannot read {labels} ({reason})", where=path) from error
-    header = [name.strip() for name in header]
+    header, lines = _read_table(path, labels)
     wanted = [name for name in header if name in ("label", *FIELDS)]
-    if "id" not in header or not wanted:
+    cut = [name for name in cuts.COLUMNS if name in header]
+    column = next((name for name in ("id", "file") if name in header), "")
+    if not column or not (wanted or cut):
         raise ConfigError(
-            f"the table needs the column id and some of label, {', '.join(FIELDS)}; "
+            f"the table needs the column id or file and some of label, {', '.join(FIELDS)}; "
             f"it has {', '.join(header)[:100] or 'nothing'}",
             where=table,
         )
-    by_id = {told.id: told for told in texts.values()}
+    find = _finder(texts, names)
     met: set[str] = set()
     for number, row in enumerate(lines, start=2):
         cells = {name: value.strip() for name, value in zip(header, row, strict=False)}
-        id = cells.get("id", "")
-        problem = "row of the table twice" if id in met else "" if id in by_id else "row without a clip"
-        met.add(id)
-        if problem:
-            place = f"row {number}"
-            findings.append(Finding(file=labels, place=place, problem=problem, detail=id, action="ignored"))
-        else:
-            by_id[id].values |= {name: cells[name] for name in wanted if cells.get(name)}
-    if not met & by_id.keys():
-        example = next(iter(by_id), "")
+        id = cells.get(column, "")
+        told = find(id)
+        values = {name: cells[name] for name in wanted if not _is_empty(cells.get(name, ""), settings)}
+        place = f"row {number}"
+        if told is not None and (cut or told.id not in met):
+            met.add(told.id)
+            if cut:
+                _add_segment(told, cells, values, settings, findings, place)
+            else:
+                told.values |= values
+            continue
+        problem = "row without a clip" if told is None else "row of the table twice"
+        hint = "" if told is None else "; columns start and end would cut a recording into clips"
+        findings.append(
+            Finding(file=labels, place=place, problem=problem, detail=f"{id}{hint}", action="ignored")
+        )
+    if not met:
+        example = next((told.id for told in texts.values()), "")
         raise ConfigError(f"no row has the id of a clip; clips are called like '{example}'", where=table)
-    for name in [name for name, told in texts.items() if told.id not in met and "label" in wanted]:
-        if "label" not in texts[name].values:
-            _skip(findings, names[name], "clip without a row", f"{texts.pop(name).id} is not in {labels}")
+    for told in texts.values():
+        told.why = "their label is empty" if told.id in met else f"no row in {labels}"
+    return "label" in wanted
+
+
+def _add_segment(
+    told: _Texts,
+    cells: Mapping[str, str],
+    values: Mapping[str, str],
+    settings: Settings,
+    findings: list[Finding],
+    place: str,
+) -> None:
+    told.rows += 1
+    window, wrong = cuts.window_of_row(cells, settings)
+    if not wrong:
+        told.segments.append(_Part(f"{told.id}_{told.rows:03}", values, window))
+        return
+    problem = "segment not described"
+    detail, file = f"{told.id}: {wrong}", settings.labels or ""
+    findings.append(Finding(file=file, place=place, problem=problem, detail=detail, action="skipped"))
+
+
+def _is_empty(cell: str, settings: Settings) -> bool:
+    """Also ``nan``, as which some programs write it, unless that is a class."""
+    return not cell or (cell.lower() == "nan" and cell not in (settings.classes or ()))
+
+
+def _read_table(path: Path, labels: str) -> tuple[list[str], list[list[str]]]:
+    """Header, in small letters, and rows; columns are divided by what is most often in the header."""
+    try:
+        data = (path.parent / labels).read_bytes()
+        first = data.lstrip()[:10_000].split(b"\n", 1)[0].decode("utf-8", "replace")
+        header, *lines = rows(data, max(_DELIMITERS, key=first.count)) or [[]]
+    except (OSError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"labels: cannot read {labels} ({reason})", where=path) from error
+    return [name.strip().lower() for name in header], lines
+
+
+def _finder(texts: Mapping[str, _Texts], names: Mapping[str, str]) -> Callable[[str], _Texts | None]:
+    """The clip that a cell names: by id, by path below the folder or file name, with or without suffix."""
+    by_id = {told.id: told for told in texts.values()}
+    others: dict[str, list[_Texts]] = {}
+    for name, told in texts.items():
+        file = names[name]
+        for alias in {name, file, name.rpartition("/")[2], file.rpartition("/")[2]}:
+            others.setdefault(alias, []).append(told)
+
+    def find(cell: str) -> _Texts | None:
+        among = others.get(cell.replace("\\", "/").removeprefix("./"), [])
+        return by_id.get(cell) or (among[0] if len(among) == 1 else None)
+
+    return find
+
+
+def _integer(text: str) -> int | None:
+    """A whole number of up to nine digits, also as ``3.0``, which tables with empty cells make of it."""
+    match = re.fullmatch(r"(-?\d{1,9})(\.0*)?", text, re.ASCII)
+    return int(match[1]) if match else None
 
 
 def _whole_number(key: str, text: str) -> tuple[int, str]:
-    if text.isascii() and text.isdigit() and int(text) <= _MAX:
-        return int(text), ""
+    value = _integer(text)
+    if value is not None and 0 <= value <= _MAX:
+        return value, ""
     return -1, f"{key} '{text[:20]}' is no whole number from 0 to {_MAX}: let the group hold the digits alone"
 
 
@@ -153,22 +326,33 @@ def _whole_number(key: str, text: str) -> tuple[int, str]:
 
 
 def _classes(
-    path: Path, settings: Settings, texts: dict[str, _Texts]
+    path: Path, settings: Settings, values: Iterable[Mapping[str, str]], findings: list[Finding]
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Class names, and the class of every text that stands for one."""
-    found = sorted({told.values["label"] for told in texts.values() if "label" in told.values}, key=_numeric)
-    if settings.label_base is None:
+    """Class names, and the class of every text that stands for one; none where nothing is labelled."""
+    told = (each["label"] for each in values if "label" in each)
+    found = sorted({text for text in told if not _is_none(text, settings)}, key=_numeric)
+    if settings.label_base is None or not found:
         classes = settings.classes or tuple(found)
         return classes, {name: label for label, name in enumerate(classes)}
-    numbers = {text: int(text) - settings.label_base for text in found if re.fullmatch(r"-?\d{1,6}", text)}
+    base = settings.label_base
+    numbers = {text: value - base for text in found if (value := _integer(text)) is not None}
     most = max(numbers.values(), default=-1)
-    classes = settings.classes or tuple(str(label + settings.label_base) for label in range(most + 1))
-    if not classes or most > _MAX:
-        example = found[0] if found else ""
-        raise ConfigError(
-            f"label_base: labels are no numbers from {settings.label_base}, e.g. '{example}'", where=path
-        )
+    if most > _MAX or (most < 0 and settings.classes is None):
+        message = f"label_base: labels are no numbers from {base}, e.g. '{found[0]}'"
+        raise ConfigError(message, where=path)
+    classes = settings.classes or tuple(str(label + base) for label in range(most + 1))
+    absent = sorted(set(range(len(classes))) - set(numbers.values()))
+    if absent and settings.classes is None:
+        findings.append(_absent(path, [classes[label] for label in absent], len(classes)))
     return classes, {text: label for text, label in numbers.items() if 0 <= label < len(classes)}
+
+
+def _absent(path: Path, names: list[str], classes: int) -> Finding:
+    detail = f"{len(names)} of {classes}: {', '.join(names[:_EXAMPLES])}"
+    more = ", ..." if len(names) > _EXAMPLES else ""
+    return Finding(
+        file=path.name, problem=NO_CLIP, detail=f"{detail}{more}", action="kept, their numbers as names"
+    )
 
 
 def _numeric(text: str) -> tuple[int, str]:
@@ -196,18 +380,28 @@ def list_files(settings: Settings) -> list[str]:
 
 
 def halves_of(
-    path: Path, settings: Settings, clips: Mapping[str, tuple[str, Mapping[str, int]]]
+    path: Path,
+    settings: Settings,
+    clips: Mapping[str, tuple[str, Mapping[str, int]]],
+    recordings: Mapping[str, str] | None = None,
 ) -> tuple[Halves, dict[str, str], list[Finding]]:
-    """Split -> id -> 1 train, 2 test; split -> rule in words. ``clips``: id -> (name, fields)."""
+    """Split -> id -> 1 train, 2 test; split -> rule in words. ``clips``: id -> (name, fields).
+
+    ``recordings``: id of a clip that was cut -> that of its recording, by which lists may name it.
+    """
+    whole: dict[str, list[str]] = {}
+    for id, recording in (recordings or {}).items():
+        whole.setdefault(recording, []).append(id)
     findings: list[Finding] = []
     if not settings.splits:
         return {ALL: dict.fromkeys(clips, _TRAIN)}, {ALL: "train: everything; no test half"}, findings
     halves: Halves = {}
     rules: dict[str, str] = {}
     for name, split in settings.splits.items():
-        train = _selected(path, f"splits.{name}.train", split.train, clips, findings)
+        train = _selected(path, f"splits.{name}.train", split.train, clips, whole, findings)
         rest = clips.keys() - train
-        test = _selected(path, f"splits.{name}.test", split.test, clips, findings) if split.test else rest
+        place = f"splits.{name}.test"
+        test = _selected(path, place, split.test, clips, whole, findings) if split.test else rest
         for id in sorted(train & test):
             findings.append(
                 Finding(file=path.name, problem=f"in both halves of {name}", detail=id, action="not used")
@@ -226,6 +420,7 @@ def _selected(
     place: str,
     selector: Selector,
     clips: Mapping[str, tuple[str, Mapping[str, int]]],
+    whole: Mapping[str, list[str]],
     findings: list[Finding],
 ) -> set[str]:
     kept = set(clips)
@@ -236,7 +431,7 @@ def _selected(
         pattern = re.compile(selector.pattern)
         kept &= {id for id, (name, _) in clips.items() if pattern.fullmatch(name)}
     if selector.list is not None:
-        kept &= _listed(path, place, selector.list, clips, findings)
+        kept &= _listed(path, place, selector.list, clips, whole, findings)
     if not kept:
         raise ConfigError(
             f"{place}: selects none of {len(clips)} clips; {_there(selector, clips)}", where=path
@@ -244,13 +439,23 @@ def _selected(
     return kept
 
 
-def _listed(path: Path, place: str, file: str, clips: Iterable[str], findings: list[Finding]) -> set[str]:
+def _listed(
+    path: Path,
+    place: str,
+    file: str,
+    clips: Iterable[str],
+    whole: Mapping[str, list[str]],
+    findings: list[Finding],
+) -> set[str]:
+    """Ids of a file; that of a recording stands for all of its clips."""
     try:
         lines = (path.parent / file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{place}.list: cannot read {file} ({error})", where=path) from error
     ids = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-    for id in sorted(ids - set(clips)):
+    for recording in ids & whole.keys():
+        ids |= set(whole[recording])
+    for id in sorted(ids - set(clips) - whole.keys()):
         findings.append(Finding(file=file, problem="listed clip is not there", detail=id, action="ignored"))
     return ids
 

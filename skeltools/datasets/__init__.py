@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from schemas import ConfigError, UsageError, unknown
@@ -13,6 +13,7 @@ from skeltools import custom
 from skeltools.custom import settings as custom_settings
 from skeltools.datasets import ntu, nwucla, pkummd
 from skeltools.datasets.dataset import Dataset
+from skeltools.raw_items import METRABS, Raw, roots_of
 
 RAW_VARIABLE = "SKELTOOLS_RAW"
 DEFAULT_RAW = Path("raw")
@@ -31,13 +32,13 @@ NAMES = (*DATASETS, CUSTOM)
 """What ``choose`` knows."""
 
 
-def choose(name: str, raw: Path | None = None) -> Dataset:
-    """A data set by name; ``custom`` is what the ``dataset.yaml`` in ``raw`` describes.
+def choose(name: str, raw: Raw | None = None) -> Dataset:
+    """A data set by name; ``custom`` is what the ``dataset.yaml`` in ``raw`` describes, the first one there.
 
     Raises UsageError for an unknown one, ConfigError for settings that do not fit.
     """
     if name == CUSTOM:
-        return _custom(_find_settings(raw))
+        return _custom(_custom_roots(raw)[0])
     if name not in DATASETS:
         raise unknown("data set", name, (*DATASETS, CUSTOM))
     return DATASETS[name]
@@ -66,6 +67,8 @@ def _custom(raw: Path) -> Dataset:
         axes=custom_settings.in_words(settings, spec),
         coordinates="xy" if settings.flat else "xyz",
         own_spec=spec,
+        metrabs=True,
+        mirrored=settings.mirrored_video,
     )
 
 
@@ -73,6 +76,13 @@ _CUSTOM_HINT = (
     "Your own data are a folder of .npy, .npz, .csv or .h5 files with a dataset.yaml that describes them; "
     "`skeltools docs custom-data` has the reference and an example"
 )
+
+
+def paths_of(raw: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...] | None:
+    """One place or several as paths; None, also for none of several, stands for the usual places."""
+    if raw is None or isinstance(raw, str | Path):
+        return None if raw is None else (Path(raw),)
+    return tuple(map(Path, raw)) or None
 
 
 def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -> Path:
@@ -91,6 +101,52 @@ def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -
 def _root(raw: Path | None, environ: Mapping[str, str] | None) -> Path:
     variable = (os.environ if environ is None else environ).get(RAW_VARIABLE)
     return raw or (Path(variable) if variable else DEFAULT_RAW)
+
+
+def _custom_roots(raw: Raw | None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+    """The folder with ``dataset.yaml`` (or a settings file), then those of further clips that it describes.
+
+    Raises UsageError for a further one that is no folder, or holds other settings.
+    """
+    roots = () if raw is None else roots_of(raw)
+    if len(roots) < 2:
+        return (_find_settings(roots[0] if roots else None, environ),)
+    first = next((root for root in roots if _describes(root)), roots[0])
+    place = _find_settings(first, environ)
+    said = custom.settings_file(place).read_bytes()
+    others = tuple(root for root in roots if root is not first)
+    for root in others:
+        if not root.is_dir():
+            raise UsageError("is no folder of clips", where=root, remedy="Unpack archives first")
+        own = root / custom_settings.FILE
+        if own.is_file() and own.read_bytes() != said:
+            raise UsageError(
+                f"another {own.name} than in {first}: one describes all folders",
+                where=root,
+                remedy="Remove one of the two, or convert each folder and merge the stores",
+            )
+    return (place, *others)
+
+
+def _describes(root: Path) -> bool:
+    folders = (root, root / CUSTOM)
+    return root.suffix in (".yaml", ".yml") or any((f / custom_settings.FILE).is_file() for f in folders)
+
+
+def find_roots(
+    dataset: Dataset, raw: Raw | None = None, environ: Mapping[str, str] | None = None
+) -> tuple[Path, ...]:
+    """``find_raw`` of each of several folders or zip files: a data set may lie in two archives.
+
+    Raises UsageError, also for one that is given twice.
+    """
+    roots = () if raw is None else roots_of(raw)
+    real = [os.path.realpath(root) for root in roots]
+    if twice := next((root for root, place in zip(roots, real, strict=True) if real.count(place) > 1), None):
+        raise UsageError("is given twice with --raw", where=twice)
+    if dataset.reader == CUSTOM:
+        return _custom_roots(raw, environ)
+    return tuple(find_raw(dataset, root, environ) for root in roots or (None,))
 
 
 def find_raw(dataset: Dataset, raw: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
@@ -125,16 +181,46 @@ def _name(path: Path) -> str:
     return (path.stem if path.suffix.lower() == ".zip" else path.name).lower()
 
 
+def _usual(path: Path) -> str:
+    """A file's name with its suffix in small letters."""
+    return path.stem + path.suffix.lower()
+
+
 def _holds(dataset: Dataset, path: Path) -> bool:
     """Whether a folder or zip file holds a raw file of the data set. Looks no further than the first."""
     if path.is_file():
         return _zip_holds(dataset, path)
-    if dataset.metrabs and (path / "metrabs").is_dir():
+    if dataset.metrabs and _estimates(dataset, path / METRABS):
         return True
     return any(
-        re.fullmatch(dataset.file_pattern, file.name) or _zip_holds(dataset, file)
+        re.fullmatch(dataset.file_pattern, _usual(file)) or _zip_holds(dataset, file)
         for file in _files(dataset, path, _DEPTH)
     )
+
+
+def _estimates(dataset: Dataset, folder: Path) -> bool:
+    """Whether a folder ``metrabs`` may hold poses of this data set's samples, which need no raw skeletons.
+
+    Names tell; what an HDF5 file holds is not looked at.
+    """
+    if dataset.setups is not None or not folder.is_dir():
+        return folder.is_dir()
+    suffix = Path(dataset.example).suffix
+    names = (path for each in sorted(folder.iterdir()) for path in (each.iterdir() if each.is_dir() else ()))
+    return any(path.suffix in (".h5", ".hdf5") for path in folder.iterdir()) or any(
+        re.fullmatch(dataset.file_pattern, f"{path.stem}{suffix}", re.ASCII)
+        or re.fullmatch(dataset.id_pattern or "", path.stem, re.ASCII)
+        for path in names
+    )
+
+
+def home(raw: Path) -> Path:
+    """The folder of a data set that ``find_raw`` found: a zip file's, or a settings file's, is where it lies.
+
+    >>> home(Path("raw/nw-ucla.zip")).as_posix()
+    'raw'
+    """
+    return raw.parent if raw.suffix.lower() in (".zip", ".yaml", ".yml") and not raw.is_dir() else raw
 
 
 def _files(dataset: Dataset, folder: Path, depth: int) -> Iterator[Path]:
@@ -157,6 +243,6 @@ def _zip_holds(dataset: Dataset, path: Path) -> bool:
         return False
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(re.fullmatch(dataset.file_pattern, Path(name).name) for name in archive.namelist())
+            return any(re.fullmatch(dataset.file_pattern, _usual(Path(name))) for name in archive.namelist())
     except zipfile.BadZipFile:
         return False

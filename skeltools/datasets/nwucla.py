@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from schemas import Finding, RawDataError
 from skeltools.datasets import splits
 from skeltools.datasets.dataset import Dataset
-from skeltools.raw_items import Listing, RawItem, Reader, all_finite, finding, known, read_bytes
+from skeltools.raw_items import Listing, Raw, RawItem, Reader, all_finite, finding, known, read_bytes
 from skeltools.raw_items import discover as discover_files
 from skeltools.sequence import SkeletonSequence
 
@@ -26,6 +25,10 @@ JOINTS = 20
 
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 """Numbers in file names by 0-based class; a07 and a10 do not exist (feeders/feeder_ucla.py of CTR-GCN)."""
+
+MIRRORED = True
+"""Kinect's SDK delivers mirror images, in which the column grows with x, to the sensor's left. The videos of
+the data set were not looked at: the comparison with the skeletons tells if they are none."""
 
 _NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})", re.ASCII)
 
@@ -39,8 +42,8 @@ def fields(name: str) -> dict[str, int] | None:
     return {"label": ACTIONS.index(action), "subject": subject, "repetition": take, "camera": view}
 
 
-def discover(raw: Path) -> Listing:
-    """All JSON files of a folder, of the zip files in it, or of one zip file, by name only."""
+def discover(raw: Raw) -> Listing:
+    """All JSON files of folders, of the zip files in them, or of zip files, by name only."""
     return discover_files(raw, ".json", convention=CONVENTION, fields=fields)
 
 
@@ -131,10 +134,13 @@ DATASETS = (
         num_classes=10,
         bodies=1,
         frames=(24, 50),
+        metrabs=True,
+        mirrored=MIRRORED,
         rules={"xview": splits.rule("camera", (1, 2), 3)},  # CTR-GCN's data loader
         folder_names=("nw-ucla", "nw_ucla", "nwucla", "n-ucla", "ucla", "all_sqe"),
         file_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}\.json",
         example="aAA_sSS_eEE_vVV.json",
+        id_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}",
         hint=(
             "Northwestern-UCLA is used as the 1484 JSON files aAA_sSS_eEE_vVV.json of the folder all_sqe "
             "to which CTR-GCN's README (https://github.com/Uason-Chen/CTR-GCN) links: put them, unpacked "

@@ -19,7 +19,6 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from skeltools.raw_items import (
     ZIP_ERRORS,
     Found,
     Listing,
+    Raw,
     RawItem,
     Reader,
     all_finite,
@@ -76,8 +76,11 @@ def fields(video: str, part: Part) -> dict[str, int] | None:
 # --- discovery ----------------------------------------------------------------------------------------------
 
 
-def discover(raw: Path, part: Part) -> Listing:
-    """All actions of a folder, of the zip files in it, or of one zip file. Reads labels and lists."""
+def discover(raw: Raw, part: Part) -> Listing:
+    """All actions of folders, of the zip files in them, or of zip files. Reads labels and lists.
+
+    Skeletons may lie in one of several, and their labels in another.
+    """
     found, findings = search(raw, _SUFFIXES)
     skeletons, labels = _first_of_each(found, part, findings)
     items: list[RawItem] = []
@@ -127,7 +130,7 @@ def _kind_by_name(file: Found) -> str | None:
         says = [kind for kind in ("label", "skeleton") if kind in folder]
         if len(says) == 1:
             return says[0]
-    return "label" if (file.member or file.path).endswith(".csv") else None
+    return "label" if (file.member or file.path).lower().endswith(".csv") else None
 
 
 def _kind_by_head(file: Found) -> str:
@@ -362,6 +365,8 @@ def _part(
             "and the official split files beside them"
         ),
         id_pattern=video + r"-[LMR]_\d{3,}",
+        metrabs=True,
+        mirrored=True,
         axes=(
             "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres; "
             "bodies linked by distance, at most two at a time: the text has no body ids"

@@ -139,6 +139,18 @@ def _bodies(selection: Selection, convention: str) -> NDArray[np.int64]:
     return np.array([taken[first:last].max(initial=0) for first, last in spans], np.int64)
 
 
+def _people(selection: Selection, convention: str) -> NDArray[np.int64]:
+    """[rows] bodies of each sample: the places on axis M that are ever taken."""
+    offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
+    taken = np.zeros(int(offsets[-1]), np.int64)
+    start = 0
+    for block in store.blocks(store.array(selection.opened, f"sequences/{convention}/present")):
+        taken[start : start + len(block)] = block @ (1 << np.arange(block.shape[1]))
+        start += len(block)
+    spans = zip(offsets[selection.rows], offsets[selection.rows + 1], strict=True)
+    return np.array([int(np.bitwise_or.reduce(taken[a:b])).bit_count() for a, b in spans], np.int64)
+
+
 def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
     """``frames`` and ``bodies`` of each sample, in the first convention of the part that has it."""
     found = {name: np.zeros(len(selection.rows), dtype) for name, dtype in _DTYPES.items()}
@@ -146,5 +158,5 @@ def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
         lengths = _lengths(selection, convention)
         there = lengths > 0
         found["frames"][there] = lengths[there]
-        found["bodies"][there] = np.maximum(1, _bodies(selection, convention))[there]
+        found["bodies"][there] = np.maximum(1, _people(selection, convention))[there]
     return found

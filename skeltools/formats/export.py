@@ -74,6 +74,7 @@ def export(
         selection = replace(selection, protocols=(_protocol(selection, out),))
     if made.ONE_STREAM:
         selection = replace(selection, rows=_used(selection))
+    _check_labels(to, selection)
     with target.writing(out, source, folder=made.FOLDER, force=force) as partial:
         made.write(partial, selection)
     return _exported(out, selection, made)
@@ -92,6 +93,17 @@ def _check_choice(
     for option, values in asked.items():
         if one[option] and len(values) > 1:
             raise UsageError(f"{to} holds one at a time", where=option, remedy="Give it once, export twice")
+
+
+def _check_labels(to: str, selection: Selection) -> None:
+    """Refuse samples without a label where a format has no way to say so."""
+    without = sum(label < 0 for label in selection.column("label"))
+    if without and to in ("crossclr", "ctrgcn", "pyskl"):
+        raise UsageError(
+            f"{without} of {len(selection.rows)} samples have no label, and {to} can hold none without",
+            where=selection.opened.path,
+            remedy="Export to hdf5 or zarr, or name those with a label in a file for --ids",
+        )
 
 
 def _protocol(selection: Selection, out: Path) -> str:

@@ -96,12 +96,12 @@ def _array(opened: Store, path: str) -> dict[str, Any]:
 
 
 def _classes(names: tuple[str, ...], label: NDArray[Any]) -> list[dict[str, Any]]:
-    """Every class that has a sample, by label."""
+    """Every class that has a sample, by label; -1 are those without."""
     counts = Counter(label.tolist())
     return [
         {
             "label": value,
-            "name": names[value] if 0 <= value < len(names) else "unknown",
+            "name": names[value] if 0 <= value < len(names) else "unknown" if value >= 0 else "(no label)",
             "samples": counts[value],
         }
         for value in sorted(counts)

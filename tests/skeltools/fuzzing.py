@@ -39,7 +39,7 @@ from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
-from tests.skeltools import archives, raw_files
+from tests.skeltools import archives, pose_json_files, raw_files
 
 MEMORY = 500 * 2**20
 """Bytes that reading one damaged file may take above what the process has."""
@@ -86,6 +86,33 @@ def _custom(**settings: Any) -> Callable[[Path], None]:
     return write
 
 
+def _pose_json(kind: str) -> Callable[[Path], None]:
+    def write(raw: Path) -> None:
+        convention = {"openpose": "openpose_25", "kinetics": "openpose_18", "mediapipe": "mediapipe_33"}
+        told = {"name": "mine", "convention": convention.get(kind, "coco_17"), "never_seen": "keep"}
+        if kind != "mediapipe":
+            told |= {"coordinates": "xys", "image_size": [640, 480]}
+        (raw / "dataset.yaml").write_text(json.dumps(told))
+        poses, score = pose_json_files.pixels(3, 2, str(told["convention"]))
+        if kind == "openpose":
+            pose_json_files.openpose(raw, "wave", poses, score)
+        elif kind == "alphapose":
+            pose_json_files.alphapose(raw / "wave.json", poses, score, ids=True)
+        elif kind == "mmpose":
+            pose_json_files.mmpose(raw / "wave.json", poses, score, ids=True)
+        elif kind == "kinetics":
+            pose_json_files.kinetics(raw / "wave.json", poses / 480, score)
+        elif kind == "coco":
+            names = list(skeletons.load("coco_17").joints)
+            pose_json_files.coco(raw / "all.json", {"a": (poses, score), "b": (poses, score)}, names=names)
+        else:
+            body = np.concatenate([poses / 480 - 0.4, poses[..., :1] / 480], axis=-1)[:, 0]
+            frames = [pose_json_files.landmarks(p, s) for p, s in zip(body, score[:, 0], strict=True)]
+            pose_json_files.dump(raw / "wave.json", [{"pose_world_landmarks": frame} for frame in frames])
+
+    return write
+
+
 def _metrabs(raw: Path, kind: str) -> None:
     sample, poses = raw_files.SAMPLE, 1000 * raw_files.poses(4, 2, 42)
     if kind == "npz":
@@ -108,6 +135,12 @@ def _zipped(raw: Path) -> None:
     text = raw_files.ntu_text(raw_files.poses(3, 1))
     with zipfile.ZipFile(raw / "clips.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"skeletons/{raw_files.SAMPLE}.skeleton", text)
+
+
+def _pickled(raw: Path) -> None:
+    poses = raw_files.poses(3, 2)
+    told = {"nbodys": [2, 2, 2], "njoints": 25, "skel_body0": poses[:, 0], "skel_body1": poses[:, 1]}
+    np.save(raw / f"{raw_files.SAMPLE}.skeleton.npy", told, allow_pickle=True)  # type: ignore[arg-type]
 
 
 def _hdf5(raw: Path) -> None:
@@ -138,6 +171,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         lambda raw: raw_files.write_ntu(raw / f"{raw_files.SAMPLE}.skeleton", raw_files.poses(3, 2)),
     ),
     "ntu zip": ("ntu", _zipped),
+    "ntu npy": ("ntu", _pickled),
     "nwucla": (
         "nwucla",
         lambda raw: raw_files.write_nwucla(raw, "a08_s03_e02_v01", raw_files.poses(3, 1, 20)[:, 0], 7),
@@ -158,6 +192,12 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         _custom(kind="wide", layout="T MVC", pattern=r"(?P<label>[a-z]+)_s(?P<subject>\d+)"),
     ),
     "custom long csv": ("custom", _custom(kind="long")),
+    "custom openpose": ("custom", _pose_json("openpose")),
+    "custom alphapose": ("custom", _pose_json("alphapose")),
+    "custom mmpose": ("custom", _pose_json("mmpose")),
+    "custom kinetics": ("custom", _pose_json("kinetics")),
+    "custom coco": ("custom", _pose_json("coco")),
+    "custom mediapipe": ("custom", _pose_json("mediapipe")),
     "metrabs npz": ("metrabs", lambda raw: _metrabs(raw, "npz")),
     "metrabs h5": ("metrabs", lambda raw: _metrabs(raw, "h5")),
     "metrabs pt": ("metrabs", lambda raw: _metrabs(raw, "pt")),
@@ -167,6 +207,10 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "ctrgcn",
         lambda raw: np.savez(raw / "NTU60_CS.npz", **archives.ctrgcn_arrays(SMALL, frames=5)),
     ),  # type: ignore[arg-type]
+    "ctrgcn in the forms of own data": (
+        "ctrgcn",
+        lambda raw: np.savez(raw / "a.npz", x=np.ones((2, 3, 4, 25, 2), np.float32), y=np.array([0, 1])),
+    ),
     "pyskl": (
         "pyskl",
         lambda raw: archives.write_pickle(raw / "ntu60_3danno.pkl", archives.pyskl_content(SMALL)),

@@ -108,7 +108,14 @@ def test_a_convention_of_ones_own_needs_no_file(tmp_path: Path) -> None:
 
 def test_clips_without_labels_are_written(tmp_path: Path) -> None:
     skeltools.write(clips(labelled=False), tmp_path / "own.zarr", frames=(8,), recipe="raw")
-    assert skeltools.open(tmp_path / "own.zarr").classes == ("unlabelled",)
+    assert skeltools.open(tmp_path / "own.zarr").classes == ()
+    some = [_of(ONE, "a", label=1), _of(ONE, "b"), _of(ONE, "c", label=0)]
+    skeltools.write(some, tmp_path / "some.zarr", frames=(8,), recipe="raw")
+    assert skeltools.open(tmp_path / "some.zarr").labels.tolist() == [1, -1, 0]
+    skeltools.write(
+        [ONE, ONE], tmp_path / "names.zarr", labels=["x", None], convention="kinectv2_25", frames=(8,)
+    )
+    assert skeltools.open(tmp_path / "names.zarr").labels.tolist() == [0, -1]
 
 
 def _of(joints: np.ndarray, id: str = "a", **fields: int) -> SkeletonSequence:
@@ -124,7 +131,6 @@ ONE = np.ones((4, 25, 3))
         ([], "there is no clip to write"),
         ([_of(ONE), _of(ONE)], "two clips have the id a"),
         ([_of(ONE, "a/b")], "'a/b' cannot be the id of a clip"),
-        ([_of(ONE), _of(ONE, "b", label=1)], "1 of 2 clips have no label"),
         ([_of(ONE, label=5)], "labels run from 5 to 5, expected numbers from 0 of 2 classes"),
         (
             [_of(ONE), SkeletonSequence.from_joints("b", np.ones((4, 17, 3)), "coco_17")],
@@ -143,14 +149,18 @@ def test_an_array_of_another_rank_is_refused() -> None:
         _of(np.ones((25, 3)))
 
 
-def test_a_body_without_a_pose_is_absent() -> None:
+def test_a_body_without_a_pose_is_absent_and_a_joint_without_a_position_unseen() -> None:
     joints = np.ones((3, 2, 25, 3))
     joints[0, 0, 4, 1] = np.nan
+    joints[0, 1, 5:] = np.nan
     joints[1, 1] = 0
     clip = _of(joints)
-    assert clip.present.tolist() == [[False, True], [True, False], [True, True]]
-    assert not clip.joints[0, 0].any()
-    assert clip.order.tolist() == [[-1, 1], [0, -1], [0, 1]]
+    assert clip.present.tolist() == [[True, False], [True, False], [True, True]]
+    assert clip.unseen is not None
+    assert np.argwhere(clip.unseen).tolist() == [[0, 0, 4]]
+    assert not clip.joints[0, 0, 4].any()
+    assert not clip.joints[0, 1].any()
+    assert clip.order.tolist() == [[0, -1], [0, -1], [0, 1]]
 
 
 # --- reading ------------------------------------------------------------------------------------------------

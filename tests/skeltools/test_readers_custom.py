@@ -385,13 +385,22 @@ BAD_FILES: dict[str, tuple[str, bytes, dict[str, Any], str]] = {
     "no h5": ("a.h5", b"text", {}, "cannot be read as HDF5"),
     "empty csv": ("a.csv", b"\n", {"layout": "T VC"}, "the file is empty"),
     "word": ("a.csv", b"1,2\n3,x\n", {"layout": "T VC"}, "line 2: expected numbers, found 'x' in column 2"),
-    "ragged": ("a.csv", b"1,2\n3\n", {"layout": "T VC"}, "line 2: expected numbers, found 1 fields, the first has 2"),
+    "ragged": (
+        "a.csv", b"1,2\n3\n", {"layout": "T VC"},
+        "line 2: expected numbers, found 1 fields, the first has 2",
+    ),
     "columns": ("a.csv", b"a,b\n1,2\n", LONG, "no column frame, joint, x, y, z; it has a, b"),
     "no rows": ("a.csv", HEAD + b"", LONG, "holds nothing but a header"),
     "joint": ("a.csv", HEAD + b"0,25,1,1,1\n", LONG, "line 2: joint '25' is none of"),
     "frame": ("a.csv", HEAD + b"0.5,2,1,1,1\n", LONG, "line 2: frame '0.5' is no whole number"),
-    "number": ("a.csv", HEAD + b"0,2,1,one,1\n", LONG, "line 2: expected numbers, found 'one' in column 4 (y)"),
-    "twice": ("a.csv", HEAD + b"0,2,1,1,1\n0,2,1,1,1\n", LONG, "line 3: frame 0 has joint Neck of the body twice"),
+    "number": (
+        "a.csv", HEAD + b"0,2,1,one,1\n", LONG,
+        "line 2: expected numbers, found 'one' in column 4 (y)",
+    ),
+    "twice": (
+        "a.csv", HEAD + b"0,2,1,1,1\n0,2,1,1,1\n", LONG,
+        "line 3: frame 0 has joint Neck of the body twice",
+    ),
     "far": ("a.csv", HEAD + b"0,2,1,1,1\n999999999,2,1,1,1\n", LONG, "column of frames"),
     "short row": ("a.csv", HEAD + b"0,2,1\n", LONG, "line 2: 3 fields, the header above has 5"),
 }  # fmt: skip

@@ -4,14 +4,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import skeltools
 from schemas import ConfigError, UsageError
-from skeltools import custom
+from skeltools import custom, store
 from skeltools.conversion import convert
 from skeltools.datasets import choose
+from skeltools.formats.export import export
+from skeltools.inspect.validate import validate
+from skeltools.preprocess import recipes
 from skeltools.raw_items import Listing
 from tests.skeltools.own_data import PATTERN, SIX, clips, read, settings
+from tests.skeltools.raw_files import poses
 
 # ---- names, tables, classes -------------------------------------------------------------------------------
 
@@ -78,18 +84,119 @@ def test_a_table_goes_before_the_names(tmp_path: Path) -> None:
     ]
 
 
-def test_a_clip_without_label_is_a_finding_and_a_set_without_labels_one_class(tmp_path: Path) -> None:
-    clips(tmp_path, "a", "b")
-    settings(tmp_path)
+def test_a_set_without_labels_has_no_classes_and_no_finding(tmp_path: Path) -> None:
+    settings(clips(tmp_path, "a", "b"))
     listing = custom.discover(tmp_path)
-    assert (listing.classes, labels(listing)) == (("unlabelled",), {"a": 0, "b": 0})
+    assert (listing.classes, labels(listing), listing.findings) == ((), {"a": -1, "b": -1}, ())
+    summary = convert("custom", raw=tmp_path, out=tmp_path / "s", strict=True)
+    assert (summary.manifest.classes, summary.manifest.protocols["all"].train) == ((), 2)
+    assert validate(tmp_path / "s") == ()
+    assert skeltools.open(tmp_path / "s")["a"].class_name is None
+
+
+TABLES = {
+    "empty labels": "id,label,subject\na,wave,1\nb,,2\nc,nan,3\nd,clap,4\n",
+    "no rows": "id,label\na,wave\nd,clap\n",
+    "half and half": "id;label\na;wave\nb;\nd;clap\n",
+    "files": "File\tLabel\na.npy\twave\n./d.npy\tclap\n",
+    "numbers with a point": "id,label,subject\na,2.0,1.0\nb,-1,\nc,,\nd,1.0,2.0\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_labelled_and_unlabelled_clips_are_kept_together(tmp_path: Path, name: str) -> None:
+    clips(tmp_path, "a", "b", "c", "d")
+    (tmp_path / "labels.csv").write_text(TABLES[name])
+    numbers = {"label_base": 1} if "numbers" in name else {}
+    settings(tmp_path, labels="labels.csv", **numbers)
+    summary = convert("custom", raw=tmp_path, out=tmp_path / "s", strict=True)
+    assert summary.manifest.classes == (("1", "2") if numbers else ("clap", "wave"))
+    assert skeltools.open(tmp_path / "s").labels.tolist() == [1, -1, -1, 0]
+    assert {f.problem for f in summary.findings} == {"clips without a label"}
+    assert summary.findings[0].action == "kept: they pre-train, protocols leave them out"
+    assert validate(tmp_path / "s") == ()
+    settings(tmp_path, labels="labels.csv", unlabelled="skip", **numbers)
+    summary = convert("custom", raw=tmp_path, out=tmp_path / "t")
+    assert skeltools.open(tmp_path / "t").ids == ("a", "d")
+    assert {(f.problem, f.action) for f in summary.findings} == {("clips without a label", "skipped")}
+
+
+def test_why_clips_have_no_label_is_told_once_a_reason(tmp_path: Path) -> None:
+    clips(tmp_path, *(f"c{number}" for number in range(9)))
+    (tmp_path / "labels.csv").write_text("id,label\nc0,wave\nc1,\nc2,\n")
+    settings(tmp_path, labels="labels.csv")
+    assert [(f.file, f.detail) for f in custom.discover(tmp_path).findings] == [
+        ("labels.csv", "2 of 9: their label is empty, e.g. c1, c2"),
+        ("labels.csv", "6 of 9: no row in labels.csv, e.g. c3, c4, c5"),
+    ]
+    settings(tmp_path, pattern=r"(c(?P<label>[01])|c\d)")
+    (tmp_path / "labels.csv").unlink()
+    (found,) = custom.discover(tmp_path).findings
+    assert found.detail == "7 of 9: neither name nor table tells one, e.g. c2, c3, c4"
+
+
+def test_a_wrong_class_is_no_missing_label(tmp_path: Path) -> None:
+    clips(tmp_path, "a", "b", "c")
+    (tmp_path / "labels.csv").write_text("id,label\na,wave\nb,wavve\nc,\n")
+    settings(tmp_path, labels="labels.csv", classes=["wave"])
+    listing = custom.discover(tmp_path)
+    assert labels(listing) == {"a": 0, "c": -1}
+    assert "did you mean 'wave'" in listing.findings[0].detail
+
+
+def test_a_class_may_be_called_nan(tmp_path: Path) -> None:
+    clips(tmp_path, "a", "b")
+    (tmp_path / "labels.csv").write_text("id,label\na,nan\nb,x\n")
+    settings(tmp_path, labels="labels.csv", classes=["nan", "x"])
+    assert labels(custom.discover(tmp_path)) == {"a": 0, "b": 1}
+
+
+def test_numbers_with_gaps_are_classes_by_number(tmp_path: Path) -> None:
+    clips(tmp_path, "a1", "a5", "a9")
+    settings(tmp_path, pattern=r"a(?P<label>\d)", label_base=1)
+    summary = convert("custom", raw=tmp_path, out=tmp_path / "s", strict=True)
+    assert summary.manifest.classes == tuple("123456789")
+    assert skeltools.open(tmp_path / "s").labels.tolist() == [0, 4, 8]
+    (found,) = summary.findings
+    assert (found.problem, found.detail) == ("classes that no clip has", "6 of 9: 2, 3, 4, ...")
+    settings(tmp_path, pattern=r"a(?P<label>\d)")
+    assert custom.discover(tmp_path).classes == ("1", "5", "9")
+
+
+def test_bodies_are_people_not_places(tmp_path: Path) -> None:
+    settings(tmp_path)
+    three = np.zeros((4, 3, 25, 3))
+    three[:, 0], three[2:, 2] = poses(4)[:, 0], poses(2)[:, 0]
+    np.save(tmp_path / "a.npy", three)
+    np.save(tmp_path / "b.npy", np.concatenate([poses(4), np.full((4, 1, 25, 3), np.nan)], axis=1))
+    convert("custom", raw=tmp_path, out=tmp_path / "s")
+    opened = store.open_store(tmp_path / "s")
+    assert store.read(opened, "samples/bodies").tolist() == [2, 1]
+    export(source=tmp_path / "s", out=tmp_path / "part", to="zarr")
+    assert store.read(store.open_store(tmp_path / "part"), "samples/bodies").tolist() == [2, 1]
+
+
+def test_formats_that_need_a_label_refuse_clips_without(tmp_path: Path) -> None:
+    clips(tmp_path, "a", "b")
     (tmp_path / "labels.csv").write_text("id,label\na,wave\n")
     settings(tmp_path, labels="labels.csv")
-    listing = custom.discover(tmp_path)
-    assert labels(listing) == {"a": 0}
-    assert [(f.file, f.problem, f.detail) for f in listing.findings] == [
-        ("b.npy", "clip without a row", "b is not in labels.csv")
-    ]
+    convert("custom", raw=tmp_path, out=tmp_path / "s")
+    for to in ("pyskl", "ctrgcn", "crossclr"):
+        with pytest.raises(UsageError, match="1 of 2 samples have no label, and"):
+            export(source=tmp_path / "s", out=tmp_path / "x", to=to)
+    (tmp_path / "ids.txt").write_text("a\n")
+    export(source=tmp_path / "s", out=tmp_path / "x.pkl", to="pyskl", ids=tmp_path / "ids.txt")
+    export(source=tmp_path / "s", out=tmp_path / "x.h5", to="hdf5")
+
+
+@pytest.mark.parametrize("recipe", recipes.names())
+def test_a_clip_of_one_frame_goes_through_every_recipe(tmp_path: Path, recipe: str) -> None:
+    settings(tmp_path, missing="either")
+    np.save(tmp_path / "one.npy", poses(1, 2))
+    np.save(tmp_path / "long.npy", poses(9, 2))
+    summary = convert("custom", raw=tmp_path, out=tmp_path / "s", recipe=recipe)
+    assert summary.manifest.samples == 2, summary.findings
+    assert validate(tmp_path / "s") == ()
 
 
 def test_fields_that_are_no_whole_numbers_are_findings(tmp_path: Path) -> None:

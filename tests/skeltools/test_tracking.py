@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,3 +138,73 @@ def test_rank_prefers_the_long_then_the_moving() -> None:
     present = np.ones((20, 3), bool)
     present[4:, 2] = False
     np.testing.assert_array_equal(tracking.rank(joints, present), [1, 0, 2])
+
+
+# ---- joints that were not seen, and bodies of any size -----------------------------------------------------
+
+
+def _literal(poses: np.ndarray, people: np.ndarray, relative: bool) -> list[int]:
+    """Slow: every pair by itself, all assignments tried."""
+    track: list[int] = []
+    last: dict[int, tuple[int, np.ndarray]] = {}
+    begin = 0
+    for frame, count in enumerate(people.tolist()):
+        last = {n: seen for n, seen in last.items() if frame - seen[0] <= tracking.MAX_GAP}
+        here, numbers = poses[begin : begin + count], list(last)
+        cost = {}
+        for row, number in enumerate(numbers):
+            for i in range(count):
+                both = ~np.isnan(here[i, :, 0]) & ~np.isnan(last[number][1][:, 0])
+                apart = [np.linalg.norm(here[i, v] - last[number][1][v]) for v in np.flatnonzero(both)]
+                gate = min(tracking.GATE * (frame - last[number][0]), tracking.GATE_LIMIT)
+                if relative:
+                    boxes = [
+                        np.linalg.norm(np.nanmax(p, 0) - np.nanmin(p, 0)) for p in (here[i], last[number][1])
+                    ]
+                    gate *= max(boxes) / tracking.BODY
+                if apart and np.mean(apart) <= gate:
+                    cost[row, i] = np.mean(apart)
+        choices = [
+            dict(zip(rows, columns, strict=True))
+            for size in range(min(len(numbers), count) + 1)
+            for rows in itertools.combinations(range(len(numbers)), size)
+            for columns in itertools.permutations(range(count), size)
+        ]
+        possible = [pairs for pairs in choices if pairs.items() <= cost.keys()]
+        best = min(possible, key=lambda pairs: (-len(pairs), sum(cost[pair] for pair in pairs.items())))
+        given = {i: numbers[row] for row, i in best.items()}
+        for i in range(count):
+            number = given.get(i, max(track, default=-1) + 1)
+            track.append(number)
+            before = last[number][1] if number in last else here[i]
+            last[number] = (frame, np.where(np.isnan(here[i]), before, here[i]))
+        begin += count
+    return track
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize("missing", [0.0, 0.4])
+@pytest.mark.parametrize("seed", range(5))
+def test_links_are_those_of_a_literal_reading(relative: bool, missing: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 4, 25)
+    size = 0.2 if relative else 1.0
+    walk = np.cumsum(rng.normal(0, 0.2 * size, (25, 3, 1, 3)), axis=0)
+    body = size * rng.normal(0, 0.4, (3, 6, 3))
+    everybody = walk + body[None]
+    poses = np.concatenate(
+        [frame[rng.permutation(3)[:n]] for frame, n in zip(everybody, counts, strict=True)]
+    )
+    poses = poses.astype(np.float32)
+    poses[rng.random(poses.shape[:2]) < missing] = np.nan
+    poses[np.isnan(poses).all(axis=(1, 2)), 0] = 0
+    assert tracking.link(poses, counts, relative=relative).tolist() == _literal(poses, counts, relative)
+
+
+def test_a_relative_gate_does_not_depend_on_the_unit() -> None:
+    rng = np.random.default_rng(0)
+    poses = rng.normal(0, 0.4, (1, 8, 3)) + np.cumsum(rng.normal(0, 0.3, (20, 1, 3)), axis=0)
+    counts = np.ones(20, np.int64)
+    expected = tracking.link(poses, counts, relative=True)
+    for unit in (1e-3, 7.0):
+        np.testing.assert_array_equal(tracking.link(poses * unit, counts, relative=True), expected)

@@ -192,11 +192,11 @@ def test_other_columns_are_left_out(tmp_path: Path) -> None:
     exact(read(tmp_path, "\n".join([",".join(named), *body])), ONE)
 
 
-def optitrack() -> str:
+def suite_of_rows() -> str:
     """Names, numbers, what a column is and coordinates in rows of their own; rotations between."""
     kinds = ("Rotation",) * 4 + ("Position",) * 3
     rows = [
-        ["Format Version", "1.23", "Capture Frame Rate", "120.0"],
+        ["Export", "1.23", "Capture Frame Rate", "120.0"],
         ["", "Type", *("Bone" for _ in MOVED for _ in kinds)],
         ["", "Name", *(f"Skeleton 001:{joint}" for joint in MOVED for _ in kinds)],
         ["", "ID", *(str(n) for n, _ in enumerate(MOVED) for _ in kinds)],
@@ -209,15 +209,15 @@ def optitrack() -> str:
     return "\n".join(",".join(row) for row in rows)
 
 
-def vicon() -> str:
+def rows_of_units() -> str:
     """A rate, names over three columns each, coordinates and units in rows of their own."""
     names = ["", "", *(field for joint in MOVED for field in (f"Anna:{joint}", "", ""))]
-    rows = [["Trajectories"], ["120"], names, ["Frame", "Sub Frame", *("XYZ" * 5)], ["", "", *["mm"] * 15]]
+    rows = [["Marker data"], ["120"], names, ["Frame", "Sub Frame", *("XYZ" * 5)], ["", "", *["mm"] * 15]]
     rows += [[str(n), "0", row] for n, row in enumerate(lines(ONE[:, :, ORDER]))]
     return "\n".join(",".join(row) for row in rows)
 
 
-@pytest.mark.parametrize("suite", [optitrack, vicon])
+@pytest.mark.parametrize("suite", [suite_of_rows, rows_of_units])
 def test_names_above_coordinates_as_motion_capture_suites_write_them(
     tmp_path: Path, suite: Callable[[], str]
 ) -> None:
@@ -336,6 +336,20 @@ def test_what_a_row_may_be(tmp_path: Path, layout: str) -> None:
     (tmp_path / "clip.txt").unlink()
     (item,) = custom.discover(tmp_path).items
     exact(custom.read(item), array)
+
+
+@pytest.mark.parametrize("suffix", [".txt", ".npy"])
+def test_a_recording_of_rows_that_are_joints_can_be_cut(tmp_path: Path, suffix: str) -> None:
+    settings = {"name": "mine", "convention": "stick.yaml", "layout": "TV C", "windows": {"length": 4}}
+    (tmp_path / "stick.yaml").write_text(yaml.safe_dump(STICK))
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(settings))
+    np.savetxt(tmp_path / "clip.txt", ONE.reshape(-1, 3), fmt="%.4f")
+    if suffix == ".npy":
+        (tmp_path / "clip.txt").unlink()
+        np.save(tmp_path / "clip.npy", ONE.reshape(-1, 3))
+    found = [custom.read(item) for item in custom.discover(tmp_path).items]
+    assert [len(clip.joints) for clip in found] == [4, 4, 4]
+    exact(found[1], ONE[4:8])
 
 
 def test_rows_that_name_their_joint(tmp_path: Path) -> None:
@@ -461,7 +475,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "semicolons": (f"{header(joints=MOVED, between=';')}\n{text(ONE, ';').replace('.', ',')}", {}),
     "named": (f"time,{header(joints=MOVED)}\n{with_frames(ONE)}", {}),
     "quoted": (WAYS["quotes"], {}),  # type: ignore[dict-item]
-    "optitrack": (optitrack(), {}),
+    "titles": (suite_of_rows(), {}),
     "two bodies": (with_frames(TWO), {"layout": "T MVC", "csv": {"skip_columns": 1}}),
     "joints": (text(scored().reshape(-1, 4), " "), {"layout": "TV C", "coordinates": "xyzs"}),
     "long": (

@@ -1,0 +1,153 @@
+"""What the files of motion capture suites have in common: named points of one or several subjects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from skeltools.custom.clip_files import Poses
+from skeltools.custom.layouts import MAX_BODIES
+from skeltools.custom.settings import UNITS, Directions, Settings, convention_file
+from skeltools.raw_items import MAX_BYTES, RawItem
+
+_UNIT_NAMES = {
+    "m": "m", "meter": "m", "meters": "m", "metre": "m", "metres": "m",
+    "cm": "cm", "centimeter": "cm", "centimeters": "cm", "centimetres": "cm",
+    "mm": "mm", "millimeter": "mm", "millimeters": "mm", "millimetres": "mm",
+    "in": "in", "inch": "in", "inches": "in",
+}  # fmt: skip
+_AXES = (
+    "Say in dataset.yaml where its axes point: `axes: {x: right, y: forward, z: up}` if z is up, "
+    "`axes: {x: right, y: up, z: backward}` if y is"
+)
+
+
+def poses_of_points(
+    labels: Sequence[str],
+    points: NDArray[np.float64],
+    item: RawItem,
+    settings: Settings,
+    spec: SkeletonSpec,
+    *,
+    units: str,
+    axes: Directions | None = None,
+) -> Poses:
+    """Points [T, N, 3], NaN where not seen, as bodies of joints by name.
+
+    A label may begin with its subject, ``anna:LASI``; several subjects are several bodies, in the order in
+    which they come. Raises RawDataError: no names, too many subjects; it is not told which axis is up, or
+    what the unit is.
+    """
+    if axes is None and settings.axes is None and not _own_convention(item, settings):
+        raise RawDataError("does not say which of its axes is up", where=item.where, remedy=_AXES)
+    known = _UNIT_NAMES.get(units.strip().casefold())
+    if known is None and settings.units is None:
+        raise RawDataError(
+            f"its unit is '{units[:20]}'", where=item.where, remedy="Say it as `units` in dataset.yaml"
+        )
+    subjects = _subjects(labels[: points.shape[1]], spec)
+    names = _names(subjects, spec)
+    if not names:
+        raise RawDataError("names none of its points", where=item.where, remedy="Label them, export it again")
+    size = len(points) * len(subjects) * len(names) * 24
+    if len(subjects) > MAX_BODIES or size > 4 * MAX_BYTES:
+        raise RawDataError(
+            f"{len(names)} points of {len(subjects)} subjects are too many for one clip", where=item.where
+        )
+    values = np.full((len(points), len(subjects), len(names), 3), np.nan)
+    for body, columns in enumerate(subjects.values()):
+        at = {name.casefold(): column for name, column in reversed(columns)}
+        for joint, name in enumerate(names):
+            if name.casefold() in at:
+                values[:, body, joint] = points[:, at[name.casefold()]]
+    return Poses(
+        values,
+        joints=tuple(names),
+        units=None if known is None else UNITS[known],
+        axes=axes,
+        zero_is_unseen=True,
+    )
+
+
+def _own_convention(item: RawItem, settings: Settings) -> bool:
+    """Whether the user wrote the convention's file, which then says where its axes point."""
+    return bool(convention_file(settings, Path(item.settings)))
+
+
+def _subjects(labels: Sequence[str], spec: SkeletonSpec) -> dict[str, list[tuple[str, int]]]:
+    """Subject -> (name, place) of its points.
+
+    Points without a subject belong to the only one, or to none of several. A subject without any joint of the
+    convention, such as a ball, is none, unless nobody has one.
+    """
+    split = [label.strip().rpartition(":") for label in labels]
+    named = list(dict.fromkeys(subject for subject, _, name in split if subject and name))
+    found: dict[str, list[tuple[str, int]]] = {subject: [] for subject in named or [""]}
+    for place, (subject, _, name) in enumerate(split):
+        owner = subject if subject or len(named) != 1 else named[0]
+        if name and owner in found:
+            found[owner].append((name, place))
+    wanted = {joint.casefold() for joint in spec.joints}
+    people = {
+        owner: columns
+        for owner, columns in found.items()
+        if any(name.casefold() in wanted for name, _ in columns)
+    }
+    return people or found
+
+
+def _names(subjects: dict[str, list[tuple[str, int]]], spec: SkeletonSpec) -> list[str]:
+    """Every name once; twice only where a joint of the convention is, which is then an error of the clip."""
+    wanted = {joint.casefold() for joint in spec.joints}
+    names: dict[str, str] = {}
+    for columns in subjects.values():
+        here = [name.casefold() for name, _ in columns]
+        for name, _ in columns:
+            if name.casefold() not in names:
+                names[name.casefold()] = name
+            if here.count(name.casefold()) > 1 and name.casefold() in wanted:
+                names[name.casefold() + "\0"] = name
+    return list(names.values())
+
+
+# --- tables -------------------------------------------------------------------------------------------------
+
+
+def numbers(
+    lines: Sequence[str],
+    columns: Sequence[int],
+    item: RawItem,
+    *,
+    first: int,
+    split: Callable[[str], list[str]],
+) -> NDArray[np.float64]:
+    """[T, columns] of a table's lines, of which ``first`` is the number of the first one in the file.
+
+    An empty field, or one that the line has not, is NaN. Raises RawDataError.
+    """
+    if len(lines) * len(columns) * 8 > MAX_BYTES:
+        raise RawDataError(
+            f"{len(lines)} rows of {len(columns)} columns are too many for one clip", where=item.where
+        )
+    values = np.full((len(lines), len(columns)), np.nan)
+    for row, line in enumerate(lines):
+        fields = split(line)
+        try:
+            for place, column in enumerate(columns):
+                if column < len(fields) and (text := fields[column].strip()):
+                    values[row, place] = _number(text)
+        except ValueError as error:
+            raise RawDataError(
+                f"line {first + row}: expected a number, found '{text[:20]}'", where=item.where
+            ) from error
+    return values
+
+
+def _number(text: str) -> float:
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)

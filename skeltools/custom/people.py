@@ -1,0 +1,76 @@
+"""People of a user's clip who come in any order, put into tracks: a place on axis M is one person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skeltools import tracking
+from skeltools.custom.layouts import MAX_BODIES
+from skeltools.raw_items import MAX_BYTES, RawItem, finding
+from skeltools.sequence import Joints, SkeletonSequence
+
+_MAX_LAID_OUT = 4 * MAX_BYTES
+"""Bytes of joints: a clip of many short tracks is laid out for the longest of them only."""
+
+
+def in_tracks(
+    clip: SkeletonSequence, item: RawItem, *, told: NDArray[np.int64] | None = None, relative: bool
+) -> SkeletonSequence:
+    """The clip with a track on every place of axis M, those seen longest first.
+
+    ``told``: [T, M] numbers of the people, where the file has them; else they are linked by ``tracking``,
+    whose gate is ``relative`` to a body's size for 2D poses. At most ``MAX_BODIES`` tracks are kept.
+    """
+    frame, place = np.nonzero(clip.present)
+    number = (
+        _numbers(clip, relative) if told is None else np.unique(told[frame, place], return_inverse=True)[1]
+    )
+    seen = np.bincount(number)
+    each = clip.frames * clip.joints.shape[2] * 12
+    most = min(MAX_BODIES, max(clip.bodies, _MAX_LAID_OUT // each))
+    tracks = np.argsort(-seen, kind="stable")[:most]
+    slot = np.full(len(seen), -1)
+    slot[tracks] = np.arange(len(tracks))
+    kept = slot[number] >= 0
+    laid = _laid_out(clip, (frame[kept], place[kept], slot[number][kept]), len(tracks))
+    if kept.all():
+        return laid
+    detail = f"{len(seen) - len(tracks)} tracks of {(~kept).sum()} poses"
+    row = finding(item, "more people than bodies", detail=detail, action="dropped")
+    return replace(laid, findings=(*laid.findings, row))
+
+
+def _numbers(clip: SkeletonSequence, relative: bool) -> NDArray[np.int64]:
+    """[P]: the track of everybody present, frame by frame."""
+    poses: Joints = clip.joints[clip.present]
+    if clip.unseen is not None:
+        poses = np.where(clip.unseen[clip.present][..., None], np.float32(np.nan), poses)
+    return tracking.link(poses, clip.present.sum(axis=1), relative=relative)
+
+
+def _laid_out(
+    clip: SkeletonSequence, at: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], tracks: int
+) -> SkeletonSequence:
+    """``at``: frame, place in the file's frame, and track of everybody who is kept."""
+    frame, place, slot = at
+
+    def moved(array: NDArray[Any], empty: object) -> NDArray[Any]:
+        out = np.full((clip.frames, tracks, *array.shape[2:]), empty, array.dtype)
+        out[frame, slot] = array[frame, place]
+        return out
+
+    unseen = None if clip.unseen is None else moved(clip.unseen, False)
+    unseen = None if unseen is None or not unseen.any() else unseen
+    return replace(
+        clip,
+        joints=moved(clip.joints, 0),
+        present=moved(clip.present, False),
+        order=moved(clip.order, -1),
+        body_ids=tuple(range(tracks)),
+        unseen=unseen,
+        score=None if clip.score is None else moved(clip.score, 0),
+    )

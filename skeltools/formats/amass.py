@@ -1,0 +1,214 @@
+"""AMASS and other files of SMPL parameters, ``.npz``: joint positions by a body model that the user gives.
+
+A file has ``poses`` [T, 3 J] (axis-angle of each joint, the root's first), ``trans`` [T, 3] and ``betas``
+(https://amass.is.tue.mpg.de), metres, z up. It has no joint positions: where a joint is depends on the body
+model, whose licence does not let others pass it on. With ``body_model`` in dataset.yaml, the ``.npz`` of
+SMPL, SMPL+H or SMPL-X, a joint's place at rest is ``J_regressor @ (v_template + shapedirs @ betas)``, and
+the poses turn it about its parent in ``kintree_table`` (Loper et al., "SMPL: A Skinned Multi-Person Linear
+Model", 2015, equations 3, 8 and 10). Files that hold positions beside their parameters are read as arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from schemas.skeleton import Direction
+from skeltools import skeletons
+from skeltools.custom import poses as arrays
+from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.settings import GENDERS, Settings
+from skeltools.files.arrays import npz_file
+from skeltools.raw_items import MAX_BYTES, RawItem
+
+POSITIONS = ("joints", "jtr", "Jtr", "joints3d", "joint_positions")
+"""Names under which files keep joint positions [T, J, 3] as well."""
+
+Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
+
+MAX_JOINTS = 127
+"""SMPL-X with its landmarks."""
+MAX_MODEL = 512 * 2**20
+"""Bytes of an array of a body model: SMPL-X's posedirs, the largest, takes 122 MB and is not read."""
+
+_MODEL = ("v_template", "shapedirs", "J_regressor", "kintree_table")
+_HEAD_OF_X = ("jaw", "left_eye_smplhf", "right_eye_smplhf")
+"""What SMPL-X has between the body and the hands, as https://github.com/vchoutas/smplx names it."""
+_WANTED = (
+    "AMASS files hold angles, and positions need the body model: get the .npz of SMPL+H (its page is "
+    "https://mano.is.tue.mpg.de) and name it in dataset.yaml, `body_model: SMPLH_NEUTRAL.npz`"
+)
+
+
+@dataclass(frozen=True)
+class BodyModel:
+    template: NDArray[np.float64]
+    """[J, 3] joints of the mean body, metres."""
+    shapes: NDArray[np.float64]
+    """[J, 3, B] what each shape parameter adds."""
+    parents: tuple[int, ...]
+    """[J], -1 for the root, which is the first; each joint behind its parent."""
+
+
+def _holds(file: Path, head: bytes) -> bool:
+    return {"poses", "trans"} <= set(arrays.npz_names(file))
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Raises RawDataError: damaged, or of another number of joints than the model; without ``body_model``."""
+    path = Path(item.path)
+    names = arrays.npz_names(path)
+    key = settings.key or next((name for name in POSITIONS if name in names), None)
+    if key is not None:
+        return _positions(item, settings, spec, key)
+    if settings.body_model is None:
+        raise RawDataError("holds poses of a body model, no positions", where=item.where, remedy=_WANTED)
+    found = _parameters(path, item)
+    model = load_model(_model_file(settings, path, item))
+    size, told = len(model.parents), found["poses"].shape[1] // 3
+    if told < size:
+        raise RawDataError(
+            f"has angles of {told} joints, the body model has {size}",
+            where=item.where,
+            remedy="Give the model that the file was made with: SMPL 24, SMPL+H 52, SMPL-X 55 joints",
+        )
+    angles = found["poses"][:, : 3 * size].reshape(-1, size, 3)
+    values = joints_of(model, angles, found["trans"], found["betas"])
+    return Poses(values[:, None], joints=names_of(size), units=1.0, axes=Z_UP)
+
+
+def _positions(item: RawItem, settings: Settings, spec: SkeletonSpec, key: str) -> Poses:
+    found = npz_file(Path(item.path), wanted=(key,))
+    if key not in found:
+        raise RawDataError(f"has no array '{key}'", where=item.where)
+    told = settings if settings.layout else settings.model_copy(update={"layout": "T V C"})
+    return arrays.of_array(found[key], item, told, spec)
+
+
+def _parameters(path: Path, item: RawItem) -> dict[str, NDArray[np.float64]]:
+    found = npz_file(path, wanted=("poses", "trans", "betas"))
+    poses, trans, betas = (found.get(name, np.zeros(0)) for name in ("poses", "trans", "betas"))
+    numbers = all(array.dtype.kind in "fiu" for array in (poses, trans, betas))
+    fits = poses.ndim == 2 and poses.shape[1] % 3 == 0 and trans.shape == (len(poses), 3)
+    if not numbers or not fits or betas.size > 1000 or 0 in poses.shape:
+        raise RawDataError(
+            f"poses {poses.shape}, trans {trans.shape} and betas {betas.shape} do not fit together",
+            where=item.where,
+            remedy="Expected [T, 3 J], [T, 3] and [B]",
+        )
+    if poses.nbytes > MAX_BYTES or len(poses) * MAX_JOINTS * 24 > 4 * MAX_BYTES:
+        raise RawDataError(f"{len(poses)} frames are too many for one clip", where=item.where)
+    with np.errstate(all="ignore"):
+        return {
+            "poses": poses.astype(np.float64),
+            "trans": trans.astype(np.float64),
+            "betas": (betas[0] if betas.ndim == 2 and len(betas) else betas).astype(np.float64).ravel(),
+        }
+
+
+def names_of(size: int) -> tuple[str, ...]:
+    """Joints of SMPL (24), SMPL+H (52) and SMPL-X (55); none for another model."""
+    hands = skeletons.load("smplh_52").joints
+    if size == len(hands):
+        return hands
+    body = skeletons.load("smpl_22").joints
+    if size == len(body) + 2:
+        return (*body, "left_hand", "right_hand")
+    return (*body, *_HEAD_OF_X, *hands[len(body) :]) if size == len(hands) + 3 else ()
+
+
+# --- the body model -----------------------------------------------------------------------------------------
+
+
+def _model_file(settings: Settings, path: Path, item: RawItem) -> Path:
+    """The model beside the settings, or by an absolute path; ``{gender}`` in it is the file's."""
+    name = settings.body_model or ""
+    if "{gender}" in name:
+        found = npz_file(path, wanted=("gender",)).get("gender", np.array("neutral"))
+        told = str(found.item().decode("ascii", "replace") if found.dtype.kind == "S" else found.item())
+        gender = told.strip().lower()
+        if gender not in GENDERS:
+            raise RawDataError(
+                f"gender '{gender[:20]}' is none of {', '.join(GENDERS)}",
+                where=item.where,
+                remedy="Name one model in dataset.yaml",
+            )
+        name = name.replace("{gender}", gender)
+    file = Path(item.settings).parent / name
+    if not file.is_file():
+        raise RawDataError(f"body_model: there is no file {name}", where=item.settings, remedy=_WANTED)
+    return file
+
+
+def load_model(file: Path) -> BodyModel:
+    """Raises RawDataError for a file that is no body model, or is a pickle."""
+    if file.suffix == ".pkl":
+        raise RawDataError("a pickle, which is not executed: get the .npz of the model", where=file)
+    status = file.stat()
+    return _model(file, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4)
+def _model(file: Path, _changed: int, _size: int) -> BodyModel:
+    found: dict[str, NDArray[Any]] = npz_file(file, wanted=_MODEL)
+    lacks = [name for name in _MODEL if name not in found]
+    if lacks:
+        raise RawDataError(
+            f"is no body model: it has no array {', '.join(lacks)}", where=file, remedy=_WANTED
+        )
+    template, shapes, regressor, tree = (found[name] for name in _MODEL)
+    size = regressor.shape[0] if regressor.ndim == 2 else 0
+    fits = (
+        all(array.dtype.kind in "fiu" and array.nbytes <= MAX_MODEL for array in found.values())
+        and 2 <= size <= MAX_JOINTS
+        and template.shape == (regressor.shape[1], 3)
+        and shapes.ndim == 3
+        and shapes.shape[:2] == template.shape
+        and tree.shape == (2, size)
+    )
+    parents = (-1, *(int(v) for v in tree[0, 1:])) if fits else ()
+    if not fits or not all(0 <= up < v for v, up in enumerate(parents) if v):
+        told = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in found.items())
+        raise RawDataError(f"is no body model: {told}", where=file, remedy=_WANTED)
+    weights = np.asarray(regressor, np.float64)
+    with np.errstate(all="ignore"):
+        joints = np.tensordot(weights, np.asarray(shapes, np.float64), axes=1)
+        return BodyModel(weights @ np.asarray(template, np.float64), joints, parents)
+
+
+def joints_of(
+    model: BodyModel,
+    angles: NDArray[np.float64],
+    trans: NDArray[np.float64],
+    betas: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Axis-angle [T, J, 3], root positions [T, 3] and shape [B] -> [T, J, 3]. More betas than the model has,
+    or fewer, are cut off, or zero."""
+    number = min(len(betas), model.shapes.shape[2])
+    with np.errstate(all="ignore"):
+        rest = model.template + model.shapes[:, :, :number] @ betas[:number]
+        local = _matrices(angles)
+        places, turns = np.empty_like(angles), np.empty_like(local)
+        for v, up in enumerate(model.parents):
+            step = rest[v] - (rest[up] if v else 0)
+            turns[:, v] = turns[:, up] @ local[:, v] if v else local[:, v]
+            places[:, v] = places[:, up] + turns[:, up] @ step if v else step
+        return places + trans[:, None]
+
+
+def _matrices(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[..., 3] axis times radians -> [..., 3, 3], by Rodrigues' formula."""
+    angle = np.linalg.norm(angles, axis=-1)[..., None, None]
+    x, y, z = np.moveaxis(angles / np.maximum(angle[..., 0], 1e-12), -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(*x.shape, 3, 3)
+    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross))
+
+
+AMASS = ClipFormat("amass", (".npz",), _holds, read)

@@ -1,0 +1,345 @@
+"""BVH: a hierarchy of joints with offsets, and rotations of all of them frame by frame.
+
+The format is Biovision's; it is described in J. Lander, "Working with Motion Capture File Formats", Game
+Developer, January 1998, and in M. Meredith and S. Maddock, "Motion Capture File Formats Explained",
+University of Sheffield, 2001. A joint's rotation is the product of its channels' rotations in the order in
+which they are listed, for column vectors; angles are degrees. Nothing in it tells the unit of lengths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from schemas.skeleton import Direction
+from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.rigs import MAX_JOINTS, head_and_feet, spec_of_rig
+from skeltools.custom.settings import UNITS, Settings
+from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+
+END = "_end"
+"""Follows the name of a joint in that of its End Site."""
+
+Y_UP: tuple[Direction, Direction, Direction] = ("right", "up", "backward")
+Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
+"""Right-handed worlds; with y up, a person at rest has x to the left and looks along z."""
+
+_CHANNELS = {
+    f"{axis}{kind}": (kind, number) for number, axis in enumerate("xyz") for kind in ("position", "rotation")
+}
+_PERSON = (1.2, 2.2)
+"""Metres: what people measure from the lowest joint to the highest, or from hand to hand."""
+_REMEDY = "Export it again, or leave it out"
+
+
+@dataclass(frozen=True)
+class Rig:
+    """V joints, End Sites with a length of their own among them, each behind its parent."""
+
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    """-1: the root."""
+    offsets: NDArray[np.float64]
+    """[V, 3] from the parent, in the file's unit."""
+    channels: tuple[tuple[tuple[str, int], ...], ...]
+    """[V] (position or rotation, axis) in the file's order; none for End Sites."""
+
+
+# --- hierarchy ----------------------------------------------------------------------------------------------
+
+
+def parse(data: bytes, where: str) -> tuple[Rig, NDArray[np.float64]]:
+    """The rig and its motion [T, channels]. Raises RawDataError with the line."""
+    lines = data.decode("utf-8-sig", "replace").splitlines()
+    rig, row = _hierarchy(lines, where)
+    return rig, _motion(lines, row, sum(map(len, rig.channels)), where)
+
+
+@dataclass
+class _Open:
+    """What was read of a hierarchy so far."""
+
+    joints: list[str]
+    parents: list[int]
+    offsets: list[list[float]]
+    channels: list[tuple[tuple[str, int], ...]]
+    path: list[int]
+    """The joints whose braces are open."""
+    ends: set[int]
+    """End Sites."""
+
+
+def _hierarchy(lines: list[str], where: str) -> tuple[Rig, int]:
+    """The rig, and the line behind ``MOTION``."""
+    found = _Open([], [], [], [], [], set())
+    for row, line in enumerate(lines):
+        words = line.replace("{", " { ").replace("}", " } ").split()
+        if not words or words == ["{"] or words[0].upper() == "HIERARCHY":
+            continue
+        if words[0].upper() == "MOTION":
+            if found.path or not found.joints:
+                raise _wrong(where, row, "the hierarchy is not complete")
+            return _rig(found), row + 1
+        while words:
+            words = _take(words, found, where, row)
+    raise _wrong(where, len(lines), "the file ends before MOTION")
+
+
+def _take(words: list[str], found: _Open, where: str, row: int) -> list[str]:
+    """Enter the first statement of a line; what is left of it. A statement does not cross lines."""
+    kind, rest = words[0].upper(), words[1:]
+    if kind in ("ROOT", "JOINT", "END"):
+        stop = rest.index("{") if "{" in rest else len(rest)
+        _enter(kind, " ".join(rest[:stop]), found, where, row)
+        return rest[stop + 1 :]
+    if kind == "OFFSET" and found.path and len(rest) >= 3:
+        found.offsets[found.path[-1]] = [_number(word, where, row) for word in rest[:3]]
+        return rest[3:]
+    if kind == "CHANNELS" and found.path and rest and rest[0].isdecimal() and len(rest[0]) == 1:
+        names = [word.casefold() for word in rest[1 : 1 + int(rest[0])]]
+        if len(names) < int(rest[0]) or not set(names) <= _CHANNELS.keys() or len(set(names)) < len(names):
+            raise _wrong(where, row, f"'{' '.join(words)[:60]}' are no channels such as Xposition, Zrotation")
+        found.channels[found.path[-1]] = tuple(_CHANNELS[name] for name in names)
+        return rest[1 + len(names) :]
+    if kind == "}" and found.path:
+        found.path.pop()
+        return rest
+    if kind == "{" and found.path:
+        return rest
+    raise _wrong(where, row, f"expected JOINT, OFFSET, CHANNELS or a brace, found '{' '.join(words)[:40]}'")
+
+
+def _enter(kind: str, name: str, found: _Open, where: str, row: int) -> None:
+    if kind == "ROOT" and found.joints:
+        raise _wrong(where, row, "a second ROOT: one skeleton a file is read. Export each by itself")
+    if (kind == "ROOT") == bool(found.path) or (found.path and found.path[-1] in found.ends):
+        raise _wrong(where, row, f"{kind} {name[:40]} stands in the wrong place")
+    if len(found.joints) >= MAX_JOINTS:
+        raise _wrong(where, row, f"more than {MAX_JOINTS} joints")
+    if kind == "END":
+        found.ends.add(len(found.joints))
+        name = found.joints[found.path[-1]] + END
+    taken, unique, number = {j.casefold() for j in found.joints}, name, 2
+    while unique.casefold() in taken:
+        unique, number = f"{name}_{number}", number + 1
+    if not name or not name.isprintable():
+        raise _wrong(where, row, "a joint without a name that can be shown")
+    found.parents.append(found.path[-1] if found.path else -1)
+    found.path.append(len(found.joints))
+    found.joints.append(unique)
+    found.offsets.append([0.0, 0.0, 0.0])
+    found.channels.append(())
+
+
+def _rig(found: _Open) -> Rig:
+    """End Sites without a length lie on their joint and are left out; they have no children."""
+    kept = [v for v in range(len(found.joints)) if v not in found.ends or any(found.offsets[v])]
+    at = {v: place for place, v in enumerate(kept)}
+    return Rig(
+        tuple(found.joints[v] for v in kept),
+        tuple(at.get(found.parents[v], -1) for v in kept),
+        np.array([found.offsets[v] for v in kept]),
+        tuple(found.channels[v] for v in kept),
+    )
+
+
+def _number(word: str, where: str, row: int) -> float:
+    try:
+        value = float(word)
+    except ValueError as error:
+        raise _wrong(where, row, f"expected a number, found '{word[:20]}'") from error
+    if not np.isfinite(value) or "_" in word:
+        raise _wrong(where, row, f"expected a number, found '{word[:20]}'")
+    return value
+
+
+# --- motion -------------------------------------------------------------------------------------------------
+
+
+def _motion(lines: list[str], row: int, width: int, where: str) -> NDArray[np.float64]:
+    """[T, width]; the frames must be as many as the file says."""
+    told: dict[str, str] = {}
+    while row < len(lines) and (":" in lines[row] or not lines[row].strip()):
+        key, _, value = lines[row].partition(":")
+        told[" ".join(key.split()).casefold()] = value.strip()
+        row += 1
+    if not told.get("frames", "").isdecimal():
+        raise _wrong(where, row, "expected 'Frames:' and their number")
+    kept = [number for number in range(row, len(lines)) if lines[number].strip()]
+    frames = int(told["frames"])
+    if len(kept) != frames or frames == 0 or width == 0:
+        raise _wrong(where, row, f"has {len(kept)} frames of {width} channels, but promises {frames}")
+    if frames * width * 8 > MAX_BYTES:
+        raise _wrong(where, row, f"{frames} frames of {width} channels are too many for one clip")
+    motion = np.empty((frames, width))
+    for frame, number in enumerate(kept):
+        motion[frame] = _frame(lines[number], width, where, number)
+    return motion
+
+
+def _frame(line: str, width: int, where: str, row: int) -> NDArray[np.float64]:
+    words = line.split()
+    if len(words) != width:
+        raise _wrong(where, row, f"has {len(words)} numbers, the hierarchy has {width} channels")
+    try:
+        if "_" in line:
+            raise ValueError("a number has no _")
+        return np.array([float(word) for word in words])
+    except ValueError as error:
+        raise _wrong(where, row, f"expected numbers ({error})") from error
+
+
+# --- positions ----------------------------------------------------------------------------------------------
+
+
+def positions(rig: Rig, motion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[T, V, 3] in the file's unit, by forward kinematics; NaN where a channel is no finite number."""
+    frames, size = len(motion), len(rig.joints)
+    places = np.empty((frames, size, 3))
+    turns: list[NDArray[np.float64]] = []
+    column = 0
+    with np.errstate(all="ignore"):
+        for v, up in enumerate(rig.parents):
+            channels = rig.channels[v]
+            values = motion[:, column : column + len(channels)]
+            column += len(channels)
+            step = _step(rig.offsets[v], channels, values, root=up < 0)
+            turn = _turn(channels, values)
+            places[:, v] = step if up < 0 else places[:, up] + np.einsum("tij,tj->ti", turns[up], step)
+            turns.append(turn if up < 0 else turns[up] @ turn)
+    return places
+
+
+def _step(
+    offset: NDArray[np.float64],
+    channels: tuple[tuple[str, int], ...],
+    values: NDArray[np.float64],
+    *,
+    root: bool,
+) -> NDArray[np.float64]:
+    """[T, 3] from the parent to a joint, before the parent's rotation.
+
+    Position channels are added to the root's offset. Those of other joints are the whole step in some
+    programs' files and its change in others': whichever is nearer to the offset in the file's median frame.
+    """
+    moved = np.zeros((len(values), 3))
+    for place, (kind, axis) in enumerate(channels):
+        if kind == "position":
+            moved[:, axis] = values[:, place]
+    told = [axis for kind, axis in channels if kind == "position"]
+    if not told:
+        return np.broadcast_to(offset, moved.shape)
+    apart = np.linalg.norm((moved - offset)[:, told], axis=1)
+    if not root and np.median(apart) < np.median(np.linalg.norm(moved[:, told], axis=1)):
+        step = np.broadcast_to(offset, moved.shape).copy()
+        step[:, told] = moved[:, told]
+        return step
+    return offset + moved
+
+
+def _turn(channels: tuple[tuple[str, int], ...], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[T, 3, 3]: the product of a joint's rotations in the order of its channels."""
+    turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
+    for place, (kind, axis) in enumerate(channels):
+        if kind == "rotation":
+            turn = turn @ _about(axis, np.deg2rad(values[:, place]))
+    return turn
+
+
+def _about(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[T] radians -> [T, 3, 3], right-handed rotations about x, y or z."""
+    one, other = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.zeros((len(angle), 3, 3))
+    turn[:, axis, axis] = 1
+    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
+    turn[:, other, one] = np.sin(angle)
+    turn[:, one, other] = -turn[:, other, one]
+    return turn
+
+
+# --- the format ---------------------------------------------------------------------------------------------
+
+
+def _holds(file: Path, head: bytes) -> bool:
+    return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:9].upper() == b"HIERARCHY"
+
+
+def convention(file: Path) -> SkeletonSpec:
+    """Joints, tree and, where names tell, sides and parts of a file's own skeleton.
+
+    Which of y and z is up is told by the file's poses: where the head is above the feet. Raises RawDataError.
+    """
+    rig, motion = parse(read_bytes(RawItem(file.stem, "", str(file))), str(file))
+    return spec_of_rig(rig.joints, rig.parents, kind="bvh", source=file.name, axes=_axes(rig, motion))
+
+
+def _axes(rig: Rig, motion: NDArray[np.float64]) -> tuple[Direction, Direction, Direction]:
+    head, feet = head_and_feet(rig.joints)
+    if not head or not feet:
+        return Y_UP
+    places = positions(rig, _some(motion))
+    with np.errstate(all="ignore"):
+        above = np.median(places[:, head].mean(axis=1) - places[:, feet].mean(axis=1), axis=0)
+    return Z_UP if above[2] > abs(above[1]) else Y_UP
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Raises RawDataError: damaged, a hierarchy other than the set's, or no unit told."""
+    rig, motion = parse(read_bytes(item), item.where)
+    if settings.convention == "file":
+        _check_same(rig, spec, item)
+    if settings.units is None:
+        raise _no_unit(rig, motion, item)
+    size = len(motion) * len(rig.joints) * 24
+    if size > MAX_BYTES:
+        raise RawDataError(f"{size} bytes of positions are too many for one clip", where=item.where)
+    return Poses(positions(rig, motion)[:, None], joints=rig.joints)
+
+
+def _check_same(rig: Rig, spec: SkeletonSpec, item: RawItem) -> None:
+    """All files of a set have one hierarchy where the convention is taken from them."""
+    lacks = [name for name in spec.joints if name not in rig.joints]
+    more = [name for name in rig.joints if name not in spec.joints]
+    own = {frozenset((v, up)) for v, up in enumerate(rig.parents) if up >= 0}
+    same = rig.joints == spec.joints and own == {frozenset(pair) for pair in spec.edges}
+    if not same:
+        what = [f"lacks {', '.join(lacks[:4])}"] * bool(lacks) + [f"has {', '.join(more[:4])}"] * bool(more)
+        raise RawDataError(
+            f"is another skeleton than {spec.source}: {' and '.join(what) or 'its joints hang otherwise'}",
+            where=item.where,
+            remedy="Leave it out with `files`, make it a data set of its own, or name a convention whose "
+            "joints all files have",
+        )
+
+
+def _no_unit(rig: Rig, motion: NDArray[np.float64], item: RawItem) -> RawDataError:
+    """The error that says which unit would make the skeleton a person: by its extent in the median frame."""
+    with np.errstate(all="ignore"):
+        tall = float(np.median(np.ptp(positions(rig, _some(motion)), axis=1).max(axis=1)))
+    fits = [unit for unit, metres in UNITS.items() if _PERSON[0] <= tall * metres <= _PERSON[1]]
+    advice = "give metres per unit as `units`"
+    if fits:
+        advice = f"`units: {fits[0]}` makes that {tall * UNITS[fits[0]]:.2f} m"
+    elif tall > 0 and np.isfinite(tall):
+        advice = f"for a person of 1.7 m it is `units: {1.7 / tall:.3g}` (metres per unit)"
+    return RawDataError(
+        f"BVH does not tell its unit, and the skeleton measures {tall:.4g} of it",
+        where=item.where,
+        remedy=f"Say it in dataset.yaml: {advice}",
+    )
+
+
+def _some(motion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A hundred frames at most."""
+    return motion[:: -(-len(motion) // 100)]
+
+
+def _wrong(where: str, row: int, message: str) -> RawDataError:
+    return RawDataError(f"line {row + 1}: {message}", where=where, remedy=_REMEDY)
+
+
+BVH = ClipFormat("bvh", (".bvh",), _holds, read, convention=convention)

@@ -1,0 +1,115 @@
+"""Kinetics-skeleton, as ST-GCN's authors gave it out, and what people write in its form: a JSON file a clip.
+
+``data[].skeleton[]`` has ``pose`` (x, y of 18 joints, fractions of an image of 340 x 256) and ``score``; at
+most five people a frame, in any order; ``frame_index`` counts from 1. ``label`` is the name of the class and
+``label_index`` its number: https://github.com/yysijie/st-gcn/blob/master/OLD_README.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from schemas import RawDataError, SkeletonSpec
+from skeltools.custom.clip_files import Clip, ClipFormat, Poses
+from skeltools.custom.settings import Settings
+from skeltools.formats import pose_json
+from skeltools.formats.pose_json import Person, Place
+from skeltools.raw_items import RawItem
+
+_TAIL = 1024
+"""Bytes at a file's end that hold label and label_index, which its writer puts last."""
+
+
+def holds(_file: Path, head: bytes) -> bool:
+    start = pose_json.beginning(head)
+    data = start.get("data") if isinstance(start, dict) else None
+    if not isinstance(data, list):
+        return False
+    return _is_frame(data[0]) if data else "label_index" in start
+
+
+def _is_frame(frame: Any) -> bool:
+    return isinstance(frame, dict) and ("skeleton" in frame or "frame_index" in frame)
+
+
+def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
+    return [
+        Clip(
+            file.relative_to(folder).with_suffix("").as_posix(),
+            file,
+            size=file.stat().st_size,
+            label=_label(file),
+        )
+        for file in files
+    ]
+
+
+def _label(file: Path) -> str | None:
+    """The class that a file tells; None, too, for a damaged one, which is found out when it is read."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, os.fstat(opened.fileno()).st_size - _TAIL))
+            tail = opened.read(_TAIL)
+        end = _after_data(tail)
+        if end is None:
+            end = pose_json.content(RawItem("", "", str(file)))
+    except (OSError, RawDataError):
+        return None
+    return label_of(end)
+
+
+def _after_data(tail: bytes) -> Any:
+    """The keys behind the last list of a file, None where they cannot be told."""
+    _, bracket, rest = tail.rpartition(b"]")
+    try:
+        found = json.loads(b"{" + rest.strip().lstrip(b",")) if bracket else None
+    except (ValueError, RecursionError):
+        return None
+    return found or None
+
+
+def label_of(data: Any) -> str | None:
+    """The name of the class, else its number, as text."""
+    if not isinstance(data, dict):
+        return None
+    name, number = data.get("label"), data.get("label_index")
+    if isinstance(name, str) and name.strip():
+        return name.strip()
+    for told in (name, number):
+        if isinstance(told, int) and not isinstance(told, bool) and told >= 0:
+            return str(told)
+    return None
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    place = Place(item.path)
+    data = pose_json.objects(pose_json.content(item), place, "the file")
+    frames: dict[int, list[Person]] = {}
+    for i, frame in enumerate(pose_json.listed(data.get("data"), place, "data")):
+        here = place.at(f"entry {i + 1} of data")
+        frame = pose_json.objects(frame, here, "it")
+        number = pose_json.whole(frame.get("frame_index", i + 1), here, "frame_index")
+        if number in frames:
+            raise here.wrong(f"frame {number} is there twice")
+        frames[number] = _people(frame, place.at(f"frame {number}"))
+    return pose_json.poses(frames, settings, spec, place, fractions=True)
+
+
+def _people(frame: dict[str, Any], place: Place) -> list[Person]:
+    found = []
+    for i, somebody in enumerate(pose_json.listed(frame.get("skeleton", []), place, "skeleton")):
+        here = place.at(f"person {i + 1}")
+        somebody = pose_json.objects(somebody, here, "it")
+        pose = pose_json.numbers(somebody.get("pose"), here, "pose").reshape(-1)
+        score = pose_json.numbers(somebody.get("score"), here, "score").reshape(-1)
+        if not len(score) or len(pose) % len(score) or len(pose) // len(score) not in (2, 3):
+            raise here.wrong(f"pose has {len(pose)} numbers for {len(score)} scores, expected 2 for each")
+        found.append(pose_json.person(pose.reshape(len(score), -1), score))
+    return found
+
+
+KINETICS = ClipFormat("kinetics-skeleton", (".json",), holds, read, clips)

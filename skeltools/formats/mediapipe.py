@@ -1,0 +1,303 @@
+"""MediaPipe: landmarks of every frame, as people write them to JSON; MediaPipe itself has no file format.
+
+A frame is a list of landmarks, or an object that holds them under the names of MediaPipe's results
+(``pose_landmarks``, ``poseLandmarks``, ``pose_world_landmarks``, ...), for one person or a list of people;
+null or nothing is a frame without a person. A landmark is {x, y, z, visibility} or a list of these.
+
+``landmarks`` are fractions of the image, z in those of its width; ``world_landmarks`` are metres from the
+middle of the hips. x points to the image's right, y down, z away from the camera (the smaller z, the nearer):
+https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas import RawDataError, SkeletonSpec
+from skeltools.custom.clip_files import Clip, ClipFormat, Poses
+from skeltools.custom.settings import Settings
+from skeltools.formats import pose_json
+from skeltools.formats.pose_json import Frames, Person, Place
+from skeltools.raw_items import RawItem
+
+_IMAGE = (
+    "pose_landmarks",
+    "poseLandmarks",
+    "hand_landmarks",
+    "handLandmarks",
+    "multi_hand_landmarks",
+    "multiHandLandmarks",
+    "landmarks",
+    "keypoints",
+)
+_WORLD = (
+    "pose_world_landmarks",
+    "poseWorldLandmarks",
+    "hand_world_landmarks",
+    "handWorldLandmarks",
+    "multi_hand_world_landmarks",
+    "multiHandWorldLandmarks",
+    "world_landmarks",
+    "worldLandmarks",
+    "keypoints3D",
+)
+_HANDS = tuple(
+    (
+        f"{side}_hand_world_landmarks",
+        f"{side}HandWorldLandmarks",
+        f"{side}_hand_landmarks",
+        f"{side}HandLandmarks",
+    )
+    for side in ("left", "right")
+)
+_HAND = 21
+_UNSAID = ("landmarks", "keypoints")
+"""Names that say nothing of the kind where they stand alone."""
+_LISTS = ("frames", "data", "results", "poses")
+_NUMBER = ("frame", "frame_id", "frame_index", "frame_number", "frameIndex", "frameNumber")
+_SCORE = ("visibility", "v", "score", "confidence", "presence")
+
+_BELOW_ZERO = 0.25
+"""Share of x and y below zero from which on landmarks are metres from the middle of the body: half of a
+body's are, while a landmark outside of the image is rare."""
+
+_FRACTIONS = 5.0
+"""Coordinates beyond so many times the image's size are pixels."""
+
+
+def holds(_file: Path, head: bytes) -> bool:
+    start = pose_json.beginning(head)
+    if isinstance(start, dict):
+        inner = next((start[key] for key in _LISTS if isinstance(start.get(key), list)), None)
+        if inner is None and all(key.isdigit() for key in start):
+            inner = list(start.values())
+        return _any(start) or (inner is not None and any(map(_is_frame, inner[:50])))
+    return isinstance(start, list) and (_is_points(start) or any(map(_is_frame, start)))
+
+
+def _is_frame(frame: Any) -> bool:
+    if isinstance(frame, dict):
+        return _any(frame)
+    people = next((entry for entry in frame if entry), None) if isinstance(frame, list) else None
+    return _is_points(frame) or (isinstance(people, list) and _is_points(people))
+
+
+def _any(frame: dict[str, Any]) -> bool:
+    """Whether an object holds landmarks: ``keypoints`` alone may be of another format."""
+    found = [frame[key] for key in (*_IMAGE[:-1], *_WORLD, *_HANDS[0], *_HANDS[1]) if key in frame]
+    return any(value is None or isinstance(value, list | dict) for value in found)
+
+
+def _is_points(points: Any) -> bool:
+    first = points[0] if isinstance(points, list) and points else None
+    return isinstance(first, dict) and "x" in first and ("y" in first or len(first) == 1)
+
+
+def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
+    """Numbered files of one frame each are a clip together; other files are a clip each."""
+    return pose_json.clips_of_both(folder, files, _is_image, _numbered)
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file is one numbered frame."""
+    if _numbered(file)[1] is None:
+        return False
+    start = pose_json.start_of(file)
+    many = isinstance(start, dict) and any(isinstance(start.get(key), list) for key in _LISTS)
+    return not many and (_is_points(start) or (isinstance(start, dict) and _any(start)))
+
+
+def _numbered(file: Path) -> tuple[str, int | None]:
+    return pose_json.numbered(file.stem)
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which of a frame's landmarks are read first: ``world``, or those in the image."""
+
+    spec: SkeletonSpec
+    world: bool
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """World landmarks, or, where the settings say xy or the size of the image, those in the image."""
+    place = Place(item.path)
+    wanted = _Wanted(spec, world=not settings.flat and settings.image_size is None)
+    frames: dict[int, list[Person]] = {}
+    said: set[bool | None] = set()
+    for i, (number, frame) in enumerate(_all_frames(item, place)):
+        here = place.at(f"frame {number}")
+        if number in frames:
+            raise here.wrong(f"is there twice, also as entry {i + 1}")
+        kind, frames[number] = _hands(frame, wanted, here)
+        if not frames[number]:
+            kind, people = _landmarks(frame, wanted, here)
+            frames[number] = list(_people(people, wanted, here))
+        said |= {kind} if frames[number] else set()
+    kinds = {_is_world(frames) if world is None else world for world in said}
+    if len(kinds) > 1:
+        raise place.wrong("some frames have landmarks in the image only, others world landmarks only")
+    world = next(iter(kinds), wanted.world)
+    if world != wanted.world:
+        raise _other_kind(world, settings, place)
+    found = pose_json.poses(frames, settings, spec, place, fractions=not world and _are_fractions(frames))
+    return replace(found, units=1.0, axes=("right", "down", "forward")) if world else found
+
+
+def _other_kind(world: bool, settings: Settings, place: Place) -> RawDataError:
+    if world:
+        return place.wrong(
+            "holds world landmarks only, in metres",
+            remedy="Say `coordinates: xyz` or `xyzs` in dataset.yaml, and leave image_size out",
+        )
+    return place.wrong(
+        "holds landmarks in fractions of the image only",
+        remedy="Say `image_size: [width, height]` in dataset.yaml, and `coordinates: xys` for 2D poses",
+    )
+
+
+def _all_frames(item: RawItem, place: Place) -> Iterator[tuple[int, Any]]:
+    if not _is_image(Path(item.path)):
+        yield from _frames(pose_json.content(item), place)
+        return
+    for number, file in pose_json.frame_files(item, _numbered, _is_image).items():
+        yield number, pose_json.content(replace(item, path=str(file)))
+
+
+def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
+    """(number of the frame, what it holds)."""
+    if isinstance(data, dict):
+        inner = next((data[key] for key in _LISTS if isinstance(data.get(key), list)), None)
+        if inner is None and data and all(key.isdigit() for key in data):
+            yield from ((pose_json.whole(key, place, "a frame"), frame) for key, frame in data.items())
+            return
+        data = _one_or_many(data) if inner is None else inner
+    data = pose_json.listed(data, place, "the list of frames")
+    if _is_points(data):
+        yield 0, data
+        return
+    for i, frame in enumerate(data):
+        key = next((key for key in _NUMBER if key in frame), None) if isinstance(frame, dict) else None
+        yield i if key is None else pose_json.whole(frame[key], place.at(f"entry {i + 1}"), key), frame
+
+
+def _one_or_many(data: dict[str, Any]) -> list[Any]:
+    """An object of landmarks -> the frames: its lists may be of all frames, not of the people of one."""
+    lists = {key: data[key] for key in (*_IMAGE, *_WORLD) if _is_list_of_people(data.get(key))}
+    if not lists:
+        return [data]
+    last = max(len(value) for value in lists.values())
+    return [{key: value[i] for key, value in lists.items() if i < len(value)} for i in range(last)]
+
+
+def _is_list_of_people(value: Any) -> bool:
+    first = next((entry for entry in value if entry), None) if isinstance(value, list) else None
+    return isinstance(first, list) and isinstance(first[0], dict | list)
+
+
+def _landmarks(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, Any]:
+    """(whether they are world landmarks, None if that is not said; those of one person or of several)."""
+    if not isinstance(frame, dict) or "landmark" in frame:
+        return None, frame
+    kinds = ((True, _WORLD), (False, _IMAGE))
+    for world, keys in kinds if wanted.world else kinds[::-1]:
+        key = next((key for key in keys if frame.get(key)), None)
+        if key is not None:
+            alone = key in _UNSAID and not any(frame.get(other) for other in _WORLD)
+            return (None if alone else world), frame[key]
+    return None, None
+
+
+def _hands(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, list[Person]]:
+    """The hands of Holistic's results, left before right, for a convention of one hand."""
+    found: list[Person] = []
+    world = False
+    for side, keys in enumerate(
+        _HANDS if isinstance(frame, dict) and wanted.spec.num_joints == _HAND else ()
+    ):
+        of_kind = [key for key in (keys[:2] if wanted.world else keys[2:]) if frame.get(key)]
+        others = [key for key in keys if frame.get(key)]
+        if key := next(iter((*of_kind, *others)), None):
+            world = key in keys[:2]
+            found.append(replace(_person(frame[key], wanted, place.at(key)), track=side))
+    return world, found
+
+
+def _people(found: Any, wanted: _Wanted, place: Place) -> Iterator[Person]:
+    if not found:
+        return
+    if isinstance(found, dict):
+        yield _person(found, wanted, place)
+        return
+    entries = pose_json.listed(found, place, "landmarks")
+    several = isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], list | dict)
+    several = several or (isinstance(entries[0], dict) and "landmark" in entries[0]) or entries[0] == []
+    for i, points in enumerate(entries if several else [entries]):
+        if points:
+            yield _person(points, wanted, place.at(f"person {i + 1}"))
+
+
+def _person(points: Any, wanted: _Wanted, place: Place) -> Person:
+    """Landmarks as objects, as lists, as one list of numbers, or by name."""
+    if isinstance(points, dict):
+        points = points["landmark"] if "landmark" in points else _by_name(points, wanted.spec, place)
+    points = pose_json.listed(points, place, "landmarks")
+    if points and isinstance(points[0], dict):
+        points = [_numbers(point, place.at(f"landmark {i + 1}")) for i, point in enumerate(points)]
+    array = pose_json.numbers(points, place, "landmarks")
+    if array.ndim == 1:
+        each, rest = divmod(array.size, wanted.spec.num_joints)
+        if rest:
+            raise place.wrong(f"{array.size} numbers are not {wanted.spec.num_joints} landmarks")
+        array = array.reshape(wanted.spec.num_joints, each)
+    if array.ndim != 2 or array.shape[1] not in (2, 3, 4, 5):
+        raise place.wrong(f"landmarks of shape {array.shape}, expected x, y, z and visibility of each")
+    score = array[:, 3] if array.shape[1] > 3 and not np.isnan(array[:, 3]).all() else None
+    return pose_json.person(array[:, :3], score)
+
+
+def _by_name(points: dict[str, Any], spec: SkeletonSpec, place: Place) -> list[Any]:
+    at = {name.casefold(): point for name, point in points.items()}
+    if missing := [joint for joint in spec.joints if joint.casefold() not in at]:
+        raise place.wrong(f"has no landmark {', '.join(missing[:4])}; it has {', '.join(list(points)[:4])}")
+    return [at[joint.casefold()] for joint in spec.joints]
+
+
+def _numbers(point: Any, place: Place) -> list[Any]:
+    """x, y, z, score; null where it is not told."""
+    point = pose_json.objects(point, place, "it")
+    if "x" not in point or "y" not in point:
+        raise place.wrong("has no x or y")
+    score = next((point[key] for key in _SCORE if key in point), None)
+    return [point["x"], point["y"], point.get("z"), score]
+
+
+# --- what is not said ---------------------------------------------------------------------------------------
+
+
+def _is_world(frames: Frames) -> bool:
+    values = _plane(frames)
+    return bool(values.size) and float((values < 0).mean()) >= _BELOW_ZERO
+
+
+def _are_fractions(frames: Frames) -> bool:
+    values = _plane(frames)
+    return not values.size or float(np.abs(values).max()) <= _FRACTIONS
+
+
+def _plane(frames: Frames) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """x and y of everybody, those that are finite."""
+    each = [somebody.values[:, :2].ravel() for there in frames.values() for somebody in there]
+    values = np.concatenate(each) if each else np.zeros(0)
+    return values[np.isfinite(values)]
+
+
+MEDIAPIPE = ClipFormat("mediapipe", (".json",), holds, read, clips)

@@ -1,0 +1,147 @@
+"""MMPose: ``predictions/*.json`` of its inferencer and of its demos, a file a clip.
+
+A video is a list of frames, ``{frame_id, instances}``; an image, and a frame of older versions, is a list
+of instances. The demos put the list into ``instance_info``, beside ``meta_info`` with the names of
+the keypoints. ``Results.to_json`` of Ultralytics is a list of instances, too.
+An instance has ``keypoints`` (x, y or x, y, z each), ``keypoint_scores``, and a ``track_id``
+if people were tracked: https://mmpose.readthedocs.io/en/latest/user_guides/inference.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from schemas import SkeletonSpec
+from skeltools.custom.clip_files import Clip, ClipFormat, Poses
+from skeltools.custom.settings import Settings
+from skeltools.formats import pose_json
+from skeltools.formats.pose_json import Person, Place
+from skeltools.raw_items import RawItem
+
+
+def holds(_file: Path, head: bytes) -> bool:
+    start = pose_json.beginning(head)
+    if isinstance(start, dict):
+        return "instance_info" in start or "keypoint_id2name" in (start.get("meta_info") or ())
+    first = next((entry for entry in start if entry), None) if isinstance(start, list) else None
+    if isinstance(first, list):
+        return _is_instance(first[0])
+    return isinstance(first, dict) and ("instances" in first or _is_instance(first))
+
+
+def _is_instance(entry: Any) -> bool:
+    return isinstance(entry, dict) and "keypoints" in entry and "image_id" not in entry
+
+
+def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
+    """Files of one image each that are numbered are the frames of a clip; other files are a clip each."""
+    return pose_json.clips_of_both(folder, files, _is_image, _numbered)
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file is one numbered frame: a list of instances, as such or as instance_info."""
+    return _numbered(file)[1] is not None and _is_one_frame(pose_json.start_of(file))
+
+
+def _is_one_frame(entries: Any) -> bool:
+    if isinstance(entries, dict):
+        entries = (
+            None
+            if "meta_info" in entries and not entries.get("instance_info")
+            else entries.get("instance_info")
+        )
+    first = next((entry for entry in entries if entry), None) if isinstance(entries, list) else None
+    return (isinstance(first, dict) and "instances" not in first) or entries == []
+
+
+def _numbered(file: Path) -> tuple[str, int | None]:
+    return pose_json.numbered(file.stem)
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    place = Place(item.path)
+    if _is_image(Path(item.path)):
+        return pose_json.poses(_of_images(item), settings, spec, place)
+    data = pose_json.content(item)
+    names: Sequence[str] = ()
+    if isinstance(data, dict):
+        names = _names(data.get("meta_info"))
+        data = data.get("instance_info")
+    entries = pose_json.listed(data, place, "the list of frames")
+    frames: dict[int, list[Person]] = {}
+    for number, people in _frames(entries, place):
+        here = place.at(f"frame {number}")
+        if number in frames:
+            raise here.wrong("is there twice")
+        frames[number] = [_person(somebody, here.at(f"person {i + 1}")) for i, somebody in enumerate(people)]
+    return pose_json.poses(frames, settings, spec, place, names=names)
+
+
+def _frames(entries: list[Any], place: Place) -> Iterator[tuple[int, list[Any]]]:
+    """(number, its people). A list of instances is one frame."""
+    first = next((entry for entry in entries if entry), None)
+    if isinstance(first, dict) and "instances" not in first:
+        yield 0, entries
+        return
+    for i, entry in enumerate(entries):
+        here = place.at(f"entry {i + 1}")
+        if isinstance(entry, list):
+            yield i, entry
+            continue
+        entry = pose_json.objects(entry, here, "it")
+        number = pose_json.whole(entry.get("frame_id", i), here, "frame_id")
+        yield number, pose_json.listed(entry.get("instances"), place.at(f"frame {number}"), "instances")
+
+
+def _of_images(item: RawItem) -> dict[int, list[Person]]:
+    frames = {}
+    for number, file in pose_json.frame_files(item, _numbered, _is_image).items():
+        place = Place(file, f"frame {number}")
+        data = pose_json.content(replace(item, path=str(file)))
+        people = pose_json.listed(data.get("instance_info") if isinstance(data, dict) else data, place, "it")
+        frames[number] = [_person(somebody, place.at(f"person {i + 1}")) for i, somebody in enumerate(people)]
+    return frames
+
+
+def _person(somebody: Any, place: Place) -> Person:
+    somebody = pose_json.objects(somebody, place, "it")
+    points, score = somebody.get("keypoints"), somebody.get("keypoint_scores")
+    if isinstance(points, dict):
+        points, score = _columns(points, place)
+    points = pose_json.numbers(points, place, "keypoints")
+    track = somebody.get("track_id")
+    known = None if track is None else pose_json.whole(track, place, "track_id")
+    points = points[0] if points.ndim == 3 and len(points) == 1 else points  # a person of older 3D demos
+    if points.ndim != 2 or points.shape[1] not in (2, 3):
+        raise place.wrong(f"keypoints have shape {points.shape}, expected (joints, 2) or (joints, 3)")
+    if score is None:
+        return pose_json.person(points, None, known)
+    scores = np.squeeze(pose_json.numbers(score, place, "keypoint_scores"))
+    if scores.shape != points.shape[:1]:
+        raise place.wrong(f"{scores.size} keypoint_scores of {len(points)} keypoints")
+    return pose_json.person(points, scores, known)
+
+
+def _columns(points: dict[str, Any], place: Place) -> tuple[list[Any], Any]:
+    """Ultralytics' {x: [...], y: [...], visible: [...]} -> [x, y] of every keypoint, and scores."""
+    x, y = (pose_json.listed(points.get(axis), place, f"keypoints.{axis}") for axis in "xy")
+    if len(x) != len(y):
+        raise place.wrong(f"{len(x)} x and {len(y)} y of keypoints")
+    return [list(point) for point in zip(x, y, strict=True)], points.get("visible")
+
+
+def _names(meta: Any) -> tuple[str, ...]:
+    """Names of the keypoints in their order; empty where the file does not tell them."""
+    names = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
+    if not isinstance(names, dict):
+        return ()
+    ordered = [names.get(str(i)) for i in range(len(names))]
+    return tuple(name for name in ordered if isinstance(name, str)) if None not in ordered else ()
+
+
+MMPOSE = ClipFormat("mmpose", (".json",), holds, read, clips)

@@ -1,0 +1,467 @@
+"""What the formats of poses in JSON share: parsing within limits, the people of every frame, their arrays.
+
+JSON is parsed by the standard library. ``NaN`` and ``Infinity``, which many writers leave in, are numbers of
+that kind; ``null`` in place of a number is NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from skeltools import skeletons
+from skeltools.custom.clip_files import HEAD, Clip, Poses
+from skeltools.custom.settings import Settings
+from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+
+MAX_PEOPLE = 100
+"""In one frame; estimators find some dozens at most."""
+
+_MAX_LISTS = 4_000_000
+"""Lists and objects of a file, a hundred bytes of memory each."""
+_MAX_NUMBERS = 10_000_000
+"""Commas of a file: numbers take 32 bytes of memory each."""
+_MAX_NUMBER = 10**15
+"""Of a frame or person: what a nanosecond clock counts in days."""
+
+_PARTS: dict[tuple[int, str], range | tuple[int, ...]] = {
+    (133, "coco_wholebody_65"): (*range(23), *range(91, 133)),
+    (133, "coco_17"): range(17),
+    (136, "halpe_26"): range(26),
+    (136, "coco_17"): range(17),
+    (26, "coco_17"): range(17),
+}
+"""(keypoints of a file, convention) -> the keypoints that are the convention's. COCO-WholeBody: 17 of the
+body, 6 of the feet, 68 of the face, 21 of each hand (https://github.com/jin-s13/COCO-WholeBody). Halpe: 26
+of body and feet, of which the first 17 are COCO's, then 68 of the face and 42 of the hands
+(https://github.com/Fang-Haoshu/Halpe-FullBody)."""
+
+_USUAL = {
+    133: "coco_wholebody_65",
+    136: "halpe_26",
+    26: "halpe_26",
+    25: "openpose_25",
+    18: "openpose_18",
+    17: "coco_17",
+    15: "openpose_mpi_15",
+    33: "mediapipe_33",
+    21: "openpose_hand_21",
+}
+"""Keypoints of a person -> the convention that they are usually of."""
+
+
+# --- parsing ------------------------------------------------------------------------------------------------
+
+
+def content(item: RawItem) -> Any:
+    """What the file holds. Raises RawDataError: too large, or no JSON."""
+    return parsed(read_bytes(item), where=item.path)
+
+
+def parsed(data: bytes, *, where: str | Path) -> Any:
+    """Raises RawDataError for what is no JSON, or would take too much memory."""
+    if data.count(b"[") + data.count(b"{") > _MAX_LISTS or data.count(b",") > _MAX_NUMBERS:
+        raise RawDataError("holds too many values for one file", where=where, remedy="Split it into clips")
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise RawDataError("is nested too deep", where=where) from None
+    except ValueError as error:  # UnicodeDecodeError and integers of thousands of digits are ValueErrors
+        reason = " ".join(str(error).split())[:200]
+        raise RawDataError(f"is not valid JSON: {reason}", where=where, remedy="Write it again") from error
+
+
+def start_of(file: Path) -> Any:
+    """What the beginning of a file holds; None for one that cannot be read, or is no JSON."""
+    try:
+        with file.open("rb") as opened:
+            return beginning(opened.read(HEAD))
+    except OSError:
+        return None
+
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[\[\]{}]', re.DOTALL)
+_COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|,', re.DOTALL)
+"""Strings, for what is in them is neither."""
+
+
+@lru_cache(maxsize=1)
+def beginning(head: bytes) -> Any:
+    """What the first bytes of a JSON file hold, without the value that is cut off; None for no JSON."""
+    text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
+    if text[:1] not in ("[", "{"):
+        return None
+    still_open, end = "", 0
+    for match in _BRACKET.finditer(text):
+        token = match[0]
+        if token in ("[", "{"):
+            still_open += "]" if token == "[" else "}"
+        elif token in ("]", "}"):
+            still_open = still_open[:-1]
+        else:
+            continue
+        end = match.end()
+        if not still_open:
+            break
+    if still_open:
+        end = max(end, _last_comma(text, end))
+    try:
+        return json.loads(text[:end] + still_open[::-1])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _last_comma(text: str, start: int) -> int:
+    """Place of the last comma that is in no string, -1 for none."""
+    if '"' not in text[start:]:
+        return text.rfind(",", start)
+    return max((match.start() for match in _COMMA.finditer(text, start) if match[0] == ","), default=-1)
+
+
+# --- values -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a file something is, for messages."""
+
+    where: str | Path
+    words: str = ""
+
+    def at(self, more: str) -> Place:
+        return Place(self.where, f"{self.words}, {more}" if self.words else more)
+
+    def wrong(self, message: str, *, remedy: str = "Mend the file, or write it again") -> RawDataError:
+        text = f"{self.words}: {message}" if self.words else message
+        return RawDataError(text, where=self.where, remedy=remedy)
+
+
+def objects(value: Any, place: Place, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise place.wrong(f"{what} is {_kind(value)}, expected an object")
+    return value
+
+
+def listed(value: Any, place: Place, what: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise place.wrong(f"{what} is {_kind(value)}, expected a list")
+    return value
+
+
+def whole(value: Any, place: Place, what: str) -> int:
+    """A number that counts: an integer, a float without a fraction, or digits as text."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,16}", value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _MAX_NUMBER:
+        raise place.wrong(f"{what} is {str(value)[:40]!r}, expected a whole number")
+    return value
+
+
+def numbers(value: Any, place: Place, what: str) -> NDArray[np.float64]:
+    """A list of numbers, or lists of them of one length -> an array; null is NaN."""
+    listed(value, place, what)
+    try:
+        array = np.array(value)
+        if array.dtype.kind == "O":  # null, or integers beyond 64 bits
+            array = _with_nulls(array)
+        if array.size and array.dtype.kind not in "fiu":
+            raise TypeError
+        return array.astype(np.float64)
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        raise place.wrong(f"{what} is no list of numbers, or not of one length") from None
+
+
+def _with_nulls(array: NDArray[Any]) -> NDArray[np.float64]:
+    values = [np.nan if value is None else value for value in array.ravel().tolist()]
+    if not all(isinstance(value, int | float) for value in values):
+        raise TypeError
+    return np.array([float(value) for value in values]).reshape(array.shape)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+# --- people -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in one frame."""
+
+    values: NDArray[np.float64]
+    """[V, 2] or [V, 3] as the file has them; NaN where a joint was not seen."""
+    score: NDArray[np.float64] | None = None
+    """[V]."""
+    track: int | None = None
+    """Which person it is, if the file tells it."""
+
+
+Frames = Mapping[int, Sequence[Person]]
+"""Number of the frame -> its people; frames that are not there have none."""
+
+
+def person(
+    values: NDArray[np.float64],
+    score: NDArray[np.float64] | None,
+    track: int | None = None,
+) -> Person:
+    """``values`` [V, 2 or 3], ``score`` [V]. A joint whose score is 0, or that is at (0, 0), was not seen."""
+    unseen = np.asarray((values == 0).all(axis=1))
+    if score is not None:
+        unseen |= score == 0
+    return Person(np.where(unseen[:, None], np.nan, values), score, track)
+
+
+def scored(value: Any, size: int, place: Place, what: str, *, track: int | None = None) -> Person:
+    """``size`` - 1 coordinates and a score a joint, one after the other or a list each."""
+    array = numbers(value, place, what)
+    if not array.size or array.ndim > 2 or array.size % size or (array.ndim == 2 and array.shape[1] != size):
+        raise place.wrong(f"{what} has {array.size} numbers, expected {size} for each joint")
+    array = array.reshape(-1, size)
+    return person(array[:, :-1], array[:, -1], track)
+
+
+# --- arrays -------------------------------------------------------------------------------------------------
+
+
+def poses(
+    frames: Frames,
+    settings: Settings,
+    spec: SkeletonSpec,
+    place: Place,
+    *,
+    names: Sequence[str] = (),
+    span: tuple[int, int] | None = None,
+    fractions: bool = False,
+) -> Poses:
+    """All people as one array; the first frame is ``span``'s, or the lowest number.
+
+    ``names``: of the file's keypoints, if it tells them. ``fractions``: coordinates are fractions of the
+    image; they become pixels where the settings tell its size. Raises RawDataError: nobody, too many people
+    or frames, keypoints that are not the convention's, 2D poses where the settings say 3D.
+    """
+    joints, size = _common(frames, place)
+    _check_coordinates(size, settings, place)
+    wanted, kept = _wanted(joints, names, spec, place)
+    size = 2 if settings.flat else 3
+    first, last = span or (min(frames), max(frames))
+    most = max(len(there) for there in frames.values())
+    if most > MAX_PEOPLE:
+        raise place.wrong(f"{most} people in a frame, at most {MAX_PEOPLE} make sense")
+    shape = (last - first + 1, most, len(kept))
+    if shape[0] * most * len(kept) * (size + 1) * 8 > 2 * MAX_BYTES:
+        raise place.wrong(f"frames {first} to {last} of up to {most} people are too many for one clip")
+    values, score = np.full((*shape, size), np.nan), np.full(shape, np.nan)
+    for number, there in frames.items():
+        for i, somebody in enumerate(there):
+            values[number - first, i] = somebody.values[kept, :size]
+            if somebody.score is not None:
+                score[number - first, i] = somebody.score[kept]
+    if fractions and settings.image_size is not None:
+        values *= np.array((*settings.image_size, settings.image_size[0]), np.float64)[:size]
+    return Poses(
+        values,
+        score if all(p.score is not None for there in frames.values() for p in there) else None,
+        joints=wanted,
+        zero_is_unseen=True,
+        linked=most == 1 and not _told(frames),
+        track=_tracks(frames, first, shape[:2]) if _told(frames) else None,
+    )
+
+
+def _common(frames: Frames, place: Place) -> tuple[int, int]:
+    """Keypoints and coordinates of everybody."""
+    shapes = {somebody.values.shape: number for number, there in frames.items() for somebody in there}
+    if not shapes:
+        raise place.wrong("nobody is in any frame")
+    if len(shapes) > 1:
+        (one, here), (other, there) = list(shapes.items())[:2]
+        raise place.wrong(
+            f"{one[0]} keypoints of {one[1]} coordinates in frame {here}, "
+            f"{other[0]} of {other[1]} in frame {there}"
+        )
+    joints, size = next(iter(shapes))
+    return int(joints), int(size)
+
+
+def _check_coordinates(size: int, settings: Settings, place: Place) -> None:
+    if size == 2 and not settings.flat:
+        raise place.wrong(
+            "holds 2D poses",
+            remedy="Say `coordinates: xys` and `image_size: [width, height]` in dataset.yaml",
+        )
+
+
+def _wanted(
+    count: int, names: Sequence[str], spec: SkeletonSpec, place: Place
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Names of the joints that are taken, empty for the convention's own order, and which keypoints they are.
+
+    Names of the file go before its order; where none is the convention's, the number of keypoints decides.
+    """
+    if len(names) == count and (known := _named(names, spec)):
+        same = count == spec.num_joints and all(spec.joints.index(j) == at for j, at in known.items())
+        return (() if same else tuple(names)), np.arange(count)
+    if count == spec.num_joints:
+        return (), np.arange(count)
+    if (count, spec.name) in _PARTS:
+        return (), np.array(_PARTS[count, spec.name])
+    raise wrong_count(count, spec, place)
+
+
+def _named(names: Sequence[str], spec: SkeletonSpec) -> dict[str, int]:
+    """Joint of the convention -> the keypoint of its name."""
+    at = {name.casefold(): place for place, name in enumerate(names)}
+    called = _synonyms(spec)
+    known = {
+        joint: next((at[n.casefold()] for n in (joint, *called.get(joint, ())) if n.casefold() in at), -1)
+        for joint in spec.joints
+    }
+    return {joint: place for joint, place in known.items() if place >= 0}
+
+
+def _synonyms(spec: SkeletonSpec) -> Mapping[str, Sequence[str]]:
+    return skeletons.naming(spec.name).synonyms if spec.name in skeletons.names() else {}
+
+
+def wrong_count(count: int, spec: SkeletonSpec, place: Place) -> RawDataError:
+    usual = _USUAL.get(count)
+    return place.wrong(
+        f"a person has {count} keypoints, {spec.name} has {spec.num_joints} joints",
+        remedy=f"Say `convention: {usual}` in dataset.yaml"
+        if usual
+        else "Name the convention of the file in dataset.yaml, or describe it in a file of your own",
+    )
+
+
+def _told(frames: Frames) -> bool:
+    """Whether the file says of everybody who it is, and of nobody twice in a frame."""
+    ids = [[somebody.track for somebody in there] for there in frames.values()]
+    return all(None not in here and len(set(here)) == len(here) for here in ids)
+
+
+def _tracks(frames: Frames, first: int, shape: tuple[int, int]) -> NDArray[np.int64]:
+    out = np.full(shape, -1, np.int64)
+    for number, there in frames.items():
+        out[number - first, : len(there)] = np.array([somebody.track for somebody in there], np.int64)
+    return out
+
+
+# --- numbered frames ----------------------------------------------------------------------------------------
+
+Numbering = Callable[[Path], tuple[str, int | None]]
+"""File of one frame -> (name of the clip, number of the frame)."""
+
+_NUMBERED = re.compile(r"(.*?)[ _.\-]*([0-9]{1,15})", re.DOTALL)
+
+
+def numbered(stem: str) -> tuple[str, int | None]:
+    """Name of a frame's file -> name of the clip and number of the frame: ``walk_p1_000012`` is frame 12 of
+    ``walk_p1``. None where it does not end in a number."""
+    match = _NUMBERED.fullmatch(stem)
+    return (stem, None) if match is None else (match[1], int(match[2]))
+
+
+def of_image(name: str) -> tuple[str, int | None]:
+    """Name of an image file -> (clip, frame): its folder and name before the number, and the number."""
+    *folders, file = _plain(name)
+    clip, number = numbered(file)
+    return "/".join((*folders, *((clip,) if clip else ()))), number
+
+
+def of_video(name: str) -> str:
+    """Name of a video's file or folder -> that of the clip."""
+    return "/".join(_plain(name))
+
+
+def _plain(name: str) -> list[str]:
+    """The parts of a path, none of which leads out of a folder, and the last without suffix."""
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] or [""]
+    return [*parts[:-1], re.sub(r"\.[A-Za-z]{2,4}[0-9]?$", "", parts[-1])]
+
+
+def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
+    """Clips of files that are a frame each: one of a folder and a name before the number.
+
+    Where a folder has one such name, the clip is called like the folder.
+    """
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for file in files:
+        found.setdefault((file.parent, number(file)[0]), []).append(file)
+    names_in = Counter(parent for parent, _ in found)
+    made = []
+    for (parent, prefix), frames in found.items():
+        place = parent.relative_to(folder).as_posix()
+        if place == ".":
+            name = prefix or frames[0].stem
+        else:
+            name = place if not prefix or names_in[parent] == 1 else f"{place}/{prefix}"
+        size = sum(frame.stat().st_size for frame in frames)
+        made.append(Clip(name, min(frames, key=lambda frame: number(frame)[1] or 0), size=size))
+    return made
+
+
+def clips_of_both(
+    folder: Path, files: Sequence[Path], is_frame: Callable[[Path], bool], number: Numbering
+) -> list[Clip]:
+    """Clips of files of which some are a frame each, and the others a clip."""
+    frames = [file for file in files if is_frame(file)]
+    whole = sorted(set(files) - set(frames))
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in whole]
+    return [
+        *clips(folder, frames, number),
+        *(Clip(name, file, size=file.stat().st_size) for name, file in zip(names, whole, strict=True)),
+    ]
+
+
+def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool]) -> dict[int, Path]:
+    """Frame -> file of the clip whose first file the item is, in order.
+
+    Raises RawDataError: a frame twice, or too many bytes.
+    """
+    first = Path(item.path)
+    found: dict[int, Path] = {}
+    size = 0
+    try:
+        changed = first.parent.stat().st_mtime_ns
+        for frame, name in _of_folder(str(first.parent), changed, number).get(number(first)[0], ()):
+            file = first.parent / name
+            if not holds(file):
+                continue
+            if (other := found.setdefault(frame, file)) is not file:
+                raise RawDataError(f"frame {frame} is there twice, also as {other.name}", where=file)
+            size += file.stat().st_size
+    except OSError as error:
+        raise RawDataError(f"cannot be read ({error.strerror})", where=item.path) from error
+    if size > MAX_BYTES:
+        raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.path)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _of_folder(folder: str, _changed: int, number: Numbering) -> dict[str, list[tuple[int, str]]]:
+    """Name before the number -> (frame, file) in order; kept, for a folder may hold thousands of clips."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for file in sorted(Path(folder).iterdir()):
+        if _is_json(file):
+            clip, frame = number(file)
+            found.setdefault(clip, []).append((frame or 0, file.name))
+    return {clip: sorted(frames) for clip, frames in found.items()}
+
+
+def _is_json(file: Path) -> bool:
+    return file.suffix.lower() == ".json" and not file.name.startswith(".") and file.is_file()

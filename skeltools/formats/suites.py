@@ -1,0 +1,213 @@
+"""Tables that motion capture programs export: OpenSim's TRC, OptiTrack Motive, Vicon Nexus, Qualisys.
+
+Each has several rows of metadata before the numbers, which name the markers, and most of them the unit. Which
+axis is up none tells.
+
+- ``.trc``: https://opensimconfluence.atlassian.net/wiki/spaces/OpenSim/pages/53089972/Marker+.trc+Files
+- Motive: https://docs.optitrack.com/motive/data-export/data-export-csv
+- Nexus: https://help.vicon.com, "ASCII file format"
+- Qualisys: the manual of QTM, "TSV file formats"
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from schemas import RawDataError, SkeletonSpec
+from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.markers import numbers, poses_of_points
+from skeltools.custom.settings import Settings
+from skeltools.raw_items import RawItem, read_bytes
+
+_ROWS = 40
+"""Metadata rows at most."""
+_SECTIONS = ("trajectories", "devices", "joints", "segments", "model outputs", "events")
+"""Sections of Nexus's files, of which the first has markers."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Where in a table the points are."""
+
+    labels: list[str]
+    columns: list[int]
+    """Of x of every label; y and z follow."""
+    start: int
+    """First row of numbers."""
+    units: str
+    stop: int | None = None
+    frames: int | None = None
+    """As the file promises."""
+
+
+def _reader(
+    find: Callable[[list[str]], _Table], separator: str
+) -> Callable[[RawItem, Settings, SkeletonSpec], Poses]:
+    def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+        """Raises RawDataError."""
+        lines = read_bytes(item).decode("utf-8-sig", "replace").splitlines()
+        try:
+            table = find(lines)
+        except (ValueError, IndexError, csv.Error) as error:
+            raise RawDataError(
+                f"its rows of metadata are not as expected ({error})",
+                where=item.where,
+                remedy="Export it again",
+            ) from error
+        start, stop = _filled(lines, table.start, table.stop or len(lines), separator)
+        kept = lines[start:stop]
+        if not kept or not table.labels or (table.frames is not None and len(kept) < table.frames):
+            raise RawDataError(
+                f"has {len(kept)} frames of {len(table.labels)} points"
+                + ("" if table.frames is None else f", but promises {table.frames}"),
+                where=item.where,
+                remedy="Export it again",
+            )
+        columns = [first + axis for first in table.columns for axis in range(3)]
+        values = numbers(kept, columns, item, first=start + 1, split=lambda line: line.split(separator))
+        points = values.reshape(len(kept), -1, 3)
+        return poses_of_points(table.labels, points, item, settings, spec, units=table.units)
+
+    return read
+
+
+def _filled(lines: list[str], start: int, stop: int, separator: str) -> tuple[int, int]:
+    """The same rows without blank ones at either end."""
+    blank = f" {separator}"
+    while start < stop and not lines[start].strip(blank):
+        start += 1
+    while start < stop and not lines[stop - 1].strip(blank):
+        stop -= 1
+    return start, stop
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    """Fields of one line, which may be quoted."""
+    found = next(csv.reader(io.StringIO(line), delimiter=separator), [])
+    return [field.strip() for field in found]
+
+
+def _starts_with(*words: bytes) -> Callable[[Path, bytes], bool]:
+    def holds(file: Path, head: bytes) -> bool:
+        return head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(words)
+
+    return holds
+
+
+def _has_sections(file: Path, head: bytes) -> bool:
+    first = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0]
+    return first.decode("ascii", "replace").strip(' ,"\r').casefold() in _SECTIONS
+
+
+def _row(
+    lines: list[str], what: str, fits: Callable[[list[str]], bool], separator: str, start: int = 0
+) -> int:
+    """Number of the first of the rows of metadata that fits."""
+    for row in range(start, min(len(lines), start + _ROWS)):
+        if fits(_cells(lines[row], separator)):
+            return row
+    raise ValueError(f"no row {what}")
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 12 else None
+
+
+# --- the programs -------------------------------------------------------------------------------------------
+
+
+def _trc(lines: list[str]) -> _Table:
+    """Two rows of keys and values, the names of markers over each three columns, X1 Y1 Z1 ..., numbers."""
+    names = _row(lines, "Frame#", lambda cells: cells[:1] == ["Frame#"], "\t")
+    keys = _row(lines[:names], "DataRate", lambda cells: cells[:1] == ["DataRate"], "\t")
+    told = dict(zip(_cells(lines[keys], "\t"), _cells(lines[keys + 1], "\t"), strict=False))
+    cells = _cells(lines[names], "\t")
+    columns = [place for place in range(2, len(cells)) if cells[place]]
+    if any(later - place < 3 for place, later in itertools.pairwise(columns)):
+        columns = [2 + 3 * number for number in range(len(columns))]
+    labels = [cell for cell in cells[2:] if cell]
+    return _Table(labels, columns, names + 2, told.get("Units", ""), frames=_whole(told.get("NumFrames", "")))
+
+
+def _motive(lines: list[str]) -> _Table:
+    """Type, Name and ID over every column, then Rotation or Position, then Frame, Time, X, Y, Z, ..."""
+    told = _cells(lines[0], ",")
+    pairs = dict(zip(told[::2], told[1::2], strict=False))
+    names = _row(lines, "Name", lambda cells: "Name" in cells[:2], ",")
+    axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], ",", names)
+    kinds = _row(lines[:axes], "Position", lambda cells: "Position" in cells, ",", names)
+    label, kind, axis = (_cells(lines[row], ",") for row in (names, kinds, axes))
+    columns = [
+        place
+        for place in range(2, min(len(label), len(kind), len(axis)) - 2)
+        if kind[place] == "Position"
+        and [each[:1].upper() for each in axis[place : place + 3]] == ["X", "Y", "Z"]
+    ]
+    frames = _whole(pairs.get("Total Exported Frames", ""))
+    units = pairs.get("Length Units", "")
+    return _Table([label[place] for place in columns], columns, axes + 1, units, frames=frames)
+
+
+def _nexus(lines: list[str]) -> _Table:
+    """Trajectories, the rate, names over each three columns, Frame, Sub Frame, X, Y, Z, ..., units."""
+    title = next(
+        row
+        for row, line in enumerate([*lines, "Trajectories"])
+        if line.strip(" ,").casefold() == _SECTIONS[0]
+    )
+    axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], ",", title)
+    label, axis, unit = (_cells(lines[row], ",") for row in (axes - 1, axes, axes + 1))
+    columns = [
+        place
+        for place in range(2, min(len(label), len(axis) - 2))
+        if label[place] and [each[:1].upper() for each in axis[place : place + 3]] == ["X", "Y", "Z"]
+    ]
+    start = axes + 2
+    stop = next((row for row in range(start, len(lines)) if not lines[row].strip(" ,")), len(lines))
+    units = next((cell for cell in unit if cell), "")
+    return _Table([label[place] for place in columns], columns, start, units, stop)
+
+
+def _qualisys(lines: list[str]) -> _Table:
+    """Keys with values, MARKER_NAMES among them, maybe a row of titles, and three columns a marker.
+
+    Lengths are millimetres, as QTM writes them.
+    """
+    names = _row(lines, "MARKER_NAMES", lambda cells: cells[:1] == ["MARKER_NAMES"], "\t")
+    labels = [cell for cell in _cells(lines[names], "\t")[1:] if cell]
+    told = {cells[0]: cells[1:] for line in lines[:names] if (cells := _cells(line, "\t"))}
+    start = names + 1
+    while start < len(lines) and not _is_number(lines[start].split("\t")[0]):
+        start += 1
+        if start > names + _ROWS:
+            raise ValueError("no row of numbers")
+    width = len(lines[start].rstrip("\t \r\n").split("\t"))
+    titles = [cell.casefold() for cell in _cells(lines[start - 1], "\t")]
+    lead = 2 if titles[:2] == ["frame", "time"] else width - 3 * len(labels)
+    if lead not in (0, 1, 2):
+        raise ValueError(f"{width} columns for {len(labels)} markers")
+    columns = [lead + 3 * number for number in range(len(labels))]
+    frames = _whole("".join(told.get("NO_OF_FRAMES", [])[:1]))
+    return _Table(labels, columns, start, "mm", frames=frames)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+SUITES = (
+    ClipFormat("trc", (".trc",), _starts_with(b"pathfiletype"), _reader(_trc, "\t")),
+    ClipFormat("motive", (".csv",), _starts_with(b"format version"), _reader(_motive, ",")),
+    ClipFormat("nexus", (".csv",), _has_sections, _reader(_nexus, ",")),
+    ClipFormat("qualisys", (".tsv", ".txt"), _starts_with(b"no_of_frames"), _reader(_qualisys, "\t")),
+)
