@@ -6,7 +6,10 @@ Columns are taken by the names in the header where it names joints, else in the 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,7 @@ from skeltools.custom.clip_files import Poses
 from skeltools.custom.columns import Header, Joints
 from skeltools.custom.delimited import Table
 from skeltools.custom.layouts import MAX_BODIES, wrong
-from skeltools.custom.settings import Settings
+from skeltools.custom.settings import Csv, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -35,9 +38,8 @@ _EMPTY = 0.2
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """The poses of a file; NaN where nothing is given. Raises RawDataError, with the likely cause."""
-    text = delimited.decoded(read_bytes(item), item)
     told = settings.csv
-    table = delimited.table(text, item, delimiter=told.delimiter, skip_rows=told.skip_rows)
+    table = _table(item, settings)
     if table.width <= told.skip_columns + told.skip_last:
         raise wrong(item, f"has {table.width} columns, none but those to skip")
     names = _joints(item, settings, spec)
@@ -46,6 +48,67 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     )
     scored = settings.coordinates.endswith("s")
     return Poses(whole[..., :-1], whole[..., -1]) if scored else Poses(whole)
+
+
+def _table(item: RawItem, settings: Settings) -> Table:
+    """The rows of the clip, all of the file or those that have its name."""
+    if item.member is None:
+        return _whole_table(item, settings.csv)
+    found, members = _of_many(item, settings)
+    rows = members.get(item.member, [])
+    if not rows:
+        raise wrong(item, f"has no row of clip '{item.member}'")
+    lines = tuple(found.lines[row] for row in rows)
+    return replace(found, lines=lines, places=tuple(found.places[row] for row in rows))
+
+
+def _whole_table(item: RawItem, told: Csv) -> Table:
+    text = delimited.decoded(read_bytes(replace(item, member=None)), item)
+    return delimited.table(text, item, delimiter=told.delimiter, skip_rows=told.skip_rows)
+
+
+def clips(path: Path, settings: Settings) -> list[str]:
+    """Names of the clips of a file, as the columns ``csv.clip`` tell. Raises RawDataError."""
+    return list(_of_many(RawItem(path.stem, "", str(path)), settings)[1])
+
+
+def _of_many(item: RawItem, settings: Settings) -> tuple[Table, dict[str, list[int]]]:
+    try:
+        status = os.stat(item.path)
+    except OSError as error:
+        raise wrong(item, f"cannot be read ({error.strerror})") from error
+    stamp = (status.st_mtime_ns, status.st_size)
+    return _members(item.path, stamp, settings.csv.model_dump_json(exclude_defaults=True))
+
+
+@lru_cache(maxsize=1)
+def _members(path: str, _stamp: tuple[int, int], told: str) -> tuple[Table, dict[str, list[int]]]:
+    """Table of a file, and the rows of each of its clips in their order; clips come one after another."""
+    item, csv = RawItem(Path(path).stem, "", path), Csv.model_validate_json(told)
+    table = _whole_table(item, csv)
+    at = _clip_columns(table, item, csv)
+    found: dict[str, list[int]] = {}
+    for row, line in enumerate(table.lines):
+        fields = table.fields(line)
+        if len(fields) <= max(at):
+            raise wrong(item, f"line {table.places[row]}: {len(fields)} fields, the first has {table.width}")
+        name = "_".join(fields[column].strip() for column in at)
+        if not name.strip("_"):
+            raise wrong(item, f"line {table.places[row]}: no name of a clip")
+        found.setdefault(name, []).append(row)
+    return table, found
+
+
+def _clip_columns(table: Table, item: RawItem, told: Csv) -> list[int]:
+    names = [name.strip() for name in table.header[-1]] if table.header else []
+    at = []
+    for name in told.clip:
+        number = name - 1 if isinstance(name, int) else names.index(name) if name in names else -1
+        if not 0 <= number < table.width:
+            has = f"it has {', '.join(names)[:100]}" if names else f"it has {table.width} columns, no header"
+            raise wrong(item, f"csv.clip: no column {name}; {has}")
+        at.append(number)
+    return at
 
 
 def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
@@ -61,7 +124,9 @@ def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
 
 def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
     """[T, M, V, C]."""
-    kept = list(range(settings.csv.skip_columns, table.width - settings.csv.skip_last))
+    naming = _clip_columns(table, item, settings.csv)
+    span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
+    kept = [column for column in span if column not in naming]
     layout = (settings.layout or layouts.DEFAULT).split()
     if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(kept) <= _WIDEST:
         if table.misfit:
@@ -72,7 +137,7 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
             if layout[1] == "C":
                 kept = [kept[n] for n in _of_a_joint(header, settings)]
             elif header.joints and layout[0] == "T":
-                return _by_name(table, header, kept[0], item, settings, joints)
+                return _by_name(table, header, kept, item, settings, joints)
             else:
                 _check_nameless(header, item, joints)
                 kept = [kept[n] for n in _in_turn(header, settings)]
@@ -157,7 +222,7 @@ def _in_turn(header: Header, settings: Settings) -> list[int]:
 
 
 def _by_name(
-    table: Table, header: Header, first: int, item: RawItem, settings: Settings, joints: Joints
+    table: Table, header: Header, kept: Sequence[int], item: RawItem, settings: Settings, joints: Joints
 ) -> NDArray[np.float64]:
     """[T, M, V, C] by the names in the header; columns of anything else are left out."""
     wanted, spec = settings.coordinates, joints.spec
@@ -169,7 +234,7 @@ def _by_name(
     ]
     copies = max(len(columns) for body in places for joint in body for columns in joint)
     chosen = [
-        columns[copy] + first if copy < len(columns) else -1
+        kept[columns[copy]] if copy < len(columns) else -1
         for body in places
         for copy in range(copies)
         for joint in body

@@ -38,7 +38,7 @@ def read(folder: Path, text: str | bytes, *, suffix: str = ".txt", **changes: An
     told = {"name": "mine", "convention": "stick.yaml", "layout": "T VC"} | changes
     (folder / "dataset.yaml").write_text(yaml.safe_dump({k: v for k, v in told.items() if v is not None}))
     (folder / f"clip{suffix}").write_bytes(text if isinstance(text, bytes) else text.encode())
-    (item,) = custom.discover(folder).items
+    item, *_ = custom.discover(folder).items
     return custom.read(item)
 
 
@@ -369,6 +369,60 @@ def test_the_long_form_by_any_names_of_columns(tmp_path: Path) -> None:
     exact(read(tmp_path, clip, layout=None, csv={"form": "long"}), ONE)
 
 
+# ---- many clips in one file -------------------------------------------------------------------------------
+
+
+def many(folder: Path, clip: str, **changes: Any) -> dict[str, SkeletonSequence]:
+    (folder / "stick.yaml").write_text(yaml.safe_dump(STICK))
+    settings = {"name": "mine", "convention": "stick.yaml"} | changes
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "all.txt").write_text(clip)
+    return {item.id: custom.read(item) for item in custom.discover(folder).items}
+
+
+def test_rows_of_many_clips_by_the_numbers_of_columns(tmp_path: Path) -> None:
+    body = [f"{1 + n // 4} {2 + n // 8} {n // 4} {row}" for n, row in enumerate(lines(ONE, " "))]
+    pattern = r"(?P<id>\d+)_(?P<subject>\d+)_(?P<label>\d+)"
+    found = many(tmp_path, "\n".join(body), csv={"clip": [1, 2, 3]}, pattern=pattern, label_base=0)
+    assert list(found) == ["1", "2", "3"]
+    assert [(clip.subject, clip.label) for clip in found.values()] == [(2, 0), (2, 1), (3, 2)]
+    for n, clip in enumerate(found.values()):
+        exact(clip, ONE[4 * n : 4 * n + 4])
+
+
+def test_rows_of_many_clips_by_name_in_any_order(tmp_path: Path) -> None:
+    body = [f"clip{n % 2},{n},{row}" for n, row in enumerate(lines(ONE[:, :, ORDER]))]
+    named = f"video,frame,{header(joints=MOVED)}"
+    found = many(tmp_path, "\n".join([named, *body]), csv={"clip": "video"})
+    exact(found["clip0"], ONE[::2])
+    exact(found["clip1"], ONE[1::2])
+
+
+def test_many_clips_in_the_long_form(tmp_path: Path) -> None:
+    body = [
+        f"{'ab'[n]},{t},{JOINTS[v]},{x},{y},{z}"
+        for n, t, v in np.ndindex(2, 6, 5)
+        for x, y, z in [ONE[6 * n + t, 0, v]]
+    ]
+    csv = {"form": "long", "clip": "video"}
+    found = many(tmp_path, "\n".join(["video,frame,joint,x,y,z", *body]), csv=csv)
+    exact(found["a"], ONE[:6])
+    exact(found["b"], ONE[6:])
+
+
+def test_a_column_of_clips_that_is_not_there(tmp_path: Path) -> None:
+    settings = {"name": "mine", "convention": "stick.yaml", "csv": {"clip": "video"}}
+    (tmp_path / "stick.yaml").write_text(yaml.safe_dump(STICK))
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump(settings))
+    (tmp_path / "a.csv").write_text(f"video,{header()}\n" + "\n".join(f"v,{row}" for row in lines(ONE)))
+    (tmp_path / "b.csv").write_text(text(ONE))
+    (tmp_path / "c.csv").write_text(f"video,{header()}\n" + "\n".join(f",{row}" for row in lines(ONE)))
+    listing = custom.discover(tmp_path)
+    assert [item.id for item in listing.items] == ["v"]
+    details = [finding.detail for finding in listing.findings]
+    assert details == ["csv.clip: no column video; it has 15 columns, no header", "line 2: no name of a clip"]
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------
 
 WORD = f"{header()}\n" + text(ONE).replace(lines(ONE)[3].split(",")[4], "oops", 1)
@@ -478,6 +532,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "titles": (suite_of_rows(), {}),
     "two bodies": (with_frames(TWO), {"layout": "T MVC", "csv": {"skip_columns": 1}}),
     "joints": (text(scored().reshape(-1, 4), " "), {"layout": "TV C", "coordinates": "xyzs"}),
+    "many": ("\n".join(f"{n // 6},{row}" for n, row in enumerate(lines(ONE))), {"csv": {"clip": 1}}),
     "long": (
         "\n".join(["frame,joint,x,y,z", *(f"{n // 5},{JOINTS[n % 5]},1,2,{n}" for n in range(60))]),
         {"layout": None, "csv": {"form": "long"}},
