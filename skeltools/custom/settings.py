@@ -86,12 +86,19 @@ class Csv(Model):
     """Columns behind those of the joints."""
     by_order: bool = False
     """wide: take columns in the order in which they stand, whatever the header calls them."""
+    clip: tuple[str | int, ...] = ()
+    """Columns, by name or number from 1, whose values together name the clip: a file of many clips."""
     joints: dict[str, str] = {}
     """Joints that the file calls otherwise -> their names there."""
     columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
     """long: the names of the columns where they are others than these."""
     first_joint: Literal[0, 1] = 0
     """long: the number of the first joint, where joints are numbers."""
+
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | int) else value
 
     @field_validator("delimiter")
     @classmethod
