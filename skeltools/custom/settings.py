@@ -56,6 +56,7 @@ _REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
 
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=1, le=10**6)]
 
 
 class Axes(Model):
@@ -172,7 +173,7 @@ class Settings(Model):
     coordinates: Literal["xyz", "xyzs", "xy", "xys"] = "xyz"
     units: Literal["m", "cm", "mm", "in"] | Scale | tuple[Scale, Scale, Scale] | None = None
     """Name of a unit, or metres per unit: one number, or one for each of x, y and z."""
-    image_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    image_size: tuple[Pixels, Pixels] | None = None
     """Width and height in pixels; the image's middle becomes the origin, its height IMAGE_HEIGHT."""
     min_score: float = Field(default=0.0, allow_inf_nan=False)
     """A joint of this score or a lower one is not seen."""

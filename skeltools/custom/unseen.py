@@ -105,7 +105,7 @@ def _listed(joints: Sequence[str], chosen: NDArray[np.bool_]) -> str:
 def _reason(found: Marks) -> str:
     """In words, what most of the joints that are not seen are."""
     counts = {
-        "not numbers": int(found.nan.sum()),
+        "missing": int(found.nan.sum()),
         "infinite or absurd": int(found.infinite.sum()),
         "exactly zero": int(found.zero.sum()),
         "of too low a score": int(found.doubtful.sum()),
