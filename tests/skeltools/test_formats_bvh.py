@@ -161,6 +161,18 @@ def test_a_damaged_first_file_does_not_describe_the_set(tmp_path: Path) -> None:
     assert spec.source == "the hierarchy of b.bvh"
 
 
+def test_text_beside_files_that_describe_themselves_is_read_by_their_names(tmp_path: Path) -> None:
+    mocap_files.write_bvh(tmp_path / "a.bvh")
+    spec = convention(tmp_path / "a.bvh")
+    header = ",".join(f"{name} {axis}" for name in spec.joints for axis in "xyz")
+    held = np.random.default_rng(0).uniform(1, 99, (3, len(spec.joints) * 3)).round(3)
+    rows = [",".join(map(str, row)) for row in held]
+    (tmp_path / "b.csv").write_text("\n".join([header, *rows]))
+    own_data.settings(tmp_path, **TOLD)
+    clip = custom.read(custom.discover(tmp_path).items[1])
+    np.testing.assert_allclose(clip.joints[:, 0, :, 1], held[:, 1::3] / 100, atol=1e-5)
+
+
 def test_convention_file_without_such_a_file(tmp_path: Path) -> None:
     own_data.clips(tmp_path, "wave")
     own_data.settings(tmp_path, convention="file")

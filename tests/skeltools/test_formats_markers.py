@@ -81,6 +81,14 @@ def test_several_subjects_are_several_bodies(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
+def test_markers_that_are_called_otherwise_are_named_in_the_settings(tmp_path: Path, name: str) -> None:
+    held = points()
+    WRITERS[name](tmp_path / name, held, ["anna:C7", *(f"anna:{joint}" for joint in JOINTS[1:])])
+    settings(tmp_path, axes=Z_UP, csv={"joints": {"HEAD": "c7"}})
+    np.testing.assert_allclose(own_data.read(tmp_path).joints[:, 0], canonical(held), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_marker_that_is_absent_is_named_and_one_that_is_there_twice(tmp_path: Path, name: str) -> None:
     settings(tmp_path, axes=Z_UP)
     WRITERS[name](tmp_path / name, points(count=5), [joint for joint in JOINTS if joint != "LWRI"])
