@@ -21,7 +21,7 @@ _UNIT_NAMES = {
     "in": "in", "inch": "in", "inches": "in",
 }  # fmt: skip
 _AXES = (
-    "Say in dataset.yaml where its axes point: `axes: {x: right, y: forward, z: up}` if z is up, "
+    "Say where they point: `axes: {x: right, y: forward, z: up}` if z is up, "
     "`axes: {x: right, y: up, z: backward}` if y is"
 )
 
@@ -43,7 +43,11 @@ def poses_of_points(
     what the unit is.
     """
     if axes is None and settings.axes is None and not _own_convention(item, settings):
-        raise RawDataError("does not say which of its axes is up", where=item.where, remedy=_AXES)
+        raise RawDataError(
+            "does not say which of its axes is up: give `axes` in dataset.yaml",
+            where=item.where,
+            remedy=_AXES,
+        )
     known = _UNIT_NAMES.get(units.strip().casefold())
     if known is None and settings.units is None:
         raise RawDataError(

@@ -64,7 +64,9 @@ def test_positions_equal_the_slow_transforms_of_the_model(tmp_path: Path, size: 
 def test_without_a_model_the_error_names_what_is_needed(tmp_path: Path) -> None:
     parameters(tmp_path, 52)
     own_data.settings(tmp_path, convention="smplh_52", layout=None)
-    with pytest.raises(RawDataError, match=r"no positions.*SMPL\+H.*body_model: SMPLH_NEUTRAL.npz"):
+    with pytest.raises(
+        RawDataError, match=r"no positions: needs `body_model`.*SMPL\+H.*body_model: SMPLH_NEUTRAL.npz"
+    ):
         own_data.read(tmp_path)
 
 
