@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, model_validator
 
@@ -16,25 +16,68 @@ class Component(Model):
     options: dict[str, Any] = {}
 
 
+class OtherStore(Model):
+    """A store that a run is trained on besides ``data.store``: one encoder for the clips of all."""
+
+    store: str
+    split: str | None = None
+    """Its split; None takes that of ``data.split`` where the store has it, else its first."""
+    conventions: tuple[str, ...] = ()
+    """Its conventions. Empty: of ``data.conventions`` those that it has where they were asked for, else as
+    for a run of this store alone."""
+
+
 class DataConfig(Model):
     store: str
+    """The store that is monitored, and evaluated when no other is named. A list here is read as this one and
+    ``more``."""
     split: str | None = None
     """Split whose training half is used; None takes the store's first."""
     conventions: tuple[str, ...] = ()
     """Empty: what the method's preset prefers, of those the store has."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     frames: int = Field(default=50, ge=1)
+    bodies: int | None = Field(default=None, ge=1)
+    """M of a clip: stores with fewer bodies get absent ones, all zero. None: as many as the store has."""
     memory_limit: ByteSize | None = Field(default=None, gt=0)
     """Host memory that the clips of a process may take, in bytes or as ``8GB``; what is larger is read from
     the store shard by shard, in another order. None: half of the machine's memory."""
+    more: tuple[OtherStore, ...] = ()
+    """Other stores that train the same encoder."""
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Share of an epoch's steps that each store has, in the order of the stores. Empty: an epoch shows every
+    clip of each once."""
 
     @model_validator(mode="before")
     @classmethod
-    def _renamed(cls, values: Any) -> Any:
-        """Stored runs of earlier versions have ``protocol`` for ``split``."""
-        if isinstance(values, dict) and "protocol" in values and "split" not in values:
-            return {"split" if key == "protocol" else key: value for key, value in values.items()}
-        return values
+    def _read(cls, values: Any) -> Any:
+        """Runs of earlier versions have ``protocol`` for ``split``; a list of stores is one and more."""
+        if not isinstance(values, dict):
+            return values
+        if "protocol" in values and "split" not in values:
+            values = {"split" if key == "protocol" else key: value for key, value in values.items()}
+        return with_more(values)
+
+    @model_validator(mode="after")
+    def _check(self) -> DataConfig:
+        if self.weights and len(self.weights) != 1 + len(self.more):
+            raise ValueError(
+                f"{len(self.weights)} weights for {1 + len(self.more)} stores; give one for each"
+            )
+        return self
+
+
+def with_more(data: dict[str, Any]) -> dict[str, Any]:
+    """Settings of data whose ``store`` may be a list of paths: the first stays there, others go to ``more``.
+
+    >>> with_more({"store": ["a.zarr", "b.zarr"]})
+    {'store': 'a.zarr', 'more': [{'store': 'b.zarr'}]}
+    """
+    stores = data.get("store")
+    if not isinstance(stores, list | tuple) or not stores:
+        return data
+    others = [{"store": each} for each in stores[1:]]
+    return data | {"store": stores[0]} | ({"more": others} if others else {})
 
 
 class AugmentConfig(Model):

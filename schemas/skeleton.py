@@ -214,6 +214,8 @@ class Naming(Model):
     """Joint -> other names of the same point. One that COCO has is given as COCO writes it: ``left_hip``."""
     midpoints: dict[str, tuple[str, str]] = {}
     """Joint -> the two joints of the convention in whose middle it lies by definition."""
+    own: tuple[str, ...] = ()
+    """Joints whose names mean other points elsewhere: in a mapping they go by their synonyms alone."""
 
     def check(self, joints: Sequence[str]) -> None:
         """Raise ValueError for a joint that the convention does not have, and for an ambiguous synonym."""
@@ -225,7 +227,11 @@ class Naming(Model):
         strange = next((name for name in named if name not in joints), None)
         if strange is not None:
             raise ValueError(f"synonyms and midpoints name '{strange}', which is none of the joints")
+        strange = next((name for name in self.own if name not in joints), None)
+        if strange is not None:
+            raise ValueError(f"own names '{strange}', which is none of the joints")
         others = [other for names in self.synonyms.values() for other in names]
-        twice = next((name for name in others if others.count(name) > 1 or name in joints), None)
+        taken = set(joints) - set(self.own)
+        twice = next((name for name in others if others.count(name) > 1 or name in taken), None)
         if twice is not None:
             raise ValueError(f"synonyms give '{twice}' to two joints")

@@ -105,6 +105,20 @@ class RecipeRecord(Model):
         return f"{self.name} (an earlier form)" if replaced else self.name
 
 
+class PartInfo(Model):
+    """One of the stores that a store was merged from."""
+
+    name: str
+    """What stands before its ids and its findings."""
+    dataset: str
+    hash: str
+    samples: int = Field(ge=0)
+    shifts: dict[str, int] = {}
+    """What was added to its numbers of subjects, cameras and setups, so that nobody has another's."""
+    source: dict[str, str | int] = {}
+    """As in its own manifest."""
+
+
 class StoreManifest(Model):
     """Format 1. ``arrays`` maps a path in the store to its description and checksum."""
 
@@ -123,6 +137,13 @@ class StoreManifest(Model):
     """Problem -> how often; the rows themselves are attributes of the group ``findings``."""
     source: dict[str, str | int] = {}
     """Name of the raw folder, number of files and bytes read, hash of their names and sizes."""
+    parts: tuple[PartInfo, ...] = ()
+    """The stores that it was merged from; most stores were not."""
+
+    @model_serializer(mode="wrap")
+    def _without_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of a store that was not merged nothing is written of parts."""
+        return {k: v for k, v in serialise(self).items() if k != "parts" or v}
 
     @property
     def hash(self) -> str:

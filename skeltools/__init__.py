@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from skeltools.conversion import Summary, convert
     from skeltools.conversion.append import add_metrabs
     from skeltools.conversion.derive import add_streams
+    from skeltools.conversion.mapped import map_store
+    from skeltools.conversion.merged import merge
     from skeltools.demo import write_demo
     from skeltools.inspect.validate import validate
     from skeltools.opened import Clip, OpenedStore, open
@@ -44,6 +46,8 @@ _HOMES = {
     "add_metrabs": ("skeltools.conversion.append", "add_metrabs"),
     "add_streams": ("skeltools.conversion.derive", "add_streams"),
     "convert": ("skeltools.conversion", "convert"),
+    "map_store": ("skeltools.conversion.mapped", "map_store"),
+    "merge": ("skeltools.conversion.merged", "merge"),
     "open": ("skeltools.opened", "open"),
     "prepare": ("skeltools.prepared", "prepare"),
     "skeleton": ("skeltools.skeletons", "skeleton"),
@@ -64,6 +68,8 @@ __all__ = [
     "add_metrabs",
     "add_streams",
     "convert",
+    "map_store",
+    "merge",
     "open",
     "prepare",
     "skeleton",

@@ -30,6 +30,9 @@ MAX_COORDINATE = 1e6
 MAX_RATIO = 200
 """What a zip file claims to hold may be so many times its own size; skeleton text comes to 4."""
 
+METRABS = "metrabs"
+"""Folder beside the raw files of a data set that holds poses estimated from its videos, and nothing else."""
+
 _STORE, _UNFINISHED = "zarr.json", ".partial"
 _ENCRYPTED = 0x1
 UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -122,6 +125,8 @@ def discover(
     found, findings = search(raw, suffix)
     items: list[RawItem] = []
     for file in found:
+        if METRABS in file.place.split("/")[:-1]:
+            continue
         if fields(file.stem) is None:
             findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
         else:

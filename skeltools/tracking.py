@@ -141,7 +141,9 @@ def shared_landmarks(a: SkeletonSpec, b: SkeletonSpec) -> tuple[NDArray[np.int64
     """[L] joints of either convention for the landmarks that both have, in the same order."""
     in_a, in_b = landmarks(a), landmarks(b)
     names = [name for name in in_a if name in in_b]
-    return np.array([in_a[name] for name in names]), np.array([in_b[name] for name in names])
+    return np.array([in_a[name] for name in names], np.int64), np.array(
+        [in_b[name] for name in names], np.int64
+    )
 
 
 def match(
@@ -177,6 +179,8 @@ def mismatch(a: Joints, b: Joints) -> float:
     ELSEWHERE, for the direction is what an image does tell.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
+    if not a.shape[1]:  # no landmark in common: nothing speaks against it
+        return 0.0
     center_a, center_b = a.mean(axis=1), b.mean(axis=1)
     pose = np.linalg.norm((a - center_a[:, None]) - (b - center_b[:, None]), axis=-1).mean()
     depth_a, depth_b = np.maximum(center_a[:, 2:], NEAREST), np.maximum(center_b[:, 2:], NEAREST)

@@ -170,6 +170,8 @@ NOTHING: list[Any] = [None, 5, -1.5, "", "nowhere", b"x", [], {}, object(), floa
         "skeltools.add_streams",
         "skeltools.convert",
         "skeltools.add_metrabs",
+        "skeltools.map_store",
+        "skeltools.merge",
         "skeltools.write",
         "skeltools.prepare",
         "trainer.open",
@@ -195,6 +197,8 @@ def test_a_first_argument_that_is_nothing_of_the_kind_is_a_sentence(
     more: dict[str, Any] = {
         "convert": {"out": "out.zarr"},
         "add_metrabs": {"out": "out.zarr"},
+        "map_store": {"to": "coco_17", "out": "out.zarr"},
+        "merge": {"out": "out.zarr"},
         "write": {"path": "out.zarr"},
         "prepare": {"frames": 8},
         "pretrain": {"method": "aimclr", "out": "run"},

@@ -6,7 +6,7 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,13 @@ class Checkpoint:
     """Metrics of the steps of the unfinished epoch."""
     log_position: int
     """Bytes of ``metrics.jsonl`` that had been written."""
+    more_hashes: list[str] = field(default_factory=list)
+    """Of the other stores of a run of several, in their order."""
+
+    @property
+    def hashes(self) -> list[str]:
+        """Of all stores of the run."""
+        return [self.store_hash, *self.more_hashes]
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -89,6 +96,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
             content["model"] = {
                 name.removeprefix(_WRAPPED): value for name, value in content["model"].items()
             }
+        content.setdefault("more_hashes", [])  # not in checkpoints of earlier versions
         return Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
     except (ValidationError, KeyError) as error:
         raise _unreadable(path) from error
@@ -138,11 +146,14 @@ def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: 
     )
 
 
-def check_store(saved: Checkpoint, store: Store, *, where: object, remedy: str) -> None:
-    """Raises CheckpointError when ``store`` is not the one that the run was trained on."""
-    if saved.store_hash != store.hash:
+def check_store(saved: Checkpoint, store: Store, *, where: object, remedy: str, place: int = 0) -> None:
+    """Raises CheckpointError when ``store`` is not the one that the run was trained on; of several its
+    ``place``-th.
+    """
+    own = saved.hashes[place] if place < len(saved.hashes) else "of none"
+    if own != store.hash:
         raise CheckpointError(
-            f"the run was trained on store {saved.store_hash[:12]}, {store.path} is {store.hash[:12]}",
+            f"the run was trained on store {own[:12]}, {store.path} is {store.hash[:12]}",
             where=where,
             remedy=remedy,
         )

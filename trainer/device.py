@@ -10,9 +10,10 @@ from schemas import UsageError
 
 
 def choose(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N`` -> a device that exists; auto takes CUDA when there is one.
+    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` -> a device that exists; auto takes CUDA or the CPU.
 
-    Raises UsageError for another name and for a GPU that this machine lacks.
+    An Apple GPU is used when it is asked for: nobody has measured there what this project claims. Raises
+    UsageError for another name and for a GPU that this machine lacks.
     """
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -21,10 +22,12 @@ def choose(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise UsageError(f"unknown device '{name}'", remedy="Known: auto, cpu, cuda, cuda:N")
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"unknown device '{name}'", remedy="Known: auto, cpu, cuda, cuda:N, mps")
     if device.type == "cpu":
         return torch.device("cpu")
+    if device.type == "mps":
+        return _apple(name)
     index = device.index or 0
     if index >= found:
         raise UsageError(
@@ -32,6 +35,15 @@ def choose(name: str) -> torch.device:
             remedy="Use --device cpu, or install a CUDA build of PyTorch",
         )
     return torch.device("cuda", index)
+
+
+def _apple(name: str) -> torch.device:
+    if not torch.backends.mps.is_available():
+        raise UsageError(
+            f"device '{name}' was asked for, but PyTorch sees no Apple GPU here",
+            remedy="Use --device cpu, or PyTorch for macOS on a Mac with Apple silicon",
+        )
+    return torch.device("mps")
 
 
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
@@ -46,6 +58,8 @@ def computes_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return False  # not measured: auto stays fp32
     told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(told.get(name, False) for name in _BF16_INSTRUCTIONS)
 
@@ -77,4 +91,6 @@ def describe(device: torch.device) -> str:
     """``cpu (2 threads)`` or the GPU's name."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "mps":
+        return "mps (Apple GPU)"
     return f"cpu ({torch.get_num_threads()} threads)"

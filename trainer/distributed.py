@@ -55,14 +55,12 @@ def local_device(name: str) -> str:
 
     Raises UsageError when several processes are asked to share one GPU.
     """
+    if size() > 1 and name == "mps":
+        raise _shared(name)
     if size() == 1 or name == "cpu" or not torch.cuda.is_available():
         return name
     if name not in ("auto", "cuda"):
-        raise UsageError(
-            f"{size()} processes cannot share device '{name}'",
-            where="runtime.device",
-            remedy="Use --device cuda, which gives each process its own, or one process",
-        )
+        raise _shared(name)
     return f"cuda:{os.environ.get('LOCAL_RANK', _rank())}"
 
 
@@ -70,6 +68,14 @@ def parts(micro_batches: int) -> tuple[range, int]:
     """Which parts of a batch are this process's when each has ``micro_batches``, and how many there are."""
     first = _rank() * micro_batches
     return range(first, first + micro_batches), size() * micro_batches
+
+
+def _shared(name: str) -> UsageError:
+    return UsageError(
+        f"{size()} processes cannot share device '{name}'",
+        where="runtime.device",
+        remedy="Use --device cuda, which gives each process its own, or one process",
+    )
 
 
 def check_parts(batch_size: int, micro_batches: int) -> None:

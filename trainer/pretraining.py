@@ -18,8 +18,9 @@ from trainer.store import open_store
 
 @checks_arguments
 def pretrain(
-    store: str | Path | None = None,
+    store: str | Path | Sequence[str | Path] | None = None,
     *,
+    store_weights: Sequence[float] | None = None,
     method: str | None = None,
     out: str | Path,
     preset: str | None = None,
@@ -44,6 +45,8 @@ def pretrain(
 ) -> Run:
     """Train an encoder without labels in the run folder ``out``, and open the run.
 
+    ``store``: one store, or several that train one encoder; ``store_weights`` divides the steps among them.
+
     The arguments are the options of ``trainer pretrain``. What is None comes from ``config``, a YAML file,
     then from the preset, which the store chooses where ``preset`` is None. ``settings`` are those of
     ``--set``, by dotted path or nested: ``{"optimise.lr": 0.05}`` or ``{"optimise": {"lr": 0.05}}``.
@@ -54,6 +57,7 @@ def pretrain(
     ``trainer pretrain`` says: UsageError, ConfigError, StoreError, CheckpointError.
     """
     given = {
+        "data.weights": None if store_weights is None else list(store_weights),
         "data.split": split,
         "data.stream": stream,
         "data.conventions": None if conventions is None else list(conventions),
@@ -72,14 +76,15 @@ def pretrain(
     overrides += _init(init_from, init_skip)
     named: dict[str, Any] = {"method": method, "preset": preset, "base": base}
     named["file"] = None if config is None else Path(config)
+    paths = [Path(store)] if isinstance(store, str | Path) else [Path(each) for each in store or ()]
     if resume:
         saved = checkpoint.load(Path(out) / checkpoint.LAST).config
-        moved = None if store is None else Path(store)
-        resolved = settings_of.resume(saved, store=moved, **named, overrides=overrides)
-    elif store is None:
+        resolved = settings_of.resume(saved, store=paths, **named, overrides=overrides)
+    elif not paths:
         raise UsageError("pretrain() needs a store", remedy="Make one with skeltools.convert")
     else:
-        resolved = settings_of.resolve(open_store(store), **named, overrides=overrides)
+        first, *others = map(open_store, paths)
+        resolved = settings_of.resolve(first, more=others, **named, overrides=overrides)
     ended = loop.pretrain(resolved.config, out=Path(out), resume=resume, force=force, on_progress=on_progress)
     if ended.signal == signal.SIGINT:
         raise KeyboardInterrupt(f"everything is saved; go on with trainer.pretrain(out='{out}', resume=True)")

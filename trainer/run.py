@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from schemas import DataConfig
     from trainer.checkpoint import Checkpoint
     from trainer.evaluate.scores import Scores
     from trainer.skeleton import Skeleton
@@ -54,8 +55,9 @@ class Run:
     checkpoint_hash: str
     """SHA-256 of the checkpoint's file."""
     device: torch.device
-    store_path: Path | None = None
-    """Where the run's store is now; None: where it was in training."""
+    store_paths: tuple[Path, ...] = ()
+    """Where the run's store is now; none: where it was in training. Of a run of several stores the first is
+    the one that is evaluated."""
 
     def __repr__(self) -> str:
         data, saved = self.config.data, self.checkpoint
@@ -73,22 +75,77 @@ class Run:
         from trainer import checkpoint
         from trainer import store as stores
 
-        path = self.store_path or Path(self.config.data.store)
-        if self.store_path is None and not path.exists():
+        path = self.store_paths[0] if self.store_paths else Path(self.config.data.store)
+        if not self.store_paths and not path.exists():
             raise StoreError(
                 "the run's store is no longer there", where=path, remedy="Name it with --store PATH"
             )
         store = stores.open_store(path)
+        if store.hash in self.checkpoint.more_hashes:
+            return store
         remedy = "Name the store of the run with --store PATH, or train on this one"
         checkpoint.check_store(self.checkpoint, store, where=path, remedy=remedy)
         return store
 
     @cached_property
-    def skeletons(self) -> dict[str, Skeleton]:
-        """Of the run's conventions, in their order."""
+    def stores(self) -> list[Store]:
+        """All stores that the encoder was trained on. Raises StoreError for one that is not found."""
         from trainer import store as stores
 
-        return stores.skeletons(self.store, self.config.data.conventions)
+        there = {self.store.hash: self.store}
+        recorded = [self.config.data.store, *(other.store for other in self.config.data.more)]
+        if self.config.data.more:
+            for path in (*self.store_paths[1:], *map(Path, recorded)):
+                if path.exists():
+                    opened = stores.open_store(path)
+                    there.setdefault(opened.hash, opened)
+        for place, digest in enumerate(self.checkpoint.hashes):
+            if digest not in there:
+                raise StoreError(
+                    f"a store that the run was trained on, {digest[:12]}, is no longer there",
+                    where=recorded[place],
+                    remedy="Name where it is with one more --store PATH, behind the one that is evaluated",
+                )
+        return [there[digest] for digest in self.checkpoint.hashes]
+
+    @cached_property
+    def data(self) -> DataConfig:
+        """The settings of ``store`` by itself, with the bodies that the encoder was trained on."""
+        from trainer import data
+
+        own = data.parts_of(self.config.data)[self._place]
+        return own.model_copy(update={"bodies": self.bodies})
+
+    @property
+    def _place(self) -> int:
+        """Of ``store`` among the run's."""
+        return self.checkpoint.hashes.index(self.store.hash) if self.config.data.more else 0
+
+    @property
+    def store_name(self) -> str:
+        """The data set of ``store`` where the run has several, numbered where two are alike; else empty."""
+        if not self.config.data.more:
+            return ""
+        names = [store.manifest.dataset for store in self.stores]
+        name, place = names[self._place], self._place
+        return name if names.count(name) == 1 else f"{name}-{place + 1}"
+
+    @property
+    def bodies(self) -> int:
+        """M of the clips that the encoder was trained on, absent bodies included."""
+        from trainer import store as stores
+
+        data = self.config.data
+        return data.bodies or stores.bodies_of(self.store, data.conventions[0], frames=data.frames)
+
+    @cached_property
+    def skeletons(self) -> dict[str, Skeleton]:
+        """Of the conventions that the encoder knows, in the order of the run's stores."""
+        from trainer import data
+        from trainer import store as stores
+
+        conventions = [part.conventions for part in data.parts_of(self.config.data)]
+        return stores.skeletons_of(list(zip(self.stores, conventions, strict=True)))
 
     @cached_property
     def method(self) -> Any:
@@ -127,8 +184,11 @@ class Run:
         return known[0] if name is None else name
 
     def conventions(self, names: Sequence[str] = ()) -> list[str]:
-        """The run's first, the reference, for none; ``all``: all of the run. UsageError for others."""
-        trained = self.config.data.conventions
+        """The run's first, the reference, for none; ``all``: all of the run. UsageError for others.
+
+        Of a run of several stores those of the one that is evaluated.
+        """
+        trained = self.data.conventions if self.config.data.more else self.config.data.conventions
         chosen = list(dict.fromkeys(trained if "all" in names else names or trained[:1]))
         for name in chosen:
             if name not in trained:
@@ -186,15 +246,16 @@ class Run:
 def open_run(
     path: str | Path,
     *,
-    store: str | Path | None = None,
+    store: str | Path | Sequence[str | Path] | None = None,
     device: str = "auto",
     unfinished: bool = False,
 ) -> Run:
     """A run folder of ``trainer.pretrain``, ``trainer pretrain`` or ``trainer import``: its last checkpoint.
 
-    ``store``: where the run's store is now, None where it was in training. ``device``: auto, cpu, cuda or
-    cuda:N. ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there
-    is no checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
+    ``store``: where the run's store is now, None where it was in training. Of a run of several stores it says
+    which one is meant; others that were moved follow in a list. ``device``: auto, cpu, cuda, cuda:N or mps.
+    ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there is no
+    checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
     ``load_encoder`` opens it.
 
         >>> import trainer
@@ -219,7 +280,8 @@ def open_run(
             remedy=f"Go on with `trainer pretrain --out {path} --resume`, or evaluate it as it is with "
             "--unfinished",
         )
-    return Run(path, saved, digest, devices.choose(device), None if store is None else Path(store))
+    paths = [store] if isinstance(store, str | Path) else store or ()
+    return Run(path, saved, digest, devices.choose(device), tuple(map(Path, paths)))
 
 
 def read_config(path: Path) -> RunConfig:

@@ -71,13 +71,23 @@ def within(selection: Selection, limit: int, *, device: torch.device) -> Shards:
     """
     per_buffer = (limit - selection.shard_bytes) // _bytes_for_each(selection)
     if per_buffer < 1:
-        least = min(selection.shard_bytes + _bytes_for_each(selection), bytes_in_memory(selection))
+        check_limit(limit, least_bytes(selection))
+    return Shards(selection, selection.labels.to(device), min(max(per_buffer, 1), len(selection.shards)))
+
+
+def check_limit(limit: int, least: int) -> None:
+    """Raises ConfigError when a limit is below the least that works."""
+    if limit < least:
         raise ConfigError(
             f"{limit} bytes are too few to read this store shard by shard, the least is {least}",
             where="data.memory_limit",
             remedy=f"Set data.memory_limit={least} or more, or leave it out",
         )
-    return Shards(selection, selection.labels.to(device), min(per_buffer, len(selection.shards)))
+
+
+def least_bytes(selection: Selection) -> int:
+    """The limit below which neither buffers of one shard fit nor all clips."""
+    return min(selection.shard_bytes + _bytes_for_each(selection), bytes_in_memory(selection))
 
 
 def bytes_in_memory(selection: Selection) -> int:

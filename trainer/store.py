@@ -60,7 +60,7 @@ class Samples:
     clips: dict[str, Tensor]
     """convention -> [N, 3, T, V, M] float32, V being the convention's own."""
     labels: Tensor
-    """[N] int64, 0-based."""
+    """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
     rows: Tensor
     """[N] int64: rows of the store."""
@@ -86,9 +86,9 @@ class Selection:
     paths: dict[str, str]
     """convention -> path of its array."""
     shapes: dict[str, tuple[int, ...]]
-    """convention -> (3, T, V, M)."""
+    """convention -> (3, T, V, M), M with the absent bodies that are added."""
     labels: Tensor
-    """[N] int64, 0-based."""
+    """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
     rows: NDArray[np.int64]
     """[N]: rows of the store, ascending."""
@@ -178,6 +178,33 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
     return found
 
 
+def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Skeleton]:
+    """The skeletons of all conventions that stores are read in, for one encoder.
+
+    Raises StoreError where two stores mean different skeletons by one name, and for stores of 2D and of 3D
+    poses.
+    """
+    found: dict[str, Skeleton] = {}
+    kinds: dict[str, Store] = {}
+    for store, conventions in several:
+        for name, skeleton in skeletons(store, conventions).items():
+            kinds.setdefault(store.manifest.conventions[name].coordinates, store)
+            here = found.setdefault(name, skeleton).spec
+            if (here.joints, here.parents) != (skeleton.spec.joints, skeleton.spec.parents):
+                raise StoreError(
+                    f"{name} is another skeleton here than in the run's other stores: joints, their order or "
+                    "the tree differ",
+                    where=store.path,
+                    remedy=f"Convert one of them again with the {name} of the other, or under another name",
+                )
+    if len(kinds) > 1:
+        told = " and ".join(f"{store.path.name} has {kind}" for kind, store in kinds.items())
+        raise StoreError(
+            f"one encoder cannot see 2D and 3D poses: {told}", remedy="Train on stores of one kind"
+        )
+    return found
+
+
 def load(
     store: Store,
     *,
@@ -186,32 +213,76 @@ def load(
     conventions: Sequence[str],
     frames: int,
     stream: str = "joint",
+    labelled: bool = False,
+    bodies: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Samples:
     """``select`` and ``read`` of all shards: the rows in memory, in the store's order."""
     selection = select(
-        store, protocol=protocol, part=part, conventions=conventions, frames=frames, stream=stream
+        store,
+        protocol=protocol,
+        part=part,
+        conventions=conventions,
+        frames=frames,
+        stream=stream,
+        labelled=labelled,
+        bodies=bodies,
     )
     return in_memory(selection, on_progress=on_progress)
 
 
 def select(
-    store: Store, *, protocol: str, part: str, conventions: Sequence[str], frames: int, stream: str = "joint"
+    store: Store,
+    *,
+    protocol: str,
+    part: str,
+    conventions: Sequence[str],
+    frames: int,
+    stream: str = "joint",
+    labelled: bool = False,
+    bodies: int | None = None,
 ) -> Selection:
     """The rows of one half of a split that all the conventions have, in the store's order.
 
-    Raises StoreError when the split, a convention, the stream at this number of frames, or every row is
-    missing, naming what the store has and the command that adds it.
+    ``labelled``: without those that have no label. ``bodies``: M of a clip, absent bodies fill up what the
+    store lacks; None: as many as it has. Raises StoreError when the split, a convention, the stream at this
+    number of frames, or every row is missing, naming what the store has and the command that adds it, and
+    when it has more bodies.
     """
     check_protocol(store, protocol)
     for name in conventions:
         check_stream(store, name, frames=frames, stream=stream)
-    rows = _rows(store, protocol, part, conventions)
+    rows, known = _rows(store, protocol, part, conventions), _labels(store)
+    if labelled:
+        rows = _with_label(store, rows, known, protocol=protocol, part=part)
     paths = {name: _stream_path(name, frames, stream) for name in conventions}
-    shapes = {name: tuple(_array(store, path).shape[1:]) for name, path in paths.items()}
+    shapes = {name: _shape(store, path, bodies) for name, path in paths.items()}
     ids = _array(store, "samples/id")[:]
-    labels = torch.from_numpy(_labels(store)[rows])
+    labels = torch.from_numpy(known[rows])
     return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
+
+
+def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> Tensor:
+    """[n] int64, -1 for none: of the rows that ``select`` takes; empty where it would find none."""
+    _, rows = _half(store, protocol, part, conventions)
+    return torch.from_numpy(_labels(store)[rows])
+
+
+def bodies_of(store: Store, convention: str, *, frames: int) -> int:
+    """M of a store's clips, absent bodies included. Raises StoreError when it has no such joint stream."""
+    check_stream(store, convention, frames=frames, stream="joint")
+    return int(_array(store, _stream_path(convention, frames, "joint")).shape[4])
+
+
+def _shape(store: Store, path: str, bodies: int | None) -> tuple[int, ...]:
+    *shape, own = map(int, _array(store, path).shape[1:])
+    if bodies is not None and own > bodies:
+        raise StoreError(
+            f"its clips have places for {own} bodies, the encoder was trained on {bodies}",
+            where=store.path,
+            remedy=f"Pre-train with --set data.bodies={own}, which adds absent bodies to a store of fewer",
+        )
+    return (*shape, bodies or own)
 
 
 def in_memory(selection: Selection, *, on_progress: OnProgress | None = None) -> Samples:
@@ -228,7 +299,7 @@ def read(
     Raises StoreError naming an array that cannot be read.
     """
     count, done = sum(map(len, shards)), 0
-    clips = {name: torch.empty((count, *shape)) for name, shape in selection.shapes.items()}
+    clips = {name: torch.zeros((count, *shape)) for name, shape in selection.shapes.items()}
     for name, clip in clips.items():
         array = _array(selection.store, selection.paths[name])
         for shard, into in zip(shards, clip.split([len(shard) for shard in shards]), strict=True):
@@ -246,16 +317,32 @@ def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor)
         block = array[start : start + _BLOCK]
     except Exception as error:  # a checksum, a codec, an absent file
         _damaged(selection.store, array.path, error)
+    if block.shape[-1] < into.shape[-1]:
+        into[..., : block.shape[-1]] = torch.from_numpy(block[rows - start])
+        return
     # Straight into place: mode "raise", the default, would copy once more.
     np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 
 
-def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+def _half(
+    store: Store, protocol: str, part: str, conventions: Sequence[str]
+) -> tuple[int, NDArray[np.int64]]:
+    """How many rows the half of the split has, and those that all the conventions have."""
     chosen = np.asarray(_array(store, f"splits/{protocol}")[:]) == PARTS[part]
     in_split = int(chosen.sum())
     for name in conventions:
         chosen &= np.diff(_array(store, f"sequences/{name}/offsets")[:]) > 0
-    rows = np.flatnonzero(chosen).astype(np.int64)
+    return in_split, np.flatnonzero(chosen).astype(np.int64)
+
+
+def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+    in_split, rows = _half(store, protocol, part, conventions)
+    if not in_split:
+        raise StoreError(
+            f"the split '{protocol}' has no {_HALVES[part]} half",
+            where=store.path,
+            remedy=_NO_HALF[part],
+        )
     if not len(rows):
         raise StoreError(
             f"no sample of {protocol} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
@@ -265,10 +352,35 @@ def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) ->
     return rows
 
 
+_HALVES = {"train": "training", "test": "test"}
+_NO_HALF = {
+    "train": "Train on another split (trainer pretrain --split)",
+    "test": "Evaluate a run of a split with two halves (trainer pretrain --split; `splits` of your own data "
+    "makes them), or on another store with --protocol transfer",
+}
+
+
+def _with_label(
+    store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, protocol: str, part: str
+) -> NDArray[np.int64]:
+    """Those of ``rows`` that have a label. Raises StoreError when none has."""
+    chosen = rows[labels[rows] >= 0]
+    if not len(chosen):
+        raise StoreError(
+            f"none of the {len(rows)} {_HALVES[part]} samples of {protocol} has a label, and protocols need "
+            "them; pre-training does not",
+            where=store.path,
+            remedy="Label some clips of both halves and convert again, or evaluate on another store with "
+            "--protocol transfer --target",
+        )
+    return chosen
+
+
 def _labels(store: Store) -> NDArray[np.int64]:
+    """[rows of the store] int64, -1 for none."""
     labels = np.asarray(_array(store, "samples/label")[:]).astype(np.int64)
     classes = len(store.manifest.classes)
-    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+    if len(labels) and not (labels.min() >= -1 and labels.max() < classes):
         raise StoreError(
             f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes",
             where=store.path,

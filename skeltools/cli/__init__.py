@@ -12,7 +12,20 @@ from types import FrameType
 import click
 
 from schemas import SkelError
-from skeltools.cli import card, convert, demo, docs, export, inspect, recipes, skeletons, streams, validate
+from skeltools.cli import (
+    card,
+    convert,
+    demo,
+    docs,
+    export,
+    inspect,
+    map,
+    merge,
+    recipes,
+    skeletons,
+    streams,
+    validate,
+)
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
 _TERMINATED = 143  # 128 + SIGTERM
@@ -75,7 +88,20 @@ def cli(settings: dict[str, bool], debug: bool) -> None:
     settings["debug"] = debug
 
 
-for module in (card, convert, demo, docs, export, inspect, recipes, skeletons, streams, validate):
+for module in (
+    card,
+    convert,
+    demo,
+    docs,
+    export,
+    inspect,
+    map,
+    merge,
+    recipes,
+    skeletons,
+    streams,
+    validate,
+):
     cli.add_command(module.command)
 
 

@@ -36,6 +36,14 @@ if TYPE_CHECKING:
     help="Format of RAW, if it is an archive of other code: crossclr, ctrgcn, hdf5, pyskl.",
 )
 @click.option(
+    "--name", help="With custom --from: name of the data set  [as settings or archive say, else RAW's]."
+)
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="With custom --from: file of class names, one a line  [of settings or archive, else numbers].",
+)
+@click.option(
     "--frames",
     multiple=True,
     type=LENGTH,
@@ -62,6 +70,9 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     DATASET is ntu60, ntu120, nw-ucla, pku-mmd-1, pku-mmd-2, or custom: your own arrays, which a dataset.yaml
     in RAW describes. A bad raw file becomes a row of the findings (see inspect).
 
+    custom --from reads your own data in an archive of other code. A dataset.yaml beside the archive may say
+    name, convention, classes and bodies; else --name, --classes and --convention do, or the archive itself.
+
     A conversion that is stopped, by Ctrl-C, a kill or a full disk, keeps what is done in OUT.partial: the
     same command goes on from there. It starts over when raw files or options have changed, or with --fresh.
 
@@ -77,6 +88,7 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
       skeltools convert ntu60 --recipe crossclr --frames 50 --frames 64
       skeltools convert ntu60 --add-metrabs --raw RAW --out store.zarr
       skeltools convert ntu60 --from pyskl --raw ntu60_3danno.pkl
+      skeltools convert custom --from pyskl --raw own.pkl --classes names.txt
     """
     options["conventions"] = options["conventions"] or None
     options["raw"] = options["raw"] or None
@@ -111,7 +123,7 @@ def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
     from skeltools.conversion.append import add_metrabs
 
     given = click.get_current_context().get_parameter_source
-    for name in ("frames", "recipe", "force", "source"):
+    for name in ("frames", "recipe", "force", "source", "name", "classes"):
         if given(name) is not ParameterSource.DEFAULT:
             option = "from" if name == "source" else name
             raise click.UsageError(f"--{option} does not go with --add-metrabs: the store stays as it is")

@@ -80,6 +80,8 @@ def convert(
     strict: bool = False,
     force: bool = False,
     fresh: bool = False,
+    name: str | None = None,
+    classes: Path | str | Sequence[str] | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
@@ -94,8 +96,9 @@ def convert(
     (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
     script that gives more needs ``if __name__ == "__main__":`` above its calls.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
-    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``on_progress(done, total)``
-    counts samples; ``on_note`` is told when work goes on or starts over.
+    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``name`` and ``classes`` (a file
+    of one class name a line, or the names): of your own data in an archive. ``on_progress(done, total)``
+    counts samples; ``on_note`` is told when work goes on or starts over, and what was guessed of an archive.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
@@ -103,21 +106,31 @@ def convert(
     """
     places, out = datasets.paths_of(raw), Path(out)
     named = tuple(conventions or ())
-    known = datasets.choose(dataset, places)
     interchange.check_source(source)
-    made = load_recipe(recipe or recipe_for(known.coordinates))
-    check_depth(made, known.coordinates)
-    asked = skeletons.load_all(named)
+    interchange.check_options(dataset, source, name=name, classes=classes)
+    made = None if recipe is None else load_recipe(recipe)
     publish.check_target(out, force=force)
-    roots: tuple[Path, ...]
-    if source:
-        roots = (interchange.locate(_only(places, source)),)
-        listing = interchange.discover(source, roots[0], native=known.convention, asked=asked)
+    if source is not None:
+        opened = interchange.open_archive(
+            source,
+            dataset,
+            _only(places, source),
+            asked=skeletons.load_all(named),
+            name=name,
+            classes=classes,
+            on_note=on_note,
+        )
+        known, listing, asked = opened.dataset, opened.listing, opened.asked
+        roots: tuple[Path, ...] = (opened.archive,)
     else:
+        known = datasets.choose(dataset, places)
+        asked = planning.load_asked(known, named)
         roots = datasets.find_roots(known, places)
         listing = planning.discover(known, roots, named)
     folder = roots[0]
-    planning.check_found(listing, asked, folder)
+    made = made or load_recipe(recipe_for(known.coordinates))
+    check_depth(made, known.coordinates)
+    planning.check_found(listing, asked, folder, source=source)
     tasks, findings = planning.tasks_of(known, listing, asked)
     if strict:
         planning.refuse(findings)
@@ -130,6 +143,8 @@ def convert(
         bodies=known.bodies,
         mirrored=known.mirrored if mirrored is None else mirrored,
         classes=len(listing.classes or known.classes) if source else None,
+        native_spec=known.own_spec,
+        own=known.reader == datasets.CUSTOM,
     )
     stamps = fingerprint.stamps_of(tasks)
     digest = fingerprint.of(known, plan, _said(listing), findings, _named(roots), tasks=tasks, stamps=stamps)
@@ -296,7 +311,8 @@ def missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
 def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
     lacking = missing(name, ledger)
     if plan.reader in FORMATS:
-        return ConventionInfo(reader=plan.reader, axes=interchange.AXES, missing=lacking)
+        axes = dataset.axes if dataset.reader == datasets.CUSTOM else interchange.AXES
+        return ConventionInfo(reader=plan.reader, axes=axes, missing=lacking, coordinates=dataset.coordinates)
     if name == dataset.convention:
         return ConventionInfo(
             reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates

@@ -21,13 +21,14 @@ from schemas import (
     ArrayInfo,
     ConventionInfo,
     Finding,
+    SkelError,
     SkeletonSpec,
     StoreManifest,
     UsageError,
     checks_arguments,
 )
 from skeltools import conversion, datasets, skeletons, store
-from skeltools.conversion import Summary, fingerprint, planning, publish
+from skeltools.conversion import Summary, beside, fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.publish import Work
@@ -36,6 +37,7 @@ from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
 from skeltools.raw_items import Listing, RawItem
+from skeltools.readers import READERS
 from skeltools.store import Store
 
 NO_SAMPLE = "not a sample of this store"
@@ -67,10 +69,11 @@ def add_metrabs(
     places, out = datasets.paths_of(raw), Path(out)
     opened = store.open_store(out)
     known = _dataset(opened, dataset, places)
-    asked = skeletons.load_all(conventions or ())
+    named = tuple(conventions or ())
+    asked = planning.load_asked(known, named)
     roots = datasets.find_roots(known, places)
     folder = roots[0]
-    listing = planning.estimated_in(roots, {*skeletons.names(), *(conventions or ())})
+    listing = _listing(opened, known, roots, {*skeletons.names(), *planning.estimated(known, named)})
     items = _new_items(opened, listing, asked, folder)
     tasks, strange = _tasks(opened, items, known.convention)
     findings = [*listing.findings, *strange]
@@ -115,9 +118,21 @@ def _dataset(opened: Store, name: str, raw: tuple[Path, ...] | None) -> Dataset:
             where=opened.path,
             remedy=f"Name {opened.manifest.dataset}, or another store with --out",
         )
-    if not known.metrabs:
-        raise UsageError(f"{known.name} has no MeTRAbs poses that could be added", where=opened.path)
     return known
+
+
+def _listing(opened: Store, known: Dataset, roots: tuple[Path, ...], names: set[str]) -> Listing:
+    """The poses beside the raw data, under the ids of the store. Raw files are looked at only where a name
+    is none of these: it may be that of a recording, or of a user's own file."""
+    found = beside.discover(known, roots, names)
+    ids = set(store.read(opened, "samples/id").tolist())
+    if known.reader == "ntu" or all(item.id in ids for item in found.items):
+        return found
+    try:
+        native = READERS[known.reader].discover(roots[0] if len(roots) == 1 else roots).items
+    except SkelError:  # there are no raw files, and poses need none
+        native = ()
+    return beside.align(known, roots, native, found, ids=ids)
 
 
 def _new_items(
@@ -177,6 +192,8 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
         bodies=streams[0][1].shape[-1],
         mirrored=known.mirrored if mirrored is None else mirrored,
         base=opened.path.resolve(),
+        native_spec=known.own_spec,
+        own=known.reader == datasets.CUSTOM,
     )
 
 
@@ -185,6 +202,9 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
 
 def _revise(opened: Store, work: Work, kept: tuple[str, ...]) -> Path:
     """The store and what is new as one folder, made of links to the files of both."""
+    made = store.reopen(work.made)
+    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
+        store.remove_empty(made, path)
     revised = publish.link_store(opened.path, work)
     for name in kept:
         for group in ("sequences", "streams"):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import (
+    ArrayInfo,
     Length,
     RecipeRecord,
     SkeletonSpec,
@@ -97,7 +98,7 @@ def add_streams(
         made or recorded(opened.manifest.recipe), (store.read_spec(opened, name) for name in sorted(names))
     )
     with publish.revising(opened.path) as revised:
-        counts = _write_all(opened, revised, todo, made, on_progress)
+        counts = _write_all(opened, revised, todo, made, on_progress, bodies=bodies_of(opened))
         _list(opened, revised, todo, made if remake else None, counts)
     return Added(tuple(job.path for job in todo), skipped)
 
@@ -145,7 +146,12 @@ def _jobs(
         joint = _Job(job.convention, job.frames, "joint")
         if joint not in present:
             wanted.add(joint)
-    return sorted(wanted, key=lambda job: (job.convention, job.frames, job.kind != "joint", job.kind))
+    return sorted(wanted, key=_order)
+
+
+def _order(job: _Job) -> tuple[str, int, bool, str]:
+    """Joints before what is made from them."""
+    return job.convention, job.frames, job.kind != "joint", job.kind
 
 
 def _job(path: str) -> _Job:
@@ -153,11 +159,40 @@ def _job(path: str) -> _Job:
     return _Job(convention, int(length.removeprefix("t")), kind)
 
 
+def make_streams(
+    opened: Store,
+    *,
+    conventions: Sequence[str],
+    frames: Sequence[int],
+    kinds: Sequence[str],
+    recipe: Recipe,
+    bodies: int,
+    on_progress: OnProgress | None = None,
+) -> tuple[dict[str, int], dict[str, ArrayInfo]]:
+    """Joint streams, and those of ``kinds``, of conventions that have none, in a store in the making.
+
+    Returns what the recipe met at the smallest length, and the new arrays for the manifest.
+    """
+    made = {
+        _Job(name, length, kind) for name in conventions for length in frames for kind in ("joint", *kinds)
+    }
+    jobs = sorted(made, key=_order)
+    counts = _write_all(opened, opened.path, jobs, recipe, on_progress, bodies=bodies)
+    root = store.reopen(opened.path)
+    return counts, {job.path: store.describe_at(root, job.path) for job in jobs}
+
+
 # ------------------------------------------------------------------------------------------------ write
 
 
 def _write_all(
-    opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, on_progress: OnProgress | None
+    opened: Store,
+    revised: Path,
+    todo: list[_Job],
+    recipe: Recipe | None,
+    on_progress: OnProgress | None,
+    *,
+    bodies: int,
 ) -> dict[str, int]:
     """Write every array, in place of an older one; returns what the recipe met, at one length of each
     convention."""
@@ -167,12 +202,12 @@ def _write_all(
     for job in todo:
         if job.kind == "joint":
             met = Counter[str]()
-            blocks = _prepared(opened, job, recipe, met)
+            blocks = _prepared(opened, job, recipe, met, bodies)
             counts.setdefault(job.convention, met)
         else:
             blocks = _derived(opened, root, job)
         store.remove(root, job.path)
-        writer = _writer(opened, root, job)
+        writer = _writer(opened, root, job, bodies)
         for block in blocks:
             writer.append(block)
             done += len(block)
@@ -182,21 +217,23 @@ def _write_all(
     return dict(sum(counts.values(), Counter()))
 
 
-def _writer(opened: Store, root: store.Group, job: _Job) -> store.ArrayWriter:
+def _writer(opened: Store, root: store.Group, job: _Job, bodies: int) -> store.ArrayWriter:
     joints = store.read_spec(opened, job.convention).num_joints
-    return store.stream_writer(root, job.path, frames=job.frames, joints=joints, bodies=_bodies(opened))
+    return store.stream_writer(root, job.path, frames=job.frames, joints=joints, bodies=bodies)
 
 
-def _bodies(opened: Store) -> int:
+def bodies_of(opened: Store) -> int:
     """Bodies of a stream, the same for all of a store."""
     return next(
         info.shape[-1] for path, info in opened.manifest.arrays.items() if path.startswith("streams/")
     )
 
 
-def _prepared(opened: Store, job: _Job, recipe: Recipe | None, counts: Counter[str]) -> Iterator[Joint]:
+def _prepared(
+    opened: Store, job: _Job, recipe: Recipe | None, counts: Counter[str], bodies: int
+) -> Iterator[Joint]:
     """Rows [1, 3, T, V, M] of a joint stream; zero where the convention lacks the sample."""
-    spec, bodies = store.read_spec(opened, job.convention), _bodies(opened)
+    spec = store.read_spec(opened, job.convention)
     recipe = recipe or recorded(opened.manifest.recipe)
     empty = np.zeros((1, 3, job.frames, spec.num_joints, bodies), np.float32)
     for clip in store.read_sequences(opened, job.convention):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
 from skeltools import skeletons
+from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
 from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
-from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of
+from skeltools.raw_items import Listing, Raw, RawItem, roots_of
 from skeltools.readers import READERS
 
 OFFICIAL = "on the official missing list"
@@ -27,6 +28,7 @@ _EXPECTED = frozenset(
         SWAPPED,
         NO_LABEL,
         NO_CLIP,
+        beside.WITHOUT_CLIP,
         "more people than bodies",
         "frames without a body",
         UNSEEN,
@@ -58,25 +60,29 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) 
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-    listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
-    if not dataset.metrabs:
-        return listing
-    estimated = estimated_in(roots, {*skeletons.names(), *asked})
+    listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
+    found = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
+    poses = beside.align(dataset, roots, listing.items, found)
     return replace(
         listing,
-        items=(*listing.items, *estimated.items),
-        findings=(*listing.findings, *estimated.findings),
+        items=(*listing.items, *poses.items),
+        findings=(*listing.findings, *poses.findings),
     )
 
 
-def estimated_in(roots: tuple[Path, ...], conventions: Collection[str]) -> Listing:
-    """MeTRAbs poses of the folders among ``roots``."""
-    read = READERS["metrabs"].discover
-    listings = [read(root, conventions=conventions) for root in roots if root.is_dir()]
-    if len(listings) == 1:
-        return listings[0]
-    kept, twice = first_of_each([item for listing in listings for item in listing.items], roots)
-    return Listing(kept, (*(row for listing in listings for row in listing.findings), *twice))
+def estimated(dataset: Dataset, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the conventions asked for that poses beside the native ones may be in."""
+    native = dataset.convention
+    return tuple(name for name in asked if name != native and skeletons.load(name).name != native)
+
+
+def load_asked(dataset: Dataset, names: Iterable[str]) -> dict[str, SkeletonSpec]:
+    """Conventions by name or file, as ``skeletons.load_all`` has them; the native one is the data set's own,
+    also where it is a file of the user's."""
+    names = list(names)
+    asked = skeletons.load_all(name for name in names if name != dataset.convention)
+    native = dataset.convention in {*names, *asked}
+    return asked | ({dataset.convention: dataset.spec} if native else {})
 
 
 def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tuple[list[Task], list[Finding]]:
@@ -109,13 +115,15 @@ def mark_comparisons(tasks: list[Task], native: str, has_native: Sequence[bool])
     return [replace(task, compare=frozenset(marks.get(i, ()))) for i, task in enumerate(tasks)]
 
 
-def check_found(listing: Listing, asked: Collection[str], folder: Path) -> None:
+def check_found(listing: Listing, asked: Collection[str], folder: Path, *, source: str | None = None) -> None:
+    """Raises UsageError for a convention of which there are no files. ``source``: the archive's format, into
+    which nobody can put poses."""
     found = {item.convention for item in listing.items}
     for name in asked:
         if name not in found:
             has = f"It has: {', '.join(sorted(found)) or 'none'}"
-            layout = "MeTRAbs poses belong in <raw>/metrabs/<convention>/"
-            raise UsageError(f"no raw files of convention {name}", where=folder, remedy=f"{has}. {layout}")
+            layout = "" if source else ". MeTRAbs poses belong in <raw>/metrabs/<convention>/"
+            raise UsageError(f"no raw files of convention {name}", where=folder, remedy=f"{has}{layout}")
 
 
 def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:

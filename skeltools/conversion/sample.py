@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,10 @@ class Plan:
     """The store that conventions are added to: its rows are the samples, and it has their native clips."""
     classes: int | None = None
     """Classes that an archive's labels may name; None where the reader itself sees to it."""
+    native_spec: SkeletonSpec | None = None
+    """The native convention where it is a user's own, whether it is kept or not."""
+    own: bool = False
+    """The native clips are a user's own: neither their rate nor their camera is known."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for a recipe with a step that a convention cannot have."""
@@ -89,7 +94,7 @@ def read_sample(task: Task, plan: Plan, *, native: SkeletonSequence | None = Non
     clips = _read_clips(task, plan, findings, native)
     native = clips.get(plan.native, native)
     mirror = {
-        name: _fits(native, clips[name], plan.specs[name])
+        name: _fits(native, clips[name], plan, name)
         for name in sorted(task.compare & clips.keys())
         if native is not None and plan.reader not in FORMATS
     }
@@ -118,7 +123,7 @@ def _read_clips(
             else:
                 native = clips.get(plan.native, given)
                 clips[name] = READERS["metrabs"].read(
-                    item, native=native, mirrored=plan.mirrored, spec=plan.specs[name]
+                    item, native=native, mirrored=plan.mirrored, spec=plan.specs[name], **_told(plan)
                 )
         except (RawDataError, OSError) as error:
             findings.append(_unreadable(item, error))
@@ -148,8 +153,14 @@ def _unreadable(item: RawItem, error: RawDataError | OSError) -> Finding:
     return Finding(file=file_of(item), place=place, problem=UNREADABLE, detail=detail, action="skipped")
 
 
-def _fits(native: SkeletonSequence, estimated: SkeletonSequence, spec: SkeletonSpec) -> bool:
-    return bool(READERS["metrabs"].mirror_check(native, estimated, spec=spec).agrees)
+def _told(plan: Plan) -> dict[str, Any]:
+    """What the readers of estimated poses must know of native clips that are a user's own."""
+    return {"native_spec": plan.native_spec, "own": True} if plan.own else {}
+
+
+def _fits(native: SkeletonSequence, estimated: SkeletonSequence, plan: Plan, name: str) -> bool:
+    check = READERS["metrabs"].mirror_check
+    return bool(check(native, estimated, spec=plan.specs[name], **_told(plan)).agrees)
 
 
 def _prepare(

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
-from skeltools.custom import people, poses, tables, unseen
+from skeltools import framewise
+from skeltools.custom import cuts, people, poses, tables, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import Listing, Raw, RawItem, first_of_each, roots_of, visible_files
+from skeltools.raw_items import METRABS, Listing, Raw, RawItem, first_of_each, roots_of, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
 
 JSON = ".json"
@@ -64,17 +65,50 @@ def discover(raw: Raw) -> Listing:
         )
     files = {item.id: _below(item, roots) for item in clips}
     told = tables.fields_of(path, settings, files, findings, labels)
-    items = tuple(
-        replace(item, id=clip.id, details=(*clip.fields, *item.details))
-        for item in clips
-        if (clip := told.clips.get(item.id)) is not None
-    )
-    kept, twice = first_of_each(items, roots)
-    names = {clip.id: name for name, clip in told.clips.items()}
+    known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
+    kept, twice = first_of_each([item for _, item in known], roots)
+    names = {item.id: name for name, item in known}
     halves, rules, problems = tables.halves_of(
-        path, settings, {item.id: (names[item.id], dict(item.details)) for item in kept}
+        path,
+        settings,
+        {item.id: (names[item.id], dict(item.details)) for item in kept},
+        {item.id: told.ids[names[item.id]] for item in kept},
     )
     return Listing(kept, (*findings, *twice, *problems), halves=halves, rules=rules, classes=told.classes)
+
+
+def _cut(
+    item: RawItem, told: tables.Told, path: Path, settings: Settings, findings: list[Finding]
+) -> list[RawItem]:
+    """The clips of a file: as the table says, or windows of what the table leaves whole."""
+    made = []
+    for clip in told.clips.get(item.id, ()):
+        marks = (*cuts.details(clip.window), *framewise.details(clip.actions))
+        one = replace(item, id=clip.id, details=(*clip.fields, *marks, *item.details))
+        if settings.windows is None or clip.window is not None:
+            made.append(one)
+            continue
+        try:
+            windows = cuts.windows(_frames(one, path, settings), settings.windows)
+        except (RawDataError, OSError) as error:
+            detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
+            findings.append(
+                Finding(file=item.file, problem="unreadable file", detail=detail, action="skipped")
+            )
+            continue
+        made += [
+            replace(one, id=f"{clip.id}_w{number:04}", details=(*cuts.details(window), *one.details))
+            for number, window in enumerate(windows)
+        ]
+    return made
+
+
+def _frames(item: RawItem, path: Path, settings: Settings) -> int:
+    """Frames of a file: arrays tell them in their headers, others are read. Raises RawDataError."""
+    if format_of(Path(item.path), settings) is None and cuts.is_array(item):
+        return poses.array_frames(item, settings)
+    whole = replace(item, details=(*cuts.details((0, None)), *item.details))
+    return len(poses_of(whole, settings, custom_settings.file_spec(settings, path)).values)
 
 
 def _below(item: RawItem, roots: Sequence[Path]) -> str:
@@ -110,6 +144,8 @@ def _clips(
     unknown: list[str] = []
     for file in visible_files(root, findings):
         place = file.relative_to(root).as_posix()
+        if place.startswith(f"{METRABS}/"):
+            continue
         if file in described or not fnmatch.fnmatchcase(place, settings.files):
             continue
         known = format_of(file, settings)
@@ -184,7 +220,8 @@ def read(item: RawItem) -> SkeletonSequence:
     the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
     ``LEAST_SEEN`` of its joints are. Raises RawDataError, also for a joint that is seen in no frame.
     """
-    known = dict(item.details)
+    known, _ = framewise.taken(item.details)
+    known = {name: value for name, value in known.items() if name not in cuts.COLUMNS}
     settings, spec, whole, naming = _prepared(item.settings, known.pop("settings"))
     poses = in_order(poses_of(item, settings, whole), whole, naming, item)
     kept = [whole.joints.index(name) for name in spec.joints]
@@ -211,8 +248,9 @@ def read(item: RawItem) -> SkeletonSequence:
         present,
         np.where(present, np.arange(present.shape[1]), -1).astype(np.int8),
         tuple(range(present.shape[1])),
-        findings=unseen.findings(
-            found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"
+        findings=(
+            *cuts.findings(item, len(values)),
+            *unseen.findings(found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,
         score=None
@@ -226,7 +264,9 @@ def read(item: RawItem) -> SkeletonSequence:
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """What the file says. Raises RawDataError."""
     known = format_of(Path(item.path), settings)
-    return poses.poses(item, settings, spec) if known is None else known.read(item, settings, spec)
+    if known is None and cuts.is_array(item):
+        return poses.poses(item, settings, spec)
+    return cuts.of_poses(poses.poses if known is None else known.read, item, settings, spec)
 
 
 def in_order(found: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
-from skeltools.custom import text
+from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers, rows
 from skeltools.custom.layouts import laid_out
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
-from skeltools.raw_items import MAX_BYTES, ZIP_ERRORS, RawItem
+from skeltools.raw_items import ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
@@ -58,8 +58,7 @@ def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: Skele
     """Poses of an array that lies as ``layout`` says. Raises RawDataError: no numbers, size, shape."""
     if array.dtype.kind not in "fiu":
         raise _wrong(item, f"holds {array.dtype}, expected numbers")
-    if array.nbytes > MAX_BYTES:
-        raise _wrong(item, f"{array.nbytes} bytes are too many for one clip (limit {MAX_BYTES})")
+    cuts.check_size(array.shape, array.dtype.itemsize, item)
     with np.errstate(invalid="ignore"):
         values = laid_out(array, item, settings, spec).astype(np.float64)
     scored = settings.coordinates.endswith("s")
@@ -70,7 +69,7 @@ def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: Skele
 
 
 def _npy(item: RawItem, settings: Settings) -> NDArray[Any]:
-    return npy_file(Path(item.path))
+    return cuts.of_array(npy_file(Path(item.path)), item, settings)
 
 
 def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
@@ -78,7 +77,7 @@ def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
     found = npz_file(Path(item.path), wanted=(name,))
     if name not in found:
         raise _no_key(item, name, npz_names(Path(item.path)))
-    return found[name]
+    return cuts.of_array(found[name], item, settings)
 
 
 def npz_names(path: Path) -> list[str]:
@@ -97,9 +96,37 @@ def _h5(item: RawItem, settings: Settings) -> NDArray[Any]:
             name = item.member or settings.key or _only(item, names)
             if name not in names:
                 raise _no_key(item, name, names)
-            if file[name].nbytes > MAX_BYTES:
-                raise _wrong(item, f"{file[name].nbytes} bytes are too many for one clip (limit {MAX_BYTES})")
-            return np.asarray(file[name][()])
+            found = file[name]
+            taken = cuts.slices(found.shape, item, settings)
+            cuts.check_size(_taken(found.shape, taken), found.dtype.itemsize, item)
+            return np.asarray(found[taken])
+    except HDF5_ERRORS as error:
+        raise _wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
+
+
+def _taken(shape: tuple[int, ...], slices: tuple[slice, ...]) -> tuple[int, ...]:
+    sizes = zip(shape, slices, strict=True)
+    return tuple(len(range(*each.indices(size))) for size, each in sizes)
+
+
+def array_frames(item: RawItem, settings: Settings) -> int:
+    """Frames of an array, by its header alone. Raises RawDataError."""
+    axis = cuts.time_axis(settings)
+    suffix = Path(item.path).suffix.lower()
+    shape = _h5_shape(item, settings) if suffix in HDF5 else _LOADERS[suffix](item, settings).shape
+    if axis >= len(shape):
+        raise _wrong(item, f"has shape {shape}, but layout '{settings.layout or 'T VC'}' has more axes")
+    return int(shape[axis])
+
+
+def _h5_shape(item: RawItem, settings: Settings) -> tuple[int, ...]:
+    try:
+        with h5py.File(item.path, "r") as file:
+            names = _datasets(file)
+            name = item.member or settings.key or _only(item, names)
+            if name not in names:
+                raise _no_key(item, name, names)
+            return tuple(file[name].shape)
     except HDF5_ERRORS as error:
         raise _wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
 

@@ -124,6 +124,31 @@ class Split(Model):
     """Default: the rest."""
 
 
+class Segments(Model):
+    """How the columns start and end of the table of labels count."""
+
+    unit: Literal["frames", "seconds"] = "frames"
+    first: Literal[0, 1] = 0
+    """frames: the number of the first one."""
+    end: Literal["exclusive", "inclusive"] = "exclusive"
+    """frames: whether the one at ``end`` is part of the clip."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.unit == "seconds" and self.model_fields_set & {"first", "end"}:
+            raise ValueError("first and end are about frames; seconds begin at 0")
+        return self
+
+
+class Windows(Model):
+    """Clips of equal length from recordings that no table cuts."""
+
+    length: int = Field(ge=1, le=1_000_000)
+    """Frames."""
+    stride: int | None = Field(default=None, ge=1)
+    """Frames from the beginning of one to that of the next; default: the length."""
+
+
 class Settings(Model):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")
     convention: str
@@ -155,6 +180,24 @@ class Settings(Model):
     """What becomes of clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
+    mirrored_video: bool = False
+    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
+    segments: Segments = Segments()
+    windows: Windows | None = None
+    fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
+    """Frames a second."""
+    uncut: bool = False
+    """Whether recordings stay whole, with a label for each frame."""
+
+    @model_validator(mode="after")
+    def _one_way_to_cut(self) -> Self:
+        if self.segments.unit == "seconds" and self.fps is None:
+            raise ValueError("segments are in seconds: say how many frames a second has, by fps")
+        if self.uncut and (self.windows is not None or self.labels is None):
+            raise ValueError(
+                "uncut keeps recordings whole: it needs labels with start and end, and no windows"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_scale(self) -> Self:

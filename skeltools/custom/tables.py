@@ -6,12 +6,14 @@ import csv
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas import ConfigError, Finding
+from skeltools.custom import cuts
 from skeltools.custom.poses import rows
 from skeltools.custom.settings import FIELDS, Selector, Settings, Split
+from skeltools.framewise import Action
 
 ALL = "all"
 """The one split of data without splits: everything trains."""
@@ -34,24 +36,51 @@ class Clip:
     id: str
     fields: tuple[tuple[str, int], ...]
     """``label``, -1 where there is none, and those of FIELDS that are known."""
+    window: cuts.Window | None = None
+    """The frames of its file that it is; None: all."""
+    actions: tuple[Action, ...] = ()
+    """Of a recording that stays whole: what its frames show."""
 
 
 @dataclass(frozen=True)
 class Told:
-    clips: dict[str, Clip]
-    """By the clip's name; those about which something is wrong are left out, with a finding."""
+    clips: dict[str, tuple[Clip, ...]]
+    """By the name of the file or array; those about which something is wrong are left out, with a finding."""
     classes: tuple[str, ...]
     """Empty where no clip has a label."""
+    ids: dict[str, str]
+    """Name of a file or array -> its id, with which those of its clips begin."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A clip of a file, as text."""
+
+    id: str
+    values: Mapping[str, str]
+    window: cuts.Window | None = None
 
 
 @dataclass
 class _Texts:
-    """What was found as text, before labels are numbered."""
+    """What was found of a file as text, before labels are numbered."""
 
     id: str
     values: dict[str, str] = field(default_factory=dict)
     why: str = ""
-    """Why the clip has no label, where the table tells labels and not its own."""
+    """Why it has no label, where the table tells labels and not its own."""
+    rows: int = 0
+    """Rows of the table that cut it, wrong ones included."""
+    segments: list[_Part] = field(default_factory=list)
+
+    @property
+    def parts(self) -> list[_Part]:
+        """The clips of the file: one, or one a row. A single row without start and end is all of it."""
+        if not self.rows:
+            return [_Part(self.id, self.values)]
+        if self.rows == 1 and [part.window for part in self.segments] == [(0, None)]:
+            return [_Part(self.id, {**self.values, **self.segments[0].values})]
+        return [replace(part, values={**self.values, **part.values}) for part in self.segments]
 
 
 def fields_of(
@@ -73,24 +102,41 @@ def fields_of(
     labelled = bool(own) or "label" in re.compile(settings.pattern or "").groupindex
     if settings.labels is not None:
         labelled |= _by_table(path, settings, texts, names, findings)
-    classes, number = _classes(path, settings, texts, findings)
-    clips: dict[str, Clip] = {}
+    parts = {name: told.parts for name, told in texts.items()}
+    classes, number = _classes(
+        path, settings, [part.values for told in parts.values() for part in told], findings
+    )
+    clips: dict[str, tuple[Clip, ...]] = {}
     without: dict[str, list[str]] = {}
     for name, told in texts.items():
-        fields, problem = _numbers(told.values, number, classes, settings)
-        if problem:
-            _skip(findings, names[name], "clip not described", f"{told.id}: {problem}")
-            continue
-        if labelled and fields["label"] == _UNKNOWN:
-            without.setdefault(told.why or "neither name nor table tells one", []).append(name)
-            if settings.unlabelled == "skip":
+        made = []
+        for part in parts[name]:
+            fields, problem = _numbers(part.values, number, classes, settings)
+            if problem:
+                _skip(findings, names[name], "clip not described", f"{part.id}: {problem}")
                 continue
-        clips[name] = Clip(told.id, tuple(sorted(fields.items())))
-    findings += _without(path, settings, without, names)
+            if labelled and fields["label"] == _UNKNOWN:
+                without.setdefault(told.why or "neither name nor table tells one", []).append(part.id)
+                if settings.unlabelled == "skip":
+                    continue
+            made.append(Clip(part.id, tuple(sorted(fields.items())), part.window))
+        if made:
+            clips[name] = (_whole(told.id, made),) if settings.uncut else tuple(made)
+    findings += _without(path, settings, without, sum(map(len, parts.values())))
     if not clips:
         last = findings[-1].detail if findings else ""
         raise ConfigError(f"none of {len(names)} clips is described well, e.g. {last}", where=path)
-    return Told(clips, classes)
+    return Told(clips, classes, {name: told.id for name, told in texts.items()})
+
+
+def _whole(id: str, parts: list[Clip]) -> Clip:
+    """The recording of these parts: their labels are those of its frames, its own fields those they share."""
+    if [part.window for part in parts] == [None]:
+        return parts[0]
+    shared = set.intersection(*(set(part.fields) for part in parts))
+    fields = {**dict(sorted(shared)), "label": _UNKNOWN}
+    actions = [Action(dict(part.fields)["label"], *part.window) for part in parts if part.window is not None]
+    return Clip(id, tuple(sorted(fields.items())), actions=tuple(actions))
 
 
 def _numbers(
@@ -115,20 +161,17 @@ def _is_none(text: str, settings: Settings) -> bool:
     return settings.label_base is not None and settings.label_base >= 0 and _integer(text) == _UNKNOWN
 
 
-def _without(
-    path: Path, settings: Settings, without: Mapping[str, list[str]], names: Mapping[str, str]
-) -> list[Finding]:
+def _without(path: Path, settings: Settings, without: Mapping[str, list[str]], total: int) -> list[Finding]:
     """One row for each reason for which clips have no label."""
     action = "skipped" if settings.unlabelled == "skip" else _KEPT
     return [
         Finding(
             file=settings.labels or path.name,
             problem=NO_LABEL,
-            detail=f"{len(clips)} of {len(names)}: {why}, e.g. "
-            + ", ".join(names[name] for name in clips[:_EXAMPLES]),
+            detail=f"{len(ids)} of {total}: {why}, e.g. {', '.join(ids[:_EXAMPLES])}",
             action=action,
         )
-        for why, clips in without.items()
+        for why, ids in without.items()
     ]
 
 
@@ -170,13 +213,18 @@ def _by_table(
     names: Mapping[str, str],
     findings: list[Finding],
 ) -> bool:
-    """Add what the rows of a table tell to the clips of their ids. Returns whether it tells labels."""
+    """Add what the rows of a table tell to the files of their ids. Returns whether it tells labels.
+
+    With a column start or end each row is a clip of its own, called by the id and the place of the row among
+    those of its id, from 1; rows that are wrong count, so the ids of others stay.
+    """
     labels = settings.labels or ""
     table = path.parent / labels
     header, lines = _read_table(path, labels)
     wanted = [name for name in header if name in ("label", *FIELDS)]
+    cut = [name for name in cuts.COLUMNS if name in header]
     column = next((name for name in ("id", "file") if name in header), "")
-    if not column or not wanted:
+    if not column or not (wanted or cut):
         raise ConfigError(
             f"the table needs the column id or file and some of label, {', '.join(FIELDS)}; "
             f"it has {', '.join(header)[:100] or 'nothing'}",
@@ -188,20 +236,44 @@ def _by_table(
         cells = {name: value.strip() for name, value in zip(header, row, strict=False)}
         id = cells.get(column, "")
         told = find(id)
-        twice = told is not None and told.id in met
-        problem = "row of the table twice" if twice else "row without a clip" if told is None else ""
-        if problem or told is None:
-            place = f"row {number}"
-            findings.append(Finding(file=labels, place=place, problem=problem, detail=id, action="ignored"))
+        values = {name: cells[name] for name in wanted if not _is_empty(cells.get(name, ""), settings)}
+        place = f"row {number}"
+        if told is not None and (cut or told.id not in met):
+            met.add(told.id)
+            if cut:
+                _add_segment(told, cells, values, settings, findings, place)
+            else:
+                told.values |= values
             continue
-        met.add(told.id)
-        told.values |= {name: cells[name] for name in wanted if not _is_empty(cells.get(name, ""), settings)}
+        problem = "row without a clip" if told is None else "row of the table twice"
+        hint = "" if told is None else "; columns start and end would cut a recording into clips"
+        findings.append(
+            Finding(file=labels, place=place, problem=problem, detail=f"{id}{hint}", action="ignored")
+        )
     if not met:
         example = next((told.id for told in texts.values()), "")
         raise ConfigError(f"no row has the id of a clip; clips are called like '{example}'", where=table)
     for told in texts.values():
         told.why = "their label is empty" if told.id in met else f"no row in {labels}"
     return "label" in wanted
+
+
+def _add_segment(
+    told: _Texts,
+    cells: Mapping[str, str],
+    values: Mapping[str, str],
+    settings: Settings,
+    findings: list[Finding],
+    place: str,
+) -> None:
+    told.rows += 1
+    window, wrong = cuts.window_of_row(cells, settings)
+    if not wrong:
+        told.segments.append(_Part(f"{told.id}_{told.rows:03}", values, window))
+        return
+    problem = "segment not described"
+    detail, file = f"{told.id}: {wrong}", settings.labels or ""
+    findings.append(Finding(file=file, place=place, problem=problem, detail=detail, action="skipped"))
 
 
 def _is_empty(cell: str, settings: Settings) -> bool:
@@ -254,10 +326,10 @@ def _whole_number(key: str, text: str) -> tuple[int, str]:
 
 
 def _classes(
-    path: Path, settings: Settings, texts: Mapping[str, _Texts], findings: list[Finding]
+    path: Path, settings: Settings, values: Iterable[Mapping[str, str]], findings: list[Finding]
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Class names, and the class of every text that stands for one; none where nothing is labelled."""
-    told = (each.values["label"] for each in texts.values() if "label" in each.values)
+    told = (each["label"] for each in values if "label" in each)
     found = sorted({text for text in told if not _is_none(text, settings)}, key=_numeric)
     if settings.label_base is None or not found:
         classes = settings.classes or tuple(found)
@@ -308,18 +380,28 @@ def list_files(settings: Settings) -> list[str]:
 
 
 def halves_of(
-    path: Path, settings: Settings, clips: Mapping[str, tuple[str, Mapping[str, int]]]
+    path: Path,
+    settings: Settings,
+    clips: Mapping[str, tuple[str, Mapping[str, int]]],
+    recordings: Mapping[str, str] | None = None,
 ) -> tuple[Halves, dict[str, str], list[Finding]]:
-    """Split -> id -> 1 train, 2 test; split -> rule in words. ``clips``: id -> (name, fields)."""
+    """Split -> id -> 1 train, 2 test; split -> rule in words. ``clips``: id -> (name, fields).
+
+    ``recordings``: id of a clip that was cut -> that of its recording, by which lists may name it.
+    """
+    whole: dict[str, list[str]] = {}
+    for id, recording in (recordings or {}).items():
+        whole.setdefault(recording, []).append(id)
     findings: list[Finding] = []
     if not settings.splits:
         return {ALL: dict.fromkeys(clips, _TRAIN)}, {ALL: "train: everything; no test half"}, findings
     halves: Halves = {}
     rules: dict[str, str] = {}
     for name, split in settings.splits.items():
-        train = _selected(path, f"splits.{name}.train", split.train, clips, findings)
+        train = _selected(path, f"splits.{name}.train", split.train, clips, whole, findings)
         rest = clips.keys() - train
-        test = _selected(path, f"splits.{name}.test", split.test, clips, findings) if split.test else rest
+        place = f"splits.{name}.test"
+        test = _selected(path, place, split.test, clips, whole, findings) if split.test else rest
         for id in sorted(train & test):
             findings.append(
                 Finding(file=path.name, problem=f"in both halves of {name}", detail=id, action="not used")
@@ -338,6 +420,7 @@ def _selected(
     place: str,
     selector: Selector,
     clips: Mapping[str, tuple[str, Mapping[str, int]]],
+    whole: Mapping[str, list[str]],
     findings: list[Finding],
 ) -> set[str]:
     kept = set(clips)
@@ -348,7 +431,7 @@ def _selected(
         pattern = re.compile(selector.pattern)
         kept &= {id for id, (name, _) in clips.items() if pattern.fullmatch(name)}
     if selector.list is not None:
-        kept &= _listed(path, place, selector.list, clips, findings)
+        kept &= _listed(path, place, selector.list, clips, whole, findings)
     if not kept:
         raise ConfigError(
             f"{place}: selects none of {len(clips)} clips; {_there(selector, clips)}", where=path
@@ -356,13 +439,23 @@ def _selected(
     return kept
 
 
-def _listed(path: Path, place: str, file: str, clips: Iterable[str], findings: list[Finding]) -> set[str]:
+def _listed(
+    path: Path,
+    place: str,
+    file: str,
+    clips: Iterable[str],
+    whole: Mapping[str, list[str]],
+    findings: list[Finding],
+) -> set[str]:
+    """Ids of a file; that of a recording stands for all of its clips."""
     try:
         lines = (path.parent / file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{place}.list: cannot read {file} ({error})", where=path) from error
     ids = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-    for id in sorted(ids - set(clips)):
+    for recording in ids & whole.keys():
+        ids |= set(whole[recording])
+    for id in sorted(ids - set(clips) - whole.keys()):
         findings.append(Finding(file=file, problem="listed clip is not there", detail=id, action="ignored"))
     return ids
 

@@ -13,7 +13,7 @@ from skeltools import custom
 from skeltools.custom import settings as custom_settings
 from skeltools.datasets import ntu, nwucla, pkummd
 from skeltools.datasets.dataset import Dataset
-from skeltools.raw_items import Raw, roots_of
+from skeltools.raw_items import METRABS, Raw, roots_of
 
 RAW_VARIABLE = "SKELTOOLS_RAW"
 DEFAULT_RAW = Path("raw")
@@ -67,6 +67,8 @@ def _custom(raw: Path) -> Dataset:
         axes=custom_settings.in_words(settings, spec),
         coordinates="xy" if settings.flat else "xyz",
         own_spec=spec,
+        metrabs=True,
+        mirrored=settings.mirrored_video,
     )
 
 
@@ -188,12 +190,37 @@ def _holds(dataset: Dataset, path: Path) -> bool:
     """Whether a folder or zip file holds a raw file of the data set. Looks no further than the first."""
     if path.is_file():
         return _zip_holds(dataset, path)
-    if dataset.metrabs and (path / "metrabs").is_dir():
+    if dataset.metrabs and _estimates(dataset, path / METRABS):
         return True
     return any(
         re.fullmatch(dataset.file_pattern, _usual(file)) or _zip_holds(dataset, file)
         for file in _files(dataset, path, _DEPTH)
     )
+
+
+def _estimates(dataset: Dataset, folder: Path) -> bool:
+    """Whether a folder ``metrabs`` may hold poses of this data set's samples, which need no raw skeletons.
+
+    Names tell; what an HDF5 file holds is not looked at.
+    """
+    if dataset.setups is not None or not folder.is_dir():
+        return folder.is_dir()
+    suffix = Path(dataset.example).suffix
+    names = (path for each in sorted(folder.iterdir()) for path in (each.iterdir() if each.is_dir() else ()))
+    return any(path.suffix in (".h5", ".hdf5") for path in folder.iterdir()) or any(
+        re.fullmatch(dataset.file_pattern, f"{path.stem}{suffix}", re.ASCII)
+        or re.fullmatch(dataset.id_pattern or "", path.stem, re.ASCII)
+        for path in names
+    )
+
+
+def home(raw: Path) -> Path:
+    """The folder of a data set that ``find_raw`` found: a zip file's, or a settings file's, is where it lies.
+
+    >>> home(Path("raw/nw-ucla.zip")).as_posix()
+    'raw'
+    """
+    return raw.parent if raw.suffix.lower() in (".zip", ".yaml", ".yml") and not raw.is_dir() else raw
 
 
 def _files(dataset: Dataset, folder: Path, depth: int) -> Iterator[Path]:

@@ -1,5 +1,5 @@
 """NTU RGB+D 60 and 120: ``SsssCcccPpppRrrrAaaa.skeleton``, one text file a clip, in folders or the official
-zip.
+zip; where there is no text of a clip, ``.skeleton.npy`` (see ``ntu_npy``).
 
 Kinect v2 camera space is the canonical frame, so coordinates are taken as they are. Format: NTU's own
 ``read_skeleton_file.m`` (shahroudy/NTURGB-D); see ``ntu_text``.
@@ -8,15 +8,27 @@ Kinect v2 camera space is the canonical frame, so coordinates are taken as they 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 
 from schemas import Finding, RawDataError
-from skeltools.datasets import ntu_text, splits
+from skeltools.datasets import ntu_npy, ntu_text, splits
 from skeltools.datasets.dataset import Dataset
 from skeltools.datasets.splits import Rule
-from skeltools.raw_items import Listing, Raw, RawItem, Reader, all_finite, finding, known, read_bytes
-from skeltools.raw_items import discover as discover_files
+from skeltools.raw_items import (
+    Found,
+    Listing,
+    Raw,
+    RawItem,
+    Reader,
+    all_finite,
+    finding,
+    first_of_each,
+    known,
+    read_bytes,
+    search,
+)
 from skeltools.sequence import SkeletonSequence
 
 CONVENTION = "kinectv2_25"
@@ -24,6 +36,7 @@ MAX_TRACKS = 100
 """Body ids of one clip. Kinect tracks six people and takes a new id when it loses one; a damaged file of many
 ids would need memory of frames x ids."""
 
+_TEXT, _NPY = ".skeleton", ".skeleton.npy"
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 
 
@@ -45,8 +58,30 @@ def fields(name: str) -> dict[str, int] | None:
 
 
 def discover(raw: Raw) -> Listing:
-    """All ``.skeleton`` files of folders, of the zip files in them, or of zip files, by name only."""
-    return discover_files(raw, ".skeleton", convention=CONVENTION, fields=fields)
+    """All ``.skeleton`` files of folders, of the zip files in them, or of zip files, by name only.
+
+    A ``.skeleton.npy`` counts where there is no text of its clip: it lacks the ids of the bodies.
+    """
+    found, findings = search(raw, (_TEXT, _NPY))
+    items: list[RawItem] = []
+    for file in found:
+        if fields(_id(file)) is None:
+            findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
+        else:
+            items.append(RawItem(_id(file), CONVENTION, file.path, file.member, file.size))
+    texts = {item.id for item in items if not _is_npy(item)}
+    kept, twice = first_of_each(item for item in items if not (_is_npy(item) and item.id in texts))
+    return Listing(kept, (*findings, *twice))
+
+
+def _id(file: Found) -> str:
+    """The name without suffix, which may be in capitals."""
+    name = Path(file.member or file.path).name
+    return name[: -len(_NPY if name.lower().endswith(_NPY) else _TEXT)]
+
+
+def _is_npy(item: RawItem) -> bool:
+    return (item.member or item.path).lower().endswith(_NPY)
 
 
 def read(item: RawItem) -> SkeletonSequence:
@@ -55,7 +90,8 @@ def read(item: RawItem) -> SkeletonSequence:
     A body whose joints are all zero, or not all finite (a finding), is absent in that frame. ``order`` is its
     place in the file, absent ones counted. Raises RawDataError, with the line where there is one.
     """
-    bodies = ntu_text.parse(read_bytes(item), where=item.where)
+    parse = ntu_npy.parse if _is_npy(item) else ntu_text.parse
+    bodies = parse(read_bytes(item), where=item.where)
     finite = all_finite(bodies.joints)
     seen = finite & bodies.joints.any(axis=(1, 2))
     first = _first_in_frame(bodies)
@@ -157,7 +193,7 @@ def _part(
             f"nturgbd_{size}",
             f"nturgb+d{size}",
         ),
-        file_pattern=r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\.skeleton",
+        file_pattern=r"S\d{3}C\d{3}P\d{3}R\d{3}A\d{3}\.skeleton(\.npy)?",
         example="SsssCcccPpppRrrrAaaa.skeleton",
         hint=(
             f"{title} is free for research on request at https://rose1.ntu.edu.sg/dataset/actionRecognition: "

@@ -26,6 +26,10 @@ JOINTS = 20
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 """Numbers in file names by 0-based class; a07 and a10 do not exist (feeders/feeder_ucla.py of CTR-GCN)."""
 
+MIRRORED = True
+"""Kinect's SDK delivers mirror images, in which the column grows with x, to the sensor's left. The videos of
+the data set were not looked at: the comparison with the skeletons tells if they are none."""
+
 _NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})", re.ASCII)
 
 
@@ -130,10 +134,13 @@ DATASETS = (
         num_classes=10,
         bodies=1,
         frames=(24, 50),
+        metrabs=True,
+        mirrored=MIRRORED,
         rules={"xview": splits.rule("camera", (1, 2), 3)},  # CTR-GCN's data loader
         folder_names=("nw-ucla", "nw_ucla", "nwucla", "n-ucla", "ucla", "all_sqe"),
         file_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}\.json",
         example="aAA_sSS_eEE_vVV.json",
+        id_pattern=r"a\d{2}_s\d{2}_e\d{2}_v\d{2}",
         hint=(
             "Northwestern-UCLA is used as the 1484 JSON files aAA_sSS_eEE_vVV.json of the folder all_sqe "
             "to which CTR-GCN's README (https://github.com/Uason-Chen/CTR-GCN) links: put them, unpacked "

@@ -365,6 +365,8 @@ def _part(
             "and the official split files beside them"
         ),
         id_pattern=video + r"-[LMR]_\d{3,}",
+        metrabs=True,
+        mirrored=True,
         axes=(
             "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres; "
             "bodies linked by distance, at most two at a time: the text has no body ids"

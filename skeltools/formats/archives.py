@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools import skeletons
 from skeltools.datasets import ntu, nwucla, pkummd
+from skeltools.formats import own_clips
+from skeltools.formats.note import Note
+from skeltools.formats.own_clips import Raw
 from skeltools.raw_items import MAX_BYTES, RawItem, all_finite, finding
 from skeltools.sequence import SkeletonSequence
 
@@ -22,6 +26,28 @@ CONVENTION = "kinectv2_25"
 
 TRAIN, TEST = 1, 2
 """Halves of a protocol, as in ``Listing.halves``."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What an archive tells before anybody says what it is of."""
+
+    joints: tuple[int, ...]
+    """Numbers of joints that its clips may have: several where arrays are flat."""
+    bodies: int
+    """Places for bodies in a clip, at most."""
+    labels: int
+    """Classes that its labels call for: the width of one-hot rows, else the largest label and one."""
+    width: int = 0
+    """Values of a frame where arrays are flat: bodies x joints x coordinates."""
+    named: bool = True
+    """Whether it names its samples."""
+    flat: bool = False
+    """Whether its poses are 2D."""
+    note: Note = field(default_factory=Note)
+    specs: dict[str, SkeletonSpec] = field(default_factory=dict)
+    """Conventions that it describes itself, by name."""
+
 
 _SUFFIXES = (".skeleton", ".json", ".txt", ".npy", ".npz")
 _LONGEST = 200  # characters of a sample name
@@ -125,19 +151,31 @@ def to_sequence(
     order: NDArray[np.int8] | None = None,
     padded: bool = False,
     told: dict[str, int] | None = None,
+    unseen: NDArray[np.bool_] | None = None,
+    score: NDArray[Any] | None = None,
+    image_size: tuple[int, int] | None = None,
 ) -> SkeletonSequence:
     """A clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
 
     ``order`` [T, M] is the place of each body in its frame, the slot itself when not given. ``padded``: zeros
     behind the last pose are no frames of the clip. ``told``: protocol fields (default: those of the id's
-    name). Raises RawDataError: nobody in it, or a label that the name contradicts.
+    name). ``unseen``, ``score`` [T, M, V]: as SkeletonSequence has them. Clips of a user's own data are read
+    as ``own_clips`` says, and may have other coordinates; ``image_size`` is width and height in pixels of 2D
+    poses. Raises RawDataError: nobody in it, or a label that the name contradicts.
     """
     check_size(np.shape(joints), item)
     named: dict[str, Any] = {**(fields(item.id) if told is None else told)}
+    if own_clips.is_foreign(item):
+        raw = Raw(np.asarray(joints), score, order, image_size)
+        return own_clips.sequence(item, raw, label=label, padded=padded, told=named)
+    if own_clips.is_own(item):
+        named["label"] = label
     if named.get("label", label) != label:
         raise RawDataError(f"label {label}, but the name says {named['label']}", where=item.where)
     with np.errstate(over="ignore", invalid="ignore"):
         poses = np.asarray(joints).astype(np.float32)
+        if unseen is not None:
+            poses = np.where(unseen[..., None], np.float32(0), poses)
         finite = all_finite(poses)
         present = finite & poses.any(axis=(2, 3))
     filled = np.flatnonzero(present.any(axis=1))
@@ -158,8 +196,19 @@ def to_sequence(
         np.where(kept, places, -1).astype(np.int8),
         tuple(range(slots)),
         findings=tuple(_met(item, finite, kept if padded else None)),
+        unseen=_of_joints(unseen, kept),
+        score=_of_joints(score, kept),
         **{**named, "label": label},
     )
+
+
+def _of_joints(values: NDArray[Any] | None, kept: NDArray[np.bool_]) -> NDArray[Any] | None:
+    """[T, M, V], zero where no body is; None where it is zero everywhere."""
+    if values is None:
+        return None
+    frames, slots = kept.shape
+    cut = np.where(kept[..., None], values[:frames, :slots], values.dtype.type(0))
+    return cut if cut.any() else None
 
 
 def _met(item: RawItem, finite: NDArray[np.bool_], padded: NDArray[np.bool_] | None) -> Iterable[Finding]:

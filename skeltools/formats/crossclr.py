@@ -5,13 +5,19 @@
     ... and the same with val_
 
 One folder per protocol (``xsub``, ``xview``, ``xset``), or one folder alone. Clips shorter than T end in
-zeros. Arrays are mapped, not loaded. A sample of several protocols is read from the first, by name.
+zeros, or ``<half>_num_frame.npy`` [N] says how many frames each has. Arrays are mapped, not loaded. A sample
+of several protocols is read from the first, by name.
+
+Archives of one's own data come in wider forms: pairs of other names (``all_data.npy``, ``all_label.pkl``),
+labels without names, also as ``.npy`` or one-hot, 2 to 4 values a joint. Samples without names are called
+``train-000001`` and so on. One ``.npz`` is read as ``ctrgcn`` reads it.
 """
 
 from __future__ import annotations
 
 import json
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,10 +32,11 @@ from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.datasets import ntu
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import arrays
-from skeltools.formats import archives, unpickle
-from skeltools.formats.note import stream_note
+from skeltools.formats import archives, ctrgcn, unpickle
+from skeltools.formats.archives import About
+from skeltools.formats.note import parse, stream_note
 from skeltools.formats.selection import Selection, only_stream, stream_blocks
-from skeltools.raw_items import Listing, RawItem, visible_files
+from skeltools.raw_items import MAX_BYTES, Listing, RawItem, visible_files
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = True
@@ -48,25 +55,79 @@ NOTE = "export.json"
 """What our own export says about a folder; absent elsewhere."""
 
 
+_DATA = re.compile(r"(.*?)_?(?:data(?:_joints?)?|position|x)\.npy", re.IGNORECASE)
+_LABELS = re.compile(r"(.*?)_?(?:labels?|y)\.(?:pkl|pickle|npy)", re.IGNORECASE)
+_LENGTHS = ("{}num_frame.npy", "{}num_frames.npy")
+_WORDS = {"train": TRAIN, "training": TRAIN, "val": TEST, "test": TEST, "eval": TEST}
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Data and labels of one half of one protocol."""
+
+    half: int | None
+    """TRAIN or TEST; None where the name tells neither."""
+    data: Path
+    labels: Path
+    named_so: bool = True
+    """Whether the names are those of the published code, so that one tells the other."""
+
+
 @dataclass(frozen=True)
 class _Half:
-    """One half of one protocol."""
+    """What is in the files of a pair."""
 
     data: NDArray[Any]
-    """[N, 3, T, V, M]"""
+    """[N, C, T, V, M]"""
     names: list[Any]
     labels: list[Any]
     rows: dict[str, int]
     """Sample id -> its first row."""
     note: dict[str, Any]
+    named: bool
+    """Whether the label file names the samples."""
+    frames: list[int] | None
+    """True lengths."""
+    problem: str
+    """Why a file of lengths that is there does not count."""
 
 
-def discover(raw: Path, *, spec: SkeletonSpec | None = None) -> Listing:
+def about(raw: Path) -> About:
+    """What the arrays and labels say. Raises what ``discover`` does."""
+    if (npz := _npz(raw)) is not None:
+        return ctrgcn.about(npz)
+    halves = [_open(pair.data, pair.labels) for pair in _pairs(raw)]
+    shapes = [half.data.shape for half in halves]
+    numbers = [archives.whole(label) for half in halves for label in half.labels]
+    return About(
+        tuple({shape[3]: None for shape in shapes}),
+        max(shape[4] for shape in shapes),
+        1 + max((number for number in numbers if number is not None), default=-1),
+        named=all(half.named for half in halves),
+        note=next((parse(half.note, raw) for half in halves if half.note), parse({}, raw)),
+    )
+
+
+def _pairs(raw: Path) -> list[_Pair]:
+    return [pair for folder in _folders(raw).values() for pair in _halves(folder, [])]
+
+
+def _npz(raw: Path) -> Path | None:
+    """A ``.npz`` file, or the only one of a folder that has no pair of data and labels."""
+    if raw.is_file():
+        return raw if raw.suffix == ".npz" else None
+    found = sorted(path for path in raw.glob("*.npz") if ctrgcn.is_archive(path)) if raw.is_dir() else []
+    return found[0] if len(found) == 1 and not _folders(raw) else None
+
+
+def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, channels: int = 3) -> Listing:
     """Samples of all halves below ``raw``; reads names and labels, no pose.
 
     Raises RawDataError: no such folder, data without labels or the reverse, other numbers of samples, arrays
     of another shape or convention.
     """
+    if (npz := _npz(raw)) is not None:
+        return ctrgcn.discover(npz, spec=spec, own=own, channels=channels)
     spec = archives.joints_of(spec)
     folders = _folders(raw)
     if not folders:
@@ -79,32 +140,28 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None) -> Listing:
     shapes: dict[str, tuple[int, ...]] = {}
     halves: dict[str, dict[str, int]] = {}
     findings: list[Finding] = []
-    synthetic = False
+    synthetic, named = False, False
     for protocol, folder in folders.items():
-        halves[protocol] = {}
-        for half, data, labels in _halves(folder, findings):
-            opened = _open(data, labels)
-            archives.check_joints(opened.note, data)
-            if opened.data.shape[3] != spec.num_joints:
-                raise archives.wrong_joints(opened.data.shape[3], spec, data)
+        members: dict[str, int] = {}
+        for pair in _halves(folder, findings):
+            opened = _open(pair.data, pair.labels)
+            archives.check_joints(opened.note, pair.data)
+            _check(opened, pair, spec, own, findings)
             synthetic |= opened.note.get("synthetic") is True
-            for id, row in _samples(opened, labels, findings):
-                if halves[protocol].setdefault(id, HALVES[half]) != HALVES[half]:
-                    findings.append(
-                        archives.skipped(
-                            archives.shown(labels), row, "in both halves", f"{id}; kept in train"
-                        )
-                    )
-                    continue
-                size = int(opened.data[0].nbytes)
-                first = items.setdefault(id, RawItem(id, spec.name, str(data), id, size))
-                if shapes.setdefault(id, opened.data.shape[1:]) != opened.data.shape[1:]:
-                    detail = f"{id}; kept that of {archives.shown(Path(first.path))}"
-                    findings.append(
-                        archives.skipped(
-                            archives.shown(labels), row, "another shape in another protocol", detail
-                        )
-                    )
+            named |= opened.named
+            for id, row in _samples(opened, pair.labels, findings):
+                problem, detail = "", ""
+                if pair.half is not None and members.setdefault(id, pair.half) != pair.half:
+                    problem, detail = "in both halves", f"{id}; kept in train"
+                else:
+                    first = items.setdefault(id, _item(id, spec, pair, int(opened.data[0].nbytes)))
+                    if shapes.setdefault(id, opened.data.shape[1:]) != opened.data.shape[1:]:
+                        problem = "another shape in another protocol"
+                        detail = f"{id}; kept that of {archives.shown(Path(first.path))}"
+                if problem:
+                    findings.append(archives.skipped(archives.shown(pair.labels), row, problem, detail))
+        if members:
+            halves[protocol] = members
     rule = "as the archive has it: its train and val files"
     return Listing(
         tuple(items[id] for id in sorted(items)),
@@ -112,16 +169,46 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None) -> Listing:
         halves=halves,
         rules=dict.fromkeys(halves, rule),
         synthetic=synthetic,
+        anonymous=not named,
     )
+
+
+def _item(id: str, spec: SkeletonSpec, pair: _Pair, size: int) -> RawItem:
+    member = id if pair.named_so else f"{pair.labels.name}/{id}"
+    return RawItem(id, spec.name, str(pair.data), member, size)
+
+
+def _check(opened: _Half, pair: _Pair, spec: SkeletonSpec, own: bool, findings: list[Finding]) -> None:
+    """Raises RawDataError for another convention, or coordinates that only a user's own data may have."""
+    shape = opened.data.shape
+    if shape[1] != 3 and not own:
+        raise _other_form(opened.data, pair.data)
+    if shape[3] != spec.num_joints:
+        raise archives.wrong_joints(shape[3], spec, pair.data)
+    if opened.problem:
+        findings.append(
+            Finding(
+                file=archives.shown(pair.data),
+                problem="lengths that do not fit",
+                detail=opened.problem,
+                action="not used",
+            )
+        )
 
 
 def _folders(raw: Path) -> dict[str, Path]:
     """Protocol -> folder, by name; ``file`` for a single folder of another name."""
+    if raw.is_file() and _DATA.fullmatch(raw.name):
+        raw = raw.parent
     if not raw.is_dir():
         raise RawDataError("is no folder", where=raw, remedy="Name the folder that holds train_label.pkl")
-    wanted = {f"{half}_{kind}" for half in HALVES for kind in ("label.pkl", *(f"{k}.npy" for k in KINDS))}
+    files = list(visible_files(raw))
+    folders = {path.parent for path in files if path.name in _PUBLISHED}
+    if not folders:
+        folders = {path.parent for path in files if _LABELS.fullmatch(path.name)}
+        folders = {folder for folder in folders if any(map(_is_data, folder.iterdir()))}
     found: dict[str, Path] = {}
-    for folder in sorted({path.parent for path in visible_files(raw) if path.name in wanted}):
+    for folder in sorted(folders):
         name = folder.resolve().name
         own = name.lower() if folder != raw and archives.is_protocol(name.lower()) else "file"
         protocol = archives.protocol_of(name) or own
@@ -135,16 +222,29 @@ def _folders(raw: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _halves(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, Path, Path]]:
-    """(train or val, data, labels) of those halves that a folder has."""
+_PUBLISHED = {f"{half}_{kind}" for half in HALVES for kind in ("label.pkl", *(f"{k}.npy" for k in KINDS))}
+"""Names of the published code."""
+
+
+def _is_data(path: Path) -> bool:
+    return _DATA.fullmatch(path.name) is not None and path.is_file()
+
+
+def _halves(folder: Path, findings: list[Finding]) -> Iterator[_Pair]:
+    """Those halves that a folder has, under the published names; if none, every pair of one beginning."""
+    if not any((folder / name).is_file() for name in _PUBLISHED):
+        yield from _pairs_by_name(folder)
+        return
     for half in HALVES:
         data = [path for kind in KINDS if (path := folder / f"{half}_{kind}.npy").is_file()]
-        labels = folder / f"{half}_label.pkl"
-        if data and not labels.is_file():
+        names = (f"{half}_label.pkl", f"{half}_label.npy", f"{half}_labels.npy")
+        there = [path for name in names if (path := folder / name).is_file()]
+        labels = there[0] if there else folder / names[0]
+        if data and not there:
             raise RawDataError(
                 f"there is no {labels.name} beside it", where=data[0], remedy="Add it, or remove the data"
             )
-        if labels.is_file() and not data:
+        if there and not data:
             wanted = " or ".join(f"{half}_{kind}.npy" for kind in KINDS)
             raise RawDataError(
                 f"there is no {wanted} beside it", where=labels, remedy="Add it, or remove the labels"
@@ -157,7 +257,23 @@ def _halves(folder: Path, findings: list[Finding]) -> Iterator[tuple[str, Path, 
                 )
             )
         if data:
-            yield half, data[0], labels
+            yield _Pair(HALVES[half], data[0], labels, labels.suffix == ".pkl")
+
+
+def _pairs_by_name(folder: Path) -> Iterator[_Pair]:
+    """Data and labels of the same beginning, or the only ones that there are."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    data = {m[1].lower(): path for path in files if (m := _DATA.fullmatch(path.name))}
+    labels = {m[1].lower(): path for path in files if (m := _LABELS.fullmatch(path.name))}
+    if len(data) == len(labels) == 1 and data.keys() != labels.keys():
+        labels = dict(zip(data, labels.values(), strict=True))
+    for begin in sorted(data.keys() | labels.keys()):
+        if begin not in data or begin not in labels:
+            lone, other = (data[begin], "labels") if begin in data else (labels[begin], "data")
+            raise RawDataError(f"there are no {other} beside it", where=lone, remedy="Add them, or remove it")
+        words = re.split(r"[^a-z]+", begin)
+        half = next((_WORDS[word] for word in words if word in _WORDS), None)
+        yield _Pair(half, data[begin], labels[begin], named_so=False)
 
 
 def _samples(opened: _Half, labels: Path, findings: list[Finding]) -> Iterator[tuple[str, int]]:
@@ -183,17 +299,24 @@ def _samples(opened: _Half, labels: Path, findings: list[Finding]) -> Iterator[t
 def read(item: RawItem) -> SkeletonSequence:
     """One clip, its slots as bodies. Raises RawDataError."""
     data = Path(item.path)
+    if data.suffix == ".npz":
+        return ctrgcn.read(item)
     half = data.name.partition("_")[0]
-    opened = _open(data, data.with_name(f"{half}_label.pkl"))
+    told = str(item.member).rpartition("/")[0]
+    opened = _open(data, data.with_name(told or f"{half}_label.pkl"))
     row = opened.rows[item.id]
     joints = opened.data[row].transpose(1, 3, 2, 0)
     padded = opened.note.get("full_length") is not True
+    if opened.frames is not None:
+        joints, padded = joints[: opened.frames[row]], False
     return archives.to_sequence(item, joints, label=opened.labels[row], padded=padded)
 
 
 def _open(data: Path, labels: Path) -> _Half:
     """Opened once a process, as long as neither file changes."""
-    return _opened(data, labels, _stamp(data), _stamp(labels))
+    lengths = _lengths_file(data)
+    stamps = (_stamp(data), _stamp(labels), None if lengths is None else _stamp(lengths))
+    return _opened(data, labels, lengths, stamps)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -204,34 +327,105 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
+def _lengths_file(data: Path) -> Path | None:
+    """``train_num_frame.npy`` beside ``train_data.npy``, or ``num_frame.npy`` beside the only data."""
+    match = _DATA.fullmatch(data.name)
+    begin = f"{match[1]}_" if match and match[1] else ""
+    names = [name.format(begin) for name in _LENGTHS]
+    if sum(map(_is_data, data.parent.iterdir())) == 1:
+        names += [name.format("") for name in _LENGTHS]
+    return next((path for name in names if (path := data.with_name(name)).is_file()), None)
+
+
 @lru_cache(maxsize=16)
-def _opened(data: Path, labels: Path, _data_stamp: object, _labels_stamp: object) -> _Half:
-    content = unpickle.load(labels)
-    pair = content if isinstance(content, (tuple, list)) and len(content) == 2 else (None, None)
-    names, numbers = map(archives.column, pair)
-    if names is None or numbers is None or len(names) != len(numbers):
-        raise RawDataError(
-            "is no pair of sample names and as many labels", where=labels, remedy="Is it a label file?"
-        )
+def _opened(data: Path, labels: Path, lengths: Path | None, _stamps: object) -> _Half:
+    names, numbers = _label_file(labels)
     values = arrays.npy_file(data)
-    if values.ndim != 5 or values.shape[1] != 3 or values.dtype.kind != "f":
+    if values.ndim != 5 or values.shape[1] not in (2, 3, 4) or values.dtype.kind != "f":
+        raise _other_form(values, data)
+    if len(values) != len(numbers):
         raise RawDataError(
-            f"is {values.dtype} {values.shape}, expected float32 (N, 3, T, V, M)",
-            where=data,
-            remedy="Is it the data file of CrosSCLR, AimCLR or ST-GCN?",
-        )
-    if len(values) != len(names):
-        raise RawDataError(
-            f"{len(values)} clips, but {labels.name} names {len(names)}",
+            f"{len(values)} clips, but {labels.name} names {len(numbers)}",
             where=data,
             remedy="Both files must come from one run; fetch them again",
         )
+    given = names if names is not None else _made_up(labels, len(numbers))
     rows: dict[str, int] = {}
-    for row, name in enumerate(names):
+    for row, name in enumerate(given):
         id = archives.sample_id(name)
         if id is not None:
             rows.setdefault(id, row)
-    return _Half(values, names, numbers, rows, _note(data.parent))
+    frames, problem = _frames(lengths, values) if lengths is not None else (None, "")
+    return _Half(values, given, numbers, rows, _note(data.parent), names is not None, frames, problem)
+
+
+def _other_form(values: NDArray[Any], data: Path) -> RawDataError:
+    return RawDataError(
+        f"is {values.dtype} {values.shape}, expected float32 (N, 3, T, V, M)",
+        where=data,
+        remedy="Is it the data file of CrosSCLR, AimCLR or ST-GCN?",
+    )
+
+
+def _made_up(labels: Path, count: int) -> list[Any]:
+    match = _LABELS.fullmatch(labels.name)
+    begin = re.sub(r"[^A-Za-z0-9_-]+", "-", match[1])[:100] if match else ""
+    return [f"{begin or 'clip'}-{row + 1:06}" for row in range(count)]
+
+
+def _label_file(path: Path) -> tuple[list[Any] | None, list[Any]]:
+    """(names or None, labels) of ``(names, labels)``, or of labels alone: numbers or one-hot rows."""
+    content = _npy_labels(path) if path.suffix == ".npy" else unpickle.load(path, kind="the label pickle")
+    pair = content if isinstance(content, (tuple, list)) and len(content) == 2 else (None, None)
+    names, numbers = map(archives.column, pair)
+    if names is not None and numbers is not None and len(names) == len(numbers):
+        return names, numbers
+    alone = _numbers(content)
+    if not alone:
+        raise RawDataError(
+            "is no pair of sample names and as many labels", where=path, remedy="Is it a label file?"
+        )
+    return None, alone
+
+
+def _npy_labels(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise RawDataError(f"is too large for labels (limit {MAX_BYTES} bytes)", where=path)
+        return np.asarray(arrays.npy_file(path))
+    except RawDataError as error:
+        if "objects" not in error.message:
+            raise
+        return unpickle.of_npy(path.read_bytes(), where=path)
+
+
+def _numbers(content: Any) -> list[Any]:
+    """Labels from an array or a list of whole numbers, or of one-hot rows; empty if it is neither. A row that
+    is not one-hot has the label None."""
+    values = np.asarray(content) if isinstance(content, np.ndarray) else None
+    if isinstance(content, list | tuple) and all(type(each) in (int, float) for each in content):
+        values = np.asarray(content, dtype=object)
+    if values is None or values.dtype.kind not in "iufbO" or values.ndim not in (1, 2):
+        return []
+    if values.ndim == 2 and values.shape[1] > 1:
+        hot = values > 0
+        return [int(row.argmax()) if row.sum() == 1 else None for row in hot]
+    if values.dtype.kind == "b":
+        return []
+    plain = values.reshape(-1).tolist()
+    return [int(each) if isinstance(each, float) and each.is_integer() else each for each in plain]
+
+
+def _frames(path: Path, data: NDArray[Any]) -> tuple[list[int] | None, str]:
+    """True lengths of all clips; None, and why, where they do not fit the data."""
+    values = arrays.npy_file(path).reshape(-1)
+    if len(values) != len(data) or values.dtype.kind not in "iuf":
+        return None, f"{path.name} has {len(values)} {values.dtype}, expected {len(data)} numbers"
+    with np.errstate(invalid="ignore"):
+        if not ((values >= 1) & (values <= data.shape[2]) & (values % 1 == 0)).all():
+            worst = values.min() if (values < 1).any() else values.max()
+            return None, f"{path.name} has {worst}, expected 1 to {data.shape[2]} frames"
+    return [int(value) for value in values], ""
 
 
 def _note(folder: Path) -> dict[str, Any]:
@@ -246,7 +440,8 @@ def _note(folder: Path) -> dict[str, Any]:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """``<out>/<protocol>/{train,val}_{position,bone,motion}.npy`` [N, 3, T, V, M] and ``_label.pkl``.
+    """``<out>/<protocol>/{train,val}_{position,bone,motion}.npy`` [N, 3, T, V, M], ``_label.pkl`` and
+    ``_num_frame.npy``, T for all: a stream has no padding.
 
     Rows that the convention lacks, and samples that a protocol does not use, are left out.
     """
@@ -270,6 +465,7 @@ def _write_half(stem: Path, selection: Selection, path: str, chosen: np.ndarray)
         npy.write_array_header_1_0(file, header)
         for block in stream_blocks(selection, path, rows):
             file.write(np.ascontiguousarray(block, "<f4").data)
+    np.save(stem.with_name(f"{stem.name}_num_frame.npy"), np.full(len(rows), info.shape[2], np.int64))
     taken = np.flatnonzero(chosen).tolist()
     ids, labels = selection.column("id"), selection.column("label")
     names = [f"{ids[i]}.skeleton" if ntu.fields(ids[i]) else ids[i] for i in taken]

@@ -2,6 +2,10 @@
 
     x_train [N, T, M * V * 3] float    y_train [N, classes], one-hot    x_test, y_test
 
+Archives of one's own data come in wider forms: poses also as [N, 3, T, V, M], [N, 3, T, V] or [N, T, V, 3],
+labels also as N numbers, arrays also called ``data`` and ``label`` or ``labels``, with ``train``, ``test`` or
+``val`` before or behind, or without halves.
+
 It names no samples: ids are ``train-000001`` and so on, in the order of the file. Clips shorter than T end in
 zeros. The protocol is told by the file's name. Arrays are mapped; a file made with ``savez_compressed`` is
 held in memory.
@@ -10,6 +14,7 @@ held in memory.
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,10 +29,11 @@ from numpy.typing import NDArray
 from schemas import RawDataError, SkeletonSpec
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import arrays
-from skeltools.formats import archives
-from skeltools.formats.note import stream_note
+from skeltools.formats import archives, own_clips
+from skeltools.formats.archives import About
+from skeltools.formats.note import parse, stream_note
 from skeltools.formats.selection import Selection, only_stream, stream_blocks
-from skeltools.raw_items import Listing, RawItem
+from skeltools.raw_items import ZIP_ERRORS, Listing, RawItem
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = False
@@ -43,42 +49,79 @@ NOTE = "export"
 PROTOCOL = "file"
 """Name of the split when the file's own name tells none."""
 
-_WANTED = ("x_train", "y_train", "x_test", "y_test", NOTE)
+WHOLE = "clip"
+"""Stands for a half, and begins the ids, where the archive has none."""
+
+_READ = {**HALVES, "val": TEST}
+_POSES, _LABELS = ("x", "data"), ("y", "label", "labels")
+_MEMBER = re.compile(r"(x|data|y|labels?)(?:_(train|test|val))?|(train|test|val)_(x|data|y|labels?)", re.I)
 
 
 @dataclass(frozen=True)
 class _File:
     x: dict[str, NDArray[Any]]
-    """Half -> [N, T, M * V * 3]."""
+    """Half -> [N, T, M * V * 3] or as ``_flat`` knows it."""
     y: dict[str, NDArray[Any]]
-    """Half -> [N, classes]."""
+    """Half -> [N, classes] one-hot, or [N] numbers."""
     note: dict[str, Any]
 
 
-def discover(raw: Path, *, spec: SkeletonSpec | None = None) -> Listing:
-    """Samples of both halves, by the shapes of the arrays. Raises RawDataError for anything else."""
+def about(raw: Path) -> About:
+    """What the shapes of its arrays and its labels say. Raises what ``discover`` does."""
+    path = _only_file(raw)
+    opened = _open(path)
+    first = next(iter(opened.x.values()))
+    found = _axes(first)
+    width = first.shape[2] if found is None else 0
+    joints = tuple(width // (3 * bodies) for bodies in (1, 2) if width and width % (3 * bodies) == 0)
+    return About(
+        joints if found is None else (first.shape[found.index("V")],),
+        first.shape[found.index("M")] if found and "M" in found else 1,
+        max(map(_classes, opened.y.values())),
+        width=width,
+        named=False,
+        note=parse(opened.note, path),
+    )
+
+
+def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, channels: int = 3) -> Listing:
+    """Samples of both halves, by the shapes of the arrays. Raises RawDataError for anything else.
+
+    ``channels``: coordinates of a joint in flat arrays.
+    """
     spec = archives.joints_of(spec)
     path = _only_file(raw)
     opened = _open(path)
     archives.check_joints(opened.note, path)
     items = []
     for half, x in opened.x.items():
-        if not x.shape[2] or x.shape[2] % (3 * spec.num_joints):
+        axes = _axes(x)
+        if axes is not None and not own and x.shape[axes.index("C")] != 3:
             raise RawDataError(
-                f"x_{half} has {x.shape[2]} values a frame, no multiple of {spec.num_joints} joints x 3",
+                f"{x.shape[axes.index('C')]} coordinates, expected 3",
+                where=path,
+                remedy="Other poses go through `skeltools convert custom --from ctrgcn`",
+            )
+        if axes is None and (not x.shape[2] or x.shape[2] % (channels * spec.num_joints)):
+            raise RawDataError(
+                f"x_{half} has {x.shape[2]} values a frame, "
+                f"no multiple of {spec.num_joints} joints x {channels}",
                 where=path,
                 remedy=f"It is not of {spec.name}: name its convention with --convention",
             )
-        size = x.shape[1] * x.shape[2] * x.dtype.itemsize
+        if axes is not None and x.shape[axes.index("V")] != spec.num_joints:
+            raise archives.wrong_joints(x.shape[axes.index("V")], spec, path)
+        size = int(np.prod(x.shape[1:])) * x.dtype.itemsize
         ids = (f"{half}-{row + 1:06}" for row in range(len(x)))
         items += [RawItem(id, spec.name, str(path), f"{spec.num_joints} joints/{id}", size) for id in ids]
     told = opened.note.get("protocol")
     protocol = told if isinstance(told, str) else archives.protocol_of(path.stem) or PROTOCOL
-    members = {item.id: HALVES[item.id.partition("-")[0]] for item in items}
+    halves = {item.id: item.id.partition("-")[0] for item in items}
+    members = {id: _READ[half] for id, half in halves.items() if half in _READ}
     return Listing(
         tuple(sorted(items, key=lambda item: item.id)),
-        halves={protocol: members},
-        rules={protocol: "as the archive has it: x_train and x_test"},
+        halves={protocol: members} if members else {},
+        rules={protocol: "as the archive has it: x_train and x_test"} if members else {},
         synthetic=opened.note.get("synthetic") is True,
         anonymous=True,
     )
@@ -104,18 +147,59 @@ def read(item: RawItem) -> SkeletonSequence:
     opened = _open(Path(item.path))
     half, _, number = item.id.partition("-")
     row = int(number) - 1
-    hot = np.flatnonzero(opened.y[half][row] > 0)
-    if len(hot) != 1:
-        raise RawDataError(f"its row of y_{half} has {len(hot)} classes, expected one", where=item.where)
     joints = int(str(item.member).partition(" ")[0])
-    values = opened.x[half][row]
     return archives.to_sequence(
         item,
-        values.reshape(len(values), values.shape[1] // (3 * joints), joints, 3),
-        label=int(hot[0]),
+        _clip(opened.x[half], row, joints, own_clips.channels(item)),
+        label=_label(opened.y[half], row, f"y_{half}", item),
         padded=opened.note.get("full_length") is not True,
         told={},
     )
+
+
+def _label(y: NDArray[Any], row: int, name: str, item: RawItem) -> int:
+    if _is_numbers(y):
+        number = float(y.reshape(-1)[row])
+        if not 0 <= number < 2**15 or not number.is_integer():
+            raise RawDataError(f"its label is {number:g}, no whole number from 0", where=item.where)
+        return int(number)
+    hot = np.flatnonzero(y[row] > 0)
+    if len(hot) != 1:
+        raise RawDataError(f"its row of {name} has {len(hot)} classes, expected one", where=item.where)
+    return int(hot[0])
+
+
+def _is_numbers(y: NDArray[Any]) -> bool:
+    """Whether labels are numbers, not one-hot rows; rows of one value are, unless all are 1."""
+    return y.ndim == 1 or (y.shape[1] == 1 and bool((y != 1).any()))
+
+
+def _classes(y: NDArray[Any]) -> int:
+    """Classes that labels call for."""
+    if not _is_numbers(y):
+        return int(y.shape[1])
+    values = np.asarray(y, np.float64)
+    sound = values[(values >= 0) & (values < 2**15)]
+    return int(sound.max(initial=-1)) + 1
+
+
+def _axes(x: NDArray[Any]) -> str | None:
+    """The axes of a clip's array, N before them; None for flat frames [N, T, M * V * 3]."""
+    if x.ndim == 5:
+        return "NCTVM"
+    if x.ndim == 4:
+        return "NTVC" if x.shape[3] == 3 else "NCTV"
+    return None
+
+
+def _clip(x: NDArray[Any], row: int, joints: int, channels: int) -> NDArray[Any]:
+    """[T, M, V, C]"""
+    axes, values = _axes(x), x[row]
+    if axes is None:
+        return values.reshape(len(values), values.shape[1] // (channels * joints), joints, channels)
+    if "M" not in axes:
+        axes, values = f"{axes}M", values[..., None]
+    return values.transpose([axes.index(axis) - 1 for axis in "TMVC"])
 
 
 def _open(path: Path) -> _File:
@@ -126,40 +210,72 @@ def _open(path: Path) -> _File:
 
 @lru_cache(maxsize=2)
 def _opened(path: Path, _changed: int, _size: int) -> _File:
-    found = arrays.npz_file(path, wanted=_WANTED)
-    halves = [half for half in HALVES if f"x_{half}" in found or f"y_{half}" in found]
-    if not halves:
+    members = _members(path)
+    wanted = tuple(name for pair in members.values() for name in pair.values())
+    found = arrays.npz_file(path, wanted=(*wanted, NOTE))
+    if not members:
         raise RawDataError(
             "holds no x_train and x_test", where=path, remedy="Is it an archive in the format of CTR-GCN?"
         )
-    for half in halves:
-        for key in (f"x_{half}", f"y_{half}"):
-            if key not in found:
-                raise RawDataError(f"holds no {key}", where=path, remedy="Fetch it again")
-        _check(found[f"x_{half}"], found[f"y_{half}"], half, path)
+    for half, pair in members.items():
+        for key in ("x", "y"):
+            if pair.get(key) not in found:
+                ending = "" if half == WHOLE else f"_{half}"
+                raise RawDataError(f"holds no {key}{ending}", where=path, remedy="Fetch it again")
+        _check(found[pair["x"]], found[pair["y"]], half, path)
     return _File(
-        {half: found[f"x_{half}"] for half in halves},
-        {half: found[f"y_{half}"] for half in halves},
+        {half: found[pair["x"]] for half, pair in members.items()},
+        {half: found[pair["y"]] for half, pair in members.items()},
         _note(found.get(NOTE), path),
     )
 
 
-def _check(x: NDArray[Any], y: NDArray[Any], half: str, path: Path) -> None:
-    if x.ndim != 3 or x.dtype.kind != "f":
+def is_archive(path: Path) -> bool:
+    """Whether a ``.npz`` file has poses and labels, by the names of its arrays."""
+    try:
+        return any(len(pair) == 2 for pair in _members(path).values())
+    except RawDataError:
+        return False
+
+
+def _members(path: Path) -> dict[str, dict[str, str]]:
+    """Half -> ``x`` and ``y`` -> the name of the array. ``val`` counts where there is no ``test``, arrays of
+    no half where there is none of one."""
+    found: dict[str, dict[str, str]] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    except ZIP_ERRORS as error:
         raise RawDataError(
-            f"x_{half} is {x.dtype} {x.shape}, expected float32 (N, T, M * V * 3)",
+            f"cannot be read as an array ({error})", where=path, remedy="Fetch it again"
+        ) from error
+    for name in names:
+        if match := _MEMBER.fullmatch(name):
+            kind, half = (match[1], match[2]) if match[1] else (match[4], match[3])
+            key = "x" if kind.lower() in _POSES else "y"
+            found.setdefault((half or WHOLE).lower(), {}).setdefault(key, name)
+    chosen = [half for half in ("train", "test" if "test" in found else "val") if half in found]
+    return {half: found[half] for half in chosen or found}
+
+
+def _check(x: NDArray[Any], y: NDArray[Any], half: str, path: Path) -> None:
+    ending = "" if half == WHOLE else f"_{half}"
+    sound = x.ndim == 3 or x.ndim == 5 or (x.ndim == 4 and 3 in (x.shape[1], x.shape[3]))
+    if not sound or x.dtype.kind != "f" or (x.ndim == 5 and x.shape[1] not in (2, 3, 4)):
+        raise RawDataError(
+            f"x{ending} is {x.dtype} {x.shape}, expected float32 (N, T, M * V * 3) or (N, 3, T, V, M)",
             where=path,
             remedy="Is it an archive in the format of CTR-GCN?",
         )
-    if y.ndim != 2 or y.dtype.kind not in "fiub":
+    if (y.ndim != 2 and not (y.ndim == 1 and y.dtype.kind in "iuf")) or y.dtype.kind not in "fiub":
         raise RawDataError(
-            f"y_{half} is {y.dtype} {y.shape}, expected one-hot rows (N, classes)",
+            f"y{ending} is {y.dtype} {y.shape}, expected one-hot rows (N, classes) or numbers (N,)",
             where=path,
             remedy="Is it an archive in the format of CTR-GCN?",
         )
     if len(x) != len(y):
         raise RawDataError(
-            f"x_{half} has {len(x)} clips, y_{half} {len(y)} rows", where=path, remedy="Fetch it again"
+            f"x{ending} has {len(x)} clips, y{ending} {len(y)} rows", where=path, remedy="Fetch it again"
         )
 
 

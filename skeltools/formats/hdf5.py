@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from schemas import ArrayInfo, Finding, RawDataError, SkeletonSpec, StoreManifest
-from skeltools import skeletons, store
+from skeltools import datasets, skeletons, store
 from skeltools.formats import archives, contents
+from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
+from skeltools.formats.note import TOOL, Note, bodies_of, parse
 from skeltools.formats.selection import Selection
 from skeltools.raw_items import MAX_BYTES, Listing, RawItem
 from skeltools.sequence import SkeletonSequence
@@ -82,6 +84,51 @@ def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> L
     )
 
 
+def about(raw: Path) -> About:
+    """What the manifest says. Raises what ``discover`` does."""
+    path = _only_file(raw)
+    opened = _open(path)
+    manifest, specs = opened.manifest, _specs(opened, path)
+    told = {"dataset": manifest.dataset, "classes": list(manifest.classes), "bodies": bodies_of(manifest)}
+    told["tool"] = TOOL
+    note = parse(told, path) if manifest.dataset not in datasets.NAMES else Note(True)
+    joints = tuple(spec.num_joints for spec in specs.values())
+    flat = any(info.coordinates == "xy" for info in manifest.conventions.values())
+    return About(joints, note.bodies or 1, len(manifest.classes), flat=flat, note=note, specs=specs)
+
+
+def _specs(opened: _File, path: Path) -> dict[str, SkeletonSpec]:
+    """The conventions of the file as it describes them; those that ship with the package as they ship."""
+    return {
+        name: skeletons.load(name) if name in skeletons.names() else _spec(opened.handle, name, path)
+        for name in opened.offsets
+    }
+
+
+def _spec(handle: h5py.File, name: str, path: Path) -> SkeletonSpec:
+    """A convention from the attributes of its group: numbers and text, and JSON for the rest."""
+    with _damages(path):
+        attributes = handle[f"skeletons/{name}"].attrs
+        told = {key: _attribute(attributes, key) for key in attributes if key in SkeletonSpec.model_fields}
+    try:
+        spec = SkeletonSpec.model_validate(told)
+    except ValidationError as error:
+        raise _damaged(path, f"skeletons/{name}: {error.errors()[0]['msg']}") from error
+    if spec.name != name:
+        raise _damaged(path, f"skeletons/{name} is called {spec.name}")
+    return spec
+
+
+def _attribute(attributes: Any, key: str) -> Any:
+    if attributes.get_id(key).dtype.kind not in "Siu":
+        raise ValueError(f"attribute {key} is no number and no text of fixed length")
+    value = attributes[key]
+    if not isinstance(value, bytes):
+        return int(value)
+    text = value.decode("utf-8")
+    return json.loads(text) if text[:1] in ("[", "{") else text
+
+
 def _items(opened: _File, spec: SkeletonSpec, name: str, path: Path) -> list[RawItem]:
     with _damages(path):
         frame = opened.handle[f"sequences/{name}/joints"].shape[1:]
@@ -131,8 +178,28 @@ def read(item: RawItem) -> SkeletonSequence:
         joints = opened.handle[f"{group}/joints"]
         archives.check_size((stop - start, *joints.shape[1:]), item)
         poses, order = joints[start:stop], opened.handle[f"{group}/order"][start:stop]
+        unseen, score = (
+            _of_joints(opened.handle, f"{group}/{part}", start, stop, joints.shape)
+            for part in ("unseen", "score")
+        )
     told = {name: int(values[row]) for name, values in opened.columns.items()}
-    return archives.to_sequence(item, poses, label=told["label"], order=order, told=told)
+    return archives.to_sequence(
+        item, poses, label=told["label"], order=order, told=told, unseen=unseen, score=score
+    )
+
+
+def _of_joints(
+    handle: h5py.File, name: str, start: int, stop: int, shape: tuple[int, ...]
+) -> NDArray[Any] | None:
+    """``unseen`` or ``score`` [T, M, V] of a clip; None where the file has none."""
+    found = handle.get(name)
+    if found is None:
+        return None
+    dtype = store.OF_JOINTS[name.rpartition("/")[2]]
+    if not isinstance(found, h5py.Dataset) or found.shape != shape[:3] or found.dtype != dtype:
+        raise ValueError(f"{name} is no {dtype} array {shape[:3]}")
+    values = np.asarray(found[start:stop])
+    return np.nan_to_num(values, nan=0, posinf=0, neginf=0) if values.dtype.kind == "f" else values
 
 
 def _open(path: Path) -> _File:

@@ -21,6 +21,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from schemas import RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.settings import Settings
@@ -200,9 +202,10 @@ def _somebody(entry: dict[str, Any], place: Place) -> Person:
 
 def _track(entry: dict[str, Any], place: Place) -> int | None:
     told = next((entry[key] for key in ("track_id", "idx") if entry.get(key) is not None), None)
-    while isinstance(told, list) and len(told) == 1:  # AlphaPose's trackers differ in this
-        told = told[0]
-    return None if told is None or isinstance(told, list) else pose_json.whole(told, place, "idx or track_id")
+    if isinstance(told, list):  # AlphaPose writes [3.0], and [[3.0], [3.0]] where it merged detections
+        ids = np.unique(pose_json.numbers(told, place, "idx"))
+        told = float(ids[0]) if len(ids) == 1 else None
+    return None if told is None else pose_json.whole(told, place, "idx or track_id")
 
 
 # --- annotations --------------------------------------------------------------------------------------------

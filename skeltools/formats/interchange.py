@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from schemas import SkeletonSpec, UsageError, unknown
-from skeltools import skeletons
-from skeltools.datasets import DEFAULT_RAW, RAW_VARIABLE
-from skeltools.formats import FORMATS
+from schemas import RawDataError, SkeletonSpec, UsageError, unknown
+from skeltools import datasets, skeletons
+from skeltools.datasets import DEFAULT_RAW, RAW_VARIABLE, Dataset
+from skeltools.formats import FORMATS, own
+from skeltools.formats.own import OnNote, Own
 from skeltools.raw_items import Listing
 from skeltools.readers import READERS
 
@@ -35,6 +37,92 @@ def locate(raw: Path | None) -> Path:
     return archive
 
 
+def open_archive(
+    source: str,
+    dataset: str,
+    raw: Path | None,
+    *,
+    asked: dict[str, SkeletonSpec],
+    name: str | None = None,
+    classes: Path | str | Sequence[str] | None = None,
+    on_note: OnNote | None = None,
+) -> Own:
+    """An archive of a data set, or of a user's own data, for which ``own.open_archive`` explains the options.
+
+    Raises UsageError for what does not go together, RawDataError for an archive that is not what ``source``
+    says, and for one that is not of the data set.
+    """
+    known = None if dataset == datasets.CUSTOM else datasets.choose(dataset)
+    archive = locate(raw)
+    if len(asked) > 1 and source != "hdf5":
+        _refuse_several(source, archive, asked)
+    if known is None:
+        found = own.open_archive(source, archive, asked=asked, name=name, classes=classes, on_note=on_note)
+        _check_items(source, found.archive, found.listing)
+        return found
+    check_options(dataset, source, name=name, classes=classes)
+    listing = discover(source, archive, native=known.convention, asked=asked)
+    _check_items(source, archive, listing)
+    _check_members(source, archive, listing, known)
+    return Own(known, archive, listing, asked)
+
+
+def check_options(dataset: str, source: str | None, *, name: object, classes: object) -> None:
+    """Raises UsageError for a name or class names where the data set has its own."""
+    for option, value in (("--name", name), ("--classes", classes)):
+        if value is not None and (dataset != datasets.CUSTOM or source is None):
+            raise UsageError(
+                f"{option} is for archives of your own data",
+                remedy="Use it with `skeltools convert custom --from FORMAT`; dataset.yaml has it for files",
+            )
+
+
+def _check_items(source: str, archive: Path, listing: Listing) -> None:
+    """Raises RawDataError for an archive of which no sample can be read, with the most frequent reasons."""
+    if listing.items:
+        return
+    counts = Counter(finding.problem for finding in listing.findings)
+    reasons = ", ".join(f"{count} x {problem}" for problem, count in counts.most_common(3))
+    example = f", e.g. {listing.findings[0].detail}" if listing.findings else ""
+    raise RawDataError(
+        f"no sample could be read ({reasons or 'it holds none'}{example})",
+        where=archive,
+        remedy=f"Is it an archive of {source}? `skeltools docs interchange` says what is read",
+    )
+
+
+def _check_members(source: str, archive: Path, listing: Listing, known: Dataset) -> None:
+    """Raises RawDataError for samples that are none of the data set's: they would get its class names."""
+    about = FORMATS[source].about(archive)
+    remedy = f"Your own data go through `skeltools convert custom --from {source}`"
+    told = about.note.dataset
+    if told is not None and told not in datasets.NAMES:
+        raise RawDataError(f"is an export of {told}, not {known.name}", where=archive, remedy=remedy)
+    if listing.anonymous:
+        if about.labels != known.num_classes:
+            raise RawDataError(
+                f"has {about.labels} classes, but {known.name} has {known.num_classes}, "
+                "and no names say which samples these are",
+                where=archive,
+                remedy=remedy,
+            )
+    elif not any(known.accepts(item.id) for item in listing.items):
+        raise RawDataError(
+            f"{len(listing.items)} x not part of this data set: no sample is named as in {known.name}, "
+            f"e.g. {listing.items[0].id}",
+            where=archive,
+            remedy=remedy,
+        )
+
+
+def _refuse_several(source: str, archive: Path, asked: Mapping[str, SkeletonSpec]) -> None:
+    raise UsageError(
+        f"a {source} archive holds one convention, but {len(asked)} are asked for",
+        where=archive,
+        remedy="Give --convention once",
+    )
+
+
 def discover(source: str, archive: Path, *, native: str, asked: Mapping[str, SkeletonSpec]) -> Listing:
     """What an archive holds. Formats of one convention are read as the one that is ``asked`` for, else
     ``native``.
@@ -45,10 +133,6 @@ def discover(source: str, archive: Path, *, native: str, asked: Mapping[str, Ske
     if source == "hdf5":
         return READERS[source].discover(archive, specs=asked)
     if len(asked) > 1:
-        raise UsageError(
-            f"a {source} archive holds one convention, but {len(asked)} are asked for",
-            where=archive,
-            remedy="Give --convention once",
-        )
+        _refuse_several(source, archive, asked)
     spec = next(iter(asked.values()), None) or skeletons.load(native)
     return READERS[source].discover(archive, spec=spec)

@@ -11,7 +11,7 @@ https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from schemas import RawDataError, SkeletonSpec
-from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.settings import Settings
 from skeltools.formats import pose_json
 from skeltools.formats.pose_json import Frames, Person, Place
@@ -46,6 +46,18 @@ _WORLD = (
     "worldLandmarks",
     "keypoints3D",
 )
+_HANDS = tuple(
+    (
+        f"{side}_hand_world_landmarks",
+        f"{side}HandWorldLandmarks",
+        f"{side}_hand_landmarks",
+        f"{side}HandLandmarks",
+    )
+    for side in ("left", "right")
+)
+_HAND = 21
+_UNSAID = ("landmarks", "keypoints")
+"""Names that say nothing of the kind where they stand alone."""
 _LISTS = ("frames", "data", "results", "poses")
 _NUMBER = ("frame", "frame_id", "frame_index", "frame_number", "frameIndex", "frameNumber")
 _SCORE = ("visibility", "v", "score", "confidence", "presence")
@@ -77,13 +89,31 @@ def _is_frame(frame: Any) -> bool:
 
 def _any(frame: dict[str, Any]) -> bool:
     """Whether an object holds landmarks: ``keypoints`` alone may be of another format."""
-    found = [frame[key] for key in (*_IMAGE[:-1], *_WORLD) if key in frame]
+    found = [frame[key] for key in (*_IMAGE[:-1], *_WORLD, *_HANDS[0], *_HANDS[1]) if key in frame]
     return any(value is None or isinstance(value, list | dict) for value in found)
 
 
 def _is_points(points: Any) -> bool:
     first = points[0] if isinstance(points, list) and points else None
     return isinstance(first, dict) and "x" in first and ("y" in first or len(first) == 1)
+
+
+def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
+    """Numbered files of one frame each are a clip together; other files are a clip each."""
+    return pose_json.clips_of_both(folder, files, _is_image, _numbered)
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file is one numbered frame."""
+    if _numbered(file)[1] is None:
+        return False
+    start = pose_json.start_of(file)
+    many = isinstance(start, dict) and any(isinstance(start.get(key), list) for key in _LISTS)
+    return not many and (_is_points(start) or (isinstance(start, dict) and _any(start)))
+
+
+def _numbered(file: Path) -> tuple[str, int | None]:
+    return pose_json.numbered(file.stem)
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -103,12 +133,14 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     wanted = _Wanted(spec, world=not settings.flat and settings.image_size is None)
     frames: dict[int, list[Person]] = {}
     said: set[bool | None] = set()
-    for i, (number, frame) in enumerate(_frames(pose_json.content(item), place)):
+    for i, (number, frame) in enumerate(_all_frames(item, place)):
         here = place.at(f"frame {number}")
         if number in frames:
             raise here.wrong(f"is there twice, also as entry {i + 1}")
-        kind, people = _landmarks(frame, wanted, here)
-        frames[number] = list(_people(people, wanted, here))
+        kind, frames[number] = _hands(frame, wanted, here)
+        if not frames[number]:
+            kind, people = _landmarks(frame, wanted, here)
+            frames[number] = list(_people(people, wanted, here))
         said |= {kind} if frames[number] else set()
     kinds = {_is_world(frames) if world is None else world for world in said}
     if len(kinds) > 1:
@@ -132,6 +164,14 @@ def _other_kind(world: bool, settings: Settings, place: Place) -> RawDataError:
     )
 
 
+def _all_frames(item: RawItem, place: Place) -> Iterator[tuple[int, Any]]:
+    if not _is_image(Path(item.path)):
+        yield from _frames(pose_json.content(item), place)
+        return
+    for number, file in pose_json.frame_files(item, _numbered, _is_image).items():
+        yield number, pose_json.content(replace(item, path=str(file)))
+
+
 def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
     """(number of the frame, what it holds)."""
     if isinstance(data, dict):
@@ -139,7 +179,7 @@ def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
         if inner is None and data and all(key.isdigit() for key in data):
             yield from ((pose_json.whole(key, place, "a frame"), frame) for key, frame in data.items())
             return
-        data = [data] if inner is None else inner
+        data = _one_or_many(data) if inner is None else inner
     data = pose_json.listed(data, place, "the list of frames")
     if _is_points(data):
         yield 0, data
@@ -149,16 +189,46 @@ def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
         yield i if key is None else pose_json.whole(frame[key], place.at(f"entry {i + 1}"), key), frame
 
 
+def _one_or_many(data: dict[str, Any]) -> list[Any]:
+    """An object of landmarks -> the frames: its lists may be of all frames, not of the people of one."""
+    lists = {key: data[key] for key in (*_IMAGE, *_WORLD) if _is_list_of_people(data.get(key))}
+    if not lists:
+        return [data]
+    last = max(len(value) for value in lists.values())
+    return [{key: value[i] for key, value in lists.items() if i < len(value)} for i in range(last)]
+
+
+def _is_list_of_people(value: Any) -> bool:
+    first = next((entry for entry in value if entry), None) if isinstance(value, list) else None
+    return isinstance(first, list) and isinstance(first[0], dict | list)
+
+
 def _landmarks(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, Any]:
     """(whether they are world landmarks, None if that is not said; those of one person or of several)."""
     if not isinstance(frame, dict) or "landmark" in frame:
         return None, frame
     kinds = ((True, _WORLD), (False, _IMAGE))
     for world, keys in kinds if wanted.world else kinds[::-1]:
-        found = next((frame[key] for key in keys if frame.get(key)), None)
-        if found is not None:
-            return (world if len(frame) > 1 or world else None), found
+        key = next((key for key in keys if frame.get(key)), None)
+        if key is not None:
+            alone = key in _UNSAID and not any(frame.get(other) for other in _WORLD)
+            return (None if alone else world), frame[key]
     return None, None
+
+
+def _hands(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, list[Person]]:
+    """The hands of Holistic's results, left before right, for a convention of one hand."""
+    found: list[Person] = []
+    world = False
+    for side, keys in enumerate(
+        _HANDS if isinstance(frame, dict) and wanted.spec.num_joints == _HAND else ()
+    ):
+        of_kind = [key for key in (keys[:2] if wanted.world else keys[2:]) if frame.get(key)]
+        others = [key for key in keys if frame.get(key)]
+        if key := next(iter((*of_kind, *others)), None):
+            world = key in keys[:2]
+            found.append(replace(_person(frame[key], wanted, place.at(key)), track=side))
+    return world, found
 
 
 def _people(found: Any, wanted: _Wanted, place: Place) -> Iterator[Person]:
@@ -230,4 +300,4 @@ def _plane(frames: Frames) -> np.ndarray[Any, np.dtype[np.float64]]:
     return values[np.isfinite(values)]
 
 
-MEDIAPIPE = ClipFormat("mediapipe", (".json",), holds, read)
+MEDIAPIPE = ClipFormat("mediapipe", (".json",), holds, read, clips)

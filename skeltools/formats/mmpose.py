@@ -2,7 +2,8 @@
 
 A video is a list of frames, ``{frame_id, instances}``; an image, and a frame of older versions, is a list
 of instances. The demos put the list into ``instance_info``, beside ``meta_info`` with the names of
-the keypoints. An instance has ``keypoints`` (x, y or x, y, z each), ``keypoint_scores``, and a ``track_id``
+the keypoints. ``Results.to_json`` of Ultralytics is a list of instances, too.
+An instance has ``keypoints`` (x, y or x, y, z each), ``keypoint_scores``, and a ``track_id``
 if people were tracked: https://mmpose.readthedocs.io/en/latest/user_guides/inference.html
 """
 
@@ -39,23 +40,21 @@ def _is_instance(entry: Any) -> bool:
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
     """Files of one image each that are numbered are the frames of a clip; other files are a clip each."""
-    images = [file for file in files if _is_image(file)]
-    videos = [file for file in files if file not in set(images)]
-    return [
-        *pose_json.clips(folder, images, _numbered),
-        *(
-            Clip(file.relative_to(folder).with_suffix("").as_posix(), file, size=file.stat().st_size)
-            for file in videos
-        ),
-    ]
+    return pose_json.clips_of_both(folder, files, _is_image, _numbered)
 
 
 def _is_image(file: Path) -> bool:
-    """Whether a file is one numbered frame: a list of instances."""
+    """Whether a file is one numbered frame: a list of instances, as such or as instance_info."""
     return _numbered(file)[1] is not None and _is_one_frame(pose_json.start_of(file))
 
 
 def _is_one_frame(entries: Any) -> bool:
+    if isinstance(entries, dict):
+        entries = (
+            None
+            if "meta_info" in entries and not entries.get("instance_info")
+            else entries.get("instance_info")
+        )
     first = next((entry for entry in entries if entry), None) if isinstance(entries, list) else None
     return (isinstance(first, dict) and "instances" not in first) or entries == []
 
@@ -103,15 +102,18 @@ def _of_images(item: RawItem) -> dict[int, list[Person]]:
     frames = {}
     for number, file in pose_json.frame_files(item, _numbered, _is_image).items():
         place = Place(file, f"frame {number}")
-        people = pose_json.listed(pose_json.content(replace(item, path=str(file))), place, "the frame")
+        data = pose_json.content(replace(item, path=str(file)))
+        people = pose_json.listed(data.get("instance_info") if isinstance(data, dict) else data, place, "it")
         frames[number] = [_person(somebody, place.at(f"person {i + 1}")) for i, somebody in enumerate(people)]
     return frames
 
 
 def _person(somebody: Any, place: Place) -> Person:
     somebody = pose_json.objects(somebody, place, "it")
-    points = pose_json.numbers(somebody.get("keypoints"), place, "keypoints")
-    score = somebody.get("keypoint_scores")
+    points, score = somebody.get("keypoints"), somebody.get("keypoint_scores")
+    if isinstance(points, dict):
+        points, score = _columns(points, place)
+    points = pose_json.numbers(points, place, "keypoints")
     track = somebody.get("track_id")
     known = None if track is None else pose_json.whole(track, place, "track_id")
     points = points[0] if points.ndim == 3 and len(points) == 1 else points  # a person of older 3D demos
@@ -123,6 +125,14 @@ def _person(somebody: Any, place: Place) -> Person:
     if scores.shape != points.shape[:1]:
         raise place.wrong(f"{scores.size} keypoint_scores of {len(points)} keypoints")
     return pose_json.person(points, scores, known)
+
+
+def _columns(points: dict[str, Any], place: Place) -> tuple[list[Any], Any]:
+    """Ultralytics' {x: [...], y: [...], visible: [...]} -> [x, y] of every keypoint, and scores."""
+    x, y = (pose_json.listed(points.get(axis), place, f"keypoints.{axis}") for axis in "xy")
+    if len(x) != len(y):
+        raise place.wrong(f"{len(x)} x and {len(y)} y of keypoints")
+    return [list(point) for point in zip(x, y, strict=True)], points.get("visible")
 
 
 def _names(meta: Any) -> tuple[str, ...]:

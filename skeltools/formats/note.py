@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from skeltools import __version__
+from pydantic import ValidationError
+
+from schemas import RawDataError, SkeletonSpec, StoreManifest
+from skeltools import __version__, datasets, skeletons, store
 from skeltools.formats.selection import Selection
+
+TOOL = "skeltools "
+"""Begins ``tool`` in every note of ours; a version follows."""
+
+_MOST_CLASSES = 2**15
+"""Labels are int16."""
+_LONGEST = 200  # characters of a class name
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an archive says about itself; empty for one that is no export of ours."""
+
+    ours: bool = False
+    dataset: str | None = None
+    classes: tuple[str, ...] | None = None
+    bodies: int | None = None
+    """Bodies of a stream."""
+    spec: SkeletonSpec | None = None
+    flat: bool = False
+    """2D poses, whose z is 0."""
 
 
 def stream_note(selection: Selection, path: str, protocol: str) -> str:
@@ -14,7 +43,7 @@ def stream_note(selection: Selection, path: str, protocol: str) -> str:
     manifest = selection.opened.manifest
     return json.dumps(
         {
-            "tool": f"skeltools {__version__}",
+            "tool": f"{TOOL}{__version__}",
             "dataset": manifest.dataset,
             "synthetic": manifest.synthetic,
             "store": manifest.hash,
@@ -24,6 +53,79 @@ def stream_note(selection: Selection, path: str, protocol: str) -> str:
             "recipe": manifest.recipe.name,
             "protocol": protocol,
             "full_length": True,
+            **own_keys(selection),
         },
         indent=1,
     )
+
+
+def own_keys(selection: Selection) -> dict[str, Any]:
+    """What nobody knows of a user's own data: names, classes, bodies, skeleton. Empty for other data sets."""
+    manifest = selection.opened.manifest
+    if manifest.dataset in datasets.NAMES:
+        return {}
+    spec = store.read_spec(selection.opened, selection.convention)
+    told: dict[str, Any] = {
+        "dataset": manifest.dataset,
+        "classes": list(manifest.classes),
+        "bodies": bodies_of(manifest),
+    }
+    told["coordinates"] = manifest.conventions[selection.convention].coordinates
+    return told | {"skeleton": spec.model_dump(mode="json")}
+
+
+def bodies_of(manifest: StoreManifest) -> int | None:
+    """Bodies on axis M of a store's streams; None if it has no stream."""
+    shapes = [info.shape for path, info in manifest.arrays.items() if path.startswith("streams/")]
+    return int(shapes[0][-1]) if shapes else None
+
+
+def parse(told: Mapping[str, Any], where: Path | str) -> Note:
+    """What ``stream_note`` or ``own_keys`` wrote; empty for what others did, RawDataError if damaged."""
+    if not str(told.get("tool", "")).startswith(TOOL):
+        return Note()
+    try:
+        return Note(
+            True, _dataset(told.get("dataset")), _classes(told.get("classes")), _bodies(told.get("bodies")),
+            _spec(told.get("skeleton"), told.get("convention")),
+            told.get("coordinates") == "xy",
+        )  # fmt: skip
+    except (ValueError, RecursionError) as error:
+        raise RawDataError(
+            f"its note is damaged ({str(error).splitlines()[0][:200]})", where=where, remedy="Export it again"
+        ) from error
+
+
+def _dataset(value: Any) -> str | None:
+    if value is not None and (type(value) is not str or not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", value)):
+        raise ValueError("dataset is no name")
+    return value
+
+
+def _classes(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not all(map(is_class, value)) or len(set(value)) != len(value):
+        raise ValueError("classes are no list of names, each once")
+    return tuple(value) if 0 < len(value) <= _MOST_CLASSES else None
+
+
+def is_class(name: Any) -> bool:
+    """Whether a name of a class can go into a store: printable text of at most 200 characters."""
+    return type(name) is str and 0 < len(name) <= _LONGEST and name.isprintable()
+
+
+def _bodies(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or not 0 < value <= 8):
+        raise ValueError("bodies is no number from 1 to 8")
+    return value
+
+
+def _spec(value: Any, name: Any) -> SkeletonSpec | None:
+    """As the note describes it, or by the name of one that ships with the package."""
+    if value is None:
+        return skeletons.load(name) if name in skeletons.names() else None
+    try:
+        return SkeletonSpec.model_validate(value)
+    except ValidationError as error:
+        raise ValueError(f"skeleton: {error.errors()[0]['msg']}") from error

@@ -415,6 +415,19 @@ def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
     return made
 
 
+def clips_of_both(
+    folder: Path, files: Sequence[Path], is_frame: Callable[[Path], bool], number: Numbering
+) -> list[Clip]:
+    """Clips of files of which some are a frame each, and the others a clip."""
+    frames = [file for file in files if is_frame(file)]
+    whole = sorted(set(files) - set(frames))
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in whole]
+    return [
+        *clips(folder, frames, number),
+        *(Clip(name, file, size=file.stat().st_size) for name, file in zip(names, whole, strict=True)),
+    ]
+
+
 def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool]) -> dict[int, Path]:
     """Frame -> file of the clip whose first file the item is, in order.
 

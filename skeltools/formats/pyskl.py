@@ -1,15 +1,21 @@
-"""The 3D pickles of pyskl and mmaction2, such as ``ntu60_3danno.pkl``.
+"""The pickles of pyskl and mmaction2, such as ``ntu60_3danno.pkl``.
 
     {"split": {"xsub_train": [names], "xsub_val": [names], ...},
      "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": [M, T, V, 3]}, ...]}
 
-Bodies who are absent are all zero. The pickle is read whole, once a process: memory of its size for each of
-the ``--workers``. Our own export adds ``order`` [M, T] to an annotation, the places of bodies in their frame.
+or the list of annotations alone, as mmaction2 had it first. Bodies who are absent are all zero. A user's own
+data may be 2D: ``keypoint`` [M, T, V, 2] in pixels, ``keypoint_score`` [M, T, V], and ``img_shape`` or
+``original_shape``, (height, width). The pickle is read whole, once a process: memory of its size for each of
+the ``--workers``.
+
+Our own export adds ``order`` [M, T] to an annotation, the places of bodies in their frame, and, where joints
+have them, ``unseen`` and ``keypoint_score``; of a user's own data a ``note``.
 """
 
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,9 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
-from skeltools import store
+from skeltools import __version__, store
 from skeltools.datasets.splits import TEST, TRAIN
-from skeltools.formats import archives, unpickle
+from skeltools.formats import archives, own_clips, unpickle
+from skeltools.formats.archives import About
+from skeltools.formats.note import TOOL, own_keys, parse
 from skeltools.formats.selection import Selection
 from skeltools.raw_items import Listing, RawItem
 from skeltools.sequence import SkeletonSequence
@@ -45,17 +53,52 @@ class _File:
     rows: dict[str, int]
     """Sample id -> its first annotation."""
     synthetic: bool
+    note: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Coordinates of most of the annotations, 3 if there is none."""
+        counts = Counter(a["keypoint"].shape[3] for a in self.annotations if _is_keypoint(a.get("keypoint")))
+        return counts.most_common(1)[0][0] if counts else 3
 
 
-def discover(raw: Path, *, spec: SkeletonSpec | None = None) -> Listing:
-    """All annotations of the file. Raises RawDataError when it is no such pickle."""
+def about(raw: Path) -> About:
+    """What its annotations are like. Raises what ``discover`` does."""
+    path = _only_file(raw)
+    opened = _open(path)
+    size = opened.size
+    usable = [
+        a for row, a in enumerate(opened.annotations) if not _problem(a, opened, row, size, own=True)[1]
+    ]
+    joints = Counter(annotation["keypoint"].shape[2] for annotation in usable)
+    return About(
+        tuple(count for count, _ in joints.most_common(1)),
+        max((annotation["keypoint"].shape[0] for annotation in usable), default=1),
+        1 + max((int(annotation["label"]) for annotation in usable), default=-1),
+        flat=size == 2,
+        note=parse(opened.note, path),
+    )
+
+
+def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False) -> Listing:
+    """All annotations of the file; 2D ones only of a user's ``own`` data.
+
+    Raises RawDataError when it is no such pickle.
+    """
     spec = archives.joints_of(spec)
     path = _only_file(raw)
     opened = _open(path)
     findings: list[Finding] = []
     items: list[RawItem] = []
+    size = opened.size if own else 3
+    if not own and opened.size == 2:
+        raise RawDataError(
+            "holds 2D poses, and the data set has 3D ones",
+            where=path,
+            remedy="2D poses go through `skeltools convert custom --from pyskl`, or lift them to 3D first",
+        )
     for row, annotation in enumerate(opened.annotations):
-        id, problem, detail = _problem(annotation, opened, row)
+        id, problem, detail = _problem(annotation, opened, row, size, own=own)
         if id is None or problem:
             findings.append(archives.skipped(path.name, row, problem, detail))
             continue
@@ -87,8 +130,11 @@ def _only_file(raw: Path) -> Path:
     return found[0]
 
 
-def _problem(annotation: dict[str, Any], opened: _File, row: int) -> tuple[str | None, str, str]:
-    """(id, problem, detail); no problem is an empty text."""
+def _problem(
+    annotation: dict[str, Any], opened: _File, row: int, size: int, *, own: bool
+) -> tuple[str | None, str, str]:
+    """(id, problem, detail) of an annotation that should have ``size`` coordinates; no problem is an empty
+    text."""
     id = archives.sample_id(annotation.get("frame_dir"))
     if id is None:
         return None, "unusable sample name", ascii(annotation.get("frame_dir"))[:80]
@@ -96,11 +142,11 @@ def _problem(annotation: dict[str, Any], opened: _File, row: int) -> tuple[str |
         return id, "duplicate sample id", id
     if archives.whole(annotation.get("label")) is None:
         return id, "label out of range", f"{id}: {ascii(annotation.get('label'))[:40]}"
-    keypoint = annotation.get("keypoint")
-    if not isinstance(keypoint, np.ndarray) or keypoint.ndim != 4 or keypoint.dtype.kind != "f":
+    keypoint: Any = annotation.get("keypoint")
+    if not _is_keypoint(keypoint):
         found = f"{keypoint.dtype} {keypoint.shape}" if isinstance(keypoint, np.ndarray) else "no array"
-        return id, "keypoint of another form", f"{id}: {found}, expected float32 (M, T, V, 3)"
-    if keypoint.shape[3] != 3:
+        return id, "keypoint of another form", f"{id}: {found}, expected float32 (M, T, V, {size})"
+    if keypoint.shape[3] != size or size not in (2, 3):
         return id, "keypoint of another form", f"{id}: {keypoint.shape[3]} coordinates; is it 2D?"
     frames = annotation.get("total_frames", keypoint.shape[1])
     if frames != keypoint.shape[1]:
@@ -108,7 +154,24 @@ def _problem(annotation: dict[str, Any], opened: _File, row: int) -> tuple[str |
     order = annotation.get("order")
     if order is not None and not _is_order(order, keypoint):
         return id, "order of another form", f"{id}: expected int8 (M, T)"
+    for key, kind in _OF_JOINTS.items() if own or order is not None else ():
+        if (value := annotation.get(key)) is not None and not _is_of_joints(value, keypoint, kind):
+            name = "numbers" if kind == "f" else "booleans"
+            return id, f"{key} of another form", f"{id}: expected {name} (M, T, V)"
     return id, "", ""
+
+
+_OF_JOINTS = {"keypoint_score": "f", "unseen": "b"}
+"""Kind of the arrays [M, T, V] of an annotation, which count in a user's own data and our own exports."""
+
+
+def _is_keypoint(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim == 4 and value.dtype.kind == "f"
+
+
+def _is_of_joints(value: Any, keypoint: NDArray[Any], kind: str) -> bool:
+    sound = isinstance(value, np.ndarray) and value.dtype.kind == kind
+    return sound and value.shape == keypoint.shape[:3]
 
 
 def _is_order(order: Any, keypoint: NDArray[Any]) -> bool:
@@ -153,12 +216,31 @@ def read(item: RawItem) -> SkeletonSequence:
     opened = _open(Path(item.path))
     annotation = opened.annotations[opened.rows[item.id]]
     order = annotation.get("order")
+    told = own_clips.is_own(item) or order is not None
+    unseen, score = (annotation.get(key) if told else None for key in ("unseen", "keypoint_score"))
     return archives.to_sequence(
         item,
         annotation["keypoint"].transpose(1, 0, 2, 3),
         label=int(annotation["label"]),
         order=None if order is None else order.T,
+        unseen=None if unseen is None else unseen.transpose(1, 0, 2),
+        score=None if score is None else _finite(score.transpose(1, 0, 2)),
+        image_size=_image_size(annotation),
     )
+
+
+def _finite(score: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.nan_to_num(score.astype(np.float32), nan=0, posinf=0, neginf=0)
+
+
+def _image_size(annotation: dict[str, Any]) -> tuple[int, int] | None:
+    """(width, height) of the picture that keypoints are pixels of; the file has height and width."""
+    for key in ("img_shape", "original_shape"):
+        shape = archives.column(annotation.get(key))
+        if shape and len(shape) >= 2 and all(type(side) is int and 0 < side < 2**24 for side in shape[:2]):
+            return shape[1], shape[0]
+    return None
 
 
 def _open(path: Path) -> _File:
@@ -170,6 +252,8 @@ def _open(path: Path) -> _File:
 @lru_cache(maxsize=1)
 def _opened(path: Path, _changed: int, _size: int) -> _File:
     content = unpickle.load(path)
+    if isinstance(content, list) and content and all(map(_is_annotation, content)):
+        content = {"annotations": content}
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise _foreign("no dict with annotations", path)
     annotations, split = content["annotations"], content.get("split", {})
@@ -188,7 +272,18 @@ def _opened(path: Path, _changed: int, _size: int) -> _File:
         if id is not None:
             rows.setdefault(id, row)
     kept = {name: names for name, names in lists.items() if names is not None}
-    return _File(annotations, kept, rows, content.get("synthetic") is True)
+    note = content.get("note", {})
+    return _File(
+        annotations,
+        kept,
+        rows,
+        content.get("synthetic") is True,
+        note if isinstance(note, dict) else {},
+    )
+
+
+def _is_annotation(value: Any) -> bool:
+    return isinstance(value, dict) and {"keypoint", "label"} <= value.keys()
 
 
 def _foreign(found: str, path: Path) -> RawDataError:
@@ -203,9 +298,12 @@ def write(partial: Path, selection: Selection) -> None:
     """``{"split": {...}, "annotations": [...]}`` of plain values and numpy arrays, one clip at a time.
 
     Beside pyskl's keys an annotation has ``order`` [M, T] int8, the place of each body in its frame, which
-    the published preprocessing goes by; pyskl ignores it.
+    the published preprocessing goes by, and, if it has joints that were not seen, ``unseen`` [M, T, V]; pyskl
+    ignores them. ``note`` is there for a user's own data alone.
     """
     content: dict[str, Any] = {"split": _split(selection)}
+    if told := own_keys(selection):
+        content["note"] = {"tool": f"{TOOL}{__version__}", **told}
     if selection.opened.manifest.synthetic:
         content["synthetic"] = True
     content["annotations"] = _Written(_annotations(selection))
@@ -244,4 +342,15 @@ def _annotations(selection: Selection) -> Iterator[dict[str, Any]]:
                 "keypoint": np.ascontiguousarray(clip.joints.transpose(1, 0, 2, 3), "<f4"),
                 "total_frames": clip.frames,
                 "order": np.ascontiguousarray(clip.order.T, np.int8),
+                **_of_joints(clip),
             }
+
+
+def _of_joints(clip: SkeletonSequence) -> dict[str, Any]:
+    """What a clip has a joint and a frame, [M, T, V]."""
+    told = {"unseen": (clip.unseen, np.bool_), "keypoint_score": (clip.score, np.dtype("<f4"))}
+    return {
+        key: np.ascontiguousarray(values.transpose(1, 0, 2), dtype)  # type: ignore[call-overload]
+        for key, (values, dtype) in told.items()
+        if values is not None
+    }

@@ -4,13 +4,16 @@ A pickle is a program: whoever unpickles one from the net runs what its author w
 walked through (``pickletools.genops``) by a machine that knows plain values, plain containers, and the three
 numpy calls that stand for arrays, scalars and dtypes. It looks names up in a table of its own and imports,
 calls and builds nothing else; whatever names anything else is refused. Sizes are compared with the bytes that
-are there before memory is taken, keys must be text or numbers, and the number of operations is limited.
+are there before memory is taken, keys must be plain values, and the number of operations is limited.
 
-Protocols 0 to 5. Numpy arrays in protocol 0 must have been written by Python 3.
+What has a plain form gets it: arrays of objects become lists, ordered dicts become dicts, dates, times and
+paths become text. Protocols 0 to 5. Numpy arrays in protocol 0 must have been written by Python 3.
 """
 
 from __future__ import annotations
 
+import datetime
+import io
 import math
 import os
 import pickletools
@@ -18,13 +21,15 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import RawDataError
+from skeltools.files.arrays import HEADER_ERRORS
 
 LIMIT_VARIABLE = "SKELTOOLS_MAX_PICKLE"
 """Environment variable: the largest pickle, in bytes, that is read."""
@@ -33,15 +38,27 @@ MAX_BYTES = 8 * 2**30
 MAX_OPERATIONS = 20_000_000
 """Two and a half times what NTU RGB+D 120 needs with one entry a sample."""
 
-_CODE = re.compile(r"[<>=|]?(\?|[biuf][1248]|f16|[SU]\d{1,4})", re.ASCII)
+MAX_KEY = 64
+"""Values that a key may be made of, tuples in tuples counted through: to hash one is recursive."""
+
+_CODE = re.compile(r"[<>=|]?(\?|[biuf][1248]|f16|[mM]8|[SU]\d{1,4}|O8?)", re.ASCII)
+_UNIT = re.compile(r"Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as|generic", re.ASCII)
+_OBJECTS = "O"
+_MAGIC = {
+    npy.MAGIC_PREFIX: "a numpy array (.npy)",
+    b"PK\x03\x04": "a zip file (.npz, or weights of PyTorch)",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip file: unpack it",
+}
+"""First bytes of files that are taken for pickles."""
 _ERRORS = (ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, MemoryError, RecursionError)
 
 
-def load(path: Path | str) -> Any:
+def load(path: Path | str, *, kind: str = "a pickle") -> Any:
     """The value of a pickle file: None, bool, int, float, str, bytes, list, tuple, dict, numpy arrays.
 
-    Arrays may be read-only; numpy scalars become Python's. Raises RawDataError that names what was refused,
-    or why the file is no complete pickle.
+    Arrays may be read-only; numpy scalars become Python's. ``kind`` is what the file should be, for messages.
+    Raises RawDataError that names what was refused, or why the file is no complete pickle.
     """
     path = Path(path)
     limit = _limit()
@@ -53,11 +70,40 @@ def load(path: Path | str) -> Any:
                 where=path,
                 remedy=f"Set ${LIMIT_VARIABLE} to more bytes if the memory is there",
             )
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # escapes in the text of a damaged file
+        with path.open("rb") as file:
+            _check_magic(file.read(len(npy.MAGIC_PREFIX)), path, kind)
+            file.seek(0)
             return _run(_Measured(file, size), path)
     except OSError as error:
         raise RawDataError(f"cannot be read ({error.strerror or error})", where=path) from error
+
+
+def _check_magic(start: bytes, path: Path, kind: str) -> None:
+    for magic, found in _MAGIC.items():
+        if start.startswith(magic):
+            raise RawDataError(
+                f"no complete pickle: this is {found}, not {kind}",
+                where=path,
+                remedy="Name the pickle, or read the file as what it is",
+            )
+
+
+def of_npy(data: bytes, *, where: Path | str) -> Any:
+    """The value of a ``.npy`` file that holds an array of objects, that is a pickle behind a header.
+
+    An array of no axes is the object itself, others are lists in lists. Raises RawDataError as ``load`` does,
+    and for an array of numbers.
+    """
+    file = io.BytesIO(data)
+    try:
+        header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+        _, _, dtype = header(file)
+    except HEADER_ERRORS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RawDataError(f"cannot be read as an array ({reason})", where=where) from error
+    if not dtype.hasobject:
+        raise RawDataError(f"is an array of {dtype}, not of objects", where=where)
+    return _run(_Measured(file, len(data)), where)
 
 
 def _limit() -> int:
@@ -113,19 +159,28 @@ class _Dtype:
 
     code: str
     order: str = "="
+    unit: str = ""
 
     def real(self) -> np.dtype[Any]:
-        return np.dtype(f"{self.order if self.order in '<>' else '='}{self.code}")
+        return np.dtype(f"{self.order if self.order in '<>' else '='}{self.code}{self.unit}")
 
 
 @dataclass
 class _Array:
     """``_reconstruct(...)``, an array whose values come with BUILD."""
 
-    values: NDArray[Any] | None = None
+    values: Any = None
+    """An array; of objects: a list, or the one object of an array of no axes."""
+    finished: bool = False
 
 
-def _run(file: _Measured, path: Path) -> Any:
+def _run(file: _Measured, path: Path | str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # escapes in the text of a damaged file
+        return _interpreted(file, path)
+
+
+def _interpreted(file: _Measured, path: Path | str) -> Any:
     machine = _Machine()
     try:
         for count, (opcode, argument, place) in enumerate(pickletools.genops(file)):  # type: ignore[arg-type]
@@ -141,17 +196,19 @@ def _run(file: _Measured, path: Path) -> Any:
             except KeyError as error:
                 raise _refused(path, f"byte {place}: operation {opcode.name}") from error
         (value,) = machine.stack
+        if type(value) in (_Dtype, _Name, _Array):
+            raise _refused(path, f"it is a {type(value).__name__.strip('_').lower()}, no value")
     except _ERRORS as error:
         why = str(error)[:200] or type(error).__name__
         raise RawDataError(f"no complete pickle ({why})", where=path, remedy="Fetch it again") from error
     return value
 
 
-def _refused(path: Path, what: str) -> RawDataError:
+def _refused(path: Path | str, what: str) -> RawDataError:
     return RawDataError(
         f"refused to unpickle, {what}",
         where=path,
-        remedy="Only numbers, text, lists, tuples, dicts and numpy arrays of numbers or text are read",
+        remedy="Only numbers, text, dates, lists, tuples, dicts and numpy arrays of them are read",
     )
 
 
@@ -197,9 +254,25 @@ def _set(machine: _Machine, values: list[Any]) -> None:
     if type(target) is not dict or len(values) % 2:
         _refuse(f"setting items of a {type(target).__name__.strip('_')}")
     for key, value in zip(values[::2], values[1::2], strict=True):
-        if type(key) not in (str, int):
+        if type(key) is not str and not _is_key(key):
             _refuse(f"a key that is a {type(key).__name__.strip('_')}")
-        target[key] = value
+        target[key] = str(value.real()) if type(value) is _Dtype else value
+
+
+_KEYS = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def _is_key(key: Any) -> bool:
+    """Whether a key is a plain value, or a small tuple of them."""
+    waiting, met = [key], 0
+    while waiting:
+        part = waiting.pop()
+        met += 1
+        if type(part) is tuple and met + len(waiting) + len(part) <= MAX_KEY:
+            waiting.extend(part)
+        elif type(part) not in _KEYS:
+            return False
+    return True
 
 
 def _tuple(machine: _Machine, count: int) -> None:
@@ -221,8 +294,7 @@ def _get(machine: _Machine, place: int) -> None:
     if place not in machine.memo:
         raise ValueError(f"memo {place} is empty")
     value = machine.memo[place]
-    finished = type(value) is _Array and value.values is not None
-    machine.stack.append(value.values if finished else value)
+    machine.stack.append(value.values if type(value) is _Array and value.finished else value)
 
 
 def _look_up(machine: _Machine, module: Any, name: Any) -> None:
@@ -252,10 +324,11 @@ def _build(machine: _Machine) -> None:
     if type(target) is _Dtype:
         _set_order(target, state)
         machine.stack.append(target)
-    elif type(target) is _Array and target.values is None:
+    elif type(target) is _Array and not target.finished:
         target.values = (
             _filled(*state[1:]) if type(state) is tuple and len(state) == 5 else _refuse("an array")
         )
+        target.finished = True
         machine.stack.append(target.values)
     else:
         _refuse(f"a state for a {type(target).__name__.strip('_')}")
@@ -267,8 +340,8 @@ def _build(machine: _Machine) -> None:
 def _dtype(code: Any, *_: Any) -> _Dtype:
     match = _CODE.fullmatch(code) if type(code) is str else None
     if match is None:
-        _refuse(f"an array of {'objects' if str(code).startswith('O') else str(code)[:40]}")
-    return _Dtype(match[1], code[0] if code[0] in "<>" else "=")
+        _refuse(f"an array of {str(code)[:40]}")
+    return _Dtype(match[1][:1] if match[1][0] == _OBJECTS else match[1], code[0] if code[0] in "<>" else "=")
 
 
 def _set_order(dtype: _Dtype, state: Any) -> None:
@@ -276,6 +349,18 @@ def _set_order(dtype: _Dtype, state: Any) -> None:
         _refuse("a structured dtype")
     if state[1] in ("<", ">"):
         dtype.order = state[1]
+    if dtype.code[0] in "mM":
+        dtype.unit = _unit(state[-1])
+
+
+def _unit(told: Any) -> str:
+    """``({}, (b"D", 1, 1, 1))``, the unit of dates and times, as numpy writes it in a dtype: ``[D]``."""
+    sound = type(told) is tuple and len(told) == 2 and type(told[1]) is tuple and len(told[1]) >= 2
+    name, count = told[1][:2] if sound else (None, None)
+    name = name.decode("latin-1") if type(name) is bytes else name
+    if type(name) is not str or not _UNIT.fullmatch(name) or type(count) is not int or not 0 < count < 2**31:
+        _refuse("times of an unknown unit")
+    return "" if name == "generic" else f"[{count}{name}]"
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
@@ -284,8 +369,27 @@ def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
     return _Array()
 
 
-def _filled(shape: Any, dtype: Any, fortran: Any, data: Any) -> NDArray[Any]:
+def _filled(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
+    if type(dtype) is _Dtype and dtype.code == _OBJECTS:
+        return _nested(data, _checked(shape))
     return _values(data, dtype, shape, "F" if fortran else "C")
+
+
+def _nested(data: Any, shape: tuple[int, ...]) -> Any:
+    """The objects of an array, which lie in C order whatever its own, as lists in lists."""
+    if type(data) is not list or len(data) != math.prod(shape):
+        _refuse("an array of objects of another number")
+    if not shape:
+        return data[0]
+    for size in shape[:0:-1]:
+        data = [data[at : at + size] for at in range(0, len(data), size)] if size else []
+    return data
+
+
+def _checked(shape: Any) -> tuple[int, ...]:
+    if type(shape) is not tuple or any(type(size) is not int or size < 0 for size in shape) or len(shape) > 8:
+        _refuse("an array of a shape that cannot be")
+    return shape
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
@@ -302,10 +406,9 @@ def _values(data: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
     """The array, once its bytes are found to be as many as its shape takes."""
     if type(data) is str:
         data = data.encode("latin-1")  # what Python 2 wrote as bytes
-    if type(dtype) is not _Dtype or type(data) not in (bytes, bytearray) or type(shape) is not tuple:
+    if type(dtype) is not _Dtype or dtype.code == _OBJECTS or type(data) not in (bytes, bytearray):
         _refuse("an array of objects")
-    if any(type(size) is not int or size < 0 for size in shape) or len(shape) > 8:
-        _refuse("an array of a shape that cannot be")
+    shape = _checked(shape)
     real = dtype.real()
     if math.prod(shape) * real.itemsize != len(data):
         raise ValueError(f"{len(data)} bytes for an array {shape} of {real}")
@@ -314,7 +417,8 @@ def _values(data: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
-    return _values(data, dtype, (), "C").item()
+    value = _values(data, dtype, (), "C")
+    return str(value) if value.dtype.kind in "mM" else value.item()
 
 
 def _encode(text: Any, codec: Any) -> bytes:
@@ -331,6 +435,61 @@ def _container(kind: type) -> Callable[..., Any]:
     return make
 
 
+# ------------------------------------------------------------------------------- dates, times, paths: as text
+
+
+def _bytes_of(data: Any, size: int) -> bytes:
+    data = data.encode("latin-1") if type(data) is str else data
+    if type(data) is not bytes or len(data) != size:
+        _refuse("a date of another form")
+    return data
+
+
+def _clock(data: bytes) -> tuple[int, int, int, int]:
+    return data[0], data[1], data[2], int.from_bytes(data[3:6], "big")
+
+
+def _date(data: Any, *_: Any) -> str:
+    """4 bytes, as ``datetime.date`` reduces itself: year, month, day."""
+    data = _bytes_of(data, 4)
+    return datetime.date(int.from_bytes(data[:2], "big"), data[2], data[3]).isoformat()
+
+
+def _time(data: Any, zone: Any = "") -> str:
+    """6 bytes: hour, minute, second, microseconds; the highest bit of the first tells a repeated hour."""
+    data = _bytes_of(data, 6)
+    return datetime.time(data[0] & 0x7F, *_clock(data)[1:]).isoformat() + _zone_text(zone)
+
+
+def _datetime(data: Any, zone: Any = "") -> str:
+    """10 bytes: those of a date, then of a time; the highest bit of the month tells a repeated hour."""
+    data = _bytes_of(data, 10)
+    day = int.from_bytes(data[:2], "big"), data[2] & 0x7F, data[3]
+    return datetime.datetime(*day, *_clock(data[4:])).isoformat() + _zone_text(zone)
+
+
+def _zone_text(zone: Any) -> str:
+    return zone if type(zone) is str else _refuse("a date of a foreign time zone")
+
+
+def _timedelta(days: Any = 0, seconds: Any = 0, microseconds: Any = 0) -> float:
+    """Seconds."""
+    if any(type(part) is not int for part in (days, seconds, microseconds)):
+        _refuse("a duration of another form")
+    return datetime.timedelta(days, seconds, microseconds).total_seconds()
+
+
+def _timezone(seconds: Any, *_: Any) -> str:
+    if type(seconds) is not float:
+        _refuse("a time zone of another form")
+    return str(datetime.timezone(datetime.timedelta(seconds=seconds)))[3:] or "+00:00"
+
+
+def _path(*parts: Any) -> str:
+    """Text: nothing in a file says where to look for another."""
+    return str(PurePosixPath(*parts)) if all(type(part) is str for part in parts) else _refuse("a path")
+
+
 _CALLS: dict[str, Callable[..., Any]] = {
     "dtype": _dtype,
     "reconstruct": _reconstruct,
@@ -340,9 +499,18 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "list": _container(list),
     "dict": _container(dict),
     "bytes": _container(bytes),
+    "date": _date,
+    "time": _time,
+    "datetime": _datetime,
+    "timedelta": _timedelta,
+    "timezone": _timezone,
+    "path": _path,
 }
 
-_NAMES = {
+_NUMBERS = ("bool", *(f"{kind}{size}" for kind in ("int", "uint") for size in (8, 16, 32, 64)))
+_PATHS = ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+
+_NAMES: dict[str, Any] = {
     "numpy.dtype": _Name("dtype"),
     "numpy.ndarray": _Name("ndarray"),
     "_codecs.encode": _Name("encode"),
@@ -357,7 +525,12 @@ _NAMES = {
         for module in ("builtins", "__builtin__")
         for name in ("list", "dict", "bytes")
     },
+    "collections.OrderedDict": _Name("dict"),
+    **{f"datetime.{name}": _Name(name) for name in ("date", "time", "datetime", "timedelta", "timezone")},
+    **{f"{module}.{name}": _Name("path") for module in ("pathlib", "pathlib._local") for name in _PATHS},
+    **{f"numpy.{name}": name for name in (*_NUMBERS, "bool_", "float16", "float32", "float64")},
 }
+"""Name -> what it stands for; types of numbers stand for their names."""
 
 # ------------------------------------------------------------------------------------------------ opcodes
 

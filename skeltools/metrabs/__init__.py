@@ -32,12 +32,12 @@ from schemas import Finding, RawDataError, SkeletonSpec, require
 from skeltools import skeletons, tracking
 from skeltools.datasets import ntu, nwucla
 from skeltools.metrabs import containers, slices
-from skeltools.metrabs.clock import to_native
+from skeltools.metrabs.clock import RATE, to_native
 from skeltools.metrabs.containers import Poses
-from skeltools.raw_items import Listing, RawItem, finding, first_of_each, known
+from skeltools.raw_items import METRABS, Listing, RawItem, finding, first_of_each, known, visible_files
 from skeltools.sequence import Joints, Mask, SkeletonSequence
 
-FOLDER = "metrabs"
+FOLDER = METRABS
 MAX_PEOPLE = 32
 """People in one frame; more is no action recognition video, but a wrong axis."""
 
@@ -47,13 +47,14 @@ KEPT = 2
 _AXES = ("right", "down", "forward")
 
 
-def discover(raw: Path, *, conventions: Iterable[str] | None = None) -> Listing:
+def discover(raw: Path, *, conventions: Iterable[str] | None = None, nested: bool = False) -> Listing:
     """All clips of all conventions below ``raw``/metrabs, by name only.
 
     ``conventions`` restricts the search to these names, and makes a user's own convention files known. A
     folder that is named after none is a finding; no folder ``metrabs`` is an empty listing. Poses of all
     joints are listed once for each convention that can be sliced from them; where a clip has a file of the
-    convention, that is read. Raises RawDataError when two folders are one convention's.
+    convention, that is read. ``nested``: ids are paths below the convention's folder.
+    Raises RawDataError when two folders are one convention's.
     """
     shipped = _estimated(skeletons.names())
     wanted = shipped if conventions is None else _estimated(conventions)
@@ -62,7 +63,7 @@ def discover(raw: Path, *, conventions: Iterable[str] | None = None) -> Listing:
     paths = [path for path in _entries(raw / FOLDER) if not path.name.startswith(".")]
     _refuse_twins(path for path in paths if path.is_dir())
     for path in paths:
-        found, problems = _in_folder(path) if path.is_dir() else containers.clips(path)
+        found, problems = _in_folder(path, nested) if path.is_dir() else containers.clips(path)
         whole = [item for item in found if item.convention == slices.ALL]
         sliced, more = _slices(whole, wanted, shipped | wanted, f"{FOLDER}/{path.name}")
         items += [item for item in found if item.convention in wanted] + sliced
@@ -159,13 +160,19 @@ def _unknown(place: str, name: str) -> Finding:
     return Finding(file=place, problem="unknown convention", detail=f"'{name}'{hint}", action="skipped")
 
 
-def _in_folder(folder: Path) -> tuple[list[RawItem], list[Finding]]:
+def _in_folder(folder: Path, nested: bool) -> tuple[list[RawItem], list[Finding]]:
+    findings: list[Finding] = []
     items = [
-        RawItem(path.stem, folder.name, str(path), size=path.stat().st_size)
-        for path in sorted(folder.iterdir())
+        RawItem(_id(path, folder), folder.name, str(path), size=path.stat().st_size)
+        for path in (visible_files(folder, findings) if nested else sorted(folder.iterdir()))
         if path.suffix.lower() in (".npz", ".pt") and not path.name.startswith(".")
     ]
-    return items, []
+    return items, findings
+
+
+def _id(path: Path, folder: Path) -> str:
+    """The path below the convention's folder, without suffix."""
+    return path.relative_to(folder).as_posix().removesuffix(path.suffix)
 
 
 def read(
@@ -174,6 +181,8 @@ def read(
     native: SkeletonSequence | None = None,
     mirrored: bool = True,
     spec: SkeletonSpec | None = None,
+    native_spec: SkeletonSpec | None = None,
+    own: bool = False,
 ) -> SkeletonSequence:
     """One clip in canonical axes, at most two tracks.
 
@@ -182,7 +191,8 @@ def read(
     tracks that are seen longest and move most are kept. ``order`` counts the slots present in a frame, for
     the order in the file means nothing. Label and protocol fields are native's, or what the sample id says.
 
-    ``spec`` is needed for a convention that does not ship with the package. Raises RawDataError.
+    ``spec`` and ``native_spec`` are needed for conventions that do not ship with the package. ``own``: the
+    native clips are a user's own, of an unknown rate. Raises RawDataError.
     """
     spec = skeletons.load(item.convention) if spec is None else spec
     poses = containers.load(item, spec)
@@ -200,8 +210,9 @@ def read(
         frames=None if native is None else native.frames,
         fps=poses.fps,
         where=item.where,
+        native_rate=None if own else RATE,
     )
-    slots, ids = _slots(joints, present, native, spec)
+    slots, ids = _slots(joints, present, native, (spec, native_spec))
     clip = _sequence(item, spec, (joints, present), slots, ids=ids, native=native, bad=poses.bad)
     if not clock:
         return clip
@@ -238,12 +249,15 @@ def _tracks(people: Joints, poses: Poses) -> tuple[Joints, Mask]:
 
 
 def _slots(
-    joints: Joints, present: Mask, native: SkeletonSequence | None, spec: SkeletonSpec
+    joints: Joints,
+    present: Mask,
+    native: SkeletonSequence | None,
+    conventions: tuple[SkeletonSpec, SkeletonSpec | None],
 ) -> tuple[list[int], tuple[int, ...]]:
     """Tracks to keep, and the body ids that they get."""
     if native is not None:
-        specs = (spec, skeletons.load(native.convention))
-        pairs = tracking.match((joints, present), (native.joints, native.present), specs=specs)
+        specs = (conventions[0], conventions[1] or skeletons.load(native.convention))
+        pairs = tracking.match((joints, present), (native.joints, _whole(native, specs)), specs=specs)
         if pairs:
             bodies = sorted(list(pairs)[:KEPT])
             return [pairs[body] for body in bodies], tuple(native.body_ids[body] for body in bodies)
@@ -269,7 +283,8 @@ def _sequence(
         lost = np.delete(tracks[1], slots, axis=1)
         detail = f"{lost.shape[1]} tracks of {lost.sum()} poses"
         findings.append(finding(item, "more people than bodies", detail=detail, action="dropped"))
-    fields = ntu.fields(item.id) or nwucla.fields(item.id)
+    told = {name: value for name, value in item.details if name not in ("start", "end", containers.LAST)}
+    fields = told or ntu.fields(item.id) or nwucla.fields(item.id)
     if native is not None:
         names = ("label", "subject", "camera", "setup", "repetition")
         fields = {name: getattr(native, name) for name in names}
@@ -295,34 +310,69 @@ class MirrorCheck:
 
 
 def mirror_check(
-    native: SkeletonSequence, poses: SkeletonSequence, *, spec: SkeletonSpec | None = None
+    native: SkeletonSequence,
+    poses: SkeletonSequence,
+    *,
+    spec: SkeletonSpec | None = None,
+    native_spec: SkeletonSpec | None = None,
+    own: bool = False,
 ) -> MirrorCheck:
     """Compares both readings of one clip with the native skeleton, each pose centred.
 
     The other reading is this one reflected in x with the sides exchanged. Tracks are matched to bodies anew
     under each, for who stands left is another person then. Shoulders and hips tell the readings apart when
     the subject is turned, arms and legs when the two sides do different things; somebody who stands upright
-    facing the sensor looks the same in both, so judge by many clips.
+    facing the sensor looks the same in both, so judge by many clips. ``own``: the native clips are a user's
+    own, maybe in the axes of a room; poses are turned onto them, each track by one rotation.
     """
-    own = skeletons.load(poses.convention) if spec is None else spec
-    other = poses.joints[..., list(own.left_right_swap or ()), :] * np.array([-1, 1, 1], np.float32)
+    named = skeletons.load(poses.convention) if spec is None else spec
+    specs = (named, native_spec or skeletons.load(native.convention))
+    other = poses.joints[..., list(named.left_right_swap or ()), :] * np.array([-1, 1, 1], np.float32)
     return MirrorCheck(
-        _distance(native, (poses.joints, poses.present), own), _distance(native, (other, poses.present), own)
+        _distance(native, (poses.joints, poses.present), specs, turned=own),
+        _distance(native, (other, poses.present), specs, turned=own),
     )
 
 
-def _distance(native: SkeletonSequence, tracks: tuple[Joints, Mask], spec: SkeletonSpec) -> float:
+def _distance(
+    native: SkeletonSequence,
+    tracks: tuple[Joints, Mask],
+    specs: tuple[SkeletonSpec, SkeletonSpec],
+    *,
+    turned: bool,
+) -> float:
     """Mean distance of shared landmarks over all frames of all matched pairs, in metres; NaN without any."""
-    specs = (spec, skeletons.load(native.convention))
     own, theirs = tracking.shared_landmarks(*specs)
-    distances = [np.zeros(0)]
-    for body, track in tracking.match(tracks, (native.joints, native.present), specs=specs).items():
-        both = tracks[1][:, track] & native.present[:, body]
+    distances, present = [np.zeros(0)], _whole(native, specs)
+    if not len(own):
+        return float("nan")
+    for body, track in tracking.match(tracks, (native.joints, present), specs=specs).items():
+        both = tracks[1][:, track] & present[:, body]
         pose = _centred(tracks[0][both, track][:, own])
         reference = _centred(native.joints[both, body][:, theirs])
+        pose = _turned(pose, reference) if turned else pose
         distances.append(np.linalg.norm(pose - reference, axis=-1).ravel())
     together = np.concatenate(distances)
     return float(together.mean()) if len(together) else float("nan")
+
+
+def _whole(native: SkeletonSequence, specs: tuple[SkeletonSpec, SkeletonSpec]) -> Mask:
+    """[T, M]: where all landmarks in common were seen; where they never are, where the body was."""
+    if native.unseen is None:
+        return native.present
+    theirs = tracking.shared_landmarks(*specs)[1]
+    whole: Mask = native.present & ~native.unseen[..., theirs].any(axis=-1)
+    return np.where(whole.any(axis=0), whole, native.present)
+
+
+def _turned(pose: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Poses [F, L, 3] by the one rotation that brings them nearest to the reference (Kabsch)."""
+    if not len(pose):
+        return pose
+    left, _, right = np.linalg.svd(np.einsum("fli,flj->ij", pose, reference))
+    sign = np.sign(np.linalg.det(left @ right))
+    turned: NDArray[np.float64] = pose @ (left * np.array([1.0, 1.0, sign]) @ right)
+    return turned
 
 
 def _centred(landmarks: Joints) -> NDArray[np.float64]:

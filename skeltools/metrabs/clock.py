@@ -21,6 +21,13 @@ FEW = 3
 RATES = (10.0, 12.0, 15.0, 20.0, 24.0, 25.0, 48.0, 50.0, 60.0, 120.0)
 """Rates of video that another number of frames may be explained by, when the file tells none."""
 
+NATIVE_RATES = (90.0, 100.0, 200.0, 240.0)
+"""Rates of motion capture that video does not have."""
+
+LONGER = 1.5
+"""Times the end of its last action that a recording may be long without telling its rate. One of twice the
+rate is longer, if no more than a quarter of it follows its last action."""
+
 LIMIT = (5.0, 240.0)
 """Frames a second that video has."""
 
@@ -34,20 +41,27 @@ def check_rate(fps: float, where: str) -> float:
 
 
 def to_native(
-    tracks: tuple[Joints, Mask], *, frames: int | None, fps: float | None, where: str
+    tracks: tuple[Joints, Mask],
+    *,
+    frames: int | None,
+    fps: float | None,
+    where: str,
+    native_rate: float | None = RATE,
 ) -> tuple[Joints, Mask, str]:
     """Tracks (joints [T, K, V, 3], present [T, K]) at the native clip's ``frames``, and what was done, in
     words; empty when nothing was.
 
-    Without a native clip only a rate ``fps`` that is not the sensor's asks for resampling. Raises
+    Without a native clip only a rate ``fps`` that is not the sensor's asks for resampling. ``native_rate`` is
+    None where nobody knows the sensor's: then it is what the lengths say together with ``fps``. Raises
     RawDataError when the lengths cannot be those of one clip.
     """
     joints, present = tracks
     found = len(present)
-    rate = fps or RATE
+    native = native_rate or _native_rate(found, frames, fps)
+    rate = fps or native
     if frames not in (None, found) and fps is None and abs(found - frames) > FEW:
         rate = _rate(found, frames) or RATE
-    same = max(1, round(found * RATE / rate))  # frames of the sensor in the same time
+    same = max(1, round(found * native / rate))  # frames of the sensor in the same time
     if frames is None:
         frames = same
     if found == frames:
@@ -56,8 +70,33 @@ def to_native(
         raise _another_length(found, frames, fps, where)
     if same != found:
         joints, present = resample(joints, present, same)
-    done = f"{found} frames" if rate == RATE else f"resampled from {found} frames at {rate:g} a second"
+    done = f"{found} frames" if rate == native else f"resampled from {found} frames at {rate:g} a second"
     return *_fit(joints, present, frames), done
+
+
+def _native_rate(found: int, frames: int | None, fps: float | None) -> float:
+    """Frames a second of native clips that do not tell: the video's own where the lengths are alike, else the
+    usual rate that explains them."""
+    if fps is None:
+        return RATE
+    if frames is None or abs(found - frames) <= FEW:
+        return fps
+    fitting = [rate for rate in (RATE, *RATES, *NATIVE_RATES) if abs(found * rate / fps - frames) <= 1]
+    return min(fitting, key=lambda rate: abs(found * rate / fps - frames), default=RATE)
+
+
+def check_recording(found: int, last: int, fps: float | None, where: str) -> None:
+    """Raises RawDataError where poses of a recording, ``found`` frames, do not fit to clips of it, the last
+    of which ends at frame ``last`` of the sensor. The rate ``fps`` explains any length, no missing end."""
+    same = found * RATE / (fps or RATE)
+    if last - FEW <= same and (fps is not None or same <= LONGER * last):
+        return
+    what = "end before" if same < last else "are many more than"
+    raise RawDataError(
+        f"another clock: {found} frames {what} the last clip of this recording, which ends at {last}",
+        where=where,
+        remedy="Tell the rate of the video as fps, and estimate the poses on all of its frames",
+    )
 
 
 def _rate(found: int, frames: int) -> float | None:
@@ -69,7 +108,7 @@ def _rate(found: int, frames: int) -> float | None:
 def _another_length(found: int, frames: int, fps: float | None, where: str) -> RawDataError:
     rate = "" if fps is None else f" at {fps:g} a second"
     return RawDataError(
-        f"another length: {found} frames{rate}, the Kinect clip has {frames}",
+        f"another length: {found} frames{rate}, the native clip has {frames}",
         where=where,
         remedy="Estimate the poses on the frames of the same video, and tell its rate as fps",
     )

@@ -33,6 +33,10 @@ KEYS = ("poses3d", "people_per_frame", "joint_names", "fps", "extrinsic_matrix")
 MAX_JOINTS = 2000
 """The largest model has 555 joints."""
 
+LAST = "last"
+"""Beside ``start`` and ``end`` in the details of an item that is cut from the poses of a recording: where the
+last clip of it ends."""
+
 _HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 
 
@@ -64,7 +68,22 @@ def load(item: RawItem, spec: SkeletonSpec) -> Poses:
     bad = ~finite & ~np.isnan(joints).all(axis=(1, 2))
     frame = np.repeat(np.arange(len(people)), people)
     kept = Poses(joints[there], np.bincount(frame[there], minlength=len(people)), int(bad.sum()))
-    return replace(kept, fps=_fps(arrays["fps"], item)) if "fps" in arrays else kept
+    whole = replace(kept, fps=_fps(arrays["fps"], item)) if "fps" in arrays else kept
+    return _cut(whole, item)
+
+
+def _cut(poses: Poses, item: RawItem) -> Poses:
+    """Those frames that are the clip's, where the file holds a whole recording. Windows count frames of the
+    sensor. Raises RawDataError for a recording on another clock."""
+    told = dict(item.details)
+    if LAST not in told:
+        return poses
+    found = len(poses.people)
+    clock.check_recording(found, told[LAST], poses.fps, item.where)
+    share = (poses.fps or clock.RATE) / clock.RATE
+    start, end = (min(round(told[key] * share), found) for key in ("start", "end"))
+    before = np.concatenate([[0], np.cumsum(poses.people)])
+    return replace(poses, joints=poses.joints[before[start] : before[end]], people=poses.people[start:end])
 
 
 def _people(
@@ -187,7 +206,7 @@ def holds_all(item: RawItem) -> bool:
     """Whether the file or group holds all joints of a model, from which the convention is sliced."""
     if item.member is not None:
         return item.member.endswith(f"/{slices.ALL}")
-    return Path(item.path).parent.name == slices.ALL
+    return slices.ALL in slices.folders_of(Path(item.path))
 
 
 def names_in(item: RawItem) -> list[str] | None:

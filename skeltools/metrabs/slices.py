@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools.raw_items import METRABS
 
 ALL = "all"
 """Folder or HDF5 group, in place of a convention's name."""
@@ -143,8 +144,20 @@ def table_for(path: Path, names: Sequence[str] | None) -> Table | None:
 
 def _beside(path: Path, name: str) -> Path | None:
     """In the file's folder, or in <raw>/metrabs above the folder of all joints."""
-    folders = (path.parent, path.parent.parent) if path.parent.name == ALL else (path.parent,)
+    depth = len(folders_of(path)) if ALL in folders_of(path) else 0
+    folders = [path.parent, *path.parents[1 : depth + 1]]
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def folders_of(path: Path) -> tuple[str, ...]:
+    """The folders between <raw>/metrabs and a file, the convention's first; its own where there is none.
+
+    >>> folders_of(Path("raw/metrabs/all/monday/walk.npz"))
+    ('all', 'monday')
+    """
+    names = path.parts[:-1]
+    inside = names[::-1].index(METRABS) if METRABS in names else 1
+    return names[len(names) - inside :]
 
 
 def _stamp(path: Path) -> tuple[int, int]:

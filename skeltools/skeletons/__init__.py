@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from schemas import ConfigError, Naming, SkeletonSpec, UsageError, checks_arguments, problem, unknown
 
 _FOLDER = Path(__file__).parent
-_SUFFIXES = (".json", ".yaml", ".yml")
+SUFFIXES = (".json", ".yaml", ".yml")
 
 
 GROUPS = {
@@ -90,7 +90,7 @@ def describe(name: str) -> dict[str, Any]:
 def _find(name: str) -> tuple[SkeletonSpec, Naming]:
     if name in _files():
         return _shipped(name)
-    if name.endswith(_SUFFIXES):
+    if name.endswith(SUFFIXES):
         return _read(Path(name))
     raise unknown("skeleton convention", name, names())
 

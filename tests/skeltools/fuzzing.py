@@ -162,6 +162,12 @@ def _zipped(raw: Path) -> None:
         archive.writestr(f"skeletons/{raw_files.SAMPLE}.skeleton", text)
 
 
+def _pickled(raw: Path) -> None:
+    poses = raw_files.poses(3, 2)
+    told = {"nbodys": [2, 2, 2], "njoints": 25, "skel_body0": poses[:, 0], "skel_body1": poses[:, 1]}
+    np.save(raw / f"{raw_files.SAMPLE}.skeleton.npy", told, allow_pickle=True)  # type: ignore[arg-type]
+
+
 def _hdf5(raw: Path) -> None:
     (raw / "store.h5").write_bytes(_exported())
 
@@ -190,6 +196,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         lambda raw: raw_files.write_ntu(raw / f"{raw_files.SAMPLE}.skeleton", raw_files.poses(3, 2)),
     ),
     "ntu zip": ("ntu", _zipped),
+    "ntu npy": ("ntu", _pickled),
     "nwucla": (
         "nwucla",
         lambda raw: raw_files.write_nwucla(raw, "a08_s03_e02_v01", raw_files.poses(3, 1, 20)[:, 0], 7),
@@ -232,6 +239,10 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "ctrgcn",
         lambda raw: np.savez(raw / "NTU60_CS.npz", **archives.ctrgcn_arrays(SMALL, frames=5)),
     ),  # type: ignore[arg-type]
+    "ctrgcn in the forms of own data": (
+        "ctrgcn",
+        lambda raw: np.savez(raw / "a.npz", x=np.ones((2, 3, 4, 25, 2), np.float32), y=np.array([0, 1])),
+    ),
     "pyskl": (
         "pyskl",
         lambda raw: archives.write_pickle(raw / "ntu60_3danno.pkl", archives.pyskl_content(SMALL)),

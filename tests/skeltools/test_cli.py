@@ -272,7 +272,7 @@ def test_a_folder_with_one_bad_file_only(run, content):
     code, out, err = run("convert", "ntu60")
     assert (code, out) == (1, "")
     assert one_line(err)
-    assert "no sample could be read (1 x unreadable file, e.g. S001C001P001R001A001.skeleton: " in err
+    assert "no sample could be read (1 x unreadable file, e.g. S001C001P001R001A001.skeleton" in err
     code, out, err = run("convert", "ntu60", "--strict")
     assert code == 1
     assert one_line(err)

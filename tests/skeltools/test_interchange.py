@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from schemas import RawDataError
 from skeltools import store
 from skeltools.conversion import convert
 from skeltools.conversion.derive import add_streams
@@ -134,11 +135,22 @@ def test_the_built_in_data_stay_labelled(tmp_path):
         assert store.open_store(again).manifest.synthetic
 
 
+@pytest.mark.parametrize("classes", [5, 59, 61, 100])
+def test_one_hot_rows_that_are_not_as_wide_as_the_data_set(tmp_path, classes):
+    clips = {name: slots_of(name) for name in NAMES if label_of(name) < classes}
+    np.savez(tmp_path / "NTU60_CS.npz", **ctrgcn_arrays(clips, classes=classes))
+    with pytest.raises(RawDataError, match=f"has {classes} classes, but ntu60 has 60.*custom --from ctrgcn"):
+        convert("ntu60", source="ctrgcn", raw=tmp_path / "NTU60_CS.npz", out=tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_labels_that_the_data_set_does_not_have(tmp_path):
     arrays = ctrgcn_arrays({name: slots_of(name) for name in NAMES}, classes=100)
     arrays["y_train"] = np.roll(arrays["y_train"], 60, axis=1)
-    np.savez(tmp_path / "NTU60_CS.npz", **arrays)
-    summary = convert("ntu60", source="ctrgcn", raw=tmp_path / "NTU60_CS.npz", out=tmp_path / "s")
+    np.savez(tmp_path / "mine.npz", **arrays)
+    names = [f"class {number}" for number in range(60)]
+    options = {"raw": tmp_path / "mine.npz", "out": tmp_path / "s", "classes": names}
+    summary = convert("custom", source="ctrgcn", **options)
     assert summary.manifest.findings == {"unreadable file": 3}  # labels 60; those of 109 wrap around to 9
     assert "label 60 is none of the 60 classes" in summary.findings[0].detail
 

@@ -51,7 +51,7 @@ def spoiled(**changes: Any) -> dict[str, Any]:
         ({"x_train": np.zeros((6, 10, 151), np.float32)}, "no multiple of 25 joints x 3"),
         ({"x_train": np.zeros((6, 10, 0), np.float32)}, "no multiple of 25 joints x 3"),
         ({"x_train": np.zeros((5, 10, 150), np.float32)}, "x_train has 5 clips, y_train 6 rows"),
-        ({"y_train": np.arange(6)}, "expected one-hot rows"),
+        ({"y_train": np.zeros((6, 60, 1))}, "expected one-hot rows"),
         ({"y_train": np.full((6, 60), "a")}, "expected one-hot rows"),
         (dict.fromkeys(("x_train", "y_train", "x_test", "y_test")), "holds no x_train and x_test"),
         ({"export": np.array("[")}, "no valid JSON"),

@@ -126,13 +126,13 @@ def test_why_clips_have_no_label_is_told_once_a_reason(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("id,label\nc0,wave\nc1,\nc2,\n")
     settings(tmp_path, labels="labels.csv")
     assert [(f.file, f.detail) for f in custom.discover(tmp_path).findings] == [
-        ("labels.csv", "2 of 9: their label is empty, e.g. c1.npy, c2.npy"),
-        ("labels.csv", "6 of 9: no row in labels.csv, e.g. c3.npy, c4.npy, c5.npy"),
+        ("labels.csv", "2 of 9: their label is empty, e.g. c1, c2"),
+        ("labels.csv", "6 of 9: no row in labels.csv, e.g. c3, c4, c5"),
     ]
     settings(tmp_path, pattern=r"(c(?P<label>[01])|c\d)")
     (tmp_path / "labels.csv").unlink()
     (found,) = custom.discover(tmp_path).findings
-    assert found.detail == "7 of 9: neither name nor table tells one, e.g. c2.npy, c3.npy, c4.npy"
+    assert found.detail == "7 of 9: neither name nor table tells one, e.g. c2, c3, c4"
 
 
 def test_a_wrong_class_is_no_missing_label(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def ones(*shape: int) -> np.ndarray:
 
 def test_another_length_than_the_native_clip(tmp_path: Path) -> None:
     path = write_npz(tmp_path, CONVENTION, SAMPLE, video(poses(29, 1, 42)))
-    with pytest.raises(RawDataError, match="another length: 29 frames, the Kinect clip has 100") as caught:
+    with pytest.raises(RawDataError, match="another length: 29 frames, the native clip has 100") as caught:
         metrabs.read(only(tmp_path), native=kinect(poses(100, 1, 42)))
     assert str(caught.value).startswith(str(path))
 

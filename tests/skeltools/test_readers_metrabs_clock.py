@@ -87,10 +87,10 @@ def test_the_same_length_is_left_alone_whatever_the_rate(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("found", "arrays", "message"),
     [
-        (44, {}, "another length: 44 frames, the Kinect clip has 100"),
-        (96, {"fps": 30.0}, "another length: 96 frames at 30 a second, the Kinect clip has 100"),
-        (50, {"fps": 25.0}, "another length: 50 frames at 25 a second, the Kinect clip has 100"),
-        (94, {}, "another length: 94 frames, the Kinect clip has 100"),
+        (44, {}, "another length: 44 frames, the native clip has 100"),
+        (96, {"fps": 30.0}, "another length: 96 frames at 30 a second, the native clip has 100"),
+        (50, {"fps": 25.0}, "another length: 50 frames at 25 a second, the native clip has 100"),
+        (94, {}, "another length: 94 frames, the native clip has 100"),
     ],
 )
 def test_lengths_that_no_rate_explains(tmp_path: Path, found: int, arrays: dict, message: str) -> None:

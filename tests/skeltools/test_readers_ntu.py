@@ -5,6 +5,7 @@ import pickle
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import RawDataError
+from skeltools.conversion import convert
 from skeltools.datasets import ntu, ntu_text
 from skeltools.raw_items import RawItem
 from skeltools.sequence import SkeletonSequence
@@ -376,3 +378,75 @@ def test_a_damaged_member_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(RawDataError, match="CRC") as caught:
         ntu.read(item)
     assert str(caught.value).startswith(f"{path}::in/{SAMPLE}.skeleton: ")
+
+
+# --- .skeleton.npy ------------------------------------------------------------------------------------------
+
+
+def npy_content(joints: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+    """As the authors' txt2npy.py makes it: bodies of a frame in file order, zeros behind them."""
+    packed, counts = np.zeros(joints.shape), present.sum(axis=1)
+    for frame in range(len(joints)):
+        packed[frame, : counts[frame]] = joints[frame, present[frame]]
+    told = {f"skel_body{k}": packed[:, k] for k in range(counts.max())}
+    return {"file_name": SAMPLE, "nbodys": counts.tolist(), "njoints": 25, **told}
+
+
+def write_npy(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, content, allow_pickle=True)
+    return path
+
+
+def test_npy_files_of_the_authors_script(tmp_path):
+    joints = poses(5, 2)
+    present = np.array([[1, 1], [1, 1], [1, 0], [0, 0], [1, 1]], bool)
+    write_npy(tmp_path / f"{SAMPLE}.skeleton.npy", npy_content(joints, present))
+    (item,) = ntu.discover(tmp_path).items
+    clip, text = (
+        ntu.read(item),
+        read(write_ntu(tmp_path / "t" / f"{SAMPLE}.skeleton", joints, present=present)),
+    )
+    assert (clip.id, clip.label, clip.body_ids) == (SAMPLE, text.label, (0, 1))
+    for part in ("joints", "present", "order"):
+        assert np.array_equal(getattr(clip, part), getattr(text, part))
+    assert convert("ntu60", raw=tmp_path, out=tmp_path / "s.zarr").manifest.samples == 1
+
+
+def test_the_text_goes_before_the_npy_file(tmp_path):
+    content = npy_content(poses(5, 2), np.ones((5, 2), bool))
+    write_npy(tmp_path / "a" / f"{SAMPLE}.skeleton.npy", content)
+    write_ntu(tmp_path / "z" / f"{SAMPLE}.skeleton", poses(3, 1))
+    listing = ntu.discover(tmp_path)
+    assert ([Path(item.path).name for item in listing.items], listing.findings) == (
+        [f"{SAMPLE}.skeleton"],
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"skel_body0": None}, "skel_body0 is no array"),
+        ({"skel_body0": np.zeros((5, 25, 2))}, r"skel_body0 is float64 \(5, 25, 2\), expected"),
+        ({"skel_body1": np.zeros((4, 25, 3))}, "not as long as each other"),
+        ({"skel_body7": np.zeros((5, 25, 3))}, "not as long as each other"),
+        ({"nbodys": [1, 1]}, "nbodys is no list of 5 numbers from 0 to 2"),
+        ({"nbodys": [3] * 5}, "nbodys is no list of 5 numbers from 0 to 2"),
+        ({"nbodys": [0] * 5}, "no body in any frame"),
+    ],
+)
+def test_npy_files_that_lack_something(tmp_path, changes, message):
+    content = npy_content(poses(5, 2), np.ones((5, 2), bool)) | changes
+    write_npy(tmp_path / f"{SAMPLE}.skeleton.npy", content)
+    (item,) = ntu.discover(tmp_path).items
+    with pytest.raises(RawDataError, match=message):
+        ntu.read(item)
+
+
+def test_npy_files_of_something_else(tmp_path):
+    for content in (np.array([{"a": 1}], dtype=object), np.zeros(3), np.array(Path, dtype=object)):
+        write_npy(tmp_path / f"{SAMPLE}.skeleton.npy", content)
+        (item,) = ntu.discover(tmp_path).items
+        with pytest.raises(RawDataError, match=r"no dict of skel_body0|not of objects|refused to unpickle"):
+            ntu.read(item)

@@ -241,6 +241,39 @@ def test_alphapose_by_image(tmp_path: Path, form: str) -> None:
     np.testing.assert_allclose(read(tmp_path).joints, metres(poses), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["lists of x and y", "instance_info of images"])
+def test_other_writers_of_instances(tmp_path: Path, kind: str) -> None:
+    """Ultralytics writes x and y of all keypoints apart; demos write a file an image."""
+    poses, score = files.pixels(4)
+    people = [files.instances(frame) for frame in files.here(poses, score)]
+    settings(tmp_path, **files.FLAT, convention="coco_17")
+    if kind == "lists of x and y":
+        for frame in people:
+            for somebody in frame:
+                x, y = zip(*somebody.pop("keypoints"), strict=True)
+                somebody["keypoints"] = {"x": x, "y": y, "visible": somebody.pop("keypoint_scores")}
+        files.dump(tmp_path / "wave.json", people)
+    else:
+        for t, frame in enumerate(people):
+            files.dump(tmp_path / "wave" / f"{t:06d}.json", {"instance_info": frame})
+    clip = read(tmp_path)
+    np.testing.assert_allclose(clip.joints, metres(poses), atol=1e-6)
+    assert clip.score is not None
+    np.testing.assert_allclose(clip.score, score, atol=1e-6)
+
+
+def test_ids_in_lists(tmp_path: Path) -> None:
+    """AlphaPose: [0.0], and [[0.0], [0.0]] where detections were merged."""
+    poses, score = files.pixels(6, 2)
+    poses[3:] = poses[3:, ::-1].copy()
+    settings(tmp_path, **files.FLAT, convention="coco_17")
+    path = files.alphapose(tmp_path / "wave.json", poses, score, ids=True)
+    entries = json.loads(path.read_text())
+    entries[4]["idx"] = [entries[4]["idx"]] * 3
+    path.write_text(json.dumps(entries))
+    np.testing.assert_allclose(read(tmp_path).joints, metres(poses), atol=1e-6)
+
+
 # ---- joints ------------------------------------------------------------------------------------------------
 
 
@@ -386,6 +419,47 @@ def test_landmarks_in_the_image(tmp_path: Path, flat: bool) -> None:
     expected = metres(poses[..., :2] * files.IMAGE)
     expected[..., 2] = 0 if flat else poses[..., 2] * files.IMAGE[0] * IMAGE_HEIGHT / files.IMAGE[1]
     np.testing.assert_allclose(clip.joints[[0, 1, 3, 4], 0], expected[[0, 1, 3, 4]], atol=1e-6)
+
+
+def test_landmarks_of_a_file_a_frame(tmp_path: Path) -> None:
+    poses, score = _body()
+    for t, (pose, seen) in enumerate(zip(poses, score, strict=True)):
+        files.dump(tmp_path / "wave" / f"frame_{2 * t:05d}.json", files.landmarks(pose, seen))
+    settings(tmp_path, layout=None, convention="mediapipe_33")
+    clip = read(tmp_path)
+    assert clip.id == "wave"
+    assert clip.present[:, 0].tolist() == [True, False, True, False, True, False, True]
+    np.testing.assert_allclose(clip.joints[::2, 0], poses * (-1, -1, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["landmarks", "pose_world_landmarks"])
+def test_landmarks_of_all_frames_in_one_list(tmp_path: Path, key: str) -> None:
+    poses, score = _body(9)
+    frames = [files.landmarks(a, b) for a, b in zip(poses, score, strict=True)]
+    files.dump(tmp_path / "wave.json", {"fps": 30, key: frames})
+    settings(tmp_path, layout=None, convention="mediapipe_33")
+    np.testing.assert_allclose(read(tmp_path).joints[:, 0], poses * (-1, -1, 1), atol=1e-6)
+
+
+def test_both_hands_of_mediapipe(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    hands = rng.uniform(0.1, 0.9, (4, 2, 21, 3))
+    frames: list[Any] = [
+        {
+            "left_hand_landmarks": files.landmarks(left, np.ones(21)),
+            "right_hand_landmarks": files.landmarks(right, np.ones(21)),
+            "pose_landmarks": files.landmarks(np.zeros((33, 3)), np.ones(33)),
+        }
+        for left, right in hands
+    ]
+    frames[0]["left_hand_landmarks"] = None
+    files.dump(tmp_path / "wave.json", frames)
+    settings(tmp_path, **files.FLAT, convention="mediapipe_hand_21")
+    clip = read(tmp_path)
+    assert clip.present.tolist() == [[True, False], [True, True], [True, True], [True, True]]
+    expected = metres(hands[..., :2] * files.IMAGE)
+    np.testing.assert_allclose(clip.joints[:, 0], expected[:, 1], atol=1e-6)
+    np.testing.assert_allclose(clip.joints[1:, 1], expected[1:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize(

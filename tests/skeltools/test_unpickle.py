@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import codecs
 import collections
+import datetime
+import io
 import os
 import pickle
 import struct
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,8 @@ def test_numpy_scalars_become_plain(tmp_path, protocol):
     assert [type(value) for value in found] == [float, int, bool]
 
 
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
+keys = plain | st.tuples(plain, st.tuples(plain))
 values = st.recursive(
     st.none()
     | st.booleans()
@@ -87,7 +91,7 @@ values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(st.text() | st.integers(), inner, max_size=4)
+        | st.dictionaries(keys, inner, max_size=4)
     ),
     max_leaves=12,
 )
@@ -98,6 +102,84 @@ values = st.recursive(
 def test_whatever_is_plain_is_read_as_pickle_reads_it(tmp_path, value, protocol):
     path = write_pickle(tmp_path / "x.pkl", value, protocol)
     assert same(pickle.loads(path.read_bytes()), unpickle.load(path))
+
+
+MINUTES = datetime.timezone(datetime.timedelta(minutes=-90))
+HARMLESS = {
+    "an ordered dict": (collections.OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
+    "objects": (np.array(["a", None, {"b": (1,)}], dtype=object), ["a", None, {"b": (1,)}]),
+    "an object of no axes": (np.array({"a": 1}, dtype=object), {"a": 1}),
+    "nothing of no axes": (np.array(None, dtype=object), None),
+    "objects in rows": (np.array([["a", 1], [None, 2]], dtype=object), [["a", 1], [None, 2]]),
+    "objects in columns": (np.array([["a", 1], [None, 2]], dtype=object).T, [["a", None], [1, 2]]),
+    "no objects": (np.zeros((0, 3), dtype=object), []),
+    "rows of no objects": (np.zeros((2, 0), dtype=object), []),
+    "a date": (datetime.date(2020, 2, 29), "2020-02-29"),
+    "a moment": (datetime.datetime(2020, 2, 29, 23, 59, 58, 70_000), "2020-02-29T23:59:58.070000"),
+    "a moment in a zone": (datetime.datetime(2020, 1, 1, tzinfo=MINUTES), "2020-01-01T00:00:00-01:30"),
+    "a moment in UTC": (datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), "2020-01-01T00:00:00+00:00"),
+    "a time": (datetime.time(1, 2, 3), "01:02:03"),
+    "a duration": (datetime.timedelta(days=-1, seconds=5), -86395.0),
+    "a date of numpy": (np.datetime64("2020-02-29"), "2020-02-29"),
+    "a path": (PurePosixPath("a/b.npy"), "a/b.npy"),
+    "a dtype": ({"dtype": np.dtype("f4")}, {"dtype": "float32"}),
+    "a type of numbers": (np.float32, "float32"),
+    "keys": (
+        {1: 1, 1.5: 2, None: 3, (1, ("a", None)): 4, b"x": 5, False: 6},
+        {1: 1, 1.5: 2, None: 3, (1, ("a", None)): 4, b"x": 5, False: 6},
+    ),
+    "a key of numpy": ({np.int64(7): 1, np.str_("a"): 2}, {7: 1, "a": 2}),
+}
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_harmless_gets_its_plain_form(tmp_path, name, protocol):
+    content, expected = HARMLESS[name]
+    path = write_pickle(tmp_path / "x.pkl", [content, content], protocol)
+    assert same([expected, expected], unpickle.load(path))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_dates_in_arrays(tmp_path, protocol):
+    content = np.array(["2020-01-01", "NaT"], "M8[D]")
+    assert same(content, unpickle.load(write_pickle(tmp_path / "x.pkl", content, protocol)))
+
+
+def npy(content: Any) -> bytes:
+    made = io.BytesIO()
+    np.save(made, np.array(content, dtype=object), allow_pickle=True)
+    return made.getvalue()
+
+
+def test_arrays_of_objects_in_npy_files():
+    assert unpickle.of_npy(npy({"a": 1}), where="x.npy") == {"a": 1}
+    assert unpickle.of_npy(npy(["a", None]), where="x.npy") == ["a", None]
+    whole = npy(["a", None])
+    for length in range(len(whole)):
+        with pytest.raises(RawDataError, match=r"x\.npy: "):
+            unpickle.of_npy(whole[:length], where="x.npy")
+    with pytest.raises(RawDataError, match="refused to unpickle"):
+        unpickle.of_npy(npy(Plain()), where="x.npy")
+    made = io.BytesIO()
+    np.save(made, np.arange(3))
+    with pytest.raises(RawDataError, match="array of int64, not of objects"):
+        unpickle.of_npy(made.getvalue(), where="x.npy")
+
+
+FOREIGN = {
+    "a numpy array": lambda path: path.write_bytes(npy(["a"])),
+    "a zip file": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(50)),
+    "an HDF5 file": lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(50)),
+    "a gzip file": lambda path: path.write_bytes(b"\x1f\x8b" + bytes(50)),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_other_files_are_named_for_what_they_are(tmp_path, name):
+    FOREIGN[name](tmp_path / "x.pkl")
+    with pytest.raises(RawDataError, match=f"this is {name}.*, not the label pickle"):
+        unpickle.load(tmp_path / "x.pkl", kind="the label pickle")
 
 
 def test_what_python_2_wrote(tmp_path):
@@ -126,6 +208,11 @@ class Plain:
     pass
 
 
+class Zone(datetime.tzinfo):
+    def utcoffset(self, when: Any) -> Any:
+        return datetime.timedelta(0)
+
+
 def touch(path: str) -> None:
     Path(path).touch()
 
@@ -144,16 +231,20 @@ MALICIOUS = {
     "numpy.fromfile": lambda path: Runs(np.fromfile, path),
     "codecs.decode": lambda path: Runs(codecs.decode, b"x", "zlib"),
     "codecs.encode of rot13": lambda path: Runs(codecs.encode, "x", "rot13"),
-    "an ordered dict": lambda path: collections.OrderedDict(a=1),
+    "an ordered dict of items": lambda path: Runs(collections.OrderedDict, [("a", 1)]),
+    "a default dict": lambda path: collections.defaultdict(list, a=[1]),
     "a set": lambda path: {1, 2},
     "a complex number": lambda path: 1j,
     "object array": lambda path: np.array([Runs(os.system, f"touch {path}"), None], dtype=object),
-    "harmless object array": lambda path: np.array(["a", None], dtype=object),
     "record array": lambda path: np.zeros(2, [("x", "f4"), ("y", "i4")]),
     "masked array": lambda path: np.ma.masked_array([1, 2], [True, False]),
     "array of a foreign kind": lambda path: np.matrix([[1]]),
-    "date": lambda path: np.array(["2020-01-01"], "M8[D]"),
-    "key that is an object": lambda path: {(1, 2): 3},
+    "array of a class": lambda path: np.array([Plain, None], dtype=object),
+    "path of a call": lambda path: Runs(PurePosixPath, Runs(os.system, f"touch {path}")),
+    "date of a text": lambda path: Runs(datetime.date, "12020"),
+    "date of a foreign zone": lambda path: datetime.datetime(2020, 1, 1, tzinfo=Zone()),
+    "key that is an object": lambda path: {Plain(): 3},
+    "key of many parts": lambda path: {tuple(range(65)): 3},
     "huge array without bytes": lambda path: Runs(np.ndarray, (10**12,)),
     "huge array to be reconstructed": lambda path: Runs(
         np.zeros(0).__reduce__()[0], np.ndarray, (10**12,), b"b"
@@ -280,7 +371,7 @@ def is_plain(value: Any) -> bool:
     if type(value) is dict:
         return all(is_plain(part) for item in value.items() for part in item)
     if type(value) is np.ndarray:
-        return value.dtype.kind in "?biufSU"
+        return value.dtype.kind in "?biufSUmM"
     return value is None or type(value) in (bool, int, float, str, bytes, bytearray)
 
 

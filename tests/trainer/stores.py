@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +60,21 @@ def write_store(
     missing: dict[str, tuple[int, ...]] | None = None,
     manifest: dict[str, Any] | None = None,
     seed: int = 0,
+    labels: Sequence[int] | None = None,
+    split: Sequence[int] | None = None,
+    bodies: int = 2,
+    protocol: str = "xview",
 ) -> Path:
-    """A store whose classes differ in which joints move; two thirds of the rows train in protocol ``xview``.
+    """A store whose classes differ in which joints move; two thirds of the rows train in split ``protocol``.
 
-    ``missing`` lists the rows that a convention lacks; ``manifest`` replaces values of the manifest.
+    ``missing`` lists the rows that a convention lacks; ``manifest`` replaces values of the manifest;
+    ``labels``, ``split`` (1 train, 2 test) those of the rows. Clips have the motion of their row's number
+    whatever their label says; all ``bodies`` but the first are absent.
     """
     conventions = tuple(conventions)
     root = zarr.open_group(str(path), mode="w-")
     rng = np.random.default_rng(seed)
-    labels = np.arange(samples) % len(CLASSES)
+    kinds = np.arange(samples) % len(CLASSES)
     arrays: dict[str, ArrayInfo] = {}
 
     def put(name: str, values: NDArray[Any], dimensions: str) -> None:
@@ -81,9 +87,9 @@ def write_store(
         )
 
     _put_ids(root, arrays, [f"S{row:03}" for row in range(samples)])
-    put("samples/label", labels.astype(np.int16), "N")
-    split = np.where(np.arange(samples) % 9 < 6, 1, 2).astype(np.uint8)
-    put("splits/xview", split, "N")
+    put("samples/label", (kinds if labels is None else np.array(labels)).astype(np.int16), "N")
+    halves = np.where(np.arange(samples) % 9 < 6, 1, 2) if split is None else np.array(split)
+    put(f"splits/{protocol}", halves.astype(np.uint8), "N")
     largest = max(SPECS[name].num_joints for name in conventions)
     motion = rng.standard_normal((samples, 4))
     for name in conventions:
@@ -91,7 +97,8 @@ def write_store(
         there = np.array([row not in absent for row in range(samples)])
         put(f"sequences/{name}/offsets", np.concatenate([[0], np.cumsum(there * 5)]).astype(np.int64), "N")
         for length in frames:
-            joint = _clips(SPECS[name], labels, motion, length, rng) * there[:, None, None, None, None]
+            joint = _clips(SPECS[name], kinds, motion, length, rng, bodies=bodies)
+            joint *= there[:, None, None, None, None]
             for kind in streams:
                 put(f"streams/{name}/t{length}/{kind}", _stream(joint, kind, SPECS[name]), "NCTVM")
         _put_skeleton(put, root, SPECS[name], largest)
@@ -102,7 +109,7 @@ def write_store(
         "samples": samples,
         "classes": CLASSES,
         "protocols": {
-            "xview": ProtocolInfo(rule="row", train=int((split == 1).sum()), test=int((split == 2).sum()))
+            protocol: ProtocolInfo(rule="row", train=int((halves == 1).sum()), test=int((halves == 2).sum()))
         },
         "conventions": {
             name: ConventionInfo(reader="metrabs" if index else "ntu", axes="as they are")
@@ -135,12 +142,18 @@ def _put_skeleton(put: Any, root: zarr.Group, spec: SkeletonSpec, largest: int) 
 
 
 def _clips(
-    spec: SkeletonSpec, labels: NDArray[Any], motion: NDArray[Any], length: int, rng: np.random.Generator
+    spec: SkeletonSpec,
+    labels: NDArray[Any],
+    motion: NDArray[Any],
+    length: int,
+    rng: np.random.Generator,
+    *,
+    bodies: int,
 ) -> NDArray[np.float32]:
-    """[N, 3, T, V, 2]: class k swings the joints v with v % 3 == k; the second body is absent."""
+    """[N, 3, T, V, M]: class k swings the joints v with v % 3 == k; all bodies but the first are absent."""
     time = np.linspace(0, 2 * np.pi, length)
     joints = np.arange(spec.num_joints)
-    clips = np.zeros((len(labels), 3, length, spec.num_joints, 2), np.float32)
+    clips = np.zeros((len(labels), 3, length, spec.num_joints, bodies), np.float32)
     for row, label in enumerate(labels):
         swing = np.sin(time[:, None] + motion[row, 0] * 0.3) * (joints % 3 == label)
         clips[row, 1, :, :, 0] = joints * 0.1 + swing * (1 + 0.1 * motion[row, 1])

@@ -274,7 +274,7 @@ def test_an_export_is_no_run_and_the_other_way_round(exported: Path, tmp_path: P
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", None, [], "cpu:x"])
 def test_a_device_that_is_not_there_is_a_sentence(exported: Path, device: Any) -> None:
-    with pytest.raises(UsageError, match="Choose cpu, cuda or cuda:N"):
+    with pytest.raises(UsageError, match="Choose cpu, cuda, cuda:N or mps"):
         trainer.load_encoder(exported, device=device)
 
 

@@ -87,7 +87,8 @@ def test_an_absent_convention_names_what_both_have(source: stores.Store, tmp_pat
     with pytest.raises(StoreError, match=told):
         check(source, target)
     with pytest.raises(
-        StoreError, match=r"no few_6\. Add few_6 to it \(`skeltools convert`\), or pre-train on"
+        StoreError,
+        match=r"no few_6\. Add few_6 to it \(`skeltools convert`, or `skeltools map`\), or pre-train on",
     ):
         transfer.check_target(source, target, "few_6", trained=("few_6",))
 

@@ -11,7 +11,7 @@ import click
 from schemas import EvaluationResult
 from trainer.cli.display import bar
 from trainer.cli.figures import print_json, print_results
-from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORE_OF_RUN
+from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN
 
 
 @click.command("evaluate")
@@ -30,7 +30,7 @@ from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORE_OF_RUN
     multiple=True,
     help="Skeleton convention; may be repeated. all: each, and their ensemble. Default: the run's first.",
 )
-@STORE_OF_RUN
+@STORES_OF_RUN
 @click.option("--target", type=click.Path(path_type=Path), help="Store that transfer trains and tests on.")
 @click.option(
     "--target-split", help="Split of --target. Default: the split of the run, else the first of the target."
@@ -55,7 +55,7 @@ def command(
     protocols: tuple[str, ...],
     conventions: tuple[str, ...],
     assignments: tuple[str, ...],
-    store: Path | None,
+    store: tuple[Path, ...],
     device: str,
     unfinished: bool,
     as_json: bool,

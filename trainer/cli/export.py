@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trainer.cli.options import STORE_OF_RUN
+from trainer.cli.options import STORES_OF_RUN
 
 if TYPE_CHECKING:
     from trainer.export import EncoderCard
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--encoder", help="Encoder of the method to export: joint, bone, motion, seq, ...")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; may be repeated.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export.")
-@STORE_OF_RUN
+@STORES_OF_RUN
 @click.option(
     "--onnx", is_flag=True, help="Also write an ONNX graph for each convention, checked against PyTorch."
 )
@@ -29,7 +29,7 @@ def command(
     encoder: str | None,
     conventions: tuple[str, ...],
     out: Path | None,
-    store: Path | None,
+    store: tuple[Path, ...],
     onnx: bool,
     unfinished: bool,
     force: bool,

@@ -25,10 +25,25 @@ STORE = click.option(
     type=click.Path(path_type=Path),
     help="Store made by `skeltools convert`. Default: $SKELTOOLS_STORE, else ./store.zarr.",
 )
+STORES = click.option(
+    "--store",
+    "stores",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Store made by `skeltools convert`; may be repeated: one encoder for all. Default: "
+    "$SKELTOOLS_STORE, else ./store.zarr.",
+)
 STORE_OF_RUN = click.option(
     "--store", type=click.Path(path_type=Path), help="Where the store of the run is now, if it was moved."
 )
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+STORES_OF_RUN = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Where the store of the run is now, if it was moved. Of a run of several: the one that is meant, "
+    "repeated for others that were moved.",
+)
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 
 
 def usual_store() -> Path:

@@ -11,7 +11,7 @@ import click
 
 from schemas import RunConfig, UsageError
 from trainer.cli.display import duration, training_display
-from trainer.cli.options import INIT_FROM, INIT_SKIP, STORE, usual_store
+from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
 from trainer.cli.profile import show_profile
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
@@ -19,7 +19,15 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 
 
 @click.command("pretrain")
-@STORE
+@STORES
+@click.option(
+    "--store-weight",
+    "store_weights",
+    type=float,
+    multiple=True,
+    metavar="W",
+    help="Share of the steps that a store has, one for each --store. Default: each clip once in an epoch.",
+)
 @click.option("--method", help="Method, or method-preset; `trainer methods` lists them.")
 @click.option("--preset", help="Preset of the method. Default: the one that suits the store.")
 @click.option("--base", help="The method that ms-clr trains.")
@@ -32,7 +40,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @click.option("--convention", "conventions", multiple=True, help="Skeleton convention; may be repeated.")
 @click.option("--epochs", type=int, help="Number of epochs.")
 @click.option("--seed", type=int, help="Seed of everything random.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", help="fp32, bf16, or auto: bf16 where the device computes it.")
 @click.option("--batch-size", type=int, help="Clips in a step, in all processes together.")
 @click.option("--accumulate", type=int, help="Parts of the batch that a process computes one after another.")
@@ -60,6 +68,7 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
       trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
       trainer pretrain --out runs/ms-clr --resume
+      trainer pretrain --store ntu60.zarr --store pku.zarr --method skeletonclr --out runs/both
       trainer pretrain --store store.zarr --method aimclr-released --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
       torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
@@ -130,20 +139,23 @@ def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
     from trainer import checkpoint, config
 
     saved = checkpoint.load(out / checkpoint.LAST).config
-    names = ("store", "method", "preset", "base", "file")
+    names = ("method", "preset", "base", "file")
     given = {name: options[name] for name in names}
-    return config.resume(saved, **given, overrides=_overrides(options))
+    return config.resume(saved, store=options["stores"], **given, overrides=_overrides(options))
 
 
 def _settings(options: dict[str, Any]) -> config.Settings:
     from trainer import config
     from trainer.store import open_store
 
-    store = options["store"]
-    if store is None and options["file"] is not None:
-        store = dict(config.read_file(options["file"]).get("data") or {}).get("store")
+    paths = list(options["stores"])
+    if not paths and options["file"] is not None:
+        named = dict(config.read_file(options["file"]).get("data") or {}).get("store") or []
+        paths = list(named) if isinstance(named, list) else [named]
+    first, *others = map(open_store, paths or [usual_store()])
     return config.resolve(
-        open_store(store or usual_store()),
+        first,
+        more=others,
         method=options["method"],
         preset=options["preset"],
         base=options["base"],
@@ -156,6 +168,7 @@ _SHORTCUTS = {
     "split": "data.split",
     "stream": "data.stream",
     "conventions": "data.conventions",
+    "store_weights": "data.weights",
     "epochs": "optimise.epochs",
     "seed": "runtime.seed",
     "device": "runtime.device",
@@ -166,7 +179,12 @@ _SHORTCUTS = {
 }
 
 
-_FLAGS = {"conventions": "--convention", "batch_size": "--batch-size", "compiled": "--compile"}
+_FLAGS = {
+    "conventions": "--convention",
+    "store_weights": "--store-weight",
+    "batch_size": "--batch-size",
+    "compiled": "--compile",
+}
 
 
 def _overrides(options: dict[str, Any]) -> list[config.Override]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
+from schemas.run import with_more
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
@@ -29,13 +31,14 @@ class Settings:
 def resolve(
     store: Store,
     *,
+    more: Sequence[Store] = (),
     method: str | None = None,
     preset: str | None = None,
     base: str | None = None,
     file: Path | None = None,
     overrides: Sequence[Override] = (),
 ) -> Settings:
-    """The run's complete settings for this store.
+    """The run's complete settings for this store, and for ``more`` that train the same encoder.
 
     ``method`` may carry its preset (``aimclr-released``); without one it is picked by the store. ``file`` may
     name both under the key ``preset``. Raises UsageError for unknown names, ConfigError for keys and values
@@ -46,15 +49,22 @@ def resolve(
         method, _, named = str(layer["preset"]).partition("/")
         preset = preset or named or None
     layer.pop("preset", None)
+    if isinstance(layer.get("data"), dict):
+        layer["data"] = with_more(layer["data"])
     chosen = _choose(store, method=method, preset=preset, base=base)
     tree, given = merge(chosen.tree, layer), dict.fromkeys(dict(leaves(layer)), str(file))
     for override in overrides:
         set_value(tree, override.path, override.value)
         given[override.path] = override.origin
     tree["preset"] = f"{chosen.method}/{chosen.name}"
-    decided = _fill_from_store(tree, store, chosen_by_user="data.conventions" in given)
+    chosen_by_user = "data.conventions" in given
+    opened = _opened(tree, store, more)
+    decided = _fill_from_store(tree, store, opened[1:], chosen_by_user=chosen_by_user)
+    decided |= _fill_from_others(tree, opened, chosen_by_user=chosen_by_user)
     sources = origins(tree, chosen.tree, chosen.sources, fallback="")
     config, settled = _settled(validate(tree))
+    config, room = _with_room(config, opened)
+    settled |= room
     component, shares = whole_epochs(config.method, config.optimise.epochs)
     sources = sources | decided | given | settled
     for path, share in shares.items():
@@ -80,7 +90,7 @@ _MAY_CHANGE = (
 def resume(
     saved: RunConfig,
     *,
-    store: Path | None = None,
+    store: Path | Sequence[Path] | None = None,
     method: str | None = None,
     preset: str | None = None,
     base: str | None = None,
@@ -102,8 +112,7 @@ def resume(
         asked += [Override("preset", f"{saved.preset.partition('/')[0]}/{preset}", "--preset")]
     if base is not None:
         asked += [Override("method.options.base.name", base, "--base")]
-    if store is not None:
-        asked += [Override("data.store", str(store.resolve()), "--store")]
+    asked += _moved(saved, [store] if isinstance(store, Path) else store or ())
     tree = saved.model_dump(mode="json")
     before = dict(leaves(tree))
     for override in [*asked, *overrides]:
@@ -113,13 +122,29 @@ def resume(
     origin = dict.fromkeys(before, "the run") | {each.path: each.origin for each in [*asked, *overrides]}
     after = dict(leaves(config.model_dump(mode="json")))
     for path in after:
-        if after[path] != before.get(path) and path not in _MAY_CHANGE:
+        if after[path] != before.get(path) and path not in _MAY_CHANGE and not _OTHER.fullmatch(path):
             raise ConfigError(
                 f"the run was started with {before.get(path)!r}, --resume cannot make it {after[path]!r}",
                 where=path,
                 remedy="Leave the setting out, or start a new run with another --out",
             )
     return Settings(config, origin)
+
+
+_OTHER = re.compile(r"data\.more\.\d+\.store")
+
+
+def _moved(saved: RunConfig, paths: Sequence[Path]) -> list[Override]:
+    """Where the stores of a run are now, all or the first. Raises UsageError for more than it has."""
+    number = 1 + len(saved.data.more)
+    if len(paths) > number:
+        raise UsageError(
+            f"the run has {number} {'store' if number == 1 else 'stores'}, found {len(paths)}",
+            where="--store",
+            remedy="Train on others in a new run with another --out",
+        )
+    keys = ["data.store", *(f"data.more.{place}.store" for place in range(number - 1))]
+    return [Override(key, str(path.resolve()), "--store") for key, path in zip(keys, paths, strict=False)]
 
 
 def _settled(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
@@ -165,7 +190,99 @@ def _suited(method: str, store: Store) -> str:
     return wanted if wanted in names else names[0]
 
 
-def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[str, str]:
+def _opened(tree: Tree, store: Store, more: Sequence[Store]) -> list[Store]:
+    """All stores of the run: ``more``, or those that the settings name. Raises ConfigError for one twice."""
+    from trainer.store import open_store
+
+    others = list(more) or [open_store(each["store"]) for each in _named(tree)]
+    paths = [str(each.path.resolve()) for each in (store, *others)]
+    twice = [path for place, path in enumerate(paths) if path in paths[:place]]
+    if twice:
+        raise ConfigError(
+            f"{twice[0]} is named twice", where="data.store", remedy="Weigh stores with --store-weight"
+        )
+    return [store, *others]
+
+
+def _named(tree: Tree) -> list[dict[str, Any]]:
+    """What the settings say of other stores, where it is what it should be."""
+    found = (tree.get("data") or {}).get("more") or []
+    return [each for each in found if isinstance(each, dict) and isinstance(each.get("store"), str)]
+
+
+def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bool) -> dict[str, str]:
+    """As ``_fill_from_store`` for the other stores."""
+    if len(opened) == 1:
+        return {}
+    several = "base" in (tree["method"].get("options") or {})
+    data = tree["data"]
+    by_path = {str(Path(each["store"]).resolve()): each for each in _named(tree)}
+    by_place = data["more"] if isinstance(data.get("more"), dict) else {}  # of --set data.more.0.split=xsub
+    wanted = data.pop("_wanted", None) or []
+    given = [
+        by_path.get(str(each.path.resolve()), {}) | by_place.get(str(place), {})
+        for place, each in enumerate(opened[1:])
+    ]
+    data["more"] = [
+        _other(*each, data, wanted, several=several) for each in zip(opened[1:], given, strict=True)
+    ]
+    origin = {"store": "--store", "split": "its split of that name, or its first", "conventions": ""}
+    origin["conventions"] = "those of --convention that it has" if chosen_by_user else "what the store has"
+    return {
+        f"data.more.{place}.{key}": told for place in range(len(opened) - 1) for key, told in origin.items()
+    }
+
+
+def _other(
+    store: Store, given: Mapping[str, Any], data: Tree, wanted: list[str], *, several: bool
+) -> dict[str, Any]:
+    """The settings of another store, with what its own settings and ``--convention`` ask for."""
+    from trainer.store import check_convention, check_protocol
+
+    protocols = list(store.manifest.protocols)
+    split = given.get("split") or (data["split"] if data["split"] in protocols else next(iter(protocols), ""))
+    check_protocol(store, str(split))
+    asked = list(given.get("conventions") or ())
+    for name in asked:
+        check_convention(store, name)
+    if not asked and wanted:
+        asked = _there(wanted, store)
+    conventions = asked or _preferred([], store, several=several)
+    return {
+        "store": str(store.path.resolve()),
+        "split": split,
+        "conventions": conventions if several else conventions[:1],
+    }
+
+
+def _there(wanted: list[str], store: Store) -> list[str]:
+    """The wanted conventions that the store has. Raises StoreError when it has none."""
+    from trainer.store import check_convention
+
+    found = [name for name in wanted if name in store.manifest.conventions]
+    if not found:
+        check_convention(store, wanted[0])
+    return found
+
+
+def _with_room(config: RunConfig, opened: Sequence[Store]) -> tuple[RunConfig, dict[str, str]]:
+    """With places for the bodies of all stores. Raises StoreError where one has no clips of the length."""
+    from trainer.store import bodies_of
+
+    if len(opened) == 1 or config.data.bodies is not None:
+        return config, {}
+    conventions = [config.data.conventions, *(other.conventions for other in config.data.more)]
+    most = max(
+        bodies_of(store, names[0], frames=config.data.frames)
+        for store, names in zip(opened, conventions, strict=True)
+    )
+    data = config.data.model_copy(update={"bodies": most})
+    return config.model_copy(update={"data": data}), {"data.bodies": "the most that a store has"}
+
+
+def _fill_from_store(
+    tree: Tree, store: Store, others: Sequence[Store], *, chosen_by_user: bool
+) -> dict[str, str]:
     """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
     from trainer.store import check_protocol
 
@@ -179,6 +296,11 @@ def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[
     wanted = data.get("conventions") or []
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     several = "base" in (tree["method"].get("options") or {})
+    if chosen_by_user and wanted and others:
+        _check_known(wanted, [store, *others])
+        there = _there(wanted, store)
+        data["conventions"], data["_wanted"] = there if several else there[:1], wanted
+        return decided
     if chosen_by_user and wanted:
         _check_conventions(wanted, store, several=several)
         data["conventions"] = wanted
@@ -187,6 +309,15 @@ def _fill_from_store(tree: Tree, store: Store, *, chosen_by_user: bool) -> dict[
     if data["conventions"] != wanted:
         decided["data.conventions"] = "what the store has"
     return decided
+
+
+def _check_known(wanted: list[str], opened: Sequence[Store]) -> None:
+    """Raises StoreError for a convention that no store has."""
+    from trainer.store import check_convention
+
+    for name in wanted:
+        if not any(name in store.manifest.conventions for store in opened):
+            check_convention(opened[0], name)
 
 
 def _check_conventions(wanted: list[str], store: Store, *, several: bool) -> None:

@@ -54,11 +54,12 @@ class Split:
     """The halves that were read last and nothing else: one stream in memory is enough."""
 
     def halves(self, convention: str, stream: str) -> tuple[Source, Source]:
-        """Training and test half. Raises StoreError when all training samples are of one class.
+        """The labelled samples of the training and of the test half.
 
-        A test half may lack classes, and a note says so; a training half of one class teaches nothing.
+        Raises StoreError when a half has none, and when all training samples are of one class. A test half
+        may lack classes, and a note says so; a training half of one class teaches nothing.
         """
-        key = (str(self.store.path), self.name, convention, stream)
+        key = self._key(convention, stream)
         if key in self._last:
             return self._last[key]
         self._last.clear()
@@ -74,7 +75,38 @@ class Split:
         self._last[key] = train, test
         return train, test
 
-    def half(self, part: str, convention: str, stream: str) -> Source:
+    def unlabelled(self, part: str, conventions: Sequence[str]) -> int:
+        """How many samples of a half ``halves`` leaves out, because they have no label."""
+        return int((self._labels(part, conventions) < 0).sum())
+
+    def unmeasurable(self, convention: str) -> str:
+        """Why no figure can be had from the halves, in words; empty where one can."""
+        for part, half in (("test", "test half"), ("train", "training half")):
+            labels = self._labels(part, [convention])
+            if not len(labels):
+                return f"the split '{self.name}' has no {half}"
+            if not (labels >= 0).any():
+                return f"no sample of the {half} has a label"
+        classes = labels[labels >= 0].unique().tolist()
+        if len(classes) > 1:
+            return ""
+        name = self.store.manifest.classes[classes[0]]
+        return f"all labelled training samples are of one class, '{name}'"
+
+    def _labels(self, part: str, conventions: Sequence[str]) -> Tensor:
+        return stores.labels_of(self.store, protocol=self.name, part=part, conventions=conventions)
+
+    def trained_on(self, convention: str, stream: str) -> Source:
+        """The training half with the samples that have no label: what pre-training sees."""
+        last = self._last.get(self._key(convention, stream))
+        if last is not None and not self.unlabelled("train", [convention]):
+            return last[0]
+        return self.half("train", convention, stream, labelled=False)
+
+    def _key(self, convention: str, stream: str) -> tuple[str, ...]:
+        return str(self.store.path), self.name, convention, stream
+
+    def half(self, part: str, convention: str, stream: str, *, labelled: bool = True) -> Source:
         """``part``: train or test. In the store when larger than the run's ``data.memory_limit``."""
         selection = stores.select(
             self.store,
@@ -83,6 +115,8 @@ class Split:
             conventions=[convention],
             frames=self.data.frames,
             stream=stream,
+            labelled=labelled,
+            bodies=self.data.bodies,
         )
         return open_half(selection, memory_limit=self.data.memory_limit)
 

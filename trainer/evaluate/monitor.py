@@ -23,15 +23,15 @@ def knn_monitor(
 
     Of several encoders it is the first. Features come from its stored stream of the run's first convention,
     without augmentation and projector. The two halves of the split are read only when ``runtime.knn_every``
-    asks for it: once, or at every look where they are larger than ``data.memory_limit``.
+    asks for it: once, or at every look where they are larger than ``data.memory_limit``. Where no figure can
+    be had of them, for ``why_none``, the function returns nothing.
     """
-    if not config.runtime.knn_every:
+    if not config.runtime.knn_every or why_none(store, config):
         return dict
-    assert config.data.split is not None  # resolved before a run starts
     convention = config.data.conventions[0]
     name, encoder = next(iter(encoders.items()))
-    split, stream = Split(store, config.data.split, config.data), stream_of(name, config.data)
-    halves = [split.half(part, convention, stream) for part in ("train", "test")]
+    stream = stream_of(name, config.data)
+    halves = [_split(store, config).half(part, convention, stream) for part in ("train", "test")]
 
     def look() -> dict[str, float]:
         train, test = (extract(encoder, half, convention=convention, device=device) for half in halves)
@@ -39,3 +39,15 @@ def knn_monitor(
         return {f"monitor_{each.protocol}": accuracy(each.values, test.labels) for each in both}
 
     return look
+
+
+def why_none(store: Store, config: RunConfig) -> str:
+    """Why a run has no monitor though ``runtime.knn_every`` asks for it; empty where it has one."""
+    if not config.runtime.knn_every:
+        return ""
+    return _split(store, config).unmeasurable(config.data.conventions[0])
+
+
+def _split(store: Store, config: RunConfig) -> Split:
+    assert config.data.split is not None  # resolved before a run starts
+    return Split(store, config.data.split, config.data)

@@ -53,7 +53,10 @@ def result_of(
         best_top1=scores.best_top1,
         random_knn=random_knn,
         details=scores.details,
-        notes=tuple(_notes(run, scores, scores.train_labels, untrained=untrained)),
+        notes=(
+            *_notes(run, scores, scores.train_labels, untrained=untrained),
+            *_left_out(split, scores.convention.split(JOINED)),
+        ),
         seconds=seconds,
         tool=_TOOL,
         **accuracies(scores),
@@ -96,6 +99,14 @@ def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: b
     if untaught:
         notes.append(f"no training sample of {_listed(untaught)}: its test samples count as wrong")
     return notes
+
+
+def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
+    """How many samples had no label to be measured by."""
+    train, test = (split.unlabelled(part, conventions) for part in ("train", "test"))
+    if not train + test:
+        return []
+    return [f"without a label and left out: {train} training and {test} test samples"]
 
 
 def _listed(names: list[str]) -> str:

@@ -49,13 +49,11 @@ class Encoder:
     with the weights of ``--init-from``."""
     random: nn.Module
     """The same architecture with fresh random weights, or those of ``--init-from``."""
-    features: Halves
-    """Of the trained or the random one."""
-    random_features: Halves
-
-    @property
-    def stream(self) -> str:
-        return self.features[0].stream
+    name: str
+    stream: str
+    features: Halves | None
+    """Of the trained or the random one; None where all protocols learn on another store."""
+    random_features: Halves | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,11 @@ class Evaluation:
     untrained: bool
     init: InitConfig | None
     on_progress: OnProgress | None
+
+    @property
+    def needs_halves(self) -> bool:
+        """Whether a protocol looks at the halves of the run's own store."""
+        return not all(PROTOCOLS[name].NEEDS.target for name in self.protocols)
 
     def split_of(self, protocol: str) -> Split:
         return self.target if self.target is not None and PROTOCOLS[protocol].NEEDS.target else self.split
@@ -94,7 +97,8 @@ def evaluate(
 
     Every encoder of the method is evaluated on its own stored stream: ``<figure>-<convention>.json`` for a
     method with one, ``<figure>-<convention>-<encoder>.json`` for several, and these together after them.
-    Scores are in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
+    Of a run of several stores the data set of the one that is evaluated stands behind the figure. Scores are
+    in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
     the run's settings, over their own. ``conventions``: none takes the run's first, the reference; ``all``
     stands for all of the run; several are evaluated one by one and then as an ensemble. ``target``: the store
     that ``transfer`` trains on. ``untrained`` replaces the weights by random ones, to see what the training
@@ -107,9 +111,10 @@ def evaluate(
     chosen = protocol_options([*protocols, "fusion"], run.config.evaluate, options)
     fusion = chosen.pop("fusion")
     names = run.conventions(conventions)
-    assert run.config.data.split is not None  # resolved before a run starts
-    stores.check_protocol(run.store, run.config.data.split)
-    split = Split(run.store, run.config.data.split, run.config.data)
+    data = run.data
+    assert data.split is not None  # resolved before a run starts
+    stores.check_protocol(run.store, data.split)
+    split = Split(run.store, data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
     evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
     _check_several(evaluation, options.get("fusion", {}), conventions=len(names))
@@ -137,8 +142,8 @@ def _in_convention(
 ) -> dict[str, list[Measured]]:
     """Protocol -> what every encoder gives, then all of them together when there are several."""
     encoders = _encoders(evaluation, convention, random, starts)
-    at_random = [encoder.random_features for encoder in encoders]
-    if len(encoders) > 1:
+    at_random = [each.random_features for each in encoders if each.random_features is not None]
+    if len(at_random) > 1:
         at_random.append(_side_by_side(at_random, unit=True))
     classes = len(evaluation.split.store.manifest.classes)
     random_knn = {train.encoder: knn.top1(train, test, classes=classes) for train, test in at_random}
@@ -174,7 +179,7 @@ def _encoders(
     for features that are not finite.
     """
     run, split, target = evaluation.run, evaluation.split, evaluation.target
-    trained, device, data = run.method.encoders, run.device, run.config.data
+    trained, device, data = run.method.encoders, run.device, run.data
     streams = {name: stream_of(name, data) for name in trained}
     if target is not None:
         transfer.check_target(split.store, target.store, convention, trained=data.conventions)
@@ -188,25 +193,25 @@ def _encoders(
                 encoder=name,
                 stream=streams[name],
             )
-            for half in halves
+            for half in halves or ()
         )
-        for features, half in zip((train, test), halves, strict=True):
+        for features, half in zip((train, test), halves or (), strict=True):
             check_finite(features, half, encoder=title, convention=convention)
         return train, test
 
     encoders = []
     for name, stream in streams.items():
-        halves = split.halves(convention, stream)
+        halves = split.halves(convention, stream) if evaluation.needs_halves else None
         fresh = random[name].to(device)
-        calibrate(fresh, halves[0], convention=convention, device=device)
-        random_features = encode(name, fresh, f"{name} (random)", None)
+        calibrate(fresh, split.trained_on(convention, stream), convention=convention, device=device)
+        random_features = encode(name, fresh, f"{name} (random)", None) if halves else None
         network, features = fresh, random_features
         if not evaluation.untrained:
             network = trained[name].to(device)
-            features = encode(name, network, name, evaluation.on_progress)
+            features = encode(name, network, name, evaluation.on_progress) if halves else None
         if starts:
             network = fresh = starts[name].to(device)
-        encoders.append(Encoder(network, fresh, features, random_features))
+        encoders.append(Encoder(network, fresh, name, stream, features, random_features))
     return encoders
 
 
@@ -272,6 +277,7 @@ def _side_by_side(encoders: Sequence[Halves], *, unit: bool) -> Halves:
 def _seen(evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder) -> Halves:
     """The features of whole clips, or of stretches where the protocol's options have a ``crop``."""
     crop = getattr(evaluation.protocols[protocol], "crop", None)
+    assert encoder.features is not None  # protocols on features look at the run's own halves
     if crop is None:
         return encoder.features
     halves = evaluation.split.halves(convention, encoder.stream)
@@ -326,11 +332,17 @@ def _on_clips(
         augment=augment,
         on_progress=evaluation.on_progress,
     )
-    seconds, name = time.perf_counter() - started, encoder.features[0].encoder
+    seconds = time.perf_counter() - started
     more = transfer.provenance(evaluation.split.store, split.store) if module.NEEDS.target else {}
-    of = {"encoder": name, "stream": encoder.stream, "convention": convention, "train_labels": train.labels}
+    of = {"encoder": encoder.name, "stream": encoder.stream, "convention": convention}
     return [
-        (_named_after(evaluation.init, replace(each, **of, details=each.details | more)), seconds)
+        (
+            _named_after(
+                evaluation.init,
+                replace(each, **of, train_labels=train.labels, details=each.details | more),
+            ),
+            seconds,
+        )
         for each in several
     ]
 
@@ -385,6 +397,7 @@ def _written(
         return result
     split = evaluation.split_of(protocol)
     parts = [result.figure]
+    parts += [evaluation.run.store_name] if evaluation.run.store_name else []
     parts += [split.store.path.stem] if split is not evaluation.split else []
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []

@@ -48,7 +48,8 @@ def check_target(source: Store, target: Store, convention: str, *, trained: tupl
             where=target.path,
             remedy=f"Choose --convention {shared[0]}"
             if shared
-            else f"Add {convention} to it (`skeltools convert`), or pre-train on one of {', '.join(there)}",
+            else f"Add {convention} to it (`skeltools convert`, or `skeltools map`), or pre-train on one of "
+            f"{', '.join(there)}",
         )
     ours, theirs = (stores.skeletons(store, [convention])[convention].spec for store in (source, target))
     difference = _difference(ours, theirs)

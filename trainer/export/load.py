@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def load_encoder(
     *,
     encoder: str | None = None,
     device: Any = "cpu",
-    store: str | Path | None = None,
+    store: str | Path | Sequence[str | Path] | None = None,
 ) -> LoadedEncoder:
     """The trained encoder of an export or of a run folder, frozen and in evaluation mode, with its card.
 
@@ -55,5 +56,5 @@ def _device(name: Any) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, TypeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"device {name!r}: {reason}", remedy="Choose cpu, cuda or cuda:N") from error
+        raise UsageError(f"device {name!r}: {reason}", remedy="Choose cpu, cuda, cuda:N or mps") from error
     return device

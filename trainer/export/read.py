@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from schemas import CheckpointError, SkeletonSpec, UsageError
 from trainer import checkpoint, encoders
@@ -36,8 +37,9 @@ class _Encode(Protocol):
 class LoadedEncoder(nn.Module):
     """``encoder(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32; ``card`` says the rest.
 
-    NumPy arrays give NumPy arrays, tensors give tensors. It comes frozen and in evaluation mode: call
-    ``.requires_grad_(True).train()`` to finetune it. ``skeltools.prepare`` makes its clips.
+    NumPy arrays give NumPy arrays, tensors give tensors. Clips of fewer bodies than in training get absent
+    ones, as there. It comes frozen and in evaluation mode: call ``.requires_grad_(True).train()`` to finetune
+    it. ``skeltools.prepare`` makes its clips.
     """
 
     __call__: _Encode
@@ -69,7 +71,7 @@ class LoadedEncoder(nn.Module):
 
     @property
     def bodies(self) -> int:
-        """M of the training."""
+        """M of the training, absent bodies included: the most that a clip may have."""
         return self.card.input.bodies
 
     @property
@@ -109,7 +111,9 @@ class LoadedEncoder(nn.Module):
         return self._features(clips, name)
 
     def _features(self, clips: Tensor, convention: str) -> Tensor:
-        features: Tensor = self.network(clips, convention).float()
+        # Absent bodies are in the mean over bodies, and in the statistics, that the weights were made for.
+        missing = self.bodies - clips.shape[4]
+        features: Tensor = self.network(pad(clips, (0, missing)) if missing else clips, convention).float()
         return features
 
 
@@ -160,6 +164,12 @@ def check_clips(clips: Tensor | Array, card: EncoderCard, convention: str) -> No
             f"the clips have shape {list(clips.shape)}, expected {wanted}",
             where="clips",
             remedy="Axes are samples, coordinates, frames, joints, bodies, in this order",
+        )
+    if clips.shape[4] > card.input.bodies:
+        raise UsageError(
+            f"the clips have {clips.shape[4]} bodies, the encoder was trained on {card.input.bodies}",
+            where="clips",
+            remedy=f"Keep {card.input.bodies} of them, or pre-train with --set data.bodies={clips.shape[4]}",
         )
     if clips.dtype not in (torch.float32, np.float32):
         remedy = "Call clips.float()" if isinstance(clips, Tensor) else "Call clips.astype(np.float32)"

@@ -17,7 +17,7 @@ from trainer.evaluate.features import stream_of
 from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network
-from trainer.run import Run, open_run
+from trainer.run import JOINED, Run, open_run
 
 _NTU = "NTU RGB+D is for research only, on request to its authors. Ask them before you pass on weights."
 _PKU = "PKU-MMD is free for research. Ask its authors before you pass on weights."
@@ -34,7 +34,7 @@ def export_run(
     *,
     encoder: str | None = None,
     conventions: Sequence[str] = (),
-    store: Path | None = None,
+    store: Path | Sequence[Path] | None = None,
     onnx: bool = False,
     unfinished: bool = False,
     force: bool = False,
@@ -61,7 +61,7 @@ def take_encoder(
     It is built anew as a reader will: an encoder of fewer conventions has only their weights. Arguments and
     errors are those of ``export_run``.
     """
-    chosen = run.conventions(conventions or ["all"])
+    chosen = run.conventions(conventions) if conventions else _known(run)
     name = run.encoder_name(encoder)
     trained = run.encoder(name)
     card = _card(run, chosen, name=name, network=trained)
@@ -70,6 +70,11 @@ def take_encoder(
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     return card, network, weights
+
+
+def _known(run: Run) -> list[str]:
+    """All conventions of the encoder, those of the run's store, or of the one that is meant, first."""
+    return list(dict.fromkeys([*run.conventions(["all"]), *run.skeletons]))
 
 
 def _write(
@@ -98,15 +103,15 @@ def _made(folder: Path) -> Path:
 
 
 def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> EncoderCard:
-    config, store, manifest = run.config, run.store, run.store.manifest
-    bodies = manifest.arrays[f"streams/{conventions[0]}/t{config.data.frames}/joint"].shape[4]
+    config, store, manifest, data = run.config, run.store, run.store.manifest, run.data
+    every = [each.manifest for each in run.stores]
     return EncoderCard(
         format=FORMAT,
         tool=f"trainer {__version__}",
         encoder=_component(network),
         name=name,
         feature_dim=network.feature_dim,
-        input=Input(stream=stream_of(name, config.data), frames=config.data.frames, bodies=bodies),
+        input=Input(stream=stream_of(name, data), frames=data.frames, bodies=run.bodies),
         conventions={each: run.skeletons[each].spec for each in conventions},
         adjacency=_partition(network),
         recipe=Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),
@@ -114,14 +119,14 @@ def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> E
         preset=config.preset,
         epoch=run.checkpoint.epoch,
         epochs=config.optimise.epochs,
-        dataset=manifest.dataset,
-        synthetic=manifest.synthetic,
-        split=config.data.split or "",
+        dataset=JOINED.join(dict.fromkeys(each.dataset for each in every)),
+        synthetic=all(each.synthetic for each in every),
+        split=data.split or "",
         store=store.path.name,
         store_hash=store.hash,
         checkpoint_hash=run.checkpoint_hash,
         weights_hash="",
-        licence=_licence(config, manifest),
+        licence=" ".join(dict.fromkeys(_licence(config, each) for each in every)),
     )
 
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 import yaml
 
-from schemas import CheckpointError, ConfigError, RunConfig, UsageError
+from schemas import CheckpointError, ConfigError, DataConfig, RunConfig, UsageError
 from trainer import batch_norm, checkpoint, data, distributed, logbook, methods, optim, start
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
-from trainer.data import Source
+from trainer.data import Source, Training
 from trainer.evaluate import protocol_options
-from trainer.evaluate.monitor import knn_monitor
+from trainer.evaluate.monitor import knn_monitor, why_none
 from trainer.logbook import Logbook
 from trainer.loop.compiled import compile_method
 from trainer.loop.profile import WARM_UP, Profiler
 from trainer.loop.signals import stop_signals
 from trainer.loop.train import Ended, OnProgress, Run, save, train
 from trainer.methods import Method
-from trainer.store import Store
+from trainer.store import Selection, Store
 
 _OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "results", "tensorboard", "profile")
 _CPU = torch.device("cpu")
@@ -50,17 +50,17 @@ def pretrain(
     ``config`` must be resolved: a split and conventions are set. Everything is checked before the folder
     is touched. Raises UsageError for a folder in use, StoreError, CheckpointError and SkelError otherwise.
     """
-    store, method, device = build(config, initial=not resume)
-    saved = _saved(out, store) if resume else None
+    saved = _saved(out, config) if resume else None
+    opened, method, device = build(config, initial=not resume)
     if saved is None:
         check_folder(out, force=force)
     else:
         checkpoint.load_weights(method, saved.model, where=out / LAST)
     _prepare_networks(method, config, device=device)
-    samples = load_training_half(store, config, device=device, on_load=on_load)
-    batch_size = min(config.optimise.batch_size, len(samples))
+    samples = load_training(opened, config, device=device, on_load=on_load)
+    batch_size = _smallest_batch(samples, config)
     distributed.check_parts(batch_size, config.optimise.accumulate)
-    check = knn_monitor(method.encoders, store, config, device=device) if distributed.is_main() else dict
+    check = knn_monitor(method.encoders, opened[0], config, device=device) if distributed.is_main() else dict
     optimiser = optim.sgd(method.parameters(), config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))
@@ -69,8 +69,10 @@ def pretrain(
         prepare_folder(out, config)
     with _open_log(out, config, saved) as log:
         told = _told(out) if distributed.is_main() else set()
-        run = Run(out, config, store.hash, method, optimiser, samples, device, log, check=check, told=told)
-        run.warnings += _notes(run, batch_size)
+        own, *others = (store.hash for store in opened)
+        run = Run(out, config, own, method, optimiser, samples, device, log, check=check, told=told)
+        run.more_hashes = others
+        run.warnings += _notes(run, opened, batch_size)
         if saved is None:
             save(run)
         else:
@@ -80,8 +82,8 @@ def pretrain(
             return train(run, stop=stop, on_progress=on_progress, profiler=profiler)
 
 
-def build(config: RunConfig, *, initial: bool = True) -> tuple[Store, Method, torch.device]:
-    """The store, the untrained method and the device of a run. Every setting has been checked behind it.
+def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Method, torch.device]:
+    """The stores, the untrained method and the device of a run. Every setting has been checked behind it.
 
     The method has the weights of ``init_from``, or random ones without it and when ``initial`` is off.
     """
@@ -89,13 +91,15 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[Store, Method, to
         logbook.require_tensorboard()
     protocol_options(config.evaluate, config.evaluate)
     device = devices.choose(distributed.local_device(config.runtime.device))
-    store = stores.open_store(config.data.store)
-    skeletons = stores.skeletons(store, config.data.conventions)
-    methods.pairing(config.method, config.data.conventions)
+    parts = data.parts_of(config.data)
+    opened = [stores.open_store(part.store) for part in parts]
+    conventions = [part.conventions for part in parts]
+    skeletons = stores.skeletons_of(list(zip(opened, conventions, strict=True)))
+    methods.pairings(config.method, config.data)
     method = checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed)
     if initial and config.init_from is not None:
         start.initialise(method, config.init_from)
-    return store, method, device
+    return opened, method, device
 
 
 def _prepare_networks(method: Method, config: RunConfig, *, device: torch.device) -> None:
@@ -117,17 +121,49 @@ def load_training_half(
     on_load: Callable[[int, int], None] | None = None,
 ) -> Source:
     """The joints of the training half; bone and motion are derived after augmentation."""
-    if config.data.split is None:
-        raise UsageError("the run's data.split is not set", remedy="Resolve the settings first")
-    selection = stores.select(
-        store,
-        protocol=config.data.split,
-        part="train",
-        conventions=config.data.conventions,
-        frames=config.data.frames,
-    )
+    selection = _training_half(store, config.data)
     limit = config.data.memory_limit
     return data.load(selection, device=device, memory_limit=limit, on_progress=on_load)
+
+
+def load_training(
+    opened: Sequence[Store],
+    config: RunConfig,
+    *,
+    device: torch.device = _CPU,
+    on_load: Callable[[int, int], None] | None = None,
+) -> Training:
+    """The training halves of all stores of the run: ``load_training_half`` where it has one."""
+    if len(opened) == 1:
+        return load_training_half(opened[0], config, device=device, on_load=on_load)
+    return data.together(
+        [_training_half(*each) for each in zip(opened, data.parts_of(config.data), strict=True)],
+        methods.pairings(config.method, config.data),
+        weights=config.data.weights,
+        device=device,
+        memory_limit=config.data.memory_limit,
+        on_progress=on_load,
+    )
+
+
+def _training_half(store: Store, part: DataConfig) -> Selection:
+    """``part``: the settings of this store."""
+    if part.split is None:
+        raise UsageError("the run's data.split is not set", remedy="Resolve the settings first")
+    return stores.select(
+        store,
+        protocol=part.split,
+        part="train",
+        conventions=part.conventions,
+        frames=part.frames,
+        bodies=part.bodies,
+    )
+
+
+def _smallest_batch(samples: Training, config: RunConfig) -> int:
+    """Clips of a step; of several stores, those of the one that has the fewest."""
+    sources = samples.sources if isinstance(samples, data.Together) else (samples,)
+    return min(config.optimise.batch_size, *map(len, sources))
 
 
 def check_folder(out: Path, *, force: bool) -> None:
@@ -173,9 +209,16 @@ def _told(out: Path) -> set[str]:
     return {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
 
 
-def _notes(run: Run, batch_size: int) -> list[str]:
+def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     """What the user should know before the first step."""
     notes = _note_of_parts(run, batch_size)
+    without = why_none(opened[0], run.config)
+    if without:
+        notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
+    recipes = {store.path.name: store.manifest.recipe.label for store in opened}
+    if len(set(recipes.values())) > 1:
+        told = ", ".join(f"{name} by {recipe}" for name, recipe in recipes.items())
+        notes.append(f"the stores were made by different recipes: {told}; an encoder may tell them by that")
     if run.config.runtime.compile and run.device.type == "cpu":
         notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes
@@ -193,7 +236,7 @@ def _note_of_parts(run: Run, batch_size: int) -> list[str]:
     ]
 
 
-def _steps_left(config: RunConfig, samples: Source, saved: Checkpoint | None) -> int:
+def _steps_left(config: RunConfig, samples: Training, saved: Checkpoint | None) -> int:
     passes = methods.pairing(config.method, config.data.conventions).passes
     steps = data.steps_per_epoch(samples, batch_size=config.optimise.batch_size, passes=passes)
     done = saved.epoch * steps + saved.step if saved else 0
@@ -211,11 +254,12 @@ def _check_profile(steps: int, *, left: int) -> None:
     )
 
 
-def _saved(out: Path, store: Store) -> Checkpoint:
+def _saved(out: Path, config: RunConfig) -> Checkpoint:
     saved = checkpoint.load(out / LAST)
-    checkpoint.check_store(
-        saved, store, where=out, remedy="Resume with the run's own store, or start a new run with --out"
-    )
+    remedy = "Resume with the run's own store, or start a new run with --out"
+    for place, part in enumerate(data.parts_of(config.data)):
+        store = stores.open_store(part.store)
+        checkpoint.check_store(saved, store, where=out, remedy=remedy, place=place)
     return saved
 
 

@@ -16,7 +16,7 @@ from schemas import RunConfig, SkelError
 from trainer import checkpoint, data, distributed, methods, optim
 from trainer.batch import Batch, Pairing
 from trainer.checkpoint import LAST, Checkpoint
-from trainer.data import Source
+from trainer.data import Training
 from trainer.evaluate.monitor import Monitor
 from trainer.logbook import Logbook
 from trainer.loop import step, watch
@@ -73,7 +73,7 @@ class Run:
     store_hash: str
     method: Method
     optimiser: torch.optim.Optimizer
-    samples: Source
+    samples: Training
     device: torch.device
     log: Logbook
     epoch: int = 0
@@ -87,6 +87,8 @@ class Run:
     """Kinds of alarms that the log has."""
     warnings: list[str] = field(default_factory=list)
     """Alarms that nobody has been told yet."""
+    more_hashes: list[str] = field(default_factory=list)
+    """Of the other stores of a run of several."""
 
     @cached_property
     def pairing(self) -> Pairing:
@@ -266,6 +268,7 @@ def save(run: Run) -> None:
         Checkpoint(
             config=run.config,
             store_hash=run.store_hash,
+            more_hashes=run.more_hashes,
             epoch=run.epoch,
             step=run.step,
             model=run.method.state_dict(),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from schemas import AugmentConfig, Component, UsageError, unknown
+from schemas import AugmentConfig, Component, DataConfig, UsageError, unknown
 from schemas._model import Model
 from trainer.batch import Pairing
 from trainer.methods import msclr
@@ -91,6 +91,23 @@ def pairing(component: Component, conventions: Sequence[str]) -> Pairing:
     return Pairing(((conventions[0], conventions[0]),))
 
 
+def pairings(component: Component, data: DataConfig) -> tuple[Pairing, ...]:
+    """``pairing`` of every store of a run, in their order. Raises as it does, naming the store.
+
+    The reference of MS-CLR's anchored pairs is the first convention of a store that lacks the run's.
+    """
+    found = [pairing(component, data.conventions)]
+    for other in data.more:
+        own = component
+        if component.options.get("reference") not in (None, *other.conventions):
+            own = component.model_copy(update={"options": component.options | {"reference": None}})
+        try:
+            found.append(pairing(own, other.conventions))
+        except UsageError as error:
+            raise UsageError(error.message, where=other.store, remedy=error.remedy) from error
+    return tuple(found)
+
+
 def stages(component: Component) -> tuple[Stage, ...]:
     """The stages of a method with the options of ``component``. Raises as ``build`` does."""
     kind, options = _kind(component)
@@ -126,5 +143,6 @@ __all__ = [
     "names",
     "options_of",
     "pairing",
+    "pairings",
     "stages",
 ]

@@ -65,10 +65,10 @@ def encode(run: RunFolder, *, on_progress: Callable[[int, int], None] | None = N
     if opened is None or run.store is None:
         what = "checkpoint" if opened is None else "store"
         return Note(f"{run.name}: needs the run's {what}, which cannot be read (see above).")
-    convention = opened.config.data.conventions[0]
     try:
+        convention = opened.data.conventions[0]
         name = next(iter(opened.method.encoders))
-        encoder, stream = opened.encoder(name), stream_of(name, opened.config.data)
+        encoder, stream = opened.encoder(name), stream_of(name, opened.data)
         train, test = (load_half(opened, part, convention, stream) for part in ("train", "test"))
         train_features, test_features = (
             extract(encoder, half, convention=convention, device=opened.device, on_progress=on_progress)
@@ -80,8 +80,8 @@ def encode(run: RunFolder, *, on_progress: Callable[[int, int], None] | None = N
 
 
 def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
-    """One half of the run's split in one convention. Raises StoreError as ``trainer.store.load``."""
-    data = run.config.data
+    """What has a label in one half of the run's split. Raises StoreError as ``trainer.store.load``."""
+    data = run.data
     return stores.load(
         run.store,
         protocol=data.split or "",
@@ -89,6 +89,8 @@ def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
         conventions=[convention],
         frames=data.frames,
         stream=stream,
+        labelled=True,
+        bodies=data.bodies,
     )
 
 

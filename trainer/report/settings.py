@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas import InitConfig, RunConfig, UsageError
+from schemas import DataConfig, InitConfig, RunConfig, UsageError
 from trainer import config
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import merge
@@ -100,12 +100,19 @@ def _provenance(run: RunFolder) -> dict[str, str]:
     epochs = f"{run.epoch} of {run.config.optimise.epochs}"
     return facts | {
         "conventions": ", ".join(data.conventions),
+        **_others(data),
         "stream": data.stream,
         "frames": str(data.frames),
         "weights at the start": _start(run.config.init_from),
         "checkpoint": _ABSENT if run.opened is None else f"sha256 {run.opened.checkpoint_hash}",
         "epochs": epochs if run.finished else f"{epochs}: not finished",
     }
+
+
+def _others(data: DataConfig) -> dict[str, str]:
+    """The other stores that trained the encoder."""
+    told = [f"{other.store} ({other.split}): {', '.join(other.conventions)}" for other in data.more]
+    return {"trained on as well": "; ".join(told)} if told else {}
 
 
 def _start(init: InitConfig | None) -> str:

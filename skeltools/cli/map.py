@@ -1,0 +1,66 @@
+"""``skeltools map``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, note, progress, show, table_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from skeltools.skeletons.mapping import Mapping
+
+
+@click.command("map")
+@STORE
+@click.option("--to", required=True, metavar="CONVENTION", help="The convention to map to: a name or a file.")
+@click.option("--out", type=click.Path(path_type=Path), help="The store to write; without it only the list.")
+@click.option("--convention", help="The one of STORE that is mapped, or a file of it  [the first].")
+@click.option("--partial", is_flag=True, help="Leave out the joints that STORE does not have.")
+@click.option("--keep", is_flag=True, help="Keep the conventions of STORE, too.")
+@click.option("--recipe", help="Preprocessing of the streams  [the store's].")
+@click.option("--frames", multiple=True, type=LENGTH, help="Length T of a stream  [the store's].")
+@click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete.")
+def command(store_path: Path, out: Path | None, **options: Any) -> None:
+    """Write STORE in another skeleton convention, joint by joint.
+
+    STORE is $SKELTOOLS_STORE or ./store.zarr when not given. Joints are mapped by their names and declared
+    synonyms, and to the middle of two where the convention says so; never by their places. Without --out the
+    list of them is all that is made. Joints that STORE does not have are an error, or with --partial absent:
+    the convention is then what is left of the other, such as coco_17-of-kinectv2_25.
+
+    \b
+    Example:
+      skeltools map store.zarr --to coco_17
+      skeltools map store.zarr --to coco_17 --partial --out coco.zarr
+      skeltools map store.zarr --to openpose_18 --convention smplx_42 --keep --out more.zarr --partial
+    """
+    from skeltools import store
+    from skeltools.conversion.mapped import map_store, plan_mapping
+
+    options["frames"] = options["frames"] or None
+    if out is None:
+        show(*_told(plan_mapping(store.open_store(store_path), options["to"], options["convention"])))
+        return
+    with progress("writing rows") as on_progress:
+        summary = map_store(store_path, out=out, **options, on_progress=on_progress)
+    manifest = summary.manifest
+    for warning in summary.warnings:
+        note(f"warning: {warning}")
+    lines = [f"{out}: {manifest.samples} samples of {manifest.dataset} in {', '.join(manifest.conventions)}"]
+    if summary.findings:
+        lines.append(f"findings: {len(summary.findings)} of the mapping (skeltools inspect lists them)")
+    show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+
+
+def _told(made: Mapping) -> list[Table | str]:
+    rows = table_of(made.target.name, f"from {made.source.name}")
+    for name, origin in made.rows():
+        rows.add_row(name, origin)
+    lost = f", {len(made.absent)} absent: the result is {made.result.name}" if made.absent else ""
+    unused = f"; not used: {', '.join(made.unused)}" if made.unused else ""
+    return [rows, f"{len(made.kept)} of {made.target.num_joints} joints{lost}{unused}"]

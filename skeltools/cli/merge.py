@@ -1,0 +1,67 @@
+"""``skeltools merge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show
+
+
+@click.command("merge")
+@click.argument("stores", metavar="STORE STORE...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The store to write.")
+@click.option("--name", help="Name of the new data set  [those of the stores, joined by +].")
+@click.option(
+    "--prefix",
+    "prefixes",
+    multiple=True,
+    help="What stands before the ids of a store; once for each, in their order  [its data set].",
+)
+@click.option(
+    "--classes",
+    type=click.Choice(["by-name", "apart"]),
+    help="Whether classes of one name are one  [by-name; mere numbers are refused].",
+)
+@click.option(
+    "--split-missing",
+    type=click.Choice(["neither", "train"]),
+    default="neither",
+    show_default=True,
+    help="The half of samples whose store does not have a split.",
+)
+@click.option("--recipe", help="Preprocessing of the streams  [that of all stores].")
+@click.option("--frames", multiple=True, type=LENGTH, help="Length T of a stream  [those that all have].")
+@click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete.")
+def command(stores: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Write two or more stores as one.
+
+    Ids get the name of their data set in front. Classes and splits of one name become one. Conventions stay
+    side by side: a sample has those that its store has. Subjects, cameras and setups of different data sets
+    get different numbers. Streams are made again with one recipe.
+
+    \b
+    Example:
+      skeltools merge ntu60.zarr nw-ucla.zarr --out both.zarr
+      skeltools merge a.zarr b.zarr --prefix lab1 --prefix lab2 --classes apart --out labs.zarr
+    """
+    from skeltools.conversion.merged import merge
+
+    for option in ("prefixes", "frames"):
+        options[option] = options[option] or None
+    with progress("writing rows") as on_progress:
+        summary = merge(list(stores), out=out, **options, on_progress=on_progress)
+    manifest = summary.manifest
+    for warning in summary.warnings:
+        note(f"warning: {warning}")
+    lines = [f"{out}: {manifest.samples} samples of {manifest.dataset} in {', '.join(manifest.conventions)}"]
+    for part in manifest.parts:
+        shifts = "".join(f", {column} + {shift}" for column, shift in part.shifts.items())
+        lines.append(f"{part.name}: {part.samples} samples{shifts}")
+    splits = "; ".join(
+        f"{name} {info.train} train, {info.test} test" for name, info in manifest.protocols.items()
+    )
+    lines.append(f"{len(manifest.classes)} classes; splits: {splits or 'none'}")
+    show(*lines, *([SYNTHETIC] if manifest.synthetic else []))

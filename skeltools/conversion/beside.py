@@ -1,0 +1,124 @@
+"""Poses of MeTRAbs beside a data set's raw files: which sample each file of them belongs to.
+
+<raw>/metrabs/<convention>/<sample id>.npz       of one sample
+<raw>/metrabs/<convention>/<raw file>.npz        of all samples that are cut from one recording, such as
+                                                 the actions of a video of PKU-MMD; cut as they are
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from schemas import Finding
+from skeltools import datasets
+from skeltools.datasets import Dataset, ntu, nwucla
+from skeltools.metrabs import containers
+from skeltools.raw_items import METRABS, Listing, RawItem, first_of_each
+from skeltools.readers import READERS
+
+WITHOUT_CLIP = "poses without a clip"
+NATIVE = "poses of the native convention"
+
+_TOLD = {"ntu": ntu.fields, "nwucla": nwucla.fields}
+"""Reader -> what the id of a sample tells: there, poses without native skeletons are samples, too."""
+
+_FIELDS = ("label", "subject", "camera", "setup", "repetition")
+_WINDOW = ("start", "end")
+
+
+def discover(dataset: Dataset, roots: tuple[Path, ...], conventions: Iterable[str]) -> Listing:
+    """Poses in the folders ``metrabs`` beside the raw data that ``find_roots`` found, by names only.
+
+    ``conventions`` as ``metrabs.discover`` takes them. A user's own clips may lie in folders, and so may
+    their poses.
+    """
+    homes = [home for home in map(datasets.home, roots) if dataset.metrabs and home.is_dir()]
+    options: dict[str, Any] = {"nested": True} if dataset.reader == datasets.CUSTOM else {}
+    read, known = READERS[METRABS].discover, set(conventions)
+    listings: list[Listing] = [read(home, conventions=known, **options) for home in homes]
+    if len(listings) == 1:
+        return listings[0]
+    kept, twice = first_of_each([item for listing in listings for item in listing.items], roots)
+    return Listing(kept, (*(row for listing in listings for row in listing.findings), *twice))
+
+
+def align(
+    dataset: Dataset,
+    roots: tuple[Path, ...],
+    native: Iterable[RawItem],
+    estimated: Listing,
+    *,
+    ids: Iterable[str] = (),
+) -> Listing:
+    """Estimated poses under the ids of the samples that they are of, with what the native items tell.
+
+    ``ids``: samples that are there besides those of ``native``. Poses of no sample, and those that claim to
+    be the native skeletons, are findings.
+    """
+    if dataset.reader == "ntu":
+        return estimated
+    by_id = {item.id: item for item in native}
+    by_file = _by_file(dataset, tuple(map(datasets.home, roots)), by_id.values())
+    own: list[RawItem] = []
+    cut: list[RawItem] = []
+    findings = list(estimated.findings)
+    claimed = sorted({item.convention for item in estimated.items if item.convention == dataset.convention})
+    findings += [_finding(f"{METRABS}/{name}", NATIVE, "the raw files have it already") for name in claimed]
+    for item in (item for item in estimated.items if item.convention != dataset.convention):
+        told = _TOLD.get(dataset.reader)
+        if (first := by_id.get(item.id)) is not None:
+            own.append(_of(item, first))
+        elif item.id in ids or (told is not None and told(item.id) is not None):
+            own.append(item)
+        elif item.id in by_file:
+            cut += [_cut(item, clip, by_file[item.id]) for clip in by_file[item.id]]
+        else:
+            findings.append(_finding(f"{item.convention}/{item.file}", WITHOUT_CLIP, f"'{item.id}'"))
+    there = {(item.id, item.convention) for item in own}
+    kept, twice = first_of_each([*own, *(item for item in cut if (item.id, item.convention) not in there)])
+    return replace(estimated, items=kept, findings=(*findings, *twice))
+
+
+def _finding(file: str, problem: str, detail: str) -> Finding:
+    return Finding(file=file, problem=problem, detail=detail, action="skipped")
+
+
+def _by_file(
+    dataset: Dataset, homes: tuple[Path, ...], native: Iterable[RawItem]
+) -> dict[str, list[RawItem]]:
+    """Name of a raw file, without suffix -> its samples. A file of many clips that are no windows of one
+    recording names none of them."""
+    found: dict[str, list[RawItem]] = {}
+    for item in native:
+        place = Path(item.member or item.path)
+        name = place.stem
+        if dataset.reader == datasets.CUSTOM:
+            place = Path(item.path)
+            home = next((home for home in homes if place.is_relative_to(home)), place.parent)
+            name = place.relative_to(home).with_suffix("").as_posix()
+        found.setdefault(name, []).append(item)
+    return {name: clips for name, clips in found.items() if len(clips) == 1 or all(map(_window, clips))}
+
+
+def _window(item: RawItem) -> dict[str, int]:
+    """Its frames within the recording; nothing where it is a file of its own."""
+    told = {key: value for key, value in item.details if key in _WINDOW}
+    return told if len(told) == len(_WINDOW) else {}
+
+
+def _of(item: RawItem, native: RawItem) -> RawItem:
+    """Estimated poses as those of a native clip: its id, and what discovery learnt of it."""
+    return replace(item, id=native.id, details=tuple(pair for pair in native.details if pair[0] in _FIELDS))
+
+
+def _cut(item: RawItem, native: RawItem, clips: list[RawItem]) -> RawItem:
+    """Those frames of the poses of a recording that are the native clip's."""
+    made = _of(item, native)
+    window = _window(native)
+    if not window:
+        return made
+    last = max(_window(clip)["end"] for clip in clips)
+    return replace(made, details=(*made.details, *window.items(), (containers.LAST, last)))

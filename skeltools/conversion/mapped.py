@@ -1,0 +1,329 @@
+"""A store in another skeleton convention: its sequences mapped joint by joint, and streams made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from schemas import (
+    ConventionInfo,
+    Finding,
+    Length,
+    Naming,
+    SkeletonSpec,
+    StoreManifest,
+    UsageError,
+    checks_arguments,
+    unknown,
+)
+from skeltools import __version__, skeletons, store
+from skeltools.conversion import Summary, publish, remade
+from skeltools.conversion.derive import OnProgress, bodies_of
+from skeltools.conversion.remade import Progress, Rows
+from skeltools.files import durable
+from skeltools.preprocess import Recipe, check_fits, load, recorded
+from skeltools.sequence import Mask, SkeletonSequence, presence
+from skeltools.skeletons.mapping import Mapping, apply, find, mapping, naming_of
+from skeltools.store import Store
+
+LOST = "bodies lost by the mapping"
+NOBODY = "nobody left by the mapping"
+LACKING = "not in the convention that is mapped"
+
+
+@checks_arguments
+def map_store(
+    path: str | Path,
+    *,
+    to: str | Path,
+    out: str | Path,
+    convention: str | Path | None = None,
+    partial: bool = False,
+    keep: bool = False,
+    recipe: str | Path | None = None,
+    frames: Sequence[Length] | None = None,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Write the store at ``path`` to ``out`` in the convention ``to``, joint by joint, by name.
+
+    ``to``: a convention by name or file, or what is left of one by the joints of another, such as
+    ``coco_17-of-kinectv2_25``. ``convention``: the one of the store that is mapped (default: its first), or a
+    file of it that has synonyms, which a store has not. ``partial``: joints that cannot be had may be absent;
+    the convention is then what is left of ``to``. ``keep``: the store's own conventions stay, the mapped one
+    comes beside them. ``recipe`` and ``frames`` of the joint streams (default: the store's). ``force``
+    replaces a store at ``out`` once the new one is complete.
+
+    Samples, labels, splits and findings are those of the store; without ``keep``, samples that the mapped
+    convention lacks are left out and are findings, which are those of the summary. Raises UsageError for
+    names that are not known and for joints that cannot be had, all of which it names; StoreError for a store
+    that cannot be used and for a place that is taken.
+
+        >>> import skeltools
+        >>> made = skeltools.map_store(
+        ...     "store.zarr", to="coco_17", out="coco.zarr", convention="kinectv2_25", partial=True
+        ... )
+        >>> skeltools.open("coco.zarr").conventions
+        ('coco_17-of-kinectv2_25',)
+    """
+    opened, out = store.open_store(path), Path(out)
+    plan = _plan(opened, plan_mapping(opened, to, convention), partial, keep, recipe, frames)
+    publish.check_target(out, force=force)
+    with remade.in_the_making(out, force=force) as folder:
+        manifest, findings = _write(opened, folder, plan, on_progress)
+    return Summary(out, manifest, findings, _warnings(plan.mapping))
+
+
+def plan_mapping(opened: Store, to: str | Path, convention: str | Path | None = None) -> Mapping:
+    """How a store's convention is mapped, before anything is written. Raises UsageError as ``map_store``."""
+    spec, naming = _source(opened, convention)
+    target, named = find(str(to))
+    if target.name == spec.name:
+        raise UsageError(f"is in {spec.name} already", where=opened.path, remedy="Nothing was changed")
+    try:
+        return mapping(spec, naming, target, named)
+    except UsageError as error:
+        raise UsageError(error.message, where=opened.path, remedy=error.remedy) from None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is made of which."""
+
+    mapping: Mapping
+    recipe: Recipe
+    frames: tuple[int, ...]
+    kinds: tuple[str, ...]
+    keep: bool
+
+    @property
+    def spec(self) -> SkeletonSpec:
+        return self.mapping.result
+
+
+def _source(opened: Store, convention: str | Path | None) -> tuple[SkeletonSpec, Naming]:
+    """The convention that is mapped, with its synonyms: those of a file that is given, or the package's."""
+    known = opened.manifest.conventions
+    name = next(iter(known)) if convention is None else str(convention)
+    if name in known or not name.endswith(skeletons.SUFFIXES):
+        if name not in known:
+            raise unknown("convention of this store", name, known, where=opened.path)
+        spec = store.read_spec(opened, name)
+        return spec, naming_of(spec)
+    given, naming = find(name)
+    if given.name not in known:
+        raise unknown("convention of this store", given.name, known, where=opened.path)
+    spec = store.read_spec(opened, given.name)
+    if spec.joints != given.joints:
+        raise UsageError(
+            f"has other joints than {spec.name} of the store", where=name, remedy="Give the file of that one"
+        )
+    return spec, naming
+
+
+def _plan(
+    opened: Store,
+    made: Mapping,
+    partial: bool,
+    keep: bool,
+    recipe: str | Path | None,
+    frames: Sequence[int] | None,
+) -> _Plan:
+    """Raises UsageError for joints that are absent without ``partial``, and for what ``keep`` cannot have."""
+    source, target = made.source, made.target
+    if made.absent and not partial:
+        raise UsageError(
+            f"{source.name} has {len(made.kept)} of the {target.num_joints} joints of {target.name}; absent "
+            f"are {', '.join(made.absent)}",
+            where=opened.path,
+            remedy=f"--partial maps the others; the convention is then {made.result.name}",
+        )
+    manifest = opened.manifest
+    stored = recorded(manifest.recipe)
+    asked = stored if recipe is None else load(str(recipe))
+    if keep and made.result.name in manifest.conventions:
+        raise UsageError(f"has {made.result.name} already", where=opened.path, remedy="Leave out --keep")
+    if keep and asked.steps != stored.steps:
+        raise UsageError(
+            f"its streams are made with recipe {stored.name}, and a store holds one recipe",
+            where=opened.path,
+            remedy="Leave out --recipe or --keep",
+        )
+    check_fits(asked, (made.result,))
+    lengths = tuple(sorted(set(frames or remade.lengths_of(opened, manifest.conventions))))
+    return _Plan(made, asked, lengths, remade.kinds_of(opened, (source.name,)), keep)
+
+
+def _warnings(made: Mapping) -> tuple[str, ...]:
+    return (f"{made.target.name} without {', '.join(made.absent)}",) if made.absent else ()
+
+
+# ------------------------------------------------------------------------------------------------ clips
+
+
+def mapped(clip: SkeletonSequence, made: Mapping) -> SkeletonSequence:
+    """A clip in the mapping's result. A joint between two is unseen where one of them is.
+
+    A body of whose joints too few are left (``presence``), or which is zero in all of them, is absent.
+    """
+    joints, unseen = apply(made, clip.joints), clip.unseen
+    pairs = [made.origins[joint] for joint in made.kept]
+    first, last = ([origin[place] for origin in pairs] for place in (0, -1))
+    seen = np.repeat(clip.present[..., None], len(pairs), axis=2)
+    if unseen is not None:
+        seen &= ~(unseen[:, :, first] | unseen[:, :, last])
+    somebody: Mask = np.asarray(joints.any(axis=(2, 3)))
+    present, lost = presence(seen & somebody[..., None])
+    score = clip.score
+    return replace(
+        clip,
+        convention=made.result.name,
+        joints=np.where((present[..., None] & seen)[..., None], joints, np.float32(0)),
+        present=present,
+        order=np.where(present, clip.order, np.int8(-1)),
+        unseen=lost,
+        score=None if score is None else np.minimum(score[:, :, first], score[:, :, last]),
+    )
+
+
+@dataclass
+class _Left:
+    """The rows that stay, and what happened to the others."""
+
+    rows: list[int]
+    findings: list[Finding]
+
+
+def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence | None]:
+    """Mapped clips of the rows that stay: with ``keep`` all of them, None where there is nobody."""
+    ids = store.read_column(opened, "samples/id")
+    for row, clip in enumerate(store.read_sequences(opened, plan.mapping.source.name)):
+        made = None if clip is None else mapped(clip, plan.mapping)
+        left.findings += _met(plan, ids[row], clip, made)
+        if made is not None and not made.present.any():
+            made = None
+        if made is not None or plan.keep:
+            left.rows.append(row)
+            yield made
+
+
+def _met(
+    plan: _Plan, id: str, clip: SkeletonSequence | None, made: SkeletonSequence | None
+) -> Iterator[Finding]:
+    """What a clip lost. A convention that is kept tells itself which samples it lacks."""
+    out = "has none of the convention" if plan.keep else "left out"
+    if clip is None or made is None:
+        if not plan.keep:
+            yield _finding(plan, id, LACKING, action=out)
+    elif not made.present.any():
+        yield _finding(plan, id, NOBODY, action=out)
+    elif gone := int((clip.present & ~made.present).sum()):
+        detail = f"{gone} of {int(clip.present.sum())} have too few joints that are seen"
+        yield _finding(plan, id, LOST, detail=detail, action="absent in these frames")
+
+
+def _finding(plan: _Plan, id: str, problem: str, *, action: str, detail: str = "") -> Finding:
+    return Finding(file=f"{plan.spec.name}/{id}", problem=problem, detail=detail, action=action)
+
+
+# ------------------------------------------------------------------------------------------------ write
+
+
+def _write(
+    opened: Store, folder: Path, plan: _Plan, on_progress: OnProgress | None
+) -> tuple[StoreManifest, tuple[Finding, ...]]:
+    samples = opened.manifest.samples
+    progress = Progress(samples * (1 + len(plan.frames) * (1 + len(plan.kinds))), on_progress)
+    if plan.keep:
+        durable.link_tree(opened.path, folder, copied=publish.METADATA_FILES)
+        root = store.reopen(folder)
+    else:
+        root = store.create(folder)
+    left = _Left([], [])
+    written = remade.write_sequences(
+        root,
+        plan.spec.name,
+        _clips(opened, plan, left),
+        joints=plan.spec.num_joints,
+        bodies=remade.tracks_of(opened, plan.mapping.source.name),
+        progress=progress,
+    )
+    if not any(written.frames):
+        raise UsageError(f"nobody has a joint of {plan.spec.name}", where=opened.path)
+    manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
+    finished = remade.add_streams(
+        folder,
+        manifest,
+        conventions=(plan.spec.name,),
+        frames=plan.frames,
+        kinds=plan.kinds,
+        recipe=plan.recipe,
+        bodies=bodies_of(opened),
+        progress=progress,
+    )
+    return finished, tuple(left.findings)
+
+
+def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _Left) -> StoreManifest:
+    """The manifest of the old store with the new convention behind its own."""
+    old, name = opened.manifest, plan.spec.name
+    ids = store.read_column(opened, "samples/id").tolist()
+    specs = {each: store.read_spec(opened, each) for each in old.conventions} | {name: plan.spec}
+    store.remove(root, "skeletons")
+    store.write_graphs(root, specs)
+    findings = _findings(opened, root, left)
+    new = {
+        f"{group}/{path}": info
+        for group in ("skeletons", f"sequences/{name}")
+        for path, info in store.describe_all(store.group(root, group)).items()
+    }
+    return old.model_copy(
+        update={
+            "tool": f"skeltools {__version__}",
+            "conventions": {**old.conventions, name: _info(old, plan, written.missing(ids))},
+            "arrays": dict(sorted({**old.arrays, **new}.items())),
+            "findings": remade.counted(findings),
+            "source": {**old.source, "store": old.hash},
+        }
+    )
+
+
+def _alone(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _Left) -> StoreManifest:
+    """The manifest of a store of the rows that stay, in the new convention only."""
+    old, rows = opened.manifest, np.array(left.rows, np.int64)
+    ids = store.read_column(opened, "samples/id")[rows].tolist()
+    columns = {name: store.read(opened, f"samples/{name}")[rows] for name in ("label", *remade.NUMBERS)}
+    halves = {name: store.read(opened, f"splits/{name}")[rows] for name in old.protocols}
+    remade.write_columns(root, ids, columns, halves, [written])
+    store.write_graphs(root, {plan.spec.name: plan.spec})
+    findings = _findings(opened, root, left)
+    return old.model_copy(
+        update={
+            "tool": f"skeltools {__version__}",
+            "samples": len(ids),
+            "protocols": {
+                name: remade.protocol(old.protocols[name].rule, half) for name, half in halves.items()
+            },
+            "conventions": {plan.spec.name: _info(old, plan, ())},
+            "recipe": old.recipe.model_copy(update={"counts": {}}),
+            "arrays": store.describe_all(root),
+            "findings": remade.counted(findings),
+            "source": {**old.source, "store": old.hash},
+        }
+    )
+
+
+def _findings(opened: Store, root: store.Group, left: _Left) -> tuple[Finding, ...]:
+    findings = (*store.read_findings(opened), *left.findings)
+    store.write_findings(root, findings)
+    return findings
+
+
+def _info(old: StoreManifest, plan: _Plan, missing: tuple[str, ...]) -> ConventionInfo:
+    """As the convention that it is made from, with the mapping in words."""
+    source = old.conventions[plan.mapping.source.name]
+    axes = f"{source.axes}; then mapped {plan.mapping.words()}"
+    return source.model_copy(update={"axes": axes, "missing": missing})

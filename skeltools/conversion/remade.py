@@ -1,0 +1,198 @@
+"""A store made from the sequences of others: what mapping and merging have in common.
+
+Nothing but one file of one array is in memory at a time. A store is written beside its name (``publish``),
+so that it is complete or absent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import ArrayInfo, Finding, ProtocolInfo, RecipeRecord, StoreManifest
+from skeltools import store
+from skeltools.conversion import derive, publish
+from skeltools.conversion.chunks import fill_of
+from skeltools.conversion.derive import OnProgress
+from skeltools.datasets.splits import TEST, TRAIN
+from skeltools.files import durable
+from skeltools.preprocess import Recipe
+from skeltools.sequence import SkeletonSequence
+from skeltools.store import Store
+
+NUMBERS = ("subject", "camera", "setup", "repetition")
+"""Columns of ``samples`` that the source tells; int16."""
+
+
+@dataclass
+class Progress:
+    """Rows that are written, of all arrays together."""
+
+    total: int
+    tell: OnProgress | None
+    done: int = 0
+
+    def add(self, rows: int = 1) -> None:
+        self.done += rows
+        if self.tell:
+            self.tell(self.done, self.total)
+
+    def rest(self) -> OnProgress:
+        """For work that counts by itself."""
+        before = self.done
+        return lambda done, total: self.add(before + done - self.done)
+
+
+@contextmanager
+def in_the_making(out: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a place for a store that gets the name ``out`` when all of it is on disk; on an error it goes."""
+    with publish.publishing(out, force=force) as partial:
+        yield partial
+        durable.sync_tree(partial)
+
+
+@dataclass
+class Rows:
+    """What is known of the rows of one convention once its sequences are written."""
+
+    frames: list[int] = field(default_factory=list)
+    """0 where the convention lacks the sample."""
+    bodies: list[int] = field(default_factory=list)
+
+    def offsets(self) -> NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(self.frames, dtype=np.int64)]).astype(np.int64)
+
+    def missing(self, ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple(id for id, frames in zip(ids, self.frames, strict=True) if not frames)
+
+
+def write_sequences(
+    root: store.Group,
+    convention: str,
+    clips: Iterable[SkeletonSequence | None],
+    *,
+    joints: int,
+    bodies: int,
+    progress: Progress,
+) -> Rows:
+    """``sequences/<convention>`` from one clip a row, None where the convention lacks the sample.
+
+    ``bodies``: the most that a clip may have; axis M is cut to what they need.
+    """
+    writers = store.sequence_writers(root, convention, joints=joints, bodies=bodies)
+    rows = Rows()
+    for clip in clips:
+        rows.frames.append(0 if clip is None else clip.frames)
+        rows.bodies.append(0 if clip is None else clip.bodies)
+        if clip is not None:
+            for part, writer in writers.items():
+                writer.append(_filled(clip, part, writer))
+        progress.add()
+    for part, writer in writers.items():
+        writer.close(second_axis=max([1, *rows.bodies]))
+        if part in store.OF_JOINTS:
+            store.remove_empty(root, f"sequences/{convention}/{part}")
+    store.write_array(root, f"sequences/{convention}/offsets", rows.offsets(), ("N+1",))
+    return rows
+
+
+def _filled(clip: SkeletonSequence, part: str, writer: store.ArrayWriter) -> NDArray[Any]:
+    """One array of a clip with as many bodies as the writer takes."""
+    values = getattr(clip, part)
+    made = np.full((clip.frames, *writer.row), fill_of(part), dtype=writer.dtype)
+    if values is not None:
+        made[:, : clip.bodies] = values
+    return made
+
+
+def write_columns(
+    root: store.Group,
+    ids: Sequence[str],
+    columns: Mapping[str, NDArray[Any]],
+    halves: Mapping[str, NDArray[np.uint8]],
+    rows: Iterable[Rows],
+) -> None:
+    """``samples`` and ``splits``; frames and bodies are those of the first convention that has the sample."""
+    frames, bodies = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.int8)
+    for each in rows:
+        new = frames == 0
+        frames[new] = np.array(each.frames, np.int32)[new]
+        bodies[new] = np.array(each.bodies, np.int8)[new]
+    named: dict[str, NDArray[Any]] = {"id": np.array(ids, dtype=object), **columns}
+    for name, values in {**named, "frames": frames, "bodies": bodies}.items():
+        store.write_array(root, f"samples/{name}", values, ("N",))
+    for name, half in halves.items():
+        store.write_array(root, f"splits/{name}", half, ("N",))
+
+
+def protocol(rule: str, half: NDArray[np.uint8]) -> ProtocolInfo:
+    return ProtocolInfo(rule=rule, train=int((half == TRAIN).sum()), test=int((half == TEST).sum()))
+
+
+def counted(findings: Iterable[Finding]) -> dict[str, int]:
+    """Problem -> how often, as a manifest has it."""
+    return dict(sorted(Counter(finding.problem for finding in findings).items()))
+
+
+def add_streams(
+    partial: Path,
+    manifest: StoreManifest,
+    *,
+    conventions: Sequence[str],
+    frames: Sequence[int],
+    kinds: Sequence[str],
+    recipe: Recipe,
+    bodies: int,
+    progress: Progress,
+) -> StoreManifest:
+    """Write a manifest, the streams that are to be made from the sequences, and the manifest with them."""
+    store.write_manifest(partial, manifest)
+    counts, arrays = derive.make_streams(
+        store.open_store(partial),
+        conventions=conventions,
+        frames=frames,
+        kinds=kinds,
+        recipe=recipe,
+        bodies=bodies,
+        on_progress=progress.rest(),
+    )
+    met = Counter(manifest.recipe.counts) + Counter(counts)
+    whole: dict[str, ArrayInfo] = {**manifest.arrays, **arrays}
+    record = RecipeRecord(name=recipe.name, steps=recipe.steps, counts=dict(sorted(met.items())))
+    finished = manifest.model_copy(update={"recipe": record, "arrays": dict(sorted(whole.items()))})
+    store.write_manifest(partial, finished)
+    return finished
+
+
+# ------------------------------------------------------------------------------------- what a store has
+
+
+def lengths_of(opened: Store, conventions: Iterable[str]) -> tuple[int, ...]:
+    """Lengths T of the joint streams, of any of these conventions."""
+    return tuple(sorted({length for name, length, kind in _streams(opened, conventions) if kind == "joint"}))
+
+
+def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
+    """Kinds of stream besides joint that all of these conventions have."""
+    kinds: list[set[str]] = []
+    for name in conventions:
+        kinds.append({kind for _, _, kind in _streams(opened, (name,))})
+    return tuple(kind for kind in derive.DERIVED if all(kind in each for each in kinds))
+
+
+def tracks_of(opened: Store, convention: str) -> int:
+    """Bodies that the store keeps of a clip in this convention."""
+    return opened.manifest.arrays[f"sequences/{convention}/joints"].shape[1]
+
+
+def _streams(opened: Store, conventions: Iterable[str]) -> set[tuple[str, int, str]]:
+    names = set(conventions)
+    paths = (path.split("/") for path in opened.manifest.arrays if path.startswith("streams/"))
+    return {(name, int(length.removeprefix("t")), kind) for _, name, length, kind in paths if name in names}

@@ -1,0 +1,196 @@
+"""Clips that are a part of a recording: rows of a table with start and end, and windows of equal length.
+
+What is cut is told when files are found (``RawItem.details``: ``start`` and ``end``, frames from 0, the end
+excluded) and done when a clip is read. Of arrays only these frames are read, so a recording may be larger
+than a clip may be; a recording in another format is read once for all of its clips.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools.custom.clip_files import Poses
+from skeltools.custom.layouts import DEFAULT
+from skeltools.custom.settings import Settings, Windows
+from skeltools.raw_items import MAX_BYTES, RawItem, finding
+
+ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
+MAX_WINDOWS = 100_000
+"""Of one recording: more come of a damaged header, or a stride that was meant otherwise."""
+COLUMNS = ("start", "end")
+REMEDY = (
+    "Cut the recording: a table with the columns start and end, or windows: {length: ...} in dataset.yaml"
+)
+
+_MAX_FRAME = 10**9
+_NUMBER = re.compile(r"\d{1,9}(\.\d{0,9})?", re.ASCII)
+
+Window = tuple[int, int | None]
+"""First frame, and the one behind the last; None: to the end of the recording."""
+Read = Callable[[RawItem, Settings, SkeletonSpec], Poses]
+
+
+# --- rows of a table ----------------------------------------------------------------------------------------
+
+
+def window_of_row(cells: Mapping[str, str], settings: Settings) -> tuple[Window, str]:
+    """Frames that a row of the table names, and what is wrong with it in words, else nothing.
+
+    An empty cell is the beginning or the end of the recording.
+    """
+    values: list[int | None] = []
+    for column in COLUMNS:
+        text = cells.get(column, "")
+        value, wrong = _frame(column, text, settings) if text else (None, "")
+        if wrong:
+            return (0, None), wrong
+        values.append(value)
+    start, end = values[0] or 0, values[1]
+    if end is not None and end <= start:
+        return (0, None), f"frames {start} to {end} are none: the end is not after the start"
+    return (start, end), ""
+
+
+def _frame(column: str, text: str, settings: Settings) -> tuple[int, str]:
+    """A cell as a frame from 0, ends excluded; seconds to the nearest frame."""
+    how = settings.segments
+    if not _NUMBER.fullmatch(text):
+        return 0, f"{column} '{text[:20]}' is no number from 0"
+    value = float(text)
+    if how.unit == "seconds":
+        frame = math.floor(value * (settings.fps or 1) + 0.5)
+        return (frame, "") if frame < _MAX_FRAME else (0, f"{column} {text[:20]} is beyond any recording")
+    if value != int(value):
+        return 0, f"{column} '{text[:20]}' is no frame; seconds need segments: {{unit: seconds}} and fps"
+    frame = int(value) - how.first + (column == "end" and how.end == "inclusive")
+    return (frame, "") if frame >= 0 else (0, f"{column} {text[:20]} is before frame {how.first}")
+
+
+# --- windows ------------------------------------------------------------------------------------------------
+
+
+def windows(frames: int, how: Windows) -> list[Window]:
+    """Windows of a recording; one that is shorter than a window is one. Frames that fill none are left out.
+
+    Raises RawDataError for more than ``MAX_WINDOWS``.
+    """
+    stride = how.stride or how.length
+    count = max(0, frames - how.length) // stride + 1
+    if count > MAX_WINDOWS:
+        message = f"{frames} frames make {count} windows (limit {MAX_WINDOWS})"
+        raise RawDataError(message, remedy="Give windows a longer stride")
+    return [(first * stride, min(first * stride + how.length, frames)) for first in range(count)]
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def details(window: Window | None) -> tuple[tuple[str, int], ...]:
+    """A window as details of a RawItem."""
+    if window is None:
+        return ()
+    start, end = window
+    return (("start", start),) if end is None else (("start", start), ("end", end))
+
+
+def window_of(item: RawItem) -> Window | None:
+    """The frames that are this clip; None: all of its file."""
+    known = dict(item.details)
+    return (known["start"], known.get("end")) if "start" in known else None
+
+
+def is_array(item: RawItem) -> bool:
+    """Whether its frames can be read without the others."""
+    return Path(item.path).suffix.lower() in ARRAYS
+
+
+def slices(shape: tuple[int, ...], item: RawItem, settings: Settings) -> tuple[slice, ...]:
+    """What to take of an array of this shape. Raises RawDataError for frames that are not there."""
+    window = window_of(item)
+    axis = time_axis(settings)
+    if window is None or axis >= len(shape):
+        return (slice(None),) * len(shape)
+    taken = _inside(window, shape[axis], item)
+    return (*(slice(None),) * axis, taken, *(slice(None),) * (len(shape) - axis - 1))
+
+
+def time_axis(settings: Settings) -> int:
+    """The axis of arrays that counts frames."""
+    return (settings.layout or DEFAULT).split().index("T")
+
+
+def of_array(array: NDArray[Any], item: RawItem, settings: Settings) -> NDArray[Any]:
+    """The clip's own frames of a mapped array."""
+    return array[slices(array.shape, item, settings)]
+
+
+def check_size(shape: tuple[int, ...], itemsize: int, item: RawItem) -> None:
+    """Raises RawDataError for more than a clip may have, before memory is taken."""
+    size = math.prod(shape) * itemsize
+    if size > MAX_BYTES:
+        message = f"{size} bytes are too many for one clip (limit {MAX_BYTES})"
+        raise RawDataError(message, where=item.where, remedy=REMEDY)
+
+
+def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """The clip's own frames of a file that is read whole; clips of one recording come one after another."""
+    window = window_of(item)
+    if window is None:
+        return read(item, settings, spec)
+    status = os.stat(item.path)
+    whole = replace(item, id="", details=tuple(pair for pair in item.details if pair[0] == "settings"))
+    found = _read_whole(_Recording(read, whole, (status.st_mtime_ns, status.st_size), settings, spec))
+    if isinstance(found, RawDataError):
+        raise found
+    taken = _inside(window, len(found.values), item)
+    score = None if found.score is None else found.score[taken]
+    track = None if found.track is None else found.track[taken]
+    return replace(found, values=found.values[taken], score=score, track=track)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    read: Read
+    item: RawItem
+    stamp: tuple[int, int]
+    settings: Settings = field(compare=False)
+    spec: SkeletonSpec = field(compare=False)
+
+
+@lru_cache(maxsize=1)
+def _read_whole(recording: _Recording) -> Poses | RawDataError:
+    """The error of a damaged file is kept, too: it has as many clips as a sound one."""
+    try:
+        return recording.read(recording.item, recording.settings, recording.spec)
+    except RawDataError as error:
+        return error
+
+
+def _inside(window: Window, frames: int, item: RawItem) -> slice:
+    start, end = window
+    if start >= frames:
+        raise RawDataError(
+            f"begins at frame {start} of {item.id}, but the recording has {frames} frames",
+            where=item.where,
+            remedy="Do start and end belong to this file, in the unit that `segments` says?",
+        )
+    return slice(start, end)
+
+
+def findings(item: RawItem, frames: int) -> tuple[Finding, ...]:
+    """What is to be told of a clip of which so many frames are there."""
+    window = window_of(item)
+    if window is None or window[1] is None or window[1] - window[0] <= frames:
+        return ()
+    detail = f"{window[1] - window[0] - frames} of {window[1] - window[0]} frames of {item.id}"
+    return (finding(item, "ends after the recording", detail=detail, action="cut to the recording"),)

@@ -1,0 +1,70 @@
+"""``.skeleton.npy``: a clip as the authors' script ``txt2npy.py`` saves it (shahroudy/NTURGB-D).
+
+A pickled dict in an array of objects, interpreted, never executed:
+
+    file_name, nbodys [T] bodies a frame, njoints 25, skel_body0 [T, 25, 3] metres, skel_body1, ...
+
+Body k of a frame is the k-th of the text. The ids by which Kinect tracks people are not kept, so a body is
+known by its place alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError
+from skeltools.datasets.ntu_text import JOINTS, Bodies
+
+_BODY = re.compile(r"skel_body(\d{1,2})", re.ASCII)
+_REMEDY = "Use the .skeleton text that it was made from"
+
+
+def parse(data: bytes, *, where: str) -> Bodies:
+    """Raises RawDataError for anything but such a dict."""
+    from skeltools.formats import unpickle  # formats are made of data sets
+
+    content = unpickle.of_npy(data, where=where)
+    if not isinstance(content, dict) or "skel_body0" not in content:
+        raise RawDataError(
+            "holds no dict of skel_body0 ... as txt2npy.py writes it", where=where, remedy=_REMEDY
+        )
+    numbers = sorted(int(match[1]) for key in content if (match := _BODY.fullmatch(str(key))))
+    clip = [_body(content, number, where) for number in numbers]
+    if numbers != list(range(len(clip))) or len({body.shape for body in clip}) != 1:
+        raise RawDataError(
+            "skel_body0, skel_body1, ... are not as long as each other", where=where, remedy=_REMEDY
+        )
+    joints = np.stack(clip, axis=1)
+    there = _there(content.get("nbodys"), joints, where)
+    frame, place = np.nonzero(there)
+    return Bodies(len(joints), frame, place, place.tolist(), joints[frame, place])
+
+
+def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[np.float32]:
+    values = content.get(f"skel_body{number}")
+    sound = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 3
+    if not isinstance(values, np.ndarray) or not sound or values.shape[1:] != (JOINTS, 3) or not len(values):
+        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "no array"
+        raise RawDataError(
+            f"skel_body{number} is {found}, expected (frames, {JOINTS}, 3)", where=where, remedy=_REMEDY
+        )
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def _there(counts: Any, joints: NDArray[np.float32], where: str) -> NDArray[np.bool_]:
+    """[T, M]: body k is in a frame of more than k bodies; without counts, where it is not all zero."""
+    frames, bodies = joints.shape[:2]
+    if counts is None:
+        return np.asarray(joints.any(axis=(2, 3)))
+    told = counts.tolist() if isinstance(counts, np.ndarray) else counts
+    sound = isinstance(told, list) and all(type(n) is int and 0 <= n <= bodies for n in told)
+    if not sound or len(told) != frames:
+        raise RawDataError(
+            f"nbodys is no list of {frames} numbers from 0 to {bodies}", where=where, remedy=_REMEDY
+        )
+    return np.asarray(np.arange(bodies) < np.array(told)[:, None])

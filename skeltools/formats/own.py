@@ -1,0 +1,302 @@
+"""A user's own data in an archive of another code base, or in one that we exported.
+
+A ``dataset.yaml`` beside the archive, or in its folder, may say what the archive does not: name, convention,
+classes, bodies, and how to read coordinates. Options go before it, and what an export of ours says of itself
+before what is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from schemas import ConfigError, SkeletonSpec, UsageError
+from skeltools import datasets, skeletons
+from skeltools.custom import settings as custom_settings
+from skeltools.custom import tables
+from skeltools.custom.settings import FILE, Settings
+from skeltools.datasets import Dataset
+from skeltools.formats import FORMATS, own_clips
+from skeltools.formats.archives import About, fields
+from skeltools.formats.note import is_class
+from skeltools.raw_items import Listing, RawItem
+
+USUAL = {25: "kinectv2_25", 17: "coco_17", 18: "openpose_18", 20: "kinectv1_20"}
+"""Number of joints -> what archives of so many joints are mostly in: the layouts of pyskl's, CTR-GCN's and
+ST-GCN's own graphs."""
+
+AXES = "as the archive holds them, taken as x left, y up, z forward, metres"
+_FLAT = "2D poses: x and y in pixels of the image, turned to x left, y up; z is 0"
+_MOST_BODIES = 2
+"""Bodies of a stream where nobody says more, as for ``custom``."""
+
+OnNote = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Own:
+    """An archive as a data set."""
+
+    dataset: Dataset
+    archive: Path
+    listing: Listing
+    asked: dict[str, SkeletonSpec]
+    """Conventions to convert, by name."""
+
+
+def place(raw: Path) -> tuple[Path, Path | None]:
+    """The archive and its settings file, if there is one.
+
+    ``raw`` is the archive, the folder that holds it, or a settings file beside it.
+    """
+    if raw.is_file() and raw.suffix in (".yaml", ".yml"):
+        return raw.parent, raw
+    for folder in (raw, raw / datasets.CUSTOM) if raw.is_dir() else (raw.parent,):
+        if (folder / FILE).is_file():
+            return (folder if raw.is_dir() else raw), folder / FILE
+    return raw, None
+
+
+def open_archive(
+    source: str,
+    raw: Path,
+    *,
+    asked: Mapping[str, SkeletonSpec],
+    name: str | None = None,
+    classes: Path | str | Sequence[str] | None = None,
+    on_note: OnNote | None = None,
+) -> Own:
+    """``asked``: the conventions that the user names. ``name``, ``classes``: of the data set, instead of what
+    settings or archive say; ``classes`` is a file of one name a line, or the names.
+
+    Raises ConfigError for settings that do not fit, UsageError where nothing tells the convention,
+    RawDataError for an archive that is not what ``source`` says.
+    """
+    archive, path = place(raw)
+    settings = None if path is None else custom_settings.load(path)
+    about = FORMATS[source].about(archive)
+    notes: list[str] = []
+    specs = _specs(about, archive, settings, path, asked, notes)
+    spec = next(iter(specs.values()))
+    names = _classes(about, settings, classes)
+    title = _name(about, settings, name, archive)
+    listing = _listing(source, archive, about, settings, path, specs)
+    dataset = Dataset(
+        name=title,
+        title=title,
+        reader=datasets.CUSTOM,
+        published="",
+        convention=_stored(spec, settings, about).name,
+        num_classes=len(names),
+        class_names=names,
+        bodies=_bodies(about, settings, spec),
+        folder_names=(),
+        file_pattern="",
+        example="",
+        hint="",
+        axes=_axes(about, settings, spec),
+        coordinates="xy" if _is_flat(about, settings) else "xyz",
+        own_spec=_stored(spec, settings, about),
+    )
+    for told in notes:
+        if on_note is not None:
+            on_note(told)
+    stored = {each.name: each for each in (_stored(each, settings, about) for each in specs.values())}
+    return Own(dataset, archive, replace(listing, classes=names), stored)
+
+
+# --- what it is of ------------------------------------------------------------------------------------------
+
+
+def _name(about: About, settings: Settings | None, given: str | None, archive: Path) -> str:
+    if given is not None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", given):
+            raise UsageError(f"--name: '{given}' is no name: small letters, digits, - and _")
+        if given in datasets.NAMES:
+            raise UsageError(f"--name: {given} is the name of a built-in data set", remedy="Choose another")
+        return given
+    told = settings.name if settings is not None else about.note.dataset
+    if settings is not None and told in datasets.NAMES:
+        raise ConfigError(
+            f"name: {told} is the name of a built-in data set", where=FILE, remedy="Choose another"
+        )
+    stem = archive.resolve().stem if archive.is_file() else archive.resolve().name
+    made = re.sub(r"[^a-z0-9_\-]+", "-", stem.lower()).strip("-_")[:100] or "own"
+    if told is not None and told not in datasets.NAMES:
+        return told
+    return f"own-{made}" if made in datasets.NAMES else made
+
+
+def _classes(
+    about: About, settings: Settings | None, given: Path | str | Sequence[str] | None
+) -> tuple[str, ...]:
+    """Class names: as given, of the settings, of the archive, else the numbers of its labels."""
+    if given is not None:
+        return _class_file(Path(given)) if isinstance(given, str | Path) else _checked(given, "classes")
+    if settings is not None and settings.classes:
+        return settings.classes
+    base = (settings.label_base or 0) if settings is not None else 0
+    return about.note.classes or tuple(str(number) for number in range(base, max(about.labels, base + 1)))
+
+
+def _class_file(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(
+            f"cannot read the class names ({reason})", where=path, remedy="Give a text file, one name a line"
+        ) from error
+    return _checked([line.strip() for line in lines if line.strip()], path)
+
+
+def _checked(names: Sequence[str], where: object) -> tuple[str, ...]:
+    if not names:
+        raise UsageError("there is no class name", where=where, remedy="Write one name a line")
+    for name in names:
+        if not is_class(name) or list(names).count(name) > 1:
+            what = "is there twice" if is_class(name) else "is no printable text of at most 200 characters"
+            raise UsageError(f"class name {ascii(name)[:60]} {what}", where=where)
+    return tuple(names)
+
+
+def _bodies(about: About, settings: Settings | None, spec: SkeletonSpec) -> int:
+    if settings is not None and settings.bodies:
+        return settings.bodies
+    slots = about.width // (spec.num_joints * _channels(settings)) if about.width else about.bodies
+    return about.note.bodies or max(1, min(slots, _MOST_BODIES))
+
+
+# --- conventions --------------------------------------------------------------------------------------------
+
+
+def _specs(
+    about: About,
+    archive: Path,
+    settings: Settings | None,
+    path: Path | None,
+    asked: Mapping[str, SkeletonSpec],
+    notes: list[str],
+) -> dict[str, SkeletonSpec]:
+    """Conventions of the archive's arrays, the native one first."""
+    if about.specs:  # an export that holds several, each with its description
+        return _of_export(about, archive, asked)
+    if asked:
+        spec = next(iter(asked.values()))
+    elif about.note.spec is not None:
+        spec = about.note.spec
+    elif settings is not None and path is not None:
+        spec = custom_settings.file_spec(settings, path)
+    else:
+        spec = _by_joints(about, archive, notes)
+    return {spec.name: spec}
+
+
+def _of_export(about: About, archive: Path, asked: Mapping[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:
+    for name in asked:
+        if name not in about.specs:
+            raise UsageError(
+                f"holds no convention {name}", where=archive, remedy=f"It has: {', '.join(about.specs)}"
+            )
+    return {name: asked.get(name, spec) for name, spec in about.specs.items() if not asked or name in asked}
+
+
+def _by_joints(about: About, archive: Path, notes: list[str]) -> SkeletonSpec:
+    """What archives of so many joints are mostly in, or the only convention of so many."""
+    shipped = {count: _with_joints(count) for count in about.joints}
+    usual = next((USUAL[count] for count in about.joints if count in USUAL), None)
+    only = [names[0] for names in shipped.values() if len(names) == 1]
+    if usual is None and len(only) != 1:
+        counts = " or ".join(map(str, about.joints)) or "an unknown number of"
+        found = ", ".join(name for names in shipped.values() for name in names)
+        raise UsageError(
+            f"nothing says which joints its {counts} joints are",
+            where=archive,
+            remedy="Name the convention with --convention, a name or your own JSON or YAML file"
+            + (f"; of so many joints there are {found}" if found else ""),
+        )
+    name = usual or only[0]
+    spec = skeletons.load(name)
+    others = [other for other in _with_joints(spec.num_joints) if other != name]
+    also = f" (others of so many joints: {', '.join(others)})" if others else ""
+    notes.append(f"{spec.num_joints} joints are taken as {name}{also}; --convention names another")
+    return spec
+
+
+def _with_joints(count: int) -> list[str]:
+    return [name for name in skeletons.names() if skeletons.load(name).num_joints == count]
+
+
+def _stored(spec: SkeletonSpec, settings: Settings | None, about: About) -> SkeletonSpec:
+    """The convention of the store: that of a foreign archive without the joints of ``leave_out``."""
+    if settings is None or about.note.ours or not settings.leave_out:
+        return spec
+    try:
+        return spec.without(settings.leave_out)
+    except ValueError as error:
+        raise ConfigError(f"leave_out: {error}", where=FILE) from error
+
+
+# --- clips --------------------------------------------------------------------------------------------------
+
+
+def _listing(
+    source: str,
+    archive: Path,
+    about: About,
+    settings: Settings | None,
+    path: Path | None,
+    specs: dict[str, SkeletonSpec],
+) -> Listing:
+    """The archive's clips, marked so that they are read as a user's own."""
+    made = FORMATS[source]
+    if source == "hdf5":
+        found = made.discover(archive, specs={**about.specs, **specs})
+    else:
+        (spec,) = specs.values()
+        options: dict[str, Any] = {} if source == "pyskl" else {"channels": _channels(settings)}
+        found = made.discover(archive, spec=spec, own=True, **options)
+    items = tuple(
+        _marked(item, about, settings, path, specs) for item in found.items if item.convention in specs
+    )
+    if found.halves:
+        return replace(found, items=items)
+    clips = {item.id: (item.id, fields(item.id)) for item in items}
+    none = Settings(name="own", convention="own")
+    halves, rules, problems = tables.halves_of(path or archive, (settings if clips else None) or none, clips)
+    return replace(found, items=items, halves=halves, rules=rules, findings=(*found.findings, *problems))
+
+
+def _marked(
+    item: RawItem,
+    about: About,
+    settings: Settings | None,
+    path: Path | None,
+    specs: Mapping[str, SkeletonSpec],
+) -> RawItem:
+    ours = about.note.ours
+    details = [("own", own_clips.EXPORTED if ours else own_clips.FOREIGN)]
+    if settings is None or path is None or ours:
+        return replace(item, details=(*item.details, *details))
+    details += [("channels", _channels(settings)), ("settings", custom_settings.checksum(path))]
+    details += [("label_base", settings.label_base)] if settings.label_base else []
+    convention = _stored(specs[item.convention], settings, about).name
+    return replace(item, convention=convention, settings=str(path), details=(*item.details, *details))
+
+
+def _channels(settings: Settings | None) -> int:
+    return 3 if settings is None else len(settings.coordinates)
+
+
+def _is_flat(about: About, settings: Settings | None) -> bool:
+    return about.flat or about.note.flat or (settings is not None and settings.flat and not about.note.ours)
+
+
+def _axes(about: About, settings: Settings | None, spec: SkeletonSpec) -> str:
+    if settings is None or about.note.ours:
+        return _FLAT if _is_flat(about, settings) else AXES
+    told = settings.axes or settings.units or settings.image_size
+    return custom_settings.in_words(settings, spec) if told else (_FLAT if about.flat else AXES)

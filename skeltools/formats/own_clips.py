@@ -1,0 +1,190 @@
+"""A clip of a user's own data from an archive: joints that were not seen, scores, 2D poses, axes and units.
+
+What an archive of another code base holds is read as ``custom`` reads a file, by the rules and the settings
+of dataset.yaml; where it says nothing, coordinates are metres in Kinect camera space. What we exported is in
+that form already: it is taken as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import ConfigError, RawDataError
+from skeltools import custom, skeletons
+from skeltools.custom import settings as custom_settings
+from skeltools.custom import unseen
+from skeltools.custom.settings import Axes, Settings
+from skeltools.raw_items import RawItem
+from skeltools.sequence import Mask, SkeletonSequence, presence
+
+FOREIGN, EXPORTED = 1, 2
+"""Values of the detail ``own``: an archive of another code base, and one that we wrote."""
+
+_CANONICAL = Axes(x="left", y="up", z="forward")
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A clip as its archive has it."""
+
+    values: NDArray[Any]
+    """[T, M, V, C]: coordinates, and what the settings say is behind them."""
+    score: NDArray[Any] | None = None
+    """[T, M, V]"""
+    order: NDArray[np.int8] | None = None
+    """[T, M] place of each body in its frame; None: the slot."""
+    image_size: tuple[int, int] | None = None
+    """Width and height in pixels, of 2D poses."""
+
+
+def is_own(item: RawItem) -> bool:
+    return any(name == "own" for name, _ in item.details)
+
+
+def is_foreign(item: RawItem) -> bool:
+    """Whether a clip is of a user's own data, and not as we export them."""
+    return dict(item.details).get("own") == FOREIGN
+
+
+def label_of(item: RawItem, label: int) -> int:
+    """The class of a label: the first of the settings' ``label_base`` is class 0."""
+    return label - dict(item.details).get("label_base", 0)
+
+
+def channels(item: RawItem) -> int:
+    """Values of a joint in a frame, for arrays that are flat: 3 unless the settings say otherwise."""
+    return dict(item.details).get("channels", 3)
+
+
+def sequence(item: RawItem, raw: Raw, *, label: int, padded: bool, told: dict[str, int]) -> SkeletonSequence:
+    """A clip of a foreign archive.
+
+    ``padded``: frames behind the last pose are none of the clip's. ``told``: protocol fields. Raises
+    RawDataError: nobody in it, joints that are never seen, 2D poses of unknown scale.
+    """
+    settings = _settings(item, raw)
+    values, score = _parts(raw, settings, item)
+    found = unseen.marks(values, score, zeros=settings.missing != "nan", min_score=settings.min_score)
+    present, hidden = presence(found.seen)
+    names, kept = _joints(item, values.shape[2])
+    if not present.any():
+        raise unseen.nobody(found, names, item)
+    if settings.never_seen == "refuse":
+        error = unseen.never_seen(_only(found, kept), present, [names[v] for v in kept], item)
+        if error:
+            raise error
+    shown = found.seen & present[..., None]
+    joints = custom.canonical(values, settings, skeletons.load("kinectv2_25"))
+    slots = range(int(np.flatnonzero(present.any(axis=0))[-1]) + 1)
+    frames = range(int(np.flatnonzero(present.any(axis=1))[-1]) + 1 if padded else len(present))
+    cut = (slice(len(frames)), slice(len(slots)))
+    places = np.broadcast_to(np.arange(present.shape[1], dtype=np.int8), present.shape)
+    order = np.where(present, places if raw.order is None else raw.order, -1).astype(np.int8)[cut]
+    if (order[present[cut]] < 0).any():
+        raise RawDataError("order is -1 where a body is", where=item.where)
+    clip = SkeletonSequence(
+        item.id,
+        item.convention,
+        np.where(shown[..., None], joints, np.float32(0))[cut],
+        present[cut],
+        order,
+        tuple(slots),
+        findings=unseen.findings(
+            _cut(found, cut),
+            present[cut],
+            None if hidden is None else hidden[cut],
+            names,
+            item,
+            strict_nan=settings.missing == "0",
+        ),
+        unseen=None if hidden is None else hidden[cut],
+        score=None if score is None else np.where(shown, score, 0).astype(np.float32)[cut],
+        **{**told, "label": label_of(item, label)},
+    )
+    return clip if len(kept) == len(names) else _without(clip, kept)
+
+
+def _parts(
+    raw: Raw, settings: Settings, item: RawItem
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Coordinates [T, M, V, 2 or 3] and scores [T, M, V]; a score may stand behind the coordinates."""
+    wanted = len(settings.coordinates)
+    with np.errstate(invalid="ignore"):  # of a damaged file
+        values = np.asarray(raw.values, np.float64)
+        score = None if raw.score is None else np.asarray(raw.score, np.float64)
+    if values.shape[-1] == wanted and settings.coordinates.endswith("s"):
+        return values[..., :-1], values[..., -1] if score is None else score
+    if values.shape[-1] != len(settings.coordinates.removesuffix("s")):
+        raise RawDataError(
+            f"{values.shape[-1]} coordinates, expected {settings.coordinates}",
+            where=item.where,
+            remedy="Say in dataset.yaml what they are: coordinates: xyz, xyzs, xy or xys",
+        )
+    return values, score
+
+
+def _settings(item: RawItem, raw: Raw) -> Settings:
+    """Those of dataset.yaml, or none, with canonical axes and metres where they say nothing."""
+    given = _given(item.settings, dict(item.details).get("settings", 0))
+    update: dict[str, Any] = {}
+    size = raw.values.shape[-1]
+    if size == 2 and not given.flat:
+        update["coordinates"] = "xy"
+    if size == 4 and "coordinates" not in given.model_fields_set:
+        update["coordinates"] = "xyzs"
+    if size == 2 or given.flat:
+        if given.image_size is None and (given.units is None or isinstance(given.units, str)):
+            if raw.image_size is None:
+                raise RawDataError(
+                    "2D poses without img_shape: nothing says how large a pixel is",
+                    where=item.where,
+                    remedy="Give image_size: [width, height] in dataset.yaml",
+                )
+            update |= {"image_size": raw.image_size, "units": None}
+    else:
+        update |= {"axes": given.axes or _CANONICAL}
+        update |= {"units": given.units or (None if given.image_size else "m")}
+    return given.model_copy(update=update)
+
+
+@lru_cache(maxsize=8)
+def _given(path: str, _checksum: int) -> Settings:
+    if not path:
+        return Settings(name="own", convention="own")
+    return custom_settings.load(Path(path))
+
+
+def _joints(item: RawItem, count: int) -> tuple[tuple[str, ...], list[int]]:
+    """Names of the archive's joints, and which of them the store has."""
+    if item.settings:
+        settings, path = custom_settings.load(Path(item.settings)), Path(item.settings)
+        try:
+            names = custom_settings.file_spec(settings, path).joints
+        except ConfigError:
+            names = ()
+        if len(names) == count:
+            return names, [v for v, name in enumerate(names) if name not in settings.leave_out]
+    known = skeletons.load(item.convention).joints if item.convention in skeletons.names() else ()
+    names = known if len(known) == count else tuple(f"joint {v}" for v in range(count))
+    return names, list(range(count))
+
+
+def _only(found: unseen.Marks, joints: list[int]) -> unseen.Marks:
+    return _cut(found, (slice(None), slice(None), joints))
+
+
+def _cut(found: unseen.Marks, part: Any) -> unseen.Marks:
+    return unseen.Marks(*(mark[part] for mark in (found.infinite, found.nan, found.zero, found.doubtful)))
+
+
+def _without(clip: SkeletonSequence, joints: list[int]) -> SkeletonSequence:
+    def some(values: Mask | NDArray[Any] | None) -> Any:
+        return None if values is None else values[:, :, joints]
+
+    return replace(clip, joints=clip.joints[:, :, joints], unseen=some(clip.unseen), score=some(clip.score))

@@ -1,0 +1,253 @@
+"""One convention's joints from another's: by name and declared synonyms, never by index.
+
+A joint of the target is, in this order,
+
+1. the middle of two others, where its convention's file says so (``midpoints``) and the source has both;
+   a joint of the source that is defined as the same middle is taken as it is;
+2. the joint of the source that has a name in common with it: its own name or a declared synonym, without
+   regard to case, ``_`` and other signs;
+3. absent.
+
+Nothing is guessed: a joint that no file calls by the name of another is absent, however near it lies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Naming, SkeletonSpec, UsageError
+from skeltools import skeletons
+
+_OF = "-of-"
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Where each joint of ``target`` comes from in ``source``."""
+
+    source: SkeletonSpec
+    target: SkeletonSpec
+    origins: tuple[tuple[int, ...], ...]
+    """For each joint of the target the joints of the source: none (absent), one, or two in whose middle it
+    lies."""
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """Joints of the target that the source has."""
+        return tuple(joint for joint, origin in enumerate(self.origins) if origin)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Names of the target's joints that the source does not have."""
+        return tuple(self.target.joints[v] for v, origin in enumerate(self.origins) if not origin)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the source's joints that no joint of the target comes from."""
+        used = {joint for origin in self.origins for joint in origin}
+        return tuple(name for joint, name in enumerate(self.source.joints) if joint not in used)
+
+    @cached_property
+    def result(self) -> SkeletonSpec:
+        """The target, or what is left of it without the joints that cannot be had (``without``)."""
+        if not self.absent:
+            return self.target
+        source = f"{self.target.source}. Without {', '.join(self.absent)}, which {self.source.name} lacks"
+        name = f"{self.target.name}{_OF}{self.source.name}"
+        return self.target.without(self.absent).model_copy(update={"name": name, "source": source})
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """(joint of the target, where it comes from in words) in the order of the target."""
+        for name, origin in zip(self.target.joints, self.origins, strict=True):
+            from_ = [self.source.joints[joint] for joint in origin]
+            yield name, "absent" if not from_ else from_[0] if len(from_) == 1 else _middle(from_)
+
+    def words(self) -> str:
+        """One line for a manifest: all joints that are mapped, then those that are absent."""
+        mapped = ", ".join(f"{name} = {origin}" for name, origin in self.rows() if origin != "absent")
+        lost = f"; absent: {', '.join(self.absent)}" if self.absent else ""
+        return f"from {self.source.name} by name: {mapped}{lost}"
+
+
+def _middle(names: list[str]) -> str:
+    return f"middle of {names[0]} and {names[1]}"
+
+
+def mapping(
+    source: SkeletonSpec, source_naming: Naming, target: SkeletonSpec, target_naming: Naming
+) -> Mapping:
+    """Where each joint of ``target`` comes from, by the rules at the top of this module.
+
+    A joint of the source is one joint of the target at most. Raises UsageError when the two have fewer than
+    two joints in common, which is no skeleton.
+    """
+    if _whole(source.name) == _whole(target.name):  # parts of one convention, or the same
+        same = {t: source.joints.index(name) for t, name in enumerate(target.joints) if name in source.joints}
+    else:
+        same = _same(_names(source, source_naming), _names(target, target_naming))
+    origins: list[tuple[int, ...]] = []
+    for joint, name in enumerate(target.joints):
+        middle = _of_two(name, same, source, source_naming, target, target_naming)
+        origins.append(middle or ((same[joint],) if joint in same else ()))
+    made = Mapping(source, target, tuple(origins))
+    if len(made.kept) < 2:
+        raise UsageError(
+            f"{source.name} has {len(made.kept) or 'none'} of the {target.num_joints} joints of "
+            f"{target.name}",
+            remedy="Joints are mapped by name: `synonyms` in a convention's file tell other names of them",
+        )
+    return made
+
+
+def apply(made: Mapping, joints: NDArray[Any]) -> NDArray[np.float32]:
+    """[..., V, 3] in the source's joints to [..., V', 3] in those of ``made.result``.
+
+    What is taken as it is keeps every bit; middles are computed in float64 and rounded once.
+    """
+    pairs = [made.origins[joint] for joint in made.kept]
+    first, last = ([origin[place] for origin in pairs] for place in (0, -1))
+    values = joints[..., first, :].astype(np.float32)
+    middles = [place for place, origin in enumerate(pairs) if len(origin) == 2]
+    if middles:
+        one, other = (
+            joints[..., [chosen[place] for place in middles], :].astype(np.float64)
+            for chosen in (first, last)
+        )
+        values[..., middles, :] = ((one + other) / 2).astype(np.float32)
+    return values
+
+
+# ---------------------------------------------------------------------------------------------- names
+
+
+def normalised(name: str) -> str:
+    """A name without regard to case, ``_`` and other signs.
+
+    >>> normalised("Left_Shoulder")
+    'leftshoulder'
+    """
+    return "".join(sign for sign in name.casefold() if sign.isalnum())
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What a joint is called."""
+
+    declared: frozenset[str]
+    """Its synonyms, normalised."""
+    all: frozenset[str]
+    """Synonyms and, unless it means something else elsewhere, its own name."""
+
+
+def _names(spec: SkeletonSpec, naming: Naming) -> list[_Names]:
+    """Names of every joint. A synonym of one joint is stronger than the own name of another."""
+    declared = [frozenset(map(normalised, naming.synonyms.get(joint, ()))) for joint in spec.joints]
+    found = []
+    for place, joint in enumerate(spec.joints):
+        name = normalised(joint)
+        elsewhere = any(name in others for v, others in enumerate(declared) if v != place)
+        own = set() if joint in naming.own or elsewhere or not name else {name}
+        found.append(_Names(declared[place], declared[place] | own))
+    return found
+
+
+def _same(source: list[_Names], target: list[_Names]) -> dict[int, int]:
+    """Joint of the target -> the same joint of the source, one to one.
+
+    Where names allow several, a name that both declare goes before one that one of them declares, and that
+    before two own names; then the more names in common.
+    """
+    pairs = sorted(_pairs(source, target))
+    taken: set[int] = set()
+    same: dict[int, int] = {}
+    for *_, s, t in pairs:
+        if s not in taken and t not in same:
+            taken.add(s)
+            same[t] = s
+    return same
+
+
+def _pairs(source: list[_Names], target: list[_Names]) -> Iterator[tuple[int, int, str, int, int]]:
+    """Pairs with a name in common, in the order of how much it says, the same in both directions."""
+    holders: dict[str, list[int]] = {}
+    for t, names in enumerate(target):
+        for name in names.all:
+            holders.setdefault(name, []).append(t)
+    for s, names in enumerate(source):
+        for t in sorted({t for name in names.all for t in holders.get(name, ())}):
+            common = names.all & target[t].all
+            told = max((name in names.declared) + (name in target[t].declared) for name in common)
+            yield -told, -len(common), min(common), s, t
+
+
+def _of_two(
+    name: str,
+    same: dict[int, int],
+    source: SkeletonSpec,
+    source_naming: Naming,
+    target: SkeletonSpec,
+    target_naming: Naming,
+) -> tuple[int, ...]:
+    """The two joints of the source in whose middle ``name`` lies by definition; empty when it does not, or
+    when the source has the very same middle."""
+    if name not in target_naming.midpoints:
+        return ()
+    ends = [same.get(target.joints.index(end)) for end in target_naming.midpoints[name]]
+    if ends[0] is None or ends[1] is None:
+        return ()
+    match = same.get(target.joints.index(name))
+    if match is not None:
+        theirs = source_naming.midpoints.get(source.joints[match], ())
+        if {source.joints.index(end) for end in theirs} == set(ends):
+            return ()
+    return ends[0], ends[1]
+
+
+# ------------------------------------------------------------------------------------------- conventions
+
+
+def _whole(name: str) -> str:
+    """The convention that one of this name is, or is a part of: ``coco_17-of-sbu_15`` and ``coco_17-12``."""
+    whole = re.sub(rf"({_OF}.*|-\d+)$", "", name)
+    return whole if whole in skeletons.names() else name.partition(_OF)[0]
+
+
+def find(name: str) -> tuple[SkeletonSpec, Naming]:
+    """A convention to map to or from, by name or file, or what is left of one: ``coco_17-of-kinectv2_25``.
+
+    Raises what ``skeletons.load`` does.
+    """
+    whole, of, other = name.partition(_OF)
+    if not of or name in skeletons.names() or name.endswith(skeletons.SUFFIXES):
+        return skeletons.load(name), skeletons.naming(name)
+    spec, naming = find(whole)
+    part = mapping(*find(other), spec, naming).result
+    return part, left(naming, part.joints)
+
+
+def left(naming: Naming, joints: Iterable[str]) -> Naming:
+    """What of a naming is about these joints."""
+    kept = set(joints)
+    return Naming(
+        synonyms={joint: others for joint, others in naming.synonyms.items() if joint in kept},
+        midpoints={joint: ends for joint, ends in naming.midpoints.items() if {joint, *ends} <= kept},
+        own=tuple(joint for joint in naming.own if joint in kept),
+    )
+
+
+def naming_of(spec: SkeletonSpec) -> Naming:
+    """Synonyms of a convention as a store has it: those of the shipped one of that name and those joints.
+
+    A store does not hold synonyms: of a user's own convention there are none, and its names alone count.
+    """
+    whole = _whole(spec.name)
+    if whole not in skeletons.names() or not set(spec.joints) <= set(skeletons.load(whole).joints):
+        return Naming()
+    return left(skeletons.naming(whole), spec.joints)
