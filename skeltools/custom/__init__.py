@@ -323,11 +323,11 @@ def canonical(
 def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
     """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
     settings, place = custom_settings.load(Path(path)), Path(path)
-    named = custom_settings.convention_file(settings, place) or settings.convention
-    naming = Naming() if named == custom_settings.OF_FILES else skeletons.naming(named)
+    naming = custom_settings.naming_of(settings, place)
+    told = {joint: (other, *naming.synonyms.get(joint, ())) for joint, other in settings.csv.joints.items()}
     return (
         settings,
         custom_settings.spec_of(settings, place),
         custom_settings.file_spec(settings, place),
-        naming,
+        naming.model_copy(update={"synonyms": naming.synonyms | told}),
     )

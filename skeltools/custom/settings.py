@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from schemas import ConfigError, SkeletonSpec, config_error
+from schemas import ConfigError, Naming, SkeletonSpec, config_error
 from schemas._model import Model
 from schemas.skeleton import Direction
 from skeltools import skeletons
@@ -336,6 +336,13 @@ def convention_file(settings: Settings, path: Path) -> str:
     """The user's own convention beside the settings; empty for one that ships with the package."""
     own = settings.convention.endswith((".json", ".yaml", ".yml"))
     return str(path.parent / settings.convention) if own else ""
+
+
+def naming_of(settings: Settings, path: Path) -> Naming:
+    """What the joints of the files' convention are called elsewhere. Raises what ``file_spec`` does."""
+    if settings.convention == OF_FILES:
+        return Naming()
+    return skeletons.naming(convention_file(settings, path) or settings.convention)
 
 
 def body_models(settings: Settings) -> tuple[str, ...]:

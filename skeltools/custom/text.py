@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
-from skeltools import skeletons
 from skeltools.custom import columns, delimited, layouts
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Poses
@@ -115,8 +114,8 @@ def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
     strange = sorted(settings.csv.joints.keys() - set(spec.joints))
     if strange:
         raise wrong(item, f"csv.joints: '{strange[0]}' is no joint of {spec.name}")
-    own = custom_settings.convention_file(settings, Path(item.settings))
-    return Joints(spec, skeletons.naming(own or settings.convention), settings.csv.joints)
+    naming = custom_settings.naming_of(settings, Path(item.settings))
+    return Joints(spec, naming, settings.csv.joints)
 
 
 # --- a row a frame ------------------------------------------------------------------------------------------
