@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
-from skeltools import framewise, skeletons
+from skeltools import framewise
 from skeltools.custom import cuts, people, poses, tables, text, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
