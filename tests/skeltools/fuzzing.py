@@ -31,6 +31,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from scipy.io import savemat
 
 from schemas import Finding, SkelError
 from skeltools import skeletons
@@ -39,7 +40,7 @@ from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
-from tests.skeltools import archives, pose_json_files, raw_files
+from tests.skeltools import archives, mocap_files, pose_json_files, raw_files
 
 MEMORY = 500 * 2**20
 """Bytes that reading one damaged file may take above what the process has."""
@@ -109,6 +110,30 @@ def _pose_json(kind: str) -> Callable[[Path], None]:
             body = np.concatenate([poses / 480 - 0.4, poses[..., :1] / 480], axis=-1)[:, 0]
             frames = [pose_json_files.landmarks(p, s) for p, s in zip(body, score[:, 0], strict=True)]
             pose_json_files.dump(raw / "wave.json", [{"pose_world_landmarks": frame} for frame in frames])
+
+    return write
+
+
+def _mocap(kind: str, **settings: Any) -> Callable[[Path], None]:
+    def write(raw: Path) -> None:
+        axes = {"x": "right", "y": "forward", "z": "up"}
+        told = {"name": "mine", "convention": "kinectv2_25", "axes": axes, "units": "mm", **settings}
+        (raw / "dataset.yaml").write_text(json.dumps(told))
+        names, poses = skeletons.load("kinectv2_25").joints, 1000 * raw_files.poses(4, 1)[:, 0]
+        if kind == "bvh":
+            mocap_files.write_bvh(raw / "wave.bvh", mocap_files.rig("kinectv2_25"), frames=4)
+        elif kind == "c3d":
+            (raw / "wave.c3d").write_bytes(mocap_files.c3d(poses, names))
+        elif kind == "amass":
+            mocap_files.parameters(raw, 24, frames=3)
+            np.savez(raw / "model.npz", **mocap_files.model_arrays(24))  # type: ignore[arg-type]
+        elif kind == "humanml3d":
+            np.save(raw / "wave.npy", np.random.default_rng(0).normal(1, 0.1, (3, 263)))
+        elif kind == "mat":
+            savemat(raw / "wave.mat", {"poses": poses.reshape(4, 75)})
+        else:
+            text = {"trc": mocap_files.trc, "csv": mocap_files.motive}[kind](poses, names, "mm")
+            (raw / f"wave.{kind}").write_text(text)
 
     return write
 
@@ -198,6 +223,13 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "custom kinetics": ("custom", _pose_json("kinetics")),
     "custom coco": ("custom", _pose_json("coco")),
     "custom mediapipe": ("custom", _pose_json("mediapipe")),
+    "custom bvh": ("custom", _mocap("bvh")),
+    "custom c3d": ("custom", _mocap("c3d")),
+    "custom trc": ("custom", _mocap("trc")),
+    "custom motive": ("custom", _mocap("csv")),
+    "custom amass": ("custom", _mocap("amass", convention="smpl_22", body_model="model.npz")),
+    "custom humanml3d": ("custom", _mocap("humanml3d", convention="smpl_22")),
+    "custom mat": ("custom", _mocap("mat", layout="T VC")),
     "metrabs npz": ("metrabs", lambda raw: _metrabs(raw, "npz")),
     "metrabs h5": ("metrabs", lambda raw: _metrabs(raw, "h5")),
     "metrabs pt": ("metrabs", lambda raw: _metrabs(raw, "pt")),
