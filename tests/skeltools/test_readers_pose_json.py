@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkelError
-from skeltools import custom, skeletons
+from skeltools import custom, skeletons, store
+from skeltools.conversion import convert
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.settings import IMAGE_HEIGHT
 from skeltools.formats import pose_json
+from skeltools.inspect.validate import validate
 from tests.skeltools import fuzzing
 from tests.skeltools import pose_json_files as files
 from tests.skeltools.own_data import read, settings
@@ -524,6 +526,28 @@ def test_table_and_name_go_before_the_label_of_a_file(tmp_path: Path) -> None:
     assert found.classes == ("kicking", "waving")
     settings(tmp_path, **files.FLAT, convention="openpose_18", files="*.json", pattern="(?P<label>.*)")
     assert custom.discover(tmp_path).classes == ("a", "b")
+
+
+# ---- the whole way -----------------------------------------------------------------------------------------
+
+
+def test_a_store_of_two_people(tmp_path: Path) -> None:
+    """From files of frames to a sound store, the same with any number of workers."""
+    for number, clip in enumerate(("wave_p1", "kick_p1", "kick_p2")):
+        poses, score = files.pixels(12, 2, "openpose_25", seed=number)
+        poses[5:7, 1, 3] = np.nan
+        poses[10, 1] = np.nan
+        files.openpose(tmp_path / "raw" / clip, "video", *files.shuffled(poses, score, seed=number))
+    fields = r"(?P<label>[a-z]+)_p(?P<subject>\d+)"
+    settings(tmp_path / "raw", **files.FLAT, convention="openpose_25", bodies=2, pattern=fields)
+    one, two = (
+        convert("custom", raw=tmp_path / "raw", out=tmp_path / f"s{n}", workers=n).manifest for n in (1, 2)
+    )
+    assert one == two
+    assert one.classes == ("kick", "wave")
+    assert not validate(tmp_path / "s1")
+    stream = store.open_store(tmp_path / "s1").root["streams/openpose_25/t50/joint"][...]
+    assert np.abs(stream).sum(axis=(1, 2, 3)).all()  # both people are in every clip
 
 
 # ---- damage ------------------------------------------------------------------------------------------------
