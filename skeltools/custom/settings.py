@@ -233,6 +233,11 @@ class Settings(Model):
     @classmethod
     def _letters(cls, value: str | None) -> str | None:
         letters = "" if value is None else value.replace(" ", "")
+        if sorted(letters) in (["C", "N", "T", "V"], ["C", "M", "N", "T", "V"]):
+            raise ValueError(
+                f"'{value}' is not a layout: N is the axis of clips; arrays of many clips and their labels are read by "
+                "`skeltools convert custom --from crossclr`, which needs no layout"
+            )
         if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "
