@@ -67,6 +67,8 @@ def discover(raw: Raw) -> Listing:
     told = tables.fields_of(path, settings, files, findings, labels)
     known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
     kept, twice = first_of_each([item for _, item in known], roots)
+    if not kept:
+        return Listing((), (*findings, *twice), classes=told.classes)
     names = {item.id: name for name, item in known}
     halves, rules, problems = tables.halves_of(
         path,
@@ -266,6 +268,8 @@ def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     known = format_of(Path(item.path), settings)
     if known is None and cuts.is_array(item):
         return poses.poses(item, settings, spec)
+    if known is None:
+        cuts.check_text(item)
     return cuts.of_poses(poses.poses if known is None else known.read, item, settings, spec)
 
 

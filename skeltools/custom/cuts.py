@@ -142,6 +142,16 @@ def check_size(shape: tuple[int, ...], itemsize: int, item: RawItem) -> None:
         raise RawDataError(message, where=item.where, remedy=REMEDY)
 
 
+def check_text(item: RawItem) -> None:
+    """Raises RawDataError for text of more bytes than are read."""
+    if item.size > MAX_BYTES:
+        raise RawDataError(
+            f"{item.size} bytes are too many for one file of text (limit {MAX_BYTES})",
+            where=item.where,
+            remedy="Write it as .npy or HDF5: of these only the frames of a clip are read",
+        )
+
+
 def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """The clip's own frames of a file that is read whole; clips of one recording come one after another."""
     window = window_of(item)

@@ -106,6 +106,8 @@ def _expected(axis: str, known: dict[str, int]) -> str:
 def guesses(shape: tuple[int, ...], settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
     """What may be the cause of a misfit, the likeliest first: a question, and the key that says so."""
     layout = settings.layout or DEFAULT
+    if len(shape) > 1 and fitted(shape[1:], layout, settings, spec) is not None:
+        yield f"{shape[0]} clips in one array? `convert custom --from crossclr` reads it with its labels"
     for coordinates in COORDINATES:
         if coordinates != settings.coordinates and _likely(shape, layout, settings, spec, coordinates):
             counted = _counted(shape, layout, spec, len(coordinates))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +76,29 @@ def _npy(item: RawItem, settings: Settings) -> NDArray[Any]:
 
 def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
     name = item.member or settings.key or _only(item, npz_names(Path(item.path)))
-    found = npz_file(Path(item.path), wanted=(name,))
-    if name not in found:
+    cut = cuts.window_of(item) is not None
+    found = _last_npz(item.path, name, _changed(item)) if cut else _npz_array(item.path, name)
+    if found is None:
         raise _no_key(item, name, npz_names(Path(item.path)))
-    return cuts.of_array(found[name], item, settings)
+    return cuts.of_array(found, item, settings)
+
+
+def _npz_array(path: str, name: str) -> NDArray[Any] | None:
+    return npz_file(Path(path), wanted=(name,)).get(name)
+
+
+@lru_cache(maxsize=1)
+def _last_npz(path: str, name: str, _changed: tuple[int, int]) -> NDArray[Any] | None:
+    """The array of the last clip that was cut from one: its others come next, and unpacking takes long."""
+    return _npz_array(path, name)
+
+
+def _changed(item: RawItem) -> tuple[int, int]:
+    try:
+        status = os.stat(item.path)
+    except OSError as error:
+        raise _wrong(item, f"cannot be read ({error.strerror})", remedy="Is it there?") from error
+    return status.st_mtime_ns, status.st_size
 
 
 def npz_names(path: Path) -> list[str]:

@@ -29,6 +29,13 @@ FIELDS = ("subject", "camera", "setup", "repetition")
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
 
+_SPELLED_OUT = {
+    **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
+    **dict.fromkeys(("inch", "inches"), "in"),
+    **dict.fromkeys(("centimetre", "centimetres", "centimeter", "centimeters"), "cm"),
+    **dict.fromkeys(("millimetre", "millimetres", "millimeter", "millimeters"), "mm"),
+}
+
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
 
@@ -222,6 +229,11 @@ class Settings(Model):
         """Whether poses are 2D."""
         return "z" not in self.coordinates
 
+    @field_validator("units", mode="before")
+    @classmethod
+    def _spelled_out(cls, value: Any) -> Any:
+        return _SPELLED_OUT.get(value.lower(), value) if isinstance(value, str) else value
+
     @field_validator("missing", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
@@ -233,6 +245,11 @@ class Settings(Model):
     @classmethod
     def _letters(cls, value: str | None) -> str | None:
         letters = "" if value is None else value.replace(" ", "")
+        if sorted(letters) in (["C", "N", "T", "V"], ["C", "M", "N", "T", "V"]):
+            raise ValueError(
+                f"'{value}' has an axis of clips, N, and layout is of one clip; "
+                "`skeltools convert custom --from crossclr` reads such arrays with their labels"
+            )
         if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "

@@ -81,7 +81,9 @@ def nobody(found: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
     )
 
 
-_LEAVE_OUT = "Leave them out of the convention: `leave_out: [{}]` in dataset.yaml; or `never_seen: keep`"
+_LEAVE_OUT = (
+    "`leave_out: [{}]` in dataset.yaml makes a convention without them; `never_seen: keep` fills them"
+)
 
 
 def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
@@ -91,9 +93,8 @@ def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem
         return None
     names = _listed(joints, never)
     return RawDataError(
-        f"{names}: seen in none of {len(present)} frames{_reason(found)}",
+        f"{names}: seen in none of {len(present)} frames{_reason(found)}. {_LEAVE_OUT.format(names)}",
         where=item.where,
-        remedy=_LEAVE_OUT.format(names),
     )
 
 

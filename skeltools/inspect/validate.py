@@ -243,8 +243,23 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
         yield Fault(
             f"{place}/offsets", "samples without frames are not those that the manifest calls missing"
         )
+    yield from _frame_labels(opened, convention, frames)
     if joints == store.read_spec(opened, convention).num_joints:
         yield from _poses(opened, convention, frames, report)
+
+
+def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault]:
+    """Labels of frames, where the store has them, are as many as the frames, and classes or -1."""
+    place = f"sequences/{convention}/frame_label"
+    info = opened.manifest.arrays.get(place)
+    if info is None:
+        return
+    if (info.shape, info.dtype) != ((frames,), "int16"):
+        yield Fault(place, f"is {info.dtype} {info.shape}, not int16 ({frames},)")
+        return
+    label = store.read(opened, place)
+    if label.size and not UNKNOWN <= label.min() <= label.max() < len(opened.manifest.classes):
+        yield Fault(place, f"a label is outside -1..{len(opened.manifest.classes) - 1}")
 
 
 def _poses(opened: Store, convention: str, frames: int, report: Report) -> Iterator[Fault]:
