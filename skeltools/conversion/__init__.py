@@ -34,7 +34,7 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
-from skeltools import __version__, datasets, framewise, skeletons, store
+from skeltools import __version__, datasets, framewise, people, skeletons, store
 from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.chunks import Ledger
@@ -168,7 +168,7 @@ def convert(
         if not ledger.rows:
             publish.discard(work.folder)
             raise nothing_read(folder, ledger)
-        warnings = mirror_findings(plan, ledger)
+        warnings = mirror_findings(plan, ledger) + people_findings(plan, ledger)
         manifest = _finish(work.made, known, plan, ledger, listing, roots, tasks)
         warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(stamps)
@@ -367,6 +367,17 @@ def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
     found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
     advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
     return (f"only setups {found} were found: {advice}",)
+
+
+def people_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+    """Warnings, also kept as findings, for conventions whose poses are no person's: see ``people``."""
+    warnings = []
+    for name, looks in sorted(ledger.looks.items()):
+        estimated = name != plan.native and plan.reader not in FORMATS
+        for row in people.judge(looks, place=f"metrabs/{name}" if estimated else name):
+            ledger.findings.append(row)
+            warnings.append(f"{name}: {row.problem}: {row.detail}")
+    return tuple(warnings)
 
 
 def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ _UNIT_NAMES = {
     "in": "in", "inch": "in", "inches": "in",
 }  # fmt: skip
 _AXES = (
-    "Say in dataset.yaml where its axes point: `axes: {x: right, y: forward, z: up}` if z is up, "
+    "Say where they point: `axes: {x: right, y: forward, z: up}` if z is up, "
     "`axes: {x: right, y: up, z: backward}` if y is"
 )
 
@@ -43,14 +43,19 @@ def poses_of_points(
     what the unit is.
     """
     if axes is None and settings.axes is None and not _own_convention(item, settings):
-        raise RawDataError("does not say which of its axes is up", where=item.where, remedy=_AXES)
+        raise RawDataError(
+            "does not say which of its axes is up: give `axes` in dataset.yaml",
+            where=item.where,
+            remedy=_AXES,
+        )
     known = _UNIT_NAMES.get(units.strip().casefold())
     if known is None and settings.units is None:
         raise RawDataError(
             f"its unit is '{units[:20]}'", where=item.where, remedy="Say it as `units` in dataset.yaml"
         )
-    subjects = _subjects(labels[: points.shape[1]], spec)
-    names = _names(subjects, spec)
+    wanted = {joint.casefold() for joint in (*spec.joints, *settings.csv.joints.values())}
+    subjects = _subjects(labels[: points.shape[1]], wanted)
+    names = _names(subjects, wanted)
     if not names:
         raise RawDataError("names none of its points", where=item.where, remedy="Label them, export it again")
     size = len(points) * len(subjects) * len(names) * 24
@@ -78,7 +83,7 @@ def _own_convention(item: RawItem, settings: Settings) -> bool:
     return bool(convention_file(settings, Path(item.settings)))
 
 
-def _subjects(labels: Sequence[str], spec: SkeletonSpec) -> dict[str, list[tuple[str, int]]]:
+def _subjects(labels: Sequence[str], wanted: Container[str]) -> dict[str, list[tuple[str, int]]]:
     """Subject -> (name, place) of its points.
 
     Points without a subject belong to the only one, or to none of several. A subject without any joint of the
@@ -91,7 +96,6 @@ def _subjects(labels: Sequence[str], spec: SkeletonSpec) -> dict[str, list[tuple
         owner = subject if subject or len(named) != 1 else named[0]
         if name and owner in found:
             found[owner].append((name, place))
-    wanted = {joint.casefold() for joint in spec.joints}
     people = {
         owner: columns
         for owner, columns in found.items()
@@ -100,9 +104,8 @@ def _subjects(labels: Sequence[str], spec: SkeletonSpec) -> dict[str, list[tuple
     return people or found
 
 
-def _names(subjects: dict[str, list[tuple[str, int]]], spec: SkeletonSpec) -> list[str]:
+def _names(subjects: dict[str, list[tuple[str, int]]], wanted: Container[str]) -> list[str]:
     """Every name once; twice only where a joint of the convention is, which is then an error of the clip."""
-    wanted = {joint.casefold() for joint in spec.joints}
     names: dict[str, str] = {}
     for columns in subjects.values():
         here = [name.casefold() for name, _ in columns]

@@ -31,7 +31,7 @@ HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, Attribute
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
-__all__ = ["CLIP", "HDF5", "SUFFIXES", "h5_names", "is_clip", "npz_names", "poses", "rows"]
+__all__ = ["CLIP", "HDF5", "SUFFIXES", "h5_names", "has_many", "is_clip", "npz_names", "poses", "rows"]
 
 
 def is_clip(file: Path, settings: Settings) -> bool:
@@ -45,6 +45,14 @@ def is_clip(file: Path, settings: Settings) -> bool:
             return holds_numbers(opened.read(HEAD))
     except OSError:
         return True
+
+
+def has_many(file: Path, settings: Settings) -> bool:
+    """Whether a file holds many clips, by ``key`` or ``csv.clip``."""
+    suffix = file.suffix.lower()
+    if suffix in text.SUFFIXES:
+        return bool(settings.csv.clip)
+    return CLIP in (settings.key or "") and suffix in (".npz", *HDF5)
 
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:

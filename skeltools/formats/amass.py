@@ -68,7 +68,9 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     if key is not None:
         return _positions(item, settings, spec, key)
     if settings.body_model is None:
-        raise RawDataError("holds poses of a body model, no positions", where=item.where, remedy=_WANTED)
+        raise RawDataError(
+            "holds angles, no positions: needs `body_model` in dataset.yaml", where=item.where, remedy=_WANTED
+        )
     found = _parameters(path, item)
     model = load_model(_model_file(settings, path, item))
     size, told = len(model.parents), found["poses"].shape[1] // 3

@@ -321,15 +321,15 @@ def _no_unit(rig: Rig, motion: NDArray[np.float64], item: RawItem) -> RawDataErr
     with np.errstate(all="ignore"):
         tall = float(np.median(np.ptp(positions(rig, _some(motion)), axis=1).max(axis=1)))
     fits = [unit for unit, metres in UNITS.items() if _PERSON[0] <= tall * metres <= _PERSON[1]]
-    advice = "give metres per unit as `units`"
+    advice = "say metres per unit as `units` in dataset.yaml"
     if fits:
         advice = f"`units: {fits[0]}` makes that {tall * UNITS[fits[0]]:.2f} m"
     elif tall > 0 and np.isfinite(tall):
-        advice = f"for a person of 1.7 m it is `units: {1.7 / tall:.3g}` (metres per unit)"
+        advice = f"for a person of 1.7 m say `units: {1.7 / tall:.3g}` (metres per unit)"
     return RawDataError(
-        f"BVH does not tell its unit, and the skeleton measures {tall:.4g} of it",
+        f"BVH does not tell its unit; the skeleton measures {tall:.4g}, {advice}",
         where=item.where,
-        remedy=f"Say it in dataset.yaml: {advice}",
+        remedy="Say it in dataset.yaml",
     )
 
 

@@ -152,10 +152,11 @@ def _labels(file: _File) -> list[str]:
 
 def _screen(file: _File) -> Directions | None:
     """Axes of the laboratory by POINT:X_SCREEN and Y_SCREEN, ``+X`` and ``+Z``: which of them go right and up
-    for somebody who looks at the scene; the third makes it right-handed. None where they are not told."""
+    for somebody who looks at the scene; the third makes it right-handed. None where they are not told, and
+    where the screen's up is a negative axis: some programs write ``-Z`` for worlds whose z is up."""
     told = ["".join(_texts(file, f"POINT:{axis}_SCREEN")[:1]).upper() for axis in "XY"]
     places = ["XYZ".find(text[-1:]) if len(text) == 2 and text[0] in "+-" else -1 for text in told]
-    if min(places) < 0 or places[0] == places[1]:
+    if min(places) < 0 or places[0] == places[1] or told[1][0] == "-":
         return None
     right, up = (
         np.eye(3)[place] * (1 if text[0] == "+" else -1) for place, text in zip(places, told, strict=True)

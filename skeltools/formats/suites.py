@@ -48,13 +48,14 @@ class _Table:
 
 
 def _reader(
-    find: Callable[[list[str]], _Table], separator: str
+    find: Callable[[list[str], str], _Table], usual: str
 ) -> Callable[[RawItem, Settings, SkeletonSpec], Poses]:
     def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
         """Raises RawDataError."""
         lines = read_bytes(item).decode("utf-8-sig", "replace").splitlines()
+        separator = _separator("\n".join(lines[:8]), usual)
         try:
-            table = find(lines)
+            table = find(lines, separator)
         except (ValueError, IndexError, csv.Error) as error:
             raise RawDataError(
                 f"its rows of metadata are not as expected ({error})",
@@ -76,6 +77,11 @@ def _reader(
         return poses_of_points(table.labels, points, item, settings, spec, units=table.units)
 
     return read
+
+
+def _separator(text: str, usual: str) -> str:
+    """The usual delimiter, or another where the first lines have none: spreadsheets write files anew."""
+    return next((each for each in (usual, "\t", ",", ";") if each in text), usual)
 
 
 def _filled(lines: list[str], start: int, stop: int, separator: str) -> tuple[int, int]:
@@ -123,12 +129,12 @@ def _whole(text: str) -> int | None:
 # --- the programs -------------------------------------------------------------------------------------------
 
 
-def _trc(lines: list[str]) -> _Table:
+def _trc(lines: list[str], separator: str) -> _Table:
     """Two rows of keys and values, the names of markers over each three columns, X1 Y1 Z1 ..., numbers."""
-    names = _row(lines, "Frame#", lambda cells: cells[:1] == ["Frame#"], "\t")
-    keys = _row(lines[:names], "DataRate", lambda cells: cells[:1] == ["DataRate"], "\t")
-    told = dict(zip(_cells(lines[keys], "\t"), _cells(lines[keys + 1], "\t"), strict=False))
-    cells = _cells(lines[names], "\t")
+    names = _row(lines, "Frame#", lambda cells: cells[:1] == ["Frame#"], separator)
+    keys = _row(lines[:names], "DataRate", lambda cells: cells[:1] == ["DataRate"], separator)
+    told = dict(zip(_cells(lines[keys], separator), _cells(lines[keys + 1], separator), strict=False))
+    cells = _cells(lines[names], separator)
     columns = [place for place in range(2, len(cells)) if cells[place]]
     if any(later - place < 3 for place, later in itertools.pairwise(columns)):
         columns = [2 + 3 * number for number in range(len(columns))]
@@ -136,14 +142,14 @@ def _trc(lines: list[str]) -> _Table:
     return _Table(labels, columns, names + 2, told.get("Units", ""), frames=_whole(told.get("NumFrames", "")))
 
 
-def _motive(lines: list[str]) -> _Table:
+def _motive(lines: list[str], separator: str) -> _Table:
     """Type, Name and ID over every column, then Rotation or Position, then Frame, Time, X, Y, Z, ..."""
-    told = _cells(lines[0], ",")
+    told = _cells(lines[0], separator)
     pairs = dict(zip(told[::2], told[1::2], strict=False))
-    names = _row(lines, "Name", lambda cells: "Name" in cells[:2], ",")
-    axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], ",", names)
-    kinds = _row(lines[:axes], "Position", lambda cells: "Position" in cells, ",", names)
-    label, kind, axis = (_cells(lines[row], ",") for row in (names, kinds, axes))
+    names = _row(lines, "Name", lambda cells: "Name" in cells[:2], separator)
+    axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], separator, names)
+    kinds = _row(lines[:axes], "Position", lambda cells: "Position" in cells, separator, names)
+    label, kind, axis = (_cells(lines[row], separator) for row in (names, kinds, axes))
     columns = [
         place
         for place in range(2, min(len(label), len(kind), len(axis)) - 2)
@@ -155,41 +161,43 @@ def _motive(lines: list[str]) -> _Table:
     return _Table([label[place] for place in columns], columns, axes + 1, units, frames=frames)
 
 
-def _nexus(lines: list[str]) -> _Table:
+def _nexus(lines: list[str], separator: str) -> _Table:
     """Trajectories, the rate, names over each three columns, Frame, Sub Frame, X, Y, Z, ..., units."""
     title = next(
         row
         for row, line in enumerate([*lines, "Trajectories"])
-        if line.strip(" ,").casefold() == _SECTIONS[0]
+        if line.strip(f" {separator}").casefold() == _SECTIONS[0]
     )
-    axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], ",", title)
-    label, axis, unit = (_cells(lines[row], ",") for row in (axes - 1, axes, axes + 1))
+    axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], separator, title)
+    label, axis, unit = (_cells(lines[row], separator) for row in (axes - 1, axes, axes + 1))
     columns = [
         place
         for place in range(2, min(len(label), len(axis) - 2))
         if label[place] and [each[:1].upper() for each in axis[place : place + 3]] == ["X", "Y", "Z"]
     ]
     start = axes + 2
-    stop = next((row for row in range(start, len(lines)) if not lines[row].strip(" ,")), len(lines))
+    stop = next(
+        (row for row in range(start, len(lines)) if not lines[row].strip(f" {separator}")), len(lines)
+    )
     units = next((cell for cell in unit if cell), "")
     return _Table([label[place] for place in columns], columns, start, units, stop)
 
 
-def _qualisys(lines: list[str]) -> _Table:
+def _qualisys(lines: list[str], separator: str) -> _Table:
     """Keys with values, MARKER_NAMES among them, maybe a row of titles, and three columns a marker.
 
     Lengths are millimetres, as QTM writes them.
     """
-    names = _row(lines, "MARKER_NAMES", lambda cells: cells[:1] == ["MARKER_NAMES"], "\t")
-    labels = [cell for cell in _cells(lines[names], "\t")[1:] if cell]
-    told = {cells[0]: cells[1:] for line in lines[:names] if (cells := _cells(line, "\t"))}
+    names = _row(lines, "MARKER_NAMES", lambda cells: cells[:1] == ["MARKER_NAMES"], separator)
+    labels = [cell for cell in _cells(lines[names], separator)[1:] if cell]
+    told = {cells[0]: cells[1:] for line in lines[:names] if (cells := _cells(line, separator))}
     start = names + 1
-    while start < len(lines) and not _is_number(lines[start].split("\t")[0]):
+    while start < len(lines) and not _is_number(lines[start].split(separator)[0]):
         start += 1
         if start > names + _ROWS:
             raise ValueError("no row of numbers")
-    width = len(lines[start].rstrip("\t \r\n").split("\t"))
-    titles = [cell.casefold() for cell in _cells(lines[start - 1], "\t")]
+    width = max(len(line.rstrip(f"{separator} ").split(separator)) for line in lines[start : start + 100])
+    titles = [cell.casefold() for cell in _cells(lines[start - 1], separator)]
     lead = 2 if titles[:2] == ["frame", "time"] else width - 3 * len(labels)
     if lead not in (0, 1, 2):
         raise ValueError(f"{width} columns for {len(labels)} markers")

@@ -23,7 +23,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from scipy.io import savemat
 
 from schemas import Finding, SkelError
 from skeltools import skeletons
@@ -39,7 +40,7 @@ from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
-from tests.skeltools import archives, pose_json_files, raw_files
+from tests.skeltools import archives, mocap_files, pose_json_files, raw_files
 
 MEMORY = 500 * 2**20
 """Bytes that reading one damaged file may take above what the process has."""
@@ -109,6 +110,30 @@ def _pose_json(kind: str) -> Callable[[Path], None]:
             body = np.concatenate([poses / 480 - 0.4, poses[..., :1] / 480], axis=-1)[:, 0]
             frames = [pose_json_files.landmarks(p, s) for p, s in zip(body, score[:, 0], strict=True)]
             pose_json_files.dump(raw / "wave.json", [{"pose_world_landmarks": frame} for frame in frames])
+
+    return write
+
+
+def _mocap(kind: str, **settings: Any) -> Callable[[Path], None]:
+    def write(raw: Path) -> None:
+        axes = {"x": "right", "y": "forward", "z": "up"}
+        told = {"name": "mine", "convention": "kinectv2_25", "axes": axes, "units": "mm", **settings}
+        (raw / "dataset.yaml").write_text(json.dumps(told))
+        names, poses = skeletons.load("kinectv2_25").joints, 1000 * raw_files.poses(4, 1)[:, 0]
+        if kind == "bvh":
+            mocap_files.write_bvh(raw / "wave.bvh", mocap_files.rig("kinectv2_25"), frames=4)
+        elif kind == "c3d":
+            (raw / "wave.c3d").write_bytes(mocap_files.c3d(poses, names))
+        elif kind == "amass":
+            mocap_files.parameters(raw, 24, frames=3)
+            np.savez(raw / "model.npz", **mocap_files.model_arrays(24))  # type: ignore[arg-type]
+        elif kind == "humanml3d":
+            np.save(raw / "wave.npy", np.random.default_rng(0).normal(1, 0.1, (3, 263)))
+        elif kind == "mat":
+            savemat(raw / "wave.mat", {"poses": poses.reshape(4, 75)})
+        else:
+            text = {"trc": mocap_files.trc, "csv": mocap_files.motive}[kind](poses, names, "mm")
+            (raw / f"wave.{kind}").write_text(text)
 
     return write
 
@@ -198,6 +223,13 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "custom kinetics": ("custom", _pose_json("kinetics")),
     "custom coco": ("custom", _pose_json("coco")),
     "custom mediapipe": ("custom", _pose_json("mediapipe")),
+    "custom bvh": ("custom", _mocap("bvh")),
+    "custom c3d": ("custom", _mocap("c3d")),
+    "custom trc": ("custom", _mocap("trc")),
+    "custom motive": ("custom", _mocap("csv")),
+    "custom amass": ("custom", _mocap("amass", convention="smpl_22", body_model="model.npz")),
+    "custom humanml3d": ("custom", _mocap("humanml3d", convention="smpl_22")),
+    "custom mat": ("custom", _mocap("mat", layout="T VC")),
     "metrabs npz": ("metrabs", lambda raw: _metrabs(raw, "npz")),
     "metrabs h5": ("metrabs", lambda raw: _metrabs(raw, "h5")),
     "metrabs pt": ("metrabs", lambda raw: _metrabs(raw, "pt")),
@@ -248,9 +280,42 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     """One to three changes; members of zip files are changed inside, too, and packed anew."""
     if data[:2] == b"PK" and rng.random() < 0.6:
         return _repacked(data, rng)
+    if data[:1] in (b"{", b"[") and rng.random() < 0.6:
+        with suppress(ValueError):
+            return json.dumps(changed_json(json.loads(data), rng)).encode()
     for _ in range(rng.integers(1, 4)):
         data = _CHANGES[rng.integers(len(_CHANGES))](data, rng)
     return data
+
+
+_ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 10**400, -(10**18), 2**63, 1e308, float("nan"), float("inf"), "", "0", "a" * 99,
+    "../x", [], {}, [[]], [None], [{}], [[1.0]], {"x": 1}, {"keypoints": []}, [1e400, "b"], [[], [1, 2]],
+)  # fmt: skip
+
+
+def _places(node: Any) -> list[tuple[Any, Any]]:
+    """(list or object, index or key) of everything in a JSON value."""
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [place for key, value in list(inner) for place in ((node, key), *_places(value))]
+
+
+def changed_json(content: Any, rng: np.random.Generator) -> Any:
+    """One to three values replaced, taken away or repeated; deep ones are no likelier than others."""
+    for _ in range(rng.integers(1, 4)):
+        places = _places(content)
+        depths = [place for place in places if not isinstance(place[0], list) or len(place[0]) < 12] or places
+        node, key = depths[rng.integers(len(depths))]
+        what = rng.integers(8)
+        if what == 0:
+            del node[key]
+        elif what == 1 and isinstance(node, list):
+            node.append(node[key])
+        else:
+            node[key] = json.loads(json.dumps(_ODD[rng.integers(len(_ODD))]))
+        if not content:
+            break
+    return content
 
 
 def _repacked(data: bytes, rng: np.random.Generator) -> bytes:

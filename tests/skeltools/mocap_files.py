@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skeltools import skeletons
+
 ROOT6 = "Xposition Yposition Zposition Zrotation Xrotation Yrotation"
 
 
@@ -258,3 +260,43 @@ def qualisys(points: NDArray[Any], labels: Sequence[str], titles: bool = True) -
         lead = [str(t + 1), f"{t / 100:.5f}"] if titles else []
         rows.append("\t".join([field or "0.000" for field in [*lead, *_fields(points[t])]]))
     return "\n".join(rows) + "\n"
+
+
+# --- body models --------------------------------------------------------------------------------------------
+
+_RNG = np.random.default_rng(7)
+
+
+def model_arrays(size: int, vertices: int = 60, shapes: int = 4) -> dict[str, NDArray[Any]]:
+    """A body model of random vertices; its tree is that of smplh_52 where it has as many joints."""
+    regressor = _RNG.dirichlet(np.ones(vertices), size)
+    parents = [2**32 - 1, *(max(0, v - 1 - v % 2) for v in range(1, size))]
+    return {
+        "v_template": _RNG.normal(0, 0.5, (vertices, 3)),
+        "shapedirs": _RNG.normal(0, 0.1, (vertices, 3, shapes)),
+        "J_regressor": regressor,
+        "kintree_table": np.array([parents, range(size)], dtype=np.uint32),
+    }
+
+
+def parameters(folder: Path, size: int, frames: int = 5, name: str = "walk.npz") -> dict[str, NDArray[Any]]:
+    made: dict[str, Any] = {
+        "poses": _RNG.normal(0, 0.6, (frames, 3 * size)),
+        "trans": _RNG.normal(0, 1, (frames, 3)),
+        "betas": _RNG.normal(0, 1, 16),
+        "gender": np.array("female"),
+        "mocap_framerate": np.array(120.0),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / name, **made)
+    return made
+
+
+def rig(convention: str) -> Bone:
+    """A rig of the joints of a convention, each 20 cm from the one that it hangs on."""
+    spec = skeletons.load(convention)
+    bones = [Bone(name, (20.0, 5.0, -3.0)) for name in spec.joints]
+    for child, parent in spec.edges:
+        bones[parent].children.append(bones[child])
+    bones[spec.center].channels = ROOT6
+    return bones[spec.center]

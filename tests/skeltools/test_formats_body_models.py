@@ -14,33 +14,9 @@ from schemas import RawDataError, SkelError
 from skeltools import skeletons
 from skeltools.formats import amass, humanml3d
 from tests.skeltools import fuzzing, own_data
+from tests.skeltools.mocap_files import model_arrays, parameters
 
 RNG = np.random.default_rng(7)
-
-
-def model_arrays(size: int, vertices: int = 60, shapes: int = 4) -> dict[str, NDArray[Any]]:
-    """A body model of random vertices; its tree is that of smplh_52 where it has as many joints."""
-    regressor = RNG.dirichlet(np.ones(vertices), size)
-    parents = [2**32 - 1, *(max(0, v - 1 - v % 2) for v in range(1, size))]
-    return {
-        "v_template": RNG.normal(0, 0.5, (vertices, 3)),
-        "shapedirs": RNG.normal(0, 0.1, (vertices, 3, shapes)),
-        "J_regressor": regressor,
-        "kintree_table": np.array([parents, range(size)], dtype=np.uint32),
-    }
-
-
-def parameters(folder: Path, size: int, frames: int = 5, name: str = "walk.npz") -> dict[str, NDArray[Any]]:
-    made: dict[str, Any] = {
-        "poses": RNG.normal(0, 0.6, (frames, 3 * size)),
-        "trans": RNG.normal(0, 1, (frames, 3)),
-        "betas": RNG.normal(0, 1, 16),
-        "gender": np.array("female"),
-        "mocap_framerate": np.array(120.0),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / name, **made)
-    return made
 
 
 def slow_joints(model: dict[str, NDArray[Any]], made: dict[str, NDArray[Any]]) -> NDArray[Any]:
@@ -88,7 +64,9 @@ def test_positions_equal_the_slow_transforms_of_the_model(tmp_path: Path, size: 
 def test_without_a_model_the_error_names_what_is_needed(tmp_path: Path) -> None:
     parameters(tmp_path, 52)
     own_data.settings(tmp_path, convention="smplh_52", layout=None)
-    with pytest.raises(RawDataError, match=r"no positions.*SMPL\+H.*body_model: SMPLH_NEUTRAL.npz"):
+    with pytest.raises(
+        RawDataError, match=r"no positions: needs `body_model`.*SMPL\+H.*body_model: SMPLH_NEUTRAL.npz"
+    ):
         own_data.read(tmp_path)
 
 

@@ -129,14 +129,14 @@ def test_joints_can_be_left_out_by_a_pattern(tmp_path: Path) -> None:
 def test_without_units_the_error_says_which_would_make_a_person(tmp_path: Path) -> None:
     motion = np.zeros((3, sum(len(bone.channels.split()) for bone in mocap_files.person().all())))
     (tmp_path / "a.bvh").write_text(mocap_files.bvh(mocap_files.person(), motion))
-    with pytest.raises(RawDataError, match=r"measures 187 of it.*`units: cm` makes that 1\.87 m"):
+    with pytest.raises(RawDataError, match=r"measures 187, `units: cm` makes that 1\.87 m"):
         _clip(tmp_path, units=None)
     small = mocap_files.person()
     for bone in small.all():
         bone.offset = tuple(v / 5.64 for v in bone.offset)  # type: ignore[assignment]
         bone.end = None
     (tmp_path / "a.bvh").write_text(mocap_files.bvh(small, motion))
-    with pytest.raises(RawDataError, match=r"for a person of 1\.7 m it is `units: 0\.0567"):
+    with pytest.raises(RawDataError, match=r"for a person of 1\.7 m say `units: 0\.0567"):
         _clip(tmp_path, units=None)
 
 
@@ -159,6 +159,18 @@ def test_a_damaged_first_file_does_not_describe_the_set(tmp_path: Path) -> None:
     path = own_data.settings(tmp_path, **TOLD)
     spec = custom_settings.spec_of(custom_settings.load(path), path)
     assert spec.source == "the hierarchy of b.bvh"
+
+
+def test_text_beside_files_that_describe_themselves_is_read_by_their_names(tmp_path: Path) -> None:
+    mocap_files.write_bvh(tmp_path / "a.bvh")
+    spec = convention(tmp_path / "a.bvh")
+    header = ",".join(f"{name} {axis}" for name in spec.joints for axis in "xyz")
+    held = np.random.default_rng(0).uniform(1, 99, (3, len(spec.joints) * 3)).round(3)
+    rows = [",".join(map(str, row)) for row in held]
+    (tmp_path / "b.csv").write_text("\n".join([header, *rows]))
+    own_data.settings(tmp_path, **TOLD)
+    clip = custom.read(custom.discover(tmp_path).items[1])
+    np.testing.assert_allclose(clip.joints[:, 0, :, 1], held[:, 1::3] / 100, atol=1e-5)
 
 
 def test_convention_file_without_such_a_file(tmp_path: Path) -> None:

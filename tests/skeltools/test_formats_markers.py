@@ -81,6 +81,14 @@ def test_several_subjects_are_several_bodies(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
+def test_markers_that_are_called_otherwise_are_named_in_the_settings(tmp_path: Path, name: str) -> None:
+    held = points()
+    WRITERS[name](tmp_path / name, held, ["anna:C7", *(f"anna:{joint}" for joint in JOINTS[1:])])
+    settings(tmp_path, axes=Z_UP, csv={"joints": {"HEAD": "c7"}})
+    np.testing.assert_allclose(own_data.read(tmp_path).joints[:, 0], canonical(held), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_marker_that_is_absent_is_named_and_one_that_is_there_twice(tmp_path: Path, name: str) -> None:
     settings(tmp_path, axes=Z_UP)
     WRITERS[name](tmp_path / name, points(count=5), [joint for joint in JOINTS if joint != "LWRI"])
@@ -140,9 +148,12 @@ def test_c3d_tells_its_axes_by_the_screen(tmp_path: Path) -> None:
     joints = own_data.read(tmp_path).joints[:, 0]
     # right is -y, up z, so towards the spectator is right x up = -x, and forward is x
     np.testing.assert_allclose(joints, held[..., [1, 2, 0]], rtol=1e-6)
-    (tmp_path / "a.c3d").write_bytes(
-        mocap_files.c3d(points(count=15), [f"M{n}" for n in range(15)], screen=None)
-    )
+
+
+@pytest.mark.parametrize("screen", [None, ("-X", "-Z"), ("+X", "+X"), ("X", "Z")])
+def test_c3d_without_a_screen_that_can_be_trusted(tmp_path: Path, screen: tuple[str, str] | None) -> None:
+    data = mocap_files.c3d(points(count=15), [f"M{n}" for n in range(15)], screen=screen)
+    (tmp_path / "a.c3d").write_bytes(data)
     settings(tmp_path, convention=SHIPPED)
     with pytest.raises(RawDataError, match="which of its axes is up"):
         own_data.read(tmp_path)
@@ -185,6 +196,16 @@ def test_units_are_those_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(mocap_files.motive(held, JOINTS, "Ells"))
     with pytest.raises(RawDataError, match="its unit is 'Ells'"):
         own_data.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.trc", "motive.csv", "a.tsv"])
+def test_a_table_that_was_written_anew_with_another_delimiter(tmp_path: Path, name: str) -> None:
+    held = points()
+    WRITERS[name](tmp_path / name, held, list(JOINTS))
+    text = (tmp_path / name).read_text()
+    _text(tmp_path / name, text.replace("\t", ",") if "\t" in text else text.replace(",", ";"))
+    settings(tmp_path, axes=Z_UP)
+    np.testing.assert_allclose(own_data.read(tmp_path).joints[:, 0], canonical(held), atol=1e-6)
 
 
 def test_nexus_with_another_section_first(tmp_path: Path) -> None:
