@@ -7,6 +7,7 @@ from pathlib import Path
 from schemas import ConfigError, RawDataError, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
+from skeltools.formats.acclaim import ACCLAIM
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
 from skeltools.formats.c3d import C3D
@@ -27,6 +28,7 @@ _KNOWN: tuple[ClipFormat, ...] = (
     ALPHAPOSE,
     MEDIAPIPE,
     BVH,
+    ACCLAIM,
     C3D,
     *SUITES,
     AMASS,
