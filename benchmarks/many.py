@@ -34,9 +34,9 @@ def work_folder(options: argparse.Namespace) -> Path:
     return work
 
 
-def do_all(run: Callable[[Job], None], wanted: Iterable[Job], *, jobs: int) -> None:
-    """``run`` for each, some at a time. The commands that it starts have one thread."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def do_all(run: Callable[[Job], None], wanted: Iterable[Job], *, jobs: int, threads: int = 1) -> None:
+    """``run`` for each, some at a time. The commands that it starts have ``threads`` each."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(run, wanted))
 
@@ -121,10 +121,10 @@ def table(
     for name, encoders in figures_of.items():
         for encoder, figures in encoders.items():
             trained, random = (
-                _percent(figures[key]) if key in figures else "" for key in ("trained", "random")
+                percent(figures[key]) if key in figures else "" for key in ("trained", "random")
             )
             yield f"| {name} | {encoder} | {trained} | {random} |"
 
 
-def _percent(figures: dict[str, float]) -> str:
+def percent(figures: dict[str, float]) -> str:
     return f"{figures['mean']}" + (f" ± {figures['std']}" if "std" in figures else "")

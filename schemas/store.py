@@ -115,8 +115,14 @@ class PartInfo(Model):
     samples: int = Field(ge=0)
     shifts: dict[str, int] = {}
     """What was added to its numbers of subjects, cameras and setups, so that nobody has another's."""
+    synthetic: bool = False
     source: dict[str, str | int] = {}
-    """As in its own manifest."""
+    parts: tuple[PartInfo, ...] = ()
+    """These three as in its own manifest."""
+
+    @property
+    def data_sets(self) -> tuple[tuple[str, bool], ...]:
+        return _data_sets(self)
 
 
 class StoreManifest(Model):
@@ -146,6 +152,11 @@ class StoreManifest(Model):
         return {k: v for k, v in serialise(self).items() if k != "parts" or v}
 
     @property
+    def data_sets(self) -> tuple[tuple[str, bool], ...]:
+        """(name, whether it is the built-in demo) of all data sets in it: one, or those that were merged."""
+        return _data_sets(self)
+
+    @property
     def hash(self) -> str:
         """Hex sha256 of what the store holds: ids, labels, splits, sequences and the recipe of its streams.
 
@@ -166,3 +177,9 @@ class StoreManifest(Model):
         ]
         text = json.dumps({"arrays": sums, "recipe": steps}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _data_sets(store: StoreManifest | PartInfo) -> tuple[tuple[str, bool], ...]:
+    if not store.parts:
+        return ((store.dataset, store.synthetic),)
+    return tuple(dict.fromkeys(each for part in store.parts for each in part.data_sets))

@@ -52,6 +52,8 @@ class Clip:
     camera: int | None
     setup: int | None
     repetition: int | None
+    frame_labels: NDArray[np.int16] | None = None
+    """[T] int16, of a recording that was kept whole: the class of each frame, -1 for none; else None."""
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.joints.shape))
@@ -179,7 +181,8 @@ class OpenedStore:
                 yield self._clip(sequence, spec)
 
     def _clip(self, sequence: SkeletonSequence, spec: SkeletonSpec) -> Clip:
-        fields = (sequence.subject, sequence.camera, sequence.setup, sequence.repetition)
+        numbers = (sequence.subject, sequence.camera, sequence.setup, sequence.repetition)
+        subject, camera, setup, repetition = (None if each == UNKNOWN else each for each in numbers)
         return Clip(
             sequence.id,
             sequence.joints,
@@ -188,8 +191,20 @@ class OpenedStore:
             spec,
             sequence.label,
             self.classes[sequence.label] if 0 <= sequence.label < len(self.classes) else None,
-            *(None if number == UNKNOWN else number for number in fields),
+            subject,
+            camera,
+            setup,
+            repetition,
+            self._frame_labels(sequence, spec),
         )
+
+    def _frame_labels(self, sequence: SkeletonSequence, spec: SkeletonSpec) -> NDArray[np.int16] | None:
+        place = f"sequences/{spec.name}"
+        if f"{place}/frame_label" not in self.manifest.arrays:
+            return None
+        row = self._rows[sequence.id]
+        start, stop = store.read_column(self._opened, f"{place}/offsets")[row : row + 2].tolist()
+        return store.read(self._opened, f"{place}/frame_label", start, stop)
 
     @checks_arguments
     def rows(self, split: str, part: Literal["train", "test"] = "train") -> NDArray[np.int64]:

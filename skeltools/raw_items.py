@@ -186,7 +186,7 @@ def _beside(item: RawItem, other: RawItem) -> str:
     if item.path == other.path:
         return f"{Path(item.path).name}::{item.member}"
     common = os.path.commonpath([os.path.dirname(item.path), os.path.dirname(other.path)])
-    place = os.path.relpath(item.path, common)
+    place = Path(os.path.relpath(item.path, common)).as_posix()
     return place if item.member is None else f"{place}::{item.member}"
 
 
@@ -239,7 +239,7 @@ def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterat
     findings = [] if findings is None else findings
 
     def note(place: str, problem: str, detail: str = "") -> None:
-        findings.append(_skipped(os.path.relpath(place, folder), problem, detail))
+        findings.append(_skipped(Path(os.path.relpath(place, folder)).as_posix(), problem, detail))
 
     seen = set()
     walk = os.walk(

@@ -21,6 +21,7 @@ from benchmarks import (
     plain_views,
     projection,
     record,
+    several_stores,
     speed,
     speed_compiled,
     speed_data,
@@ -324,3 +325,32 @@ def test_the_turns_that_are_compared_are_recipes(tmp_path: Path) -> None:
         path = tmp_path / f"{name}_turns.yaml"
         path.write_text(json.dumps([*turns.BEFORE, *(steps or []), "resize"]))
         assert load(name if steps is None else str(path)).steps
+
+
+def test_figures_of_several_stores_are_collected_by_set_and_encoder(tmp_path: Path) -> None:
+    def probes(linear: float) -> dict[str, dict[str, float]]:
+        return {"trained": {"linear": linear, "knn": 1.0}, "random": {"linear": 5.0, "knn": 2.0}}
+
+    for seed in (0, 1):
+        alone = {"encoder": "one", "seed": seed, "sets": {"one": probes(10.0 + seed)}}
+        together = {"encoder": "together", "sets": {"one": probes(20.0 + seed), "two": probes(30.0)}}
+        (tmp_path / f"one-{seed}.json").write_text(json.dumps(alone))
+        (tmp_path / f"together-{seed}.json").write_text(json.dumps(together))
+        (tmp_path / f"few-labels-{seed}.json").write_text(json.dumps({"few": {"random weights": 3.0}}))
+    found = several_stores.collect(tmp_path)
+    linear = found["sets"]["one"]["linear"]
+    assert linear["one"] == {"mean": 10.5, "std": 0.7}
+    assert linear["together"]["mean"] == 20.5
+    assert linear["random, as one"]["mean"] == 5.0
+    assert "one" not in found["sets"]["two"]["linear"]
+    lines = several_stores.table(found)
+    assert "| one | together | 20.5 ± 0.7 | 1.0 ± 0.0 |" in lines
+    assert "| unseen, 10 % of the labels | random weights | 3.0 ± 0.0 | |" in lines
+
+
+def test_an_encoder_of_several_stores_is_trained_on_all_of_them(tmp_path: Path) -> None:
+    stores = {"one": tmp_path / "one.zarr", "two": tmp_path / "two.zarr"}
+    plan = several_stores.Plan(tmp_path, stores, (), epochs=1, unseen=tmp_path / "unseen.zarr")
+    assert plan.trained_on("together") == list(stores.values())
+    assert plan.trained_on("two x1.50") == [stores["two"]]
+    assert plan.trained_on("unseen") == [tmp_path / "unseen.zarr"]

@@ -10,6 +10,9 @@ import torch
 SHARE = 0.5
 """Of a memory, for clips. The rest is for the model, what decoding a store takes, and other programs."""
 
+_ASSUMED = 8 * 2**30
+"""Bytes of a machine whose system does not tell: what a small one has."""
+
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says what a container may use: version 2, version 1."""
 
@@ -30,8 +33,16 @@ def device_limit(device: torch.device) -> int | None:
     return int(SHARE * free)
 
 
+def _of_system() -> int:
+    """Bytes of memory that the system knows. Where it does not tell, as on Windows, ``_ASSUMED``."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return _ASSUMED
+
+
 def _built_in() -> int:
-    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    found = [_of_system()]
     for path in map(Path, _CONTROL_GROUPS):
         text = path.read_text().strip() if path.is_file() else ""
         if text.isdecimal():  # or "max": no limit

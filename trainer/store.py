@@ -405,7 +405,8 @@ def check_convention(store: Store, name: str) -> None:
         raise StoreError(
             f"no convention '{name}'; there is {', '.join(known)}",
             where=store.path,
-            remedy=f"Put its poses under RAW/metrabs/{name}/ and run `skeltools convert` again",
+            remedy="Choose one of these, or add poses of the same clips as "
+            f"RAW/metrabs/{name}/SAMPLE.npz and run `skeltools convert` again",
         )
 
 

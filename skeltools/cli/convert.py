@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 )
 @click.option("--recipe", help="Preprocessing; see `skeltools recipes`  [default; 2D poses: centered].")
 @click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
+@click.option("--uncut", is_flag=True, help="Whole recordings of PKU-MMD, with a label for each frame.")
 @click.option(
     "--mirrored-video/--no-mirrored-video",
     "mirrored",
@@ -123,7 +124,7 @@ def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
     from skeltools.conversion.append import add_metrabs
 
     given = click.get_current_context().get_parameter_source
-    for name in ("frames", "recipe", "force", "source", "name", "classes"):
+    for name in ("frames", "recipe", "force", "source", "name", "classes", "uncut"):
         if given(name) is not ParameterSource.DEFAULT:
             option = "from" if name == "source" else name
             raise click.UsageError(f"--{option} does not go with --add-metrabs: the store stays as it is")

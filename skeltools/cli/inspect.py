@@ -54,6 +54,8 @@ def _report(found: dict[str, Any]) -> Iterator[Table | str]:
         yield SYNTHETIC
     recipe = found["recipe"]["label"]
     yield f"hash {found['hash'][:16]}, format {found['format']}, recipe {recipe}, made by {found['tool']}"
+    for part in found["parts"]:
+        yield f"of {part['name']}: {part['samples']} samples, hash {part['hash'][:16]}"
     yield _conventions(found)
     yield _protocols(found)
     yield _streams(found)

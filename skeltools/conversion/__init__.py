@@ -34,7 +34,7 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
-from skeltools import __version__, datasets, skeletons, store
+from skeltools import __version__, datasets, framewise, people, skeletons, store
 from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.chunks import Ledger
@@ -82,6 +82,7 @@ def convert(
     fresh: bool = False,
     name: str | None = None,
     classes: Path | str | Sequence[str] | None = None,
+    uncut: bool = False,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
@@ -97,8 +98,9 @@ def convert(
     script that gives more needs ``if __name__ == "__main__":`` above its calls.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
     complete. ``fresh``: do not go on from what an earlier, stopped run left. ``name`` and ``classes`` (a file
-    of one class name a line, or the names): of your own data in an archive. ``on_progress(done, total)``
-    counts samples; ``on_note`` is told when work goes on or starts over, and what was guessed of an archive.
+    of one class name a line, or the names): of your own data in an archive. ``uncut``: PKU-MMD's recordings
+    stay whole, with a label for each frame. ``on_progress(done, total)`` counts samples; ``on_note`` is told
+    when work goes on or starts over, and what was guessed of an archive.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
@@ -110,6 +112,8 @@ def convert(
     interchange.check_options(dataset, source, name=name, classes=classes)
     made = None if recipe is None else load_recipe(recipe)
     publish.check_target(out, force=force)
+    if source is not None and uncut:
+        raise UsageError("an archive has no recordings that --uncut could keep whole")
     if source is not None:
         opened = interchange.open_archive(
             source,
@@ -124,6 +128,7 @@ def convert(
         roots: tuple[Path, ...] = (opened.archive,)
     else:
         known = datasets.choose(dataset, places)
+        known = datasets.uncut(known) if uncut else known
         asked = planning.load_asked(known, named)
         roots = datasets.find_roots(known, places)
         listing = planning.discover(known, roots, named)
@@ -163,7 +168,7 @@ def convert(
         if not ledger.rows:
             publish.discard(work.folder)
             raise nothing_read(folder, ledger)
-        warnings = mirror_findings(plan, ledger)
+        warnings = mirror_findings(plan, ledger) + people_findings(plan, ledger)
         manifest = _finish(work.made, known, plan, ledger, listing, roots, tasks)
         warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(stamps)
@@ -242,6 +247,9 @@ def _finish(
             shutil.rmtree(partial / group / name)
     root = store.reopen(partial)
     protocols = _write_columns(root, dataset, ledger, listing, kept)
+    if dataset.frame_labels and plan.native in kept:
+        labels = _frame_labels(plan.native, ledger, tasks)
+        store.write_array(root, f"sequences/{plan.native}/frame_label", labels, ("F",))
     store.write_graphs(root, {name: plan.specs[name] for name in kept})
     store.write_findings(root, ledger.findings)
     arrays = store.describe_all(root)
@@ -302,6 +310,16 @@ def _write_columns(
     }
 
 
+def _frame_labels(native: str, ledger: Ledger, tasks: list[Task]) -> NDArray[np.int16]:
+    """[F] int16: the class of each frame of ``sequences``, -1 where there is none."""
+    actions = {
+        task.id: framewise.taken(task.items[native].details)[1] for task in tasks if native in task.items
+    }
+    rows = zip(ledger.rows, ledger.frames[native], strict=True)
+    parts = [framewise.labels(actions.get(row["id"], ()), frames) for row, frames in rows]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+
 def missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
     """Ids of the rows that a convention lacks."""
     rows = zip(ledger.rows, ledger.frames[convention], strict=True)
@@ -349,6 +367,17 @@ def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
     found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
     advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
     return (f"only setups {found} were found: {advice}",)
+
+
+def people_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+    """Warnings, also kept as findings, for conventions whose poses are no person's: see ``people``."""
+    warnings = []
+    for name, looks in sorted(ledger.looks.items()):
+        estimated = name != plan.native and plan.reader not in FORMATS
+        for row in people.judge(looks, place=f"metrabs/{name}" if estimated else name):
+            ledger.findings.append(row)
+            warnings.append(f"{name}: {row.problem}: {row.detail}")
+    return tuple(warnings)
 
 
 def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from schemas import Finding
 from skeltools import store
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
+from skeltools.people import Look
 from skeltools.sequence import SkeletonSequence
 
 SAMPLES = 64
@@ -132,6 +133,8 @@ class Ledger:
     """convention -> places on axis M that its sequences need."""
     counts: Counter[str] = field(default_factory=Counter)
     mirror: dict[str, list[bool]] = field(default_factory=dict)
+    looks: dict[str, list[Look]] = field(default_factory=dict)
+    """convention -> what the clips that were looked at look like."""
     findings: list[Finding] = field(default_factory=list)
 
     @classmethod
@@ -144,6 +147,8 @@ class Ledger:
         self.counts.update(sample.counts)
         for name, agrees in sample.mirror.items():
             self.mirror.setdefault(name, []).append(agrees)
+        for name, look in sample.looks.items():
+            self.looks.setdefault(name, []).append(look)
         first = next(iter(sample.sequences.values()), None)
         if first is None and not keep:
             return
@@ -164,6 +169,8 @@ class Ledger:
             self.bodies[name] = max(self.bodies[name], part.bodies[name])
         for name, agree in part.mirror.items():
             self.mirror.setdefault(name, []).extend(agree)
+        for name, looks in part.looks.items():
+            self.looks.setdefault(name, []).extend(looks)
 
     def offsets(self, convention: str) -> NDArray[np.int64]:
         """[N + 1]: where the frames of each row begin, and where the last ones end."""
@@ -172,7 +179,8 @@ class Ledger:
     def to_json(self) -> str:
         content = {name: getattr(self, name) for name in ("frames", "rows", "bodies", "counts", "mirror")}
         findings = [finding.model_dump(mode="json") for finding in self.findings]
-        return json.dumps({**content, "findings": findings})
+        looks = {name: [asdict(look) for look in found] for name, found in self.looks.items()}
+        return json.dumps({**content, "findings": findings, "looks": looks})
 
 
 def _row(clip: SkeletonSequence) -> dict[str, Any]:
@@ -190,5 +198,6 @@ def read_ledger(folder: Path, number: int) -> Ledger:
         bodies=Counter(content["bodies"]),
         counts=Counter(content["counts"]),
         mirror=content["mirror"],
+        looks={name: [Look(**look) for look in found] for name, found in content["looks"].items()},
         findings=[Finding.model_validate(row) for row in content["findings"]],
     )

@@ -19,6 +19,7 @@ from schemas import (
     Length,
     RecipeRecord,
     SkeletonSpec,
+    StoreError,
     StoreManifest,
     UsageError,
     checks_arguments,
@@ -223,10 +224,11 @@ def _writer(opened: Store, root: store.Group, job: _Job, bodies: int) -> store.A
 
 
 def bodies_of(opened: Store) -> int:
-    """Bodies of a stream, the same for all of a store."""
-    return next(
-        info.shape[-1] for path, info in opened.manifest.arrays.items() if path.startswith("streams/")
-    )
+    """Bodies of a stream, the same for all of a store. Raises StoreError when it has none."""
+    for path, info in opened.manifest.arrays.items():
+        if path.startswith("streams/") and len(info.shape) == len(store.STREAM_DIMENSIONS):
+            return info.shape[-1]
+    raise StoreError("holds no stream", where=opened.path, remedy="Convert the raw data again")
 
 
 def _prepared(

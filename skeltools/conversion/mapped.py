@@ -107,7 +107,7 @@ class _Plan:
 def _source(opened: Store, convention: str | Path | None) -> tuple[SkeletonSpec, Naming]:
     """The convention that is mapped, with its synonyms: those of a file that is given, or the package's."""
     known = opened.manifest.conventions
-    name = next(iter(known)) if convention is None else str(convention)
+    name = next(iter(known), "") if convention is None else str(convention)
     if name in known or not name.endswith(skeletons.SUFFIXES):
         if name not in known:
             raise unknown("convention of this store", name, known, where=opened.path)
@@ -253,6 +253,9 @@ def _write(
     )
     if not any(written.frames):
         raise UsageError(f"nobody has a joint of {plan.spec.name}", where=opened.path)
+    labels = list(remade.frame_labels(opened, plan.mapping.source.name))
+    told = (labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True))
+    remade.write_frame_labels(root, plan.spec.name, written, told)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
     finished = remade.add_streams(
         folder,

@@ -26,6 +26,7 @@ from schemas import (
     PartInfo,
     RecipeRecord,
     SkeletonSpec,
+    StoreError,
     StoreManifest,
     UsageError,
     checks_arguments,
@@ -107,7 +108,16 @@ class _Source:
 
     @cached_property
     def ids(self) -> list[str]:
-        return [f"{self.prefix}{id}" for id in store.read(self.opened, "samples/id").tolist()]
+        """With the prefix. Raises StoreError where they are not in order: rows are merged by it."""
+        ids = [f"{self.prefix}{id}" for id in store.read(self.opened, "samples/id").tolist()]
+        if any(one >= other for one, other in pairwise(ids)):
+            raise self.damaged("samples/id", "ids are not sorted, or one is there twice")
+        return ids
+
+    def damaged(self, path: str, why: str) -> StoreError:
+        return StoreError(
+            f"damaged store ({path}: {why})", where=self.opened.path, remedy="Convert the raw data again"
+        )
 
     def column(self, name: str) -> NDArray[Any]:
         return store.read_column(self.opened, f"samples/{name}")
@@ -141,6 +151,16 @@ class _Plan:
     def places(self, number: int) -> NDArray[np.int64]:
         """Rows of the new store that come from a source, in its order."""
         return np.flatnonzero(np.array(self.order) == number)
+
+    def relabelled(self, number: int, labels: NDArray[Any]) -> NDArray[Any]:
+        """Labels of a source as those of the new store. Raises StoreError for one that is none of its
+        classes."""
+        source = self.sources[number]
+        known = len(source.manifest.classes)
+        if labels.size and not (labels.min() >= UNKNOWN and labels.max() < known):
+            raise source.damaged("samples/label", f"one is none of the {known} classes")
+        told = np.array([*self.labels[number], UNKNOWN])  # -1, no label, is the last
+        return told[labels]
 
 
 # ------------------------------------------------------------------------------------------------- plan
@@ -390,6 +410,7 @@ def _write(
         rows[name] = remade.write_sequences(
             root, name, _clips(plan, name), joints=spec.num_joints, bodies=max(tracks), progress=progress
         )
+        remade.write_frame_labels(root, name, rows[name], _frame_labels(plan, name))
     halves = {name: _half(plan, name) for name in _splits(plan)}
     remade.write_columns(root, plan.ids, _columns(plan), halves, rows.values())
     store.write_graphs(root, plan.specs)
@@ -425,15 +446,25 @@ def _clips(plan: _Plan, convention: str) -> Iterator[SkeletonSequence | None]:
         yield next(read[number])
 
 
+def _frame_labels(plan: _Plan, convention: str) -> Iterator[NDArray[Any] | None]:
+    """The labels of the frames of every row, in the new classes; None where its store has none."""
+    read: list[Iterator[NDArray[Any] | None]] = [
+        remade.frame_labels(source.opened, convention)
+        if convention in source.manifest.conventions
+        else repeat(None)
+        for source in plan.sources
+    ]
+    for number in plan.order:
+        labels = next(read[number])
+        yield None if labels is None else plan.relabelled(number, labels)
+
+
 def _columns(plan: _Plan) -> dict[str, NDArray[np.int16]]:
     """``label`` and numbers of every row."""
 
-    def label(number: int) -> NDArray[Any]:
-        told = np.array([*plan.labels[number], UNKNOWN])  # a label of -1 is the last
-        return told[plan.sources[number].column("label")]
-
     columns = {name: _gathered(plan, partial(_shifted, plan, name)) for name in remade.NUMBERS}
-    return {"label": _gathered(plan, label), **columns}
+    label = _gathered(plan, lambda number: plan.relabelled(number, plan.sources[number].column("label")))
+    return {"label": label, **columns}
 
 
 def _shifted(plan: _Plan, column: str, number: int) -> NDArray[Any]:
@@ -502,7 +533,9 @@ def _part(source: _Source, shifts: dict[str, int]) -> PartInfo:
         hash=manifest.hash,
         samples=manifest.samples,
         shifts=shifts,
+        synthetic=manifest.synthetic,
         source=manifest.source,
+        parts=manifest.parts,
     )
 
 

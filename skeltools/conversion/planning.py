@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
-from skeltools import skeletons
+from skeltools import people, skeletons
 from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
 from skeltools.custom.tables import NO_CLIP, NO_LABEL
@@ -105,14 +105,23 @@ def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tupl
 
 
 def mark_comparisons(tasks: list[Task], native: str, has_native: Sequence[bool]) -> list[Task]:
-    """Choose the clips on which the left/right reading is checked, evenly over those with a native clip."""
+    """Choose the clips on which the left/right reading is checked, evenly over those with a native clip, and
+    those that are looked at for whether they are people's, evenly over all of a convention."""
     marks: dict[int, set[str]] = {}
     for convention in {name for task in tasks for name in task.items} - {native}:
         paired = [i for i, task in enumerate(tasks) if has_native[i] and convention in task.items]
         step = max(1, len(paired) // _MIRROR_CLIPS)
         for i in paired[::step][:_MIRROR_CLIPS]:
             marks.setdefault(i, set()).add(convention)
-    return [replace(task, compare=frozenset(marks.get(i, ()))) for i, task in enumerate(tasks)]
+    looks: dict[int, set[str]] = {}
+    for convention in {name for task in tasks for name in task.items}:
+        there = [i for i, task in enumerate(tasks) if convention in task.items]
+        for i in there[people.spread(len(there))]:
+            looks.setdefault(i, set()).add(convention)
+    return [
+        replace(task, compare=frozenset(marks.get(i, ())), look=frozenset(looks.get(i, ())))
+        for i, task in enumerate(tasks)
+    ]
 
 
 def check_found(listing: Listing, asked: Collection[str], folder: Path, *, source: str | None = None) -> None:

@@ -188,8 +188,15 @@ def discard(folder: Path, *, but: str | None = None) -> None:
     if but is None:
         # Under another name, so that nothing of the next run, which may begin now, is removed with it.
         removed = folder.with_name(f".{folder.name}.removed-{os.getpid()}")
-        with suppress(OSError):
+        try:
             folder.rename(removed)
+        except (
+            OSError
+        ):  # Windows moves no folder in which a file is open: who holds the lock removes the rest
+            with suppress(OSError):
+                discard(folder, but=_LOCK)
+            return
+        with suppress(OSError):
             shutil.rmtree(removed)
         return
     for path in [path for path in folder.iterdir() if path.name != but]:

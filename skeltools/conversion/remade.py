@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from skeltools.conversion.derive import OnProgress
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import durable
 from skeltools.preprocess import Recipe
-from skeltools.sequence import SkeletonSequence
+from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
+
+FRAME_LABEL = "frame_label"
+"""Array [F] of ``sequences`` of recordings that are not cut into actions: the class of each frame, or -1."""
 
 NUMBERS = ("subject", "camera", "setup", "repetition")
 """Columns of ``samples`` that the source tells; int16."""
@@ -112,6 +116,36 @@ def _filled(clip: SkeletonSequence, part: str, writer: store.ArrayWriter) -> NDA
     return made
 
 
+def write_frame_labels(
+    root: store.Group, convention: str, rows: Rows, told: Iterable[NDArray[Any] | None]
+) -> None:
+    """``frame_label`` of a convention's sequences, [frames] a row, None where a row has none (-1).
+
+    Nothing is written when no row has any.
+    """
+    made = np.full(sum(rows.frames), UNKNOWN, np.int16)
+    known, at = False, 0
+    for frames, labels in zip(rows.frames, told, strict=True):
+        if labels is not None:
+            made[at : at + frames] = labels
+            known = True
+        at += frames
+    if known:
+        store.write_array(root, f"sequences/{convention}/{FRAME_LABEL}", made, ("F",))
+
+
+def frame_labels(opened: Store, convention: str) -> Iterator[NDArray[np.int16] | None]:
+    """The labels of the frames of each row of a store; None for all of them where it has none."""
+    place = f"sequences/{convention}"
+    if f"{place}/{FRAME_LABEL}" not in opened.manifest.arrays:
+        yield from repeat(None, opened.manifest.samples)
+        return
+    labels = store.read_column(opened, f"{place}/{FRAME_LABEL}")
+    offsets = store.read_column(opened, f"{place}/offsets").tolist()
+    for start, stop in pairwise(offsets):
+        yield labels[start:stop]
+
+
 def write_columns(
     root: store.Group,
     ids: Sequence[str],
@@ -189,7 +223,7 @@ def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
 
 def tracks_of(opened: Store, convention: str) -> int:
     """Bodies that the store keeps of a clip in this convention."""
-    return opened.manifest.arrays[f"sequences/{convention}/joints"].shape[1]
+    return store.array(opened, f"sequences/{convention}/joints").shape[1]
 
 
 def _streams(opened: Store, conventions: Iterable[str]) -> set[tuple[str, int, str]]:

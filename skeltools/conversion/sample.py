@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools import people
 from skeltools.formats import FORMATS
+from skeltools.people import Look
 from skeltools.preprocess import Dropped, Recipe, check_fits, prepare
 from skeltools.raw_items import RawItem
 from skeltools.readers import READERS
@@ -60,6 +62,8 @@ class Task:
     items: dict[str, RawItem]
     compare: frozenset[str] = frozenset()
     """Conventions whose left/right reading is compared with the native skeleton on this clip."""
+    look: frozenset[str] = frozenset()
+    """Conventions of which this clip is among those that are looked at: are these people?"""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Sample:
     findings: tuple[Finding, ...] = ()
     mirror: dict[str, bool] = field(default_factory=dict)
     """Convention -> whether the chosen left/right reading fits the native skeleton better."""
+    looks: dict[str, Look] = field(default_factory=dict)
 
 
 def track_limit(bodies: int) -> int:
@@ -107,7 +112,11 @@ def read_sample(task: Task, plan: Plan, *, native: SkeletonSequence | None = Non
             sequences[name] = _keep_tracks(clips[name], track_limit(plan.bodies), task.items[name], findings)
             streams |= {(name, frames): joint for frames, (joint, _) in made.items()}
             counts.update(made[plan.frames[0]][1])
-    return Sample(task.id, sequences, streams, dict(counts), tuple(findings), mirror)
+    looks = {
+        name: people.look_at(clips[name], plan.specs[name]) for name in sorted(task.look & sequences.keys())
+    }
+    seen = {name: found for name, found in looks.items() if found is not None}
+    return Sample(task.id, sequences, streams, dict(counts), tuple(findings), mirror, seen)
 
 
 def _read_clips(

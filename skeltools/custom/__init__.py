@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
 from skeltools import framewise
-from skeltools.custom import cuts, people, poses, tables, unseen
+from skeltools.custom import cuts, people, poses, tables, text, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
-from skeltools.custom.poses import CLIP, HDF5, SUFFIXES
+from skeltools.custom.poses import CLIP, SUFFIXES
 from skeltools.custom.settings import FILE, Settings
 from skeltools.raw_items import METRABS, Listing, Raw, RawItem, first_of_each, roots_of, visible_files
 from skeltools.sequence import Joints, SkeletonSequence, presence
@@ -67,6 +67,8 @@ def discover(raw: Raw) -> Listing:
     told = tables.fields_of(path, settings, files, findings, labels)
     known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
     kept, twice = first_of_each([item for _, item in known], roots)
+    if not kept:
+        return Listing((), (*findings, *twice), classes=told.classes)
     names = {item.id: name for name, item in known}
     halves, rules, problems = tables.halves_of(
         path,
@@ -105,7 +107,7 @@ def _cut(
 
 def _frames(item: RawItem, path: Path, settings: Settings) -> int:
     """Frames of a file: arrays tell them in their headers, others are read. Raises RawDataError."""
-    if format_of(Path(item.path), settings) is None and cuts.is_array(item):
+    if format_of(Path(item.path), settings) is None and cuts.is_array(item, settings):
         return poses.array_frames(item, settings)
     whole = replace(item, details=(*cuts.details((0, None)), *item.details))
     return len(poses_of(whole, settings, custom_settings.file_spec(settings, path)).values)
@@ -156,9 +158,9 @@ def _clips(
             unknown += [place] if file.suffix.lower() == JSON else []
             continue
         size = file.stat().st_size
-        if settings.key is not None and CLIP in settings.key and file.suffix.lower() in (".npz", *HDF5):
+        if poses.has_many(file, settings):
             try:
-                members = _members(file, settings.key)
+                members = _members(file, settings)
             except RawDataError as error:
                 findings.append(
                     Finding(file=place, problem="unreadable file", detail=error.message, action="skipped")
@@ -201,8 +203,11 @@ def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list
         return []
 
 
-def _members(file: Path, key: str) -> list[tuple[str, str]]:
-    """(clip, array) of a file of many clips."""
+def _members(file: Path, settings: Settings) -> list[tuple[str, str]]:
+    """(clip, array) of a file of many clips, or (clip, the same) of text."""
+    if file.suffix.lower() in text.SUFFIXES:
+        return [(escaped(name), name) for name in text.clips(file, settings)]
+    key = settings.key or ""
     names = poses.npz_names(file) if file.suffix.lower() == ".npz" else poses.h5_names(file)
     before, after = key.split(CLIP, 1)
     pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
@@ -264,8 +269,10 @@ def read(item: RawItem) -> SkeletonSequence:
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """What the file says. Raises RawDataError."""
     known = format_of(Path(item.path), settings)
-    if known is None and cuts.is_array(item):
+    if known is None and cuts.is_array(item, settings):
         return poses.poses(item, settings, spec)
+    if known is None:
+        cuts.check_text(item)
     return cuts.of_poses(poses.poses if known is None else known.read, item, settings, spec)
 
 

@@ -109,15 +109,15 @@ def window_of(item: RawItem) -> Window | None:
     return (known["start"], known.get("end")) if "start" in known else None
 
 
-def is_array(item: RawItem) -> bool:
-    """Whether its frames can be read without the others."""
-    return Path(item.path).suffix.lower() in ARRAYS
+def is_array(item: RawItem, settings: Settings) -> bool:
+    """Whether its frames can be read without the others: an array with an axis of frames alone."""
+    return Path(item.path).suffix.lower() in ARRAYS and "T" in (settings.layout or DEFAULT).split()
 
 
 def slices(shape: tuple[int, ...], item: RawItem, settings: Settings) -> tuple[slice, ...]:
     """What to take of an array of this shape. Raises RawDataError for frames that are not there."""
     window = window_of(item)
-    axis = time_axis(settings)
+    axis = len(shape) if window is None else time_axis(settings)
     if window is None or axis >= len(shape):
         return (slice(None),) * len(shape)
     taken = _inside(window, shape[axis], item)
@@ -140,6 +140,16 @@ def check_size(shape: tuple[int, ...], itemsize: int, item: RawItem) -> None:
     if size > MAX_BYTES:
         message = f"{size} bytes are too many for one clip (limit {MAX_BYTES})"
         raise RawDataError(message, where=item.where, remedy=REMEDY)
+
+
+def check_text(item: RawItem) -> None:
+    """Raises RawDataError for text of more bytes than are read."""
+    if item.size > MAX_BYTES:
+        raise RawDataError(
+            f"{item.size} bytes are too many for one file of text (limit {MAX_BYTES})",
+            where=item.where,
+            remedy="Write it as .npy or HDF5: of these only the frames of a clip are read",
+        )
 
 
 def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:

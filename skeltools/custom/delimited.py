@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ BLANKS = "whitespace"
 _REMARKS = ("#", "%")
 _GUESSES = (
     *((";", "."), (";", ","), ("\t", "."), ("\t", ","), (",", ".")),
-    *((BLANKS, "."), (BLANKS, ","), (",", ",")),
+    *((BLANKS, "."), (BLANKS, ","), (",", ","), ("|", ".")),
 )
 """(delimiter, decimal mark), in the order in which they are preferred where several explain a file."""
 _SAMPLE = 20
@@ -35,6 +36,8 @@ _HEAD = 100
 """Lines in which the first row of numbers is looked for."""
 _NOTE = 3
 """So many numbers alone in a line above a table are a note, such as the number of its frames and joints."""
+_NEAR = 4
+"""Words and numbers in a row, and a row of words so near below: both are titles."""
 _COUNTED = 6
 """A first row of at least so many whole numbers in turn, 0 1 2 ..., is a header as pandas writes it."""
 _NOTHING = frozenset(
@@ -95,7 +98,7 @@ def decoded(data: bytes, item: RawItem) -> str:
 def holds_numbers(head: bytes) -> bool:
     """Whether the beginning of a file has a row of at least two numbers, or nothing at all."""
     coding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    lines = [re.split(r"[;,\s]+", line.strip()) for line in head.decode(coding, "replace").splitlines()]
+    lines = [re.split(r"[;,|\s]+", line.strip()) for line in head.decode(coding, "replace").splitlines()]
     return not any(map(any, lines)) or any(len(fields) > 1 and _numbers(fields) for fields in lines)
 
 
@@ -149,7 +152,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
     head = [fields_of(line, mark) for _, line in written[:_HEAD]]
     start = _start(head, width, decimal)
     if start == len(written):
-        raise _wrong(item, "holds nothing but a header")
+        raise _wrong(item, f"holds nothing but a header{_other_delimiter(sample, mark)}")
     remarks = [line for place, line in lines if place < written[start][0] and _is_remark(line)]
     titles = [fields for fields in head[:start] if not _numbers(fields, decimal) or _is_counted(fields)]
     if not titles and remarks:
@@ -159,6 +162,15 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
     while len(body) > 1 and not body[-1][1].strip(' \t"' + mark[: len(mark) == 1]):
         body.pop()
     return _cut(titles, body, mark, decimal)
+
+
+def _other_delimiter(sample: Sequence[str], mark: str) -> str:
+    """A hint where another delimiter than the one that was given makes numbers of the lines."""
+    better, decimal = told(sample)
+    if better == mark or not any(_numbers(fields_of(line, better), decimal) for line in sample):
+        return ""
+    name = {"\t": '"\\t"'}.get(better, better if better == BLANKS else f"'{better}'")
+    return f", with '{mark}' between fields; they are numbers with `csv: {{delimiter: {name}}}`"
 
 
 def _is_remark(line: str) -> bool:
@@ -213,6 +225,9 @@ def _start(head: list[list[str]], width: int, decimal: str) -> int:
     """The first row of numbers. Shorter ones above it count as notes if words lie between, or if there are
     few of them; all others are rows, so that a damaged one is told and not lost."""
     is_row = [_numbers(fields, decimal) and not _is_counted(fields) for fields in head]
+    for n, fields in enumerate(head[:-1]):
+        worded = any(number(field, decimal) is None for field in fields)
+        is_row[n] &= not worded or all(is_row[n + 1 : n + 1 + _NEAR])
     full = next((n for n, fields in enumerate(head) if is_row[n] and len(fields) == width), None)
     if full is None:
         return next((n for n, found in enumerate(is_row) if found), len(head))
@@ -227,8 +242,12 @@ def _start(head: list[list[str]], width: int, decimal: str) -> int:
 def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decimal: str) -> Table:
     """``titles``: rows of words above ``body``."""
     lines = tuple(line for _, line in body)
-    nearest = titles[-1] if titles else []
     width = len(fields_of(lines[0], mark))
+    nearest = titles[-1] if titles else []
+    if mark == BLANKS and len(nearest) > width and not len(nearest) % width:
+        words = len(nearest) // width
+        nearest = [" ".join(nearest[n : n + words]) for n in range(0, len(nearest), words)]
+        titles = [*titles[:-1], nearest]
     open_end = (
         mark not in (BLANKS, " ")
         and width > 1
@@ -269,7 +288,9 @@ def _quickly(found: Table) -> NDArray[np.float64] | None:
         lines = [line.strip(" ") for line in lines]
     delimiter = None if found.delimiter == BLANKS else found.delimiter
     try:
-        whole = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about rows without any field; they are told below
+            whole = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
     except (ValueError, TypeError):
         return None
     return whole if whole.shape == (len(lines), found.width) else None
@@ -282,7 +303,7 @@ def _field_by_field(found: Table, columns: Sequence[int], item: RawItem) -> NDAr
         fields = found.fields(line)
         if len(fields) != width:
             what = f"expected numbers, found {len(fields)} fields, the first has {width}"
-            raise _wrong(item, f"line {found.places[row]}: {what}{_cause(found, fields)}")
+            raise _wrong(item, f"line {found.places[row]}: {what}{_cause(found, line)}")
         parsed = [number(fields[column], found.decimal) for column in columns]
         if None in parsed:
             raise _wrong(item, _word(found, row, columns[parsed.index(None)]))
@@ -290,15 +311,14 @@ def _field_by_field(found: Table, columns: Sequence[int], item: RawItem) -> NDAr
     return made
 
 
-def _cause(found: Table, fields: list[str]) -> str:
-    if len(found.lines) == 1 or len(found.lines[0]) == len(fields):
-        return ""
+def _cause(found: Table, line: str) -> str:
+    """Why a row may have another number of fields than the first."""
     common = Counter(len(found.fields(line)) for line in found.lines[:_HEAD]).most_common(1)[0][0]
     if common != found.width:
         return (
             f"; most have {common}. Is the first no row of the table? `csv: {{skip_rows: {found.places[0]}}}`"
         )
-    return ". Was writing cut short?" if fields == found.fields(found.lines[-1]) else ""
+    return "; it is the last, as if writing had been cut short" if line == found.lines[-1] else ""
 
 
 def _word(found: Table, row: int, column: int) -> str:

@@ -17,8 +17,8 @@ DEFAULT = "T VC"
 """The layout where none is told: a row a frame."""
 MAX_BODIES = 32
 
-_LIKELY_BODIES = 8
-"""More are not guessed at."""
+_LIKELY_BODIES = 2
+"""More in one row are not guessed at."""
 _LAYOUTS = (
     *(
         "T V C",
@@ -106,6 +106,8 @@ def _expected(axis: str, known: dict[str, int]) -> str:
 def guesses(shape: tuple[int, ...], settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
     """What may be the cause of a misfit, the likeliest first: a question, and the key that says so."""
     layout = settings.layout or DEFAULT
+    if len(shape) > 1 and fitted(shape[1:], layout, settings, spec) is not None:
+        yield f"{shape[0]} clips in one array? `convert custom --from crossclr` reads it with its labels"
     for coordinates in COORDINATES:
         if coordinates != settings.coordinates and _likely(shape, layout, settings, spec, coordinates):
             counted = _counted(shape, layout, spec, len(coordinates))
@@ -114,7 +116,7 @@ def guesses(shape: tuple[int, ...], settings: Settings, spec: SkeletonSpec) -> I
         for coordinates in (settings.coordinates, f"{settings.coordinates}s"):
             if coordinates in COORDINATES and _likely(shape, other, settings, spec, coordinates):
                 score = f" and `coordinates: {coordinates}`" if coordinates != settings.coordinates else ""
-                yield f"Is it `layout: {other}`{score}?"
+                yield f"Is it another layout? `layout: {other}`{score}"
     for axis, size in zip(layout.split(), shape, strict=False):
         divisor = len(settings.coordinates) if "C" in axis else 1
         if "V" in axis and not size % divisor and size // divisor > 1:
@@ -125,7 +127,10 @@ def _likely(
     shape: tuple[int, ...], layout: str, settings: Settings, spec: SkeletonSpec, coordinates: str
 ) -> bool:
     sizes = fitted(shape, layout, settings, spec, coordinates=coordinates)
-    return sizes is not None and 1 <= sizes.get("M", 1) <= _LIKELY_BODIES and sizes["T"] > 0
+    if sizes is None:
+        return False
+    most = MAX_BODIES if "M" in layout.split() else _LIKELY_BODIES
+    return 1 <= sizes.get("M", 1) <= most and sizes["T"] > 0
 
 
 def _counted(shape: tuple[int, ...], layout: str, spec: SkeletonSpec, size: int) -> str:
@@ -141,10 +146,11 @@ def _counted(shape: tuple[int, ...], layout: str, spec: SkeletonSpec, size: int)
 
 def _other_joints(size: int, divisor: int, spec: SkeletonSpec) -> str:
     count = size // divisor
-    same = [name for name in skeletons.names() if name.rsplit("_", 1)[-1] == str(count)]
-    known = f" ({', '.join(same[:3])})" if same else ""
-    sum_ = f"{size} = {count} x {divisor}: " if divisor > 1 else ""
-    return f"{sum_}{count} joints where {spec.name} has {spec.num_joints}: is it another convention{known}?"
+    known = [name for group in skeletons.GROUPS for name in skeletons.names(group)]
+    same = [name for name in known if name.rsplit("_", 1)[-1] == str(count)]
+    counted = f"{size} = {count} x {divisor}: " if divisor > 1 else ""
+    others = f" {', '.join(same[:3])} {'have' if same[1:] else 'has'} as many" if same else ""
+    return f"{counted}is it another convention, of {count} joints?{others}".rstrip("?")
 
 
 def wrong(item: RawItem, message: str, *, remedy: str = _REMEDY) -> RawDataError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, Attribute
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
-__all__ = ["CLIP", "HDF5", "SUFFIXES", "h5_names", "is_clip", "npz_names", "poses", "rows"]
+__all__ = ["CLIP", "HDF5", "SUFFIXES", "h5_names", "has_many", "is_clip", "npz_names", "poses", "rows"]
 
 
 def is_clip(file: Path, settings: Settings) -> bool:
@@ -43,6 +45,14 @@ def is_clip(file: Path, settings: Settings) -> bool:
             return holds_numbers(opened.read(HEAD))
     except OSError:
         return True
+
+
+def has_many(file: Path, settings: Settings) -> bool:
+    """Whether a file holds many clips, by ``key`` or ``csv.clip``."""
+    suffix = file.suffix.lower()
+    if suffix in text.SUFFIXES:
+        return bool(settings.csv.clip)
+    return CLIP in (settings.key or "") and suffix in (".npz", *HDF5)
 
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
@@ -74,10 +84,29 @@ def _npy(item: RawItem, settings: Settings) -> NDArray[Any]:
 
 def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
     name = item.member or settings.key or _only(item, npz_names(Path(item.path)))
-    found = npz_file(Path(item.path), wanted=(name,))
-    if name not in found:
+    cut = cuts.window_of(item) is not None
+    found = _last_npz(item.path, name, _changed(item)) if cut else _npz_array(item.path, name)
+    if found is None:
         raise _no_key(item, name, npz_names(Path(item.path)))
-    return cuts.of_array(found[name], item, settings)
+    return cuts.of_array(found, item, settings)
+
+
+def _npz_array(path: str, name: str) -> NDArray[Any] | None:
+    return npz_file(Path(path), wanted=(name,)).get(name)
+
+
+@lru_cache(maxsize=1)
+def _last_npz(path: str, name: str, _changed: tuple[int, int]) -> NDArray[Any] | None:
+    """The array of the last clip that was cut from one: its others come next, and unpacking takes long."""
+    return _npz_array(path, name)
+
+
+def _changed(item: RawItem) -> tuple[int, int]:
+    try:
+        status = os.stat(item.path)
+    except OSError as error:
+        raise _wrong(item, f"cannot be read ({error.strerror})", remedy="Is it there?") from error
+    return status.st_mtime_ns, status.st_size
 
 
 def npz_names(path: Path) -> list[str]:

@@ -29,6 +29,13 @@ FIELDS = ("subject", "camera", "setup", "repetition")
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
 
+_SPELLED_OUT = {
+    **dict.fromkeys(("metre", "metres", "meter", "meters"), "m"),
+    **dict.fromkeys(("inch", "inches"), "in"),
+    **dict.fromkeys(("centimetre", "centimetres", "centimeter", "centimeters"), "cm"),
+    **dict.fromkeys(("millimetre", "millimetres", "millimeter", "millimeters"), "mm"),
+}
+
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
 """What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
 
@@ -49,6 +56,7 @@ _REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
 
 
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=1, le=10**6)]
 
 
 class Axes(Model):
@@ -79,12 +87,19 @@ class Csv(Model):
     """Columns behind those of the joints."""
     by_order: bool = False
     """wide: take columns in the order in which they stand, whatever the header calls them."""
+    clip: tuple[str | int, ...] = ()
+    """Columns, by name or number from 1, whose values together name the clip: a file of many clips."""
     joints: dict[str, str] = {}
     """Joints that the file calls otherwise -> their names there."""
     columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
     """long: the names of the columns where they are others than these."""
     first_joint: Literal[0, 1] = 0
     """long: the number of the first joint, where joints are numbers."""
+
+    @field_validator("clip", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str | int) else value
 
     @field_validator("delimiter")
     @classmethod
@@ -158,7 +173,7 @@ class Settings(Model):
     coordinates: Literal["xyz", "xyzs", "xy", "xys"] = "xyz"
     units: Literal["m", "cm", "mm", "in"] | Scale | tuple[Scale, Scale, Scale] | None = None
     """Name of a unit, or metres per unit: one number, or one for each of x, y and z."""
-    image_size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
+    image_size: tuple[Pixels, Pixels] | None = None
     """Width and height in pixels; the image's middle becomes the origin, its height IMAGE_HEIGHT."""
     min_score: float = Field(default=0.0, allow_inf_nan=False)
     """A joint of this score or a lower one is not seen."""
@@ -222,6 +237,11 @@ class Settings(Model):
         """Whether poses are 2D."""
         return "z" not in self.coordinates
 
+    @field_validator("units", mode="before")
+    @classmethod
+    def _spelled_out(cls, value: Any) -> Any:
+        return _SPELLED_OUT.get(value.lower(), value) if isinstance(value, str) else value
+
     @field_validator("missing", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
@@ -233,6 +253,11 @@ class Settings(Model):
     @classmethod
     def _letters(cls, value: str | None) -> str | None:
         letters = "" if value is None else value.replace(" ", "")
+        if sorted(letters) in (["C", "N", "T", "V"], ["C", "M", "N", "T", "V"]):
+            raise ValueError(
+                f"'{value}' has an axis of clips, N, and layout is of one clip; "
+                "`skeltools convert custom --from crossclr` reads such arrays with their labels"
+            )
         if value is not None and sorted(letters) not in (["C", "T", "V"], ["C", "M", "T", "V"]):
             raise ValueError(
                 f"'{value}' is not a layout: letters T (frames), V (joints), C (x y z) and, for several "

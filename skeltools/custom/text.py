@@ -6,7 +6,10 @@ Columns are taken by the names in the header where it names joints, else in the 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,7 @@ from skeltools.custom.clip_files import Poses
 from skeltools.custom.columns import Header, Joints
 from skeltools.custom.delimited import Table
 from skeltools.custom.layouts import MAX_BODIES, wrong
-from skeltools.custom.settings import Settings
+from skeltools.custom.settings import Csv, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -34,9 +37,8 @@ _EMPTY = 0.2
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """The poses of a file; NaN where nothing is given. Raises RawDataError, with the likely cause."""
-    text = delimited.decoded(read_bytes(item), item)
     told = settings.csv
-    table = delimited.table(text, item, delimiter=told.delimiter, skip_rows=told.skip_rows)
+    table = _table(item, settings)
     if table.width <= told.skip_columns + told.skip_last:
         raise wrong(item, f"has {table.width} columns, none but those to skip")
     names = _joints(item, settings, spec)
@@ -45,6 +47,67 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     )
     scored = settings.coordinates.endswith("s")
     return Poses(whole[..., :-1], whole[..., -1]) if scored else Poses(whole)
+
+
+def _table(item: RawItem, settings: Settings) -> Table:
+    """The rows of the clip, all of the file or those that have its name."""
+    if item.member is None:
+        return _whole_table(item, settings.csv)
+    found, members = _of_many(item, settings)
+    rows = members.get(item.member, [])
+    if not rows:
+        raise wrong(item, f"has no row of clip '{item.member}'")
+    lines = tuple(found.lines[row] for row in rows)
+    return replace(found, lines=lines, places=tuple(found.places[row] for row in rows))
+
+
+def _whole_table(item: RawItem, told: Csv) -> Table:
+    text = delimited.decoded(read_bytes(replace(item, member=None)), item)
+    return delimited.table(text, item, delimiter=told.delimiter, skip_rows=told.skip_rows)
+
+
+def clips(path: Path, settings: Settings) -> list[str]:
+    """Names of the clips of a file, as the columns ``csv.clip`` tell. Raises RawDataError."""
+    return list(_of_many(RawItem(path.stem, "", str(path)), settings)[1])
+
+
+def _of_many(item: RawItem, settings: Settings) -> tuple[Table, dict[str, list[int]]]:
+    try:
+        status = os.stat(item.path)
+    except OSError as error:
+        raise wrong(item, f"cannot be read ({error.strerror})") from error
+    stamp = (status.st_mtime_ns, status.st_size)
+    return _members(item.path, stamp, settings.csv.model_dump_json(exclude_defaults=True))
+
+
+@lru_cache(maxsize=1)
+def _members(path: str, _stamp: tuple[int, int], told: str) -> tuple[Table, dict[str, list[int]]]:
+    """Table of a file, and the rows of each of its clips in their order; clips come one after another."""
+    item, csv = RawItem(Path(path).stem, "", path), Csv.model_validate_json(told)
+    table = _whole_table(item, csv)
+    at = _clip_columns(table, item, csv)
+    found: dict[str, list[int]] = {}
+    for row, line in enumerate(table.lines):
+        fields = table.fields(line)
+        if len(fields) <= max(at):
+            raise wrong(item, f"line {table.places[row]}: {len(fields)} fields, the first has {table.width}")
+        name = "_".join(fields[column].strip() for column in at)
+        if not name.strip("_"):
+            raise wrong(item, f"line {table.places[row]}: no name of a clip")
+        found.setdefault(name, []).append(row)
+    return table, found
+
+
+def _clip_columns(table: Table, item: RawItem, told: Csv) -> list[int]:
+    names = [name.strip() for name in table.header[-1]] if table.header else []
+    at = []
+    for name in told.clip:
+        number = name - 1 if isinstance(name, int) else names.index(name) if name in names else -1
+        if not 0 <= number < table.width:
+            has = f"it has {', '.join(names)[:100]}" if names else f"it has {table.width} columns, no header"
+            raise wrong(item, f"csv.clip: no column {name}; {has}")
+        at.append(number)
+    return at
 
 
 def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
@@ -60,7 +123,9 @@ def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
 
 def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
     """[T, M, V, C]."""
-    kept = list(range(settings.csv.skip_columns, table.width - settings.csv.skip_last))
+    naming = _clip_columns(table, item, settings.csv)
+    span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
+    kept = [column for column in span if column not in naming]
     layout = (settings.layout or layouts.DEFAULT).split()
     if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(kept) <= _WIDEST:
         if table.misfit:
@@ -71,11 +136,13 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
             if layout[1] == "C":
                 kept = [kept[n] for n in _of_a_joint(header, settings)]
             elif header.joints and layout[0] == "T":
-                return _by_name(table, header, kept[0], item, settings, joints)
+                return _by_name(table, header, kept, item, settings, joints)
             else:
                 _check_nameless(header, item, joints)
                 kept = [kept[n] for n in _in_turn(header, settings)]
     numbers = delimited.values(table, kept, item)
+    if rows_named := _joint_column(table):
+        numbers = _in_order(numbers, table, rows_named, item, settings, joints)
     if layouts.fitted(numbers.shape, settings.layout or layouts.DEFAULT, settings, joints.spec) is None:
         guess = next(_guesses(numbers, table, settings, joints.spec), "")
         raise layouts.misfit(numbers.shape, item, settings, joints.spec, guess)
@@ -112,6 +179,33 @@ def _of_a_joint(header: Header, settings: Settings) -> list[int]:
     return [n for n in range(len(header.labels)) if n not in header.frames]
 
 
+def _joint_column(table: Table) -> int:
+    """The column that names the joint of each row; 0 if there is none, or it is not told by a header."""
+    names = [columns.key(name) for name in table.header[-1]] if table.header else []
+    return next((n for n, name in enumerate(names) if name in _LONG["joint"]), -1) + 1
+
+
+def _in_order(
+    numbers: NDArray[np.float64], table: Table, column: int, item: RawItem, settings: Settings, joints: Joints
+) -> NDArray[np.float64]:
+    """Rows in the convention's order, frame by frame, where a column says which joint each one is."""
+    if settings.csv.by_order:
+        return numbers
+    count = joints.spec.num_joints
+    if settings.layout != "TV C" or len(numbers) % count:
+        raise wrong(item, f"names a joint in each of {len(numbers)} rows: `csv: {{form: long}}`")
+    try:
+        words = [table.fields(line)[column - 1].strip() for line in table.lines]
+        known = {word: _joint(word, settings, joints) for word in dict.fromkeys(words)}
+    except (ValueError, IndexError) as error:
+        raise wrong(item, str(error)) from error
+    places = np.array([known[word] for word in words]).reshape(-1, count)
+    if (np.sort(places, axis=1) != np.arange(count)).any():
+        raise wrong(item, "has not each joint once in every frame: `csv: {form: long}`")
+    order = np.argsort(places, axis=1) + np.arange(0, len(numbers), count)[:, None]
+    return numbers[order.ravel()]
+
+
 def _in_turn(header: Header, settings: Settings) -> list[int]:
     """Columns without frame and time; where all others are x, y, z without names, in this order."""
     kept = [n for n in range(len(header.labels)) if n not in header.frames]
@@ -127,7 +221,7 @@ def _in_turn(header: Header, settings: Settings) -> list[int]:
 
 
 def _by_name(
-    table: Table, header: Header, first: int, item: RawItem, settings: Settings, joints: Joints
+    table: Table, header: Header, kept: Sequence[int], item: RawItem, settings: Settings, joints: Joints
 ) -> NDArray[np.float64]:
     """[T, M, V, C] by the names in the header; columns of anything else are left out."""
     wanted, spec = settings.coordinates, joints.spec
@@ -139,7 +233,7 @@ def _by_name(
     ]
     copies = max(len(columns) for body in places for joint in body for columns in joint)
     chosen = [
-        columns[copy] + first if copy < len(columns) else -1
+        kept[columns[copy]] if copy < len(columns) else -1
         for body in places
         for copy in range(copies)
         for joint in body
@@ -181,7 +275,7 @@ def _check_names(
     several = "M" in (settings.layout or "")
     if not several and (len(bodies) > 1 or counts != {1}):
         what = f"{len(bodies)} bodies" if len(bodies) > 1 else _twice(header, wanted, spec)
-        raise wrong(item, f"the header names {what}. Are there several? `layout: T MVC`")
+        raise wrong(item, f"the header names {what}. Several bodies? `layout: T MVC`")
     if len(counts) > 1:
         raise wrong(item, f"the header names {_twice(header, wanted, spec)}, but not all joints as often")
     if len(bodies) * max(counts) > MAX_BODIES:
@@ -218,30 +312,39 @@ def _guesses(
             f"{empty} of {numbers.shape[1]} fields are empty: two delimiters in a row? "
             "`csv: {delimiter: whitespace}`"
         )
-    width, layout = numbers.shape[1], settings.layout or layouts.DEFAULT
+    layout = (settings.layout or layouts.DEFAULT).split()
     guesses = list(layouts.guesses(numbers.shape, settings, spec))
     yield from (guess for guess in guesses if "score" in guess)
-    if "C" in layout.split()[-1]:
-        for size, score in ((len(settings.coordinates), False), (len(settings.coordinates) + 1, True)):
-            joined = spec.num_joints * size if "V" in layout.split()[-1] else size
-            if joined < width <= joined + _SURPLUS and not (score and settings.coordinates.endswith("s")):
-                yield _surplus(numbers, joined, score)
+    if len(layout) == 2 and "C" in layout[1]:
+        yield from _surplus(numbers, "V" in layout[1], "M" in layout[1], settings, spec)
     yield from (guess for guess in guesses if "score" not in guess)
-    yield from _cut_short(width, settings, spec)
+    yield from _cut_short(numbers.shape[1], settings, spec)
 
 
-def _surplus(numbers: NDArray[np.float64], expected: int, score: bool) -> str:
-    width = numbers.shape[1]
-    count = width - expected
-    counted = f"{width} = {expected} + {count}: "
-    also = " and `coordinates: xyzs` (a score of each joint)" if score else ""
-    first = ("is the first column a frame number?", f"`csv: {{skip_columns: {count}}}`")
-    if count > 1:
-        first = (f"are the first {count} columns frame, time or labels?", first[1])
+def _surplus(
+    numbers: NDArray[np.float64], joined: bool, several: bool, settings: Settings, spec: SkeletonSpec
+) -> Iterator[str]:
+    """Columns too many, maybe of rows with scores, maybe of two bodies."""
+    width, size = numbers.shape[1], len(settings.coordinates)
+    for bodies in (1, 2) if joined else (1,):
+        for score in (False, True)[: 1 if settings.coordinates.endswith("s") else 2]:
+            expected = (spec.num_joints if joined else 1) * (size + score) * bodies
+            if 0 < width - expected <= _SURPLUS:
+                more = f" and `coordinates: {settings.coordinates}s`, a score of each joint" if score else ""
+                more += " and `layout: T MVC`, two bodies" if bodies == 2 and not several else ""
+                yield _leading(numbers, width, width - expected) + more
+
+
+def _leading(numbers: NDArray[np.float64], width: int, count: int) -> str:
+    """Whether columns too many stand in front or behind: a time rises."""
+    counted = f"{width} = {width - count} + {count}: "
     if _rises(numbers[:, -1]) and not _rises(numbers[:, 0]):
-        columns = "is the last column" if count == 1 else f"are the last {count} columns"
-        return f"{counted}{columns} frame or time? `csv: {{skip_last: {count}}}`{also}"
-    return f"{counted}{first[0]} {first[1]}{also}"
+        which = "is the last column" if count == 1 else f"are the last {count} columns"
+        return f"{counted}{which} frame or time? `csv: {{skip_last: {count}}}`"
+    which = "is the first column a frame number?"
+    if count > 1:
+        which = f"are the first {count} columns frame, time or labels?"
+    return f"{counted}{which} `csv: {{skip_columns: {count}}}`"
 
 
 def _rises(column: NDArray[np.float64]) -> bool:
@@ -252,7 +355,7 @@ def _rises(column: NDArray[np.float64]) -> bool:
 def _cut_short(width: int, settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
     expected = spec.num_joints * len(settings.coordinates)
     if 0 < expected - width <= 2:
-        yield f"{width} = {expected} - {expected - width}: is a column missing?"
+        yield f"{width} = {expected} - {expected - width}: as if a column were missing"
 
 
 # --- a row a joint ------------------------------------------------------------------------------------------
@@ -334,7 +437,7 @@ def _keys(
     for row, line in enumerate(table.lines):
         fields = table.fields(line)
         try:
-            frame, word = int(_whole(fields[at["frame"]])), fields[at["joint"]].strip()
+            frame, word = _whole(fields[at["frame"]], table.decimal), fields[at["joint"]].strip()
             if word not in known:
                 known[word] = _joint(word, settings, joints)
             found.append((frame, fields[at["body"]].strip() if "body" in at else "", known[word]))
@@ -343,14 +446,13 @@ def _keys(
     return found
 
 
-def _whole(field: str) -> int:
-    try:
-        value = float(field)
-    except ValueError:
-        value = float("nan")
-    if not value.is_integer():
-        raise ValueError(f"frame '{field.strip()[:20]}' is no whole number")
-    return int(field) if field.strip().lstrip("+-").isdigit() else int(value)
+def _whole(field: str, decimal: str) -> int:
+    if (plain := field.strip()).lstrip("+-").isascii() and plain.lstrip("+-").isdigit():
+        return int(plain)
+    value = delimited.number(field, decimal)
+    if value is None or not value.is_integer():
+        raise ValueError(f"frame '{plain[:20]}' is no whole number")
+    return int(value)
 
 
 def _joint(word: str, settings: Settings, joints: Joints) -> int:

@@ -81,7 +81,9 @@ def nobody(found: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
     )
 
 
-_LEAVE_OUT = "Leave them out of the convention: `leave_out: [{}]` in dataset.yaml; or `never_seen: keep`"
+_LEAVE_OUT = (
+    "`leave_out: [{}]` in dataset.yaml makes a convention without them; `never_seen: keep` fills them"
+)
 
 
 def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
@@ -91,9 +93,8 @@ def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem
         return None
     names = _listed(joints, never)
     return RawDataError(
-        f"{names}: seen in none of {len(present)} frames{_reason(found)}",
+        f"{names}: seen in none of {len(present)} frames{_reason(found)}. {_LEAVE_OUT.format(names)}",
         where=item.where,
-        remedy=_LEAVE_OUT.format(names),
     )
 
 
@@ -104,7 +105,7 @@ def _listed(joints: Sequence[str], chosen: NDArray[np.bool_]) -> str:
 def _reason(found: Marks) -> str:
     """In words, what most of the joints that are not seen are."""
     counts = {
-        "not numbers": int(found.nan.sum()),
+        "missing": int(found.nan.sum()),
         "infinite or absurd": int(found.infinite.sum()),
         "exactly zero": int(found.zero.sum()),
         "of too low a score": int(found.doubtful.sum()),

@@ -6,6 +6,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from schemas import ConfigError, UsageError, unknown
@@ -44,6 +45,20 @@ def choose(name: str, raw: Raw | None = None) -> Dataset:
     return DATASETS[name]
 
 
+def uncut(dataset: Dataset) -> Dataset:
+    """The data set with whole recordings instead of the actions that are cut out of them.
+
+    Raises UsageError for one whose files are single actions, or that says so in its own settings.
+    """
+    if dataset.reader == CUSTOM:
+        remedy = "Say uncut: true in dataset.yaml, beside labels with the columns start and end"
+        raise UsageError("--uncut is an option of PKU-MMD", remedy=remedy)
+    if not dataset.uncut_reader:
+        having = ", ".join(name for name, each in DATASETS.items() if each.uncut_reader)
+        raise UsageError(f"{dataset.name} is made of single actions: --uncut is an option of {having}")
+    return replace(dataset, reader=dataset.uncut_reader, id_pattern=dataset.uncut_pattern, frame_labels=True)
+
+
 def _custom(raw: Path) -> Dataset:
     path = custom.settings_file(raw)
     settings = custom_settings.load(path)
@@ -67,6 +82,7 @@ def _custom(raw: Path) -> Dataset:
         axes=custom_settings.in_words(settings, spec),
         coordinates="xy" if settings.flat else "xyz",
         own_spec=spec,
+        frame_labels=settings.uncut,
         metrabs=True,
         mirrored=settings.mirrored_video,
     )

@@ -57,6 +57,13 @@ class Dataset:
     own_spec: SkeletonSpec | None = None
     """A native convention that does not ship with the package."""
 
+    uncut_reader: str = ""
+    """Key of ``readers.READERS`` that keeps its recordings whole; empty where there is nothing to cut."""
+    uncut_pattern: str = ""
+    """Regular expression of the ids of recordings."""
+    frame_labels: bool = False
+    """Whether its samples are whole recordings, with a label for each frame."""
+
     @property
     def spec(self) -> SkeletonSpec:
         """The native convention."""

@@ -27,6 +27,7 @@ from skeltools.raw_items import (
     first_of_each,
     known,
     read_bytes,
+    roots_of,
     search,
 )
 from skeltools.sequence import SkeletonSequence
@@ -70,7 +71,8 @@ def discover(raw: Raw) -> Listing:
         else:
             items.append(RawItem(_id(file), CONVENTION, file.path, file.member, file.size))
     texts = {item.id for item in items if not _is_npy(item)}
-    kept, twice = first_of_each(item for item in items if not (_is_npy(item) and item.id in texts))
+    clips = (item for item in items if not (_is_npy(item) and item.id in texts))
+    kept, twice = first_of_each(clips, roots_of(raw))
     return Listing(kept, (*findings, *twice))
 
 

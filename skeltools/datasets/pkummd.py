@@ -25,11 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError
-from skeltools import tracking
+from skeltools import framewise, tracking
 from skeltools.datasets import pkummd_text, splits
 from skeltools.datasets.dataset import Dataset
 from skeltools.datasets.pkummd_lists import given_halves, is_list
 from skeltools.datasets.splits import Rule
+from skeltools.framewise import Action
 from skeltools.raw_items import (
     ZIP_ERRORS,
     Found,
@@ -76,10 +77,11 @@ def fields(video: str, part: Part) -> dict[str, int] | None:
 # --- discovery ----------------------------------------------------------------------------------------------
 
 
-def discover(raw: Raw, part: Part) -> Listing:
+def discover(raw: Raw, part: Part, *, uncut: bool = False) -> Listing:
     """All actions of folders, of the zip files in them, or of zip files. Reads labels and lists.
 
-    Skeletons may lie in one of several, and their labels in another.
+    Skeletons may lie in one of several, and their labels in another. ``uncut``: a sample is a whole video,
+    whose actions are those of its frames.
     """
     found, findings = search(raw, _SUFFIXES)
     skeletons, labels = _first_of_each(found, part, findings)
@@ -90,14 +92,16 @@ def discover(raw: Raw, part: Part) -> Listing:
         elif video not in skeletons:
             findings.append(_skipped(labels[video], "labels without skeletons"))
         else:
-            items += _actions(video, skeletons[video], labels[video], part, findings)
+            found_actions = _actions(video, skeletons[video], labels[video], part, findings)
+            items += [_recording(video, skeletons[video], part, found_actions)] if uncut else found_actions
     by_video, rules, problems = given_halves(
         {file.place: read_bytes(_whole(file)) for file in found if is_list(file.place)},
         {video: fields(video, part) or {} for video in skeletons.keys() & labels.keys()},
         pattern=part.video,
     )
+    videos = {item.id: item.id if uncut else _video(item.id) for item in items}
     halves = {
-        name: {item.id: half[_video(item.id)] for item in items if _video(item.id) in half}
+        name: {id: half[video] for id, video in videos.items() if video in half}
         for name, half in by_video.items()
     }
     return Listing(tuple(items), (*findings, *problems), halves=halves, rules=rules)
@@ -185,18 +189,30 @@ def _actions(
     ]
 
 
+def _recording(video: str, skeletons: Found, part: Part, actions: Iterable[RawItem]) -> RawItem:
+    """The whole video of these actions."""
+    told = [dict(item.details) for item in actions]
+    marks = framewise.details(Action(each["label"], each["start"], each["end"]) for each in told)
+    named = fields(video, part) or {}
+    return RawItem(
+        video, CONVENTION, skeletons.path, skeletons.member, skeletons.size, (*marks, *named.items())
+    )
+
+
 # --- reading ------------------------------------------------------------------------------------------------
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One action: at most two people at a time, linked by distance; ``order`` is the place in the file.
+    """One action or whole video: at most two people at a time, linked by distance; ``order`` is the place in
+    the file.
 
     A body whose joints are all zero, or not all finite (a finding), is absent in that frame. An end beyond
     the video is cut (a finding). Raises RawDataError, with the line where there is one.
     """
-    known: dict[str, Any] = dict(item.details)
-    start, end = known.pop("start"), known.pop("end")
+    told, actions = framewise.taken(item.details)
+    known: dict[str, Any] = told
     video = _cached_video(item)
+    start, end = known.pop("start", 0), known.pop("end", len(video))
     frames = video[start:end]
     if not len(frames):
         raise RawDataError(
@@ -216,7 +232,7 @@ def read(item: RawItem) -> SkeletonSequence:
         present,
         order,
         tuple(range(present.shape[1])),
-        findings=_findings(item, (start, end, len(video)), ~finite),
+        findings=(*_beyond(item, actions, len(video)), *_findings(item, (start, end, len(video)), ~finite)),
         **known,
     )
 
@@ -238,6 +254,15 @@ def _findings(item: RawItem, window: tuple[int, int, int], bad: Mask) -> tuple[F
         detail = f"{bad.sum()} poses, the first in frame {start + np.flatnonzero(bad.any(axis=1))[0] + 1}"
         found.append(finding(item, "not a number", place=item.id, detail=detail, action="treated as absent"))
     return tuple(found)
+
+
+def _beyond(item: RawItem, actions: Iterable[Action], frames: int) -> tuple[Finding, ...]:
+    """Of a whole video: actions that end after it."""
+    beyond = [action for action in actions if action.end is not None and action.end > frames]
+    if not beyond:
+        return ()
+    detail = f"{len(beyond)} actions, e.g. to frame {beyond[0].end}, the video has {frames}"
+    return (finding(item, "ends after the video", place=item.id, detail=detail, action="cut to the video"),)
 
 
 def _cached_video(item: RawItem) -> NDArray[np.float32]:
@@ -334,6 +359,8 @@ PART_2 = Part(re.compile(r"A(?P<setup>\d{2})N(?P<subject>\d{2})-(?P<view>[LMR])"
 READERS = {
     "pkummd1": Reader(partial(discover, part=PART_1), read),
     "pkummd2": Reader(partial(discover, part=PART_2), read),
+    "pkummd1-uncut": Reader(partial(discover, part=PART_1, uncut=True), read),
+    "pkummd2-uncut": Reader(partial(discover, part=PART_2, uncut=True), read),
 }
 
 PKU1_TEST_VIDEOS = range(291, 335)
@@ -365,6 +392,8 @@ def _part(
             "and the official split files beside them"
         ),
         id_pattern=video + r"-[LMR]_\d{3,}",
+        uncut_reader=f"pkummd{part}-uncut",
+        uncut_pattern=video + "-[LMR]",
         metrabs=True,
         mirrored=True,
         axes=(

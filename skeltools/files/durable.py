@@ -17,6 +17,8 @@ _RENAME_EXCHANGE = 2
 
 _THREADS = 16
 
+_WINDOWS = os.name == "nt"
+
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """A file that is there with all of what ``fill`` writes to it, or not at all."""
@@ -39,8 +41,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Bring a file, or the names in a folder, to disk.
+
+    Windows opens no folders, and brings a file to disk for those only who may write to it.
+    """
+    if _WINDOWS and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

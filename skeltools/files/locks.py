@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from schemas import StoreError
 
 _UNKNOWN = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 """What file systems without locks answer. There, nothing keeps two writers apart."""
+
+_HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+"""What a system answers when another process holds the lock."""
+
+_FAR = 2**30
+"""Windows keeps others from reading the bytes that are locked: lock one far behind the process id."""
 
 
 @contextmanager
@@ -26,8 +33,7 @@ def locked(path: Path, *, what: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
-        os.close(handle)
+        _release(handle, path)
 
 
 def _acquire(path: Path, what: Path) -> int:
@@ -38,10 +44,11 @@ def _acquire(path: Path, what: Path) -> int:
         except FileNotFoundError:
             continue  # its folder was removed by who had finished just now
         try:
-            _lock(handle, path, what)
+            _lock(handle, what)
             if _is_at(handle, path):
                 os.truncate(handle, 0)
-                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+                os.lseek(handle, 0, os.SEEK_SET)
+                os.write(handle, f"{os.getpid()}\n".encode())
                 return handle
         except BaseException:
             os.close(handle)
@@ -49,19 +56,35 @@ def _acquire(path: Path, what: Path) -> int:
         os.close(handle)
 
 
-def _lock(handle: int, path: Path, what: Path) -> None:
+def _lock(handle: int, what: Path) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+        _TRY(handle)
+    except OSError as error:
+        if error.errno in _UNKNOWN:
+            return
+        if error.errno not in _HELD:
+            raise
+        os.lseek(handle, 0, os.SEEK_SET)
+        holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
         raise StoreError(
             f"is being written by another process (process id {holder})",
             where=what,
             remedy="Wait until it is done, or stop it; --out names another place",
         ) from error
-    except OSError as error:
-        if error.errno not in _UNKNOWN:
-            raise
+
+
+def _release(handle: int, path: Path) -> None:
+    """Remove the file while it is locked, so that nobody takes it over in between; Windows removes no file
+    that is open, and there its name is tried again when it is closed, and its folder with it if that is
+    all."""
+    with suppress(PermissionError):
+        path.unlink(missing_ok=True)
+        os.close(handle)
+        return
+    os.close(handle)
+    with suppress(OSError):  # somebody may hold it already
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 def _is_at(handle: int, path: Path) -> bool:
@@ -70,3 +93,33 @@ def _is_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+# --- systems ------------------------------------------------------------------------------------------------
+
+
+def _try_flock(handle: int) -> None:
+    fcntl: Any = import_module("fcntl")
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _try_windows(handle: int) -> None:
+    msvcrt: Any = import_module("msvcrt")
+    os.lseek(handle, _FAR, os.SEEK_SET)
+    msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+
+def _try_nothing(handle: int) -> None:
+    """A system that knows neither kind of lock: nothing keeps two writers apart."""
+
+
+def _kind() -> Callable[[int], None]:
+    for name, kind in (("fcntl", _try_flock), ("msvcrt", _try_windows)):
+        with suppress(ImportError):
+            import_module(name)
+            return kind
+    return _try_nothing
+
+
+_TRY = _kind()
+"""How this system locks."""

@@ -19,7 +19,7 @@ from skeltools.formats import own_clips
 from skeltools.formats.note import Note
 from skeltools.formats.own_clips import Raw
 from skeltools.raw_items import MAX_BYTES, RawItem, all_finite, finding
-from skeltools.sequence import SkeletonSequence
+from skeltools.sequence import UNKNOWN, SkeletonSequence
 
 CONVENTION = "kinectv2_25"
 """What archives are read as when nobody says otherwise."""
@@ -93,6 +93,12 @@ def whole(value: Any) -> int | None:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**15:
         return int(value)
     return None
+
+
+def label_of(value: Any, *, own: bool) -> int | None:
+    """A label as ``whole`` has it; -1 for a sample of a user's ``own`` data without one: None or -1."""
+    unlabelled = value is None or (type(value) is int and value == UNKNOWN)
+    return UNKNOWN if own and unlabelled else whole(value)
 
 
 def column(values: Any) -> list[Any] | None:

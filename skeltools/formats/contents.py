@@ -43,6 +43,7 @@ def columns(selection: Selection) -> Iterator[Content]:
     for name in selection.conventions:
         offsets = np.concatenate([[0], np.cumsum(_lengths(selection, name))]).astype(np.int64)
         yield _small(f"sequences/{name}/offsets", offsets, ("N+1",))
+        yield from _frame_labels(selection, name)
 
 
 def poses(selection: Selection) -> Iterator[Content]:
@@ -55,6 +56,13 @@ def poses(selection: Selection) -> Iterator[Content]:
             info = selection.opened.manifest.arrays[path]
             shape = (frames, bodies, *info.shape[2:])
             yield Content(path, info.dimensions, shape, info.dtype, _frames(selection, path, bodies))
+
+
+def _frame_labels(selection: Selection, convention: str) -> Iterator[Content]:
+    path = f"sequences/{convention}/frame_label"
+    if path in selection.opened.manifest.arrays:
+        blocks = list(frame_blocks(selection, path, selection.rows))
+        yield _small(path, np.concatenate(blocks) if blocks else np.zeros(0, np.int16), ("F",))
 
 
 def streams(selection: Selection) -> Iterator[Content]:

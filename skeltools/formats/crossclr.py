@@ -149,7 +149,7 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
             _check(opened, pair, spec, own, findings)
             synthetic |= opened.note.get("synthetic") is True
             named |= opened.named
-            for id, row in _samples(opened, pair.labels, findings):
+            for id, row in _samples(opened, pair.labels, findings, own=own):
                 problem, detail = "", ""
                 if pair.half is not None and members.setdefault(id, pair.half) != pair.half:
                     problem, detail = "in both halves", f"{id}; kept in train"
@@ -276,7 +276,7 @@ def _pairs_by_name(folder: Path) -> Iterator[_Pair]:
         yield _Pair(half, data[begin], labels[begin], named_so=False)
 
 
-def _samples(opened: _Half, labels: Path, findings: list[Finding]) -> Iterator[tuple[str, int]]:
+def _samples(opened: _Half, labels: Path, findings: list[Finding], *, own: bool) -> Iterator[tuple[str, int]]:
     """(id, row) of every sample that can be one."""
     for row, (name, label) in enumerate(zip(opened.names, opened.labels, strict=True)):
         id = archives.sample_id(name)
@@ -284,7 +284,7 @@ def _samples(opened: _Half, labels: Path, findings: list[Finding]) -> Iterator[t
             findings.append(
                 archives.skipped(archives.shown(labels), row, "unusable sample name", ascii(name)[:80])
             )
-        elif archives.whole(label) is None:
+        elif archives.label_of(label, own=own) is None:
             findings.append(
                 archives.skipped(
                     archives.shown(labels), row, "label out of range", f"{id}: {ascii(label)[:40]}"
@@ -309,7 +309,8 @@ def read(item: RawItem) -> SkeletonSequence:
     padded = opened.note.get("full_length") is not True
     if opened.frames is not None:
         joints, padded = joints[: opened.frames[row]], False
-    return archives.to_sequence(item, joints, label=opened.labels[row], padded=padded)
+    label = opened.labels[row]
+    return archives.to_sequence(item, joints, label=-1 if label is None else label, padded=padded)
 
 
 def _open(data: Path, labels: Path) -> _Half:
@@ -400,8 +401,8 @@ def _npy_labels(path: Path) -> Any:
 
 
 def _numbers(content: Any) -> list[Any]:
-    """Labels from an array or a list of whole numbers, or of one-hot rows; empty if it is neither. A row that
-    is not one-hot has the label None."""
+    """Labels from an array or a list of whole numbers, or of one-hot rows; empty if it is neither. A row of
+    zeros has the label -1, one of several classes a text that is none."""
     values = np.asarray(content) if isinstance(content, np.ndarray) else None
     if isinstance(content, list | tuple) and all(type(each) in (int, float) for each in content):
         values = np.asarray(content, dtype=object)
@@ -409,7 +410,8 @@ def _numbers(content: Any) -> list[Any]:
         return []
     if values.ndim == 2 and values.shape[1] > 1:
         hot = values > 0
-        return [int(row.argmax()) if row.sum() == 1 else None for row in hot]
+        several = f"{values.shape[1]} columns, several of them set"
+        return [int(row.argmax()) if row.sum() == 1 else several if row.any() else -1 for row in hot]
     if values.dtype.kind == "b":
         return []
     plain = values.reshape(-1).tolist()

@@ -160,10 +160,14 @@ def read(item: RawItem) -> SkeletonSequence:
 def _label(y: NDArray[Any], row: int, name: str, item: RawItem) -> int:
     if _is_numbers(y):
         number = float(y.reshape(-1)[row])
+        if number == -1 and own_clips.is_own(item):
+            return -1
         if not 0 <= number < 2**15 or not number.is_integer():
             raise RawDataError(f"its label is {number:g}, no whole number from 0", where=item.where)
         return int(number)
     hot = np.flatnonzero(y[row] > 0)
+    if not len(hot) and own_clips.is_own(item):
+        return -1
     if len(hot) != 1:
         raise RawDataError(f"its row of {name} has {len(hot)} classes, expected one", where=item.where)
     return int(hot[0])

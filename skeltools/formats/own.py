@@ -139,7 +139,7 @@ def _classes(
     if settings is not None and settings.classes:
         return settings.classes
     base = (settings.label_base or 0) if settings is not None else 0
-    return about.note.classes or tuple(str(number) for number in range(base, max(about.labels, base + 1)))
+    return about.note.classes or tuple(str(number) for number in range(base, about.labels))
 
 
 def _class_file(path: Path) -> tuple[str, ...]:

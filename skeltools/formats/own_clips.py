@@ -21,7 +21,7 @@ from skeltools.custom import settings as custom_settings
 from skeltools.custom import unseen
 from skeltools.custom.settings import Axes, Settings
 from skeltools.raw_items import RawItem
-from skeltools.sequence import Mask, SkeletonSequence, presence
+from skeltools.sequence import UNKNOWN, Mask, SkeletonSequence, presence
 
 FOREIGN, EXPORTED = 1, 2
 """Values of the detail ``own``: an archive of another code base, and one that we wrote."""
@@ -53,8 +53,8 @@ def is_foreign(item: RawItem) -> bool:
 
 
 def label_of(item: RawItem, label: int) -> int:
-    """The class of a label: the first of the settings' ``label_base`` is class 0."""
-    return label - dict(item.details).get("label_base", 0)
+    """The class of a label: the first of the settings' ``label_base`` is class 0; -1 where there is none."""
+    return UNKNOWN if label == UNKNOWN else label - dict(item.details).get("label_base", 0)
 
 
 def channels(item: RawItem) -> int:

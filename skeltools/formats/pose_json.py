@@ -27,8 +27,10 @@ from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 MAX_PEOPLE = 100
 """In one frame; estimators find some dozens at most."""
 
-_MAX_LISTS = 4_000_000
-"""Lists and objects of a file, a hundred bytes of memory each."""
+_MAX_LISTS = 2_000_000
+"""Lists and objects of a file: an object takes some 200 bytes of memory."""
+_MAX_QUOTES = 6_000_000
+"""Two for every text and key: one that occurs once takes 150 bytes of memory."""
 _MAX_NUMBERS = 10_000_000
 """Commas of a file: numbers take 32 bytes of memory each."""
 _MAX_NUMBER = 10**15
@@ -70,7 +72,8 @@ def content(item: RawItem) -> Any:
 
 def parsed(data: bytes, *, where: str | Path) -> Any:
     """Raises RawDataError for what is no JSON, or would take too much memory."""
-    if data.count(b"[") + data.count(b"{") > _MAX_LISTS or data.count(b",") > _MAX_NUMBERS:
+    lists, quotes = data.count(b"[") + data.count(b"{"), data.count(b'"')
+    if lists > _MAX_LISTS or quotes > _MAX_QUOTES or data.count(b",") > _MAX_NUMBERS:
         raise RawDataError("holds too many values for one file", where=where, remedy="Split it into clips")
     try:
         return json.loads(data)

@@ -74,7 +74,7 @@ def about(raw: Path) -> About:
     return About(
         tuple(count for count, _ in joints.most_common(1)),
         max((annotation["keypoint"].shape[0] for annotation in usable), default=1),
-        1 + max((int(annotation["label"]) for annotation in usable), default=-1),
+        1 + max((_label(annotation) for annotation in usable), default=-1),
         flat=size == 2,
         note=parse(opened.note, path),
     )
@@ -140,7 +140,7 @@ def _problem(
         return None, "unusable sample name", ascii(annotation.get("frame_dir"))[:80]
     if opened.rows[id] != row:
         return id, "duplicate sample id", id
-    if archives.whole(annotation.get("label")) is None:
+    if archives.label_of(annotation.get("label"), own=own) is None:
         return id, "label out of range", f"{id}: {ascii(annotation.get('label'))[:40]}"
     keypoint: Any = annotation.get("keypoint")
     if not _is_keypoint(keypoint):
@@ -221,12 +221,17 @@ def read(item: RawItem) -> SkeletonSequence:
     return archives.to_sequence(
         item,
         annotation["keypoint"].transpose(1, 0, 2, 3),
-        label=int(annotation["label"]),
+        label=_label(annotation),
         order=None if order is None else order.T,
         unseen=None if unseen is None else unseen.transpose(1, 0, 2),
         score=None if score is None else _finite(score.transpose(1, 0, 2)),
         image_size=_image_size(annotation),
     )
+
+
+def _label(annotation: dict[str, Any]) -> int:
+    """-1 for a clip of a user's own data without one."""
+    return int(annotation.get("label", -1)) if annotation.get("label") is not None else -1
 
 
 def _finite(score: NDArray[Any]) -> NDArray[np.float32]:
@@ -283,7 +288,7 @@ def _opened(path: Path, _changed: int, _size: int) -> _File:
 
 
 def _is_annotation(value: Any) -> bool:
-    return isinstance(value, dict) and {"keypoint", "label"} <= value.keys()
+    return isinstance(value, dict) and {"keypoint", "frame_dir"} <= value.keys()
 
 
 def _foreign(found: str, path: Path) -> RawDataError:

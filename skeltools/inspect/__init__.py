@@ -35,6 +35,8 @@ def statistics(path: Path) -> dict[str, Any]:
         "hash": manifest.hash,
         "tool": manifest.tool,
         "source": manifest.source,
+        "parts": [part.model_dump(mode="json") for part in manifest.parts],
+        "data_sets": [list(each) for each in manifest.data_sets],
         "samples": manifest.samples,
         "recipe": {**manifest.recipe.model_dump(mode="json"), "label": manifest.recipe.label},
         "conventions": {name: _convention(opened, name) for name in manifest.conventions},

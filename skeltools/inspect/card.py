@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,19 @@ def _head(path: Path, found: dict[str, Any]) -> Iterator[str]:
 
 
 def _terms(path: Path, found: dict[str, Any]) -> Iterator[str]:
-    source = source_of(found["dataset"], synthetic=found["synthetic"])
-    yield from ("## Terms of use", "", source.terms)
-    if source.url:
-        yield f"\nWhere the data come from: <{source.url}>"
-    if source.citation:
-        yield f"\nCite: {source.citation}"
+    yield from ("## Terms of use", "")
+    several = len(found["data_sets"]) > 1
+    for name, synthetic in found["data_sets"]:
+        source = source_of(name, synthetic=synthetic)
+        if several:
+            yield f"### {title_of(name, synthetic=synthetic)}\n"
+        yield source.terms
+        if source.url:
+            yield f"\nWhere the data come from: <{source.url}>"
+        if source.citation:
+            yield f"\nCite: {source.citation}"
+        if several:
+            yield ""
 
 
 def _samples(path: Path, found: dict[str, Any]) -> Iterator[str]:
@@ -188,6 +195,9 @@ def _findings(path: Path, found: dict[str, Any]) -> Iterator[str]:
 def _provenance(path: Path, found: dict[str, Any]) -> Iterator[str]:
     yield from ("## Provenance", "")
     yield from (f"- raw data, {key}: `{value}`" for key, value in found["source"].items())
+    yield from (
+        f"- of `{part['name']}`: {part['samples']} samples, hash `{part['hash']}`" for part in found["parts"]
+    )
     yield f"- made by: {found['tool']}"
     yield "- `sha256` of every array: in the manifest, `zarr.json`; `skeltools validate` compares them"
 
@@ -251,7 +261,7 @@ def croissant(path: Path) -> dict[str, Any]:
     """
     opened = store.open_store(path)
     manifest = opened.manifest
-    source = source_of(manifest.dataset, synthetic=manifest.synthetic)
+    sources = [source_of(name, synthetic=synthetic) for name, synthetic in manifest.data_sets]
     title = title_of(manifest.dataset, synthetic=manifest.synthetic)
     described = f"{manifest.samples} recorded actions as skeletons: {', '.join(manifest.conventions)}."
     metadata: dict[str, Any] = {
@@ -260,16 +270,20 @@ def croissant(path: Path) -> dict[str, Any]:
         "name": title,
         "description": f"{described} {SYNTHETIC}" if manifest.synthetic else described,
         "conformsTo": CROISSANT,
-        "license": source.terms,
+        "license": _all(source.terms for source in sources),
         "version": f"{manifest.format}.0.0+{manifest.hash[:12]}",
         "distribution": [*_files(path), *_sets(path)],
         "recordSet": [_class_records(manifest.classes), *_array_records(opened), *_finding_records(path)],
     }
-    if source.url:
-        metadata["url"] = source.url
-    if source.citation:
-        metadata["citeAs"] = source.citation
+    if len(sources) == 1 and sources[0].url:
+        metadata["url"] = sources[0].url
+    if citation := _all(source.citation for source in sources):
+        metadata["citeAs"] = citation
     return metadata
+
+
+def _all(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
 def _files(path: Path) -> Iterator[dict[str, Any]]:

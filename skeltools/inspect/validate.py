@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import StoreError, checks_arguments
-from skeltools import store
+from skeltools import people, store
 from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
 from skeltools.datasets.splits import TEST, TRAIN, assign
@@ -243,8 +243,35 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
         yield Fault(
             f"{place}/offsets", "samples without frames are not those that the manifest calls missing"
         )
+    yield from _frame_labels(opened, convention, frames)
     if joints == store.read_spec(opened, convention).num_joints:
         yield from _poses(opened, convention, frames, report)
+        report.notes += _people(opened, convention, np.flatnonzero(np.diff(offsets)))
+
+
+def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> list[Fault]:
+    """What of some clips, spread over the ``rows`` that there are, is no person's: see ``people``."""
+    spec, looks = store.read_spec(opened, convention), []
+    for row in rows[people.spread(len(rows))].tolist():
+        for clip in store.read_sequences(opened, convention, row, row + 1):
+            found = None if clip is None else people.look_at(clip, spec)
+            looks += [found] if found else []
+    place = f"sequences/{convention}/joints"
+    return [Fault(place, f"{row.problem}: {row.detail}") for row in people.judge(looks, place=place)]
+
+
+def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault]:
+    """Labels of frames, where the store has them, are as many as the frames, and classes or -1."""
+    place = f"sequences/{convention}/frame_label"
+    info = opened.manifest.arrays.get(place)
+    if info is None:
+        return
+    if (info.shape, info.dtype) != ((frames,), "int16"):
+        yield Fault(place, f"is {info.dtype} {info.shape}, not int16 ({frames},)")
+        return
+    label = store.read(opened, place)
+    if label.size and not UNKNOWN <= label.min() <= label.max() < len(opened.manifest.classes):
+        yield Fault(place, f"a label is outside -1..{len(opened.manifest.classes) - 1}")
 
 
 def _poses(opened: Store, convention: str, frames: int, report: Report) -> Iterator[Fault]:

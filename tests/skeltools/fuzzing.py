@@ -23,7 +23,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
@@ -283,9 +283,42 @@ def mutate(data: bytes, rng: np.random.Generator) -> bytes:
     """One to three changes; members of zip files are changed inside, too, and packed anew."""
     if data[:2] == b"PK" and rng.random() < 0.6:
         return _repacked(data, rng)
+    if data[:1] in (b"{", b"[") and rng.random() < 0.6:
+        with suppress(ValueError):
+            return json.dumps(changed_json(json.loads(data), rng)).encode()
     for _ in range(rng.integers(1, 4)):
         data = _CHANGES[rng.integers(len(_CHANGES))](data, rng)
     return data
+
+
+_ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 10**400, -(10**18), 2**63, 1e308, float("nan"), float("inf"), "", "0", "a" * 99,
+    "../x", [], {}, [[]], [None], [{}], [[1.0]], {"x": 1}, {"keypoints": []}, [1e400, "b"], [[], [1, 2]],
+)  # fmt: skip
+
+
+def _places(node: Any) -> list[tuple[Any, Any]]:
+    """(list or object, index or key) of everything in a JSON value."""
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [place for key, value in list(inner) for place in ((node, key), *_places(value))]
+
+
+def changed_json(content: Any, rng: np.random.Generator) -> Any:
+    """One to three values replaced, taken away or repeated; deep ones are no likelier than others."""
+    for _ in range(rng.integers(1, 4)):
+        places = _places(content)
+        depths = [place for place in places if not isinstance(place[0], list) or len(place[0]) < 12] or places
+        node, key = depths[rng.integers(len(depths))]
+        what = rng.integers(8)
+        if what == 0:
+            del node[key]
+        elif what == 1 and isinstance(node, list):
+            node.append(node[key])
+        else:
+            node[key] = json.loads(json.dumps(_ODD[rng.integers(len(_ODD))]))
+        if not content:
+            break
+    return content
 
 
 def _repacked(data: bytes, rng: np.random.Generator) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import skeltools
-from schemas import ConfigError, RawDataError
+from schemas import ConfigError, RawDataError, SkelError
 from skeltools import custom
 from skeltools.conversion import convert
 from skeltools.custom import cuts
@@ -218,6 +218,19 @@ def test_a_recording_larger_than_a_clip_may_be_is_cut_without_reading_it(
     settings(tmp_path, layout="T MVC", windows={"length": 64})
     items = custom.discover(tmp_path).items
     np.testing.assert_array_equal(custom.read(items[3]).joints, LONG[192:256])
+
+
+def test_a_text_larger_than_is_read_says_what_can_be_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cuts, "MAX_BYTES", 1000)
+    splits = {"a": {"train": {"pattern": "r.*"}, "test": {"pattern": "s.*"}}}
+    recording(tmp_path, "csv", windows={"length": 64}, splits=splits)
+    with pytest.raises(SkelError, match=r"no sample could be read \(1 x unreadable file.*too many"):
+        convert("custom", raw=tmp_path, out=tmp_path / "s")
+    settings(tmp_path, layout="T MVC")
+    with pytest.raises(RawDataError, match=r"too many for one file of text .*Write it as \.npy or HDF5"):
+        custom.read(custom.discover(tmp_path).items[0])
 
 
 def test_other_axes_are_cut_along_time(tmp_path: Path) -> None:

@@ -21,11 +21,12 @@ NATIVE, SMPLX = "kinectv2_25", "smplx_42"
 
 
 @pytest.fixture
-def ntu(recordings, clip, tmp_path) -> Path:
+def ntu(serving, clip, tmp_path) -> Path:
     """Three samples, of which smplx_42 lacks the first; two lengths."""
-    recordings.add(clip(A), clip(B, bodies=2), clip(C), clip(B, SMPLX), clip(C, SMPLX, bodies=2))
-    recordings.fail("S001C001P001R001A003", "truncated")
-    convert("ntu60", raw=recordings.raw, out=tmp_path / "ntu.zarr", frames=(10, 7))
+    with serving(tmp_path / "ntu") as recordings:
+        recordings.add(clip(A), clip(B, bodies=2), clip(C), clip(B, SMPLX), clip(C, SMPLX, bodies=2))
+        recordings.fail("S001C001P001R001A003", "truncated")
+        convert("ntu60", raw=recordings.raw, out=tmp_path / "ntu.zarr", frames=(10, 7))
     return tmp_path / "ntu.zarr"
 
 
@@ -165,7 +166,7 @@ def test_splits_are_by_name(ntu: Path, tmp_path: Path) -> None:
     assert "split mine: 3 samples of ntu60, which has none of the name, are to train" in done.warnings
 
 
-def test_people_of_different_data_sets_are_different(ntu: Path, recordings, clip, tmp_path: Path) -> None:
+def test_people_of_different_data_sets_are_different(ntu: Path, tmp_path: Path) -> None:
     done = skeltools.merge([ntu, ntu], out=tmp_path / "both.zarr", prefixes=["one", "two"])
     assert validate(done.path) == ()
     s = skeltools.open(done.path)
@@ -247,6 +248,69 @@ def test_unseen_joints_stay_unseen(tmp_path: Path) -> None:
     assert np.argwhere(first.unseen).tolist() == [[3, 0, 4]]
     assert second.unseen is None
     assert validate(done.path) == ()
+
+
+def labelled(path: Path, convention: str) -> Path:
+    """The store with a label for each frame: those of the clip, but for its first frame, which has none."""
+    opened = store.open_store(path)
+    place = f"sequences/{convention}"
+    lengths = np.diff(store.read(opened, f"{place}/offsets"))
+    labels = np.repeat(store.read(opened, "samples/label"), lengths)
+    labels[np.cumsum(lengths) - lengths] = -1
+    root = store.reopen(path)
+    store.write_array(root, f"{place}/frame_label", labels, ("F",))
+    arrays = {
+        **opened.manifest.arrays,
+        f"{place}/frame_label": store.describe_at(root, f"{place}/frame_label"),
+    }
+    store.write_manifest(path, opened.manifest.model_copy(update={"arrays": dict(sorted(arrays.items()))}))
+    return path
+
+
+def test_labels_of_frames_are_of_the_new_classes(tmp_path: Path) -> None:
+    one = labelled(own(tmp_path / "one.zarr", "a", "b", name="one", labels=["x", "y"]), "coco_17")
+    two = labelled(own(tmp_path / "two.zarr", "a", "b", name="two", labels=["z", "x"]), "coco_17")
+    bare = own(tmp_path / "bare.zarr", "a", "b", name="bare", labels=["x", "x"])
+    path = skeltools.merge([one, two, bare], out=tmp_path / "all.zarr").path
+    assert validate(path) == ()
+    s = store.open_store(path)
+    labels = store.read(s, "sequences/coco_17/frame_label")
+    offsets = store.read(s, "sequences/coco_17/offsets")
+    ids = store.read(s, "samples/id").tolist()
+    for row, label in enumerate(store.read(s, "samples/label").tolist()):
+        found = labels[offsets[row] : offsets[row + 1]].tolist()
+        assert found[0] == -1
+        assert set(found[1:]) == {-1 if ids[row].startswith("bare") else label}
+    assert s.manifest.classes == ("x", "y", "z")
+    mapped = skeltools.map_store(path, to="smpl_22", out=tmp_path / "m.zarr", partial=True)
+    same = store.read(store.open_store(mapped.path), "sequences/smpl_22-of-coco_17/frame_label")
+    assert np.array_equal(same, labels)
+
+
+def test_a_damaged_store_is_an_error(ntu: Path, lab: Path, tmp_path: Path) -> None:
+    root = store.reopen(lab)
+    store.remove(root, "samples/label")
+    store.write_array(root, "samples/label", np.array([0, 1, 9], np.int16), ("N",))
+    with pytest.raises(StoreError, match=r"lab\.zarr: damaged store \(samples/label: one is none of the 3"):
+        skeltools.merge([ntu, lab], out=tmp_path / "both.zarr")
+    store.remove(root, "samples/id")
+    store.write_array(root, "samples/id", np.array(["b", "a", "c"], object), ("N",))
+    with pytest.raises(StoreError, match=r"lab\.zarr: damaged store \(samples/id: ids are not sorted"):
+        skeltools.merge([ntu, lab], out=tmp_path / "both.zarr")
+    assert not (tmp_path / "both.zarr").exists()
+
+
+def test_the_terms_of_all_data_sets_are_told(ntu: Path, lab: Path, tmp_path: Path, run) -> None:
+    first = skeltools.merge([ntu, lab], out=tmp_path / "both.zarr")
+    other = own(tmp_path / "other.zarr", "a", "b", name="other")
+    nested = skeltools.merge([first.path, other], out=tmp_path / "all.zarr")
+    assert nested.manifest.data_sets == (("ntu60", False), ("lab", False), ("other", False))
+    assert [part.name for part in nested.manifest.parts] == ["ntu60+lab", "other"]
+    _, out, _ = run("card", nested.path)
+    assert "### NTU RGB+D\n\nFor research only" in out
+    assert "### other\n\nState your licence here" in out
+    _, out, _ = run("inspect", nested.path)
+    assert "of ntu60+lab: 6 samples, hash" in out
 
 
 def renamed(**changes: object) -> SkeletonSpec:

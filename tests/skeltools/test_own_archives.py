@@ -139,8 +139,9 @@ def test_scores_come_back(tmp_path):
     for number, id in enumerate(IDS):
         values = clip(number, joints=17).transpose(1, 0, 2, 3)[:, 0] * 50 + 300
         values[..., 2] = np.linspace(0, 1, 17)
-        np.save(tmp_path / "raw" / f"{id}.npy", values)
-    told = {"convention": "coco_17", "classes": None, "never_seen": "keep"}
+        np.save(tmp_path / "raw" / f"walk_{id}.npy", values)
+    pattern = r"(?P<label>[a-z]+)_(?P<id>.*)"
+    told = {"convention": "coco_17", "classes": None, "never_seen": "keep", "pattern": pattern}
     flat = {"coordinates": "xys", "image_size": [640, 480], "layout": "T V C"}
     settings(tmp_path / "raw" / "dataset.yaml", **told, **flat)
     convert("custom", raw=tmp_path / "raw", out=tmp_path / "s.zarr", frames=(7,))
@@ -295,6 +296,31 @@ def test_splits_of_settings_where_the_archive_has_none(tmp_path):
 def test_labels_beyond_the_classes_are_findings(tmp_path):
     opened = made("pyskl", write_pyskl(tmp_path / "a.pkl", joints=25), tmp_path / "s", classes=["a", "b"])
     assert (opened.manifest.samples, opened.manifest.findings) == (4, {"unreadable file": 2})
+
+
+def test_samples_without_a_label(tmp_path):
+    told = annotations(joints=25)
+    told[0]["label"] = -1
+    told[1]["label"] = None
+    del told[2]["label"]
+    write_pyskl(tmp_path / "a.pkl", told)
+    np.savez(tmp_path / "a.npz", x=X, y=np.array([-1, -1, -1, 0, 1, 2]))
+    np.savez(tmp_path / "b.npz", x=X, y=np.concatenate([np.zeros((3, 3)), np.eye(3)]))
+    write_pair(tmp_path / "c", (list(IDS), [-1, None, -1, 0, 1, 2]))
+    write_pair(tmp_path / "d", np.concatenate([np.zeros((3, 3)), np.eye(3)]), name="train_label.npy")
+    for raw, source in (
+        ("a.pkl", "pyskl"),
+        ("a.npz", "ctrgcn"),
+        ("b.npz", "ctrgcn"),
+        ("c", "crossclr"),
+        ("d", "crossclr"),
+    ):
+        opened = made(source, tmp_path / raw, tmp_path / f"{raw}.zarr")
+        assert store.read(opened, "samples/label").tolist() == [-1, -1, -1, 0, 1, 2]
+        assert opened.manifest.classes == ("0", "1", "2")
+    for each in told:
+        each["label"] = None
+    assert made("pyskl", write_pyskl(tmp_path / "e.pkl", told), tmp_path / "e").manifest.classes == ()
 
 
 def test_names_like_those_of_ntu_do_not_tell_the_label(tmp_path):
@@ -466,7 +492,7 @@ def test_one_person_without_an_axis_of_bodies(tmp_path, axes):
     assert opened.manifest.arrays["streams/kinectv2_25/t7/joint"].shape[-1] == 1
 
 
-@pytest.mark.parametrize("label", [-1, 1.5, np.nan, 2**15])
+@pytest.mark.parametrize("label", [-2, 1.5, np.nan, 2**15])
 def test_numbers_that_are_no_label(tmp_path, label):
     y = np.array(NUMBERS, np.float64)
     y[3] = label

@@ -333,8 +333,8 @@ def test_2d_poses_need_a_scale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("units", "scale"),
-    [("in", 0.0254), (0.5, 0.5), ([1, 2, 0.001], [1, 2, 0.001])],
-    ids=["in", "one", "three"],
+    [("in", 0.0254), ("Inches", 0.0254), (0.5, 0.5), ([1, 2, 0.001], [1, 2, 0.001])],
+    ids=["in", "spelled out", "one", "three"],
 )
 def test_units_are_a_name_a_number_or_one_for_each_axis(tmp_path: Path, units: object, scale: object) -> None:
     array = standing(5)

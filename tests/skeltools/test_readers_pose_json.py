@@ -16,6 +16,7 @@ from skeltools import custom, skeletons
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.settings import IMAGE_HEIGHT
 from skeltools.formats import pose_json
+from tests.skeltools import fuzzing
 from tests.skeltools import pose_json_files as files
 from tests.skeltools.own_data import read, settings
 
@@ -666,36 +667,6 @@ def test_the_beginning_of_a_file_wherever_it_is_cut(cut: int) -> None:
 
 # ---- values of the wrong kind everywhere -------------------------------------------------------------------
 
-ODD: tuple[Any, ...] = (
-    None, True, -1, 0, 10**400, -(10**18), 2**63, 1e308, float("nan"), float("inf"), "", "0", "a" * 99,
-    "../x", [], {}, [[]], [None], [{}], [[1.0]], {"x": 1}, {"keypoints": []}, [1e400, "b"], [[], [1, 2]],
-)  # fmt: skip
-
-
-def _places(node: Any) -> list[tuple[Any, Any]]:
-    """(list or object, index or key) of everything in a JSON value."""
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    return [place for key, value in list(inner) for place in ((node, key), *_places(value))]
-
-
-def _changed(content: Any, rng: np.random.Generator) -> Any:
-    """One to three values replaced, taken away or repeated; deep ones are no likelier than others."""
-    for _ in range(rng.integers(1, 4)):
-        places = _places(content)
-        depths = [place for place in places if not isinstance(place[0], list) or len(place[0]) < 12] or places
-        node, key = depths[rng.integers(len(depths))]
-        what = rng.integers(8)
-        if what == 0:
-            del node[key]
-        elif what == 1 and isinstance(node, list):
-            node.append(node[key])
-        else:
-            node[key] = json.loads(json.dumps(ODD[rng.integers(len(ODD))]))
-        if not content:
-            break
-    return content
-
-
 FUZZED = {
     **{kind: WRITERS[kind] for kind in WRITERS},
     "coco": (
@@ -720,7 +691,7 @@ def test_odd_values_are_refused_or_make_a_sound_clip(tmp_path: Path, kind: str) 
     original, rng = path.read_text(), np.random.default_rng(0)
     outcomes = set()
     for _ in range(150):
-        path.write_text(json.dumps(_changed(json.loads(original), rng)))
+        path.write_text(json.dumps(fuzzing.changed_json(json.loads(original), rng)))
         try:
             clips = [custom.read(item) for item in custom.discover(tmp_path).items]
         except SkelError as error:

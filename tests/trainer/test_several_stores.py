@@ -375,6 +375,28 @@ def test_transfer_from_a_run_of_several_stores(tmp_path: Path) -> None:
     assert found[0].dataset == "toy"
 
 
+def test_a_convention_that_was_not_seen_starts_from_what_conventions_share(tmp_path: Path) -> None:
+    target = write_store(tmp_path / "t", conventions=["many_8"], seed=5)
+    alone = write_store(tmp_path / "alone", seed=2)
+    pretrain(tiny_config(alone, optimise__epochs=1), out=tmp_path / "few")
+    trainer.pretrain(
+        target,
+        method="skeletonclr",
+        out=tmp_path / "on",
+        settings=TINY | QUEUE,
+        init_from=tmp_path / "few",
+        init_skip=["*.conventions.*"],
+    )
+    (result,) = evaluate_run(
+        tmp_path / "on",
+        protocols=["finetune"],
+        options=SHORT,
+        init_from=tmp_path / "few",
+        init_skip=["*.conventions.*"],
+    )
+    assert result.settings["init_from"]["skip"] == ["*.conventions.*"]
+
+
 def test_old_checkpoints_have_one_store(tmp_path: Path) -> None:
     one, _ = pair(tmp_path)
     pretrain(tiny_config(one), out=tmp_path / "r")

@@ -56,13 +56,14 @@ def test_a_store_without_labels_pre_trains_and_says_that_nothing_monitors_it(
         tmp_path / "s", labels=[len(classes) - 1] * 30, split=split, manifest={"classes": classes}
     )
     arguments = tiny_arguments(runtime__knn_every=1)
-    code, _, errors = call(
+    code, told, errors = call(
         capsys, "pretrain", "--store", store, "--method", "skeletonclr", "--out", tmp_path / "r", *arguments
     )
     assert code == 0
     assert errors.count("without the kNN monitor") == 1
     reason = "has no test half" if split else "one class, 'unlabelled'" if classes else "has a label"
     assert reason in errors
+    assert "--protocol transfer --target" in told
     assert "monitor_knn" not in open_run(tmp_path / "r").metrics[-1]
 
 

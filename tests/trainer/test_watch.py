@@ -107,7 +107,7 @@ def trained(run: loop.Run) -> list[Progress]:
 
 def prepared(store: Path, folder: Path, log: logbook.Logbook, **changes: object) -> loop.Run:
     config = tiny_config(store, optimise__epochs=3, encoder__options__init="default", **changes)
-    opened, method, device = loop.build(config)
+    (opened,), method, device = loop.build(config)
     samples = loop.load_training_half(opened, config)
     optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.01)
     return loop.Run(folder, config, opened.hash, method, optimiser, samples, device, log)
@@ -160,7 +160,7 @@ def test_labels_are_looked_at_after_the_loss_only(store: Path, tmp_path: Path) -
         (tmp_path / name).mkdir()
         with logbook.open_logbook(tmp_path / name / "metrics.jsonl") as log:
             config = tiny_config(store, method="aimclr", optimise__epochs=2, method__options__mine_from=1)
-            opened, method, device = loop.build(config)
+            (opened,), method, device = loop.build(config)
             samples = loop.load_training_half(stores.open_store(store), config)
             if name == "permuted":
                 order = torch.randperm(len(samples), generator=generator(3))

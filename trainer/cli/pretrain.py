@@ -105,7 +105,7 @@ def command(**options: Any) -> None:
             on_progress=show_step,
         )
     if main:
-        _report(ended, epochs=settings.config.optimise.epochs)
+        _report(ended, settings.config)
     if ended.signal is not None:
         sys.exit(128 + ended.signal)
 
@@ -119,9 +119,9 @@ def _title(out: Path, settings: RunConfig) -> str:
     return f"{out}: {settings.preset} on {processes}{where}, {settings.runtime.precision}{compiled}"
 
 
-def _report(ended: loop.Ended, *, epochs: int) -> None:
+def _report(ended: loop.Ended, settings: RunConfig) -> None:
     """How it ended, and what comes next."""
-    out = ended.folder
+    out, epochs = ended.folder, settings.optimise.epochs
     if ended.profile is not None:
         show_profile(ended.profile)
     if ended.epoch < epochs:
@@ -132,7 +132,18 @@ def _report(ended: loop.Ended, *, epochs: int) -> None:
         )
         return
     click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
-    click.echo(f"next: trainer evaluate {out} --protocol knn --protocol linear")
+    protocols = "knn --protocol linear" if _measurable(settings) else "transfer --target LABELLED_STORE"
+    click.echo(f"next: trainer evaluate {out} --protocol {protocols}")
+
+
+def _measurable(settings: RunConfig) -> bool:
+    """Whether the run's own store has labels in two halves."""
+    from trainer.evaluate.features import Split
+    from trainer.store import open_store
+
+    data = settings.data
+    split = Split(open_store(data.store), data.split or "", data)
+    return not split.unmeasurable(data.conventions[0])
 
 
 def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:

@@ -247,7 +247,7 @@ def _other(
         check_convention(store, name)
     if not asked and wanted:
         asked = _there(wanted, store)
-    conventions = asked or _preferred([], store, several=several)
+    conventions = asked or _preferred(data["conventions"] if several else [], store, several=several)
     return {
         "store": str(store.path.resolve()),
         "split": split,

@@ -132,7 +132,8 @@ def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> E
 
 def _licence(config: RunConfig, manifest: StoreManifest) -> str:
     """What is known of the terms of the data, and of the weights that the training started from."""
-    own = _SYNTHETIC if manifest.synthetic else LICENCES.get(manifest.dataset, _UNKNOWN)
+    terms = [_SYNTHETIC if demo else LICENCES.get(name, _UNKNOWN) for name, demo in manifest.data_sets]
+    own = " ".join(dict.fromkeys(terms))
     if config.init_from is None:
         return own
     weights = f"sha256 {config.init_from.sha256[:12]}"

@@ -37,9 +37,8 @@ def pairing(options: MSCLROptions, conventions: Sequence[str]) -> Pairing:
         raise UsageError(
             f"ms-clr contrasts skeleton conventions and needs two or more, found {', '.join(conventions)}",
             where="data.conventions",
-            remedy="Add MeTRAbs poses of the same clips as RAW/metrabs/CONVENTION/SAMPLE.npz and run "
-            "`skeltools convert` again, name more of the store's conventions, or train with --method "
-            f"{options.base.name}",
+            remedy=f"Name more of the store's conventions, train with --method {options.base.name}, or add "
+            "poses of the same clips as RAW/metrabs/CONVENTION/SAMPLE.npz and run `skeltools convert` again",
         )
     if options.reference is not None and options.reference not in conventions:
         raise unknown("convention", options.reference, conventions, where="method.options.reference")

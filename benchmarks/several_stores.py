@@ -1,0 +1,217 @@
+"""One encoder for several data sets against one for each: SkeletonCLR, each set's own probes, several seeds.
+
+    python -m benchmarks.several_stores --stores nw-ucla.zarr msr.zarr --work W [--epochs 20] [--seeds 3]
+    python -m benchmarks.several_stores --demo --work W [--epochs 12] [--seeds 3]
+
+With ``--stores`` the sets are stores of real recordings, with a training and a test half each. With
+``--demo`` they are three draws of the built-in demo, other people in each, of which the first is seen in
+Kinect's joints and the others in those of two body models. A fourth draw, in a convention that no
+pre-training saw, is learned from a tenth of its labels: from random weights, from its own pre-training, and
+from that of the other sets.
+
+Every encoder is trained for ``--epochs`` passes over its clips: the one for all takes as many steps as those
+for one set together. ``--equal-steps`` adds encoders for one set that take as many. Every run keeps its
+folder and figures in the work folder, so that the script can be stopped and started again. The result goes to
+benchmarks/results/several_stores.json or several_stores_demo.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import many, record, runs
+
+TOGETHER = "together"
+CONVENTIONS = {"kinect": "kinectv2_25", "smpl": "smpl_24", "mhad": "berkeley_mhad_43"}
+"""Demo: name of a set -> the convention that it is seen in."""
+UNSEEN = ("unseen", "smplx_42")
+FEW = ("--set", "semi.shares=[10]", "--set", "semi.draws=3")
+PRESETS = {"real": "nw-ucla", "demo": "demo"}
+EPOCHS = {"real": 20, "demo": 12}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained on what."""
+
+    work: Path
+    stores: Mapping[str, Path]
+    options: tuple[object, ...]
+    """Of every ``trainer pretrain``."""
+    epochs: int
+    unseen: Path | None
+
+    def trained_on(self, name: str) -> list[Path]:
+        """The stores of an encoder: a set's own, or all; behind ``name`` may stand how many epochs it has."""
+        known = {**self.stores, **({UNSEEN[0]: self.unseen} if self.unseen else {})}
+        return list(self.stores.values()) if name == TOGETHER else [known[name.partition(" x")[0]]]
+
+    def out(self, name: str, seed: int) -> Path:
+        return self.work / f"{name.replace(' ', '-')}-{seed}"
+
+
+def main() -> None:
+    options = _arguments()
+    work = many.work_folder(options)
+    kind = "demo" if options.demo else "real"
+    epochs = options.epochs or EPOCHS[kind]
+    if options.demo:
+        stores, unseen = demo_stores(work)
+    else:
+        stores, unseen = {path.stem: path.resolve() for path in options.stores}, None
+    settings = ("--preset", PRESETS[kind], "--device", options.device)
+    plan = Plan(work, stores, settings, epochs, unseen)
+    names = [*stores, TOGETHER, *([UNSEEN[0]] if unseen else [])]
+    if options.equal_steps:
+        names += [f"{name} x{factor:.2f}" for name, factor in _longer(stores, kind).items()]
+    wanted = [(name, seed) for seed in range(options.seeds) for name in names]
+    how = {"jobs": options.jobs, "threads": options.threads}
+    many.do_all(lambda job: one(plan, *job), wanted, **how)
+    if unseen:
+        many.do_all(lambda seed: few_labels(plan, seed), range(options.seeds), **how)
+    result = {
+        "benchmark": f"SkeletonCLR, preset {PRESETS[kind]}, {epochs} epochs, alone and together",
+        **collect(work),
+    }
+    print("\n".join(table(result)))
+    print(f"written to {record.write('several_stores' + ('_demo' if options.demo else ''), result).name}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = many.parser(__doc__)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--stores", type=Path, nargs="+", help="stores of real recordings, two or more")
+    which.add_argument("--demo", action="store_true")
+    parser.add_argument("--epochs", type=int, help="default: 20, of the demo 12")
+    parser.add_argument("--threads", type=int, default=1, help="of a run")
+    parser.add_argument("--equal-steps", action="store_true")
+    return parser.parse_args()
+
+
+def demo_stores(work: Path) -> tuple[dict[str, Path], Path]:
+    """The three sets of the demo, and the one in a convention that they lack."""
+    made = {}
+    for seed, (name, convention) in enumerate([*CONVENTIONS.items(), UNSEEN]):
+        made[name] = work / f"{name}.zarr"
+        if made[name].exists():
+            continue
+        raw = work / f"raw-{seed}"
+        runs.command(runs.SKELTOOLS, "demo", raw, "--seed", seed, folder=work)
+        convert = ("convert", "ntu60", "--raw", raw, "--convention", convention, "--frames", 24)
+        runs.command(runs.SKELTOOLS, *convert, "--out", made[name], folder=work)
+    return made, made.pop(UNSEEN[0])
+
+
+def one(plan: Plan, name: str, seed: int) -> None:
+    """A run on one set or on all, and the probes of every set that it was trained on."""
+    figures = plan.work / f"{name.replace(' ', '-')}-{seed}.json"
+    if figures.exists():
+        return
+    out, stores = plan.out(name, seed), plan.trained_on(name)
+    factor = float(name.partition(" x")[2] or 1)
+    named = [part for store in stores for part in ("--store", store)]
+    begin = (*named, "--method", "skeletonclr", *plan.options, "--seed", seed)
+    resumed = (out / "checkpoints" / "last.pt").exists()
+    epochs = ("--epochs", round(plan.epochs * factor), "--out", out)
+    _, seconds = runs.command(
+        runs.TRAINER, "pretrain", *(("--resume",) if resumed else begin), *epochs, folder=plan.work
+    )
+    found = {
+        store.stem: {
+            "trained": _probes(plan.work, out, store),
+            "random": _probes(plan.work, out, store, "--untrained"),
+        }
+        for store in stores
+    }
+    row = {"encoder": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed, "sets": found}
+    figures.write_text(json.dumps({**row, "commit": record.commit()}, indent=2) + "\n")
+
+
+def _probes(work: Path, out: Path, store: Path, *options: str) -> dict[str, float]:
+    """kNN and linear probe of a run on one of its stores, percent."""
+    found = runs.probe(work, out, "--store", str(store), *options)
+    return {protocol: found[protocol] for protocol in ("knn", "linear")}
+
+
+def few_labels(plan: Plan, seed: int) -> None:
+    """The set in the unseen convention, learned from a tenth of its labels, whatever the weights were before.
+
+    From another run come the convolutions that conventions share; graph, edges and input BatchNorm of the
+    convention start as in random weights.
+    """
+    figures = plan.work / f"few-labels-{seed}.json"
+    if figures.exists():
+        return
+    own = plan.out(UNSEEN[0], seed)
+    starts: dict[str, tuple[object, ...]] = {"random weights": ("--untrained",), "its own pre-training": ()}
+    for name in (*plan.stores, TOGETHER):
+        other = ("--init-from", plan.out(name, seed), "--init-skip", "*.conventions.*")
+        starts[f"pre-training on {name}"] = other
+    found = {}
+    for start, options in starts.items():
+        text, _ = runs.command(
+            runs.TRAINER, "evaluate", own, "--protocol", "semi", *FEW, *options, "--json", folder=plan.work
+        )
+        found[start] = round(100 * json.loads(text)[0]["top1"], 1)
+    figures.write_text(json.dumps({"seed": seed, "few": found, "commit": record.commit()}, indent=2) + "\n")
+
+
+def _longer(stores: Mapping[str, Path], kind: str) -> dict[str, float]:
+    """Set -> by which factor its encoder must be trained longer to have the steps of the one for all."""
+    from trainer import config
+    from trainer.data import steps_per_epoch
+    from trainer.loop import load_training_half
+    from trainer.store import open_store
+
+    steps = {}
+    for name, path in stores.items():
+        settings = config.resolve(open_store(path), method="skeletonclr", preset=PRESETS[kind]).config
+        half = load_training_half(open_store(path), settings)
+        steps[name] = steps_per_epoch(half, batch_size=settings.optimise.batch_size)
+    return {name: sum(steps.values()) / own for name, own in steps.items()}
+
+
+def collect(work: Path) -> dict[str, Any]:
+    """All figures of the work folder; of each set the mean and the standard deviation by encoder."""
+    rows = [json.loads(path.read_text()) for path in sorted(work.glob("*-[0-9]*.json"))]
+    probed, few = [row for row in rows if "sets" in row], [row["few"] for row in rows if "few" in row]
+    names = dict.fromkeys(name for row in probed for name in row["sets"])
+    sets = {
+        name: {protocol: _by_encoder(probed, name, protocol) for protocol in ("linear", "knn")}
+        for name in names
+    }
+    unseen = {start: runs.spread(few, start) for start in (few[0] if few else ())}
+    return {"sets": sets, **({"unseen": unseen} if few else {}), "runs": rows}
+
+
+def _by_encoder(rows: Sequence[dict[str, Any]], name: str, protocol: str) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    mine = [row for row in rows if name in row["sets"]]
+    for encoder in dict.fromkeys(row["encoder"] for row in mine):
+        for weights in ("trained", "random"):
+            figures = [row["sets"][name][weights] for row in mine if row["encoder"] == encoder]
+            label = encoder if weights == "trained" else f"random, as {encoder}"
+            found[label] = runs.spread(figures, protocol)
+    return found
+
+
+def table(result: Mapping[str, Any]) -> Sequence[str]:
+    """Markdown: a line for each set and encoder."""
+    lines = ["| set | encoder | linear % | kNN % |", "|---|---|---|---|"]
+    told: Callable[[dict[str, float]], str] = many.percent
+    for name, protocols in result["sets"].items():
+        for encoder, figures in protocols["linear"].items():
+            lines.append(f"| {name} | {encoder} | {told(figures)} | {told(protocols['knn'][encoder])} |")
+    lines += [
+        f"| unseen, 10 % of the labels | {k} | {told(v)} | |" for k, v in result.get("unseen", {}).items()
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    main()
