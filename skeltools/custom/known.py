@@ -17,6 +17,7 @@ from skeltools.formats.kinetics_skeleton import KINETICS
 from skeltools.formats.mat import MAT
 from skeltools.formats.mediapipe import MEDIAPIPE
 from skeltools.formats.mmpose import MMPOSE
+from skeltools.formats.mvnx import MVNX
 from skeltools.formats.openpose import OPENPOSE
 from skeltools.formats.suites import SUITES
 
@@ -29,6 +30,7 @@ _KNOWN: tuple[ClipFormat, ...] = (
     MEDIAPIPE,
     BVH,
     ACCLAIM,
+    MVNX,
     C3D,
     *SUITES,
     AMASS,

@@ -400,3 +400,38 @@ def write_acclaim(raw: Path, name: str = "01_02", frames: int = 4) -> NDArray[An
     (raw / f"{name.split('_')[0]}.asf").write_text(asf(bones))
     (raw / f"{name}.amc").write_text(text)
     return slow_acclaim(bones, told)
+
+
+# --- MVNX ---------------------------------------------------------------------------------------------------
+
+SEGMENTS = (
+    ("Pelvis", ""), ("L5", "Pelvis"), ("T8", "L5"), ("Neck", "T8"), ("Head", "Neck"),
+    ("RightShoulder", "T8"), ("RightUpperArm", "RightShoulder"), ("RightForeArm", "RightUpperArm"),
+    ("LeftShoulder", "T8"), ("LeftUpperArm", "LeftShoulder"), ("LeftForeArm", "LeftUpperArm"),
+    ("RightUpperLeg", "Pelvis"), ("RightFoot", "RightUpperLeg"),
+    ("LeftUpperLeg", "Pelvis"), ("LeftFoot", "LeftUpperLeg"),
+)  # fmt: skip
+
+
+def mvnx(positions: NDArray[Any], segments: Sequence[tuple[str, str]] = SEGMENTS) -> str:
+    """Positions [T, V, 3] in metres, behind a frame of the calibration."""
+    names = "".join(
+        f'<segment label="{name}" id="{n + 1}"><points/></segment>\n' for n, (name, _) in enumerate(segments)
+    )
+    joints = "".join(
+        f'<joint label="j{name}"><connector1>{up}/j{name}</connector1>'
+        f"<connector2>{name}/j{name}</connector2></joint>\n"
+        for name, up in segments
+        if up
+    )
+    rows = [("identity", np.zeros_like(positions[0])), *(("normal", frame) for frame in positions)]
+    frames = "".join(
+        f'<frame time="{n}" type="{kind}"><orientation>1 0 0 0</orientation>'
+        f"<position>{' '.join(f'{value:.6f}' for value in frame.ravel())}</position></frame>\n"
+        for n, (kind, frame) in enumerate(rows)
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<mvnx version="4" xmlns="http://www.xsens.com/mvn/mvnx">\n'
+        f'<subject label="A" frameRate="60">\n<segments>{names}</segments>\n<joints>{joints}</joints>\n'
+        f"<frames>{frames}</frames></subject></mvnx>\n"
+    )
