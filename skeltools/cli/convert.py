@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     "--mirrored-video/--no-mirrored-video",
     "mirrored",
     default=None,
-    help="Whether the videos that MeTRAbs read were mirrored  [as known of DATASET].",
+    help="Whether the videos that MeTRAbs read were mirrored  [as DATASET, or its dataset.yaml, has it].",
 )
 @click.option(
     "--workers", default=0, show_default=True, type=click.IntRange(0), help="Number of reading processes."
