@@ -123,6 +123,11 @@ def test_text_that_is_no_table_is_a_clip_only_where_it_is_asked_for(tmp_path: Pa
     assert [item.id for item in custom.discover(tmp_path).items] == ["clip", "notes"]
 
 
+def test_a_first_row_that_is_cut_short_is_not_lost(tmp_path: Path) -> None:
+    with pytest.raises(RawDataError, match="the first has 2; most have 15"):
+        read(tmp_path, "10.5 11.25\n" + text(ONE, " "))
+
+
 def test_a_frame_of_empty_fields_is_a_frame_without_a_body(tmp_path: Path) -> None:
     rows = lines(ONE)
     rows[4], rows[6] = "," * 14, ",".join(["null"] * 15)
@@ -222,6 +227,37 @@ def test_names_above_coordinates_as_motion_capture_suites_write_them(
     tmp_path: Path, suite: Callable[[], str]
 ) -> None:
     exact(read(tmp_path, suite(), suffix=".csv"), ONE)
+
+
+ONCE = {
+    "once": ",".join(f"{joint},," for joint in MOVED),
+    "above each": ",".join(f"{joint},{joint},{joint}" for joint in MOVED),
+    "and no more": ",".join(MOVED),
+    "in a remark": "# " + ",".join(MOVED),
+    "above x, y, z": ",".join(f"{joint},," for joint in MOVED) + "\n" + ",".join("xyz" * 5),
+}
+
+
+@pytest.mark.parametrize("row", ONCE)
+def test_names_without_coordinates(tmp_path: Path, row: str) -> None:
+    exact(read(tmp_path, f"{ONCE[row]}\n{text(ONE[:, :, ORDER])}"), ONE)
+
+
+def test_names_of_too_few_joints_for_the_columns(tmp_path: Path) -> None:
+    with pytest.raises(RawDataError, match=r"\(hip, left_hand, right_hand\) but not each of 15 columns"):
+        read(tmp_path, f"{','.join(JOINTS[:3])}\n{text(ONE)}")
+
+
+def test_scorer_parts_and_coordinates_in_three_rows(tmp_path: Path) -> None:
+    rows = [["scorer", *["net"] * 15], ["bodyparts", *(j for j in MOVED for _ in range(3))]]
+    rows += [["coords", *["x", "y", "likelihood"] * 5]]
+    array = np.concatenate([ONE[..., :2], np.full((12, 1, 5, 1), 0.9)], axis=-1)
+    rows += [[str(n), row] for n, row in enumerate(lines(array[:, :, ORDER]))]
+    clip = read(tmp_path, "\n".join(",".join(row) for row in rows), coordinates="xys", units=1.0,
+                axes={"x": "left", "y": "up", "z": "forward"})  # fmt: skip
+    np.testing.assert_array_equal(clip.joints[..., :2], ONE[..., :2].astype(np.float32))
+    assert clip.score is not None
+    assert (clip.score == np.float32(0.9)).all()
 
 
 def test_a_joint_that_is_called_otherwise(tmp_path: Path) -> None:
