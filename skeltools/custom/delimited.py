@@ -35,7 +35,7 @@ _SAMPLE = 20
 _HEAD = 100
 """Lines in which the first row of numbers is looked for."""
 _NOTE = 3
-"""So many whole numbers alone in a line above a table are a note, such as its numbers of frames and joints."""
+"""So many whole numbers alone in a line above a table are a note, such as numbers of frames and joints."""
 _NEAR = 4
 """Words and numbers in a row, and a row of words so near below: both are titles."""
 _COUNTED = 6

@@ -127,6 +127,8 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
     span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
     kept = [column for column in span if column not in naming]
     layout = (settings.layout or layouts.DEFAULT).split()
+    if layout == ["TV", "C"]:
+        table = _without_counts(table, joints.spec.num_joints, item)
     if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(kept) <= _WIDEST:
         if layout[0] == "T" and (header := _named(table, kept, item, settings, joints)):
             return _by_name(table, header, kept, item, settings, joints)
@@ -138,6 +140,44 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
         guess = next(_guesses(numbers, table, settings, joints.spec), "")
         raise layouts.misfit(numbers.shape, item, settings, joints.spec, guess)
     return layouts.laid_out(numbers, item, settings, joints.spec).astype(np.float64)
+
+
+def _without_counts(table: Table, joints: int, item: RawItem) -> Table:
+    """Rows of joints without lines between frames that count the rows to come, as dumps of sensors have them.
+
+    A frame of no rows is one without a body. Raises RawDataError for other counts than the joints'.
+    """
+    counts = [_count(table, line) for line in table.lines]
+    if table.width < 2 or all(count is None for count in counts):
+        return table
+    size = (len(counts) + counts.count(0) * joints) * table.width * 8
+    if size > MAX_BYTES:
+        raise wrong(item, f"{size} bytes are too many for one clip (limit {MAX_BYTES})")
+    lines: list[str] = []
+    places: list[int] = []
+    left = joints
+    empty = (" " if table.delimiter == delimited.BLANKS else table.delimiter).join(["nan"] * table.width)
+    for line, place, count in zip((*table.lines, "0"), (*table.places, 0), (*counts, 0), strict=True):
+        if count is None:
+            lines.append(line)
+            places.append(place)
+            left -= 1
+            continue
+        if left or count not in (0, joints):
+            found = f"{joints - left} rows" if left else f"a count of {count}"
+            where = f"line {place or table.places[-1]}"
+            raise wrong(item, f"{where}: expected a row for each of {joints} joints a frame, found {found}")
+        left = count
+        if count == 0 and place:
+            lines += [empty] * joints
+            places += [place] * joints
+    return replace(table, lines=tuple(lines), places=tuple(places))
+
+
+def _count(table: Table, line: str) -> int | None:
+    """A whole number alone in its line."""
+    fields = table.fields(line)
+    return int(fields[0]) if len(fields) == 1 and fields[0].strip().isdecimal() else None
 
 
 def _named(

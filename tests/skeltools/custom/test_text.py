@@ -352,6 +352,14 @@ def test_scores_by_place_and_by_name(tmp_path: Path) -> None:
         read(tmp_path, f"{header()}\n{text(ONE)}", coordinates="xyzs")
 
 
+def test_a_score_that_hides_a_joint_throughout_need_not_count(tmp_path: Path) -> None:
+    array = scored()
+    array[:, 0, 0, 3] = 0
+    with pytest.raises(RawDataError, match=r"hip: seen in none of 12 frames.*`min_score: -1` if they are"):
+        read(tmp_path, text(array), coordinates="xyzs")
+    exact(read(tmp_path, text(array), coordinates="xyzs", min_score=-1), ONE)
+
+
 ROWS = {
     "TV C": (text(ONE.reshape(-1, 3), " "), ONE),
     "T MVC": (text(TWO), TWO),
@@ -386,6 +394,23 @@ def test_a_recording_of_rows_that_are_joints_can_be_cut(tmp_path: Path, suffix: 
     found = [custom.read(item) for item in custom.discover(tmp_path).items]
     assert [len(clip.joints) for clip in found] == [4, 4, 4]
     exact(found[1], ONE[4:8])
+
+
+def dump(array: np.ndarray, counts: list[int]) -> str:
+    """A line with the number of frames, then a count before each frame's rows of joints."""
+    frames = ("\n".join([str(n), *lines(frame[:n], " ")]) for n, frame in zip(counts, array, strict=True))
+    return f"{len(array)}\n" + "\n".join(frames)
+
+
+def test_counts_between_the_frames_of_a_dump(tmp_path: Path) -> None:
+    exact(read(tmp_path, dump(ONE[:, 0], [5] * 12), layout="TV C"), ONE)
+    clip = read(tmp_path, dump(ONE[:, 0], [5] * 4 + [0, 0] + [5] * 5 + [0]), layout="TV C")
+    assert np.flatnonzero(~clip.present[:, 0]).tolist() == [4, 5, 11]
+    np.testing.assert_array_equal(clip.joints[6], ONE[6].astype(np.float32))
+    with pytest.raises(RawDataError, match="expected a row for each of 5 joints a frame, found a count of 4"):
+        read(tmp_path, dump(ONE[:, 0], [5] * 4 + [4] + [5] * 7), layout="TV C")
+    with pytest.raises(RawDataError, match=r"line 72: expected a row for each of 5 joints .* found 4 rows"):
+        read(tmp_path, dump(ONE[:, 0], [5] * 12).rsplit("\n", 1)[0], layout="TV C")
 
 
 def test_rows_that_name_their_joint(tmp_path: Path) -> None:
@@ -568,6 +593,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "titles": (suite_of_rows(), {}),
     "two bodies": (with_frames(TWO), {"layout": "T MVC", "csv": {"skip_columns": 1}}),
     "joints": (text(scored().reshape(-1, 4), " "), {"layout": "TV C", "coordinates": "xyzs"}),
+    "dump": (dump(ONE[:, 0], [5] * 4 + [0] + [5] * 7), {"layout": "TV C"}),
     "many": ("\n".join(f"{n // 6},{row}" for n, row in enumerate(lines(ONE))), {"csv": {"clip": 1}}),
     "long": (
         "\n".join(["frame,joint,x,y,z", *(f"{n // 5},{JOINTS[n % 5]},1,2,{n}" for n in range(60))]),
