@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from schemas import ConfigError, Finding, Naming, RawDataError, SkeletonSpec, escaped
 from skeltools import framewise
-from skeltools.custom import cuts, people, poses, tables, text, unseen
+from skeltools.custom import cuts, elsewhere, people, poses, tables, text, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.known import CLIP_FORMATS, format_of
@@ -61,7 +61,7 @@ def discover(raw: Raw) -> Listing:
             f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
             + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
             where=path,
-            remedy="Put the files beside the settings, or mend `files` and `key`",
+            remedy=elsewhere.advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
         )
     files = {item.id: _below(item, roots) for item in clips}
     told = tables.fields_of(path, settings, files, findings, labels)

@@ -7,6 +7,7 @@ from pathlib import Path
 from schemas import ConfigError, RawDataError, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
+from skeltools.formats.acclaim import ACCLAIM
 from skeltools.formats.amass import AMASS
 from skeltools.formats.bvh import BVH
 from skeltools.formats.c3d import C3D
@@ -16,6 +17,7 @@ from skeltools.formats.kinetics_skeleton import KINETICS
 from skeltools.formats.mat import MAT
 from skeltools.formats.mediapipe import MEDIAPIPE
 from skeltools.formats.mmpose import MMPOSE
+from skeltools.formats.mvnx import MVNX
 from skeltools.formats.openpose import OPENPOSE
 from skeltools.formats.suites import SUITES
 
@@ -27,6 +29,8 @@ _KNOWN: tuple[ClipFormat, ...] = (
     ALPHAPOSE,
     MEDIAPIPE,
     BVH,
+    ACCLAIM,
+    MVNX,
     C3D,
     *SUITES,
     AMASS,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from schemas import RawDataError, SkeletonSpec
 from schemas.skeleton import Direction
+from skeltools.raw_items import RawItem
 
 MAX_JOINTS = 400
 """Joints of one rig: the largest game characters, with face and fingers, have about 300."""
@@ -69,6 +70,22 @@ def spec_of_rig(
     except ValueError as error:
         reason = str(error).splitlines()[-1][:200]
         raise RawDataError(f"its hierarchy makes no skeleton ({reason})", where=source) from error
+
+
+def check_same(joints: Sequence[str], parents: Sequence[int], spec: SkeletonSpec, item: RawItem) -> None:
+    """Raise RawDataError for a file whose rig is another than the one that the set's convention is from."""
+    lacks = [name for name in spec.joints if name not in joints]
+    more = [name for name in joints if name not in spec.joints]
+    own = {frozenset((v, up)) for v, up in enumerate(parents) if up >= 0}
+    if tuple(joints) == spec.joints and own == {frozenset(pair) for pair in spec.edges}:
+        return
+    what = [f"lacks {', '.join(lacks[:4])}"] * bool(lacks) + [f"has {', '.join(more[:4])}"] * bool(more)
+    raise RawDataError(
+        f"is another skeleton than {spec.source}: {' and '.join(what) or 'its joints hang otherwise'}",
+        where=item.where,
+        remedy="Leave it out with `files`, make it a data set of its own, or name a convention whose "
+        "joints all files have",
+    )
 
 
 def bare(name: str) -> str:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from schemas import RawDataError, SkeletonSpec
 from schemas.skeleton import Direction
 from skeltools.custom.clip_files import ClipFormat, Poses
-from skeltools.custom.rigs import MAX_JOINTS, head_and_feet, spec_of_rig
-from skeltools.custom.settings import UNITS, Settings
+from skeltools.custom.rigs import MAX_JOINTS, check_same, head_and_feet, spec_of_rig
+from skeltools.custom.settings import OF_FILES, UNITS, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 END = "_end"
@@ -290,30 +290,14 @@ def _axes(rig: Rig, motion: NDArray[np.float64]) -> tuple[Direction, Direction, 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Raises RawDataError: damaged, a hierarchy other than the set's, or no unit told."""
     rig, motion = parse(read_bytes(item), item.where)
-    if settings.convention == "file":
-        _check_same(rig, spec, item)
+    if settings.convention == OF_FILES:
+        check_same(rig.joints, rig.parents, spec, item)
     if settings.units is None:
         raise _no_unit(rig, motion, item)
     size = len(motion) * len(rig.joints) * 24
     if size > MAX_BYTES:
         raise RawDataError(f"{size} bytes of positions are too many for one clip", where=item.where)
     return Poses(positions(rig, motion)[:, None], joints=rig.joints)
-
-
-def _check_same(rig: Rig, spec: SkeletonSpec, item: RawItem) -> None:
-    """All files of a set have one hierarchy where the convention is taken from them."""
-    lacks = [name for name in spec.joints if name not in rig.joints]
-    more = [name for name in rig.joints if name not in spec.joints]
-    own = {frozenset((v, up)) for v, up in enumerate(rig.parents) if up >= 0}
-    same = rig.joints == spec.joints and own == {frozenset(pair) for pair in spec.edges}
-    if not same:
-        what = [f"lacks {', '.join(lacks[:4])}"] * bool(lacks) + [f"has {', '.join(more[:4])}"] * bool(more)
-        raise RawDataError(
-            f"is another skeleton than {spec.source}: {' and '.join(what) or 'its joints hang otherwise'}",
-            where=item.where,
-            remedy="Leave it out with `files`, make it a data set of its own, or name a convention whose "
-            "joints all files have",
-        )
 
 
 def _no_unit(rig: Rig, motion: NDArray[np.float64], item: RawItem) -> RawDataError:

@@ -122,6 +122,10 @@ def _mocap(kind: str, **settings: Any) -> Callable[[Path], None]:
         names, poses = skeletons.load("kinectv2_25").joints, 1000 * raw_files.poses(4, 1)[:, 0]
         if kind == "bvh":
             mocap_files.write_bvh(raw / "wave.bvh", mocap_files.rig("kinectv2_25"), frames=4)
+        elif kind == "mvnx":
+            (raw / "wave.mvnx").write_text(mocap_files.mvnx(poses, [(name, "") for name in names]))
+        elif kind == "acclaim":
+            mocap_files.write_acclaim(raw, frames=3)
         elif kind == "c3d":
             (raw / "wave.c3d").write_bytes(mocap_files.c3d(poses, names))
         elif kind == "amass":
@@ -224,6 +228,8 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "custom coco": ("custom", _pose_json("coco")),
     "custom mediapipe": ("custom", _pose_json("mediapipe")),
     "custom bvh": ("custom", _mocap("bvh")),
+    "custom acclaim": ("custom", _mocap("acclaim", convention="cmu_31")),
+    "custom mvnx": ("custom", _mocap("mvnx")),
     "custom c3d": ("custom", _mocap("c3d")),
     "custom trc": ("custom", _mocap("trc")),
     "custom motive": ("custom", _mocap("csv")),

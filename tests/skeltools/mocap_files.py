@@ -300,3 +300,138 @@ def rig(convention: str) -> Bone:
         bones[parent].children.append(bones[child])
     bones[spec.center].channels = ROOT6
     return bones[spec.center]
+
+
+# --- Acclaim ------------------------------------------------------------------------------------------------
+
+AsfBone = tuple[str, str, tuple[float, float, float], float, tuple[float, float, float], str]
+"""Name, parent, direction, length, angles of its axes, channels."""
+
+
+def acclaim_bones(convention: str = "cmu_31") -> list[AsfBone]:
+    """Bones of a convention of which only the root is no bone, each behind its parent; axes at random."""
+    spec = skeletons.load(convention)
+    rng = np.random.default_rng(5)
+    above = {0: -1}
+    queue = [0]
+    near: dict[int, list[int]] = {v: [] for v in range(spec.num_joints)}
+    for one, other in spec.edges:
+        near[one].append(other)
+        near[other].append(one)
+    for joint in queue:
+        for child in sorted(near[joint]):
+            if child not in above:
+                above[child] = joint
+                queue.append(child)
+    made: list[AsfBone] = []
+    for joint in queue[1:]:
+        direction = rng.normal(size=3)
+        direction /= np.linalg.norm(direction)
+        channels = ("rx ry rz", "rx", "rx rz", "", "rz rx ry")[joint % 5]
+        angles = tuple(np.round(rng.uniform(-90, 90, 3), 4))
+        along = tuple(np.round(direction, 6))
+        made.append((spec.joints[joint], spec.joints[above[joint]], along, joint % 7 + 1.5, angles, channels))
+    return made
+
+
+def asf(bones: list[AsfBone], scale: float = 0.45) -> str:
+    def joined(values: Sequence[float]) -> str:
+        return " ".join(f"{value:g}" for value in values)
+
+    rows = ["# made by a test", ":version 1.10", ":name VICON", ":units", "  mass 1.0", f"  length {scale}"]
+    rows += ["  angle deg", ":documentation", "   none", ":root", "   order TX TY TZ RX RY RZ", "   axis XYZ"]
+    rows += ["   position 0 0 0", "   orientation 0 0 0", ":bonedata"]
+    for number, (name, _, direction, length, angles, channels) in enumerate(bones, start=1):
+        rows += ["  begin", f"     id {number}", f"     name {name}", f"     direction {joined(direction)}"]
+        rows += [f"     length {length:g}", f"    axis {joined(angles)}   XYZ"]
+        if channels:
+            rows.append(f"    dof {channels}")
+            rows += [
+                ("    limits " if n == 0 else "           ") + "(-160 20)"
+                for n in range(len(channels.split()))
+            ]
+        rows.append("  end")
+    rows += [":hierarchy", "  begin"]
+    for parent in dict.fromkeys(bone[1] for bone in bones):
+        rows.append("    " + " ".join([parent, *(bone[0] for bone in bones if bone[1] == parent)]))
+    return "\n".join([*rows, "  end"]) + "\n"
+
+
+def amc(bones: list[AsfBone], frames: int = 4, seed: int = 0) -> tuple[str, list[dict[str, list[float]]]]:
+    """The text and what it says, frame by frame."""
+    rng = np.random.default_rng(seed)
+    told: list[dict[str, list[float]]] = []
+    rows = ["#!OML:ASF skeleton.asf", ":FULLY-SPECIFIED", ":DEGREES"]
+    for frame in range(frames):
+        moved = {"root": [*rng.uniform(5, 20, 3), *rng.uniform(-60, 60, 3)]}
+        moved |= {bone[0]: list(rng.uniform(-60, 60, len(bone[5].split()))) for bone in bones if bone[5]}
+        told.append({name: [round(value, 5) for value in values] for name, values in moved.items()})
+        rows.append(str(frame + 1))
+        rows += [f"{name} {' '.join(map(str, values))}" for name, values in told[-1].items()]
+    return "\n".join(rows) + "\n", told
+
+
+def slow_acclaim(bones: list[AsfBone], told: list[dict[str, list[float]]]) -> NDArray[Any]:
+    """[T, 1 + bones, 3] by one matrix a channel: C M C^-1, as the description of the format has it."""
+    found = []
+    for moved in told:
+        turns = {"root": _in_turn("rx ry rz", moved["root"][3:])}
+        places = {"root": np.array(moved["root"][:3])}
+        for name, parent, direction, length, angles, channels in bones:
+            own = _in_turn("rx ry rz", angles)
+            turns[name] = turns[parent] @ own @ _in_turn(channels, moved.get(name, [])) @ np.linalg.inv(own)
+            places[name] = places[parent] + length * turns[name] @ np.array(direction)
+        found.append([places[name] for name in ("root", *(bone[0] for bone in bones))])
+    return np.array(found)
+
+
+def _in_turn(channels: str, values: Sequence[float]) -> NDArray[Any]:
+    made = np.eye(3)
+    for channel, value in zip(channels.split(), values, strict=True):
+        made = _rotation("xyz".index(channel[1]), np.radians(value))[:3, :3] @ made
+    return made
+
+
+def write_acclaim(raw: Path, name: str = "01_02", frames: int = 4) -> NDArray[Any]:
+    """``01.asf`` and an ``.amc`` of cmu_31; positions in their units, in the order of the file."""
+    bones = acclaim_bones()
+    text, told = amc(bones, frames)
+    raw.mkdir(parents=True, exist_ok=True)
+    (raw / f"{name.split('_')[0]}.asf").write_text(asf(bones))
+    (raw / f"{name}.amc").write_text(text)
+    return slow_acclaim(bones, told)
+
+
+# --- MVNX ---------------------------------------------------------------------------------------------------
+
+SEGMENTS = (
+    ("Pelvis", ""), ("L5", "Pelvis"), ("T8", "L5"), ("Neck", "T8"), ("Head", "Neck"),
+    ("RightShoulder", "T8"), ("RightUpperArm", "RightShoulder"), ("RightForeArm", "RightUpperArm"),
+    ("LeftShoulder", "T8"), ("LeftUpperArm", "LeftShoulder"), ("LeftForeArm", "LeftUpperArm"),
+    ("RightUpperLeg", "Pelvis"), ("RightFoot", "RightUpperLeg"),
+    ("LeftUpperLeg", "Pelvis"), ("LeftFoot", "LeftUpperLeg"),
+)  # fmt: skip
+
+
+def mvnx(positions: NDArray[Any], segments: Sequence[tuple[str, str]] = SEGMENTS) -> str:
+    """Positions [T, V, 3] in metres, behind a frame of the calibration."""
+    names = "".join(
+        f'<segment label="{name}" id="{n + 1}"><points/></segment>\n' for n, (name, _) in enumerate(segments)
+    )
+    joints = "".join(
+        f'<joint label="j{name}"><connector1>{up}/j{name}</connector1>'
+        f"<connector2>{name}/j{name}</connector2></joint>\n"
+        for name, up in segments
+        if up
+    )
+    rows = [("identity", np.zeros_like(positions[0])), *(("normal", frame) for frame in positions)]
+    frames = "".join(
+        f'<frame time="{n}" type="{kind}"><orientation>1 0 0 0</orientation>'
+        f"<position>{' '.join(f'{value:.6f}' for value in frame.ravel())}</position></frame>\n"
+        for n, (kind, frame) in enumerate(rows)
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<mvnx version="4" xmlns="http://www.xsens.com/mvn/mvnx">\n'
+        f'<subject label="A" frameRate="60">\n<segments>{names}</segments>\n<joints>{joints}</joints>\n'
+        f"<frames>{frames}</frames></subject></mvnx>\n"
+    )

@@ -1,0 +1,269 @@
+"""Acclaim's pair of files: a skeleton, ``.asf``, and its motion, ``.amc``: CMU's recordings, HDM05.
+
+The format is described in M. Meredith and S. Maddock, "Motion Capture File Formats Explained", University of
+Sheffield, 2001, and in http://graphics.cs.cmu.edu/nsp/course/cs229/info/ACCLAIMdef.html. A bone has a
+direction and a length in the world at rest, and axes of its own, in which it is turned; a joint is the far
+end of its bone. Angles are turned in the order in which they are listed, the first one first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from schemas.skeleton import Direction
+from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.rigs import MAX_JOINTS
+from skeltools.custom.settings import Settings
+from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+
+ROOT = "root"
+Y_UP: tuple[Direction, Direction, Direction] = ("right", "up", "backward")
+
+INCH = 0.0254
+"""Metres. Lengths are inches multiplied by ``length`` of the skeleton's units: 0.45 at CMU, says
+http://mocap.cs.cmu.edu/faqs.php."""
+
+_TURNS = ("rx", "ry", "rz")
+_SHIFTS = ("tx", "ty", "tz")
+
+
+@dataclass(frozen=True)
+class Bone:
+    step: NDArray[np.float64]
+    """[3] from its parent's end to its own, at rest."""
+    axes: NDArray[np.float64]
+    """[3, 3] its own axes in the world at rest."""
+    channels: tuple[str, ...]
+    """What the motion tells of it, in this order: tx, ty, tz, rx, ry, rz, l."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    bones: dict[str, Bone]
+    """By name, the root first."""
+    parents: dict[str, str]
+    """Each behind its parent, in the order of the hierarchy; the root is not in it."""
+    metres: float
+    """Per unit."""
+
+
+class _Wrong(ValueError):
+    """What is wrong with a line."""
+
+
+# --- the skeleton -------------------------------------------------------------------------------------------
+
+
+def skeleton(text: str) -> Skeleton:
+    """Of the text of an ``.asf`` file. Raises ValueError."""
+    sections = _sections(text)
+    root = _keys(sections.get("root", []))
+    order = tuple(word.casefold() for word in root.get("order", []))
+    bones = {ROOT: Bone(np.zeros(3), _axes(root.get("orientation", []), root.get("axis", [])), order)}
+    for lines in _blocks(sections.get("bonedata", [])):
+        keys = _keys(lines)
+        name = "".join(keys.get("name", [])[:1])
+        if not name or name in bones or len(bones) > MAX_JOINTS:
+            raise _Wrong(f"bone '{name[:20]}' has no name, is there twice, or is one too many")
+        length = _numbers(keys.get("length", []), 1)[0]
+        step = length * np.array(_numbers(keys.get("direction", []), 3))
+        told = keys.get("axis", [])
+        channels = tuple(word.casefold() for word in keys.get("dof", []))
+        bones[name] = Bone(step, _axes(told[:3], told[3:4]), channels)
+    if strange := {c for bone in bones.values() for c in bone.channels} - {*_TURNS, *_SHIFTS, "l"}:
+        raise _Wrong(f"channel '{sorted(strange)[0][:20]}'")
+    units = _keys(sections.get("units", []))
+    scale = _numbers(units.get("length", ["1"]), 1)[0]
+    if scale <= 0:
+        raise _Wrong(f"a unit of length {scale}")
+    return Skeleton(bones, _hierarchy(sections.get("hierarchy", []), bones), INCH / scale)
+
+
+def _sections(text: str) -> dict[str, list[list[str]]]:
+    """Lines as words, below the keywords that begin with a colon; comments left out."""
+    found: dict[str, list[list[str]]] = {}
+    lines: list[list[str]] = []
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split()
+        if words and words[0].startswith(":"):
+            lines = found.setdefault(words[0][1:].casefold(), [])
+        elif words:
+            lines.append(words)
+    return found
+
+
+def _blocks(lines: list[list[str]]) -> list[list[list[str]]]:
+    """Lines between ``begin`` and ``end``."""
+    found: list[list[list[str]]] = []
+    for words in lines:
+        if words[0].casefold() == "begin":
+            found.append([])
+        elif words[0].casefold() != "end" and found:
+            found[-1].append(words)
+    return found
+
+
+def _keys(lines: list[list[str]]) -> dict[str, list[str]]:
+    return {words[0].casefold(): words[1:] for words in reversed(lines)}
+
+
+def _numbers(words: list[str], count: int) -> list[float]:
+    """Raises ValueError unless these are so many finite numbers."""
+    if len(words) != count or any("_" in word for word in words):
+        raise _Wrong(f"expected {count} numbers, found '{' '.join(words)[:40]}'")
+    values = [float(word) for word in words]
+    if not np.isfinite(values).all():
+        raise _Wrong(f"expected numbers, found '{' '.join(words)[:40]}'")
+    return values
+
+
+def _axes(angles: list[str], order: list[str]) -> NDArray[np.float64]:
+    """Three angles in degrees, and the order in which they are turned, ``XYZ``."""
+    letters = "".join(order).casefold() or "xyz"
+    if sorted(letters) != ["x", "y", "z"]:
+        raise _Wrong(f"axes in the order '{letters[:20]}'")
+    values = np.deg2rad(_numbers(angles, 3))
+    return turned(tuple(f"r{letter}" for letter in letters), values[None])[0]
+
+
+def _hierarchy(lines: list[list[str]], bones: dict[str, Bone]) -> dict[str, str]:
+    parents: dict[str, str] = {}
+    for up, *children in (words for words in lines if words[0].casefold() not in ("begin", "end")):
+        if up != ROOT and up not in parents:
+            raise _Wrong(f"'{up[:20]}' in the hierarchy before its parent")
+        for name in children:
+            if name in parents or name == ROOT or name not in bones:
+                raise _Wrong(f"'{name[:20]}' in the hierarchy twice, or no bone")
+            parents[name] = up
+    if not parents:
+        raise _Wrong("no hierarchy")
+    return parents
+
+
+# --- motion -------------------------------------------------------------------------------------------------
+
+
+def motion(text: str, bones: dict[str, Bone]) -> dict[str, NDArray[np.float64]]:
+    """Bone -> [T, channels], angles in radians. Raises ValueError with the line."""
+    radians, frames = False, 0
+    rows: dict[str, list[list[float]]] = {name: [] for name, bone in bones.items() if bone.channels}
+    for number, line in enumerate(text.splitlines(), start=1):
+        words = line.split("#", 1)[0].split()
+        if not words:
+            continue
+        if words[0].startswith(":"):
+            radians |= words[0].casefold() == ":radians"
+        elif len(words) == 1 and words[0].isdecimal():
+            _check_frame(rows, frames, number)
+            frames += 1
+        elif words[0] in rows and frames == len(rows[words[0]]) + 1:
+            try:
+                rows[words[0]].append(_numbers(words[1:], len(bones[words[0]].channels)))
+            except ValueError as error:
+                raise _Wrong(f"line {number}: {error}") from error
+        else:
+            raise _Wrong(f"line {number}: '{words[0][:20]}' is no bone with channels, or is there twice")
+    _check_frame(rows, frames, len(text.splitlines()))
+    if not frames:
+        raise _Wrong("no frame")
+    found = {name: np.array(values) for name, values in rows.items()}
+    for name, values in found.items():
+        turns = np.array([channel in _TURNS for channel in bones[name].channels])
+        values[:, turns] = values[:, turns] if radians else np.deg2rad(values[:, turns])
+    return found
+
+
+def _check_frame(rows: dict[str, list[list[float]]], frames: int, number: int) -> None:
+    lacking = next((name for name, values in rows.items() if len(values) < frames), None)
+    if lacking is not None:
+        raise _Wrong(f"line {number}: the frame before it has no {lacking}")
+
+
+def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[T, channels] radians -> [T, 3, 3]: the first of the turns first."""
+    turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
+    for place, channel in enumerate(channels):
+        if channel in _TURNS:
+            turn = _about(_TURNS.index(channel), values[:, place]) @ turn
+    return turn
+
+
+def _about(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[T] radians -> [T, 3, 3], right-handed rotations about x, y or z."""
+    one, other = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.zeros((len(angle), 3, 3))
+    turn[:, axis, axis] = 1
+    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
+    turn[:, other, one] = np.sin(angle)
+    turn[:, one, other] = -turn[:, other, one]
+    return turn
+
+
+def positions(told: Skeleton, moved: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """[T, 1 + bones of the hierarchy, 3] in the file's unit."""
+    frames = len(moved[ROOT])
+    places = {ROOT: np.zeros((frames, 3))}
+    turns: dict[str, NDArray[np.float64]] = {}
+    for axis, channel in enumerate(_SHIFTS):
+        if channel in told.bones[ROOT].channels:
+            places[ROOT][:, axis] = moved[ROOT][:, told.bones[ROOT].channels.index(channel)]
+    for name, up in ((ROOT, ""), *told.parents.items()):
+        bone = told.bones[name]
+        local = turned(bone.channels, moved.get(name, np.zeros((frames, 0))))
+        world = bone.axes @ local @ bone.axes.T
+        turns[name] = turns[up] @ world if up else world
+        if up:
+            places[name] = places[up] + turns[name] @ bone.step
+    return np.stack([places[name] for name in (ROOT, *told.parents)], axis=1)
+
+
+# --- the format ---------------------------------------------------------------------------------------------
+
+
+def _holds(file: Path, head: bytes) -> bool:
+    return True
+
+
+def skeleton_file(file: Path) -> Path:
+    """The ``.asf`` beside an ``.amc``: the one whose name is the longest beginning of its own, ``01.asf`` of
+    ``01_02.amc``, or the only one. Raises RawDataError."""
+    found = sorted(path for path in file.parent.iterdir() if path.suffix.lower() == ".asf" and path.is_file())
+    own = [path for path in found if file.stem.casefold().startswith(path.stem.casefold())]
+    chosen = max(own, key=lambda path: len(path.stem), default=found[0] if len(found) == 1 else None)
+    if chosen is None:
+        raise RawDataError(
+            f"none of {len(found)} .asf files beside it is its skeleton",
+            where=file,
+            remedy="Put it there as the beginning of its name: 01.asf beside 01_02.amc",
+        )
+    return chosen
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Raises RawDataError: damaged, without a skeleton."""
+    file = skeleton_file(Path(item.path))
+    data = read_bytes(RawItem(item.id, "", str(file))), read_bytes(item)
+    asf, amc = (each.decode("utf-8-sig", "replace") for each in data)
+    try:
+        told = skeleton(asf)
+    except ValueError as error:
+        raise RawDataError(f"cannot be read as .asf ({error})", where=file) from error
+    try:
+        moved = motion(amc, told.bones)
+    except ValueError as error:
+        raise RawDataError(f"cannot be read as .amc of {file.name} ({error})", where=item.where) from error
+    if len(moved.get(ROOT, ())) * (1 + len(told.parents)) * 24 > MAX_BYTES:
+        raise RawDataError(f"{len(moved[ROOT])} frames are too many for one clip", where=item.where)
+    if ROOT not in moved:
+        raise RawDataError("the root has no order of channels", where=file)
+    with np.errstate(all="ignore"):
+        values = positions(told, moved)
+    return Poses(values[:, None], joints=(ROOT, *told.parents), units=told.metres, axes=Y_UP)
+
+
+ACCLAIM = ClipFormat("acclaim", (".amc",), _holds, read)

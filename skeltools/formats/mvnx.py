@@ -1,0 +1,107 @@
+"""MVNX: Xsens MVN's motion of 23 segments, in XML.
+
+After the MVN user manual (Xsens, "MVNX: MVN Open XML format"): ``position`` of a frame holds x, y and z of
+the origin of every segment, in metres, z up; ``joints`` say which segments hang together. Frames of another
+type than ``normal`` are poses of the calibration and are left out.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import RawDataError, SkeletonSpec
+from schemas.skeleton import Direction
+from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.rigs import MAX_JOINTS, check_same, spec_of_rig
+from skeltools.custom.settings import OF_FILES, Settings
+from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+
+Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
+"""x, y and z of a right-handed world whose z is up."""
+
+
+def _holds(file: Path, head: bytes) -> bool:
+    return b"<mvnx" in head
+
+
+def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """Raises RawDataError."""
+    segments, edges, frames = parse(read_bytes(item), item.where)
+    if settings.convention == OF_FILES:
+        check_same(segments, _parents(segments, edges), spec, item)
+    if not frames:
+        raise RawDataError("has no normal frame", where=item.where, remedy="Export it again with positions")
+    values = np.stack(frames).reshape(len(frames), 1, len(segments), 3)
+    return Poses(values, joints=segments, units=1.0, axes=Z_UP)
+
+
+def convention(file: Path) -> SkeletonSpec:
+    """Segments by their origins; edges are its joints. Raises RawDataError."""
+    segments, edges, _ = parse(read_bytes(RawItem(file.stem, "", str(file))), str(file))
+    parents = _parents(segments, edges)
+    if any(up >= v for v, up in enumerate(parents)) or parents.count(-1) != 1:
+        raise RawDataError("its joints make no tree of its segments", where=file)
+    return spec_of_rig(segments, parents, kind="mvnx", source=file.name, axes=Z_UP)
+
+
+def _parents(segments: tuple[str, ...], edges: list[tuple[str, str]]) -> list[int]:
+    """[V] -1 where no joint leads to a segment."""
+    at = {name: v for v, name in enumerate(segments)}
+    parents = [-1] * len(segments)
+    for up, down in edges:
+        if up in at and down in at and parents[at[down]] < 0:
+            parents[at[down]] = at[up]
+    return parents
+
+
+def parse(
+    data: bytes, where: str
+) -> tuple[tuple[str, ...], list[tuple[str, str]], list[NDArray[np.float64]]]:
+    """Names of the segments, pairs (parent, child) of the joints, and [V * 3] of each frame.
+
+    Raises RawDataError, also for XML with definitions of its own, which may unfold without end.
+    """
+    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", data, re.IGNORECASE):
+        raise RawDataError("is XML with definitions of its own, which are not read", where=where)
+    segments: list[str] = []
+    edges: list[tuple[str, str]] = []
+    frames: list[NDArray[np.float64]] = []
+    try:
+        for _, element in ET.iterparse(io.BytesIO(data)):
+            kind = element.tag.rpartition("}")[2]
+            if kind == "segment" and len(segments) < MAX_JOINTS:
+                segments.append(element.get("label", ""))
+            elif kind == "joint":
+                ends = [(part.text or "").split("/")[0].strip() for part in element]
+                edges += [(ends[0], ends[1])] if len(ends) == 2 else []
+            elif kind == "frame" and element.get("type", "normal") == "normal":
+                frames.append(_frame(element, len(segments), len(frames) + 1))
+            if kind in ("frame", "frames"):
+                element.clear()
+            if len(frames) * len(segments) * 24 > MAX_BYTES:
+                raise ValueError("too many frames for one clip")
+    except (ET.ParseError, ValueError, LookupError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RawDataError(
+            f"cannot be read as MVNX ({reason})", where=where, remedy="Export it again"
+        ) from error
+    if len(set(segments)) < len(segments) or len(segments) < 2 or not all(map(str.isprintable, segments)):
+        raise RawDataError("has no segments, or two of one name", where=where, remedy="Export it again")
+    return tuple(segments), edges, frames
+
+
+def _frame(element: ET.Element, size: int, number: int) -> NDArray[np.float64]:
+    found = next((part for part in element if part.tag.rpartition("}")[2] == "position"), None)
+    words = [] if found is None else (found.text or "").split()
+    if len(words) != 3 * size or any("_" in word for word in words):
+        raise ValueError(f"frame {number} has {len(words)} coordinates of {size} segments")
+    return np.array([float(word) for word in words])
+
+
+MVNX = ClipFormat("mvnx", (".mvnx",), _holds, read, convention=convention)
