@@ -281,6 +281,12 @@ def open_run(
             "--unfinished",
         )
     paths = [store] if isinstance(store, str | Path) else store or ()
+    if len(paths) > len(saved.hashes):
+        raise UsageError(
+            f"the run was trained on {len(saved.hashes)} store(s), found {len(paths)}",
+            where="--store",
+            remedy="Name each of them once",
+        )
     return Run(path, saved, digest, devices.choose(device), tuple(map(Path, paths)))
 
 

@@ -150,6 +150,7 @@ def convert(
         classes=len(listing.classes or known.classes) if source else None,
         native_spec=known.own_spec,
         own=known.reader == datasets.CUSTOM,
+        rate=known.rate,
     )
     stamps = fingerprint.stamps_of(tasks)
     digest = fingerprint.of(known, plan, _said(listing), findings, _named(roots), tasks=tasks, stamps=stamps)

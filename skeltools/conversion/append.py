@@ -194,6 +194,7 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
         base=opened.path.resolve(),
         native_spec=known.own_spec,
         own=known.reader == datasets.CUSTOM,
+        rate=known.rate,
     )
 
 

@@ -26,7 +26,9 @@ _TOLD = {"ntu": ntu.fields, "nwucla": nwucla.fields}
 """Reader -> what the id of a sample tells: there, poses without native skeletons are samples, too."""
 
 _FIELDS = ("label", "subject", "camera", "setup", "repetition")
-_WINDOW = ("start", "end")
+
+_WHOLE = 2**40
+"""A frame beyond the end of any recording."""
 
 
 def discover(dataset: Dataset, roots: tuple[Path, ...], conventions: Iterable[str]) -> Listing:
@@ -74,7 +76,7 @@ def align(
         elif item.id in ids or (told is not None and told(item.id) is not None):
             own.append(item)
         elif item.id in by_file:
-            cut += [_cut(item, clip, by_file[item.id]) for clip in by_file[item.id]]
+            cut += [_cut(item, clip, by_file[item.id], dataset.rate) for clip in by_file[item.id]]
         else:
             findings.append(_finding(f"{item.convention}/{item.file}", WITHOUT_CLIP, f"'{item.id}'"))
     there = {(item.id, item.convention) for item in own}
@@ -103,10 +105,10 @@ def _by_file(
     return {name: clips for name, clips in found.items() if len(clips) == 1 or all(map(_window, clips))}
 
 
-def _window(item: RawItem) -> dict[str, int]:
-    """Its frames within the recording; nothing where it is a file of its own."""
-    told = {key: value for key, value in item.details if key in _WINDOW}
-    return told if len(told) == len(_WINDOW) else {}
+def _window(item: RawItem) -> tuple[int, int | None] | None:
+    """First frame and end within the recording, None for its own; nothing where it is a file of its own."""
+    told = dict(item.details)
+    return (told["start"], told.get("end")) if "start" in told else None
 
 
 def _of(item: RawItem, native: RawItem) -> RawItem:
@@ -114,11 +116,12 @@ def _of(item: RawItem, native: RawItem) -> RawItem:
     return replace(item, id=native.id, details=tuple(pair for pair in native.details if pair[0] in _FIELDS))
 
 
-def _cut(item: RawItem, native: RawItem, clips: list[RawItem]) -> RawItem:
+def _cut(item: RawItem, native: RawItem, clips: list[RawItem], rate: float | None) -> RawItem:
     """Those frames of the poses of a recording that are the native clip's."""
-    made = _of(item, native)
-    window = _window(native)
-    if not window:
+    made, window = _of(item, native), _window(native)
+    if window is None:
         return made
-    last = max(_window(clip)["end"] for clip in clips)
-    return replace(made, details=(*made.details, *window.items(), (containers.LAST, last)))
+    last = max(end or start for start, end in filter(None, map(_window, clips)))
+    end = _WHOLE if window[1] is None else window[1]
+    told = (window[0], end, last, round(1000 * (rate or 0)))
+    return replace(made, details=(*made.details, *zip(containers.WINDOW, told, strict=True)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from skeltools.conversion import Summary, publish, remade
 from skeltools.conversion.derive import OnProgress, bodies_of
 from skeltools.conversion.remade import Progress, Rows
 from skeltools.files import durable
-from skeltools.preprocess import Recipe, check_fits, load, recorded
+from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import Mask, SkeletonSequence, presence
 from skeltools.skeletons.mapping import Mapping, apply, find, mapping, naming_of
 from skeltools.store import Store
@@ -153,6 +154,7 @@ def _plan(
             remedy="Leave out --recipe or --keep",
         )
     check_fits(asked, (made.result,))
+    check_depth(asked, manifest.conventions[source.name].coordinates)
     lengths = tuple(sorted(set(frames or remade.lengths_of(opened, manifest.conventions))))
     return _Plan(made, asked, lengths, remade.kinds_of(opened, (source.name,)), keep)
 
@@ -239,6 +241,7 @@ def _write(
     progress = Progress(samples * (1 + len(plan.frames) * (1 + len(plan.kinds))), on_progress)
     if plan.keep:
         durable.link_tree(opened.path, folder, copied=publish.METADATA_FILES)
+        shutil.rmtree(folder / "skeletons")  # written again, padded to the largest
         root = store.reopen(folder)
     else:
         root = store.create(folder)
@@ -275,7 +278,6 @@ def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: 
     old, name = opened.manifest, plan.spec.name
     ids = store.read_column(opened, "samples/id").tolist()
     specs = {each: store.read_spec(opened, each) for each in old.conventions} | {name: plan.spec}
-    store.remove(root, "skeletons")
     store.write_graphs(root, specs)
     findings = _findings(opened, root, left)
     new = {

@@ -36,7 +36,7 @@ from skeltools.conversion import Summary, publish, remade
 from skeltools.conversion.derive import OnProgress, bodies_of
 from skeltools.conversion.remade import Progress, Rows
 from skeltools.datasets.splits import TRAIN
-from skeltools.preprocess import Recipe, check_fits, load, recorded
+from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
 
@@ -196,6 +196,8 @@ def _plan(
     specs = _specs(sources)
     made = _recipe(sources, recipe)
     check_fits(made, specs.values())
+    for info in (info for source in sources for info in source.manifest.conventions.values()):
+        check_depth(made, info.coordinates)
     rows = sorted((id, number) for number, source in enumerate(sources) for id in source.ids)
     _check_ids(rows, sources)
     names, labels = _classes(sources, classes)

@@ -47,7 +47,9 @@ class Plan:
     native_spec: SkeletonSpec | None = None
     """The native convention where it is a user's own, whether it is kept or not."""
     own: bool = False
-    """The native clips are a user's own: neither their rate nor their camera is known."""
+    """The native clips are a user's own: their axes may be those of a room."""
+    rate: float | None = 30.0
+    """Frames a second of the native clips; None where nobody knows."""
 
     def __post_init__(self) -> None:
         """Raises UsageError for a recipe with a step that a convention cannot have."""
@@ -131,9 +133,9 @@ def _read_clips(
                 clips[name] = _known_class(READERS[plan.reader].read(item), plan, item)
             else:
                 native = clips.get(plan.native, given)
-                clips[name] = READERS["metrabs"].read(
-                    item, native=native, mirrored=plan.mirrored, spec=plan.specs[name], **_told(plan)
-                )
+                rate = {"native_rate": plan.rate} if plan.own else {}
+                options = {"mirrored": plan.mirrored, "spec": plan.specs[name], **_told(plan), **rate}
+                clips[name] = READERS["metrabs"].read(item, native=native, **options)
         except (RawDataError, OSError) as error:
             findings.append(_unreadable(item, error))
         else:
@@ -164,12 +166,13 @@ def _unreadable(item: RawItem, error: RawDataError | OSError) -> Finding:
 
 def _told(plan: Plan) -> dict[str, Any]:
     """What the readers of estimated poses must know of native clips that are a user's own."""
-    return {"native_spec": plan.native_spec, "own": True} if plan.own else {}
+    return {"native_spec": plan.native_spec} if plan.own else {}
 
 
 def _fits(native: SkeletonSequence, estimated: SkeletonSequence, plan: Plan, name: str) -> bool:
     check = READERS["metrabs"].mirror_check
-    return bool(check(native, estimated, spec=plan.specs[name], **_told(plan)).agrees)
+    turned = {"turned": True} if plan.own else {}
+    return bool(check(native, estimated, spec=plan.specs[name], **_told(plan), **turned).agrees)
 
 
 def _prepare(

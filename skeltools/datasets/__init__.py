@@ -85,6 +85,7 @@ def _custom(raw: Path) -> Dataset:
         frame_labels=settings.uncut,
         metrabs=True,
         mirrored=settings.mirrored_video,
+        rate=settings.fps,
     )
 
 

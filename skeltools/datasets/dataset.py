@@ -48,6 +48,8 @@ class Dataset:
     """Whether ``<raw>/metrabs`` may hold poses estimated from its videos."""
     mirrored: bool = False
     """Whether its videos are mirror images, as Kinect v2 delivers them."""
+    rate: float | None = 30.0
+    """Frames a second of its native clips, as Kinect has them; None where nobody knows."""
     axes: str = "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres"
     """How its native skeletons come into canonical axes, in words."""
     frames: tuple[int, ...] = (50,)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from schemas import RawDataError
 from skeltools.datasets.ntu_text import JOINTS, Bodies
+from skeltools.raw_items import MAX_BYTES
 
 _BODY = re.compile(r"skel_body(\d{1,2})", re.ASCII)
 _REMEDY = "Use the .skeleton text that it was made from"
@@ -30,21 +31,29 @@ def parse(data: bytes, *, where: str) -> Bodies:
     content = unpickle.of_npy(data, where=where)
     if not isinstance(content, dict) or "skel_body0" not in content:
         raise RawDataError(
-            "holds no dict of skel_body0 ... as txt2npy.py writes it", where=where, remedy=_REMEDY
+            f"holds no dict of skel_body0 ... as txt2npy.py writes it but {unpickle.describe(content)}",
+            where=where,
+            remedy=_REMEDY,
         )
     numbers = sorted(int(match[1]) for key in content if (match := _BODY.fullmatch(str(key))))
     clip = [_body(content, number, where) for number in numbers]
+    if sum(body.size for body in clip) * 4 > MAX_BYTES:  # one array may stand for many bodies
+        raise RawDataError(
+            f"{len(clip)} bodies take more than {MAX_BYTES} bytes", where=where, remedy=_REMEDY
+        )
     if numbers != list(range(len(clip))) or len({body.shape for body in clip}) != 1:
         raise RawDataError(
             "skel_body0, skel_body1, ... are not as long as each other", where=where, remedy=_REMEDY
         )
-    joints = np.stack(clip, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        joints = np.stack(clip, axis=1).astype(np.float32)
     there = _there(content.get("nbodys"), joints, where)
     frame, place = np.nonzero(there)
     return Bodies(len(joints), frame, place, place.tolist(), joints[frame, place])
 
 
-def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[np.float32]:
+def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[Any]:
+    """[T, 25, 3] of floats."""
     values = content.get(f"skel_body{number}")
     sound = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 3
     if not isinstance(values, np.ndarray) or not sound or values.shape[1:] != (JOINTS, 3) or not len(values):
@@ -52,8 +61,7 @@ def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[np.float3
         raise RawDataError(
             f"skel_body{number} is {found}, expected (frames, {JOINTS}, 3)", where=where, remedy=_REMEDY
         )
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
+    return values
 
 
 def _there(counts: Any, joints: NDArray[np.float32], where: str) -> NDArray[np.bool_]:

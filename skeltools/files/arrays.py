@@ -108,10 +108,11 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
     except HEADER_ERRORS as error:
         raise _unreadable(error, where) from error
     if dtype.hasobject:
+        kind = ", as txt2npy.py of NTU RGB+D writes them" if where.endswith(".skeleton.npy") else ""
         raise RawDataError(
-            "is an array of objects, which would be unpickled",
+            f"is an array of objects, which would be unpickled{kind}",
             where=where,
-            remedy="Write it again as an array of numbers",
+            remedy="`skeltools convert ntu60` reads it" if kind else "Write it again as an array of numbers",
         )
     if any(size < 0 for size in shape):
         raise _unreadable(f"shape {shape}", where)

@@ -384,7 +384,9 @@ def _label_file(path: Path) -> tuple[list[Any] | None, list[Any]]:
     alone = _numbers(content)
     if not alone:
         raise RawDataError(
-            "is no pair of sample names and as many labels", where=path, remedy="Is it a label file?"
+            f"is no pair of sample names and as many labels but {unpickle.describe(content)}",
+            where=path,
+            remedy="Is it a label file?",
         )
     return None, alone
 

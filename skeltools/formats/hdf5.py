@@ -27,7 +27,7 @@ from skeltools import datasets, skeletons, store
 from skeltools.formats import archives, contents
 from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
-from skeltools.formats.note import TOOL, Note, bodies_of, parse
+from skeltools.formats.note import TOOL, bodies_of, parse
 from skeltools.formats.selection import Selection
 from skeltools.raw_items import MAX_BYTES, Listing, RawItem
 from skeltools.sequence import SkeletonSequence
@@ -89,9 +89,15 @@ def about(raw: Path) -> About:
     path = _only_file(raw)
     opened = _open(path)
     manifest, specs = opened.manifest, _specs(opened, path)
-    told = {"dataset": manifest.dataset, "classes": list(manifest.classes), "bodies": bodies_of(manifest)}
+    told: dict[str, Any] = {
+        "dataset": manifest.dataset,
+        "classes": list(manifest.classes),
+        "bodies": bodies_of(manifest),
+    }
     told["tool"] = TOOL
-    note = parse(told, path) if manifest.dataset not in datasets.NAMES else Note(True)
+    if manifest.dataset in datasets.NAMES:
+        del told["dataset"]
+    note = parse(told, path)
     joints = tuple(spec.num_joints for spec in specs.values())
     flat = any(info.coordinates == "xy" for info in manifest.conventions.values())
     return About(joints, note.bodies or 1, len(manifest.classes), flat=flat, note=note, specs=specs)

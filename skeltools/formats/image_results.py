@@ -107,8 +107,9 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
             names = []  # it is read as one clip, which says what is wrong
         place = file.relative_to(folder).with_suffix("")
         if len(names) <= 1:
-            place = place.parent if place.name == _PLAIN and len(place.parts) > 1 else place
-            made.append(Clip(place.as_posix(), file, size=size))
+            plain = place.name == _PLAIN and len(place.parts) > 1
+            place = place.parent if plain else place
+            made.append(Clip(place.as_posix(), file, place.as_posix() if plain else None, size))
         else:
             made += [
                 Clip((place.parent / (name or place.name)).as_posix(), file, name, size // len(names))
@@ -119,11 +120,13 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     found = _found(Path(item.path))
-    place = Place(item.path, "" if item.member is None else f"clip {item.member}")
-    if item.member is not None and item.member not in found.clips:
+    if len(found.clips) <= 1:
+        frames = next(iter(found.clips.values()), {})
+        return pose_json.poses(frames, settings, spec, Place(item.path), names=found.names)
+    place = Place(item.path, f"clip {item.member}")
+    if item.member not in found.clips:
         raise place.wrong("is not in the file any more")
-    frames = found.clips[item.member] if item.member is not None else next(iter(found.clips.values()), {})
-    return pose_json.poses(frames, settings, spec, place, names=found.names)
+    return pose_json.poses(found.clips[item.member], settings, spec, place, names=found.names)
 
 
 def _found(file: Path) -> _Found:

@@ -147,20 +147,22 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
         raise place.wrong("some frames have landmarks in the image only, others world landmarks only")
     world = next(iter(kinds), wanted.world)
     if world != wanted.world:
-        raise _other_kind(world, settings, place)
+        raise _other_kind(world, place)
     found = pose_json.poses(frames, settings, spec, place, fractions=not world and _are_fractions(frames))
     return replace(found, units=1.0, axes=("right", "down", "forward")) if world else found
 
 
-def _other_kind(world: bool, settings: Settings, place: Place) -> RawDataError:
+def _other_kind(world: bool, place: Place) -> RawDataError:
     if world:
         return place.wrong(
-            "holds world landmarks only, in metres",
-            remedy="Say `coordinates: xyz` or `xyzs` in dataset.yaml, and leave image_size out",
+            "holds world landmarks only, in metres: say `coordinates: xyzs` in dataset.yaml, and leave "
+            "image_size out",
+            remedy=pose_json.LINES,
         )
     return place.wrong(
-        "holds landmarks in fractions of the image only",
-        remedy="Say `image_size: [width, height]` in dataset.yaml, and `coordinates: xys` for 2D poses",
+        "holds landmarks in fractions of the image only: say `image_size: [width, height]` in dataset.yaml, "
+        "and `coordinates: xys` for 2D poses",
+        remedy=pose_json.LINES,
     )
 
 

@@ -127,9 +127,10 @@ def _fractions(frames: dict[int, list[Person]], settings: Settings, item: RawIte
         return False
     if values.min() < 0:
         raise RawDataError(
-            "coordinates are from -1 to 1, not pixels",
+            "coordinates are from -1 to 1, not pixels: say `units: [x, y, 1]`, metres per unit, in "
+            "dataset.yaml, and leave image_size out",
             where=item.path,
-            remedy="Give `units: [x, y, 1]`, metres per unit, in dataset.yaml instead of image_size",
+            remedy=pose_json.LINES,
         )
     return True
 

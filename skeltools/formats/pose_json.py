@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,15 @@ _USUAL = {
 """Keypoints of a person -> the convention that they are usually of."""
 
 
+LINES = "`skeltools docs your-data` has the lines of dataset.yaml for every format"
+
+
 # --- parsing ------------------------------------------------------------------------------------------------
 
 
 def content(item: RawItem) -> Any:
-    """What the file holds. Raises RawDataError: too large, or no JSON."""
-    return parsed(read_bytes(item), where=item.path)
+    """What the item's file holds. Raises RawDataError: too large, or no JSON."""
+    return parsed(read_bytes(replace(item, member=None)), where=item.path)
 
 
 def parsed(data: bytes, *, where: str | Path) -> Any:
@@ -304,8 +307,8 @@ def _common(frames: Frames, place: Place) -> tuple[int, int]:
 def _check_coordinates(size: int, settings: Settings, place: Place) -> None:
     if size == 2 and not settings.flat:
         raise place.wrong(
-            "holds 2D poses",
-            remedy="Say `coordinates: xys` and `image_size: [width, height]` in dataset.yaml",
+            "holds 2D poses: say `coordinates: xys` and `image_size: [width, height]` in dataset.yaml",
+            remedy=LINES,
         )
 
 
@@ -343,11 +346,10 @@ def _synonyms(spec: SkeletonSpec) -> Mapping[str, Sequence[str]]:
 
 def wrong_count(count: int, spec: SkeletonSpec, place: Place) -> RawDataError:
     usual = _USUAL.get(count)
+    hint = f"; is its convention {usual}?" if usual else ""
     return place.wrong(
-        f"a person has {count} keypoints, {spec.name} has {spec.num_joints} joints",
-        remedy=f"Say `convention: {usual}` in dataset.yaml"
-        if usual
-        else "Name the convention of the file in dataset.yaml, or describe it in a file of your own",
+        f"a person has {count} keypoints, {spec.name} has {spec.num_joints} joints{hint}",
+        remedy=LINES,
     )
 
 
@@ -400,7 +402,8 @@ def _plain(name: str) -> list[str]:
 def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
     """Clips of files that are a frame each: one of a folder and a name before the number.
 
-    Where a folder has one such name, the clip is called like the folder.
+    Where a folder has one such name, the clip is called like the folder. ``member`` is the name, which
+    findings show: files of frames are called alike in all folders.
     """
     found: dict[tuple[Path, str], list[Path]] = {}
     for file in files:
@@ -414,7 +417,8 @@ def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
         else:
             name = place if not prefix or names_in[parent] == 1 else f"{place}/{prefix}"
         size = sum(frame.stat().st_size for frame in frames)
-        made.append(Clip(name, min(frames, key=lambda frame: number(frame)[1] or 0), size=size))
+        first = min(frames, key=lambda frame: number(frame)[1] or 0)
+        made.append(Clip(name, first, name, size))
     return made
 
 

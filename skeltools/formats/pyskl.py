@@ -260,7 +260,7 @@ def _opened(path: Path, _changed: int, _size: int) -> _File:
     if isinstance(content, list) and content and all(map(_is_annotation, content)):
         content = {"annotations": content}
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise _foreign("no dict with annotations", path)
+        raise _foreign(f"no dict with annotations but {unpickle.describe(content)}", path)
     annotations, split = content["annotations"], content.get("split", {})
     if not all(isinstance(annotation, dict) for annotation in annotations):
         raise _foreign("annotations that are no dicts", path)

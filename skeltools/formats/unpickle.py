@@ -44,6 +44,7 @@ MAX_KEY = 64
 _CODE = re.compile(r"[<>=|]?(\?|[biuf][1248]|f16|[mM]8|[SU]\d{1,4}|O8?)", re.ASCII)
 _UNIT = re.compile(r"Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as|generic", re.ASCII)
 _OBJECTS = "O"
+_LONGEST_PATH = 4096  # characters, PATH_MAX of Linux
 _MAGIC = {
     npy.MAGIC_PREFIX: "a numpy array (.npy)",
     b"PK\x03\x04": "a zip file (.npz, or weights of PyTorch)",
@@ -106,6 +107,23 @@ def of_npy(data: bytes, *, where: Path | str) -> Any:
     return _run(_Measured(file, len(data)), where)
 
 
+def describe(value: Any) -> str:
+    """What a pickle holds, in a few words, for messages to somebody who expected something else."""
+    if isinstance(value, dict):
+        if "skel_body0" in value:
+            return "a dict of skel_body0 ..., as txt2npy.py of NTU RGB+D writes it"
+        keys = ", ".join(ascii(key)[:30] for key in list(value)[:4])
+        return f"a dict of {len(value)} keys ({keys}{', ...' if len(value) > 4 else ''})"
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype} {value.shape}"
+    if isinstance(value, list | tuple):
+        if len(value) == 2 and all(isinstance(part, list | tuple) for part in value):
+            return f"a pair of lists of {len(value[0])} and {len(value[1])}, as a label file of CrosSCLR is"
+        inner = f" of {type(value[0]).__name__}" if value else ""
+        return f"a {type(value).__name__} of {len(value)}{inner}"
+    return f"a {type(value).__name__}"
+
+
 def _limit() -> int:
     text = os.environ.get(LIMIT_VARIABLE, "")
     return int(text) if text.isdecimal() else MAX_BYTES
@@ -137,6 +155,8 @@ class _Measured:
 class _Machine:
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    copied: int = 0
+    """Places of lists that arrays of objects were made into: one list may be told to be many arrays."""
 
 
 class _Mark:
@@ -325,9 +345,13 @@ def _build(machine: _Machine) -> None:
         _set_order(target, state)
         machine.stack.append(target)
     elif type(target) is _Array and not target.finished:
-        target.values = (
-            _filled(*state[1:]) if type(state) is tuple and len(state) == 5 else _refuse("an array")
-        )
+        if type(state) is not tuple or len(state) != 5:
+            _refuse("an array")
+        if type(state[4]) is list and type(state[1]) is tuple:
+            machine.copied += len(state[4]) * max(0, len(state[1]) - 1)
+            if machine.copied > MAX_OPERATIONS:
+                _refuse(f"arrays of more than {MAX_OPERATIONS} objects")
+        target.values = _filled(*state[1:])
         target.finished = True
         machine.stack.append(target.values)
     else:
@@ -487,7 +511,9 @@ def _timezone(seconds: Any, *_: Any) -> str:
 
 def _path(*parts: Any) -> str:
     """Text: nothing in a file says where to look for another."""
-    return str(PurePosixPath(*parts)) if all(type(part) is str for part in parts) else _refuse("a path")
+    if any(type(part) is not str for part in parts) or sum(map(len, parts)) > _LONGEST_PATH:
+        _refuse("a path that cannot be")
+    return str(PurePosixPath(*parts))
 
 
 _CALLS: dict[str, Callable[..., Any]] = {

@@ -182,7 +182,7 @@ def read(
     mirrored: bool = True,
     spec: SkeletonSpec | None = None,
     native_spec: SkeletonSpec | None = None,
-    own: bool = False,
+    native_rate: float | None = RATE,
 ) -> SkeletonSequence:
     """One clip in canonical axes, at most two tracks.
 
@@ -191,8 +191,8 @@ def read(
     tracks that are seen longest and move most are kept. ``order`` counts the slots present in a frame, for
     the order in the file means nothing. Label and protocol fields are native's, or what the sample id says.
 
-    ``spec`` and ``native_spec`` are needed for conventions that do not ship with the package. ``own``: the
-    native clips are a user's own, of an unknown rate. Raises RawDataError.
+    ``spec`` and ``native_spec`` are needed for conventions that do not ship with the package;
+    ``native_rate`` is None where nobody knows the native clips'. Raises RawDataError.
     """
     spec = skeletons.load(item.convention) if spec is None else spec
     poses = containers.load(item, spec)
@@ -210,7 +210,7 @@ def read(
         frames=None if native is None else native.frames,
         fps=poses.fps,
         where=item.where,
-        native_rate=None if own else RATE,
+        native_rate=native_rate,
     )
     slots, ids = _slots(joints, present, native, (spec, native_spec))
     clip = _sequence(item, spec, (joints, present), slots, ids=ids, native=native, bad=poses.bad)
@@ -283,7 +283,7 @@ def _sequence(
         lost = np.delete(tracks[1], slots, axis=1)
         detail = f"{lost.shape[1]} tracks of {lost.sum()} poses"
         findings.append(finding(item, "more people than bodies", detail=detail, action="dropped"))
-    told = {name: value for name, value in item.details if name not in ("start", "end", containers.LAST)}
+    told = {name: value for name, value in item.details if name not in containers.WINDOW}
     fields = told or ntu.fields(item.id) or nwucla.fields(item.id)
     if native is not None:
         names = ("label", "subject", "camera", "setup", "repetition")
@@ -315,22 +315,22 @@ def mirror_check(
     *,
     spec: SkeletonSpec | None = None,
     native_spec: SkeletonSpec | None = None,
-    own: bool = False,
+    turned: bool = False,
 ) -> MirrorCheck:
     """Compares both readings of one clip with the native skeleton, each pose centred.
 
     The other reading is this one reflected in x with the sides exchanged. Tracks are matched to bodies anew
     under each, for who stands left is another person then. Shoulders and hips tell the readings apart when
     the subject is turned, arms and legs when the two sides do different things; somebody who stands upright
-    facing the sensor looks the same in both, so judge by many clips. ``own``: the native clips are a user's
-    own, maybe in the axes of a room; poses are turned onto them, each track by one rotation.
+    facing the sensor looks the same in both, so judge by many clips. ``turned``: native clips may be in the
+    axes of a room; poses are turned onto them, each track by one rotation.
     """
     named = skeletons.load(poses.convention) if spec is None else spec
     specs = (named, native_spec or skeletons.load(native.convention))
     other = poses.joints[..., list(named.left_right_swap or ()), :] * np.array([-1, 1, 1], np.float32)
     return MirrorCheck(
-        _distance(native, (poses.joints, poses.present), specs, turned=own),
-        _distance(native, (other, poses.present), specs, turned=own),
+        _distance(native, (poses.joints, poses.present), specs, turned=turned),
+        _distance(native, (other, poses.present), specs, turned=turned),
     )
 
 

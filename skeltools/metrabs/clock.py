@@ -85,11 +85,13 @@ def _native_rate(found: int, frames: int | None, fps: float | None) -> float:
     return min(fitting, key=lambda rate: abs(found * rate / fps - frames), default=RATE)
 
 
-def check_recording(found: int, last: int, fps: float | None, where: str) -> None:
+def check_recording(found: int, last: int, where: str, *, fps: float | None, rate: float) -> None:
     """Raises RawDataError where poses of a recording, ``found`` frames, do not fit to clips of it, the last
-    of which ends at frame ``last`` of the sensor. The rate ``fps`` explains any length, no missing end."""
-    same = found * RATE / (fps or RATE)
-    if last - FEW <= same and (fps is not None or same <= LONGER * last):
+    of which ends at frame ``last`` of the sensor. The rates of both, ``fps`` and ``rate`` (0 when unknown),
+    explain any length, but no missing end."""
+    told = fps is not None and rate > 0
+    same = found * rate / fps if fps and rate else float(found)
+    if last - FEW <= same and (told or same <= LONGER * last):
         return
     what = "end before" if same < last else "are many more than"
     raise RawDataError(

@@ -33,9 +33,9 @@ KEYS = ("poses3d", "people_per_frame", "joint_names", "fps", "extrinsic_matrix")
 MAX_JOINTS = 2000
 """The largest model has 555 joints."""
 
-LAST = "last"
-"""Beside ``start`` and ``end`` in the details of an item that is cut from the poses of a recording: where the
-last clip of it ends."""
+WINDOW = ("start", "end", "last", "rate")
+"""Details of an item that is cut from the poses of a recording: frames of the sensor, where the last clip of
+the recording ends, and the sensor's frames in a thousand seconds; 0 where nobody knows."""
 
 _HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 
@@ -75,12 +75,12 @@ def load(item: RawItem, spec: SkeletonSpec) -> Poses:
 def _cut(poses: Poses, item: RawItem) -> Poses:
     """Those frames that are the clip's, where the file holds a whole recording. Windows count frames of the
     sensor. Raises RawDataError for a recording on another clock."""
-    told = dict(item.details)
-    if LAST not in told:
+    told = {name: value for name, value in item.details if name in WINDOW}
+    if not told:
         return poses
-    found = len(poses.people)
-    clock.check_recording(found, told[LAST], poses.fps, item.where)
-    share = (poses.fps or clock.RATE) / clock.RATE
+    found, rate = len(poses.people), told["rate"] / 1000
+    clock.check_recording(found, told["last"], item.where, fps=poses.fps, rate=rate)
+    share = poses.fps / rate if poses.fps and rate else 1.0
     start, end = (min(round(told[key] * share), found) for key in ("start", "end"))
     before = np.concatenate([[0], np.cumsum(poses.people)])
     return replace(poses, joints=poses.joints[before[start] : before[end]], people=poses.people[start:end])

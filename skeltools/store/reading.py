@@ -103,7 +103,7 @@ def array(store: Store, path: str) -> zarr.Array:
         return store.arrays[path]
     try:
         found = store.root[path]
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, TypeError, OSError) as error:
         raise _damaged(store.path, f"{path} is listed but cannot be opened") from error
     if not isinstance(found, zarr.Array):
         raise _damaged(store.path, f"{path} is no array")

@@ -352,6 +352,22 @@ def test_2d_and_3d_poses_of_one_convention_are_refused(tmp_path: Path) -> None:
         skeltools.merge([one, two], out=tmp_path / "both.zarr")
 
 
+def test_flat_poses_are_not_turned_in_depth(tmp_path: Path) -> None:
+    one = own(tmp_path / "one.zarr", "a", "b", name="one", recipe="centered")
+    two = own(tmp_path / "two.zarr", "a", "b", name="two", convention="openpose_18", recipe="centered")
+    manifest = store.open_store(two).manifest
+    flat = manifest.conventions["openpose_18"].model_copy(update={"coordinates": "xy"})
+    store.write_manifest(two, manifest.model_copy(update={"conventions": {"openpose_18": flat}}))
+    done = skeltools.merge([one, two], out=tmp_path / "both.zarr")
+    assert [info.coordinates for info in done.manifest.conventions.values()] == ["xyz", "xy"]
+    mapped = skeltools.map_store(two, to="coco_17", out=tmp_path / "m.zarr")
+    assert mapped.manifest.conventions["coco_17"].coordinates == "xy"
+    with pytest.raises(UsageError, match="2D"):
+        skeltools.merge([one, two], out=tmp_path / "more.zarr", recipe="default")
+    with pytest.raises(UsageError, match="2D"):
+        skeltools.map_store(two, to="coco_17", out=tmp_path / "n.zarr", recipe="default")
+
+
 def test_recipes_that_differ_need_one(ntu: Path, tmp_path: Path) -> None:
     lab = own(tmp_path / "lab.zarr", "a", "b", recipe="centered")
     with pytest.raises(UsageError, match=r"lab\.zarr: .*recipe centered, those of \S+ntu\.zarr with default"):

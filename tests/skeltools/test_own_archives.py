@@ -525,6 +525,23 @@ def test_lone_files_of_a_pair(tmp_path):
         made("crossclr", raw, tmp_path / "s")
 
 
+def test_a_layout_with_an_axis_of_clips(tmp_path):
+    raw = write_pair(tmp_path / "c", NUMBERS)
+    settings(raw / "dataset.yaml", layout="N C T V M")
+    for source in (None, "crossclr"):
+        with pytest.raises(ConfigError, match="convert custom --from crossclr`"):
+            convert("custom", source=source, raw=raw, out=tmp_path / "s")
+
+
+def test_other_pickles_are_named_for_what_they_are(tmp_path):
+    write_pickle(tmp_path / "a.pkl", (list(IDS), NUMBERS))
+    with pytest.raises(RawDataError, match="but a pair of lists of 6 and 6, as a label file of CrosSCLR is"):
+        made("pyskl", tmp_path / "a.pkl", tmp_path / "s")
+    write_pyskl(write_pair(tmp_path / "c", NUMBERS) / "train_label.pkl", joints=25)
+    with pytest.raises(RawDataError, match=r"but a dict of 2 keys \('split', 'annotations'\)"):
+        made("crossclr", tmp_path / "c", tmp_path / "s")
+
+
 # --- true lengths -------------------------------------------------------------------------------------------
 
 

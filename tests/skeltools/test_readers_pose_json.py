@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkelError
-from skeltools import custom, skeletons
+from skeltools import custom, skeletons, store
+from skeltools.conversion import convert
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.settings import IMAGE_HEIGHT
 from skeltools.formats import pose_json
+from skeltools.inspect.validate import validate
 from tests.skeltools import fuzzing
 from tests.skeltools import pose_json_files as files
 from tests.skeltools.own_data import read, settings
@@ -170,6 +172,17 @@ def test_clips_of_one_folder_and_folders_of_one_clip(tmp_path: Path) -> None:
     assert found.classes == ("kick", "wave")
 
 
+def test_findings_name_the_clip_where_files_are_called_alike(tmp_path: Path) -> None:
+    poses, score = files.pixels(3, 1, "openpose_25")
+    poses[1, 0, 7] = np.nan
+    for clip in ("wave_p1", "wave_p2"):
+        files.openpose(tmp_path / "lab" / clip, "video", poses, score)
+        files.alphapose(tmp_path / "other" / clip / "alphapose-results.json", poses, score)
+    settings(tmp_path, **files.FLAT, convention="openpose_25")
+    told = [row.file for item in custom.discover(tmp_path).items for row in custom.read(item).findings]
+    assert told == ["wave_p1", "wave_p2"] * 2
+
+
 def test_frames_that_have_no_file_are_frames_without_a_person(tmp_path: Path) -> None:
     poses, score = files.pixels(6, 1, "openpose_25")
     files.openpose(tmp_path, "wave", poses, score, first=12)
@@ -298,7 +311,9 @@ def test_parts_of_larger_skeletons(tmp_path: Path, count: int, convention: str, 
 def test_a_wrong_number_of_keypoints_names_the_convention_that_fits(tmp_path: Path) -> None:
     files.openpose(tmp_path, "wave", *files.pixels(2, 1, "openpose_18"))
     settings(tmp_path, **files.FLAT, convention="openpose_25")
-    with pytest.raises(RawDataError, match=r"18 keypoints, openpose_25 has 25.*openpose_18"):
+    with pytest.raises(
+        RawDataError, match=r"18 keypoints, openpose_25 has 25 joints; is its convention openpose_18"
+    ):
         read(tmp_path)
 
 
@@ -327,7 +342,7 @@ def test_openpose_in_3d_and_a_clear_word_where_there_is_none(tmp_path: Path) -> 
         file.unlink()
     files.openpose(tmp_path, "wave", *files.pixels(3, 1, "openpose_25"))
     assert path.is_file()
-    with pytest.raises(RawDataError, match=r"2D poses.*coordinates: xys"):
+    with pytest.raises(RawDataError, match=r"2D poses: say `coordinates: xys`"):
         read(tmp_path)
 
 
@@ -511,6 +526,28 @@ def test_table_and_name_go_before_the_label_of_a_file(tmp_path: Path) -> None:
     assert found.classes == ("kicking", "waving")
     settings(tmp_path, **files.FLAT, convention="openpose_18", files="*.json", pattern="(?P<label>.*)")
     assert custom.discover(tmp_path).classes == ("a", "b")
+
+
+# ---- the whole way -----------------------------------------------------------------------------------------
+
+
+def test_a_store_of_two_people(tmp_path: Path) -> None:
+    """From files of frames to a sound store, the same with any number of workers."""
+    for number, clip in enumerate(("wave_p1", "kick_p1", "kick_p2")):
+        poses, score = files.pixels(12, 2, "openpose_25", seed=number)
+        poses[5:7, 1, 3] = np.nan
+        poses[10, 1] = np.nan
+        files.openpose(tmp_path / "raw" / clip, "video", *files.shuffled(poses, score, seed=number))
+    fields = r"(?P<label>[a-z]+)_p(?P<subject>\d+)"
+    settings(tmp_path / "raw", **files.FLAT, convention="openpose_25", bodies=2, pattern=fields)
+    one, two = (
+        convert("custom", raw=tmp_path / "raw", out=tmp_path / f"s{n}", workers=n).manifest for n in (1, 2)
+    )
+    assert one == two
+    assert one.classes == ("kick", "wave")
+    assert not validate(tmp_path / "s1")
+    stream = store.open_store(tmp_path / "s1").root["streams/openpose_25/t50/joint"][...]
+    assert np.abs(stream).sum(axis=(1, 2, 3)).all()  # both people are in every clip
 
 
 # ---- damage ------------------------------------------------------------------------------------------------

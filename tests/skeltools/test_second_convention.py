@@ -292,6 +292,23 @@ def test_a_recording_of_another_rate_tells_it_or_is_refused(tmp_path: Path) -> N
         assert "another clock" in made.findings[0].detail
 
 
+@pytest.mark.parametrize(("fps", "video"), [(None, None), (60, 30)])
+def test_poses_of_a_users_recording_are_cut_with_the_rows_of_a_table(tmp_path: Path, fps, video) -> None:
+    raw = tmp_path / "raw"
+    settings(raw, convention="kinectv1_20", layout="T V C", labels="cuts.csv", fps=fps, mirrored_video=True)
+    (raw / "cuts.csv").write_text("file,start,end,label\nday,0,40,a\nday,60,100,b\nday,100,,a\n")
+    np.save(raw / "day.npy", body(skeletons.load("kinectv1_20").joints, frames=120))
+    whole = body(LSP.joints, frames=120 if video is None else 60)
+    estimate_one(raw, "day", whole, **({} if video is None else {"fps": video}))
+    made = convert("custom", raw=raw, out=tmp_path / "s")
+    assert made.manifest.findings == ({} if video is None else {"another clock than the sensor's": 3})
+    native, second = joints_of(tmp_path / "s", "kinectv1_20"), joints_of(tmp_path / "s", "lsp_14")
+    assert [len(clip) for clip in second] == [len(clip) for clip in native] == [40, 40, 20]
+    if video is None:
+        np.testing.assert_allclose(second[1][:, 0], whole[60:100], atol=1e-5)
+        np.testing.assert_allclose(second[2][:, 0], whole[100:], atol=1e-5)
+
+
 # --- archives -----------------------------------------------------------------------------------------------
 
 

@@ -122,6 +122,7 @@ HARMLESS = {
     "a duration": (datetime.timedelta(days=-1, seconds=5), -86395.0),
     "a date of numpy": (np.datetime64("2020-02-29"), "2020-02-29"),
     "a path": (PurePosixPath("a/b.npy"), "a/b.npy"),
+    "objects in a cube": (np.arange(8).reshape(2, 2, 2).astype(object), [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]),
     "a dtype": ({"dtype": np.dtype("f4")}, {"dtype": "float32"}),
     "a type of numbers": (np.float32, "float32"),
     "keys": (
@@ -165,6 +166,33 @@ def test_arrays_of_objects_in_npy_files():
     np.save(made, np.arange(3))
     with pytest.raises(RawDataError, match="array of int64, not of objects"):
         unpickle.of_npy(made.getvalue(), where="x.npy")
+
+
+def test_one_list_is_not_told_to_be_many_arrays(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpickle, "MAX_OPERATIONS", 1000)
+    whole = pickle.dumps([np.array([[1, 2], [3, 4]], dtype=object)] * 2, protocol=4)
+    (tmp_path / "x.pkl").write_bytes(whole)
+    assert unpickle.load(tmp_path / "x.pkl") == [[[1, 2], [3, 4]]] * 2
+    many = [np.array([[n] * 100], dtype=object) for n in range(12)]
+    with pytest.raises(RawDataError, match="more than 1000"):
+        unpickle.load(write_pickle(tmp_path / "y.pkl", many))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": 1, "b": 2}, "a dict of 2 keys ('a', 'b')"),
+        (dict.fromkeys(range(9)), "a dict of 9 keys (0, 1, 2, 3, ...)"),
+        ({"skel_body0": 1}, "a dict of skel_body0 ..., as txt2npy.py of NTU RGB+D writes it"),
+        ((["a"], [1]), "a pair of lists of 1 and 1, as a label file of CrosSCLR is"),
+        ([1, 2, 3], "a list of 3 of int"),
+        ((), "a tuple of 0"),
+        (np.zeros((2, 3)), "an array of float64 (2, 3)"),
+        (None, "a NoneType"),
+    ],
+)
+def test_what_a_pickle_holds_in_words(value, text):
+    assert unpickle.describe(value) == text
 
 
 FOREIGN = {

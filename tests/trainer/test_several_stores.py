@@ -337,6 +337,14 @@ def test_a_store_that_is_gone_is_named_and_found_again(tmp_path: Path) -> None:
     assert open_run(tmp_path / "r", store=[moved, one]).evaluate("knn")[0].dataset == "two"
 
 
+def test_more_stores_than_a_run_has_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = pair(tmp_path)
+    pretrain(tiny_config(one, optimise__epochs=1), out=tmp_path / "r")
+    code, _, errors = call(capsys, "evaluate", tmp_path / "r", "--store", one, "--store", two)
+    assert code == 2
+    assert "the run was trained on 1 store(s), found 2" in errors
+
+
 def test_features_are_those_of_a_run_on_one_store(tmp_path: Path) -> None:
     """Of the encoder itself on the second store, and of what is loaded from the run."""
     one, two = pair(tmp_path)
