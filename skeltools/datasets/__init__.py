@@ -90,7 +90,7 @@ def _custom(raw: Path) -> Dataset:
 
 
 _CUSTOM_HINT = (
-    "Your own data are a folder of arrays, text, JSON or motion capture files with a dataset.yaml beside them; "
+    "Your own data are a folder of arrays, text, JSON or motion capture with a dataset.yaml beside them; "
     "`skeltools docs your-data` has the lines for each, `skeltools docs custom-data` the reference"
 )
 
