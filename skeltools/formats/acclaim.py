@@ -79,7 +79,7 @@ def skeleton(text: str) -> Skeleton:
         raise _Wrong(f"channel '{sorted(strange)[0][:20]}'")
     units = _keys(sections.get("units", []))
     scale = _numbers(units.get("length", ["1"]), 1)[0]
-    if scale <= 0:
+    if not 1e-3 <= scale <= 1e6:
         raise _Wrong(f"a unit of length {scale}")
     return Skeleton(bones, _hierarchy(sections.get("hierarchy", []), bones), INCH / scale)
 
