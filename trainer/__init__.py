@@ -8,7 +8,7 @@
     run = trainer.open("runs/aimclr")
     run.evaluate("linear")                              # a list of EvaluationResult
     encoder = trainer.load_encoder("runs/aimclr")       # or what `trainer export` wrote
-    trainer.load("runs/aimclr").embed(joints)           # raw clips in, features out
+    model = trainer.load("runs/aimclr")                 # model.embed(joints): raw clips in, features out
 
 What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
 (examples/pretrain.py). Every other module is private and may change between versions. Axis order is

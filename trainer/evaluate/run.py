@@ -16,7 +16,7 @@ from trainer import memory, shards, start
 from trainer import store as stores
 from trainer.augment import compile_chain
 from trainer.data import Source
-from trainer.evaluate import PROTOCOLS, ensemble, knn, protocol_options, transfer
+from trainer.evaluate import PROTOCOLS, ensemble, heads, knn, protocol_options, transfer
 from trainer.evaluate.features import (
     Features,
     Split,
@@ -29,6 +29,7 @@ from trainer.evaluate.features import (
 )
 from trainer.evaluate.results import result_of, write_result
 from trainer.evaluate.scores import Scores
+from trainer.metrics import accuracy
 from trainer.run import RESULTS, Run
 from trainer.store import Samples, Store
 from trainer.streams import STREAMS
@@ -402,9 +403,43 @@ def _written(
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
-    result = result.model_copy(update={"scores": f"{stem}.npz"})
-    write_result(result, scores, evaluation.run.path / RESULTS / f"{stem}.json")
+    kept = None if scores.head is None else f"{stem}{heads.SUFFIX}"
+    result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": kept})
+    content = (
+        None if scores.head is None else heads.to_bytes(scores.head, _card(evaluation, split, scores, result))
+    )
+    write_result(result, scores, evaluation.run.path / RESULTS / f"{stem}.json", classifier=content)
     return result
+
+
+def _card(
+    evaluation: Evaluation, split: Split, scores: Scores, result: EvaluationResult
+) -> heads.ClassifierCard:
+    """Of the classifier that is kept beside a result."""
+    assert scores.head is not None
+    manifest, sure = split.store.manifest, scores.head.sureness
+    return heads.ClassifierCard(
+        format=heads.FORMAT,
+        tool=result.tool,
+        figure=result.figure,
+        settings=result.settings,
+        classes=scores.classes,
+        convention=scores.convention,
+        stream=scores.stream,
+        encoder=scores.encoder,
+        frames=evaluation.run.config.data.frames,
+        bodies=evaluation.run.bodies,
+        recipe=heads.Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),
+        dataset=manifest.dataset,
+        synthetic=manifest.synthetic,
+        split=split.name,
+        store_hash=split.store.hash,
+        checkpoint_hash=evaluation.run.checkpoint_hash,
+        train_samples=result.train_samples,
+        test_top1=accuracy(scores.values, scores.labels),
+        temperature=None if sure is None else sure.temperature,
+        held_out=0 if sure is None else sure.held_out,
+    )
 
 
 def _check_names(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
