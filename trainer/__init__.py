@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from trainer.run import Run
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
-    from trainer.use import Model, load
+    from trainer.use import Model, Predictions, load
 
 _HOMES = {
     "Batch": ("trainer.batch", "Batch"),
     "EvaluationResult": ("schemas", "EvaluationResult"),
     "LoadedEncoder": ("trainer.export", "LoadedEncoder"),
     "Model": ("trainer.use", "Model"),
+    "Predictions": ("trainer.use", "Predictions"),
     "Queue": ("trainer.momentum", "Queue"),
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
@@ -67,6 +68,7 @@ __all__ = [
     "EvaluationResult",
     "LoadedEncoder",
     "Model",
+    "Predictions",
     "Queue",
     "Run",
     "SkelError",

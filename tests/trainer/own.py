@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import skeltools
 
 FRAMES = 12
-CLASSES = ("wave", "kick", "jump")
+CLASSES = ("jump", "kick", "wave")
 
 
 def raw_clips(count: int = 24, *, seed: int = 0) -> dict[str, NDArray[np.float32]]:

@@ -10,5 +10,6 @@ preprocessing as those of a store, so it is the same code. Clips that are prepar
 """
 
 from trainer.use.model import Model, load
+from trainer.use.predictions import Predictions
 
-__all__ = ["Model", "load"]
+__all__ = ["Model", "Predictions", "load"]
