@@ -160,8 +160,8 @@ def kept(width: int = 3) -> Kept:
     card = ClassifierCard(
         format=1, tool="test", figure="linear", settings={}, classes=("a", "b"), convention="c",
         stream="joint", encoder="joint", frames=1, bodies=1, recipe=Recipe(name="default", steps=()),
-        dataset="d", synthetic=False, split="s", store_hash="", checkpoint_hash="", train_samples=1, test_top1=0,
-        temperature=2.0, held_out=50,
+        dataset="d", synthetic=False, split="s", store_hash="", checkpoint_hash="",
+        train_samples=1, test_top1=0, temperature=2.0, held_out=50,
     )  # fmt: skip
     sure = Sureness(2.0, 50, shares * 10 - 5, shares * 2)
     return Kept(Head(torch.eye(2, width), torch.zeros(2), torch.eye(2, width), sureness=sure), card)

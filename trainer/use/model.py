@@ -229,18 +229,36 @@ def load(
     return of_run(run, run.encoder_name(encoder), figure=classifier, device=device)
 
 
+def every(
+    path: Path,
+    *,
+    encoder: str | None = None,
+    classifier: str | None = None,
+    device: Any = "cpu",
+    store: Sequence[Path] = (),
+    unfinished: bool = False,
+) -> dict[str, Model]:
+    """Encoder -> model: all that a run's method trained, or the one of an export. Errors as ``load``."""
+    if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
+        model = _of_export(path, encoder=encoder, figure=classifier, device=device)
+        return {model.card.name: model}
+    run = open_run(path, store=store, device="cpu", unfinished=unfinished)
+    names = list(run.method.encoders) if encoder is None else [run.encoder_name(encoder)]
+    return {name: of_run(run, name, figure=classifier, device=device) for name in names}
+
+
 def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "cpu") -> Model:
     """One encoder of an opened run, with the classifiers of a figure. Errors as ``load``."""
     card, network, _ = take_encoder(run, encoder)
     own = _placed(LoadedEncoder(card, network), device)
-    every = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
-    chosen = figure or next((each[0] for each in every.values() if each), None)
+    there = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
+    chosen = figure or next((each[0] for each in there.values() if each), None)
     found = {}
-    for name in [name for name, figures in every.items() if chosen in figures]:
+    for name in [name for name, figures in there.items() if chosen in figures]:
         kept = kept_by(run, str(chosen), convention=name, encoder=encoder)
         found[name] = Classifier(kept, _learned(kept, run, encoder, name, device) or own)
     if figure is not None and not found:  # says what there is
-        kept_by(run, figure, convention=next(iter(every)), encoder=encoder)
+        kept_by(run, figure, convention=next(iter(there)), encoder=encoder)
     return Model(own, found, path=run.path)
 
 

@@ -5,7 +5,8 @@ skeltools is imported when a function is called: who has prepared clips needs no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,17 @@ def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: 
         if others
         else f"Give the joints of {spec.name} in its order; `skeltools map` brings a store to it by name",
     )
+
+
+def read_files(path: Path, spec: SkeletonSpec, *, settings: Path | None) -> Iterator[Any]:
+    """``skeltools.single.RawClip`` of a raw file or folder: id, sequence, class name, problem."""
+    from skeltools.single import read_clips
+
+    return read_clips(path, spec, settings=settings)
+
+
+def sequences(store: Path, convention: str) -> Iterator[Any]:
+    """The clips of a store at full length."""
+    from skeltools import open as open_store
+
+    return open_store(store).clips(convention)
