@@ -164,7 +164,16 @@ def kept(width: int = 3) -> Kept:
         train_samples=1, test_top1=0, temperature=2.0, held_out=50,
     )  # fmt: skip
     sure = Sureness(2.0, 50, shares * 10 - 5, shares * 2)
-    return Kept(Head(torch.eye(2, width), torch.zeros(2), torch.eye(2, width), sureness=sure), card)
+    return Kept(
+        Head(
+            torch.eye(2, width),
+            torch.zeros(2),
+            centre=torch.zeros(width),
+            means=torch.eye(2, width),
+            sureness=sure,
+        ),
+        card,
+    )
 
 
 def test_thresholds_are_quantiles_between_the_kept_ones() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
 import torch
@@ -137,11 +137,15 @@ def fit(
         others, left = (_rows(train, rows, around["convention"]) for rows in (~held_out, held_out))
         quick = options.model_copy(update={"test_every": 0})
         again, without = _trained(protocol, encoder, others, left, options=quick, **around)
-        features = _features(without, left, options, around)
         known = heads.sureness_of(
-            again.scores, features, left.labels.cpu(), _means(without, others, options, around)
+            again.scores,
+            _features(without, left, options, around),
+            left.labels.cpu(),
+            others=_features(without, others, options, around),
+            others_labels=others.labels.cpu(),
         )
-        fitted.head = replace(fitted.head, means=_means(model, train, options, around), sureness=known)
+        features = _features(model, train, options, around)
+        fitted.head = fitted.head.surely(features, train.labels.cpu(), known)
     return fitted
 
 
@@ -179,12 +183,6 @@ def _trained(
                     remedy=f"Set {protocol}.lr lower, or {protocol}.warmup_epochs higher",
                 )
     return fitted, model
-
-
-def _means(model: Classifier, train: Samples, options: Training, around: Around) -> Tensor:
-    """[classes, D] of the clips that it learned from."""
-    features = _features(model, train, options, around)
-    return heads.class_means(features, train.labels, len(around["classes"]))
 
 
 @torch.no_grad()

@@ -40,6 +40,7 @@ SHARES = 101
 """Of the quantiles that are kept of energies and distances: 0, 0.01, ... 1."""
 
 _COLDEST, _HOTTEST = math.log(0.02), math.log(50.0)
+_OPTIONAL = ("shift", "scale", "centre", "means")
 _KEY = "classifier"
 _ENCODER = "encoder."
 _KIND = "skeltools classifier"
@@ -104,13 +105,16 @@ class Head:
     """[classes, D] float32."""
     bias: Tensor
     """[classes] float32."""
-    means: Tensor | None = None
-    """[classes, D] float32: of the training clips' features, each of length one; zero for a class without.
-    There with ``sureness``."""
     shift: Tensor | None = None
     """[D]: what is taken off every feature first; None: nothing."""
     scale: Tensor | None = None
     """[D]: by what it is divided then; None: nothing."""
+    centre: Tensor | None = None
+    """[D]: mean of the training clips' features, there with ``sureness``: a network's features share most of
+    their direction, and cosines are taken without it."""
+    means: Tensor | None = None
+    """[classes, D] float32: of the training clips' centred features, each of length one; zero for a class
+    without. There with ``sureness``."""
     encoder: dict[str, Tensor] = field(default_factory=dict)
     """Weights of the encoder that learned with it, by its own names; empty: the encoder is as pre-trained."""
     sureness: Sureness | None = None
@@ -124,7 +128,14 @@ class Head:
     def distance(self, features: Tensor) -> Tensor:
         """[N]: one minus the cosine to the nearest mean of a class, 0..2; for a head with ``sureness``."""
         assert self.means is not None
-        return distances(features, self.means)
+        assert self.centre is not None
+        return distances(features - self.centre, self.means)
+
+    def surely(self, features: Tensor, labels: Tensor, sureness: Sureness) -> Head:
+        """With centre and means of the training clips' features [N, D], and what held-out clips said."""
+        centre = features.mean(dim=0)
+        means = class_means(features - centre, labels, len(self.weight))
+        return replace(self, centre=centre, means=means, sureness=sureness)
 
 
 def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -164,10 +175,16 @@ def held_out_rows(labels: Tensor, ids: Sequence[str], *, seed: int) -> Tensor | 
     return chosen if int(chosen.sum()) >= LEAST_HELD_OUT else None
 
 
-def sureness_of(logits: Tensor, features: Tensor, labels: Tensor, means: Tensor) -> Sureness:
-    """Of held-out clips: their logits [N, classes], features [N, D], labels, and the means of the others."""
+def sureness_of(
+    logits: Tensor, features: Tensor, labels: Tensor, *, others: Tensor, others_labels: Tensor
+) -> Sureness:
+    """Of held-out clips: their logits [n, classes], features [n, D] and labels; ``others``: the features
+    [N, D] of the clips that the classifier learned from.
+    """
+    centre = others.mean(dim=0)
+    means = class_means(others - centre, others_labels, logits.shape[1])
     shares = torch.linspace(0, 1, SHARES, dtype=torch.float64)
-    energy, distance = energies(logits).double(), distances(features, means).double()
+    energy, distance = energies(logits).double(), distances(features - centre, means).double()
     return Sureness(
         fitted_temperature(logits, labels),
         len(labels),
@@ -203,7 +220,7 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def to_bytes(head: Head, card: ClassifierCard) -> bytes:
     """The content of a file. Equal heads give equal bytes."""
-    tensors = {name: getattr(head, name) for name in ("weight", "bias", "means", "shift", "scale")}
+    tensors = {name: getattr(head, name) for name in ("weight", "bias", *_OPTIONAL)}
     tensors = {name: value for name, value in tensors.items() if value is not None}
     if head.sureness is not None:
         tensors |= {"energy": head.sureness.energy, "distance": head.sureness.distance}
@@ -259,7 +276,7 @@ def _head(tensors: dict[str, Tensor], card: ClassifierCard) -> Head | None:
     shapes = {"bias": weight.shape[:1]}
     shapes |= {name: weight.shape[1:] for name in ("shift", "scale") if name in tensors}
     sure = card.temperature is not None
-    shapes |= {"means": weight.shape} if sure else {}
+    shapes |= {"means": weight.shape, "centre": weight.shape[1:]} if sure else {}
     shapes |= {name: torch.Size([SHARES]) for name in ("energy", "distance") if sure}
     own = {name: tensors.get(name) for name in ("weight", *shapes)}
     if any(value is None or value.dtype != torch.float32 for value in own.values()):
@@ -269,9 +286,8 @@ def _head(tensors: dict[str, Tensor], card: ClassifierCard) -> Head | None:
     encoder = {
         name.removeprefix(_ENCODER): value for name, value in tensors.items() if name.startswith(_ENCODER)
     }
-    head = Head(
-        weight, tensors["bias"], tensors.get("means"), tensors.get("shift"), tensors.get("scale"), encoder
-    )
+    shift, scale, centre, means = map(tensors.get, _OPTIONAL)
+    head = Head(weight, tensors["bias"], shift, scale, centre, means, encoder)
     if card.temperature is None:
         return head
     known = Sureness(card.temperature, card.held_out, tensors["energy"], tensors["distance"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -79,7 +79,7 @@ def evaluate(
         )
     head = heads.Head(layer.weight, layer.bias, shift=scaling.shift, scale=scaling.scale)
     if held_out is not None:
-        head = _sure(head, without, scaling, train, held_out, classes=len(classes))
+        head = _sure(head, without, scaling, train, held_out)
     return [
         Scores(
             test.ids,
@@ -104,16 +104,20 @@ def _epoch(layer: Layer, values: Tensor, labels: Tensor, *, seed: int, epoch: in
 
 
 def _sure(
-    head: heads.Head, without: Layer, scaling: Scaling, train: Features, held_out: Tensor, *, classes: int
+    head: heads.Head, without: Layer, scaling: Scaling, train: Features, held_out: Tensor
 ) -> heads.Head:
     """With what the clips say that ``without`` did not learn from; as it is where that one diverged."""
     logits = without.scores(scaling(train.values[held_out]))
     if not torch.isfinite(logits).all():
         return head
-    others, own = (train.labels[rows] for rows in (~held_out, held_out))
-    means = heads.class_means(train.values[~held_out], others, classes)
-    known = heads.sureness_of(logits, train.values[held_out], own, means)
-    return replace(head, means=heads.class_means(train.values, train.labels, classes), sureness=known)
+    known = heads.sureness_of(
+        logits,
+        train.values[held_out],
+        train.labels[held_out],
+        others=train.values[~held_out],
+        others_labels=train.labels[~held_out],
+    )
+    return head.surely(train.values, train.labels, known)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def embedded(
     first = next(iter(ids.values()))
     if any(each != first for each in ids.values()):
         raise SkelError("the encoders saw other clips", remedy="Choose one of them with --encoder")
-    classes, labels = sources.classes_of(names)
+    classes, labels = sources.classes_of(asked, names)
     return Embedded(first, np.array(labels, np.int64), classes, features, convention)
 
 

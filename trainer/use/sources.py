@@ -226,8 +226,14 @@ def _prepared(
             yield Part(tuple(ids), tuple(names), torch.cat(rows))
 
 
-def classes_of(names: Sequence[str | None]) -> tuple[tuple[str, ...], list[int]]:
-    """All classes that occur, sorted, and the place of each clip's, -1 for none."""
-    classes = tuple(sorted({name for name in names if name is not None}))
+def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ...], list[int]]:
+    """All classes, and the place of each clip's, -1 for none.
+
+    Of one store, or stores of the same classes, they are the store's in its order; else those that occur,
+    sorted.
+    """
+    told = {stores.open_store(place).manifest.classes if is_store(place) else () for place in asked.places}
+    stored = told.pop() if len(told) == 1 else ()
+    classes = stored or tuple(sorted({name for name in names if name is not None}))
     place = {name: label for label, name in enumerate(classes)}
-    return classes, [-1 if name is None else place[name] for name in names]
+    return tuple(classes), [-1 if name is None else place[name] for name in names]
