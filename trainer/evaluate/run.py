@@ -64,7 +64,7 @@ class Evaluation:
     run: Run
     split: Split
     target: Split | None
-    """Of the store that protocols with ``NEEDS.target`` learn on."""
+    """Of the store that ``--target`` names, for protocols with ``NEEDS.target`` and on frozen encoders."""
     protocols: dict[str, Any]
     """Name -> options."""
     fusion: ensemble.Options
@@ -74,11 +74,17 @@ class Evaluation:
 
     @property
     def needs_halves(self) -> bool:
-        """Whether a protocol looks at the halves of the run's own store."""
+        """Whether a protocol looks at features of the halves."""
         return not all(PROTOCOLS[name].NEEDS.target for name in self.protocols)
 
+    @property
+    def measured_on(self) -> Split:
+        """Whose halves frozen encoders are given: the target's, or else the run's own."""
+        return self.split if self.target is None else self.target
+
     def split_of(self, protocol: str) -> Split:
-        return self.target if self.target is not None and PROTOCOLS[protocol].NEEDS.target else self.split
+        needs = PROTOCOLS[protocol].NEEDS
+        return self.measured_on if needs.target or not needs.clips else self.split
 
 
 def evaluate(
@@ -102,10 +108,11 @@ def evaluate(
     in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
     the run's settings, over their own. ``conventions``: none takes the run's first, the reference; ``all``
     stands for all of the run; several are evaluated one by one and then as an ensemble. ``target``: the store
-    that ``transfer`` trains on. ``untrained`` replaces the weights by random ones, to see what the training
-    was worth, and writes nothing. ``init_from``: finetune, semi and supervised start from the weights of that
-    run or export, but for those that ``init_skip`` matches, and their files are named after them. Raises
-    UsageError, StoreError and CheckpointError for whatever does not fit together.
+    that ``transfer`` trains on; knn, linear and retrieval are then of the frozen encoder on its halves, too.
+    ``untrained`` replaces the weights by random ones, to see what the training was worth, and writes nothing.
+    ``init_from``: finetune, semi and supervised start from the weights of that run or export, but for those
+    that ``init_skip`` matches, and their files are named after them. Raises UsageError, StoreError and
+    CheckpointError for whatever does not fit together.
     """
     _check_names(protocols, target, target_split)
     init = _init(protocols, init_from, init_skip)
@@ -146,11 +153,12 @@ def _in_convention(
     at_random = [each.random_features for each in encoders if each.random_features is not None]
     if len(at_random) > 1:
         at_random.append(_side_by_side(at_random, unit=True))
-    classes = len(evaluation.split.store.manifest.classes)
+    classes = len(evaluation.measured_on.store.manifest.classes)
     random_knn = {train.encoder: knn.top1(train, test, classes=classes) for train, test in at_random}
     measured: dict[str, list[Measured]] = {}
     for protocol in evaluation.protocols:
         split = evaluation.split_of(protocol)
+        tried = split is evaluation.measured_on and not PROTOCOLS[protocol].NEEDS.target
         measured[protocol] = [
             (
                 scores,
@@ -159,7 +167,7 @@ def _in_convention(
                     scores,
                     split=split,
                     untrained=evaluation.untrained,
-                    random_knn=random_knn[scores.encoder] if split is evaluation.split else None,
+                    random_knn=random_knn[scores.encoder] if tried else None,
                     seconds=seconds,
                 ),
             )
@@ -202,7 +210,7 @@ def _encoders(
 
     encoders = []
     for name, stream in streams.items():
-        halves = split.halves(convention, stream) if evaluation.needs_halves else None
+        halves = evaluation.measured_on.halves(convention, stream) if evaluation.needs_halves else None
         fresh = random[name].to(device)
         calibrate(fresh, split.trained_on(convention, stream), convention=convention, device=device)
         random_features = encode(name, fresh, f"{name} (random)", None) if halves else None
@@ -281,7 +289,7 @@ def _seen(evaluation: Evaluation, protocol: str, convention: str, encoder: Encod
     assert encoder.features is not None  # protocols on features look at the run's own halves
     if crop is None:
         return encoder.features
-    halves = evaluation.split.halves(convention, encoder.stream)
+    halves = evaluation.measured_on.halves(convention, encoder.stream)
     seed, device = evaluation.run.config.runtime.seed, evaluation.run.device
     of_stretches = cropped(encoder.network, halves, crop, convention=convention, device=device, seed=seed)
     train, test = (
@@ -299,13 +307,24 @@ def _on_features(
     several = PROTOCOLS[protocol].evaluate(
         train,
         test,
-        classes=evaluation.split.store.manifest.classes,
+        classes=evaluation.measured_on.store.manifest.classes,
         seed=evaluation.run.config.runtime.seed,
         options=evaluation.protocols[protocol],
     )
     of = {"encoder": test.encoder, "stream": test.stream, "convention": convention}
     seconds = time.perf_counter() - started
-    return [(replace(each, **of, train_labels=train.labels), seconds) for each in several]
+    more = _provenance(evaluation)
+    return [
+        (replace(each, **of, train_labels=train.labels, details=each.details | more), seconds)
+        for each in several
+    ]
+
+
+def _provenance(evaluation: Evaluation) -> dict[str, Any]:
+    """Of both stores, where the figure is of another store than the encoder."""
+    if evaluation.target is None:
+        return {}
+    return transfer.provenance(evaluation.split.store, evaluation.target.store)
 
 
 def _on_clips(
@@ -334,7 +353,7 @@ def _on_clips(
         on_progress=evaluation.on_progress,
     )
     seconds = time.perf_counter() - started
-    more = transfer.provenance(evaluation.split.store, split.store) if module.NEEDS.target else {}
+    more = _provenance(evaluation) if split is not evaluation.split else {}
     of = {"encoder": encoder.name, "stream": encoder.stream, "convention": convention}
     return [
         (
@@ -443,7 +462,7 @@ def _card(
 
 
 def _check_names(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
-    """``--target`` goes with the protocols that learn on another store, and only with those."""
+    """``--target`` goes with protocols that learn on another store, and with those on a frozen encoder."""
     for name in protocols:
         if name not in PROTOCOLS:
             raise unknown("protocol", name, PROTOCOLS)
@@ -452,9 +471,13 @@ def _check_names(protocols: Sequence[str], target: Path | None, target_split: st
         raise UsageError(
             f"{needing[0]} learns on another store, and none was named", remedy="Name it with --target STORE"
         )
-    if not needing and (target is not None or target_split is not None):
+    if target is None and target_split is not None:
+        raise UsageError("--target-split is a split of --target", remedy="Name the store with --target STORE")
+    learning = [name for name in protocols if PROTOCOLS[name].NEEDS.clips and name not in needing]
+    if target is not None and learning and not needing:
         raise UsageError(
-            f"--target is for transfer, not for {', '.join(protocols)}", remedy="Add --protocol transfer"
+            f"--target is for transfer and for frozen encoders, not for {learning[0]}",
+            remedy=f"Leave {learning[0]} out: transfer finetunes on the target",
         )
 
 

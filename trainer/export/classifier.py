@@ -11,7 +11,7 @@ from trainer.evaluate import PROTOCOLS, heads
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.heads import ClassifierCard, Head
 from trainer.export.card import EncoderCard, KeptClassifier
-from trainer.run import RESULTS, Run, SavedResult, find_results, only_result, read_results
+from trainer.run import RESULTS, Run, SavedResult, find_results, only_result, read_result, read_results
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,24 @@ class Kept:
 
 
 def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
-    """The classifier of a result such as ``linear`` or ``semi-5``.
+    """The classifier of a result such as ``linear`` or ``semi-5``, or of ``RUN/results/FIGURE.json``.
 
-    Raises SkelError when there is no such result, or one of an earlier version or checkpoint.
+    The first is that of the run's own store, the second may be of a target. Raises SkelError when there is no
+    such result, or one of an earlier version or checkpoint.
     """
-    results = find_results(run.path, protocol=figure, conventions=[convention], encoders=[encoder])
-    saved = only_result([each for each in results if not _of_other_weights(each)] or results, where=run.path)
+    named = _named(run, figure)
+    if named is None:
+        results = find_results(run.path, protocol=figure, conventions=[convention], encoders=[encoder])
+        saved = only_result([each for each in results if _is_own(run, each)] or results, where=run.path)
+    else:
+        saved = named
+        if (named.result.convention, named.result.encoder) != (convention, encoder):
+            raise SkelError(
+                f"this result is of {named.result.convention} {named.result.encoder}, not of {convention} "
+                f"{encoder}",
+                where=named.path,
+                remedy="Choose its --convention and its --encoder",
+            )
     again = f"Run `trainer evaluate {run.path} --protocol {saved.result.protocol}` again"
     if saved.result.classifier is None:
         what = "an earlier version wrote it" if saved.result.protocol in learning() else "nothing is learned"
@@ -63,7 +75,7 @@ def figures_of(run: Run, *, convention: str, encoder: str) -> list[str]:
         if saved.result.classifier is not None
         and saved.result.checkpoint_hash == run.checkpoint_hash
         and (saved.result.convention, saved.result.encoder) == (convention, encoder)
-        and not _of_other_weights(saved)
+        and _is_own(run, saved)
         and saved.result.protocol in learning()
     ]
     order = learning()
@@ -75,8 +87,20 @@ def learning() -> list[str]:
     return [name for name in PROTOCOLS if name in ("linear", "finetune", "supervised", "semi")]
 
 
-def _of_other_weights(saved: SavedResult) -> bool:
-    return "init_from" in saved.result.settings
+def convention_of(run: Run, figure: str) -> str | None:
+    """Of the result whose file is named; None where ``figure`` names no file."""
+    named = _named(run, figure)
+    return None if named is None else named.result.convention
+
+
+def _named(run: Run, figure: str) -> SavedResult | None:
+    path = run.path / RESULTS / f"{figure}.json"
+    return read_result(path) if path.name == f"{figure}.json" and path.is_file() else None
+
+
+def _is_own(run: Run, saved: SavedResult) -> bool:
+    """Whether it is of the run's weights on its own store."""
+    return saved.result.store_hash == run.store.hash and "init_from" not in saved.result.settings
 
 
 def stem_of(convention: str) -> str:

@@ -15,7 +15,7 @@ from trainer import __version__, checkpoint
 from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
 from trainer.evaluate.features import stream_of
 from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
-from trainer.export.classifier import Kept, figures_of, kept_by, write_classifier
+from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, write_classifier
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network
 from trainer.run import JOINED, Run, open_run
@@ -66,9 +66,12 @@ def export_run(
 
 def _kept(run: Run, figure: str, conventions: Sequence[str], *, encoder: str, onnx: bool) -> dict[str, Kept]:
     """Convention -> classifier. Those that are named must have one, else those that have one are taken."""
-    asked = run.conventions(conventions) if conventions else _known(run)
+    only = convention_of(run, figure)
+    asked = run.conventions(conventions) if conventions else _known(run) if only is None else [only]
     known = [
-        name for name in asked if conventions or figure in figures_of(run, convention=name, encoder=encoder)
+        name
+        for name in asked
+        if conventions or only or figure in figures_of(run, convention=name, encoder=encoder)
     ]
     found = {
         name: kept_by(run, figure, convention=name, encoder=encoder) for name in known or run.conventions()

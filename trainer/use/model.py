@@ -15,7 +15,7 @@ from torch import Tensor
 from schemas import SkeletonSpec, UsageError, checks_arguments
 from trainer import checkpoint
 from trainer.export import CARD, EncoderCard, LoadedEncoder, load_encoder
-from trainer.export.classifier import Kept, figures_of, kept_by, read_classifiers
+from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, read_classifiers
 from trainer.export.load import chosen_device
 from trainer.export.write import take_encoder
 from trainer.run import Run, open_run
@@ -214,9 +214,9 @@ def load(
 ) -> Model:
     """A trained encoder with its preprocessing, and its classifier if one was kept, from a run or an export.
 
-    ``classifier``: of a run, the figure whose classifier ``predict`` asks: linear, finetune, semi-5, ...;
-    None: the first of these that there is. Raises SkelError for one that there is not. Other arguments and
-    errors are those of ``load_encoder``.
+    ``classifier``: of a run, the figure whose classifier ``predict`` asks: linear, finetune, semi-5, ..., or
+    the name of a file in its results without ``.json``; None: the first of these that there is. Raises
+    SkelError for one that there is not. Other arguments and errors are those of ``load_encoder``.
 
         >>> import trainer
         >>> trainer.load("encoder").conventions["kinectv2_25"].num_joints
@@ -253,8 +253,9 @@ def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "
     own = _placed(LoadedEncoder(card, network), device)
     there = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
     chosen = figure or next((each[0] for each in there.values() if each), None)
+    only = None if figure is None else convention_of(run, figure)
     found = {}
-    for name in [name for name, figures in there.items() if chosen in figures]:
+    for name in [name for name, figures in there.items() if chosen in figures or name == only]:
         kept = kept_by(run, str(chosen), convention=name, encoder=encoder)
         found[name] = Classifier(kept, _learned(kept, run, encoder, name, device) or own)
     if figure is not None and not found:  # says what there is
