@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trainer.run import Run
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
-    from trainer.use import Model, Predictions, load
+    from trainer.use import Model, Predictions, SkeletonDataset, load
 
 _HOMES = {
     "Batch": ("trainer.batch", "Batch"),
@@ -43,6 +43,7 @@ _HOMES = {
     "Queue": ("trainer.momentum", "Queue"),
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
+    "SkeletonDataset": ("trainer.use.dataset", "SkeletonDataset"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
     "batches": ("trainer.blocks", "batches"),
@@ -72,6 +73,7 @@ __all__ = [
     "Queue",
     "Run",
     "SkelError",
+    "SkeletonDataset",
     "accuracy",
     "augmentation",
     "batches",

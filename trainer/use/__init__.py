@@ -9,7 +9,8 @@
 preprocessing as those of a store, so it is the same code. Clips that are prepared need no skeltools.
 """
 
+from trainer.use.dataset import SkeletonDataset
 from trainer.use.model import Model, load
 from trainer.use.predictions import Predictions
 
-__all__ = ["Model", "Predictions", "load"]
+__all__ = ["Model", "Predictions", "SkeletonDataset", "load"]
