@@ -43,7 +43,7 @@ _HOMES = {
     "Queue": ("trainer.momentum", "Queue"),
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
-    "SkeletonDataset": ("trainer.use.dataset", "SkeletonDataset"),
+    "SkeletonDataset": ("trainer.use", "SkeletonDataset"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
     "batches": ("trainer.blocks", "batches"),
