@@ -87,6 +87,8 @@ def command(**options: Any) -> None:
     for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
         if main:
             click.echo(f"note: {line}", err=True)
+    for line in settings.notes if main else ():
+        click.echo(f"note: {line}", err=True)
     if options["dry_run"]:
         loop.build(settings.config, initial=not options["resume"])
         for line in config.draw(settings.config.method, settings.config.optimise):
