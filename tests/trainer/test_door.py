@@ -27,7 +27,6 @@ def test_a_run_is_trained_opened_and_evaluated(store: Path, tmp_path: Path) -> N
     made = trainer.pretrain(
         store,
         method="skeletonclr",
-        preset="paper",
         out=tmp_path / "run",
         epochs=1,
         device="cpu",
@@ -78,7 +77,7 @@ def test_the_seed_of_an_encoder_is_its_weights(store: Path) -> None:
 
 # --- training -----------------------------------------------------------------------------------------------
 
-SHORT = TINY | {"method.options.queue": 16, "runtime.knn_every": 0}
+SHORT = TINY | {"method.options.queue": 16, "runtime.knn_every": 0, "optimise.schedule": "step"}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +119,7 @@ def test_settings_are_dotted_nested_or_in_a_file(store: Path, tmp_path: Path) ->
 
 
 def test_a_run_goes_on_where_it_was(store: Path, tmp_path: Path, run: Path) -> None:
-    options: dict[str, Any] = {"preset": "paper", "device": "cpu", "settings": SHORT}
+    options: dict[str, Any] = {"device": "cpu", "settings": SHORT}
     trainer.pretrain(store, method="skeletonclr", out=tmp_path / "run", epochs=1, **options)
     resumed = trainer.pretrain(out=tmp_path / "run", resume=True, epochs=2)
     whole = trainer.open(run, device="cpu")

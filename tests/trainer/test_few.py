@@ -149,10 +149,12 @@ def test_the_command_says_what_it_took_and_what_does_not_fit(
     out = tmp_path / "run"
     start = ("pretrain", "--store", store.path, "--method", "skeletonclr", "--epochs", 1, "--device", "cpu")
     small = ("--set", "encoder.options.channels=[4,8]", "--set", "encoder.options.stride_blocks=[2]")
-    code, _, err = call(capsys, *start, *small, "--out", out)
+    code, told, err = call(capsys, *start, *small, "--out", out)
     assert code == 0, err
     assert "note: 96 clips to train on: preset skeletonclr/small" in err
     assert "warning: the queue" not in err
+    (finished,) = [line for line in told.splitlines() if line.startswith("next: ")]
+    assert finished == f"next: trainer evaluate {out} --protocol knn --protocol linear"
     code, _, err = call(
         capsys, *start, "--preset", "paper", *tiny_arguments(), "--set", "method.options.queue=500",
         "--batch-size", 60, "--out", tmp_path / "other",
@@ -162,3 +164,15 @@ def test_the_command_says_what_it_took_and_what_does_not_fit(
     assert "warning: the queue of 500 keys is 8.3 epochs" in err
     assert "warning: 1 step an epoch" in err
     assert "warning: 36 of 96 clips are left out" in err
+
+
+def test_what_comes_next_names_the_streams_that_are_missing(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = tiny_arguments(optimise__epochs=1)
+    start = ("pretrain", "--store", store.path, "--method", "crosclr", "--out", tmp_path / "run", *arguments)
+    code, told, err = call(capsys, *start)
+    assert code == 0, err
+    *_, first, last = told.splitlines()
+    assert first == f"first: skeltools streams {store.path} --motion --bone --frames 12"
+    assert last.startswith("next: trainer evaluate")

@@ -134,18 +134,54 @@ def _report(ended: loop.Ended, settings: RunConfig) -> None:
         )
         return
     click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
-    protocols = "knn --protocol linear" if _measurable(settings) else "transfer --target LABELLED_STORE"
-    click.echo(f"next: trainer evaluate {out} --protocol {protocols}")
+    for line in _next(out, settings):
+        click.echo(line)
 
 
-def _measurable(settings: RunConfig) -> bool:
-    """Whether the run's own store has labels in two halves."""
+def _next(out: Path, settings: RunConfig) -> list[str]:
+    """What can be done with the run now: nothing that its store has no labels, halves or streams for."""
+    reason, missing = _unmeasurable(settings), _missing_streams(out)
+    if reason:
+        return [
+            f"{reason}, so kNN and linear cannot be measured on it; with a labelled store: "
+            f"trainer evaluate {out} --protocol transfer --target STORE",
+            f"next: trainer export {out}",
+        ]
+    lines = [f"next: trainer evaluate {out} --protocol knn --protocol linear"]
+    if missing:
+        flags = " ".join(f"--{stream}" for stream in missing)
+        store, frames = settings.data.store, settings.data.frames
+        lines = [f"first: skeltools streams {store} {flags} --frames {frames}", *lines]
+    return lines
+
+
+def _unmeasurable(settings: RunConfig) -> str:
+    """Why the run's own store gives no figure; empty where it has labels in two halves."""
     from trainer.evaluate.features import Split
     from trainer.store import open_store
 
     data = settings.data
     split = Split(open_store(data.store), data.split or "", data)
-    return not split.unmeasurable(data.conventions[0])
+    return split.unmeasurable(data.conventions[0])
+
+
+def _missing_streams(out: Path) -> list[str]:
+    """Streams of the run's encoders that its store does not have."""
+    from schemas import SkelError
+    from trainer import store as stores
+    from trainer.evaluate.features import stream_of
+    from trainer.run import open_run
+
+    run = open_run(out, device="cpu")
+    missing = []
+    for stream in dict.fromkeys(stream_of(name, run.data) for name in run.method.encoders):
+        try:
+            stores.check_stream(
+                run.store, run.config.data.conventions[0], frames=run.config.data.frames, stream=stream
+            )
+        except SkelError:
+            missing.append(stream)
+    return missing
 
 
 def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
