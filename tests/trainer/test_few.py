@@ -176,3 +176,29 @@ def test_what_comes_next_names_the_streams_that_are_missing(
     *_, first, last = told.splitlines()
     assert first == f"first: skeltools streams {store.path} --motion --bone --frames 12"
     assert last.startswith("next: trainer evaluate")
+
+
+def test_resume_auto_starts_goes_on_and_ends(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "job"
+    job = ("pretrain", "--store", store.path, "--method", "skeletonclr", "--out", out, "--resume=auto")
+    arguments = tiny_arguments(optimise__epochs=1, optimise__schedule="constant")
+    code, _, err = call(capsys, *job, *arguments)
+    assert code == 0, err
+    first = (out / "checkpoints" / "last.pt").read_bytes()
+    assert call(capsys, *job, *arguments)[0] == 0, "the same command again is the same run"
+    assert (out / "checkpoints" / "last.pt").read_bytes() == first
+    longer = tiny_arguments(optimise__epochs=2, optimise__schedule="constant")
+    code, told, err = call(capsys, *job, *longer)
+    assert code == 0, err
+    assert "2 epochs done" in told
+    assert "epoch 1/2" not in err
+    (out / "checkpoints" / "last.pt").unlink()
+    assert call(capsys, *job, *arguments)[0] == 0, "stopped before its first checkpoint: it begins again"
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").touch()
+    code, _, err = call(capsys, *job[:-2], other, "--resume=auto", *arguments)
+    assert code == 2
+    assert "is not a run folder" in err

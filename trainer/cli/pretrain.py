@@ -56,7 +56,14 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @INIT_FROM
 @INIT_SKIP
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
-@click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
+@click.option(
+    "--resume",
+    type=click.Choice(["yes", "auto"]),
+    is_flag=False,
+    flag_value="yes",
+    metavar="[auto]",
+    help="Continue the run in --out from its last checkpoint; --resume=auto starts it where there is none.",
+)
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the settings with their sources and stop.")
 def command(**options: Any) -> None:
@@ -68,6 +75,7 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
       trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
       trainer pretrain --out runs/ms-clr --resume
+      trainer pretrain --store store.zarr --method aimclr --out runs/job --resume=auto
       trainer pretrain --store ntu60.zarr --store pku.zarr --method skeletonclr --out runs/both
       trainer pretrain --store store.zarr --method aimclr-released --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
@@ -79,7 +87,8 @@ def command(**options: Any) -> None:
     from trainer import config, distributed, loop, methods
 
     out = options["out"] or Path("runs", options["method"] or "run")
-    if options["resume"]:
+    resume, force = loop.resumes(out, options["resume"] or False, force=options["force"])
+    if resume:
         settings = _settings_to_resume(out, options)
     else:
         settings = _settings(options)
@@ -90,7 +99,7 @@ def command(**options: Any) -> None:
     for line in settings.notes if main else ():
         click.echo(f"note: {line}", err=True)
     if options["dry_run"]:
-        loop.build(settings.config, initial=not options["resume"])
+        loop.build(settings.config, initial=not resume)
         for line in config.draw(settings.config.method, settings.config.optimise):
             click.echo(f"# {line}")
         click.echo(config.render(settings), nl=False)
@@ -100,8 +109,8 @@ def command(**options: Any) -> None:
         ended = loop.pretrain(
             settings.config,
             out=out,
-            resume=options["resume"],
-            force=options["force"],
+            resume=resume,
+            force=force,
             profile=options["profile"],
             on_load=show_load,
             on_progress=show_step,

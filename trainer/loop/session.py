@@ -166,6 +166,18 @@ def _smallest_batch(samples: Training, config: RunConfig) -> int:
     return min(config.optimise.batch_size, *map(len, sources))
 
 
+def resumes(out: Path, asked: bool | str, *, force: bool) -> tuple[bool, bool]:
+    """Whether a run goes on, and whether what is in ``out`` is replaced.
+
+    ``auto``, for jobs that are started again: goes on where there is a checkpoint; a run that was stopped
+    before its first one begins again.
+    """
+    if asked != "auto":
+        return bool(asked), force
+    there = (out / LAST).is_file()
+    return there, force or not there
+
+
 def check_folder(out: Path, *, force: bool) -> None:
     """Raises UsageError when ``out`` holds a run and ``force`` is off, or anything that is no run."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
