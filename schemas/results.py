@@ -66,6 +66,8 @@ class EvaluationResult(Model):
     """Test samples by true class (row) and predicted class (column)."""
     scores: str | None = None
     """Name of the file with the score of every test sample, in the same folder."""
+    classifier: str | None = None
+    """Name of the file with the classifier that was learned, in the same folder."""
     scores_kind: Literal["logits", "probabilities", "votes"] | None = None
     best_top1: float | None = Field(default=None, ge=0, le=1)
     """Best test epoch of the probe: optimistic, never the result."""

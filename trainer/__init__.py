@@ -8,12 +8,13 @@
     run = trainer.open("runs/aimclr")
     run.evaluate("linear")                              # a list of EvaluationResult
     encoder = trainer.load_encoder("runs/aimclr")       # or what `trainer export` wrote
+    model = trainer.load("runs/aimclr")                 # model.embed(joints): raw clips in, features out
 
 What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
 (examples/pretrain.py). Every other module is private and may change between versions. Axis order is
-``N C T V M`` (samples, coordinates, frames, joints, bodies), always. Nothing here imports skeltools: the
-store is all that the two halves share. Importing the package imports next to nothing: names are loaded when
-they are first used, torch with them.
+``N C T V M`` (samples, coordinates, frames, joints, bodies), always. The store is all that the two halves
+share: skeltools is imported for raw clips alone, which ``load`` prepares as a store's. Importing the package
+imports next to nothing: names are loaded when they are first used, torch with them.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ if TYPE_CHECKING:
     from trainer.run import Run
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
+    from trainer.use import Model, Predictions, SkeletonDataset, load
 
 _HOMES = {
     "Batch": ("trainer.batch", "Batch"),
     "EvaluationResult": ("schemas", "EvaluationResult"),
     "LoadedEncoder": ("trainer.export", "LoadedEncoder"),
+    "Model": ("trainer.use", "Model"),
+    "Predictions": ("trainer.use", "Predictions"),
     "Queue": ("trainer.momentum", "Queue"),
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
+    "SkeletonDataset": ("trainer.use", "SkeletonDataset"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
     "batches": ("trainer.blocks", "batches"),
@@ -47,6 +52,7 @@ _HOMES = {
     "frozen_copy": ("trainer.momentum", "frozen_copy"),
     "info_nce": ("trainer.blocks", "info_nce"),
     "knn": ("trainer.blocks", "knn"),
+    "load": ("trainer.use", "load"),
     "load_clips": ("trainer.blocks", "load_clips"),
     "load_encoder": ("trainer.export", "load_encoder"),
     "open": ("trainer.run", "open_run"),
@@ -62,9 +68,12 @@ __all__ = [
     "Batch",
     "EvaluationResult",
     "LoadedEncoder",
+    "Model",
+    "Predictions",
     "Queue",
     "Run",
     "SkelError",
+    "SkeletonDataset",
     "accuracy",
     "augmentation",
     "batches",
@@ -73,6 +82,7 @@ __all__ = [
     "frozen_copy",
     "info_nce",
     "knn",
+    "load",
     "load_clips",
     "load_encoder",
     "open",

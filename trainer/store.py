@@ -262,6 +262,29 @@ def select(
     return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
 
 
+def select_all(
+    store: Store, convention: str, *, frames: int, stream: str = "joint", bodies: int | None = None
+) -> Selection:
+    """All rows that a convention has, in the store's order; arguments and errors as of ``select``."""
+    check_stream(store, convention, frames=frames, stream=stream)
+    there = np.diff(_array(store, f"sequences/{convention}/offsets")[:]) > 0
+    rows = np.flatnonzero(there).astype(np.int64)
+    if not len(rows):
+        raise StoreError(
+            f"has no sample in {convention}", where=store.path, remedy="Choose another convention"
+        )
+    path, ids = _stream_path(convention, frames, stream), _array(store, "samples/id")[:]
+    shapes, labels = {convention: _shape(store, path, bodies)}, torch.from_numpy(_labels(store)[rows])
+    return Selection(store, {convention: path}, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
+
+
+def ids_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> tuple[str, ...]:
+    """Of the rows that ``select`` takes; empty where it would find none."""
+    _, rows = _half(store, protocol, part, conventions)
+    ids = _array(store, "samples/id")[:]
+    return tuple(str(ids[row]) for row in rows)
+
+
 def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> Tensor:
     """[n] int64, -1 for none: of the rows that ``select`` takes; empty where it would find none."""
     _, rows = _half(store, protocol, part, conventions)

@@ -226,7 +226,8 @@ def test_features_know_their_samples(run: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(seen) == 4, "two halves, the trained and the random encoder"
 
 
-@pytest.mark.parametrize("given", [{"target": Path("x")}, {"target_split": "xsub"}])
-def test_a_target_is_for_transfer(given: dict[str, Any], run: Path) -> None:
-    with pytest.raises(UsageError, match=r"--target is for transfer, not for knn\. Add --protocol transfer"):
-        evaluate_run(run, device="cpu", **given)
+def test_a_target_is_for_transfer_and_frozen_encoders(run: Path) -> None:
+    with pytest.raises(UsageError, match=r"--target is for transfer and for frozen encoders, not for semi"):
+        evaluate_run(run, protocols=["knn", "semi"], device="cpu", target=Path("x"))
+    with pytest.raises(UsageError, match=r"--target-split is a split of --target\. Name the store"):
+        evaluate_run(run, device="cpu", target_split="xsub")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zarr
 
+import trainer
 from schemas import StoreError
+from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import FEW, write_store
+from trainer import checkpoint, loop
 from trainer import store as stores
 from trainer.evaluate import transfer
 
@@ -105,3 +109,48 @@ def test_both_stores_are_kept(source: stores.Store, tmp_path: Path) -> None:
         "recipe": "default",
         "synthetic": False,
     }
+
+
+def test_frozen_encoders_are_measured_on_another_store(tmp_path: Path) -> None:
+    own, other = write_store(tmp_path / "own.zarr"), write_store(tmp_path / "other.zarr", seed=4, samples=36)
+    for name, store in (("run", own), ("there", other)):
+        loop.pretrain(tiny_config(store, optimise__epochs=1), out=tmp_path / name)
+    options = {"linear": {"epochs": 3}}
+    protocols = ["knn", "linear", "retrieval"]
+    results = evaluate_run(tmp_path / "run", protocols=protocols, target=other, options=options, device="cpu")
+    assert [each.figure for each in results] == ["knn", "knn1", "linear", "retrieval"]
+    # The same weights, as a run of the other store: the figures must be those of its own evaluation.
+    saved = [checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("run", "there")]
+    checkpoint.save(replace(saved[1], model=saved[0].model), tmp_path / "there" / checkpoint.LAST)
+    expected = evaluate_run(tmp_path / "there", protocols=protocols, options=options, device="cpu")
+    for found, wanted in zip(results, expected, strict=True):
+        assert found.store_hash == stores.open_store(other).hash
+        assert (found.top1, found.confusion, found.test_samples) == (
+            wanted.top1,
+            wanted.confusion,
+            wanted.test_samples,
+        )
+        assert found.details["transfer"]["source"]["store"] == "own.zarr"
+        assert found.random_knn is not None
+        assert (tmp_path / "run" / "results" / f"{found.figure}-other-few_6.json").is_file()
+    assert not trainer.load(tmp_path / "run").classifiers, "that of a target is none of the run's own"
+    there = trainer.load(tmp_path / "run", classifier="linear-other-few_6")
+    assert there.classifier("few_6").kept.card.store_hash == results[0].store_hash
+
+
+def test_own_and_other_store_are_told_apart_in_one_call(tmp_path: Path) -> None:
+    own, other = write_store(tmp_path / "own.zarr"), write_store(tmp_path / "other.zarr", seed=4)
+    loop.pretrain(tiny_config(own, optimise__epochs=1), out=tmp_path / "run")
+    quick = {"epochs": 1, "batch_size": 8, "lr": 0.01}
+    options = {"finetune": quick, "transfer": quick}
+    protocols = ["knn", "finetune", "transfer"]
+    results = evaluate_run(tmp_path / "run", protocols=protocols, target=other, options=options, device="cpu")
+    where = {each.figure: each.store for each in results}
+    assert where == {
+        "knn": "other.zarr",
+        "knn1": "other.zarr",
+        "finetune": "own.zarr",
+        "transfer": "other.zarr",
+    }
+    tried = {each.figure: each.random_knn is not None for each in results}
+    assert tried == {"knn": True, "knn1": True, "finetune": False, "transfer": False}

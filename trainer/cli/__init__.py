@@ -13,7 +13,19 @@ import traceback
 import click
 
 from schemas import SkelError
-from trainer.cli import compare, ensemble, evaluate, export, methods, pretrain, released, report, table
+from trainer.cli import (
+    compare,
+    embed,
+    ensemble,
+    evaluate,
+    export,
+    methods,
+    predict,
+    pretrain,
+    released,
+    report,
+    table,
+)
 from trainer.kernels import malloc
 
 
@@ -70,7 +82,19 @@ def cli(debug: bool) -> None:
     """
 
 
-for module in (compare, ensemble, evaluate, export, methods, pretrain, released, report, table):
+for module in (
+    compare,
+    embed,
+    ensemble,
+    evaluate,
+    export,
+    methods,
+    predict,
+    pretrain,
+    released,
+    report,
+    table,
+):
     cli.add_command(module.command)
 
 

@@ -31,7 +31,11 @@ from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN
     help="Skeleton convention; may be repeated. all: each, and their ensemble. Default: the run's first.",
 )
 @STORES_OF_RUN
-@click.option("--target", type=click.Path(path_type=Path), help="Store that transfer trains and tests on.")
+@click.option(
+    "--target",
+    type=click.Path(path_type=Path),
+    help="Store that transfer trains and tests on, and knn, linear and retrieval of the frozen encoder, too.",
+)
 @click.option(
     "--target-split", help="Split of --target. Default: the split of the run, else the first of the target."
 )
@@ -80,6 +84,7 @@ def command(
       trainer evaluate runs/ms-clr --protocol linear --convention all
       trainer evaluate runs/aimclr --protocol semi --set semi.shares=[1,10]
       trainer evaluate runs/isc --protocol transfer --target pku2.zarr --json
+      trainer evaluate runs/isc --protocol knn --protocol linear --target pku2.zarr
       trainer evaluate runs/aimclr --protocol finetune --init-from encoders/aimclr
     """
     from trainer.run import open_run

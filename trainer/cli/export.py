@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write. Default: RUN/export.")
 @STORES_OF_RUN
 @click.option(
+    "--classifier",
+    metavar="FIGURE",
+    help="Take along the classifier of an evaluation: linear, finetune, supervised, semi-5, ...",
+)
+@click.option(
     "--onnx", is_flag=True, help="Also write an ONNX graph for each convention, checked against PyTorch."
 )
 @click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
@@ -30,6 +35,7 @@ def command(
     conventions: tuple[str, ...],
     out: Path | None,
     store: tuple[Path, ...],
+    classifier: str | None,
     onnx: bool,
     unfinished: bool,
     force: bool,
@@ -41,6 +47,7 @@ def command(
       trainer export runs/skeletonclr
       trainer export runs/csclr --encoder bone --out encoders/csclr-bone
       trainer export runs/ms-clr --convention smplx_42 --onnx
+      trainer export runs/skeletonclr --classifier linear --out gestures
 
     \b
     Then, in Python:
@@ -57,6 +64,7 @@ def command(
         encoder=encoder,
         conventions=conventions,
         store=store,
+        classifier=classifier,
         onnx=onnx,
         unfinished=unfinished,
         force=force,
@@ -75,4 +83,6 @@ def _print_card(folder: Path, card: EncoderCard) -> None:
     )
     for name, file in card.onnx.items():
         click.echo(f"{file.file}: {name}, differs from PyTorch by {file.max_abs_difference:.1e} at most")
+    for name, kept in card.classifiers.items():
+        click.echo(f"{kept.file}: {name}, {kept.figure}, {len(kept.classes)} classes")
     click.echo(card.licence)

@@ -45,6 +45,21 @@ STORES_OF_RUN = click.option(
 )
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 
+PLACES = click.argument(
+    "places", nargs=-1, required=True, metavar="STORE|FILE...", type=click.Path(path_type=Path)
+)
+CLIP_ENCODER = click.option("--encoder", help="Only this encoder of the method: joint, bone, motion, ...")
+CLIP_CONVENTION = click.option("--convention", help="Skeleton of the clips. Default: the encoder's first.")
+SPLIT = click.option("--split", help="Of a store: only the samples of a split. Default: all rows.")
+PART = click.option(
+    "--part", type=click.Choice(["train", "test"]), help="Of a store: only this half of the split."
+)
+SETTINGS = click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    help="A dataset.yaml that describes the raw files. Default: the one beside them.",
+)
+
 
 def usual_store() -> Path:
     """``$SKELTOOLS_STORE``, else ``./store.zarr``, as in skeltools. Raises UsageError without either."""

@@ -81,6 +81,7 @@ def fused(encoders: Sequence[Scores], options: Options) -> Scores:
         stream=JOINED.join(dict.fromkeys(scores.stream for scores in encoders)),
         best_top1=None,
         details={},
+        head=None,
     )
 
 
@@ -130,6 +131,7 @@ def combined(members: Sequence[Scores], *, weights: Mapping[str, float], scores:
         values=mean([member.values for member in members]),
         draws=tuple(map(mean, zip(*(member.draws for member in members), strict=True))),
         kind="logits" if scores == "logits" else "probabilities",
+        head=None,
     )
 
 

@@ -20,6 +20,8 @@ from schemas import SkelError
 from trainer import device as devices
 from trainer import optim, seeds
 from trainer.encoders.initial import draws_from
+from trainer.evaluate import heads
+from trainer.evaluate.heads import Head
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
 from trainer.metrics import accuracy
@@ -65,6 +67,8 @@ class Fitted:
     """Mean cross-entropy of the training clips in each epoch, as they were seen."""
     test_top1: dict[int, float] = field(default_factory=dict)
     """Epoch, counted from 1 -> test accuracy, for the epochs after which it was looked at."""
+    head: Head | None = None
+    """What was learned, with the weights of the encoder."""
 
     @property
     def best_top1(self) -> float | None:
@@ -96,6 +100,7 @@ def learned(
         settings=settings(options, around["device"]),
         best_top1=fitted.best_top1,
         details=fitted.curves(),
+        head=fitted.head,
     )
 
 
@@ -117,8 +122,43 @@ def fit(
 ) -> Fitted:
     """Trains a copy of ``encoder`` and a fresh classifier on all of ``train``.
 
-    PyTorch's global generator is as before afterwards. Raises SkelError when the loss is no longer finite.
+    With ``calibrate`` another copy learns without a fifth of ``train``, to say how sure the first is
+    (``heads``). PyTorch's global generator is as before afterwards. Raises SkelError when the loss is no
+    longer finite.
     """
+    fitted, model = _trained(protocol, encoder, train, test, options=options, **around)
+    state = {name: value.detach().cpu().clone() for name, value in model.encoder.state_dict().items()}
+    layer = model.head
+    fitted.head = Head(layer.weight.detach().cpu().clone(), layer.bias.detach().cpu().clone(), encoder=state)
+    held_out = (
+        heads.held_out_rows(train.labels, train.ids, seed=around["seed"]) if options.calibrate else None
+    )
+    if held_out is not None:
+        others, left = (_rows(train, rows, around["convention"]) for rows in (~held_out, held_out))
+        quick = options.model_copy(update={"test_every": 0})
+        again, without = _trained(protocol, encoder, others, left, options=quick, **around)
+        known = heads.sureness_of(
+            again.scores,
+            _features(without, left, options, around),
+            left.labels.cpu(),
+            others=_features(without, others, options, around),
+            others_labels=others.labels.cpu(),
+        )
+        features = _features(model, train, options, around)
+        fitted.head = fitted.head.surely(features, train.labels.cpu(), known)
+    return fitted
+
+
+def _trained(
+    protocol: str,
+    encoder: nn.Module,
+    train: Samples,
+    test: Samples,
+    *,
+    options: Training,
+    **around: Unpack[Around],
+) -> tuple[Fitted, Classifier]:
+    """Scores and curves, and what learned. Errors as ``fit``."""
     device, convention = around["device"], around["convention"]
     generator = seeds.generator("cpu", around["seed"], "classifier")
     model = Classifier(copy.deepcopy(encoder), len(around["classes"]), generator=generator).to(device)
@@ -142,7 +182,30 @@ def fit(
                     where=protocol,
                     remedy=f"Set {protocol}.lr lower, or {protocol}.warmup_epochs higher",
                 )
-    return fitted
+    return fitted, model
+
+
+@torch.no_grad()
+def _features(model: Classifier, samples: Samples, options: Training, around: Around) -> Tensor:
+    """[N, D] float32 on the CPU, of clips as tests see them; the model stays in eval mode."""
+    model.eval()
+    found = []
+    for chunk in samples.clips[around["convention"]].split(_CHUNK):
+        clips = chunk.to(around["device"])
+        seen = clips if options.crop is None else options.crop.centre(clips)
+        found.append(model.encoder(seen, around["convention"]).float().cpu())
+    return torch.cat(found)
+
+
+def _rows(samples: Samples, chosen: Tensor, convention: str) -> Samples:
+    """Some of the clips, by [N] bool, in one convention."""
+    places = chosen.nonzero().flatten()
+    return Samples(
+        {convention: samples.clips[convention][places]},
+        samples.labels[places],
+        tuple(samples.ids[place] for place in places.tolist()),
+        samples.rows[places],
+    )
 
 
 def _epoch(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from schemas import OptimiseConfig, SkelError
 from schemas._model import Model
 from trainer import few, optim, seeds
-from trainer.evaluate import knn
+from trainer.evaluate import heads, knn
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
 from trainer.evaluate.protocol import Needs
@@ -52,22 +52,24 @@ def evaluate(
 ) -> list[Scores]:
     """The result is the last epoch's; the best test epoch is only reported beside it.
 
-    With ``streams`` together the encoders whose features lie side by side have a classifier each. Raises
-    SkelError when the layer diverged.
+    With ``streams`` together the encoders whose features lie side by side have a classifier each. A second
+    classifier learns beside the first, without a fifth of the training half, to say how sure the first is
+    (``heads``). Raises SkelError when the layer diverged.
     """
     widths = train.widths if options.streams == "together" else ()
-    scaled = _scaling(train.values, options, parts=max(len(widths), 1))
-    values, test_values = scaled(train.values), scaled(test.values)
-    layer = _initial(widths or (values.shape[1],), len(classes), seed)
-    rates = _rates(options)
-    best = 0.0
+    scaling = _scaling(train.values, options, parts=max(len(widths), 1))
+    test_values = scaling(test.values)
+    sizes = widths or (train.values.shape[1],)
+    layer, without = (_initial(sizes, len(classes), seed) for _ in range(2))
+    held_out, best = heads.held_out_rows(train.labels, train.ids, seed=seed), 0.0
     for epoch in range(options.epochs):
-        if train.anew is not None and epoch:
-            values = scaled(train.anew(epoch))
-        order = torch.randperm(len(values), generator=seeds.generator("cpu", seed, "linear", epoch))
-        batches = values[order].split(options.batch_size), train.labels[order].split(options.batch_size)
-        for x, labels in zip(*batches, strict=True):
-            layer.step(x, labels, lr=optim.learning_rate(rates, epoch), options=options)
+        fresh = train.anew is not None and epoch
+        values = scaling(train.anew(epoch) if train.anew is not None and fresh else train.values)
+        _epoch(layer, values, train.labels, seed=seed, epoch=epoch, options=options)
+        if held_out is not None:
+            _epoch(
+                without, values[~held_out], train.labels[~held_out], seed=seed, epoch=epoch, options=options
+            )
         logits = layer.scores(test_values)
         best = max(best, accuracy(logits, test.labels))
     if not torch.isfinite(logits).all():
@@ -75,11 +77,22 @@ def evaluate(
             f"the linear layer diverged at learning rate {options.lr}",
             remedy="Set linear.lr lower, or linear.standardise=true",
         )
-    settings = options.model_dump(mode="json")
-    scores = Scores(
-        test.ids, test.labels, logits, classes, protocol="linear", settings=settings, best_top1=best
-    )
-    return [replace(scores, details=_doubts(train, test, logits, options=options))]
+    head = heads.Head(layer.weight, layer.bias, shift=scaling.shift, scale=scaling.scale)
+    if held_out is not None:
+        head = _sure(head, without, scaling, train, held_out)
+    return [
+        Scores(
+            test.ids,
+            test.labels,
+            logits,
+            classes,
+            protocol="linear",
+            settings=options.model_dump(mode="json"),
+            best_top1=best,
+            head=head,
+            details=_doubts(train, test, logits, options=options),
+        )
+    ]
 
 
 FEW_STEPS = 1000
@@ -110,6 +123,32 @@ def _doubts(train: Features, test: Features, logits: Tensor, *, options: Options
     if below:
         text += f": far below kNN of the same features, {100 * nearest:.1f} %, so it says little of them"
     return {"notes": [f"linear: {text}. Try --set linear.standardise=true --set linear.lr=0.1"]}
+
+
+def _epoch(layer: Layer, values: Tensor, labels: Tensor, *, seed: int, epoch: int, options: Options) -> None:
+    """One pass over all rows, in the order that seed and epoch give."""
+    rate = optim.learning_rate(_rates(options), epoch)
+    order = torch.randperm(len(values), generator=seeds.generator("cpu", seed, "linear", epoch))
+    batches = values[order].split(options.batch_size), labels[order].split(options.batch_size)
+    for x, own in zip(*batches, strict=True):
+        layer.step(x, own, lr=rate, options=options)
+
+
+def _sure(
+    head: heads.Head, without: Layer, scaling: Scaling, train: Features, held_out: Tensor
+) -> heads.Head:
+    """With what the clips say that ``without`` did not learn from; as it is where that one diverged."""
+    logits = without.scores(scaling(train.values[held_out]))
+    if not torch.isfinite(logits).all():
+        return head
+    known = heads.sureness_of(
+        logits,
+        train.values[held_out],
+        train.labels[held_out],
+        others=train.values[~held_out],
+        others_labels=train.labels[~held_out],
+    )
+    return head.surely(train.values, train.labels, known)
 
 
 @dataclass(frozen=True)
@@ -168,9 +207,21 @@ def _uniform(inputs: int, classes: int, generator: torch.Generator) -> tuple[Ten
     return weight, torch.empty(classes).uniform_(-bound, bound, generator=generator)
 
 
-def _scaling(train: Tensor, options: Options, *, parts: int) -> Callable[[Tensor], Tensor]:
-    """What is done to features before the layer; means and deviations are those of ``train``."""
+@dataclass(frozen=True)
+class Scaling:
+    """What is done to features before the layer: ``(x - shift) / scale``; None: nothing."""
+
+    shift: Tensor | None
+    scale: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        moved = x if self.shift is None else x - self.shift
+        return moved if self.scale is None else moved / self.scale
+
+
+def _scaling(train: Tensor, options: Options, *, parts: int) -> Scaling:
+    """Means and deviations are those of ``train``."""
     if not options.standardise:
-        return (lambda x: x) if parts == 1 else (lambda x: x / parts)
-    mean, deviation = train.mean(dim=0), train.std(dim=0).clamp_min(1e-6)
-    return lambda x: (x - mean) / (deviation * parts)
+        return Scaling(None, None if parts == 1 else torch.full((train.shape[1],), float(parts)))
+    deviation = train.std(dim=0).clamp_min(1e-6)
+    return Scaling(train.mean(dim=0), deviation * parts)

@@ -156,9 +156,18 @@ def _joined(names: Iterable[str]) -> str:
     return JOINED.join(dict.fromkeys(names))
 
 
-def write_result(result: EvaluationResult, scores: Scores, path: Path) -> None:
-    """``path`` and the scores beside it under the name in the result, each complete or absent."""
+def write_result(
+    result: EvaluationResult, scores: Scores, path: Path, *, classifier: bytes | None = None
+) -> None:
+    """``path``, and beside it under the names in the result the scores and the content of a classifier.
+
+    Each is complete or absent.
+    """
     assert result.scores is not None
+    if classifier is not None:
+        assert result.classifier is not None
+        with replacing(path.with_name(result.classifier)) as partial:
+            partial.write_bytes(classifier)
     write_scores(scores, path.with_name(result.scores))
     with replacing(path) as partial:
         partial.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")

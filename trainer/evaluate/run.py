@@ -16,7 +16,7 @@ from trainer import memory, shards, start
 from trainer import store as stores
 from trainer.augment import compile_chain
 from trainer.data import Source
-from trainer.evaluate import PROTOCOLS, ensemble, knn, protocol_options, transfer
+from trainer.evaluate import PROTOCOLS, ensemble, heads, knn, protocol_options, transfer
 from trainer.evaluate.features import (
     Features,
     Split,
@@ -29,6 +29,7 @@ from trainer.evaluate.features import (
 )
 from trainer.evaluate.results import result_of, write_result
 from trainer.evaluate.scores import Scores
+from trainer.metrics import accuracy
 from trainer.run import RESULTS, Run
 from trainer.store import Samples, Store
 from trainer.streams import STREAMS
@@ -63,7 +64,7 @@ class Evaluation:
     run: Run
     split: Split
     target: Split | None
-    """Of the store that protocols with ``NEEDS.target`` learn on."""
+    """Of the store that ``--target`` names, for protocols with ``NEEDS.target`` and on frozen encoders."""
     protocols: dict[str, Any]
     """Name -> options."""
     fusion: ensemble.Options
@@ -73,11 +74,17 @@ class Evaluation:
 
     @property
     def needs_halves(self) -> bool:
-        """Whether a protocol looks at the halves of the run's own store."""
+        """Whether a protocol looks at features of the halves."""
         return not all(PROTOCOLS[name].NEEDS.target for name in self.protocols)
 
+    @property
+    def measured_on(self) -> Split:
+        """Whose halves frozen encoders are given: the target's, or else the run's own."""
+        return self.split if self.target is None else self.target
+
     def split_of(self, protocol: str) -> Split:
-        return self.target if self.target is not None and PROTOCOLS[protocol].NEEDS.target else self.split
+        needs = PROTOCOLS[protocol].NEEDS
+        return self.measured_on if needs.target or not needs.clips else self.split
 
 
 def evaluate(
@@ -101,10 +108,11 @@ def evaluate(
     in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
     the run's settings, over their own. ``conventions``: none takes the run's first, the reference; ``all``
     stands for all of the run; several are evaluated one by one and then as an ensemble. ``target``: the store
-    that ``transfer`` trains on. ``untrained`` replaces the weights by random ones, to see what the training
-    was worth, and writes nothing. ``init_from``: finetune, semi and supervised start from the weights of that
-    run or export, but for those that ``init_skip`` matches, and their files are named after them. Raises
-    UsageError, StoreError and CheckpointError for whatever does not fit together.
+    that ``transfer`` trains on; knn, linear and retrieval are then of the frozen encoder on its halves, too.
+    ``untrained`` replaces the weights by random ones, to see what the training was worth, and writes nothing.
+    ``init_from``: finetune, semi and supervised start from the weights of that run or export, but for those
+    that ``init_skip`` matches, and their files are named after them. Raises UsageError, StoreError and
+    CheckpointError for whatever does not fit together.
     """
     _check_names(protocols, target, target_split)
     init = _init(protocols, init_from, init_skip)
@@ -145,11 +153,12 @@ def _in_convention(
     at_random = [each.random_features for each in encoders if each.random_features is not None]
     if len(at_random) > 1:
         at_random.append(_side_by_side(at_random, unit=True))
-    classes = len(evaluation.split.store.manifest.classes)
+    classes = len(evaluation.measured_on.store.manifest.classes)
     random_knn = {train.encoder: knn.top1(train, test, classes=classes) for train, test in at_random}
     measured: dict[str, list[Measured]] = {}
     for protocol in evaluation.protocols:
         split = evaluation.split_of(protocol)
+        tried = split is evaluation.measured_on and not PROTOCOLS[protocol].NEEDS.target
         measured[protocol] = [
             (
                 scores,
@@ -158,7 +167,7 @@ def _in_convention(
                     scores,
                     split=split,
                     untrained=evaluation.untrained,
-                    random_knn=random_knn[scores.encoder] if split is evaluation.split else None,
+                    random_knn=random_knn[scores.encoder] if tried else None,
                     seconds=seconds,
                 ),
             )
@@ -201,7 +210,7 @@ def _encoders(
 
     encoders = []
     for name, stream in streams.items():
-        halves = split.halves(convention, stream) if evaluation.needs_halves else None
+        halves = evaluation.measured_on.halves(convention, stream) if evaluation.needs_halves else None
         fresh = random[name].to(device)
         calibrate(fresh, split.trained_on(convention, stream), convention=convention, device=device)
         random_features = encode(name, fresh, f"{name} (random)", None) if halves else None
@@ -280,7 +289,7 @@ def _seen(evaluation: Evaluation, protocol: str, convention: str, encoder: Encod
     assert encoder.features is not None  # protocols on features look at the run's own halves
     if crop is None:
         return encoder.features
-    halves = evaluation.split.halves(convention, encoder.stream)
+    halves = evaluation.measured_on.halves(convention, encoder.stream)
     seed, device = evaluation.run.config.runtime.seed, evaluation.run.device
     of_stretches = cropped(encoder.network, halves, crop, convention=convention, device=device, seed=seed)
     train, test = (
@@ -298,13 +307,24 @@ def _on_features(
     several = PROTOCOLS[protocol].evaluate(
         train,
         test,
-        classes=evaluation.split.store.manifest.classes,
+        classes=evaluation.measured_on.store.manifest.classes,
         seed=evaluation.run.config.runtime.seed,
         options=evaluation.protocols[protocol],
     )
     of = {"encoder": test.encoder, "stream": test.stream, "convention": convention}
     seconds = time.perf_counter() - started
-    return [(replace(each, **of, train_labels=train.labels), seconds) for each in several]
+    more = _provenance(evaluation)
+    return [
+        (replace(each, **of, train_labels=train.labels, details=each.details | more), seconds)
+        for each in several
+    ]
+
+
+def _provenance(evaluation: Evaluation) -> dict[str, Any]:
+    """Of both stores, where the figure is of another store than the encoder."""
+    if evaluation.target is None:
+        return {}
+    return transfer.provenance(evaluation.split.store, evaluation.target.store)
 
 
 def _on_clips(
@@ -333,7 +353,7 @@ def _on_clips(
         on_progress=evaluation.on_progress,
     )
     seconds = time.perf_counter() - started
-    more = transfer.provenance(evaluation.split.store, split.store) if module.NEEDS.target else {}
+    more = _provenance(evaluation) if split is not evaluation.split else {}
     of = {"encoder": encoder.name, "stream": encoder.stream, "convention": convention}
     return [
         (
@@ -403,13 +423,47 @@ def _written(
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
-    result = result.model_copy(update={"scores": f"{stem}.npz"})
-    write_result(result, scores, evaluation.run.path / RESULTS / f"{stem}.json")
+    kept = None if scores.head is None else f"{stem}{heads.SUFFIX}"
+    result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": kept})
+    content = (
+        None if scores.head is None else heads.to_bytes(scores.head, _card(evaluation, split, scores, result))
+    )
+    write_result(result, scores, evaluation.run.path / RESULTS / f"{stem}.json", classifier=content)
     return result
 
 
+def _card(
+    evaluation: Evaluation, split: Split, scores: Scores, result: EvaluationResult
+) -> heads.ClassifierCard:
+    """Of the classifier that is kept beside a result."""
+    assert scores.head is not None
+    manifest, sure = split.store.manifest, scores.head.sureness
+    return heads.ClassifierCard(
+        format=heads.FORMAT,
+        tool=result.tool,
+        figure=result.figure,
+        settings=result.settings,
+        classes=scores.classes,
+        convention=scores.convention,
+        stream=scores.stream,
+        encoder=scores.encoder,
+        frames=evaluation.run.config.data.frames,
+        bodies=evaluation.run.bodies,
+        recipe=heads.Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),
+        dataset=manifest.dataset,
+        synthetic=manifest.synthetic,
+        split=split.name,
+        store_hash=split.store.hash,
+        checkpoint_hash=evaluation.run.checkpoint_hash,
+        train_samples=result.train_samples,
+        test_top1=accuracy(scores.values, scores.labels),
+        temperature=None if sure is None else sure.temperature,
+        held_out=0 if sure is None else sure.held_out,
+    )
+
+
 def _check_names(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
-    """``--target`` goes with the protocols that learn on another store, and only with those."""
+    """``--target`` goes with protocols that learn on another store, and with those on a frozen encoder."""
     for name in protocols:
         if name not in PROTOCOLS:
             raise unknown("protocol", name, PROTOCOLS)
@@ -418,9 +472,13 @@ def _check_names(protocols: Sequence[str], target: Path | None, target_split: st
         raise UsageError(
             f"{needing[0]} learns on another store, and none was named", remedy="Name it with --target STORE"
         )
-    if not needing and (target is not None or target_split is not None):
+    if target is None and target_split is not None:
+        raise UsageError("--target-split is a split of --target", remedy="Name the store with --target STORE")
+    learning = [name for name in protocols if PROTOCOLS[name].NEEDS.clips and name not in needing]
+    if target is not None and learning and not needing:
         raise UsageError(
-            f"--target is for transfer, not for {', '.join(protocols)}", remedy="Add --protocol transfer"
+            f"--target is for transfer and for frozen encoders, not for {learning[0]}",
+            remedy=f"Leave {learning[0]} out: transfer finetunes on the target",
         )
 
 

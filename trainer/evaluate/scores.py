@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from schemas import SkelError
+from trainer.evaluate.heads import Head
 
 Kind = Literal["logits", "probabilities", "votes"]
 """``logits``: before a softmax. ``probabilities``: rows sum to one. ``votes``: not negative, any row sum."""
@@ -56,6 +57,9 @@ class Scores:
     """What else the result keeps, as plain JSON: curves, drawn ids, ..."""
     train_labels: Tensor | None = None
     """[N_train] int64 of the clips that were learned from; None when they are not known."""
+
+    head: Head | None = None
+    """The classifier whose scores they are, for protocols that learn one; of several draws the first's."""
 
     encoder: str = ""
     """Whose scores they are: an encoder of a method, several joined by ``+``."""

@@ -87,6 +87,7 @@ def evaluate(
                 settings=settings(options, around["device"]) | {"shares": [share]},
                 draws=tuple(fitted.scores for fitted in fits),
                 best_top1=sum(best) / len(best) if best else None,
+                head=fits[0].head,
                 details={
                     "share_percent": share,
                     "labels": len(drawn[0]),

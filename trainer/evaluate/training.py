@@ -102,6 +102,10 @@ class Training(Model):
     test_every: int = Field(default=1, ge=0)
     """Epochs between looks at the test half, for the best epoch; 0: only after the last."""
 
+    calibrate: bool = False
+    """Train a second time, without a fifth of the clips, to learn how far the probabilities of the kept
+    classifier can be trusted. The figure stays the same."""
+
     @model_validator(mode="after")
     def _check(self) -> Training:
         if self.nesterov and (self.optimiser != "sgd" or self.momentum == 0):

@@ -52,16 +52,16 @@ def check_target(source: Store, target: Store, convention: str, *, trained: tupl
             f"{', '.join(there)}",
         )
     ours, theirs = (stores.skeletons(store, [convention])[convention].spec for store in (source, target))
-    difference = _difference(ours, theirs)
-    if difference:
+    differing = difference(ours, theirs)
+    if differing:
         raise StoreError(
-            f"{convention} is not the same skeleton in {source.path} and here: {difference}",
+            f"{convention} is not the same skeleton in {source.path} and here: {differing}",
             where=target.path,
             remedy=f"Convert one of them again with the {convention} of the other",
         )
 
 
-def _difference(ours: SkeletonSpec, theirs: SkeletonSpec) -> str:
+def difference(ours: SkeletonSpec, theirs: SkeletonSpec) -> str:
     """What differs first, in words; empty when joints, their order and the tree agree."""
     if len(ours.joints) != len(theirs.joints):
         return f"{len(ours.joints)} joints there, {len(theirs.joints)} here"

@@ -12,7 +12,8 @@ from schemas import CheckpointError, Component, SkeletonSpec, problem
 from schemas._model import Model
 from trainer.run import EXPORTED
 
-FORMAT = 1
+FORMAT = 2
+"""1 without classifiers: what has none is written so that earlier versions read it."""
 CARD = EXPORTED
 WEIGHTS = "encoder.safetensors"
 
@@ -51,8 +52,22 @@ class OnnxFile(Model):
     """Largest difference of a feature to PyTorch's, over the clips of the check."""
 
 
+class KeptClassifier(Model):
+    """A classifier that goes along."""
+
+    file: str
+    sha256: str
+    figure: str
+    """Which evaluation it is of: ``linear``, ``finetune``, ``semi-5``, ..."""
+    finetuned: bool
+    """Whether the encoder learned with it: the weights of this export then are no longer the run's own."""
+    classes: tuple[str, ...]
+    onnx: OnnxFile | None = None
+    """Graph from clips to ``features``, ``logits`` and ``probabilities``."""
+
+
 class EncoderCard(Model):
-    """Format 1."""
+    """Format 1, or 2 with classifiers."""
 
     kind: Literal["skeltools encoder"] = "skeltools encoder"
     format: int = Field(ge=1)
@@ -87,10 +102,14 @@ class EncoderCard(Model):
     """What is known of the terms of the data that the weights come from."""
     onnx: dict[str, OnnxFile] = {}
     """Convention -> file, if there are any."""
+    classifiers: dict[str, KeptClassifier] = {}
+    """Convention -> its classifier, if there are any."""
 
 
 def write_card(card: EncoderCard, folder: Path) -> None:
-    (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    left_out = None if card.classifiers else {"classifiers"}
+    text = card.model_dump_json(indent=2, exclude=left_out)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
 
 
 def read_card(folder: Path) -> EncoderCard:

@@ -38,7 +38,7 @@ def load_encoder(
         >>> encoder.stream, encoder.convention, encoder.frames
         ('joint', 'kinectv2_25', 24)
     """
-    path, place = Path(path), _device(device)
+    path, place = Path(path), chosen_device(device)
     if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
         loaded = read_encoder(path)
         if encoder not in (None, loaded.card.name):
@@ -50,7 +50,8 @@ def load_encoder(
     return loaded.to(place).eval().requires_grad_(False)
 
 
-def _device(name: Any) -> torch.device:
+def chosen_device(name: Any) -> torch.device:
+    """As PyTorch names it. Raises UsageError for one that there is not."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

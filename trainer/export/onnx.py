@@ -23,10 +23,14 @@ from schemas import SkelError, UsageError
 from trainer import checkpoint, seeds
 from trainer.encoders import HCN, BiGRU, Encoder
 from trainer.encoders.hcn import HALVINGS
+from trainer.evaluate.heads import Head
 from trainer.export.card import EncoderCard, OnnxFile
 
 TOLERANCE = 1e-4
 """Largest difference of a feature that is let pass."""
+
+OUTPUTS = ("features", "logits", "probabilities")
+"""Of a graph with a classifier; one without has the first."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _OPSET = 18
@@ -62,6 +66,21 @@ class StaticEncoder(nn.Module):
         return features
 
 
+class StaticClassifier(nn.Module):
+    """``forward(clips) -> features [N, feature_dim], logits [N, classes], probabilities [N, classes]``."""
+
+    def __init__(self, encoder: StaticEncoder, head: Head) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+        self.temperature = 1.0 if head.sureness is None else head.sureness.temperature
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features = self.encoder(clips)
+        logits = self.head.logits(features)
+        return features, logits, (logits / self.temperature).softmax(dim=1)
+
+
 def require_onnx() -> None:
     """Raises UsageError when a package of the extra ``onnx`` is missing."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
@@ -71,18 +90,26 @@ def require_onnx() -> None:
         )
 
 
-def write_onnx(encoder: Encoder, card: EncoderCard, convention: str, folder: Path) -> OnnxFile:
+def write_onnx(
+    encoder: Encoder, card: EncoderCard, convention: str, folder: Path, *, head: Head | None = None
+) -> OnnxFile:
     """``encoder-CONVENTION.onnx`` in ``folder``: input ``clips``, output ``features``, any number of clips.
 
-    T, V and M are the card's. Raises UsageError for an encoder that ONNX has no operations for, SkelError
-    when features differ from PyTorch's by more than ``TOLERANCE``.
+    With a ``head`` it is ``classifier-CONVENTION.onnx``, with the outputs ``logits`` and ``probabilities`` as
+    well; their differences count relative to the largest logit. T, V and M are the card's. Raises UsageError
+    for an encoder that ONNX has no operations for, SkelError when features differ from PyTorch's by more than
+    ``TOLERANCE``.
     """
     _check_possible(encoder, card)
-    static = StaticEncoder(encoder, convention).eval()
+    static: nn.Module = StaticEncoder(encoder, convention).eval()
     path = folder / f"encoder-{convention}.onnx"
+    if head is not None:
+        static = StaticClassifier(StaticEncoder(encoder, convention), head).eval()
+        path = folder / f"classifier-{convention}.onnx"
+    outputs = OUTPUTS[:1] if head is None else OUTPUTS
     with _quiet():
-        _export(static, _clips(card, convention, 3), path, older=isinstance(encoder, BiGRU))
-    difference = max(_difference(encoder, card, convention, path, size) for size in _BATCHES)
+        _export(static, _clips(card, convention, 3), path, outputs, older=isinstance(encoder, BiGRU))
+    difference = max(_difference(encoder, card, convention, path, size, head) for size in _BATCHES)
     if difference > TOLERANCE:
         path.unlink()
         raise SkelError(
@@ -110,16 +137,16 @@ def _check_possible(encoder: Encoder, card: EncoderCard) -> None:
         )
 
 
-def _export(static: StaticEncoder, clips: Tensor, path: Path, *, older: bool) -> None:
+def _export(static: nn.Module, clips: Tensor, path: Path, outputs: tuple[str, ...], *, older: bool) -> None:
     how: dict[str, Any] = {"dynamo": True, "dynamic_shapes": ({0: torch.export.Dim.DYNAMIC},)}
     if older:
-        how = {"dynamo": False, "dynamic_axes": {"clips": {0: "N"}, "features": {0: "N"}}}
+        how = {"dynamo": False, "dynamic_axes": {name: {0: "N"} for name in ("clips", *outputs)}}
     torch.onnx.export(
         static,
         (clips,),
         path,
         input_names=["clips"],
-        output_names=["features"],
+        output_names=[*outputs],
         opset_version=_OPSET,
         external_data=False,
         verbose=False,
@@ -141,13 +168,21 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _difference(encoder: Encoder, card: EncoderCard, convention: str, path: Path, samples: int) -> float:
+@torch.no_grad()
+def _difference(
+    encoder: Encoder, card: EncoderCard, convention: str, path: Path, samples: int, head: Head | None
+) -> float:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     clips = _clips(card, convention, samples)
-    features = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
-    return float((features - encoder(clips, convention)).abs().max())
+    found = [torch.from_numpy(each) for each in session.run(None, {"clips": clips.numpy()})]
+    features = encoder(clips, convention)
+    worst = float((found[0] - features).abs().max())
+    if head is None:
+        return worst
+    logits = head.logits(features)
+    return max(worst, float((found[1] - logits).abs().max() / logits.abs().max().clamp_min(1)))
 
 
 def _clips(card: EncoderCard, convention: str, samples: int) -> Tensor:

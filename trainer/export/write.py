@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from trainer import __version__, checkpoint
 from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
 from trainer.evaluate.features import stream_of
 from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
+from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, write_classifier
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network
 from trainer.run import JOINED, Run, open_run
@@ -35,6 +36,7 @@ def export_run(
     encoder: str | None = None,
     conventions: Sequence[str] = (),
     store: Path | Sequence[Path] | None = None,
+    classifier: str | None = None,
     onnx: bool = False,
     unfinished: bool = False,
     force: bool = False,
@@ -42,6 +44,9 @@ def export_run(
     """Writes a query encoder of the run's last checkpoint to the folder ``out``, and returns its card.
 
     ``encoder`` may be left out when the method trains one. ``conventions`` empty takes all of the run.
+    ``classifier``: a figure of the run's results, such as ``linear``, whose classifier goes along; of
+    conventions only those that have one; ``finetune``, ``semi-5`` and ``supervised`` take their own encoder
+    along, which is of one convention.
     The run's store is read for its skeletons and recipe, at ``store`` or where the run has it. Raises
     UsageError for names that the run does not have, StoreError and CheckpointError as evaluation does.
     """
@@ -49,8 +54,41 @@ def export_run(
         require_onnx()  # said before anything is read
     _check_folder(out, force=force)
     opened = open_run(run, store=store, device="cpu", unfinished=unfinished)
-    card, network, weights = take_encoder(opened, encoder, conventions=conventions)
-    return _write(card, network, weights, out, onnx=onnx)
+    name = opened.encoder_name(encoder)
+    kept = {} if classifier is None else _kept(opened, classifier, conventions, encoder=name, onnx=onnx)
+    card, network, weights = take_encoder(opened, name, conventions=list(kept) or conventions)
+    learned = next((each.head.encoder for each in kept.values() if each.learned_encoder), None)
+    if learned is not None:
+        weights = {key: learned[key] for key in weights if key in learned}
+        checkpoint.load_weights(network, weights, where=run)
+    return _write(card, network, weights, out, onnx=onnx, kept=kept)
+
+
+def _kept(run: Run, figure: str, conventions: Sequence[str], *, encoder: str, onnx: bool) -> dict[str, Kept]:
+    """Convention -> classifier. Those that are named must have one, else those that have one are taken."""
+    only = convention_of(run, figure)
+    asked = run.conventions(conventions) if conventions else _known(run) if only is None else [only]
+    known = [
+        name
+        for name in asked
+        if conventions or only or figure in figures_of(run, convention=name, encoder=encoder)
+    ]
+    found = {
+        name: kept_by(run, figure, convention=name, encoder=encoder) for name in known or run.conventions()
+    }
+    if onnx and any(each.crop is not None for each in found.values()):
+        raise UsageError(
+            f"{figure} saw stretches of the clips, which the graph cannot cut",
+            where="--onnx",
+            remedy=f"Leave out one of them, or evaluate without {figure}.crop",
+        )
+    if len(found) > 1 and any(each.learned_encoder for each in found.values()):
+        raise UsageError(
+            f"{figure} has an encoder of its own for each of {', '.join(found)}",
+            where="--classifier",
+            remedy=f"Choose one, as --convention {next(iter(found))}",
+        )
+    return found
 
 
 def take_encoder(
@@ -78,7 +116,13 @@ def _known(run: Run) -> list[str]:
 
 
 def _write(
-    card: EncoderCard, network: Encoder, weights: dict[str, Tensor], out: Path, *, onnx: bool
+    card: EncoderCard,
+    network: Encoder,
+    weights: dict[str, Tensor],
+    out: Path,
+    *,
+    onnx: bool,
+    kept: Mapping[str, Kept],
 ) -> EncoderCard:
     """All files beside ``out``, then into it, the card last: a card never stands beside files not its own."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=_made(out.parent)) as beside:
@@ -88,8 +132,18 @@ def _write(
         if onnx:
             files = {name: write_onnx(network, card, name, partial) for name in card.conventions}
             card = card.model_copy(update={"onnx": files})
+        classifiers = {name: write_classifier(each, name, partial) for name, each in kept.items()}
+        if onnx:
+            classifiers = {
+                name: told.model_copy(
+                    update={"onnx": write_onnx(network, card, name, partial, head=kept[name].head)}
+                )
+                for name, told in classifiers.items()
+            }
+        if classifiers:
+            card = card.model_copy(update={"classifiers": classifiers, "format": FORMAT})
         _made(out)
-        for old in (out / CARD, *out.glob("encoder-*.onnx")):
+        for old in (out / CARD, *out.glob("encoder-*.onnx"), *out.glob("classifier-*")):
             old.unlink(missing_ok=True)
         for new in partial.iterdir():
             new.replace(out / new.name)
@@ -106,7 +160,7 @@ def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> E
     config, store, manifest, data = run.config, run.store, run.store.manifest, run.data
     every = [each.manifest for each in run.stores]
     return EncoderCard(
-        format=FORMAT,
+        format=1,
         tool=f"trainer {__version__}",
         encoder=_component(network),
         name=name,

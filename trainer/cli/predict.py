@@ -1,0 +1,125 @@
+"""``trainer predict``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trainer.cli.embed import _device
+from trainer.cli.options import (
+    CLIP_CONVENTION,
+    CLIP_ENCODER,
+    DEVICE,
+    PART,
+    PLACES,
+    SETTINGS,
+    SPLIT,
+    STORES_OF_RUN,
+)
+
+if TYPE_CHECKING:
+    from trainer.use.answers import Answer
+
+
+@click.command("predict")
+@click.argument("run", type=click.Path(path_type=Path))
+@PLACES
+@click.option(
+    "--classifier",
+    metavar="FIGURE",
+    help="Of which evaluation: linear, finetune, supervised, semi-5, ... Default: the first that there is.",
+)
+@CLIP_ENCODER
+@CLIP_CONVENTION
+@click.option(
+    "--unknown",
+    type=click.Choice(["energy", "distance"]),
+    help="Call clips unknown that look like no class, by their energy or the distance to the nearest class.",
+)
+@click.option(
+    "--keep",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.95,
+    show_default=True,
+    help="Share of clips of known classes that --unknown shall let pass.",
+)
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes a clip in JSON.")
+@SPLIT
+@PART
+@SETTINGS
+@STORES_OF_RUN
+@DEVICE
+@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+def command(
+    run: Path,
+    places: tuple[Path, ...],
+    classifier: str | None,
+    encoder: str | None,
+    unknown: Any,
+    keep: float,
+    top: int,
+    store: tuple[Path, ...],
+    device: str,
+    unfinished: bool,
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Name the class of clips: of stores, raw files, or folders of these.
+
+    RUN is a run whose evaluation kept a classifier (`trainer evaluate RUN --protocol linear`), or an export
+    with one. A line has the clip's id, its class and the probability, calibrated on clips that the classifier
+    did not learn from. Encoders of several streams answer together.
+
+    \b
+    Examples:
+      trainer predict runs/skeletonclr S001C001P001R001A001.skeleton
+      trainer predict runs/skeletonclr clip.npy --unknown energy --json
+      trainer predict gestures recordings/ --settings dataset.yaml
+      trainer predict runs/skeletonclr store.zarr --part test
+    """
+    from trainer.use import answers as asking
+    from trainer.use.model import every
+    from trainer.use.sources import Asked
+
+    models = every(
+        run,
+        encoder=encoder,
+        classifier=classifier,
+        device=_device(device),
+        store=store,
+        unfinished=unfinished,
+    )
+    found = list(
+        asking.answers(
+            models,
+            Asked(places, **asked),
+            unknown=unknown,
+            keep=keep,
+            on_problem=lambda text: click.echo(f"left out: {text}", err=True),
+        )
+    )
+    if as_json:
+        records = [record for answer in found for record in asking.as_records(answer, top=top)]
+        click.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        return
+    _print(found)
+
+
+def _print(found: list[Answer]) -> None:
+    """A line for each clip; on the error stream what a reader must know."""
+    right = told = 0
+    for answer in found:
+        best = answer.said.top(1)
+        for row, (id, name) in enumerate(zip(answer.ids, answer.said.names, strict=True)):
+            click.echo(f"{id}\t{name}\t{best[row][0][1]:.3f}")
+            own = answer.names[row]
+            told += own in answer.said.classes
+            right += own == name
+    if told:
+        click.echo(f"{right} of the {told} clips whose class is known are named as it", err=True)
+    if not found[0].said.calibrated:
+        click.echo("the probabilities are not calibrated: the classifier saw all training clips", err=True)

@@ -1,0 +1,303 @@
+"""Classifiers that an evaluation learned, kept for use: ``RUN/results/<stem>.safetensors`` beside the result.
+
+A file holds tensors and one line of JSON, the card: classes, convention, stream, recipe, and how sure the
+classifier is. No code in it is run. With ``finetune``, ``semi``, ``supervised`` and ``transfer`` the weights
+of the encoder are in it as well, for it learned with the head.
+
+How sure is measured on a fifth of the training clips that a second classifier, trained as the first on the
+other four, never saw: one temperature for its logits (Guo et al., ICML 2017, section 4.2), and how far clips
+of known classes lie from what is known, as energy (Liu et al., NeurIPS 2020, equation 4, at temperature 1)
+and as cosine distance to the nearest mean of a class. The test half is never looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize
+
+from schemas import CheckpointError, Component, problem
+from schemas._model import Model
+from trainer import seeds
+
+FORMAT = 1
+SUFFIX = ".safetensors"
+HELD_OUT = 5
+"""One clip of so many is held out, class by class."""
+LEAST_HELD_OUT = 10
+"""Held-out clips for a temperature; of fewer it would say nothing."""
+SHARES = 101
+"""Of the quantiles that are kept of energies and distances: 0, 0.01, ... 1."""
+
+_COLDEST, _HOTTEST = math.log(0.02), math.log(50.0)
+_OPTIONAL = ("shift", "scale", "centre", "means")
+_KEY = "classifier"
+_ENCODER = "encoder."
+_KIND = "skeltools classifier"
+
+
+class Recipe(Model):
+    """The preprocessing of the clips that were learned from."""
+
+    name: str
+    steps: tuple[Component, ...]
+
+
+class ClassifierCard(Model):
+    """Format 1: everything that the tensors do not say."""
+
+    kind: Literal["skeltools classifier"] = "skeltools classifier"
+    format: int = Field(ge=1)
+    tool: str
+    figure: str
+    """Of the result that it belongs to: ``linear``, ``finetune``, ``semi-5``, ..."""
+    settings: dict[str, Any]
+    """Of the protocol."""
+    classes: tuple[str, ...] = Field(min_length=1)
+    convention: str
+    stream: str
+    encoder: str
+    """Which of the method's encoders; several joined by ``+`` whose features lie side by side."""
+    frames: int = Field(ge=1)
+    bodies: int = Field(ge=1)
+    recipe: Recipe
+    dataset: str
+    synthetic: bool
+    split: str
+    store_hash: str
+    checkpoint_hash: str
+    """Of the run's checkpoint whose encoder gave the features, or was trained on."""
+    train_samples: int = Field(ge=1)
+    test_top1: float = Field(ge=0, le=1)
+    temperature: float | None = Field(default=None, gt=0)
+    """Logits are divided by it; None: no clips were held out, and probabilities are not calibrated."""
+    held_out: int = Field(default=0, ge=0)
+    """Clips behind ``temperature`` and the quantiles."""
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """What clips that were held out say of a classifier."""
+
+    temperature: float
+    held_out: int
+    energy: Tensor
+    """[SHARES] float32, ascending: quantiles of the energy of clips of known classes."""
+    distance: Tensor
+    """[SHARES] float32, ascending: of their distance to the nearest mean."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """``logits(features [N, D]) -> [N, classes]``."""
+
+    weight: Tensor
+    """[classes, D] float32."""
+    bias: Tensor
+    """[classes] float32."""
+    shift: Tensor | None = None
+    """[D]: what is taken off every feature first; None: nothing."""
+    scale: Tensor | None = None
+    """[D]: by what it is divided then; None: nothing."""
+    centre: Tensor | None = None
+    """[D]: mean of the training clips' features, there with ``sureness``: a network's features share most of
+    their direction, and cosines are taken without it."""
+    means: Tensor | None = None
+    """[classes, D] float32: of the training clips' centred features, each of length one; zero for a class
+    without. There with ``sureness``."""
+    encoder: dict[str, Tensor] = field(default_factory=dict)
+    """Weights of the encoder that learned with it, by its own names; empty: the encoder is as pre-trained."""
+    sureness: Sureness | None = None
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Bit for bit those of the evaluation."""
+        x = features if self.shift is None else features - self.shift
+        x = x if self.scale is None else x / self.scale
+        return torch.addmm(self.bias, x, self.weight.T)
+
+    def distance(self, features: Tensor) -> Tensor:
+        """[N]: one minus the cosine to the nearest mean of a class, 0..2; for a head with ``sureness``."""
+        assert self.means is not None
+        assert self.centre is not None
+        return distances(features - self.centre, self.means)
+
+    def surely(self, features: Tensor, labels: Tensor, sureness: Sureness) -> Head:
+        """With centre and means of the training clips' features [N, D], and what held-out clips said."""
+        centre = features.mean(dim=0)
+        means = class_means(features - centre, labels, len(self.weight))
+        return replace(self, centre=centre, means=means, sureness=sureness)
+
+
+def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """[classes, D]: the mean of the features of each class, all scaled to length one, and so is the mean."""
+    sums = torch.zeros(classes, features.shape[1], dtype=torch.float64)
+    sums.index_add_(0, labels.cpu(), normalize(features.double().cpu(), dim=1))
+    return normalize(sums, dim=1).float()
+
+
+def distances(features: Tensor, means: Tensor) -> Tensor:
+    """[N] float32: one minus the cosine to the nearest of ``means`` that is not zero."""
+    cosines = normalize(features, dim=1) @ means.T
+    return 1 - cosines.masked_fill(~means.any(dim=1), -1).amax(dim=1)
+
+
+def energies(logits: Tensor) -> Tensor:
+    """[N]: minus the logarithm of the sum of exponentials; the higher, the less a clip looks like any class.
+
+    Liu et al., NeurIPS 2020, equation 4, at temperature 1.
+    """
+    return -logits.logsumexp(dim=1)
+
+
+def held_out_rows(labels: Tensor, ids: Sequence[str], *, seed: int) -> Tensor | None:
+    """[N] bool: one of ``HELD_OUT`` clips of every class, by the hash of seed and id; None for too few.
+
+    A class keeps at least one clip to learn from. Too few: less than ``LEAST_HELD_OUT`` in all.
+    """
+    names = ids or tuple(map(str, range(len(labels))))
+    by_class: dict[int, list[int]] = {}
+    for row, label in enumerate(labels.tolist()):
+        by_class.setdefault(label, []).append(row)
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for rows in by_class.values():
+        ordered = sorted(rows, key=lambda row: (seeds.derive(seed, "held out", names[row]), names[row]))
+        chosen[ordered[: len(rows) // HELD_OUT]] = True
+    return chosen if int(chosen.sum()) >= LEAST_HELD_OUT else None
+
+
+def sureness_of(
+    logits: Tensor, features: Tensor, labels: Tensor, *, others: Tensor, others_labels: Tensor
+) -> Sureness:
+    """Of held-out clips: their logits [n, classes], features [n, D] and labels; ``others``: the features
+    [N, D] of the clips that the classifier learned from.
+    """
+    centre = others.mean(dim=0)
+    means = class_means(others - centre, others_labels, logits.shape[1])
+    shares = torch.linspace(0, 1, SHARES, dtype=torch.float64)
+    energy, distance = energies(logits).double(), distances(features - centre, means).double()
+    return Sureness(
+        fitted_temperature(logits, labels),
+        len(labels),
+        torch.quantile(energy, shares).float(),
+        torch.quantile(distance, shares).float(),
+    )
+
+
+def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature in 0.02..50 at which the mean cross-entropy of the logits is least.
+
+    It is convex in one over the temperature, so golden sections find it, here to a millionth of it.
+    """
+    values = logits.double()
+    low, high, share = _COLDEST, _HOTTEST, (math.sqrt(5) - 1) / 2
+
+    def loss(place: float) -> float:
+        return float(cross_entropy(values / math.exp(place), labels))
+
+    left, right = high - share * (high - low), low + share * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    while high - low > 1e-6:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - share * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + share * (high - low)
+            at_right = loss(right)
+    return math.exp((low + high) / 2)
+
+
+def to_bytes(head: Head, card: ClassifierCard) -> bytes:
+    """The content of a file. Equal heads give equal bytes."""
+    tensors = {name: getattr(head, name) for name in ("weight", "bias", *_OPTIONAL)}
+    tensors = {name: value for name, value in tensors.items() if value is not None}
+    if head.sureness is not None:
+        tensors |= {"energy": head.sureness.energy, "distance": head.sureness.distance}
+    tensors |= {f"{_ENCODER}{name}": value for name, value in head.encoder.items()}
+    ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(ready, metadata={_KEY: card.model_dump_json()})
+
+
+def read_head(path: Path) -> tuple[Head, ClassifierCard]:
+    """Raises CheckpointError when the file is absent, damaged, newer, or something else."""
+    if not path.is_file():
+        raise CheckpointError(
+            "no classifier here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get(_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, str(error)) from error
+    card = _card(path, told)
+    head = _head(tensors, card)
+    if head is None:
+        raise _unreadable(path, "its tensors do not fit its classes")
+    return head, card
+
+
+def _card(path: Path, told: str | None) -> ClassifierCard:
+    try:
+        content = json.loads(told or "")
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(path, "it has no card") from error
+    if not isinstance(content, dict) or content.get("kind") != _KIND:
+        raise _unreadable(path, f"its kind is not '{_KIND}'")
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise CheckpointError(
+            f"written by a newer version: format {version}, this one reads up to {FORMAT}",
+            where=path,
+            remedy="Update this package",
+        )
+    try:
+        return ClassifierCard.model_validate(content)
+    except ValidationError as error:
+        raise _unreadable(path, str(problem(error, ClassifierCard))) from error
+
+
+def _head(tensors: dict[str, Tensor], card: ClassifierCard) -> Head | None:
+    """None when the tensors are not those of ``Head``."""
+    weight = tensors.get("weight", torch.empty(0))
+    if weight.dim() != 2 or len(weight) != len(card.classes):
+        return None
+    shapes = {"bias": weight.shape[:1]}
+    shapes |= {name: weight.shape[1:] for name in ("shift", "scale") if name in tensors}
+    sure = card.temperature is not None
+    shapes |= {"means": weight.shape, "centre": weight.shape[1:]} if sure else {}
+    shapes |= {name: torch.Size([SHARES]) for name in ("energy", "distance") if sure}
+    own = {name: tensors.get(name) for name in ("weight", *shapes)}
+    if any(value is None or value.dtype != torch.float32 for value in own.values()):
+        return None
+    if any(tensors[name].shape != shape for name, shape in shapes.items()):
+        return None
+    encoder = {
+        name.removeprefix(_ENCODER): value for name, value in tensors.items() if name.startswith(_ENCODER)
+    }
+    shift, scale, centre, means = map(tensors.get, _OPTIONAL)
+    head = Head(weight, tensors["bias"], shift, scale, centre, means, encoder)
+    if card.temperature is None:
+        return head
+    known = Sureness(card.temperature, card.held_out, tensors["energy"], tensors["distance"])
+    return replace(head, sureness=known)
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        "this is not a classifier of `trainer evaluate`, or it is damaged: "
+        f"{(reason or 'empty').splitlines()[0]}",
+        where=path,
+        remedy="Evaluate the run again",
+    )

@@ -1,0 +1,130 @@
+"""Clips of a store as a ``torch.utils.data.Dataset``, for a training of one's own in any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from schemas import ConfigError, Count, Length, SkeletonSpec, StoreError, checks_arguments
+from trainer import memory, shards
+from trainer import store as stores
+from trainer.store import Selection
+
+
+class SkeletonDataset(Dataset[Any]):
+    """``dataset[3] -> (clip [3, T, V, M] float32, label)``; a list of rows gives a whole batch at once.
+
+    The clips are read once, into memory, and no file stays open: a ``DataLoader`` may have workers, forked or
+    spawned, which share the memory. ``transform`` is given a clip, a copy of its own, and what it returns
+    takes the clip's place.
+
+    Whole batches without collating, which is fastest:
+    ``DataLoader(dataset, sampler=BatchSampler(RandomSampler(dataset), 128, False), batch_size=None)``.
+
+        >>> import trainer
+        >>> dataset = trainer.SkeletonDataset("store.zarr", split="xview", frames=24)
+        >>> clip, label = dataset[0]
+        >>> clip.shape, dataset.classes[label]
+        (torch.Size([3, 24, 25, 2]), 'drink water')
+        >>> dataset[[0, 5, 7]][0].shape
+        torch.Size([3, 3, 24, 25, 2])
+    """
+
+    @checks_arguments
+    def __init__(
+        self,
+        store: str | Path,
+        split: str | None = None,
+        part: Literal["train", "test"] = "train",
+        *,
+        stream: Literal["joint", "bone", "motion"] = "joint",
+        convention: str | None = None,
+        frames: Length = 50,
+        bodies: Count | None = None,
+        labelled: bool = False,
+        transform: Callable[..., Any] | None = None,
+    ) -> None:
+        """``split`` None takes all rows of the store, ``convention`` None its sensor's own. ``bodies``: M;
+        None: as many as the store has. ``labelled``: only clips with a label; that of others is -1.
+
+        Raises StoreError for what the store does not have, with the command that adds it, and ConfigError for
+        clips that do not fit in memory.
+        """
+        opened = stores.open_store(store)
+        self.convention = convention or opened.native
+        self.classes = opened.manifest.classes
+        """Their place is the label."""
+        chosen = _selected(opened, split, part, self.convention, frames, stream, bodies, labelled)
+        needed, limit = shards.bytes_in_memory(chosen), memory.host_limit()
+        if needed > limit:
+            raise ConfigError(
+                f"the clips take {needed} bytes, and this machine has room for {limit}",
+                where=opened.path,
+                remedy="`trainer pretrain` reads such a store shard by shard",
+            )
+        samples = stores.in_memory(chosen)
+        kept = samples.labels >= 0 if labelled else torch.ones(len(samples), dtype=torch.bool)
+        everything = bool(kept.all())
+        self.clips = samples.clips[self.convention] if everything else samples.clips[self.convention][kept]
+        """[N, 3, T, V, M] float32."""
+        self.labels = samples.labels[kept]
+        """[N] int64."""
+        self.ids = tuple(id for id, there in zip(samples.ids, kept.tolist(), strict=True) if there)
+        self.spec: SkeletonSpec = stores.skeletons(opened, [self.convention])[self.convention].spec
+        """The convention: joint names, edges, centre."""
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, row: Any) -> tuple[Any, Any]:
+        """One clip and its label as an int; of a list or tensor of rows [n, 3, T, V, M] and [n] int64."""
+        if isinstance(row, Tensor | Sequence) and not (isinstance(row, Tensor) and row.dim() == 0):
+            rows = torch.as_tensor(row)
+            clips = self.clips[rows]
+            if self.transform is not None:
+                clips = torch.stack([self.transform(clip) for clip in clips])
+            return clips, self.labels[rows]
+        clip = self.clips[row]
+        return clip if self.transform is None else self.transform(clip.clone()), int(self.labels[row])
+
+    def __getitems__(self, rows: Sequence[int]) -> list[tuple[Any, int]]:
+        """What a ``DataLoader`` collates: views, so that a batch is copied once."""
+        labels = self.labels[torch.as_tensor(rows)].tolist()
+        clips = [self.clips[row] for row in rows]
+        if self.transform is not None:
+            clips = [self.transform(clip.clone()) for clip in clips]
+        return list(zip(clips, labels, strict=True))
+
+
+def _selected(
+    store: stores.Store,
+    split: str | None,
+    part: str,
+    convention: str,
+    frames: int,
+    stream: str,
+    bodies: int | None,
+    labelled: bool,
+) -> Selection:
+    if split is None:
+        chosen = stores.select_all(store, convention, frames=frames, stream=stream, bodies=bodies)
+    else:
+        chosen = stores.select(
+            store,
+            protocol=split,
+            part=part,
+            conventions=[convention],
+            frames=frames,
+            stream=stream,
+            labelled=labelled,
+            bodies=bodies,
+        )
+    if labelled and not (chosen.labels >= 0).any():
+        raise StoreError("no sample has a label", where=store.path, remedy="Leave out labelled=True")
+    return chosen

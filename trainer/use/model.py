@@ -1,0 +1,290 @@
+"""A trained encoder with its preprocessing, and with a classifier where one was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from schemas import SkeletonSpec, UsageError, checks_arguments
+from trainer import checkpoint
+from trainer.export import CARD, EncoderCard, LoadedEncoder, load_encoder
+from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, read_classifiers
+from trainer.export.load import chosen_device
+from trainer.export.write import take_encoder
+from trainer.run import Run, open_run
+from trainer.use import raw
+from trainer.use.predictions import Predictions, predicted
+
+_CHUNK = 256
+"""Clips per forward pass, as many as an evaluation takes."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier, and the encoder whose features it takes: the run's, or the one that learned with it."""
+
+    kept: Kept
+    encoder: LoadedEncoder
+
+
+class Model:
+    """What ``trainer.load`` gives: ``embed``, ``predict`` and ``preprocess``; ``card`` says what for.
+
+    Clips are raw or prepared. Raw: joints [T, M, V, 3], or [T, V, 3] of one person, in metres, x to the
+    sensor's left, y up, z away from it; NaN where a joint was not seen; clips of ``skeltools.open``; or a
+    list of either, or a mapping from ids. Prepared: one array [N, 3, T, V, M], which is what ``preprocess``
+    gives and what a stream of a store is. NumPy arrays give NumPy arrays, tensors give tensors.
+    """
+
+    def __init__(
+        self,
+        encoder: LoadedEncoder,
+        classifiers: Mapping[str, Classifier] | None = None,
+        *,
+        path: object = None,
+    ) -> None:
+        self.encoder = encoder
+        self.classifiers = dict(classifiers or {})
+        """Convention -> the classifier that ``predict`` asks."""
+        self._path = path
+
+    def __repr__(self) -> str:
+        card = self.card
+        return (
+            f"<model of {card.method} {card.name}: {', '.join(card.conventions)}, {card.input.frames} frames"
+            f", {card.input.bodies} bodies, {card.feature_dim} features>"
+        )
+
+    @property
+    def card(self) -> EncoderCard:
+        """Everything that the weights do not say."""
+        return self.encoder.card
+
+    @property
+    def conventions(self) -> dict[str, SkeletonSpec]:
+        """The skeletons that it knows; the first is meant where none is named."""
+        return self.card.conventions
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that ``predict`` tells apart; none without a classifier."""
+        return next((each.kept.card.classes for each in self.classifiers.values()), ())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.encoder.parameters()).device
+
+    def preprocess(self, joints: Any, convention: str | None = None) -> Any:
+        """Raw clips -> [N, 3, T, V, M] float32 by the recipe of the card, bit for bit as in a store.
+
+        ``convention``: of the joints; None: that of the clips where they tell it, else the first. Needs
+        skeltools. Raises UsageError for clips that do not fit, and SkelError for one in which nobody is seen.
+
+            >>> import trainer
+            >>> model = trainer.load("encoder")
+            >>> model.preprocess(np.random.default_rng(0).normal(size=(70, 25, 3))).shape
+            (1, 3, 24, 25, 2)
+        """
+        clips = raw.clips_of(joints)
+        name = raw.convention_of(clips, self.card, convention)
+        made = raw.prepared(clips, self.card, name)
+        like = _tensor_of(joints)
+        return made if like is None else torch.from_numpy(made).to(like.device)
+
+    def embed(self, clips: Any, convention: str | None = None) -> Any:
+        """Features [N, D] float32 of clips, raw or prepared.
+
+        Raises UsageError for prepared clips of another skeleton, length, number of bodies or type, and for
+        those with a value that is not finite; else as ``preprocess``.
+
+            >>> import skeltools, trainer
+            >>> s = skeltools.open("store.zarr")
+            >>> trainer.load("encoder").embed([s[0], s[1]]).shape
+            (2, 256)
+        """
+        ready, name = self._ready(clips, convention)
+        features = self._features(self.encoder, ready, name)
+        return features if isinstance(ready, Tensor) else features.cpu().numpy()
+
+    def predict(
+        self,
+        clips: Any,
+        convention: str | None = None,
+        *,
+        unknown: Literal["energy", "distance"] | None = None,
+        keep: float = 0.95,
+    ) -> Predictions:
+        """Classes and probabilities of clips, raw or prepared.
+
+        ``unknown``: tell clips that look like no class by their energy, or by the distance to the nearest
+        class; ``keep``: the share of clips of known classes that shall stay known. Raises UsageError without
+        a classifier, and as ``embed``.
+        """
+        ready, name = self._ready(clips, convention)
+        classifier = self.classifier(name)
+        seen = classifier.kept.crop
+        given = ready if seen is None else seen.centre(torch.as_tensor(ready))
+        features = self._features(classifier.encoder, given, name).cpu()
+        found = predicted(classifier.kept, features, by=unknown, keep=keep, where=self._path)
+        return found if isinstance(ready, Tensor) else found.numpy()
+
+    def classifier(self, convention: str) -> Classifier:
+        """That of a convention. Raises UsageError where none was kept."""
+        if convention not in self.classifiers:
+            others = ", ".join(self.classifiers)
+            raise UsageError(
+                f"no classifier of {convention}" + (f"; there is one of {others}" if others else ""),
+                where=self._path,
+                remedy=f"Make one with `trainer evaluate RUN --protocol linear --convention {convention}`; "
+                "an export takes it along with --classifier linear",
+            )
+        return self.classifiers[convention]
+
+    def _ready(self, clips: Any, convention: str | None) -> tuple[Any, str]:
+        """Prepared clips, checked, and their convention."""
+        known = list(self.card.conventions)
+        if isinstance(clips, Tensor | np.ndarray) and clips.ndim == 5:
+            name = convention or known[0]
+            check_prepared(clips, self.card, name)
+            return clips, name
+        name = raw.convention_of(raw.clips_of(clips), self.card, convention)
+        return self.preprocess(clips, name), name
+
+    @torch.no_grad()
+    def _features(self, encoder: LoadedEncoder, clips: Tensor | NDArray[Any], convention: str) -> Tensor:
+        """[N, D] of prepared clips, on their device; of arrays on the encoder's."""
+        there = torch.from_numpy(np.ascontiguousarray(clips)) if isinstance(clips, np.ndarray) else clips
+        back = self.device if isinstance(clips, np.ndarray) else clips.device
+        parts = [encoder(part.to(self.device), convention) for part in there.split(_CHUNK)]
+        return torch.cat(parts).to(back)
+
+
+def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: str) -> None:
+    """Raises UsageError unless prepared clips are what ``preprocess`` makes."""
+    from trainer.export.read import check_clips
+
+    if clips.ndim == 5 and clips.shape[1] != 3 and clips.shape[4] == 3:
+        raise UsageError(
+            f"the clips have shape {list(clips.shape)}: these are raw joints [N, T, M, V, 3]",
+            where="clips",
+            remedy="Prepare them with model.preprocess(list(clips)), or give embed the list",
+        )
+    check_clips(clips, card, convention)
+    if clips.shape[2] != card.input.frames:
+        raise UsageError(
+            f"the clips have {clips.shape[2]} frames, the encoder was trained on {card.input.frames}",
+            where="clips",
+            remedy="model.preprocess brings raw clips of any length to it; a store gets such a stream with "
+            f"`skeltools streams STORE --frames {card.input.frames}`",
+        )
+    good = clips.isfinite() if isinstance(clips, Tensor) else torch.from_numpy(np.isfinite(clips))
+    if not good.all():
+        first = int((~good.flatten(1).all(dim=1)).nonzero()[0])
+        raise UsageError(
+            f"clip {first} has values that are not finite",
+            where="clips",
+            remedy="Give the raw joints to model.preprocess, which fills joints that were not seen",
+        )
+
+
+def _tensor_of(clips: Any) -> Tensor | None:
+    """A tensor among the clips, if they are such."""
+    if isinstance(clips, Mapping):
+        clips = list(clips.values())
+    if isinstance(clips, list | tuple) and clips:
+        clips = clips[0]
+    return clips if isinstance(clips, Tensor) else None
+
+
+@checks_arguments
+def load(
+    path: str | Path,
+    *,
+    encoder: str | None = None,
+    classifier: str | None = None,
+    device: Any = "cpu",
+    store: str | Path | Sequence[str | Path] | None = None,
+) -> Model:
+    """A trained encoder with its preprocessing, and its classifier if one was kept, from a run or an export.
+
+    ``classifier``: of a run, the figure whose classifier ``predict`` asks: linear, finetune, semi-5, ..., or
+    the name of a file in its results without ``.json``; None: the first of these that there is. Raises
+    SkelError for one that there is not. Other arguments and errors are those of ``load_encoder``.
+
+        >>> import trainer
+        >>> trainer.load("encoder").conventions["kinectv2_25"].num_joints
+        25
+    """
+    path = Path(path)
+    if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
+        return _of_export(path, encoder=encoder, figure=classifier, device=device)
+    run = open_run(path, store=store, device="cpu")
+    return of_run(run, run.encoder_name(encoder), figure=classifier, device=device)
+
+
+def every(
+    path: Path,
+    *,
+    encoder: str | None = None,
+    classifier: str | None = None,
+    device: Any = "cpu",
+    store: Sequence[Path] = (),
+    unfinished: bool = False,
+) -> dict[str, Model]:
+    """Encoder -> model: all that a run's method trained, or the one of an export. Errors as ``load``."""
+    if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
+        model = _of_export(path, encoder=encoder, figure=classifier, device=device)
+        return {model.card.name: model}
+    run = open_run(path, store=store, device="cpu", unfinished=unfinished)
+    names = list(run.method.encoders) if encoder is None else [run.encoder_name(encoder)]
+    return {name: of_run(run, name, figure=classifier, device=device) for name in names}
+
+
+def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "cpu") -> Model:
+    """One encoder of an opened run, with the classifiers of a figure. Errors as ``load``."""
+    card, network, _ = take_encoder(run, encoder)
+    own = _placed(LoadedEncoder(card, network), device)
+    there = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
+    chosen = figure or next((each[0] for each in there.values() if each), None)
+    only = None if figure is None else convention_of(run, figure)
+    found = {}
+    for name in [name for name, figures in there.items() if chosen in figures or name == only]:
+        kept = kept_by(run, str(chosen), convention=name, encoder=encoder)
+        found[name] = Classifier(kept, _learned(kept, run, encoder, name, device) or own)
+    if figure is not None and not found:  # says what there is
+        kept_by(run, figure, convention=next(iter(there)), encoder=encoder)
+    return Model(own, found, path=run.path)
+
+
+def _learned(kept: Kept, run: Run, encoder: str, convention: str, device: Any) -> LoadedEncoder | None:
+    """The encoder that learned with a classifier, in its convention; None: it is the run's."""
+    if not kept.learned_encoder:
+        return None
+    card, network, weights = take_encoder(run, encoder, conventions=[convention])
+    own = {name: value for name, value in kept.head.encoder.items() if name in weights}
+    checkpoint.load_weights(network, own, where=run.path)
+    return _placed(LoadedEncoder(card, network), device)
+
+
+def _of_export(path: Path, *, encoder: str | None, figure: str | None, device: Any) -> Model:
+    loaded = load_encoder(path, encoder=encoder, device=device)
+    found = {name: Classifier(kept, loaded) for name, kept in read_classifiers(path, loaded.card).items()}
+    others = sorted({each.kept.card.figure for each in found.values()} - {figure})
+    if figure is not None and (others or not found):
+        raise UsageError(
+            f"the export has {'the classifier of ' + others[0] if others else 'none'}, not that of {figure}",
+            where=path,
+            remedy=f"Export the run with --classifier {figure}",
+        )
+    return Model(loaded, found, path=path)
+
+
+def _placed(loaded: LoadedEncoder, device: Any) -> LoadedEncoder:
+    return loaded.to(chosen_device(device)).eval().requires_grad_(False)

@@ -1,0 +1,149 @@
+"""What a classifier says of clips: probabilities, names, and whether a clip is of a known class at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from schemas import UsageError, unknown
+from trainer.evaluate import heads
+from trainer.evaluate.heads import Sureness
+from trainer.export.classifier import Kept
+
+UNKNOWN = "unknown"
+"""Name of a clip that looks like no class."""
+
+By = Literal["energy", "distance"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of N clips. Arrays are NumPy's where the clips were, else tensors."""
+
+    classes: tuple[str, ...]
+    probabilities: Any
+    """[N, classes] float32: rows sum to one. Calibrated by one temperature where ``calibrated``."""
+    energy: Any
+    """[N] float32: the higher, the less a clip looks like any class."""
+    distance: Any
+    """[N] float32: one minus the cosine to the nearest mean of a class; None where no means were kept."""
+    known: Any
+    """[N] bool: False where a clip was told from the known classes; all True where nobody asked for it."""
+    calibrated: bool
+    """Whether clips that were held out say how far the probabilities can be trusted."""
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def labels(self) -> Any:
+        """[N] int64: the most likely class, -1 for unknown."""
+        best, nobody = self.probabilities.argmax(1), -1
+        if isinstance(best, Tensor):
+            return torch.where(self.known, best, nobody)
+        return np.where(self.known, best, nobody)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The most likely class of every clip, or ``unknown``."""
+        return tuple(UNKNOWN if label < 0 else self.classes[label] for label in self.labels.tolist())
+
+    def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
+        """For every clip the most likely classes with their probabilities, the first the likeliest."""
+        rows = torch.as_tensor(self.probabilities)
+        best = rows.topk(min(count, rows.shape[1]), dim=1)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [[(self.classes[place], value) for place, value in zip(*pair, strict=True)] for pair in pairs]
+
+    def numpy(self) -> Predictions:
+        """The same with NumPy arrays."""
+        return replace(
+            self,
+            probabilities=_array(self.probabilities),
+            energy=_array(self.energy),
+            distance=_array(self.distance),
+            known=_array(self.known),
+        )
+
+
+def _array(value: Any) -> Any:
+    return value.cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def predicted(
+    kept: Kept, features: Tensor, *, by: By | None, keep: float, where: object = None
+) -> Predictions:
+    """Of features [N, D]. ``by``: how unknown clips are told, None: not at all; ``keep``: the share of clips
+    of known classes that shall stay known, in 0..1. Raises UsageError where nothing was held out to tell it.
+    """
+    head, sure = kept.head, kept.head.sureness
+    logits = head.logits(features)
+    temperature = 1.0 if sure is None else sure.temperature
+    energy = heads.energies(logits)
+    distance = None if head.means is None else head.distance(features)
+    known = torch.ones(len(features), dtype=torch.bool)
+    if by is not None:
+        limit = threshold(sure, by, keep, kept, where=where)
+        value = energy if by == "energy" else distance
+        assert value is not None
+        known = value <= limit
+    return Predictions(
+        kept.card.classes,
+        (logits / temperature).softmax(dim=1),
+        energy,
+        distance,
+        known,
+        sure is not None,
+    )
+
+
+def threshold(sure: Sureness | None, by: str, keep: float, kept: Kept, *, where: object) -> float:
+    """The value that a share ``keep`` of the held-out clips does not exceed."""
+    if by not in get_args(By):
+        raise unknown("way to tell unknown clips", by, get_args(By))
+    if not 0 < keep <= 1:
+        raise UsageError(f"keep is {keep}, expected a share of the clips in 0..1")
+    if sure is None:
+        figure = kept.card.figure.split("-")[0]
+        raise UsageError(
+            f"the classifier of {kept.card.figure} saw all training clips: none says what is unknown to it",
+            where=where,
+            remedy="Evaluate linear with 50 training clips or more"
+            if figure == "linear"
+            else f"Take that of linear, or evaluate with --set {figure}.calibrate=true",
+        )
+    quantiles = getattr(sure, by)
+    place = keep * (len(quantiles) - 1)
+    low = min(int(place), len(quantiles) - 2)
+    share = place - low
+    return float(quantiles[low] * (1 - share) + quantiles[low + 1] * share)
+
+
+def together(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
+    """The weighted mean of what several classifiers say of the same clips.
+
+    Raises UsageError when they are of other classes.
+    """
+    first = members[0]
+    for other in members[1:]:
+        if other.classes != first.classes:
+            raise UsageError(
+                f"the classifiers have other classes: {', '.join(first.classes[:3])} and "
+                f"{', '.join(other.classes[:3])}",
+                remedy="Evaluate all encoders of the run on one store",
+            )
+    total = sum(weights)
+    shares = [each.probabilities * (weight / total) for each, weight in zip(members, weights, strict=True)]
+    energy = [each.energy * (weight / total) for each, weight in zip(members, weights, strict=True)]
+    return replace(
+        first,
+        probabilities=sum(shares[1:], start=shares[0]),
+        energy=sum(energy[1:], start=energy[0]),
+        distance=None,
+        calibrated=all(each.calibrated for each in members),
+    )

@@ -1,0 +1,116 @@
+"""Raw clips to what an encoder takes, by the recipe of its card. Everything that needs skeltools is here.
+
+skeltools is imported when a function is called: who has prepared clips needs none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import SkeletonSpec, UsageError
+from trainer.export import EncoderCard
+
+
+def clips_of(joints: Any) -> Any:
+    """One clip or several as a collection of clips, as ``skeltools.prepare`` takes them."""
+    single = hasattr(joints, "convention") and hasattr(joints, "joints")
+    if single or (hasattr(joints, "ndim") and joints.ndim in (3, 4)):
+        return [joints]
+    return joints
+
+
+def convention_of(clips: Any, card: EncoderCard, asked: str | None) -> str:
+    """The one that is asked for, else the clips' own where they tell it, else the card's first.
+
+    Raises UsageError for one that the encoder does not know.
+    """
+    known = list(card.conventions)
+    told = asked or getattr(_first(clips), "convention", None) or known[0]
+    if told not in known:
+        raise UsageError(
+            f"the encoder knows {', '.join(known)}, not '{told}'",
+            where="convention",
+            remedy=f"`skeltools map --to {known[0]}` brings a store to it, by the names of its joints",
+        )
+    return str(told)
+
+
+def prepared(clips: Any, card: EncoderCard, convention: str) -> NDArray[np.float32]:
+    """[N, 3, T, V, M] float32: the card's recipe, frames, bodies and stream.
+
+    ``clips`` and errors are those of ``skeltools.prepare``; clips of another skeleton say which.
+    """
+    from skeltools import prepare
+
+    spec = card.conventions[convention]
+    held = clips if isinstance(clips, Mapping) or hasattr(clips, "ndim") else _listed(clips)
+    for name, clip in held.items() if isinstance(held, Mapping) else enumerate(held):
+        _check_skeleton(clip, spec, card, where=name if isinstance(name, str) else f"clip {name}")
+    return prepare(
+        held,
+        frames=card.input.frames,
+        bodies=card.input.bodies,
+        stream=card.input.stream,
+        recipe=card.recipe,
+        convention=spec,
+    )
+
+
+def _listed(clips: Any) -> Any:
+    """A list of what can be walked through once; what is no collection stays, and is refused later."""
+    if isinstance(clips, Iterable) and not isinstance(clips, str | bytes):
+        return list(clips)
+    raise UsageError(
+        f"expected joints [T, M, V, 3] or [T, V, 3], or a list of such, found {type(clips).__name__}",
+        where="clips",
+    )
+
+
+def _first(clips: Any) -> Any:
+    if isinstance(clips, Mapping):
+        return next(iter(clips.values()), None)
+    return clips[0] if isinstance(clips, list | tuple) and clips else None
+
+
+def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: str) -> None:
+    """Raises UsageError for a clip of another number of joints, or of other joints by the same name."""
+    own = getattr(clip, "spec", None)
+    if own is not None and (own.joints, own.parents) != (spec.joints, spec.parents):
+        if own.name != spec.name:
+            return  # skeltools.prepare says so
+        raise UsageError(
+            f"{own.name} is another skeleton than the encoder's: joints, their order or the tree differ",
+            where=clip.id,
+            remedy="Convert the clips with the encoder's convention, or `skeltools map` them to it",
+        )
+    shape = getattr(clip, "joints", clip)
+    shape = getattr(shape, "shape", ())
+    if len(shape) not in (3, 4) or shape[-1] != 3 or shape[-2] == spec.num_joints:
+        return
+    others = [name for name, each in card.conventions.items() if each.num_joints == shape[-2]]
+    raise UsageError(
+        f"{shape[-2]} joints, but {spec.name} has {spec.num_joints}: {', '.join(spec.joints[:3])}, ...",
+        where=where,
+        remedy=f"Add convention='{others[0]}'"
+        if others
+        else f"Give the joints of {spec.name} in its order; `skeltools map` brings a store to it by name",
+    )
+
+
+def read_files(path: Path, spec: SkeletonSpec, *, settings: Path | None) -> Iterator[Any]:
+    """``skeltools.single.RawClip`` of a raw file or folder: id, sequence, class name, problem."""
+    from skeltools.single import read_clips
+
+    return read_clips(path, spec, settings=settings)
+
+
+def sequences(store: Path, convention: str) -> Iterator[Any]:
+    """The clips of a store at full length."""
+    from skeltools import open as open_store
+
+    return open_store(store).clips(convention)

@@ -1,0 +1,239 @@
+"""Clips of stores and of raw files as one stream of parts, ready for an encoder.
+
+A store whose recipe is the card's and that has the stream is read as it is. Any other store is prepared anew
+from its sequences by the card's recipe, as raw files are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas import SkelError, StoreError, UsageError
+from trainer import store as stores
+from trainer.evaluate.transfer import difference
+from trainer.export import EncoderCard
+from trainer.store import Selection, Store
+from trainer.use import raw
+
+_CHUNK = 256
+"""Clips that are prepared and held at a time."""
+
+_STORE = "zarr.json"
+OnProblem = Callable[[str], None]
+"""Called with a sentence for every clip that is left out."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some clips."""
+
+    ids: tuple[str, ...]
+    names: tuple[str | None, ...]
+    """Their classes, where they are known."""
+    clips: Tensor
+    """[n, 3, T, V, M] float32."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which clips are meant."""
+
+    places: tuple[Path, ...]
+    """Stores, raw files and folders of these."""
+    convention: str | None = None
+    split: str | None = None
+    """Of stores; None: all rows."""
+    part: str | None = None
+    """train or test, of the split."""
+    settings: Path | None = None
+    """A dataset.yaml that describes the raw files."""
+
+
+def is_store(path: Path) -> bool:
+    return (path / _STORE).is_file()
+
+
+def convention_of(card: EncoderCard, asked: Asked) -> str:
+    """The one that is asked for, else the first of the card. Raises UsageError for an unknown one."""
+    return raw.convention_of((), card, asked.convention)
+
+
+def parts(card: EncoderCard, asked: Asked, on_problem: OnProblem) -> Iterator[Part]:
+    """All clips, in the order of the places.
+
+    Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
+    when no clip is left.
+    """
+    convention, found = convention_of(card, asked), 0
+    for place in asked.places:
+        read = _of_store if is_store(place) else _of_files
+        for part in read(card, asked, place, convention, on_problem):
+            found += len(part.ids)
+            yield part
+    if not found:
+        raise SkelError(
+            "no clip could be read", where=asked.places[0], remedy="See what is said above of each"
+        )
+
+
+# --- stores -------------------------------------------------------------------------------------------------
+
+
+def _of_store(
+    card: EncoderCard, asked: Asked, path: Path, convention: str, on_problem: OnProblem
+) -> Iterator[Part]:
+    store = stores.open_store(path)
+    _check_fits(card, store, convention)
+    if store.manifest.recipe.steps == card.recipe.steps and _has_stream(store, convention, card):
+        yield from _read(_chosen(store, asked, convention, card), store, convention)
+        return
+    wanted = _wanted(store, asked, convention, card)
+    clips = (clip for clip in raw.sequences(path, convention) if wanted is None or clip.id in wanted)
+    yield from _prepared(
+        ((clip.id, clip.class_name, clip) for clip in clips), card, convention, path, on_problem
+    )
+
+
+def _has_stream(store: Store, convention: str, card: EncoderCard) -> bool:
+    try:
+        stores.check_stream(store, convention, frames=card.input.frames, stream=card.input.stream)
+    except StoreError:
+        return False
+    return stores.bodies_of(store, convention, frames=card.input.frames) <= card.input.bodies
+
+
+def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> Selection:
+    given = card.input
+    if asked.split is None and asked.part is None:
+        return stores.select_all(
+            store, convention, frames=given.frames, stream=given.stream, bodies=given.bodies
+        )
+    return stores.select(
+        store,
+        protocol=_split(store, asked, card),
+        part=asked.part or "test",
+        conventions=[convention],
+        frames=given.frames,
+        stream=given.stream,
+        bodies=given.bodies,
+    )
+
+
+def _split(store: Store, asked: Asked, card: EncoderCard) -> str:
+    """The named one, else that of the training, else the only one. Raises UsageError for several."""
+    known = list(store.manifest.protocols)
+    if asked.split is None and card.split in known:
+        return card.split
+    if asked.split is None and len(known) != 1:
+        raise UsageError(
+            f"holds the splits {', '.join(known) or 'none'}",
+            where=store.path,
+            remedy="Choose one with --split",
+        )
+    name = asked.split or known[0]
+    stores.check_protocol(store, name)
+    return name
+
+
+def _wanted(store: Store, asked: Asked, convention: str, card: EncoderCard) -> frozenset[str] | None:
+    """Ids of the half that is asked for; None: all."""
+    if asked.split is None and asked.part is None:
+        return None
+    ids = stores.ids_of(
+        store, protocol=_split(store, asked, card), part=asked.part or "test", conventions=[convention]
+    )
+    return frozenset(ids)
+
+
+def _read(selection: Selection, store: Store, convention: str) -> Iterator[Part]:
+    names, start = store.manifest.classes, 0
+    for shard in selection.shards:
+        clips = stores.read(selection, [shard])[convention]
+        for part in clips.split(_CHUNK):
+            rows = slice(start, start + len(part))
+            labels = selection.labels[rows].tolist()
+            known = tuple(names[label] if label >= 0 else None for label in labels)
+            yield Part(selection.ids[rows], known, part)
+            start += len(part)
+
+
+def _check_fits(card: EncoderCard, store: Store, convention: str) -> None:
+    """Raises StoreError unless the store has the encoder's skeleton."""
+    there = list(store.manifest.conventions)
+    if convention not in there:
+        shared = [name for name in card.conventions if name in there]
+        raise StoreError(
+            f"the encoder knows {', '.join(card.conventions)}, the store has {', '.join(there)}",
+            where=store.path,
+            remedy=f"Choose --convention {shared[0]}"
+            if shared
+            else f"Bring it to the encoder's skeleton with `skeltools map {store.path} --to {convention}`",
+        )
+    theirs = stores.skeletons(store, [convention])[convention].spec
+    differing = difference(card.conventions[convention], theirs)
+    if differing:
+        raise StoreError(
+            f"{convention} is not the skeleton of the encoder: {differing}",
+            where=store.path,
+            remedy=f"Convert it again with the encoder's {convention}, or `skeltools map` it",
+        )
+
+
+# --- raw files ----------------------------------------------------------------------------------------------
+
+
+def _of_files(
+    card: EncoderCard, asked: Asked, path: Path, convention: str, on_problem: OnProblem
+) -> Iterator[Part]:
+    spec = card.conventions[convention]
+
+    def read() -> Iterator[tuple[str, str | None, Any]]:
+        for clip in raw.read_files(path, spec, settings=asked.settings):
+            if clip.sequence is None:
+                on_problem(clip.problem)
+            else:
+                yield clip.id, clip.class_name, clip.sequence
+
+    yield from _prepared(read(), card, convention, path, on_problem)
+
+
+def _prepared(
+    clips: Iterator[tuple[str, str | None, Any]],
+    card: EncoderCard,
+    convention: str,
+    path: Path,
+    on_problem: OnProblem,
+) -> Iterator[Part]:
+    """Clips through the card's recipe; one of which it leaves nothing is told."""
+    while chunk := list(islice(clips, _CHUNK)):
+        made: list[tuple[str, str | None, Tensor]] = []
+        for id, name, clip in chunk:
+            try:
+                made.append((id, name, torch.from_numpy(raw.prepared([clip], card, convention))))
+            except UsageError:
+                raise
+            except SkelError as error:
+                on_problem(f"{path}: {error}")
+        if made:
+            ids, names, rows = zip(*made, strict=True)
+            yield Part(tuple(ids), tuple(names), torch.cat(rows))
+
+
+def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ...], list[int]]:
+    """All classes, and the place of each clip's, -1 for none.
+
+    Of one store, or stores of the same classes, they are the store's in its order; else those that occur,
+    sorted.
+    """
+    told = {stores.open_store(place).manifest.classes if is_store(place) else () for place in asked.places}
+    stored = told.pop() if len(told) == 1 else ()
+    classes = stored or tuple(sorted({name for name in names if name is not None}))
+    place = {name: label for label, name in enumerate(classes)}
+    return tuple(classes), [-1 if name is None else place[name] for name in names]
