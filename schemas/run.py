@@ -119,6 +119,9 @@ class RuntimeConfig(Model):
     """Steps between lines of ``metrics.jsonl``."""
     checkpoint_every: int = Field(default=10, ge=1)
     """Epochs between checkpoints; the last epoch is always saved."""
+    keep_every: int = Field(default=0, ge=0)
+    """Epochs between checkpoints that are kept beside the last one, for ``trainer evaluate --epoch``; 0:
+    none."""
     knn_every: int = Field(default=0, ge=0)
     """Epochs between kNN monitors; 0 means never."""
     tensorboard: bool = False

@@ -24,6 +24,9 @@ FORMAT = 1
 LAST = Path("checkpoints", "last.pt")
 """Where a run folder keeps the newest checkpoint."""
 
+KEPT = "epoch-{:04}.pt"
+"""Beside it: the checkpoints that ``runtime.keep_every`` keeps."""
+
 _MARK = "skeltools trainer checkpoint"
 _WRAPPED = "base."
 """What the names of MS-CLR's weights began with when it was a module around its base."""
@@ -50,6 +53,17 @@ class Checkpoint:
     def hashes(self) -> list[str]:
         """Of all stores of the run."""
         return [self.store_hash, *self.more_hashes]
+
+
+def kept(epoch: int) -> Path:
+    """Where a run folder keeps the checkpoint behind an epoch, counted from 1."""
+    return LAST.with_name(KEPT.format(epoch))
+
+
+def kept_epochs(run: Path) -> list[int]:
+    """Epochs whose checkpoints the run folder keeps, ascending."""
+    names = [path.stem.removeprefix("epoch-") for path in (run / LAST).parent.glob("epoch-*.pt")]
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:

@@ -59,6 +59,8 @@ class Run:
     store_paths: tuple[Path, ...] = ()
     """Where the run's store is now; none: where it was in training. Of a run of several stores the first is
     the one that is evaluated."""
+    kept: Path | None = None
+    """Of the folder: the checkpoint of an earlier epoch; None: the last one."""
 
     def __repr__(self) -> str:
         data, saved = self.config.data, self.checkpoint
@@ -154,7 +156,7 @@ class Run:
         from trainer import checkpoint
 
         method = checkpoint.fresh_method(self.config, self.skeletons, seed=self.config.runtime.seed)
-        checkpoint.load_weights(method, self.checkpoint.model, where=self.path / checkpoint.LAST)
+        checkpoint.load_weights(method, self.checkpoint.model, where=self.path / self.checkpoint_file)
         return method
 
     def untrained_method(self) -> Any:
@@ -163,6 +165,13 @@ class Run:
 
         seed = seeds.derive(self.config.runtime.seed, "random encoder")
         return checkpoint.fresh_method(self.config, self.skeletons, seed=seed)
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Of the folder."""
+        from trainer import checkpoint
+
+        return self.kept or checkpoint.LAST
 
     def encoder(self, name: str | None = None) -> nn.Module:
         """``forward(x [N,3,T,V,M], convention) -> [N, D]``, on the device, in evaluation mode.
@@ -250,12 +259,14 @@ def open_run(
     store: str | Path | Sequence[str | Path] | None = None,
     device: str = "auto",
     unfinished: bool = False,
+    epoch: int | None = None,
 ) -> Run:
     """A run folder of ``trainer.pretrain``, ``trainer pretrain`` or ``trainer import``: its last checkpoint.
 
     ``store``: where the run's store is now, None where it was in training. Of a run of several stores it says
     which one is meant; others that were moved follow in a list. ``device``: auto, cpu, cuda, cuda:N or mps.
-    ``unfinished``: also a run that has not reached its last epoch. Raises CheckpointError when there is no
+    ``unfinished``: also a run that has not reached its last epoch. ``epoch``: the checkpoint behind that
+    epoch, which ``runtime.keep_every`` kept, in place of the last. Raises CheckpointError when there is no
     checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
     ``load_encoder`` opens it.
 
@@ -272,9 +283,10 @@ def open_run(
         raise CheckpointError(
             "is an exported encoder, no run", where=path, remedy="Open it with trainer.load_encoder"
         )
-    saved, digest = checkpoint.load_with_hash(path / checkpoint.LAST)
+    kept = None if epoch is None else _kept(path, epoch)
+    saved, digest = checkpoint.load_with_hash(path / (kept or checkpoint.LAST))
     epochs = saved.config.optimise.epochs
-    if saved.epoch < epochs and not unfinished:
+    if saved.epoch < epochs and not unfinished and kept is None:
         raise CheckpointError(
             f"the run is not finished: its last checkpoint is of epoch {saved.epoch} of {epochs}",
             where=path / checkpoint.LAST,
@@ -288,7 +300,26 @@ def open_run(
             where="--store",
             remedy="Name each of them once",
         )
-    return Run(path, saved, digest, devices.choose(device), tuple(map(Path, paths)))
+    return Run(path, saved, digest, devices.choose(device), tuple(map(Path, paths)), kept)
+
+
+def _kept(run: Path, epoch: int) -> Path | None:
+    """The kept checkpoint of an epoch, None for the last one. Raises CheckpointError when there is none."""
+    from trainer import checkpoint
+
+    known = checkpoint.kept_epochs(run)
+    if epoch in known:
+        last = checkpoint.load(run / checkpoint.LAST).epoch if (run / checkpoint.LAST).is_file() else None
+        return None if last == epoch else checkpoint.kept(epoch)
+    last = checkpoint.load(run / checkpoint.LAST).epoch
+    if epoch == last:
+        return None
+    there = ", ".join(map(str, [*(each for each in known if each != last), last]))
+    raise CheckpointError(
+        f"no checkpoint of epoch {epoch} is kept; there is {there}",
+        where=run,
+        remedy="Choose one of these; --set runtime.keep_every=N keeps one every N epochs of a training",
+    )
 
 
 def read_config(path: Path) -> RunConfig:
@@ -316,6 +347,11 @@ class SavedResult:
 
     path: Path
     result: EvaluationResult
+
+    @property
+    def of_kept(self) -> bool:
+        """Whether it is of an earlier epoch's checkpoint that was kept."""
+        return is_kept(self.result)
 
     def scores(self) -> Scores:
         """Raises SkelError when the result has none, or they are absent or damaged."""
@@ -367,7 +403,7 @@ def find_results(
     encoders: Sequence[str] = (),
     joined: bool = True,
 ) -> list[SavedResult]:
-    """The results of a run folder that are of ``protocol``, or the one result that ``path`` is the file of.
+    """The results of ``protocol`` of a run folder's last checkpoint, or the one that ``path`` is the file of.
 
     ``protocol``: the name of a result or of its protocol: ``semi-5`` or ``semi``. ``conventions``,
     ``encoders``: only those; none: all. ``joined`` False: without those of several encoders or conventions
@@ -379,7 +415,8 @@ def find_results(
     chosen = [
         saved
         for saved in results
-        if protocol in (saved.result.protocol, saved.result.figure)
+        if not saved.of_kept
+        and protocol in (saved.result.protocol, saved.result.figure)
         and (not conventions or saved.result.convention in conventions)
         and (not encoders or saved.result.encoder in encoders)
         and (joined or JOINED not in saved.result.convention + saved.result.encoder)
@@ -438,6 +475,11 @@ def kind_of(saved: SavedResult) -> tuple[str, ...]:
     result = saved.result
     parts = (result.convention, result.stream, result.encoder or result.stream)
     return (result.figure, *(JOINED.join(sorted(part.split(JOINED))) for part in parts))
+
+
+def is_kept(result: EvaluationResult) -> bool:
+    """Whether it is of an earlier epoch's checkpoint that was kept (``runtime.keep_every``)."""
+    return Path(result.checkpoint).name.startswith("epoch-")
 
 
 def apart_from_seed(config: RunConfig) -> str:

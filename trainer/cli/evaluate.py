@@ -50,6 +50,12 @@ from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN
 @click.option(
     "--untrained", is_flag=True, help="Evaluate random weights instead of the trained ones, for comparison."
 )
+@click.option(
+    "--epoch",
+    type=int,
+    metavar="E",
+    help="Evaluate the checkpoint behind epoch E, which runtime.keep_every kept.",
+)
 @click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
 @INIT_FROM
 @INIT_SKIP
@@ -62,6 +68,7 @@ def command(
     store: tuple[Path, ...],
     device: str,
     unfinished: bool,
+    epoch: int | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -83,7 +90,7 @@ def command(
     from trainer.run import open_run
 
     options = _options(assignments)
-    opened = open_run(run, store=store, device=device, unfinished=unfinished)
+    opened = open_run(run, store=store, device=device, unfinished=unfinished, epoch=epoch)
     with bar("evaluating") as show:
         results = opened.evaluate(
             *protocols, conventions=conventions, options=options, on_progress=show, **given

@@ -89,6 +89,7 @@ _MAY_CHANGE = (
     "runtime.device",
     "runtime.log_every",
     "runtime.checkpoint_every",
+    "runtime.keep_every",
     "runtime.knn_every",
     "runtime.tensorboard",
     "runtime.compile",

@@ -20,10 +20,11 @@ from schemas import SkelError
 from trainer import device as devices
 from trainer import optim, seeds
 from trainer.encoders.initial import draws_from
-from trainer.evaluate import heads
+from trainer.evaluate import balance, heads
 from trainer.evaluate.heads import Head
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
+from trainer.evaluate.validation import Best, held_out
 from trainer.metrics import accuracy
 from trainer.store import Samples
 
@@ -67,6 +68,8 @@ class Fitted:
     """Mean cross-entropy of the training clips in each epoch, as they were seen."""
     test_top1: dict[int, float] = field(default_factory=dict)
     """Epoch, counted from 1 -> test accuracy, for the epochs after which it was looked at."""
+    validation: dict[str, Any] = field(default_factory=dict)
+    """With a validation part: its accuracies, and the epoch whose scores these are."""
     head: Head | None = None
     """What was learned, with the weights of the encoder."""
 
@@ -77,7 +80,8 @@ class Fitted:
 
     def curves(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"loss": self.loss, "test_top1": {str(epoch): top1 for epoch, top1 in self.test_top1.items()}}
+        test_top1 = {str(epoch): top1 for epoch, top1 in self.test_top1.items()}
+        return {"loss": self.loss, "test_top1": test_top1} | self.validation
 
 
 def learned(
@@ -160,6 +164,11 @@ def _trained(
 ) -> tuple[Fitted, Classifier]:
     """Scores and curves, and what learned. Errors as ``fit``."""
     device, convention = around["device"], around["convention"]
+    left, best = None, Best(options.patience)
+    if options.validation:
+        share, seed = options.validation, around["seed"]
+        chosen = held_out(train.labels.cpu(), train.ids, share=share, seed=seed)
+        left, train = _rows(train, chosen, convention), _rows(train, ~chosen, convention)
     generator = seeds.generator("cpu", around["seed"], "classifier")
     model = Classifier(copy.deepcopy(encoder), len(around["classes"]), generator=generator).to(device)
     optimiser = _optimiser(model, options)
@@ -172,6 +181,9 @@ def _trained(
         for epoch in range(options.epochs):
             loss = _epoch(model, optimiser, clips, labels, epoch=epoch, options=options, **around)
             fitted.loss.append(loss)
+            stop = left is not None and best.look(
+                model, _scores_of(model, left, options, around), left.labels
+            )
             looks = options.test_every and (epoch + 1) % options.test_every == 0
             if looks or epoch + 1 == options.epochs:
                 fitted.scores = scored(model, test_clips, convention)
@@ -182,7 +194,21 @@ def _trained(
                     where=protocol,
                     remedy=f"Set {protocol}.lr lower, or {protocol}.warmup_epochs higher",
                 )
+            if stop:
+                break
+    if left is not None:
+        model.load_state_dict(best.state)
+        fitted.scores = scored(model, test_clips, convention)
+        fitted.test_top1[best.epoch] = accuracy(fitted.scores, test.labels)
+        fitted.validation = best.details()
     return fitted, model
+
+
+def _scores_of(model: Classifier, samples: Samples, options: Training, around: Around) -> Tensor:
+    """[N, classes] float32 on the CPU, of clips as tests see them."""
+    clips = samples.clips[around["convention"]].to(around["device"])
+    seen = clips if options.crop is None else options.crop.centre(clips)
+    return scored(model, seen, around["convention"])
 
 
 @torch.no_grad()
@@ -221,6 +247,12 @@ def _epoch(
     """One pass over all clips; their mean loss, which is fetched from the device once."""
     seed, device, on_progress = around["seed"], around["device"], around["on_progress"]
     order = batches(len(clips), batch_size=options.batch_size, seed=seed, epoch=epoch)
+    known = labels.cpu()
+    if options.batches == "balanced":
+        rows = balance.order_of(known, "balanced", seeds.generator("cpu", seed, epoch, "order"))
+        order = rows.tensor_split(len(order))
+    weights = balance.weights_of(known, len(around["classes"]), options.class_weights)
+    weights = None if weights is None else weights.to(device)
     precision, rates = devices.settled_precision(device, options.precision), options.rates()
     total = torch.zeros((), device=device)
     _set_mode(model, options.mode)
@@ -235,7 +267,7 @@ def _epoch(
         # Dropout draws from the global generator: seeded by its address, a step repeats.
         torch.manual_seed(seeds.derive(seed, epoch, step, "dropout"))
         with devices.autocast(device, precision):
-            loss = cross_entropy(model(x, around["convention"]).float(), labels[rows])
+            loss = cross_entropy(model(x, around["convention"]).float(), labels[rows], weight=weights)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -14,7 +14,8 @@ from torch import Tensor
 from schemas import OptimiseConfig, SkelError
 from schemas._model import Model
 from trainer import few, optim, seeds
-from trainer.evaluate import heads, knn
+from trainer.evaluate import balance, heads, knn
+from trainer.evaluate.balance import Batches, ClassWeights
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
 from trainer.evaluate.protocol import Needs
@@ -39,6 +40,10 @@ class Options(Model):
     weight_decay: float = Field(default=0.0, ge=0)
     standardise: bool = False
     """Zero mean and unit variance per feature over the training half. The papers use features as they are."""
+    class_weights: ClassWeights = "none"
+    """Of the cross-entropy: ``balanced`` weighs a clip by how few its class has. No paper does."""
+    batches: Batches = "shuffled"
+    """``balanced`` draws the clips of an epoch so that every class is equally probable. No paper does."""
     crop: Crop | None = None
     """Stretches of the clips in place of whole ones: ISC. Training clips are encoded anew in every epoch."""
     streams: Literal["apart", "together"] = "apart"
@@ -128,10 +133,11 @@ def _doubts(train: Features, test: Features, logits: Tensor, *, options: Options
 def _epoch(layer: Layer, values: Tensor, labels: Tensor, *, seed: int, epoch: int, options: Options) -> None:
     """One pass over all rows, in the order that seed and epoch give."""
     rate = optim.learning_rate(_rates(options), epoch)
-    order = torch.randperm(len(values), generator=seeds.generator("cpu", seed, "linear", epoch))
+    order = balance.order_of(labels, options.batches, seeds.generator("cpu", seed, "linear", epoch))
+    weights = balance.weights_of(labels, len(layer.bias), options.class_weights)
     batches = values[order].split(options.batch_size), labels[order].split(options.batch_size)
     for x, own in zip(*batches, strict=True):
-        layer.step(x, own, lr=rate, options=options)
+        layer.step(x, own, lr=rate, options=options, weights=weights)
 
 
 def _sure(
@@ -171,11 +177,16 @@ class Layer:
         """Logits: [N, inputs] -> [N, classes]."""
         return torch.addmm(self.bias, x, self.weight.T)
 
-    def step(self, x: Tensor, labels: Tensor, *, lr: float, options: Options) -> None:
-        """One step down the mean cross-entropy of a batch, in place."""
+    def step(
+        self, x: Tensor, labels: Tensor, *, lr: float, options: Options, weights: Tensor | None = None
+    ) -> None:
+        """One step down the mean cross-entropy of a batch, in place; ``weights`` [classes] of its clips."""
         error = self.scores(x).softmax(dim=1)
         error[torch.arange(len(x)), labels] -= 1
-        error /= len(x)
+        if weights is None:
+            error /= len(x)
+        else:
+            error *= (weights[labels] / weights[labels].sum())[:, None]
         gradients = error.T @ x, error.sum(dim=0) / self.parts
         parts = zip((self.weight, self.bias), gradients, self.momentum, strict=True)
         for parameter, gradient, momentum in parts:
@@ -187,7 +198,10 @@ class Layer:
 
 def _rates(options: Options) -> OptimiseConfig:
     return OptimiseConfig(
-        **options.model_dump(exclude={"standardise", "batch_size", "crop", "streams"}), schedule="step"
+        **options.model_dump(
+            exclude={"standardise", "batch_size", "class_weights", "batches", "crop", "streams"}
+        ),
+        schedule="step",
     )
 
 

@@ -12,7 +12,6 @@ import torch
 
 from schemas import EvaluationResult
 from trainer import __version__
-from trainer.checkpoint import LAST
 from trainer.evaluate.features import Split
 from trainer.evaluate.scores import Scores, replacing, write_scores
 from trainer.evaluate.significance import bootstrap
@@ -43,7 +42,7 @@ def result_of(
         stream=scores.stream,
         encoder=scores.encoder,
         method=config.method.name,
-        checkpoint="random weights" if untrained else str(LAST),
+        checkpoint="random weights" if untrained else str(run.checkpoint_file),
         checkpoint_hash="" if untrained else run.checkpoint_hash,
         preset=config.preset,
         epoch=0 if untrained else run.checkpoint.epoch,
@@ -86,7 +85,9 @@ def accuracies(scores: Scores) -> dict[str, Any]:
 def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: bool) -> list[str]:
     """What a reader must know: an unfinished run, other weights, classes that one of the halves lacks."""
     notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
-    if epoch < epochs and not untrained:
+    if run.kept is not None and not untrained:
+        notes.append(f"of the kept checkpoint of epoch {epoch} of {epochs}")
+    elif epoch < epochs and not untrained:
         notes.append(f"the run is not finished: checkpoint of epoch {epoch} of {epochs}")
     init = scores.settings.get("init_from")
     if init:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from schemas import OptimiseConfig
 from schemas._model import Model
+from trainer.evaluate.balance import Batches, ClassWeights
 from trainer.evaluate.crop import Crop
 
 ScheduleName = Literal["aimclr", "skelemix", "isc", "small"]
@@ -99,6 +100,15 @@ class Training(Model):
     """Stretches of the clips in place of whole ones, before ``augment``: ISC."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     """Of matrix products in training; scores are always computed in fp32."""
+    class_weights: ClassWeights = "none"
+    """Of the cross-entropy: ``balanced`` weighs a clip by how few its class has. No paper does."""
+    batches: Batches = "shuffled"
+    """``balanced`` draws the clips of an epoch so that every class is equally probable. No paper does."""
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the training clips, of each class its own, that is not learned from: the result is that of
+    the epoch that does best on it; the test half has no say. 0: all clips, the last epoch (the papers)."""
+    patience: int = Field(default=0, ge=0)
+    """With ``validation``: stop after so many epochs without a better one; 0: train all."""
     test_every: int = Field(default=1, ge=0)
     """Epochs between looks at the test half, for the best epoch; 0: only after the last."""
 
@@ -110,6 +120,8 @@ class Training(Model):
     def _check(self) -> Training:
         if self.nesterov and (self.optimiser != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimiser sgd and a momentum above 0")
+        if self.patience and not self.validation:
+            raise ValueError("patience needs a validation share, such as 0.2")
         return self
 
     @model_validator(mode="before")

@@ -152,6 +152,8 @@ def train(
                 return _end(run, clock, received, profiler)
         run.meter.clear()
         run.epoch, run.step = run.epoch + 1, 0
+        if runtime.keep_every and run.epoch % runtime.keep_every == 0:
+            save(run, checkpoint.kept(run.epoch))
         if seen or received is not None:
             break
         if run.epoch % runtime.checkpoint_every == 0 and run.epoch < optimise.epochs:
@@ -253,8 +255,11 @@ def _diverged(run: Run, message: str) -> SkelError:
     )
 
 
-def save(run: Run) -> None:
-    """Writes the checkpoint, unless the run has diverged. All processes check, the first one writes."""
+def save(run: Run, place: Path = LAST) -> None:
+    """Writes the checkpoint to ``place`` in the run folder, unless the run has diverged.
+
+    All processes check, the first one writes.
+    """
     if run.meter.rows or run.meter.waiting:
         _settled(run)
     for name, parameter in run.method.named_parameters():
@@ -276,7 +281,7 @@ def save(run: Run) -> None:
             meter=list(run.meter.rows),
             log_position=run.log.position,
         ),
-        run.folder / LAST,
+        run.folder / place,
     )
 
 

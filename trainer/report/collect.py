@@ -82,7 +82,9 @@ class RunFolder:
             text = f"{self.epoch} of {total} epochs are done: the run is in progress, or was stopped"
             notes.append(Note(text, f"trainer pretrain --out {self.path} --resume", "warning"))
         last = self.opened.checkpoint_hash if self.opened is not None else ""
-        measured = [(saved.path.name, saved.result.checkpoint_hash) for saved in self.results]
+        measured = [
+            (saved.path.name, saved.result.checkpoint_hash) for saved in self.results if not saved.of_kept
+        ]
         stale = [name for name, digest in measured if last and digest not in ("", last)]
         if stale:
             text = f"measured on an earlier checkpoint than the run's last: {', '.join(stale)}"

@@ -16,7 +16,7 @@ from trainer.evaluate import linear
 from trainer.report.collect import RunFolder
 from trainer.report.parts import Note, Part, Section, Table, percent
 from trainer.report.settings import flat, of_preset
-from trainer.run import SavedResult, apart_from_seed, kind_of, measured_on
+from trainer.run import SavedResult, apart_from_seed, is_kept, kind_of, measured_on
 from trainer.tables import Published, share_of
 
 _COLUMNS = (
@@ -98,7 +98,7 @@ def _seed(run: RunFolder) -> int:
 def _row(run: RunFolder, result: EvaluationResult) -> tuple[str, ...]:
     return (
         run.name,
-        result.figure,
+        result.figure + (f", epoch {result.epoch}" if is_kept(result) else ""),
         result.convention,
         _encoder(result),
         _top1(result),

@@ -123,6 +123,10 @@ def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
         differs += _options(cell, result)
     if result.settings.get("standardise"):
         differs.append("standardised features, which no paper uses")
+    if result.settings.get("class_weights", "none") != "none" or result.settings.get("batches") == "balanced":
+        differs.append("classes balanced, which no paper does")
+    if result.settings.get("validation"):
+        differs.append("an epoch chosen by a validation part, which no paper does")
     weights = (result.settings.get("fusion") or result.settings).get("weights")
     if cell.weights and weights and _shares(weights) != _shares(cell.weights):
         differs.append(f"streams weighted {_listed(weights)}, published {_listed(cell.weights)}")

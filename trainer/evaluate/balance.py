@@ -1,0 +1,34 @@
+"""Unequal classes: weights of the loss, and batches that see every class equally often."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+ClassWeights = Literal["none", "balanced"]
+"""Of the cross-entropy. ``balanced``: clips / (classes * clips of the class), scikit-learn's rule."""
+
+Batches = Literal["shuffled", "balanced"]
+"""``shuffled``: every clip once in an epoch. ``balanced``: as many clips, drawn with replacement so that
+every class is equally probable; clips of small classes come more than once."""
+
+
+def weights_of(labels: Tensor, classes: int, kind: ClassWeights) -> Tensor | None:
+    """[classes] float32 for ``labels`` [N]: the mean over the N clips is 1. None for ``none``.
+
+    A class without a clip has weight 0; it does not count among the classes.
+    """
+    if kind == "none":
+        return None
+    counts = torch.bincount(labels, minlength=classes).float()
+    return torch.where(counts > 0, len(labels) / ((counts > 0).sum() * counts.clamp_min(1)), 0.0)
+
+
+def order_of(labels: Tensor, kind: Batches, generator: torch.Generator) -> Tensor:
+    """[N] int64: the rows of an epoch, in their order, for ``labels`` [N] on the CPU."""
+    if kind == "shuffled":
+        return torch.randperm(len(labels), generator=generator)
+    chances = 1.0 / torch.bincount(labels).clamp_min(1)[labels].double()
+    return torch.multinomial(chances, len(labels), replacement=True, generator=generator)

@@ -1,0 +1,65 @@
+"""Early stopping by a part of the training half. The test half has no say in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from schemas import ConfigError
+from trainer import seeds
+
+
+def held_out(labels: Tensor, ids: Sequence[str], *, share: float, seed: int) -> Tensor:
+    """[N] bool: the clips that are not learned from: of each class its share, rounded, and never all.
+
+    Which ones follows from seed and ids alone, so it is the same for every order of the rows. A class of one
+    clip gives none. Raises ConfigError when no class gives any.
+    """
+    by_class: dict[int, list[int]] = {}
+    for row, label in enumerate(labels.tolist()):
+        by_class.setdefault(label, []).append(row)
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for rows in by_class.values():
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        ordered = sorted(rows, key=lambda row: (seeds.derive(seed, "validation", ids[row]), ids[row]))
+        chosen[ordered[:count]] = True
+    if not chosen.any():
+        raise ConfigError(
+            f"no class has two clips to learn from, so that {share:g} of them can be left out",
+            where="validation",
+            remedy="Set it to 0: all epochs are trained",
+        )
+    return chosen
+
+
+@dataclass
+class Best:
+    """The model after the best epoch so far, by accuracy on what was held out, then by its cross-entropy."""
+
+    patience: int
+    """Epochs without a better one after which to stop; 0: never."""
+    state: dict[str, Tensor] = field(default_factory=dict)
+    epoch: int = 0
+    """Counted from 1."""
+    curve: list[float] = field(default_factory=list)
+    """Accuracy after each epoch."""
+    _value: tuple[float, float] = (-math.inf, -math.inf)
+
+    def look(self, model: nn.Module, scores: Tensor, labels: Tensor) -> bool:
+        """Takes the ``scores`` [N, classes] of an epoch; whether to stop."""
+        right = float((scores.argmax(dim=1) == labels).float().mean())
+        loss = float(nn.functional.cross_entropy(scores, labels))
+        self.curve.append(right)
+        if (right, -loss) > self._value:
+            self._value, self.epoch = (right, -loss), len(self.curve)
+            self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        return bool(self.patience) and len(self.curve) - self.epoch >= self.patience
+
+    def details(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {"validation_top1": self.curve, "best_validation_epoch": self.epoch}
