@@ -417,11 +417,11 @@ def _with_label(
     chosen = rows[labels[rows] >= 0]
     if not len(chosen):
         raise StoreError(
-            f"none of the {len(rows)} {_HALVES[part]} samples of {protocol} has a label, and protocols need "
-            "them; pre-training does not",
+            f"none of the {len(rows)} {_HALVES[part]} samples of split '{protocol}' has a label, and "
+            "protocols need them; pre-training does not",
             where=store.path,
-            remedy="Label some clips of both halves and convert again, or evaluate on another store with "
-            "--protocol transfer --target",
+            remedy="Label some clips of both halves and convert again; --protocol transfer --target measures "
+            "on another store",
         )
     return chosen
 
