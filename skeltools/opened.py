@@ -54,6 +54,10 @@ class Clip:
     repetition: int | None
     frame_labels: NDArray[np.int16] | None = None
     """[T] int16, of a recording that was kept whole: the class of each frame, -1 for none; else None."""
+    unseen: Mask | None = None
+    """[T, M, V] bool: joints that were not seen though their body was, and are zero; None: all were seen."""
+    score: Joints | None = None
+    """[T, M, V] float32: how sure an estimator was of each joint; None: not told."""
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.joints.shape))
@@ -73,10 +77,19 @@ class Clip:
     def sequence(self) -> SkeletonSequence:
         """The clip as readers give it, which `write` and `prepare` take as well."""
         fields = ("subject", "camera", "setup", "repetition")
-        told = {name: value for name in fields if (value := getattr(self, name)) is not None}
+        told: dict[str, Any] = {name: value for name in fields if (value := getattr(self, name)) is not None}
         bodies = tuple(range(self.present.shape[1]))
         return SkeletonSequence(
-            self.id, self.convention, self.joints, self.present, self.order, bodies, self.label, **told
+            self.id,
+            self.convention,
+            self.joints,
+            self.present,
+            self.order,
+            bodies,
+            self.label,
+            unseen=self.unseen,
+            score=self.score,
+            **told,
         )
 
 
@@ -196,6 +209,8 @@ class OpenedStore:
             setup,
             repetition,
             self._frame_labels(sequence, spec),
+            sequence.unseen,
+            sequence.score,
         )
 
     def _frame_labels(self, sequence: SkeletonSequence, spec: SkeletonSpec) -> NDArray[np.int16] | None:

@@ -95,6 +95,7 @@ def write(
                 "axes": dict(zip("xyz", axes, strict=True)),
                 "units": units,
                 "missing": "either" if plain else "nan",
+                "never_seen": "keep",
                 "bodies": min(max(row.bodies for row in rows), _MOST_BODIES),
                 **_labels(rows, classes, folder),
                 "splits": _splits(splits or {}, folder),
@@ -171,7 +172,9 @@ def _of_sequence(
 ) -> tuple[_Row, NDArray[np.float32], str]:
     own = clip.label if clip.label != UNKNOWN else None
     fields = {name: value for name in FIELDS if (value := getattr(clip, name)) != UNKNOWN}
-    joints = np.where(clip.present[:, :, None, None], clip.joints, np.float32(np.nan))
+    seen = np.broadcast_to(clip.present[:, :, None], clip.joints.shape[:3])
+    seen = seen if clip.unseen is None else seen & ~clip.unseen
+    joints = np.where(seen[..., None], clip.joints, np.float32(np.nan))
     return _Row(id, own if label is None else label, fields, clip.bodies), joints, clip.convention
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from schemas import UsageError, checks_arguments
 from trainer import checkpoint, loop, start
@@ -39,7 +39,7 @@ def pretrain(
     settings: Mapping[str, Any] | None = None,
     init_from: str | Path | None = None,
     init_skip: Sequence[str] = (),
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     force: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Run:
@@ -50,8 +50,8 @@ def pretrain(
     The arguments are the options of ``trainer pretrain``. What is None comes from ``config``, a YAML file,
     then from the preset, which the store chooses where ``preset`` is None. ``settings`` are those of
     ``--set``, by dotted path or nested: ``{"optimise.lr": 0.05}`` or ``{"optimise": {"lr": 0.05}}``.
-    ``resume`` goes on with the run in ``out``, which then needs neither store nor method; ``force`` replaces
-    it. ``on_progress`` is told of every step.
+    ``resume`` goes on with the run in ``out``, which then needs neither store nor method; ``auto`` starts it
+    where there is no checkpoint. ``force`` replaces it. ``on_progress`` is told of every step.
 
     Ctrl-C saves everything and raises KeyboardInterrupt; ``resume`` goes on from there. Raises what
     ``trainer pretrain`` says: UsageError, ConfigError, StoreError, CheckpointError.
@@ -76,6 +76,7 @@ def pretrain(
     overrides += _init(init_from, init_skip)
     named: dict[str, Any] = {"method": method, "preset": preset, "base": base}
     named["file"] = None if config is None else Path(config)
+    resume, force = loop.resumes(Path(out), resume, force=force)
     paths = [Path(store)] if isinstance(store, str | Path) else [Path(each) for each in store or ()]
     if resume:
         saved = checkpoint.load(Path(out) / checkpoint.LAST).config

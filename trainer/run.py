@@ -6,6 +6,7 @@ export. Importing this module imports no torch, and neither do settings and resu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -409,6 +410,54 @@ def only_result(results: Sequence[SavedResult], *, where: Path) -> SavedResult:
         where=where,
         remedy="Choose with --protocol, --convention and --encoder, or name the result's .json file",
     )
+
+
+def likes(
+    ones: Sequence[SavedResult], others: Sequence[SavedResult]
+) -> list[tuple[SavedResult, SavedResult]]:
+    """Pairs of results of one figure in one convention, on one stream and encoder: what compares.
+
+    Those come first that speak most for a run: of all its encoders together, in a single convention.
+    """
+    pairs = [(one, other) for one in ones for other in others if kind_of(one) == kind_of(other)]
+    return sorted(pairs, key=lambda pair: _place(pair[0]))
+
+
+def only_like(
+    ones: Sequence[SavedResult], others: Sequence[SavedResult]
+) -> tuple[SavedResult, SavedResult] | None:
+    """The first pair of ``likes``; None without any, or where another one is as good."""
+    pairs = likes(ones, others)
+    if not pairs or (len(pairs) > 1 and _place(pairs[0][0]) == _place(pairs[1][0])):
+        return None
+    return pairs[0]
+
+
+def kind_of(saved: SavedResult) -> tuple[str, ...]:
+    """Figure, convention, stream and encoder; what several together are made of in any order."""
+    result = saved.result
+    parts = (result.convention, result.stream, result.encoder or result.stream)
+    return (result.figure, *(JOINED.join(sorted(part.split(JOINED))) for part in parts))
+
+
+def apart_from_seed(config: RunConfig) -> str:
+    """The same for runs that differ by seed alone, wherever their stores lie and on whatever they ran."""
+    tree = config.model_dump(mode="json")
+    tree["runtime"] = {name: tree["runtime"][name] for name in ("precision", "batch_norm")}
+    for part in (tree["data"], *tree["data"]["more"]):
+        part["store"] = ""
+    tree["data"]["memory_limit"] = tree["optimise"]["accumulate"] = None
+    return json.dumps(tree, sort_keys=True)
+
+
+def measured_on(result: EvaluationResult) -> str:
+    """``kinectv2_25, joint``: convention, and stream or encoder, in words."""
+    encoder = "" if result.encoder in ("", result.stream) else f": {result.encoder}"
+    return f"{result.convention}, {result.stream}{encoder}"
+
+
+def _place(saved: SavedResult) -> tuple[int, int]:
+    return -saved.result.encoder.count(JOINED), saved.result.convention.count(JOINED)
 
 
 def _joined(saved: SavedResult) -> int:

@@ -291,6 +291,17 @@ def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[s
     return torch.from_numpy(_labels(store)[rows])
 
 
+def lengths_of(store: Store, conventions: Sequence[str]) -> list[int]:
+    """Numbers of frames of which all these conventions have joint streams, ascending."""
+    found: list[set[int]] = []
+    for name in conventions:
+        folder = store.group.get(f"streams/{name}")
+        keys = list(folder.group_keys()) if isinstance(folder, zarr.Group) else []
+        lengths = {int(key[1:]) for key in keys if key[1:].isdigit()}
+        found.append({length for length in lengths if _stream_path(name, length, "joint") in store.group})
+    return sorted(set.intersection(*found)) if found else []
+
+
 def bodies_of(store: Store, convention: str, *, frames: int) -> int:
     """M of a store's clips, absent bodies included. Raises StoreError when it has no such joint stream."""
     check_stream(store, convention, frames=frames, stream="joint")

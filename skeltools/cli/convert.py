@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     "--mirrored-video/--no-mirrored-video",
     "mirrored",
     default=None,
-    help="Whether the videos that MeTRAbs read were mirrored  [as known of DATASET].",
+    help="Whether the videos that MeTRAbs read were mirrored  [as DATASET, or its dataset.yaml, has it].",
 )
 @click.option(
     "--workers", default=0, show_default=True, type=click.IntRange(0), help="Number of reading processes."
@@ -68,8 +68,9 @@ if TYPE_CHECKING:
 def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     """Convert the raw files of DATASET to a store.
 
-    DATASET is ntu60, ntu120, nw-ucla, pku-mmd-1, pku-mmd-2, or custom: your own arrays, which a dataset.yaml
-    in RAW describes. A bad raw file becomes a row of the findings (see inspect).
+    DATASET is ntu60, ntu120, nw-ucla, pku-mmd-1, pku-mmd-2, or custom: your own recordings, arrays, text,
+    JSON of estimators or motion capture, which a dataset.yaml in RAW describes (`skeltools docs your-data`).
+    A bad raw file becomes a row of the findings (see inspect).
 
     custom --from reads your own data in an archive of other code. A dataset.yaml beside the archive may say
     name, convention, classes and bodies; else --name, --classes and --convention do, or the archive itself.

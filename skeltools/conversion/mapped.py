@@ -216,19 +216,15 @@ def _met(
     plan: _Plan, id: str, clip: SkeletonSequence | None, made: SkeletonSequence | None
 ) -> Iterator[Finding]:
     """What a clip lost. A convention that is kept tells itself which samples it lacks."""
-    out = "has none of the convention" if plan.keep else "left out"
+    file, out = f"{plan.spec.name}/{id}", "has none of the convention" if plan.keep else "left out"
     if clip is None or made is None:
         if not plan.keep:
-            yield _finding(plan, id, LACKING, action=out)
+            yield Finding(file=file, problem=LACKING, action=out)
     elif not made.present.any():
-        yield _finding(plan, id, NOBODY, action=out)
+        yield Finding(file=file, problem=NOBODY, action=out)
     elif gone := int((clip.present & ~made.present).sum()):
         detail = f"{gone} of {int(clip.present.sum())} have too few joints that are seen"
-        yield _finding(plan, id, LOST, detail=detail, action="absent in these frames")
-
-
-def _finding(plan: _Plan, id: str, problem: str, *, action: str, detail: str = "") -> Finding:
-    return Finding(file=f"{plan.spec.name}/{id}", problem=problem, detail=detail, action=action)
+        yield Finding(file=file, problem=LOST, detail=detail, action="absent in these frames")
 
 
 # ------------------------------------------------------------------------------------------------ write

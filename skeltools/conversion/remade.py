@@ -69,6 +69,9 @@ class Rows:
     frames: list[int] = field(default_factory=list)
     """0 where the convention lacks the sample."""
     bodies: list[int] = field(default_factory=list)
+    """Places on axis M up to the last one that is taken."""
+    people: list[int] = field(default_factory=list)
+    """Places that are taken."""
 
     def offsets(self) -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.frames, dtype=np.int64)]).astype(np.int64)
@@ -95,6 +98,7 @@ def write_sequences(
     for clip in clips:
         rows.frames.append(0 if clip is None else clip.frames)
         rows.bodies.append(0 if clip is None else clip.bodies)
+        rows.people.append(0 if clip is None else int(clip.present.any(axis=0).sum()))
         if clip is not None:
             for part, writer in writers.items():
                 writer.append(_filled(clip, part, writer))
@@ -158,7 +162,7 @@ def write_columns(
     for each in rows:
         new = frames == 0
         frames[new] = np.array(each.frames, np.int32)[new]
-        bodies[new] = np.array(each.bodies, np.int8)[new]
+        bodies[new] = np.array(each.people, np.int8)[new]
     named: dict[str, NDArray[Any]] = {"id": np.array(ids, dtype=object), **columns}
     for name, values in {**named, "frames": frames, "bodies": bodies}.items():
         store.write_array(root, f"samples/{name}", values, ("N",))

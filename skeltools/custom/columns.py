@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise, takewhile
 
 from schemas import Naming, SkeletonSpec
 
@@ -217,6 +217,19 @@ def read(rows: Sequence[Sequence[str]], joints: Joints) -> Header:
     other = [any(_OTHER & set(words_of(row[column])) for row in rows) for column in range(len(rows[0]))]
     found = [_header(labels, other, joints) for labels in single]
     return max(found, key=lambda header: len(header.joints))
+
+
+def spread(row: Sequence[str], width: int, coordinates: str, joints: Joints) -> list[str] | None:
+    """Labels of all columns where a row names joints without x, y, z: each once or above all of its columns,
+    maybe behind frame and time. None: it does not; empty: it names others than there are columns for."""
+    names = [name for name, _ in groupby(field.strip() for field in row if field.strip())]
+    lead = list(takewhile(is_frame, names))
+    named = names[len(lead) :]
+    if len(named) < 2 or 2 * sum(joints.find(words_of(name)) >= 0 for name in named) <= len(named):
+        return None
+    if len(lead) + len(named) * len(coordinates) != width:
+        return []
+    return lead + [f"{name} {axis}" for name in named for axis in coordinates]
 
 
 def _filled(row: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ _SAMPLE = 20
 _HEAD = 100
 """Lines in which the first row of numbers is looked for."""
 _NOTE = 3
-"""So many numbers alone in a line above a table are a note, such as the number of its frames and joints."""
+"""So many whole numbers alone in a line above a table are a note, such as numbers of frames and joints."""
 _NEAR = 4
 """Words and numbers in a row, and a row of words so near below: both are titles."""
 _COUNTED = 6
@@ -66,6 +66,8 @@ class Table:
 
     header: tuple[tuple[str, ...], ...]
     """Rows of words above the numbers, with a field for each column; the last is the nearest."""
+    titles: tuple[tuple[str, ...], ...]
+    """Fields of all rows of words above the numbers, and of the last remark there, however many."""
     misfit: int
     """Fields of the row of words right above the numbers if a row has another number of them, else 0."""
     lines: tuple[str, ...]
@@ -155,13 +157,15 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
         raise _wrong(item, f"holds nothing but a header{_other_delimiter(sample, mark)}")
     remarks = [line for place, line in lines if place < written[start][0] and _is_remark(line)]
     titles = [fields for fields in head[:start] if not _numbers(fields, decimal) or _is_counted(fields)]
+    above = tuple(map(tuple, titles))
     if not titles and remarks:
         noted = fields_of(remarks[-1].strip().lstrip("".join(_REMARKS)).strip(), mark)
+        above = (tuple(noted),)
         titles = [noted] if len(noted) == width and not _numbers(noted, decimal) else []
     body = written[start:]
     while len(body) > 1 and not body[-1][1].strip(' \t"' + mark[: len(mark) == 1]):
         body.pop()
-    return _cut(titles, body, mark, decimal)
+    return replace(_cut(titles, body, mark, decimal), titles=above)
 
 
 def _other_delimiter(sample: Sequence[str], mark: str) -> str:
@@ -234,9 +238,13 @@ def _start(head: list[list[str]], width: int, decimal: str) -> int:
     start = full
     while start and is_row[start - 1]:
         start -= 1
-    while start < full and len(head[start]) <= min(_NOTE, width // 2):
+    while start < full and len(head[start]) <= min(_NOTE, width // 2) and _whole(head[start]):
         start += 1
     return start
+
+
+def _whole(fields: Sequence[str]) -> bool:
+    return all(field.strip().isdecimal() for field in fields)
 
 
 def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decimal: str) -> Table:
@@ -261,7 +269,7 @@ def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decima
     header = [(*row, *[""] * (width - len(row))) for row in trimmed if width < 2 * len(row) <= 2 * width]
     misfit = len(trimmed[-1]) if trimmed and not fit and 2 * len(trimmed[-1]) > width else 0
     places = tuple(place for place, _ in body)
-    return Table(tuple(header) if fit else (), misfit, lines, places, mark, decimal, open_end)
+    return Table(tuple(header) if fit else (), (), misfit, lines, places, mark, decimal, open_end)
 
 
 # --- numbers ------------------------------------------------------------------------------------------------

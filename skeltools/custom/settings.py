@@ -55,7 +55,8 @@ Directions = tuple[Direction, Direction, Direction]
 _REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
 
 
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
+"""Metres per unit: a nanometre to a thousand kilometres, so that coordinates stay numbers of float32."""
 Pixels = Annotated[int, Field(ge=1, le=10**6)]
 
 

@@ -127,19 +127,12 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
     span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
     kept = [column for column in span if column not in naming]
     layout = (settings.layout or layouts.DEFAULT).split()
+    if layout == ["TV", "C"]:
+        table = _without_counts(table, joints.spec.num_joints, item)
     if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(kept) <= _WIDEST:
-        if table.misfit:
-            _refuse_names(table, item)
-        if table.header:
-            rows = [[row[column] for column in kept] for row in table.header]
-            header = columns.read(rows, joints)
-            if layout[1] == "C":
-                kept = [kept[n] for n in _of_a_joint(header, settings)]
-            elif header.joints and layout[0] == "T":
-                return _by_name(table, header, kept, item, settings, joints)
-            else:
-                _check_nameless(header, item, joints)
-                kept = [kept[n] for n in _in_turn(header, settings)]
+        if layout[0] == "T" and (header := _named(table, kept, item, settings, joints)):
+            return _by_name(table, header, kept, item, settings, joints)
+        kept = _nameless(table, kept, layout[1] == "C", item, settings, joints)
     numbers = delimited.values(table, kept, item)
     if rows_named := _joint_column(table):
         numbers = _in_order(numbers, table, rows_named, item, settings, joints)
@@ -147,6 +140,82 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
         guess = next(_guesses(numbers, table, settings, joints.spec), "")
         raise layouts.misfit(numbers.shape, item, settings, joints.spec, guess)
     return layouts.laid_out(numbers, item, settings, joints.spec).astype(np.float64)
+
+
+def _without_counts(table: Table, joints: int, item: RawItem) -> Table:
+    """Rows of joints without lines between frames that count the rows to come, as dumps of sensors have them.
+
+    A frame of no rows is one without a body. Raises RawDataError for other counts than the joints'.
+    """
+    counts = [_count(table, line) for line in table.lines]
+    if table.width < 2 or all(count is None for count in counts):
+        return table
+    size = (len(counts) + counts.count(0) * joints) * table.width * 8
+    if size > MAX_BYTES:
+        raise wrong(item, f"{size} bytes are too many for one clip (limit {MAX_BYTES})")
+    lines: list[str] = []
+    places: list[int] = []
+    left = joints
+    empty = (" " if table.delimiter == delimited.BLANKS else table.delimiter).join(["nan"] * table.width)
+    for line, place, count in zip((*table.lines, "0"), (*table.places, 0), (*counts, 0), strict=True):
+        if count is None:
+            lines.append(line)
+            places.append(place)
+            left -= 1
+            continue
+        if left or count not in (0, joints):
+            found = f"{joints - left} rows" if left else f"a count of {count}"
+            where = f"line {place or table.places[-1]}"
+            raise wrong(item, f"{where}: expected a row for each of {joints} joints a frame, found {found}")
+        left = count
+        if count == 0 and place:
+            lines += [empty] * joints
+            places += [place] * joints
+    return replace(table, lines=tuple(lines), places=tuple(places))
+
+
+def _count(table: Table, line: str) -> int | None:
+    """A whole number alone in its line."""
+    fields = table.fields(line)
+    return int(fields[0]) if len(fields) == 1 and fields[0].strip().isdecimal() else None
+
+
+def _named(
+    table: Table, kept: Sequence[int], item: RawItem, settings: Settings, joints: Joints
+) -> Header | None:
+    """The header of these columns if it names joints; None if it does not. Raises RawDataError where it does
+    and cannot be understood."""
+    rows = [[row[column] for column in kept] for row in table.header]
+    header = columns.read(rows, joints) if rows else None
+    if header is not None and header.joints:
+        return header
+    for row in reversed(table.titles):
+        for width, places in ((table.width, kept), (len(kept), range(len(kept)))):
+            labels = columns.spread(row, width, settings.coordinates, joints)
+            if labels:
+                return columns.read([[labels[place] for place in places]], joints)
+        if labels is not None:
+            raise wrong(
+                item,
+                f"a row above the numbers names joints ({', '.join(row)[:60]}) but not each of {table.width} "
+                "columns; `csv: {by_order: true}` takes them in the convention's order",
+            )
+    return None
+
+
+def _nameless(
+    table: Table, kept: list[int], of_joint: bool, item: RawItem, settings: Settings, joints: Joints
+) -> list[int]:
+    """Columns of coordinates where a header names no joint. ``of_joint``: a row is a joint."""
+    if table.misfit:
+        _refuse_names(table, item)
+    if not table.header:
+        return kept
+    header = columns.read([[row[column] for column in kept] for row in table.header], joints)
+    if of_joint:
+        return [kept[n] for n in _of_a_joint(header, settings)]
+    _check_nameless(header, item, joints)
+    return [kept[n] for n in _in_turn(header, settings)]
 
 
 def _refuse_names(table: Table, item: RawItem) -> None:

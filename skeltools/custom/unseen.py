@@ -85,15 +85,18 @@ _LEAVE_OUT = (
     "`leave_out: [{}]` in dataset.yaml makes a convention without them; `never_seen: keep` fills them"
 )
 
+_TRUST_SCORES = "; or `min_score: -1` if they are where the file says, whatever their score"
+
 
 def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
     """The error that names the joints which are seen in no frame; None if there are none."""
     never = np.asarray(~(found.seen & present[..., None]).any(axis=(0, 1)))
     if not never.any():
         return None
-    names = _listed(joints, never)
+    names, scored = _listed(joints, never), found.doubtful.any(axis=1).all(axis=0)
+    remedy = _LEAVE_OUT.format(names) + (_TRUST_SCORES if (np.asarray(scored) & never).any() else "")
     return RawDataError(
-        f"{names}: seen in none of {len(present)} frames{_reason(found)}. {_LEAVE_OUT.format(names)}",
+        f"{names}: seen in none of {len(present)} frames{_reason(found)}. {remedy}",
         where=item.where,
     )
 

@@ -90,8 +90,8 @@ def _custom(raw: Path) -> Dataset:
 
 
 _CUSTOM_HINT = (
-    "Your own data are a folder of .npy, .npz, .csv or .h5 files with a dataset.yaml that describes them; "
-    "`skeltools docs custom-data` has the reference and an example"
+    "Your own data are a folder of arrays, text, JSON or motion capture with a dataset.yaml beside them; "
+    "`skeltools docs your-data` has the lines for each, `skeltools docs custom-data` the reference"
 )
 
 

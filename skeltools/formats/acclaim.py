@@ -19,6 +19,7 @@ from schemas.skeleton import Direction
 from skeltools.custom.clip_files import ClipFormat, Poses
 from skeltools.custom.rigs import MAX_JOINTS
 from skeltools.custom.settings import Settings
+from skeltools.formats.rotations import about
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 ROOT = "root"
@@ -79,7 +80,7 @@ def skeleton(text: str) -> Skeleton:
         raise _Wrong(f"channel '{sorted(strange)[0][:20]}'")
     units = _keys(sections.get("units", []))
     scale = _numbers(units.get("length", ["1"]), 1)[0]
-    if scale <= 0:
+    if not 1e-3 <= scale <= 1e6:
         raise _Wrong(f"a unit of length {scale}")
     return Skeleton(bones, _hierarchy(sections.get("hierarchy", []), bones), INCH / scale)
 
@@ -189,18 +190,7 @@ def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np
     turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     for place, channel in enumerate(channels):
         if channel in _TURNS:
-            turn = _about(_TURNS.index(channel), values[:, place]) @ turn
-    return turn
-
-
-def _about(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[T] radians -> [T, 3, 3], right-handed rotations about x, y or z."""
-    one, other = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.zeros((len(angle), 3, 3))
-    turn[:, axis, axis] = 1
-    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
-    turn[:, other, one] = np.sin(angle)
-    turn[:, one, other] = -turn[:, other, one]
+            turn = about(_TURNS.index(channel), values[:, place]) @ turn
     return turn
 
 

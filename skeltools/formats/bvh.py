@@ -19,6 +19,7 @@ from schemas.skeleton import Direction
 from skeltools.custom.clip_files import ClipFormat, Poses
 from skeltools.custom.rigs import MAX_JOINTS, check_same, head_and_feet, spec_of_rig
 from skeltools.custom.settings import OF_FILES, UNITS, Settings
+from skeltools.formats.rotations import about
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 END = "_end"
@@ -246,18 +247,7 @@ def _turn(channels: tuple[tuple[str, int], ...], values: NDArray[np.float64]) ->
     turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     for place, (kind, axis) in enumerate(channels):
         if kind == "rotation":
-            turn = turn @ _about(axis, np.deg2rad(values[:, place]))
-    return turn
-
-
-def _about(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[T] radians -> [T, 3, 3], right-handed rotations about x, y or z."""
-    one, other = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.zeros((len(angle), 3, 3))
-    turn[:, axis, axis] = 1
-    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
-    turn[:, other, one] = np.sin(angle)
-    turn[:, one, other] = -turn[:, other, one]
+            turn = turn @ about(axis, np.deg2rad(values[:, place]))
     return turn
 
 

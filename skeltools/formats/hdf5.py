@@ -27,7 +27,7 @@ from skeltools import datasets, skeletons, store
 from skeltools.formats import archives, contents
 from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
-from skeltools.formats.note import TOOL, bodies_of, parse
+from skeltools.formats.note import TOOL, bodies_of, parse, spec_from
 from skeltools.formats.selection import Selection
 from skeltools.raw_items import MAX_BYTES, Listing, RawItem
 from skeltools.sequence import SkeletonSequence
@@ -117,9 +117,9 @@ def _spec(handle: h5py.File, name: str, path: Path) -> SkeletonSpec:
         attributes = handle[f"skeletons/{name}"].attrs
         told = {key: _attribute(attributes, key) for key in attributes if key in SkeletonSpec.model_fields}
     try:
-        spec = SkeletonSpec.model_validate(told)
-    except ValidationError as error:
-        raise _damaged(path, f"skeletons/{name}: {error.errors()[0]['msg']}") from error
+        spec = spec_from(told)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"skeletons/{name}: {error}") from error
     if spec.name != name:
         raise _damaged(path, f"skeletons/{name} is called {spec.name}")
     return spec

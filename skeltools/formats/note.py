@@ -125,7 +125,16 @@ def _spec(value: Any, name: Any) -> SkeletonSpec | None:
     """As the note describes it, or by the name of one that ships with the package."""
     if value is None:
         return skeletons.load(name) if name in skeletons.names() else None
+    return spec_from(value)
+
+
+def spec_from(value: Any) -> SkeletonSpec:
+    """A convention from what a file says of it. Raises ValueError, also for text that no UTF-8 file could
+    hold, which the validation itself does not survive."""
     try:
-        return SkeletonSpec.model_validate(value)
+        plain = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8").decode("utf-8"))
+        return SkeletonSpec.model_validate(plain)
     except ValidationError as error:
-        raise ValueError(f"skeleton: {error.errors()[0]['msg']}") from error
+        raise ValueError(f"skeleton: {error.errors(include_input=False)[0]['msg']}") from error
+    except TypeError as error:
+        raise ValueError(f"skeleton: {error}") from error

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import ConfigError, RawDataError
-from skeltools import custom, skeletons
+from skeltools import skeletons
 from skeltools.custom import settings as custom_settings
 from skeltools.custom import unseen
+from skeltools.custom.canonical import canonical
 from skeltools.custom.settings import Axes, Settings
 from skeltools.raw_items import RawItem
 from skeltools.sequence import UNKNOWN, Mask, SkeletonSequence, presence
@@ -80,7 +81,7 @@ def sequence(item: RawItem, raw: Raw, *, label: int, padded: bool, told: dict[st
         if error:
             raise error
     shown = found.seen & present[..., None]
-    joints = custom.canonical(values, settings, skeletons.load("kinectv2_25"))
+    joints = canonical(values, settings, skeletons.load("kinectv2_25"))
     slots = range(int(np.flatnonzero(present.any(axis=0))[-1]) + 1)
     frames = range(int(np.flatnonzero(present.any(axis=1))[-1]) + 1 if padded else len(present))
     cut = (slice(len(frames)), slice(len(slots)))

@@ -213,6 +213,14 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object]]] = {
         "pkummd2",
         lambda raw: raw_files.write_pku(raw, "A01N02-R", raw_files.poses(9, 2), [(3, 1, 4)], part=2),
     ),
+    "pkummd1 uncut": (
+        "pkummd1-uncut",
+        lambda raw: raw_files.write_pku(raw, "0002-L", raw_files.poses(9, 2), [(3, 1, 4), (4, 4, 8)]),
+    ),
+    "pkummd2 uncut": (
+        "pkummd2-uncut",
+        lambda raw: raw_files.write_pku(raw, "A01N02-R", raw_files.poses(9, 2), [(3, 1, 4)], part=2),
+    ),
     "custom npy": ("custom", _custom(kind="npy")),
     "custom npz": ("custom", _custom(kind="npz")),
     "custom h5": ("custom", _custom(kind="h5")),

@@ -276,8 +276,22 @@ def test_what_is_wrong_with_an_array_is_a_finding(tmp_path: Path) -> None:
     partly[3, 4] = np.nan
     opened = write({"a": partly, "b": poses()[:, :9], "c": poses()}, tmp_path / "own.zarr")
     assert opened.ids == ("a", "c")
-    assert not opened["a"].present[3, 0]
+    assert opened["a"].present.all()
+    assert np.argwhere(opened["a"].unseen).tolist() == [[3, 0, 4]]
     assert {finding.file for finding in opened.findings} == {"a.npy", "b.npy"}
+
+
+def test_joints_that_were_not_seen_survive_writing_and_reading(tmp_path: Path) -> None:
+    partly = poses()
+    partly[3, 4] = np.nan
+    partly[:, 7] = np.nan
+    once = write({"a": partly}, tmp_path / "one.zarr")["a"]
+    again = write([once], tmp_path / "two.zarr", convention=None)["a"]
+    np.testing.assert_array_equal(once.unseen[:, 0], np.isnan(partly).any(axis=-1))
+    np.testing.assert_array_equal(again.unseen, once.unseen)
+    np.testing.assert_array_equal(again.joints, once.joints)
+    prepared = skeltools.prepare([once, again], frames=9, bodies=1)
+    np.testing.assert_array_equal(prepared[0], prepared[1])
 
 
 def test_what_a_mask_hides_is_absent(tmp_path: Path) -> None:
@@ -352,7 +366,7 @@ def test_a_convention_comes_from_a_file(tmp_path: Path) -> None:
         ([poses()], {"splits": {"X": {"train": ["a"]}}}, "'X' is not a name for a split"),
         ([poses()], {"axes": ("left", "up", "up")}, "skeltools.write: axes: one each must lie along"),
         ([poses()], {"axes": ("left", "up")}, "expected a list of 3 names"),
-        ([poses()], {"units": "km"}, "skeltools.write: units: expected 'm', 'cm' or 'mm'"),
+        ([poses()], {"units": "km"}, "skeltools.write: units: expected 'm', 'cm', 'mm' or 'in'"),
         ([poses()], {"frames": [0]}, r"frames=...\): expected a list of whole numbers \(should be greater"),
         ([poses()], {"frames": 8}, "expected a list of whole numbers, found 8"),
         ([poses()], {"recipe": "defalt"}, "unknown recipe 'defalt'. Did you mean 'default'"),

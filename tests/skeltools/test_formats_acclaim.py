@@ -50,6 +50,7 @@ def test_each_motion_has_the_skeleton_of_its_name(tmp_path: Path) -> None:
         ("01.asf", "name lowerback", "name thorax", r"\.asf \(bone 'thorax'"),
         ("01.asf", "    root ", "    toor ", r"\.asf \('toor' in the hierarchy before its parent"),
         ("01.asf", "length 0.45", "length -1", r"\.asf \(a unit of length -1"),
+        ("01.asf", "length 0.45", "length 1e-300", r"\.asf \(a unit of length 1e-300"),
         ("01_02.amc", "\n2\n", "\n", r"\.amc of 01\.asf \(line \d+: 'root' is no bone .* twice"),
         ("01_02.amc", "root ", "root x", r"\.amc of 01\.asf \(line 5: could not convert"),
         ("01_02.amc", "\nroot", "\n#root", r"line \d+: the frame before it has no root"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -298,6 +299,32 @@ def test_a_damaged_store_is_an_error(ntu: Path, lab: Path, tmp_path: Path) -> No
     with pytest.raises(StoreError, match=r"lab\.zarr: damaged store \(samples/id: ids are not sorted"):
         skeltools.merge([ntu, lab], out=tmp_path / "both.zarr")
     assert not (tmp_path / "both.zarr").exists()
+
+
+@pytest.mark.parametrize("place", ["samples/camera", "sequences/coco_17/joints", "skeletons", "splits/xsub"])
+def test_damaged_metadata_are_an_error_or_do_no_harm(place: str, lab: Path, tmp_path: Path) -> None:
+    other = own(tmp_path / "other.zarr", "a", "b", name="other")
+    file = lab / place / "zarr.json"
+    whole = file.read_text()
+    for damaged in (
+        "",
+        "{",
+        "[]",
+        "null",
+        whole[: len(whole) // 2],
+        whole.replace("3", "1e9"),
+        whole.replace("3", '"x"'),
+    ):
+        file.write_text(damaged)
+        for run in (
+            lambda: skeltools.merge([lab, other], out=tmp_path / "out.zarr", force=True),
+            lambda: skeltools.map_store(
+                lab, to="smpl_22", out=tmp_path / "out.zarr", partial=True, force=True
+            ),
+        ):
+            with contextlib.suppress(skeltools.SkelError):
+                run()
+    assert not [path.name for path in tmp_path.iterdir() if ".partial" in path.name]
 
 
 def test_the_terms_of_all_data_sets_are_told(ntu: Path, lab: Path, tmp_path: Path, run) -> None:

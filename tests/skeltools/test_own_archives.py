@@ -656,6 +656,31 @@ def test_scores_behind_coordinates(tmp_path):
     assert np.argwhere(sequences(opened)["train-000001"].unseen).tolist() == [[2, 0, 4]]
 
 
+NOTES: dict[str, tuple[dict[str, Any], str]] = {
+    "dataset": ({"dataset": "a/b"}, "dataset is no name"),
+    "classes": ({"classes": ["a", "a"]}, "classes are no list of names"),
+    "bodies": ({"bodies": 99}, "bodies is no number"),
+    "skeleton": ({"skeleton": {}}, "skeleton: Field required"),
+    "text of a skeleton": ({"skeleton": STICK | {"source": "\ud800"}}, "surrogates not allowed"),
+    "keys of a skeleton": ({"skeleton": STICK | {"\ud800": 1}}, "surrogates not allowed"),
+    "bytes in a skeleton": ({"skeleton": STICK | {"source": b"x"}}, "not JSON serializable"),
+}
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_damaged_notes(tmp_path, name):
+    changes, message = NOTES[name]
+    note = {"tool": "skeltools 0.1.0", "dataset": "mine", "skeleton": STICK, **changes}
+    write_pickle(tmp_path / "a.pkl", {"annotations": annotations(), "split": {}, "note": note})
+    with pytest.raises(RawDataError, match=f"its note is damaged .*{message}"):
+        made("pyskl", tmp_path / "a.pkl", tmp_path / "s")
+
+
+def test_notes_of_others_do_not_count(tmp_path):
+    content = {"annotations": annotations(joints=25), "split": {}, "note": {"dataset": 7, "classes": "x"}}
+    assert made("pyskl", write_pickle(tmp_path / "a.pkl", content), tmp_path / "s").manifest.dataset == "a"
+
+
 # --- damage -------------------------------------------------------------------------------------------------
 
 

@@ -107,7 +107,8 @@ check("inspect", "s.zarr")
 check("validate", "s.zarr")
 import os
 assert sorted(os.listdir(".")) == ["emulated.py", "raw", "s.zarr"], os.listdir(".")
-import trainer.cli, trainer.memory
+import trainer.cli, trainer.loop.profile, trainer.memory
+assert trainer.loop.profile._of_process() == {}
 assert trainer.memory.host_limit() > 0
 """
 

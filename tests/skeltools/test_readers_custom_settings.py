@@ -323,3 +323,11 @@ def test_without_settings_the_error_says_what_to_write(tmp_path: Path) -> None:
     for raw in (tmp_path, tmp_path / "absent"):
         with pytest.raises(UsageError, match=r"`skeltools docs custom-data`"):
             choose("custom", raw)
+
+
+@pytest.mark.parametrize("units", [1e308, 1e-300, [1.0, 1.0, 1e30]])
+def test_a_unit_that_no_coordinate_survives_is_refused(tmp_path: Path, units: Any) -> None:
+    clips(tmp_path, "wave")
+    settings(tmp_path, units=units)
+    with pytest.raises(ConfigError, match="units"):
+        custom.discover(tmp_path)

@@ -11,6 +11,8 @@ import skeltools
 from schemas import UsageError
 from skeltools import cli, framewise, store
 from skeltools.conversion import convert
+from skeltools.conversion.mapped import map_store
+from skeltools.conversion.merged import merge
 from skeltools.formats.export import export
 from skeltools.framewise import Action
 from skeltools.inspect.validate import validate
@@ -96,6 +98,26 @@ def test_a_part_of_such_a_store_keeps_its_labels(tmp_path: Path) -> None:
     assert clip.frame_labels is not None
     assert clip.frame_labels.tolist() == [0] * 4 + [-1] * 26
     export(source=tmp_path / "s", out=tmp_path / "s.h5", to="hdf5")
+
+
+def test_mapped_and_merged_stores_keep_the_labels(tmp_path: Path) -> None:
+    raw = recordings(tmp_path / "raw")
+    convert("pku-mmd-1", raw=raw, out=tmp_path / "whole", uncut=True, frames=(8,))
+    convert("pku-mmd-1", raw=raw, out=tmp_path / "cut", frames=(8,))
+    map_store(tmp_path / "whole", to="kinectv1_20", out=tmp_path / "mapped", partial=True)
+    merge([tmp_path / "cut", tmp_path / "whole"], out=tmp_path / "both")
+    before = skeltools.open(tmp_path / "whole")
+    for name, prefix in {"mapped": "", "both": "pku-mmd-1-"}.items():
+        assert validate(tmp_path / name) == ()
+        made = skeltools.open(tmp_path / name)
+        for id in before.ids:
+            mine, told = made[prefix + id].frame_labels, before[id].frame_labels
+            assert mine is not None
+            assert told is not None
+            np.testing.assert_array_equal(mine, told)
+    cut = skeltools.open(tmp_path / "both")["pku-mmd-1-0002-L_001"]
+    assert cut.frame_labels is not None
+    assert (cut.frame_labels == -1).all()
 
 
 def test_other_labels_are_another_store(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def tiny_config(store: Path, *, method: str = "skeletonclr", **changes: Any) -> 
         values |= TINY_PARTS[method]
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     overrides = [Override(path, value) for path, value in values.items()]
-    return config.resolve(stores.open_store(store), method=method, overrides=overrides).config
+    preset = "paper" if method in config.preset_methods() else None
+    opened = stores.open_store(store)
+    return config.resolve(opened, method=method, preset=preset, overrides=overrides).config
 
 
 def tiny_arguments(**changes: Any) -> list[str]:

@@ -35,7 +35,7 @@ def test_later_layers_win(store: Store, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("optimise: {lr: 5e-2, epochs: 7}\nmethod: {options: {temperature: 3e-1}}\n")
     settings = config.resolve(
-        store, method="skeletonclr", file=file, overrides=[Override("optimise.epochs", 9)]
+        store, method="skeletonclr", preset="paper", file=file, overrides=[Override("optimise.epochs", 9)]
     )
     optimise = settings.config.optimise
     assert (optimise.lr, optimise.epochs, optimise.batch_size) == (0.05, 9, 128)
@@ -51,7 +51,7 @@ def test_a_saved_configuration_is_a_settings_file(store: Store, tmp_path: Path) 
 
 
 def test_a_rendered_configuration_is_one_too(store: Store, tmp_path: Path) -> None:
-    settings = config.resolve(store, method="aimclr")
+    settings = config.resolve(store, method="aimclr", preset="paper")
     text = config.render(settings)
     (tmp_path / "config.yaml").write_text(text)
     assert config.resolve(store, file=tmp_path / "config.yaml").config == settings.config
@@ -62,7 +62,9 @@ def test_a_rendered_configuration_is_one_too(store: Store, tmp_path: Path) -> No
 
 
 def test_the_store_picks_the_preset(tmp_path: Path, store: Store) -> None:
-    assert resolved(store).preset == "skeletonclr/paper"
+    assert resolved(store).preset == "skeletonclr/small"
+    ntu = stores.open_store(write_store(tmp_path / "ntu.zarr", manifest={"dataset": "ntu60"}))
+    assert resolved(ntu).preset == "skeletonclr/paper"
     demo = stores.open_store(write_store(tmp_path / "demo.zarr", manifest={"synthetic": True}))
     assert resolved(demo).preset == "skeletonclr/demo"
     ucla = stores.open_store(write_store(tmp_path / "ucla.zarr", manifest={"dataset": "nw-ucla"}))
@@ -233,7 +235,7 @@ def test_a_wrong_setting_is_named(
     store: Store, pairs: list[tuple[str, Any]], kind: type[SkelError], words: list[str]
 ) -> None:
     with pytest.raises(kind) as caught:
-        resolved(store, *pairs)
+        resolved(store, *pairs, preset="paper")
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)

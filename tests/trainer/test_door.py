@@ -77,7 +77,7 @@ def test_the_seed_of_an_encoder_is_its_weights(store: Path) -> None:
 
 # --- training -----------------------------------------------------------------------------------------------
 
-SHORT = TINY | {"method.options.queue": 16, "runtime.knn_every": 0}
+SHORT = TINY | {"method.options.queue": 16, "runtime.knn_every": 0, "optimise.schedule": "step"}
 
 
 @pytest.fixture(scope="module")

@@ -200,9 +200,11 @@ def test_figures_of_different_kinds_are_no_ensemble(tmp_path: Path) -> None:
 
 
 def test_compare_prints_the_test(run: Path, tmp_path: Path, capsys: Any) -> None:
-    """Of a run with several encoders the figure of all together stands for it."""
+    """Of runs with several encoders the figure of all together stands for them."""
     other = tmp_path / "other"
-    write(other, of=scores(seed=4).rows(list(range(11, -1, -1))))
+    reversed_ = scores(seed=4).rows(list(range(11, -1, -1)))
+    write(other, of=reversed_, encoder="bone+joint", stream="bone+joint")
+    write(other, of=scores(seed=5), encoder="joint", stream="joint")
     code, text, _ = call(capsys, "compare", run, other)
     assert code == 0
     a, b = (scores(seed=seed).values.argmax(1) == scores().labels for seed in (9, 4))
@@ -215,6 +217,29 @@ def test_compare_prints_the_test(run: Path, tmp_path: Path, capsys: Any) -> None
     single = run / "results" / "linear-few_6-joint.json"
     _, text, _ = call(capsys, "compare", single, run, "--encoder", "joint", "--json")
     assert (json.loads(text)["p"], json.loads(text)["difference"]) == (1.0, 0.0)
+
+
+def test_compare_takes_like_with_like(tmp_path: Path, capsys: Any) -> None:
+    for convention, seed in (("few_6", 1), ("many_8", 2), ("few_6+many_8", 3)):
+        write(tmp_path / "a", of=scores(seed=seed), convention=convention, encoder="joint")
+    write(tmp_path / "b", of=scores(seed=4), convention="few_6", encoder="joint")
+    code, text, err = call(capsys, "compare", tmp_path / "a", tmp_path / "b")
+    assert (code, err) == (0, "")
+    assert "A: few_6, joint; B: few_6, joint" in text
+    code, text, _ = call(capsys, "compare", tmp_path / "a", tmp_path / "b", "--json")
+    assert json.loads(text)["alike"] is True
+    assert json.loads(text)["first"].endswith("linear-few_6-joint.json")
+
+
+def test_compare_warns_of_another_convention_or_stream(tmp_path: Path, capsys: Any) -> None:
+    write(tmp_path / "a", of=scores(seed=1), convention="few_6+many_8", encoder="joint")
+    write(tmp_path / "b", of=scores(seed=4), convention="few_6", encoder="joint")
+    code, text, err = call(capsys, "compare", tmp_path / "a", tmp_path / "b")
+    assert code == 0
+    assert "A: few_6+many_8, joint; B: few_6, joint" in text
+    assert "warning: not like with like" in err
+    _, text, _ = call(capsys, "compare", tmp_path / "a", tmp_path / "b", "--json")
+    assert (json.loads(text)["alike"], json.loads(text)["second_of"]) == (False, "few_6, joint")
 
 
 def test_results_whose_scores_are_gone_name_the_file(run: Path, capsys: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,6 +224,36 @@ def test_a_diverging_probe_says_what_to_do() -> None:
         linear.evaluate(huge, huge, classes=names(4), seed=0, options=linear.Options())
     (fine,) = linear.evaluate(huge, huge, classes=names(4), seed=0, options=linear.Options(standardise=True))
     assert accuracy(fine.values, huge.labels) > 0.6
+
+
+def weak(seed: int, *, rows: int = 60) -> Features:
+    """Classes side by side in one direction of features that hardly vary, beside a large common part."""
+    found = blobs(seed, rows=rows)
+    return Features(0.001 * found.values + 0.01, found.labels)
+
+
+def probe_notes(train: Features, test: Features, **options: Any) -> list[str]:
+    made = linear.Options(**options)
+    (found,) = linear.evaluate(train, test, classes=names(4), seed=0, options=made)
+    return list(found.details.get("notes", ()))
+
+
+def test_a_probe_that_learned_nothing_of_good_features_says_so() -> None:
+    train, test = weak(0), weak(1)
+    (note,) = probe_notes(train, test, lr=0.01)
+    assert "far below kNN of the same features" in note
+    assert "60 clips" in note
+    assert "--set linear.standardise=true" in note
+    assert not probe_notes(train, test, standardise=True, lr=0.1)
+
+
+def test_few_steps_are_told_and_the_papers_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, test = blobs(0), blobs(1)
+    (note,) = probe_notes(train, test)
+    assert note.startswith("linear: 100 steps at rate 3 on 60 clips")
+    assert not probe_notes(train, test, batch_size=1, epochs=20, lr=0.1)
+    monkeypatch.setattr(linear.few, "FEW", 60)
+    assert not probe_notes(train, test), "as many clips as the papers'"
 
 
 class Probe(nn.Module):

@@ -16,7 +16,7 @@ from trainer.config import Override
 from trainer.encoders import ENCODERS
 from trainer.methods import METHODS
 
-TUNED = re.compile("nw-ucla|demo").match
+TUNED = re.compile("nw-ucla|demo|small").match
 ALL = [(method, name) for method in config.preset_methods() for name in config.preset_names(method)]
 
 

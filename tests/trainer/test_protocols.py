@@ -198,7 +198,7 @@ def test_a_new_protocol_goes_through_every_command(
     code, _, err = call(capsys, "report", run, "--out", tmp_path / "r.html", "--no-encoders")
     assert code == 0, err
     page = (tmp_path / "r.html").read_text()
-    assert f"{100 * result.top1:.1f} (means)" in page, (
+    assert f"{100 * result.top1:.1f} (means;" in page, (
         "it stands first in the registry: it speaks for the run"
     )
     table: Any = results_section(read_runs([run])).parts[0]

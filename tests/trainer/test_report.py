@@ -179,6 +179,42 @@ def test_gains_are_sorted_and_signed(store: Path, tmp_path: Path) -> None:
     assert [row[0] for row in overview.rows] == ["one", "other (baseline)"]
 
 
+def test_the_headline_is_of_the_reference_convention_and_says_so(store: Path, tmp_path: Path) -> None:
+    both = result(convention="few_6+many_8", confusion=((5, 0, 0), (0, 5, 0), (0, 0, 5)))
+    other = result(convention="a_convention", confusion=((5, 0, 0), (0, 5, 0), (0, 0, 5)))
+    run = write_run(tmp_path / "one", store, results=[both, other, result()])
+    (row,) = tables(section(made(run), "overview"))["Runs"].rows
+    assert row[-1] == "80.0 (linear; few_6, joint)"
+
+
+def test_gains_are_of_like_with_like(store: Path, tmp_path: Path) -> None:
+    perfect = ((5, 0, 0), (0, 5, 0), (0, 0, 5))
+    both = result(convention="few_6+many_8", confusion=perfect)
+    one = write_run(tmp_path / "one", store, results=[both, result()])
+    other = write_run(tmp_path / "other", store, results=[result()])
+    (chart,) = section(made(one, baseline=other), "gains").parts
+    assert isinstance(chart, Figure)
+    assert "over all +0.0 points" in chart.alt
+    assert "one: few_6, joint; other: few_6, joint." in chart.caption
+    assert "Not like with like" not in chart.caption
+    (one / "results" / "linear-few_6.json").unlink()
+    (chart,) = section(made(one, baseline=other), "gains").parts
+    assert isinstance(chart, Figure)
+    assert "one: few_6+many_8, joint; other: few_6, joint. Not like with like" in chart.caption
+
+
+def test_runs_that_differ_by_seed_have_mean_and_deviation(store: Path, tmp_path: Path) -> None:
+    perfect = ((5, 0, 0), (0, 5, 0), (0, 0, 5))
+    first = write_run(tmp_path / "first", store, results=[result()], runtime__seed=0)
+    second = write_run(tmp_path / "second", store, results=[result(confusion=perfect)], runtime__seed=1)
+    third = write_run(tmp_path / "third", store, results=[result()], optimise__lr=0.3, runtime__seed=2)
+    found = tables(section(made(first, second, third), "results"))["Over seeds"]
+    (row,) = found.rows
+    assert row[0] == "first, second"
+    assert row[2:] == ("linear", "few_6, joint", "2", "90.0 ± 14.1", "80.0 to 100.0")
+    assert "Over seeds" not in tables(section(made(first, third), "results"))
+
+
 def test_gains_need_a_baseline_and_the_same_test_half(store: Path, tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", store, results=[result()])
     assert notes(section(made(one), "gains")) == [

@@ -58,7 +58,7 @@ def test_errors_are_one_line(run: Path, tmp_path: Path, capsys: Capture, monkeyp
         "Name the --out folder of a `trainer pretrain`\n"
     )
     code, _, err = call(capsys, "report", run, "--device", "gpu")
-    assert (code, err) == (2, "error: unknown device 'gpu'. Known: auto, cpu, cuda, cuda:N\n")
+    assert (code, err) == (2, "error: unknown device 'gpu'. Known: auto, cpu, cuda, cuda:N, mps\n")
     code, _, err = call(capsys, "report", run, "--baseline", tmp_path / "nothing")
     assert (code, err.startswith("error: ")) == (2, True)
     assert call(capsys, "report")[0] == 2

@@ -47,9 +47,8 @@ def both(*paths: Path, method: str = "skeletonclr", **changes: Any) -> RunConfig
         values |= TINY_PARTS[method]
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     first, *more = map(stores.open_store, paths)
-    return config.resolve(
-        first, more=more, method=method, overrides=[Override(*each) for each in values.items()]
-    ).config
+    overrides = [Override(*each) for each in values.items()]
+    return config.resolve(first, more=more, method=method, preset="paper", overrides=overrides).config
 
 
 def training(settings: RunConfig) -> Together:
@@ -171,8 +170,9 @@ def test_ms_clr_names_the_store_that_has_one_convention(tmp_path: Path) -> None:
 def test_one_store_in_a_list_is_that_store(tmp_path: Path) -> None:
     one, _ = pair(tmp_path)
     assert both(one) == tiny_config(one)
-    alone = trainer.pretrain(one, method="skeletonclr", out=tmp_path / "a", settings=TINY | QUEUE)
-    listed = trainer.pretrain([one], method="skeletonclr", out=tmp_path / "b", settings=TINY | QUEUE)
+    made = {"method": "skeletonclr", "preset": "paper", "settings": TINY | QUEUE}
+    alone = trainer.pretrain(one, out=tmp_path / "a", **made)
+    listed = trainer.pretrain([one], out=tmp_path / "b", **made)
     assert alone.config == listed.config
     assert all(value.equal(weights(tmp_path / "b")[name]) for name, value in weights(tmp_path / "a").items())
 

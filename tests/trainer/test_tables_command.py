@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -127,3 +129,31 @@ def test_given_results_know_whether_they_can_be_evaluated_again(run: Path, tmp_p
     assert as_run.trained
     assert not as_file.trained
     assert as_file == Given(file, as_run.config, as_file.results)
+
+
+def test_latex_and_csv_have_the_figures(run: Path, store: Store, tmp_path: Path, capsys: Capture) -> None:
+    settings = settings_of(store, "aimclr", optimise__lr=0.5)
+    demo = write_run(tmp_path / "demo", settings, result(synthetic=True))
+    code, out, _ = call(capsys, "aimclr-table4", run, demo, "--latex")
+    assert code == 0
+    lines = out.splitlines()
+    assert "\\begin{tabular}{ll" in out
+    (row,) = [line for line in lines if line.startswith("AimCLR &")]
+    assert "79.7 \\textbar{} 75.0 (-4.7), 75.0 *" in row
+    assert row.endswith("\\\\")
+    assert all(line.count(" & ") == row.count(" & ") for line in lines if line.endswith("\\\\"))
+    assert any(line.startswith("% AimCLR joint, xview: data comparable") for line in lines)
+    code, out, _ = call(capsys, "aimclr-table4", run, demo, "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    ours = [each for each in rows if each["ours"]]
+    assert [(each["published"], each["ours"], each["difference"], each["comparable"]) for each in ours] == [
+        ("79.7", "75.00", "-4.70", "yes"),
+        ("79.7", "75.00", "", "no"),
+    ]
+    assert len(rows) > len(ours), "printed numbers without ours have a line, too"
+
+
+def test_one_form_at_a_time(capsys: Capture) -> None:
+    code, _, err = call(capsys, "aimclr-table4", "--latex", "--csv")
+    assert code == 2
+    assert "give one of" in err

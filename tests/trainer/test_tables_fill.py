@@ -37,6 +37,27 @@ def test_a_comparable_figure_is_called_so(store: Store, tmp_path: Path) -> None:
     assert not filled.unfit
 
 
+def test_runs_that_differ_by_seed_are_one_figure(store: Store, tmp_path: Path) -> None:
+    for seed, top1 in enumerate((0.70, 0.74, 0.78)):
+        settings = settings_of(store, "aimclr", runtime__seed=seed, runtime__device="cpu")
+        write_run(tmp_path / str(seed), settings, result(top1=top1))
+    write_run(tmp_path / "other", settings_of(store, "aimclr", optimise__lr=0.05), result(top1=0.5))
+    runs = [tmp_path / name for name in ("0", "1", "2", "other")]
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given(runs))
+    ((seeds, alone),) = [cell.ours for cell in filled.cells() if cell.ours]
+    assert (round(seeds.value, 6), len(seeds.files)) == (74.0, 3)
+    assert seeds.std == pytest.approx(4.0)
+    assert seeds.difference == pytest.approx(74.0 - 79.7)
+    assert (alone.value, alone.std, alone.files) == (50.0, None, ())
+
+
+def test_synthetic_data_have_no_difference(store: Store, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result(synthetic=True))
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+    (ours,) = [each for cell in filled.cells() for each in cell.ours]
+    assert (ours.value, ours.difference, ours.comparable) == (75.0, None, False)
+
+
 @pytest.mark.parametrize(
     ("changes", "data", "schedule"),
     [

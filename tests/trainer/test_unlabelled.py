@@ -63,7 +63,10 @@ def test_a_store_without_labels_pre_trains_and_says_that_nothing_monitors_it(
     assert errors.count("without the kNN monitor") == 1
     reason = "has no test half" if split else "one class, 'unlabelled'" if classes else "has a label"
     assert reason in errors
+    assert reason in told
     assert "--protocol transfer --target" in told
+    assert told.splitlines()[-1] == f"next: trainer export {tmp_path / 'r'}"
+    assert call(capsys, *told.splitlines()[-1].split()[2:])[0] == 0
     assert "monitor_knn" not in open_run(tmp_path / "r").metrics[-1]
 
 

@@ -37,7 +37,9 @@ def command(
 ) -> None:
     """McNemar's test: do two evaluations differ by more than chance, on the same test samples?
 
-    RUN_A and RUN_B are run folders or single result files. Only saved scores are read: no store, no GPU.
+    RUN_A and RUN_B are run folders or single result files. Of two runs results of the same convention, stream
+    and encoder are taken where there are any, else a warning names both. Only saved scores are read: no
+    store, no GPU.
 
     \b
     Examples:
@@ -45,24 +47,36 @@ def command(
       trainer compare runs/csclr/results/linear-kinectv2_25-joint.json runs/aimclr --json
     """
     from trainer.evaluate import ensemble
-    from trainer.run import find_results, only_result
+    from trainer.run import find_results, kind_of, measured_on, only_like, only_result
 
-    one, two = (
-        only_result(
-            find_results(run, protocol=protocol, conventions=conventions, encoders=encoders), where=run
-        )
+    found = [
+        find_results(run, protocol=protocol, conventions=conventions, encoders=encoders)
         for run in (first, second)
-    )
+    ]
+    pair = only_like(*found)
+    one, two = pair or (only_result(found[0], where=first), only_result(found[1], where=second))
+    alike = kind_of(one) == kind_of(two)
     test = ensemble.compare(one, two)
     if as_json:
         files = {"first": str(one.path), "second": str(two.path)}
-        click.echo(json.dumps(files | asdict(test) | {"difference": test.difference}, indent=2))
+        what = {"first_of": measured_on(one.result), "second_of": measured_on(two.result), "alike": alike}
+        click.echo(json.dumps(files | what | asdict(test) | {"difference": test.difference}, indent=2))
     else:
         _print(one, two, test)
+    if not alike:
+        click.echo(
+            f"warning: not like with like: A is {one.result.figure} of {measured_on(one.result)}, B "
+            f"{two.result.figure} of {measured_on(two.result)}; a part of the difference is theirs. Choose "
+            "with --convention and --encoder, or evaluate both on the same",
+            err=True,
+        )
 
 
 def _print(one: SavedResult, two: SavedResult, test: McNemar) -> None:
     print_results([one.result, two.result], [f"A: {one.path}", f"B: {two.path}"])
+    from trainer.run import measured_on
+
+    click.echo(f"A: {measured_on(one.result)}; B: {measured_on(two.result)}")
     click.echo(
         f"both right {test.both}, only A {test.only_first}, only B {test.only_second}, neither {test.neither}"
     )

@@ -56,7 +56,14 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 @INIT_FROM
 @INIT_SKIP
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. Default: runs/METHOD.")
-@click.option("--resume", is_flag=True, help="Continue the run in --out from its last checkpoint.")
+@click.option(
+    "--resume",
+    type=click.Choice(["yes", "auto"]),
+    is_flag=False,
+    flag_value="yes",
+    metavar="[auto]",
+    help="Continue the run in --out from its last checkpoint; --resume=auto starts it where there is none.",
+)
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the settings with their sources and stop.")
 def command(**options: Any) -> None:
@@ -68,6 +75,7 @@ def command(**options: Any) -> None:
       trainer pretrain --store store.zarr --method aimclr-released --stream bone --out runs/aimclr-bone
       trainer pretrain --store store.zarr --method skeletonclr --set optimise.lr=0.05 --epochs 100
       trainer pretrain --out runs/ms-clr --resume
+      trainer pretrain --store store.zarr --method aimclr --out runs/job --resume=auto
       trainer pretrain --store ntu60.zarr --store pku.zarr --method skeletonclr --out runs/both
       trainer pretrain --store store.zarr --method aimclr-released --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
@@ -79,7 +87,8 @@ def command(**options: Any) -> None:
     from trainer import config, distributed, loop, methods
 
     out = options["out"] or Path("runs", options["method"] or "run")
-    if options["resume"]:
+    resume, force = loop.resumes(out, options["resume"] or False, force=options["force"])
+    if resume:
         settings = _settings_to_resume(out, options)
     else:
         settings = _settings(options)
@@ -87,8 +96,10 @@ def command(**options: Any) -> None:
     for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
         if main:
             click.echo(f"note: {line}", err=True)
+    for line in settings.notes if main else ():
+        click.echo(f"note: {line}", err=True)
     if options["dry_run"]:
-        loop.build(settings.config, initial=not options["resume"])
+        loop.build(settings.config, initial=not resume)
         for line in config.draw(settings.config.method, settings.config.optimise):
             click.echo(f"# {line}")
         click.echo(config.render(settings), nl=False)
@@ -98,8 +109,8 @@ def command(**options: Any) -> None:
         ended = loop.pretrain(
             settings.config,
             out=out,
-            resume=options["resume"],
-            force=options["force"],
+            resume=resume,
+            force=force,
             profile=options["profile"],
             on_load=show_load,
             on_progress=show_step,
@@ -132,18 +143,54 @@ def _report(ended: loop.Ended, settings: RunConfig) -> None:
         )
         return
     click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
-    protocols = "knn --protocol linear" if _measurable(settings) else "transfer --target LABELLED_STORE"
-    click.echo(f"next: trainer evaluate {out} --protocol {protocols}")
+    for line in _next(out, settings):
+        click.echo(line)
 
 
-def _measurable(settings: RunConfig) -> bool:
-    """Whether the run's own store has labels in two halves."""
+def _next(out: Path, settings: RunConfig) -> list[str]:
+    """What can be done with the run now: nothing that its store has no labels, halves or streams for."""
+    reason, missing = _unmeasurable(settings), _missing_streams(out)
+    if reason:
+        return [
+            f"{reason}, so kNN and linear cannot be measured on it; with a labelled store: "
+            f"trainer evaluate {out} --protocol transfer --target STORE",
+            f"next: trainer export {out}",
+        ]
+    lines = [f"next: trainer evaluate {out} --protocol knn --protocol linear"]
+    if missing:
+        flags = " ".join(f"--{stream}" for stream in missing)
+        store, frames = settings.data.store, settings.data.frames
+        lines = [f"first: skeltools streams {store} {flags} --frames {frames}", *lines]
+    return lines
+
+
+def _unmeasurable(settings: RunConfig) -> str:
+    """Why the run's own store gives no figure; empty where it has labels in two halves."""
     from trainer.evaluate.features import Split
     from trainer.store import open_store
 
     data = settings.data
     split = Split(open_store(data.store), data.split or "", data)
-    return not split.unmeasurable(data.conventions[0])
+    return split.unmeasurable(data.conventions[0])
+
+
+def _missing_streams(out: Path) -> list[str]:
+    """Streams of the run's encoders that its store does not have."""
+    from schemas import SkelError
+    from trainer import store as stores
+    from trainer.evaluate.features import stream_of
+    from trainer.run import open_run
+
+    run = open_run(out, device="cpu")
+    missing = []
+    for stream in dict.fromkeys(stream_of(name, run.data) for name in run.method.encoders):
+        try:
+            stores.check_stream(
+                run.store, run.config.data.conventions[0], frames=run.config.data.frames, stream=stream
+            )
+        except SkelError:
+            missing.append(stream)
+    return missing
 
 
 def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -32,11 +34,16 @@ class Remarks:
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: bool) -> None:
+@click.option("--latex", is_flag=True, help="Print a LaTeX tabular (booktabs).")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line for each printed number.")
+def command(
+    name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: bool, latex: bool, as_csv: bool
+) -> None:
     """List the result tables of the papers, or show one with results of RUNS beside the published numbers.
 
     RUNS are run folders that have been evaluated, and results that `trainer ensemble` wrote. For each result
-    the table says whether its data and its schedule can be compared with the paper's. For each missing result
+    the table says whether its data and its schedule can be compared with the paper's. Runs that differ by
+    their seed alone are one figure: mean and standard deviation. For each missing result
     it prints the commands that make it, from the raw data or from RUNS.
 
     \b
@@ -45,11 +52,12 @@ def command(name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: b
       trainer table paper/ms-clr-table1
       trainer table ms-clr-table1 runs/ms-clr runs/aimclr runs/ensemble
       trainer table isc-table2 runs/isc --markdown
+      trainer table aimclr-table2 runs/seed-0 runs/seed-1 runs/seed-2 --latex
     """
     from trainer import tables
 
-    if markdown and as_json:
-        raise click.UsageError("give --markdown or --json, not both")
+    if sum((markdown, as_json, latex, as_csv)) > 1:
+        raise click.UsageError("give one of --markdown, --json, --latex and --csv")
     if name is None:
         _print_names()
         return
@@ -58,6 +66,10 @@ def command(name: str | None, runs: tuple[Path, ...], markdown: bool, as_json: b
         click.echo(json.dumps(_as_json(filled), indent=2))
     elif markdown:
         click.echo("\n".join(_markdown(filled)))
+    elif latex:
+        click.echo("\n".join(_latex(filled)))
+    elif as_csv:
+        click.echo(_csv(filled), nl=False)
     else:
         _print_table(filled)
 
@@ -101,7 +113,13 @@ def _shown(cell: Cell | None) -> str:
 
 
 def _figure(ours: Ours) -> str:
-    return f"{ours.value:.1f} ({ours.difference:+.1f})"
+    spread = "" if ours.std is None else f" ± {ours.std:.1f}"
+    gap = "" if ours.difference is None else f" ({ours.difference:+.1f})"
+    return f"{ours.value:.1f}{spread}{gap}"
+
+
+def _files(ours: Ours) -> str:
+    return f"{len(ours.files)} seeds: {', '.join(map(str, ours.files))}" if ours.files else str(ours.file)
 
 
 def _title(cell: Cell) -> str:
@@ -117,7 +135,7 @@ def _remarks(filled: FilledTable) -> Iterator[Remarks]:
     if notes:
         yield Remarks("Notes:", [(note, []) for note in notes])
     filled_cells = [
-        (f"{_title(cell)}: {_figure(each)}, {each.file}", _judged(each))
+        (f"{_title(cell)}: {_figure(each)}, {_files(each)}", _judged(each))
         for cell in filled.cells()
         for each in cell.ours
     ]
@@ -163,6 +181,75 @@ def _markdown(filled: FilledTable) -> Iterator[str]:
                 yield from (f"  - {each}" for each in under)
 
 
+def _latex(filled: FilledTable) -> Iterator[str]:
+    """A tabular with booktabs' rules; what keeps figures from being compared stands behind it as comments."""
+    table = filled.table
+    yield f"% {table.source}: {table.caption}"
+    yield f"% {table.title}. Top-1 %: published | ours (difference); * not comparable."
+    yield f"\\begin{{tabular}}{{ll{'r' * len(table.columns)}}}"
+    yield "\\toprule"
+    yield " & ".join(["", "stream", *map(_tex, table.columns)]) + " \\\\"
+    yield "\\midrule"
+    for row, cells in zip(table.rows, filled.rows, strict=True):
+        shown = [_tex(_shown(cell)) for cell in cells]
+        yield " & ".join([_tex(row.label), _tex(row.stream or ""), *shown]) + " \\\\"
+    yield "\\bottomrule"
+    yield "\\end{tabular}"
+    for cell in filled.cells():
+        for each in cell.ours:
+            yield f"% {_title(cell)}: {'; '.join(_judged(each))} ({_files(each)})"
+
+
+_TEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": "\\textbackslash{}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "±": "$\\pm$",
+    "|": "\\textbar{}",
+    "<": "$<$",
+    ">": "$>$",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(letter, letter) for letter in text)
+
+
+_CSV = (
+    "table", "row", "column", "stream", "protocol", "dataset", "split", "published", "published_std",
+    "ours", "std", "seeds", "difference", "comparable", "differs", "files",
+)  # fmt: skip
+
+
+def _csv(filled: FilledTable) -> str:
+    """A line for each printed number and figure of ours; without one of ours its fields are empty."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(_CSV)
+    for cell in filled.cells():
+        printed = cell.published
+        known: list[object] = [
+            filled.table.name,
+            printed.row,
+            printed.column,
+            printed.stream,
+            printed.protocol,
+        ]
+        known += [printed.dataset, printed.split, printed.value, printed.std]
+        for each in cell.ours or (None,):
+            lines.writerow([*known, *(_csv_of(each) if each else [""] * (len(_CSV) - len(known)))])
+    return text.getvalue()
+
+
+def _csv_of(ours: Ours) -> list[object]:
+    differs = "; ".join((*ours.verdict.data, *ours.verdict.schedule))
+    files = ours.files or (ours.file,)
+    gap = "" if ours.difference is None else f"{ours.difference:.2f}"
+    spread = "" if ours.std is None else f"{ours.std:.2f}"
+    seeds = " ".join(map(str, files))
+    return [f"{ours.value:.2f}", spread, len(files), gap, "no" if differs else "yes", differs, seeds]
+
+
 def _starred(text: str) -> str:
     return text.replace("*", "\\*")
 
@@ -186,7 +273,9 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
     ours = [
         {
             "file": str(each.file),
+            "files": [str(file) for file in each.files or (each.file,)],
             "value": each.value,
+            "std": each.std,
             "difference": each.difference,
             "data": _verdict_json(each.verdict.data),
             "schedule": _verdict_json(each.verdict.schedule),

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
 from schemas.run import with_more
+from trainer import few
+from trainer.config.fit import fit, told
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
@@ -26,6 +28,8 @@ class Settings:
 
     config: RunConfig
     sources: dict[str, str]
+    notes: tuple[str, ...] = ()
+    """What the store decided and its user should be told before the run starts."""
 
 
 def resolve(
@@ -51,7 +55,8 @@ def resolve(
     layer.pop("preset", None)
     if isinstance(layer.get("data"), dict):
         layer["data"] = with_more(layer["data"])
-    chosen = _choose(store, method=method, preset=preset, base=base)
+    asked: dict[str, Any] = {**layer, **{each.path: each.value for each in overrides}}
+    chosen = _choose([store, *more], asked, method=method, preset=preset, base=base)
     tree, given = merge(chosen.tree, layer), dict.fromkeys(dict(leaves(layer)), str(file))
     for override in overrides:
         set_value(tree, override.path, override.value)
@@ -61,6 +66,10 @@ def resolve(
     opened = _opened(tree, store, more)
     decided = _fill_from_store(tree, store, opened[1:], chosen_by_user=chosen_by_user)
     decided |= _fill_from_others(tree, opened, chosen_by_user=chosen_by_user)
+    clips = 0
+    if chosen.name == few.SMALL:
+        by_store, clips = _fit_to(tree, opened, given)
+        decided |= by_store
     sources = origins(tree, chosen.tree, chosen.sources, fallback="")
     config, settled = _settled(validate(tree))
     config, room = _with_room(config, opened)
@@ -69,7 +78,9 @@ def resolve(
     sources = sources | decided | given | settled
     for path, share in shares.items():
         sources[path] = "; ".join(filter(None, (share, sources.get(path))))
-    return Settings(config.model_copy(update={"method": component}), sources)
+    config = config.model_copy(update={"method": component})
+    by_store_alone = clips and preset is None and _split(str(method))[1] is None
+    return Settings(config, sources, told(config, clips) if by_store_alone else ())
 
 
 _MAY_CHANGE = (
@@ -161,13 +172,20 @@ def _settled(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
     return config.model_copy(update={"runtime": runtime}), origin
 
 
-def _choose(store: Store, *, method: str | None, preset: str | None, base: str | None) -> Preset:
+def _choose(
+    opened: Sequence[Store],
+    named: Mapping[str, Any],
+    *,
+    method: str | None,
+    preset: str | None,
+    base: str | None,
+) -> Preset:
     if method is None:
         raise UsageError("no method given", remedy=f"Choose one with --method: {', '.join(preset_methods())}")
     method, within = _split(method)
     if within and preset and within != preset:
         raise UsageError(f"--method asks for preset '{within}', --preset for '{preset}'", remedy="Give one")
-    return find_preset(method, preset or within or _suited(method, store), base=base)
+    return find_preset(method, preset or within or _suited(method, opened, named), base=base)
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -184,10 +202,49 @@ _PRESET_OF = {"nw-ucla": "nw-ucla", "pku-mmd-1": "pku-1", "pku-mmd-2": "pku-2"}
 """Data set -> the preset for it, where a method has one."""
 
 
-def _suited(method: str, store: Store) -> str:
-    wanted = "demo" if store.manifest.synthetic else _PRESET_OF.get(store.manifest.dataset, "paper")
+_PUBLISHED = ("ntu60", "ntu120", *_PRESET_OF)
+"""Data sets that have settings of their own, however many clips of them there are."""
+
+
+def _suited(method: str, opened: Sequence[Store], named: Mapping[str, Any]) -> str:
+    """The preset of the first store's data set; for other data ``small`` where there are few clips.
+
+    Weights to start from (``--init-from``) need the encoder that they are of: mostly the papers'.
+    """
+    manifest = opened[0].manifest
+    wanted = "demo" if manifest.synthetic else _PRESET_OF.get(manifest.dataset, "paper")
+    started = any(path.split(".")[0] == "init_from" for path in named)
+    if not (manifest.synthetic or manifest.dataset in _PUBLISHED or started):
+        data = named.get("data")
+        split = named.get("data.split") or (data.get("split") if isinstance(data, dict) else None)
+        if sum(_clips(each, split) for each in opened) < few.FEW:
+            wanted = few.SMALL
     names = preset_names(method)
     return wanted if wanted in names else names[0]
+
+
+def _clips(store: Store, split: object, conventions: Sequence[str] = ()) -> int:
+    """Clips of a store's training half: of ``split`` where it has that, else of its first."""
+    from trainer.store import labels_of
+
+    splits = list(store.manifest.protocols)
+    if not splits:
+        return 0
+    name = split if isinstance(split, str) and split in splits else splits[0]
+    return len(labels_of(store, protocol=name, part="train", conventions=conventions))
+
+
+def _fit_to(tree: Tree, opened: Sequence[Store], given: Mapping[str, str]) -> tuple[dict[str, str], int]:
+    """Sets the sizes of preset ``small`` for these stores: their origins, and how many clips train."""
+    from trainer.store import lengths_of
+
+    parts = [tree["data"], *tree["data"].get("more", ())]
+    clips, lengths = [], []
+    for store, part in zip(opened, parts, strict=True):
+        clips.append(_clips(store, part["split"], part["conventions"]))
+        lengths.append(set(lengths_of(store, part["conventions"])))
+    common = sorted(set.intersection(*lengths))
+    return fit(tree, sum(clips), smallest=min(clips), lengths=common, given=given), sum(clips)
 
 
 def _opened(tree: Tree, store: Store, more: Sequence[Store]) -> list[Store]:

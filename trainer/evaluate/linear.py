@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from schemas import OptimiseConfig, SkelError
 from schemas._model import Model
-from trainer import optim, seeds
-from trainer.evaluate import heads
+from trainer import few, optim, seeds
+from trainer.evaluate import heads, knn
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features
 from trainer.evaluate.protocol import Needs
@@ -90,8 +90,39 @@ def evaluate(
             settings=options.model_dump(mode="json"),
             best_top1=best,
             head=head,
+            details=_doubts(train, test, logits, options=options),
         )
     ]
+
+
+FEW_STEPS = 1000
+"""Steps below which rate 3.0 on unscaled features may end anywhere; the papers take 4,000 and more."""
+
+FAR_BELOW = 0.1
+"""Accuracy that the layer may be below kNN of the same features before a note says so."""
+
+
+def _doubts(train: Features, test: Features, logits: Tensor, *, options: Options) -> dict[str, Any]:
+    """``notes`` of a layer on unscaled features that may not have learned what is in them.
+
+    Only with fewer training clips than the papers have, and not where features were standardised.
+    """
+    if options.standardise or len(train.values) >= few.FEW:
+        return {}
+    steps = options.epochs * math.ceil(len(train.values) / options.batch_size)
+    nearest = knn.top1(train, test, classes=logits.shape[1])
+    found = accuracy(logits, test.labels)
+    below = found < nearest - FAR_BELOW
+    if not below and steps >= FEW_STEPS:
+        return {}
+    deviation = float(train.values.std(dim=0).mean()) if len(train.values) > 1 else 0.0
+    text = (
+        f"{steps} steps at rate {options.lr:g} on {len(train.values)} clips and features of deviation "
+        f"{deviation:.2g}"
+    )
+    if below:
+        text += f": far below kNN of the same features, {100 * nearest:.1f} %, so it says little of them"
+    return {"notes": [f"linear: {text}. Try --set linear.standardise=true --set linear.lr=0.1"]}
 
 
 def _epoch(layer: Layer, values: Tensor, labels: Tensor, *, seed: int, epoch: int, options: Options) -> None:

@@ -91,6 +91,7 @@ def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: b
     init = scores.settings.get("init_from")
     if init:
         notes.append(f"started from {init['path']}, not from the run's weights")
+    notes += scores.details.get("notes", ())
     tested, taught = set(scores.labels.tolist()), set(train_labels.tolist())
     untested = [name for label, name in enumerate(scores.classes) if label not in tested]
     untaught = [name for label, name in enumerate(scores.classes) if label in tested - taught]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,21 @@ def _operations(events: Iterable[Any], steps: int, *, on_device: bool) -> tuple[
     return tuple(sorted(found, key=lambda each: -each.seconds)[:_MOST])
 
 
+def _of_process() -> dict[str, int]:
+    """Most bytes that the process had at once; nothing on Windows, which has no ``resource``.
+
+    Linux counts kilobytes, macOS bytes (getrusage(2) of each).
+    """
+    try:
+        resource: Any = import_module("resource")
+    except ImportError:
+        return {}
+    most = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return {"process": most if sys.platform == "darwin" else most * 1024}
+
+
 def _memory(device: torch.device) -> dict[str, int]:
-    found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    found = _of_process()
     if device.type == "cuda":
         found[str(device)] = torch.cuda.max_memory_allocated(device)
     return found

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from schemas import CheckpointError, ConfigError, DataConfig, RunConfig, UsageError
-from trainer import batch_norm, checkpoint, data, distributed, logbook, methods, optim, start
+from trainer import batch_norm, checkpoint, data, distributed, few, logbook, methods, optim, start
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
@@ -166,6 +166,18 @@ def _smallest_batch(samples: Training, config: RunConfig) -> int:
     return min(config.optimise.batch_size, *map(len, sources))
 
 
+def resumes(out: Path, asked: bool | str, *, force: bool) -> tuple[bool, bool]:
+    """Whether a run goes on, and whether what is in ``out`` is replaced.
+
+    ``auto``, for jobs that are started again: goes on where there is a checkpoint; a run that was stopped
+    before its first one begins again.
+    """
+    if asked != "auto":
+        return bool(asked), force
+    there = (out / LAST).is_file()
+    return there, force or not there
+
+
 def check_folder(out: Path, *, force: bool) -> None:
     """Raises UsageError when ``out`` holds a run and ``force`` is off, or anything that is no run."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -211,7 +223,7 @@ def _told(out: Path) -> set[str]:
 
 def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     """What the user should know before the first step."""
-    notes = _note_of_parts(run, batch_size)
+    notes = [*_notes_of_size(run), *_note_of_parts(run, batch_size)]
     without = why_none(opened[0], run.config)
     if without:
         notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
@@ -222,6 +234,20 @@ def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     if run.config.runtime.compile and run.device.type == "cpu":
         notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes
+
+
+def _notes_of_size(run: Run) -> list[str]:
+    """Whether batch and queue fit the number of clips."""
+    at, keys = next(few.queues(run.config.method.options, "method.options"), ("", None))
+    together = isinstance(run.samples, data.Together)
+    return few.warnings(
+        clips=len(run.samples),
+        batch_size=run.config.optimise.batch_size,
+        steps=run.steps,
+        queue=keys,
+        at=at,
+        left_out=0 if together else None,
+    )
 
 
 def _note_of_parts(run: Run, batch_size: int) -> list[str]:

@@ -61,7 +61,8 @@ def alarms(method: Method, record: Mapping[str, float]) -> dict[str, str]:
 _REMEDY = (
     "Common causes: a key network unrelated to the query network (query_key_distance above 1; "
     "method.options.key_init must be copy, method.options.momentum below 1), optimise.lr too high or zero, "
-    "method.options.temperature too high, augmentations that leave nothing of a clip, clips of zeros only "
+    "method.options.temperature too high, a queue far longer than an epoch or other settings made for more "
+    "clips (--preset small), augmentations that leave nothing of a clip, clips of zeros only "
     "(`skeltools validate`). A run may leave this state in its first epochs; watch positive, negative and "
     "feature_std in metrics.jsonl."
 )

@@ -18,6 +18,7 @@ from trainer.report.gains import gains_section
 from trainer.report.parts import Note, Page, Part, Section, Table, percent
 from trainer.report.retrieval import retrieval
 from trainer.report.tables import results_section
+from trainer.run import measured_on
 
 SYNTHETIC = (
     "Built-in demo data: synthetic motion of a simulated body. Numbers made from it say nothing about "
@@ -79,8 +80,12 @@ def _named(run: RunFolder, note: Note) -> Note:
 
 
 def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:
-    best = headline(run.results)
-    figure = f"{percent(best.result.top1)} ({best.result.figure})" if best else "not evaluated"
+    best = headline(run.results, run.reference)
+    figure = (
+        f"{percent(best.result.top1)} ({best.result.figure}; {measured_on(best.result)})"
+        if best
+        else "not evaluated"
+    )
     epochs = f"{run.epoch} of {run.config.optimise.epochs}"
     return (
         f"{run.name} (baseline)" if is_baseline else run.name,

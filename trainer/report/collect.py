@@ -37,6 +37,16 @@ class RunFolder:
     """What could not be read."""
 
     @property
+    def reference(self) -> str:
+        """Its first convention."""
+        return next(iter(self.config.data.conventions), "")
+
+    @property
+    def ranked(self) -> list[SavedResult]:
+        """Its results, the most telling first."""
+        return sorted(self.results, key=lambda saved: rank(saved, self.reference))
+
+    @property
     def epoch(self) -> int:
         """Epochs done, by the checkpoint or else by the log."""
         if self.opened is not None:
@@ -153,17 +163,26 @@ def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
     return records, notes
 
 
-def rank(saved: SavedResult) -> tuple[int, int, str]:
-    """For sorting: by protocol, then those of several encoders together, then by file name.
+def rank(saved: SavedResult, reference: str = "") -> tuple[int, bool, int, int, int, str]:
+    """For sorting: by protocol, then single conventions, ``reference`` before others, then those of several
+    encoders together, the latest epoch, and the file name.
 
     Protocols in the order of ``PROTOCOLS``, in which a result of its own name, such as knn1, and an ensemble
     come after all of them.
     """
-    order, protocol = list(PROTOCOLS), saved.result.protocol
-    place = order.index(protocol) if protocol in order else len(order)
-    return place, -saved.result.encoder.count(JOINED), saved.path.name
+    order, result = list(PROTOCOLS), saved.result
+    place = order.index(result.protocol) if result.protocol in order else len(order)
+    return (
+        place,
+        bool(reference) and result.convention != reference,
+        result.convention.count(JOINED),
+        -result.encoder.count(JOINED),
+        -result.epoch,
+        saved.path.name,
+    )
 
 
-def headline(results: Iterable[SavedResult]) -> SavedResult | None:
-    """The result that speaks for a run, or None when nothing was evaluated."""
-    return min(results, key=rank, default=None)
+def headline(results: Iterable[SavedResult], reference: str = "") -> SavedResult | None:
+    """The result that speaks for a run, or None when nothing was evaluated: that of its reference convention,
+    of all encoders together, so that runs in more conventions do not seem better for being an ensemble."""
+    return min(results, key=lambda saved: rank(saved, reference), default=None)

@@ -32,7 +32,7 @@ _PAIRS = 10
 def confusion_section(runs: Sequence[RunFolder]) -> Section:
     parts: list[Part] = []
     for run in runs:
-        saved = headline([each for each in run.results if each.result.confusion])
+        saved = headline([each for each in run.results if each.result.confusion], run.reference)
         if saved is None:
             text = f"{run.name}: no result has a confusion matrix."
             parts.append(Note(text, run.command("linear")))

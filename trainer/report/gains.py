@@ -13,7 +13,7 @@ from trainer.report import draw
 from trainer.report.collect import RunFolder, headline, rank
 from trainer.report.draw import WIDTH
 from trainer.report.parts import Note, Part, Section
-from trainer.run import SavedResult
+from trainer.run import SavedResult, kind_of, likes, measured_on
 
 _MOST = 60
 """Bars of one drawing: all classes of NTU-60; of more, the ends of the list."""
@@ -30,10 +30,15 @@ def gains_section(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Sect
 def shared(run: RunFolder, baseline: RunFolder) -> tuple[SavedResult, SavedResult] | None:
     """Results of the same figure, data set and split of both runs, of both the most telling one.
 
-    Conventions and streams may differ: that is what is compared.
+    Those of one convention, stream and encoder come first. Where there are none of the most telling protocol,
+    they may differ: the caption says so.
     """
-    for mine in sorted(run.results, key=rank):
+    for mine in run.ranked:
         same = [other for other in baseline.results if _alike(mine, other)]
+        here = [each for each in run.results if each.result.figure == mine.result.figure]
+        pairs = [pair for pair in likes(here, same) if _alike(*pair)]
+        if pairs:
+            return min(pairs, key=lambda pair: rank(pair[0], run.reference))
         nearest = headline([each for each in same if each.result.stream == mine.result.stream] or same)
         if nearest is not None:
             return mine, nearest
@@ -77,6 +82,12 @@ def _gain(run: RunFolder, baseline: RunFolder) -> Part:
         f"{mine.result.test_samples} samples are {mine.result.test_samples / max(len(gains), 1):.0f} a class."
     )
     caption += _significance(mine, theirs)
+    caption += f" {run.name}: {measured_on(mine.result)}; {baseline.name}: {measured_on(theirs.result)}."
+    if kind_of(mine) != kind_of(theirs):
+        caption += (
+            " Not like with like: a part of the difference is that of convention, stream or ensemble; "
+            "evaluate both on the same."
+        )
     name = draw.slug("gain", run.name)
     size = (WIDTH, 0.9 + 0.155 * len(shown))
     title = f"Gain over {baseline.name}: {run.name}"

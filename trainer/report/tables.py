@@ -6,14 +6,17 @@ published figure is only compared where data and schedule allow it, and the tabl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from statistics import mean, stdev
 
 from schemas import EvaluationResult
 from trainer import tables
 from trainer.evaluate import linear
-from trainer.report.collect import RunFolder, rank
+from trainer.report.collect import RunFolder
 from trainer.report.parts import Note, Part, Section, Table, percent
 from trainer.report.settings import flat, of_preset
+from trainer.run import SavedResult, apart_from_seed, kind_of, measured_on
 from trainer.tables import Published, share_of
 
 _COLUMNS = (
@@ -29,13 +32,14 @@ _COLUMNS = (
     "random encoder kNN %",
 )
 _PRINTED = ("run", "protocol", "stream", "ours %", "published %", "difference", "source", "comparable?")
+_SEEDS = ("runs", "preset", "protocol", "of", "seeds", "top-1 %", "least and most")
 _NAMED = 3
 """Differing settings that are told one by one; 'Settings' has them all."""
 
 
 def results_section(runs: Sequence[RunFolder]) -> Section:
     """A table of all results, one of the published numbers, and what is missing."""
-    results = [(run, saved.result) for run in runs for saved in sorted(run.results, key=rank)]
+    results = [(run, saved.result) for run in runs for saved in run.ranked]
     missing = [
         Note(f"{run.name}: nothing has been evaluated yet.", run.command("knn --protocol linear"))
         for run in runs
@@ -52,8 +56,43 @@ def results_section(runs: Sequence[RunFolder]) -> Section:
     ours = Table(
         "Results", _COLUMNS, tuple(_row(run, each) for run, each in results), frozenset(range(4, 10)), caption
     )
-    parts: list[Part] = [ours, *_notes(results), _published(results), *missing]
+    parts: list[Part] = [ours, *_by_seed(runs), *_notes(results), _published(results), *missing]
     return Section("results", "Results", tuple(parts))
+
+
+def _by_seed(runs: Sequence[RunFolder]) -> list[Part]:
+    """Mean and deviation of the runs that differ by their seed alone."""
+    groups: dict[tuple[str, ...], list[tuple[RunFolder, SavedResult]]] = {}
+    for run in runs:
+        for saved in run.ranked:
+            key = (apart_from_seed(run.config), *kind_of(saved), saved.result.store_hash, saved.result.split)
+            key = (*key, str(saved.result.epoch), json.dumps(saved.result.settings, sort_keys=True))
+            groups.setdefault(key, []).append((run, saved))
+    rows = [_seeds_row(group) for group in groups.values() if len({_seed(run) for run, _ in group}) > 1]
+    if not rows:
+        return []
+    caption = (
+        "Runs whose settings differ by the seed alone: mean of their top-1 accuracies, sample standard "
+        "deviation, least and most. Differences within a deviation or two are those of seeds."
+    )
+    return [Table("Over seeds", _SEEDS, tuple(rows), frozenset({4, 5, 6}), caption)]
+
+
+def _seeds_row(group: Sequence[tuple[RunFolder, SavedResult]]) -> tuple[str, ...]:
+    (run, first), values = group[0], [saved.result.top1 for _, saved in group]
+    return (
+        ", ".join(run.name for run, _ in group),
+        run.config.preset,
+        first.result.figure,
+        measured_on(first.result),
+        str(len(values)),
+        f"{percent(mean(values))} ± {100 * stdev(values):.1f}",
+        f"{percent(min(values))} to {percent(max(values))}",
+    )
+
+
+def _seed(run: RunFolder) -> int:
+    return run.config.runtime.seed
 
 
 def _row(run: RunFolder, result: EvaluationResult) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ _CLOSE = 0.01
 _SHARE = re.compile(r"semi-(\d[\d.e+-]*)")
 """Names of results of protocol semi, with the percentage of the labels; not those of other weights."""
 
-_TUNED = ("demo", "nw-ucla")
+_TUNED = ("demo", "nw-ucla", "small")
 """Beginnings of the names of presets that are no paper's."""
 
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 
-from trainer.run import SavedResult
+from trainer.run import SavedResult, apart_from_seed
 from trainer.tables.commands import Missing, missing
 from trainer.tables.compare import Verdict, mismatches, verdict
 from trainer.tables.given import Given
 from trainer.tables.model import PaperTable, Published, Row
 
+Placed = tuple[str, int, SavedResult]
+"""A result of a cell, with what is the same for results that differ by seed alone, and its seed."""
+
 
 @dataclass(frozen=True)
 class Ours:
-    """A figure of ours for a printed number. Accuracies in percent, the difference in points."""
+    """A figure of ours for a printed number. Accuracies in percent, the difference in points.
+
+    Of runs that differ by their seed alone it is the mean, ``file`` that of the first.
+    """
 
     file: Path
     value: float
-    difference: float
+    difference: float | None
+    """None for synthetic data, which say nothing about the real ones."""
     verdict: Verdict
+    std: float | None = None
+    """Sample standard deviation over seeds."""
+    files: tuple[Path, ...] = ()
+    """Of all seeds, where there are several."""
 
     @property
     def comparable(self) -> bool:
@@ -56,14 +69,14 @@ class FilledTable:
 
 def fill(table: PaperTable, given: Sequence[Given]) -> FilledTable:
     """Every result goes to the cells that it is the same quantity as, the rest is listed with the reason."""
-    placed: dict[int, list[Ours]] = {}
+    placed: dict[int, list[Placed]] = {}
     unfit = []
     targets = [cell for row in table.rows for cell in row.cells if cell is not None and cell.method]
     for each in given:
         for saved in each.results:
             fits, reason = _places(targets, saved, each)
             for cell in fits:
-                placed.setdefault(id(cell), []).append(_ours(cell, saved))
+                placed.setdefault(id(cell), []).append((_group(each, saved), _seed(each), saved))
             if not fits:
                 unfit.append(Unfit(saved.path, reason))
     rows = tuple(
@@ -83,14 +96,36 @@ def _by_epochs(row: Row) -> bool:
     return len(places) == 1 and len({cell.epochs for cell in printed}) > 1
 
 
-def _cell(cell: Published, ours: list[Ours], given: Sequence[Given], *, exact: bool) -> Cell:
+def _group(given: Given, saved: SavedResult) -> str:
+    """The same for results of runs that differ by their seed alone."""
+    if given.config is None or saved.result.protocol == "ensemble":
+        return str(saved.path)
+    settings = json.dumps(saved.result.settings, sort_keys=True)
+    return f"{apart_from_seed(given.config)} {saved.result.figure} {saved.result.epoch} {settings}"
+
+
+def _seed(given: Given) -> int:
+    return 0 if given.config is None else given.config.runtime.seed
+
+
+def _cell(cell: Published, placed: list[Placed], given: Sequence[Given], *, exact: bool) -> Cell:
+    groups: dict[str, dict[int, SavedResult]] = {}
+    for group, seed, saved in placed:
+        again = seed in groups.get(group, {})
+        groups.setdefault(str(saved.path) if again else group, {})[seed] = saved
+    ours = [_ours(cell, [*by_seed.values()]) for by_seed in groups.values()]
     lacks = None if ours or cell.method is None else missing(cell, given, exact=exact)
     return Cell(cell, tuple(ours), lacks)
 
 
-def _ours(cell: Published, saved: SavedResult) -> Ours:
-    value = 100 * saved.result.top1
-    return Ours(saved.path, value, value - cell.value, verdict(cell, saved.result))
+def _ours(cell: Published, seeds: Sequence[SavedResult]) -> Ours:
+    values, first = [100 * saved.result.top1 for saved in seeds], seeds[0]
+    value = mean(values)
+    difference = None if first.result.synthetic else value - cell.value
+    judged = verdict(cell, first.result)
+    if len(seeds) == 1:
+        return Ours(first.path, value, difference, judged)
+    return Ours(first.path, value, difference, judged, stdev(values), tuple(saved.path for saved in seeds))
 
 
 def _distance(differs: list[str]) -> int:

@@ -123,6 +123,11 @@ def test_text_that_is_no_table_is_a_clip_only_where_it_is_asked_for(tmp_path: Pa
     assert [item.id for item in custom.discover(tmp_path).items] == ["clip", "notes"]
 
 
+def test_a_first_row_that_is_cut_short_is_not_lost(tmp_path: Path) -> None:
+    with pytest.raises(RawDataError, match="the first has 2; most have 15"):
+        read(tmp_path, "10.5 11.25\n" + text(ONE, " "))
+
+
 def test_a_frame_of_empty_fields_is_a_frame_without_a_body(tmp_path: Path) -> None:
     rows = lines(ONE)
     rows[4], rows[6] = "," * 14, ",".join(["null"] * 15)
@@ -224,6 +229,37 @@ def test_names_above_coordinates_as_motion_capture_suites_write_them(
     exact(read(tmp_path, suite(), suffix=".csv"), ONE)
 
 
+ONCE = {
+    "once": ",".join(f"{joint},," for joint in MOVED),
+    "above each": ",".join(f"{joint},{joint},{joint}" for joint in MOVED),
+    "and no more": ",".join(MOVED),
+    "in a remark": "# " + ",".join(MOVED),
+    "above x, y, z": ",".join(f"{joint},," for joint in MOVED) + "\n" + ",".join("xyz" * 5),
+}
+
+
+@pytest.mark.parametrize("row", ONCE)
+def test_names_without_coordinates(tmp_path: Path, row: str) -> None:
+    exact(read(tmp_path, f"{ONCE[row]}\n{text(ONE[:, :, ORDER])}"), ONE)
+
+
+def test_names_of_too_few_joints_for_the_columns(tmp_path: Path) -> None:
+    with pytest.raises(RawDataError, match=r"\(hip, left_hand, right_hand\) but not each of 15 columns"):
+        read(tmp_path, f"{','.join(JOINTS[:3])}\n{text(ONE)}")
+
+
+def test_scorer_parts_and_coordinates_in_three_rows(tmp_path: Path) -> None:
+    rows = [["scorer", *["net"] * 15], ["bodyparts", *(j for j in MOVED for _ in range(3))]]
+    rows += [["coords", *["x", "y", "likelihood"] * 5]]
+    array = np.concatenate([ONE[..., :2], np.full((12, 1, 5, 1), 0.9)], axis=-1)
+    rows += [[str(n), row] for n, row in enumerate(lines(array[:, :, ORDER]))]
+    clip = read(tmp_path, "\n".join(",".join(row) for row in rows), coordinates="xys", units=1.0,
+                axes={"x": "left", "y": "up", "z": "forward"})  # fmt: skip
+    np.testing.assert_array_equal(clip.joints[..., :2], ONE[..., :2].astype(np.float32))
+    assert clip.score is not None
+    assert (clip.score == np.float32(0.9)).all()
+
+
 def test_a_joint_that_is_called_otherwise(tmp_path: Path) -> None:
     clip = f"{header(joints=['LASI', *JOINTS[1:]])}\n{text(ONE)}"
     with pytest.raises(RawDataError, match=r"the header has no hip; it also names lasi\. Called otherwise\?"):
@@ -316,6 +352,14 @@ def test_scores_by_place_and_by_name(tmp_path: Path) -> None:
         read(tmp_path, f"{header()}\n{text(ONE)}", coordinates="xyzs")
 
 
+def test_a_score_that_hides_a_joint_throughout_need_not_count(tmp_path: Path) -> None:
+    array = scored()
+    array[:, 0, 0, 3] = 0
+    with pytest.raises(RawDataError, match=r"hip: seen in none of 12 frames.*`min_score: -1` if they are"):
+        read(tmp_path, text(array), coordinates="xyzs")
+    exact(read(tmp_path, text(array), coordinates="xyzs", min_score=-1), ONE)
+
+
 ROWS = {
     "TV C": (text(ONE.reshape(-1, 3), " "), ONE),
     "T MVC": (text(TWO), TWO),
@@ -350,6 +394,23 @@ def test_a_recording_of_rows_that_are_joints_can_be_cut(tmp_path: Path, suffix: 
     found = [custom.read(item) for item in custom.discover(tmp_path).items]
     assert [len(clip.joints) for clip in found] == [4, 4, 4]
     exact(found[1], ONE[4:8])
+
+
+def dump(array: np.ndarray, counts: list[int]) -> str:
+    """A line with the number of frames, then a count before each frame's rows of joints."""
+    frames = ("\n".join([str(n), *lines(frame[:n], " ")]) for n, frame in zip(counts, array, strict=True))
+    return f"{len(array)}\n" + "\n".join(frames)
+
+
+def test_counts_between_the_frames_of_a_dump(tmp_path: Path) -> None:
+    exact(read(tmp_path, dump(ONE[:, 0], [5] * 12), layout="TV C"), ONE)
+    clip = read(tmp_path, dump(ONE[:, 0], [5] * 4 + [0, 0] + [5] * 5 + [0]), layout="TV C")
+    assert np.flatnonzero(~clip.present[:, 0]).tolist() == [4, 5, 11]
+    np.testing.assert_array_equal(clip.joints[6], ONE[6].astype(np.float32))
+    with pytest.raises(RawDataError, match="expected a row for each of 5 joints a frame, found a count of 4"):
+        read(tmp_path, dump(ONE[:, 0], [5] * 4 + [4] + [5] * 7), layout="TV C")
+    with pytest.raises(RawDataError, match=r"line 72: expected a row for each of 5 joints .* found 4 rows"):
+        read(tmp_path, dump(ONE[:, 0], [5] * 12).rsplit("\n", 1)[0], layout="TV C")
 
 
 def test_rows_that_name_their_joint(tmp_path: Path) -> None:
@@ -532,6 +593,7 @@ SOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "titles": (suite_of_rows(), {}),
     "two bodies": (with_frames(TWO), {"layout": "T MVC", "csv": {"skip_columns": 1}}),
     "joints": (text(scored().reshape(-1, 4), " "), {"layout": "TV C", "coordinates": "xyzs"}),
+    "dump": (dump(ONE[:, 0], [5] * 4 + [0] + [5] * 7), {"layout": "TV C"}),
     "many": ("\n".join(f"{n // 6},{row}" for n, row in enumerate(lines(ONE))), {"csv": {"clip": 1}}),
     "long": (
         "\n".join(["frame,joint,x,y,z", *(f"{n // 5},{JOINTS[n % 5]},1,2,{n}" for n in range(60))]),

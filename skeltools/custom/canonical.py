@@ -1,0 +1,58 @@
+"""Poses as a file has them, in the convention's order of joints, canonical axes and metres."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Naming, RawDataError, SkeletonSpec
+from skeltools.custom import settings as custom_settings
+from skeltools.custom.clip_files import Poses
+from skeltools.custom.settings import Settings
+from skeltools.raw_items import RawItem
+from skeltools.sequence import Joints
+
+
+def in_order(found: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:
+    """Joints by name, where the file names them, in the convention's order; those it does not have are NaN.
+
+    Upper and lower case are the same, and so are the convention's synonyms. Raises RawDataError when it names
+    none of the convention's joints, or one of them twice.
+    """
+    if not found.joints:
+        return found
+    at: dict[str, int] = {}
+    for place, name in enumerate(found.joints):
+        if at.setdefault(name.casefold(), place) != place:
+            raise RawDataError(f"has joint {name} twice", where=item.where)
+    names = [(name, *naming.synonyms.get(name, ())) for name in spec.joints]
+    places = [next((at[n.casefold()] for n in each if n.casefold() in at), -1) for each in names]
+    if max(places) < 0:
+        has, wanted = ", ".join(found.joints[:6]), ", ".join(spec.joints[:6])
+        raise RawDataError(
+            f"its joints ({has}, ...) are none of {spec.name} ({wanted}, ...)",
+            where=item.where,
+            remedy="Name the convention of the file in dataset.yaml, or give yours `synonyms`",
+        )
+    gone = np.array(places) < 0
+    values = np.where(gone[:, None], np.nan, found.values[:, :, places])
+    score = None if found.score is None else np.where(gone, np.nan, found.score[:, :, places])
+    return replace(found, values=values, score=score, joints=())
+
+
+def canonical(
+    values: NDArray[np.float64],
+    settings: Settings,
+    spec: SkeletonSpec,
+    *,
+    units: float | None = None,
+    axes: custom_settings.Directions | None = None,
+) -> Joints:
+    """[T, M, V, 2 or 3] as a file has it -> [T, M, V, 3] in canonical axes and metres; z of 2D poses is 0."""
+    turned = custom_settings.change(settings, spec, units=units, axes=axes)
+    origin = np.array(custom_settings.origin(settings))
+    size = values.shape[-1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(((values - origin[:size]) @ turned[:size]).astype(np.float32))

@@ -1,0 +1,202 @@
+"""What clips there are in a user's own data: files, arrays in files of many clips, windows and segments."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from schemas import ConfigError, Finding, RawDataError, SkeletonSpec, escaped
+from skeltools import framewise
+from skeltools.custom import cuts, elsewhere, poses, tables, text
+from skeltools.custom import settings as custom_settings
+from skeltools.custom.clip_files import Clip, ClipFormat
+from skeltools.custom.known import CLIP_FORMATS, format_of
+from skeltools.custom.poses import CLIP, SUFFIXES
+from skeltools.custom.reading import poses_of
+from skeltools.custom.settings import FILE, Settings
+from skeltools.raw_items import METRABS, Listing, Raw, RawItem, first_of_each, roots_of, visible_files
+
+JSON = ".json"
+
+
+def settings_file(raw: Path) -> Path:
+    """``dataset.yaml`` of a folder, or the settings file itself."""
+    return raw / FILE if raw.is_dir() else raw
+
+
+def discover(raw: Raw) -> Listing:
+    """All clips below the folder of the settings, and below further ones. Raises ConfigError when these do
+    not fit what is there.
+
+    ``raw``: the folder with dataset.yaml or a settings file; of several it is the first.
+    """
+    first, *others = roots_of(raw)
+    path = settings_file(first)
+    roots = (path.parent, *others)
+    settings = custom_settings.load(path)
+    spec = custom_settings.spec_of(settings, path)
+    findings: list[Finding] = []
+    labels: dict[str, str] = {}
+    clips = [clip for root in roots for clip in _clips(path, root, settings, spec, findings, labels)]
+    if not clips:
+        described = (suffix for known in CLIP_FORMATS.values() for suffix in known.suffixes)
+        suffixes = ", ".join(dict.fromkeys((*SUFFIXES, *described)))
+        raise ConfigError(
+            f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
+            + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
+            where=path,
+            remedy=elsewhere.advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
+        )
+    files = {item.id: _below(item, roots) for item in clips}
+    told = tables.fields_of(path, settings, files, findings, labels)
+    known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
+    kept, twice = first_of_each([item for _, item in known], roots)
+    if not kept:
+        return Listing((), (*findings, *twice), classes=told.classes)
+    names = {item.id: name for name, item in known}
+    halves, rules, problems = tables.halves_of(
+        path,
+        settings,
+        {item.id: (names[item.id], dict(item.details)) for item in kept},
+        {item.id: told.ids[names[item.id]] for item in kept},
+    )
+    return Listing(kept, (*findings, *twice, *problems), halves=halves, rules=rules, classes=told.classes)
+
+
+def _cut(
+    item: RawItem, told: tables.Told, path: Path, settings: Settings, findings: list[Finding]
+) -> list[RawItem]:
+    """The clips of a file: as the table says, or windows of what the table leaves whole."""
+    made = []
+    for clip in told.clips.get(item.id, ()):
+        marks = (*cuts.details(clip.window), *framewise.details(clip.actions))
+        one = replace(item, id=clip.id, details=(*clip.fields, *marks, *item.details))
+        if settings.windows is None or clip.window is not None:
+            made.append(one)
+            continue
+        try:
+            windows = cuts.windows(_frames(one, path, settings), settings.windows)
+        except (RawDataError, OSError) as error:
+            detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
+            findings.append(
+                Finding(file=item.file, problem="unreadable file", detail=detail, action="skipped")
+            )
+            continue
+        made += [
+            replace(one, id=f"{clip.id}_w{number:04}", details=(*cuts.details(window), *one.details))
+            for number, window in enumerate(windows)
+        ]
+    return made
+
+
+def _frames(item: RawItem, path: Path, settings: Settings) -> int:
+    """Frames of a file: arrays tell them in their headers, others are read. Raises RawDataError."""
+    if format_of(Path(item.path), settings) is None and cuts.is_array(item, settings):
+        return poses.array_frames(item, settings)
+    whole = replace(item, details=(*cuts.details((0, None)), *item.details))
+    return len(poses_of(whole, settings, custom_settings.file_spec(settings, path)).values)
+
+
+def _below(item: RawItem, roots: Sequence[Path]) -> str:
+    path = Path(item.path)
+    root = next(root for root in roots if path.is_relative_to(root))
+    return path.relative_to(root).as_posix()
+
+
+def _clips(
+    path: Path,
+    root: Path,
+    settings: Settings,
+    spec: SkeletonSpec,
+    findings: list[Finding],
+    labels: dict[str, str],
+) -> list[RawItem]:
+    """Clips below a folder with their names as ids: the path without suffix, or what ``{clip}`` is.
+
+    ``labels`` gets the classes that files tell, by the clip's name.
+    """
+    convention = spec.name
+    described = {
+        path,
+        root / FILE,
+        path.parent / (settings.labels or FILE),
+        path.parent / settings.convention,
+    }
+    described |= {path.parent / name for name in tables.list_files(settings)}
+    described |= {path.parent / name for name in custom_settings.body_models(settings)}
+    mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
+    clips: list[RawItem] = []
+    of_format: dict[str, list[Path]] = {}
+    unknown: list[str] = []
+    for file in visible_files(root, findings):
+        place = file.relative_to(root).as_posix()
+        if place.startswith(f"{METRABS}/"):
+            continue
+        if file in described or not fnmatch.fnmatchcase(place, settings.files):
+            continue
+        known = format_of(file, settings)
+        if known is not None:
+            of_format.setdefault(known.name, []).append(file)
+            continue
+        if not poses.is_clip(file, settings):
+            unknown += [place] if file.suffix.lower() == JSON else []
+            continue
+        size = file.stat().st_size
+        if poses.has_many(file, settings):
+            try:
+                members = _members(file, settings)
+            except RawDataError as error:
+                findings.append(
+                    Finding(file=place, problem="unreadable file", detail=error.message, action="skipped")
+                )
+                continue
+            clips += [
+                RawItem(name, convention, str(file), member, size, mark, str(path))
+                for name, member in members
+            ]
+        else:
+            name = escaped(place.removesuffix(file.suffix))
+            clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
+    if any(file.suffix.lower() == JSON for files in of_format.values() for file in files):
+        findings += [
+            Finding(file=place, problem="JSON of no known format", action="skipped") for place in unknown
+        ]
+    for name, files in of_format.items():
+        for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
+            id = escaped(clip.name)
+            clips.append(RawItem(id, convention, str(clip.path), clip.member, clip.size, mark, str(path)))
+            if clip.label is not None:
+                labels.setdefault(id, clip.label)
+    return clips
+
+
+def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list[Finding]) -> list[Clip]:
+    """Clips of the files of one format; a file that is damaged is a finding."""
+    if known.clips is None:
+        return [
+            Clip(file.relative_to(folder).with_suffix("").as_posix(), file, size=file.stat().st_size)
+            for file in files
+        ]
+    try:
+        return list(known.clips(folder, files))
+    except RawDataError as error:
+        place = Path(str(error.where)).name
+        findings.append(
+            Finding(file=place, problem="unreadable file", detail=error.message, action="skipped")
+        )
+        return []
+
+
+def _members(file: Path, settings: Settings) -> list[tuple[str, str]]:
+    """(clip, array) of a file of many clips, or (clip, the same) of text."""
+    if file.suffix.lower() in text.SUFFIXES:
+        return [(escaped(name), name) for name in text.clips(file, settings)]
+    key = settings.key or ""
+    names = poses.npz_names(file) if file.suffix.lower() == ".npz" else poses.h5_names(file)
+    before, after = key.split(CLIP, 1)
+    pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
+    return [(match[1], name) for name in names if (match := pattern.fullmatch(name))]

@@ -1,0 +1,94 @@
+"""One clip of a user's own data in canonical axes and metres, with what of it was not seen."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from schemas import Naming, RawDataError, SkeletonSpec
+from skeltools import framewise
+from skeltools.custom import cuts, people, poses, unseen
+from skeltools.custom import settings as custom_settings
+from skeltools.custom.canonical import canonical, in_order
+from skeltools.custom.clip_files import Poses
+from skeltools.custom.known import format_of
+from skeltools.custom.settings import Settings
+from skeltools.raw_items import RawItem
+from skeltools.sequence import SkeletonSequence, presence
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def read(item: RawItem) -> SkeletonSequence:
+    """One clip in canonical axes; a body keeps its place on axis M, and people who come in any order are
+    linked into tracks.
+
+    A joint is not seen where it is no finite number, where its score is ``min_score`` or less, and, unless
+    the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
+    ``LEAST_SEEN`` of its joints are. Raises RawDataError, also for a joint that is seen in no frame.
+    """
+    known, _ = framewise.taken(item.details)
+    known = {name: value for name, value in known.items() if name not in cuts.COLUMNS}
+    settings, spec, whole, naming = _prepared(item.settings, known.pop("settings"))
+    poses = in_order(poses_of(item, settings, whole), whole, naming, item)
+    kept = [whole.joints.index(name) for name in spec.joints]
+    values, score = poses.values[:, :, kept], None if poses.score is None else poses.score[:, :, kept]
+    zeros = poses.zero_is_unseen or settings.missing != "nan"
+    found = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score)
+    present, hidden = presence(found.seen)
+    if not present.any():
+        raise unseen.nobody(found, spec.joints, item)
+    if settings.missing == "nan" and (whole_zero := present & (values == 0).all(axis=(2, 3))).any():
+        raise RawDataError(
+            f"frame {unseen.first(whole_zero)}: a body with all joints at zero, but missing is nan",
+            where=item.where,
+            remedy="Absent bodies are marked by zeros here, too: set missing to either",
+        )
+    if settings.never_seen == "refuse" and (error := unseen.never_seen(found, present, spec.joints, item)):
+        raise error
+    shown = found.seen & present[..., None]
+    joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
+    clip = SkeletonSequence(
+        item.id,
+        spec.name,
+        np.where(shown[..., None], joints, np.float32(0)),
+        present,
+        np.where(present, np.arange(present.shape[1]), -1).astype(np.int8),
+        tuple(range(present.shape[1])),
+        findings=(
+            *cuts.findings(item, len(values)),
+            *unseen.findings(found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
+        ),
+        unseen=hidden,
+        score=None
+        if score is None
+        else np.where(shown, np.clip(score, -_LARGEST, _LARGEST), 0).astype(np.float32),
+        **known,
+    )
+    return clip if poses.linked else people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
+
+
+def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
+    """What the file says. Raises RawDataError."""
+    known = format_of(Path(item.path), settings)
+    if known is None and cuts.is_array(item, settings):
+        return poses.poses(item, settings, spec)
+    if known is None:
+        cuts.check_text(item)
+    return cuts.of_poses(poses.poses if known is None else known.read, item, settings, spec)
+
+
+@lru_cache(maxsize=8)
+def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
+    """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
+    settings, place = custom_settings.load(Path(path)), Path(path)
+    naming = custom_settings.naming_of(settings, place)
+    told = {joint: (other, *naming.synonyms.get(joint, ())) for joint, other in settings.csv.joints.items()}
+    return (
+        settings,
+        custom_settings.spec_of(settings, place),
+        custom_settings.file_spec(settings, place),
+        naming.model_copy(update={"synonyms": naming.synonyms | told}),
+    )
