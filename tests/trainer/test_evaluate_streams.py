@@ -69,7 +69,8 @@ def test_every_encoder_is_measured_and_all_together(
     assert set(results) == {(p, e) for p in protocols for e in (*THREE, joined)}
     files = {path.name: path for path in (run / "results").iterdir()}
     stems = {f"{protocol}-few_6-{encoder}" for protocol, encoder in results}
-    assert set(files) == {f"{stem}.{kind}" for stem in stems for kind in ("json", "npz")}
+    learned = {f"linear-few_6-{encoder}.safetensors" for encoder in THREE}
+    assert set(files) == {f"{stem}.{kind}" for stem in stems for kind in ("json", "npz")} | learned
     for (protocol, encoder), result in results.items():
         path = files[f"{protocol}-few_6-{encoder}.json"]
         assert EvaluationResult.model_validate_json(path.read_text()) == result
