@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas import RawDataError, SkelError, SkeletonSpec, UsageError
-from skeltools import custom
-from skeltools.custom.settings import FILE
+from skeltools import custom, skeletons
+from skeltools.custom.known import format_of
+from skeltools.custom.settings import FILE, Settings
 from skeltools.datasets import DATASETS, ntu
-from skeltools.raw_items import MAX_BYTES, Listing, RawItem
+from skeltools.files.arrays import npy_file, npz_file
+from skeltools.raw_items import MAX_BYTES, ZIP_ERRORS, Listing, RawItem, visible_files
 from skeltools.sequence import SkeletonSequence
 
+_ARRAYS = (".npy", ".npz")
+_JOINTS = "joints"
 _NTU = (".skeleton", ".skeleton.npy")
 _SETTINGS = (".yaml", ".yml")
 _DESCRIBE = (
@@ -43,11 +49,14 @@ class RawClip:
 def read_clips(path: Path, spec: SkeletonSpec, *, settings: Path | None = None) -> Iterator[RawClip]:
     """The clips of a file or a folder, in canonical axes and metres.
 
-    NTU's ``.skeleton`` files, and folders of them; a ``dataset.yaml``, or a folder with one: all of its
-    clips; a file beside a ``dataset.yaml``, or with ``settings``: as that describes it; ``.npy`` without:
-    [T, M, V, 3] or [T, V, 3] of the convention ``spec``, metres, x to the sensor's left, y up, z away from
-    it; other files without: formats that describe themselves. Raises UsageError for what is not there and
-    SkelError for settings that do not fit. A clip that cannot be read is told in its ``problem``.
+    NTU's ``.skeleton`` files, folders and zip files of them; a ``dataset.yaml``, or a folder with one: all of
+    its clips; a file beside a ``dataset.yaml``, or with ``settings``: as that describes it. Without it:
+    ``.npy``, ``.npz`` of one array or with ``joints``, and folders of these, [T, M, V, 3] or [T, V, 3] of the
+    convention ``spec``, metres, x to the sensor's left, y up, z away from it; and formats that say themselves
+    what they are.
+
+    Raises UsageError for what is not there and SkelError for settings that do not fit. A clip that cannot be
+    read is told in its ``problem``.
     """
     if not path.exists():
         raise UsageError("no such file or folder", where=path, remedy="Name a store, a raw file or a folder")
@@ -60,8 +69,10 @@ def read_clips(path: Path, spec: SkeletonSpec, *, settings: Path | None = None) 
         yield _read(item, ntu.read, None)
     elif settings is not None or (path.parent / FILE).is_file():
         yield from _described(settings or path.parent / FILE, path)
-    elif path.suffix.lower() == ".npy":
+    elif path.suffix.lower() in _ARRAYS:
         yield _array(path, spec)
+    elif path.suffix.lower() == ".zip":
+        yield from (_read(item, ntu.read, None) for item in ntu.discover(path).items)
     else:
         yield from _undescribed(path, spec)
 
@@ -84,6 +95,10 @@ def _folder(path: Path, spec: SkeletonSpec, settings: Path | None) -> Iterator[R
     listing = ntu.discover(path)
     if listing.items:
         yield from (_read(item, ntu.read, None) for item in listing.items)
+        return
+    arrays = [file for file in visible_files(path) if file.suffix.lower() in _ARRAYS]
+    if arrays:
+        yield from (_array(file, spec) for file in arrays)
         return
     yield from _undescribed(path, spec)
 
@@ -111,40 +126,87 @@ def _lies_in(file: Path, place: Path) -> bool:
 
 
 def _undescribed(path: Path, spec: SkeletonSpec) -> Iterator[RawClip]:
-    """Formats that describe themselves, in the convention of the encoder."""
+    """Formats that say themselves what they are, in the convention of the encoder.
+
+    Raises SkelError for others: units and axes of a table are nobody's guess.
+    """
+    known = Settings(name="clip", convention=spec.name)
+    files = list(visible_files(path)) if path.is_dir() else [path]
+    if not any(format_of(file, known) for file in files):
+        raise SkelError(
+            "neither a store nor a raw file that says by itself what it is", where=path, remedy=_DESCRIBE
+        )
     with tempfile.TemporaryDirectory(prefix="skeltools-") as temporary:
         folder = Path(temporary)
-        (folder / "convention.json").write_text(spec.model_dump_json(), encoding="utf-8")
-        files = "*" if path.is_dir() else glob.escape(path.name)
-        settings = {"name": "clip", "convention": "convention.json", "files": files}
+        copied = folder / f"clip{path.suffix}"
+        settings = {
+            "name": "clip",
+            "convention": _convention(spec, folder),
+            "files": "*" if path.is_dir() else copied.name,
+        }
         (folder / FILE).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
         if path.is_file():
             if path.stat().st_size > MAX_BYTES:
                 raise SkelError(f"larger than {MAX_BYTES} bytes", where=path, remedy="Cut it into clips")
-            shutil.copyfile(path, folder / path.name)
+            shutil.copyfile(path, copied)
         try:
             listing = custom.discover((folder / FILE, path) if path.is_dir() else folder)
         except SkelError as error:
             raise SkelError(
-                "neither a store nor a raw file that says by itself what it is", where=path, remedy=_DESCRIBE
+                _shown(error.message, folder, copied, path), where=path, remedy=_DESCRIBE
             ) from error
         for item in listing.items:
             clip = _read(item, custom.read, listing)
-            told = clip.problem.replace(f"{folder}/", "").replace(str(folder), "")
-            yield RawClip(clip.id, clip.sequence, clip.class_name, told)
+            id = path.stem if path.is_file() and item.id == copied.stem else item.id
+            sequence = clip.sequence and replace(clip.sequence, id=id, convention=spec.name)
+            yield RawClip(id, sequence, clip.class_name, _shown(clip.problem, folder, copied, path))
+
+
+def _convention(spec: SkeletonSpec, folder: Path) -> str:
+    """As settings name it: one that ships, with its synonyms, or a file for another."""
+    if spec.name in skeletons.names() and skeletons.load(spec.name) == spec:
+        return spec.name
+    renamed = spec.model_copy(update={"name": f"{spec.name}-of-the-encoder"})
+    (folder / "convention.json").write_text(renamed.model_dump_json(), encoding="utf-8")
+    return "convention.json"
+
+
+def _shown(text: str, folder: Path, copied: Path, path: Path) -> str:
+    """Without the temporary folder's name."""
+    return text.replace(str(copied), str(path)).replace(f"{folder}/", "").replace(str(folder), str(path))
 
 
 def _array(path: Path, spec: SkeletonSpec) -> RawClip:
-    """A ``.npy`` as Python takes it."""
+    """A ``.npy``, or a ``.npz`` of one array or with ``joints``, as Python takes it."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise RawDataError(f"larger than {MAX_BYTES} bytes", where=path, remedy="Cut it into clips")
-        with path.open("rb") as file:
-            values = np.load(file, allow_pickle=False)
-        return RawClip(path.stem, SkeletonSequence.from_joints(path.stem, values, spec.name))
-    except (SkelError, ValueError, OSError, EOFError, MemoryError) as error:
-        text = str(error) if isinstance(error, SkelError) else f"{path}: is no array ({error})"
-        return RawClip(path.stem, None, problem=text)
+        values = npy_file(path) if path.suffix.lower() == ".npy" else _joints(path)
+        if values.nbytes > MAX_BYTES:
+            raise RawDataError(f"is larger than {MAX_BYTES} bytes", where=path, remedy="Cut it into clips")
+        return RawClip(path.stem, SkeletonSequence.from_joints(path.stem, np.array(values), spec.name))
+    except SkelError as error:
+        return RawClip(
+            path.stem, None, problem=str(type(error)(error.message, where=path, remedy=error.remedy))
+        )
+
+
+def _joints(path: Path) -> NDArray[Any]:
+    """The array that is meant. Raises RawDataError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {each.filename: each.file_size for each in archive.infolist()}
+    except ZIP_ERRORS as error:
+        raise RawDataError(f"cannot be read as npz ({error})", where=path) from error
+    names = [name.removesuffix(".npy") for name in sizes if name.endswith(".npy")]
+    if len(names) != 1 and _JOINTS not in names:
+        raise RawDataError(
+            f"holds {', '.join(sorted(names)[:5]) or 'no array'}, and none says that it is the joints",
+            where=path,
+            remedy=f"Call them '{_JOINTS}', or name them as `key` in a dataset.yaml",
+        )
+    name = _JOINTS if _JOINTS in names else names[0]
+    if sizes[f"{name}.npy"] > MAX_BYTES:
+        raise RawDataError(f"is larger than {MAX_BYTES} bytes", where=path, remedy="Cut it into clips")
+    return npz_file(path, wanted=(name,))[name]
 
 
 def _read(item: RawItem, read: Callable[[RawItem], SkeletonSequence], listing: Listing | None) -> RawClip:

@@ -185,10 +185,10 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
     poses.
     """
     found: dict[str, Skeleton] = {}
-    kinds: dict[str, Store] = {}
+    kinds: dict[str, str] = {}
     for store, conventions in several:
         for name, skeleton in skeletons(store, conventions).items():
-            kinds.setdefault(store.manifest.conventions[name].coordinates, store)
+            kinds.setdefault(_kind(store, name), f"{name} of {store.path.name}")
             here = found.setdefault(name, skeleton).spec
             if (here.joints, here.parents) != (skeleton.spec.joints, skeleton.spec.parents):
                 raise StoreError(
@@ -198,11 +198,27 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
                     remedy=f"Convert one of them again with the {name} of the other, or under another name",
                 )
     if len(kinds) > 1:
-        told = " and ".join(f"{store.path.name} has {kind}" for kind, store in kinds.items())
+        told = " and ".join(f"{which} is {kind}" for kind, which in kinds.items())
         raise StoreError(
-            f"one encoder cannot see 2D and 3D poses: {told}", remedy="Train on stores of one kind"
+            f"one encoder cannot see 2D and 3D poses: {told}",
+            remedy="Train on stores of one kind, or choose conventions of one kind with --convention",
         )
     return found
+
+
+def _kind(store: Store, convention: str) -> str:
+    return "2D" if store.manifest.conventions[convention].coordinates == "xy" else "3D"
+
+
+def check_same_kind(source: Store, target: Store, convention: str) -> None:
+    """Raises StoreError when the poses of a convention are 2D in one store and 3D in the other."""
+    ours, theirs = (_kind(store, convention) for store in (source, target))
+    if ours != theirs:
+        raise StoreError(
+            f"{convention} is {theirs} here, and {ours} in {source.path}: one encoder cannot see both",
+            where=target.path,
+            remedy="Lift 2D poses with another program, or pre-train on poses of this kind",
+        )
 
 
 def load(
@@ -401,11 +417,11 @@ def _with_label(
     chosen = rows[labels[rows] >= 0]
     if not len(chosen):
         raise StoreError(
-            f"none of the {len(rows)} {_HALVES[part]} samples of {protocol} has a label, and protocols need "
-            "them; pre-training does not",
+            f"none of the {len(rows)} {_HALVES[part]} samples of split '{protocol}' has a label, and "
+            "protocols need them; pre-training does not",
             where=store.path,
-            remedy="Label some clips of both halves and convert again, or evaluate on another store with "
-            "--protocol transfer --target",
+            remedy="Label some clips of both halves and convert again; --protocol transfer --target measures "
+            "on another store",
         )
     return chosen
 

@@ -245,6 +245,7 @@ def _specs(sources: tuple[_Source, ...]) -> dict[str, SkeletonSpec]:
     """The conventions of all, in the order in which they come. Raises UsageError for two of one name."""
     specs: dict[str, SkeletonSpec] = {}
     first: dict[str, _Source] = {}
+    kinds: dict[str, str] = {}
     for source in sources:
         for name, info in source.manifest.conventions.items():
             spec = source.spec(name)
@@ -255,13 +256,13 @@ def _specs(sources: tuple[_Source, ...]) -> dict[str, SkeletonSpec]:
                     f"{holder.opened.path} and {source.opened.path}",
                     remedy="Convert one of them again under another name",
                 )
-            theirs = holder.manifest.conventions[name].coordinates
-            if theirs != info.coordinates:
-                raise UsageError(
-                    f"{name} has {theirs} coordinates in {holder.opened.path}, {info.coordinates} in "
-                    f"{source.opened.path}",
-                    remedy="2D and 3D poses of one convention do not go into one store",
-                )
+            kinds.setdefault(info.coordinates, f"{name} of {source.opened.path}")
+    if len(kinds) > 1:
+        told = " and ".join(f"{which} is {'2D' if kind == 'xy' else '3D'}" for kind, which in kinds.items())
+        raise UsageError(
+            f"2D and 3D poses do not go into one store: {told}",
+            remedy="Merge stores of one kind; lifting 2D poses is another program's work",
+        )
     return specs
 
 

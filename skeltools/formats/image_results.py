@@ -2,7 +2,7 @@
 
 AlphaPose: ``alphapose-results.json``, a list of {image_id, category_id, keypoints, score, box, idx}, or by
 image in the forms of ``--format open`` and ``cmu``; ``keypoints`` is x, y, score of every keypoint, ``idx``
-who it is if people were tracked: https://github.com/MVIG-SJTU/AlphaPose/blob/master/docs/output.md
+who it is if people were tracked: https://github.com/MVIG-SJTU/AlphaPose, its page on output.
 
 COCO: ``annotations`` of ``images``, with the names of the keypoints in ``categories``; ``keypoints`` is x, y,
 v, where v = 0 says that nobody marked it; results are a list of {image_id, category_id, keypoints, score}:

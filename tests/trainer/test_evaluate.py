@@ -61,6 +61,17 @@ def test_knn_does_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> No
     assert torch.allclose(whole, knn.vote(train, test, classes=4, options=knn.Options()))
 
 
+def test_knn_says_when_most_of_the_training_half_votes() -> None:
+    train, test = blobs(0), blobs(1)
+    rows = len(train.values)
+    most, one = knn.evaluate(train, test, classes=names(4), seed=0, options=knn.Options(k=rows - 1))
+    told = f"knn: {rows - 1} of {rows} training samples vote. Try --set knn.k={rows // 10}"
+    assert most.details["notes"] == [told]
+    assert not one.details
+    half, _ = knn.evaluate(train, test, classes=names(4), seed=0, options=knn.Options(k=rows // 2))
+    assert not half.details
+
+
 def test_knn_reports_k_and_the_nearest_neighbour() -> None:
     train, test = blobs(0), blobs(1)
     found = knn.evaluate(train, test, classes=names(4), seed=0, options=knn.Options(k=5))

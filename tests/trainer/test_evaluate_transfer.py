@@ -45,6 +45,17 @@ def test_other_samples_of_the_same_skeleton_fit(source: stores.Store, tmp_path: 
         check(source, target)
 
 
+def test_2d_and_3d_poses_of_one_name_are_refused(source: stores.Store, tmp_path: Path) -> None:
+    flat = {"few_6": {"reader": "custom", "axes": "", "coordinates": "xy"}}
+    target = stores.open_store(
+        write_store(tmp_path / "b.zarr", conventions=["few_6"], manifest={"conventions": flat})
+    )
+    with pytest.raises(StoreError, match=r"few_6 is 2D here, and 3D in \S+a.zarr"):
+        check(source, target)
+    with pytest.raises(StoreError, match=r"few_6 is 3D here, and 2D in \S+b.zarr"):
+        check(target, source)
+
+
 NAMES = list(FEW.joints)
 
 

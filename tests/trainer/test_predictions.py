@@ -15,14 +15,19 @@ import trainer
 from schemas import CheckpointError, SkelError, UsageError
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
 from tests.trainer.runs import tiny_config
+from tests.trainer.stores import write_store
 from trainer import loop
+from trainer import store as stores
 from trainer.cli import cli
 from trainer.evaluate import heads
 from trainer.evaluate.heads import ClassifierCard, Head, Recipe, Sureness
 from trainer.export import export_run
 from trainer.export.classifier import Kept
 from trainer.run import RESULTS, open_run
+from trainer.use.answers import answers
+from trainer.use.model import every
 from trainer.use.predictions import Predictions, predicted, threshold, together
+from trainer.use.sources import Asked
 
 COUNT = 90
 QUICK = {
@@ -199,3 +204,61 @@ def test_probabilities_are_those_of_the_temperature_and_streams_are_weighed() ->
     assert torch.allclose(both.probabilities, one.probabilities * 0.6 + other.probabilities * 0.4)
     with pytest.raises(UsageError, match="other classes"):
         together([one, Predictions(("x", "y"), *[one.probabilities] * 4, True)], [1, 1])
+
+
+def test_stretches_of_the_clips_are_cut_as_in_the_evaluation(
+    run: Path, half: list[Any], tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    crop = {"train": [0.5, 1.0], "test": 0.7}
+    options = {"linear": {"epochs": 3, "crop": crop}, "finetune": {**QUICK["finetune"], "crop": crop}}
+    open_run(copy, device="cpu").evaluate("linear", "finetune", options=options)
+    for figure in ("linear", "finetune"):
+        scores = np.load(copy / RESULTS / f"{figure}-coco_17.npz")["scores"]
+        model = trainer.load(copy, classifier=figure)
+        found = model.predict(half)
+        head = model.classifier("coco_17").kept.head
+        assert head.sureness is not None
+        expected = torch.from_numpy(scores / np.float32(head.sureness.temperature)).softmax(dim=1).numpy()
+        assert np.abs(found.probabilities - expected).max() < 1e-6
+        with pytest.raises(UsageError, match="saw stretches of the clips, which the graph cannot cut"):
+            export_run(copy, tmp_path / figure, classifier=figure, onnx=True)
+
+
+def test_every_convention_of_a_run_has_its_own_classifier(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "two.zarr", conventions=("few_6", "many_8"), samples=90)
+    run = tmp_path / "run"
+    loop.pretrain(tiny_config(store, method="ms-clr", optimise__epochs=1), out=run)
+    quick = {"linear": {"epochs": 3}, "finetune": {"epochs": 1, "batch_size": 16, "lr": 0.01}}
+    open_run(run, device="cpu").evaluate("linear", "finetune", conventions=["all"], options=quick)
+    test = stores.load(
+        stores.open_store(store), protocol="xview", part="test", conventions=["few_6", "many_8"], frames=12
+    )
+    for figure in ("linear", "finetune"):
+        model = trainer.load(run, classifier=figure)
+        for name, clips in test.clips.items():
+            scores = np.load(run / RESULTS / f"{figure}-{name}.npz")["scores"]
+            assert np.array_equal(model.predict(clips.numpy(), name).labels, scores.argmax(1))
+    card = export_run(run, tmp_path / "out", classifier="linear")
+    assert sorted(card.classifiers) == ["few_6", "many_8"]
+    with pytest.raises(UsageError, match=r"finetune has an encoder of its own for each of few_6, many_8"):
+        export_run(run, tmp_path / "tuned", classifier="finetune")
+    export_run(run, tmp_path / "tuned", classifier="finetune", conventions=["many_8"])
+    scores = np.load(run / RESULTS / "finetune-many_8.npz")["scores"]
+    tuned = trainer.load(tmp_path / "tuned").predict(test.clips["many_8"].numpy())
+    assert np.array_equal(tuned.labels, scores.argmax(1))
+    assert not tuned.calibrated
+
+
+def test_representations_of_one_stream_answer_together(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "toy.zarr", samples=90)
+    run = tmp_path / "isc"
+    loop.pretrain(tiny_config(store, method="isc", optimise__epochs=1), out=run)
+    open_run(run, device="cpu").evaluate("linear", options={"linear": {"epochs": 3}})
+    models = every(run)
+    assert list(models) == ["seq", "graph"]
+    asked = Asked((store,), part="test")
+    (answer,) = answers(models, asked, on_problem=pytest.fail)
+    alone = [next(answers({name: each}, asked, on_problem=pytest.fail)) for name, each in models.items()]
+    mean = (alone[0].said.probabilities + alone[1].said.probabilities) / 2
+    assert np.abs(answer.said.probabilities - mean).max() < 1e-6

@@ -142,7 +142,7 @@ def test_a_store_named_twice_is_refused(tmp_path: Path) -> None:
 def test_2d_and_3d_are_refused_together(tmp_path: Path) -> None:
     flat = {"many_8": {"reader": "custom", "axes": "", "coordinates": "xy"}}
     one, two = pair(tmp_path, manifest={"conventions": flat})
-    with pytest.raises(StoreError, match="one has xyz and two has xy"):
+    with pytest.raises(StoreError, match="few_6 of one is 3D and many_8 of two is 2D"):
         loop.build(both(one, two))
 
 

@@ -119,7 +119,7 @@ def test_protocols_use_what_is_labelled_and_tell_what_is_not(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("labels", "split", "message"),
     [
-        ([-1] * 30, None, "none of the 21 training samples of xview has a label.*transfer"),
+        ([-1] * 30, None, "none of the 21 training samples of split 'xview' has a label.*transfer"),
         ([row % 3 if row % 9 < 6 else -1 for row in range(30)], None, "none of the 9 test samples .* label"),
         ([0 if row % 2 else -1 for row in range(30)], None, "are of one class, 'wave'"),
         (None, [1] * 30, "the split 'xview' has no test half.*--split"),
@@ -160,4 +160,4 @@ def test_a_report_of_a_run_with_few_labels_counts_the_labelled(tmp_path: Path) -
     evaluate_run(run, protocols=["knn", "retrieval"])
     bare = trained(write_store(tmp_path / "u", labels=[-1] * 30, manifest=NONE), tmp_path / "n")
     page = str(build.build([run, bare], device="cpu"))
-    assert "none of the 21 training samples of xview has a label" in page
+    assert "none of the 21 training samples of split 'xview' has a label" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -36,9 +37,27 @@ def evaluate(
     votes = _votes(train, test, (options.k, 1), classes=len(classes), temperature=options.temperature)
     named = {"knn": options.model_dump(mode="json"), "knn1": {"k": 1}}
     return [
-        Scores(test.ids, test.labels, values, classes, "votes", protocol=name, settings=settings)
+        Scores(
+            test.ids,
+            test.labels,
+            values,
+            classes,
+            "votes",
+            protocol=name,
+            settings=settings,
+            details=_doubts(train, settings["k"]),
+        )
         for values, (name, settings) in zip(votes, named.items(), strict=True)
     ]
+
+
+def _doubts(train: Features, k: int) -> dict[str, Any]:
+    """``notes`` where k nearest are most of the training half, so that the largest class tends to win."""
+    rows = len(train.values)
+    if k == 1 or k * 2 <= rows:
+        return {}
+    smaller = max(1, rows // 10)
+    return {"notes": [f"knn: {min(k, rows)} of {rows} training samples vote. Try --set knn.k={smaller}"]}
 
 
 def top1(train: Features, test: Features, *, classes: int) -> float:

@@ -51,6 +51,7 @@ def check_target(source: Store, target: Store, convention: str, *, trained: tupl
             else f"Add {convention} to it (`skeltools convert`, or `skeltools map`), or pre-train on one of "
             f"{', '.join(there)}",
         )
+    stores.check_same_kind(source, target, convention)
     ours, theirs = (stores.skeletons(store, [convention])[convention].spec for store in (source, target))
     differing = difference(ours, theirs)
     if differing:
