@@ -202,3 +202,16 @@ def test_resume_auto_starts_goes_on_and_ends(
     code, _, err = call(capsys, *job[:-2], other, "--resume=auto", *arguments)
     assert code == 2
     assert "is not a run folder" in err
+
+
+def test_another_length_is_asked_for_once_with_all_streams(
+    tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = ("pretrain", "--store", store.path, "--out", tmp_path / "run", "--preset", "paper", "--method")
+    code, _, err = call(capsys, *start, "crosclr", "--device", "cpu")
+    assert code == 1
+    assert f"`skeltools streams {store.path} --motion --bone --frames 50`" in err
+    assert "--set data.frames=12 or 30" in err
+    assert not (tmp_path / "run").exists()
+    code, _, err = call(capsys, *start, "skeletonclr", "--device", "cpu")
+    assert f"`skeltools streams {store.path} --frames 50`" in err

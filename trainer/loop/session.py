@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 import yaml
 
-from schemas import CheckpointError, ConfigError, DataConfig, RunConfig, UsageError
+from schemas import CheckpointError, ConfigError, DataConfig, RunConfig, StoreError, UsageError
 from trainer import batch_norm, checkpoint, data, distributed, few, logbook, methods, optim, start
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
 from trainer.data import Source, Training
 from trainer.evaluate import protocol_options
+from trainer.evaluate.features import stream_of
 from trainer.evaluate.monitor import knn_monitor, why_none
 from trainer.logbook import Logbook
 from trainer.loop.compiled import compile_method
@@ -52,6 +53,7 @@ def pretrain(
     """
     saved = _saved(out, config) if resume else None
     opened, method, device = build(config, initial=not resume)
+    _check_lengths(opened, method, config)
     if saved is None:
         check_folder(out, force=force)
     else:
@@ -100,6 +102,25 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Meth
     if initial and config.init_from is not None:
         start.initialise(method, config.init_from)
     return opened, method, device
+
+
+def _check_lengths(opened: Sequence[Store], method: Method, config: RunConfig) -> None:
+    """Raises StoreError for a store without clips of the run's length.
+
+    It names the one command that adds all that the run is trained and measured on, and what is there.
+    """
+    streams = dict.fromkeys(stream_of(name, config.data) for name in method.encoders)
+    flags = [f"--{stream}" for stream in streams if stream != "joint"]
+    for store, part in zip(opened, data.parts_of(config.data), strict=True):
+        for name in part.conventions:
+            try:
+                stores.check_stream(store, name, frames=part.frames, stream="joint")
+            except StoreError as error:
+                command = ["skeltools", "streams", str(store.path), *flags, "--frames", str(part.frames)]
+                remedy = f"Add it with `{' '.join(command)}`"
+                known = " or ".join(map(str, stores.lengths_of(store, part.conventions)))
+                remedy += f", or train on what is there: --set data.frames={known}" if known else ""
+                raise StoreError(error.message, where=error.where, remedy=remedy) from error
 
 
 def _prepare_networks(method: Method, config: RunConfig, *, device: torch.device) -> None:
