@@ -17,20 +17,22 @@ these products over that of their absolute values, from -1 to 1. Measured on gen
     limbs    16      -0.17 to 0.8   0.14 to 0.9    0.44 to 0.9
 
 (2,000 draws of so many clips each.) Sets with exchanged sides have these scores with the other sign.
+
+Of a user's own data every clip is looked at, and those that differ from all others are named.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, SkeletonSpec
-from skeltools import skeletons
+from skeltools import attitude, skeletons
 from skeltools.sequence import SkeletonSequence
 
 Array = NDArray[np.float64]
@@ -38,6 +40,10 @@ Array = NDArray[np.float64]
 MIRRORED = "people look mirrored"
 HEIGHT = "no person's height"
 SCORE = "depth looks like a score"
+LEVEL = "depth is flat"
+OUTLIERS = "another height than the other clips"
+POINT = "all joints at one point"
+STILL = "nothing moves"
 
 EXCHANGED = {"toes": -0.5, "face": -0.5, "limbs": -0.2}
 """Scores from which on downward people look mirrored."""
@@ -72,6 +78,11 @@ UNEVEN = 0.35
 FLAT = 0.05
 """Of the largest extent of a pose: what an axis of less than this is no depth. One pose in a hundred of
 NW-UCLA and of the demo has less than 0.13."""
+
+OUTLYING = 5.0
+"""Times the median height of the clips, or its part, that is no matter of age."""
+OUTLYING_2D = 50.0
+"""The same of 2D poses, whose people are near or far; pixels among fractions of an image come to hundreds."""
 
 
 # --- names --------------------------------------------------------------------------------------------------
@@ -169,7 +180,8 @@ class Look:
     absolute: float
     """Sum of their absolute values."""
     height: float
-    """Median length of the bones from head to ankle, metres; 0 when unknown."""
+    """Median length of the bones from head to ankle, metres; 0 when unknown, and of points in space that are
+    no body."""
     body: bool
     """Whether its bones are a body's; of points at random neither sides nor heights tell anything."""
     flat: tuple[int, int, int]
@@ -177,6 +189,16 @@ class Look:
     low: tuple[float, float, float]
     high: tuple[float, float, float]
     """Range of the coordinates."""
+    level: tuple[int, int, int] = (0, 0, 0)
+    """Poses that have no extent at all along x, y and z, though along another."""
+    up: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Mean direction from ankles to head, see ``attitude.direction``."""
+    point: bool = False
+    """Whether all joints of every pose lie at one point."""
+    still: bool = False
+    """Whether nobody who is seen twice ever moves."""
+    id: str = ""
+    """The clip's."""
 
 
 def look_at(clip: SkeletonSequence, spec: SkeletonSpec) -> Look | None:
@@ -184,7 +206,8 @@ def look_at(clip: SkeletonSequence, spec: SkeletonSpec) -> Look | None:
     joints = clip.joints
     if clip.unseen is not None:
         joints = np.where(clip.unseen[..., None], np.float32(np.nan), joints)
-    return look(spec, joints, clip.present)
+    found = look(spec, joints, clip.present)
+    return None if found is None else replace(found, id=clip.id)
 
 
 def look(spec: SkeletonSpec, joints: NDArray[Any], present: NDArray[np.bool_]) -> Look | None:
@@ -205,12 +228,24 @@ def look(spec: SkeletonSpec, joints: NDArray[Any], present: NDArray[np.bool_]) -
         cue,
         float(products.sum()),
         float(np.abs(products).sum()),
-        _height(lengths) if body else 0.0,
+        _height(lengths) if body or not (extent > 0).any(axis=0).all() else 0.0,
         body,
         _three(flat.sum(axis=0).tolist()),
         _three(np.nanmin(poses, axis=(0, 1)).tolist()),
         _three(np.nanmax(poses, axis=(0, 1)).tolist()),
+        _three(((extent == 0) & (extent > 0).any(axis=1, keepdims=True)).sum(axis=0).tolist()),
+        _three(attitude.direction(poses, parts).tolist()),
+        bool(not extent.any() and (np.isfinite(poses).all(axis=2).sum(axis=1) > 1).any()),
+        _is_still(joints, present),
     )
+
+
+def _is_still(joints: NDArray[Any], present: NDArray[np.bool_]) -> bool:
+    """Whether everybody who is present twice has all joints at the same place throughout."""
+    twice = present.sum(axis=0) > 1
+    seen = np.where(present[:, twice, None, None], joints[:, twice], np.nan)
+    span = np.fmax.reduce(seen, axis=0) - np.fmin.reduce(seen, axis=0)
+    return bool(twice.any() and not (span > 0).any())
 
 
 def _three(values: Sequence[Any]) -> tuple[Any, Any, Any]:
@@ -331,21 +366,86 @@ def spread(number: int) -> slice:
     return slice(None, None, max(1, -(-number // CLIPS)))
 
 
-def judge(looks: Sequence[Look], *, place: str) -> list[Finding]:
-    """What of the clips of one convention is no person's; ``place`` is what the findings are about."""
-    kept = "kept as it is"
-    if not looks:
-        return []
-    if score := _score(looks):  # of such poses neither sides nor heights tell anything
-        return [Finding(file=place, problem=SCORE, detail=score, action=kept)]
-    if sum(each.body for each in looks) * 2 < len(looks):
-        return []
-    found = []
-    if sides := _mirrored(looks):
-        found.append(Finding(file=place, problem=MIRRORED, detail=sides, action=kept))
-    if height := _odd_height(looks):
-        found.append(Finding(file=place, problem=HEIGHT, detail=height, action=kept))
-    return found
+def judge(
+    looks: Sequence[Look], *, place: str, axes: str = "", flat: bool = False, each: bool = False
+) -> list[Finding]:
+    """What of the clips of one convention is no person's; ``place`` is what the findings are about.
+
+    ``axes``: what the axes of the files were said to be, in words. ``flat``: the poses are 2D. ``each``: the
+    looks are those of all clips, and clips that are unlike the others are named; the set is still judged by
+    CLIPS of them.
+    """
+    chosen = looks[spread(len(looks))] if each else looks
+    rows = _of_set(chosen, axes, flat=flat)
+    if each and SCORE not in dict(rows):
+        rows += _of_clips(looks, flat=flat)
+    return [
+        Finding(file=place, problem=problem, detail=detail, action="kept as it is")
+        for problem, detail in rows
+        if detail
+    ]
+
+
+def _of_set(looks: Sequence[Look], axes: str, *, flat: bool) -> list[tuple[str, str]]:
+    """Problem -> detail, empty for none."""
+    level = "" if flat else _level(looks, axes)
+    if not level and not flat and (score := _score(looks)):
+        return [(SCORE, score)]  # of such poses neither sides nor heights tell anything
+    bodies = sum(each.body for each in looks) * 2 >= len(looks) and not flat and not level
+    mirrored = _mirrored(looks) if bodies else ""
+    return [
+        (LEVEL, level),
+        (MIRRORED, mirrored),
+        (HEIGHT, _odd_height(looks, unit=not level) if bodies or level else ""),
+        attitude.odd([each.up for each in looks], axes, mirrored=bool(mirrored), flat=flat),
+    ]
+
+
+def _level(looks: Sequence[Look], axes: str) -> str:
+    """An axis along which most poses have no extent at all."""
+    poses = sum(each.poses for each in looks)
+    for place in range(3):
+        if sum(each.level[place] for each in looks) * 2 > poses:
+            axis = attitude.axis_of_file(axes, place)
+            what = f"{axis} is the same for all joints of a pose"
+            return f"{what}: are these 2D poses? `coordinates: xy`" + ("" if axis == "z" else ", without it")
+    return ""
+
+
+# --- clips unlike the others --------------------------------------------------------------------------------
+
+_NAMED = 4
+"""Clips that a finding names."""
+
+
+def _of_clips(looks: Sequence[Look], *, flat: bool) -> list[tuple[str, str]]:
+    """Problem -> detail that names clips, empty for none."""
+    return [
+        (OUTLIERS, _outliers(looks, OUTLYING_2D if flat else OUTLYING)),
+        (POINT, _named([look.id for look in looks if look.point], len(looks))),
+        (STILL, _named([look.id for look in looks if look.still and not look.point], len(looks))),
+    ]
+
+
+def _named(ids: Sequence[str], clips: int) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f"{len(ids)} of {clips} clips: {', '.join(ids[:_NAMED])}{more}" if ids else ""
+
+
+def _outliers(looks: Sequence[Look], factor: float) -> str:
+    """Clips far from the median height of all, the likely cause of the first."""
+    heights = {look.id: look.height for look in looks if look.height}
+    if len(heights) < 3:  # of two nobody knows which
+        return ""
+    typical = float(np.median(list(heights.values())))
+    odd = [id for id, height in heights.items() if not typical / factor <= height <= typical * factor]
+    if not odd:
+        return ""
+    first = heights[odd[0]]
+    return (
+        f"{_named(odd, len(looks))} ({first:.3g} m from head to ankle, {typical:.3g} m in the median): "
+        "are they in another unit?"
+    )
 
 
 def _score(looks: Sequence[Look]) -> str:
@@ -381,10 +481,11 @@ def _mirrored(looks: Sequence[Look]) -> str:
     return f"{_WRONG[cue]} ({signed / absolute:.2f} of -1 to 1, {clips} clips): {_ADVICE}"
 
 
-def _odd_height(looks: Sequence[Look]) -> str:
+def _odd_height(looks: Sequence[Look], *, unit: bool) -> str:
+    """``unit``: whether to guess at a mix-up of units."""
     heights = [each.height for each in looks if each.height]
     if not heights or HEIGHTS[0] <= (typical := float(np.median(heights))) <= HEIGHTS[1]:
         return ""
-    likely = next((f for f in FACTORS if USUAL[0] <= typical * f[0] <= USUAL[1]), None)
+    likely = next((f for f in FACTORS if unit and USUAL[0] <= typical * f[0] <= USUAL[1]), None)
     told = f": {likely[1]}? (times {likely[0]:g} it is {typical * likely[0]:.2f} m)" if likely else ""
     return f"{typical:.3g} m from head to ankle{told}"

@@ -27,7 +27,7 @@ def command(store_path: Path, as_json: bool, bones: bool) -> None:
       skeltools validate store.zarr
       skeltools validate store.zarr --json > report.json
     """
-    from skeltools.inspect.validate import check
+    from skeltools.inspect.validate import check, remedy_for
 
     with progress("reading arrays") as on_progress:
         report = check(store_path, on_progress=on_progress)
@@ -45,6 +45,6 @@ def command(store_path: Path, as_json: bool, bones: bool) -> None:
         show(table)
     if report.faults:
         number = "1 fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
-        raise SkelError(number, where=store_path, remedy="Convert the raw data again")
+        raise SkelError(number, where=store_path, remedy=remedy_for(report))
     if not as_json:
         show(f"{store_path}: sound")

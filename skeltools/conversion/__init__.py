@@ -169,7 +169,7 @@ def convert(
         if not ledger.rows:
             publish.discard(work.folder)
             raise nothing_read(folder, ledger)
-        warnings = mirror_findings(plan, ledger) + people_findings(plan, ledger)
+        warnings = mirror_findings(plan, ledger) + people_findings(known, plan, ledger)
         manifest = _finish(work.made, known, plan, ledger, listing, roots, tasks)
         warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(stamps)
@@ -370,12 +370,20 @@ def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
     return (f"only setups {found} were found: {advice}",)
 
 
-def people_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
+def people_findings(dataset: Dataset, plan: Plan, ledger: Ledger) -> tuple[str, ...]:
     """Warnings, also kept as findings, for conventions whose poses are no person's: see ``people``."""
     warnings = []
     for name, looks in sorted(ledger.looks.items()):
         estimated = name != plan.native and plan.reader not in FORMATS
-        for row in people.judge(looks, place=f"metrabs/{name}" if estimated else name):
+        told = dataset.axes if dataset.reader == datasets.CUSTOM and not estimated else ""
+        rows = people.judge(
+            looks,
+            place=f"metrabs/{name}" if estimated else name,
+            axes=told,
+            flat=not estimated and dataset.coordinates == "xy",
+            each=plan.own and not estimated,
+        )
+        for row in rows:
             ledger.findings.append(row)
             warnings.append(f"{name}: {row.problem}: {row.detail}")
     return tuple(warnings)

@@ -99,7 +99,8 @@ def add_metrabs(
         if not kept:
             publish.discard(work.folder)
             raise conversion.nothing_read(folder, ledger)
-        warnings = conversion.mirror_findings(plan, ledger) + conversion.people_findings(plan, ledger)
+        warnings = conversion.mirror_findings(plan, ledger)
+        warnings += conversion.people_findings(known, plan, ledger)
         revised = _revise(opened, work, kept)
         manifest = _finish(opened, revised, plan, ledger, kept, tasks)
         fingerprint.check_unchanged(stamps)

@@ -13,7 +13,7 @@ from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
 from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.custom.unseen import UNSEEN
-from skeltools.datasets import Dataset
+from skeltools.datasets import CUSTOM, Dataset
 from skeltools.datasets.pkummd_text import SWAPPED
 from skeltools.raw_items import Listing, Raw, RawItem, roots_of
 from skeltools.readers import READERS
@@ -101,12 +101,16 @@ def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tupl
     if asked and dataset.convention not in asked:
         tasks = [task for task in tasks if set(task.items) != {dataset.convention}]
     native = dataset.convention
-    return mark_comparisons(tasks, native, [native in task.items for task in tasks]), findings
+    has_native, own = [native in task.items for task in tasks], dataset.reader == CUSTOM
+    return mark_comparisons(tasks, native, has_native, own=own), findings
 
 
-def mark_comparisons(tasks: list[Task], native: str, has_native: Sequence[bool]) -> list[Task]:
+def mark_comparisons(
+    tasks: list[Task], native: str, has_native: Sequence[bool], *, own: bool = False
+) -> list[Task]:
     """Choose the clips on which the left/right reading is checked, evenly over those with a native clip, and
-    those that are looked at for whether they are people's, evenly over all of a convention."""
+    those that are looked at for whether they are people's, evenly over all of a convention; all native clips
+    where they are a user's ``own``."""
     marks: dict[int, set[str]] = {}
     for convention in {name for task in tasks for name in task.items} - {native}:
         paired = [i for i, task in enumerate(tasks) if has_native[i] and convention in task.items]
@@ -116,7 +120,8 @@ def mark_comparisons(tasks: list[Task], native: str, has_native: Sequence[bool])
     looks: dict[int, set[str]] = {}
     for convention in {name for task in tasks for name in task.items}:
         there = [i for i, task in enumerate(tasks) if convention in task.items]
-        for i in there[people.spread(len(there))]:
+        every = own and convention == native
+        for i in there if every else there[people.spread(len(there))]:
             looks.setdefault(i, set()).add(convention)
     return [
         replace(task, compare=frozenset(marks.get(i, ())), look=frozenset(looks.get(i, ())))

@@ -45,15 +45,24 @@ _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
 def laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:
-    """Any layout -> [T, M, V, C]. Raises RawDataError for a shape that does not fit, with a guess why."""
+    """Any layout -> [T, M, V, C]. Raises RawDataError for a shape that does not fit, with a guess why.
+
+    2D poses may have a third coordinate that is the same for all joints of a pose: it is left out.
+    """
     layout = settings.layout or DEFAULT
     sizes = fitted(array.shape, layout, settings, spec)
+    third = sizes is None and settings.coordinates == "xy"
+    if third:
+        sizes = fitted(array.shape, layout, settings, spec, coordinates="xyz")
     if sizes is None:
         raise misfit(array.shape, item, settings, spec, next(guesses(array.shape, settings, spec), ""))
     letters = layout.replace(" ", "")
     order = [letters.index(letter) for letter in "TMVC" if letter in letters]
     whole = array.reshape([sizes[letter] for letter in letters]).transpose(order)
     whole = whole if "M" in letters else whole[:, None]
+    if third and not (whole[..., 2] == whole[:, :, :1, 2]).all():
+        raise misfit(array.shape, item, settings, spec, next(guesses(array.shape, settings, spec), ""))
+    whole = whole[..., :2] if third else whole
     if whole.shape[1] > MAX_BODIES:
         raise wrong(item, f"{whole.shape[1]} bodies, at most {MAX_BODIES} make sense: is M the right axis?")
     return whole

@@ -49,6 +49,8 @@ def read(item: RawItem) -> SkeletonSequence:
     if settings.never_seen == "refuse" and (error := unseen.never_seen(found, present, spec.joints, item)):
         raise error
     shown = found.seen & present[..., None]
+    if error := unseen.no_pixels(values[shown], settings, item):
+        raise error
     joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
     clip = SkeletonSequence(
         item.id,

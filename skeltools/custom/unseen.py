@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError
+from skeltools.custom.settings import IMAGE_HEIGHT, Settings
 from skeltools.raw_items import MAX_COORDINATE, RawItem, finding
 from skeltools.sequence import Mask
 
@@ -97,6 +98,28 @@ def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem
     remedy = _LEAVE_OUT.format(names) + (_TRUST_SCORES if (np.asarray(scored) & never).any() else "")
     return RawDataError(
         f"{names}: seen in none of {len(present)} frames{_reason(found)}. {remedy}",
+        where=item.where,
+    )
+
+
+_FEWEST_PIXELS = 2.0
+"""Within so many a whole clip is none of pixels: parts of an image go from 0 to 1, or from -1 to 1."""
+
+
+def no_pixels(seen: NDArray[np.float64], settings: Settings, item: RawItem) -> RawDataError | None:
+    """The error for coordinates [P, 2 or 3] that ``image_size`` takes for pixels though they are none."""
+    if settings.image_size is None or not len(seen):
+        return None
+    low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+    span = float((high - low).max())
+    if not 0 < span <= _FEWEST_PIXELS or max(-low.min(), high.max()) > _FEWEST_PIXELS:
+        return None
+    pixels = "1 pixel" if span <= 1 else f"{_FEWEST_PIXELS:g} pixels"
+    width, height = settings.image_size
+    scales = f"[{IMAGE_HEIGHT * width / height:.4g}, {IMAGE_HEIGHT:g}, {IMAGE_HEIGHT:g}]"
+    return RawDataError(
+        f"all coordinates are within {pixels}: are they normalised already? In place of image_size say "
+        f"`units`, metres per unit: {scales} where they are parts of width and height",
         where=item.where,
     )
 

@@ -16,6 +16,8 @@ PLAUSIBLE = (0.01, 1.2)
 UNITS = (0.003, 10.0)
 """Metres. Bones of a median outside are no metres at all: a body in millimetres has bones of hundreds."""
 
+NO_METRES = "these are no metres"
+
 SPREAD = 1.0
 """Coefficient of variation, over all people and frames, from which a bone is worth a note. People differ by a
 tenth; what a sensor guesses of hands and feet comes to a half."""
@@ -77,7 +79,7 @@ def wrong_units(rows: list[dict[str, Any]]) -> str:
     typical = float(np.median([row["median"] for row in rows]))
     if UNITS[0] <= typical <= UNITS[1]:
         return ""
-    return f"bones have a median length of {typical:.3g}: these are no metres"
+    return f"bones have a median length of {typical:.3g}: {NO_METRES}"
 
 
 def notes(rows: list[dict[str, Any]]) -> list[str]:

@@ -17,7 +17,7 @@ from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
 from skeltools.datasets.splits import TEST, TRAIN, assign
 from skeltools.inspect import bones
-from skeltools.inspect.bones import Lengths
+from skeltools.inspect.bones import NO_METRES, Lengths
 from skeltools.sequence import UNKNOWN
 from skeltools.store import Store, findings
 
@@ -53,6 +53,13 @@ class Report:
     """Not as usual, but no breach of the format: bones of an odd length, a source's own splits."""
     bones: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Convention -> median length and variation of every bone."""
+
+
+def remedy_for(report: Report) -> str:
+    """What to do about the faults of a store."""
+    if all(NO_METRES in fault.problem for fault in report.faults):
+        return "Mend `units` (or `axes`) in dataset.yaml, or the files, and convert again"
+    return "Convert the raw data again"
 
 
 @checks_arguments
@@ -245,19 +252,35 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
         )
     yield from _frame_labels(opened, convention, frames)
     if joints == store.read_spec(opened, convention).num_joints:
-        yield from _poses(opened, convention, frames, report)
-        report.notes += _people(opened, convention, np.flatnonzero(np.diff(offsets)))
+        told = _people(opened, convention, np.flatnonzero(np.diff(offsets)))
+        faults = list(_poses(opened, convention, frames, report, height=told.get(people.HEIGHT, "")))
+        wrong = any(fault.problem.startswith(f"{people.HEIGHT}: ") for fault in faults)
+        report.notes += [
+            Fault(f"{place}/joints", f"{problem}: {detail}")
+            for problem, detail in told.items()
+            if not (wrong and problem == people.HEIGHT)
+        ]
+        yield from faults
 
 
-def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> list[Fault]:
-    """What of some clips, spread over the ``rows`` that there are, is no person's: see ``people``."""
+def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> dict[str, str]:
+    """Problem -> detail of what of the clips is no person's: see ``people``. Of a user's own data all
+    ``rows`` that there are, else some, spread over them."""
+    own = opened.manifest.dataset not in DATASETS
     spec, looks = store.read_spec(opened, convention), []
-    for row in rows[people.spread(len(rows))].tolist():
+    for row in (rows if own else rows[people.spread(len(rows))]).tolist():
         for clip in store.read_sequences(opened, convention, row, row + 1):
-            found = None if clip is None else people.look_at(clip, spec)
-            looks += [found] if found else []
-    place = f"sequences/{convention}/joints"
-    return [Fault(place, f"{row.problem}: {row.detail}") for row in people.judge(looks, place=place)]
+            look = None if clip is None else people.look_at(clip, spec)
+            looks += [look] if look else []
+    info = opened.manifest.conventions[convention]
+    found = people.judge(
+        looks,
+        place=convention,
+        axes=info.axes if own else "",
+        flat=info.coordinates == "xy",
+        each=own,
+    )
+    return {row.problem: row.detail for row in found}
 
 
 def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault]:
@@ -274,8 +297,11 @@ def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault
         yield Fault(place, f"a label is outside -1..{len(opened.manifest.classes) - 1}")
 
 
-def _poses(opened: Store, convention: str, frames: int, report: Report) -> Iterator[Fault]:
-    """Joints are finite, and zero exactly where no body is present; so is the order -1. Bones are metres."""
+def _poses(opened: Store, convention: str, frames: int, report: Report, *, height: str) -> Iterator[Fault]:
+    """Joints are finite, and zero exactly where no body is present; so is the order -1. Bones are metres.
+
+    ``height``: what is wrong with that of the people, in the words that the conversion has for it.
+    """
     place, lengths = f"sequences/{convention}", Lengths(store.read_spec(opened, convention))
     problems: dict[str, str] = {}
     for start in range(0, frames, store.FRAME_SHARD):
@@ -293,7 +319,7 @@ def _poses(opened: Store, convention: str, frames: int, report: Report) -> Itera
     if opened.manifest.conventions[convention].coordinates == "xy":
         report.notes.append(Fault(f"{place}/joints", "2D poses: the lengths of bones tell nothing"))
     elif wrong := bones.wrong_units(report.bones[convention]):
-        problems.setdefault("joints", wrong)
+        problems.setdefault("joints", f"{people.HEIGHT}: {height}; {wrong}" if height else wrong)
     else:
         told = bones.notes(report.bones[convention])
         report.notes += [Fault(f"{place}/joints", note) for note in told]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from schemas import SkeletonSpec
-from skeltools import people, skeletons
+import skeltools
+from schemas import SkelError, SkeletonSpec
+from skeltools import attitude, people, skeletons
 from skeltools.conversion import convert
-from skeltools.inspect.validate import check
+from skeltools.inspect.validate import Fault, Report, check, remedy_for
 from tests.skeltools.own_data import settings
 from tests.skeltools.raw_files import poses
 
@@ -32,8 +35,9 @@ SPECS = [skeletons.load(name) for name in skeletons.names()]
 WITH = [spec for spec in SPECS if people.parts_of(spec)]
 
 
-def person(spec: SkeletonSpec, *, frames: int = 6, seed: int = 0) -> np.ndarray:
-    """[T, 1, V, 3] in canonical axes, where the left of who faces the sensor is at negative x."""
+def person(spec: SkeletonSpec, *, frames: int = 6, seed: int = 0, upright: bool = False) -> np.ndarray:
+    """[T, 1, V, 3] in canonical axes, where the left of who faces the sensor is at negative x; in any
+    attitude, or upright and turned to anywhere."""
     rng = np.random.default_rng(seed)
     pose = np.tile([0.0, 0.95, 0.0], (spec.num_joints, 1))
     parts = people.parts_of(spec)
@@ -42,14 +46,21 @@ def person(spec: SkeletonSpec, *, frames: int = 6, seed: int = 0) -> np.ndarray:
         x, y, z = FIGURE[part]
         pose[joint] = (-x if side == "left" else x, y, z)
     turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    pose = pose @ (turn * np.sign(np.linalg.det(turn)))
+    turn *= np.sign(np.linalg.det(turn))
+    pose = pose @ (about_y(rng.uniform(0, 6)) if upright else turn)
     sway = rng.normal(scale=0.004, size=(frames, 1, spec.num_joints, 3))
     return pose + sway + rng.normal(size=3)
 
 
-def judged(spec: SkeletonSpec, clips: list[np.ndarray]) -> dict[str, str]:
+def about_y(angle: float) -> np.ndarray:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+
+
+def judged(spec: SkeletonSpec, clips: list[np.ndarray], **how: object) -> dict[str, str]:
     looks = [people.look(spec, clip, np.ones(clip.shape[:2], bool)) for clip in clips]
-    found = people.judge([each for each in looks if each], place=spec.name)
+    named = [replace(look, id=f"clip{n}") for n, look in enumerate(looks) if look]
+    found = people.judge(named, place=spec.name, **how)
     return {row.problem: row.detail for row in found}
 
 
@@ -119,7 +130,7 @@ def test_points_at_random_and_joints_that_were_not_seen_say_nothing() -> None:
     rng = np.random.default_rng(0)
     assert judged(spec, [rng.normal(size=(12, 1, 25, 3)) for _ in range(9)]) == {}
     assert judged(spec, [poses(12, seed=seed) for seed in range(9)]) == {}
-    clip = person(spec) * [-1, 1, 1]
+    clip = person(spec, upright=True) * [-1, 1, 1]
     clip[:, :, spec.joints.index("FootLeft")] = np.nan
     clip[2, :, spec.joints.index("FootLeft")] = 0.0
     assert list(judged(spec, [clip[:2]])) == []
@@ -152,7 +163,7 @@ def test_a_height_that_is_nobodys_is_told_with_the_likely_cause(factor: float, t
 @pytest.mark.parametrize("factor", [0.6, 1.0, 1.3])
 def test_children_and_giants_are_people(factor: float) -> None:
     for spec in WITH:
-        assert judged(spec, [person(spec) * factor]) == {}
+        assert judged(spec, [person(spec, upright=True) * factor]) == {}
 
 
 def test_the_bones_of_a_skeleton_without_knees_add_up_to_a_height() -> None:
@@ -197,7 +208,144 @@ def test_a_score_in_place_of_a_coordinate_is_noticed(change: list[float], axis: 
 
 def test_two_dimensional_poses_say_nothing() -> None:
     spec = skeletons.load("coco_17")
-    assert judged(spec, [flat(spec, seed=seed) * [1, 1, 0] for seed in range(4)]) == {}
+    assert judged(spec, [flat(spec, seed=seed) * [1, 1, 0] for seed in range(4)], flat=True) == {}
+
+
+@pytest.mark.parametrize("value", [0.0, 0.9])
+@pytest.mark.parametrize("factor", [200.0, 1.0])
+def test_a_flat_depth_is_told_and_so_is_a_height_that_is_nobodys(value: float, factor: float) -> None:
+    spec = skeletons.load("coco_17")
+    clips = [person(spec, seed=seed, upright=True) * [factor, factor, 0] + [0, 0, value] for seed in range(4)]
+    found = judged(spec, clips)
+    assert list(found) == ([people.LEVEL, people.HEIGHT] if factor > 1 else [people.LEVEL])
+    assert found[people.LEVEL] == (
+        "z is the same for all joints of a pose: are these 2D poses? `coordinates: xy`"
+    )
+    assert "read as" not in found.get(people.HEIGHT, "")
+
+
+# --- attitude -----------------------------------------------------------------------------------------------
+
+CAMERA = "x right, y down, z forward, in mm"
+TOLD = {
+    "right": [-1, 0, 0],
+    "left": [1, 0, 0],
+    "up": [0, 1, 0],
+    "down": [0, -1, 0],
+    "forward": [0, 0, 1],
+    "backward": [0, 0, -1],
+}
+
+
+def read_as(clip: np.ndarray, true: str, said: str) -> np.ndarray:
+    """Canonical poses, written with axes that point as ``true`` says, read as ``said`` has it."""
+    written = clip @ np.array([TOLD[word] for word in true.split()]).T
+    return np.asarray(written @ np.array([TOLD[word] for word in said.split()]))
+
+
+RIGHT_HANDED = [
+    "right up backward",
+    "left up forward",
+    "right forward up",
+    "forward left up",
+    "down right backward",
+]
+LEFT_HANDED = ["right up forward", "left forward up"]
+
+
+@pytest.mark.parametrize("name", ["coco_17", "smpl_22", "kinectv2_25", "mpii_16"])
+@pytest.mark.parametrize("true", [*RIGHT_HANDED, *LEFT_HANDED])
+def test_people_who_do_not_stand_are_told_with_axes_that_put_them_upright(name: str, true: str) -> None:
+    spec, said = skeletons.load(name), "right down forward"
+    clips = [person(spec, seed=seed, upright=True) for seed in range(16)]
+    found = judged(spec, [read_as(clip, true, said) for clip in clips], axes=CAMERA)
+    up = true.split().index("up") if "up" in true else true.split().index("down")
+    attitude_problem = attitude.UPSIDE_DOWN if up == 1 else attitude.LYING
+    assert list(found) == [people.MIRRORED] * (true in LEFT_HANDED) + [attitude_problem]
+    detail = found[attitude_problem]
+    assert "16 of 16 clips" in detail
+    assert "read with x right, y down, z forward" in detail
+    if up != 1:
+        assert f"; {'-' if 'down' in true else ''}{'xyz'[up]} looks like up" in detail
+    better = re.search(r"`axes: {x: (\w+), y: (\w+), z: (\w+)}`", detail)
+    assert better
+    assert judged(spec, [read_as(clip, true, " ".join(better.groups())) for clip in clips]) == {}
+
+
+def test_two_dimensional_people_upside_down_get_y_turned_alone() -> None:
+    spec = skeletons.load("coco_17")
+    clips = [person(spec, seed=seed, upright=True) * [1, -1, 0] for seed in range(3)]
+    assert judged(spec, [clip * [1, -1, 1] for clip in clips], axes=CAMERA, flat=True) == {}
+    found = judged(spec, clips, axes=CAMERA, flat=True)
+    assert list(found) == [attitude.UPSIDE_DOWN]
+    assert "`axes: {x: right, y: up, z: forward}`" in found[attitude.UPSIDE_DOWN]
+
+
+def test_some_who_lie_stand_on_their_hands_or_turn_cartwheels_say_nothing() -> None:
+    spec = skeletons.load("smpl_22")
+    clips = [person(spec, frames=24, seed=seed, upright=True) for seed in range(10)]
+    clips[1] = clips[1] * [-1, -1, 1]
+    clips[4] = clips[4][..., [1, 2, 0]]
+    for frame, angle in enumerate(np.linspace(0, 2 * np.pi, 24)):
+        clips[6][frame] = clips[6][frame][..., [2, 0, 1]] @ about_y(angle)[:, [1, 2, 0]]
+    assert judged(spec, clips, axes=CAMERA) == {}
+    assert judged(spec, [clips[6]] * 5, axes=CAMERA) == {}
+
+
+def test_where_the_axes_are_not_told_the_store_s_are_named() -> None:
+    spec = skeletons.load("smpl_22")
+    found = judged(spec, [person(spec, seed=seed, upright=True)[..., [0, 2, 1]] for seed in range(3)])
+    assert found[attitude.LYING] == "on their back or belly in 3 of 3 clips; z looks like up"
+
+
+# --- clips unlike the others --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factor", [1000.0, 0.001, 0.1])
+def test_a_clip_in_another_unit_is_named(factor: float) -> None:
+    spec = skeletons.load("coco_17")
+    clips = [person(spec, seed=seed, upright=True) for seed in range(7)]
+    clips[5] = clips[5] * factor
+    assert judged(spec, clips) == {}  # of data sets whose files are known
+    found = judged(spec, clips, each=True)
+    assert list(found) == [people.OUTLIERS]
+    assert found[people.OUTLIERS].startswith("1 of 7 clips: clip5 (")
+    assert people.OUTLIERS not in judged(spec, clips[4:6], each=True)
+
+
+def test_children_among_adults_and_far_people_in_2d_are_no_outliers() -> None:
+    spec = skeletons.load("coco_17")
+    clips = [person(spec, seed=seed, upright=True) * (0.5 if seed % 3 else 1.1) for seed in range(6)]
+    assert people.OUTLIERS not in judged(spec, clips, each=True)
+    near = [clip * [1, 1, 0] * (0.1 if number == 2 else 1) for number, clip in enumerate(clips)]
+    assert judged(spec, near, each=True, flat=True) == {}
+    fractions = [clip * (0.001 if number == 2 else 1) for number, clip in enumerate(near)]
+    assert list(judged(spec, fractions, each=True, flat=True)) == [people.OUTLIERS]
+
+
+def test_clips_in_which_nothing_moves_or_all_is_one_point_are_named() -> None:
+    spec = skeletons.load("coco_17")
+    clips = [person(spec, frames=8, seed=seed, upright=True) for seed in range(12)]
+    for number in range(1, 8):
+        clips[number][:] = clips[number][:1]
+    clips[9][:] = [1.0, 2.0, 3.0]
+    clips[10][:] = clips[10][:, :, :1]  # a point that moves
+    clips[11] = clips[11][:1]  # one frame
+    found = judged(spec, clips, each=True)
+    assert list(found) == [people.POINT, people.STILL]
+    assert found[people.POINT] == "2 of 12 clips: clip9, clip10"
+    assert found[people.STILL] == "7 of 12 clips: clip1, clip2, clip3, clip4 and 3 more"
+
+
+def test_one_who_moves_beside_one_who_does_not_and_one_who_is_absent_move() -> None:
+    spec = skeletons.load("coco_17")
+    clip = np.concatenate([person(spec, seed=seed, upright=True) for seed in range(2)], axis=1)
+    clip[:, 0] = clip[:1, 0]
+    present = np.ones((6, 2), bool)
+    assert not people.look(spec, clip, present).still
+    present[1:, 1] = False
+    clip[1:, 1] = 0
+    assert people.look(spec, clip, present).still
 
 
 # --- conversion and validation ------------------------------------------------------------------------------
@@ -207,11 +355,81 @@ def recorded(folder: Path, clips: int = 3, **changes: object) -> Path:
     settings(folder, convention="kinectv1_20", layout="T M V C", **changes)
     spec = skeletons.load("kinectv1_20")
     for number in range(clips):
-        np.save(folder / f"clip{number:03}.npy", person(spec, seed=number).astype(np.float32))
+        np.save(folder / f"clip{number:03}.npy", person(spec, seed=number, upright=True).astype(np.float32))
     return folder
 
 
 OURS = (people.MIRRORED, people.HEIGHT, people.SCORE)
+
+
+def test_odd_clips_of_a_user_s_own_are_all_found_and_noted_by_validate(tmp_path: Path) -> None:
+    raw = recorded(tmp_path / "raw", 67)
+    for number, change in {
+        13: lambda clip: clip * 0.001,
+        33: lambda clip: clip[:1].repeat(6, axis=0),
+        51: lambda clip: clip * 0 + np.float32(0.5),
+    }.items():
+        file = raw / f"clip{number:03}.npy"
+        np.save(file, change(np.load(file)))
+    made = convert("custom", raw=raw, out=tmp_path / "a", frames=(4,))
+    found = {row.problem: row.detail for row in made.findings}
+    assert list(found) == [people.OUTLIERS, people.POINT, people.STILL]
+    assert made.manifest.samples == 67
+    assert all(f"clip{n:03}" in detail for n, detail in zip((13, 51, 33), found.values(), strict=True))
+    report = check(tmp_path / "a")
+    assert report.faults == ()
+    assert [note.problem for note in report.notes][-3:] == [f"{name}: {text}" for name, text in found.items()]
+
+
+def test_people_upside_down_are_told_by_any_recipe_and_noted(tmp_path: Path) -> None:
+    raw = recorded(tmp_path / "raw", axes={"x": "right", "y": "down", "z": "forward"})
+    for recipe in ("default", "centered"):
+        made = convert("custom", raw=raw, out=tmp_path / recipe, frames=(4,), recipe=recipe)
+        found = {row.problem: row.detail for row in made.findings}
+        assert list(found) == [attitude.UPSIDE_DOWN]
+        assert "read with x right, y down, z forward: try `axes: {x:" in found[attitude.UPSIDE_DOWN]
+        noted = [note.problem for note in check(tmp_path / recipe).notes]
+        assert f"{attitude.UPSIDE_DOWN}: {found[attitude.UPSIDE_DOWN]}" in noted
+
+
+def test_faults_that_are_not_of_units_alone_keep_their_remedy() -> None:
+    damaged = Fault("samples/id", "ids are not sorted, or one is there twice")
+    assert remedy_for(Report((damaged,))) == "Convert the raw data again"
+    assert remedy_for(Report((damaged, Fault("x", "these are no metres")))) == "Convert the raw data again"
+
+
+def written_2d(folder: Path, **changes: object) -> Path:
+    settings(folder, convention="coco_17", layout="T M V C", coordinates="xy", **changes)
+    return folder
+
+
+@pytest.mark.parametrize(("span", "told"), [(1.0, "within 1 pixel:"), (2.0, "within 2 pixels:")])
+def test_an_image_size_over_fractions_of_the_image_is_refused(tmp_path: Path, span: float, told: str) -> None:
+    raw = written_2d(tmp_path / "raw", image_size=[1920, 1080])
+    spec = skeletons.load("coco_17")
+    for number in range(3):
+        clip = person(spec, seed=number, upright=True)[..., :2]
+        clip = (clip - clip.min()) / (clip.max() - clip.min()) * span - (span - 1)
+        np.save(raw / f"clip{number}.npy", clip * [1, -1] + [0, span - 1 + 1 * (span == 1)])
+    with pytest.raises(SkelError) as error:
+        convert("custom", raw=raw, out=tmp_path / "a", frames=(4,))
+    assert told in error.value.message
+    assert "`units`, metres per unit: [3.556, 2, 2]" in error.value.message
+    written_2d(raw, units=[3.556, 2, 2])
+    assert convert("custom", raw=raw, out=tmp_path / "a", frames=(4,)).manifest.samples == 3
+
+
+def test_a_third_coordinate_that_says_nothing_is_left_out_of_2d_poses(tmp_path: Path) -> None:
+    raw = written_2d(tmp_path / "raw", image_size=[1920, 1080])
+    spec = skeletons.load("coco_17")
+    pixels = person(spec, upright=True)[..., :2] * [200, -200] + [900, 700]
+    np.save(raw / "a.npy", np.concatenate([pixels, np.zeros((6, 1, 17, 1))], axis=-1))
+    np.save(raw / "b.npy", pixels)
+    np.save(raw / "c.npy", np.concatenate([pixels, pixels[..., :1]], axis=-1))
+    made = convert("custom", raw=raw, out=tmp_path / "a", frames=(4,))
+    assert [(row.file, row.problem) for row in made.findings] == [("c.npy", "unreadable file")]
+    opened = skeltools.open(tmp_path / "a")
+    assert np.array_equal(opened["a"].joints, opened["b"].joints)
 
 
 def notes(path: Path) -> list[str]:
@@ -226,7 +444,11 @@ def test_a_set_of_mirrored_people_is_told_at_conversion_and_by_validate(tmp_path
     assert wrong.manifest.findings == {people.HEIGHT: 1, people.MIRRORED: 1}
     assert [row.file for row in wrong.findings] == ["kinectv1_20"] * 2
     assert wrong.warnings[0].startswith("kinectv1_20: people look mirrored: toes point backward")
-    assert [note.partition(":")[0] for note in notes(tmp_path / "b")] == [people.MIRRORED, people.HEIGHT]
+    assert [note.partition(":")[0] for note in notes(tmp_path / "b")] == [people.MIRRORED]
+    report = check(tmp_path / "b")
+    told = next(row.detail for row in wrong.findings if row.problem == people.HEIGHT)
+    assert [fault.problem.split("; bones")[0] for fault in report.faults] == [f"{people.HEIGHT}: {told}"]
+    assert "dataset.yaml" in remedy_for(report)
 
 
 def test_what_is_found_does_not_depend_on_workers_and_parts(tmp_path: Path, monkeypatch) -> None:
