@@ -11,6 +11,7 @@ import skeltools
 from schemas import ConfigError, UsageError
 from skeltools import custom, store
 from skeltools.conversion import convert
+from skeltools.custom import settings as custom_settings
 from skeltools.datasets import choose
 from skeltools.formats.export import export
 from skeltools.inspect.validate import validate
@@ -260,7 +261,17 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown half": ({"splits": {"a": {"train": {"subject": [1]}, "tset": {}}}}, "Did you mean 'test'"),
     "empty selector": ({"splits": {"a": {"train": {}}}}, "splits.a.train: selects nothing"),
     "no name": ({"name": None}, "name: is missing"),
-    "name": ({"name": "My Lab"}, "name: String should match"),
+    "name": ({"name": "My Lab"}, "name: expected a name of small letters, digits, - and _, a letter"),
+    "body model": (
+        {"body_model": "smpl.txt"},
+        "body_model: expected the name of a file that ends",
+    ),
+    "slip in a split": (
+        {"splits": {"a": {"trian": {"subject": [1]}}}},
+        "splits.a.trian: unknown key. Did you mean 'train'",
+    ),
+    "two axes": ({"axes": ["left", "up"]}, "axes: expected three directions, those of x, y and z"),
+    "listed direction": ({"axes": ["east", "up", "forward"]}, "axes.x: expected 'left'"),
     "known name": ({"name": "ntu60"}, "name: ntu60 is the name of a built-in data set"),
     "units": (
         {"units": "ell"},
@@ -317,6 +328,26 @@ def test_a_file_that_is_no_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"dataset\.yaml: "):
         choose("custom", tmp_path)
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text("# name: mine\n")
+    with pytest.raises(ConfigError, match=r"dataset\.yaml: the file is empty; expected keys such as name"):
+        choose("custom", tmp_path)
+
+
+def test_axes_may_be_a_list_as_in_conventions(tmp_path: Path) -> None:
+    given = settings(tmp_path / "a", axes=["right", "up", "backward"])
+    named = settings(tmp_path / "b", axes={"x": "right", "y": "up", "z": "backward"})
+    assert custom_settings.load(given) == custom_settings.load(named)
+
+
+@pytest.mark.parametrize("lines", ["units: mm\nname: b\n", "csv: {form: long, form: wide}\n"])
+def test_a_key_given_twice_is_an_error(tmp_path: Path, lines: str) -> None:
+    path = settings(clips(tmp_path, *SIX))
+    path.write_text(path.read_text() + lines)
+    with pytest.raises(ConfigError, match=r"dataset\.yaml: not valid YAML: '(name|form)' is there twice, in"):
+        convert("custom", raw=tmp_path, out=tmp_path / "s")
 
 
 def test_without_settings_the_error_says_what_to_write(tmp_path: Path) -> None:
