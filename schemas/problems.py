@@ -38,7 +38,7 @@ class Problem:
 
 def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "option") -> Problem:
     """The first problem in ``error``, which validating ``model`` raised; ``noun``: what a field is called."""
-    details = error.errors()[0]
+    details = _first(error)
     location, kind = details["loc"], details["type"]
     if kind == "extra_forbidden":
         return _unknown(location, model, noun)
@@ -48,6 +48,14 @@ def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "opti
         location = location[:-1]
     message = _message(details, _at(model, location))
     return Problem(_path(model, location), message + _found(details))
+
+
+def _first(error: ValidationError) -> Any:
+    """The first error; of a mapping that lacks a key and has an unknown one, that one: it is a slip of it."""
+    first, *others = error.errors()
+    beside = (other for other in others if other["loc"][:-1] == first["loc"][:-1])
+    unknown = next((other for other in beside if other["type"] == "extra_forbidden"), first)
+    return unknown if first["type"] == "missing" else first
 
 
 def config_error(
@@ -84,8 +92,18 @@ _BOUNDS = ("greater_than", "less_than", "finite_number", "too_short", "too_long"
 """Beginnings of the types of errors of which pydantic's text says more than the annotation."""
 
 
+_PATTERNS = {
+    r"^[a-z0-9][a-z0-9_\-]*$": "a name of small letters, digits, - and _, a letter or digit first",
+    r"^[A-Za-z0-9_+\-]+$": "a name of letters, digits, _, + and -",
+    r"\.(npz|pkl)$": "the name of a file that ends in .npz or .pkl",
+}
+"""Regular expressions of fields, in words."""
+
+
 def _message(details: Any, annotation: Any) -> str:
     kind, text = details["type"], details["msg"]
+    if kind == "string_pattern_mismatch" and details["ctx"]["pattern"] in _PATTERNS:
+        return f"expected {_PATTERNS[details['ctx']['pattern']]}"
     if kind in _OWN:
         return text.partition(", ")[2]
     described = _described(annotation)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools import people
+from skeltools.custom.unseen import NeverSeenError
 from skeltools.formats import FORMATS
 from skeltools.people import Look
 from skeltools.preprocess import Dropped, Recipe, check_fits, prepare
@@ -24,6 +25,7 @@ MAX_TRACKS = 4
 """Tracks of a clip that ``sequences`` keeps. Kinect sees 6 people at most; who was lost gets a new id."""
 
 UNREADABLE = "unreadable file"
+NEVER_SEEN = "joints never seen"
 _HDF5 = (".h5", ".hdf5")
 
 
@@ -161,7 +163,8 @@ def _unreadable(item: RawItem, error: RawDataError | OSError) -> Finding:
     place, detail = "", " ".join(message.split())
     if found := re.match(r"(line \d+|frame \d+): ", detail):
         place, detail = found[1], detail[found.end() :]
-    return Finding(file=file_of(item), place=place, problem=UNREADABLE, detail=detail, action="skipped")
+    problem = NEVER_SEEN if isinstance(error, NeverSeenError) else UNREADABLE
+    return Finding(file=file_of(item), place=place, problem=problem, detail=detail, action="skipped")
 
 
 def _told(plan: Plan) -> dict[str, Any]:

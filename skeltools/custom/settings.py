@@ -18,6 +18,7 @@ from schemas import ConfigError, Naming, SkeletonSpec, config_error
 from schemas._model import Model
 from schemas.skeleton import Direction
 from skeltools import skeletons
+from skeltools.files.yaml_text import load_yaml
 
 FILE = "dataset.yaml"
 OF_FILES = "file"
@@ -238,6 +239,16 @@ class Settings(Model):
         """Whether poses are 2D."""
         return "z" not in self.coordinates
 
+    @field_validator("axes", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        """Also a list, as conventions have it."""
+        if not isinstance(value, list | tuple):
+            return value
+        if len(value) != 3:
+            raise ValueError("expected three directions, those of x, y and z, such as [left, up, forward]")
+        return dict(zip("xyz", value, strict=True))
+
     @field_validator("units", mode="before")
     @classmethod
     def _spelled_out(cls, value: Any) -> Any:
@@ -318,9 +329,12 @@ def load(path: Path) -> Settings:
 @lru_cache(maxsize=8)
 def _load(path: Path, _checksum: int) -> Settings:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"not valid YAML: {error}", where=path, remedy=_REMEDY) from error
+    if content is None:
+        found = "the file is empty; expected keys such as name and convention"
+        raise ConfigError(found, where=path, remedy=_REMEDY)
     if not isinstance(content, dict):
         found = f"expected keys such as name and convention, found {type(content).__name__}"
         raise ConfigError(found, where=path, remedy=_REMEDY)

@@ -18,7 +18,8 @@ from skeltools.framewise import Action
 ALL = "all"
 """The one split of data without splits: everything trains."""
 
-NO_LABEL = "clips without a label"
+NO_LABEL = "some clips have no label"
+CASE_ALONE = "classes that differ only in case"
 NO_CLIP = "classes that no clip has"
 
 _KEPT = "kept: they pre-train, protocols leave them out"
@@ -103,20 +104,23 @@ def fields_of(
     if settings.labels is not None:
         labelled |= _by_table(path, settings, texts, names, findings)
     parts = {name: told.parts for name, told in texts.items()}
-    classes, number = _classes(
-        path, settings, [part.values for told in parts.values() for part in told], findings
-    )
+    values = [part.values for told in parts.values() for part in told]
+    is_none = _says_none(settings, {each["label"] for each in values if "label" in each})
+    classes, number = _classes(path, settings, values, is_none, findings)
+    findings += _alike(path, classes)
     clips: dict[str, tuple[Clip, ...]] = {}
     without: dict[str, list[str]] = {}
     for name, told in texts.items():
         made = []
         for part in parts[name]:
-            fields, problem = _numbers(part.values, number, classes, settings)
+            fields, problem = _numbers(part.values, number, classes, is_none, settings)
             if problem:
                 _skip(findings, names[name], "clip not described", f"{part.id}: {problem}")
                 continue
             if labelled and fields["label"] == _UNKNOWN:
-                without.setdefault(told.why or "neither name nor table tells one", []).append(part.id)
+                why = told.why or "neither name nor table tells one"
+                why = f"their label is {_UNKNOWN}" if "label" in part.values else why
+                without.setdefault(why, []).append(part.id)
                 if settings.unlabelled == "skip":
                     continue
             made.append(Clip(part.id, tuple(sorted(fields.items())), part.window))
@@ -140,7 +144,11 @@ def _whole(id: str, parts: list[Clip]) -> Clip:
 
 
 def _numbers(
-    values: Mapping[str, str], number: Mapping[str, int], classes: tuple[str, ...], settings: Settings
+    values: Mapping[str, str],
+    number: Mapping[str, int],
+    classes: tuple[str, ...],
+    is_none: Callable[[str], bool],
+    settings: Settings,
 ) -> tuple[dict[str, int], str]:
     """Label and fields as numbers; what is wrong with them, in words, else nothing."""
     fields = {"label": _UNKNOWN}
@@ -150,15 +158,33 @@ def _numbers(
             fields[key], wrong = _whole_number(key, values[key])
             problem = problem or wrong
     text = values.get("label")
-    if text is not None and not _is_none(text, settings):
+    if text is not None and not is_none(text):
         fields["label"] = number.get(text, _UNKNOWN)
         problem = problem or ("" if text in number else _no_class(text, classes, settings))
     return fields, problem
 
 
-def _is_none(text: str, settings: Settings) -> bool:
-    """Numbers from 0 or 1 on: -1 is how tables say that there is none."""
-    return settings.label_base is not None and settings.label_base >= 0 and _integer(text) == _UNKNOWN
+def _says_none(settings: Settings, texts: set[str]) -> Callable[[str], bool]:
+    """Whether a label says that there is none: -1 among numbers from 0 on, as many tables have it."""
+    numbered = settings.label_base is not None and settings.label_base >= 0
+    if settings.label_base is None:
+        values = [_integer(text) for text in (*texts, *(settings.classes or ()))]
+        from_zero = [value for value in values if value is not None and value >= 0]
+        marks = [text for text in texts if _integer(text) == _UNKNOWN]
+        numbered = bool(from_zero) and len(from_zero) + len(marks) == len(values)
+    return lambda text: numbered and _integer(text) == _UNKNOWN
+
+
+def _alike(path: Path, classes: tuple[str, ...]) -> list[Finding]:
+    """One row for each group of classes whose names differ only in case: a slip in a label, most likely."""
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault(name.casefold(), []).append(name)
+    return [
+        Finding(file=path.name, problem=CASE_ALONE, detail=", ".join(group), action="kept, each a class")
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def _without(path: Path, settings: Settings, without: Mapping[str, list[str]], total: int) -> list[Finding]:
@@ -326,11 +352,15 @@ def _whole_number(key: str, text: str) -> tuple[int, str]:
 
 
 def _classes(
-    path: Path, settings: Settings, values: Iterable[Mapping[str, str]], findings: list[Finding]
+    path: Path,
+    settings: Settings,
+    values: Iterable[Mapping[str, str]],
+    is_none: Callable[[str], bool],
+    findings: list[Finding],
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Class names, and the class of every text that stands for one; none where nothing is labelled."""
     told = (each["label"] for each in values if "label" in each)
-    found = sorted({text for text in told if not _is_none(text, settings)}, key=_numeric)
+    found = sorted({text for text in told if not is_none(text)}, key=_numeric)
     if settings.label_base is None or not found:
         classes = settings.classes or tuple(found)
         return classes, {name: label for label, name in enumerate(classes)}

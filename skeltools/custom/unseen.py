@@ -16,6 +16,11 @@ from skeltools.sequence import Mask
 UNSEEN = "joints not seen"
 """The problem of clips that are kept with joints marked as unseen."""
 
+
+class NeverSeenError(RawDataError):
+    """A clip that was read, but has joints that are seen in none of its frames."""
+
+
 _SHOWN = 4
 """Joints that a finding names: those that are missed most."""
 
@@ -96,7 +101,7 @@ def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem
         return None
     names, scored = _listed(joints, never), found.doubtful.any(axis=1).all(axis=0)
     remedy = _LEAVE_OUT.format(names) + (_TRUST_SCORES if (np.asarray(scored) & never).any() else "")
-    return RawDataError(
+    return NeverSeenError(
         f"{names}: seen in none of {len(present)} frames{_reason(found)}. {remedy}",
         where=item.where,
     )

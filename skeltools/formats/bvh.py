@@ -224,8 +224,10 @@ def _step(
 ) -> NDArray[np.float64]:
     """[T, 3] from the parent to a joint, before the parent's rotation.
 
-    Position channels are added to the root's offset. Those of other joints are the whole step in some
-    programs' files and its change in others': whichever is nearer to the offset in the file's median frame.
+    Position channels are the whole step in some programs' files and its change, which the definition adds to
+    the offset, in others'. Of the root, they are the position, as Blender's importer and the readers of
+    LaFAN1 have it, unless they stay about zero where the offset does not (``_is_about_zero``). Of other
+    joints, whichever is nearer to the offset in the file's median frame.
     """
     moved = np.zeros((len(values), 3))
     for place, (kind, axis) in enumerate(channels):
@@ -235,11 +237,27 @@ def _step(
     if not told:
         return np.broadcast_to(offset, moved.shape)
     apart = np.linalg.norm((moved - offset)[:, told], axis=1)
-    if not root and np.median(apart) < np.median(np.linalg.norm(moved[:, told], axis=1)):
+    near = np.median(apart) < np.median(np.linalg.norm(moved[:, told], axis=1))
+    if not _is_about_zero(offset, moved, told) if root else near:
         step = np.broadcast_to(offset, moved.shape).copy()
         step[:, told] = moved[:, told]
         return step
     return offset + moved
+
+
+def _is_about_zero(offset: NDArray[np.float64], moved: NDArray[np.float64], axes: list[int]) -> bool:
+    """Whether positions [T, 3] are changes of a root's offset: their median is nearer to 0 than half of it.
+
+    Looked at is the axis on which they vary least in proportion to the offset: that of height, where people
+    walk about.
+    """
+    axes = [axis for axis in axes if offset[axis]]
+    if not axes:
+        return False
+    size = np.abs(offset[axes])
+    middle = np.median(moved[:, axes], axis=0)
+    steady = int(np.argmin(np.median(np.abs(moved[:, axes] - middle), axis=0) / size))
+    return bool(abs(middle[steady]) < size[steady] / 2)
 
 
 def _turn(channels: tuple[tuple[str, int], ...], values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ from typing import Any
 import yaml
 
 from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
+from skeltools.files.yaml_text import load_yaml
 from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, TURN, checked
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -157,7 +158,7 @@ def _read(path: Path) -> tuple[Component, ...]:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ConfigError(f"more than {MAX_BYTES} bytes: no recipe is that long", where=path)
-        items = yaml.safe_load(data.decode("utf-8"))
+        items = load_yaml(data.decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:

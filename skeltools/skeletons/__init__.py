@@ -6,7 +6,6 @@ Those that ship with the package lie in a folder for each group: sensors, hands,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from schemas import ConfigError, Naming, SkeletonSpec, UsageError, checks_arguments, problem, unknown
+from skeltools.files.yaml_text import load_json, load_yaml
 
 _FOLDER = Path(__file__).parent
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -124,7 +124,7 @@ def _shipped(name: str) -> tuple[SkeletonSpec, Naming]:
 def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
     try:
         text = path.read_text(encoding="utf-8")
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        data = load_json(text) if path.suffix == ".json" else load_yaml(text)
         rest = (
             {key: data.pop(key) for key in Naming.model_fields.keys() & data}
             if isinstance(data, dict)

@@ -72,7 +72,7 @@ def test_rows_of_a_table_are_clips(tmp_path: Path, kind: str) -> None:
     assert (made.classes, made.labels.tolist()) == (("walk", "wave"), [0, 1, -1])
     for id, (start, end) in zip(made.ids, ((0, 100), (90, 200), (250, 300)), strict=True):
         np.testing.assert_array_equal(made[id].joints, LONG[start:end])
-    assert {f.problem for f in summary.findings} == {"clips without a label"}
+    assert {f.problem for f in summary.findings} == {"some clips have no label"}
     assert summary.manifest.source["files"] == 1
     assert validate(tmp_path / "s") == ()
 

@@ -50,6 +50,33 @@ def test_positions_of_inner_joints_are_steps_or_changes_of_steps(replace: bool) 
     np.testing.assert_allclose(positions(rig, read), np.stack(list(expected.values()), 1), atol=1e-4)
 
 
+@pytest.mark.parametrize("up", [1, 2])
+@pytest.mark.parametrize("start", [(0, 90, 0), (210, 90, -370), (0, 6, 0), (-0.2, -24, 2.9)])
+@pytest.mark.parametrize("added", [False, True])
+def test_positions_of_the_root_are_where_it_is_or_changes_about_zero(
+    up: int, start: tuple[float, float, float], added: bool
+) -> None:
+    """A person who walks far away, with hips at 90: the file has that, or the way from the root's offset."""
+    root, order = mocap_files.person(), [0, up, 3 - up]
+    root.offset = tuple(start[axis] for axis in order)  # type: ignore[assignment]
+    motion = np.zeros((40, sum(len(bone.channels.split()) for bone in root.all())))
+    walk = np.linspace(0, 1, 40)[:, None] * [700.0, 0, -300] + [start[0], 0, start[2]]
+    walk[:, 1] = 90 + 3 * np.sin(np.arange(40))
+    way = walk - ([start[0], 90, start[2]] if added else [0, 0, 0])
+    motion[:, :3] = way[:, order]
+    rig, read = parse(mocap_files.bvh(root, motion).encode(), "a.bvh")
+    hips = walk + ([0, start[1] - 90, 0] if added else [0, 0, 0])
+    np.testing.assert_allclose(positions(rig, read)[:, 0], hips[:, order], atol=1e-4)
+
+
+def test_a_file_at_rest_has_its_root_at_the_offset() -> None:
+    root = mocap_files.person()
+    root.offset = (0, 90, 0)
+    motion = np.zeros((3, sum(len(bone.channels.split()) for bone in root.all())))
+    rig, read = parse(mocap_files.bvh(root, motion).encode(), "a.bvh")
+    np.testing.assert_allclose(positions(rig, read)[:, 0], [[0, 90, 0]] * 3)
+
+
 def test_a_clip_in_the_convention_of_its_own_file(tmp_path: Path) -> None:
     motion = mocap_files.write_bvh(tmp_path / "walk_s1.bvh")
     clip = _clip(tmp_path)

@@ -286,6 +286,17 @@ def test_a_joint_that_is_never_seen_is_named_and_can_be_left_out(tmp_path: Path)
     assert read(tmp_path).unseen is not None
 
 
+def test_a_clip_left_out_for_joints_never_seen_is_not_called_unreadable(tmp_path: Path) -> None:
+    array = standing(8)
+    array[:, 0, 15] = np.nan
+    np.save(tmp_path / "a.npy", array)
+    np.save(tmp_path / "b.npy", standing(8))
+    settings(tmp_path)
+    (found,) = convert("custom", raw=tmp_path, out=tmp_path / "s").findings
+    assert (found.file, found.problem, found.action) == ("a.npy", "joints never seen", "skipped")
+    assert found.detail.startswith("FootLeft: seen in none of 8 frames")
+
+
 def test_a_joint_to_leave_out_must_be_there(tmp_path: Path) -> None:
     settings(tmp_path, leave_out=["Tail"])
     np.save(tmp_path / NAME, poses(3))

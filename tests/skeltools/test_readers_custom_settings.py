@@ -11,6 +11,7 @@ import skeltools
 from schemas import ConfigError, UsageError
 from skeltools import custom, store
 from skeltools.conversion import convert
+from skeltools.custom import settings as custom_settings
 from skeltools.datasets import choose
 from skeltools.formats.export import export
 from skeltools.inspect.validate import validate
@@ -112,13 +113,13 @@ def test_labelled_and_unlabelled_clips_are_kept_together(tmp_path: Path, name: s
     summary = convert("custom", raw=tmp_path, out=tmp_path / "s", strict=True)
     assert summary.manifest.classes == (("1", "2") if numbers else ("clap", "wave"))
     assert skeltools.open(tmp_path / "s").labels.tolist() == [1, -1, -1, 0]
-    assert {f.problem for f in summary.findings} == {"clips without a label"}
+    assert {f.problem for f in summary.findings} == {"some clips have no label"}
     assert summary.findings[0].action == "kept: they pre-train, protocols leave them out"
     assert validate(tmp_path / "s") == ()
     settings(tmp_path, labels="labels.csv", unlabelled="skip", **numbers)
     summary = convert("custom", raw=tmp_path, out=tmp_path / "t")
     assert skeltools.open(tmp_path / "t").ids == ("a", "d")
-    assert {(f.problem, f.action) for f in summary.findings} == {("clips without a label", "skipped")}
+    assert {(f.problem, f.action) for f in summary.findings} == {("some clips have no label", "skipped")}
 
 
 def test_why_clips_have_no_label_is_told_once_a_reason(tmp_path: Path) -> None:
@@ -133,6 +134,43 @@ def test_why_clips_have_no_label_is_told_once_a_reason(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").unlink()
     (found,) = custom.discover(tmp_path).findings
     assert found.detail == "7 of 9: neither name nor table tells one, e.g. c2, c3, c4"
+
+
+@pytest.mark.parametrize("mark", ["-1", "-1.0"])
+@pytest.mark.parametrize("settled", [{}, {"label_base": 0}, {"classes": ["0", "1"]}])
+def test_minus_one_among_numbers_is_no_label(tmp_path: Path, mark: str, settled: dict[str, Any]) -> None:
+    clips(tmp_path, "a", "b", "c", "d")
+    (tmp_path / "labels.csv").write_text(f"id,label\na,0\nb,1\nc,{mark}\nd,\n")
+    settings(tmp_path, labels="labels.csv", **settled)
+    listing = custom.discover(tmp_path)
+    assert (listing.classes or ("0", "1"), labels(listing)) == (
+        ("0", "1"),
+        {"a": 0, "b": 1, "c": -1, "d": -1},
+    )
+    assert [f.detail for f in listing.findings] == [
+        "1 of 4: their label is -1, e.g. c",
+        "1 of 4: their label is empty, e.g. d",
+    ]
+
+
+@pytest.mark.parametrize(("others", "classes"), [("x", None), ("-2", None), ("0", ["0", "-1"])])
+def test_minus_one_is_a_class_where_labels_are_no_numbers_from_0(
+    tmp_path: Path, others: str, classes: list[str] | None
+) -> None:
+    clips(tmp_path, "a", "b")
+    (tmp_path / "labels.csv").write_text(f"id,label\na,{others}\nb,-1\n")
+    settings(tmp_path, labels="labels.csv", classes=classes)
+    listing = custom.discover(tmp_path)
+    assert (set(listing.classes), listing.findings) == ({others, "-1"}, ())
+
+
+def test_classes_that_differ_only_in_case_are_told(tmp_path: Path) -> None:
+    settings(clips(tmp_path, "Wave_1", "wave_2", "sit_3"), pattern=r"(?P<label>[A-Za-z]+)_\d")
+    listing = custom.discover(tmp_path)
+    assert listing.classes == ("Wave", "sit", "wave")
+    assert [(f.problem, f.detail) for f in listing.findings] == [
+        ("classes that differ only in case", "Wave, wave")
+    ]
 
 
 def test_a_wrong_class_is_no_missing_label(tmp_path: Path) -> None:
@@ -260,7 +298,17 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown half": ({"splits": {"a": {"train": {"subject": [1]}, "tset": {}}}}, "Did you mean 'test'"),
     "empty selector": ({"splits": {"a": {"train": {}}}}, "splits.a.train: selects nothing"),
     "no name": ({"name": None}, "name: is missing"),
-    "name": ({"name": "My Lab"}, "name: String should match"),
+    "name": ({"name": "My Lab"}, "name: expected a name of small letters, digits, - and _, a letter"),
+    "body model": (
+        {"body_model": "smpl.txt"},
+        "body_model: expected the name of a file that ends",
+    ),
+    "slip in a split": (
+        {"splits": {"a": {"trian": {"subject": [1]}}}},
+        "splits.a.trian: unknown key. Did you mean 'train'",
+    ),
+    "two axes": ({"axes": ["left", "up"]}, "axes: expected three directions, those of x, y and z"),
+    "listed direction": ({"axes": ["east", "up", "forward"]}, "axes.x: expected 'left'"),
     "known name": ({"name": "ntu60"}, "name: ntu60 is the name of a built-in data set"),
     "units": (
         {"units": "ell"},
@@ -317,6 +365,26 @@ def test_a_file_that_is_no_settings(tmp_path: Path, text: str) -> None:
     (tmp_path / "dataset.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"dataset\.yaml: "):
         choose("custom", tmp_path)
+
+
+def test_an_empty_file_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "dataset.yaml").write_text("# name: mine\n")
+    with pytest.raises(ConfigError, match=r"dataset\.yaml: the file is empty; expected keys such as name"):
+        choose("custom", tmp_path)
+
+
+def test_axes_may_be_a_list_as_in_conventions(tmp_path: Path) -> None:
+    given = settings(tmp_path / "a", axes=["right", "up", "backward"])
+    named = settings(tmp_path / "b", axes={"x": "right", "y": "up", "z": "backward"})
+    assert custom_settings.load(given) == custom_settings.load(named)
+
+
+@pytest.mark.parametrize("lines", ["units: mm\nname: b\n", "csv: {form: long, form: wide}\n"])
+def test_a_key_given_twice_is_an_error(tmp_path: Path, lines: str) -> None:
+    path = settings(clips(tmp_path, *SIX))
+    path.write_text(path.read_text() + lines)
+    with pytest.raises(ConfigError, match=r"dataset\.yaml: not valid YAML: '(name|form)' is there twice, in"):
+        convert("custom", raw=tmp_path, out=tmp_path / "s")
 
 
 def test_without_settings_the_error_says_what_to_write(tmp_path: Path) -> None:

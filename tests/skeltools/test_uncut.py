@@ -158,7 +158,7 @@ def test_own_recordings_stay_whole(tmp_path: Path) -> None:
         labels = made[id].frame_labels
         assert labels is not None
         assert labels.tolist() == literally(actions, 20)
-    assert {f.problem for f in summary.findings} == {"clips without a label"}
+    assert {f.problem for f in summary.findings} == {"some clips have no label"}
 
 
 def test_details_come_back() -> None:
