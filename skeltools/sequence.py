@@ -156,7 +156,9 @@ def pose_array(joints: Any, *, where: object) -> NDArray[Any]:
         raise UsageError(
             f"joints of shape {np.shape(joints)}, expected [T, M, V, 3] or [T, V, 3]",
             where=where,
-            remedy="Axes are frames, bodies, joints and coordinates, in this order; none is empty",
+            remedy="2D poses go through files and a dataset.yaml with coordinates: xy"
+            if values.ndim == 4 and values.shape[3] == 2
+            else "Axes are frames, bodies, joints and coordinates, in this order; none is empty",
         )
     if values.shape[1] > _MOST_BODIES:
         raise UsageError(f"{values.shape[1]} bodies: is M the second axis of [T, M, V, 3]?", where=where)

@@ -24,6 +24,7 @@ from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
 _MOST_BODIES = 8  # of a data set of one's own, as custom/settings.py has it
 _NO_MORE: Any = object()
 _LARGEST = 2**15 - 1  # of labels and fields, as custom/tables.py has it
+_IDS = "Use printable text without / and \\ that begins with no . or #, without outer spaces, up to 200 bytes"
 _LONGEST_ID = 200  # bytes: ids are names of files for a while, which have 255
 
 
@@ -184,7 +185,7 @@ def _check_id(id: object, folder: Path) -> None:
     )
     if not isinstance(id, str) or not fits or len(id.encode()) > _LONGEST_ID:
         shown = f"{id!r:.60}"
-        raise UsageError(f"{shown} cannot be the id of a clip", remedy="Use letters, digits, - and _")
+        raise UsageError(f"{shown} cannot be the id of a clip", remedy=_IDS)
     if (folder / f"{id}.npy").exists():
         raise UsageError(f"two clips have the id {id}", remedy="Give each its own")
 
@@ -232,7 +233,7 @@ def _class_names(labels: list[int | str], classes: Sequence[str] | None) -> list
     if min(numbers, default=0) < 0 or highest >= len(names):
         raise UsageError(
             f"labels run from {min(numbers)} to {highest}, expected numbers from 0 of {len(names)} classes",
-            remedy="Leave classes out, or name them all",
+            remedy="None is no label" if min(numbers) < 0 else "Leave classes out, or name them all",
         )
     if unknown := [text for text in texts if text not in names]:
         raise UsageError(f"label '{unknown[0]}' is none of the classes: {', '.join(names)}")

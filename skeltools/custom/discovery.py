@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from schemas import ConfigError, Finding, RawDataError, SkeletonSpec, escaped
+from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped
 from skeltools import framewise
 from skeltools.custom import cuts, elsewhere, poses, tables, text
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, SUFFIXES
-from skeltools.custom.reading import poses_of
+from skeltools.custom.reading import poses_of, read
 from skeltools.custom.settings import FILE, Settings
-from skeltools.raw_items import METRABS, Listing, Raw, RawItem, first_of_each, roots_of, visible_files
+from skeltools.raw_items import (
+    MAX_BYTES,
+    METRABS,
+    Listing,
+    Raw,
+    RawItem,
+    first_of_each,
+    roots_of,
+    visible_files,
+)
 
 JSON = ".json"
 
@@ -51,6 +61,7 @@ def discover(raw: Raw) -> Listing:
             where=path,
             remedy=elsewhere.advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
         )
+    _check_score(path, settings, clips)
     files = {item.id: _below(item, roots) for item in clips}
     told = tables.fields_of(path, settings, files, findings, labels)
     known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
@@ -65,6 +76,18 @@ def discover(raw: Raw) -> Listing:
         {item.id: told.ids[names[item.id]] for item in kept},
     )
     return Listing(kept, (*findings, *twice, *problems), halves=halves, rules=rules, classes=told.classes)
+
+
+def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
+    """Raise ConfigError for a ``min_score`` where no clip has a score: arrays and text without an s."""
+    if not settings.min_score or settings.coordinates.endswith("s"):
+        return
+    if all(format_of(Path(item.path), settings) is None for item in clips):
+        raise ConfigError(
+            f"min_score: coordinates are {settings.coordinates}, which have no score",
+            where=path,
+            remedy=f"Say coordinates: {settings.coordinates}s if one stands behind them, or leave it out",
+        )
 
 
 def _cut(
@@ -161,17 +184,71 @@ def _clips(
         else:
             name = escaped(place.removesuffix(file.suffix))
             clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
-    if any(file.suffix.lower() == JSON for files in of_format.values() for file in files):
-        findings += [
-            Finding(file=place, problem="JSON of no known format", action="skipped") for place in unknown
-        ]
+    beside = any(file.suffix.lower() == JSON for files in of_format.values() for file in files)
+    for place in unknown:
+        broken, reason = _of_no_format(root / place)
+        if broken or beside:
+            findings.append(
+                Finding(file=place, problem="JSON of no known format", detail=reason, action="skipped")
+            )
     for name, files in of_format.items():
         for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
             id = escaped(clip.name)
             clips.append(RawItem(id, convention, str(clip.path), clip.member, clip.size, mark, str(path)))
             if clip.label is not None:
                 labels.setdefault(id, clip.label)
-    return clips
+    return _one_of_each(clips, root, findings)
+
+
+def _of_no_format(file: Path) -> tuple[bool, str]:
+    """Whether a file is no JSON at all, and why it is no clip."""
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            return False, f"more than {MAX_BYTES} bytes"
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        return True, error.strerror or str(error)
+    except (ValueError, RecursionError) as error:
+        return True, f"not valid JSON: {' '.join(str(error).split())[:200]}"
+    if isinstance(content, dict):
+        return False, f"no poses that are known; its keys are {', '.join(content)[:100] or 'none'}"
+    return False, f"no poses that are known; it is a {type(content).__name__}"
+
+
+def _one_of_each(clips: list[RawItem], root: Path, findings: list[Finding]) -> list[RawItem]:
+    """Of files that differ in their suffix alone, such as ``x.npy`` and ``x.csv``, the one that can be read
+    as the settings say; arrays before others, then by path."""
+    groups: dict[tuple[str, str | None], list[RawItem]] = {}
+    for item in clips:
+        groups.setdefault((item.id, None if item.member is None else item.path), []).append(item)
+    kept: list[RawItem] = []
+    for group in groups.values():
+        if len(group) == 1 or group[0].member is not None:
+            kept += group
+            continue
+        group.sort(key=lambda item: (Path(item.path).suffix.lower() not in poses.ARRAYS, item.path))
+        first = next((item for item in group if _is_readable(item)), group[0])
+        kept.append(first)
+        detail = f"kept {Path(first.path).relative_to(root).as_posix()}, of the same name"
+        findings += [
+            Finding(
+                file=Path(item.path).relative_to(root).as_posix(),
+                problem="duplicate sample id",
+                detail=detail,
+                action="skipped",
+            )
+            for item in group
+            if item is not first
+        ]
+    return kept
+
+
+def _is_readable(item: RawItem) -> bool:
+    try:
+        read(item)
+    except (SkelError, OSError):
+        return False
+    return True
 
 
 def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list[Finding]) -> list[Clip]:

@@ -23,6 +23,7 @@ from skeltools.files.arrays import npy_file, npz_file
 from skeltools.raw_items import ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
+ARRAYS = (".npy", ".npz", *HDF5)
 SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
 CLIP = "{clip}"
 """In ``key``: the place of the clip's name, for files of many clips."""
@@ -31,7 +32,18 @@ HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, Attribute
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
-__all__ = ["CLIP", "HDF5", "SUFFIXES", "h5_names", "has_many", "is_clip", "npz_names", "poses", "rows"]
+__all__ = [
+    "ARRAYS",
+    "CLIP",
+    "HDF5",
+    "SUFFIXES",
+    "h5_names",
+    "has_many",
+    "is_clip",
+    "npz_names",
+    "poses",
+    "rows",
+]
 
 
 def is_clip(file: Path, settings: Settings) -> bool:

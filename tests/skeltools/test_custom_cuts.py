@@ -244,12 +244,12 @@ def test_files_whose_length_cannot_be_told_are_findings(tmp_path: Path) -> None:
     recording(tmp_path, windows={"length": 64})
     np.save(tmp_path / "flat.npy", np.float32(1))
     (tmp_path / "torn.npy").write_bytes(b"\x93NUMPY")
-    (tmp_path / "torn.csv").write_text("1,2\nx,3\n")
+    (tmp_path / "ripped.csv").write_text("1,2\nx,3\n")
     np.save(tmp_path / "many.npy", np.zeros((300_000, 0), np.float32))
     settings(tmp_path, layout="T MVC", windows={"length": 2, "stride": 1})
     listing = custom.discover(tmp_path)
     assert len(listing.items) == 299
-    assert {f.file for f in listing.findings} == {"flat.npy", "torn.npy", "torn.csv", "many.npy"}
+    assert {f.file for f in listing.findings} == {"flat.npy", "torn.npy", "ripped.csv", "many.npy"}
     assert {f.problem for f in listing.findings} == {"unreadable file"}
 
 

@@ -286,6 +286,42 @@ def test_splits_by_field_pattern_and_list(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("good", [".npy", ".csv"])
+def test_of_files_of_one_name_the_readable_one_is_kept(tmp_path: Path, good: str) -> None:
+    settings(tmp_path, layout="T VC")
+    numbers = poses(4)[:, 0].reshape(4, -1)
+    if good == ".npy":
+        np.save(tmp_path / "x.npy", numbers)
+        (tmp_path / "x.csv").write_text("frame,comment\n1,starts here\n")
+    else:
+        np.save(tmp_path / "x.npy", np.zeros((4, 512)))
+        np.savetxt(tmp_path / "x.csv", numbers, delimiter=",")
+    bad = {".npy": ".csv", ".csv": ".npy"}[good]
+    listing = custom.discover(tmp_path)
+    assert [Path(item.path).name for item in listing.items] == [f"x{good}"]
+    assert [(f.file, f.problem, f.detail) for f in listing.findings] == [
+        (f"x{bad}", "duplicate sample id", f"kept x{good}, of the same name")
+    ]
+    assert convert("custom", raw=tmp_path, out=tmp_path / "s").manifest.samples == 1
+
+
+def test_damaged_json_beside_arrays_is_told(tmp_path: Path) -> None:
+    settings(clips(tmp_path, "a"))
+    (tmp_path / "b.json").write_text('{"frames": [1, 2')
+    (tmp_path / "about.json").write_text('{"licence": "CC0"}')
+    (found,) = custom.discover(tmp_path).findings
+    assert (found.file, found.problem) == ("b.json", "JSON of no known format")
+    assert found.detail.startswith("not valid JSON: Expecting")
+
+
+def test_a_lowest_score_needs_scores(tmp_path: Path) -> None:
+    settings(clips(tmp_path, "a"), min_score=0.3)
+    with pytest.raises(
+        ConfigError, match=r"min_score: coordinates are xyz, which have no score\. Say .*xyzs"
+    ):
+        custom.discover(tmp_path)
+
+
 # ---- settings ---------------------------------------------------------------------------------------------
 
 BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
