@@ -101,6 +101,10 @@ def open_archive(
         coordinates="xy" if _is_flat(about, settings) else "xyz",
         own_spec=_stored(spec, settings, about),
     )
+    if not about.note.ours:
+        notes.append(
+            f"coordinates are taken so: {dataset.axes}; axes and units in dataset.yaml say otherwise"
+        )
     for told in notes:
         if on_note is not None:
             on_note(told)
@@ -299,4 +303,11 @@ def _axes(about: About, settings: Settings | None, spec: SkeletonSpec) -> str:
     if settings is None or about.note.ours:
         return _FLAT if _is_flat(about, settings) else AXES
     told = settings.axes or settings.units or settings.image_size
+    if told and not settings.flat:  # as own_clips reads them: the convention's axes and units do not count
+        settings = settings.model_copy(
+            update={
+                "axes": settings.axes or own_clips.CANONICAL,
+                "units": settings.units or (None if settings.image_size else "m"),
+            }
+        )
     return custom_settings.in_words(settings, spec) if told else (_FLAT if about.flat else AXES)

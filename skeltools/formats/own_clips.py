@@ -27,7 +27,7 @@ from skeltools.sequence import UNKNOWN, Mask, SkeletonSequence, presence
 FOREIGN, EXPORTED = 1, 2
 """Values of the detail ``own``: an archive of another code base, and one that we wrote."""
 
-_CANONICAL = Axes(x="left", y="up", z="forward")
+CANONICAL = Axes(x="left", y="up", z="forward")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _settings(item: RawItem, raw: Raw) -> Settings:
                 )
             update |= {"image_size": raw.image_size, "units": None}
     else:
-        update |= {"axes": given.axes or _CANONICAL}
+        update |= {"axes": given.axes or CANONICAL}
         update |= {"units": given.units or (None if given.image_size else "m")}
     return given.model_copy(update=update)
 

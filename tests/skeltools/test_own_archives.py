@@ -265,6 +265,16 @@ def test_axes_units_and_the_first_label(tmp_path):
         assert found.label == n % 3
 
 
+def test_assumed_axes_are_told_and_are_not_those_of_the_convention(tmp_path):
+    raw = write_pyskl(tmp_path / "a.pkl", joints=17)
+    for units, words in ((None, "x left, y up, z forward, metres"), ("mm", "x left, y up, z forward, in mm")):
+        settings(tmp_path / "dataset.yaml", convention="coco_17", **({"units": units} if units else {}))
+        notes: list[str] = []
+        opened = made("pyskl", raw, tmp_path / f"s{units}", on_note=notes.append)
+        assert words in notes[0]
+        assert words in opened.manifest.conventions["coco_17"].axes
+
+
 def test_joints_at_zero_were_not_seen(tmp_path):
     told = annotations(joints=25)
     for each in told:
