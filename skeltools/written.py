@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def write(
 def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], force: bool) -> Summary:
     """``convert``, whose errors do not name the temporary folder."""
     try:
-        return convert("custom", raw=folder, out=out, recipe=recipe, frames=frames, force=force)
+        summary = convert("custom", raw=folder, out=out, recipe=recipe, frames=frames, force=force)
     except SkelError as error:
         shown = {str(folder / FILE): "skeltools.write", f"{folder}/": "", str(folder): "the clips"}
         for attribute in ("message", "where", "remedy"):
@@ -121,6 +121,9 @@ def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], f
                 text = text.replace(path, name) if text else text
             setattr(error, attribute, text)
         raise
+    lost = [finding for finding in summary.findings if finding.action == "skipped"]
+    told = tuple(f"{row.file.removesuffix('.npy')} is not in the store: {row.detail}" for row in lost)
+    return replace(summary, warnings=(*summary.warnings, *told))
 
 
 def _write_clips(

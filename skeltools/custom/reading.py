@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from skeltools.custom.canonical import canonical, in_order
 from skeltools.custom.clip_files import Poses
 from skeltools.custom.known import format_of
 from skeltools.custom.settings import Settings
-from skeltools.raw_items import RawItem
+from skeltools.raw_items import RawItem, finding
 from skeltools.sequence import SkeletonSequence, presence
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -69,7 +70,23 @@ def read(item: RawItem) -> SkeletonSequence:
         else np.where(shown, np.clip(score, -_LARGEST, _LARGEST), 0).astype(np.float32),
         **known,
     )
-    return clip if poses.linked else people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
+    if not poses.linked:
+        clip = people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
+    return _with_crowd(clip, item, custom_settings.bodies(settings))
+
+
+def _with_crowd(clip: SkeletonSequence, item: RawItem, bodies: int) -> SkeletonSequence:
+    """The clip, with a finding where more people are in it than streams hold."""
+    seen = int(clip.present.any(axis=0).sum())
+    if seen <= bodies:
+        return clip
+    row = finding(
+        item,
+        "more people than bodies",
+        detail=f"{seen} people, `bodies` of dataset.yaml is {bodies}",
+        action=f"streams keep {bodies}",
+    )
+    return replace(clip, findings=(*clip.findings, row))
 
 
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:

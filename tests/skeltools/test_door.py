@@ -281,6 +281,13 @@ def test_what_is_wrong_with_an_array_is_a_finding(tmp_path: Path) -> None:
     assert {finding.file for finding in opened.findings} == {"a.npy", "b.npy"}
 
 
+def test_clips_that_are_left_out_are_warnings(tmp_path: Path) -> None:
+    nobody = np.full_like(poses(), np.nan)
+    given = {"a": nobody, "b": poses()}
+    summary = skeltools.write(given, tmp_path / "own.zarr", convention="kinectv2_25")
+    assert [w for w in summary.warnings if w.startswith("a is not in the store: no body in any frame")]
+
+
 def test_joints_that_were_not_seen_survive_writing_and_reading(tmp_path: Path) -> None:
     partly = poses()
     partly[3, 4] = np.nan

@@ -30,6 +30,9 @@ PLACES = {
 RETURNED = {"_problem_of", "_problem"}
 """Functions that return problems."""
 
+TABLES = {"_of_set", "_of_clips", "odd"}
+"""Functions with pairs of a problem and what is told of it."""
+
 
 def _text(node: ast.AST | None, names: dict[str, str]) -> Iterator[str]:
     """The texts that an expression may be; what is put into an f-string is ``...``."""
@@ -64,6 +67,11 @@ def problems_in(path: Path) -> set[str]:
         if isinstance(node, ast.FunctionDef) and node.name in RETURNED:
             returned = (inner.value for inner in ast.walk(node) if isinstance(inner, ast.Return))
             found |= {text for value in returned for text in _text(value, names)}
+        if isinstance(node, ast.FunctionDef) and node.name in TABLES:
+            pairs = (
+                inner for inner in ast.walk(node) if isinstance(inner, ast.Tuple) and len(inner.elts) == 2
+            )
+            found |= {text for pair in pairs for text in _text(pair.elts[0], names)}
         if isinstance(node, ast.Call):
             called = getattr(node.func, "id", getattr(node.func, "attr", ""))
             place = PLACES.get(called)

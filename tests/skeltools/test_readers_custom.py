@@ -304,6 +304,15 @@ def test_a_joint_to_leave_out_must_be_there(tmp_path: Path) -> None:
         custom.discover(tmp_path)
 
 
+def test_more_people_than_streams_hold_are_told(tmp_path: Path) -> None:
+    np.save(tmp_path / NAME, np.concatenate([standing(8, at=(x, 0, 3)) for x in (-1, 0, 1)], axis=1))
+    settings(tmp_path, bodies=2)
+    (found,) = read(tmp_path).findings
+    assert (found.problem, found.action) == ("more people than bodies", "streams keep 2")
+    settings(tmp_path, bodies=3)
+    assert read(tmp_path).findings == ()
+
+
 # ---- scores and 2D ----------------------------------------------------------------------------------------
 
 
