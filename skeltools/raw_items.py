@@ -24,6 +24,9 @@ MAX_BYTES = 64 * 2**20
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
 """What zipfile raises on damaged archives; RuntimeError includes encryption and unknown compression."""
 
+HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
+"""What h5py raises on damaged files."""
+
 MAX_COORDINATE = 1e6
 """Metres, or millimetres. A sensor sees some metres; squares of what a flipped bit makes overflow float32."""
 

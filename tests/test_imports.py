@@ -44,7 +44,7 @@ LAYERS = [
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards"},
 ]
 
 

@@ -105,7 +105,8 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     )
     conventions = ", ".join(manifest.conventions)
     lines = [
-        f"{summary.path}: {manifest.samples} samples of {manifest.dataset} in {conventions}",
+        f"{summary.path}: {manifest.samples} sample{'s' * (manifest.samples != 1)} of {manifest.dataset} "
+        f"in {conventions}",
         f"splits: {splits}",
     ]
     if manifest.findings:

@@ -29,6 +29,7 @@ from schemas import (
     ProtocolInfo,
     RecipeRecord,
     SkelError,
+    SkeletonSpec,
     StoreError,
     StoreManifest,
     UsageError,
@@ -112,9 +113,11 @@ def convert(
     interchange.check_options(dataset, source, name=name, classes=classes)
     made = None if recipe is None else load_recipe(recipe)
     publish.check_target(out, force=force)
-    if source is not None and uncut:
+    if source is None:
+        known, listing, asked, roots = _raw_files(dataset, places, named, uncut=uncut)
+    elif uncut:
         raise UsageError("an archive has no recordings that --uncut could keep whole")
-    if source is not None:
+    else:
         opened = interchange.open_archive(
             source,
             dataset,
@@ -124,14 +127,7 @@ def convert(
             classes=classes,
             on_note=on_note,
         )
-        known, listing, asked = opened.dataset, opened.listing, opened.asked
-        roots: tuple[Path, ...] = (opened.archive,)
-    else:
-        known = datasets.choose(dataset, places)
-        known = datasets.uncut(known) if uncut else known
-        asked = planning.load_asked(known, named)
-        roots = datasets.find_roots(known, places)
-        listing = planning.discover(known, roots, named)
+        known, listing, asked, roots = opened.dataset, opened.listing, opened.asked, (opened.archive,)
     folder = roots[0]
     made = made or load_recipe(recipe_for(known.coordinates))
     check_depth(made, known.coordinates)
@@ -175,6 +171,17 @@ def convert(
         fingerprint.check_unchanged(stamps)
         publish.publish(work, out, force=force)
     return Summary(out, manifest, tuple(ledger.findings), warnings)
+
+
+def _raw_files(
+    dataset: str, places: tuple[Path, ...] | None, named: tuple[str, ...], *, uncut: bool
+) -> tuple[Dataset, Listing, dict[str, SkeletonSpec], tuple[Path, ...]]:
+    """A data set in its own format: what it is, its files, the conventions asked for, and where they lie."""
+    known = datasets.choose(dataset, places)
+    known = datasets.uncut(known) if uncut else known
+    asked = planning.load_asked(known, named)
+    roots = datasets.find_roots(known, places)
+    return known, planning.discover(known, roots, named), asked, roots
 
 
 def _said(listing: Listing) -> Listing:

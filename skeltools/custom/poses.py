@@ -20,7 +20,7 @@ from skeltools.custom.delimited import holds_numbers, rows
 from skeltools.custom.layouts import laid_out
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
-from skeltools.raw_items import ZIP_ERRORS, RawItem
+from skeltools.raw_items import HDF5_ERRORS, ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
 ARRAYS = (".npy", ".npz", *HDF5)
@@ -28,7 +28,6 @@ SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
 CLIP = "{clip}"
 """In ``key``: the place of the clip's name, for files of many clips."""
 
-HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.files.arrays import HEADER_ERRORS
 from skeltools.metrabs import clock, slices
-from skeltools.raw_items import MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
+from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
 from skeltools.sequence import Joints
 
 HDF5 = (".h5", ".hdf5")
@@ -36,8 +36,6 @@ MAX_JOINTS = 2000
 WINDOW = ("start", "end", "last", "rate")
 """Details of an item that is cut from the poses of a recording: frames of the sensor, where the last clip of
 the recording ends, and the sensor's frames in a thousand seconds; 0 where nobody knows."""
-
-_HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
                     poses = file.get(f"{sample}/{convention}/poses3d")
                     size = int(poses.nbytes) if isinstance(poses, h5py.Dataset) else 0
                     items.append(RawItem(sample, convention, str(path), f"{sample}/{convention}", size))
-    except _HDF5_ERRORS as error:
+    except HDF5_ERRORS as error:
         detail = " ".join(f"{error}".split())[:200].replace(str(path), path.name)
         place = f"{path.parent.name}/{path.name}"
         return [], [Finding(file=place, problem="unreadable HDF5 file", detail=detail, action="skipped")]
@@ -296,7 +294,7 @@ def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
                     raise _too_large(item, key, int(dataset.nbytes))
                 arrays[key] = np.asarray(dataset[()])
             return arrays
-    except _HDF5_ERRORS as error:
+    except HDF5_ERRORS as error:
         raise _wrong(item, f"cannot be read ({error})") from error
 
 

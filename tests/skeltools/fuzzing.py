@@ -40,7 +40,7 @@ from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
-from tests.skeltools import archives, mocap_files, pose_json_files, raw_files
+from tests.skeltools import archives, mocap_files, own_data, pose_json_files, raw_files
 
 MEMORY = 500 * 2**20
 """Bytes that reading one damaged file may take above what the process has."""
@@ -569,3 +569,19 @@ def _warm_up(name: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def sound_after_damage(folder: Path, name: str, count: int) -> int:
+    """How many of ``count`` mutants of a file a user's own reader takes; the others are refused as they ought
+    to be. The file is as before afterwards."""
+    file, rng, taken = folder / name, np.random.default_rng(0), 0
+    sound = file.read_bytes()
+    for _ in range(count):
+        file.write_bytes(mutate(sound, rng))
+        try:
+            assert np.isfinite(own_data.read(folder).joints).all()
+            taken += 1
+        except SkelError:
+            pass
+    file.write_bytes(sound)
+    return taken

@@ -16,6 +16,7 @@ from trainer.cli.options import (
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
+    device_name,
 )
 
 
@@ -58,7 +59,7 @@ def command(
     from trainer.use.sources import Asked
 
     embedded.check_suffix(out)
-    models = every(run, encoder=encoder, device=_device(device), store=store, unfinished=unfinished)
+    models = every(run, encoder=encoder, device=device_name(device), store=store, unfinished=unfinished)
     found = embedded.embedded(
         models, Asked(places, **asked), on_problem=lambda text: click.echo(f"left out: {text}", err=True)
     )
@@ -69,10 +70,3 @@ def command(
         f"{out}: {len(found.ids)} clips in {found.convention}, features {sizes}; "
         f"{known} labelled, {len(found.classes)} classes"
     )
-
-
-def _device(name: str) -> str:
-    """As PyTorch names it."""
-    from trainer import device
-
-    return str(device.choose(name))

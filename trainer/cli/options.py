@@ -67,3 +67,10 @@ def usual_store() -> Path:
     if "SKELTOOLS_STORE" not in os.environ and not store.exists():
         raise UsageError("no store given", remedy="Name one with --store PATH; `skeltools convert` makes it")
     return store
+
+
+def device_name(name: str) -> str:
+    """A device as PyTorch names it. Raises UsageError for one that there is not."""
+    from trainer import device
+
+    return str(device.choose(name))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainer.cli.embed import _device
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
@@ -18,6 +17,7 @@ from trainer.cli.options import (
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
+    device_name,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def command(
         run,
         encoder=encoder,
         classifier=classifier,
-        device=_device(device),
+        device=device_name(device),
         store=store,
         unfinished=unfinished,
     )

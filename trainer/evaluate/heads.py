@@ -20,15 +20,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from schemas import CheckpointError, Component, problem
+from schemas import CheckpointError, Component
 from schemas._model import Model
 from trainer import seeds
+from trainer.cards import checked
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -253,19 +254,7 @@ def _card(path: Path, told: str | None) -> ClassifierCard:
         content = json.loads(told or "")
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, "it has no card") from error
-    if not isinstance(content, dict) or content.get("kind") != _KIND:
-        raise _unreadable(path, f"its kind is not '{_KIND}'")
-    version = content.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise CheckpointError(
-            f"written by a newer version: format {version}, this one reads up to {FORMAT}",
-            where=path,
-            remedy="Update this package",
-        )
-    try:
-        return ClassifierCard.model_validate(content)
-    except ValidationError as error:
-        raise _unreadable(path, str(problem(error, ClassifierCard))) from error
+    return checked(content, path, kind=_KIND, newest=FORMAT, model=ClassifierCard, refuse=_unreadable)
 
 
 def _head(tensors: dict[str, Tensor], card: ClassifierCard) -> Head | None:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from schemas import CheckpointError, Component, SkeletonSpec, problem
+from schemas import CheckpointError, Component, SkeletonSpec
 from schemas._model import Model
+from trainer.cards import checked
 from trainer.run import EXPORTED
 
 FORMAT = 2
@@ -123,19 +124,7 @@ def read_card(folder: Path) -> EncoderCard:
         ) from error
     except (ValueError, OSError, RecursionError) as error:
         raise _unreadable(path, str(error)) from error
-    if not isinstance(content, dict) or content.get("kind") != _KIND:
-        raise _unreadable(path, f"its kind is not '{_KIND}'")
-    version = content.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise CheckpointError(
-            f"written by a newer version: format {version}, this one reads up to {FORMAT}",
-            where=path,
-            remedy="Update this package",
-        )
-    try:
-        return EncoderCard.model_validate(content)
-    except ValidationError as error:
-        raise _unreadable(path, str(problem(error, EncoderCard))) from error
+    return checked(content, path, kind=_KIND, newest=FORMAT, model=EncoderCard, refuse=_unreadable)
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
