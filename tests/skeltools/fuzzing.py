@@ -90,7 +90,12 @@ def _custom(**settings: Any) -> Callable[[Path], None]:
 def _pose_json(kind: str) -> Callable[[Path], None]:
     def write(raw: Path) -> None:
         convention = {"openpose": "openpose_25", "kinetics": "openpose_18", "mediapipe": "mediapipe_33"}
-        told = {"name": "mine", "convention": convention.get(kind, "coco_17"), "never_seen": "keep"}
+        told = {
+            "name": "mine",
+            "convention": convention.get(kind, "coco_17"),
+            "never_seen": "keep",
+            "bodies": 2,
+        }
         if kind != "mediapipe":
             told |= {"coordinates": "xys", "image_size": [640, 480]}
         (raw / "dataset.yaml").write_text(json.dumps(told))
