@@ -95,7 +95,8 @@ def read(item: RawItem) -> SkeletonSequence:
     parse = ntu_npy.parse if _is_npy(item) else ntu_text.parse
     bodies = parse(read_bytes(item), where=item.where)
     finite = all_finite(bodies.joints)
-    seen = finite & bodies.joints.any(axis=(1, 2))
+    with np.errstate(invalid="ignore"):  # NaNs of some bit patterns signal where they are looked at
+        seen = finite & bodies.joints.any(axis=(1, 2))
     first = _first_in_frame(bodies)
     slots: dict[int, int] = {}
     keep = np.flatnonzero(seen & first)

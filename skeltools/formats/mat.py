@@ -163,6 +163,8 @@ def _variables_5(data: bytes) -> Iterator[tuple[str, _Variable]]:
 def _matrix(element: bytes, order: str) -> tuple[str, _Variable]:
     """Its parts are flags, sizes, name and numbers, in this order."""
     _, flags, place = _part(element, 0, order)
+    if len(flags) < 4:
+        raise ValueError("the flags of an array are cut off")
     _, sizes, place = _part(element, place, order)
     _, name, place = _part(element, place, order)
     kind = _CLASSES.get(flags[0 if order == "<" else 3], "object")

@@ -148,3 +148,13 @@ def test_what_is_no_mat_file_is_said(tmp_path: Path) -> None:
     own_data.settings(tmp_path)
     with pytest.raises(RawDataError, match=r"cannot be read as \.mat"):
         own_data.read(tmp_path)
+
+
+@pytest.mark.parametrize("flags", [b"", b"\6"])
+def test_an_array_without_its_flags_is_refused(tmp_path: Path, flags: bytes) -> None:
+    own_data.settings(tmp_path, layout="T V C")
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
+    element = struct.pack("<II", 6, len(flags)) + flags.ljust(-(-len(flags) // 8) * 8, b"\0")
+    (tmp_path / "a.mat").write_bytes(head + struct.pack("<II", 14, len(element)) + element)
+    with pytest.raises(RawDataError, match="flags of an array are cut off"):
+        own_data.read(tmp_path)

@@ -444,6 +444,16 @@ def test_npy_files_that_lack_something(tmp_path, changes, message):
         ntu.read(item)
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_signal_are_no_warning(tmp_path):
+    content = npy_content(poses(5, 1), np.ones((5, 1), bool))
+    single = content["skel_body0"].astype(np.float32)
+    single.view(np.uint32)[2, 3, 1] = 0x7F80_0001  # as a flipped bit makes it
+    write_npy(tmp_path / f"{SAMPLE}.skeleton.npy", content | {"skel_body0": single})
+    (item,) = ntu.discover(tmp_path).items
+    assert ntu.read(item).present[:, 0].tolist() == [True, True, False, True, True]
+
+
 def test_npy_files_of_something_else(tmp_path):
     for content in (np.array([{"a": 1}], dtype=object), np.zeros(3), np.array(Path, dtype=object)):
         write_npy(tmp_path / f"{SAMPLE}.skeleton.npy", content)
