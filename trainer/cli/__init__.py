@@ -24,6 +24,7 @@ from trainer.cli import (
     pretrain,
     released,
     report,
+    segment,
     table,
 )
 from trainer.kernels import malloc
@@ -93,6 +94,7 @@ for module in (
     pretrain,
     released,
     report,
+    segment,
     table,
 ):
     cli.add_command(module.command)
