@@ -29,7 +29,7 @@ BRIDGES = {
     "trainer/view/": "skeltools.pictures",
 }
 """Where the trainer calls what of skeltools, inside functions alone. Raw clips are prepared by the code that
-prepares those of a store, and pictures of both share one design. Whatever does without does without skeltools."""
+prepares those of a store, and pictures of both share one design. The rest of the trainer does without."""
 
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
