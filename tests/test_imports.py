@@ -30,6 +30,7 @@ code that prepares those of a store. Whatever does without raw clips does withou
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
     {"cli"},
+    {"publishing"},
     {"use"},
     {"blocks", "pretraining"},
     {"report", "released"},
@@ -44,7 +45,7 @@ LAYERS = [
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards", "hub"},
 ]
 
 
