@@ -22,9 +22,11 @@ from trainer.cli import (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
     table,
+    verify,
 )
 from trainer.kernels import malloc
 
@@ -91,9 +93,11 @@ for module in (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
     table,
+    verify,
 ):
     cli.add_command(module.command)
 

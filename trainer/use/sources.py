@@ -90,7 +90,7 @@ def _of_store(
     card: EncoderCard, asked: Asked, path: Path, convention: str, on_problem: OnProblem
 ) -> Iterator[Part]:
     store = stores.open_store(path)
-    _check_fits(card, store, convention)
+    check_fits(card, store, convention)
     if store.manifest.recipe.steps == card.recipe.steps and _has_stream(store, convention, card):
         yield from _read(_chosen(store, asked, convention, card), store, convention)
         return
@@ -164,7 +164,7 @@ def _read(selection: Selection, store: Store, convention: str) -> Iterator[Part]
             start += len(part)
 
 
-def _check_fits(card: EncoderCard, store: Store, convention: str) -> None:
+def check_fits(card: EncoderCard, store: Store, convention: str) -> None:
     """Raises StoreError unless the store has the encoder's skeleton."""
     there = list(store.manifest.conventions)
     if convention not in there:
