@@ -24,6 +24,7 @@ from trainer.cli import (
     pretrain,
     released,
     report,
+    search,
     table,
 )
 from trainer.kernels import malloc
@@ -93,6 +94,7 @@ for module in (
     pretrain,
     released,
     report,
+    search,
     table,
 ):
     cli.add_command(module.command)
