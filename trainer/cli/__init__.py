@@ -25,6 +25,7 @@ from trainer.cli import (
     publish,
     released,
     report,
+    segment,
     table,
     verify,
 )
@@ -96,6 +97,7 @@ for module in (
     publish,
     released,
     report,
+    segment,
     table,
     verify,
 ):

@@ -1,0 +1,40 @@
+"""The colours of people in pictures, on light and on dark ground; ``design.css`` has them as variables.
+
+They grow out of the palette of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers
+tell apart: blue is a person's left, orange the right, arms are lighter than legs, what is neither is grey.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+CENTRE = "trunk"
+"""The part of what is neither left nor right."""
+
+LIGHT = {
+    "trunk": "#59626b",
+    "left_arm": "#2f9bd6",
+    "left_leg": "#0072b2",
+    "right_arm": "#e08a00",
+    "right_leg": "#d55e00",
+}
+"""Body part -> colour on white."""
+
+DARK = {
+    "trunk": "#a4adb6",
+    "left_arm": "#8fd0f5",
+    "left_leg": "#3f9fdc",
+    "right_arm": "#ffb84d",
+    "right_leg": "#f5803e",
+}
+"""Body part -> colour on ``#14171a``."""
+
+PERSONS = ("#16191d", "#b0478a", "#008a65", "#8a6d00")
+"""Of joints and names, by the body's place on axis M; the fifth body has the first colour again."""
+
+PERSONS_DARK = ("#eceff1", "#e79ac7", "#4fd1a5", "#e3c75c")
+
+
+def css() -> str:
+    """The text of ``design.css``."""
+    return files("skeltools.pictures").joinpath("design.css").read_text(encoding="utf-8")
