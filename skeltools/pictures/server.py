@@ -138,8 +138,8 @@ class Server(ThreadingHTTPServer):
         if len(target) > LONGEST:
             return refused(414, f"The request is longer than {LONGEST} characters")
         path, _, query = target.partition("?")
-        token, _, name = path.removeprefix("/").partition("/")
-        known = hmac.compare_digest(token.encode(), self.token.encode())
+        token, slash, name = path.removeprefix("/").partition("/")
+        known = slash and hmac.compare_digest(token.encode(), self.token.encode())
         if known and name in self.files:
             return self.files[name]
         answer = self.answers.get(name.removeprefix("api/")) if name.startswith("api/") else None
