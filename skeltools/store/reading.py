@@ -128,6 +128,15 @@ def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> ND
         raise _damaged(store.path, f"{path}: {error}") from error
 
 
+def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows of an array in any order; a chunk that holds several of them is read once."""
+    found = array(store, path)
+    try:
+        return np.asarray(found.oindex[rows])
+    except (ValueError, OSError, RuntimeError) as error:
+        raise _damaged(store.path, f"{path}: {error}") from error
+
+
 def read_column(store: Store, path: str) -> NDArray[Any]:
     """A whole array of a number or an id for each sample, read once: for clips asked for one by one."""
     if path not in store.columns:
