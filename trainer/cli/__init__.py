@@ -26,6 +26,7 @@ from trainer.cli import (
     released,
     report,
     segment,
+    search,
     table,
     verify,
 )
@@ -98,6 +99,7 @@ for module in (
     released,
     report,
     segment,
+    search,
     table,
     verify,
 ):
