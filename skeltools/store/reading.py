@@ -113,6 +113,15 @@ def read_as_it_is(store: Store, path: str, start: int = 0, stop: int | None = No
         raise damaged(store.path, path, error) from error
 
 
+def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows of an array in any order; a chunk that holds several of them is read once."""
+    found = array(store, path)
+    try:
+        return np.asarray(found.oindex[rows])
+    except (ValueError, OSError, RuntimeError) as error:
+        raise _damaged(store.path, f"{path}: {error}") from error
+
+
 def read_column(store: Store, path: str) -> NDArray[Any]:
     """A whole array of a number or an id for each sample, read once: for clips asked for one by one."""
     if path not in store.columns:
