@@ -32,8 +32,8 @@ _BITS = 4
 _LEAST = 20
 """Milliseconds: browsers slow down GIFs whose frames are shorter."""
 
-_MOST = 600_000_000
-"""Dots of all frames of a GIF, WebP or APNG together, which Pillow holds in memory."""
+_MOST = 1 << 30
+"""Bytes of all frames of a GIF, WebP or APNG together, which Pillow holds in memory."""
 
 
 def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
@@ -140,7 +140,8 @@ def write(
     step = max(1, int(np.ceil(fps * _LEAST / 1000 - 1e-9)))
     shown = islice(frames, 0, None, step)
     first = next(shown)
-    if (count // step) * first[..., 0].size > _MOST:
+    depth = 4 if kind != "gif" and colours.ground is None else 1
+    if (count // step) * depth * first[..., 0].size > _MOST:
         raise UsageError(
             f"{count} frames of {first.shape[1]} x {first.shape[0]} are too many for one .{kind}",
             remedy="Choose some, as in --frames 0:500, or write .mp4",
@@ -148,7 +149,8 @@ def write(
     lasts = _durations(-(-count // step), step / fps, 10 if kind == "gif" else 1)
     images = (_image(each, kind, colours) for each in chain([first], shown))
     still = next(images)
-    options: dict[str, Any] = {"save_all": True, "append_images": images, "duration": lasts, "loop": 0}
+    more = list(images) if kind == "apng" else images  # Pillow goes through those of a PNG twice
+    options: dict[str, Any] = {"save_all": True, "append_images": more, "duration": lasts, "loop": 0}
     if kind == "gif":
         clear = {"transparency": palette.CLEAR, "disposal": 2} if colours.ground is None else {"disposal": 1}
         still.save(file, "GIF", optimize=False, **clear, **options)
