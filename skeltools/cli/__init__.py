@@ -26,6 +26,7 @@ from skeltools.cli import (
     skeletons,
     streams,
     validate,
+    view,
 )
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
@@ -103,6 +104,7 @@ for module in (
     skeletons,
     streams,
     validate,
+    view,
 ):
     cli.add_command(module.command)
 

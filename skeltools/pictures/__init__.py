@@ -4,8 +4,10 @@
 
 ``design`` has the colours, ``scene`` what one picture shows as plain arrays and as JSON, ``sides``
 which joints are left and right. They are light: NumPy and schemas alone.
-``render`` writes
-files by ``stick``, ``sheet`` and ``film``, ``plots`` draws a whole store: these need the extra ``plots``.
+``render`` writes files by ``stick``, ``sheet`` and ``film``, ``plots`` draws a whole store: these need the
+extra ``plots``.
+
+    store -> listing (what the page asks for) -> browsed (of a request) -> server -> page/ in the browser
 """
 
 from __future__ import annotations
