@@ -35,6 +35,7 @@ prepares those of a store, and pictures of both share one design. The rest of th
 LAYERS = [
     {"cli"},
     {"view"},
+    {"publishing"},
     {"use"},
     {"blocks", "pretraining"},
     {"report", "released"},
@@ -49,7 +50,7 @@ LAYERS = [
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards"},
+    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards", "hub"},
 ]
 
 

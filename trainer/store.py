@@ -307,6 +307,26 @@ def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[s
     return torch.from_numpy(_labels(store)[rows])
 
 
+def frame_labels(store: Store, convention: str) -> dict[str, NDArray[np.int64]]:
+    """Sample id -> [T] class of each frame, -1 for none, of recordings that were kept whole; else empty."""
+    check_convention(store, convention)
+    path = f"sequences/{convention}/frame_label"
+    if path not in store.group:
+        return {}
+    labels = np.asarray(_array(store, path)[:]).astype(np.int64)
+    if len(labels) and not (labels.min() >= -1 and labels.max() < len(store.manifest.classes)):
+        raise StoreError(
+            f"labels of frames run from {labels.min()} to {labels.max()}, but there are "
+            f"{len(store.manifest.classes)} classes",
+            where=store.path,
+            remedy="`skeltools validate` lists what is wrong; convert the raw data again",
+        )
+    edges = np.asarray(_array(store, f"sequences/{convention}/offsets")[:]).tolist()
+    ids = _array(store, "samples/id")[:]
+    spans = zip(ids, pairwise(edges), strict=True)
+    return {str(id): labels[first:last] for id, (first, last) in spans if last > first}
+
+
 def lengths_of(store: Store, conventions: Sequence[str]) -> list[int]:
     """Numbers of frames of which all these conventions have joint streams, ascending."""
     found: list[set[int]] = []

@@ -25,6 +25,7 @@ from skeltools.cli import (
     skeletons,
     streams,
     validate,
+    view,
 )
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
@@ -101,6 +102,7 @@ for module in (
     skeletons,
     streams,
     validate,
+    view,
 ):
     cli.add_command(module.command)
 

@@ -4,4 +4,6 @@
 
 ``design`` has the colours, ``scene`` what one picture shows as plain arrays and as JSON, ``sides``
 which joints are left and right. They are light: NumPy and schemas alone.
+
+    store -> listing (what the page asks for) -> browsed (of a request) -> server -> page/ in the browser
 """

@@ -153,7 +153,7 @@ def to_json(scene: Scene) -> dict[str, Any]:
         "facts": dict(scene.facts),
         "fps": scene.fps,
         "frames": max((len(each.joints) for each in scene.tracks), default=0),
-        "tracks": [_track(each) for each in scene.tracks],
+        "tracks": [track_json(each) for each in scene.tracks],
         "findings": [each.model_dump(exclude_defaults=True) for each in scene.findings],
         "ribbons": {
             name: [[each.start, each.stop, each.name, each.score] for each in stretches]
@@ -168,7 +168,8 @@ def seen(track: Track) -> NDArray[np.bool_]:
     return drawn if track.unseen is None else drawn & ~track.unseen
 
 
-def _track(track: Track) -> dict[str, Any]:
+def track_json(track: Track) -> dict[str, Any]:
+    """A track as ``to_json`` has it."""
     spec, drawn = track.spec, seen(track)
     positions, scale, origin = _quantised(track.joints, drawn)
     told: dict[str, Any] = {

@@ -20,6 +20,7 @@ from skeltools.store.describing import (
 from skeltools.store.layout import (
     FRAME_CHUNK,
     FRAME_SHARD,
+    METADATA,
     OF_JOINTS,
     SAMPLE_CHUNK,
     SAMPLE_SHARD,
@@ -58,6 +59,7 @@ from skeltools.store.writing import (
 __all__ = [
     "FRAME_CHUNK",
     "FRAME_SHARD",
+    "METADATA",
     "OF_JOINTS",
     "SAMPLE_CHUNK",
     "SAMPLE_SHARD",

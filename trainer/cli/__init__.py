@@ -22,9 +22,12 @@ from trainer.cli import (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
+    segment,
     table,
+    verify,
 )
 from trainer.kernels import malloc
 
@@ -91,9 +94,12 @@ for module in (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
+    segment,
     table,
+    verify,
 ):
     cli.add_command(module.command)
 
