@@ -22,10 +22,13 @@ from trainer.cli import (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
     segment,
+    search,
     table,
+    verify,
 )
 from trainer.kernels import malloc
 
@@ -92,10 +95,13 @@ for module in (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
     segment,
+    search,
     table,
+    verify,
 ):
     cli.add_command(module.command)
 

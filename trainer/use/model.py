@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas import SkeletonSpec, UsageError, checks_arguments
-from trainer import checkpoint
+from trainer import checkpoint, hub
 from trainer.export import CARD, EncoderCard, LoadedEncoder, load_encoder
 from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, read_classifiers
 from trainer.export.load import chosen_device
@@ -249,6 +249,7 @@ def load(
 ) -> Model:
     """A trained encoder with its preprocessing, and its classifier if one was kept, from a run or an export.
 
+    ``path``: a folder, or ``hf://user/name`` of one that was published on Hugging Face (extra ``hub``).
     ``classifier``: of a run, the figure whose classifier ``predict`` asks: linear, finetune, semi-5, ..., or
     the name of a file in its results without ``.json``; None: the first of these that there is. Raises
     SkelError for one that there is not. Other arguments and errors are those of ``load_encoder``.
@@ -257,7 +258,7 @@ def load(
         >>> trainer.load("encoder").conventions["kinectv2_25"].num_joints
         25
     """
-    path = Path(path)
+    path = hub.local(path)
     if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
         return _of_export(path, encoder=encoder, figure=classifier, device=device)
     run = open_run(path, store=store, device="cpu")
@@ -274,6 +275,7 @@ def every(
     unfinished: bool = False,
 ) -> dict[str, Model]:
     """Encoder -> model: all that a run's method trained, or the one of an export. Errors as ``load``."""
+    path = hub.local(path)
     if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
         model = _of_export(path, encoder=encoder, figure=classifier, device=device)
         return {model.card.name: model}
