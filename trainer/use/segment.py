@@ -40,13 +40,14 @@ class Options(Settings):
     """
 
     window: int | None = Field(default=None, ge=2)
-    """Frames of a window. None: half the median length of the actions in the training half."""
+    """Frames of a window. None: two thirds of the median length of the actions in the training half, which is
+    best of a half, two thirds and all of it on the demo's recordings."""
     stride: int | None = Field(default=None, ge=1)
     """Frames from one window to the next. None: an eighth of a window."""
     penalty: float = Field(default=10.0, ge=0)
     """Of each change of class: natural logarithm of how much likelier the frames behind it must get."""
     epochs: int = Field(default=100, ge=1)
-    lr: float = Field(default=0.1, gt=0)
+    lr: float = Field(default=0.1, gt=0, le=1000)
     class_weights: ClassWeights = "none"
     """``balanced`` weighs a window by how few its class has, no action included."""
 
