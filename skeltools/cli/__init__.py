@@ -22,9 +22,11 @@ from skeltools.cli import (
     map,
     merge,
     recipes,
+    render,
     skeletons,
     streams,
     validate,
+    view,
 )
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
@@ -98,9 +100,11 @@ for module in (
     map,
     merge,
     recipes,
+    render,
     skeletons,
     streams,
     validate,
+    view,
 ):
     cli.add_command(module.command)
 

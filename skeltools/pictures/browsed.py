@@ -1,0 +1,115 @@
+"""A store in a browser: the questions of the viewer's page, read from its requests, and their answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from schemas import UsageError, unknown
+from skeltools import store
+from skeltools.pictures.listing import Listing
+from skeltools.pictures.scene import Kind
+from skeltools.pictures.server import Answer, Query, StaleError
+
+MOST_POSES = 256
+"""That one answer has."""
+
+_LARGEST = 2**31 - 1
+"""Of numbers that a request may name."""
+
+
+class Browsed:
+    """A store that is looked at. ``store`` opens it again when it has changed; the others tell of it."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises StoreError: absent, no store, or damaged."""
+        self.path = Path(path)
+        self._open()
+
+    def _open(self) -> None:
+        self._stamp = _stamp(self.path)
+        self.listing = Listing(self.path)
+
+    def answers(self) -> dict[str, Answer]:
+        """Name -> what the server answers with."""
+        return {
+            "store": lambda query: self.renewed().store(),
+            "rows": lambda query: self.told(lambda it: it.rows_json(*_window(query))),
+            "sample": lambda query: self.told(lambda it: _sample(it, query)),
+            "poses": lambda query: self.told(lambda it: it.poses(_rows(it, query))),
+            "findings": lambda query: self.told(lambda it: it.findings(one(query, "id"))),
+        }
+
+    def renewed(self) -> Listing:
+        """The listing of the store as it is now."""
+        if _stamp(self.path) != self._stamp:
+            self._open()
+        return self.listing
+
+    def told(self, ask: Callable[[Listing], Any]) -> Any:
+        """An answer of the store as it was when the page was loaded.
+
+        Raises StaleError when it is another one now. That is looked at after the answer was made: arrays
+        whose files were removed read as zeros.
+        """
+        try:
+            return ask(self.listing)
+        finally:
+            if _stamp(self.path) != self._stamp:
+                raise StaleError(
+                    "the store was changed or removed", where=self.path.name, remedy="Load the page again"
+                )
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes when a store does: it is written beside its place, then gets its name."""
+    try:
+        told = os.stat(path / store.METADATA)
+    except OSError:
+        return None
+    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+
+
+def one(query: Query, name: str) -> str | None:
+    """The value of what may be given once. Raises UsageError when it is given twice."""
+    values = query.get(name, [])
+    if len(values) > 1:
+        raise UsageError(f"{name} is given {len(values)} times, but takes one value")
+    return values[0] if values else None
+
+
+def number(query: Query, name: str) -> int | None:
+    """A number from 0. Raises UsageError for anything else."""
+    given = one(query, name)
+    if given is not None and not (given.isascii() and given.isdigit() and int(given[:12]) <= _LARGEST):
+        raise UsageError(f"{name} is a whole number from 0, found '{given[:40]}'")
+    return None if given is None else int(given[:12])
+
+
+def _window(query: Query) -> tuple[int, int | None]:
+    return number(query, "from") or 0, number(query, "count")
+
+
+def _sample(listing: Listing, query: Query) -> dict[str, Any]:
+    id, kind = one(query, "id"), one(query, "kind") or "joint"
+    if id is None:
+        raise UsageError("the id of a sample is missing")
+    if kind not in get_args(Kind):
+        raise unknown("kind", kind, get_args(Kind))
+    return listing.sample(id, query.get("convention", ()), cast(Kind, kind), *_window(query))
+
+
+def _rows(listing: Listing, query: Query) -> list[int]:
+    """Those that are named, or a window of all."""
+    named = one(query, "rows")
+    if named is None:
+        first, count = _window(query)
+        rows = list(range(first, min(first + (count or MOST_POSES), len(listing.opened))))
+    else:
+        given = [each for each in named.split(",") if each]
+        rows = [number({"rows": [each]}, "rows") or 0 for each in given]
+    if len(rows) > MOST_POSES:
+        raise UsageError(f"{len(rows)} poses are asked for, {MOST_POSES} are told at once")
+    return rows

@@ -1,0 +1,240 @@
+"""What the viewer's page asks of a store: its samples as columns, a sample as a scene, poses, findings.
+
+Every answer is what JSON takes. A store is read when something is asked, a sample at a time, and only its
+columns stay in memory. ``browsed`` has the same as answers to a browser.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Finding, UnknownSampleError, UsageError
+from skeltools import store
+from skeltools.opened import Clip, OpenedStore
+from skeltools.pictures import scene
+from skeltools.pictures.scene import Kind, Track
+from skeltools.sequence import UNKNOWN
+
+FIELDS = ("subject", "camera", "setup", "repetition")
+
+MOST_FINDINGS = 1000
+"""Of all samples, that one answer has."""
+
+MOST_NUMBERS = 6_000_000
+"""Coordinates of a scene that are sent at once, 12 MB: 40,000 frames of two people with 25 joints. Of a
+longer recording it is the first such stretch, or the one that was asked for."""
+
+
+class Listing:
+    """A store as the page reads it."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises StoreError: absent, no store, or damaged."""
+        self._held = store.open_store(path)
+        self.opened = OpenedStore(self._held)
+
+    def store(self) -> dict[str, Any]:
+        """What is in it."""
+        manifest = self.opened.manifest
+        return {
+            "format": 1,
+            "name": self.opened.path.name,
+            "dataset": manifest.dataset,
+            "synthetic": manifest.synthetic,
+            "samples": manifest.samples,
+            "conventions": [
+                {
+                    "name": name,
+                    "joints": self.opened.spec(name).num_joints,
+                    "coordinates": info.coordinates,
+                    "missing": len(info.missing),
+                }
+                for name, info in manifest.conventions.items()
+            ],
+            "classes": list(manifest.classes),
+            "splits": list(manifest.protocols),
+            "recipe": manifest.recipe.label,
+            "streams": [_stream(path) for path in manifest.arrays if path.startswith("streams/")],
+            "findings": manifest.findings,
+            "tabs": [],
+        }
+
+    def rows(self, first: int = 0, count: int | None = None) -> dict[str, Any]:
+        """Columns of samples ``first`` to ``first + count - 1``, in the store's order.
+
+        A label that is not known is -1, another number None; a column of which no number is known is None.
+        """
+        part = slice(first, None if count is None else first + count)
+        ids = self.opened.ids[part]
+        return {
+            "from": first,
+            "count": len(ids),
+            "total": len(self.opened),
+            "id": list(ids),
+            "label": self.opened.labels[part].tolist(),
+            **{name: _known(self._column(name)[part]) for name in FIELDS},
+            **{name: self._column(name)[part].tolist() for name in ("frames", "bodies")},
+            "findings": [len(self._findings.get(id, ())) for id in ids],
+            "split": {name: values[part].tolist() for name, values in self.opened.splits.items()},
+        }
+
+    def rows_json(self, first: int = 0, count: int | None = None) -> bytes:
+        """``rows`` as JSON; that of all samples is made once."""
+        whole = (first, count) == (0, None)
+        return self._all_rows if whole else json.dumps(self.rows(first, count)).encode()
+
+    @cached_property
+    def _all_rows(self) -> bytes:
+        return json.dumps(self.rows(), separators=(",", ":")).encode()
+
+    def sample(
+        self,
+        id: str,
+        conventions: Sequence[str] = (),
+        kind: Kind = "joint",
+        first: int = 0,
+        count: int | None = None,
+    ) -> dict[str, Any]:
+        """A scene of the sample, its row and the conventions that have it.
+
+        It has ``count`` frames from ``first`` on, or as many as are sent at once. If these are not all,
+        ``window`` says so; labels then count from it, findings keep the recording's numbers.
+
+        Raises UnknownSampleError for an id that the store does not have, UsageError for unknown conventions
+        and for a sample that none of those that are asked for has.
+        """
+        row = self.row(id)
+        held = self._holding(row)
+        asked = [self.opened.spec(name).name for name in conventions] or held[:1]
+        chosen = [name for name in dict.fromkeys(asked) if name in held]
+        if not chosen:
+            raise UsageError(f"{id} is not in {', '.join(asked)}", remedy=f"It is in {', '.join(held)}")
+        clips = [self.opened.clip(row, name) for name in chosen]
+        whole = max(len(clip.joints) for clip in clips)
+        stop = min(whole, first + (_most_frames(clips) if count is None else count))
+        shown = max(0, stop - first)
+        told = scene.of_clips(
+            [_part(clip, first, stop) for clip in clips],
+            kind,
+            findings=self._findings.get(id, ()),
+            classes=self.opened.classes,
+        )
+        return {
+            **scene.to_json(told),
+            "row": row,
+            "conventions": held,
+            **({"window": {"from": first, "count": shown, "of": whole}} if shown < whole else {}),
+        }
+
+    def row(self, id: str) -> int:
+        """Where a sample stands. Raises UnknownSampleError for an id that the store does not have."""
+        if id not in self._rows:
+            raise UnknownSampleError(f"there is no sample '{id}'", where=self.opened.path.name)
+        return self._rows[id]
+
+    def poses(self, rows: Sequence[int]) -> dict[str, Any]:
+        """The middle frame of each row in the first convention, as a track with a frame for each.
+
+        Raises UsageError for a row that there is not.
+        """
+        if rows and not 0 <= min(rows) <= max(rows) < len(self.opened):
+            raise UsageError("rows count from 0 to one less than the samples", where=self.opened.path.name)
+        spec = self.opened.spec()
+        offsets, at = self._offsets(spec.name), np.asarray(rows, dtype=np.int64)
+        frames, there = (offsets[at] + offsets[at + 1]) // 2, offsets[at] < offsets[at + 1]
+        held: dict[str, Any] = {
+            part: self._picked(path, frames, there)
+            for part in ("joints", "present", "unseen")
+            if (path := f"sequences/{spec.name}/{part}") in self.opened.manifest.arrays
+        }
+        flat = self.opened.manifest.conventions[spec.name].coordinates
+        track = Track(spec.name, spec, **held, coordinates=flat)
+        return {"rows": list(rows), "track": scene.track_json(track)}
+
+    def _picked(self, path: str, frames: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[Any]:
+        """Frames of an array; zero where a sample is not there."""
+        array = store.array(self._held, path)
+        found = np.zeros((len(frames), *array.shape[1:]), dtype=array.dtype)
+        found[there] = store.read_at(self._held, path, frames[there])
+        return found
+
+    def findings(self, id: str | None = None) -> dict[str, Any]:
+        """Those of a sample, or the first ``MOST_FINDINGS`` of all."""
+        found = self.opened.findings[:MOST_FINDINGS] if id is None else self._findings.get(id, ())
+        return {"findings": [each.model_dump() for each in found]}
+
+    def _column(self, name: str) -> NDArray[Any]:
+        return store.read_column(self._held, f"samples/{name}")
+
+    def _offsets(self, convention: str) -> NDArray[np.int64]:
+        return store.read_column(self._held, f"sequences/{convention}/offsets").astype(np.int64)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {id: row for row, id in enumerate(self.opened.ids)}
+
+    @cached_property
+    def _findings(self) -> dict[str, list[Finding]]:
+        """Sample id -> its findings, as far as they name a file of its name."""
+        found: dict[str, list[Finding]] = {}
+        for each in self.opened.findings:
+            for id in dict.fromkeys(name for name in _names(each) if name in self._rows):
+                found.setdefault(id, []).append(each)
+        return found
+
+    def _holding(self, row: int) -> list[str]:
+        """The conventions that have a sample."""
+        offsets = {name: self._offsets(name) for name in self.opened.conventions}
+        return [name for name, each in offsets.items() if each[row] < each[row + 1]]
+
+
+def _stream(path: str) -> str:
+    """
+    >>> _stream("streams/kinectv2_25/t50/joint")
+    'joint, 50 frames, kinectv2_25'
+    """
+    _, convention, frames, kind = path.split("/")
+    return f"{kind}, {frames[1:]} frames, {convention}"
+
+
+def _known(values: NDArray[Any]) -> list[int | None] | None:
+    """None where a number is not known; None alone where none is."""
+    known = values != UNKNOWN
+    if known.all():
+        return values.tolist()
+    return [value if value != UNKNOWN else None for value in values.tolist()] if known.any() else None
+
+
+def _names(finding: Finding) -> Iterator[str]:
+    """What the sample of a finding may be called: by its file, with or without folders and suffixes; in a
+    merged store behind the name of its part; in an archive by its place."""
+    parts = [each for each in re.split(r"/|::", finding.file) if each]
+    for name in (finding.file, *parts, finding.place):
+        while True:
+            yield name
+            yield f"{parts[0]}-{name}" if parts else name
+            shorter, dot, _ = name.rpartition(".")
+            if not dot:
+                break
+            name = shorter
+
+
+def _part(clip: Clip, first: int, stop: int) -> Clip:
+    """Frames ``first`` to ``stop - 1``."""
+    arrays = ("joints", "present", "order", "frame_labels", "unseen", "score")
+    held = {name: getattr(clip, name) for name in arrays}
+    return replace(clip, **{name: each[first:stop] for name, each in held.items() if each is not None})
+
+
+def _most_frames(clips: Iterable[Clip]) -> int:
+    numbers = sum(clip.joints[0].size for clip in clips if len(clip.joints))
+    return max(1, MOST_NUMBERS // max(1, numbers))

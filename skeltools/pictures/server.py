@@ -1,0 +1,250 @@
+"""The viewer's server: the page's own files and what it asks for, to this machine's browser alone.
+
+    GET /TOKEN/            the page
+    GET /TOKEN/NAME        a file of the page: those that lay in its folder when the server began
+    GET /TOKEN/api/NAME    an answer, as JSON
+
+Nothing else is served: both are looked up in tables, and no path of a request becomes one of a file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hmac
+import json
+import os
+import re
+import secrets
+import socketserver
+import sys
+import webbrowser
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from schemas import SkelError, StoreError, UnknownSampleError, UsageError
+from skeltools.pictures import design
+
+Query = Mapping[str, list[str]]
+"""Name -> values, decoded."""
+
+Answer = Callable[[Query], Any]
+"""What JSON takes, or bytes that are JSON. Raises SkelError, whose sentence the page shows."""
+
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+"""Suffix -> media type of the files that a page may have."""
+
+PAGE = Path(__file__).with_name("page")
+"""Folder of the page's files."""
+
+HOST = "127.0.0.1"
+"""Where it listens: what other machines send does not arrive there."""
+
+_LOCAL = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+"""By what names a browser of this machine calls it. With another name, a foreign page is behind the request
+(DNS rebinding). Any port: ``ssh -L`` may have changed it."""
+
+LONGEST = 8192
+"""Characters of a request's path and query."""
+
+_PACKED_FROM = 4096
+"""Bytes from which an answer is compressed."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every reply, errors included."""
+
+_STATUS: tuple[tuple[type[SkelError], int], ...] = ((UnknownSampleError, 404), (UsageError, 400))
+
+
+class StaleError(StoreError):
+    """What the page shows is not there any more: it was changed or removed while it was looked at."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back to the browser."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+
+
+def page_files(folder: Path = PAGE) -> dict[str, Reply]:
+    """Name -> file of the page; "" is ``index.html``. Regular files of known kinds: no folder, no link."""
+    found = {"design.css": Reply(200, design.css().encode(), KINDS[".css"])}
+    for each in sorted(folder.iterdir()):
+        if each.suffix in KINDS and each.is_file() and not each.is_symlink():
+            found[each.name] = Reply(200, each.read_bytes(), KINDS[each.suffix])
+    return {**found, "": found["index.html"]} if "index.html" in found else found
+
+
+class Server(ThreadingHTTPServer):
+    """A server on a port of this machine that nobody else's network reaches. ``serve_forever`` runs it."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, answers: Mapping[str, Answer], *, port: int = 0, page: Path = PAGE) -> None:
+        """``answers``: by name; ``port``: 0 takes a free one. Raises UsageError for one that is taken."""
+        self.answers = answers
+        self.files = page_files(page)
+        self.token = secrets.token_urlsafe(24)
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise UsageError(
+                f"port {port} cannot be used ({error.strerror or error})",
+                remedy="Choose another with --port, or leave it out for a free one",
+            ) from error
+
+    def server_bind(self) -> None:
+        """Without the look-up of the machine's name, which may take seconds."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that turns away in the middle of an answer is no error."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
+
+    @property
+    def url(self) -> str:
+        """Of the page. Who knows it may look; nobody guesses its 192 random bits."""
+        return f"http://{HOST}:{self.server_port}/{self.token}/"
+
+    def reply(self, target: str) -> Reply:
+        """What a request's target, path and query as they came, is answered with."""
+        if len(target) > LONGEST:
+            return refused(414, f"The request is longer than {LONGEST} characters")
+        path, _, query = target.partition("?")
+        token, slash, name = path.removeprefix("/").partition("/")
+        known = slash and hmac.compare_digest(token.encode(), self.token.encode())
+        if known and name in self.files:
+            return self.files[name]
+        answer = self.answers.get(name.removeprefix("api/")) if name.startswith("api/") else None
+        return _answered(answer, query) if known and answer else refused(404, "There is no such page")
+
+
+def refused(status: int, sentence: str) -> Reply:
+    """An error as the page reads it."""
+    return Reply(status, json.dumps({"error": sentence}).encode())
+
+
+def _answered(answer: Answer, query: str) -> Reply:
+    try:
+        asked = parse_qs(query, keep_blank_values=True, max_num_fields=256)
+    except ValueError:
+        return refused(400, "The request asks for too much at once")
+    try:
+        found = answer(asked)
+        told = found if isinstance(found, bytes) else json.dumps(found, allow_nan=False).encode()
+        return Reply(200, told)
+    except SkelError as error:
+        return refused(_status(error), str(error))
+    except (ValueError, OSError, KeyError, RuntimeError) as error:
+        return refused(
+            500, f"This could not be read ({type(error).__name__}): see whether the data are whole"
+        )
+
+
+def _status(error: SkelError) -> int:
+    if isinstance(error, StaleError):
+        return 410
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of a browser."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds that a connection may be silent
+    wbufsize = (
+        -1
+    )  # head and body leave together: on their own, the body waits 40 ms for a receipt of the head
+    server: Server
+
+    def do_GET(self) -> None:
+        if not self._is_local():
+            self._send(refused(403, "This page is for the browser of its own machine"), close=True)
+        else:
+            self._send(self.server.reply(self.path))
+
+    def _is_local(self) -> bool:
+        """Whether the request names this machine, and once."""
+        told = self.headers.get_all("Host") or []
+        return len(told) == 1 and _LOCAL.fullmatch(told[0]) is not None
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Of what is no request, and of other methods than GET: as JSON, too."""
+        if code == 501:
+            self._send(refused(405, "Only GET is answered"), {"Allow": "GET"}, close=True)
+        else:
+            self._send(refused(code, "This is no request that a browser sends"), close=True)
+
+    def _send(self, reply: Reply, more: Mapping[str, str] = {}, *, close: bool = False) -> None:
+        headers = {**HEADERS, "Content-Type": reply.kind, **more}
+        body = reply.body
+        if len(body) >= _PACKED_FROM and self._takes_gzip():
+            body, headers["Content-Encoding"] = gzip.compress(body, 1, mtime=0), "gzip"
+        self.send_response(reply.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        if close:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _takes_gzip(self) -> bool:
+        told = getattr(self, "headers", None)  # there are none where a request could not be read
+        return told is not None and "gzip" in (told.get("Accept-Encoding") or "")
+
+    def version_string(self) -> str:
+        return "skeltools"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: whoever started the server looks at the page."""
+
+
+def serve(
+    answers: Mapping[str, Answer], *, port: int = 0, browser: bool = True, say: Callable[[str], None]
+) -> None:
+    """Serve the page until Ctrl-C. ``say`` is told its address; a browser opens where there is a screen.
+
+    Raises UsageError for a port that is taken.
+    """
+    with Server(answers, port=port) as server:
+        say(f"{server.url} (Ctrl-C ends)")
+        if browser and _has_screen():
+            webbrowser.open(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("closed")
+
+
+def _has_screen() -> bool:
+    """Whether a browser would be a window: in a terminal it would take the place of what is printed."""
+    return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
