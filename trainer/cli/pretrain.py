@@ -156,7 +156,8 @@ def _next(out: Path, settings: RunConfig) -> list[str]:
         return [
             f"{reason}, so kNN and linear cannot be measured on it; with a labelled store: "
             f"trainer evaluate {out} --protocol transfer --target STORE",
-            f"next: trainer export {out}",
+            f"next: trainer embed {out} {settings.data.store} --out features.npz",
+            f"or: trainer search {out} --duplicates; trainer export {out}",
         ]
     lines = [f"next: trainer evaluate {out} --protocol knn --protocol linear"]
     if missing:

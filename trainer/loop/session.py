@@ -109,6 +109,7 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Meth
     method = checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed)
     if initial and config.init_from is not None:
         start.initialise(method, config.init_from)
+        start.check_kind(config.init_from, opened[0], conventions[0][0])
     return opened, method, device
 
 
@@ -264,6 +265,9 @@ def _told(out: Path) -> set[str]:
 def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     """What the user should know before the first step."""
     notes = [*_notes_of_size(run), *_note_of_parts(run, batch_size)]
+    if run.config.init_from is not None and not run.done:
+        unknown = start.check_kind(run.config.init_from, opened[0], run.config.data.conventions[0])
+        notes += [unknown] if unknown else []
     without = why_none(opened[0], run.config)
     if without:
         notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
