@@ -84,6 +84,7 @@ def pretrain(
         run.more_hashes = others
         run.warnings += _notes(run, opened, batch_size)
         if saved is None:
+            run.warnings += _note_of_start(run, opened)
             save(run)
         else:
             _restore(run, saved)
@@ -265,9 +266,6 @@ def _told(out: Path) -> set[str]:
 def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
     """What the user should know before the first step."""
     notes = [*_notes_of_size(run), *_note_of_parts(run, batch_size)]
-    if run.config.init_from is not None and not run.done:
-        unknown = start.check_kind(run.config.init_from, opened[0], run.config.data.conventions[0])
-        notes += [unknown] if unknown else []
     without = why_none(opened[0], run.config)
     if without:
         notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
@@ -292,6 +290,13 @@ def _notes_of_size(run: Run) -> list[str]:
         at=at,
         left_out=0 if together else None,
     )
+
+
+def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
+    """What is not known of the weights that it starts from."""
+    init = run.config.init_from
+    note = init and start.check_kind(init, opened[0], run.config.data.conventions[0])
+    return [note] if note else []
 
 
 def _note_of_parts(run: Run, batch_size: int) -> list[str]:
