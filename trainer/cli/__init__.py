@@ -25,8 +25,8 @@ from trainer.cli import (
     publish,
     released,
     report,
-    segment,
     search,
+    segment,
     table,
     verify,
 )
