@@ -50,7 +50,19 @@ LAYERS = [
     {"shards"},
     {"store"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards", "hub"},
+    {
+        "skeleton",
+        "batch",
+        "device",
+        "distributed",
+        "memory",
+        "seeds",
+        "options",
+        "span",
+        "few",
+        "cards",
+        "hub",
+    },
 ]
 
 
