@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
@@ -61,12 +62,12 @@ def command(
     embedded.check_suffix(out)
     models = every(run, encoder=encoder, device=device_name(device), store=store, unfinished=unfinished)
     found = embedded.embedded(
-        models, Asked(places, **asked), on_problem=lambda text: click.echo(f"left out: {text}", err=True)
+        models, Asked(places, **asked), on_problem=lambda text: echo(f"left out: {text}", err=True)
     )
     embedded.write(found, out)
     sizes = ", ".join(f"{name} {each.shape[1]}" for name, each in found.features.items())
     known = int((found.labels >= 0).sum())
-    click.echo(
+    echo(
         f"{out}: {len(found.ids)} clips in {found.convention}, features {sizes}; "
         f"{known} labelled, {len(found.classes)} classes"
     )
