@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import DEVICE, usual_store
 
 
@@ -51,13 +52,13 @@ def command(published: str, stores: tuple[Path, ...], tolerance: float, device: 
     for check in checks(Path(published), places, device=device, tolerance=tolerance):
         done.append(check)
         if not as_json:
-            click.echo(f"{check.verdict:<11}  {check.what}: {check.text}")
+            echo(f"{check.verdict:<11}  {check.what}: {check.text}")
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in done], indent=2, ensure_ascii=False))
+        echo(json.dumps([asdict(check) for check in done], indent=2, ensure_ascii=False))
     counts: Counter[str] = Counter(check.verdict for check in done)
     measured = any(check.found is not None for check in done)
     words = (("holds", "hold"), ("fails", "fail"), ("not checked", "were not checked"))
     told = [f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict]]
-    click.echo(", ".join(told) + ("" if measured else "; no figure was measured"), err=True)
+    echo(", ".join(told) + ("" if measured else "; no figure was measured"), err=True)
     if counts["fails"] or not measured:
         raise click.exceptions.Exit(1)
