@@ -60,7 +60,7 @@ class App {
     this.samples = new List({
       fill: (row) => this.rowOfList(row),
       address: (row) => this.address(this.rows.id[row]),
-      drawn: (rows) => this.thumbnails.want(rows),
+      drawn: (rows) => requestAnimationFrame(() => this.thumbnails.want(rows)),
       open: (row) => this.go(this.rows.id[row]),
     });
     this.side.replaceChildren(this.filters.element, this.count, this.samples.element);
@@ -160,7 +160,7 @@ class App {
     if (event.key === "/") {
       event.preventDefault();
       this.filters?.search.focus();
-    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") this.samples?.key(event);
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") (this.tabs?.current?.view ?? this.samples)?.key(event);
     else if (this.player) act(this.player, event);
   }
 }

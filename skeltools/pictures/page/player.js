@@ -36,7 +36,7 @@ export class Player extends EventTarget {
     this.stage = element("div", { class: "stage" }, this.canvas, this.text, this.tip);
     this.clock = new Clock((frame) => this.seek(frame));
     this.panel = new Panel(this);
-    this.element = element("div", { class: "player", role: "group", "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
+    this.element = element("div", { class: "player", role: "group", tabindex: -1, "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
     host.append(this.element);
     this.painter = painter(this.canvas);
     this.listen();
@@ -358,7 +358,6 @@ function steer(player) {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
-    player.clock.rail.focus({ preventScroll: true, focusVisible: false });
   });
   canvas.addEventListener("pointermove", (event) => {
     const from = fingers.get(event.pointerId);
