@@ -128,6 +128,18 @@ def per_body(clip: SkeletonSequence, kept: Any) -> SkeletonSequence:
     )
 
 
+def per_frame(clip: SkeletonSequence, span: slice) -> SkeletonSequence:
+    """The clip with these frames only."""
+    return replace(
+        clip,
+        joints=clip.joints[span],
+        present=clip.present[span],
+        order=clip.order[span],
+        unseen=None if clip.unseen is None else clip.unseen[span],
+        score=None if clip.score is None else clip.score[span],
+    )
+
+
 _FIELDS = ("label", "subject", "camera", "setup", "repetition")
 """Whole numbers that a source may tell of a clip."""
 

@@ -9,6 +9,7 @@
     run.evaluate("linear")                              # a list of EvaluationResult
     encoder = trainer.load_encoder("runs/aimclr")       # or what `trainer export` wrote
     model = trainer.load("runs/aimclr")                 # model.embed(joints): raw clips in, features out
+    trainer.publish("runs/aimclr", "aimclr-xview")      # for others, who may trainer.verify its figures
 
 What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
 (examples/pretrain.py). Every other module is private and may change between versions. Axis order is
@@ -29,13 +30,17 @@ if TYPE_CHECKING:
     from trainer.export import LoadedEncoder, load_encoder
     from trainer.momentum import Queue, frozen_copy, projector, update_
     from trainer.pretraining import pretrain
+    from trainer.publishing import Check, publish, verify
     from trainer.run import Run
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
     from trainer.use import Model, Predictions, SkeletonDataset, load
+    from trainer.use.search import Bank, bank
 
 _HOMES = {
+    "Bank": ("trainer.use.search", "Bank"),
     "Batch": ("trainer.batch", "Batch"),
+    "Check": ("trainer.publishing", "Check"),
     "EvaluationResult": ("schemas", "EvaluationResult"),
     "LoadedEncoder": ("trainer.export", "LoadedEncoder"),
     "Model": ("trainer.use", "Model"),
@@ -46,6 +51,7 @@ _HOMES = {
     "SkeletonDataset": ("trainer.use", "SkeletonDataset"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
+    "bank": ("trainer.use.search", "bank"),
     "batches": ("trainer.blocks", "batches"),
     "encoder": ("trainer.blocks", "encoder"),
     "features": ("trainer.blocks", "features"),
@@ -59,13 +65,17 @@ _HOMES = {
     "open_store": ("trainer.store", "open_store"),
     "pretrain": ("trainer.pretraining", "pretrain"),
     "projector": ("trainer.momentum", "projector"),
+    "publish": ("trainer.publishing", "publish"),
     "skeletons": ("trainer.store", "skeletons"),
     "update_": ("trainer.momentum", "update_"),
+    "verify": ("trainer.publishing", "verify"),
 }
 """Public name -> module and name there."""
 
 __all__ = [
+    "Bank",
     "Batch",
+    "Check",
     "EvaluationResult",
     "LoadedEncoder",
     "Model",
@@ -76,6 +86,7 @@ __all__ = [
     "SkeletonDataset",
     "accuracy",
     "augmentation",
+    "bank",
     "batches",
     "encoder",
     "features",
@@ -89,8 +100,10 @@ __all__ = [
     "open_store",
     "pretrain",
     "projector",
+    "publish",
     "skeletons",
     "update_",
+    "verify",
 ]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from schemas import CheckpointError, InitConfig, UsageError
-from trainer import checkpoint
+from trainer import checkpoint, hub
 from trainer.checkpoint import LAST
 from trainer.export.card import CARD, WEIGHTS
 from trainer.export.read import read_weights
@@ -39,7 +39,11 @@ class Start:
 
 
 def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
-    """``path``, a run folder or an exported encoder, for the settings. Raises CheckpointError for others."""
+    """``path``, a run folder, an exported encoder or ``hf://user/name``, for the settings.
+
+    Raises CheckpointError for others.
+    """
+    asked, path = path, hub.local(path)
     kind = "export" if (path / CARD).is_file() else "run"
     file = path / (WEIGHTS if kind == "export" else LAST)
     if not file.is_file():
@@ -49,9 +53,8 @@ def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
             where=path,
             remedy="A released .pt file becomes a run with `trainer import`",
         )
-    return InitConfig(
-        kind=kind, path=str(path.resolve()), sha256=checkpoint.file_hash(file), skip=tuple(skip)
-    )
+    told = hub.address(asked) if hub.is_address(asked) else str(path.resolve())
+    return InitConfig(kind=kind, path=told, sha256=checkpoint.file_hash(file), skip=tuple(skip))
 
 
 def initialise(method: Method, init: InitConfig) -> None:
@@ -88,6 +91,7 @@ def read_start(init: InitConfig) -> Start:
             where=path,
             remedy="Restore the file, or name it anew with --init-from",
         )
+    path = hub.local(path)
     return _of_export(path) if init.kind == "export" else _of_run(path)
 
 

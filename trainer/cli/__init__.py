@@ -22,9 +22,13 @@ from trainer.cli import (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
+    segment,
+    search,
     table,
+    verify,
 )
 from trainer.kernels import malloc
 
@@ -91,9 +95,13 @@ for module in (
     methods,
     predict,
     pretrain,
+    publish,
     released,
     report,
+    segment,
+    search,
     table,
+    verify,
 ):
     cli.add_command(module.command)
 
@@ -110,6 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing was left half-written", err=True)
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # `trainer predict ... | head`
+        sys.stdout = None  # so that Python does not flush into the closed pipe
+        sys.exit(1)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, arguments)
     except SkelError as error:

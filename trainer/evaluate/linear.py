@@ -78,10 +78,7 @@ def evaluate(
         logits = layer.scores(test_values)
         best = max(best, accuracy(logits, test.labels))
     if not torch.isfinite(logits).all():
-        raise SkelError(
-            f"the linear layer diverged at learning rate {options.lr}",
-            remedy="Set linear.lr lower, or linear.standardise=true",
-        )
+        raise _diverged(options)
     head = heads.Head(layer.weight, layer.bias, shift=scaling.shift, scale=scaling.scale)
     if held_out is not None:
         head = _sure(head, without, scaling, train, held_out)
@@ -98,6 +95,27 @@ def evaluate(
             details=_doubts(train, test, logits, options=options),
         )
     ]
+
+
+def learned(values: Tensor, labels: Tensor, *, classes: int, seed: int, options: Options) -> heads.Head:
+    """The layer of features [N, D] and labels [N] alone: nothing is held out, nothing measured.
+
+    Raises SkelError when it diverged.
+    """
+    scaling = _scaling(values, options, parts=1)
+    scaled, layer = scaling(values), _initial((values.shape[1],), classes, seed)
+    for epoch in range(options.epochs):
+        _epoch(layer, scaled, labels, seed=seed, epoch=epoch, options=options)
+    if not torch.isfinite(layer.weight).all():
+        raise _diverged(options)
+    return heads.Head(layer.weight, layer.bias, shift=scaling.shift, scale=scaling.scale)
+
+
+def _diverged(options: Options) -> SkelError:
+    return SkelError(
+        f"the linear layer diverged at learning rate {options.lr}",
+        remedy="Set linear.lr lower, or linear.standardise=true",
+    )
 
 
 FEW_STEPS = 1000

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from schemas import UsageError, checks_arguments
-from trainer import checkpoint
+from trainer import checkpoint, hub
 from trainer.export.card import CARD
 from trainer.export.read import LoadedEncoder, read_encoder
 from trainer.export.write import take_encoder
@@ -27,7 +27,8 @@ def load_encoder(
     """The trained encoder of an export or of a run folder, frozen and in evaluation mode, with its card.
 
     ``path``: what ``trainer export`` wrote, which needs neither run nor store, or a finished run, whose store
-    is read for its skeletons and recipe, at ``store`` or where the run has it. ``encoder``: which one of a
+    is read for its skeletons and recipe, at ``store`` or where the run has it; ``hf://user/name`` is a
+    published one on Hugging Face (extra ``hub``). ``encoder``: which one of a
     method that trains several. ``device``: where to, as PyTorch names it. No code in the files is run.
 
     Raises CheckpointError when weights or card are absent, damaged, newer, or do not belong together;
@@ -38,7 +39,7 @@ def load_encoder(
         >>> encoder.stream, encoder.convention, encoder.frames
         ('joint', 'kinectv2_25', 24)
     """
-    path, place = Path(path), chosen_device(device)
+    path, place = hub.local(path), chosen_device(device)
     if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
         loaded = read_encoder(path)
         if encoder not in (None, loaded.card.name):

@@ -114,3 +114,10 @@ def sequences(store: Path, convention: str) -> Iterator[Any]:
     from skeltools import open as open_store
 
     return open_store(store).clips(convention)
+
+
+def cut(sequence: Any, span: range) -> Any:
+    """Some frames of a ``SkeletonSequence`` as one of their own."""
+    from skeltools.sequence import per_frame
+
+    return per_frame(sequence, slice(span.start, span.stop))

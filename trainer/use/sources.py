@@ -90,11 +90,11 @@ def _of_store(
     card: EncoderCard, asked: Asked, path: Path, convention: str, on_problem: OnProblem
 ) -> Iterator[Part]:
     store = stores.open_store(path)
-    _check_fits(card, store, convention)
+    check_fits(card, store, convention)
     if store.manifest.recipe.steps == card.recipe.steps and _has_stream(store, convention, card):
         yield from _read(_chosen(store, asked, convention, card), store, convention)
         return
-    wanted = _wanted(store, asked, convention, card)
+    wanted = wanted_ids(store, asked, convention, card)
     clips = (clip for clip in raw.sequences(path, convention) if wanted is None or clip.id in wanted)
     yield from _prepared(
         ((clip.id, clip.class_name, clip) for clip in clips), card, convention, path, on_problem
@@ -117,7 +117,7 @@ def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> S
         )
     return stores.select(
         store,
-        protocol=_split(store, asked, card),
+        protocol=split_of(store, asked, card),
         part=asked.part or "test",
         conventions=[convention],
         frames=given.frames,
@@ -126,7 +126,7 @@ def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> S
     )
 
 
-def _split(store: Store, asked: Asked, card: EncoderCard) -> str:
+def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
     """The named one, else that of the training, else the only one. Raises UsageError for several."""
     known = list(store.manifest.protocols)
     if asked.split is None and card.split in known:
@@ -142,12 +142,12 @@ def _split(store: Store, asked: Asked, card: EncoderCard) -> str:
     return name
 
 
-def _wanted(store: Store, asked: Asked, convention: str, card: EncoderCard) -> frozenset[str] | None:
+def wanted_ids(store: Store, asked: Asked, convention: str, card: EncoderCard) -> frozenset[str] | None:
     """Ids of the half that is asked for; None: all."""
     if asked.split is None and asked.part is None:
         return None
     ids = stores.ids_of(
-        store, protocol=_split(store, asked, card), part=asked.part or "test", conventions=[convention]
+        store, protocol=split_of(store, asked, card), part=asked.part or "test", conventions=[convention]
     )
     return frozenset(ids)
 
@@ -164,7 +164,7 @@ def _read(selection: Selection, store: Store, convention: str) -> Iterator[Part]
             start += len(part)
 
 
-def _check_fits(card: EncoderCard, store: Store, convention: str) -> None:
+def check_fits(card: EncoderCard, store: Store, convention: str) -> None:
     """Raises StoreError unless the store has the encoder's skeleton."""
     there = list(store.manifest.conventions)
     if convention not in there:

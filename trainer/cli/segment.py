@@ -1,0 +1,163 @@
+"""``trainer segment``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from trainer.cli.display import bar, table_console
+from trainer.cli.figures import print_json
+from trainer.cli.options import (
+    CLIP_CONVENTION,
+    CLIP_ENCODER,
+    DEVICE,
+    PART,
+    PLACES,
+    SETTINGS,
+    SPLIT,
+    STORES_OF_RUN,
+    device_name,
+)
+
+if TYPE_CHECKING:
+    from schemas import EvaluationResult
+
+_SHOWN = {
+    "frames %": "frames",
+    "F1@10": "f1@10",
+    "F1@25": "f1@25",
+    "F1@50": "f1@50",
+    "edit": "edit",
+    "mAP actions": "map_actions@0.5",
+    "mAP videos": "map_videos@0.5",
+    "released mAP actions": "released_map_actions@0.5",
+    "released mAP videos": "released_map_videos@0.5",
+}
+
+
+@click.command("segment")
+@click.argument("run", type=click.Path(path_type=Path))
+@PLACES
+@click.option("--out", type=click.Path(path_type=Path), help="File to write the segments to (.csv or .json).")
+@click.option(
+    "--classifier",
+    metavar="FIGURE",
+    help="Learn nothing: take a kept classifier, such as segment or linear, which knows no background.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(2),
+    metavar="FRAMES",
+    help="Length of a window. Default: half the median action of the training half, or as learned.",
+)
+@click.option(
+    "--stride",
+    type=click.IntRange(1),
+    metavar="FRAMES",
+    help="From one window to the next. Default: an eighth of a window, or as learned.",
+)
+@click.option(
+    "--penalty",
+    type=click.FloatRange(0),
+    help="Of each change of class, in natural logarithms; 0 does not smooth. Default: 10, or as learned.",
+)
+@click.option("--epochs", type=click.IntRange(1), help="Of the layer that is learned. Default: 100.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Its learning rate. Default: 0.1.")
+@click.option(
+    "--class-weights",
+    type=click.Choice(["none", "balanced"]),
+    help="balanced weighs a window by how few its class has, background included. Default: none.",
+)
+@CLIP_ENCODER
+@CLIP_CONVENTION
+@SPLIT
+@PART
+@SETTINGS
+@STORES_OF_RUN
+@DEVICE
+@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@click.option("--json", "as_json", is_flag=True, help="Print results and segments as JSON.")
+def command(
+    run: Path,
+    places: tuple[Path, ...],
+    out: Path | None,
+    classifier: str | None,
+    as_json: bool,
+    encoder: str | None,
+    convention: str | None,
+    split: str | None,
+    part: str | None,
+    settings: Path | None,
+    store: tuple[Path, ...],
+    device: str,
+    unfinished: bool,
+    **options: Any,
+) -> None:
+    """Find what happens from where to where in recordings that are not cut into actions.
+
+    With one store of whole recordings, whose frames are labelled (`skeltools convert pku-mmd-1 --uncut`), a
+    linear layer on windows of the frozen encoder is learned on the training half, background as a class of
+    its own, and measured on the test half: frame accuracy, F1 at overlaps of 10, 25 and 50 %, edit score, and
+    PKU-MMD's mean average precision at an overlap of 0.5. The result is in RUN/results/, with the layer.
+    With other stores, and with raw files, that layer says what is in them.
+
+    \b
+    Examples:
+      trainer segment runs/skeletonclr uncut.zarr --out segments.csv
+      trainer segment runs/skeletonclr recording.npy another.npy --out found.json
+      trainer segment runs/skeletonclr uncut.zarr --classifier linear --part test
+    """
+    from trainer.use import segment_files
+    from trainer.use.segment_answer import answer
+    from trainer.use.sources import Asked
+
+    if out is not None:
+        segment_files.check_suffix(out)
+    with bar("windows of recordings") as show:
+        given = answer(
+            run,
+            Asked(places, convention, split, part, settings),
+            encoder=encoder,
+            classifier=classifier,
+            options=options,
+            device=device_name(device),
+            store=store,
+            unfinished=unfinished,
+            on_problem=lambda text: click.echo(f"left out: {text}", err=True),
+            on_recording=show,
+        )
+    if given.results and not as_json:
+        _print(run, given.results)
+    elif given.results:
+        print_json(given.results)
+    elif out is None:
+        say = segment_files.as_json if as_json else segment_files.as_lines
+        click.echo(say(given.found, given.classes), nl=False)
+    if out is not None:
+        segment_files.write(given.found, given.classes, out)
+        count = sum(len(each.segments) for each in given.found)
+        click.echo(f"{out}: {count} segments in {len(given.found)} recordings", err=as_json)
+
+
+def _print(run: Path, results: Sequence[EvaluationResult]) -> None:
+    first = results[0]
+    click.echo(
+        f"{run}: {first.method}, epoch {first.epoch}, {first.store} {first.split} ({first.train_samples} "
+        f"recordings to learn from, {first.test_samples} to test), windows of {first.settings['window']} "
+        f"frames, {first.convention}"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("encoder", *_SHOWN):
+        table.add_column(name, justify="left" if name == "encoder" else "right", no_wrap=True)
+    for each in results:
+        made = each.details["figures"]
+        table.add_row(each.encoder, *(f"{100 * made[name]:.1f}" for name in _SHOWN.values()))
+    table_console().print(table)
+    for note in dict.fromkeys(note for each in results for note in each.notes):
+        click.echo(f"note: {note}")
+    if first.synthetic:
+        click.echo("built-in demo data: numbers say nothing about PKU-MMD")

@@ -1,0 +1,61 @@
+"""From scores of frames to segments: what happens from where to where in a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOTHING = -1
+"""Label of a frame in which no action goes on."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One action of a recording: frames ``start`` to ``stop``, counted from 0, ``stop`` excluded."""
+
+    recording: str
+    label: int
+    start: int
+    stop: int
+    confidence: float = 1.0
+    """Mean score of the class over its frames, 0..1; 1 for what was annotated."""
+
+
+def decoded(scores: NDArray[np.float64], *, penalty: float) -> NDArray[np.int64]:
+    """[T, C] probabilities -> [T]: the sequence of classes that is the likeliest at ``penalty`` a change.
+
+    Viterbi: the sum of log scores, less ``penalty`` (natural logarithms, 0 or more) wherever the class
+    changes. 0 takes the best class of each frame.
+    """
+    best = np.log(np.maximum(scores, 1e-12))
+    came = np.zeros(scores.shape, np.int64)
+    stay = np.arange(scores.shape[1])
+    for frame in range(1, len(best)):
+        other = int(best[frame - 1].argmax())
+        change = best[frame - 1, other] - penalty > best[frame - 1]
+        came[frame] = np.where(change, other, stay)
+        best[frame] += np.where(change, best[frame - 1, other] - penalty, best[frame - 1])
+    labels = np.zeros(len(best), np.int64)
+    for frame in range(len(best) - 1, -1, -1):
+        last = frame == len(best) - 1
+        labels[frame] = best[frame].argmax() if last else came[frame + 1, labels[frame + 1]]
+    return labels
+
+
+def segments_of(
+    labels: NDArray[np.int64], scores: NDArray[np.float64] | None = None, *, recording: str = ""
+) -> list[Segment]:
+    """The runs of equal labels in [T] but for ``NOTHING``; ``scores`` [T, C] give the confidence."""
+    if not len(labels):
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
+    found = []
+    for start, stop in pairwise(edges):
+        label = int(labels[start])
+        if label != NOTHING:
+            sure = 1.0 if scores is None else float(scores[start:stop, label].mean())
+            found.append(Segment(recording, label, start, stop, sure))
+    return found

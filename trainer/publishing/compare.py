@@ -1,0 +1,88 @@
+"""A figure beside what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from trainer.evaluate.results import accuracies
+from trainer.evaluate.scores import Scores
+from trainer.publishing.claims import Claim
+from trainer.report.parts import percent
+from trainer.store import Store
+
+Verdict = Literal["holds", "fails", "not checked"]
+
+_EXACT = 1e-9
+"""Of fractions that are sums in another order."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that is claimed, and what was found."""
+
+    what: str
+    """``linear, kinectv2_25, joint``, ``files``, or the name of a file."""
+    verdict: Verdict
+    text: str
+    """What was found, in words."""
+    claimed: float | None = None
+    """Top-1 accuracy in 0..1; None for files."""
+    found: float | None = None
+
+
+def compared(claim: Claim, scores: Scores, how: str, store: Store, *, what: str, tolerance: float) -> Check:
+    """On the claim's store everything that was found must be what is claimed, up to ``tolerance``, a fraction
+    of the test clips, or one clip; on another one top-1 must lie in the claim's interval."""
+    found = accuracies(scores)
+    if store.hash == claim.store_hash:
+        holds, text = _same(claim, found, _least(scores), tolerance)
+        place = f"on {store.path}"
+    else:
+        holds, text = _inside(claim, found["top1"])
+        place = f"on {store.path}, another store ({store.hash[:12]}, not {claim.store_hash[:12]})"
+    of = f", the first of {len(claim.draws)} draws" if len(claim.draws) > 1 else ""
+    told = f"{percent(claim.first)} % claimed{of}, {percent(found['top1'])} % {how} {place}: {text}"
+    return Check(what, "holds" if holds else "fails", told, claim.first, found["top1"])
+
+
+def _least(scores: Scores) -> float:
+    """What one clip can be of the mean over the classes."""
+    counts = torch.bincount(scores.labels)
+    counts = counts[counts > 0]
+    return 1 / (len(counts) * int(counts.min()))
+
+
+def _same(claim: Claim, found: dict[str, object], least: float, tolerance: float) -> tuple[bool, str]:
+    if found["test_samples"] != claim.test_samples:
+        return False, f"{found['test_samples']} test clips, {claim.test_samples} claimed"
+    clip = max(tolerance, 1 / claim.test_samples)
+    limits = {"top1": clip, "top5": clip, "macro": max(clip, least)}
+    told = {"top1": claim.first, "top5": claim.top5, "macro": claim.macro}
+    apart = {name: _apart(told[name], found[name]) for name in told}
+    if claim.interval is not None and len(claim.draws) < 2:
+        limits["interval"] = clip
+        apart["interval"] = max(map(_apart, claim.interval, found["interval"]))  # type: ignore[call-overload]
+    over = [name for name, value in apart.items() if value > limits[name] + _EXACT]
+    if over:
+        return False, ", ".join(f"{name} differs by {100 * apart[name]:.2f} points" for name in over)
+    most = max(apart.values())
+    return True, "equal" if most < _EXACT else f"within {100 * most:.2f} points, of {100 * clip:.2f} allowed"
+
+
+def _apart(claimed: object, found: object) -> float:
+    """Of two fractions; 1 where only one of them is there."""
+    if claimed is None or found is None:
+        return float(claimed is not found)
+    return abs(float(claimed) - float(found))  # type: ignore[arg-type]
+
+
+def _inside(claim: Claim, top1: float) -> tuple[bool, str]:
+    if claim.interval is None:
+        return False, "no interval is claimed"
+    low, high = claim.interval
+    inside = low - _EXACT <= top1 <= high + _EXACT
+    ends = f"the claimed interval, {percent(low)} to {percent(high)} %"
+    return inside, f"{'inside' if inside else 'outside of'} {ends}"

@@ -1,0 +1,230 @@
+"""What happens when in recordings that are not cut: a linear layer on windows, averaged and decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from schemas import SkelError, UsageError
+from schemas._model import Model as Settings
+from trainer import store as stores
+from trainer.evaluate import ensemble
+from trainer.evaluate.balance import ClassWeights
+from trainer.evaluate.segments import NOTHING, Segment, decoded, segments_of
+from trainer.export import CARD
+from trainer.run import find_results, only_result, open_run
+from trainer.use import raw, sources, windows
+from trainer.use.model import Model, every, of_run
+from trainer.use.sources import Asked, OnProblem
+
+PROTOCOL = "segment"
+BACKGROUND = "background"
+"""Name of the last class of a classifier of windows: no action."""
+
+Scores = NDArray[np.float64]
+"""[T, C] of the frames of a recording; rows sum to one; the last class is no action."""
+OnProgress = Callable[[int, int], None]
+
+
+class Options(Settings):
+    """How recordings are cut into windows, and how frames become segments.
+
+    The layer is linear evaluation on standardised features, which needs no tuning: rate 0.1, a tenth of it
+    for the last fifth of the epochs.
+    """
+
+    window: int | None = Field(default=None, ge=2)
+    """Frames of a window. None: half the median length of the actions in the training half."""
+    stride: int | None = Field(default=None, ge=1)
+    """Frames from one window to the next. None: an eighth of a window."""
+    penalty: float = Field(default=10.0, ge=0)
+    """Of each change of class: natural logarithm of how much likelier the frames behind it must get."""
+    epochs: int = Field(default=100, ge=1)
+    lr: float = Field(default=0.1, gt=0)
+    class_weights: ClassWeights = "none"
+    """``balanced`` weighs a window by how few its class has, no action included."""
+
+    @property
+    def step(self) -> int:
+        """``stride``, or an eighth of a window."""
+        assert self.window is not None
+        return self.stride or max(self.window // 8, 1)
+
+    def spans(self, frames: int) -> list[range]:
+        """Windows of a recording. Raises UsageError for a stride that leaves frames out."""
+        assert self.window is not None
+        if self.step > self.window:
+            raise UsageError(
+                f"a stride of {self.step} frames leaves out frames between windows of {self.window}",
+                where="stride",
+                remedy="Choose one that is not above the window",
+            )
+        return windows.spans(frames, self.window, self.step)
+
+
+@dataclass(frozen=True)
+class Recording:
+    id: str
+    sequence: Any
+    """``skeltools.SkeletonSequence``."""
+    labels: NDArray[np.int64] | None = None
+    """[T] class of each frame, -1 for none; None where nobody says."""
+
+    @property
+    def frames(self) -> int:
+        return int(self.sequence.frames)
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What was found in a recording."""
+
+    id: str
+    labels: NDArray[np.int64]
+    """[T], -1 for no action."""
+    segments: tuple[Segment, ...]
+
+
+def recordings(model: Model, asked: Asked, convention: str, on_problem: OnProblem) -> Iterator[Recording]:
+    """Of stores and raw files, at full length, in the order of the places.
+
+    Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
+    when nothing can be read.
+    """
+    found = 0
+    for place in asked.places:
+        of = _of_store if sources.is_store(place) else _of_files
+        for recording in of(model, asked, place, convention, on_problem):
+            found += 1
+            yield recording
+    if not found:
+        raise SkelError(
+            "no recording could be read", where=asked.places[0], remedy="See what is said above of each"
+        )
+
+
+def _of_store(
+    model: Model, asked: Asked, path: Path, convention: str, on_problem: OnProblem
+) -> Iterator[Recording]:
+    store = stores.open_store(path)
+    sources.check_fits(model.card, store, convention)
+    wanted = sources.wanted_ids(store, asked, convention, model.card)
+    for clip in raw.sequences(path, convention):
+        if wanted is None or clip.id in wanted:
+            told = None if clip.frame_labels is None else clip.frame_labels.astype(np.int64)
+            yield Recording(clip.id, clip.sequence, told)
+
+
+def _of_files(
+    model: Model, asked: Asked, path: Path, convention: str, on_problem: OnProblem
+) -> Iterator[Recording]:
+    for clip in raw.read_files(path, model.card.conventions[convention], settings=asked.settings):
+        if clip.sequence is None:
+            on_problem(clip.problem)
+        else:
+            yield Recording(clip.id, clip.sequence)
+
+
+def scores_of(model: Model, recording: Recording, convention: str, options: Options) -> Scores:
+    """The mean of what the model's classifier says of the windows that cover a frame.
+
+    A classifier that was not learned on windows knows no background: it has none here. Where nobody is seen
+    there is no action.
+    """
+    kept = model.classifier(convention).kept
+    extra = 0 if BACKGROUND in kept.card.settings else 1
+    size = len(kept.card.classes) + extra
+    covered, clips = windows.prepared(
+        recording.sequence, options.spans(recording.frames), model.card, convention
+    )
+    said = model.predict(clips, convention).probabilities if covered else np.zeros((0, size - extra))
+    return windows.averaged(np.pad(said, ((0, 0), (0, extra))), covered, recording.frames)
+
+
+def together(scores: Mapping[str, Scores]) -> Scores:
+    """The mean of several encoders', weighed as streams in an evaluation: 0.6 joint, 0.6 bone, 0.4 motion."""
+    weights = [float(getattr(ensemble.Options(), name, 1.0)) for name in scores]
+    parts = [each * weight for each, weight in zip(scores.values(), weights, strict=True)]
+    return np.asarray(sum(parts[1:], start=parts[0]) / sum(weights))
+
+
+def segmented(id: str, scores: Scores, options: Options) -> Segmented:
+    """Frames and segments of a recording by its scores."""
+    best = decoded(scores, penalty=options.penalty)
+    labels = np.where(best == scores.shape[1] - 1, NOTHING, best)
+    return Segmented(id, labels, tuple(segments_of(labels, scores, recording=id)))
+
+
+def found_in(
+    models: Mapping[str, Model],
+    asked: Asked,
+    options: Options,
+    *,
+    on_problem: OnProblem,
+    on_recording: Callable[[str], None] | None = None,
+) -> Iterator[Segmented]:
+    """What the models' classifiers find in recordings, all encoders together. Raises as ``recordings``."""
+    first = next(iter(models.values()))
+    convention = sources.convention_of(first.card, asked)
+    for model in models.values():
+        model.classifier(convention)  # said before anything is read
+    for recording in recordings(first, asked, convention, on_problem):
+        said = {name: scores_of(each, recording, convention, options) for name, each in models.items()}
+        yield segmented(recording.id, together(said), options)
+
+
+def settled(models: Mapping[str, Model], convention: str, asked: Mapping[str, Any]) -> Options:
+    """Those that are asked for, over those that the classifier was learned with.
+
+    A classifier of whole clips has no window: one of as many frames as the encoder's then.
+    """
+    first = next(iter(models.values()))
+    card = first.classifier(convention).kept.card
+    learned = {name: card.settings[name] for name in Options.model_fields if name in card.settings}
+    learned = learned if BACKGROUND in card.settings else {"window": first.card.input.frames}
+    if asked.get("window") and not asked.get("stride"):
+        learned.pop("stride", None)
+    return Options(**learned | {name: value for name, value in asked.items() if value is not None})
+
+
+def kept_models(
+    path: Path,
+    *,
+    encoder: str | None,
+    convention: str | None,
+    classifier: str | None,
+    device: str,
+    store: Sequence[Path],
+    unfinished: bool,
+) -> dict[str, Model]:
+    """Encoder -> model with the classifier that is named, else with the one of windows.
+
+    Raises UsageError where a run has none of windows, and SkelError where it has several.
+    """
+    if classifier is not None or (path / CARD).is_file():
+        return every(
+            path, encoder=encoder, classifier=classifier, device=device, store=store, unfinished=unfinished
+        )
+    run = open_run(path, store=store, device="cpu", unfinished=unfinished)
+    names = list(run.method.encoders) if encoder is None else [run.encoder_name(encoder)]
+    of = convention or run.config.data.conventions[0]
+    made = {}
+    for name in names:
+        try:
+            results = find_results(path, protocol=PROTOCOL, conventions=[of], encoders=[name])
+        except SkelError as error:
+            raise UsageError(
+                f"no classifier of windows was kept for {of}",
+                where=path,
+                remedy=f"`trainer segment {path} STORE` learns one on a store with labels of frames: "
+                "`skeltools convert pku-mmd-1 --uncut`, or uncut: true for your own. --classifier linear "
+                "takes that of whole clips, which knows no background",
+            ) from error
+        made[name] = of_run(run, name, figure=only_result(results, where=path).path.stem, device=device)
+    return made

@@ -1,0 +1,90 @@
+"""Recordings in, segments out: by a classifier that is learned for it, or by one that was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas import EvaluationResult, UsageError
+from trainer.export import CARD
+from trainer.run import open_run
+from trainer.use import segment, segment_learned, sources
+from trainer.use.segment import BACKGROUND, Segmented
+from trainer.use.segment_learned import OnRecording
+from trainer.use.sources import Asked, OnProblem
+
+LEARNING = ("epochs", "lr", "class_weights")
+"""Options of what is learned."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    found: tuple[Segmented, ...]
+    classes: tuple[str, ...]
+    """A segment's label is a place in it."""
+    results: tuple[EvaluationResult, ...] = ()
+    """Where a classifier was learned and measured."""
+
+
+def answer(
+    path: Path,
+    asked: Asked,
+    *,
+    encoder: str | None = None,
+    classifier: str | None = None,
+    options: Mapping[str, Any],
+    device: str = "cpu",
+    store: Sequence[Path] = (),
+    unfinished: bool = False,
+    on_problem: OnProblem,
+    on_recording: OnRecording | None = None,
+) -> Answer:
+    """Of a run or an export. Learns on a single store whose frames are labelled, where no ``classifier`` is
+    named and ``path`` is a run; else asks the one that is named or was kept.
+
+    Raises UsageError for options that do not fit either, and as ``segment_learned.learn`` and
+    ``segment.found_in``.
+    """
+    single = classifier is None and len(asked.places) == 1 and not (path / CARD).is_file()
+    if single and segment_learned.has_frame_labels(asked.places[0], asked.convention):
+        _refuse(asked.part is not None, "--part", "learns on one half and measures on the other")
+        run = open_run(path, store=store, device="cpu", unfinished=unfinished)
+        learned = segment_learned.learn(
+            run,
+            asked.places[0],
+            encoder=encoder,
+            convention=asked.convention,
+            split=asked.split,
+            options=options,
+            device=device,
+            on_recording=on_recording,
+        )
+        return Answer(learned.found, learned.results[0].classes[:-1], learned.results)
+    models = segment.kept_models(
+        path,
+        encoder=encoder,
+        convention=asked.convention,
+        classifier=classifier,
+        device=device,
+        store=store,
+        unfinished=unfinished,
+    )
+    given = [name for name in LEARNING if options.get(name) is not None]
+    _refuse(bool(given), f"--{''.join(given[:1]).replace('_', '-')}", "learns nothing: a kept one is asked")
+    of = sources.convention_of(next(iter(models.values())).card, asked)
+    chosen = segment.settled(models, of, options)
+    found = segment.found_in(models, asked, chosen, on_problem=on_problem)
+    card = next(iter(models.values())).classifier(of).kept.card
+    classes = card.classes[:-1] if BACKGROUND in card.settings else card.classes
+    return Answer(tuple(found), classes)
+
+
+def _refuse(wrong: bool, option: str, reason: str) -> None:
+    if wrong:
+        raise UsageError(
+            f"`trainer segment` with these places {reason}",
+            where=option,
+            remedy="Leave it out, or name a store with labels of frames alone, or --classifier segment",
+        )

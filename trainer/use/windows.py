@@ -1,0 +1,66 @@
+"""Windows of a recording: stretches of equal length that an encoder sees as clips, and back to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import SkelError, UsageError
+from trainer.export import EncoderCard
+from trainer.use import raw
+
+
+def spans(frames: int, window: int, stride: int) -> list[range]:
+    """The frames of each window: every ``stride`` frames one, and one at the end.
+
+    All frames are covered where ``stride`` is not above ``window``; a recording that is shorter than a window
+    is one.
+    """
+    last = max(frames - window, 0)
+    starts = [*range(0, last, stride), last]
+    return [range(start, min(start + window, frames)) for start in starts]
+
+
+def prepared(
+    sequence: Any, of: Sequence[range], card: EncoderCard, convention: str
+) -> tuple[list[range], NDArray[np.float32]]:
+    """Windows of a ``SkeletonSequence`` through the card's recipe, each as a clip of its own.
+
+    Gives those of which the recipe leaves something, and their clips [n, 3, T, V, M]. Raises UsageError for a
+    sequence that does not fit.
+    """
+    kept, clips = [], []
+    for span in of:
+        clip = clip_or_none(raw.cut(sequence, span), card, convention)
+        if clip is not None:
+            kept.append(span)
+            clips.append(clip)
+    shape = (0, 3, card.input.frames, card.conventions[convention].num_joints, card.input.bodies)
+    return kept, np.concatenate(clips) if clips else np.zeros(shape, np.float32)
+
+
+def clip_or_none(clip: Any, card: EncoderCard, convention: str) -> NDArray[np.float32] | None:
+    """[1, 3, T, V, M], or None where the recipe leaves nothing: nobody is seen. Raises as ``prepared``."""
+    try:
+        return raw.prepared([clip], card, convention)
+    except UsageError:
+        raise
+    except SkelError:
+        return None
+
+
+def averaged(scores: NDArray[np.floating[Any]], of: Sequence[range], frames: int) -> NDArray[np.float64]:
+    """Scores of windows [n, C] -> [frames, C]: the mean of the windows that cover a frame.
+
+    A frame that none covers is of the last class, which is none.
+    """
+    sums = np.zeros((frames, scores.shape[1]))
+    counts = np.zeros((frames, 1))
+    for span, row in zip(of, scores, strict=True):
+        sums[span.start : span.stop] += row
+        counts[span.start : span.stop] += 1
+    sums[counts[:, 0] == 0, -1] = 1
+    return np.asarray(sums / np.maximum(counts, 1))
