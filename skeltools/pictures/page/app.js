@@ -44,9 +44,9 @@ class App {
   }
 
   header() {
-    const { name, dataset, samples, synthetic } = this.store;
+    const { name, dataset, samples, of, synthetic } = this.store;
     this.tabRow = element("nav", { "aria-label": "tabs", hidden: true });
-    const told = [dataset, samples === undefined ? null : `${samples.toLocaleString("en")} samples`, synthetic ? "synthetic" : null].filter(Boolean).join(", ");
+    const told = [dataset, samples === undefined ? null : `${samples.toLocaleString("en")}${of > samples ? ` of ${of.toLocaleString("en")}` : ""} samples`, synthetic ? "synthetic" : null].filter(Boolean).join(", ");
     this.head.replaceChildren(element("strong", {}, name), element("span", { class: "told" }, told), this.tabRow, element("span", { class: "space" }), themeButton());
   }
 
