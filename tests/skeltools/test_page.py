@@ -224,7 +224,7 @@ def test_several_tracks_stand_beside_or_over_each_other_on_one_clock(play) -> No
     page = play(both)
     page.run("player.seek(9)")
     state = at_rest(page)
-    assert [cell["name"] for cell in state["cells"]] == ["long", "short"]
+    assert [cell["names"] for cell in state["cells"]] == [["long"], ["short"]]
     boxes = [cell["view"] for cell in state["cells"]]
     assert boxes[0]["x"] != boxes[1]["x"] or boxes[0]["y"] != boxes[1]["y"]
     assert np.abs(spots(state, 1) - projected(short[4, 0], state["cells"][1])).max() < 1

@@ -78,7 +78,7 @@ export class Player extends EventTarget {
     const groups = over && tracks.length ? [tracks] : tracks.map((each) => [each]);
     this.cells = groups.map((group) => ({
       tracks: group.map(({ track }) => track),
-      name: group.map(({ track, scene }) => cellName(track, scene, this.scenes)).join(" and "),
+      names: group.map(({ track, scene }) => cellName(track, scene, this.scenes)),
       points: group.flatMap(({ track }) => cloud(track)),
       flat: group.every(({ track }) => track.coordinates === "xy"),
       spots: [],
@@ -325,8 +325,8 @@ export class Player extends EventTarget {
     return {
       frame: this.frame, frames: this.frames, drawn: this.drawn, playing: this.playing, painter: this.painter.kind,
       background: hex(this.colours.ground),
-      cells: this.cells.map(({ name, view, camera, spots, tracks }) => ({
-        name, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
+      cells: this.cells.map(({ names, view, camera, spots, tracks }) => ({
+        names, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
       })),
     };
   }
