@@ -25,10 +25,11 @@ from trainer.cli import (
     publish,
     released,
     report,
-    segment,
     search,
+    segment,
     table,
     verify,
+    view,
 )
 from trainer.kernels import malloc
 
@@ -98,10 +99,11 @@ for module in (
     publish,
     released,
     report,
-    segment,
     search,
+    segment,
     table,
     verify,
+    view,
 ):
     cli.add_command(module.command)
 

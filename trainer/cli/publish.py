@@ -51,5 +51,7 @@ def command(run: Path, to: str, **given: Any) -> None:
     card, claims = published(run, to, **given)
     click.echo(f"{to}: {card.method} {card.name}, {card.feature_dim} features, {len(claims)} figures")
     if not claims:
-        click.echo(f"no figures: `trainer evaluate {run} --protocol linear --protocol knn` makes them", err=True)
+        click.echo(
+            f"no figures: `trainer evaluate {run} --protocol linear --protocol knn` makes them", err=True
+        )
     click.echo(card.licence)
