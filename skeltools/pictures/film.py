@@ -179,30 +179,30 @@ def _image(pixels: Pixels, kind: str, colours: Colours) -> Image.Image:
     return found.convert("RGB") if kind == "webp" else found
 
 
-CODECS = {"mp4": ("vp09", "mp4v"), "webm": ("VP90", "VP80")}
-"""By preference. Browsers play VP9, which OpenCV's own builds can write; they have no H.264."""
+CODECS = ("vp09", "mp4v")
+"""Of an .mp4, by preference. Browsers play VP9, which OpenCV's own builds can write; they have no H.264."""
 
 
-def write_video(path: Path, kind: str, frames: Iterator[Pixels], fps: float) -> None:
+def write_video(path: Path, frames: Iterator[Pixels], fps: float) -> None:
     """A video of frames whose width and height are even. Raises SkelError where OpenCV can write none."""
     first = next(frames)
     height, width = first.shape[:2]
-    writer = _writer(path, kind, fps, (width, height))
+    writer = _writer(path, fps, (width, height))
     for each in chain([first], frames):
         writer.write(cv2.cvtColor(each, cv2.COLOR_RGBA2BGR))
     writer.release()
 
 
-def _writer(path: Path, kind: str, fps: float, size: tuple[int, int]) -> Any:
+def _writer(path: Path, fps: float, size: tuple[int, int]) -> Any:
     level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        for codec in CODECS[kind]:
+        for codec in CODECS:
             writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size)
             if writer.isOpened():
                 return writer
     finally:
         log.setLogLevel(level)
     raise SkelError(
-        f"this OpenCV writes no .{kind} ({cv2.__version__})",
+        f"this OpenCV writes no .mp4 ({cv2.__version__})",
         remedy="Install opencv-python with pip, or write .gif or .webp",
     )
