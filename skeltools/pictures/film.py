@@ -29,6 +29,9 @@ FINER = 2
 _BITS = 4
 """OpenCV takes sixteenths of a dot."""
 
+_BLUR = 1.4
+"""Dots by which OpenCV's smooth edges make areas wider, as measured by what lines of known width cover."""
+
 _LEAST = 20
 """Milliseconds: browsers slow down GIFs whose frames are shorter."""
 
@@ -43,8 +46,7 @@ def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
     fine = np.empty((height * FINER, width * FINER, 4), np.uint8)
     fine[:] = back
     for ends, colour, thick in marks.lines:
-        start, stop = _points(ends)
-        cv2.line(fine, start, stop, _colour(colour), _thick(thick), cv2.LINE_AA, _BITS)
+        _line(fine, ends, colour, thick)
     for corners, colour in marks.heads:
         cv2.fillConvexPoly(fine, np.array(_points(corners)), _colour(colour), cv2.LINE_AA, _BITS)
     for middle, colour, radius, hollow in marks.dots:
@@ -54,21 +56,34 @@ def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
     return small if ground is not None else _divided(small)
 
 
+def _line(fine: Pixels, ends: NDArray[Any], colour: str, width: float) -> None:
+    """As an area, since OpenCV's lines are whole numbers of dots wide."""
+    along = ends[1] - ends[0]
+    length = float(np.hypot(*along))
+    more = width - _BLUR / FINER
+    if length < 1e-9:
+        return
+    if more <= 0:
+        start, stop = _points(ends)
+        cv2.line(fine, start, stop, _colour(colour), 1, cv2.LINE_AA, _BITS)
+        return
+    across = 0.5 * more / length * np.array([-along[1], along[0]])
+    corners = np.stack([ends[0] + across, ends[1] + across, ends[1] - across, ends[0] - across])
+    cv2.fillConvexPoly(fine, np.array(_points(corners)), _colour(colour), cv2.LINE_AA, _BITS)
+
+
 def _dot(fine: Pixels, middle: NDArray[Any], colour: str, radius: float, inside: Any) -> None:
     place, scale = _points(middle[None])[0], FINER << _BITS
-    cv2.circle(fine, place, round(radius * scale), _colour(colour), -1, cv2.LINE_AA, _BITS)
+    blur = 0.25 * _BLUR / FINER
+    cv2.circle(fine, place, round((radius - blur) * scale), _colour(colour), -1, cv2.LINE_AA, _BITS)
     if inside is not None:
-        cv2.circle(fine, place, round(0.55 * radius * scale), inside, -1, cv2.LINE_AA, _BITS)
+        cv2.circle(fine, place, max(1, round((0.55 * radius - blur) * scale)), inside, -1, cv2.LINE_AA, _BITS)
 
 
 def _points(points: NDArray[Any]) -> list[tuple[int, int]]:
     """Coordinates for OpenCV, whose dot 0 has its middle at 0; far ones are brought to where it can count."""
     fixed = np.rint(((points * FINER) - 0.5) * (1 << _BITS)).clip(-(2**24), 2**24)
     return [(int(x), int(y)) for x, y in fixed]
-
-
-def _thick(width: float) -> int:
-    return max(1, round(width * FINER))
 
 
 def _colour(text: str) -> tuple[int, int, int, int]:
