@@ -15,7 +15,7 @@ OURS = {"schemas": {"schemas"}, "skeltools": {"skeltools", "schemas"}, "trainer"
 SOURCES = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
 
 ONLY_IN = {
-    "zarr": {"skeltools/store/", "trainer/store.py"},
+    "zarr": {"skeltools/store/", "trainer/store.py", "trainer/local.py"},
     "click": {"skeltools/cli/", "trainer/cli"},
     "rich": {"skeltools/cli/", "trainer/cli"},
     "h5py": {"skeltools/custom/", "skeltools/formats/", "skeltools/metrabs/"},
@@ -49,6 +49,7 @@ LAYERS = [
     {"data"},
     {"shards"},
     {"store"},
+    {"local"},
     {"batch_norm"},
     {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards", "hub"},
 ]

@@ -4,6 +4,26 @@
 
 ``design`` has the colours, ``scene`` what one picture shows as plain arrays and as JSON, ``sides``
 which joints are left and right. They are light: NumPy and schemas alone.
+``render`` writes files by ``stick``, ``sheet`` and ``film``, ``plots`` draws a whole store: these need the
+extra ``plots``.
 
     store -> listing (what the page asks for) -> browsed (of a request) -> server -> page/ in the browser
 """
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from schemas import UsageError
+
+PLOTS = {"matplotlib": "matplotlib", "PIL": "pillow"}
+"""What pictures need of the extra ``plots``: module -> package. Pillow comes with matplotlib."""
+
+
+def require_plots() -> None:
+    """Raises UsageError that names the extra when what draws pictures is not installed."""
+    missing = [package for module, package in PLOTS.items() if find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"pictures need {' and '.join(missing)}", remedy="Install with: pip install 'skeltools[plots]'"
+        )

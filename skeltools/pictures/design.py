@@ -6,6 +6,8 @@ tell apart: blue is a person's left, orange the right, arms are lighter than leg
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 
 CENTRE = "trunk"
@@ -33,6 +35,26 @@ PERSONS = ("#16191d", "#b0478a", "#008a65", "#8a6d00")
 """Of joints and names, by the body's place on axis M; the fifth body has the first colour again."""
 
 PERSONS_DARK = ("#eceff1", "#e79ac7", "#4fd1a5", "#e3c75c")
+
+
+@dataclass(frozen=True)
+class Colours:
+    """All colours of one picture, as ``#rrggbb``; the names are those of ``design.css``."""
+
+    parts: Mapping[str, str]
+    persons: tuple[str, ...]
+    ground: str | None
+    """None: transparent."""
+    text: str
+    quiet: str
+    line: str
+    warn: str
+
+
+WHITE = Colours(LIGHT, PERSONS, "#ffffff", "#16191d", "#59626b", "#d5d9dd", "#8a4b00")
+BLACK = Colours(DARK, PERSONS_DARK, "#14171a", "#eceff1", "#a4adb6", "#3a4148", "#ffc266")
+CLEAR = Colours(LIGHT, PERSONS, None, "#16191d", "#59626b", "#d5d9dd", "#8a4b00")
+GROUNDS = {"white": WHITE, "dark": BLACK, "transparent": CLEAR}
 
 
 def css() -> str:

@@ -26,6 +26,7 @@ from trainer.cli import (
     released,
     report,
     segment,
+    search,
     table,
     verify,
 )
@@ -98,6 +99,7 @@ for module in (
     released,
     report,
     segment,
+    search,
     table,
     verify,
 ):
@@ -116,6 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; nothing was left half-written", err=True)
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:  # `trainer predict ... | head`
+        sys.stdout = None  # so that Python does not flush into the closed pipe
+        sys.exit(1)
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code, arguments)
     except SkelError as error:

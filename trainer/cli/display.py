@@ -24,8 +24,9 @@ def table_console() -> Console:
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr while something long runs; nothing when stderr is no terminal."""
+def bar(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """A bar on stderr while something long runs; nothing when stderr is no terminal. It is told what is done
+    and the total, None where nobody knows."""
     if not sys.stderr.isatty():
         yield None
         return

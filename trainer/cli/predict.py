@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainer.cli import follow
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
     DEVICE,
     PART,
-    PLACES,
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command("predict")
 @click.argument("run", type=click.Path(path_type=Path))
-@PLACES
+@click.argument("places", nargs=-1, metavar="STORE|FILE...", type=click.Path(path_type=Path))
 @click.option(
     "--classifier",
     metavar="FIGURE",
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 @SPLIT
 @PART
 @SETTINGS
+@follow.options
 @STORES_OF_RUN
 @DEVICE
 @click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
@@ -66,7 +67,15 @@ def command(
     device: str,
     unfinished: bool,
     as_json: bool,
-    **asked: Any,
+    live: bool,
+    window: int | None,
+    stride: int | None,
+    units: str | None,
+    axes: str | None,
+    split: str | None,
+    part: str | None,
+    settings: Path | None,
+    convention: str | None,
 ) -> None:
     """Name the class of clips: of stores, raw files, or folders of these.
 
@@ -80,7 +89,11 @@ def command(
       trainer predict runs/skeletonclr clip.npy --unknown energy --json
       trainer predict gestures recordings/ --settings dataset.yaml
       trainer predict runs/skeletonclr store.zarr --part test
+      sensor | trainer predict runs/skeletonclr --follow --window 60 --stride 15
     """
+    files: dict[str, Any] = {"split": split, "part": part, "settings": settings}
+    stream: dict[str, Any] = {"window": window, "stride": stride, "units": units, "axes": axes}
+    follow.check(live, places, files, stream)
     from trainer.use import answers as asking
     from trainer.use.model import every
     from trainer.use.sources import Asked
@@ -93,10 +106,13 @@ def command(
         store=store,
         unfinished=unfinished,
     )
+    if live:
+        follow.run(models, convention, **stream, top=top, unknown=unknown, keep=keep)
+        return
     found = list(
         asking.answers(
             models,
-            Asked(places, **asked),
+            Asked(places, convention, **files),
             unknown=unknown,
             keep=keep,
             on_problem=lambda text: click.echo(f"left out: {text}", err=True),

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from schemas import SkelError, UsageError
+from trainer.evaluate.features import Features, concatenated
 from trainer.evaluate.scores import replacing
 from trainer.use import sources
 from trainer.use.model import Model
@@ -31,6 +33,15 @@ class Embedded:
     features: dict[str, NDArray[np.float32]]
     """Encoder -> [N, D]."""
     convention: str
+
+    @property
+    def fused(self) -> NDArray[np.float32]:
+        """[N, D1 + D2 + ...] as kNN takes them: one encoder's as they are; several side by side, each scaled
+        to length one."""
+        parts = [
+            Features(torch.from_numpy(each), torch.from_numpy(self.labels)) for each in self.features.values()
+        ]
+        return (concatenated(parts, unit=True) if len(parts) > 1 else parts[0]).values.numpy()
 
     @property
     def arrays(self) -> dict[str, Any]:

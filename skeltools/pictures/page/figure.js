@@ -131,7 +131,7 @@ export function addFloor(batch, floor, look) {
     if (from[2] > 0.05 && to[2] > 0.05) batch.add(from, to, 0.5 * look.scale, 0.5 * look.scale, faint, FLAT);
   };
   const { x, y, z, step, flat } = floor;
-  const faint = mixed(look.colours.line, look.colours.ground, 0.35);
+  const faint = mixed(look.colours.line, look.colours.ground, 0.1);
   const lines = (range) => Array.from({ length: Math.round((range[1] - range[0]) / step) + 1 }, (_, place) => range[0] + place * step);
   for (const at of flat ? [] : lines(x)) for (const from of lines(z).slice(0, -1)) line([at, y, from], [at, y, from + step]);
   for (const at of lines(z)) for (const from of lines(x).slice(0, -1)) line([from, y, at], [from + step, y, at]);

@@ -187,7 +187,6 @@ export function strokes(pen, numbers, { ground, scale }) {
     const colour = css([rgb >> 16, (rgb >> 8) & 255, rgb & 255]);
     const wide = Math.max(0.7 * scale, 2 * radius);
     const line = (width, tone) => drawn(pen, [x, y, toX, toY], width, tone, tip / radius);
-    if (fill === SOLID || fill === HOLLOW) line(wide + 2.8 * scale, light);
     pen.setLineDash(fill === FAINT && (x !== toX || y !== toY) ? [3 * scale, 5 * scale] : []);
     line(wide, colour);
     if (fill === HOLLOW) line(0.46 * wide, light);

@@ -28,7 +28,7 @@ function drawCell(player, pen, cell) {
   pen.clip();
   for (const { text, x, y } of cell.labels) write(text, x, y, colours.quiet, 11);
   cell.spots.forEach((spots, place) => spots.length && drawPeople(player, cell.tracks[place], spots, write, place));
-  write(cell.name, cell.box.x + 14 * scale, cell.box.y + 18 * scale, colours.text, 13, "left");
+  write(cell.name, cell.box.x + 14 * scale, cell.box.y + 17 * scale, colours.text, 13, "left");
   const note = noteOf(player, cell);
   if (note) write(note, cell.box.x + cell.box.width / 2, cell.box.y + cell.box.height / 2, colours.quiet, 15);
   if (cell.floor && look.names) write(gridOf(player, cell), cell.box.x + 14 * scale, cell.box.y + cell.box.height - 14 * scale, colours.quiet, 11, "left");

@@ -1,0 +1,208 @@
+"""Moving pictures: marks drawn by OpenCV, four dots for one, written as a video or an image that moves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+from cv2.utils import logging as log
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from schemas import SkelError, UsageError
+from skeltools.pictures import palette
+from skeltools.pictures.design import Colours
+from skeltools.pictures.stick import Marks, Word
+
+Pixels = NDArray[np.uint8]
+"""[H, W, 4]: red, green, blue, how much it covers."""
+
+FINER = 2
+"""A picture is drawn this many times as large, then made smaller: lines without steps."""
+
+_BITS = 4
+"""OpenCV takes sixteenths of a dot."""
+
+_LEAST = 20
+"""Milliseconds: browsers slow down GIFs whose frames are shorter."""
+
+_MOST = 1 << 30
+"""Bytes of all frames of a GIF, WebP or APNG together, which Pillow holds in memory."""
+
+
+def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
+    """Marks as a picture of ``size`` (width, height); what covers less than all is not premultiplied."""
+    width, height = size
+    back = (0, 0, 0, 0) if ground is None else _colour(ground)
+    fine = np.empty((height * FINER, width * FINER, 4), np.uint8)
+    fine[:] = back
+    for ends, colour, thick in marks.lines:
+        start, stop = _points(ends)
+        cv2.line(fine, start, stop, _colour(colour), _thick(thick), cv2.LINE_AA, _BITS)
+    for corners, colour in marks.heads:
+        cv2.fillConvexPoly(fine, np.array(_points(corners)), _colour(colour), cv2.LINE_AA, _BITS)
+    for middle, colour, radius, hollow in marks.dots:
+        _dot(fine, middle, colour, radius, back if hollow else None)
+    small: Any = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+    _write_words(small, marks.words)
+    return small if ground is not None else _divided(small)
+
+
+def _dot(fine: Pixels, middle: NDArray[Any], colour: str, radius: float, inside: Any) -> None:
+    place, scale = _points(middle[None])[0], FINER << _BITS
+    cv2.circle(fine, place, round(radius * scale), _colour(colour), -1, cv2.LINE_AA, _BITS)
+    if inside is not None:
+        cv2.circle(fine, place, round(0.55 * radius * scale), inside, -1, cv2.LINE_AA, _BITS)
+
+
+def _points(points: NDArray[Any]) -> list[tuple[int, int]]:
+    """Coordinates for OpenCV, whose dot 0 has its middle at 0; far ones are brought to where it can count."""
+    fixed = np.rint(((points * FINER) - 0.5) * (1 << _BITS)).clip(-(2**24), 2**24)
+    return [(int(x), int(y)) for x, y in fixed]
+
+
+def _thick(width: float) -> int:
+    return max(1, round(width * FINER))
+
+
+def _colour(text: str) -> tuple[int, int, int, int]:
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16), 255
+
+
+def _divided(pixels: Pixels) -> Pixels:
+    """Colours as they are where they cover: OpenCV has mixed them with a ground of zeros."""
+    cover = np.maximum(pixels[..., 3:], 1).astype(np.uint16)
+    colours = (pixels[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
+    return np.concatenate([np.minimum(colours, 255).astype(np.uint8), pixels[..., 3:]], axis=2)
+
+
+# Words
+
+
+@cache
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+
+
+@cache
+def _stencil(text: str, size: float) -> tuple[NDArray[np.uint8], int]:
+    """How much a line of text covers of each dot [h, w], and its height above the base line."""
+    font = _font(size)
+    left, top, right, bottom = font.getbbox(text, anchor="ls")
+    image = Image.new("L", (max(1, int(right - left) + 2), max(1, int(bottom - top) + 2)))
+    ImageDraw.Draw(image).text((1 - left, 1 - top), text, fill=255, font=font, anchor="ls")
+    return np.asarray(image), int(1 - top)
+
+
+def width_of(text: str, size: float) -> float:
+    """Dots that a line of text is wide."""
+    return float(_font(size).getlength(text))
+
+
+def _write_words(pixels: Pixels, words: Sequence[Word]) -> None:
+    for word in words:
+        stencil, above = _stencil(word.text, word.size)
+        share = {"left": 0.0, "middle": 0.5, "right": 1.0}[word.anchor]
+        x, y = round(word.x - share * stencil.shape[1]), round(word.y) - above
+        rows, columns = (
+            _overlap(y, stencil.shape[0], len(pixels)),
+            _overlap(x, stencil.shape[1], pixels.shape[1]),
+        )
+        cover = stencil[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x, None] / 255
+        under = pixels[rows, columns]
+        under[:] = np.rint(cover * np.array(_colour(word.colour)) + (1 - cover) * under)
+
+
+def _overlap(first: int, length: int, whole: int) -> slice:
+    start = min(max(first, 0), whole)
+    return slice(start, max(start, min(first + length, whole)))
+
+
+# Files
+
+
+def write(
+    file: BinaryIO, kind: str, frames: Iterator[Pixels], count: int, fps: float, colours: Colours
+) -> None:
+    """An animation of ``count`` frames as ``gif``, ``webp`` or ``apng``. ``file`` is open for writing.
+
+    GIF has steps of 10 ms and at most 50 frames a second: frames are left out beyond, and the clip lasts as
+    long as it does. Raises UsageError where the frames would not fit in memory.
+    """
+    step = max(1, int(np.ceil(fps * _LEAST / 1000 - 1e-9)))
+    shown = islice(frames, 0, None, step)
+    first = next(shown)
+    depth = 4 if kind != "gif" and colours.ground is None else 1
+    if (count // step) * depth * first[..., 0].size > _MOST:
+        raise UsageError(
+            f"{count} frames of {first.shape[1]} x {first.shape[0]} are too many for one .{kind}",
+            remedy="Choose some, as in --frames 0:500, or write .mp4",
+        )
+    lasts = _durations(-(-count // step), step / fps, 10 if kind == "gif" else 1)
+    images = (_image(each, kind, colours) for each in chain([first], shown))
+    still = next(images)
+    more = list(images) if kind == "apng" else images  # Pillow goes through those of a PNG twice
+    options: dict[str, Any] = {"save_all": True, "append_images": more, "duration": lasts, "loop": 0}
+    if kind == "gif":
+        clear = {"transparency": palette.CLEAR, "disposal": 2} if colours.ground is None else {"disposal": 1}
+        still.save(file, "GIF", optimize=False, **clear, **options)
+    elif kind == "webp":
+        still.save(file, "WEBP", lossless=True, method=4, quality=40, **options)
+    else:
+        still.save(file, "PNG", disposal=0 if colours.ground else 1, blend=0, **options)
+
+
+def _durations(count: int, seconds: float, unit: int) -> list[int]:
+    """Milliseconds of each frame, in whole units, so that their sum is right.
+
+    >>> _durations(4, 1 / 30, 10)
+    [30, 40, 30, 30]
+    """
+    ends = np.rint(1000 * seconds * np.arange(count + 1) / unit).astype(int) * unit
+    return [max(unit, int(each)) for each in np.diff(ends)]
+
+
+def _image(pixels: Pixels, kind: str, colours: Colours) -> Image.Image:
+    """Of few colours, which makes small files, unless it is partly transparent."""
+    if kind != "gif" and colours.ground is None:
+        return Image.fromarray(pixels)
+    found = Image.fromarray(palette.indexed(pixels, colours))
+    found.putpalette(palette.palette(colours).tobytes())
+    return found.convert("RGB") if kind == "webp" else found
+
+
+CODECS = {"mp4": ("vp09", "mp4v"), "webm": ("VP90", "VP80")}
+"""By preference. Browsers play VP9, which OpenCV's own builds can write; they have no H.264."""
+
+
+def write_video(path: Path, kind: str, frames: Iterator[Pixels], fps: float) -> None:
+    """A video of frames whose width and height are even. Raises SkelError where OpenCV can write none."""
+    first = next(frames)
+    height, width = first.shape[:2]
+    writer = _writer(path, kind, fps, (width, height))
+    for each in chain([first], frames):
+        writer.write(cv2.cvtColor(each, cv2.COLOR_RGBA2BGR))
+    writer.release()
+
+
+def _writer(path: Path, kind: str, fps: float, size: tuple[int, int]) -> Any:
+    level = log.setLogLevel(log.LOG_LEVEL_SILENT)
+    try:
+        for codec in CODECS[kind]:
+            writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size)
+            if writer.isOpened():
+                return writer
+    finally:
+        log.setLogLevel(level)
+    raise SkelError(
+        f"this OpenCV writes no .{kind} ({cv2.__version__})",
+        remedy="Install opencv-python with pip, or write .gif or .webp",
+    )

@@ -1,0 +1,367 @@
+"""A scene as a file: a film strip, or an animation.
+
+matplotlib draws film strips, OpenCV animations; both draw the same marks.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.figure import Figure
+from matplotlib.path import Path as Outline
+
+from schemas import UsageError, unknown
+from skeltools.files import durable
+from skeltools.pictures import film, sheet
+from skeltools.pictures.design import GROUNDS, Colours
+from skeltools.pictures.scene import Scene
+from skeltools.pictures.stick import VIEWS, Flat, Marks, View, flatten
+
+STILL = ("png", "svg", "pdf")
+MOVING = ("gif", "webp", "apng")
+VIDEO = ("mp4", "webm")
+KINDS = (*STILL, *MOVING, *VIDEO)
+
+FPS = 30.0
+"""Frames a second of a clip that does not say: those of the Kinects of NTU RGB+D, NW-UCLA and PKU-MMD."""
+
+POSES = 8
+"""Of a film strip."""
+
+DPI = 96
+"""Points of the picture in an inch, as in CSS. A PNG without a size has twice as many dots."""
+
+LARGEST = 8000
+"""Dots of a side of a picture."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a scene is drawn."""
+
+    view: View = "front"
+    ground: Literal["white", "dark", "transparent"] = "white"
+    frames: str | None = None
+    """Which: ``8`` (evenly spread), ``10:60``, ``10:60:5``, ``3,7,9``. None: all, of a film strip eight."""
+    size: tuple[int, int] | None = None
+    """Width and height in dots; None: as large as what is shown needs."""
+    fps: float | None = None
+    """Of the recording; None: as the scene says, else 30."""
+    speed: float = 1.0
+    names: bool = False
+    """Joints with their names."""
+    words: bool = True
+    """Conventions, frame numbers and the class."""
+
+    def __post_init__(self) -> None:
+        if self.view not in VIEWS:
+            raise unknown("view", self.view, VIEWS)
+        if self.ground not in GROUNDS:
+            raise unknown("ground", self.ground, GROUNDS)
+        for name in ("fps", "speed"):
+            value = getattr(self, name)
+            if value is not None and not 0.001 <= value <= 1000:
+                raise UsageError(f"{name} is {value:g}", remedy="It is a number from 0.001 to 1000")
+        if self.size is not None and not all(16 <= side <= LARGEST for side in self.size):
+            raise UsageError(
+                f"a size of {self.size[0]}x{self.size[1]}", remedy=f"Sides are 16 to {LARGEST} dots long"
+            )
+
+    @property
+    def colours(self) -> Colours:
+        return GROUNDS[self.ground]
+
+
+def kind_of(out: Path) -> str:
+    """The kind of file by its name. Raises UsageError that lists the kinds for another."""
+    kind = out.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise UsageError(
+            f"{out}: the end of the name says what is written, found '{out.suffix}'",
+            remedy=f"Moving: {', '.join(f'.{each}' for each in (*VIDEO, *MOVING))}; "
+            f"a film strip: {', '.join(f'.{each}' for each in STILL)}",
+        )
+    return kind
+
+
+def save(scene: Scene, out: Path, look: Look | None = None, *, force: bool = False) -> Path:
+    """Write a scene as the file that its name says: a film strip (png, svg, pdf) or an animation.
+
+    The same scene and look give the same bytes. The file is complete or absent. Raises UsageError for
+    another kind of file, a file that is there (unless ``force``), frames or a view that there are not.
+    """
+    look, kind = look or Look(), kind_of(out)
+    _check_place(out, force=force)
+    if kind in VIDEO and look.ground == "transparent":
+        raise UsageError(f".{kind} has no transparent ground", remedy="Take .webp, .apng or .gif")
+    if kind in STILL:
+        data = still(scene, look, kind)
+        durable.write(out, lambda file: file.write(data))
+    elif kind in MOVING:
+        frames, count, fps = _film(scene, look)
+        durable.write(out, lambda file: film.write(file, kind, frames, count, fps, look.colours))  # type: ignore[arg-type]
+    else:
+        _save_video(scene, out, kind, look)
+    return out
+
+
+def _check_place(out: Path, *, force: bool) -> None:
+    if out.is_dir():
+        raise UsageError("is a folder", where=out, remedy="Name a file, such as clip.gif")
+    if out.exists() and not force:
+        raise UsageError("is there already", where=out, remedy="Give another name, or --force")
+    if not out.parent.is_dir():
+        raise UsageError(f"there is no folder {out.parent}", where=out, remedy="Make it first")
+
+
+def _save_video(scene: Scene, out: Path, kind: str, look: Look) -> None:
+    if look.size is not None and any(side % 2 for side in look.size):
+        raise UsageError(
+            f"a size of {look.size[0]}x{look.size[1]}", remedy="Sides of videos are even numbers of dots"
+        )
+    frames, _, fps = _film(scene, look)
+    beside = out.with_name(f".{os.getpid()}.{out.name}")
+    try:
+        film.write_video(beside, kind, frames, fps)
+        durable.sync(beside)
+        os.replace(beside, out)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+# Animations
+
+
+def _film(scene: Scene, look: Look) -> tuple[Iterator[film.Pixels], int, float]:
+    """The frames as pictures, their number, and how many a second."""
+    total = _length(scene)
+    chosen = choose(look.frames, total, all_of_them=True)
+    flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view)
+    fps = (look.fps or scene.fps or FPS) * look.speed / _gap(chosen)
+    return _pictures(scene, flats, chosen, look), len(chosen), fps
+
+
+def _gap(chosen: Sequence[int]) -> float:
+    """Frames of the recording from a chosen one to the next, on average."""
+    return max(1.0, (chosen[-1] - chosen[0]) / (len(chosen) - 1)) if len(chosen) > 1 else 1.0
+
+
+def _pictures(
+    scene: Scene, flats: Sequence[Flat], chosen: Sequence[int], look: Look
+) -> Iterator[film.Pixels]:
+    page = sheet.tiles(flats, look.size, words=look.words)
+    places = sheet.scales(flats, page)
+    size = (round(page.width), round(page.height))
+    for frame in chosen:
+        made = sheet.animated(
+            flats,
+            frame,
+            page,
+            places,
+            look.colours,
+            title=_title(scene) if look.words else None,
+            names=look.names,
+        )
+        yield film.draw(made, size, look.colours.ground)
+
+
+def _title(scene: Scene) -> str:
+    return scene.title if scene.title in ("", scene.id) else f"{scene.title} · {scene.id}"
+
+
+# Film strips
+
+
+class Strip(Figure):
+    """A figure of matplotlib that shows itself where notebooks ask it to."""
+
+    def _repr_png_(self) -> bytes:
+        return _bytes(self, "png", 2 * DPI)
+
+
+def strip(scene: Scene, look: Look | None = None) -> Strip:
+    """A row of poses for each track as a figure of matplotlib; one point of the picture is 1/96 inch.
+
+    Raises UsageError as ``save`` does.
+    """
+    look = look or Look()
+    total = _length(scene)
+    chosen = choose(look.frames, total, all_of_them=False)
+    flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view)
+    page, made = sheet.strip(
+        flats,
+        chosen,
+        look.colours,
+        size=look.size,
+        title=(_title(scene) or scene.id) if look.words else None,
+        names=look.names,
+    )
+    return painted(made, page.width, page.height, look.colours)
+
+
+def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip:
+    """Marks as a figure of matplotlib."""
+    figure = Strip(figsize=(width / DPI, height / DPI), dpi=DPI)
+    FigureCanvasAgg(figure)
+    figure.patch.set(facecolor=colours.ground or "none", edgecolor="none")
+    axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    point = 72 / DPI
+    ends, inks, widths = zip(*made.lines, strict=True) if made.lines else ((), (), ())
+    lines = LineCollection(ends, colors=inks, linewidths=[point * each for each in widths], zorder=1)
+    lines.set_capstyle("round")
+    axes.add_collection(lines, autolim=False)
+    if made.heads:
+        corners, inks = zip(*made.heads, strict=True)
+        axes.add_collection(
+            PolyCollection(corners, facecolors=inks, edgecolors="none", zorder=2), autolim=False
+        )
+    if made.dots:
+        axes.add_collection(_circles(made, colours), autolim=False)
+    for word in made.words:
+        style = {"ha": word.anchor.replace("middle", "center"), "va": "baseline", "parse_math": False}
+        axes.text(word.x, word.y, word.text, color=word.colour, fontsize=word.size * point, **style)  # type: ignore[arg-type]
+    return figure
+
+
+def _circles(made: Marks, colours: Colours) -> PathCollection:
+    """Hollow ones have a rim of 45 % of their radius, as those of ``film``."""
+    rim = 0.45
+    circle = Outline.unit_circle()
+    scaled = [
+        Outline(circle.vertices * radius * (1 - rim / 2 * hollow) + middle, circle.codes)  # type: ignore[operator]
+        for middle, _, radius, hollow in made.dots
+    ]
+    inside = colours.ground or "none"
+    return PathCollection(
+        scaled,
+        facecolors=[inside if hollow else ink for _, ink, _, hollow in made.dots],
+        edgecolors=[ink for _, ink, _, _ in made.dots],
+        linewidths=[72 / DPI * rim * radius * hollow for _, _, radius, hollow in made.dots],
+        zorder=3,
+    )
+
+
+def still(scene: Scene, look: Look, kind: str) -> bytes:
+    """A film strip as the bytes of a png, svg or pdf."""
+    with looks():
+        return _bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
+
+
+@contextmanager
+def looks() -> Iterator[None]:
+    """Fonts that are with matplotlib; text that stays text; the same names in each SVG."""
+    settings: Any = {
+        "font.family": "DejaVu Sans",
+        "svg.fonttype": "none",
+        "svg.hashsalt": "skeltools",
+        "pdf.fonttype": 42,  # TrueType, which publishers ask for
+        "savefig.facecolor": "auto",
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+_METADATA = {
+    "png": {"Software": None},
+    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+"""Left out: versions and times, which would change the bytes."""
+
+
+def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:
+    target = io.BytesIO()
+    with looks():
+        figure.savefig(target, format=kind, dpi=dpi, metadata=_METADATA[kind])
+    return target.getvalue() if kind != "svg" else _lighter(target.getvalue())
+
+
+def _lighter(svg: bytes) -> bytes:
+    """Coordinates no finer than a hundredth of a point."""
+    return re.sub(rb"(\d\.\d\d)\d+", rb"\1", svg)
+
+
+# Frames
+
+
+def _length(scene: Scene) -> int:
+    length = max((len(each.joints) for each in scene.tracks), default=0)
+    if not length:
+        raise UsageError(f"{scene.id} has no frames", remedy="Choose another clip")
+    return length
+
+
+def choose(text: str | None, total: int, *, all_of_them: bool) -> list[int]:
+    """The frames that ``Look.frames`` names, of ``total``. Raises UsageError if it names none.
+
+    >>> choose("4", 20, all_of_them=True), choose("10:20:5", 20, all_of_them=True)
+    ([0, 6, 13, 19], [10, 15])
+    """
+    if text is None:
+        text = ":" if all_of_them else str(POSES)
+    numbers = re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*(,\s*)?", text)
+    span = re.fullmatch(r"\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(\d+)?\s*)?", text)
+    if span and span[3] != "0":
+        found = list(range(total))[slice(*(int(each) if each else None for each in span.groups()))]
+    elif numbers and "," in text:
+        found = [int(each) for each in text.split(",") if each.strip()]
+    elif numbers and int(text):
+        found = sorted({int(each) for each in np.rint(np.linspace(0, total - 1, min(int(text), total)))})
+    else:
+        raise UsageError(
+            f"frames are given as 8, 10:60, 10:60:5 or 3,7,9, found '{text}'",
+            remedy="8 is so many, evenly spread; 10:60 are those from 10 to 59",
+        )
+    if not found or not all(0 <= each < total for each in found):
+        raise UsageError(f"no such frames: {text}", remedy=f"The clip has frames 0 to {total - 1}")
+    return found
+
+
+def _part(track: Any, chosen: Sequence[int], total: int) -> Any:
+    """A track whose bounds are those of the chosen frames: what is not shown takes no room."""
+    if len(track.joints) != total or len(chosen) == total:
+        return track
+    keep = np.zeros(total, dtype=bool)
+    keep[list(chosen)] = True
+    return replace(track, present=track.present & keep[:, None])
+
+
+# For notebooks
+
+
+@dataclass(frozen=True, eq=False)
+class Animation:
+    """A clip that moves in a notebook, and that ``save`` writes as a file."""
+
+    scene: Scene
+    look: Look
+
+    def save(self, out: str | Path, *, force: bool = False) -> Path:
+        """Write it as the name says: .mp4, .webm, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
+        return save(self.scene, Path(out), self.look, force=force)
+
+    def _repr_html_(self) -> str:
+        frames, count, fps = _film(self.scene, self.look)
+        target = io.BytesIO()
+        film.write(target, "webp", frames, count, fps, self.look.colours)
+        data = base64.b64encode(target.getvalue()).decode("ascii")
+        return f'<img alt="{_alt(self.scene)}" src="data:image/webp;base64,{data}">'
+
+
+def _alt(scene: Scene) -> str:
+    from html import escape
+
+    return escape(f"{scene.title or scene.id}, an animation of stick figures", quote=True)
