@@ -53,7 +53,19 @@ LAYERS = [
     {"store"},
     {"local"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards", "hub"},
+    {
+        "skeleton",
+        "batch",
+        "device",
+        "distributed",
+        "memory",
+        "seeds",
+        "options",
+        "span",
+        "few",
+        "cards",
+        "hub",
+    },
 ]
 
 

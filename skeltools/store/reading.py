@@ -118,8 +118,10 @@ def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
     found = array(store, path)
     try:
         return np.asarray(found.oindex[rows])
-    except (ValueError, OSError, RuntimeError) as error:
-        raise _damaged(store.path, f"{path}: {error}") from error
+    except StoreError:
+        raise
+    except Exception as error:  # as read_as_it_is
+        raise damaged(store.path, path, error) from error
 
 
 def read_column(store: Store, path: str) -> NDArray[Any]:

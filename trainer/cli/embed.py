@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,
@@ -75,12 +76,12 @@ def command(
         Asked(places, **asked),
         conventions=conventions,
         fused=fused,
-        on_problem=lambda text: click.echo(f"left out: {text}", err=True),
+        on_problem=lambda text: echo(f"left out: {text}", err=True),
     )
     embedded_files.write(found, out)
     sizes = ", ".join(f"{name} {each.shape[1]}" for name, each in found.features.items())
     known = int((found.labels >= 0).sum())
-    click.echo(
+    echo(
         f"{out}: {len(found.ids)} clips in {', '.join(found.conventions)}, features {sizes}; "
         f"{known} labelled, {len(found.classes)} classes"
     )

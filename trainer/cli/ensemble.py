@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from schemas import EvaluationResult, UsageError
+from trainer.cli.display import echo
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import STREAM_WEIGHTS, stream_weights
 
@@ -78,8 +79,8 @@ def command(
 
 
 def _print(result: EvaluationResult, members: list[EvaluationResult]) -> None:
-    click.echo(f"{len(members)} results, {result.dataset} {result.split}, {result.test_samples} test samples")
+    echo(f"{len(members)} results, {result.dataset} {result.split}, {result.test_samples} test samples")
     names = [each["file"] for each in result.settings["members"]]
     print_results([*members, result], [*names, "all together"])
     weights = ", ".join(f"{stream} {weight:g}" for stream, weight in result.settings["weights"].items())
-    click.echo(f"{result.settings['scores']} scores; weights: {weights}")
+    echo(f"{result.settings['scores']} scores; weights: {weights}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trainer.cli import follow
+from trainer.cli.display import echo
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,
@@ -124,12 +125,12 @@ def command(
             weights=stream_weights(weights),
             unknown=unknown,
             keep=keep,
-            on_problem=lambda text: click.echo(f"left out: {text}", err=True),
+            on_problem=lambda text: echo(f"left out: {text}", err=True),
         )
     )
     if as_json:
         records = [record for answer in found for record in asking.as_records(answer, top=top)]
-        click.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
     _print(found)
 
@@ -147,11 +148,11 @@ def _print(found: list[Answer]) -> None:
     for answer in found:
         best = answer.said.top(1)
         for row, (id, name) in enumerate(zip(answer.ids, answer.said.names, strict=True)):
-            click.echo(f"{id}\t{name}\t{best[row][0][1]:.3f}")
+            echo(f"{id}\t{name}\t{best[row][0][1]:.3f}")
             own = answer.names[row]
             told += own in answer.said.classes
             right += own == name
     if told:
-        click.echo(f"{right} of the {told} clips whose class is known are named as it", err=True)
+        echo(f"{right} of the {told} clips whose class is known are named as it", err=True)
     if not found[0].said.calibrated:
-        click.echo("the probabilities are not calibrated: the classifier saw all training clips", err=True)
+        echo("the probabilities are not calibrated: the classifier saw all training clips", err=True)
