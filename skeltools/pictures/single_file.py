@@ -59,11 +59,19 @@ def write(
     ``classes``: only samples of these, all of them where no sample is named. Raises UsageError for what the
     store does not have, for more than 500 samples and when ``out`` is there without ``force``.
     """
-    target = Path(out)
+    listing, target = Listing(store), Path(out)
+    check_free(target, force=force)
+    return save(page(held(listing, _rows(listing, samples, classes), conventions)), target)
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Raise UsageError for a file that is there, without ``force``."""
     if target.exists() and not force:
         raise UsageError("is there already", where=target, remedy="Choose another name, or add --force")
-    listing = Listing(store)
-    text = page(held(listing, _rows(listing, samples, classes), conventions))
+
+
+def save(text: str, target: Path) -> int:
+    """Write a page, all of it or not at all, and return its bytes. Raises UsageError where that fails."""
     draft = target.with_name(f"{target.name}.part")
     try:
         draft.write_text(text, encoding="utf-8")
