@@ -28,8 +28,8 @@ export class Panel {
     const help = element("button", { type: "button", class: "round", "aria-label": "Keys", title: "Keys (?)", onclick: () => this.help() }, "?");
     const few = player.look.controls === "few";
     this.element = element("div", { class: "controls" },
-      element("div", { class: "run" }, steps, this.time, this.speed),
-      few ? [] : element("div", { class: "looks" }, this.views, this.kinds, this.arrows, this.layouts, element("div", { class: "segments", role: "group", "aria-label": "options" }, this.switches), help),
+      element("div", { class: "run" }, steps, this.time, this.speed, few ? null : help),
+      few ? [] : element("div", { class: "looks" }, this.views, this.kinds, this.arrows, this.layouts, element("div", { class: "segments", role: "group", "aria-label": "options" }, this.switches)),
       this.dialog = keys());
   }
 
