@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import SkelError, UnknownSampleError, UsageError
 from trainer import store as stores
-from trainer.run import Run, SavedResult
+from trainer.run import Run
 from trainer.view import features, mistakes
 from trainer.view.features import FeatureSpace
 from trainer.view.mistakes import Mistake
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FIRST = 6
 """Items of each tab in one file."""
+
+POINTS = 60
+"""Of the map in one file, each with its clip."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,12 @@ class RunPage:
         saved = mistakes.chosen(self.run)
         if saved is None:
             return []
-        found = _Errors(self, saved)
-        result = saved.result
-        about = f"Test clips that the {result.figure} evaluation named wrong, the surest first."
-        return [Tab("errors", "Errors", about, found.items, found.scenes)]
+        found, total = mistakes.mistakes(saved)
+        about = (
+            f"{len(found)} of {total} test clips that {saved.result.figure} names wrong, the surest first."
+        )
+        errors = _Errors(self, {each.id: each for each in found[: mistakes.MOST]})
+        return [Tab("errors", "Errors", about, errors.items, errors.scenes)] if found else []
 
     def _features(self) -> list[Tab]:
         space = FeatureSpace(self.run)
@@ -145,24 +150,16 @@ class RunPage:
 
 @dataclass(frozen=True)
 class _Errors:
-    """The errors of one result."""
+    """The errors of one result, by id."""
 
     page: RunPage
-    saved: SavedResult
-
-    @cached_property
-    def _found(self) -> tuple[dict[str, Mistake], int]:
-        found, total = mistakes.mistakes(self.saved)
-        return {each.id: each for each in found}, total
+    found: dict[str, Mistake]
 
     def items(self) -> Answer:
-        found, total = self._found
-        some = list(found.values())[: mistakes.MOST]
-        note = f"{len(found)} of {total} test clips are named wrong."
-        return {"items": [_error(each) for each in some], "note": note}
+        return {"items": [_error(each) for each in self.found.values()]}
 
     def scenes(self, id: str) -> Answer:
-        found = self._found[0].get(id)
+        found = self.found.get(id)
         if found is None:
             raise UnknownSampleError(f"'{id}' is none of the clips that were named wrong")
         facts = {"said": found.said, "true": found.true}
@@ -202,10 +199,12 @@ class _Watched:
 
 def _held(tab: Tab) -> dict[str, Answer]:
     """Address -> answer, of a tab and its first items. Raises as these."""
-    listed = tab.listed(most=None if tab.kind == "map" else FIRST)
-    name = "points" if tab.kind == "map" else "items"
-    some: Sequence[Any] = listed[name][:FIRST]
-    return {tab.url: listed, **{each["scenes"]: tab.scenes(each["id"]) for each in some}}
+    is_map = tab.kind == "map"
+    listed = tab.listed(most=POINTS if is_map else FIRST)
+    held = {each["scenes"]: tab.scenes(each["id"]) for each in listed["points" if is_map else "items"]}
+    if is_map:  # the clips alone: with their neighbours they would be five times as many
+        held = {address: {**told, "scenes": told["scenes"][:1]} for address, told in held.items()}
+    return {tab.url: listed, **held}
 
 
 def _is_uncut(store: Path, convention: str) -> bool:

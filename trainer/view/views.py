@@ -18,7 +18,7 @@ from trainer.loop.session import load_training
 from trainer.run import Run
 from trainer.shards import Shards
 from trainer.view import pictures
-from trainer.view.seen import MIXED, Sight, sights
+from trainer.view.seen import MIXED, VIEW, Sight, sights
 
 CLIPS = 12
 """Of the first batch of a training, that are shown."""
@@ -73,10 +73,12 @@ class Views:
         plain: dict[str, dict[str, Any]] = {}
         drawn: list[dict[str, Any]] = []
         for epoch, batch, place in draws:
-            for sight in sights(self._method, batch):
+            for number, sight in enumerate(sights(self._method, batch), 1):
                 clip = batch.clips[sight.convention][place]
                 plain.setdefault(sight.convention, self._scene(id, "the clip", sight.convention, clip))
-                drawn.append(self._view(id, epoch, sight, place))
+                role = f"view {number}" if sight.role == VIEW else sight.role
+                title = f"epoch {epoch + 1}: {role}, {sight.name}"
+                drawn.append(self._view(id, title, sight, place))
         note = (
             f"The clip as the recipe made it, and its views in epochs 1 to {len(draws)}: what encoders are "
             "given, with the draws of the training."
@@ -91,11 +93,11 @@ class Views:
                 return batch, int(place[0])
         return None
 
-    def _view(self, id: str, epoch: int, sight: Sight, place: int) -> dict[str, Any]:
+    def _view(self, id: str, title: str, sight: Sight, place: int) -> dict[str, Any]:
         shaded = {"shaded": "from another clip, or taken out"} if sight.name == MIXED else {}
         return self._scene(
             id,
-            f"epoch {epoch + 1}: {sight.role}, {sight.name}",
+            title,
             sight.convention,
             sight.joints[place],
             stream=sight.stream,
