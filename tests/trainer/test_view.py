@@ -64,11 +64,11 @@ def test_what_is_shown_is_what_the_encoders_of_every_method_are_given(
 ) -> None:
     with simclr.registered():
         for epoch in case.epochs:
-            case.build().train()(batch(case.skeletons, bodies=2, epoch=epoch))
+            case.build().train()(batch(case.skeletons, samples=4, bodies=2, epoch=epoch))
             trained = given.copy()
             method = case.build().eval()
             before = {name: value.clone() for name, value in method.state_dict().items()}
-            seen = inputs(method, batch(case.skeletons, bodies=2, epoch=epoch))
+            seen = inputs(method, batch(case.skeletons, samples=4, bodies=2, epoch=epoch))
             assert len(seen) == len(trained) > 1
             for sight, x in zip(seen, trained, strict=True):
                 assert torch.equal(sight.values, x)
