@@ -120,7 +120,7 @@ def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
         return np.asarray(found.oindex[rows])
     except StoreError:
         raise
-    except Exception as error:  # as in ``read``
+    except Exception as error:  # as read_as_it_is
         raise damaged(store.path, path, error) from error
 
 

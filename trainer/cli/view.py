@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import DEVICE, STORES_OF_RUN
 
 
@@ -56,6 +57,6 @@ def command(
     page = RunPage(opened, recordings)
     if out is not None:
         size = page.write(out, force=force)
-        click.echo(f"{out}: {', '.join(tab.title.lower() for tab in page.tabs)}, {size / 1e6:.1f} MB")
+        echo(f"{out}: {', '.join(tab.title.lower() for tab in page.tabs)}, {size / 1e6:.1f} MB")
         return
-    page.serve(port=port, browser=not no_browser, say=lambda text: click.echo(text, err=True))
+    page.serve(port=port, browser=not no_browser, say=lambda text: echo(text, err=True))
