@@ -25,7 +25,10 @@ export class Tabs {
     const tab = this.all.find((each) => each.name === name);
     for (const link of this.links) link.toggleAttribute("aria-current", link.dataset.tab === (tab ? name : ""));
     if (tab) this.enter(tab, asked.get("item")).catch((error) => this.app.say(error.message));
-    else if (this.current) this.app.side.replaceChildren(...this.samples);
+    else if (this.current) {
+      this.app.side.replaceChildren(...this.samples);
+      this.app.player?.set({ layout: "beside" });
+    }
     if (!tab) this.current = null;
     return Boolean(tab);
   }
