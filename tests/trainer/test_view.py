@@ -166,7 +166,7 @@ def test_scenes_are_the_views_turned_upright(trained: tuple[Path, list[Tensor], 
     assert len(items) == min(CLIPS, TINY["optimise.batch_size"])
     assert {each["title"] for each in items} <= {"wave", "kick", "jump"}
     told = views.scenes(items[1]["id"])
-    titles = [f"epoch {epoch + 1}: {role}, normal" for epoch in range(DRAWS) for role in ("query", "key")]
+    titles = [f"{epoch + 1}: {role}, normal" for epoch in range(DRAWS) for role in ("query", "key")]
     assert [scene["title"] for scene in told["scenes"]] == ["the clip", *titles]
     track = told["scenes"][1]["tracks"][0]
     assert (track["kind"], track["name"]) == ("bone", "few_6")

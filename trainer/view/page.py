@@ -15,7 +15,7 @@ from trainer.view import features, mistakes
 from trainer.view.features import FeatureSpace
 from trainer.view.mistakes import Mistake
 from trainer.view.recordings import Recordings
-from trainer.view.tabs import Answer, Tab, answers
+from trainer.view.tabs import Answer, Tab, answers, told
 from trainer.view.views import Views
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RunPage:
     def answers(self) -> dict[str, Callable[[Any], Any]]:
         """Name -> what the server answers with: of the store, and of the tabs."""
         plain = self.browsed.answers()
-        return {**plain, **answers(self.tabs, plain["store"])}
+        return {**plain, **answers(self.tabs, plain["store"], self.run.path.name)}
 
     def serve(self, *, port: int = 0, browser: bool = True, say: Callable[[str], None]) -> None:
         """The page until Ctrl-C; see ``skeltools.pictures.server.serve``."""
@@ -72,19 +72,19 @@ class RunPage:
         from skeltools.pictures import single_file
 
         single_file.check_free(out, force=force)
-        told: list[Answer] = []
+        shown: list[Tab] = []
         items: dict[str, Answer] = {}
         problems: list[str] = []
         for tab in self.tabs:
             try:
                 items |= _held(tab)
-                told.append(tab.told())
+                shown.append(tab)
             except SkelError as error:
                 problems.append(str(error))
-        if not told:
+        if not shown:
             raise UsageError("nothing of it can be shown", where=self.run.path, remedy="; ".join(problems))
         data = single_file.held(self.listing, [])
-        data["store"] |= {"tabs": told, "rows": False}
+        data["store"] |= {**told(shown, self.run.path.name), "rows": False}
         return single_file.save(single_file.page({**data, "items": items}), out)
 
     # ------------------------------------------------------------------------------------------------ tabs
@@ -137,8 +137,8 @@ class RunPage:
 
     def clip(self, id: str, title: str, facts: dict[str, str] | None = None) -> Answer:
         """A clip of the run's store in the run's first convention, as a scene."""
-        told = self.listing.sample(id, [self.run.data.conventions[0]])
-        return {**told, "title": title, "facts": {**(facts or {}), **told["facts"]}}
+        scene = self.listing.sample(id, [self.run.data.conventions[0]])
+        return {**scene, "title": title, "facts": {**(facts or {}), **scene["facts"]}}
 
     def _near(self, space: FeatureSpace, id: str) -> Answer:
         near = space.near(id)
@@ -190,11 +190,11 @@ class _Watched:
         return Listing(self.store)
 
     def scenes(self, id: str) -> Answer:
-        told = self._listing.sample(id, [self.found.convention])
+        scene = self._listing.sample(id, [self.found.convention])
         clip = self._listing.opened.clip(self._listing.row(id), self.found.convention)
-        ribbons = {**told["ribbons"], "found": self.found.ribbon(clip)}
+        ribbons = {**scene["ribbons"], "found": self.found.ribbon(clip)}
         note = "Below the clock: what is labelled, and what the classifier finds."
-        return {"scenes": [{**told, "ribbons": ribbons}], "layout": "beside", "note": note}
+        return {"scenes": [{**scene, "ribbons": ribbons}], "layout": "beside", "note": note}
 
 
 def _held(tab: Tab) -> dict[str, Answer]:
@@ -203,7 +203,7 @@ def _held(tab: Tab) -> dict[str, Answer]:
     listed = tab.listed(most=POINTS if is_map else FIRST)
     held = {each["scenes"]: tab.scenes(each["id"]) for each in listed["points" if is_map else "items"]}
     if is_map:  # the clips alone: with their neighbours they would be five times as many
-        held = {address: {**told, "scenes": told["scenes"][:1]} for address, told in held.items()}
+        held = {address: {**each, "scenes": each["scenes"][:1]} for address, each in held.items()}
     return {tab.url: listed, **held}
 
 
