@@ -53,7 +53,7 @@ export class Tabs {
       history.replaceState(null, "", address(id));
       this.app.route();
     };
-    if (tab.kind === "map") return { items, told, first: null, view: new PointMap(told, go) };
+    if (tab.kind === "map") return { items, told, first: items.keys().next().value, view: new PointMap(told, go) };
     const ids = [...items.keys()];
     const fill = (place) => [element("span", { class: "words" }, element("strong", {}, items.get(ids[place]).title), element("small", {}, items.get(ids[place]).note ?? ""))];
     const view = new List({ fill, address: (place) => address(ids[place]), open: (place) => go(ids[place]) });
