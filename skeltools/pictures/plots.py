@@ -23,7 +23,7 @@ from skeltools.inspect import statistics
 from skeltools.inspect.card import SYNTHETIC, title_of
 from skeltools.inspect.survey import Survey, name_of_subject, survey
 from skeltools.pictures import design, sheet
-from skeltools.pictures.render import DPI, _bytes, looks, painted
+from skeltools.pictures.render import DPI, in_bytes, looks, painted
 from skeltools.pictures.scene import Track
 from skeltools.pictures.stick import flatten
 from skeltools.store import Store
@@ -61,12 +61,11 @@ def write(path: Path, out: Path, *, force: bool = False) -> list[Path]:
         raise UsageError("is there already", where=out, remedy="Name another folder, or give --force")
     if not out.parent.is_dir():
         raise UsageError(f"there is no folder {out.parent}", where=out, remedy="Make it first")
-    with looks():
-        plots = list(draw(path))
-        files = {PAGE: page(path, plots).encode()}
-        for plot in plots:
-            for kind in ("svg", "png"):
-                files[f"{plot.name}.{kind}"] = _bytes(plot.figure, kind, 2 * DPI)
+    plots = list(draw(path))
+    files = {PAGE: page(path, plots).encode()}
+    for plot in plots:
+        for kind in ("svg", "png"):
+            files[f"{plot.name}.{kind}"] = in_bytes(plot.figure, kind, 2 * DPI)
     out.mkdir(exist_ok=True)
     for name, content in files.items():
         durable.write(out / name, partial(_put, content))
@@ -332,7 +331,7 @@ def _poses(surveys: Mapping[str, Survey]) -> Iterator[Plot]:
     yield Plot(
         "mean-pose",
         "The mean pose, from the front and from the side",
-        "Poses are turned until the shoulders lie across. Look for a person who stands upright and faces "
+        "Look for a person who, turned until the shoulders lie across, stands upright and faces "
         "you: the left, which is blue, is at your right, joints of the right are hollow, and knees bend "
         "forward, which is to the left in the view from the side.",
         painted(made, page.width, page.height, design.WHITE),
@@ -365,7 +364,8 @@ def _plot(name: str, title: str, caption: str, fill: Callable[[Axes], None], hei
 def _figure(name: str, title: str, caption: str, fill: Callable[[Figure], None], height: float) -> Plot:
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    fill(figure)
+    with looks():
+        fill(figure)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=7)

@@ -23,7 +23,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def clips() -> list[skeltools.SkeletonSequence]:
-    """Two classes, three subjects, joints of people of one size; some were not seen, some frames are empty."""
+    """Two classes, three subjects, random joints; some were not seen, some frames are empty."""
     rng = np.random.default_rng(0)
     found = []
     for number in range(7):
@@ -126,6 +126,7 @@ def test_each_picture_has_two_files_axes_with_names_and_a_sentence(store: Path, 
         "unseen-kinectv2_25",
         "bones-kinectv2_25",
         "mean-pose",
+        "findings",
     ]
     for plot in made:
         assert re.search(r"^[A-Z][^.]+\.$", plot.caption), plot.caption
@@ -165,14 +166,21 @@ def test_the_page_loads_nothing_from_elsewhere(drawn: Path) -> None:
     assert "<script" not in page
 
 
-def test_the_same_store_gives_the_same_pictures(store: Path, drawn: Path, tmp_path: Path) -> None:
+def test_the_same_store_gives_the_same_pictures(
+    store: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [plot for plot in plots.draw(store) if plot.name in ("classes", "subject-camera", "mean-pose")]
+    monkeypatch.setattr(plots, "draw", lambda _: few)
     for file in plots.write(store, tmp_path / "again"):
-        assert file.read_bytes() == (drawn / file.name).read_bytes(), file.name
+        if file.name != plots.PAGE:
+            assert file.read_bytes() == (drawn / file.name).read_bytes(), file.name
 
 
 def test_the_command_says_what_it_wrote_and_writes_over_nothing(
-    store: Path, run: Run, tmp_path: Path
+    store: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    first = next(plots.draw(store))
+    monkeypatch.setattr(plots, "draw", lambda _: [first])
     code, out, _ = run("inspect", store, "--plots", "p")
     assert code == 0
     assert out.splitlines()[0] == "p/index.html"
@@ -186,10 +194,11 @@ def test_the_command_says_what_it_wrote_and_writes_over_nothing(
     assert "--force needs --plots" in run("inspect", store, "--force")[2]
 
 
-def test_a_store_without_subjects_labels_or_people_is_drawn(tmp_path: Path) -> None:
-    joints = np.zeros((3, 1, 20, 3), np.float32)
+def test_a_store_without_subjects_labels_or_centre_is_drawn(tmp_path: Path) -> None:
+    joints = np.random.default_rng(0).normal(size=(3, 1, 20, 3)).astype(np.float32)
+    joints[:, :, skeltools.skeleton("kinectv1_20").center] = np.nan
     empty = skeltools.SkeletonSequence.from_joints("a", joints, "kinectv1_20")
     skeltools.write([empty], tmp_path / "s.zarr")
-    found = [path.name for path in plots.write(tmp_path / "s.zarr", tmp_path / "p")]
-    assert found[:2] == ["index.html", "classes.svg"]
-    assert "mean-pose.svg" not in found
+    found = [plot.name for plot in plots.draw(tmp_path / "s.zarr")]
+    assert found[:2] == ["classes", "frames"]
+    assert "mean-pose" not in found
