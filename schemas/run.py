@@ -93,8 +93,13 @@ class OptimiseConfig(Model):
     """Clips of a step, of all processes together."""
     accumulate: int = Field(default=1, ge=1)
     """Parts that a process works on one after another for one step: they need less memory than the batch."""
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    """``adamw`` takes ``weight_decay`` apart from the gradient; ``adam`` adds it, as ``sgd`` does."""
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Share of the last steps in a step; of Adam the first of its two."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """Of Adam: share of the last squared gradients in their mean."""
     weight_decay: float = Field(default=1e-4, ge=0)
     nesterov: bool = False
     schedule: Literal["step", "cosine", "constant"] = "step"
@@ -105,8 +110,8 @@ class OptimiseConfig(Model):
 
     @model_validator(mode="after")
     def _check(self) -> OptimiseConfig:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs momentum > 0")
+        if self.nesterov and (self.momentum == 0 or self.optimiser != "sgd"):
+            raise ValueError("nesterov needs momentum > 0 and optimiser sgd")
         return self
 
 

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
     from trainer.use import Model, Predictions, SkeletonDataset, load
+    from trainer.use.search import Bank, bank
 
 _HOMES = {
+    "Bank": ("trainer.use.search", "Bank"),
     "Batch": ("trainer.batch", "Batch"),
     "Check": ("trainer.publishing", "Check"),
     "EvaluationResult": ("schemas", "EvaluationResult"),
@@ -49,6 +51,7 @@ _HOMES = {
     "SkeletonDataset": ("trainer.use", "SkeletonDataset"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
+    "bank": ("trainer.use.search", "bank"),
     "batches": ("trainer.blocks", "batches"),
     "encoder": ("trainer.blocks", "encoder"),
     "features": ("trainer.blocks", "features"),
@@ -70,6 +73,7 @@ _HOMES = {
 """Public name -> module and name there."""
 
 __all__ = [
+    "Bank",
     "Batch",
     "Check",
     "EvaluationResult",
@@ -82,6 +86,7 @@ __all__ = [
     "SkeletonDataset",
     "accuracy",
     "augmentation",
+    "bank",
     "batches",
     "encoder",
     "features",

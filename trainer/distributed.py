@@ -151,6 +151,15 @@ def gather(rows: Tensor) -> Tensor:
     return torch.cat(found)
 
 
+def joined(rows: Tensor) -> Tensor:
+    """[N, ...] of every process -> [processes * N, ...], with the gradient of the losses of all of them."""
+    if not _joined():
+        return rows
+    wide = rows.new_zeros(size(), *rows.shape)
+    wide[_rank()] = rows
+    return total(wide).flatten(0, 1)
+
+
 @torch.no_grad()
 def in_groups(work: Callable[[Tensor], Tensor], rows: Tensor, *, groups: int, width: int) -> Tensor:
     """``work([n, ...]) -> [n, width]`` float32 on groups of every ``groups``-th row. [N, ...] -> [N, width].

@@ -1,4 +1,4 @@
-"""The optimiser of the papers and the learning rate as a pure function of training time."""
+"""The optimisers of the papers and the learning rate as a pure function of training time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from torch import nn
 from schemas import OptimiseConfig
 
 
-def sgd(parameters: Iterable[nn.Parameter], config: OptimiseConfig) -> torch.optim.SGD:
-    """SGD over the parameters that learn; the key encoder's do not."""
-    return torch.optim.SGD(
-        [parameter for parameter in parameters if parameter.requires_grad],
-        lr=config.lr,
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        nesterov=config.nesterov,
-    )
+def build(parameters: Iterable[nn.Parameter], config: OptimiseConfig) -> torch.optim.Optimizer:
+    """The optimiser of the settings over the parameters that learn; the key encoder's do not."""
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(
+            learning,
+            lr=config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            nesterov=config.nesterov,
+        )
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimiser]
+    betas = (config.momentum, config.beta2)
+    return kind(learning, lr=config.lr, betas=betas, weight_decay=config.weight_decay)
 
 
 def learning_rate(config: OptimiseConfig, time: float) -> float:

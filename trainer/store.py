@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf, ValidationError
 from torch import Tensor
 
-from schemas import FORMAT, SkeletonSpec, StoreError, StoreManifest, checks_arguments, problem
+from schemas import SkeletonSpec, StoreError, StoreManifest, checks_arguments
+from schemas.received import Received, damaged, open_received
+from trainer.local import open_group
 from trainer.skeleton import Skeleton
 
 PARTS = {"train": 1, "test": 2}
@@ -40,6 +42,8 @@ class Store:
     path: Path
     manifest: StoreManifest
     group: zarr.Group
+    received: Received
+    """What of its files may be read."""
 
     @property
     def hash(self) -> str:
@@ -122,42 +126,13 @@ class Selection:
 
 @checks_arguments
 def open_store(path: str | Path) -> Store:
-    """Raises StoreError when there is no store, when it is newer than this code, or damaged."""
+    """Raises StoreError when there is no store, when it is newer than this code, or damaged.
+
+    Its metadata are compared with its manifest before anything is read: see ``schemas.received``.
+    """
     path = Path(path)
-    if not path.exists():
-        raise StoreError("no such store", where=path, remedy="Make one with `skeltools convert`")
-    try:
-        group = zarr.open_group(str(path), mode="r")
-        attributes = dict(group.attrs)
-    except Exception as error:  # zarr raises many kinds for a folder that is something else
-        raise _no_store(path) from error
-    if "format" not in attributes or "conventions" not in attributes:
-        raise _no_store(path)
-    _check_format(path, attributes["format"])
-    try:
-        manifest = StoreManifest.model_validate(attributes)
-    except ValidationError as error:
-        raise StoreError(
-            f"damaged manifest: {problem(error, StoreManifest)}",
-            where=path,
-            remedy="Convert the raw data again",
-        ) from error
-    if not manifest.conventions:
-        raise StoreError("the store has no skeleton convention", where=path, remedy="Convert again")
-    return Store(path, manifest, group)
-
-
-def _no_store(path: Path) -> StoreError:
-    return StoreError("this is not a skeleton store", where=path, remedy="Make one with `skeltools convert`")
-
-
-def _check_format(path: Path, found: object) -> None:
-    if isinstance(found, int) and found > FORMAT:
-        raise StoreError(
-            f"written by a newer version: format {found}, this one reads up to {FORMAT}",
-            where=path,
-            remedy="Update this package (pip install --upgrade skeltools)",
-        )
+    manifest, received = open_received(path, complete=False)
+    return Store(path, manifest, open_group(path, received), received)
 
 
 @checks_arguments
@@ -172,8 +147,9 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
         except ValidationError as error:
             _damaged(store, f"skeletons/{name}", error)
         size = spec.num_joints
-        graphs = (_array(store, f"skeletons/{name}/{kind}") for kind in ("adjacency", "adjacency_degenerate"))
-        trimmed = [torch.from_numpy(np.array(graph[:], np.float32)[:, :size, :size]) for graph in graphs]
+        kinds = ("adjacency", "adjacency_degenerate")
+        graphs = [_values(store, f"skeletons/{name}/{kind}")[:, :size, :size] for kind in kinds]
+        trimmed = [torch.from_numpy(np.array(graph, np.float32)) for graph in graphs]
         found[name] = Skeleton(spec, *(graph.contiguous() for graph in trimmed))
     return found
 
@@ -273,7 +249,7 @@ def select(
         rows = _with_label(store, rows, known, protocol=protocol, part=part)
     paths = {name: _stream_path(name, frames, stream) for name in conventions}
     shapes = {name: _shape(store, path, bodies) for name, path in paths.items()}
-    ids = _array(store, "samples/id")[:]
+    ids = _values(store, "samples/id")
     labels = torch.from_numpy(known[rows])
     return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
 
@@ -283,13 +259,13 @@ def select_all(
 ) -> Selection:
     """All rows that a convention has, in the store's order; arguments and errors as of ``select``."""
     check_stream(store, convention, frames=frames, stream=stream)
-    there = np.diff(_array(store, f"sequences/{convention}/offsets")[:]) > 0
+    there = np.diff(_values(store, f"sequences/{convention}/offsets")) > 0
     rows = np.flatnonzero(there).astype(np.int64)
     if not len(rows):
         raise StoreError(
             f"has no sample in {convention}", where=store.path, remedy="Choose another convention"
         )
-    path, ids = _stream_path(convention, frames, stream), _array(store, "samples/id")[:]
+    path, ids = _stream_path(convention, frames, stream), _values(store, "samples/id")
     shapes, labels = {convention: _shape(store, path, bodies)}, torch.from_numpy(_labels(store)[rows])
     return Selection(store, {convention: path}, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
 
@@ -297,7 +273,7 @@ def select_all(
 def ids_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> tuple[str, ...]:
     """Of the rows that ``select`` takes; empty where it would find none."""
     _, rows = _half(store, protocol, part, conventions)
-    ids = _array(store, "samples/id")[:]
+    ids = _values(store, "samples/id")
     return tuple(str(ids[row]) for row in rows)
 
 
@@ -398,10 +374,10 @@ def _half(
     store: Store, protocol: str, part: str, conventions: Sequence[str]
 ) -> tuple[int, NDArray[np.int64]]:
     """How many rows the half of the split has, and those that all the conventions have."""
-    chosen = np.asarray(_array(store, f"splits/{protocol}")[:]) == PARTS[part]
+    chosen = np.asarray(_values(store, f"splits/{protocol}")) == PARTS[part]
     in_split = int(chosen.sum())
     for name in conventions:
-        chosen &= np.diff(_array(store, f"sequences/{name}/offsets")[:]) > 0
+        chosen &= np.diff(_values(store, f"sequences/{name}/offsets")) > 0
     return in_split, np.flatnonzero(chosen).astype(np.int64)
 
 
@@ -448,7 +424,7 @@ def _with_label(
 
 def _labels(store: Store) -> NDArray[np.int64]:
     """[rows of the store] int64, -1 for none."""
-    labels = np.asarray(_array(store, "samples/label")[:]).astype(np.int64)
+    labels = np.asarray(_values(store, "samples/label")).astype(np.int64)
     classes = len(store.manifest.classes)
     if len(labels) and not (labels.min() >= -1 and labels.max() < classes):
         raise StoreError(
@@ -516,6 +492,7 @@ def _member(store: Store, path: str) -> zarr.Group:
 
 def _array(store: Store, path: str) -> Any:
     # Any: zarr's own types for indexing results change between 3.1 and 3.4.
+    store.received.check(path)
     try:
         member = store.group[path]
     except Exception as error:
@@ -525,10 +502,16 @@ def _array(store: Store, path: str) -> Any:
     return member
 
 
+def _values(store: Store, path: str) -> Any:
+    """All of a small array."""
+    array = _array(store, path)
+    try:
+        return array[:]
+    except Exception as error:  # a checksum, a codec, an absent file
+        _damaged(store, path, error)
+
+
 def _damaged(store: Store, path: str, error: Exception) -> NoReturn:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    raise StoreError(
-        f"cannot read {path}: {reason}",
-        where=store.path,
-        remedy="`skeltools validate` lists what is damaged; convert the raw data again",
-    ) from error
+    if isinstance(error, StoreError):
+        raise error
+    raise damaged(store.path, path, error) from error

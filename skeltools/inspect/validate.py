@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import StoreError, checks_arguments
+from schemas import StoreError, checks_arguments, received
 from skeltools import people, store
 from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
@@ -22,17 +23,6 @@ from skeltools.sequence import UNKNOWN
 from skeltools.store import Store, findings
 
 OnProgress = Callable[[int, int], None]
-
-_DTYPES = {
-    "id": "string",
-    "label": "int16",
-    "subject": "int16",
-    "camera": "int16",
-    "setup": "int16",
-    "repetition": "int16",
-    "frames": "int32",
-    "bodies": "int8",
-}
 
 
 @dataclass(frozen=True)
@@ -74,47 +64,48 @@ def check(path: Path | str, *, on_progress: OnProgress | None = None) -> Report:
     ``on_progress(done, total)`` counts arrays. Raises StoreError when there is no store to look at: absent,
     no store, of a newer format, or without a readable manifest.
     """
-    opened = store.open_store(path)
+    opened, unsound = store.open_damaged(path)
     report = Report()
-    faults = [*_layout(opened), *_findings(opened, report)]
+    faults = [Fault(place, problem) for place, problem in unsound.items()]
+    faults += [*_layout(opened), *_findings(opened, report)]
     total = len(opened.manifest.arrays)
     for done, name in enumerate(opened.manifest.arrays, start=1):
-        faults += _array(opened, name)
+        if name not in unsound:
+            faults += _array(opened, name)
         if on_progress:
             on_progress(done, total)
     if not faults:  # the contents are only worth a look when every array is there and intact
-        faults += _samples(opened)
-        faults += _splits(opened, report)
-        for convention in opened.manifest.conventions:
-            faults += _skeleton(opened, convention)
-            faults += _sequences(opened, convention, report)
-        for name in opened.manifest.arrays:
-            if name.startswith("streams/"):
-                faults += _stream(opened, name)
-                faults += _derivation(opened, name)
+        faults += _contents(opened, report)
     report.faults = tuple(faults)
     return report
+
+
+def _contents(opened: Store, report: Report) -> list[Fault]:
+    faults: list[Fault] = []
+    checks = {"samples": _samples(opened), "splits": _splits(opened, report)}
+    for name in opened.manifest.conventions:
+        checks[f"skeletons/{name}"] = _skeleton(opened, name)
+        checks[f"sequences/{name}"] = _sequences(opened, name, report)
+    for name in opened.manifest.arrays:
+        if name.startswith("streams/"):
+            checks[name] = chain(_stream(opened, name), _derivation(opened, name))
+    for place, found in checks.items():
+        try:
+            faults += found
+        except StoreError as error:
+            faults += [] if faults else [Fault(place, error.message)]  # else it is told already
+    return faults
 
 
 # ----------------------------------------------------------------------------------------------- layout
 
 
 def _layout(opened: Store) -> Iterator[Fault]:
-    """Arrays that must be listed, and arrays that are there without being listed."""
-    manifest = opened.manifest
-    required = [f"samples/{name}" for name in _DTYPES]
-    required += [f"splits/{name}" for name in manifest.protocols]
-    for name in manifest.conventions:
-        required += [
-            f"skeletons/{name}/{part}" for part in ("adjacency", "adjacency_degenerate", "joint_mask")
-        ]
-        required += [f"sequences/{name}/{part}" for part in ("joints", "present", "order", "offsets")]
-    for path in required:
-        if path not in manifest.arrays:
-            yield Fault(path, "the manifest does not list it")
-    for path in store.array_paths(opened):
-        if path not in manifest.arrays:
-            yield Fault(path, "is in the store, but the manifest does not list it")
+    """Arrays that must be listed, and files that are there without belonging to an array that is listed."""
+    for path, problem in received.unlisted(opened.manifest).items():
+        yield Fault(path, problem)
+    for path, problem in store.strange_files(opened):
+        yield Fault(path, problem)
 
 
 def _findings(opened: Store, report: Report) -> Iterator[Fault]:
@@ -129,7 +120,7 @@ def _findings(opened: Store, report: Report) -> Iterator[Fault]:
     if counts != opened.manifest.findings:
         yield Fault("findings", "its rows are not as many of each problem as the manifest counts")
     if table is None:
-        report.notes.append(Fault(findings.FILE, "is not there: the store was made before there was one"))
+        yield Fault(findings.FILE, "is not there; `skeltools inspect STORE --findings --csv` prints it")
     elif not table:
         yield Fault(findings.FILE, "does not tell what the rows of findings do")
 
@@ -159,14 +150,10 @@ def _array(opened: Store, path: str) -> Iterator[Fault]:
 
 def _samples(opened: Store) -> Iterator[Fault]:
     manifest = opened.manifest
-    for name, dtype in _DTYPES.items():
-        info = manifest.arrays[f"samples/{name}"]
-        if info.shape != (manifest.samples,) or info.dtype != dtype:
-            yield Fault(f"samples/{name}", f"is {info.dtype} {info.shape}, not {dtype} ({manifest.samples},)")
-    ids = store.read(opened, "samples/id").tolist()
+    ids = store.read_as_it_is(opened, "samples/id").tolist()
     if ids != sorted(set(ids)):
         yield Fault("samples/id", "ids are not sorted, or one is there twice")
-    label = store.read(opened, "samples/label")
+    label = store.read_as_it_is(opened, "samples/label")
     if label.size and not (label.min() >= _lowest_label(opened) and label.max() < len(manifest.classes)):
         yield Fault("samples/label", f"a label is outside 0..{len(manifest.classes) - 1}")
 
@@ -190,7 +177,7 @@ def _splits(opened: Store, report: Report) -> Iterator[Fault]:
     ruled = assign(rules, **columns)
     for name, info in manifest.protocols.items():
         path = f"splits/{name}"
-        half = store.read(opened, path)
+        half = store.read_as_it_is(opened, path)
         if half.shape != (manifest.samples,) or half.max(initial=0) > TEST:
             yield Fault(path, f"is no column of {manifest.samples} values 0, 1 or 2")
             continue
@@ -233,7 +220,7 @@ def _skeleton(opened: Store, convention: str) -> Iterator[Fault]:
 
 def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault]:
     place, manifest = f"sequences/{convention}", opened.manifest
-    offsets = store.read(opened, f"{place}/offsets")
+    offsets = store.read_as_it_is(opened, f"{place}/offsets")
     frames, _, joints, _ = manifest.arrays[f"{place}/joints"].shape
     if offsets.shape != (manifest.samples + 1,) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
         yield Fault(
@@ -242,9 +229,10 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
         return
     if offsets[-1] != frames:
         yield Fault(f"{place}/offsets", f"ends at {offsets[-1]}, but there are {frames} frames")
+        return
     if joints != store.read_spec(opened, convention).num_joints:
         yield Fault(f"{place}/joints", f"has {joints} joints, unlike its skeleton")
-    ids = store.read(opened, "samples/id")
+    ids = store.read_as_it_is(opened, "samples/id")
     lacking = tuple(ids[offsets[1:] == offsets[:-1]].tolist())
     if lacking != manifest.conventions[convention].missing:
         yield Fault(

@@ -36,7 +36,7 @@ class Browsed:
         """Name -> what the server answers with."""
         return {
             "store": lambda query: self.renewed().store(),
-            "rows": lambda query: self.told(lambda it: it.rows_json(*_window(query, "from"))),
+            "rows": lambda query: self.told(lambda it: it.rows_json(*_window(query))),
             "sample": lambda query: self.told(lambda it: _sample(it, query)),
             "poses": lambda query: self.told(lambda it: it.poses(_rows(it, query))),
             "findings": lambda query: self.told(lambda it: it.findings(one(query, "id"))),
@@ -88,8 +88,8 @@ def number(query: Query, name: str) -> int | None:
     return None if given is None else int(given[:12])
 
 
-def _window(query: Query, first: str) -> tuple[int, int | None]:
-    return number(query, first) or 0, number(query, "count")
+def _window(query: Query) -> tuple[int, int | None]:
+    return number(query, "from") or 0, number(query, "count")
 
 
 def _sample(listing: Listing, query: Query) -> dict[str, Any]:
@@ -98,14 +98,14 @@ def _sample(listing: Listing, query: Query) -> dict[str, Any]:
         raise UsageError("the id of a sample is missing")
     if kind not in get_args(Kind):
         raise unknown("kind", kind, get_args(Kind))
-    return listing.sample(id, query.get("convention", ()), cast(Kind, kind), *_window(query, "first"))
+    return listing.sample(id, query.get("convention", ()), cast(Kind, kind), *_window(query))
 
 
 def _rows(listing: Listing, query: Query) -> list[int]:
     """Those that are named, or a window of all."""
     named = one(query, "rows")
     if named is None:
-        first, count = _window(query, "from")
+        first, count = _window(query)
         rows = list(range(first, min(first + (count or MOST_POSES), len(listing.opened))))
     else:
         given = [each for each in named.split(",") if each]

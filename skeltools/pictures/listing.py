@@ -22,8 +22,9 @@ from skeltools import store
 from skeltools.opened import Clip, OpenedStore
 from skeltools.pictures import scene
 from skeltools.pictures.scene import Kind, Track
+from skeltools.sequence import UNKNOWN
 
-COLUMNS = ("label", "subject", "camera", "setup", "repetition", "bodies")
+FIELDS = ("subject", "camera", "setup", "repetition")
 
 MOST_FINDINGS = 1000
 """Of all samples, that one answer has."""
@@ -62,13 +63,16 @@ class Listing:
             "classes": list(manifest.classes),
             "splits": list(manifest.protocols),
             "recipe": manifest.recipe.label,
-            "streams": [path.removeprefix("streams/") for path in manifest.arrays if "streams/" in path],
+            "streams": [_stream(path) for path in manifest.arrays if path.startswith("streams/")],
             "findings": manifest.findings,
             "tabs": [],
         }
 
     def rows(self, first: int = 0, count: int | None = None) -> dict[str, Any]:
-        """Columns of samples ``first`` to ``first + count - 1``, in the store's order; -1 is not known."""
+        """Columns of samples ``first`` to ``first + count - 1``, in the store's order.
+
+        A label that is not known is -1, another number None; a column of which no number is known is None.
+        """
         part = slice(first, None if count is None else first + count)
         ids = self.opened.ids[part]
         return {
@@ -76,8 +80,9 @@ class Listing:
             "count": len(ids),
             "total": len(self.opened),
             "id": list(ids),
-            **{name: self._column(name)[part].tolist() for name in COLUMNS},
-            "frames": self._frames[part].tolist(),
+            "label": self.opened.labels[part].tolist(),
+            **{name: _known(self._column(name)[part]) for name in FIELDS},
+            **{name: self._column(name)[part].tolist() for name in ("frames", "bodies")},
             "findings": [len(self._findings.get(id, ())) for id in ids],
             "split": {name: values[part].tolist() for name, values in self.opened.splits.items()},
         }
@@ -99,7 +104,10 @@ class Listing:
         first: int = 0,
         count: int | None = None,
     ) -> dict[str, Any]:
-        """A scene of the sample, and what there is more of it.
+        """A scene of the sample, its row and the conventions that have it.
+
+        It has ``count`` frames from ``first`` on, or as many as are sent at once. If these are not all,
+        ``window`` says so; labels then count from it, findings keep the recording's numbers.
 
         Raises UnknownSampleError for an id that the store does not have, UsageError for unknown conventions
         and for a sample that none of those that are asked for has.
@@ -113,6 +121,7 @@ class Listing:
         clips = [self.opened.clip(row, name) for name in chosen]
         whole = max(len(clip.joints) for clip in clips)
         stop = min(whole, first + (_most_frames(clips) if count is None else count))
+        shown = max(0, stop - first)
         told = scene.of_clips(
             [_part(clip, first, stop) for clip in clips],
             kind,
@@ -123,7 +132,7 @@ class Listing:
             **scene.to_json(told),
             "row": row,
             "conventions": held,
-            "window": {"first": first, "stop": stop, "frames": whole},
+            **({"window": {"from": first, "count": shown, "of": whole}} if shown < whole else {}),
         }
 
     def row(self, id: str) -> int:
@@ -152,19 +161,16 @@ class Listing:
         return {"rows": list(rows), "track": scene.track_json(track)}
 
     def _picked(self, path: str, frames: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[Any]:
-        """Frames of an array, each chunk of it read once; zero where a sample is not there."""
+        """Frames of an array; zero where a sample is not there."""
         array = store.array(self._held, path)
         found = np.zeros((len(frames), *array.shape[1:]), dtype=array.dtype)
-        step = array.chunks[0]
-        for chunk in np.unique(frames[there] // step).tolist():
-            mine = there & (frames // step == chunk)
-            found[mine] = store.read(self._held, path, chunk * step, (chunk + 1) * step)[frames[mine] % step]
+        found[there] = store.read_at(self._held, path, frames[there])
         return found
 
-    def findings(self, id: str | None = None) -> list[dict[str, str]]:
+    def findings(self, id: str | None = None) -> dict[str, Any]:
         """Those of a sample, or the first ``MOST_FINDINGS`` of all."""
         found = self.opened.findings[:MOST_FINDINGS] if id is None else self._findings.get(id, ())
-        return [each.model_dump() for each in found]
+        return {"findings": [each.model_dump() for each in found]}
 
     def _column(self, name: str) -> NDArray[Any]:
         return store.read_column(self._held, f"samples/{name}")
@@ -175,11 +181,6 @@ class Listing:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {id: row for row, id in enumerate(self.opened.ids)}
-
-    @cached_property
-    def _frames(self) -> NDArray[np.int64]:
-        """[N]: frames of each sample in the convention that has most of it."""
-        return np.max([np.diff(self._offsets(name)) for name in self.opened.conventions], axis=0)
 
     @cached_property
     def _findings(self) -> dict[str, list[Finding]]:
@@ -194,6 +195,23 @@ class Listing:
         """The conventions that have a sample."""
         offsets = {name: self._offsets(name) for name in self.opened.conventions}
         return [name for name, each in offsets.items() if each[row] < each[row + 1]]
+
+
+def _stream(path: str) -> str:
+    """
+    >>> _stream("streams/kinectv2_25/t50/joint")
+    'joint, 50 frames, kinectv2_25'
+    """
+    _, convention, frames, kind = path.split("/")
+    return f"{kind}, {frames[1:]} frames, {convention}"
+
+
+def _known(values: NDArray[Any]) -> list[int | None] | None:
+    """None where a number is not known; None alone where none is."""
+    known = values != UNKNOWN
+    if known.all():
+        return values.tolist()
+    return [value if value != UNKNOWN else None for value in values.tolist()] if known.any() else None
 
 
 def _names(finding: Finding) -> Iterator[str]:

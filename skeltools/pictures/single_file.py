@@ -2,31 +2,168 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import html
+import json
 import re
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
-MODULES = ("scene", "dom", "camera", "paint", "figure", "clock", "text", "keys", "panel", "player")
-"""Files of the player's script: each imports from those before it alone, save for names used when it runs."""
+from schemas import UsageError, unknown
+from skeltools.pictures import design
+from skeltools.pictures.listing import Listing
 
-STYLES = ("player",)
+PLAYER = ("scene", "dom", "camera", "paint", "figure", "clock", "text", "keys", "panel", "player")
+"""Modules of a player alone, each behind those whose values it needs when it is loaded."""
+
+PAGE = (*PLAYER, "list", "map", "details", "tabs", "filters", "thumbnails", "source", "theme", "app")
+"""Modules of the whole page."""
+
+FIRST = 10
+"""Samples of a file when none are named."""
+
+MOST = 500
+"""Samples of one file; all are in memory at once."""
 
 
-def script(modules: tuple[str, ...] = MODULES) -> str:
-    """The page's modules as one script without imports: their top-level names are all different.
+def script(modules: Sequence[str] = PLAYER) -> str:
+    """The page's modules as one script without imports; all names at their top level are different.
 
-    A page that embeds it as ``<script type="module">`` can call ``new Player(element, scenes, options)``.
+    A page that has it in ``<script type="module">`` can go on with ``new Player(element, scenes, options)``,
+    where scenes are what `scene.to_json` gives.
     """
     return "\n".join(_bare(_text(f"{name}.js")) for name in modules)
 
 
-def style(sheets: tuple[str, ...] = STYLES) -> str:
-    """The page's style sheets in one; ``design.css`` is not in them."""
+def style(sheets: Sequence[str] = ("player",)) -> str:
+    """The page's style sheets in one; they need the variables of ``design.css``."""
     return "\n".join(_text(f"{name}.css") for name in sheets)
+
+
+def write(
+    store: str | Path,
+    out: str | Path,
+    *,
+    samples: Sequence[str] = (),
+    conventions: Sequence[str] = (),
+    classes: Sequence[str] = (),
+    force: bool = False,
+) -> int:
+    """Write chosen samples of a store as one page, and return its bytes.
+
+    ``samples``: ids; the first ten where none is named. ``conventions``: all that the store has.
+    ``classes``: only samples of these, all of them where no sample is named. Raises UsageError for what the
+    store does not have, for more than 500 samples and when ``out`` is there without ``force``.
+    """
+    listing, target = Listing(store), Path(out)
+    check_free(target, force=force)
+    return save(page(held(listing, _rows(listing, samples, classes), conventions)), target)
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Raise UsageError for a file that is there, without ``force``."""
+    if target.exists() and not force:
+        raise UsageError("is there already", where=target, remedy="Choose another name, or add --force")
+
+
+def save(text: str, target: Path) -> int:
+    """Write a page, all of it or not at all, and return its bytes. Raises UsageError where that fails."""
+    draft = target.with_name(f"{target.name}.part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise UsageError(f"cannot be written ({error.strerror})", where=target) from error
+    return target.stat().st_size
+
+
+def held(listing: Listing, rows: Sequence[int], conventions: Sequence[str] = ()) -> dict[str, Any]:
+    """What a page of these rows is made of: the answers that a server would give."""
+    told, columns = listing.store(), listing.rows()
+    names = [listing.opened.spec(name).name for name in conventions] or list(listing.opened.conventions)
+    told["conventions"] = [each for each in told["conventions"] if each["name"] in names]
+    chosen = [columns["id"][row] for row in rows]
+    told |= {"samples": len(chosen), "of": len(columns["id"])}
+    return {
+        "store": told,
+        "rows": _picked(columns, rows),
+        "samples": {id: listing.sample(id, names) for id in chosen},
+        "poses": [listing.poses([row])["track"] for row in rows],
+    }
+
+
+def page(data: Mapping[str, Any]) -> str:
+    """The page with ``data`` in it: see `held`; ``items`` has the answers to the addresses of tabs.
+
+    The same data give the same text. A policy in the page lets it load nothing and run its own script alone.
+    """
+    code, look = script(PAGE), design.css() + style(("player", "viewer"))
+    packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
+    icon = base64.b64encode(_text("icon.svg").encode()).decode()
+    policy = (
+        f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(look)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    text = _text("index.html")
+    text = re.sub(r'<link rel="stylesheet".*?>\n', "", text)
+    first = '<meta charset="utf-8">\n'
+    told = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">\n'
+    text = text.replace(first, first + told)
+    text = text.replace("icon.svg", f"data:image/svg+xml;base64,{icon}")
+    text = text.replace("</head>", f"<style>{look}</style>\n</head>")
+    text = text.replace('<script type="module" src="app.js"></script>\n', "")
+    clips = f'<script type="application/octet-stream" id="clips">{packed}</script>'
+    return text.replace("</body>", f'{clips}\n<script type="module">{code}</script>\n</body>')
+
+
+def _rows(listing: Listing, samples: Sequence[str], classes: Sequence[str]) -> list[int]:
+    """Rows of the samples that are asked for."""
+    known = listing.opened.classes
+    for name in classes:
+        if name not in known:
+            raise unknown("class", name, known, where=listing.opened.path)
+    rows = [_row(listing, id) for id in dict.fromkeys(samples)] or list(range(len(listing.opened)))
+    if classes:
+        labels = {known.index(name) for name in classes}
+        rows = [row for row in rows if int(listing.opened.labels[row]) in labels]
+    if not samples and not classes:
+        rows = rows[:FIRST]
+    if not rows:
+        raise UsageError("none of the samples is of these classes", where=listing.opened.path)
+    if len(rows) > MOST:
+        raise UsageError(
+            f"{len(rows)} samples are too many for one file", remedy=f"Name up to {MOST} with --sample"
+        )
+    return rows
+
+
+def _row(listing: Listing, id: str) -> int:
+    """Raises UnknownSampleError, with the closest ids."""
+    return listing.row(id if id in listing.opened else listing.opened.clip(id).id)
+
+
+def _picked(columns: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    """Rows of columns; those of splits are one level down."""
+    part = {
+        name: [values[row] for row in rows] if isinstance(values, list) else values
+        for name, values in columns.items()
+    }
+    split = {name: [values[row] for row in rows] for name, values in columns["split"].items()}
+    return part | {"split": split, "from": 0, "count": len(rows), "total": len(rows)}
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _bare(module: str) -> str:
     without = re.sub(r"^import [^;]*;\n", "", module, flags=re.MULTILINE)
-    return re.sub(r"^export (?=class|function|const|async|let)", "", without, flags=re.MULTILINE)
+    return re.sub(r"^export (?=class|function|const|async)", "", without, flags=re.MULTILINE)
 
 
 def _text(name: str) -> str:

@@ -1,6 +1,8 @@
 """Reading and writing a store of format 1 (docs/reference/store-format.md). Nothing else here touches zarr.
 
 layout       names and sizes
+local        files that are looked at before zarr reads them
+columns      what must hold of offsets, ids, labels and splits
 reading      open, read, walk through sequences
 writing      arrays that grow by whole files, graphs, findings, the manifest
 describing   dimensions, dtype and checksum of arrays
@@ -9,13 +11,13 @@ describing   dimensions, dtype and checksum of arrays
 from zarr import Array, Group
 
 from skeltools.store.describing import (
-    array_paths,
     checksum,
     describe,
     describe_all,
     describe_at,
     dimension_names,
     dtype_name,
+    strange_files,
 )
 from skeltools.store.layout import (
     FRAME_CHUNK,
@@ -33,8 +35,11 @@ from skeltools.store.reading import (
     blocks,
     group,
     is_store,
+    open_damaged,
     open_store,
     read,
+    read_as_it_is,
+    read_at,
     read_column,
     read_findings,
     read_sequences,
@@ -69,7 +74,6 @@ __all__ = [
     "Group",
     "Store",
     "array",
-    "array_paths",
     "blocks",
     "checksum",
     "create",
@@ -81,8 +85,11 @@ __all__ = [
     "graphs",
     "group",
     "is_store",
+    "open_damaged",
     "open_store",
     "read",
+    "read_as_it_is",
+    "read_at",
     "read_column",
     "read_findings",
     "read_sequences",
@@ -92,6 +99,7 @@ __all__ = [
     "reopen",
     "restart",
     "sequence_writers",
+    "strange_files",
     "stream_path",
     "stream_writer",
     "write_array",

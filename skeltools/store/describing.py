@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import zarr
 
-from schemas import ArrayInfo
+from schemas import ArrayInfo, received, regular
+from schemas.received import METADATA
 from skeltools.store.reading import Store, blocks, read_values
 
 
@@ -60,9 +64,35 @@ def describe_all(root: zarr.Group) -> dict[str, ArrayInfo]:
     return {path: describe(found) for path, found in _arrays(root).items()}
 
 
-def array_paths(store: Store) -> tuple[str, ...]:
-    """Paths of the arrays that are in the store, whatever the manifest lists."""
-    return tuple(_arrays(store.root))
+def strange_files(store: Store) -> Iterator[tuple[str, str]]:
+    """(path, what is wrong) of links, pipes and devices in the folder, and of arrays that are not listed."""
+    for path, entry in _entries(store.path, ""):
+        if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            yield path, "is a link" if entry.is_symlink() else "is no regular file"
+        elif entry.name == METADATA and _is_array(entry.path):
+            place = path.removesuffix(f"/{METADATA}")
+            if place not in store.manifest.arrays:
+                yield place, "is in the store, but the manifest does not list it"
+
+
+def _entries(folder: Path, name: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """All that lies in a folder and below it, sorted, by its path; without what is hidden."""
+    with os.scandir(folder / name) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        path = f"{name}/{entry.name}".lstrip("/")
+        if not entry.name.startswith("."):
+            yield path, entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(folder, path)
+
+
+def _is_array(path: str) -> bool:
+    try:
+        found = regular.read_json(Path(path), most=received.MOST_ATTRIBUTES)
+    except (ValueError, OSError):
+        return False
+    return isinstance(found, dict) and found.get("node_type") == "array"
 
 
 def _arrays(root: zarr.Group) -> dict[str, zarr.Array]:

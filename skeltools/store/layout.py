@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-METADATA = "zarr.json"
+from schemas import received
+
+METADATA = received.METADATA
 STREAM_DIMENSIONS = ("N", "C", "T", "V", "M")
 
 SAMPLE_CHUNK, SAMPLE_SHARD = 64, 2048

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
@@ -12,12 +11,11 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from schemas import FORMAT, Finding, SkeletonSpec, StoreError, StoreManifest, problem
+from schemas import Finding, SkeletonSpec, StoreError, StoreManifest, received, regular
+from schemas.received import METADATA, damaged
 from skeltools.sequence import SkeletonSequence
-from skeltools.store import layout
-from skeltools.store.layout import METADATA
+from skeltools.store import columns, layout, local
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,8 @@ class Store:
     path: Path
     manifest: StoreManifest
     root: zarr.Group
+    received: received.Received
+    """What of its files may be read."""
     arrays: dict[str, zarr.Array] = field(default_factory=dict, compare=False, repr=False)
     """Those that were looked at, by path."""
     columns: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
@@ -35,62 +35,32 @@ class Store:
 
 def is_store(path: Path) -> bool:
     """Whether a folder claims to be a skeleton store of any format, be it damaged or newer than this code."""
-    try:
-        return "format" in json.loads((path / METADATA).read_text(encoding="utf-8"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    return received.claims_to_be_store(path)
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a store for reading. Raises StoreError: absent, no store, of a newer format, or damaged."""
+    """Open a store for reading. Raises StoreError: absent, no store, of a newer format, or damaged.
+
+    Its metadata are compared with its manifest before anything is read: see ``schemas.received``.
+    """
     path = Path(path)
-    manifest = _read_manifest(path)
+    return _opened(path, *received.open_received(path))
+
+
+def open_damaged(path: Path | str) -> tuple[Store, received.Faults]:
+    """A store of which some places cannot be read, and what is wrong with these. Raises StoreError where
+    there is no readable manifest."""
+    path, faults = Path(path), dict[str, str]()
+    manifest = received.read_manifest(path)
+    found = received.look(path, manifest, faults)
+    return _opened(path, manifest, found), faults
+
+
+def _opened(path: Path, manifest: StoreManifest, found: received.Received) -> Store:
     try:
-        return Store(path, manifest, zarr.open_group(path, mode="r", zarr_format=3))
+        return Store(path, manifest, local.open_group(path, found), found)
     except (OSError, ValueError, KeyError) as error:
-        raise _damaged(path, error) from error
-
-
-def _read_manifest(path: Path) -> StoreManifest:
-    attributes = _attributes(path)
-    version = attributes.get("format")
-    if not isinstance(version, int):
-        raise _no_store(path)
-    if version > FORMAT:
-        raise StoreError(
-            f"written by a newer version: format {version}, this one reads up to {FORMAT}",
-            where=path,
-            remedy="Upgrade skeltools, or convert the raw data again",
-        )
-    try:
-        return StoreManifest.model_validate(attributes)
-    except ValidationError as error:
-        raise _damaged(path, f"manifest, {problem(error, StoreManifest)}") from error
-
-
-def _attributes(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise StoreError(
-            "no such store", where=path, remedy="`skeltools convert DATASET --out STORE` makes one"
-        )
-    try:
-        metadata = json.loads((path / METADATA).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise _no_store(path) from error
-    except (OSError, ValueError) as error:
-        raise _damaged(path, f"{METADATA}: {error}") from error
-    attributes = metadata.get("attributes") if isinstance(metadata, dict) else None
-    return attributes if isinstance(attributes, dict) else {}
-
-
-def _no_store(path: Path) -> StoreError:
-    remedy = "Name the folder that `skeltools convert DATASET --out STORE` wrote"
-    return StoreError("is not a skeleton store", where=path, remedy=remedy)
-
-
-def _damaged(path: Path, why: object) -> StoreError:
-    text = str(why).splitlines()[0] if str(why) else type(why).__name__
-    return StoreError(f"damaged store ({text})", where=path, remedy="Convert the raw data again")
+        raise damaged(path, METADATA, error) from error
 
 
 def array(store: Store, path: str) -> zarr.Array:
@@ -101,12 +71,13 @@ def array(store: Store, path: str) -> zarr.Array:
         raise StoreError(f"holds no {path}", where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
     if path in store.arrays:
         return store.arrays[path]
+    store.received.check(path)
     try:
         found = store.root[path]
-    except (KeyError, ValueError, TypeError, OSError) as error:
-        raise _damaged(store.path, f"{path} is listed but cannot be opened") from error
+    except Exception as error:  # zarr raises many kinds
+        raise damaged(store.path, path, "is listed but cannot be opened") from error
     if not isinstance(found, zarr.Array):
-        raise _damaged(store.path, f"{path} is no array")
+        raise damaged(store.path, path, "is no array")
     store.arrays[path] = found
     return found
 
@@ -120,12 +91,37 @@ def group(root: zarr.Group, path: str) -> zarr.Group:
 
 
 def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-    """Rows ``start:stop`` of an array in memory; strings as an object array of ``str``."""
+    """Rows ``start:stop`` of an array in memory; strings as an object array of ``str``.
+
+    Raises StoreError when they cannot be read, and for whole columns that would lead astray: see ``columns``.
+    """
+    found = read_as_it_is(store, path, start, stop)
+    wrong = columns.problem(path, found, store.manifest) if start == 0 and stop is None else None
+    if wrong:
+        raise damaged(store.path, path, wrong)
+    return found
+
+
+def read_as_it_is(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+    """As ``read``, whatever the values say."""
     found = array(store, path)
     try:
         return read_values(found, start, stop)
-    except (ValueError, OSError, RuntimeError) as error:
-        raise _damaged(store.path, f"{path}: {error}") from error
+    except StoreError:
+        raise
+    except Exception as error:  # a checksum, a codec, an absent file: zarr raises many kinds
+        raise damaged(store.path, path, error) from error
+
+
+def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Rows of an array in any order; a chunk that holds several of them is read once."""
+    found = array(store, path)
+    try:
+        return np.asarray(found.oindex[rows])
+    except StoreError:
+        raise
+    except Exception as error:  # as read_as_it_is
+        raise damaged(store.path, path, error) from error
 
 
 def read_column(store: Store, path: str) -> NDArray[Any]:
@@ -156,16 +152,16 @@ def read_spec(store: Store, convention: str) -> SkeletonSpec:
     try:
         return SkeletonSpec.model_validate(dict(store.root[f"skeletons/{convention}"].attrs))
     except (KeyError, ValueError) as error:
-        raise _damaged(store.path, f"skeletons/{convention}: {error}") from error
+        raise damaged(store.path, f"skeletons/{convention}", error) from error
 
 
 def read_findings(store: Store) -> tuple[Finding, ...]:
     """The rows of ``findings``: every problem that the conversion met."""
     try:
-        rows: Any = store.root["findings"].attrs["rows"]
-        return tuple(Finding.model_validate(row) for row in rows)
-    except (KeyError, ValueError, TypeError) as error:
-        raise _damaged(store.path, f"findings: {error}") from error
+        content = regular.read_json(store.path / received.FINDINGS, most=received.MOST_ATTRIBUTES)
+        return tuple(Finding.model_validate(row) for row in content["attributes"]["rows"])
+    except (KeyError, ValueError, TypeError, OSError) as error:
+        raise damaged(store.path, "findings", error) from error
 
 
 def read_sequences(
@@ -179,7 +175,7 @@ def read_sequences(
     group = f"sequences/{convention}"
     stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
     offsets = read_column(store, f"{group}/offsets")[first : stop + 1].tolist()
-    columns = _columns(store, first, stop)
+    fields_of = _columns(store, first, stop)
     told = [part for part in layout.OF_JOINTS if f"{group}/{part}" in store.manifest.arrays]
     parts = ("joints", "present", "order", *told)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
@@ -188,7 +184,7 @@ def read_sequences(
         for row in range(begin, end):
             frames = slice(offsets[row] - low, offsets[row + 1] - low)
             clip = {part: values[frames] for part, values in block.items()}
-            fields = {name: values[row] for name, values in columns.items()}
+            fields = {name: values[row] for name, values in fields_of.items()}
             yield _sequence(convention, clip, fields) if len(clip["joints"]) else None
 
 

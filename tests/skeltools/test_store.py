@@ -68,7 +68,7 @@ def test_newer_format(made):
 
 def test_damaged_manifest(made):
     edit_manifest(made, samples=-3)
-    with pytest.raises(StoreError, match=r"damaged store .manifest, samples"):
+    with pytest.raises(StoreError, match=r"damaged store .manifest: samples"):
         store.open_store(made)
     (made / "zarr.json").write_text("{ truncated")
     with pytest.raises(StoreError, match=r"damaged store .zarr.json"):
@@ -80,8 +80,8 @@ def test_array_that_is_not_there(made):
     with pytest.raises(StoreError, match=r"holds no streams/kinectv1_20/t64/joint. It has: streams/kinectv1"):
         store.read(opened, "streams/kinectv1_20/t64/joint")
     shutil.rmtree(made / "splits" / "xview")
-    with pytest.raises(StoreError, match="splits/xview is listed but cannot be opened"):
-        store.read(store.open_store(made), "splits/xview")
+    with pytest.raises(StoreError, match=r"damaged store .splits/xview: zarr.json is not there"):
+        store.open_store(made)
 
 
 def test_convention_that_the_store_does_not_hold(made):
@@ -197,7 +197,7 @@ def test_stores_of_every_format_stay_readable(archive, tmp_path):
         clips = list(store.read_sequences(opened, name))
         assert [clip.frames if clip else 0 for clip in clips] == expected["frames"][name]
     assert statistics(path)["samples"] == len(expected["ids"])
-    assert validate(path) == ()
+    assert [fault.place for fault in validate(path)] in ([], ["findings.csv"])  # which format 1 had later
 
 
 def test_there_is_an_archive_of_the_current_format():

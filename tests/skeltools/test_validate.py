@@ -183,11 +183,13 @@ def test_findings_file_that_tells_something_else(made):
     assert validate(made) == (Fault("findings.csv", "does not tell what the rows of findings do"),)
 
 
-def test_store_without_a_findings_file(made):
+def test_store_without_a_findings_file(made, capfdbinary):
     (made / "findings.csv").unlink()
-    report = check(made)
-    assert report.faults == ()
-    assert report.notes[0] == Fault("findings.csv", "is not there: the store was made before there was one")
+    (fault,) = validate(made)
+    assert (fault.place, fault.problem[:13]) == ("findings.csv", "is not there;")
+    assert cli.run(["inspect", str(made), "--findings", "--csv"]) == 0
+    (made / "findings.csv").write_bytes(capfdbinary.readouterr().out)
+    assert validate(made) == ()
 
 
 def test_other_findings_than_the_manifest_counts(made):

@@ -117,7 +117,7 @@ def test_the_store_says_what_is_in_it(client: Client, place: Path) -> None:
     assert status == 200
     assert (told["name"], told["samples"], told["classes"][1]) == ("toy.zarr", 7, "wave")
     assert told["conventions"] == [{"name": NATIVE, "joints": 25, "coordinates": "xyz", "missing": 0}]
-    assert told["streams"] == [f"{NATIVE}/t8/joint"]
+    assert told["streams"] == [f"joint, 8 frames, {NATIVE}"]
     assert told["tabs"] == []
 
 
@@ -129,6 +129,7 @@ def test_rows_are_the_columns_of_the_store(client: Client, place: Path) -> None:
     assert told["label"] == opened.labels.tolist()
     assert told["frames"] == [len(clip.joints) for clip in opened.clips()]
     assert told["camera"] == [clip.camera for clip in opened.clips()]
+    assert told["split"] == {"all": opened.splits["all"].tolist()}
     part = client.ask("rows?from=2&count=3")[1]
     assert (part["from"], part["count"], part["total"]) == (2, 3, 7)
     for name in ("id", "label", "subject", "camera", "frames", "findings", "bodies"):
@@ -141,7 +142,7 @@ def test_a_sample_is_its_clip(client: Client, place: Path) -> None:
     status, told = client.ask(f"sample?id={clip.id}")
     assert status == 200
     assert (told["row"], told["conventions"]) == (3, [NATIVE])
-    assert told["window"] == {"first": 0, "stop": len(clip.joints), "frames": len(clip.joints)}
+    assert "window" not in told
     positions, seen = read(told["tracks"][0])
     np.testing.assert_array_equal(seen, np.broadcast_to(clip.present[..., None], seen.shape))
     assert np.abs(positions - clip.joints)[seen].max() < 2e-4
@@ -149,11 +150,11 @@ def test_a_sample_is_its_clip(client: Client, place: Path) -> None:
 
 def test_a_window_of_a_recording(client: Client, place: Path) -> None:
     clip = skeltools.open(place)[0]
-    told = client.ask(f"sample?id={clip.id}&first=4&count=5")[1]
-    assert told["window"] == {"first": 4, "stop": 9, "frames": len(clip.joints)}
+    told = client.ask(f"sample?id={clip.id}&from=4&count=5")[1]
+    assert told["window"] == {"from": 4, "count": 5, "of": len(clip.joints)}
     positions, seen = read(told["tracks"][0])
     assert np.abs(positions - clip.joints[4:9])[seen].max() < 2e-4
-    assert client.ask(f"sample?id={clip.id}&first=9999")[1]["frames"] == 0
+    assert client.ask(f"sample?id={clip.id}&from=9999")[1]["window"]["count"] == 0
 
 
 def test_a_long_recording_is_sent_in_parts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +162,7 @@ def test_a_long_recording_is_sent_in_parts(place: Path, monkeypatch: pytest.Monk
     listing = Listing(place)
     one = next(clip for clip in listing.opened.clips() if clip.joints.shape[1] == 1)
     told = listing.sample(one.id)
-    assert told["window"] == {"first": 0, "stop": 5, "frames": len(one.joints)}
+    assert told["window"] == {"from": 0, "count": 5, "of": len(one.joints)}
 
 
 def test_poses_are_the_middle_frames(client: Client, place: Path) -> None:
@@ -203,9 +204,9 @@ def test_findings_stand_with_their_samples(tmp_path: Path) -> None:
     clips = {"good": joints[3:], "hop.1": joints}
     skeltools.write(clips, tmp_path / "s.zarr", convention=NATIVE, frames=[4])
     listing = Listing(tmp_path / "s.zarr")
-    assert [each["problem"] for each in listing.findings("hop.1")] == ["joints not seen"]
+    assert [each["problem"] for each in listing.findings("hop.1")["findings"]] == ["joints not seen"]
     assert listing.rows()["findings"] == [0, 1]
-    assert listing.findings("good") == []
+    assert listing.findings("good") == {"findings": []}
     assert listing.sample("hop.1")["findings"][0]["file"] == "hop.1.npy"
     _, seen = read(listing.sample("hop.1")["tracks"][0])
     assert not seen[2, 0, 4]
@@ -232,6 +233,7 @@ def test_hands_poses_in_2d_and_clips_without_labels(tmp_path: Path) -> None:
     told = listing.store()
     assert (told["classes"], told["splits"]) == ([], ["all"])
     assert listing.rows()["label"] == [-1]
+    assert listing.rows()["subject"] is None
     track = listing.sample("one")["tracks"][0]
     assert set(track["sides"]) == {"centre"}
     assert track["coordinates"] == "xy"
@@ -265,7 +267,7 @@ def test_a_store_of_nothing(tmp_path: Path, place: Path) -> None:
         ("sample?id=a&id=b", 400, "takes one value"),
         ("sample?id=S001C002P001R001A002&convention=coco", 400, "unknown convention 'coco'"),
         ("sample?id=S001C002P001R001A002&kind=speed", 400, "unknown kind 'speed'"),
-        ("sample?id=S001C002P001R001A002&first=-1", 400, "first is a whole number from 0, found '-1'"),
+        ("sample?id=S001C002P001R001A002&from=-1", 400, "from is a whole number from 0, found '-1'"),
         ("rows?from=1e3", 400, "from is a whole number"),
         ("rows?count=" + "9" * 400, 400, "count is a whole number"),
         ("rows?from=%D9%A3", 400, "from is a whole number"),

@@ -71,7 +71,7 @@ def trained(case: Case, *, joined: bool = True, accumulate: int = 1) -> dict[str
 
 
 def stepped(method: Any, case: Case, config: RunConfig) -> dict[str, Any]:
-    optimiser = optim.sgd(method.parameters(), config.optimise)
+    optimiser = optim.build(method.parameters(), config.optimise)
     metrics = []
     for number in range(STEPS):
         given = batch(case.skeletons, samples=CLIPS, frames=12, epoch=case.epochs[-1], seed=number)

@@ -47,7 +47,7 @@ class SimCLR(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         views = [self._embedded(batch, convention) for convention in (batch.query, batch.key)]
-        whole = torch.cat([of_all(view) for view in views])
+        whole = torch.cat([distributed.joined(view) for view in views])
         scores = torch.cat(views) @ whole.t() / self.options.temperature
         count, total = len(views[0]), len(whole) // 2
         own = distributed.parts(1)[0].start * count + torch.arange(count)
@@ -57,14 +57,6 @@ class SimCLR(Method):
     def _embedded(self, batch: Batch, convention: str) -> Tensor:
         x = self.pictures.normal(batch, convention)
         return F.normalize(self.head(self.backbone(x, convention)).float(), dim=1)
-
-
-def of_all(rows: Tensor) -> Tensor:
-    """[n, D] of every process -> [N, D], with gradient."""
-    mine, number = distributed.parts(1)
-    wide = torch.zeros(number, *rows.shape)
-    wide[mine.start] = rows
-    return distributed.total(wide).flatten(0, 1)
 
 
 @contextmanager

@@ -209,7 +209,7 @@ def test_training_is_sgd_on_the_batches_with_the_schedule(store: Path, tmp_path:
     samples = loop.load_training_half(stores.open_store(store), config)
     method = Pull()
     with logbook.open_logbook(tmp_path / "metrics.jsonl") as log:
-        optimiser = optim.sgd(method.parameters(), config.optimise)
+        optimiser = optim.build(method.parameters(), config.optimise)
         run = loop.Run(tmp_path, config, "hash", method, optimiser, samples, torch.device("cpu"), log)
         loop.train(run)
     weight, speed, means = 3.0, 0.0, []

@@ -167,7 +167,7 @@ def test_compiled_steps_give_the_eager_numbers(bodies: str) -> None:
 def _trained(method: nn.Module, case: Case) -> list[float]:
     """Losses of three steps whose batches have one, two and three clips without a second body."""
     settings, found = ranks.settings(case), []
-    optimiser = optim.sgd(method.parameters(), settings.optimise)
+    optimiser = optim.build(method.parameters(), settings.optimise)
     for number in range(3):
         given = batch(case.skeletons, samples=6, frames=12, bodies=2, seed=number)
         for clips in given.clips.values():

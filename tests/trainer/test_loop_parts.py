@@ -117,7 +117,7 @@ def test_the_key_network_moves_once_however_many_parts() -> None:
 def step_once(method: Any, case: Case, accumulate: int) -> None:
     config = ranks.settings(case, accumulate=accumulate)
     given = batch(case.skeletons, samples=6, frames=12)
-    step.take(method, optim.sgd(method.parameters(), config.optimise), given, config=config, step=0)
+    step.take(method, optim.build(method.parameters(), config.optimise), given, config=config, step=0)
 
 
 def test_an_error_in_a_step_leaves_nothing_held() -> None:

@@ -92,7 +92,7 @@ def test_sgd_leaves_out_what_does_not_learn() -> None:
     network = torch.nn.Linear(2, 2)
     network.bias.requires_grad_(False)
     config = OptimiseConfig(lr=0.5, momentum=0.8, weight_decay=0.01, nesterov=True)
-    optimiser = optim.sgd(network.parameters(), config)
+    optimiser = optim.build(network.parameters(), config)
     (group,) = optimiser.param_groups
     assert len(group["params"]) == 1
     assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (

@@ -1,4 +1,4 @@
-"""``trainer publish`` and ``trainer verify``: what is written, and what is found when it is measured again."""
+"""``trainer publish`` and ``trainer verify``: what is written, and what is found when it is measured."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from skeltools.preprocess import recipes
 from tests.trainer.command import call
 from tests.trainer.own import FRAMES, own_store, raw_clips
 from tests.trainer.runs import tiny_config
+from tests.trainer.stores import write_store
 from trainer import checkpoint, loop
 from trainer.publishing.manifest import FIGURES, MANIFEST, MODEL_CARD, write_manifest
 from trainer.run import open_run, read_results
@@ -118,19 +119,13 @@ def test_hugging_face_reads_the_card(published: Path) -> None:
 def test_the_classifier_of_finetune_brings_its_own_figure_alone(
     run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, error = call(
-        capsys, "publish", run, "--to", tmp_path / "f", "--classifier", "finetune", "--onnx"
-    ) if _has_onnx() else call(capsys, "publish", run, "--to", tmp_path / "f", "--classifier", "finetune")
+    code, out, error = call(capsys, "publish", run, "--to", tmp_path / "f", "--classifier", "finetune")
     assert code == 0, error
     assert "1 figures" in out
     assert [each["figure"] for each in claims(tmp_path / "f")] == ["finetune"]
     found = trainer.verify(tmp_path / "f", store, device="cpu", tolerance=0)
     assert [check.verdict for check in found] == ["holds"] * 3
     assert "by the kept classifier" in found[-1].text
-
-
-def _has_onnx() -> bool:
-    return False
 
 
 def test_a_folder_with_other_files_is_refused_and_one_that_was_published_is_replaced(
@@ -298,8 +293,6 @@ def test_on_another_store_the_interval_decides(
 
 
 def test_a_store_of_another_data_set_says_which_is_wanted(published: Path, tmp_path: Path) -> None:
-    from tests.trainer.stores import write_store
-
     found = trainer.verify(published, write_store(tmp_path / "toy.zarr"), device="cpu")
     assert {check.verdict for check in found[2:]} == {"not checked"}
     assert "--store own.zarr" in found[-1].text
@@ -309,9 +302,7 @@ def test_results_that_cannot_be_measured_are_told(run: Path, store: Path, tmp_pa
     copy = shutil.copytree(run, tmp_path / "run")
     path = next(copy.glob("results/knn-*.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_hash": "0" * 64}))
-    (check,) = [
-        each for each in trainer.verify(copy, store, device="cpu") if each.verdict == "not checked"
-    ]
+    (check,) = [each for each in trainer.verify(copy, store, device="cpu") if each.verdict == "not checked"]
     assert check.text == "is of another checkpoint than the run's last"
 
 

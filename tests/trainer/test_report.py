@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,16 @@ import pytest
 from schemas import SkelError, UsageError
 from tests.trainer.reports import CONFUSION, epoch, result, write_run
 from tests.trainer.stores import CLASSES, write_store
-from trainer.report import page
+from trainer.config import Override, parse_override, resolve
+from trainer.report import draw, page
 from trainer.report.build import build
 from trainer.report.collect import headline, read_runs
-from trainer.report.curves import line
+from trainer.report.curves import Line, line, told_once, whole_ticks
 from trainer.report.gains import class_gains
 from trainer.report.parts import Figure, Note, Page, Section, Table
 from trainer.report.tables import best_match, differences
+from trainer.run import read_config
+from trainer.store import open_store
 from trainer.tables import verdict
 
 
@@ -89,7 +94,7 @@ def test_classes_that_never_occur_are_left_out_of_the_matrix(store: Path, tmp_pa
     sparse = result().model_copy(update={"confusion": counts})
     matrix = section(made(write_run(tmp_path / "one", store, results=[sparse])), "confusion").parts[0]
     assert isinstance(matrix, Figure)
-    assert [text for text in texts(matrix) if text in CLASSES] == ["wave", "jump", "wave", "jump"]
+    assert [text for text in texts(matrix) if text[:-2] in CLASSES] == ["wave 1", "jump 2"]
     assert "2 of 3 classes occur" in matrix.caption
 
 
@@ -145,8 +150,9 @@ def test_the_confusion_has_its_counts_and_its_worst_pairs(store: Path, tmp_path:
     matrix, pairs = section(made(run), "confusion").parts
     assert isinstance(matrix, Figure)
     assert isinstance(pairs, Table)
-    counts = [text for text in texts(matrix) if text.isdigit()]
-    assert sorted(counts) == sorted(str(count) for row in CONFUSION for count in row if count)
+    numbers = [text for text in texts(matrix) if text.isdigit()]
+    counts = [str(count) for row in CONFUSION for count in row if count]
+    assert sorted(numbers) == sorted([*counts, "1", "2", "3"]), "of the cells, and of the columns"
     assert "12 of 15" in matrix.alt
     assert pairs.rows == (("jump", "wave", "2", "40.0"), ("wave", "kick", "1", "20.0"))
 
@@ -242,19 +248,59 @@ def test_curves_have_the_metrics_of_the_log(store: Path, tmp_path: Path) -> None
     assert "stroke-dasharray" in drawn["similarity-one"].svg
     assert {"spread of the embeddings", "alarm below"} <= {*texts(drawn["state-one"])}
     assert {"k = 20", "k = 1", "random encoder"} <= {*texts(drawn["knn-over-epochs"])}
-    assert "0.2 to 0.8" in drawn["knn-over-epochs"].alt
+    assert "k = 20: 20 to 80" in drawn["knn-over-epochs"].alt
 
 
-def test_the_random_encoder_is_named_where_the_lines_end(store: Path, tmp_path: Path) -> None:
-    """The last epoch may have no kNN: a name there would lie outside the drawing."""
-    log = [epoch(1, monitor_knn=0.2), epoch(2, monitor_knn=0.4), epoch(3), epoch(4)]
-    page = made(write_run(tmp_path / "one", store, log=log, results=[result()]))
-    svg = next(figure.svg for figure in page.figures if figure.name == "knn-over-epochs")
-    places = {
-        words.strip(): place
-        for place, words in re.findall(r'<text[^>]*?\bx="([\d.]+)"[^>]*>([^<]*)</text>', svg)
-    }
-    assert places["random encoder"] == places["k = 20"]
+def test_lines_that_lie_on_one_another_are_told_once(store: Path, tmp_path: Path) -> None:
+    log = [epoch(number, loss=3.0 / number) for number in (1, 2, 3, 4)]
+    run = write_run(tmp_path / "one", store, log=log)
+    loss = next(figure for figure in made(run).figures if figure.name == "loss-one")
+    assert "loss = info_nce" in texts(loss)
+    assert "mix" in texts(loss)
+    one, other = Line("a", (1, 2), (0.0, 1.0)), Line("b", (1, 2), (0.0, 1.004))
+    assert [each.label for each in told_once([one, other])] == ["a = b"]
+    assert len(told_once([one, replace(other, values=(0.0, 1.1))])) == 2
+    assert len(told_once([one, replace(other, epochs=(1, 3))])) == 2
+
+
+def test_ticks_are_whole_epochs_and_have_the_last_one(store: Path, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one", store, log=[epoch(1), epoch(2)])  # two of four: in progress
+    for figure in made(run).figures:
+        numbers = [text for text in texts(figure) if re.fullmatch(r"[\d.]+", text)]
+        assert [*numbers[:4]] == ["1", "2", "3", "4"] or figure.name == "state-one", figure.name
+    single = write_run(tmp_path / "single", store, log=[epoch(1)], optimise__epochs=1)
+    loss = next(figure for figure in made(single).figures if figure.name == "loss-single")
+    assert texts(loss)[:2] == ["1", "epoch"], "0.950 to 1.050 are no epochs"
+    for epochs in range(1, 400):
+        ticks = whole_ticks(epochs)
+        assert ticks[0] == 1
+        assert ticks[-1] == epochs
+        assert len(ticks) <= 8
+        assert ticks == sorted(set(ticks))
+
+
+def test_letters_are_large_enough_for_a_telephone(store: Path, tmp_path: Path) -> None:
+    """358 of 390 points are the drawing's, and 11 a letter should have."""
+    one = write_run(tmp_path / "one", store, results=[result()])
+    other = write_run(tmp_path / "other", store, results=[result()])
+    for figure in made(one, baseline=other).figures:
+        sizes = [float(size) for size in re.findall(r"font-size: ([\d.]+)px", figure.svg)]
+        assert sizes
+        assert min(sizes) * 358 / (72 * draw.WIDTH) >= 11
+        assert not figure.wide
+
+
+def test_a_drawing_has_the_colours_of_the_page_and_alone_its_own(store: Path, tmp_path: Path) -> None:
+    built = made(write_run(tmp_path / "one", store, results=[result()]))
+    for figure in built.figures:
+        assert "var(" not in figure.svg
+        assert "#0072b2" in figure.svg or figure.name.startswith("confusion")
+    text = page.html(built)
+    drawings = re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)
+    found = {colour for each in drawings for colour in re.findall(r": (#[0-9a-f]{6})", each)}
+    assert found <= {"#009e73", "#cc79a7"}, "what is neither grey nor the design's is seen on both grounds"
+    assert "var(--left-leg)" in text
+    assert "color-mix(in srgb, var(--text) 54%, var(--ground))" in text
 
 
 def test_stages_and_alarms_are_marked(store: Path, tmp_path: Path) -> None:
@@ -365,6 +411,74 @@ def test_the_linear_result_of_all_encoders_speaks_for_a_run(store: Path, tmp_pat
     assert headline([]) is None
 
 
+def test_the_head_says_what_how_good_and_whether_it_is_clear(store: Path, tmp_path: Path) -> None:
+    sure = result(protocol="knn", interval=(0.5, 0.9))
+    one = write_run(tmp_path / "one", store, results=[result(), sure])
+    page_ = made(one)
+    assert page_.verdicts == (
+        "one: skeletonclr on toy xview, 80.0 % (linear, few_6, joint, 95 % 60.0 to 93.0); "
+        "kNN 80.0 %, random encoder 37.5 %: clearly better; no published figure to compare with.",
+    )
+    unsure = result(protocol="knn", interval=(0.3, 0.9))
+    other = write_run(tmp_path / "other", store, results=[result(), unsure], optimise__lr=0.3)
+    assert "random encoder 37.5 %: not clearly better" in made(other).verdicts[0]
+    (against,) = made(one, baseline=other).verdicts
+    assert "+0.0 points against other: not tested, the scores of the same samples are not at hand" in against
+    bare = write_run(tmp_path / "bare", store, log=[epoch(1)])
+    assert made(bare).verdicts == ("bare: not evaluated yet, so nothing is known of how good it is.",)
+
+
+def test_the_head_has_one_line_for_runs_that_differ_by_seed(store: Path, tmp_path: Path) -> None:
+    perfect = ((5, 0, 0), (0, 5, 0), (0, 0, 5))
+    runs = [
+        write_run(tmp_path / name, store, results=[result(confusion=counts)], runtime__seed=seed)
+        for seed, (name, counts) in enumerate({"first": CONFUSION, "second": perfect}.items())
+    ]
+    (said,) = made(*runs).verdicts
+    assert said.startswith("first, second: skeletonclr on toy xview, 90.0 ± 14.1 % over 2 seeds")
+    seeds = dict(made(*runs).facts)["seed"]
+    assert seeds == "first: 0\nsecond: 1"
+
+
+def test_a_published_figure_of_other_conditions_is_not_compared(store: Path, tmp_path: Path) -> None:
+    real = result(dataset="ntu60", split="xsub", convention="kinectv2_25", top1=0.7, epoch=300)
+    (said,) = made(write_run(tmp_path / "one", store, results=[real])).verdicts
+    assert said.endswith("): not comparable, 15 of 16487 test samples.")
+    assert "published 68.3 %" in said
+    demo = result(dataset="ntu60", split="xsub", convention="kinectv2_25", synthetic=True)
+    (said,) = made(write_run(tmp_path / "demo", store, results=[demo])).verdicts
+    assert "skeletonclr on demo data in place of ntu60 xsub" in said
+
+
+def test_the_facts_have_time_versions_and_a_command_that_makes_the_same_run(
+    store: Path, tmp_path: Path
+) -> None:
+    log = [epoch(number, clips_per_second=10.0) for number in range(1, 5)]
+    run = write_run(tmp_path / "one", store, log=log, results=[result()], runtime__seed=7, optimise__lr=0.5)
+    told = dict(made(run).facts)
+    assert told["seed"] == "7"
+    assert told["device"] == "cpu, fp32"
+    assert told["training"] == "4 epochs in about 0:08 min"  # four times five steps of four clips
+    assert told["evaluation"] == "1.0 s"
+    assert told["versions"] == "results by test, store by test"
+    words = shlex.split(told["command"])
+    assert words[:2] == ["trainer", "pretrain"]
+    flags = list(zip(words[2::2], words[3::2], strict=True))
+    assert ("--store", "toy.zarr") in flags
+    paths = {
+        "--split": "data.split",
+        "--stream": "data.stream",
+        "--epochs": "optimise.epochs",
+        "--seed": "runtime.seed",
+    }
+    given = [parse_override(value) for flag, value in flags if flag == "--set"]
+    given += [parse_override(f"{paths[flag]}={value}") for flag, value in flags if flag in paths]
+    given.append(Override("data.conventions", [value for flag, value in flags if flag == "--convention"]))
+    named = dict(flags)
+    again = resolve(open_store(store), method=named["--method"], preset=named["--preset"], overrides=given)
+    assert again.config == read_config(run)
+
+
 def test_the_same_input_gives_the_same_bytes(store: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "one", store, results=[result()])
     first = page.html(made(run))
@@ -384,6 +498,8 @@ def test_the_page_is_whole_and_needs_nothing_else(store: Path, tmp_path: Path) -
     assert len(ids) == len({*ids})
     for tag, attributes in read.tags:
         assert tag not in ("script", "link", "img", "iframe") or attributes.get("href") == "data:,"
+        policy = attributes.get("content") or ""
+        assert attributes.get("http-equiv") is None or "default-src 'none'; script-src 'none'" in policy
         for name in ("href", "xlink:href", "src"):
             assert (attributes.get(name) or "#").startswith(("#", "data:,")), attributes
             target = attributes.get(name) or ""

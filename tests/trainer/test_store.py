@@ -122,23 +122,23 @@ def test_a_path_that_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no such store"):
         stores.open_store(tmp_path / "absent")
     for name in ("folder", "file", "other.zarr"):
-        with pytest.raises(StoreError, match=f"{name}: this is not a skeleton store.*skeltools convert"):
+        with pytest.raises(StoreError, match=f"{name}: is not a skeleton store.*skeltools convert"):
             stores.open_store(tmp_path / name)
 
 
 def test_a_newer_format(tmp_path: Path) -> None:
     path = write_store(tmp_path / "s.zarr", manifest={"format": 2})
-    with pytest.raises(StoreError, match=r"newer version: format 2, this one reads up to 1\. Update"):
+    with pytest.raises(StoreError, match=r"newer version: format 2, this one reads up to 1\. Upgrade"):
         stores.open_store(path)
 
 
 def test_damage_is_reported_by_place(tmp_path: Path) -> None:
     path = write_store(tmp_path / "s.zarr")
     shutil.rmtree(path / "samples" / "label")
-    with pytest.raises(StoreError, match="cannot read samples/label"):
+    with pytest.raises(StoreError, match=r"damaged store .samples/label: zarr.json is not there"):
         load(path)
     damaged = write_store(tmp_path / "d.zarr", manifest={"samples": -1})
-    with pytest.raises(StoreError, match="damaged manifest: samples"):
+    with pytest.raises(StoreError, match=r"damaged store .manifest: samples"):
         stores.open_store(damaged)
 
 
@@ -147,5 +147,5 @@ def test_a_damaged_chunk_is_reported(tmp_path: Path) -> None:
     for chunk in (path / "streams/few_6/t12/joint/c").rglob("*"):
         if chunk.is_file():
             chunk.write_bytes(chunk.read_bytes()[: chunk.stat().st_size // 2])
-    with pytest.raises(StoreError, match="cannot read streams/few_6/t12/joint"):
+    with pytest.raises(StoreError, match=r"damaged store .streams/few_6/t12/joint"):
         load(path)

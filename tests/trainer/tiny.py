@@ -28,6 +28,7 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "aimclr": {"mine_from": 2},
     "crosclr": {"mine_from": 2},
     "csclr": {"mine_from": 2, "transform_from": 4},
+    "decorrelate": {"dim": 8, "hidden": 8},
     "isc": {
         "representations": {"seq": None, "graph": {"name": "agcn", "options": ENCODER_OPTIONS["agcn"]}},
     },

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from trainer.cli import follow
+from trainer.cli.display import echo
 from trainer.cli.options import (
-    CLIP_CONVENTION,
+    CLIP_CONVENTIONS,
     CLIP_ENCODER,
     DEVICE,
     PART,
-    PLACES,
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
+    STREAM_WEIGHTS,
     device_name,
+    stream_weights,
 )
 
 if TYPE_CHECKING:
@@ -26,14 +30,15 @@ if TYPE_CHECKING:
 
 @click.command("predict")
 @click.argument("run", type=click.Path(path_type=Path))
-@PLACES
+@click.argument("places", nargs=-1, metavar="STORE|FILE...", type=click.Path(path_type=Path))
 @click.option(
     "--classifier",
     metavar="FIGURE",
     help="Of which evaluation: linear, finetune, supervised, semi-5, ... Default: the first that there is.",
 )
 @CLIP_ENCODER
-@CLIP_CONVENTION
+@CLIP_CONVENTIONS
+@STREAM_WEIGHTS
 @click.option(
     "--unknown",
     type=click.Choice(["energy", "distance"]),
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
 @SPLIT
 @PART
 @SETTINGS
+@follow.options
 @STORES_OF_RUN
 @DEVICE
 @click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
@@ -66,13 +72,23 @@ def command(
     device: str,
     unfinished: bool,
     as_json: bool,
-    **asked: Any,
+    live: bool,
+    window: int | None,
+    stride: int | None,
+    units: str | None,
+    axes: str | None,
+    split: str | None,
+    part: str | None,
+    settings: Path | None,
+    conventions: tuple[str, ...],
+    weights: str,
 ) -> None:
     """Name the class of clips: of stores, raw files, or folders of these.
 
     RUN is a run whose evaluation kept a classifier (`trainer evaluate RUN --protocol linear`), or an export
     with one. A line has the clip's id, its class and the probability, calibrated on clips that the classifier
-    did not learn from. Encoders of several streams answer together.
+    did not learn from. Encoders of several streams answer together, weighed by --weights, and several
+    conventions of a store as well; a raw file is in one convention.
 
     \b
     Examples:
@@ -80,7 +96,12 @@ def command(
       trainer predict runs/skeletonclr clip.npy --unknown energy --json
       trainer predict gestures recordings/ --settings dataset.yaml
       trainer predict runs/skeletonclr store.zarr --part test
+      trainer predict runs/ms-clr store.zarr --part test --convention all
+      sensor | trainer predict runs/skeletonclr --follow --window 60 --stride 15
     """
+    files: dict[str, Any] = {"split": split, "part": part, "settings": settings}
+    stream: dict[str, Any] = {"window": window, "stride": stride, "units": units, "axes": axes}
+    follow.check(live, places, files, stream)
     from trainer.use import answers as asking
     from trainer.use.model import every
     from trainer.use.sources import Asked
@@ -93,20 +114,32 @@ def command(
         store=store,
         unfinished=unfinished,
     )
+    if live:
+        follow.run(models, _only(conventions), **stream, top=top, unknown=unknown, keep=keep)
+        return
     found = list(
         asking.answers(
             models,
-            Asked(places, **asked),
+            Asked(places, **files),
+            conventions=conventions,
+            weights=stream_weights(weights),
             unknown=unknown,
             keep=keep,
-            on_problem=lambda text: click.echo(f"left out: {text}", err=True),
+            on_problem=lambda text: echo(f"left out: {text}", err=True),
         )
     )
     if as_json:
         records = [record for answer in found for record in asking.as_records(answer, top=top)]
-        click.echo(json.dumps(records, indent=2, ensure_ascii=False))
+        echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
     _print(found)
+
+
+def _only(conventions: Sequence[str]) -> str | None:
+    """The convention of a live stream. Raises UsageError for several."""
+    if len(conventions) > 1 or "all" in conventions:
+        raise click.UsageError("--follow reads frames of one --convention")
+    return next(iter(conventions), None)
 
 
 def _print(found: list[Answer]) -> None:
@@ -115,11 +148,11 @@ def _print(found: list[Answer]) -> None:
     for answer in found:
         best = answer.said.top(1)
         for row, (id, name) in enumerate(zip(answer.ids, answer.said.names, strict=True)):
-            click.echo(f"{id}\t{name}\t{best[row][0][1]:.3f}")
+            echo(f"{id}\t{name}\t{best[row][0][1]:.3f}")
             own = answer.names[row]
             told += own in answer.said.classes
             right += own == name
     if told:
-        click.echo(f"{right} of the {told} clips whose class is known are named as it", err=True)
+        echo(f"{right} of the {told} clips whose class is known are named as it", err=True)
     if not found[0].said.calibrated:
-        click.echo("the probabilities are not calibrated: the classifier saw all training clips", err=True)
+        echo("the probabilities are not calibrated: the classifier saw all training clips", err=True)

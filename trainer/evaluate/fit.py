@@ -171,7 +171,7 @@ def _trained(
         left, train = _rows(train, chosen, convention), _rows(train, ~chosen, convention)
     generator = seeds.generator("cpu", around["seed"], "classifier")
     model = Classifier(copy.deepcopy(encoder), len(around["classes"]), generator=generator).to(device)
-    optimiser = _optimiser(model, options)
+    optimiser = optim.build(model.parameters(), options.rates())
     clips, labels = train.clips[convention].to(device), train.labels.to(device)
     test_clips = test.clips[convention].to(device)
     if options.crop is not None:
@@ -285,16 +285,6 @@ def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tens
     """
     order = torch.randperm(count, generator=seeds.generator("cpu", seed, epoch, "order"))
     return order.tensor_split(math.ceil(count / batch_size))
-
-
-def _optimiser(model: nn.Module, options: Training) -> torch.optim.Optimizer:
-    if options.optimiser == "sgd":
-        return optim.sgd(model.parameters(), options.rates())
-    return torch.optim.Adam(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-    )
 
 
 def _set_mode(model: nn.Module, mode: str) -> None:

@@ -137,6 +137,7 @@ class Training(Model):
     def rates(self) -> OptimiseConfig:
         """What ``optim.learning_rate`` needs."""
         return OptimiseConfig(
+            optimiser=self.optimiser,
             epochs=self.epochs,
             lr=self.lr,
             momentum=self.momentum,

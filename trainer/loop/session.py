@@ -63,7 +63,7 @@ def pretrain(
     batch_size = _smallest_batch(samples, config)
     distributed.check_parts(batch_size, config.optimise.accumulate)
     check = knn_monitor(method.encoders, opened[0], config, device=device) if distributed.is_main() else dict
-    optimiser = optim.sgd(method.parameters(), config.optimise)
+    optimiser = optim.build(method.parameters(), config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))
     distributed.wait()  # all have looked at the folder

@@ -20,6 +20,7 @@ from trainer.methods import msclr
 from trainer.methods.aimclr import AimCLR
 from trainer.methods.crosclr import CrosSCLR
 from trainer.methods.csclr import CSCLR
+from trainer.methods.decorrelate import Decorrelate
 from trainer.methods.isc import ISC
 from trainer.methods.method import Method, Stage, current
 from trainer.methods.msclr import MSCLROptions
@@ -33,6 +34,7 @@ METHODS: dict[str, type[Method]] = {
     "aimclr": AimCLR,
     "crosclr": CrosSCLR,
     "csclr": CSCLR,
+    "decorrelate": Decorrelate,
     "isc": ISC,
     "skelemixclr": SkeleMixCLR,
     "skeletonclr": SkeletonCLR,

@@ -115,7 +115,7 @@ def _imported(
     prepare_folder(out, resolved)
     epoch = resolved.optimise.epochs
     position = _write_log(out, resolved, epoch, names, released)
-    optimiser = optim.sgd(method.parameters(), resolved.optimise).state_dict()
+    optimiser = optim.build(method.parameters(), resolved.optimise).state_dict()
     checkpoint.save(
         Checkpoint(resolved, opened.hash, epoch, 0, method.state_dict(), optimiser, [], position), out / LAST
     )

@@ -11,12 +11,12 @@ result the energy of the map is drawn: the root of the mean square over its chan
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
-from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas import SkelError, escaped
@@ -26,10 +26,17 @@ from trainer.report import draw
 from trainer.report.draw import WIDTH
 from trainer.report.encoded import Encoded, in_seeded_order
 from trainer.report.parts import Figure, Note, Part
-from trainer.report.skeletons import View, draw_clip, front, spread_frames
+from trainer.report.skeletons import Array, draw_scale, draw_strip, scenes, track, upright
 
+INTRO = (
+    "Class activation for the true class, or the energy of the feature map where a note says so. One test "
+    "clip of each of three classes, drawn by a fixed seed. The larger and browner a joint, the higher its "
+    "value, relative to the clip's highest. Frames of the map are longer than those of the clip, and each "
+    "has seen its neighbours. Bones: blue is the person's left, orange the right; numbers are frames."
+)
 SAMPLES = 3
-_FRAMES = 6
+_ROWS = 2
+"""Of poses, one below the other."""
 
 
 def activation(of: Encoded) -> list[Part]:
@@ -41,19 +48,33 @@ def activation(of: Encoded) -> list[Part]:
         ]
     classifier = _classifier(of)
     rows = _choose(of)
-    clips = of.test.clips[of.convention][rows].to(of.device)
-    maps = [
-        _strength(of, clip, label, classifier)
-        for clip, label in zip(clips, of.test.labels[rows], strict=True)
-    ]
-    notes: list[Part] = []
+    poses = of.poses("test", rows).numpy()
+    turn = upright(of.spec, poses)
+    parts: list[Part] = []
+    for place, (row, joints) in enumerate(zip(rows, poses, strict=True), start=1):
+        seen = of.test.clips[of.convention][row].to(of.device)
+        strength = _strength(of, seen, of.test.labels[row], classifier)
+        parts.append(_figure(of, Clip(place, row, joints, strength), turn, classifier))
     if classifier is None:
         text = (
             f"{of.run.name}: without a linear evaluation of {of.name} on {of.convention}, the energy of "
             "the map is drawn and not the activation of a class."
         )
-        notes.append(Note(text, of.run.command("linear")))
-    return [_figure(of, rows, maps, classifier), *notes]
+        parts.append(Note(text, of.run.command("linear")))
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A test clip to draw."""
+
+    place: int
+    """Among those drawn, from 1."""
+    row: int
+    joints: Array
+    """[3, T, V, M]."""
+    strength: Array
+    """[T, V, M] in 0..1."""
 
 
 def classifier_of(of: Encoded, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -109,9 +130,7 @@ def _choose(of: Encoded) -> list[int]:
 
 
 @torch.no_grad()
-def _strength(
-    of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None
-) -> NDArray[np.float32]:
+def _strength(of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None) -> Array:
     """[T, V, M] in 0..1 of a clip [3, T, V, M]: the part that speaks for the class, over its maximum."""
     encoder: Any = of.encoder
     feature_map = encoder.feature_map(clip[None], of.convention).float().cpu()
@@ -124,63 +143,44 @@ def _strength(
     values = values[:, times].permute(1, 2, 0)
     there = (clip != 0).any(dim=0).any(dim=1, keepdim=True).cpu()  # absent bodies are encoded, not drawn
     values = values * there
-    scaled: NDArray[np.float32] = (values / values.max().clamp_min(1e-12)).numpy()
+    scaled: Array = (values / values.max().clamp_min(1e-12)).numpy()
     return scaled
 
 
-def _figure(
-    of: Encoded, rows: list[int], maps: list[NDArray[np.float32]], classifier: tuple[Tensor, Tensor] | None
-) -> Figure:
-    poses = of.poses("test", rows).numpy()
-    view = front(of.spec, poses)
-    labels = [escaped(of.classes[int(label)]) for label in of.test.labels[rows]]
-    titles = labels if classifier is None else _judged(of, rows, labels, classifier)
-    what = "energy of the feature map" if classifier is None else "class activation for the true class"
-    caption = (
-        f"{what.capitalize()} of {len(rows)} test clips, six frames each; one clip of each class, drawn by a "
-        "fixed seed. The larger and darker a joint, the higher its value, relative to the clip's highest. "
-        "Frames of the map are longer than those of the clip, and each has seen its neighbours."
-    )
-    strongest = [_strongest(of, values) for values in maps]
-    alt = "; ".join(f"{title}: most active {joints}" for title, joints in zip(titles, strongest, strict=True))
+def _figure(of: Encoded, clip: Clip, turn: Array, classifier: tuple[Tensor, Tensor] | None) -> Figure:
+    label = escaped(of.classes[int(of.test.labels[clip.row])])
+    said = label if classifier is None else _judged(of, clip.row, label, classifier)
+    people = track(said, clip.joints, of.spec, turn, strength=clip.strength)
+    height = 1.25 * _ROWS
+
+    def paint(canvas: Canvas) -> None:
+        strip, scale = canvas.subplots(2, 1, height_ratios=(height, 0.2))
+        draw_strip(strip, people, size=(WIDTH, height), rows=_ROWS)
+        strip.axis("off")
+        strip.set_title(said)
+        draw_scale(scale)
+
     return draw.figure(
-        draw.slug("activation", of.run.name),
-        (WIDTH, 1.75 * len(rows)),
-        lambda canvas: _paint(canvas, of, poses, maps, titles, view),
-        title=f"Skeleton activation map: {of.run.name}, {of.name}",
-        alt=f"{alt}.",
-        caption=caption,
+        draw.slug("activation", of.run.name, str(clip.place)),
+        (WIDTH, height + 0.6),
+        paint,
+        title=f"{label}: {of.run.name}, {of.name}",
+        alt=f"{said}: most active {_strongest(of, clip.strength)}.",
+        caption=f"Test clip {escaped(of.test.ids[clip.row])}.",
+        scenes=scenes([people]),
     )
 
 
-def _judged(of: Encoded, rows: list[int], labels: list[str], classifier: tuple[Tensor, Tensor]) -> list[str]:
-    """Names of the true classes, with what the classifier says."""
+def _judged(of: Encoded, row: int, label: str, classifier: tuple[Tensor, Tensor]) -> str:
+    """The name of the true class, with what the classifier says."""
     weights, bias = classifier
-    answers = (of.test_features.values[rows] @ weights.T + bias).argmax(dim=1)
-    return [
-        f"{label} (✓ recognised)"
-        if of.test.labels[row] == answer
-        else f"{label} (✗ taken for {escaped(of.classes[int(answer)])})"
-        for row, label, answer in zip(rows, labels, answers, strict=True)
-    ]
+    answer = int((of.test_features.values[row] @ weights.T + bias).argmax())
+    if answer == int(of.test.labels[row]):
+        return f"{label} (✓ recognised)"
+    return f"{label} (✗ taken for {escaped(of.classes[answer])})"
 
 
-def _strongest(of: Encoded, values: NDArray[np.float32]) -> str:
+def _strongest(of: Encoded, values: Array) -> str:
     """The three joints with the highest mean over frames and bodies."""
     order = np.argsort(-values.mean(axis=(0, 2)), kind="stable")[:3]
     return ", ".join(of.spec.joints[joint] for joint in order)
-
-
-def _paint(
-    canvas: Canvas,
-    of: Encoded,
-    poses: NDArray[np.float32],
-    maps: list[NDArray[np.float32]],
-    titles: list[str],
-    view: View,
-) -> None:
-    grid: Any = canvas.subplots(len(poses), 1, squeeze=False)
-    for axes, clip, strength, title in zip(grid.flat, poses, maps, titles, strict=True):
-        draw_clip(axes, clip, of.spec, view, frames=spread_frames(clip.shape[1], _FRAMES), strength=strength)
-        axes.set_title(title, fontsize=8)
-        axes.axis("off")

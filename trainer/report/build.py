@@ -8,16 +8,20 @@ from pathlib import Path
 from trainer import __version__
 from trainer import device as devices
 from trainer.report import settings
+from trainer.report.activation import INTRO as ACTIVE
 from trainer.report.activation import activation
 from trainer.report.collect import RunFolder, headline, read_runs
 from trainer.report.confusion import confusion_section
 from trainer.report.curves import curves_section
+from trainer.report.embedding import INTRO as EMBEDDED
 from trainer.report.embedding import embedding
 from trainer.report.encoded import encode
 from trainer.report.gains import gains_section
 from trainer.report.parts import Note, Page, Part, Section, Table, percent
+from trainer.report.retrieval import INTRO as NEAREST
 from trainer.report.retrieval import retrieval
 from trainer.report.tables import results_section
+from trainer.report.verdict import facts, verdicts
 from trainer.run import measured_on
 
 SYNTHETIC = (
@@ -57,7 +61,13 @@ def build(
         settings.settings_section(runs),
         settings.provenance_section(runs),
     ]
-    return Page(title or f"Report: {', '.join(run.name for run in runs)}", tuple(sections), __version__)
+    return Page(
+        title or f"Report: {', '.join(run.name for run in runs)}",
+        tuple(sections),
+        __version__,
+        verdicts(runs, against),
+        facts(runs),
+    )
 
 
 def _same(runs: Sequence[RunFolder], baseline: Path | None) -> RunFolder | None:
@@ -110,9 +120,9 @@ def _encoder_sections(runs: Sequence[RunFolder], on_progress: OnProgress | None)
             continue
         maps.append(embedding(encoded))
         activations += activation(encoded)
-        examples.append(retrieval(encoded))
+        examples += retrieval(encoded)
     return (
-        Section("embedding", "Features", tuple(maps)),
-        Section("activation", "What the encoder looks at", tuple(activations)),
-        Section("retrieval", "Nearest neighbours", tuple(examples)),
+        Section("embedding", "Features", tuple(maps), EMBEDDED),
+        Section("activation", "What the encoder looks at", tuple(activations), ACTIVE),
+        Section("retrieval", "Nearest neighbours", tuple(examples), NEAREST),
     )

@@ -22,10 +22,14 @@ from trainer.report.parts import Note, Part, Section, Table, percent
 
 _SHADES = 10
 """Steps of grey between 0 and the whole row."""
-_NUMBERED = 20
+_COUNTED = 30
 """Most classes whose cells have room for their counts."""
+_NARROW = 16
+"""Most classes whose names and cells fit on a telephone."""
 _NAMED = 60
 """Most classes whose names can be read beside their rows."""
+_LETTERS = 20
+"""Of a class's name."""
 _PAIRS = 10
 
 
@@ -43,30 +47,36 @@ def confusion_section(runs: Sequence[RunFolder]) -> Section:
 
 def _matrix(run: RunFolder, result: EvaluationResult) -> Part:
     counts, names = occurring(result)
-    side = min(7.2, 2.6 + 0.21 * len(names))
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
         _cells(axes, counts)
         _name_axes(axes, names)
-        if len(names) <= _NUMBERED:
+        if len(names) <= _COUNTED:
             _write_counts(axes, counts)
 
     title = f"Confusion matrix: {run.name}, {result.figure}"
     caption = (
         f"{result.test_samples} test samples of {result.dataset} {result.split}, {result.stream}, "
         f"{result.convention}. Row: true class; column: predicted class; the darker, the larger the share of "
-        "the row's samples. The diagonal, a thin line, is right."
+        "the row's samples. The diagonal, a thin line, is right. Columns have the numbers of the rows."
     )
     if len(names) < len(result.classes):
         caption += f" {len(names)} of {len(result.classes)} classes occur."
     if len(names) > _NAMED:
-        caption += " Numbers are those of the classes that occur, in the order of the data set, from 1."
+        caption += " They count the classes that occur, in the order of the data set, from 1."
     if result.draws:
         caption += " Of several draws, the first."
     alt = f"{int(np.trace(counts))} of {int(counts.sum())} samples lie on the diagonal, the right answers."
     name = draw.slug("confusion", run.name)
-    return draw.figure(name, (side, side), paint, title=title, alt=alt, caption=caption)
+    return draw.figure(name, _size(len(names)), paint, title=title, alt=alt, caption=caption)
+
+
+def _size(classes: int) -> tuple[float, float]:
+    """Inches: a row has room for a line of letters where rows have names."""
+    if classes > _NAMED:
+        return draw.WIDTH, draw.WIDTH
+    return draw.WIDTH if classes <= _NARROW else draw.WIDE, 0.7 + min(0.22, max(0.16, 5 / classes)) * classes
 
 
 def occurring(result: EvaluationResult) -> tuple[NDArray[np.int64], list[str]]:
@@ -91,29 +101,29 @@ def _cells(axes: Axes, counts: NDArray[np.int64]) -> None:
             outline = Outline(corners.reshape(-1, 2), np.tile(np.asarray(square.codes), len(cells)))
             grey = str(round(0.95 - 0.95 * level / _SHADES, 2))
             axes.add_patch(PathPatch(outline, facecolor=grey, edgecolor="none"))
-    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5), aspect="equal")
+    axes.set(xlim=(-0.5, size - 0.5), ylim=(size - 0.5, -0.5))
+    axes.set_aspect("equal" if size > _NAMED else "auto")
     axes.plot([-0.5, size - 0.5], [-0.5, size - 0.5], color=draw.COLOURS[1], linewidth=0.5, zorder=0)
     axes.spines[["top", "right"]].set_visible(True)
     axes.set(xlabel="predicted class", ylabel="true class")
 
 
 def _name_axes(axes: Axes, names: Sequence[str]) -> None:
-    ticks = range(len(names))
-    size = max(4.0, min(8.0, 330 / max(len(names), 1)))
-    if len(names) > _NAMED:
-        ticks = range(0, len(names), 10)
-        axes.set_xticks(ticks, [str(tick + 1) for tick in ticks])
-        axes.set_yticks(ticks, [str(tick + 1) for tick in ticks])
-        return
-    axes.set_xticks(ticks, names, rotation=90, fontsize=size)
-    axes.set_yticks(ticks, names, fontsize=size)
+    """Rows have number and name, columns the number; of many classes every tenth has a number alone."""
+    numbers = [str(place + 1) for place in range(len(names))]
+    every = 10 if len(names) > _NAMED else 1
+    columns = range(0, len(names), max(every, 1 if len(names) <= 12 else 2))
+    axes.set_xticks(columns, [numbers[place] for place in columns])
+    told = [f"{draw.shortened(name, _LETTERS)} {number}" for name, number in zip(names, numbers, strict=True)]
+    rows = range(0, len(names), every)
+    axes.set_yticks(rows, [numbers[row] if every > 1 else told[row] for row in rows])
 
 
 def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:
     shares = _shares(counts)
     for row, column in np.argwhere(counts > 0):
         colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
 
 
 def _confused(run: RunFolder, result: EvaluationResult) -> Part:
@@ -129,4 +139,4 @@ def _confused(run: RunFolder, result: EvaluationResult) -> Part:
     if not rows:
         return Note(f"{run.name}: no test sample is wrong.", kind="info")
     columns = ("true class", "taken for", "samples", "% of the class")
-    return Table(f"Most frequent mistakes: {run.name}", columns, rows, frozenset({2, 3}))
+    return Table(f"Most frequent mistakes: {run.name}", columns, rows, frozenset({2, 3}), half=True)

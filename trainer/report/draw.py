@@ -1,7 +1,8 @@
 """Drawings as SVG text: one look for all, readable in grey, the same bytes for the same input.
 
-Colours are those of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers tell apart;
-every series also has a line style and a marker of its own and is labelled where it ends.
+Every drawing has the width of a telephone, so that its letters are read there as they are; larger screens and
+paper show several beside one another. Colours are those of Okabe and Ito ("Color Universal Design", 2008) as
+``skeltools.pictures.design`` has them; every series also has a line style and a marker of its own.
 """
 
 from __future__ import annotations
@@ -10,23 +11,27 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Canvas
 
 from trainer.report.parts import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e08a00", "#2f9bd6", "#000000")
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 GREY = "#767676"
 """Of axes and of what only guides the eye; 4.5 to 1 against white (WCAG 2.1, 1.4.3)."""
-WIDTH = 7.2
-"""Inches of a full-width drawing: the text column of the page, and of a printed sheet."""
+WIDTH = 4.0
+"""Inches of a drawing. On a telephone of 390 points, 358 of them the page's, its letters have 11.2."""
+WIDE = 7.2
+"""Inches of one that cannot be so narrow: the text column of a printed sheet."""
+LETTERS = 9.0
+"""Points of all letters."""
 
 _FONT = "DejaVu Sans"
 """Comes with matplotlib, so that widths are measured alike everywhere."""
@@ -34,32 +39,41 @@ _FONT = "DejaVu Sans"
 _LOOK: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.family": _FONT,
-    "font.size": 8.5,
+    "font.size": LETTERS,
     "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "axes.linewidth": 0.7,
-    "axes.titlesize": 9,
+    "axes.titlesize": LETTERS,
     "axes.titlelocation": "left",
     "axes.unicode_minus": False,
     "xtick.color": GREY,
     "ytick.color": GREY,
     "xtick.labelcolor": "black",
     "ytick.labelcolor": "black",
+    "xtick.labelsize": LETTERS,
+    "ytick.labelsize": LETTERS,
+    "legend.fontsize": LETTERS,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
     "hatch.linewidth": 0.6,
     "lines.linewidth": 1.4,
     "lines.markersize": 3.5,
+    "path.simplify": False,
 }
 
 _DECIMALS = re.compile(r"(\d\.\d\d)\d+")
 """Coordinates finer than a hundredth of a point, which no screen shows."""
+_COLOUR = re.compile(r"(?<=: )#[0-9a-fA-F]{6}(?=[;\"])")
 
 Draw = Callable[[Canvas], None]
 
 
-def figure(name: str, size: tuple[float, float], draw: Draw, *, title: str, alt: str, caption: str) -> Figure:
-    """``draw`` on a canvas of ``size`` inches."""
+def figure(
+    name: str, size: tuple[float, float], draw: Draw, *, title: str, alt: str, caption: str, scenes: str = ""
+) -> Figure:
+    """``draw`` on a canvas of ``size`` inches. ``scenes``: the same as JSON for the player."""
     look: Any = _LOOK | {"svg.hashsalt": name}  # matplotlib's type is a dict of each of its own settings
     with matplotlib.rc_context(look), warnings.catch_warnings():
         # A reader's fonts draw the text: what DejaVu lacks is not missing there.
@@ -69,7 +83,7 @@ def figure(name: str, size: tuple[float, float], draw: Draw, *, title: str, alt:
         draw(canvas)
         target = io.StringIO()
         canvas.savefig(target, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    return Figure(name, title, _inline(target.getvalue(), name), alt, caption)
+    return Figure(name, title, _inline(target.getvalue(), name), alt, caption, size[0] > WIDTH, scenes)
 
 
 def _inline(text: str, name: str) -> str:
@@ -81,10 +95,52 @@ def _inline(text: str, name: str) -> str:
     text = re.sub(r"<[^>]*>", lambda tag: _DECIMALS.sub(r"\1", tag[0]), text)
     text = text.replace(f"'{_FONT}'", f"'{_FONT}', Verdana, sans-serif")
     text = re.sub(r'<svg ([^>]*?)\s*height="[\d.]+pt"', r"<svg \1", text, count=1)
-    width = re.search(r'width="([\d.]+)pt"', text)
-    assert width is not None
-    limited = f'style="width:100%;max-width:{float(width[1]) / 72:.2f}in;height:auto"'
-    return text.replace(width[0], limited, 1)
+    return re.sub(r'width="([\d.]+)pt"', lambda width: f'width="{float(width[1]) / 72:.2f}in"', text, count=1)
+
+
+def themed(svg: str) -> str:
+    """The drawing with the colours of the page around it: light, dark or paper.
+
+    Alone, as a file, it has the colours of the light page, which ``Figure.svg`` says outright.
+    """
+    return _COLOUR.sub(lambda colour: _theme(colour[0].lower()), svg)
+
+
+def _theme(colour: str) -> str:
+    """Greys are mixtures of letters and ground; colours of people and shades are the design's variables."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    if red == green == blue:
+        return _mixed("text", "ground", 1 - red / 255)
+    return _variables().get(colour, colour)
+
+
+@cache
+def _variables() -> dict[str, str]:
+    from skeltools.pictures import design
+
+    parts = {colour: f"var(--{part.replace('_', '-')})" for part, colour in design.LIGHT.items()}
+    parts |= {colour: f"var(--person-{place})" for place, colour in enumerate(design.PERSONS, start=1)}
+    shades = {shade(level): _mixed("warn", "line", level / SHADES) for level in range(SHADES + 1)}
+    return parts | shades
+
+
+def _mixed(one: str, other: str, share: float) -> str:
+    if share in (0, 1):
+        return f"var(--{one if share else other})"
+    return f"color-mix(in srgb, var(--{one}) {100 * share:.0f}%, var(--{other}))"
+
+
+SHADES = 8
+"""Steps of the shade of a joint, from none to the strongest."""
+
+
+def shade(level: int) -> str:
+    """Of ``SHADES`` + 1 colours: from the design's ``line`` to its ``warn``, as the player mixes them."""
+    from skeltools.pictures.design import WHITE
+
+    low, high = (bytes.fromhex(colour[1:]) for colour in (WHITE.line, WHITE.warn))
+    mixed = bytes(round(a + level / SHADES * (b - a)) for a, b in zip(low, high, strict=True))
+    return f"#{mixed.hex()}"
 
 
 def style(index: int, *, markers: bool = True) -> dict[str, Any]:
@@ -93,25 +149,32 @@ def style(index: int, *, markers: bool = True) -> dict[str, Any]:
     return look | ({"marker": MARKERS[index % len(MARKERS)]} if markers else {})
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Names beside the last points (x, y, name, colour) of lines, moved apart where they would overlap."""
-    low, high = axes.get_ylim()
-    whole = axes.get_figure(root=True)
-    assert whole is not None
-    points = 72 * 0.75 * whole.get_figheight()  # of the axes: about three quarters of the drawing
-    gap = (high - low) * 11 / points
-    below = low - gap
-    for x, y, name, colour in sorted(ends, key=lambda end: end[1]):
-        below = max(y, below + gap)
-        axes.annotate(
-            name,
-            xy=(x, y),
-            xytext=(6, (below - y) / (high - low) * points),
-            textcoords="offset points",
-            color=[0.6 * channel for channel in to_rgb(colour)],  # as it is, it is too light to be read
-            va="center",
-            annotation_clip=False,
-        )
+def legend(canvas: Canvas, axes: Axes) -> None:
+    """The names of the series below the drawing."""
+    handles, names = axes.get_legend_handles_labels()
+    if handles:
+        names = [shortened(name, 44) for name in names]
+        canvas.legend(handles, names, loc="outside lower left", ncols=_columns(names), labelspacing=0.3)
+
+
+def legend_height(names: Sequence[str]) -> float:
+    """Inches that the legend of these names takes."""
+    return 0.1 + 0.18 * -(-len(names) // _columns(names)) if names else 0.0
+
+
+def _columns(names: Sequence[str]) -> int:
+    return 2 if max(map(len, names), default=0) <= 18 else 1
+
+
+def shortened(name: str, most: int) -> str:
+    """At most ``most`` characters of a name: its start and its end, by which names are told apart.
+
+    >>> shortened("standing up (from sitting position)", 20)
+    'standing u…position)'
+    """
+    if len(name) <= most:
+        return name
+    return f"{name[: most // 2]}…{name[len(name) - (most - 1) // 2 :]}"
 
 
 def slug(*words: str) -> str:

@@ -36,6 +36,12 @@ PERPLEXITY = 30.0
 _FEWEST = 12
 """Samples below which a map shows nothing."""
 
+INTRO = (
+    f"Ten classes drawn by a fixed seed, at most {PER_CLASS} samples of each; a number stands in the middle "
+    "of its class. NMI compares classes with as many k-means clusters of the features, not of the picture: 1 "
+    "is the same partition, 0 none in common. Distances between groups mean little in such a map."
+)
+
 Array = NDArray[np.float64]
 
 
@@ -58,14 +64,12 @@ def embedding(of: Encoded) -> Figure | Note:
     names = {label: escaped(of.classes[label]) for label in dict.fromkeys(chosen.labels.tolist())}
     result = f"NMI {score:.3f} (random encoder {untrained:.3f})"
     caption = (
-        f"t-SNE of {len(chosen.rows)} test samples of {len(names)} classes drawn by a fixed seed, at most "
-        f"{PER_CLASS} of each; perplexity {_perplexity(len(values)):g}. A number stands in the middle of its "
-        "class. NMI compares classes with as many k-means clusters of the features, not of the picture: 1 is "
-        "the same partition, 0 none in common. Distances between groups mean little in such a map."
+        f"t-SNE of {len(chosen.rows)} test samples of {len(names)} classes; perplexity "
+        f"{_perplexity(len(values)):g}."
     )
     return draw.figure(
         draw.slug("embedding", of.run.name),
-        (WIDTH, 4.3),
+        (WIDTH, 3.3 + draw.legend_height(_numbered(names))),
         lambda canvas: _scatter(canvas, points, chosen.labels, names, result),
         title=f"Features of ten classes: {of.run.name}, {of.name}",
         alt=f"{result}. Classes: {', '.join(names.values())}.",
@@ -133,7 +137,7 @@ def _scatter(
     canvas: Canvas, points: Array, labels: NDArray[np.int64], names: dict[int, str], result: str
 ) -> None:
     axes = canvas.subplots()
-    for index, (label, name) in enumerate(names.items()):
+    for index, (label, name) in enumerate(zip(names, _numbered(names), strict=True)):
         mine = points[labels == label]
         colour, filled = draw.COLOURS[index % len(draw.COLOURS)], "full" if index % 2 else "none"
         look: dict[str, Any] = {
@@ -142,7 +146,7 @@ def _scatter(
             "fillstyle": filled,
             "markersize": 4.5,
         }
-        axes.plot(*mine.T, linestyle="none", markeredgewidth=0.8, label=f"{index + 1} {name}", **look)
+        axes.plot(*mine.T, linestyle="none", markeredgewidth=0.8, label=name, **look)
         middle = np.median(mine, axis=0)
         nearest = mine[np.argmin(((mine - middle) ** 2).sum(axis=1))]
         axes.annotate(
@@ -158,4 +162,8 @@ def _scatter(
     axes.set_title(result)
     axes.spines[["top", "right"]].set_visible(True)
     axes.margins(0.06)
-    canvas.legend(loc="outside right upper", frameon=False, fontsize=8, handletextpad=0.2)
+    draw.legend(canvas, axes)
+
+
+def _numbered(names: dict[int, str]) -> list[str]:
+    return [f"{place} {draw.shortened(name, 40)}" for place, name in enumerate(names.values(), start=1)]

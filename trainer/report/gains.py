@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from schemas import EvaluationResult, SkelError, escaped
 from trainer.evaluate import ensemble
@@ -89,7 +90,7 @@ def _gain(run: RunFolder, baseline: RunFolder) -> Part:
             "evaluate both on the same."
         )
     name = draw.slug("gain", run.name)
-    size = (WIDTH, 0.9 + 0.155 * len(shown))
+    size = (WIDTH, 0.8 + 0.16 * len(shown))
     title = f"Gain over {baseline.name}: {run.name}"
     return draw.figure(
         name, size, lambda canvas: _bars(canvas, shown, total), title=title, alt=alt, caption=caption
@@ -127,9 +128,8 @@ def _bars(canvas: Canvas, gains: Sequence[tuple[str, float]], total: float) -> N
             textcoords="offset points",
             ha="left" if gained else "right",
             va="center",
-            fontsize=7,
         )
-    axes.set_yticks(range(len(gains)), [escaped(name) for name, _ in gains], fontsize=7.5)
+    axes.set_yticks(range(len(gains)), [draw.shortened(escaped(name), 24) for name, _ in gains])
     axes.set_ylim(len(gains) - 0.4, -0.6)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.axvline(total, color="black", linewidth=0.8, linestyle=":")
@@ -139,7 +139,7 @@ def _bars(canvas: Canvas, gains: Sequence[tuple[str, float]], total: float) -> N
         (3, 2),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
-        fontsize=7.5,
     )
-    axes.margins(x=0.12)
+    axes.margins(x=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     axes.set_xlabel("gain, percentage points")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import jinja2
@@ -9,7 +11,8 @@ from markupsafe import Markup
 
 from schemas import SkelError, escaped
 from trainer.evaluate.scores import replacing
-from trainer.report.parts import Figure, Note, Page, Table
+from trainer.report.draw import themed
+from trainer.report.parts import Figure, Note, Page, Part, Table
 
 LIMIT = 3_000_000
 """Bytes that a page should not exceed: it is opened from mail and on telephones, too."""
@@ -18,13 +21,63 @@ _KINDS = {Figure: "figure", Table: "table", Note: "note"}
 
 
 def html(page: Page) -> str:
-    """The whole page: style and drawings inside, no script, nothing from elsewhere."""
-    return _template("page.html").render(page=page, kind=lambda part: _KINDS[type(part)], drawing=_drawing)
+    """The whole page: style and drawings inside, nothing from elsewhere."""
+    script = player() if any(figure.scenes for figure in page.figures) else ""
+    return _template("page.html").render(
+        page=page,
+        kind=_kind,
+        drawing=_drawing,
+        stacked=_stacked,
+        style=Markup(_style()),
+        policy=_policy(script),
+        player=Markup(script),
+        data=_data,
+    )
+
+
+def player() -> str:
+    """The script that moves drawings: the viewer's player, and the button that starts it."""
+    from skeltools.pictures import single_file
+
+    return f"{single_file.script()}\n{_own('page.js')}"
+
+
+def _policy(script: str) -> str:
+    """Nothing is loaded, and no script runs but this one."""
+    allowed = f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _style() -> str:
+    from skeltools.pictures import design, single_file
+
+    return f"{design.css()}\n{single_file.style()}\n{_own('page.css')}"
+
+
+def _own(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def _kind(part: Part) -> str:
+    return _KINDS[type(part)]
+
+
+def _stacked(table: Table) -> bool:
+    """Rows with long cells in many columns: on a telephone a row's cells stand one below the other."""
+    return len(table.columns) > 3 and any(len(cell) > 40 for row in table.rows for cell in row)
+
+
+def _data(text: str) -> Markup:
+    """JSON inside an element of the page."""
+    return Markup(text.replace("<", "\\u003c"))
 
 
 def markdown(page: Page, *, figures: str) -> str:
     """Markdown with the drawings as files ``figures/<name>.svg``."""
-    return _template("page.md").render(page=page, kind=lambda part: _KINDS[type(part)], figures=figures)
+    return _template("page.md").render(page=page, kind=_kind, figures=figures)
 
 
 def write_html(page: Page, path: Path) -> int:
@@ -67,7 +120,7 @@ def _cell(text: str) -> str:
 
 def _drawing(figure: Figure) -> Markup:
     """The drawing with its title and description for those who do not see it; matplotlib escapes its text."""
-    start, end = figure.svg.split(">", 1)
+    start, end = themed(figure.svg).split(">", 1)
     named = Markup(
         ' role="img" aria-labelledby="{0}-title {0}-desc"><title id="{0}-title">{1}</title>'
         '<desc id="{0}-desc">{2}</desc>'

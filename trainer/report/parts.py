@@ -19,6 +19,10 @@ class Figure:
     """The drawing for those who do not see it: what is drawn, and its main figures."""
     caption: str
     """How to read it and how it was computed."""
+    wide: bool = False
+    """Too much for half of a page: on a telephone it is moved sideways."""
+    scenes: str = ""
+    """What moves in it, as JSON that ``skeltools.pictures.scene`` describes: a list of scenes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Table:
     caption: str = ""
     folded: bool = False
     """Long and seldom read: shown when asked for."""
+    half: bool = False
+    """Narrow: it may stand beside a drawing."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Section:
     title: str
     parts: tuple[Part, ...]
     intro: str = ""
+    """How all of its parts are read."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,10 @@ class Page:
     title: str
     sections: tuple[Section, ...]
     tool: str
+    verdicts: tuple[str, ...] = ()
+    """What it all comes to, a sentence for each run."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Seed, device, time, versions, command: (what, value), a value of several lines where runs differ."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:

@@ -1,13 +1,14 @@
 """Test clips and the training clips nearest to them, drawn as skeletons.
 
 Retrieval as in ISC, section 4: cosine between features, the nearest counts. Examples are drawn by a seed,
-half of them right and half wrong if there are such, so they say nothing about the accuracy; the caption does.
+half of them right and half wrong if there are such, so they say nothing about the accuracy; the note does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from matplotlib.axes import Axes
@@ -18,15 +19,24 @@ from schemas import escaped
 from trainer.report import draw
 from trainer.report.draw import WIDTH
 from trainer.report.encoded import Encoded, in_seeded_order
-from trainer.report.parts import Figure
-from trainer.report.skeletons import View, draw_clip, front, spread_frames
+from trainer.report.parts import Figure, Note, Part
+from trainer.report.skeletons import draw_strip, scenes, track, upright
+
+if TYPE_CHECKING:
+    from skeltools.pictures.scene import Track
 
 QUERIES = 4
 NEAREST = 4
 CANDIDATES = 200
 """Test clips that examples are drawn from, and that the caption's accuracy is of."""
-_FRAMES = 3
-"""Poses shown of every clip."""
+INTRO = (
+    f"A test clip, and the {NEAREST} training clips whose features have the highest cosine with it. ✓ and a "
+    "solid frame: the same class; ✗ and a dashed frame: another one. Two clips whose nearest is right, then "
+    "two where it is wrong, if there are such: they say nothing about the accuracy. Bones: blue is the "
+    "person's left, orange the right; numbers are frames."
+)
+_TALL = 1.05
+"""Inches of a row of poses."""
 
 
 @dataclass(frozen=True)
@@ -39,28 +49,23 @@ class Example:
     """Whether each has the query's class."""
 
 
-def retrieval(of: Encoded) -> Figure:
+def retrieval(of: Encoded) -> list[Part]:
+    """A drawing for each example, and of how many clips the nearest is right."""
     examples, right, tried = find(of)
-    view = front(of.spec, of.poses("test", [example.query for example in examples]).numpy())
-    caption = (
-        f"Left: a test clip, three of its frames. Beside it the {NEAREST} training clips whose features have "
-        "the highest cosine with it. ✓ and a solid frame: the same class; ✗ and a dashed frame: another one. "
-        "Chosen by a fixed seed, clips whose nearest is right first, then those where it is wrong. Of "
-        f"{tried} test clips drawn by that seed {right} have a nearest clip of their class."
+    poses = of.poses("test", [example.query for example in examples]).numpy()
+    near = iter(of.poses("train", [row for example in examples for row in example.nearest]).numpy())
+    turn = upright(of.spec, poses)
+    text = (
+        f"{of.run.name}: of {tried} test clips drawn by a fixed seed {right} have a nearest training clip of "
     )
-    rows = [
-        f"{_label(of, 'test', example.query)}: "
-        + ", ".join(_mark(of, row, same) for row, same in zip(example.nearest, example.right, strict=True))
-        for example in examples
-    ]
-    return draw.figure(
-        draw.slug("retrieval", of.run.name),
-        (WIDTH, 1.35 * len(examples) + 0.2),
-        lambda canvas: _paint(canvas, of, examples, view),
-        title=f"Nearest training clips: {of.run.name}, {of.name}",
-        alt="; ".join(rows),
-        caption=caption,
-    )
+    parts: list[Part] = [Note(f"{text}their class.", kind="info")]
+    for place, (example, joints) in enumerate(zip(examples, poses, strict=True), start=1):
+        clips = [joints, *(next(near) for _ in example.nearest)]
+        people = [
+            track(name, clip, of.spec, turn) for name, clip in zip(_names(of, example), clips, strict=True)
+        ]
+        parts.append(_figure(of, place, example, people))
+    return parts
 
 
 def find(of: Encoded) -> tuple[list[Example], int, int]:
@@ -86,31 +91,41 @@ def _label(of: Encoded, part: str, row: int) -> str:
     return escaped(of.classes[int(samples.labels[row])])
 
 
-def _mark(of: Encoded, row: int, same: bool) -> str:
-    return f"{'✓' if same else '✗'} {_label(of, 'train', row)}"
+def _names(of: Encoded, example: Example) -> list[str]:
+    """What stands above the query and each of its neighbours."""
+    near = [
+        f"{'✓' if same else '✗'} {_label(of, 'train', row)}"
+        for row, same in zip(example.nearest, example.right, strict=True)
+    ]
+    return [f"test: {_label(of, 'test', example.query)}", *near]
 
 
-def _paint(canvas: Canvas, of: Encoded, examples: list[Example], view: View) -> None:
-    grid: Any = canvas.subplots(len(examples), 1 + NEAREST, squeeze=False)
-    queries = of.poses("test", [example.query for example in examples]).numpy()
-    near = of.poses("train", [row for example in examples for row in example.nearest]).numpy()
-    clips = iter(near)
-    for example, query, axes in zip(examples, queries, grid, strict=True):
-        frames = spread_frames(query.shape[1], _FRAMES)
-        draw_clip(axes[0], query, of.spec, view, frames=frames)
-        _frame(axes[0], f"test: {_label(of, 'test', example.query)}", width=1.6, style="-")
-        for place, each in enumerate(axes[1:]):
-            if place >= len(example.nearest):
-                each.set_axis_off()
-                continue
-            draw_clip(each, next(clips), of.spec, view, frames=frames)
-            same = example.right[place]
-            _frame(
-                each, _mark(of, example.nearest[place], same), width=0.8, style="-" if same else (0, (3, 2))
-            )
+def _figure(of: Encoded, place: int, example: Example, people: Sequence[Track]) -> Figure:
+    names = _names(of, example)
+    lines = -(-len(example.nearest) // 2)
+
+    def paint(canvas: Canvas) -> None:
+        grid = canvas.add_gridspec(1 + lines, 2)
+        for index, (each, name) in enumerate(zip(people, names, strict=True)):
+            spot = grid[0, :] if index == 0 else grid[(index + 1) // 2, (index + 1) % 2]
+            axes, width = canvas.add_subplot(spot), WIDTH if index == 0 else WIDTH / 2
+            draw_strip(axes, each, size=(width, _TALL), most=5 if index == 0 else 3)
+            _frame(axes, name, right=index == 0 or example.right[index - 1], query=index == 0)
+
+    return draw.figure(
+        draw.slug("retrieval", of.run.name, str(place)),
+        (WIDTH, (_TALL + 0.3) * (1 + lines)),
+        paint,
+        title=f"{_label(of, 'test', example.query)}: {of.run.name}, {of.name}",
+        alt=f"{names[0]}; nearest: {', '.join(names[1:])}.",
+        caption=f"Test clip {escaped(of.test.ids[example.query])}; training clips "
+        f"{', '.join(escaped(of.train.ids[row]) for row in example.nearest)}.",
+        scenes=scenes(people),
+    )
 
 
-def _frame(axes: Axes, text: str, *, width: float, style: Any) -> None:
-    axes.set_title(text if len(text) <= 24 else f"{text[:23]}…", fontsize=7)
+def _frame(axes: Axes, name: str, *, right: bool, query: bool) -> None:
+    axes.set_title(draw.shortened(name, 50 if query else 24))
     for spine in axes.spines.values():
-        spine.set(visible=True, linewidth=width, linestyle=style, edgecolor="black")
+        style: Any = "-" if right else (0, (3, 2))
+        spine.set(visible=True, linewidth=1.6 if query else 0.8, linestyle=style, edgecolor="black")

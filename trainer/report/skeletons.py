@@ -1,128 +1,149 @@
-"""Poses as stick figures, seen from the front, whatever a recipe has done to the axes."""
+"""Poses as stick figures, standing, whatever a recipe has done to the axes; as drawings and as scenes."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
+from trainer.report import draw
+from trainer.report.draw import GREY
+
+if TYPE_CHECKING:
+    from skeltools.pictures.scene import Track
 
 Array = NDArray[np.float32]
 
-_LEVELS = 8
-"""Steps of size and shade of a joint, from no strength to all of it."""
+
+def upright(spec: SkeletonSpec, poses: Array) -> Array:
+    """[3, 3] that stands the bodies of poses [n, 3, T, V, M] up, as ``skeltools.pictures.upright`` does."""
+    from skeltools.pictures.upright import turn
+
+    return turn(spec, np.moveaxis(poses, (1, 3), (-1, -2)).reshape(-1, poses.shape[3], 3))
 
 
-@dataclass(frozen=True)
-class View:
-    """Which coordinates point to the right and up in the drawing, and with which sign."""
+def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: Array | None = None) -> Track:
+    """A clip [3, T, V, M], turned, as people to draw. ``strength`` [T, V, M] in 0..1 marks joints.
 
-    across: int
-    across_sign: float
-    up: int
-    up_sign: float
-
-    def flat(self, joints: Array) -> Array:
-        """[3, ...] -> [2, ...]: to the right, up."""
-        return np.stack([self.across_sign * joints[self.across], self.up_sign * joints[self.up]])
-
-
-def front(spec: SkeletonSpec, poses: Array) -> View:
-    """The view in which the bodies of poses [n, 3, T, V, M] stand upright, their left at our right.
-
-    Recipes turn clips: CrosSCLR's makes the spine parallel to z, ours keeps y. So the axes are read from the
-    poses: up is where the shoulders are above the legs, across is the line of the shoulders. A convention
-    without shoulders is seen along z.
+    Bodies that are zero are absent: they are encoded, not drawn.
     """
-    bodies = np.moveaxis(poses, (1, 3), (-2, -1)).reshape(-1, 3, poses.shape[3])
-    bodies = bodies[(bodies != 0).any(axis=(1, 2))]
-    if not len(bodies) or spec.shoulders is None:
-        return View(0, 1.0, 1, 1.0)
-    mean = bodies.mean(axis=0)
-    left, right = spec.shoulders
-    parts = spec.body_parts or {}
-    legs = [*parts.get("left_leg", ()), *parts.get("right_leg", ())] or [spec.center]
-    upward = (mean[:, left] + mean[:, right]) / 2 - mean[:, legs].mean(axis=1)
-    up = int(np.abs(upward).argmax())
-    # People turn: the mean length of the shoulder line, not its mean, says which axis it lies on.
-    widths = np.abs(bodies[:, :, left] - bodies[:, :, right]).mean(axis=0)
-    widths[up] = -1
-    across = int(widths.argmax())
-    sign = float(np.sign(mean[across, left] - mean[across, right])) or 1.0
-    return View(across, sign, up, float(np.sign(upward[up])) or 1.0)
+    from skeltools.pictures.scene import Track
+
+    joints = np.moveaxis(clip, (0, 3), (3, 1))  # [T, M, V, 3]
+    present = (joints != 0).any(axis=(2, 3))
+    there = present.any(axis=0)
+    there[0] = True
+    shade = None if strength is None else np.moveaxis(strength, 2, 1)[:, there]
+    return Track(name, spec, joints[:, there] @ turn.T, present[:, there], shade=shade)
 
 
-def present(pose: Array) -> list[int]:
-    """The bodies of a pose [3, V, M] that are there: absent ones are zero."""
-    return [body for body in range(pose.shape[2]) if (pose[:, :, body] != 0).any()]
+def scenes(tracks: Sequence[Track]) -> str:
+    """Clips as the player reads them: one scene, all of them on its clock."""
+    from skeltools.pictures.scene import Scene, to_json
+
+    return json.dumps([to_json(Scene("", tuple(tracks)))], separators=(",", ":"))
 
 
-def draw_clip(
-    axes: Axes,
-    clip: Array,
-    spec: SkeletonSpec,
-    view: View,
-    *,
-    frames: Sequence[int],
-    strength: Array | None = None,
-) -> None:
-    """Frames of a clip [3, T, V, M] side by side. ``strength`` [T, V, M] in 0..1: how large joints are.
+def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 1, most: int = 4) -> None:
+    """Frames of a clip side by side, in ``rows``, each with its number below.
 
-    The second body is drawn with dashed bones.
+    ``size``: inches of the axes. As many frames are shown as fit while people stay as tall as a row has room,
+    and at most ``most`` in a row.
     """
-    flat = view.flat(clip[:, list(frames)])  # [2, F, V, M]
-    bodies = [present(clip[:, frame]) for frame in frames]
-    width = _width(flat, bodies)
-    for place, frame in enumerate(frames):
-        for body in bodies[place]:
-            points = flat[:, place, :, body] + np.array([[place * width], [0]], dtype=np.float32)
-            points[0] -= flat[0, place][:, bodies[place]].mean()
-            _draw_body(
-                axes,
-                points,
-                spec,
-                dashed=body > 0,
-                strength=None if strength is None else strength[frame, :, body],
-            )
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set(xticks=[], yticks=[])
-    axes.margins(0.06)
+    middle, wide, tall = _extent(of)
+    unit = tall / (size[1] / rows - _LINE)  # metres of an inch
+    columns = max(1, min(most, int(size[0] * unit / wide)))
+    step, drop = max(wide, size[0] * unit / columns), tall + _LINE * unit
+    frames = spread_frames(len(of.joints), columns * rows)
+    places = np.array([((i % columns) * step, -(i // columns) * drop) for i in range(len(frames))])
+    _draw_people(axes, of, frames, (places - middle[frames])[:, None, None])
+    for frame, (x, y) in zip(frames, places, strict=True):
+        axes.text(x, y - 0.04 * tall, str(frame + 1), ha="center", va="top", color=GREY)
+    spare = max(0.0, columns * step * size[1] / size[0] - rows * drop)
+    axes.set_xlim(-step / 2, (columns - 0.5) * step)
+    axes.set_ylim(tall - rows * drop, tall + spare)
+    axes.set(xticks=[], yticks=[], aspect="equal")
 
 
-def _width(flat: Array, bodies: Sequence[Sequence[int]]) -> float:
-    """Room for the widest of the poses."""
-    spans = [np.ptp(flat[0, place][:, there]) for place, there in enumerate(bodies) if there]
-    tall = [np.ptp(flat[1, place][:, there]) for place, there in enumerate(bodies) if there]
-    return float(max([*spans, 0.35 * max(tall, default=1.0)], default=1.0)) * 1.08
+_LINE = 0.2
+"""Inches below a frame for its number."""
 
 
-def _draw_body(
-    axes: Axes, points: Array, spec: SkeletonSpec, *, dashed: bool, strength: Array | None
-) -> None:
-    gap = np.full((2, 1), np.nan, dtype=np.float32)
-    bones = np.concatenate([part for edge in spec.edges for part in (points[:, list(edge)], gap)], axis=1)
-    dashes = (0, (2, 1.2)) if dashed else "-"
-    axes.plot(*bones, color="#444444", linewidth=0.9, linestyle=dashes, solid_capstyle="round")
-    if strength is None:
+def _extent(of: Track) -> tuple[Array, float, float]:
+    """Of each frame the middle below the people [T, 2], and the width and height that all of them fit in."""
+    points = of.joints[..., :2] * np.array([-1, 1], dtype=np.float32)
+    there = np.where(of.present[..., None, None], points, np.nan).reshape(len(points), -1, 2)
+    anyone = of.present.any(axis=1)
+    if not anyone.any():
+        return np.zeros((len(points), 2), dtype=np.float32), 1.0, 1.7
+    low, high = (np.zeros((len(points), 2), dtype=np.float32) for _ in range(2))
+    low[anyone], high[anyone] = np.nanmin(there[anyone], axis=1), np.nanmax(there[anyone], axis=1)
+    span = (high - low)[anyone].max(axis=0)
+    floor = np.stack([(low[:, 0] + high[:, 0]) / 2, np.full(len(low), low[anyone, 1].min())], axis=1)
+    tall = float(high[anyone, 1].max() - low[anyone, 1].min()) or 1.0
+    return floor, max(float(span[0]), 0.3 * tall) * 1.1, tall * 1.05
+
+
+def _draw_people(axes: Axes, of: Track, frames: Sequence[int], shift: Array) -> None:
+    """Bones in the colours of the body's parts, joints on top; those of the right side are hollow.
+
+    ``shift``: [F, 1, 1, 2], where each of the frames stands. What has one colour is one path.
+    """
+    from skeltools.pictures import design, sides
+
+    points = of.joints[frames][..., :2] * np.array([-1, 1]) + shift  # [F, M, V, 2]
+    there = of.present[frames]
+    parts, right = np.array(sides.parts(of.spec)), np.array(sides.sides(of.spec)) == "right"
+    parents = np.array(of.spec.parents)
+    bones = np.flatnonzero(parents != np.arange(len(parents)))
+    for part, colour in design.LIGHT.items():
+        mine = bones[parts[bones] == part]
+        _strokes(axes, points[there][:, parents[mine]], points[there][:, mine], colour, 1.6)
+    if of.shade is not None:
+        _draw_shades(axes, points[there], of.shade[frames][there])
         return
-    for level in range(_LEVELS + 1):
-        chosen = np.round(strength * _LEVELS) == level
-        share = level / _LEVELS
-        axes.plot(
-            *points[:, chosen],
-            linestyle="none",
-            marker="o",
-            markersize=1.5 + 5.5 * share,
-            color=colormaps["YlOrBr"](0.25 + 0.65 * share),
-            markeredgecolor="black",
-            markeredgewidth=0.35,
-            zorder=3 + share,
-        )
+    for body in range(there.shape[1]):
+        person = design.PERSONS[body % len(design.PERSONS)]
+        _dots(axes, points[there[:, body], body], person, 2.6)
+    _dots(axes, points[there][:, right], "#ffffff", 1.2, over=1)
+
+
+def _draw_shades(axes: Axes, points: Array, strength: Array) -> None:
+    """The stronger a joint, the larger and darker."""
+    levels = np.rint(strength * draw.SHADES)
+    for level in range(draw.SHADES + 1):
+        chosen, size = points[levels == level], 2.6 + 6 * level / draw.SHADES
+        _dots(axes, chosen, GREY, size + 0.8, over=level)
+        _dots(axes, chosen, draw.shade(level), size, over=level)
+
+
+def draw_scale(axes: Axes) -> None:
+    """What the shades mean."""
+    steps = np.arange(draw.SHADES + 1)
+    _draw_shades(
+        axes, np.stack([steps, np.zeros_like(steps)], axis=1).astype(np.float32), steps / draw.SHADES
+    )
+    axes.text(-0.7, 0, "nothing", ha="right", va="center")
+    axes.text(draw.SHADES + 0.8, 0, "highest of the clip", ha="left", va="center")
+    axes.set(xlim=(-4, draw.SHADES + 10), ylim=(-1, 1))
+    axes.axis("off")
+
+
+def _strokes(axes: Axes, starts: Array, stops: Array, colour: str, width: float, *, over: float = 0) -> None:
+    """Lines [..., 2] to [..., 2] as one path."""
+    if starts.size:
+        path = np.stack([starts, stops, np.full_like(starts, np.nan)], axis=-2).reshape(-1, 2)
+        axes.plot(*path.T, color=colour, linewidth=width, solid_capstyle="round", zorder=2 + over / 10)
+
+
+def _dots(axes: Axes, points: Array, colour: str, size: float, *, over: float = 0) -> None:
+    """Discs as one path: lines of no length with round ends."""
+    _strokes(axes, points, points + np.float32(1e-4), colour, size, over=1 + over)
 
 
 def spread_frames(total: int, shown: int) -> list[int]:
@@ -131,4 +152,5 @@ def spread_frames(total: int, shown: int) -> list[int]:
     >>> spread_frames(50, 5)
     [5, 15, 25, 35, 45]
     """
-    return [int((place + 0.5) * total / shown) for place in range(min(shown, total))]
+    shown = min(shown, total)
+    return [int((place + 0.5) * total / shown) for place in range(shown)]

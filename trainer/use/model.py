@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from trainer.export.write import take_encoder
 from trainer.run import Run, open_run
 from trainer.use import raw
 from trainer.use.predictions import Predictions, predicted
+
+if TYPE_CHECKING:
+    from trainer.use.follow import FollowedWindow
 
 _CHUNK = 256
 """Clips per forward pass, as many as an evaluation takes."""
@@ -134,6 +137,38 @@ class Model:
         features = self._features(classifier.encoder, given, name).cpu()
         found = predicted(classifier.kept, features, by=unknown, keep=keep, where=self._path)
         return found if isinstance(ready, Tensor) else found.numpy()
+
+    def follow(
+        self,
+        frames: Iterable[Any],
+        convention: str | None = None,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        unknown: Literal["energy", "distance"] | None = None,
+        keep: float = 0.95,
+    ) -> Iterator[FollowedWindow]:
+        """Answers while frames come: one when ``window`` of them are there, and one every ``stride`` more.
+
+        A frame is joints [M, V, 3], or [V, 3] of one person, NaN for a joint that is not seen; None: nobody.
+        ``window`` None: as many as the encoder's, or as the classifier's windows had; ``stride`` None: an
+        eighth of it. Each answer is that of ``predict`` for the same frames as a clip. Raises UsageError for
+        a frame that does not fit, a stream shorter than a window, and as ``predict``.
+
+            >>> import trainer
+            >>> model = trainer.load("runs/skeletonclr")
+            >>> for answer in model.follow([], window=60):  # doctest: +SKIP
+            ...     print(answer.start, answer.stop, answer.name)
+        """
+        from trainer.use import follow, segment
+
+        name = raw.convention_of((), self.card, convention)
+        chosen = segment.settled({"": self}, name, {"window": window, "stride": stride})
+        assert chosen.window is not None
+        poses = follow.frames_of(frames, self.card.conventions[name])
+        return follow.follow(
+            {"": self}, poses, name, window=chosen.window, stride=chosen.step, unknown=unknown, keep=keep
+        )
 
     def classifier(self, convention: str) -> Classifier:
         """That of a convention. Raises UsageError where none was kept."""

@@ -50,17 +50,22 @@ class Options(Settings):
     class_weights: ClassWeights = "none"
     """``balanced`` weighs a window by how few its class has, no action included."""
 
+    @property
+    def step(self) -> int:
+        """``stride``, or an eighth of a window."""
+        assert self.window is not None
+        return self.stride or max(self.window // 8, 1)
+
     def spans(self, frames: int) -> list[range]:
         """Windows of a recording. Raises UsageError for a stride that leaves frames out."""
         assert self.window is not None
-        stride = self.stride or max(self.window // 8, 1)
-        if stride > self.window:
+        if self.step > self.window:
             raise UsageError(
-                f"a stride of {stride} frames leaves out frames between windows of {self.window}",
+                f"a stride of {self.step} frames leaves out frames between windows of {self.window}",
                 where="stride",
                 remedy="Choose one that is not above the window",
             )
-        return windows.spans(frames, self.window, stride)
+        return windows.spans(frames, self.window, self.step)
 
 
 @dataclass(frozen=True)

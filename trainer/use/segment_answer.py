@@ -49,9 +49,7 @@ def answer(
     """
     single = classifier is None and len(asked.places) == 1 and not (path / CARD).is_file()
     if single and segment_learned.has_frame_labels(asked.places[0], asked.convention):
-        _refuse(
-            asked.part is not None, "--part", "learns on one half and measures on the other"
-        )
+        _refuse(asked.part is not None, "--part", "learns on one half and measures on the other")
         run = open_run(path, store=store, device="cpu", unfinished=unfinished)
         learned = segment_learned.learn(
             run,

@@ -47,7 +47,7 @@ export function pixelsPerMetre(box, far) {
 }
 
 /** Turn to the middle of points and step back until all are in the picture. Returns the distance that takes. */
-export function fit(camera, points, aspect, margin = 0.84) {
+export function fit(camera, points, aspect, margin = 0.94) {
   if (!points.length) return 4;
   const axes = basis(camera);
   const turned = points.map((point) => axes.map((axis) => axis[0] * point[0] + axis[1] * point[1] + axis[2] * point[2]));
@@ -59,6 +59,18 @@ export function fit(camera, points, aspect, margin = 0.84) {
   }
   camera.target = [0, 1, 2].map((axis) => axes.reduce((sum, row, place) => sum + row[axis] * middle[place], 0));
   return needed(turned, middle, aspect, margin);
+}
+
+/** How wide and high points are as the camera sees them, in metres. */
+export function extent(camera, points) {
+  return basis(camera).slice(0, 2).map((axis) => {
+    let [low, high] = [Infinity, -Infinity];
+    for (const [x, y, z] of points) {
+      const at = axis[0] * x + axis[1] * y + axis[2] * z;
+      [low, high] = [Math.min(low, at), Math.max(high, at)];
+    }
+    return high - low;
+  });
 }
 
 function needed(turned, middle, aspect, margin) {

@@ -46,7 +46,7 @@ export class Clock {
 
 function stretch([start, stop, name, score, tone], frames) {
   const told = score === null || score === undefined ? name : `${name}, ${score.toFixed(2)}`;
-  const made = element("div", { title: `${told}: frames ${start} to ${stop - 1}`, "data-tone": tone }, name);
+  const made = element("div", { title: `${told}: frames ${start + 1} to ${stop}`, "data-tone": tone }, name);
   made.style.left = `${(100 * start) / frames}%`;
   made.style.width = `${(100 * (stop - start)) / frames}%`;
   return made;
@@ -62,20 +62,32 @@ function ribbons({ ribbons }) {
 }
 
 /** Rows that tell when each person was there and when joints were not seen, where that is not always so. */
-function gaps({ tracks }) {
-  const track = tracks[0];
-  if (!track || !track.frames) return [];
+function gaps({ tracks, frames }) {
+  const rows = new Map();
+  for (const track of tracks.filter((track) => track.frames)) {
+    for (const row of gapsOf(track)) {
+      const stretch = frames / track.frames;
+      const parts = row.parts.map(([start, stop, ...rest]) => [start * stretch, stop * stretch, ...rest]);
+      const key = JSON.stringify([row.name, parts]);
+      if (!rows.has(key)) rows.set(key, { ...row, parts, of: [] });
+      rows.get(key).of.push(track.name);
+    }
+  }
+  return [...rows.values()].map((row) => (row.of.length === tracks.length ? row : { ...row, name: `${row.name}, ${row.of.join(", ")}` }));
+}
+
+function gapsOf(track) {
   const people = Array.from({ length: track.bodies }, (_, body) =>
     ({ name: `person ${body + 1}`, body, kind: "there", parts: stretches(track.frames, (frame) => isThere(track, frame, body)) }));
   const lasting = people.every(({ parts }) => parts.length === 1 && parts[0][1] - parts[0][0] === track.frames);
   const missed = stretches(track.frames, (frame) => people.some(({ body }) => misses(track, frame, body)));
   return [
-    ...(lasting ? [] : people.filter(({ parts }) => parts.length).map((row) => ({ ...row, parts: named(row.parts, "", row.body % 4) }))),
-    ...(missed.length ? [{ name: "joints not seen", kind: "missed", parts: named(missed, "") }] : []),
+    ...(lasting ? [] : people.filter(({ parts }) => parts.length).map((row) => ({ ...row, parts: toned(row.parts, "", row.body % 4) }))),
+    ...(missed.length ? [{ name: "joints not seen", kind: "missed", parts: toned(missed, "") }] : []),
   ].map((row) => ({ ...row, parts: row.parts.map(([start, stop, , , tone]) => [start, stop, "", null, tone]) }));
 }
 
-function named(parts, name, tone) {
+function toned(parts, name, tone) {
   return parts.map(([start, stop]) => [start, stop, name, null, tone]);
 }
 
@@ -87,11 +99,13 @@ function misses(track, frame, body) {
 
 function marks(scene, frames) {
   return scene.findings.flatMap((finding) => {
-    const named = framesOf(finding);
-    if (!named || named[0] >= frames) return [];
-    const mark = element("div", { class: "mark", title: `${finding.problem}: frame ${named[0]}` });
-    mark.style.left = `${(100 * named[0]) / frames}%`;
-    mark.style.width = `${(100 * (Math.min(named[1], frames - 1) - named[0] + 1)) / frames}%`;
+    const first = scene.window?.from ?? 0;
+    const named = framesOf(finding)?.map((frame) => frame - first);
+    if (!named || named[1] < 0 || named[0] >= frames) return [];
+    const mark = element("div", { class: "mark", title: `${finding.problem}: frame ${named[0] + first + 1}` });
+    const from = Math.max(0, named[0]);
+    mark.style.left = `${(100 * from) / frames}%`;
+    mark.style.width = `${(100 * (Math.min(named[1], frames - 1) - from + 1)) / frames}%`;
     return [mark];
   });
 }

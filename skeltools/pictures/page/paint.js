@@ -44,7 +44,7 @@ export class Batch {
 
 /** The painter that this browser can have: {clear(ground), paint(numbers, box, scale), kind}. */
 export function painter(canvas) {
-  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
+  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false });
   return gl ? withWebGL(gl) : on2D(canvas.getContext("2d"));
 }
 
@@ -57,7 +57,7 @@ void main() {
   vec2 along = ends.zw - ends.xy;
   float len = length(along);
   vec2 unit = len > 1e-4 ? along / len : vec2(1.0, 0.0);
-  float room = max(sizes.x, sizes.y) + 3.0 * scale;
+  float room = max(sizes.x, sizes.y) + (looks.y < 0.5 ? 0.5 : 0.5 + 1.4 * scale);
   at = (corner.x < 0.0 ? ends.xy : ends.zw) + corner.x * room * unit + corner.y * room * vec2(-unit.y, unit.x);
   line = ends; sized = sizes; fill = int(looks.y);
   int rgb = int(looks.x);
@@ -187,7 +187,6 @@ export function strokes(pen, numbers, { ground, scale }) {
     const colour = css([rgb >> 16, (rgb >> 8) & 255, rgb & 255]);
     const wide = Math.max(0.7 * scale, 2 * radius);
     const line = (width, tone) => drawn(pen, [x, y, toX, toY], width, tone, tip / radius);
-    if (fill === SOLID || fill === HOLLOW) line(wide + 2.8 * scale, light);
     pen.setLineDash(fill === FAINT && (x !== toX || y !== toY) ? [3 * scale, 5 * scale] : []);
     line(wide, colour);
     if (fill === HOLLOW) line(0.46 * wide, light);

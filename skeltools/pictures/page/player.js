@@ -4,7 +4,7 @@
 // speed, loop, autoplay, controls "all" | "few". Events: "frame", "play", "pause", "look". Every picture is a frame
 // that was recorded: nothing is drawn between two.
 
-import { VIEWS, fit, newCamera, pan, pixelsPerMetre, projector } from "./camera.js";
+import { VIEWS, extent, fit, newCamera, pan, pixelsPerMetre, projector } from "./camera.js";
 import { Clock } from "./clock.js";
 import { element } from "./dom.js";
 import { addAxes, addFloor, addPeople, floorOf, hex, palette, shares, spotsOf } from "./figure.js";
@@ -36,7 +36,7 @@ export class Player extends EventTarget {
     this.stage = element("div", { class: "stage" }, this.canvas, this.text, this.tip);
     this.clock = new Clock((frame) => this.seek(frame));
     this.panel = new Panel(this);
-    this.element = element("div", { class: "player", role: "group", "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
+    this.element = element("div", { class: "player", role: "group", tabindex: -1, "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
     host.append(this.element);
     this.painter = painter(this.canvas);
     this.listen();
@@ -57,8 +57,9 @@ export class Player extends EventTarget {
     steer(this);
   }
 
-  /** Take scenes; the view, the speed and whether it plays stay. */
-  show(scenes) {
+  /** Take scenes; the view, the speed and whether it plays stay, and so does all else that `look` does not name. */
+  show(scenes, look = {}) {
+    Object.assign(this.look, look);
     this.scenes = scenes.map(readScene);
     this.frames = Math.max(0, ...this.scenes.map(({ frames }) => frames));
     this.fps = this.look.fps ?? this.scenes.find(({ fps }) => fps)?.fps ?? FPS;
@@ -77,11 +78,12 @@ export class Player extends EventTarget {
     const groups = over && tracks.length ? [tracks] : tracks.map((each) => [each]);
     this.cells = groups.map((group) => ({
       tracks: group.map(({ track }) => track),
-      name: group.map(({ track, scene }) => cellName(track, scene, this.scenes)).join(" and "),
+      names: group.map(({ track, scene }) => cellName(track, scene, this.scenes)),
       points: group.flatMap(({ track }) => cloud(track)),
       flat: group.every(({ track }) => track.coordinates === "xy"),
       spots: [],
     }));
+    this.told = this.cells.findLast(({ points, flat }) => points.length && !flat) ?? this.cells.findLast(({ points }) => points.length);
     for (const cell of this.cells) cell.floor = cell.points.length ? floorOf(cell.points, cell.flat) : null;
     this.resize();
     this.refit();
@@ -99,7 +101,10 @@ export class Player extends EventTarget {
     const rows = Math.ceil(this.cells.length / columns) || 1;
     const [wide, tall] = [Math.floor(this.canvas.width / columns), Math.floor(this.canvas.height / rows)];
     this.cells.forEach((cell, place) => {
-      cell.box = { x: (place % columns) * wide, y: Math.floor(place / columns) * tall, width: wide, height: tall };
+      const [x, y] = [(place % columns) * wide, Math.floor(place / columns) * tall];
+      cell.box = { x, y, width: wide, height: tall };
+      const [above, below] = [26 * this.scale, 20 * this.scale]; // where names and units stand
+      cell.view = { x, y: y + above, width: wide, height: Math.max(1, tall - above - below) };
     });
     if (!this.touched) this.refit();
     this.draw();
@@ -107,7 +112,9 @@ export class Player extends EventTarget {
 
   columns(width, height) {
     const count = this.cells.length || 1;
-    const room = (columns) => Math.min(width / columns / 0.8, height / Math.ceil(count / columns));
+    const sizes = this.cells.filter(({ points }) => points.length).map((cell) => extent(this.cameraOf(cell, true), cell.points));
+    const [wide, tall] = [0, 1].map((axis) => Math.max(0.3, ...sizes.map((size) => size[axis])));
+    const room = (columns) => Math.min(width / columns / wide, height / Math.ceil(count / columns) / tall);
     return Array.from({ length: count }, (_, place) => place + 1).reduce((best, each) => (room(each) > room(best) ? each : best), 1);
   }
 
@@ -117,7 +124,7 @@ export class Player extends EventTarget {
     const boxed = this.cells.filter(({ box }) => box);
     const distances = boxed.map((cell) => {
       const camera = this.cameraOf(cell, true);
-      const distance = fit(camera, cell.points, cell.box.width / cell.box.height);
+      const distance = fit(camera, cell.points, cell.view.width / cell.view.height);
       cell.target = camera.target;
       return distance;
     });
@@ -276,13 +283,13 @@ export class Player extends EventTarget {
 
   fill(cell) {
     const camera = this.cameraOf(cell);
-    const project = projector(camera, cell.box);
+    const project = projector(camera, cell.view);
     const { colours, scale } = this;
     const { kind, arrow = ARROWS[kind] } = this.look;
-    const pixels = (far) => pixelsPerMetre(cell.box, far);
+    const pixels = (far) => pixelsPerMetre(cell.view, far);
     cell.camera = camera;
     if (cell.floor) addFloor(this.batch, cell.floor, { colours, scale, project });
-    cell.labels = cell.floor ? addAxes(this.batch, camera, cell.box, cell.flat, { colours, scale }) : [];
+    cell.labels = cell === this.told ? addAxes(this.batch, camera, cell.box, cell.flat, { colours, scale }) : [];
     cell.spots = cell.tracks.map((track, place) => {
       if (!track.frames) return [];
       const spots = spotsOf(track, this.frameOf(track), project);
@@ -318,8 +325,8 @@ export class Player extends EventTarget {
     return {
       frame: this.frame, frames: this.frames, drawn: this.drawn, playing: this.playing, painter: this.painter.kind,
       background: hex(this.colours.ground),
-      cells: this.cells.map(({ name, box, camera, spots, tracks }) => ({
-        name, box, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
+      cells: this.cells.map(({ names, view, camera, spots, tracks }) => ({
+        names, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
       })),
     };
   }
@@ -351,7 +358,6 @@ function steer(player) {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
-    player.clock.rail.focus({ preventScroll: true, focusVisible: false });
   });
   canvas.addEventListener("pointermove", (event) => {
     const from = fingers.get(event.pointerId);
@@ -359,7 +365,7 @@ function steer(player) {
     const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
     const [right, down] = [event.clientX - from[0], event.clientY - from[1]];
     if (other) zoom(spread(from, other) / spread([event.clientX, event.clientY], other));
-    if (other || event.shiftKey || event.buttons > 1) pan(camera, player.cells[0].box, right * player.scale, down * player.scale);
+    if (other || event.shiftKey || event.buttons > 1) pan(camera, player.cells[0].view, right * player.scale, down * player.scale);
     else turn(player, right, down);
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
     player.touched = true;

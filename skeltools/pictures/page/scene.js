@@ -2,16 +2,19 @@
 
 /** A scene whose tracks have arrays in the place of base64. */
 export function readScene(json) {
-  return { facts: {}, findings: [], ribbons: {}, ...json, tracks: json.tracks.map(readTrack) };
+  return { facts: {}, findings: [], ribbons: {}, ...json, tracks: json.tracks.map((track) => readTrack(track)) };
 }
 
-/** A track with `points` [T, M, V, 3] in metres, `seen` [T, M, V], `last` [T, M, V] and `vectors` by kind. */
-export function readTrack(json) {
+/**
+ * A track with `points` [T, M, V, 3] in metres, `seen` [T, M, V], `last` [T, M, V] and `vectors` by kind.
+ * `apart`: its frames are no clip but poses of several.
+ */
+export function readTrack(json, apart = false) {
   const track = { ...json, vertices: json.joints.length, seen: bytes(json.seen), derived: {} };
   track.points = scaled(json.positions, json.scale, json.origin);
   track.shade = json.shade ? bytes(json.shade) : null;
   if (json.vectors) track.derived[json.kind] = scaled(json.vectors, json.vector_scale, [0, 0, 0]);
-  track.last = lastSeen(track);
+  track.last = lastSeen(track, apart);
   track.letters = letters(track);
   track.radii = radii(track);
   return track;
@@ -27,12 +30,12 @@ function scaled(text, scale, origin) {
 }
 
 /** Of each joint the last frame up to now in which it was seen; -1 before the first. */
-function lastSeen({ seen, frames, bodies, vertices }) {
+function lastSeen({ seen, bodies, vertices }, apart) {
   const last = new Int32Array(seen.length);
   const width = bodies * vertices;
   for (let place = 0; place < seen.length; place++) {
     const frame = Math.floor(place / width);
-    last[place] = seen[place] ? frame : frame ? last[place - width] : -1;
+    last[place] = seen[place] ? frame : frame && !apart ? last[place - width] : -1;
   }
   return last;
 }
@@ -167,8 +170,8 @@ export function stretches(frames, holds) {
   return found;
 }
 
-/** The frames that a finding names, as [first, last]; null where it names none. */
+/** The frames that a finding names, as [first, last], 0-based (findings count from 1); null where it names none. */
 export function framesOf({ place = "", detail = "" }) {
   const found = /\bframes? (\d+)(?:\s*(?:to|-|–)\s*(\d+))?/.exec(`${place} ${detail}`);
-  return found ? [Number(found[1]), Number(found[2] ?? found[1])] : null;
+  return found ? [Number(found[1]) - 1, Number(found[2] ?? found[1]) - 1] : null;
 }

@@ -1,0 +1,307 @@
+"""What the metadata of an array of a store must say: the format's table, and how the values lie in files.
+
+docs/reference/store-format.md is the source of shapes and types; the bounds on chunks keep what a reader
+allocates near what the files hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, prod
+from typing import Any
+
+from schemas.store import ArrayInfo
+
+SIZES = {
+    "bool": 1,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "int32": 4,
+    "uint32": 4,
+    "int64": 8,
+    "uint64": 8,
+    "float16": 2,
+    "float32": 4,
+    "float64": 8,
+}
+"""Bytes of a value. ``string`` is the one other type."""
+
+SAMPLES = {
+    "id": "string",
+    "label": "int16",
+    "subject": "int16",
+    "camera": "int16",
+    "setup": "int16",
+    "repetition": "int16",
+    "frames": "int32",
+    "bodies": "int8",
+}
+GRAPHS = {
+    "adjacency": ("K V W", "float32"),
+    "adjacency_degenerate": ("K V W", "float32"),
+    "joint_mask": ("V", "bool"),
+}
+_SEQUENCES = {
+    "joints": ("F M v C", "float32"),
+    "present": ("F M", "bool"),
+    "order": ("F M", "int8"),
+    "offsets": ("N+1", "int64"),
+    "unseen": ("F M v", "bool"),
+    "score": ("F M v", "float32"),
+    "frame_label": ("F", "int16"),
+}
+
+LONGEST = 10_000
+"""Frames of a stream, as ``Length`` has it."""
+MOST_AXES = 5
+MOST_BODIES = 64
+"""Places for people, of streams and sequences: settings take up to 8."""
+WIDEST = 32768
+"""Rows of a chunk or shard that has more of them than the array: those of a shard of ``sequences``."""
+MOST_CHUNKS = 200_000
+"""Files of an array: 6.5 billion frames of ``sequences``."""
+MOST_INNER = 4096
+"""Chunks of a shard; writers of this project make 32 and 16."""
+LEAST_CHUNK = 4096
+"""Bytes that the chunks of an array with more than 1,000 of them have at least."""
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How an array lies in files."""
+
+    shape: tuple[int, ...]
+    itemsize: int
+    """0 for text."""
+    outer: tuple[int, ...]
+    """Shape of what one file holds."""
+    inner: tuple[int, ...] | None
+    """Shape of the chunks of a shard; None: a file is one chunk."""
+    compressed: bool
+    checksum: bool
+    index_checksum: bool = True
+    index_first: bool = False
+    promised: int = 0
+    """Bytes of the rows that are not missing."""
+
+    @property
+    def files(self) -> tuple[int, ...]:
+        """Their number along each axis."""
+        return tuple(ceil(size / chunk) for size, chunk in zip(self.shape, self.outer, strict=True))
+
+    @property
+    def count(self) -> int:
+        """Chunks in a file."""
+        return 1 if self.inner is None else prod(self.outer) // prod(self.inner)
+
+    @property
+    def values(self) -> int:
+        """Values in a chunk."""
+        return prod(self.outer if self.inner is None else self.inner)
+
+
+def rule(path: str) -> tuple[str, str] | None:
+    """(axes, dtype) of an array of the format; None for a path that the format does not know.
+
+    Axes are letters of the format's table; a ``v`` is V of the array's own convention.
+
+    >>> rule("sequences/coco_17/present")
+    ('F M', 'bool')
+    """
+    match path.split("/"):
+        case ["samples", name] if name in SAMPLES:
+            return "N", SAMPLES[name]
+        case ["splits", _]:
+            return "N", "uint8"
+        case ["skeletons", _, name] if name in GRAPHS:
+            return GRAPHS[name]
+        case ["sequences", _, name] if name in _SEQUENCES:
+            return _SEQUENCES[name]
+        case ["streams", _, length, "joint" | "bone" | "motion"] if _length(length):
+            return "N C T v M", "float32"
+    return None
+
+
+def _length(name: str) -> bool:
+    digits = name.removeprefix("t")
+    return name != digits and digits.isascii() and digits.isdecimal() and 1 <= int(digits[:9]) <= LONGEST
+
+
+def check_shape(path: str, info: ArrayInfo, known: dict[str, int]) -> None:
+    """Raises ValueError when the manifest's own entry of an array is not what the format has there.
+
+    ``known``: letter -> size; sizes that the format leaves open are put there, for the arrays that follow.
+    """
+    if len(info.shape) > MOST_AXES or any(size < 0 for size in info.shape) or prod(info.shape) > 2**60:
+        raise ValueError(f"the manifest gives it the shape {_told(info.shape)}")
+    found = rule(path)
+    if found is None:
+        return
+    axes, dtype = found[0].split(), found[1]
+    if info.dtype != dtype:
+        raise ValueError(f"the manifest has {info.dtype[:40]} for it, the format {dtype}")
+    if len(axes) != len(info.shape):
+        raise ValueError(f"the manifest has {len(info.shape)} axes for it, the format {found[0].upper()}")
+    if "T" in axes:
+        known = {**known, "T": int(path.split("/")[2][1:])}
+    for axis, size in zip(axes, info.shape, strict=True):
+        if known.setdefault(axis, size) != size:
+            raise ValueError(f"its axis {axis.upper()} has {size} places, not {known[axis]}")
+    if known.get("M", 0) > MOST_BODIES:
+        raise ValueError(f"has places for {known['M']} people, and {MOST_BODIES} is the most that is read")
+
+
+def chunks(metadata: Mapping[str, Any], info: ArrayInfo, *, rows: int | None = None) -> Chunks:
+    """How an array lies in files, from the content of its ``zarr.json``, which is what the manifest says.
+
+    ``rows``: those that are not missing, of an array with a row for each sample. Raises ValueError.
+    """
+    _check_kind(metadata, "array", _ARRAY)
+    _same("shape", _ints(metadata.get("shape"), "shape", least=0), info.shape)
+    _same("dtype", metadata.get("data_type"), info.dtype)
+    if info.dtype != "string" and info.dtype not in SIZES:
+        raise ValueError(f"its dtype is {_told(info.dtype)}")
+    _check_fill(metadata.get("fill_value"), info.dtype)
+    key = metadata.get("chunk_key_encoding")
+    if key not in _KEYS or metadata.get("storage_transformers") not in (None, [], ()):
+        raise ValueError("its files have other names than those of zarr's default")
+    outer = _grid(metadata.get("chunk_grid"), info.shape)
+    found = _codecs(metadata.get("codecs"), info, outer, first=True)
+    result = Chunks(info.shape, SIZES.get(info.dtype, 0), outer, **found, promised=_promised(info, rows))
+    files, size = prod(result.files), prod(info.shape) * (result.itemsize or 16)
+    if files > min(MOST_CHUNKS, 1000 + size // LEAST_CHUNK):
+        raise ValueError(f"is cut into {files} chunks of shape {_told(outer)}")
+    return result
+
+
+def check_group(metadata: Any) -> None:
+    """Raises ValueError when the content of a ``zarr.json`` is not that of a group."""
+    if not isinstance(metadata, dict):
+        raise ValueError("its zarr.json is no object")
+    _check_kind(metadata, "group", _GROUP)
+    if not isinstance(metadata.get("attributes", {}), dict):
+        raise ValueError("its attributes are no object")
+    if metadata.get("consolidated_metadata") is not None:
+        raise ValueError("has consolidated metadata, which may differ from those of its arrays")
+
+
+_GROUP = {"attributes", "zarr_format", "node_type", "consolidated_metadata"}
+_ARRAY = {
+    "shape",
+    "data_type",
+    "chunk_grid",
+    "chunk_key_encoding",
+    "fill_value",
+    "codecs",
+    "attributes",
+    "dimension_names",
+    "zarr_format",
+    "node_type",
+    "storage_transformers",
+}
+_KEYS = (
+    {"name": "default", "configuration": {"separator": "/"}},
+    {"name": "default", "configuration": {}},
+    {"name": "default"},
+    "default",
+)
+
+
+def _check_kind(metadata: Mapping[str, Any], kind: str, keys: set[str]) -> None:
+    if not isinstance(metadata, dict) or metadata.get("node_type") != kind:
+        raise ValueError(f"is no {kind} of zarr")
+    if metadata.get("zarr_format") != 3:
+        raise ValueError("is not of zarr's format 3")
+    if strange := sorted(metadata.keys() - keys):
+        raise ValueError(f"its metadata have an unknown key, {_told(strange[0])}")
+
+
+def _check_fill(value: object, dtype: str) -> None:
+    empty = "" if dtype == "string" else False if dtype == "bool" else 0
+    plain = value == empty and isinstance(value, str | bool | int | float)
+    if not plain or isinstance(value, str) != (dtype == "string"):
+        raise ValueError(f"its fill value is {_told(value)}, not {empty!r}")
+
+
+def _grid(found: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    name, options = _named(found, "chunk grid")
+    if name != "regular":
+        raise ValueError(f"its chunk grid is {_told(name)}, not regular")
+    outer = _ints(options.get("chunk_shape"), "chunks", least=1)
+    _check_chunk(outer, shape)
+    return outer
+
+
+def _check_chunk(chunk: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    most = [max(size, WIDEST if axis == 0 else MOST_BODIES) for axis, size in enumerate(shape)]
+    if len(chunk) != len(shape) or any(size > limit for size, limit in zip(chunk, most, strict=False)):
+        raise ValueError(f"its chunks are {_told(chunk)}, but its shape is {shape}")
+
+
+def _codecs(found: Any, info: ArrayInfo, outer: tuple[int, ...], *, first: bool) -> dict[str, Any]:
+    """The chain of codecs: values to bytes, perhaps zstd, perhaps a checksum; or that inside of shards."""
+    chain = [_named(each, "codec") for each in found] if isinstance(found, list) else []
+    names = [name for name, _ in chain]
+    if names == ["sharding_indexed"] and first and info.dtype != "string":
+        return _shards(chain[0][1], info, outer)
+    start = "vlen-utf8" if info.dtype == "string" else "bytes"
+    if names not in ([start, *rest] for rest in _CHAINS):
+        raise ValueError(f"its codecs are {_told(names)}, not {start}, zstd, crc32c")
+    if start == "bytes" and chain[0][1].get("endian", "little") != "little":
+        raise ValueError("its values are not little-endian")
+    return {"inner": None, "compressed": "zstd" in names, "checksum": "crc32c" in names}
+
+
+_CHAINS: tuple[list[str], ...] = (["zstd", "crc32c"], ["zstd"], ["crc32c"], [])
+
+
+def _shards(options: dict[str, Any], info: ArrayInfo, outer: tuple[int, ...]) -> dict[str, Any]:
+    inner = _ints(options.get("chunk_shape"), "chunks in a shard", least=1)
+    if len(inner) != len(outer) or any(size % part for size, part in zip(outer, inner, strict=True)):
+        raise ValueError(f"chunks of {_told(inner)} do not fill its shards of {_told(outer)}")
+    if prod(outer) // prod(inner) > MOST_INNER:
+        raise ValueError(f"its shards hold {prod(outer) // prod(inner)} chunks")
+    index = options.get("index_codecs")
+    names = [_named(each, "codec")[0] for each in index] if isinstance(index, list) else []
+    place = options.get("index_location", "end")
+    if names not in (["bytes", "crc32c"], ["bytes"]) or place not in ("start", "end"):
+        raise ValueError(f"the index of its shards is written by {_told(names)}")
+    return {
+        **_codecs(options.get("codecs"), info, inner, first=False),
+        "inner": inner,
+        "index_checksum": "crc32c" in names,
+        "index_first": place == "start",
+    }
+
+
+def _named(found: Any, what: str) -> tuple[str, dict[str, Any]]:
+    """Name and options of a codec or grid, which may be its bare name."""
+    named = {"name": found} if isinstance(found, str) else found if isinstance(found, dict) else {}
+    name, options = named.get("name"), named.get("configuration") or {}
+    if not isinstance(name, str) or not isinstance(options, dict):
+        raise ValueError(f"has a {what} without a name")
+    return name, options
+
+
+def _promised(info: ArrayInfo, rows: int | None) -> int:
+    count = prod(info.shape) * SIZES.get(info.dtype, 0)
+    return count if rows is None or not info.shape[0] else count // info.shape[0] * rows
+
+
+def _ints(value: Any, what: str, *, least: int) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(type(each) is not int or each < least for each in value):
+        raise ValueError(f"its {what} are {_told(value)}")
+    return tuple(value)
+
+
+def _same(part: str, found: Any, told: Any) -> None:
+    if found != told:
+        raise ValueError(f"{part} is {_told(found)}, but the manifest says {told}")
+
+
+def _told(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."

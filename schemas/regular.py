@@ -1,0 +1,72 @@
+"""Small files from elsewhere: nothing but regular files is opened, and what is in them is bounded."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+DEEPEST = 64
+"""Levels of JSON: a manifest has seven. Python's own parser gives up between 1,000 and 100,000."""
+
+
+def read(path: Path, *, most: int) -> bytes:
+    """The content of a regular file.
+
+    Raises ValueError for a pipe, a device and a file of more than ``most`` bytes, OSError when it cannot be
+    read.
+    """
+    check(path)
+    with path.open("rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"has more than {most} bytes")
+    return content
+
+
+def check(path: Path) -> int:
+    """Bytes of a regular file. Raises ValueError for a pipe, a device, a folder; OSError when absent."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("is no regular file")
+    return found.st_size
+
+
+def inside(root: str, name: str) -> Path:
+    """The file ``name`` (with ``/``) below a folder whose real path is ``root``.
+
+    Raises ValueError where a part of the name is a link or goes up: what is read of a folder lies in it.
+    """
+    path = os.path.join(root, *name.split("/"))
+    if os.path.realpath(path) != path:
+        raise ValueError("is reached through a link; a copy with the files themselves can be read")
+    return Path(path)
+
+
+def read_json(path: Path, *, most: int) -> Any:
+    """The content of a JSON file. Raises ValueError: no JSON, nested too deeply, or as ``read``."""
+    return parse_json(read(path, most=most))
+
+
+def parse_json(content: bytes) -> Any:
+    """Raises ValueError for what is no JSON in UTF-8, and for more than ``DEEPEST`` levels of it."""
+    try:
+        found = json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError("is empty" if not content.strip() else f"is no JSON ({error})") from error
+    except UnicodeDecodeError as error:
+        raise ValueError("is no text in UTF-8") from error
+    level = [found]
+    for _ in range(DEEPEST):
+        level = [each for part in level for each in _parts(part) if isinstance(each, dict | list)]
+        if not level:
+            return found
+    raise ValueError("is nested too deeply")
+
+
+def _parts(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

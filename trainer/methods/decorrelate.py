@@ -1,0 +1,209 @@
+"""Two views of a clip that agree, in dimensions that do not: no queue, no key network, no negatives.
+
+Objectives, each from its own paper:
+
+- ``vicreg``: Bardes, Ponce and LeCun, "VICReg", ICLR 2022, Eq. (1) to (6);
+- ``barlow``: Zbontar et al., "Barlow Twins", ICML 2021, Eq. (1) and (2); on skeletons the baseline SkeletonBT
+  of Zhou et al., "Self-supervised Action Representation Learning from Partial Spatio-Temporal Skeleton
+  Sequences" (PSTL), AAAI 2023;
+- ``sigreg``: Balestriero and LeCun, "LeJEPA", arXiv:2511.08544: views near their mean and embeddings that are
+  an isotropic Gaussian by the test of Epps and Pulley along random directions.
+
+Losses are over the clips of all processes; of ``optimise.accumulate`` parts each has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas._model import Model
+from trainer import distributed, encoders
+from trainer.batch import Batch
+from trainer.encoders.initial import draws_from
+from trainer.methods.method import Method, Stage
+from trainer.methods.moco import spread
+from trainer.methods.parts import Parts, make_views
+from trainer.span import QUERY, span
+
+Weight = Annotated[float, Field(ge=0)]
+
+SMALL = 1e-4
+"""Added to a variance before its root: VICReg, section 4.1, epsilon."""
+
+KNOTS, RANGE = 17, 3.0
+"""Points t of the quadrature and their largest, of a function that is even in t: LeJEPA, released minimal
+example."""
+
+
+class DecorrelateOptions(Model):
+    objective: Literal["vicreg", "barlow", "sigreg"] = "vicreg"
+    """What keeps embeddings from being all the same."""
+    dim: int = Field(default=1024, ge=2)
+    """Dimensions of an embedding."""
+    hidden: int = Field(default=1024, ge=1)
+    """Width of the two layers between the feature and the embedding, each with BatchNorm and ReLU."""
+    invariance: Weight = 25.0
+    """Of ``vicreg``: the weight of the mean squared distance of two views."""
+    variance: Weight = 25.0
+    """Of ``vicreg``: the weight of the hinge on standard deviations below 1."""
+    covariance: Weight = 1.0
+    """Of ``vicreg``: the weight of squared covariances between dimensions."""
+    off_diagonal: Weight = 5e-3
+    """Of ``barlow``: the weight of squared correlations between dimensions, lambda; SkeletonBT has 2e-4."""
+    share: float = Field(default=0.05, ge=0, le=1)
+    """Of ``sigreg``: the share of the Gaussian in the loss, lambda; the rest is the distance of the views."""
+    slices: int = Field(default=256, ge=1)
+    """Of ``sigreg``: random directions in a step."""
+
+
+class Decorrelate(Method):
+    """``forward(batch) -> {"loss", ...}`` with the terms of the objective before their weights."""
+
+    Options = DecorrelateOptions
+    last_spread: Tensor | None = None
+    """Monitoring only: ``spread`` of the last embeddings in training, on their device."""
+
+    def __init__(self, options: DecorrelateOptions, parts: Parts) -> None:
+        super().__init__()
+        self.options, self.stream, self.views = options, parts.stream, make_views(parts)
+        self.network = nn.Module()
+        self.network.encoder = encoders.build(parts.encoder, parts.skeletons, generator=parts.generator)
+        with draws_from(parts.generator):
+            self.network.projector = expander(self.network.encoder.feature_dim, options.hidden, options.dim)
+
+    @staticmethod
+    def stages(options: DecorrelateOptions) -> tuple[Stage, ...]:
+        return (Stage("decorrelate", 0, SUMMARIES[options.objective]),)
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {self.stream: self.network.encoder}  # type: ignore[dict-item]
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        return nn.ModuleDict({self.stream: self.network})
+
+    def spread(self) -> Tensor | None:
+        return self.last_spread
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        one, other = (self._embedded(batch, convention) for convention in (batch.query, batch.key))
+        with torch.autocast(one.device.type, enabled=False):
+            terms = OBJECTIVES[self.options.objective](one, other, self.options, batch.host_generator)
+        if self.training:
+            self.last_spread = spread(F.normalize(one.detach(), dim=1))
+        return {name: term if name == "loss" else term.detach() for name, term in terms.items()}
+
+    def _embedded(self, batch: Batch, convention: str) -> Tensor:
+        """[N of all processes, dim], float32 or better."""
+        view = self.views.normal(batch, convention)
+        with span(QUERY):
+            z: Tensor = self.network.projector(self.network.encoder(view, convention))  # type: ignore[operator]
+        return distributed.joined(z if z.dtype == torch.float64 else z.float())
+
+
+def expander(features: int, hidden: int, dim: int) -> nn.Sequential:
+    """Two hidden layers with BatchNorm and ReLU, and a linear one: VICReg, section 4.2, and Barlow Twins."""
+    return nn.Sequential(
+        nn.Linear(features, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, hidden, bias=False),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, dim, bias=False),
+    )
+
+
+def vicreg(one: Tensor, other: Tensor, options: DecorrelateOptions, _: Any) -> dict[str, Tensor]:
+    """VICReg, Eq. (1) to (6): ``{"loss", "invariance", "variance", "covariance"}`` of views [N, D]."""
+    terms = {
+        "invariance": F.mse_loss(one, other),
+        "variance": (hinge(one) + hinge(other)) / 2,
+        "covariance": covariance(one) + covariance(other),
+    }
+    weights = (options.invariance, options.variance, options.covariance)
+    loss = sum(weight * term for weight, term in zip(weights, terms.values(), strict=True))
+    return {"loss": loss, **terms}  # type: ignore[dict-item]
+
+
+def hinge(z: Tensor) -> Tensor:
+    """[N, D] -> scalar: by how much the standard deviations of the dimensions are below 1, on average."""
+    return F.relu(1 - (z.var(dim=0) + SMALL).sqrt()).mean()
+
+
+def covariance(z: Tensor) -> Tensor:
+    """[N, D] -> scalar: the sum of squared covariances of different dimensions over D."""
+    z = z - z.mean(dim=0)
+    return apart(z.t() @ z / (len(z) - 1)).square().sum() / z.shape[1]
+
+
+def apart(square: Tensor) -> Tensor:
+    """[D, D] -> the same with zeros on the diagonal."""
+    return square - torch.diag(square.diagonal())
+
+
+def barlow(one: Tensor, other: Tensor, options: DecorrelateOptions, _: Any) -> dict[str, Tensor]:
+    """Barlow Twins, Eq. (1) and (2): ``{"loss", "on_diagonal", "off_diagonal"}`` of views [N, D].
+
+    The correlations are of views normalised over the batch, as by BatchNorm without scale and shift.
+    """
+    correlation = whitened(one).t() @ whitened(other) / len(one)
+    terms = {
+        "on_diagonal": (correlation.diagonal() - 1).square().sum(),
+        "off_diagonal": apart(correlation).square().sum(),
+    }
+    return {"loss": terms["on_diagonal"] + options.off_diagonal * terms["off_diagonal"], **terms}
+
+
+def whitened(z: Tensor) -> Tensor:
+    """[N, D] -> each dimension with mean 0 and variance 1 over N."""
+    return F.batch_norm(z, None, None, training=True)
+
+
+def lejepa(
+    one: Tensor, other: Tensor, options: DecorrelateOptions, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """LeJEPA, Algorithms 1 and 2: ``{"loss", "invariance", "gaussian"}`` of views [N, D].
+
+    ``generator`` (CPU) draws the directions, alike in all processes.
+    """
+    directions = torch.randn(one.shape[1], options.slices, generator=generator)
+    directions = F.normalize(directions, dim=0).to(one)
+    terms = {
+        "invariance": (one - other).square().mean() / 4,  # of each view to the mean of both
+        "gaussian": (gaussian(one, directions) + gaussian(other, directions)) / 2,
+    }
+    loss = (1 - options.share) * terms["invariance"] + options.share * terms["gaussian"]
+    return {"loss": loss, **terms}
+
+
+def gaussian(z: Tensor, directions: Tensor) -> Tensor:
+    """[N, D] along the columns of [D, S] -> scalar: N times the mean distance from a standard Gaussian.
+
+    Epps and Pulley: the integral over t of ``|phi_N(t) - exp(-t^2/2)|^2 exp(-t^2/2)``, phi_N the empirical
+    characteristic function, by the trapezoidal rule over t in -RANGE..RANGE.
+    """
+    t = torch.linspace(0, RANGE, KNOTS, dtype=z.dtype, device=z.device)
+    bell = torch.exp(-t.square() / 2)
+    angles = (z @ directions)[..., None] * t  # [N, S, KNOTS]
+    distance = (angles.cos().mean(dim=0) - bell).square() + angles.sin().mean(dim=0).square()
+    return 2 * len(z) * torch.trapezoid(distance * bell, t).mean()
+
+
+OBJECTIVES: dict[str, Callable[[Tensor, Tensor, DecorrelateOptions, Any], dict[str, Tensor]]] = {
+    "vicreg": vicreg,
+    "barlow": barlow,
+    "sigreg": lejepa,
+}
+SUMMARIES = {
+    "vicreg": "distance of two views, standard deviations below 1, covariances",
+    "barlow": "cross-correlations of two views towards the identity",
+    "sigreg": "distance of two views, and of their embeddings from an isotropic Gaussian",
+}

@@ -1,0 +1,184 @@
+"""The head of the page: what the runs come to, in a sentence each, and the facts that readers ask for first.
+
+A difference is called clear where chance is an unlikely reason: from a random encoder, when its kNN accuracy
+lies below the 95 % interval of the run's; from a baseline, when McNemar's test on the same samples has
+p < 0.05; from a published figure never, for its samples are not at hand.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from statistics import mean, stdev
+
+from schemas import EvaluationResult, SkelError
+from trainer import config as configs
+from trainer.config import Override
+from trainer.evaluate import ensemble
+from trainer.report.collect import RunFolder, headline
+from trainer.report.gains import shared
+from trainer.report.parts import percent
+from trainer.report.settings import flat
+from trainer.report.tables import best_match, differences
+from trainer.run import SavedResult, apart_from_seed, kind_of, measured_on
+
+LEVEL = 0.05
+"""Of McNemar's test."""
+
+
+def verdicts(runs: Sequence[RunFolder], baseline: RunFolder | None) -> tuple[str, ...]:
+    """A sentence for each run; one for all that differ by the seed alone."""
+    groups: dict[str, list[RunFolder]] = {}
+    for run in runs:
+        if run is not baseline or len(runs) == 1:
+            groups.setdefault(apart_from_seed(run.config), []).append(run)
+    return tuple(_verdict(group, baseline) for group in groups.values())
+
+
+def _verdict(group: Sequence[RunFolder], baseline: RunFolder | None) -> str:
+    run, best = group[0], headline(group[0].results, group[0].reference)
+    name = ", ".join(each.name for each in group)
+    if best is None:
+        return f"{name}: not evaluated yet, so nothing is known of how good it is."
+    result = best.result
+    what = f"{result.method} on {'demo data in place of ' if result.synthetic else ''}{result.dataset}"
+    said = [f"{name}: {what} {result.split}, {_figure(group, best)}", _random(run, result)]
+    said += [_against(run, baseline)] if baseline is not None and baseline not in group else []
+    said += [] if run.finished else [f"after {run.epoch} of {run.config.optimise.epochs} epochs"]
+    return "; ".join([*filter(None, said), _published(run, result)]) + "."
+
+
+def _figure(group: Sequence[RunFolder], best: SavedResult) -> str:
+    """Accuracy with its interval; of several seeds mean and deviation."""
+    result, kind = best.result, kind_of(best)
+    alike = [saved.result.top1 for run in group for saved in run.results if kind_of(saved) == kind]
+    on = f"{result.figure}, {measured_on(result)}"
+    if len(group) > 1 and len(alike) == len(group):
+        return f"{percent(mean(alike))} ± {100 * stdev(alike):.1f} % over {len(alike)} seeds ({on})"
+    interval = "" if result.interval is None else f", 95 % {_range(result.interval)}"
+    return f"{percent(result.top1)} % ({on}{interval})"
+
+
+def _range(interval: tuple[float, float]) -> str:
+    return f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def _random(run: RunFolder, result: EvaluationResult) -> str:
+    """Like is compared with like: kNN of the trained with kNN of the random encoder."""
+    if result.random_knn is None:
+        return ""
+    chance = f"random encoder {percent(result.random_knn)} %"
+    same = (result.convention, result.encoder, result.checkpoint_hash)
+    for saved in run.results:
+        mine = saved.result
+        if mine.figure == "knn" and (mine.convention, mine.encoder, mine.checkpoint_hash) == same:
+            clear = mine.interval is not None and mine.interval[0] > result.random_knn
+            return f"kNN {percent(mine.top1)} %, {chance}: {'clearly' if clear else 'not clearly'} better"
+    return f"kNN of a {chance}"
+
+
+def _against(run: RunFolder, baseline: RunFolder) -> str:
+    pair = shared(run, baseline)
+    if pair is None:
+        return f"no figure in common with baseline {baseline.name}"
+    points = f"{100 * (pair[0].result.top1 - pair[1].result.top1):+.1f} points against {baseline.name}"
+    try:
+        p = ensemble.compare(*pair).p
+    except SkelError:
+        return f"{points}: not tested, the scores of the same samples are not at hand"
+    return f"{points}: {'clear' if p < LEVEL else 'not clear'} (p = {p:.2g})"
+
+
+def _published(run: RunFolder, result: EvaluationResult) -> str:
+    printed = best_match(run, result)
+    if printed is None:
+        return "no published figure to compare with"
+    told = f"published {printed.value:.1f} % ({printed.source})"
+    differs = differences(run, result, printed)
+    gap = f", {100 * result.top1 - printed.value:+.1f} points"
+    return f"{told}: not comparable, {differs[0]}" if differs else f"{told}{gap}, under like conditions"
+
+
+def facts(runs: Sequence[RunFolder]) -> tuple[tuple[str, str], ...]:
+    """(what, value); a value that not all runs share is told for each."""
+    told = {
+        "seed": [str(run.config.runtime.seed) for run in runs],
+        "device": [f"{run.config.runtime.device}, {run.config.runtime.precision}" for run in runs],
+        "training": [_time(run) for run in runs],
+        "evaluation": [f"{sum(saved.result.seconds for saved in run.results):.1f} s" for run in runs],
+        "versions": [_versions(run) for run in runs],
+        "command": [command(run) for run in runs],
+    }
+    names = [run.name for run in runs]
+    return tuple((what, _merged(names, values)) for what, values in told.items())
+
+
+def _merged(names: Iterable[str], values: Sequence[str]) -> str:
+    if len(set(values)) == 1:
+        return values[0]
+    return "\n".join(f"{name}: {value}" for name, value in zip(names, values, strict=True))
+
+
+def _time(run: RunFolder) -> str:
+    """By the speeds in the log, which leave out monitors and checkpoints."""
+    batch = run.config.optimise.batch_size
+    spent = [
+        batch * record["step"] / record["clips_per_second"]
+        for record in run.epochs
+        if record.get("clips_per_second") and isinstance(record.get("step"), int)
+    ]
+    if not spent or len(spent) < len(run.epochs):
+        return f"{run.epoch} epochs"
+    minutes, seconds = divmod(round(sum(spent)), 60)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{hours}:{minutes:02}:{seconds:02} h" if hours else f"{minutes}:{seconds:02} min"
+    return f"{run.epoch} epochs in about {clock}"
+
+
+def _versions(run: RunFolder) -> str:
+    tools = dict.fromkeys(saved.result.tool for saved in run.results)
+    store = [] if run.store is None else [f"store by {run.store.manifest.tool}"]
+    return ", ".join([*(f"results by {tool}" for tool in tools), *store]) or "not recorded"
+
+
+def command(run: RunFolder) -> str:
+    """What starts the same training, as far as it can be told: with the store, else from its settings."""
+    again = f"trainer pretrain --config {shlex.quote(str(run.path / 'config.yaml'))} --out again"
+    if run.store is None or run.config.data.more or run.config.init_from is not None:
+        return again
+    settings, (method, _, preset) = run.config, run.config.preset.partition("/")
+    options = settings.method.options
+    base = options["base"]["name"] if "base" in options else None
+    flags = {
+        "split": settings.data.split,
+        "convention": settings.data.conventions,
+        "stream": settings.data.stream,
+        "epochs": settings.optimise.epochs,
+        "seed": settings.runtime.seed,
+    }
+    try:
+        given = [Override(_PATHS[name], value) for name, value in flags.items()]
+        given.append(Override("data.frames", settings.data.frames))
+        plain = configs.resolve(run.store, method=method, preset=preset, base=base, overrides=given)
+    except SkelError:
+        return again
+    words = ["trainer", "pretrain", "--store", run.store.path.name, "--method", method, "--preset", preset]
+    words += [] if base is None else ["--base", base]
+    for name, value in flags.items():
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [f"--{name}", str(each)]
+    words += ["--set", f"data.frames={settings.data.frames}"]
+    expected = flat(plain.config)
+    for path, text in flat(settings).items():
+        if text != expected.get(path) and path not in ("data.store", "preset"):
+            words += ["--set", f"{path}={text}"]
+    return shlex.join(words)
+
+
+_PATHS = {
+    "split": "data.split",
+    "convention": "data.conventions",
+    "stream": "data.stream",
+    "epochs": "optimise.epochs",
+    "seed": "runtime.seed",
+}

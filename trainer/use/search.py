@@ -1,0 +1,337 @@
+"""A store's features as a bank to search: nearest clips, copies, outliers, labels in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from schemas import SkelError, StoreError, UsageError, checks_arguments
+from trainer import checkpoint
+from trainer import store as stores
+from trainer.evaluate import knn
+from trainer.export import CARD
+from trainer.run import read_config
+from trainer.use import search_checks, sources
+from trainer.use.embedded import Embedded, OnProgress, embedded
+from trainer.use.model import Model, every
+from trainer.use.search_checks import NEAR
+from trainer.use.search_nearest import Nearest, nearest
+from trainer.use.sources import Asked, OnProblem
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The clips of a bank that are nearest to one clip, the nearest first."""
+
+    query: str
+    label: str | None
+    """The query's class, where it is known."""
+    ids: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    similarities: NDArray[np.float64]
+    """[k] cosines."""
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Two clips that are closer than chance allows."""
+
+    group: int
+    """Clips that hang together by such pairs have one number, from 1."""
+    first: str
+    second: str
+    similarity: float
+    chance: float
+    """How many pairs as close as this one are expected in a store of so many independent clips."""
+    first_label: str | None
+    second_label: str | None
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """A clip that is far from all others."""
+
+    id: str
+    label: str | None
+    distance: float
+    """To its tenth neighbour, between features of length one."""
+    score: float
+    """Robust standard deviations from the median clip's distance."""
+    nearest: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class SuspiciousLabel:
+    """A clip whose neighbours speak for another class."""
+
+    id: str
+    label: str
+    suggested: str
+    doubt: float
+    """Share of the neighbours' votes for the suggested class minus that for the label, -1..1."""
+    neighbours: int
+    of_suggested: int
+    of_label: int
+    nearest: str
+    """Of the suggested class where there is one among the neighbours."""
+    similarity: float
+
+
+class Bank:
+    """The features of a store's clips. ``trainer.bank`` makes one.
+
+    A similarity is the cosine of two features, as kNN and retrieval compare them; of several encoders it is
+    the mean of their cosines.
+    """
+
+    def __init__(self, models: Mapping[str, Model], found: Embedded, asked: Asked) -> None:
+        self._models, self._found, self._asked = models, found, asked
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        store, width = self.store, self.values.shape[1]
+        return f"<bank of {len(self)} clips of {store}: {width} features, {', '.join(self._models)}>"
+
+    @property
+    def store(self) -> Path:
+        return self._asked.places[0]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return self._found.ids
+
+    @property
+    def labels(self) -> tuple[str | None, ...]:
+        """Class names, None where there is none."""
+        return tuple(self._found.classes[label] if label >= 0 else None for label in self._found.labels)
+
+    @cached_property
+    def values(self) -> Tensor:
+        """[N, D] float32; of several encoders side by side, each scaled to length one."""
+        return _side_by_side(self._found)
+
+    def neighbours(
+        self, *queries: Any, k: int = 5, on_problem: OnProblem = lambda _: None
+    ) -> list[Neighbours]:
+        """The ``k`` nearest clips to every query: an id of the bank, which does not find itself, a raw file
+        or a folder of these, or joints [T, M, V, 3] as ``Model.embed`` takes them.
+
+        Raises UsageError for what is none of these, with the nearest id.
+        """
+        return [each for query in queries for each in self._near(query, k, on_problem)]
+
+    def duplicates(self, *, threshold: float | None = None, k: int = NEAR) -> list[Duplicate]:
+        """Pairs of clips that are closer than chance allows (``search_checks.copies``), the closest first;
+        or those of a cosine of ``threshold`` or more, as far as each is among the other's k nearest.
+        """
+        found = search_checks.copies(self._among(k), least=threshold)
+        columns = (found.first, found.second, found.cosines, found.chance, found.groups)
+        return [
+            Duplicate(group + 1, self.ids[a], self.ids[b], cosine, chance, self.labels[a], self.labels[b])
+            for a, b, cosine, chance, group in zip(*(each.tolist() for each in columns), strict=True)
+        ]
+
+    def outliers(self, *, threshold: float = search_checks.FAR, k: int = NEAR) -> list[Outlier]:
+        """Clips whose k-th neighbour is ``threshold`` robust standard deviations farther than the median
+        clip's, the farthest first."""
+        near = self._among(k)
+        score = search_checks.isolation(near)
+        rows = [
+            row for row in score.argsort(descending=True, stable=True).tolist() if score[row] >= threshold
+        ]
+        return [
+            Outlier(
+                self.ids[row],
+                self.labels[row],
+                float(near.distances[row, -1]),
+                float(score[row]),
+                self.ids[int(near.rows[row, 0])],
+                float(near.cosines[row, 0]),
+            )
+            for row in rows
+        ]
+
+    def suspicious_labels(self, *, k: int | None = None) -> tuple[list[SuspiciousLabel], float]:
+        """Clips whose neighbours speak for another class than their label, the clearest first; and the share
+        of clips whose neighbours vote for their label. ``k``: None: 20 as in kNN, or a tenth of few clips.
+
+        Raises StoreError for a bank without two classes.
+        """
+        rows = torch.from_numpy(np.flatnonzero(self._found.labels >= 0))
+        labels = torch.from_numpy(self._found.labels)[rows]
+        if len(labels.unique()) < 2:
+            raise StoreError(
+                "labels of two classes or more are needed",
+                where=self.store,
+                remedy="Search a labelled store",
+            )
+        wanted = k or min(knn.Options().k, max(3, len(rows) // 10))
+        near = nearest(self.values[rows], k=wanted)
+        found = search_checks.doubts(near, labels, classes=len(self._found.classes))
+        return [self._doubted(row, rows, near, labels, found) for row in found.order.tolist()], found.right
+
+    def _doubted(
+        self, row: int, rows: Tensor, near: Nearest, labels: Tensor, found: search_checks.Doubts
+    ) -> SuspiciousLabel:
+        own, other = int(labels[row]), int(found.suggested[row])
+        place = int((labels[near.rows[row]] == other).nonzero()[0])
+        classes = self._found.classes
+        return SuspiciousLabel(
+            self.ids[int(rows[row])],
+            classes[own],
+            classes[other],
+            float(found.doubt[row]),
+            near.rows.shape[1],
+            int(found.counts[row, other]),
+            int(found.counts[row, own]),
+            self.ids[int(rows[near.rows[row, place]])],
+            float(near.cosines[row, place]),
+        )
+
+    def _among(self, k: int) -> Nearest:
+        """Of all clips among each other. Raises StoreError for fewer than three."""
+        if len(self) < 3:
+            raise StoreError(
+                f"{len(self)} clips cannot be compared with one another",
+                where=self.store,
+                remedy="Search a store of three clips or more",
+            )
+        return nearest(self.values, k=k)
+
+    def _near(self, query: Any, k: int, on_problem: OnProblem) -> list[Neighbours]:
+        if isinstance(query, str) and query in self._place:
+            row = self._place[query]
+            near = nearest(self.values, self.values[row : row + 1], k=k + 1)
+            kept = (near.rows[0] != row).nonzero().flatten()[:k]
+            return [self._named(query, self.labels[row], near.rows[0, kept], near.cosines[0, kept])]
+        asked = self._embedded(query, on_problem)
+        near = nearest(self.values, _side_by_side(asked), k=k)
+        names = [asked.classes[label] if label >= 0 else None for label in asked.labels]
+        return [self._named(*each) for each in zip(asked.ids, names, near.rows, near.cosines, strict=True)]
+
+    def _named(self, query: str, label: str | None, rows: Tensor, cosines: Tensor) -> Neighbours:
+        places = rows.tolist()
+        return Neighbours(
+            query,
+            label,
+            tuple(self.ids[row] for row in places),
+            tuple(self.labels[row] for row in places),
+            cosines.numpy(),
+        )
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {id: row for row, id in enumerate(self.ids)}
+
+    def _embedded(self, query: Any, on_problem: OnProblem) -> Embedded:
+        """Features of a raw file, or of joints."""
+        if isinstance(query, str | Path):
+            if not Path(query).exists():
+                raise self._unknown(str(query))
+            asked = Asked((Path(query),), convention=self._asked.convention, settings=self._asked.settings)
+            return embedded(self._models, asked, on_problem=on_problem)
+        convention = self._found.conventions[0]
+        features = {name: np.asarray(model.embed(query, convention)) for name, model in self._models.items()}
+        ids = tuple(f"query {number}" for number in range(len(next(iter(features.values())))))
+        return Embedded(ids, np.full(len(ids), -1), (), features, (convention,))
+
+    def _unknown(self, query: str) -> UsageError:
+        close = get_close_matches(query, self.ids, n=1)
+        return UsageError(
+            f"'{query}' is neither a clip of it nor a file",
+            where=self.store,
+            remedy=f"Did you mean '{close[0]}'?" if close else f"Its ids are such as {self.ids[0]}",
+        )
+
+
+def _side_by_side(found: Embedded) -> Tensor:
+    """[N, D] float32, as kNN takes several encoders. Raises SkelError for values that are not finite."""
+    values = torch.from_numpy(found.fused)
+    bad = (~values.isfinite()).any(dim=1)
+    if bad.any():
+        raise SkelError(
+            f"{int(bad.sum())} of {len(bad)} clips have features that are not finite, "
+            f"{found.ids[int(bad.nonzero()[0])]} first",
+            remedy="The training diverged, or the clips are damaged: see `skeltools validate`",
+        )
+    return values
+
+
+@checks_arguments
+def bank(
+    run: str | Path,
+    store: str | Path | None = None,
+    *,
+    encoder: str | None = None,
+    convention: str | None = None,
+    split: str | None = None,
+    part: str | None = None,
+    settings: str | Path | None = None,
+    device: str = "cpu",
+    unfinished: bool = False,
+    on_problem: OnProblem | None = None,
+    on_progress: OnProgress | None = None,
+) -> Bank:
+    """The features of a store's clips, by the encoders of a run or an export, to be searched.
+
+    ``store``: None is the run's own. Of a half of a ``split`` with ``part``, else all clips, labelled or not.
+    ``settings``: a dataset.yaml for raw files that are asked for. Other arguments and errors are those of
+    ``trainer.load`` and ``trainer embed``.
+
+        >>> import trainer
+        >>> found = trainer.bank("runs/skeletonclr", "store.zarr")
+        >>> near = found.neighbours(found.ids[0], k=3)[0]
+        >>> len(near.ids), near.similarities.shape
+        (3, (3,))
+    """
+    path = Path(run)
+    place = _store_of(path) if store is None else Path(store)
+    if not sources.is_store(place):
+        stores.open_store(place)  # says what is wrong with it
+    own = _is_of_run(path, place)
+    models = every(path, encoder=encoder, device=device, store=(place,) if own else (), unfinished=unfinished)
+    asked = Asked((place,), convention, split, part, None if settings is None else Path(settings))
+    problem = on_problem or (lambda _: None)
+    return Bank(models, embedded(models, asked, on_problem=problem, on_progress=on_progress), asked)
+
+
+def _store_of(run: Path) -> Path:
+    """The run's own store. Raises UsageError for an export, which knows none."""
+    if (run / CARD).is_file() and not (run / checkpoint.LAST).is_file():
+        raise UsageError("an export has no store of its own", where=run, remedy="Name one with --store")
+    return Path(read_config(run).data.store)
+
+
+def _is_of_run(run: Path, store: Path) -> bool:
+    """Whether the run was trained on it, wherever it lies now."""
+    if not (run / checkpoint.LAST).is_file():
+        return False
+    return stores.open_store(store).hash in checkpoint.load(run / checkpoint.LAST).hashes
+
+
+def across(store: Path, pairs: Sequence[Duplicate]) -> dict[str, int]:
+    """Split of the store -> pairs of which one clip trains and the other one tests: a leak."""
+    opened = stores.open_store(store)
+    found = {}
+    for split in opened.manifest.protocols:
+        halves = [
+            stores.ids_of(opened, protocol=split, part=part, conventions=()) for part in ("train", "test")
+        ]
+        train, test = map(frozenset, halves)
+        found[split] = sum(
+            (each.first in train and each.second in test) or (each.first in test and each.second in train)
+            for each in pairs
+        )
+    return found

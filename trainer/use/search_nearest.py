@@ -1,0 +1,46 @@
+"""Nearest rows by cosine, in blocks: no matrix of all pairs, however many rows there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.evaluate.knn import similarities
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Of Q queries the k most similar rows of a bank, the most similar first."""
+
+    rows: Tensor
+    """[Q, k] int64."""
+    cosines: Tensor
+    """[Q, k] float64."""
+
+    @property
+    def distances(self) -> Tensor:
+        """[Q, k] float64: between features of length one, in 0..2."""
+        return (2 - 2 * self.cosines).clamp(min=0).sqrt()
+
+
+def nearest(bank: Tensor, queries: Tensor | None = None, *, k: int) -> Nearest:
+    """The ``k`` nearest rows of ``bank`` [N, D] to every row of ``queries`` [Q, D], exactly, as kNN has them.
+
+    ``queries`` None: those of the bank, of which none is its own neighbour. Fewer than k where the bank has
+    no more. Memory: the bank in float64, and ``evaluate.knn``'s block of similarities.
+    """
+    alone = queries is None
+    asked = bank if queries is None else queries
+    count = min(k, len(bank) - alone)
+    rows, cosines, start = [], [], 0
+    for block in similarities(bank, asked):
+        if alone:
+            own = torch.arange(len(block))
+            block[own, start + own] = -torch.inf
+        found = block.topk(count, dim=1)
+        rows.append(found.indices)
+        cosines.append(found.values)
+        start += len(block)
+    return Nearest(torch.cat(rows), torch.cat(cosines))

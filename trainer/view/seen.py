@@ -1,0 +1,152 @@
+"""What a method's encoders are given, recorded from the method itself while it looks at a batch.
+
+Nothing is computed a second time: the augmentations, the streams and the mixing are those of the method's own
+``forward``, with its own draws. Only the encoders see one clip instead of the batch, since what comes behind
+them changes no view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from schemas import SkeletonSpec
+from trainer.augment.chain import Chain
+from trainer.batch import Batch
+from trainer.methods import Method
+from trainer.skeleton import Skeleton
+from trainer.streams import STREAMS, derive
+
+MIXED = "mixed"
+"""Name of a view that no chain of augmentations gave: a clip with a part of another one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What an encoder was given of the N clips of a batch."""
+
+    role: str
+    """``query``, ``key``, or ``encoder`` where a method does not tell them apart."""
+    name: str
+    """``normal``, ``extreme`` or ``mixed``."""
+    convention: str
+    stream: str
+    joints: Tensor
+    """[N, 3, T, V, M]: the joints of the view. Of a mixed one in another stream those before it was mixed."""
+    values: Tensor
+    """[N, 3, T, V, M]: what the encoder was given, in its stream."""
+    taken: Tensor | None = None
+    """[T, V] bool, of a mixed view: what is from another clip, or was taken out."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """What a chain of augmentations gave."""
+
+    name: str
+    spec: SkeletonSpec
+    joints: Tensor
+
+
+def sights(method: Method, batch: Batch) -> list[Sight]:
+    """``inputs``, each view once a role: encoders of several streams or kinds see the same one."""
+    unique: dict[tuple[Any, ...], Sight] = {}
+    for each in inputs(method, batch):
+        unique.setdefault((each.role, each.name, each.convention, each.joints.data_ptr()), each)
+    return list(unique.values())
+
+
+@torch.no_grad()
+def inputs(method: Method, batch: Batch) -> list[Sight]:
+    """What the encoders of ``method`` are given when it is called with ``batch``, in their order.
+
+    The method must be in evaluation mode: its weights and its queue stay as they are. It is changed while
+    this runs, so it must be nobody else's.
+    """
+    with _watched(method) as found:
+        method(batch)
+    return found
+
+
+@contextmanager
+def _watched(method: Method) -> Iterator[list[Sight]]:
+    found: list[Sight] = []
+    made: list[_Made] = []
+    any_method = cast(Any, method)
+    views = any_method.views
+    any_method.views = replace(
+        views,
+        normal_chain=_told("normal", views.normal_chain, made),
+        extreme_chain=_told("extreme", views.extreme_chain, made),
+    )
+    encoders = _encoders(method)
+    for encoder, role in encoders:
+        encoder.feature_map = _noted(encoder.feature_map, role, views.skeletons, made, found)
+    try:
+        yield found
+    finally:
+        any_method.views = views
+        for encoder, _ in encoders:
+            del encoder.feature_map
+
+
+def _encoders(method: Method) -> list[tuple[Any, str]]:
+    """The encoders, with the role of each."""
+    roles = {"query": method.networks, "key": getattr(method, "key_networks", {})}
+    of = {id(network["encoder"]): role for role, each in roles.items() for network in _parts(each)}
+    encoders = [module for module in method.modules() if hasattr(module, "feature_map")]
+    return [(encoder, of.get(id(encoder), "encoder")) for encoder in encoders]
+
+
+def _parts(networks: Any) -> list[dict[str, Any]]:
+    return [dict(network.named_children()) for network in networks.values()]
+
+
+def _told(name: str, chain: Chain, made: list[_Made]) -> Chain:
+    """The chain, which notes what it gives."""
+
+    def call(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
+        joints = chain(x, skeleton, generator)
+        made.append(_Made(name, skeleton.spec, joints))
+        return joints
+
+    return cast(Chain, call)
+
+
+def _noted(
+    feature_map: Callable[[Tensor, str], Tensor],
+    role: str,
+    skeletons: Any,
+    made: list[_Made],
+    found: list[Sight],
+) -> Callable[[Tensor, str], Tensor]:
+    """A map of the right shape, that of the first clip for all; x is noted."""
+
+    def call(x: Tensor, convention: str) -> Tensor:
+        found.append(_sight(role, convention, x, [each for each in made if each.spec.name == convention]))
+        one = feature_map(x[:1], convention)
+        return one.repeat(len(x), *[1] * (one.dim() - 1))
+
+    return call
+
+
+def _sight(role: str, convention: str, x: Tensor, made: list[_Made]) -> Sight:
+    """Which view x is: one that a chain gave, the latest first, else the one that differs from it least."""
+    known = [
+        (each, stream, derive(each.joints, stream, each.spec))
+        for each in reversed(made)
+        for stream in STREAMS
+    ]
+    for each, stream, values in known:
+        if torch.equal(values, x):
+            return Sight(role, each.name, convention, stream, each.joints, x)
+    same = [(each, stream, values) for each, stream, values in known if values.shape == x.shape]
+    each, stream, values = min(same, key=lambda one: int((one[2] != x).sum()))
+    taken = (values != x).any(dim=4).any(dim=1).any(dim=0)
+    joints = x if stream == "joint" else each.joints
+    return Sight(role, MIXED, convention, stream, joints, x, taken)

@@ -1,0 +1,150 @@
+"""The tab of views: clips of the training half as they are, and as the method's encoders see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from schemas import UnknownSampleError
+from trainer import data, methods
+from trainer.batch import Batch
+from trainer.data import Together, Training
+from trainer.loop.session import load_training
+from trainer.run import Run
+from trainer.shards import Shards
+from trainer.view import pictures
+from trainer.view.seen import MIXED, Sight, sights
+
+CLIPS = 12
+"""Of the first batch of a training, that are shown."""
+
+DRAWS = 3
+"""Epochs of which each clip's views are shown, from the first on."""
+
+
+class Views:
+    """The first batch of the run's training, and what its method makes of the clips.
+
+    Everything is drawn as in training: from the run's seed, in the batch in which the clip was. On another
+    device than that of the training the numbers are others.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @cached_property
+    def _samples(self) -> Training:
+        return load_training(self.run.stores, self.run.config, device=self.run.device)
+
+    @cached_property
+    def _method(self) -> methods.Method:
+        method: methods.Method = self.run.untrained_method()
+        return method.to(self.run.device).eval()
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Those of an epoch of the training, from 0."""
+        config = self.run.config
+        return data.batches(
+            self._samples,
+            batch_size=config.optimise.batch_size,
+            seed=config.runtime.seed,
+            epoch=epoch,
+            pairing=methods.pairing(config.method, config.data.conventions),
+        )
+
+    def items(self) -> list[dict[str, str]]:
+        """The clips that are shown, as the page lists them: the first of the training's first batch."""
+        return [
+            {"id": self._ids[row], "title": self._class(row) or self._ids[row], "note": self._ids[row]}
+            for row in self._shown
+        ]
+
+    def scenes(self, id: str) -> dict[str, Any]:
+        """The clip, and its views in some epochs. Raises UnknownSampleError for one that is not shown."""
+        row = next((row for row in self._shown if self._ids[row] == id), None)
+        if row is None:
+            raise UnknownSampleError(f"'{id}' is none of the clips that are shown")
+        draws = [(epoch, *found) for epoch in range(DRAWS) if (found := self._batch_with(row, epoch))]
+        plain: dict[str, dict[str, Any]] = {}
+        drawn: list[dict[str, Any]] = []
+        for epoch, batch, place in draws:
+            for sight in sights(self._method, batch):
+                clip = batch.clips[sight.convention][place]
+                plain.setdefault(sight.convention, self._scene(id, "the clip", sight.convention, clip))
+                drawn.append(self._view(id, epoch, sight, place))
+        note = (
+            f"The clip as the recipe made it, and its views in epochs 1 to {len(draws)}: what encoders are "
+            "given, with the draws of the training."
+        )
+        return {"scenes": [*plain.values(), *drawn], "layout": "beside", "note": note}
+
+    def _batch_with(self, row: int, epoch: int) -> tuple[Batch, int] | None:
+        """The first batch of an epoch that has the clip, and its place there; None: it was left out."""
+        for batch in self.batches(epoch):
+            place = (batch.rows == row).nonzero()
+            if len(place):
+                return batch, int(place[0])
+        return None
+
+    def _view(self, id: str, epoch: int, sight: Sight, place: int) -> dict[str, Any]:
+        shaded = {"shaded": "from another clip, or taken out"} if sight.name == MIXED else {}
+        return self._scene(
+            id,
+            f"epoch {epoch + 1}: {sight.role}, {sight.name}",
+            sight.convention,
+            sight.joints[place],
+            stream=sight.stream,
+            values=sight.values[place],
+            taken=sight.taken,
+            facts=shaded,
+        )
+
+    def _scene(self, id: str, title: str, convention: str, joints: Tensor, **more: Any) -> dict[str, Any]:
+        told = self.run.store.manifest.conventions.get(convention)
+        flat = told is not None and told.coordinates == "xy"
+        spec, turn = self.run.skeletons[convention].spec, self._turn(convention)
+        return pictures.scene(id, title, spec, joints, turn=turn, flat=flat, **more)
+
+    def _turn(self, convention: str) -> NDArray[np.float32]:
+        """How clips of a convention are stood up, by those of the first batch that has it."""
+        if convention not in self._turns:
+            from skeltools.pictures.upright import turn
+
+            clips = self._first.clips[convention]
+            poses = clips.permute(0, 2, 4, 3, 1).flatten(0, 2).cpu().numpy()
+            self._turns[convention] = turn(self.run.skeletons[convention].spec, poses)
+        return self._turns[convention]
+
+    @cached_property
+    def _turns(self) -> dict[str, NDArray[np.float32]]:
+        return {}
+
+    @cached_property
+    def _first(self) -> Batch:
+        return next(self.batches(0))
+
+    @cached_property
+    def _shown(self) -> list[int]:
+        rows: list[int] = self._first.rows[:CLIPS].tolist()
+        return rows
+
+    @cached_property
+    def _ids(self) -> tuple[str, ...]:
+        """Of all training clips, store by store."""
+        sources = self._samples.sources if isinstance(self._samples, Together) else (self._samples,)
+        return tuple(
+            id
+            for source in sources
+            for id in (source.selection.ids if isinstance(source, Shards) else source.ids)
+        )
+
+    def _class(self, row: int) -> str:
+        """Class name of a training clip; empty where it has none."""
+        names = [name for store in self.run.stores for name in store.manifest.classes]
+        label = int(self._samples.labels[row])
+        return names[label] if label >= 0 else ""
