@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from skeltools.cli.terminal import STORE, SYNTHETIC, show, table_of
+from skeltools.cli.terminal import STORE, SYNTHETIC, echo, show, table_of
 
 
 @click.command("inspect")
@@ -42,7 +42,7 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
 
     found = statistics(store_path)
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        echo(json.dumps(found, indent=2))
     else:
         show(*_report(found))
 
@@ -135,9 +135,9 @@ def _list_findings(path: Path, *, as_json: bool, as_csv: bool) -> None:
 
     rows = store.read_findings(store.open_store(path))
     if as_csv:
-        click.echo(findings.to_csv(rows).encode(), nl=False)
+        echo(findings.to_csv(rows).encode(), nl=False)
     elif as_json:
-        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+        echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
     elif rows:
         table = table_of("file", "place", "problem", "detail", "action")
         for row in rows:

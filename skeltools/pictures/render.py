@@ -22,7 +22,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
-from schemas import UsageError, unknown
+from schemas import UsageError, checks_arguments, unknown
 from skeltools.files import durable
 from skeltools.pictures import film, sheet
 from skeltools.pictures.design import GROUNDS, Colours
@@ -31,7 +31,7 @@ from skeltools.pictures.stick import VIEWS, Flat, Marks, View, flatten
 
 STILL = ("png", "svg", "pdf")
 MOVING = ("gif", "webp", "apng")
-VIDEO = ("mp4", "webm")
+VIDEO = ("mp4",)
 KINDS = (*STILL, *MOVING, *VIDEO)
 
 FPS = 30.0
@@ -113,7 +113,7 @@ def save(scene: Scene, out: Path, look: Look | None = None, *, force: bool = Fal
         frames, count, fps = _film(scene, look)
         durable.write(out, lambda file: film.write(file, kind, frames, count, fps, look.colours))  # type: ignore[arg-type]
     else:
-        _save_video(scene, out, kind, look)
+        _save_video(scene, out, look)
     return out
 
 
@@ -126,7 +126,7 @@ def _check_place(out: Path, *, force: bool) -> None:
         raise UsageError(f"there is no folder {out.parent}", where=out, remedy="Make it first")
 
 
-def _save_video(scene: Scene, out: Path, kind: str, look: Look) -> None:
+def _save_video(scene: Scene, out: Path, look: Look) -> None:
     if look.size is not None and any(side % 2 for side in look.size):
         raise UsageError(
             f"a size of {look.size[0]}x{look.size[1]}", remedy="Sides of videos are even numbers of dots"
@@ -134,7 +134,7 @@ def _save_video(scene: Scene, out: Path, kind: str, look: Look) -> None:
     frames, _, fps = _film(scene, look)
     beside = out.with_name(f".{os.getpid()}.{out.name}")
     try:
-        film.write_video(beside, kind, frames, fps)
+        film.write_video(beside, frames, fps)
         durable.sync(beside)
         os.replace(beside, out)
     finally:
@@ -349,8 +349,9 @@ class Animation:
     scene: Scene
     look: Look
 
+    @checks_arguments
     def save(self, out: str | Path, *, force: bool = False) -> Path:
-        """Write it as the name says: .mp4, .webm, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
+        """Write it as the name says: .mp4, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
         return save(self.scene, Path(out), self.look, force=force)
 
     def _repr_html_(self) -> str:

@@ -21,8 +21,8 @@ Numbers = NDArray[np.float64]
 View = Literal["front", "side", "top", "three-quarter"]
 VIEWS: tuple[View, ...] = ("front", "side", "top", "three-quarter")
 
-_TURN, _RAISE = np.radians(35.0), np.radians(20.0)
-"""Of the three-quarter view: how far to the side, and how far above. Chosen by eye."""
+_TURN, _RAISE = 0.5, 0.22
+"""Of the three-quarter view, in radians: how far to the side, and how far above; as in ``page/camera.js``."""
 
 _STRAY = 8.0
 """A joint this many times as far from the middle of all as their median is out of the picture's frame: a
@@ -120,14 +120,14 @@ class Place:
 def directions(view: View) -> Numbers:
     """[3, 3]: what points to the right, up and towards the reader, in canonical axes.
 
-    ``front`` is what the sensor saw. ``side`` is seen from the sensor's left: who faced it looks right.
+    ``front`` is what the sensor saw. ``side`` is seen from the sensor's right: who faced it looks left.
     ``top`` is seen from above, with the sensor at the lower edge. ``three-quarter`` is between them.
     """
     x, y, z = np.eye(3)
     if view == "top":
         return np.stack([-x, z, y])
     angle = {"front": 0.0, "side": np.pi / 2, "three-quarter": _TURN}[view]
-    right = -np.cos(angle) * x - np.sin(angle) * z
+    right = -np.cos(angle) * x + np.sin(angle) * z
     towards = np.cross(right, y)
     lift = _RAISE if view == "three-quarter" else 0.0
     up = np.cos(lift) * y - np.sin(lift) * towards

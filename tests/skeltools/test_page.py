@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -114,8 +113,14 @@ def spots(state: Mapping[str, Any], cell: int = 0, place: int = 0) -> np.ndarray
 def colour_at(page: Page, point: np.ndarray, density: float = 1) -> str:
     """The colour of a point of the canvas as it is seen."""
     left, top = page.run("(({x, y}) => [x, y])(player.canvas.getBoundingClientRect())")
-    across, down = np.floor((point + [left, top]) * density).astype(int)
+    across, down = np.floor((point + np.array([left, top])) * density).astype(int)
     return "#" + bytes(page.screenshot()[down, across]).hex()
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two colours differ by less than the shade that the edge of a stroke has."""
+    parts = [np.frombuffer(bytes.fromhex(each[1:]), np.uint8).astype(int) for each in (one, other)]
+    return int(np.abs(parts[0] - parts[1]).max()) < 24
 
 
 # What is drawn where
@@ -196,15 +201,13 @@ def test_arrows_are_the_vectors_of_the_track(play, kind: Kind) -> None:
     cell = at_rest(page)["cells"][0]
     tail = joints[0, 0, 12] - (vectors[0, 0, 12] if kind == "bone" else 0)
     along = projected(np.stack([tail + 2 * share * vectors[0, 0, 12] for share in (0.75, 1.1)]), cell)
-    assert colour_at(page, along[0]) == design.LIGHT["left_leg"]
+    assert alike(colour_at(page, along[0]), design.LIGHT["left_leg"])
     assert colour_at(page, along[1]) == "#ffffff"
 
 
 def test_bones_and_motion_are_derived_where_a_track_brings_none(play) -> None:
     joints = pose(3)
     page = play(scene(joints))
-    derive = "(kind) => [...window.vectorsOf(player.scenes[0].tracks[0], kind)]"
-    del derive
     for kind, expected in (
         ("bone", joints - joints[:, :, list(SPEC.parents)]),
         ("motion", np.concatenate([np.diff(joints, axis=0), np.zeros_like(joints[:1])])),
@@ -221,10 +224,11 @@ def test_several_tracks_stand_beside_or_over_each_other_on_one_clock(play) -> No
     page = play(both)
     page.run("player.seek(9)")
     state = at_rest(page)
-    assert [cell["name"] for cell in state["cells"]] == ["long", "short"]
+    assert [cell["names"] for cell in state["cells"]] == [["long"], ["short"]]
     boxes = [cell["view"] for cell in state["cells"]]
     assert boxes[0]["x"] != boxes[1]["x"] or boxes[0]["y"] != boxes[1]["y"]
     assert np.abs(spots(state, 1) - projected(short[4, 0], state["cells"][1])).max() < 1
+    page.run("player.clock.rail.focus()")
     page.press("o")
     state = at_rest(page)
     assert [cell["tracks"] for cell in state["cells"]] == [["long", "short"]]
@@ -398,7 +402,7 @@ def test_the_clock_shows_ribbons_findings_and_who_is_there(play) -> None:
     )
     page.mouse("mousePressed", *rail)
     page.mouse("mouseReleased", *rail)
-    assert page.run("player.frame") == 5
+    assert at_rest(page)["frame"] == 5
     assert page.run("player.clock.rail.getAttribute('aria-valuenow')") == "6"
 
 
@@ -446,7 +450,10 @@ def serving(answers: Mapping[str, Any]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory) -> Iterator[str]:
     """A store of 9 clips in two classes of three cameras, one of them named like HTML."""
-    clips = [make_clip(f"S001C00{n % 3 + 1}P00{n}R001A00{n % 2 + 1}", frames=10 + n) for n in range(1, 10)]
+    clips = [
+        make_clip(f"S001C00{n % 3 + 1}P00{n}R001A00{n % 2 + 1}", frames=10 + n, gaps=False)
+        for n in range(1, 10)
+    ]
     path = tmp_path_factory.mktemp("stores") / "toy.zarr"
     skeltools.write(
         clips, path, classes=["nod", "wave"], frames=[8], splits={"half": {"train": [clips[0].id]}}
@@ -499,12 +506,12 @@ def test_the_list_finds_filters_and_sorts(browser: Browser, url: str) -> None:
 def test_the_address_names_the_sample_and_history_goes_back(browser: Browser, url: str) -> None:
     page = listed(browser, f"{url}#id=S001C001P003R001A002")
     page.wait("document.querySelector('.details code')?.textContent === 'S001C001P003R001A002'")
-    page.click(".list a:nth-of-type(1)")
+    page.click(".list a:nth-of-type(4)")
     page.wait("location.hash.includes('P001')")
     page.wait("document.querySelector('.details code')?.textContent === 'S001C002P001R001A002'")
     page.run("document.querySelector('.list').focus()")
     page.press("ArrowDown")
-    page.wait("document.querySelector('.details code')?.textContent === 'S001C003P002R001A001'")
+    page.wait("document.querySelector('.details code')?.textContent === 'S001C002P004R001A001'")
     page.run("history.back()")
     page.wait("document.querySelector('.details code')?.textContent === 'S001C001P003R001A002'")
     page.run("location.hash = '#id=nobody'")
@@ -639,7 +646,7 @@ def test_tabs_have_items_and_maps_whose_clips_play(browser: Browser) -> None:
         page.wait("location.hash.includes('item=p0')")
         page.wait("skeltoolsPage.player.scenes[0].tracks[0].name === 'p0 a'")
         page.click("header nav [data-tab='']")
-        page.wait("document.querySelector('.list').textContent.includes('sample-00002')")
+        page.wait("document.querySelector('.list')?.textContent.includes('sample-00002')")
         assert page.console == []
         page.close()
 

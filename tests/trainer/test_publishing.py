@@ -1,4 +1,4 @@
-"""``trainer publish`` and ``trainer verify``: what is written, and what is found when it is measured again."""
+"""``trainer publish`` and ``trainer verify``: what is written, and what is found when it is measured."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import RunConfig, UsageError
-from trainer.cli.display import duration, training_display
+from trainer.cli.display import duration, echo, training_display
 from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
 from trainer.cli.profile import show_profile
 
@@ -95,14 +95,14 @@ def command(**options: Any) -> None:
     main = distributed.is_main()
     for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
         if main:
-            click.echo(f"note: {line}", err=True)
+            echo(f"note: {line}", err=True)
     for line in settings.notes if main else ():
-        click.echo(f"note: {line}", err=True)
+        echo(f"note: {line}", err=True)
     if options["dry_run"]:
         loop.build(settings.config, initial=not resume)
         for line in config.draw(settings.config.method, settings.config.optimise):
-            click.echo(f"# {line}")
-        click.echo(config.render(settings), nl=False)
+            echo(f"# {line}")
+        echo(config.render(settings), nl=False)
         return
     display = training_display(_title(out, settings.config)) if main else nullcontext((None, None))
     with display as (show_load, show_step):
@@ -136,15 +136,15 @@ def _report(ended: loop.Ended, settings: RunConfig) -> None:
     if ended.profile is not None:
         show_profile(ended.profile)
     if ended.epoch < epochs:
-        click.echo(
+        echo(
             f"stopped after epoch {ended.epoch}, step {ended.step}; everything is saved. "
             f"Continue with: trainer pretrain --out {out} --resume",
             err=True,
         )
         return
-    click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
+    echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
     for line in _next(out, settings):
-        click.echo(line)
+        echo(line)
 
 
 def _next(out: Path, settings: RunConfig) -> list[str]:

@@ -5,14 +5,14 @@ skeltools is imported when a function is called: who has prepared clips needs no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import SkeletonSpec, UsageError
+from schemas import SkelError, SkeletonSpec, UsageError
 from trainer.export import EncoderCard
 
 
@@ -107,6 +107,22 @@ def read_files(path: Path, spec: SkeletonSpec, *, settings: Path | None) -> Iter
     from skeltools.single import read_clips
 
     return read_clips(path, spec, settings=settings)
+
+
+def convention_at(path: Path, card: EncoderCard, names: Sequence[str], *, settings: Path | None) -> str:
+    """Of some of an encoder's conventions the first that a raw file's first clip is in; else the first."""
+    from skeltools.single import read_clips
+
+    for name in names:
+        spec = card.conventions[name]
+        try:
+            first = next(read_clips(path, spec, settings=settings), None)
+        except SkelError:
+            continue
+        clip = None if first is None else first.sequence
+        if clip is not None and (clip.convention, clip.joints.shape[2]) == (name, spec.num_joints):
+            return name
+    return names[0]
 
 
 def sequences(store: Path, convention: str) -> Iterator[Any]:

@@ -53,19 +53,24 @@ class _Made:
     joints: Tensor
 
 
-@torch.no_grad()
 def sights(method: Method, batch: Batch) -> list[Sight]:
-    """What the encoders of ``method`` are given when it is called with ``batch``, each view once a role.
+    """``inputs``, each view once a role: encoders of several streams or kinds see the same one."""
+    unique: dict[tuple[Any, ...], Sight] = {}
+    for each in inputs(method, batch):
+        unique.setdefault((each.role, each.name, each.convention, each.joints.data_ptr()), each)
+    return list(unique.values())
+
+
+@torch.no_grad()
+def inputs(method: Method, batch: Batch) -> list[Sight]:
+    """What the encoders of ``method`` are given when it is called with ``batch``, in their order.
 
     The method must be in evaluation mode: its weights and its queue stay as they are. It is changed while
     this runs, so it must be nobody else's.
     """
     with _watched(method) as found:
         method(batch)
-    unique: dict[tuple[Any, ...], Sight] = {}
-    for sight in found:
-        unique.setdefault((sight.role, sight.name, sight.convention, sight.joints.data_ptr()), sight)
-    return list(unique.values())
+    return found
 
 
 @contextmanager
@@ -133,7 +138,9 @@ def _noted(
 def _sight(role: str, convention: str, x: Tensor, made: list[_Made]) -> Sight:
     """Which view x is: one that a chain gave, the latest first, else the one that differs from it least."""
     known = [
-        (each, stream, derive(each.joints, stream, each.spec)) for each in reversed(made) for stream in STREAMS
+        (each, stream, derive(each.joints, stream, each.spec))
+        for each in reversed(made)
+        for stream in STREAMS
     ]
     for each, stream, values in known:
         if torch.equal(values, x):

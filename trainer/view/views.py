@@ -78,13 +78,13 @@ class Views:
                 plain.setdefault(sight.convention, self._scene(id, "the clip", sight.convention, clip))
                 drawn.append(self._view(id, epoch, sight, place))
         note = (
-            f"The clip as the recipe made it, and the views of epochs 1 to {len(draws)}: what the encoders are "
-            "given. Their draws are those of the training."
+            f"The clip as the recipe made it, and its views in epochs 1 to {len(draws)}: what encoders are "
+            "given, with the draws of the training."
         )
         return {"scenes": [*plain.values(), *drawn], "layout": "beside", "note": note}
 
     def _batch_with(self, row: int, epoch: int) -> tuple[Batch, int] | None:
-        """The first batch of an epoch that has the clip, and the clip's place there; None: it was left out."""
+        """The first batch of an epoch that has the clip, and its place there; None: it was left out."""
         for batch in self.batches(epoch):
             place = (batch.rows == row).nonzero()
             if len(place):

@@ -44,9 +44,9 @@ class App {
   }
 
   header() {
-    const { name, dataset, samples, synthetic } = this.store;
+    const { name, dataset, samples, of, synthetic } = this.store;
     this.tabRow = element("nav", { "aria-label": "tabs", hidden: true });
-    const told = [dataset, samples === undefined ? null : `${samples.toLocaleString("en")} samples`, synthetic ? "synthetic" : null].filter(Boolean).join(", ");
+    const told = [dataset, samples === undefined ? null : `${samples.toLocaleString("en")}${of > samples ? ` of ${of.toLocaleString("en")}` : ""} samples`, synthetic ? "synthetic" : null].filter(Boolean).join(", ");
     this.head.replaceChildren(element("strong", {}, name), element("span", { class: "told" }, told), this.tabRow, element("span", { class: "space" }), themeButton());
   }
 
@@ -60,7 +60,7 @@ class App {
     this.samples = new List({
       fill: (row) => this.rowOfList(row),
       address: (row) => this.address(this.rows.id[row]),
-      drawn: (rows) => this.thumbnails.want(rows),
+      drawn: (rows) => requestAnimationFrame(() => this.thumbnails.want(rows)),
       open: (row) => this.go(this.rows.id[row]),
     });
     this.side.replaceChildren(this.filters.element, this.count, this.samples.element);
@@ -160,7 +160,7 @@ class App {
     if (event.key === "/") {
       event.preventDefault();
       this.filters?.search.focus();
-    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") this.samples?.key(event);
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") (this.tabs?.current?.view ?? this.samples)?.key(event);
     else if (this.player) act(this.player, event);
   }
 }

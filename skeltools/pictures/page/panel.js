@@ -69,7 +69,7 @@ function keys() {
   const close = element("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const dialog = element("dialog", { class: "keys", "aria-label": "Keys" }, element("h2", {}, "Keys"), element("dl", {}, rows),
     element("p", {}, "Drag to turn, Shift and drag to move, wheel or pinch to zoom, double click to fit. "
-      + "Blue and solid is the person's left, orange and hollow the right. A dashed ring is the last place of a joint that is not seen."), close);
+      + "Blue and solid is the person's left, orange and hollow the right. A ring is the last place of a joint that is not seen."), close);
   dialog.addEventListener("keydown", (event) => event.stopPropagation());
   return dialog;
 }

@@ -36,7 +36,7 @@ export class Player extends EventTarget {
     this.stage = element("div", { class: "stage" }, this.canvas, this.text, this.tip);
     this.clock = new Clock((frame) => this.seek(frame));
     this.panel = new Panel(this);
-    this.element = element("div", { class: "player", role: "group", "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
+    this.element = element("div", { class: "player", role: "group", tabindex: -1, "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
     host.append(this.element);
     this.painter = painter(this.canvas);
     this.listen();
@@ -78,7 +78,7 @@ export class Player extends EventTarget {
     const groups = over && tracks.length ? [tracks] : tracks.map((each) => [each]);
     this.cells = groups.map((group) => ({
       tracks: group.map(({ track }) => track),
-      name: group.map(({ track, scene }) => cellName(track, scene, this.scenes)).join(" and "),
+      names: group.map(({ track, scene }) => cellName(track, scene, this.scenes)),
       points: group.flatMap(({ track }) => cloud(track)),
       flat: group.every(({ track }) => track.coordinates === "xy"),
       spots: [],
@@ -325,8 +325,8 @@ export class Player extends EventTarget {
     return {
       frame: this.frame, frames: this.frames, drawn: this.drawn, playing: this.playing, painter: this.painter.kind,
       background: hex(this.colours.ground),
-      cells: this.cells.map(({ name, view, camera, spots, tracks }) => ({
-        name, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
+      cells: this.cells.map(({ names, view, camera, spots, tracks }) => ({
+        names, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
       })),
     };
   }
@@ -358,7 +358,6 @@ function steer(player) {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
-    player.clock.rail.focus({ preventScroll: true, focusVisible: false });
   });
   canvas.addEventListener("pointermove", (event) => {
     const from = fingers.get(event.pointerId);
