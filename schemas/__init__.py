@@ -38,6 +38,7 @@ from schemas.store import (
     RecipeRecord,
     StoreManifest,
     escaped,
+    shown,
 )
 
 __all__ = [
@@ -74,5 +75,6 @@ __all__ = [
     "escaped",
     "problem",
     "require",
+    "shown",
     "unknown",
 ]

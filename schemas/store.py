@@ -45,6 +45,18 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shown(text: str) -> str:
+    """Lines as a terminal may have them: nothing in them but the ends of lines and tabs commands it. The
+    escapes are those of JSON, so that JSON keeps its values.
+
+    >>> shown("one\\ttwo\\x1b[2J\\nthree")
+    'one\\ttwo\\\\u001b[2J\\nthree'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
+
+
 class ArrayInfo(Model):
     """One array. ``sha256`` is taken over its values in C order, independent of chunks and codec."""
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from schemas import SkeletonSpec
 from trainer.report.draw import figure
-from trainer.report.skeletons import draw_clip, front, spread_frames
+from trainer.report.skeletons import draw_strip, track, upright
 
 CONVENTIONS = ("kinectv2_25", "smplx_42", "berkeley_mhad_43")
 SAMPLE = "S004C002P001R001A024"
@@ -42,7 +42,8 @@ def main(store: str) -> None:
     def draw(canvas: Figure) -> None:
         canvas.set_facecolor("white")
         for axes, (name, clip) in zip(canvas.subplots(len(clips), 1), clips.items(), strict=True):
-            draw_clip(axes, clip, specs[name], front(specs[name], clip[None]), frames=spread_frames(50, 10))
+            people = track(name, clip, specs[name], upright(specs[name], clip[None]))
+            draw_strip(axes, people, size=(7.2, 1.6), most=10)
             axes.set_title(TITLES[name], fontsize=9, loc="left")
             axes.set_frame_on(False)
 

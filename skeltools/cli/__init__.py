@@ -28,6 +28,7 @@ from skeltools.cli import (
     validate,
     view,
 )
+from skeltools.cli.terminal import echo
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
 _TERMINATED = 143  # 128 + SIGTERM
@@ -62,7 +63,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from skeltools import __version__
 
-        click.echo(f"skeltools {__version__}")
+        echo(f"skeltools {__version__}")
         ctx.exit()
 
 
@@ -122,16 +123,16 @@ def run(args: list[str]) -> int:
         code = cli.main(args, prog_name="skeltools", standalone_mode=False, obj=settings)
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        echo(error.format_message(), err=True)
         return error.exit_code
     except (click.ClickException, SkelError) as error:
         if settings["debug"]:
             raise
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        click.echo(f"error: {' '.join(message.split())}", err=True)
+        echo(f"error: {' '.join(message.split())}", err=True)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("error: interrupted", err=True)
+        echo("error: interrupted", err=True)
         return _INTERRUPTED
     except BrokenPipeError:  # `skeltools inspect | head`
         sys.stdout = None  # so that Python does not flush into the closed pipe
@@ -140,7 +141,7 @@ def run(args: list[str]) -> int:
         if settings["debug"]:
             raise
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        click.echo(f"error: internal error ({what}); run again with --debug to see where", err=True)
+        echo(f"error: internal error ({what}); run again with --debug to see where", err=True)
         return 1
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from schemas import StoreError
-from skeltools.cli.terminal import STORE, note
+from schemas import StoreError, shown
+from skeltools.cli.terminal import STORE, echo, note
 
 
 @click.command("card")
@@ -27,13 +27,14 @@ def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     """
     from skeltools.inspect import card
 
-    text = card.card(store_path)
+    text = shown(card.card(store_path))
     if croissant:
-        _write(croissant, json.dumps(card.croissant(store_path), indent=2, ensure_ascii=False) + "\n")
+        described = json.dumps(card.croissant(store_path), indent=2, ensure_ascii=False)
+        _write(croissant, shown(described) + "\n")
     if out:
         _write(out, text)
     else:
-        click.echo(text, nl=False)
+        echo(text, nl=False)
 
 
 def _write(path: Path, text: str) -> None:

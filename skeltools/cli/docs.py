@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from schemas import UsageError, unknown
+from skeltools.cli.terminal import echo
 
 
 @click.command("docs")
@@ -22,9 +23,9 @@ def command(topic: str | None) -> None:
     known = pages()
     if topic is None:
         for name, path in known.items():
-            click.echo(f"{name:<18}{_title(path)}")
+            echo(f"{name:<18}{_title(path)}")
     elif topic in known:
-        click.echo(known[topic].read_text(encoding="utf-8"), nl=False)
+        echo(known[topic].read_text(encoding="utf-8"), nl=False)
     else:
         raise unknown("topic", topic, known)
 

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from skeltools.cli.terminal import show, table_of
+from skeltools.cli.terminal import echo, show, table_of
 
 
 @click.command("recipes")
@@ -28,9 +28,9 @@ def command(name: str | None, as_json: bool) -> None:
 
     if as_json:
         content = [step.model_dump(mode="json") for step in load(name).steps] if name else list(RECIPES)
-        click.echo(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
     elif name:
-        click.echo(to_yaml(load(name).steps), nl=False)
+        echo(to_yaml(load(name).steps), nl=False)
     else:
         table = table_of("recipe", "steps")
         for known, steps in RECIPES.items():

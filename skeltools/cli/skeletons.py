@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from skeltools.cli.terminal import show, table_of
+from skeltools.cli.terminal import echo, show, table_of
 
 _WORDS = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}
 
@@ -29,9 +29,9 @@ def command(name: str | None, as_json: bool) -> None:
 
     if as_json:
         content: Any = skeletons.describe(name) if name else skeletons.names()
-        click.echo(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
     elif name:
-        click.echo(drawing.tree(skeletons.load(name)))
+        echo(drawing.tree(skeletons.load(name)))
     else:
         table = table_of("convention", "joints", "centre", "without", right=("joints",))
         for group, heading in skeletons.GROUPS.items():

@@ -10,9 +10,12 @@ from typing import Literal
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+
+from schemas import shown
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
@@ -32,12 +35,28 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
+    """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
+    click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
+
+
 def show(*lines: Table | str) -> None:
     """To stdout: as wide as the terminal, or wide enough for every column when it is none."""
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     for line in lines:
-        console.print(line, soft_wrap=isinstance(line, str))
+        console.print(shown(line) if isinstance(line, str) else Plain(line), soft_wrap=isinstance(line, str))
+
+
+class Plain:
+    """A table as rich draws it, of whose texts nothing commands the terminal."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.table, options):
+            yield Segment(shown(text), style, control)
 
 
 def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
@@ -70,7 +89,7 @@ def unfinished(out: Path) -> Iterator[None]:
 
 
 def note(text: str) -> None:
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
 LENGTH = click.IntRange(1, 10_000)  # as schemas.Length

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from schemas import SkelError
-from skeltools.cli.terminal import STORE, progress, show, table_of
+from skeltools.cli.terminal import STORE, echo, progress, show, table_of
 
 
 @click.command("validate")
@@ -32,9 +32,7 @@ def command(store_path: Path, as_json: bool, bones: bool) -> None:
     with progress("reading arrays") as on_progress:
         report = check(store_path, on_progress=on_progress)
     if as_json:
-        click.echo(
-            json.dumps({"store": str(store_path), "sound": not report.faults, **asdict(report)}, indent=2)
-        )
+        echo(json.dumps({"store": str(store_path), "sound": not report.faults, **asdict(report)}, indent=2))
     else:
         show(*(f"{fault.place}: {fault.problem}" for fault in report.faults))
         show(*(f"note: {note.place}: {note.problem}" for note in report.notes))

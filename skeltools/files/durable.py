@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
+from schemas import StoreError
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 """Constants of renameat2(2), Linux 3.15."""
@@ -69,8 +71,10 @@ def sync_tree(folder: Path) -> None:
 def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
     """A second folder of the same files: links, which take no room; copies where the disk knows no links.
 
-    Files named in ``copied`` are copied, so that they may be changed; hidden ones are left out.
+    Files named in ``copied`` are copied, so that they may be changed; hidden ones are left out. Raises
+    StoreError for a link, a pipe or a device among them, before anything is made.
     """
+    _check_plain(source)
 
     def link(here: str, there: str) -> None:
         if os.path.basename(here) not in copied:
@@ -83,6 +87,20 @@ def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
         shutil.copy2(here, there)
 
     shutil.copytree(source, target, copy_function=link, ignore=shutil.ignore_patterns(".*"))
+
+
+def _check_plain(folder: Path) -> None:
+    with os.scandir(folder) as found:
+        entries = [entry for entry in found if not entry.name.startswith(".")]
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            _check_plain(Path(entry.path))
+        elif not entry.is_file(follow_symlinks=False):
+            raise StoreError(
+                "is a link, a pipe or a device, and a store is made of files",
+                where=entry.path,
+                remedy="`skeltools validate` lists what is wrong; remove it, or copy the store without it",
+            )
 
 
 def exchange(one: Path, other: Path) -> bool:

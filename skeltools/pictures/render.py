@@ -22,7 +22,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
-from schemas import UsageError, unknown
+from schemas import UsageError, checks_arguments, unknown
 from skeltools.files import durable
 from skeltools.pictures import film, sheet
 from skeltools.pictures.design import GROUNDS, Colours
@@ -31,7 +31,7 @@ from skeltools.pictures.stick import VIEWS, Flat, Marks, View, flatten
 
 STILL = ("png", "svg", "pdf")
 MOVING = ("gif", "webp", "apng")
-VIDEO = ("mp4", "webm")
+VIDEO = ("mp4",)
 KINDS = (*STILL, *MOVING, *VIDEO)
 
 FPS = 30.0
@@ -42,6 +42,9 @@ POSES = 8
 
 DPI = 96
 """Points of the picture in an inch, as in CSS. A PNG without a size has twice as many dots."""
+
+FONT = "DejaVu Sans"
+"""Comes with matplotlib."""
 
 LARGEST = 8000
 """Dots of a side of a picture."""
@@ -113,7 +116,7 @@ def save(scene: Scene, out: Path, look: Look | None = None, *, force: bool = Fal
         frames, count, fps = _film(scene, look)
         durable.write(out, lambda file: film.write(file, kind, frames, count, fps, look.colours))  # type: ignore[arg-type]
     else:
-        _save_video(scene, out, kind, look)
+        _save_video(scene, out, look)
     return out
 
 
@@ -126,7 +129,7 @@ def _check_place(out: Path, *, force: bool) -> None:
         raise UsageError(f"there is no folder {out.parent}", where=out, remedy="Make it first")
 
 
-def _save_video(scene: Scene, out: Path, kind: str, look: Look) -> None:
+def _save_video(scene: Scene, out: Path, look: Look) -> None:
     if look.size is not None and any(side % 2 for side in look.size):
         raise UsageError(
             f"a size of {look.size[0]}x{look.size[1]}", remedy="Sides of videos are even numbers of dots"
@@ -134,7 +137,7 @@ def _save_video(scene: Scene, out: Path, kind: str, look: Look) -> None:
     frames, _, fps = _film(scene, look)
     beside = out.with_name(f".{os.getpid()}.{out.name}")
     try:
-        film.write_video(beside, kind, frames, fps)
+        film.write_video(beside, frames, fps)
         durable.sync(beside)
         os.replace(beside, out)
     finally:
@@ -188,7 +191,7 @@ class Strip(Figure):
     """A figure of matplotlib that shows itself where notebooks ask it to."""
 
     def _repr_png_(self) -> bytes:
-        return _bytes(self, "png", 2 * DPI)
+        return in_bytes(self, "png", 2 * DPI)
 
 
 def strip(scene: Scene, look: Look | None = None) -> Strip:
@@ -232,7 +235,8 @@ def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip
         axes.add_collection(_circles(made, colours), autolim=False)
     for word in made.words:
         style = {"ha": word.anchor.replace("middle", "center"), "va": "baseline", "parse_math": False}
-        axes.text(word.x, word.y, word.text, color=word.colour, fontsize=word.size * point, **style)  # type: ignore[arg-type]
+        fonts = {"fontsize": word.size * point, "family": FONT}
+        axes.text(word.x, word.y, word.text, color=word.colour, **fonts, **style)  # type: ignore[arg-type]
     return figure
 
 
@@ -257,14 +261,14 @@ def _circles(made: Marks, colours: Colours) -> PathCollection:
 def still(scene: Scene, look: Look, kind: str) -> bytes:
     """A film strip as the bytes of a png, svg or pdf."""
     with looks():
-        return _bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
+        return in_bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
 
 
 @contextmanager
 def looks() -> Iterator[None]:
-    """Fonts that are with matplotlib; text that stays text; the same names in each SVG."""
+    """One font; text that stays text; the same names in each SVG."""
     settings: Any = {
-        "font.family": "DejaVu Sans",
+        "font.family": FONT,
         "svg.fonttype": "none",
         "svg.hashsalt": "skeltools",
         "pdf.fonttype": 42,  # TrueType, which publishers ask for
@@ -282,7 +286,7 @@ _METADATA = {
 """Left out: versions and times, which would change the bytes."""
 
 
-def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:
+def in_bytes(figure: Figure, kind: str, dpi: float) -> bytes:
     target = io.BytesIO()
     with looks():
         figure.savefig(target, format=kind, dpi=dpi, metadata=_METADATA[kind])
@@ -349,8 +353,9 @@ class Animation:
     scene: Scene
     look: Look
 
+    @checks_arguments
     def save(self, out: str | Path, *, force: bool = False) -> Path:
-        """Write it as the name says: .mp4, .webm, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
+        """Write it as the name says: .mp4, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
         return save(self.scene, Path(out), self.look, force=force)
 
     def _repr_html_(self) -> str:

@@ -69,7 +69,7 @@ def tiles(flats: Sequence[Flat], size: tuple[int, int] | None, *, words: bool) -
         shapes = groups(flats)
         wide = max(min(max(each[0] / each[1], 0.3), 2.0) * tall for each in shapes) + 2 * PAD
         least = max(_LETTER * WORDS * len(heading(flat)) for flat in flats) + 2 * PAD if words else 0.0
-        least = max(least, 300 / columns if words else 0.0)
+        least = max(least, 340 / columns if words else 0.0)
         width = _even(columns * max(wide, least))
         height = _even(rows * (tall + 2 * PAD + title) + foot)
     else:

@@ -29,7 +29,9 @@ from trainer.cli import (
     segment,
     table,
     verify,
+    view,
 )
+from trainer.cli.display import echo
 from trainer.kernels import malloc
 
 
@@ -62,7 +64,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from trainer import __version__
 
-        click.echo(f"trainer {__version__}")
+        echo(f"trainer {__version__}")
         ctx.exit()
 
 
@@ -98,10 +100,11 @@ for module in (
     publish,
     released,
     report,
-    segment,
     search,
+    segment,
     table,
     verify,
+    view,
 ):
     cli.add_command(module.command)
 
@@ -116,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing was left half-written", err=True)
+        echo("interrupted; nothing was left half-written", err=True)
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `trainer predict ... | head`
         sys.stdout = None  # so that Python does not flush into the closed pipe
@@ -142,5 +145,5 @@ def _missing(error: ModuleNotFoundError) -> str:
 def _fail(message: str, code: int, arguments: list[str]) -> None:
     if "--debug" in arguments or os.environ.get("SKELTOOLS_DEBUG"):
         traceback.print_exc()
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    echo(f"error: {' '.join(message.split())}", err=True)
     sys.exit(code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.figures import print_results
 
 if TYPE_CHECKING:
@@ -60,11 +61,11 @@ def command(
     if as_json:
         files = {"first": str(one.path), "second": str(two.path)}
         what = {"first_of": measured_on(one.result), "second_of": measured_on(two.result), "alike": alike}
-        click.echo(json.dumps(files | what | asdict(test) | {"difference": test.difference}, indent=2))
+        echo(json.dumps(files | what | asdict(test) | {"difference": test.difference}, indent=2))
     else:
         _print(one, two, test)
     if not alike:
-        click.echo(
+        echo(
             f"warning: not like with like: A is {one.result.figure} of {measured_on(one.result)}, B "
             f"{two.result.figure} of {measured_on(two.result)}; a part of the difference is theirs. Choose "
             "with --convention and --encoder, or evaluate both on the same",
@@ -76,11 +77,11 @@ def _print(one: SavedResult, two: SavedResult, test: McNemar) -> None:
     print_results([one.result, two.result], [f"A: {one.path}", f"B: {two.path}"])
     from trainer.run import measured_on
 
-    click.echo(f"A: {measured_on(one.result)}; B: {measured_on(two.result)}")
-    click.echo(
+    echo(f"A: {measured_on(one.result)}; B: {measured_on(two.result)}")
+    echo(
         f"both right {test.both}, only A {test.only_first}, only B {test.only_second}, neither {test.neither}"
     )
-    click.echo(
+    echo(
         f"A - B = {100 * test.difference:+.1f} points; McNemar ({test.test}): p = {test.p:.2g}"
         + (", not significant at the 5 % level" if test.p >= 0.05 else "")
     )

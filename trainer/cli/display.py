@@ -8,14 +8,35 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+from schemas import shown
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from trainer import loop
 
     OnLoad = Callable[[int, int], None]
     OnStep = Callable[[loop.Progress], None]
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
+    click.echo(shown(text), err=err, nl=nl)
+
+
+class Plain:
+    """A table as rich draws it, of whose texts nothing commands the terminal."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for text, style, control in console.render(self.table, options):
+            yield Segment(shown(text), style, control)
 
 
 def table_console() -> Console:
@@ -55,7 +76,7 @@ def training_display(title: str) -> Iterator[tuple[OnLoad | None, OnStep]]:
             done, total = (state.epoch - 1) * state.steps + state.step, state.epochs * state.steps
             progress.update(training, completed=done, total=total, text=_state_text(state), visible=True)
             for text in state.warnings:
-                progress.console.print(f"warning: {text}", markup=False, highlight=False)
+                progress.console.print(f"warning: {shown(text)}", markup=False, highlight=False)
 
         yield show_load, show_step
 
@@ -65,11 +86,11 @@ def _epoch_line(title: str) -> OnStep:
 
     def show(state: loop.Progress) -> None:
         while untold:
-            click.echo(untold.pop(), err=True)
+            echo(untold.pop(), err=True)
         if state.step == state.steps:
-            click.echo(_state_text(state), err=True)
+            echo(_state_text(state), err=True)
         for text in state.warnings:
-            click.echo(f"warning: {text}", err=True)
+            echo(f"warning: {text}", err=True)
 
     return show
 

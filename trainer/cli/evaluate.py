@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from schemas import EvaluationResult
-from trainer.cli.display import bar
+from trainer.cli.display import bar, echo
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN
 
@@ -98,7 +98,7 @@ def command(
     if as_json:
         print_json(results)
     else:
-        click.echo(_title(run, results))
+        echo(_title(run, results))
         print_results(results)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import STORES_OF_RUN
 
 if TYPE_CHECKING:
@@ -74,15 +75,15 @@ def command(
 
 def _print_card(folder: Path, card: EncoderCard) -> None:
     given = card.input
-    click.echo(f"{folder}: {card.encoder.name}, {card.feature_dim} features, of {card.method} {card.name}")
+    echo(f"{folder}: {card.encoder.name}, {card.feature_dim} features, of {card.method} {card.name}")
     joints = ", ".join(f"{name} ({spec.num_joints} joints)" for name, spec in card.conventions.items())
-    click.echo(f"conventions: {joints}")
-    click.echo(
+    echo(f"conventions: {joints}")
+    echo(
         f"clips: {given.layout}, {given.dtype}, {given.stream} stream in {given.units}, "
         f"{given.frames} frames, {given.bodies} bodies, recipe {card.recipe.name}"
     )
     for name, file in card.onnx.items():
-        click.echo(f"{file.file}: {name}, differs from PyTorch by {file.max_abs_difference:.1e} at most")
+        echo(f"{file.file}: {name}, differs from PyTorch by {file.max_abs_difference:.1e} at most")
     for name, kept in card.classifiers.items():
-        click.echo(f"{kept.file}: {name}, {kept.figure}, {len(kept.classes)} classes")
-    click.echo(card.licence)
+        echo(f"{kept.file}: {name}, {kept.figure}, {len(kept.classes)} classes")
+    echo(card.licence)

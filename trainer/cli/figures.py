@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import click
 from rich.table import Table
 
 from schemas import EvaluationResult
-from trainer.cli.display import table_console
+from trainer.cli.display import Plain, echo, table_console
 
 _SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
 
 def print_json(results: Sequence[EvaluationResult]) -> None:
-    click.echo("[\n" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "\n]")
+    echo("[\n" + ",\n".join(result.model_dump_json(indent=2) for result in results) + "\n]")
 
 
 def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()) -> None:
@@ -43,13 +42,13 @@ def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()
         table.add_column(name, justify="left" if place < named else "right", no_wrap=True)
     for row, result in enumerate(results):
         table.add_row(*names[row : row + 1], *(show(result) for show in columns.values()))
-    table_console().print(table)
+    table_console().print(Plain(table))
     if best:
-        click.echo("* the best single encoder of its protocol; those joined by + are evaluated together")
+        echo("* the best single encoder of its protocol; those joined by + are evaluated together")
     for note in dict.fromkeys(note for result in results for note in result.notes):
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     if results[0].synthetic:
-        click.echo(_SYNTHETIC)
+        echo(_SYNTHETIC)
 
 
 def _percent(fraction: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import UsageError
+from trainer.cli.display import echo
 
 if TYPE_CHECKING:
     from trainer.use.model import Model
@@ -86,7 +87,7 @@ def run(
         follow_lines.lines_of(sys.stdin.buffer),
         card.conventions[name],
         follow_lines.turn(units or "m", axes or "left,up,forward"),
-        on_problem=lambda text: click.echo(text, err=True),
+        on_problem=lambda text: echo(text, err=True),
     )
     for each in follow.follow(models, frames, name, window=chosen.window, stride=chosen.step, **unknown):
         _said(follow_lines.as_line(each, top=top))
@@ -94,5 +95,5 @@ def run(
 
 def _said(text: str) -> None:
     """At once: whoever reads the answers waits for them."""
-    click.echo(text)
+    echo(text)
     sys.stdout.flush()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.display import echo
+
 if TYPE_CHECKING:
     from trainer import config
 
@@ -53,26 +55,26 @@ def _describe(method: str) -> None:
 
     needs_map = method in METHODS and METHODS[method].needs_map
     fit = [name for name, encoder in ENCODERS.items() if not needs_map or encoder.map_axes == "TV"]
-    click.echo(f"\nencoders: {', '.join(fit)}")
-    click.echo("options (--set method.options.NAME=VALUE):")
+    echo(f"\nencoders: {', '.join(fit)}")
+    echo("options (--set method.options.NAME=VALUE):")
     for option in config.options(options_of(method)):
         choices = f" ({' | '.join(option.choices)})" if option.choices else ""
-        click.echo(f"  {option.name} = {option.default}{choices}")
+        echo(f"  {option.name} = {option.default}{choices}")
         _wrapped(option.text, "      ")
 
 
 def _preset(preset: config.Preset) -> None:
     from trainer import config
 
-    click.echo(f"\n{preset.method}-{preset.name}: {preset.summary}")
+    echo(f"\n{preset.method}-{preset.name}: {preset.summary}")
     for line in config.drawn(preset):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     for path, value in config.leaves(preset.tree):
         source = f"  # {preset.sources[path]}" if path in preset.sources else ""
         text = value if isinstance(value, str) else json.dumps(value)
-        click.echo(f"  {path} = {text}{source}")
+        echo(f"  {path} = {text}{source}")
 
 
 def _wrapped(text: str, indent: str) -> None:
     if text:
-        click.echo(textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent or "  "))
+        echo(textwrap.fill(text, 80, initial_indent=indent, subsequent_indent=indent or "  "))

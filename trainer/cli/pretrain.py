@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import RunConfig, UsageError
-from trainer.cli.display import duration, training_display
+from trainer.cli.display import duration, echo, training_display
 from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
 from trainer.cli.profile import show_profile
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
     default=None,
     help="Compile encoders and augmentations with torch.compile; useful on CUDA.",
 )
+@click.option("--log", metavar="NAME", help="Tell it what the log is told: tensorboard, wandb, trackio.")
 @click.option(
     "--profile", type=int, metavar="N", help="Profile N steps, write RUN/profile/trace.json and stop."
 )
@@ -79,6 +80,7 @@ def command(**options: Any) -> None:
       trainer pretrain --store ntu60.zarr --store pku.zarr --method skeletonclr --out runs/both
       trainer pretrain --store store.zarr --method aimclr-released --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
+      trainer pretrain --store store.zarr --method aimclr --log tensorboard
       torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
 
     Run `skeltools docs training` to read about processes, parts of a batch, precision, compilation and
@@ -95,14 +97,14 @@ def command(**options: Any) -> None:
     main = distributed.is_main()
     for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
         if main:
-            click.echo(f"note: {line}", err=True)
+            echo(f"note: {line}", err=True)
     for line in settings.notes if main else ():
-        click.echo(f"note: {line}", err=True)
+        echo(f"note: {line}", err=True)
     if options["dry_run"]:
         loop.build(settings.config, initial=not resume)
         for line in config.draw(settings.config.method, settings.config.optimise):
-            click.echo(f"# {line}")
-        click.echo(config.render(settings), nl=False)
+            echo(f"# {line}")
+        echo(config.render(settings), nl=False)
         return
     display = training_display(_title(out, settings.config)) if main else nullcontext((None, None))
     with display as (show_load, show_step):
@@ -136,15 +138,15 @@ def _report(ended: loop.Ended, settings: RunConfig) -> None:
     if ended.profile is not None:
         show_profile(ended.profile)
     if ended.epoch < epochs:
-        click.echo(
+        echo(
             f"stopped after epoch {ended.epoch}, step {ended.step}; everything is saved. "
             f"Continue with: trainer pretrain --out {out} --resume",
             err=True,
         )
         return
-    click.echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
+    echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
     for line in _next(out, settings):
-        click.echo(line)
+        echo(line)
 
 
 def _next(out: Path, settings: RunConfig) -> list[str]:
@@ -154,7 +156,8 @@ def _next(out: Path, settings: RunConfig) -> list[str]:
         return [
             f"{reason}, so kNN and linear cannot be measured on it; with a labelled store: "
             f"trainer evaluate {out} --protocol transfer --target STORE",
-            f"next: trainer export {out}",
+            f"next: trainer embed {out} {settings.data.store} --out features.npz",
+            f"or: trainer search {out} --duplicates; trainer export {out}",
         ]
     lines = [f"next: trainer evaluate {out} --protocol knn --protocol linear"]
     if missing:
@@ -234,6 +237,7 @@ _SHORTCUTS = {
     "batch_size": "optimise.batch_size",
     "accumulate": "optimise.accumulate",
     "compiled": "runtime.compile",
+    "log": "runtime.log",
 }
 
 

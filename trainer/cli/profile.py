@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from trainer.cli.display import table_console
+from trainer.cli.display import Plain, table_console
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
     from trainer.loop.profile import Profile
@@ -20,12 +20,12 @@ def show_profile(profile: Profile) -> None:
     parts = _table("part of a step", "ms", "share")
     for name, seconds in profile.parts.items():
         parts.add_row(name, f"{1000 * seconds:.1f}", f"{seconds / profile.seconds:.0%}")
-    console.print(parts)
+    console.print(Plain(parts))
     operations = _table("operation, in itself", "ms", "share", "calls")
     for each in profile.operations:
         share = each.seconds / profile.seconds
         operations.add_row(each.name, f"{1000 * each.seconds:.1f}", f"{share:.0%}", f"{each.calls:.0f}")
-    console.print(operations)
+    console.print(Plain(operations))
     for name, size in profile.memory.items():
         console.print(f"memory of {name}, highest so far: {size / 2**20:.0f} MiB")
     console.print(f"trace: {profile.trace} (open it in https://ui.perfetto.dev)", soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import STORES_OF_RUN
 
 
@@ -49,7 +50,7 @@ def command(run: Path, to: str, **given: Any) -> None:
     from trainer.publishing.write import published
 
     card, claims = published(run, to, **given)
-    click.echo(f"{to}: {card.method} {card.name}, {card.feature_dim} features, {len(claims)} figures")
+    echo(f"{to}: {card.method} {card.name}, {card.feature_dim} features, {len(claims)} figures")
     if not claims:
-        click.echo(f"no figures: `trainer evaluate {run} --protocol linear --protocol knn` makes them", err=True)
-    click.echo(card.licence)
+        echo(f"no figures: `trainer evaluate {run} --protocol linear --protocol knn` makes them", err=True)
+    echo(card.licence)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trainer.cli.display import echo
 from trainer.cli.options import STORE, usual_store
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def command(
         force=force,
     )
     if as_json:
-        click.echo(
+        echo(
             json.dumps({"run": str(done.folder), "weights": done.names, "left_out": done.left_out}, indent=2)
         )
     else:
@@ -93,15 +94,15 @@ def _print(done: Imported) -> None:
     settings = done.config
     assert settings.init_from is not None
     for (released, ours), count in _grouped(done.names).items():
-        click.echo(f"{count:4}  {released} -> {ours}")
-    click.echo(f"left out: {', '.join(done.left_out) or 'nothing'}")
+        echo(f"{count:4}  {released} -> {ours}")
+    echo(f"left out: {', '.join(done.left_out) or 'nothing'}")
     for note in done.notes:
-        click.echo(f"note: {note}")
-    click.echo(
+        echo(f"note: {note}")
+    echo(
         f"{done.folder}: {settings.preset}, {', '.join(settings.data.conventions)}, epoch {done.epoch}, "
         f"{len(done.names)} weights of {settings.init_from.code}, sha256 {settings.init_from.sha256[:12]}"
     )
-    click.echo(f"next: trainer evaluate {done.folder} --protocol knn --protocol linear")
+    echo(f"next: trainer evaluate {done.folder} --protocol knn --protocol linear")
 
 
 def _grouped(names: dict[str, str]) -> dict[tuple[str, str], int]:

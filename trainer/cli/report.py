@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from trainer.cli.display import bar
+from trainer.cli.display import bar, echo
 from trainer.cli.options import DEVICE, STORE_OF_RUN
 
 
@@ -76,14 +76,14 @@ def command(
             on_progress=show,
         )
     size = page.write_html(built, out)
-    click.echo(f"{out}: {len(built.figures)} drawings, {size / 1e6:.1f} MB")
+    echo(f"{out}: {len(built.figures)} drawings, {size / 1e6:.1f} MB")
     if size > page.LIMIT:
-        click.echo(
+        echo(
             "note: that is a large page; name fewer runs, or leave drawings out with --no-encoders", err=True
         )
     if markdown is not None:
         page.write_markdown(built, markdown)
-        click.echo(f"{markdown}, drawings in {markdown.with_name(f'{markdown.stem}-figures')}/")
+        echo(f"{markdown}, drawings in {markdown.with_name(f'{markdown.stem}-figures')}/")
     for note in built.notes:
         if note.kind != "info":
-            click.echo(f"note: {note.text}{f' ({note.command})' if note.command else ''}", err=True)
+            echo(f"note: {note.text}{f' ({note.command})' if note.command else ''}", err=True)

@@ -14,7 +14,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from trainer.cli.display import bar, table_console
+from trainer.cli.display import Plain, bar, echo, table_console
 from trainer.cli.options import CLIP_CONVENTION, CLIP_ENCODER, DEVICE, PART, SETTINGS, SPLIT, device_name
 
 if TYPE_CHECKING:
@@ -107,13 +107,13 @@ def command(
         )
     rows, notes = _found(found, queries, asked, k, threshold)
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif as_csv:
         _print_csv(rows)
     else:
         _print(rows, top)
     for note in notes:
-        click.echo(note, err=True)
+        echo(note, err=True)
 
 
 def _check(
@@ -128,7 +128,7 @@ def _check(
 
 
 def _left_out(text: str) -> None:
-    click.echo(f"left out: {text}", err=True)
+    echo(f"left out: {text}", err=True)
 
 
 def _found(
@@ -178,7 +178,7 @@ def _of_pairs(bank: Bank, pairs: Sequence[Any]) -> list[str]:
 
 def _print(rows: list[dict[str, Any]], top: int) -> None:
     if not rows:
-        click.echo("nothing was found")
+        echo("nothing was found")
         return
     table = Table(box=None, pad_edge=False)
     numbers = {name for name, value in rows[0].items() if isinstance(value, int | float)}
@@ -187,9 +187,9 @@ def _print(rows: list[dict[str, Any]], top: int) -> None:
     shown = rows if "rank" in rows[0] else rows[:top]
     for row in shown:
         table.add_row(*(escape(_shown(value)) for value in row.values()))
-    table_console().print(table)
+    table_console().print(Plain(table))
     if len(shown) < len(rows):
-        click.echo(f"... and {len(rows) - len(shown)} more: --top {len(rows)}, --json or --csv", err=True)
+        echo(f"... and {len(rows) - len(shown)} more: --top {len(rows)}, --json or --csv", err=True)
 
 
 def _shown(value: Any) -> str:
@@ -204,6 +204,7 @@ def _decimals(value: float) -> str:
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
-    lines = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
+    if rows:
+        lines = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from trainer.cli.display import bar, table_console
+from trainer.cli.display import Plain, bar, echo, table_console
 from trainer.cli.figures import print_json
 from trainer.cli.options import (
     CLIP_CONVENTION,
@@ -127,7 +127,7 @@ def command(
             device=device_name(device),
             store=store,
             unfinished=unfinished,
-            on_problem=lambda text: click.echo(f"left out: {text}", err=True),
+            on_problem=lambda text: echo(f"left out: {text}", err=True),
             on_recording=show,
         )
     if given.results and not as_json:
@@ -136,16 +136,16 @@ def command(
         print_json(given.results)
     elif out is None:
         say = segment_files.as_json if as_json else segment_files.as_lines
-        click.echo(say(given.found, given.classes), nl=False)
+        echo(say(given.found, given.classes), nl=False)
     if out is not None:
         segment_files.write(given.found, given.classes, out)
         count = sum(len(each.segments) for each in given.found)
-        click.echo(f"{out}: {count} segments in {len(given.found)} recordings", err=as_json)
+        echo(f"{out}: {count} segments in {len(given.found)} recordings", err=as_json)
 
 
 def _print(run: Path, results: Sequence[EvaluationResult]) -> None:
     first = results[0]
-    click.echo(
+    echo(
         f"{run}: {first.method}, epoch {first.epoch}, {first.store} {first.split} ({first.train_samples} "
         f"recordings to learn from, {first.test_samples} to test), windows of {first.settings['window']} "
         f"frames, {first.convention}"
@@ -156,8 +156,8 @@ def _print(run: Path, results: Sequence[EvaluationResult]) -> None:
     for each in results:
         made = each.details["figures"]
         table.add_row(each.encoder, *(f"{100 * made[name]:.1f}" for name in _SHOWN.values()))
-    table_console().print(table)
+    table_console().print(Plain(table))
     for note in dict.fromkeys(note for each in results for note in each.notes):
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     if first.synthetic:
-        click.echo("built-in demo data: numbers say nothing about PKU-MMD")
+        echo("built-in demo data: numbers say nothing about PKU-MMD")

@@ -14,7 +14,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from trainer.cli.display import table_console
+from trainer.cli.display import Plain, echo, table_console
 
 if TYPE_CHECKING:
     from trainer.tables import Cell, FilledTable, Ours
@@ -63,13 +63,13 @@ def command(
         return
     filled = tables.fill(tables.load(name), tables.read_given(runs))
     if as_json:
-        click.echo(json.dumps(_as_json(filled), indent=2))
+        echo(json.dumps(_as_json(filled), indent=2))
     elif markdown:
-        click.echo("\n".join(_markdown(filled)))
+        echo("\n".join(_markdown(filled)))
     elif latex:
-        click.echo("\n".join(_latex(filled)))
+        echo("\n".join(_latex(filled)))
     elif as_csv:
-        click.echo(_csv(filled), nl=False)
+        echo(_csv(filled), nl=False)
     else:
         _print_table(filled)
 
@@ -83,23 +83,23 @@ def _print_names() -> None:
     for name in tables.names():
         table = tables.load(name)
         listed.add_row(name, table.source, escape(table.caption))
-    table_console().print(listed)
+    table_console().print(Plain(listed))
 
 
 def _print_table(filled: FilledTable) -> None:
     table = filled.table
-    click.echo(f"{table.source}: {table.caption}")
-    click.echo(f"{table.title}. {table.unit}: published | ours (difference)")
+    echo(f"{table.source}: {table.caption}")
+    echo(f"{table.title}. {table.unit}: published | ours (difference)")
     grid = Table(box=None, pad_edge=False)
     for heading in ("", "stream", *table.columns):
         grid.add_column(escape(heading), justify="left" if heading in ("", "stream") else "right")
     for row, cells in zip(table.rows, filled.rows, strict=True):
         grid.add_row(escape(row.label), row.stream or "", *(_shown(cell) for cell in cells))
-    table_console().print(grid)
+    table_console().print(Plain(grid))
     for remarks in _remarks(filled):
-        click.echo(f"\n{remarks.heading}")
+        echo(f"\n{remarks.heading}")
         for line, under in remarks.entries:
-            click.echo("\n".join([f"  {line}", *(f"      {each}" for each in under)]))
+            echo("\n".join([f"  {line}", *(f"      {each}" for each in under)]))
 
 
 def _shown(cell: Cell | None) -> str:

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
+from schemas import SkelError
 from trainer import methods
 from trainer.loop.watch import COLLAPSED
 from trainer.report import draw
@@ -292,7 +293,10 @@ def _monitored(run: RunFolder, *, many: bool) -> list[Line]:
 
 def _evaluated(run: RunFolder, k: int) -> dict[int, float]:
     """Epoch -> accuracy of evaluations that measured what the monitor does, of the encoder that it takes."""
-    name = None if run.opened is None else next(iter(run.opened.method.encoders))
+    try:
+        name = None if run.opened is None else next(iter(run.opened.method.encoders))
+    except SkelError:  # its store is gone
+        return {}
     return {
         saved.result.epoch: saved.result.top1
         for saved in run.results

@@ -1,0 +1,229 @@
+"""Stores that harm: 2,000 changes by the grammar of zarr and of the format, used as a received store is used.
+
+    python -m benchmarks.hostile_store [--count 2000] [--seed 0] [--cases 17 ...]
+
+A process for each case inspects, describes, validates, exports and opens the store, reads all of it, loads a
+training half and adds a stream. Each use must end in an answer or an error of ours, within five seconds of
+the processor, 500 MB above what the process had, and without control characters on the terminal. How stores
+are changed: tests/skeltools/hostile_stores.py, whose tests do the same with fewer.
+
+Then 500 single bits are flipped in files of values: reading everything, or ``validate``, must find each.
+
+Writes benchmarks/results/hostile_store.json, and failures to the terminal. Exit code 1 when there is any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from benchmarks import record
+from tests.skeltools import hostile_stores
+from tests.skeltools.fuzzing import MEMORY, SECONDS, Hang, _resident
+
+AT_ONCE = 2
+WAITING = 20
+"""Seconds on the clock after which a use hangs: other processes may have the processor."""
+KILLED = 90
+_HUNG = 3
+"""Exit code of a process that goes because something in it hangs."""
+SPARE = 4 * 2**30
+"""Bytes above what a process has that it may ask the system for, so that none takes the machine with it."""
+FLIPS = 500
+
+Case = dict[str, Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--cases", type=int, nargs="*", help="only these; nothing is written to results/ then"
+    )
+    options = parser.parse_args()
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        sound = made(Path(folder))
+        cases = run(sound, options.cases or range(options.count), options.seed)
+        flips = [] if options.cases else run(sound, range(FLIPS), options.seed, use=flipped)
+    failed = any(case["failures"] for case in (*cases, *flips))
+    result = summary(cases) | {"flips": len(flips), "seconds": round(time.perf_counter() - begin)}
+    result["flips_found"] = sum(not case["failures"] for case in flips)
+    print(json.dumps(result, indent=2))
+    if not options.cases:
+        print(f"written to {record.write('hostile_store', result).name}")
+    return 1 if failed else 0
+
+
+def summary(cases: list[Case]) -> dict[str, Any]:
+    kinds = Counter(kind for case in cases for kind in case["kinds"])
+    changes = Counter(case["change"] for case in cases)
+    return {
+        "benchmark": "changed stores",
+        "cases": len(cases),
+        "uses": sum(case["uses"] for case in cases),
+        "failures": {kind: kinds[kind] for kind in ("traceback", "hang", "memory", "killed")},
+        "changes": dict(sorted(changes.items())),
+        "slowest_seconds": max((case["seconds"] for case in cases), default=0),
+        "most_megabytes": max((case["megabytes"] for case in cases), default=0),
+    }
+
+
+def made(folder: Path) -> Path:
+    """The sound store, from a process of its own: one that used zarr has threads, and is not forked."""
+    code = "import sys, pathlib; from tests.skeltools import hostile_stores as h; "
+    code += "h.write_sound(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=Path(__file__).parents[1])
+    return folder / "sound.zarr"
+
+
+def run(
+    sound: Path, cases: Iterable[int], seed: int, *, use: Callable[[Path, int, int], Case] | None = None
+) -> list[Case]:
+    """What came of each case, in ``AT_ONCE`` processes that are forked from this one."""
+    import trainer.store  # noqa: F401  # so that no child imports it
+
+    numbers, done = list(cases), list[Case]()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        parts = [numbers[first::AT_ONCE] for first in range(AT_ONCE)]
+        for found in pool.map(lambda part: list(_all(sound, part, seed, use or changed)), parts):
+            done += found
+    return sorted(done, key=lambda case: int(case["case"]))
+
+
+def _all(sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case]) -> Iterator[Case]:
+    """Case by case in one process; in another from the next case on where one of them ends it."""
+    while cases:
+        pid, pipe = _forked(sound, cases, seed, use)
+        with os.fdopen(pipe) as lines:
+            for line in lines:
+                found: Case = json.loads(line)
+                cases = cases[1:]
+                _tell(found)
+                yield found
+        _, status = os.waitpid(pid, 0)
+        if os.waitstatus_to_exitcode(status) not in (0, _HUNG):
+            empty: Case = {"case": cases[0], "change": "unknown", "uses": 1, "seconds": 0, "megabytes": 0}
+            told = [f"ended with {os.waitstatus_to_exitcode(status)}"]
+            yield empty | {"kinds": ["killed"], "failures": told}
+            cases = cases[1:]
+
+
+def _tell(case: Case) -> None:
+    if case["failures"]:
+        print(f"case {case['case']}, {case['change']}: " + "\n".join(case["failures"]), flush=True)
+
+
+def _forked(
+    sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case]
+) -> tuple[int, int]:
+    """A process for cases, and the pipe through which it tells a line of JSON for each."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        return pid, reading
+    code = 1
+    try:
+        os.close(reading)
+        _limit()
+        code = _told(sound, cases, seed, use, writing)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(code)
+
+
+def _told(sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case], pipe: int) -> int:
+    for case in cases:
+        with tempfile.TemporaryDirectory(dir=sound.parent) as folder:
+            store = Path(folder, "s.zarr")
+            shutil.copytree(sound, store)
+            signal.alarm(KILLED)
+            found = use(store, case, seed)
+        os.write(pipe, json.dumps(found).encode() + b"\n")
+        if "hang" in found["kinds"]:
+            return _HUNG  # what waits in a thread keeps the next use waiting
+    return 0
+
+
+def changed(store: Path, case: int, seed: int) -> Case:
+    """One case: the store is changed, and used in every way."""
+    rng = np.random.default_rng([seed, case])
+    drawn = hostile_stores.change(store, rng)
+    found: Case = {"case": case, "change": drawn, "uses": 0, "seconds": 0.0, "megabytes": 0.0}
+    found |= {"kinds": [], "failures": []}
+    for name, use in hostile_stores.uses(store):
+        _measured(found, name, use)
+        if "hang" in found["kinds"]:
+            break  # what waits in a thread keeps the next use waiting
+    return found
+
+
+def _measured(found: Case, name: str, use: Callable[[], object]) -> None:
+    before, begun = _resident(reset=True), time.process_time()
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(WAITING)
+    kind = trace = ""
+    try:
+        use()
+    except (Hang, Exception) as error:
+        kind = {Hang: "hang", MemoryError: "memory"}.get(type(error), "traceback")
+        trace = traceback.format_exc()[-3000:]
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.alarm(0)
+    told = f"{name}: {kind}\n{trace}" if kind else ""
+    grown = (_resident() - before) / 1e6
+    if not kind and grown * 1e6 > MEMORY:
+        kind, told = "memory", f"{name}: {grown:.0f} MB"
+    found["uses"] += 1
+    found["seconds"] = max(found["seconds"], round(time.process_time() - begun, 3))
+    found["megabytes"] = max(found["megabytes"], round(grown, 1))
+    found["kinds"] += [kind] if kind else []
+    found["failures"] += [told] if told else []
+
+
+def _limit() -> None:
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    signal.signal(signal.SIGPROF, ring)
+    signal.signal(signal.SIGALRM, ring)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + SPARE
+    resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    warnings.simplefilter("ignore")
+
+
+def flipped(store: Path, case: int, seed: int) -> Case:
+    """One bit of a file of values is flipped: reading everything or ``validate`` must find it."""
+    from skeltools.inspect.validate import validate
+
+    place, bit = hostile_stores.flip_one(store, np.random.default_rng([seed, case, 1]))
+    found: Case = {"case": case, "change": "flip_one", "uses": 1, "seconds": 0.0, "megabytes": 0.0}
+    wrong = [] if validate(store) else [f"bit {bit} of {place} was flipped, and nothing is told"]
+    return found | {"kinds": ["unfound"] * len(wrong), "failures": wrong}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
