@@ -150,7 +150,7 @@ def scores_of(model: Model, recording: Recording, convention: str, options: Opti
 
 def together(scores: Mapping[str, Scores]) -> Scores:
     """The mean of several encoders', weighed as streams in an evaluation: 0.6 joint, 0.6 bone, 0.4 motion."""
-    weights = [float(getattr(ensemble.Options(), name, 1.0)) for name in scores]
+    weights = [float(ensemble.WEIGHTS["paper"].get(name, 1.0)) for name in scores]
     parts = [each * weight for each, weight in zip(scores.values(), weights, strict=True)]
     return np.asarray(sum(parts[1:], start=parts[0]) / sum(weights))
 
@@ -208,7 +208,7 @@ def kept_models(
 
     Raises UsageError where a run has none of windows, and SkelError where it has several.
     """
-    if classifier is not None or (path / CARD).is_file():
+    if classifier not in (None, PROTOCOL) or (path / CARD).is_file():
         return every(
             path, encoder=encoder, classifier=classifier, device=device, store=store, unfinished=unfinished
         )
