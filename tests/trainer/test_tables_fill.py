@@ -304,6 +304,7 @@ def test_every_line_is_one_of_a_command_that_exists() -> None:
         ("trainer", "pretrain"),
         ("trainer", "evaluate"),
         ("trainer", "ensemble"),
+        ("trainer", "segment"),
     }
 
 
