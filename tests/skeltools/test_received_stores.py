@@ -155,7 +155,10 @@ def test_samples_that_no_file_names(made: Path) -> None:
 
     edit(made / "zarr.json", lambda content: content["attributes"].update(samples=10**12))
     told(made, change, "samples/id", change)
-    refused(made, "samples/id", "is cut into")
+    with pytest.raises(StoreError, match=r"damaged store .samples"):
+        store.open_store(made)
+    faults = {fault.place: fault.problem for fault in validate(made)}
+    assert "is cut into" in faults["samples/id"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_deep_json(made: Path, place: str, levels: int) -> None:
     edit(made / place, lambda content: content["attributes"].update(x="HERE"))
     text = (made / place).read_text()
     (made / place).write_text(text.replace('"HERE"', "[" * levels + "]" * levels))
-    with pytest.raises(StoreError, match="nested too deeply"):
+    with pytest.raises(StoreError, match=r"nested too deeply|has more than"):
         store.read_findings(store.open_store(made))
 
 
@@ -205,10 +208,7 @@ def test_deep_json(made: Path, place: str, levels: int) -> None:
 @pytest.mark.parametrize("case", range(4))
 def test_what_grows_beyond_its_shape_is_not_decoded(made: Path, name: str, case: int) -> None:
     (path,) = (file for file in (made / name / "c").rglob("*") if file.is_file())
-    before = path.read_bytes()
-    while path.read_bytes() == before:  # a bomb for this very file
-        hostile.bomb(made, np.random.default_rng(case))
-        case += 100
+    hostile.bomb(made, np.random.default_rng(case), path)
     with pytest.raises(StoreError, match=r"a chunk|claim to hold|cannot be read"):
         store.read(store.open_store(made), name)
     assert any(fault.place == name for fault in validate(made))
