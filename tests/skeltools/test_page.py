@@ -232,6 +232,10 @@ def test_tabs_have_items_and_maps_whose_clips_play(browser: Browser) -> None:
         page.wait("skeltoolsPage.player.scenes[0].tracks[0].name === 'e1 a'")
         page.click("header nav [data-tab=map]")
         page.wait("document.querySelector('.map canvas')?.width > 100")
+        spots = page.run(
+            "[[0, 0], [1, 0], [0, 1]].map(([x, y]) => skeltoolsPage.tabs.current.view.place({x, y}))"
+        )
+        assert spots[1][0] - spots[0][0] == pytest.approx(spots[0][1] - spots[2][1]), "one scale"
         page.run("document.querySelector('.map canvas').focus()")
         page.press("ArrowRight")
         page.wait("location.hash.includes('item=p0')")
