@@ -177,7 +177,8 @@ def test_strange_scenes_are_drawn(play, name: str) -> None:
     page = play(_strange()[name])
     for act in ("player.seek(5)", "player.set({kind: 'motion'})", "player.setView('top')", "player.toggle()"):
         page.run(act)
-    page.wait("player.drawn > 1")
+    page.run("player.pause()")
+    at_rest(page)
     said = page.run("player.canvas.getAttribute('aria-label')")
     assert said == "no frames" if name in ("no frames", "no tracks") else "people" in said
 

@@ -117,11 +117,9 @@ def test_the_clock_shows_ribbons_findings_and_who_is_there(play) -> None:
     assert page.run("document.querySelector('.mark').style.left") == "20%"
     spans = page.run("[...document.querySelectorAll('.there')].at(-1).children.length")
     assert spans == 2
-    rail = page.run(
-        "(({x, y, width, height}) => [x + 0.55 * width, y + height / 2])(player.clock.rail.getBoundingClientRect())"
-    )
-    page.mouse("mousePressed", *rail)
-    page.mouse("mouseReleased", *rail)
+    left, top, width, height = page.box(".rail")
+    for kind in ("mousePressed", "mouseReleased"):
+        page.mouse(kind, left + 0.55 * width, top + height / 2)
     assert at_rest(page)["frame"] == 5
     assert page.run("player.clock.rail.getAttribute('aria-valuenow')") == "6"
 
@@ -144,7 +142,8 @@ def test_every_control_has_a_name_and_is_reached_by_tab(play) -> None:
             )
         )
     named = page.run(
-        "[...document.querySelectorAll('button, select, [role=slider], input')].filter((e) => e.checkVisibility())"
+        "[...document.querySelectorAll('button, select, [role=slider], input')]"
+        ".filter((e) => e.checkVisibility())"
         ".map((e) => e.getAttribute('aria-label') || e.textContent)"
     )
     assert all(named)
