@@ -43,7 +43,7 @@ def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: 
 
 
 def scenes(tracks: Sequence[Track]) -> str:
-    """Clips as the player reads them: one scene, all of them on its clock. A recipe may have left no metres."""
+    """Clips as the player reads them: one scene and one clock. A recipe may have left no metres."""
     from skeltools.pictures.scene import Scene, to_json
 
     scene = to_json(Scene("", tuple(tracks))) | {"unit": ""}
