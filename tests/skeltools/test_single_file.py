@@ -6,7 +6,6 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ def store(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("stores") / "toy.zarr"
     skeltools.write(clips, path, classes=["nod", "wave"], frames=[8])
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("profile")) as made:
-        yield made
 
 
 def held(path: Path) -> dict[str, Any]:

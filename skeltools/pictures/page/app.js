@@ -30,16 +30,16 @@ class App {
   }
 
   async start() {
-    const begun = performance.now();
     this.store = await this.source.store();
     document.title = `${this.store.name}, skeltools`;
     this.conventions = this.store.conventions.slice(0, this.store.conventions.length > MOST_AT_FIRST ? 1 : MOST_AT_FIRST).map(({ name }) => name);
     this.header();
     this.details.replaceChildren(...storeDetails(this.store).filter(Boolean));
     this.tabs = new Tabs(this);
+    this.side.replaceChildren(element("p", { class: "count" }, "Reading the list…"));
     if (this.store.rows !== false) await this.list();
     this.tabs.show();
-    this.listed = performance.now() - begun;
+    this.listed = performance.now(); // since the page was asked for
     this.route();
   }
 
@@ -119,13 +119,11 @@ class App {
   async open(id, from) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
-    const begun = performance.now();
     try {
       const told = await this.source.sample(id, this.conventions, from, signal);
       if (signal.aborted) return;
       this.play([told]);
       this.describe(told);
-      this.opened = performance.now() - begun;
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message);
     }

@@ -47,9 +47,12 @@ export class Player extends EventTarget {
     const { signal } = this.ending;
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.stage);
-    this.sight = new IntersectionObserver(([entry]) => this.wake(entry.isIntersecting));
+    this.sight = new IntersectionObserver(([entry]) => {
+      this.away = !entry.isIntersecting;
+      this.wake();
+    });
     this.sight.observe(this.stage);
-    document.addEventListener("visibilitychange", () => this.wake(this.visible), { signal });
+    document.addEventListener("visibilitychange", () => this.wake(), { signal });
     document.addEventListener("colours", () => this.recolour(), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour(), { signal });
     this.element.addEventListener("keydown", (event) => act(this, event));
@@ -62,7 +65,8 @@ export class Player extends EventTarget {
     Object.assign(this.look, look);
     this.scenes = scenes.map(readScene);
     this.frames = Math.max(0, ...this.scenes.map(({ frames }) => frames));
-    this.fps = this.look.fps ?? this.scenes.find(({ fps }) => fps)?.fps ?? FPS;
+    const told = this.look.fps ?? this.scenes.find(({ fps }) => fps)?.fps;
+    [this.timed, this.fps] = [Boolean(told), told ?? FPS];
     this.frame = this.time = 0;
     this.clock.show(this.scenes, this.frames);
     this.panel.show();
@@ -160,12 +164,9 @@ export class Player extends EventTarget {
     return Math.max(0, Math.min(track.frames - 1, Math.floor((this.frame * track.frames) / Math.max(1, this.frames))));
   }
 
-  get visible() {
-    return !document.hidden;
-  }
-
-  wake(seen) {
-    this.asleep = !(seen && this.visible);
+  /** Sleep while nobody can see the picture. */
+  wake() {
+    this.asleep = this.away || document.hidden;
     this.before = null;
     if (!this.asleep) this.draw();
   }
@@ -342,8 +343,11 @@ export class Player extends EventTarget {
   }
 }
 
+/** Of several scenes their titles, and the convention where they are not all in one. */
 function cellName(track, scene, scenes) {
-  return scenes.length > 1 ? `${scene.title}, ${track.name}` : track.name;
+  if (scenes.length < 2) return track.name;
+  const names = new Set(scenes.flatMap(({ tracks }) => tracks.map(({ name }) => name)));
+  return names.size > 1 ? `${scene.title}, ${track.name}` : scene.title;
 }
 
 /** Turn, move and zoom by mouse, pen and fingers; tell the joint under the pointer. */
