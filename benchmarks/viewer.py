@@ -1,9 +1,9 @@
-"""The viewer on 50,000 samples: how long the page waits for what it asks of the server.
+"""The viewer on 50,000 samples: how long the page waits for the server, and how long we wait for the page.
 
     python -m benchmarks.viewer --work /tmp/viewer
 
 The store is synthetic and stays in the work folder. Times are medians, of whole requests over the loopback,
-from one client that keeps its connection open as browsers do.
+from one client that keeps its connection open as browsers do. The page is measured where there is a Chromium.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import record
+from benchmarks import record, viewer_page
 from schemas import FORMAT, ConventionInfo, Finding, RecipeRecord, StoreManifest
 from skeltools import skeletons, store
 from skeltools.conversion import remade
@@ -146,6 +146,9 @@ def main() -> None:
         options.work.mkdir(parents=True, exist_ok=True)
         write_store(path, options.samples)
     result = {"samples": options.samples, "milliseconds": measure(path)}
+    if viewer_page.CHROMIUM:
+        with served(path) as server:
+            result["page"] = viewer_page.measure(server.url)
     print(json.dumps(result, indent=2))
     print(record.write("viewer", result))
 

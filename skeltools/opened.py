@@ -27,6 +27,10 @@ from skeltools import store
 from skeltools.sequence import UNKNOWN, Joints, Mask, SkeletonSequence
 from skeltools.store import Store
 
+Kind = Literal["joint", "bone", "motion"]
+View = Literal["front", "side", "top", "three-quarter"]
+Ground = Literal["white", "dark", "transparent"]
+
 STREAMS = ("joint", "bone", "motion")
 PARTS = {"train": 1, "test": 2}
 """Values of a split."""
@@ -73,6 +77,62 @@ class Clip:
         """Names of the V joints."""
         return tuple(self.spec.joints)
 
+    @checks_arguments
+    def plot(
+        self,
+        frames: int | str = 8,
+        *,
+        kind: Kind = "joint",
+        view: View = "front",
+        ground: Ground = "white",
+        size: tuple[int, int] | None = None,
+        names: bool = False,
+        words: bool = True,
+    ) -> Any:
+        """A film strip: poses in a row, as a figure of matplotlib, which notebooks show.
+
+        ``frames``: so many, evenly spread, or which: ``"10:60:5"``, ``"3,7,9"``. ``view``: front is what the
+        sensor saw. ``size``: width and height in points of 1/96 inch. ``words``: titles and numbers. Raises
+        UsageError for frames or a view that the clip does not have, and without the extra ``plots``.
+
+            >>> figure = open("store.zarr")[0].plot(5, view="three-quarter")
+            >>> figure.savefig("strip.pdf")
+        """
+        _needs_plots()
+        from skeltools.pictures import render, scene
+
+        look = render.Look(view, ground, str(frames), size, names=names, words=words)
+        return render.strip(scene.of_clips([self], kind), look)
+
+    @checks_arguments
+    def animate(
+        self,
+        frames: int | str | None = None,
+        *,
+        kind: Kind = "joint",
+        view: View = "front",
+        ground: Ground = "white",
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        speed: float = 1.0,
+        names: bool = False,
+        words: bool = True,
+    ) -> Any:
+        """The clip in motion: notebooks play it and let it be turned, and its ``save`` writes it.
+
+        ``frames``: all, or those that ``plot`` takes. ``fps``: of the recording; None is 30. The rest is as
+        in ``plot``. ``save(path, force=False)`` writes .mp4, .gif, .webp or .apng.
+
+            >>> open("store.zarr")[0].animate(speed=0.5).save("slow.gif")
+            PosixPath('slow.gif')
+        """
+        _needs_plots()
+        from skeltools.pictures import notebook, render, scene
+
+        chosen = None if frames is None else str(frames)
+        look = render.Look(view, ground, chosen, size, fps, speed, names, words)
+        return notebook.Animation(scene.of_clips([self], kind), look)
+
     @property
     def sequence(self) -> SkeletonSequence:
         """The clip as readers give it, which `write` and `prepare` take as well."""
@@ -91,6 +151,12 @@ class Clip:
             score=self.score,
             **told,
         )
+
+
+def _needs_plots() -> None:
+    from skeltools.pictures import require_plots
+
+    require_plots()
 
 
 class OpenedStore:

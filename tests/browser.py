@@ -189,13 +189,19 @@ class Page:
         self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button, **fields)
 
     def click(self, selector: str) -> None:
-        found = f"document.querySelector({json.dumps(selector)})"
-        self.run(f"{found}.scrollIntoView({{block: 'nearest'}})")
-        box = self.run(
-            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({found}.getBoundingClientRect())"
-        )
-        self.mouse("mousePressed", *box)
-        self.mouse("mouseReleased", *box)
+        self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'nearest'}})")
+        left, top, width, height = self.box(selector)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.mouse(kind, left + width / 2, top + height / 2)
+
+    def text(self, selector: str) -> str | None:
+        """What stands in the first such element; None where there is none."""
+        return self.run(f"document.querySelector({json.dumps(selector)})?.textContent")
+
+    def box(self, selector: str) -> list[float]:
+        """Left, top, width and height of the first such element, in CSS pixels."""
+        script = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        return self.run(f"(({{x, y, width, height}}) => [x, y, width, height])({script})")
 
     def screenshot(self, path: Path | None = None) -> NDArray[np.uint8]:
         """[H, W, 3] RGB of what is seen."""

@@ -15,7 +15,8 @@ OURS = {"schemas": {"schemas"}, "skeltools": {"skeltools", "schemas"}, "trainer"
 SOURCES = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
 
 ONLY_IN = {
-    "zarr": {"skeltools/store/", "trainer/store.py", "trainer/local.py"},
+    "zarr": {"skeltools/store/", "trainer/store.py", "trainer/local.py", "trainer/use/embedded_files.py"},
+    "pyarrow": {"trainer/use/embedded_files.py"},
     "click": {"skeltools/cli/", "trainer/cli"},
     "rich": {"skeltools/cli/", "trainer/cli"},
     "h5py": {"skeltools/custom/", "skeltools/files/hdf5", "skeltools/formats/", "skeltools/metrabs/"},
@@ -41,6 +42,7 @@ LAYERS = [
     {"report", "released"},
     {"config"},
     {"loop", "evaluate", "export", "run", "start", "tables"},
+    {"loggers"},
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},
@@ -51,7 +53,19 @@ LAYERS = [
     {"store"},
     {"local"},
     {"batch_norm"},
-    {"skeleton", "batch", "device", "distributed", "memory", "seeds", "options", "span", "few", "cards", "hub"},
+    {
+        "skeleton",
+        "batch",
+        "device",
+        "distributed",
+        "memory",
+        "seeds",
+        "options",
+        "span",
+        "few",
+        "cards",
+        "hub",
+    },
 ]
 
 

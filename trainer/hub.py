@@ -39,7 +39,7 @@ def parsed(path: object) -> tuple[str, str | None]:
     found = _ADDRESS.fullmatch(str(path))
     if found is None:
         raise UsageError(
-            f"{path} is no address of a model repository",
+            f"{address(path)} is no address of a model repository",
             remedy=f"Write it as {PREFIX}user/name, or {PREFIX}user/name@revision",
         )
     return found["name"], found["revision"]

@@ -30,7 +30,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> tup
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="The file: .mp4, .webm, .gif, .webp or .apng moves; .png, .svg or .pdf is a film strip.",
+    help="The file: .mp4, .gif, .webp or .apng moves; .png, .svg or .pdf is a film strip.",
 )
 @click.option(
     "--convention", "conventions", multiple=True, help="Repeat for several side by side; all  [the first]."
@@ -100,7 +100,7 @@ def _clips(opened: OpenedStore, id: str, conventions: tuple[str, ...]) -> list[C
     """The clip in the conventions that were asked for; ``all``: in those that have it."""
     from schemas import StoreError
 
-    place: str | int = int(id) if id not in opened and re.fullmatch(r"-?\d{1,9}", id) else id
+    place: str | int = int(id) if id not in opened and re.fullmatch(r"\d{1,9}", id) else id
     if conventions != ("all",):
         return [opened.clip(place, name) for name in dict.fromkeys(conventions or opened.conventions[:1])]
     found = []

@@ -6,6 +6,7 @@
     people on the floor             perform.py
     pose -> what a sensor reports   sensors.py    Kinect v2 and a monocular estimator, with their errors
     clips -> files                  files.py
+    clips one after another         recordings.py
 
 NTU RGB+D may not be redistributed; numbers measured on this set say nothing about it.
 """
@@ -14,5 +15,15 @@ from skeltools.demo.actions import ACTIONS
 from skeltools.demo.body import CONVENTIONS, body_of
 from skeltools.demo.files import MARKER, DemoSummary, write_demo
 from skeltools.demo.perform import perform
+from skeltools.demo.recordings import write_demo_recordings
 
-__all__ = ["ACTIONS", "CONVENTIONS", "MARKER", "DemoSummary", "body_of", "perform", "write_demo"]
+__all__ = [
+    "ACTIONS",
+    "CONVENTIONS",
+    "MARKER",
+    "DemoSummary",
+    "body_of",
+    "perform",
+    "write_demo",
+    "write_demo_recordings",
+]

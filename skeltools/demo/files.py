@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,9 @@ class DemoSummary:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
+    """What a demo holds."""
+
     seed: int
     actions: tuple[int, ...]
     subjects: int
@@ -111,12 +114,29 @@ def write_demo(
 
     Raises UsageError for arguments out of range, SkelError when ``out/ntu60`` holds anything but a demo.
     """
-    plan = _checked(_Plan(seed, tuple(sorted(set(actions or ACTIONS))), subjects, repetitions, cameras))
+    plan = checked(Plan(seed, tuple(sorted(set(actions or ACTIONS))), subjects, repetitions, cameras))
     folder = Path(out) / FOLDER
-    _refuse_foreign(folder)
-    partial = folder.with_name(f".{FOLDER}.partial-{os.getpid()}")
-    try:
+    with replacing(folder, plan, Plan.files) as partial:
         _write_all(partial, plan, on_progress)
+    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+    performances = len(plan.performances())
+    return DemoSummary(
+        folder, performances * cameras, performances, plan.actions, subjects, len(sizes), sum(sizes)
+    )
+
+
+@contextmanager
+def replacing(folder: Path, plan: Plan, files: Callable[[Plan], set[str]]) -> Iterator[Path]:
+    """A folder with the demo's marker, to write to; it takes ``folder``'s place when the block ends well.
+
+    Raises SkelError when ``folder`` holds anything but its marker and ``files`` of a plan, relative to it.
+    """
+    refuse_foreign(folder, files)
+    partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        _write_marker(partial, plan)
+        yield partial
         if folder.exists():
             shutil.rmtree(folder)
         partial.rename(folder)
@@ -126,14 +146,9 @@ def write_demo(
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    performances = len(plan.performances())
-    return DemoSummary(
-        folder, performances * cameras, performances, plan.actions, subjects, len(sizes), sum(sizes)
-    )
 
 
-def _checked(plan: _Plan) -> _Plan:
+def checked(plan: Plan) -> Plan:
     for action in plan.actions:
         if action not in ACTIONS:
             raise unknown("demo action", str(action), [str(known) for known in ACTIONS])
@@ -149,7 +164,7 @@ def _checked(plan: _Plan) -> _Plan:
     return plan
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_foreign(folder: Path, wanted: Callable[[Plan], set[str]] = Plan.files) -> None:
     """Nothing but our own files may be replaced."""
     if not folder.exists() and not folder.is_symlink():
         return
@@ -157,7 +172,7 @@ def _refuse_foreign(folder: Path) -> None:
     if not plain or (any(folder.iterdir()) and not (folder / MARKER).is_file()):
         raise SkelError("holds files that are not of a demo", where=folder, remedy=_ELSEWHERE)
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    foreign = sorted(files - {MARKER} - _earlier(folder).files()) if files else []
+    foreign = sorted(files - {MARKER} - wanted(_earlier(folder))) if files else []
     if foreign:
         raise SkelError(
             f"holds {len(foreign)} files besides the demo, e.g. {foreign[0]}",
@@ -166,19 +181,30 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _earlier(folder: Path) -> _Plan:
+def _earlier(folder: Path) -> Plan:
     """The plan of the demo that lies there."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         numbers = {name: int(marker[name]) for name in ("seed", "subjects", "repetitions", "cameras")}
-        return _checked(_Plan(actions=tuple(marker["actions"]), **numbers))
+        return checked(Plan(actions=tuple(marker["actions"]), **numbers))
     except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
         raise SkelError("no marker of a demo", where=folder / MARKER, remedy="Remove the folder") from error
 
 
-def _write_all(folder: Path, plan: _Plan, on_progress: Callable[[int, int], None] | None) -> None:
+def _write_all(folder: Path, plan: Plan, on_progress: Callable[[int, int], None] | None) -> None:
     for name in (NATIVE_FOLDER, *(f"{METRABS_FOLDER}/{convention}" for convention in METRABS_CONVENTIONS)):
         (folder / name).mkdir(parents=True)
+    performances = plan.performances()
+    total = len(performances) * plan.cameras
+    for done, (action, subject, repetition) in enumerate(performances):
+        poses = perform(action, subject, repetition, seed=plan.seed)
+        for number in range(1, plan.cameras + 1):
+            _write_clip(folder, poses, plan.seed, (setup_of(subject), number, subject, repetition, action))
+            if on_progress is not None:
+                on_progress(done * plan.cameras + number, total)
+
+
+def _write_marker(folder: Path, plan: Plan) -> None:
     marker = {
         "synthetic": True,
         "what": "built-in demo of skeltools: simulated bodies and sensors, not NTU RGB+D",
@@ -190,14 +216,6 @@ def _write_all(folder: Path, plan: _Plan, on_progress: Callable[[int, int], None
         "actions": list(plan.actions),
     }
     (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-    performances = plan.performances()
-    total = len(performances) * plan.cameras
-    for done, (action, subject, repetition) in enumerate(performances):
-        poses = perform(action, subject, repetition, seed=plan.seed)
-        for number in range(1, plan.cameras + 1):
-            _write_clip(folder, poses, plan.seed, (setup_of(subject), number, subject, repetition, action))
-            if on_progress is not None:
-                on_progress(done * plan.cameras + number, total)
 
 
 def _write_clip(folder: Path, poses: tuple[Pose, ...], seed: int, ids: Ids) -> None:

@@ -29,6 +29,9 @@ FINER = 2
 _BITS = 4
 """OpenCV takes sixteenths of a dot."""
 
+_BLUR = 1.4
+"""Dots by which OpenCV's smooth edges make areas wider, as measured by what lines of known width cover."""
+
 _LEAST = 20
 """Milliseconds: browsers slow down GIFs whose frames are shorter."""
 
@@ -43,8 +46,7 @@ def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
     fine = np.empty((height * FINER, width * FINER, 4), np.uint8)
     fine[:] = back
     for ends, colour, thick in marks.lines:
-        start, stop = _points(ends)
-        cv2.line(fine, start, stop, _colour(colour), _thick(thick), cv2.LINE_AA, _BITS)
+        _line(fine, ends, colour, thick)
     for corners, colour in marks.heads:
         cv2.fillConvexPoly(fine, np.array(_points(corners)), _colour(colour), cv2.LINE_AA, _BITS)
     for middle, colour, radius, hollow in marks.dots:
@@ -54,21 +56,34 @@ def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
     return small if ground is not None else _divided(small)
 
 
+def _line(fine: Pixels, ends: NDArray[Any], colour: str, width: float) -> None:
+    """As an area, since OpenCV's lines are whole numbers of dots wide."""
+    along = ends[1] - ends[0]
+    length = float(np.hypot(*along))
+    more = width - _BLUR / FINER
+    if length < 1e-9:
+        return
+    if more <= 0:
+        start, stop = _points(ends)
+        cv2.line(fine, start, stop, _colour(colour), 1, cv2.LINE_AA, _BITS)
+        return
+    across = 0.5 * more / length * np.array([-along[1], along[0]])
+    corners = np.stack([ends[0] + across, ends[1] + across, ends[1] - across, ends[0] - across])
+    cv2.fillConvexPoly(fine, np.array(_points(corners)), _colour(colour), cv2.LINE_AA, _BITS)
+
+
 def _dot(fine: Pixels, middle: NDArray[Any], colour: str, radius: float, inside: Any) -> None:
     place, scale = _points(middle[None])[0], FINER << _BITS
-    cv2.circle(fine, place, round(radius * scale), _colour(colour), -1, cv2.LINE_AA, _BITS)
+    blur = 0.25 * _BLUR / FINER
+    cv2.circle(fine, place, round((radius - blur) * scale), _colour(colour), -1, cv2.LINE_AA, _BITS)
     if inside is not None:
-        cv2.circle(fine, place, round(0.55 * radius * scale), inside, -1, cv2.LINE_AA, _BITS)
+        cv2.circle(fine, place, max(1, round((0.55 * radius - blur) * scale)), inside, -1, cv2.LINE_AA, _BITS)
 
 
 def _points(points: NDArray[Any]) -> list[tuple[int, int]]:
     """Coordinates for OpenCV, whose dot 0 has its middle at 0; far ones are brought to where it can count."""
     fixed = np.rint(((points * FINER) - 0.5) * (1 << _BITS)).clip(-(2**24), 2**24)
     return [(int(x), int(y)) for x, y in fixed]
-
-
-def _thick(width: float) -> int:
-    return max(1, round(width * FINER))
 
 
 def _colour(text: str) -> tuple[int, int, int, int]:
@@ -179,30 +194,30 @@ def _image(pixels: Pixels, kind: str, colours: Colours) -> Image.Image:
     return found.convert("RGB") if kind == "webp" else found
 
 
-CODECS = {"mp4": ("vp09", "mp4v"), "webm": ("VP90", "VP80")}
-"""By preference. Browsers play VP9, which OpenCV's own builds can write; they have no H.264."""
+CODECS = ("vp09", "mp4v")
+"""Of an .mp4, by preference. Browsers play VP9, which OpenCV's own builds can write; they have no H.264."""
 
 
-def write_video(path: Path, kind: str, frames: Iterator[Pixels], fps: float) -> None:
+def write_video(path: Path, frames: Iterator[Pixels], fps: float) -> None:
     """A video of frames whose width and height are even. Raises SkelError where OpenCV can write none."""
     first = next(frames)
     height, width = first.shape[:2]
-    writer = _writer(path, kind, fps, (width, height))
+    writer = _writer(path, fps, (width, height))
     for each in chain([first], frames):
         writer.write(cv2.cvtColor(each, cv2.COLOR_RGBA2BGR))
     writer.release()
 
 
-def _writer(path: Path, kind: str, fps: float, size: tuple[int, int]) -> Any:
+def _writer(path: Path, fps: float, size: tuple[int, int]) -> Any:
     level = log.setLogLevel(log.LOG_LEVEL_SILENT)
     try:
-        for codec in CODECS[kind]:
+        for codec in CODECS:
             writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, size)
             if writer.isOpened():
                 return writer
     finally:
         log.setLogLevel(level)
     raise SkelError(
-        f"this OpenCV writes no .{kind} ({cv2.__version__})",
+        f"this OpenCV writes no .mp4 ({cv2.__version__})",
         remedy="Install opencv-python with pip, or write .gif or .webp",
     )

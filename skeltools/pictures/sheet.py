@@ -69,7 +69,7 @@ def tiles(flats: Sequence[Flat], size: tuple[int, int] | None, *, words: bool) -
         shapes = groups(flats)
         wide = max(min(max(each[0] / each[1], 0.3), 2.0) * tall for each in shapes) + 2 * PAD
         least = max(_LETTER * WORDS * len(heading(flat)) for flat in flats) + 2 * PAD if words else 0.0
-        least = max(least, 300 / columns if words else 0.0)
+        least = max(least, 340 / columns if words else 0.0)
         width = _even(columns * max(wide, least))
         height = _even(rows * (tall + 2 * PAD + title) + foot)
     else:
@@ -203,6 +203,10 @@ def strip(
             middle = x + (column + 0.5) * step
             place = Place(middle, low, scale, (box.left + box.right) / 2, flat.box.bottom)
             add(made, marks(flat, frame, place, colours, unit=unit(flat, place), names=names))
+            if title is not None and flat.seen[chosen].any() and not flat.seen[frame].any():
+                made.words.append(
+                    Word(middle, y + height / 2, "nobody", colours.quiet, 0.8 * SMALL, "middle")
+                )
         if title is not None:
             made.words.append(Word(x, y - 6, heading(flat), colours.text, SMALL))
         if not flat.seen[chosen].any():

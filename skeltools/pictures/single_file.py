@@ -59,11 +59,19 @@ def write(
     ``classes``: only samples of these, all of them where no sample is named. Raises UsageError for what the
     store does not have, for more than 500 samples and when ``out`` is there without ``force``.
     """
-    target = Path(out)
+    listing, target = Listing(store), Path(out)
+    check_free(target, force=force)
+    return save(page(held(listing, _rows(listing, samples, classes), conventions)), target)
+
+
+def check_free(target: Path, *, force: bool) -> None:
+    """Raise UsageError for a file that is there, without ``force``."""
     if target.exists() and not force:
         raise UsageError("is there already", where=target, remedy="Choose another name, or add --force")
-    listing = Listing(store)
-    text = page(held(listing, _rows(listing, samples, classes), conventions))
+
+
+def save(text: str, target: Path) -> int:
+    """Write a page, all of it or not at all, and return its bytes. Raises UsageError where that fails."""
     draft = target.with_name(f"{target.name}.part")
     try:
         draft.write_text(text, encoding="utf-8")
@@ -80,7 +88,7 @@ def held(listing: Listing, rows: Sequence[int], conventions: Sequence[str] = ())
     names = [listing.opened.spec(name).name for name in conventions] or list(listing.opened.conventions)
     told["conventions"] = [each for each in told["conventions"] if each["name"] in names]
     chosen = [columns["id"][row] for row in rows]
-    told |= {"samples": len(chosen), "part of": len(columns["id"])}
+    told |= {"samples": len(chosen), "of": len(columns["id"])}
     return {
         "store": told,
         "rows": _picked(columns, rows),
@@ -103,10 +111,9 @@ def page(data: Mapping[str, Any]) -> str:
     )
     text = _text("index.html")
     text = re.sub(r'<link rel="stylesheet".*?>\n', "", text)
-    text = text.replace(
-        '<meta charset="utf-8">',
-        f'<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">',
-    )
+    first = '<meta charset="utf-8">\n'
+    told = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">\n'
+    text = text.replace(first, first + told)
     text = text.replace("icon.svg", f"data:image/svg+xml;base64,{icon}")
     text = text.replace("</head>", f"<style>{look}</style>\n</head>")
     text = text.replace('<script type="module" src="app.js"></script>\n', "")
@@ -120,7 +127,7 @@ def _rows(listing: Listing, samples: Sequence[str], classes: Sequence[str]) -> l
     for name in classes:
         if name not in known:
             raise unknown("class", name, known, where=listing.opened.path)
-    rows = [listing.row(id) for id in dict.fromkeys(samples)] or list(range(len(listing.opened)))
+    rows = [_row(listing, id) for id in dict.fromkeys(samples)] or list(range(len(listing.opened)))
     if classes:
         labels = {known.index(name) for name in classes}
         rows = [row for row in rows if int(listing.opened.labels[row]) in labels]
@@ -133,6 +140,11 @@ def _rows(listing: Listing, samples: Sequence[str], classes: Sequence[str]) -> l
             f"{len(rows)} samples are too many for one file", remedy=f"Name up to {MOST} with --sample"
         )
     return rows
+
+
+def _row(listing: Listing, id: str) -> int:
+    """Raises UnknownSampleError, with the closest ids."""
+    return listing.row(id if id in listing.opened else listing.opened.clip(id).id)
 
 
 def _picked(columns: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:

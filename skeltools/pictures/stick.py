@@ -21,8 +21,8 @@ Numbers = NDArray[np.float64]
 View = Literal["front", "side", "top", "three-quarter"]
 VIEWS: tuple[View, ...] = ("front", "side", "top", "three-quarter")
 
-_TURN, _RAISE = np.radians(35.0), np.radians(20.0)
-"""Of the three-quarter view: how far to the side, and how far above. Chosen by eye."""
+_TURN, _RAISE = 0.5, 0.22
+"""Of the three-quarter view, in radians: how far to the side, and how far above; as in ``page/camera.js``."""
 
 _STRAY = 8.0
 """A joint this many times as far from the middle of all as their median is out of the picture's frame: a
@@ -30,6 +30,9 @@ person who walks through a room of 6 m has 4."""
 
 _NOBODY = (-0.5, 0.0, 0.5, 1.8)
 """The box (left, bottom, right, top) of an empty clip: room for one person."""
+
+_NAME, _LETTER, _LINE = 8.0, 4.8, 8.5
+"""Of joints' names, in points: size, width of a letter, height of a line."""
 
 _FACTORS = (1, 2, 5, 10, 20, 50)
 _LONGEST = 0.12
@@ -83,9 +86,12 @@ class Marks:
     """Ends [2, 2], colour, width."""
     heads: list[tuple[Numbers, str]] = field(default_factory=list)
     """Corners [n, 2] of filled areas, colour."""
-    dots: list[tuple[Numbers, str, float, bool]] = field(default_factory=list)
+    dots: list[Dot] = field(default_factory=list)
     """Middle [2], colour, radius, and whether it is hollow."""
     words: list[Word] = field(default_factory=list)
+
+
+Dot = tuple[Numbers, str, float, bool]
 
 
 class Word(NamedTuple):
@@ -120,31 +126,31 @@ class Place:
 def directions(view: View) -> Numbers:
     """[3, 3]: what points to the right, up and towards the reader, in canonical axes.
 
-    ``front`` is what the sensor saw. ``side`` is seen from the sensor's left: who faced it looks right.
+    ``front`` is what the sensor saw. ``side`` is seen from the sensor's right: who faced it looks left.
     ``top`` is seen from above, with the sensor at the lower edge. ``three-quarter`` is between them.
     """
     x, y, z = np.eye(3)
     if view == "top":
         return np.stack([-x, z, y])
     angle = {"front": 0.0, "side": np.pi / 2, "three-quarter": _TURN}[view]
-    right = -np.cos(angle) * x - np.sin(angle) * z
+    right = -np.cos(angle) * x + np.sin(angle) * z
     towards = np.cross(right, y)
     lift = _RAISE if view == "three-quarter" else 0.0
     up = np.cos(lift) * y - np.sin(lift) * towards
     return np.stack([right, up, np.cross(right, up)])
 
 
-def flatten(tracks: Sequence[Track], view: View = "front") -> list[Flat]:
-    """Project tracks; motions of all are drawn longer by one factor.
+def flatten(tracks: Sequence[Track], view: View = "front", *, floor: bool = True) -> list[Flat]:
+    """Project tracks; motions of all are drawn longer by one factor. ``floor``: make room for it.
 
     Raises UsageError for a view of 2D poses that is not from the front.
     """
-    flats = [_flatten(track, view) for track in tracks]
+    flats = [_flatten(track, view, room=floor) for track in tracks]
     factor = min((flat.factor for flat in flats), default=1.0)
     return [replace(flat, factor=factor) for flat in flats]
 
 
-def _flatten(track: Track, view: View) -> Flat:
+def _flatten(track: Track, view: View, *, room: bool) -> Flat:
     if track.coordinates == "xy" and view != "front":
         raise UsageError(f"{track.name} has 2D poses, which have no {view}", remedy="Take the view front")
     turn = directions(view)
@@ -153,7 +159,8 @@ def _flatten(track: Track, view: View) -> Flat:
     joints, absent = _guessed(joints, drawn, track.present)
     points = joints @ turn.T
     floor = None if track.coordinates == "xy" or view == "top" else _floor(joints[drawn], turn)
-    box = _box(points[drawn], () if floor is None or view != "three-quarter" else floor)
+    wider = floor if room and floor is not None and view == "three-quarter" else ()
+    box = _box(points[drawn], wider)
     vectors = None
     if track.vectors is not None:
         finite = drawn & np.isfinite(track.vectors).all(axis=-1)
@@ -314,7 +321,7 @@ def _arrow(start: Numbers, stop: Numbers, width: float) -> Numbers:
 
 def _dots(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
-) -> Iterator[tuple[Numbers, str, float, bool]]:
+) -> Iterator[Dot]:
     points, told, track = place(flat.points[frame, body]), sides(flat.track.spec), flat.track
     colour = colours.persons[body % len(colours.persons)]
     radius = (1.4 if track.kind == "motion" else 2.4) * unit * min(1.0, (25 / track.spec.num_joints) ** 0.5)
@@ -336,12 +343,16 @@ def _crosses(
 def _names(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[Word]:
-    """On the outer side of each joint."""
+    """On the outer side of each joint; those that would lie on another name are left out."""
     points, shown = place(flat.points[frame, body]), flat.seen[frame, body]
     middle = float(points[shown][:, 0].mean())
+    taken: list[tuple[float, float, float]] = []
     for joint in np.flatnonzero(shown).tolist():
         x, y = points[joint]
-        outer: Literal["left", "right"] = "left" if x >= middle else "right"
-        shift = 5 * unit if outer == "left" else -5 * unit
         name = flat.track.spec.joints[joint]
-        yield Word(x + shift, y + 3, name, colours.quiet, 8.0, outer)
+        wide = _LETTER * len(name)
+        left = x + 5 * unit if x >= middle else x - 5 * unit - wide
+        if all(abs(y - low) > _LINE or left > end or left + wide < start for start, end, low in taken):
+            taken.append((left, left + wide, y))
+            anchor: Literal["left", "right"] = "left" if x >= middle else "right"
+            yield Word(left if anchor == "left" else left + wide, y + 3, name, colours.quiet, _NAME, anchor)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Sequence as Clips
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools import cli, skeletons
+from skeltools.pictures import design
+from skeltools.pictures.scene import Scene, to_json
+from skeltools.pictures.single_file import script, style
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
 from skeltools.sequence import SkeletonSequence
+from tests.browser import Browser, Page
 
 NATIVE = "kinectv2_25"
 
@@ -164,3 +169,37 @@ def ucla_ids() -> list[str]:
         for subject in (1, 2)
         for view in (1, 2, 3)
     ]
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    """One Chromium for all tests that skip without one."""
+    with Browser(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+@pytest.fixture
+def play(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Scenes in a player that stands; ``options`` are the player's, others those of the browser."""
+    opened: list[Page] = []
+
+    def opening(*scenes: Scene | dict[str, Any], options: Mapping[str, Any] = {}, **how: Any) -> Page:
+        told = [each if isinstance(each, dict) else to_json(each) for each in scenes]
+        given = {"autoplay": False, **options}
+        path = tmp_path / f"{len(opened)}.html"
+        path.write_text(
+            f"<!doctype html><meta charset=utf-8><style>{design.css()}{style()}"
+            ".player { height: 600px; width: 800px }</style><body><script type=module>"
+            f"{script()}\nwindow.player = new Player(document.body, {json.dumps(told)}, {json.dumps(given)});"
+            "</script>",
+            encoding="utf-8",
+        )
+        page = browser.open(path.as_uri(), how.pop("size", (820, 620)), **how)
+        opened.append(page)
+        page.wait("window.player?.drawn > 0")
+        return page
+
+    yield opening
+    for page in opened:
+        assert page.console == []
+        page.close()

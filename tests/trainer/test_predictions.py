@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 import skeltools
 import trainer
 from schemas import CheckpointError, SkelError, UsageError
+from tests.trainer.command import call
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
 from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
@@ -30,6 +32,10 @@ from trainer.use.predictions import Predictions, predicted, threshold, together
 from trainer.use.sources import Asked
 
 COUNT = 90
+RAW = {
+    "name": "raw",
+    "steps": [{"name": "first_tracks", "options": {}}, {"name": "resize", "options": {"absent": "masked"}}],
+}
 QUICK = {
     "linear": {"epochs": 30, "standardise": True},
     "finetune": {"epochs": 2, "batch_size": 16, "lr": 0.02, "calibrate": True},
@@ -262,3 +268,98 @@ def test_representations_of_one_stream_answer_together(tmp_path: Path) -> None:
     alone = [next(answers({name: each}, asked, on_problem=pytest.fail)) for name, each in models.items()]
     mean = (alone[0].said.probabilities + alone[1].said.probabilities) / 2
     assert np.abs(answer.said.probabilities - mean).max() < 1e-6
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A store whose second convention lacks some clips, and a run with a classifier for each."""
+    folder = tmp_path_factory.mktemp("two")
+    store = write_store(
+        folder / "two.zarr",
+        conventions=("few_6", "many_8"),
+        samples=90,
+        streams=("joint", "bone", "motion"),
+        missing={"many_8": (6, 7, 15)},
+        manifest={"recipe": RAW},
+    )
+    changes = {"method__options__base__name": "crosclr", "optimise__epochs": 1}
+    loop.pretrain(tiny_config(store, method="ms-clr", **changes), out=folder / "run")
+    open_run(folder / "run", device="cpu").evaluate(
+        "linear", conventions=["all"], options={"linear": {"epochs": 3}}
+    )
+    return folder / "run", store
+
+
+def shares(found: Any) -> dict[str, Any]:
+    return {
+        id: row
+        for each in found
+        for id, row in zip(each.ids, np.asarray(each.said.probabilities), strict=True)
+    }
+
+
+def test_streams_and_conventions_answer_together(two: tuple[Path, Path]) -> None:
+    run, store = two
+    models, asked = every(run), Asked((store,), part="test")
+    found = list(answers(models, asked, conventions=["all"], on_problem=pytest.fail))
+    weights = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
+    by_name = {
+        name: {
+            stream: shares(answers({stream: model}, asked, conventions=[name], on_problem=pytest.fail))
+            for stream, model in models.items()
+        }
+        for name in ("few_6", "many_8")
+    }
+    ids = {each.convention: set(each.ids) for each in found}
+    assert ids["few_6"] == {"S006", "S007", "S015"}
+    assert set(ids) == {"few_6+many_8", "few_6"}
+    for id, row in shares(found).items():
+        names = [name for name in by_name if id in by_name[name]["joint"]]
+        assert len(names) == (1 if id in ids["few_6"] else 2)
+        expected = sum(
+            weights[stream] / 1.6 / len(names) * by_name[name][stream][id]
+            for name in names
+            for stream in weights
+        )
+        assert np.abs(row - expected).max() < 1e-6
+    only = answers(
+        models,
+        asked,
+        conventions=["few_6"],
+        weights={"joint": 1, "bone": 0, "motion": 0},
+        on_problem=pytest.fail,
+    )
+    joint = by_name["few_6"]["joint"]
+    assert all(np.abs(row - joint[id]).max() < 1e-6 for id, row in shares(only).items())
+    plain = shares(answers(models, asked, on_problem=pytest.fail))
+    first = shares(answers(models, asked, conventions=["few_6"], on_problem=pytest.fail))
+    assert all(np.array_equal(row, first[id]) for id, row in plain.items())
+
+
+def test_conventions_from_the_command_line(
+    two: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, store = two
+    np.save(tmp_path / "eight.npy", np.random.default_rng(0).normal(size=(30, 8, 3)))
+    both = ("--convention", "few_6", "--convention", "many_8")
+    code, out, error = call(capsys, "predict", run, store, tmp_path / "eight.npy", *both, "--json")
+    assert code == 0, error
+    records = json.loads(out)
+    assert records[-1]["id"] == "eight"
+    assert records[-1]["convention"] == "many_8", "a raw file is in one convention"
+    assert {each["convention"] for each in records[:-1]} == {"few_6+many_8", "few_6"}
+    code, out, error = call(capsys, "predict", run, tmp_path / "eight.npy", "--convention", "all")
+    assert (code, out.split("\t")[0]) == (0, "eight"), error
+    for given, message in [
+        (
+            ("--convention", "all", "--encoder", "bone", "--unknown", "energy"),
+            "Choose one, as --convention few_6",
+        ),
+        (("--weights", "joint=0"), "every stream has weight 0"),
+        (("--weights", "legs=1"), "expected paper, equal or STREAM=NUMBER"),
+        (("--convention", "coco_17"), "the encoder knows few_6, many_8, not 'coco_17'"),
+        (("--follow", "--convention", "all"), "one --convention"),
+    ]:
+        code, _, error = call(capsys, "predict", run, *([] if "--follow" in given else [store]), *given)
+        assert code == 2, error
+        assert message in error

@@ -1,4 +1,4 @@
-"""``trainer publish`` and ``trainer verify``: what is written, and what is found when it is measured again."""
+"""``trainer publish`` and ``trainer verify``: what is written, and what is found when it is measured."""
 
 from __future__ import annotations
 
@@ -302,9 +302,7 @@ def test_results_that_cannot_be_measured_are_told(run: Path, store: Path, tmp_pa
     copy = shutil.copytree(run, tmp_path / "run")
     path = next(copy.glob("results/knn-*.json"))
     path.write_text(json.dumps(json.loads(path.read_text()) | {"checkpoint_hash": "0" * 64}))
-    (check,) = [
-        each for each in trainer.verify(copy, store, device="cpu") if each.verdict == "not checked"
-    ]
+    (check,) = [each for each in trainer.verify(copy, store, device="cpu") if each.verdict == "not checked"]
     assert check.text == "is of another checkpoint than the run's last"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,15 +22,15 @@ from tests.trainer.stores import CLASSES, FEW, write_store
 from trainer import checkpoint, loop
 from trainer.checkpoint import LAST
 from trainer.evaluate import linear
-from trainer.report import page
+from trainer.report import draw, page
 from trainer.report.activation import activation, class_activation, classifier_of, energy
 from trainer.report.build import build
 from trainer.report.collect import read_runs
 from trainer.report.embedding import choose, nmi, project
 from trainer.report.encoded import Encoded, encode, in_seeded_order
 from trainer.report.parts import Figure, Note, Page
-from trainer.report.retrieval import find
-from trainer.report.skeletons import View, front
+from trainer.report.retrieval import find, retrieval
+from trainer.report.skeletons import draw_strip, track, upright
 
 CPU = torch.device("cpu")
 SETTINGS = {"epochs": 30, "lr": 0.5, "standardise": True}
@@ -74,7 +77,7 @@ def parts(of: Page, name: str) -> list[Any]:
 
 def test_a_report_of_a_trained_run_has_every_drawing(trained: Path) -> None:
     built = build([trained], device="cpu")
-    kinds = {figure.name.rsplit("-one", 1)[0] for figure in built.figures}
+    kinds = {figure.name.split("-one")[0] for figure in built.figures}
     assert kinds == {
         "knn-over-epochs", "loss", "similarity", "state", "confusion", "embedding", "activation", "retrieval",
     }  # fmt: skip
@@ -154,10 +157,11 @@ def test_the_mean_activation_is_the_logit_without_its_bias(encoded: Encoded) -> 
 
 def test_without_a_linear_evaluation_the_energy_is_drawn(run: Path) -> None:
     shutil.rmtree(run / "results")
-    figure, note = activation(of(run))
-    assert isinstance(figure, Figure)
+    *figures, note = activation(of(run))
+    assert [type(figure) for figure in figures] == [Figure] * 3
     assert isinstance(note, Note)
-    assert figure.caption.startswith("Energy of the feature map of 3 test clips")
+    assert not any(mark in figure.svg for figure in figures for mark in "✓✗")
+    assert "the energy of the map is drawn" in note.text
     assert note.command == f"trainer evaluate {run} --protocol linear"
     values = torch.arange(24.0).view(1, 2, 3, 4)
     assert torch.allclose(energy(values)[0, 1, 2], (values[0, :, 1, 2] ** 2).mean().sqrt())
@@ -174,12 +178,72 @@ def test_an_evaluation_of_another_checkpoint_is_not_taken(run: Path) -> None:
 
 
 def test_an_activation_tells_whether_the_clip_was_recognised(encoded: Encoded) -> None:
-    (figure,) = activation(encoded)
-    assert isinstance(figure, Figure)
-    assert figure.caption.startswith("Class activation for the true class of 3 test clips")
-    assert sum(figure.svg.count(mark) for mark in ("✓ recognised", "✗ taken for")) == 3
-    assert all(name in figure.svg for name in CLASSES)
-    assert any(joint in figure.alt for joint in FEW.joints)
+    figures = [figure for figure in activation(encoded) if isinstance(figure, Figure)]
+    assert len(figures) == 3
+    for figure in figures:
+        assert sum(mark in figure.svg for mark in ("✓ recognised", "✗ taken for")) == 1
+        assert sum(joint in figure.alt for joint in FEW.joints) == 3
+        assert {"nothing", "highest of the clip"} <= {*texts(figure)}, "what the shades mean"
+    assert sorted(figure.title.split(":")[0] for figure in figures) == sorted(CLASSES)
+
+
+def texts(figure: Figure) -> list[str]:
+    """The words of a drawing."""
+    return [text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", figure.svg)]
+
+
+def test_the_drawings_have_the_numbers_of_their_frames(encoded: Encoded) -> None:
+    figures = [part for part in [*activation(encoded), *retrieval(encoded)] if isinstance(part, Figure)]
+    frames = encoded.test.clips["few_6"].shape[2]
+    for figure in figures:
+        numbers = [int(text) for text in texts(figure) if text.isdigit()]
+        assert len(numbers) >= 2
+        assert set(numbers) <= set(range(1, frames + 1))
+
+
+def test_the_scenes_are_the_clips_that_are_drawn(encoded: Encoded) -> None:
+    """Positions of the player's JSON, turned back, are the store's joints; shades are the activation."""
+    figure = next(part for part in retrieval(encoded) if isinstance(part, Figure))
+    (scene,) = json.loads(figure.scenes)
+    example = find(encoded)[0][0]
+    assert len(scene["tracks"]) == 1 + len(example.nearest)
+    poses = encoded.poses("test", [example.query])
+    turn = upright(encoded.spec, encoded.poses("test", [each.query for each in find(encoded)[0]]).numpy())
+    track = scene["tracks"][0]
+    shape = (track["frames"], track["bodies"], len(track["joints"]), 3)
+    numbers = np.frombuffer(base64.b64decode(track["positions"]), "<i2").reshape(shape)
+    seen = np.frombuffer(base64.b64decode(track["seen"]), np.uint8).reshape(shape[:3]).astype(bool)
+    joints = (numbers * track["scale"] + track["origin"]) @ turn
+    expected = poses[0].permute(1, 3, 2, 0).numpy()[:, : shape[1]]
+    assert seen.any()
+    assert np.allclose(joints[seen], expected[seen], atol=1e-3)
+    active = next(part for part in activation(encoded) if isinstance(part, Figure))
+    (scene,) = json.loads(active.scenes)
+    shade = np.frombuffer(base64.b64decode(scene["tracks"][0]["shade"]), np.uint8)
+    assert shade.max() == 255
+    assert len(np.unique(shade)) > 5
+
+
+@pytest.mark.parametrize("bodies", [0, 1, 3])
+def test_people_are_tall_however_many_share_a_drawing(bodies: int) -> None:
+    """Fewer frames are shown rather than smaller people; nobody at all is an empty drawing."""
+    rest = np.zeros((3, 12, 6, 3), np.float32)
+    for body in range(bodies):
+        rest[0, ..., body] = np.array([0, 0, -0.3, 0.3, 0.1, -0.1]) + 1.5 * body
+        rest[1, ..., body] = [0.9, 1.6, 0.8, 0.8, 0.05, 0.05]
+    people = track("", rest, FEW, np.eye(3, dtype=np.float32))
+    shown = []
+
+    def paint(canvas: Any) -> None:
+        axes = canvas.subplots()
+        draw_strip(axes, people, size=(4, 1.25))
+        shown.append((len(axes.texts), np.ptp(axes.get_ylim()), np.ptp(axes.get_xlim())))
+
+    draw.figure("people", (4, 1.25), paint, title="", alt="", caption="")
+    ((frames, high, wide),) = shown
+    assert frames == {0: 4, 1: 4, 3: 1}[bodies]
+    assert wide / high == pytest.approx(4 / 1.25, rel=0.02)
+    assert 1.55 / high * 1.25 > {0: 0.5, 1: 0.9, 3: 0.9}[bodies], "inches of a person"
 
 
 def test_neighbours_are_the_nearest_by_cosine(encoded: Encoded) -> None:
@@ -217,21 +281,23 @@ def test_poses_are_joints_whatever_the_stream(encoded: Encoded, store: Path) -> 
     assert torch.allclose(poses - poses[..., list(FEW.parents), :], bones, atol=1e-5)
 
 
-def test_the_front_view_finds_up_and_across_whatever_the_recipe() -> None:
+def test_people_stand_whatever_the_recipe() -> None:
     rest = {"pelvis": (0, 0), "neck": (0, 1), "left_hand": (0.5, 0.9), "right_hand": (-0.5, 0.9)}
     rest |= {"left_foot": (0.2, -1), "right_foot": (-0.2, -1)}
     flat = np.array([rest[name] for name in FEW.joints], np.float32)
-    for across, up in ((0, 1), (0, 2), (2, 1)):
+    for across, up in ((0, 1), (0, 2), (1, 2)):
         pose = np.full((3, len(flat)), 0.01, np.float32)
         pose[across], pose[up] = -flat[:, 0], flat[:, 1]
         poses = np.zeros((1, 3, 4, len(flat), 2), np.float32)
         poses[0, :, :, :, 0] = pose[:, None]
-        view = front(FEW, poses)
-        assert view == View(across, -1.0, up, 1.0)
-        assert np.allclose(view.flat(pose), flat.T)
-    assert front(FEW, np.zeros((1, 3, 4, 6, 2), np.float32)) == View(0, 1.0, 1, 1.0)
+        turn = upright(FEW, poses)
+        turned = track("", poses[0], FEW, turn).joints
+        assert turned.shape == (4, 1, len(flat), 3), "bodies that never come are left out"
+        assert np.allclose(turned[0, 0, :, :2] * [-1, 1], flat)
+        assert np.linalg.det(turn) == pytest.approx(1)
+    assert np.array_equal(upright(FEW, np.zeros((1, 3, 4, 6, 2), np.float32)), np.eye(3))
     hand = FEW.model_copy(update={"shoulders": None, "body_parts": None})
-    assert front(hand, poses) == View(0, 1.0, 1, 1.0), "nothing says where up is"
+    assert np.array_equal(upright(hand, poses), np.eye(3)), "nothing says where up is"
 
 
 @pytest.mark.parametrize("gone", ["store", "checkpoint", "stream"])
@@ -248,7 +314,7 @@ def test_what_is_gone_is_named_and_the_rest_stays(gone: str, run: Path, store: P
     expected = {
         "store": r"moved.zarr: no such store",
         "checkpoint": "last.pt: this is not a checkpoint",
-        "stream": "skeltools streams",
+        "stream": "streams/few_6/t12/bone: zarr.json is not there",
     }
     assert expected[gone] in said
     for name in ("embedding", "activation", "retrieval"):
@@ -272,4 +338,4 @@ def test_an_encoder_without_a_map_says_so(store: Path, tmp_path: Path) -> None:
     built = build([tmp_path / "gru"], device="cpu")
     (note,) = parts(built, "activation")
     assert "the map of encoder bigru has no frames and joints" in note.text
-    assert isinstance(parts(built, "retrieval")[0], Figure)
+    assert isinstance(parts(built, "retrieval")[1], Figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,29 @@ def test_features_of_a_half_are_those_of_the_evaluation(
     assert not list(tmp_path.glob(".*")), "nothing is left beside the file"
 
 
+def test_the_command_python_onnx_and_the_evaluation_give_the_same_features(
+    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    export_run(run, tmp_path / "out", onnx=True)
+    opened = open_run(run, device="cpu")
+    half = Split(opened.store, "xsub", opened.data).half("test", "coco_17", "joint")
+    expected = extract(
+        opened.encoder(), half, convention="coco_17", device=torch.device("cpu")
+    ).values.numpy()
+    by_command = embed(capsys, tmp_path / "f.npz", tmp_path / "out", store, "--part", "test")["features"]
+    raw = raw_clips(COUNT)
+    clips = [raw[id] for id in half.ids]
+    model = trainer.load(tmp_path / "out")
+    by_python = model.embed(clips)
+    one_by_one = np.concatenate([model.embed(clip) for clip in clips])
+    session = runtime.InferenceSession(tmp_path / "out" / "encoder-coco_17.onnx")
+    (by_onnx,) = session.run(["features"], {"clips": model.preprocess(clips)})
+    for found in (by_command, by_python, one_by_one, by_onnx):
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < 1e-6
+
+
 def test_files_an_export_and_a_store_of_another_recipe_give_the_same(
     run: Path, store: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +130,7 @@ def test_every_encoder_of_a_method_has_features(
     assert np.mean(np.array(said) == expected) > 0.9, "but for temperatures the fusion of the evaluation"
     code, _, error = call(capsys, "predict", run, store, "--unknown", "energy")
     assert code == 2
-    assert "told by one encoder. Choose one, as --encoder joint" in error
+    assert "told by one encoder in one convention. Choose one, as --encoder joint" in error
 
 
 def test_a_line_or_json_for_each_clip(
@@ -220,11 +244,109 @@ def test_what_does_not_fit_is_a_sentence(
     assert "Traceback" not in error
 
 
-def test_only_npz_is_written(
-    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def read_parquet(path: Path) -> dict[str, Any]:
+    """As the arrays of an ``.npz``."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    table = parquet.read_table(path)
+    about = json.loads(table.schema.metadata[b"skeltools"])
+    rows = table.to_pydict()
+    classes = about.pop("classes")
+    assert rows["class"] == [None if label is None else classes[label] for label in rows["label"]]
+    features = {name: np.array(rows[name], np.float32) for name in rows if name.startswith("features")}
+    assert str(table.schema.field(next(iter(features))).type).startswith("fixed_size_list<element: float")
+    labels = np.array([-1 if label is None else label for label in rows["label"]])
+    return {"ids": np.array(rows["id"]), "labels": labels, "classes": np.array(classes), **features} | {
+        "about": about
+    }
+
+
+def read_zarr(path: Path) -> dict[str, Any]:
+    import zarr
+
+    group = zarr.open_group(str(path), mode="r")
+    return {name: np.asarray(group[name][:]) for name in group} | {"about": group.attrs.asdict()}
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "parquet"])
+def test_every_format_has_equal_numbers(
+    run: Path,
+    store: Path,
+    files: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    suffix: str,
+) -> None:
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+    expected = embed(capsys, tmp_path / "f.npz", run, store, files / "c003.npy")
+    out = tmp_path / f"f.{suffix}"
+    for _ in range(2):  # the second time it is replaced
+        code, _, error = call(capsys, "embed", run, store, files / "c003.npy", "--out", out)
+        assert code == 0, error
+    found = (read_zarr if suffix == "zarr" else read_parquet)(out)
+    about = found.pop("about")
+    assert sorted(found) == sorted(expected)
+    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+    assert found["features"].dtype == np.float32
+    assert found["labels"][-1] == -1
+    assert (about["kind"], about["conventions"], about["fused"]) == ("skeltools features", ["coco_17"], False)
+    assert about["checkpoint"] == open_run(run, device="cpu").checkpoint_hash
+    assert not list(tmp_path.glob(".*")), "nothing is left beside the file"
+
+
+def test_streams_and_conventions_side_by_side_or_fused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.trainer.stores import write_store
+
+    store = write_store(
+        tmp_path / "two.zarr",
+        conventions=("few_6", "many_8"),
+        streams=("joint", "bone", "motion"),
+        missing={"many_8": (4, 8)},
+    )
+    run = tmp_path / "run"
+    changes = {"method__options__base__name": "crosclr", "optimise__epochs": 1}
+    loop.pretrain(tiny_config(store, method="ms-clr", **changes), out=run)
+    apart = embed(capsys, tmp_path / "f.npz", run, store, "--convention", "all")
+    names = [f"{stream}_{name}" for name in ("few_6", "many_8") for stream in ("joint", "motion", "bone")]
+    assert sorted(apart) == sorted(["ids", "labels", "classes", *(f"features_{name}" for name in names)])
+    assert len(apart["ids"]) == 28, "the clips that both conventions have"
+    one = embed(capsys, tmp_path / "o.npz", run, store, "--convention", "many_8")
+    assert np.array_equal(one["features_bone"], apart["features_bone_many_8"])
+    assert np.array_equal(one["ids"], apart["ids"])
+    fused = embed(capsys, tmp_path / "u.npz", run, store, "--convention", "all", "--fused")
+    parts = [apart[f"features_{name}"] for name in names]
+    units = [part / np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
+    assert np.abs(fused["features"] - np.concatenate(units, axis=1)).max() < 1e-6
+    np.save(tmp_path / "clip.npy", np.zeros((20, 8, 3)))
+    code, _, error = call(
+        capsys, "embed", run, store, tmp_path / "clip.npy", "--convention", "all", "--out", tmp_path / "x.npz"
+    )
+    assert code == 2
+    assert "clip.npy: is not in the same conventions as" in error
+
+
+def test_what_cannot_be_written_is_said_first(
+    run: Path,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     code, _, error = call(capsys, "embed", run, store, "--out", tmp_path / "f.csv")
     assert code == 2
-    assert "is no .npz" in error
+    assert "is no .npz, .parquet, .zarr. Name a file such as features.npz" in error
+    for other in (store, tmp_path):
+        shutil.copytree(store, tmp_path / "s.zarr") if other is store else (tmp_path / "f.npz").mkdir()
+        name = "s.zarr" if other is store else "f.npz"
+        code, _, error = call(capsys, "embed", run, store, "--out", tmp_path / name)
+        assert code == 2
+        assert "is a folder of something else. Name another" in error
+    skeltools.open(tmp_path / "s.zarr")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, error = call(capsys, "embed", run, store, "--out", tmp_path / "f.parquet")
+    assert code == 2
+    assert "pyarrow, which is not installed. pip install 'skeltools[parquet]'" in error
     with pytest.raises(SkelError):
         trainer.load(tmp_path / "nothing")

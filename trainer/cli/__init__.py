@@ -29,6 +29,7 @@ from trainer.cli import (
     segment,
     table,
     verify,
+    view,
 )
 from trainer.cli.display import echo
 from trainer.kernels import malloc
@@ -99,10 +100,11 @@ for module in (
     publish,
     released,
     report,
-    segment,
     search,
+    segment,
     table,
     verify,
+    view,
 ):
     cli.add_command(module.command)
 

@@ -9,7 +9,7 @@ import click
 
 from trainer.cli.display import echo
 from trainer.cli.options import (
-    CLIP_CONVENTION,
+    CLIP_CONVENTIONS,
     CLIP_ENCODER,
     DEVICE,
     PART,
@@ -24,9 +24,14 @@ from trainer.cli.options import (
 @click.command("embed")
 @click.argument("run", type=click.Path(path_type=Path))
 @PLACES
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File to write (.npz).")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="File to write: .npz, .parquet or .zarr."
+)
 @CLIP_ENCODER
-@CLIP_CONVENTION
+@CLIP_CONVENTIONS
+@click.option(
+    "--fused", is_flag=True, help="One array of all streams and conventions side by side, as kNN has it."
+)
 @SPLIT
 @PART
 @SETTINGS
@@ -38,6 +43,8 @@ def command(
     places: tuple[Path, ...],
     out: Path,
     encoder: str | None,
+    conventions: tuple[str, ...],
+    fused: bool,
     store: tuple[Path, ...],
     device: str,
     unfinished: bool,
@@ -46,7 +53,9 @@ def command(
     """Write the features of clips: of stores, raw files, or folders of these.
 
     RUN is a run or an export. The file has the arrays ids, labels (-1: not known), classes and features
-    [N, D] float32; of a method that trained several encoders features_joint, features_bone and so on.
+    [N, D] float32; of a method that trained several encoders features_joint, features_bone and so on, and of
+    several conventions features_joint_CONVENTION. A .zarr has the same arrays, a .parquet a row for each
+    clip: id, label, class and the features. The numbers are equal.
 
     \b
     Examples:
@@ -54,20 +63,25 @@ def command(
       trainer embed runs/skeletonclr store.zarr --part test --out test.npz
       trainer embed runs/skeletonclr/export clip.npy S001C001P001R001A001.skeleton --out two.npz
       trainer embed runs/csclr recordings/dataset.yaml --encoder bone --out own.npz
+      trainer embed runs/ms-clr store.zarr --convention all --fused --out all.parquet
     """
-    from trainer.use import embedded
+    from trainer.use import embedded, embedded_files
     from trainer.use.model import every
     from trainer.use.sources import Asked
 
-    embedded.check_suffix(out)
+    embedded_files.check_suffix(out)
     models = every(run, encoder=encoder, device=device_name(device), store=store, unfinished=unfinished)
     found = embedded.embedded(
-        models, Asked(places, **asked), on_problem=lambda text: echo(f"left out: {text}", err=True)
+        models,
+        Asked(places, **asked),
+        conventions=conventions,
+        fused=fused,
+        on_problem=lambda text: echo(f"left out: {text}", err=True),
     )
-    embedded.write(found, out)
+    embedded_files.write(found, out)
     sizes = ", ".join(f"{name} {each.shape[1]}" for name, each in found.features.items())
     known = int((found.labels >= 0).sum())
     echo(
-        f"{out}: {len(found.ids)} clips in {found.convention}, features {sizes}; "
+        f"{out}: {len(found.ids)} clips in {', '.join(found.conventions)}, features {sizes}; "
         f"{known} labelled, {len(found.classes)} classes"
     )

@@ -9,6 +9,7 @@ import click
 from schemas import EvaluationResult, UsageError
 from trainer.cli.display import echo
 from trainer.cli.figures import print_json, print_results
+from trainer.cli.options import STREAM_WEIGHTS, stream_weights
 
 
 @click.command("ensemble")
@@ -18,12 +19,7 @@ from trainer.cli.figures import print_json, print_results
 @click.option(
     "--encoder", "encoders", multiple=True, help="Only these encoders, such as joint. Default: all."
 )
-@click.option(
-    "--weights",
-    default="paper",
-    show_default=True,
-    help="Weights of the streams: paper (joint 0.6, bone 0.6, motion 0.4), equal, or joint=1,bone=0.5.",
-)
+@STREAM_WEIGHTS
 @click.option(
     "--scores",
     type=click.Choice(["softmax", "logits"]),
@@ -71,7 +67,7 @@ def command(
         raise UsageError(f"expected a .json file, found '{out}'", where="--out", remedy=f"Write {out}.json")
     asked = {"protocol": protocol, "conventions": conventions, "encoders": encoders, "joined": False}
     saved = [each for run in runs for each in find_results(run, **asked)]  # type: ignore[arg-type]
-    chosen = _weights(weights)
+    chosen = stream_weights(weights)
     result, together = ensemble_of(saved, weights=chosen, scores=scores, common=common)  # type: ignore[arg-type]
     if out is not None:
         result = result.model_copy(update={"scores": f"{out.stem}.npz"})
@@ -80,32 +76,6 @@ def command(
         print_json([result])
     else:
         _print(result, [each.result for each in saved])
-
-
-def _weights(text: str) -> dict[str, float]:
-    """``paper``, ``equal`` or ``joint=1,bone=0.5``; streams that are not named then have weight 0."""
-    from trainer.evaluate.ensemble import WEIGHTS
-
-    if text in WEIGHTS:
-        return WEIGHTS[text]
-    weights = dict.fromkeys(WEIGHTS["equal"], 0.0)
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        if name not in weights or not _is_weight(value):
-            raise UsageError(
-                f"expected {', '.join(WEIGHTS)} or STREAM=NUMBER,..., found '{text}'",
-                where="--weights",
-                remedy=f"Streams: {', '.join(weights)}; numbers from 0 on",
-            )
-        weights[name] = float(value)
-    return weights
-
-
-def _is_weight(text: str) -> bool:
-    try:
-        return 0 <= float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 def _print(result: EvaluationResult, members: list[EvaluationResult]) -> None:

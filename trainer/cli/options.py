@@ -50,6 +50,19 @@ PLACES = click.argument(
 )
 CLIP_ENCODER = click.option("--encoder", help="Only this encoder of the method: joint, bone, motion, ...")
 CLIP_CONVENTION = click.option("--convention", help="Skeleton of the clips. Default: the encoder's first.")
+CLIP_CONVENTIONS = click.option(
+    "--convention",
+    "conventions",
+    multiple=True,
+    help="Skeleton of the clips; may be repeated. all: each that clips and encoder have. Default: the "
+    "encoder's first.",
+)
+STREAM_WEIGHTS = click.option(
+    "--weights",
+    default="paper",
+    show_default=True,
+    help="Weights of the streams: paper (joint 0.6, bone 0.6, motion 0.4), equal, or joint=1,bone=0.5.",
+)
 SPLIT = click.option("--split", help="Of a store: only the samples of a split. Default: all rows.")
 PART = click.option(
     "--part", type=click.Choice(["train", "test"]), help="Of a store: only this half of the split."
@@ -74,3 +87,29 @@ def device_name(name: str) -> str:
     from trainer import device
 
     return str(device.choose(name))
+
+
+def stream_weights(text: str) -> dict[str, float]:
+    """``paper``, ``equal`` or ``joint=1,bone=0.5``; streams that are not named then have weight 0."""
+    from trainer.evaluate.ensemble import WEIGHTS
+
+    if text in WEIGHTS:
+        return WEIGHTS[text]
+    weights = dict.fromkeys(WEIGHTS["equal"], 0.0)
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        if name not in weights or not _is_weight(value):
+            raise UsageError(
+                f"expected {', '.join(WEIGHTS)} or STREAM=NUMBER,..., found '{text}'",
+                where="--weights",
+                remedy=f"Streams: {', '.join(weights)}; numbers from 0 on",
+            )
+        weights[name] = float(value)
+    return weights
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return 0 <= float(text) < float("inf")
+    except ValueError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,16 @@ import click
 from trainer.cli import follow
 from trainer.cli.display import echo
 from trainer.cli.options import (
-    CLIP_CONVENTION,
+    CLIP_CONVENTIONS,
     CLIP_ENCODER,
     DEVICE,
     PART,
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
+    STREAM_WEIGHTS,
     device_name,
+    stream_weights,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     help="Of which evaluation: linear, finetune, supervised, semi-5, ... Default: the first that there is.",
 )
 @CLIP_ENCODER
-@CLIP_CONVENTION
+@CLIP_CONVENTIONS
+@STREAM_WEIGHTS
 @click.option(
     "--unknown",
     type=click.Choice(["energy", "distance"]),
@@ -76,13 +80,15 @@ def command(
     split: str | None,
     part: str | None,
     settings: Path | None,
-    convention: str | None,
+    conventions: tuple[str, ...],
+    weights: str,
 ) -> None:
     """Name the class of clips: of stores, raw files, or folders of these.
 
     RUN is a run whose evaluation kept a classifier (`trainer evaluate RUN --protocol linear`), or an export
     with one. A line has the clip's id, its class and the probability, calibrated on clips that the classifier
-    did not learn from. Encoders of several streams answer together.
+    did not learn from. Encoders of several streams answer together, weighed by --weights, and several
+    conventions of a store as well; a raw file is in one convention.
 
     \b
     Examples:
@@ -90,6 +96,7 @@ def command(
       trainer predict runs/skeletonclr clip.npy --unknown energy --json
       trainer predict gestures recordings/ --settings dataset.yaml
       trainer predict runs/skeletonclr store.zarr --part test
+      trainer predict runs/ms-clr store.zarr --part test --convention all
       sensor | trainer predict runs/skeletonclr --follow --window 60 --stride 15
     """
     files: dict[str, Any] = {"split": split, "part": part, "settings": settings}
@@ -108,12 +115,15 @@ def command(
         unfinished=unfinished,
     )
     if live:
-        follow.run(models, convention, **stream, top=top, unknown=unknown, keep=keep)
+        shares = stream_weights(weights)
+        follow.run(models, _only(conventions), **stream, top=top, weights=shares, unknown=unknown, keep=keep)
         return
     found = list(
         asking.answers(
             models,
-            Asked(places, convention, **files),
+            Asked(places, **files),
+            conventions=conventions,
+            weights=stream_weights(weights),
             unknown=unknown,
             keep=keep,
             on_problem=lambda text: echo(f"left out: {text}", err=True),
@@ -124,6 +134,13 @@ def command(
         echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
     _print(found)
+
+
+def _only(conventions: Sequence[str]) -> str | None:
+    """The convention of a live stream. Raises UsageError for several."""
+    if len(conventions) > 1 or "all" in conventions:
+        raise click.UsageError("--follow reads frames of one --convention")
+    return next(iter(conventions), None)
 
 
 def _print(found: list[Answer]) -> None:

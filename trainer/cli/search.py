@@ -204,6 +204,7 @@ def _decimals(value: float) -> str:
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
-    lines = csv.DictWriter(sys.stdout, list(rows[0]) if rows else [], lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(rows)
+    if rows:
+        lines = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(rows)

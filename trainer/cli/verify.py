@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from trainer.cli.display import echo
-from trainer.cli.options import DEVICE
+from trainer.cli.options import DEVICE, usual_store
 
 
 @click.command("verify")
@@ -20,8 +20,8 @@ from trainer.cli.options import DEVICE
     "stores",
     type=click.Path(path_type=Path),
     multiple=True,
-    required=True,
-    help="Store to measure on; may be repeated. Each figure takes the one that it was measured on.",
+    help="Store to measure on; may be repeated: each figure takes the one that it was measured on. "
+    "Default: $SKELTOOLS_STORE, else ./store.zarr.",
 )
 @click.option(
     "--tolerance",
@@ -48,16 +48,17 @@ def command(published: str, stores: tuple[Path, ...], tolerance: float, device: 
     from trainer.publishing.measure import checks
 
     done = []
-    for check in checks(Path(published), stores, device=device, tolerance=tolerance):
+    places = stores or (usual_store(),)
+    for check in checks(Path(published), places, device=device, tolerance=tolerance):
         done.append(check)
         if not as_json:
             echo(f"{check.verdict:<11}  {check.what}: {check.text}")
     if as_json:
         echo(json.dumps([asdict(check) for check in done], indent=2, ensure_ascii=False))
-    counts = Counter(check.verdict for check in done)
+    counts: Counter[str] = Counter(check.verdict for check in done)
     measured = any(check.found is not None for check in done)
-    words = {"holds": "hold", "fails": "fail", "not checked": "were not checked"}
-    told = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
+    words = (("holds", "hold"), ("fails", "fail"), ("not checked", "were not checked"))
+    told = [f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict]]
     echo(", ".join(told) + ("" if measured else "; no figure was measured"), err=True)
     if counts["fails"] or not measured:
         raise click.exceptions.Exit(1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from trainer.kernels.kept import kept, may_keep
 
 
 def by_body(x: Tensor, joints: int) -> Tensor:
@@ -34,16 +37,41 @@ def map_mean(features: Tensor) -> Tensor:
     return features.mean(dim=(2, 3), dtype=torch.float32)
 
 
-def encode_each(bodies: Tensor, encode: Callable[[Tensor], Tensor], *, join: str, training: bool) -> Tensor:
+def encode_each(
+    bodies: Tensor,
+    encode: Callable[[Tensor], Tensor],
+    *,
+    join: str,
+    training: bool,
+    network: nn.Module | None = None,
+    name: str = "",
+) -> Tensor:
     """``encode(bodies [B, ...]) -> [B, ...]`` at no more cost than needed; ``join`` is the encoder's option.
 
     ``present``: absent bodies get zeros; see ``only_present``. Otherwise absent ones are encoded, too: in
-    training all of them, since they are in the statistics of BatchNorm; in evaluation one for all of them.
+    training all of them, since they are in the statistics of BatchNorm; in evaluation one for all of them,
+    and once for all batches where ``encode`` follows from ``name`` and the weights of ``network`` alone.
     """
     if join == "present":
         return only_present(bodies, encode)
-    # A graph that is traced keeps one shape.
-    return encode(bodies) if training or torch.compiler.is_compiling() else absent_once(bodies, encode)
+    if training or torch.compiler.is_compiling():  # a graph that is traced keeps one shape
+        return encode(bodies)
+    weights = [] if network is None else [*network.parameters(), *network.buffers()]
+    if network is None or not may_keep(network, weights):
+        return absent_once(bodies, encode)
+    one = bodies.new_zeros(1, *bodies.shape[1:])
+    absent = partial(kept, network, f"absent {name} {tuple(one.shape)}", weights, lambda: encode(one))
+    return absent_known(bodies, encode, absent)
+
+
+def absent_known(bodies: Tensor, encode: Callable[[Tensor], Tensor], absent: Callable[[], Tensor]) -> Tensor:
+    """``encode(bodies)``, where the features of those that are all zero are ``absent()`` [1, ...]."""
+    there = _present(bodies)
+    rows = there.nonzero().flatten()
+    if len(rows) == len(bodies):
+        return encode(bodies)
+    features = [absent(), encode(bodies[rows])] if len(rows) else [absent()]
+    return torch.cat(features)[there.cumsum(0) * there]
 
 
 def absent_once(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:

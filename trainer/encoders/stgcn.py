@@ -21,8 +21,9 @@ from schemas._model import Model
 from trainer.encoders.bodies import by_body, encode_each, pool_map
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
-from trainer.kernels.conv_norm import conv_norm, scale_and_shift
+from trainer.kernels.conv_norm import conv_norm, scale_and_shift, weights_of
 from trainer.kernels.dropout import Dropout
+from trainer.kernels.kept import kept
 from trainer.kernels.normalise import normalise
 from trainer.skeleton import Skeleton
 
@@ -114,7 +115,9 @@ class STGCN(nn.Module):
             return features[..., : own.joints] if more else features
 
         bodies = by_body(x, own.joints)
-        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
+        return encode_each(
+            bodies, encode, join=self.options.bodies, training=self.training, network=self, name=convention
+        )
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
@@ -146,7 +149,8 @@ class Convention(nn.Module):
         """One weighted [3, V, V] for each block."""
         if not self.importance:
             return [self.adjacency] * blocks
-        return [self.adjacency * weight for weight in self.importance]
+        weights = [self.adjacency, *self.importance]
+        return kept(self, "adjacencies", weights, lambda: [self.adjacency * weight for weight in weights[1:]])
 
 
 def _graph(skeleton: Skeleton, kind: str) -> Tensor:
@@ -170,20 +174,26 @@ class GraphConvolution(nn.Module):
     def forward(self, x: Tensor, adjacency: Tensor, norm: nn.Module) -> Tensor:
         """The layer and the BatchNorm behind it, which in evaluation is folded into the layer."""
         samples, channels, frames, joints = x.shape
-        gather = adjacency.permute(2, 0, 1).reshape(joints * SUBSETS, joints).to(x.dtype)
+        weights = [*weights_of(self.conv, norm), adjacency]
+        gather, flat, bias = kept(norm, "matrices", weights, lambda: self._matrices(adjacency, norm))
         rows = x.permute(0, 2, 3, 1).reshape(samples * frames, joints, channels)
-        gathered = torch.bmm(gather.expand(samples * frames, -1, -1), rows)
-        weight = self.conv.weight.view(SUBSETS, self.out, channels)
+        gathered = torch.bmm(gather.to(x.dtype).expand(samples * frames, -1, -1), rows)
+        mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), flat)
+        mixed = mixed.view(samples, frames, joints, self.out) + bias.to(mixed.dtype)
+        out: Tensor = mixed.permute(0, 3, 1, 2)
+        return normalise(out, norm) if norm.training else out
+
+    def _matrices(self, adjacency: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+        """[V*3,V] that gathers neighbours, [C',3*C] that mixes channels, and the bias [V,C']."""
+        joints = adjacency.shape[1]
+        gather = adjacency.permute(2, 0, 1).reshape(joints * SUBSETS, joints)
+        weight = self.conv.weight.view(SUBSETS, self.out, -1)
         assert self.conv.bias is not None
         bias = adjacency.sum(1).t() @ self.conv.bias.view(SUBSETS, self.out)
         if not norm.training:
             scale, shift = scale_and_shift(norm)
             weight, bias = weight * scale[:, None], bias * scale + shift
-        flat = weight.transpose(0, 1).flatten(1)
-        mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), flat)
-        mixed = mixed.view(samples, frames, joints, self.out) + bias.to(mixed.dtype)
-        out: Tensor = mixed.permute(0, 3, 1, 2)
-        return normalise(out, norm) if norm.training else out
+        return gather, weight.transpose(0, 1).flatten(1), bias
 
 
 class Block(nn.Module):

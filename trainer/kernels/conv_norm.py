@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from trainer.kernels.kept import kept
 from trainer.kernels.normalise import normalise
 from trainer.kernels.temporal import conv_time
 
@@ -17,9 +18,21 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     assert conv.bias is not None
     if norm.training:
         return normalise(conv_time(x, conv.weight, conv.bias, stride=conv.stride[0]), norm)
+    weight, bias, kernels = kept(norm, "folded", weights_of(conv, norm), lambda: _folded(conv, norm))
+    return conv_time(x, weight, bias, stride=conv.stride[0], kernels=kernels)
+
+
+def _folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    """Weight and bias of both together, and a place for what ``conv_time`` makes of the weight."""
+    assert conv.bias is not None
     scale, shift = scale_and_shift(norm)
-    weight, bias = conv.weight * scale.view(-1, 1, 1, 1), conv.bias * scale + shift
-    return conv_time(x, weight, bias, stride=conv.stride[0])
+    return conv.weight * scale.view(-1, 1, 1, 1), conv.bias * scale + shift, {}
+
+
+def weights_of(*layers: nn.Module) -> list[Tensor]:
+    """Parameters and running statistics of layers that have no layers inside."""
+    own = (each for layer in layers for each in (*layer._parameters.values(), *layer._buffers.values()))
+    return [each for each in own if each is not None]
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -31,15 +31,18 @@ ROWS = 400
 """Joints of clips that are worked on together: enough for a matrix product, little enough for a cache."""
 
 
-def conv_time(x: Tensor, weight: Tensor, bias: Tensor, *, stride: int) -> Tensor:
+def conv_time(
+    x: Tensor, weight: Tensor, bias: Tensor, *, stride: int, kernels: dict[int, Tensor] | None = None
+) -> Tensor:
     """x [N,C,T,V], weight [O,C,K,1] with K odd, bias [O] -> [N,O,ceil(T / stride),V]; zeros around the clip.
 
     Takes the direct way or, on the CPU in float32 and bf16, the faster one. The result has the layout of x,
-    channels last or contiguous, and under autocast its number format.
+    channels last or contiguous, and under autocast its number format. ``kernels`` keeps the weight at the
+    frequencies, by the number of frames, for a weight that stays.
     """
     if _pays(x, weight, stride):
         given = x.to(_format(x))
-        out: Tensor = ByFrequencies.apply(given, weight) + bias.view(-1, 1, 1).to(given.dtype)
+        out: Tensor = ByFrequencies.apply(given, weight, kernels) + bias.view(-1, 1, 1).to(given.dtype)
         return out.contiguous() if x.is_contiguous() else out
     return F.conv2d(x, weight, bias, (stride, 1), (weight.shape[2] // 2, 0))
 
@@ -78,27 +81,29 @@ def frequencies(frames: int, taps: int) -> int:
 
 
 class ByFrequencies(torch.autograd.Function):
-    """``apply(x [N,C,T,V], weight [O,C,K,1]) -> [N,O,T,V]``: F.conv2d with stride 1 and no bias.
+    """``apply(x [N,C,T,V], weight [O,C,K,1], kernels) -> [N,O,T,V]``: F.conv2d with stride 1 and no bias.
 
     Computes in the weight's number format; the result and the gradient of x have that of x.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, kernels: dict[int, Tensor] | None = None) -> Tensor:
         ctx.save_for_backward(x, weight)
         with torch.autocast("cpu", enabled=False):
-            return _convolved(x, weight)
+            return _convolved(x, weight, {} if kernels is None else kernels)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         with torch.autocast("cpu", enabled=False):
-            return _slopes(gradient, *ctx.saved_tensors)
+            return *_slopes(gradient, *ctx.saved_tensors), None
 
 
-def _convolved(x: Tensor, weight: Tensor) -> Tensor:
+def _convolved(x: Tensor, weight: Tensor, kept: dict[int, Tensor]) -> Tensor:
     into, of_taps, back = _transforms(x.shape[2], weight.shape[2], weight.dtype)
-    kernels = _kernels(of_taps, weight)
+    if x.shape[2] not in kept:
+        kept[x.shape[2]] = _kernels(of_taps, weight)
+    kernels = kept[x.shape[2]]
     out = x.new_empty(len(x), x.shape[2], x.shape[3], len(weight))
     for some in _portions(x):
         products = torch.bmm(_apply(into, x[some]), kernels)

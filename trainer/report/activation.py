@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure as Canvas
-from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas import SkelError, escaped
@@ -27,13 +26,14 @@ from trainer.report import draw
 from trainer.report.draw import WIDTH
 from trainer.report.encoded import Encoded, in_seeded_order
 from trainer.report.parts import Figure, Note, Part
-from trainer.report.skeletons import View, draw_scale, draw_strip, front, scenes, track
+from trainer.report.skeletons import Array, draw_scale, draw_strip, scenes, track, upright
 
 INTRO = (
     "Class activation for the true class, or the energy of the feature map where a note says so. One test "
-    "clip of each of three classes, drawn by a fixed seed. The larger and browner a joint, the higher its "
-    "value, relative to the clip's highest. Frames of the map are longer than those of the clip, and each "
-    "has seen its neighbours. Bones: blue is the person's left, orange the right; numbers are frames."
+    "clip of each of three classes, drawn by a fixed seed. The larger a joint, and the nearer its colour to "
+    "the right end of the scale, the higher its value, relative to the clip's highest. Frames of the map are "
+    "longer than those of the clip, and each has seen its neighbours. Bones: blue is the person's left, "
+    "orange the right; numbers are frames."
 )
 SAMPLES = 3
 _ROWS = 2
@@ -50,12 +50,12 @@ def activation(of: Encoded) -> list[Part]:
     classifier = _classifier(of)
     rows = _choose(of)
     poses = of.poses("test", rows).numpy()
-    view = front(of.spec, poses)
+    turn = upright(of.spec, poses)
     parts: list[Part] = []
     for place, (row, joints) in enumerate(zip(rows, poses, strict=True), start=1):
         seen = of.test.clips[of.convention][row].to(of.device)
         strength = _strength(of, seen, of.test.labels[row], classifier)
-        parts.append(_figure(of, Clip(place, row, joints, strength), view, classifier))
+        parts.append(_figure(of, Clip(place, row, joints, strength), turn, classifier))
     if classifier is None:
         text = (
             f"{of.run.name}: without a linear evaluation of {of.name} on {of.convention}, the energy of "
@@ -72,9 +72,9 @@ class Clip:
     place: int
     """Among those drawn, from 1."""
     row: int
-    joints: NDArray[np.float32]
+    joints: Array
     """[3, T, V, M]."""
-    strength: NDArray[np.float32]
+    strength: Array
     """[T, V, M] in 0..1."""
 
 
@@ -131,9 +131,7 @@ def _choose(of: Encoded) -> list[int]:
 
 
 @torch.no_grad()
-def _strength(
-    of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None
-) -> NDArray[np.float32]:
+def _strength(of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None) -> Array:
     """[T, V, M] in 0..1 of a clip [3, T, V, M]: the part that speaks for the class, over its maximum."""
     encoder: Any = of.encoder
     feature_map = encoder.feature_map(clip[None], of.convention).float().cpu()
@@ -146,14 +144,14 @@ def _strength(
     values = values[:, times].permute(1, 2, 0)
     there = (clip != 0).any(dim=0).any(dim=1, keepdim=True).cpu()  # absent bodies are encoded, not drawn
     values = values * there
-    scaled: NDArray[np.float32] = (values / values.max().clamp_min(1e-12)).numpy()
+    scaled: Array = (values / values.max().clamp_min(1e-12)).numpy()
     return scaled
 
 
-def _figure(of: Encoded, clip: Clip, view: View, classifier: tuple[Tensor, Tensor] | None) -> Figure:
+def _figure(of: Encoded, clip: Clip, turn: Array, classifier: tuple[Tensor, Tensor] | None) -> Figure:
     label = escaped(of.classes[int(of.test.labels[clip.row])])
     said = label if classifier is None else _judged(of, clip.row, label, classifier)
-    people = track(said, clip.joints, of.spec, view, strength=clip.strength)
+    people = track(said, clip.joints, of.spec, turn, strength=clip.strength)
     height = 1.25 * _ROWS
 
     def paint(canvas: Canvas) -> None:
@@ -170,7 +168,7 @@ def _figure(of: Encoded, clip: Clip, view: View, classifier: tuple[Tensor, Tenso
         title=f"{label}: {of.run.name}, {of.name}",
         alt=f"{said}: most active {_strongest(of, clip.strength)}.",
         caption=f"Test clip {escaped(of.test.ids[clip.row])}.",
-        scenes=scenes([(said, people)]),
+        scenes=scenes([people]),
     )
 
 
@@ -183,7 +181,7 @@ def _judged(of: Encoded, row: int, label: str, classifier: tuple[Tensor, Tensor]
     return f"{label} (✗ taken for {escaped(of.classes[answer])})"
 
 
-def _strongest(of: Encoded, values: NDArray[np.float32]) -> str:
+def _strongest(of: Encoded, values: Array) -> str:
     """The three joints with the highest mean over frames and bodies."""
     order = np.argsort(-values.mean(axis=(0, 2)), kind="stable")[:3]
     return ", ".join(of.spec.joints[joint] for joint in order)

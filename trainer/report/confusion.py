@@ -76,7 +76,7 @@ def _size(classes: int) -> tuple[float, float]:
     """Inches: a row has room for a line of letters where rows have names."""
     if classes > _NAMED:
         return draw.WIDTH, draw.WIDTH
-    return draw.WIDTH if classes <= _NARROW else draw.WIDE, 0.7 + max(0.16, min(0.28, 5 / classes)) * classes
+    return draw.WIDTH if classes <= _NARROW else draw.WIDE, 0.7 + min(0.22, max(0.16, 5 / classes)) * classes
 
 
 def occurring(result: EvaluationResult) -> tuple[NDArray[np.int64], list[str]]:

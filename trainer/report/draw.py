@@ -119,6 +119,7 @@ def _variables() -> dict[str, str]:
     from skeltools.pictures import design
 
     parts = {colour: f"var(--{part.replace('_', '-')})" for part, colour in design.LIGHT.items()}
+    parts |= {colour: f"var(--person-{place})" for place, colour in enumerate(design.PERSONS, start=1)}
     shades = {shade(level): _mixed("warn", "line", level / SHADES) for level in range(SHADES + 1)}
     return parts | shades
 
@@ -134,10 +135,12 @@ SHADES = 8
 
 
 def shade(level: int) -> str:
-    """Of ``SHADES`` + 1 colours: from the design's ``--line`` to its ``--warn``, as the player mixes them."""
-    share = level / SHADES
-    mixed = (round(low + share * (high - low)) for low, high in ((0xD5, 0x8A), (0xD9, 0x4B), (0xDD, 0)))
-    return "#{:02x}{:02x}{:02x}".format(*mixed)
+    """Of ``SHADES`` + 1 colours: from the design's ``line`` to its ``warn``, as the player mixes them."""
+    from skeltools.pictures.design import WHITE
+
+    low, high = (bytes.fromhex(colour[1:]) for colour in (WHITE.line, WHITE.warn))
+    mixed = bytes(round(a + level / SHADES * (b - a)) for a, b in zip(low, high, strict=True))
+    return f"#{mixed.hex()}"
 
 
 def style(index: int, *, markers: bool = True) -> dict[str, Any]:

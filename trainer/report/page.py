@@ -36,8 +36,10 @@ def html(page: Page) -> str:
 
 
 def player() -> str:
-    """The script that moves the drawings; empty where there is none."""
-    return ""
+    """The script that moves drawings: the viewer's player, and the button that starts it."""
+    from skeltools.pictures import single_file
+
+    return f"{single_file.script()}\n{_own('page.js')}"
 
 
 def _policy(script: str) -> str:
@@ -50,9 +52,13 @@ def _policy(script: str) -> str:
 
 
 def _style() -> str:
-    from skeltools.pictures import design
+    from skeltools.pictures import design, single_file
 
-    return f"{design.css()}\n{(Path(__file__).parent / 'page.css').read_text(encoding='utf-8')}"
+    return f"{design.css()}\n{single_file.style()}\n{_own('page.css')}"
+
+
+def _own(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 def _kind(part: Part) -> str:

@@ -20,7 +20,7 @@ from trainer.report import draw
 from trainer.report.draw import WIDTH
 from trainer.report.encoded import Encoded, in_seeded_order
 from trainer.report.parts import Figure, Note, Part
-from trainer.report.skeletons import draw_strip, front, scenes, track
+from trainer.report.skeletons import draw_strip, scenes, track, upright
 
 if TYPE_CHECKING:
     from skeltools.pictures.scene import Track
@@ -54,7 +54,7 @@ def retrieval(of: Encoded) -> list[Part]:
     examples, right, tried = find(of)
     poses = of.poses("test", [example.query for example in examples]).numpy()
     near = iter(of.poses("train", [row for example in examples for row in example.nearest]).numpy())
-    view = front(of.spec, poses)
+    turn = upright(of.spec, poses)
     text = (
         f"{of.run.name}: of {tried} test clips drawn by a fixed seed {right} have a nearest training clip of "
     )
@@ -62,7 +62,8 @@ def retrieval(of: Encoded) -> list[Part]:
     for place, (example, joints) in enumerate(zip(examples, poses, strict=True), start=1):
         clips = [joints, *(next(near) for _ in example.nearest)]
         people = [
-            track(name, clip, of.spec, view) for name, clip in zip(_names(of, example), clips, strict=True)
+            track(draw.shortened(name, 18), clip, of.spec, turn)
+            for name, clip in zip(_names(of, example), clips, strict=True)
         ]
         parts.append(_figure(of, place, example, people))
     return parts
@@ -120,7 +121,7 @@ def _figure(of: Encoded, place: int, example: Example, people: Sequence[Track]) 
         alt=f"{names[0]}; nearest: {', '.join(names[1:])}.",
         caption=f"Test clip {escaped(of.test.ids[example.query])}; training clips "
         f"{', '.join(escaped(of.train.ids[row]) for row in example.nearest)}.",
-        scenes=scenes([*zip(names, people, strict=True)]),
+        scenes=scenes(people),
     )
 
 

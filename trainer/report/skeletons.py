@@ -1,10 +1,9 @@
-"""Poses as stick figures, seen from the front, whatever a recipe has done to the axes."""
+"""Poses as stick figures, standing, whatever a recipe has done to the axes; as drawings and as scenes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,53 +20,15 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class View:
-    """Which coordinates point to the right and up in the drawing, and with which sign."""
+def upright(spec: SkeletonSpec, poses: Array) -> Array:
+    """[3, 3] that stands the bodies of poses [n, 3, T, V, M] up, as ``skeltools.pictures.upright`` does."""
+    from skeltools.pictures.upright import turn
 
-    across: int
-    across_sign: float
-    up: int
-    up_sign: float
-
-    def upright(self, joints: Array) -> Array:
-        """[..., 3] -> [..., 3] in canonical axes: x to the sensor's left, y up, z away from it.
-
-        To the right in a drawing is to the sensor's right. Handedness stays.
-        """
-        turn = np.zeros((3, 3), dtype=np.float32)
-        turn[0, self.across], turn[1, self.up] = -self.across_sign, self.up_sign
-        turn[2] = np.cross(turn[0], turn[1])
-        return joints @ turn.T
+    return turn(spec, np.moveaxis(poses, (1, 3), (-1, -2)).reshape(-1, poses.shape[3], 3))
 
 
-def front(spec: SkeletonSpec, poses: Array) -> View:
-    """The view in which the bodies of poses [n, 3, T, V, M] stand upright, their left at our right.
-
-    Recipes turn clips: CrosSCLR's makes the spine parallel to z, ours keeps y. So the axes are read from the
-    poses: up is where the shoulders are above the legs, across is the line of the shoulders. A convention
-    without shoulders is seen along z.
-    """
-    bodies = np.moveaxis(poses, (1, 3), (-2, -1)).reshape(-1, 3, poses.shape[3])
-    bodies = bodies[(bodies != 0).any(axis=(1, 2))]
-    if not len(bodies) or spec.shoulders is None:
-        return View(0, 1.0, 1, 1.0)
-    mean = bodies.mean(axis=0)
-    left, right = spec.shoulders
-    parts = spec.body_parts or {}
-    legs = [*parts.get("left_leg", ()), *parts.get("right_leg", ())] or [spec.center]
-    upward = (mean[:, left] + mean[:, right]) / 2 - mean[:, legs].mean(axis=1)
-    up = int(np.abs(upward).argmax())
-    # People turn: the mean length of the shoulder line, not its mean, says which axis it lies on.
-    widths = np.abs(bodies[:, :, left] - bodies[:, :, right]).mean(axis=0)
-    widths[up] = -1
-    across = int(widths.argmax())
-    sign = float(np.sign(mean[across, left] - mean[across, right])) or 1.0
-    return View(across, sign, up, float(np.sign(upward[up])) or 1.0)
-
-
-def track(name: str, clip: Array, spec: SkeletonSpec, view: View, *, strength: Array | None = None) -> Track:
-    """A clip [3, T, V, M] as people to draw, upright. ``strength`` [T, V, M] in 0..1 marks joints.
+def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: Array | None = None) -> Track:
+    """A clip [3, T, V, M], turned, as people to draw. ``strength`` [T, V, M] in 0..1 marks joints.
 
     Bodies that are zero are absent: they are encoded, not drawn.
     """
@@ -78,15 +39,15 @@ def track(name: str, clip: Array, spec: SkeletonSpec, view: View, *, strength: A
     there = present.any(axis=0)
     there[0] = True
     shade = None if strength is None else np.moveaxis(strength, 2, 1)[:, there]
-    return Track(name, spec, view.upright(joints[:, there]), present[:, there], shade=shade)
+    return Track(name, spec, joints[:, there] @ turn.T, present[:, there], shade=shade)
 
 
-def scenes(tracks: Sequence[tuple[str, Track]]) -> str:
-    """Titles and clips as the player reads them: a JSON list of scenes."""
+def scenes(tracks: Sequence[Track]) -> str:
+    """Clips as the player reads them: one scene and one clock. A recipe may have left no metres."""
     from skeltools.pictures.scene import Scene, to_json
 
-    told = [to_json(Scene(title, (each,), title=title)) for title, each in tracks]
-    return json.dumps(told, separators=(",", ":"))
+    scene = to_json(Scene("", tuple(tracks))) | {"unit": ""}
+    return json.dumps([scene], separators=(",", ":"))
 
 
 def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 1, most: int = 4) -> None:
@@ -164,10 +125,8 @@ def _draw_shades(axes: Axes, points: Array, strength: Array) -> None:
 
 def draw_scale(axes: Axes) -> None:
     """What the shades mean."""
-    steps = np.arange(draw.SHADES + 1)
-    _draw_shades(
-        axes, np.stack([steps, np.zeros_like(steps)], axis=1).astype(np.float32), steps / draw.SHADES
-    )
+    steps = np.arange(draw.SHADES + 1, dtype=np.float32)
+    _draw_shades(axes, np.stack([steps, np.zeros_like(steps)], axis=1), steps / np.float32(draw.SHADES))
     axes.text(-0.7, 0, "nothing", ha="right", va="center")
     axes.text(draw.SHADES + 0.8, 0, "highest of the clip", ha="left", va="center")
     axes.set(xlim=(-4, draw.SHADES + 10), ylim=(-1, 1))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from schemas import UsageError
+from schemas import ConfigError, UsageError
 from trainer.evaluate import ensemble
+from trainer.run import JOINED
 from trainer.use import sources
 from trainer.use.model import Model
-from trainer.use.predictions import By, Predictions, together
-from trainer.use.sources import Asked, OnProblem, Part
+from trainer.use.predictions import By, Predictions, in_one, together
+from trainer.use.sources import Asked, OnProblem
 
 
 @dataclass(frozen=True)
@@ -24,43 +26,111 @@ class Answer:
     names: tuple[str | None, ...]
     """Their classes, where they are known."""
     said: Predictions
+    convention: str = ""
+    """In which they were seen; several are joined by ``+``."""
 
 
 def answers(
     models: Mapping[str, Model],
     asked: Asked,
     *,
+    conventions: Sequence[str] = (),
+    weights: Mapping[str, float] | None = None,
     unknown: By | None = None,
     keep: float = 0.95,
     on_problem: OnProblem,
 ) -> Iterator[Answer]:
-    """Part by part. Several encoders are weighed as streams are in an evaluation: 0.6 joint, 0.6 bone, 0.4
-    motion, others alike. Raises UsageError for ``unknown`` of several, and as ``Model.predict``.
+    """Part by part; place by place where several conventions answer together.
+
+    Encoders of several streams are weighed by ``weights``, None: 0.6 joint, 0.6 bone, 0.4 motion, others
+    alike; then conventions alike, each clip by those that it has (MS-CLR 3.5). ``conventions``: None given:
+    that of ``asked``; ``all``: every one with a classifier. Raises UsageError for ``unknown`` of several,
+    ConfigError for weights that are all zero, and as ``Model.predict``.
     """
-    if unknown is not None and len(models) > 1:
-        raise UsageError(
-            "unknown clips are told by one encoder",
-            where="--unknown",
-            remedy=f"Choose one, as --encoder {next(iter(models))}",
-        )
-    weights = [float(getattr(ensemble.Options(), name, 1.0)) for name in models]
+    weights = weights or ensemble.WEIGHTS["paper"]
+    shares = [float(weights.get(name, 1.0)) for name in models]
+    if not any(shares):
+        raise ConfigError(f"every stream has weight 0: {', '.join(models)}", where="--weights")
+    planned = [(place, _conventions(models, place, conventions, asked)) for place in asked.places]
+    _check_unknown(models, planned, unknown)
+    for model in models.values():  # said before anything is read
+        for name in dict.fromkeys(name for _, names in planned for name in names):
+            model.classifier(name)
+    found = 0
+    for place, names in planned:
+        several = [_of_place(models, asked, place, name, shares, unknown, keep, on_problem) for name in names]
+        for answer in several[0] if len(several) == 1 else _joined(several):
+            found += len(answer.ids)
+            yield answer
+    if not found:
+        raise sources.nothing(asked)
+
+
+def _conventions(models: Mapping[str, Model], place: Path, given: Sequence[str], asked: Asked) -> list[str]:
+    """In which a place is answered; of ``all`` those that have a classifier, if any has."""
+    first = next(iter(models.values()))
+    if not given:
+        return [sources.convention_of(first.card, asked)]
+    names = sources.conventions_at(first.card, place, given, asked)
+    kept = [name for name in names if all(name in model.classifiers for model in models.values())]
+    return (kept or names[:1]) if sources.ALL in given else names
+
+
+def _check_unknown(models: Mapping[str, Model], planned: Sequence[Any], unknown: By | None) -> None:
+    several = [next(iter(names)) for _, names in planned if len(names) > 1]
+    if unknown is None or (len(models) == 1 and not several):
+        return
+    choice = f"--encoder {next(iter(models))}" if len(models) > 1 else f"--convention {several[0]}"
+    raise UsageError(
+        "unknown clips are told by one encoder in one convention",
+        where="--unknown",
+        remedy=f"Choose one, as {choice}",
+    )
+
+
+def _of_place(
+    models: Mapping[str, Model],
+    asked: Asked,
+    place: Path,
+    convention: str,
+    weights: Sequence[float],
+    unknown: By | None,
+    keep: float,
+    on_problem: OnProblem,
+) -> Iterator[Answer]:
+    """In one convention, by all encoders together."""
     found = [
-        sources.parts(model.card, asked, (lambda _: None) if number else on_problem)
+        sources.of_place(model.card, asked, place, convention, (lambda _: None) if number else on_problem)
         for number, model in enumerate(models.values())
     ]
-    for model in models.values():
-        model.classifier(sources.convention_of(model.card, asked))  # said before anything is read
     for part in zip(*found, strict=True):
         said = [
-            _said(model, each, asked, unknown, keep)
+            model.predict(each.clips.numpy(), convention, unknown=unknown, keep=keep)
             for model, each in zip(models.values(), part, strict=True)
         ]
-        yield Answer(part[0].ids, part[0].names, said[0] if len(said) == 1 else together(said, weights))
+        both = said[0] if len(said) == 1 else together(said, weights)
+        yield Answer(part[0].ids, part[0].names, both, convention)
 
 
-def _said(model: Model, part: Part, asked: Asked, unknown: By | None, keep: float) -> Predictions:
-    convention = sources.convention_of(model.card, asked)
-    return model.predict(part.clips.numpy(), convention, unknown=unknown, keep=keep)
+def _joined(several: Sequence[Iterator[Answer]]) -> Iterator[Answer]:
+    """What conventions say of the clips of a place: of each the mean of those that it has."""
+    told = [_whole(parts) for answers in several if (parts := list(answers))]
+    rows = [{id: row for row, id in enumerate(each.ids)} for each in told]
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for id in dict.fromkeys(id for each in told for id in each.ids):
+        groups.setdefault(tuple(place for place, here in enumerate(rows) if id in here), []).append(id)
+    for places, ids in groups.items():
+        said = [told[place].said.rows([rows[place][id] for id in ids]) for place in places]
+        first = told[places[0]]
+        names = tuple(first.names[rows[places[0]][id]] for id in ids)
+        both = said[0] if len(said) == 1 else together(said, [1.0] * len(said))
+        yield Answer(tuple(ids), names, both, JOINED.join(told[place].convention for place in places))
+
+
+def _whole(parts: Sequence[Answer]) -> Answer:
+    ids = tuple(id for part in parts for id in part.ids)
+    names = tuple(name for part in parts for name in part.names)
+    return Answer(ids, names, in_one([part.said for part in parts]), parts[0].convention)
 
 
 def as_records(answer: Answer, *, top: int) -> list[dict[str, Any]]:
@@ -77,6 +147,7 @@ def as_records(answer: Answer, *, top: int) -> list[dict[str, Any]]:
             "distance": None if said.distance is None else round(float(said.distance[row]), 6),
             "top": [{"class": name, "probability": round(share, 6)} for name, share in best[row]],
             "label": answer.names[row],
+            "convention": answer.convention,
         }
         for row, id in enumerate(answer.ids)
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from schemas import SkelError, UsageError
 from trainer.evaluate.features import Features, concatenated
-from trainer.evaluate.scores import replacing
 from trainer.use import sources
+from trainer.use.embedded_files import KIND
 from trainer.use.model import Model
 from trainer.use.sources import Asked, OnProblem
 
@@ -31,63 +31,125 @@ class Embedded:
     """[N]: place in ``classes``, -1 where the class is not known."""
     classes: tuple[str, ...]
     features: dict[str, NDArray[np.float32]]
-    """Encoder -> [N, D]."""
-    convention: str
+    """Encoder -> [N, D]; of several conventions ENCODER_CONVENTION."""
+    conventions: tuple[str, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+    """Where the features are from, as plain JSON."""
 
     @property
     def fused(self) -> NDArray[np.float32]:
         """[N, D1 + D2 + ...] as kNN takes them: one encoder's as they are; several side by side, each scaled
         to length one."""
-        parts = [
-            Features(torch.from_numpy(each), torch.from_numpy(self.labels)) for each in self.features.values()
-        ]
-        return (concatenated(parts, unit=True) if len(parts) > 1 else parts[0]).values.numpy()
+        several = [Features(torch.from_numpy(each), _NONE) for each in self.features.values()]
+        return (concatenated(several, unit=True) if len(several) > 1 else several[0]).values.numpy()
+
+    @property
+    def named(self) -> dict[str, NDArray[np.float32]]:
+        """By their names in a file: ``features``, of several encoders ``features_joint`` and so on."""
+        single = len(self.features) == 1
+        return {("features" if single else f"features_{name}"): each for name, each in self.features.items()}
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """By their names in a file: ``features``, of several encoders ``features_joint`` and so on."""
-        single = len(self.features) == 1
-        named = {("features" if single else f"features_{name}"): each for name, each in self.features.items()}
+        """All of an ``.npz``."""
         return {
             "ids": np.array(self.ids, dtype=np.str_),
             "labels": self.labels,
             "classes": np.array(self.classes, dtype=np.str_),
-            **named,
+            **self.named,
         }
 
 
+_NONE = torch.empty(0, dtype=torch.int64)
+
+
 def embedded(
-    models: Mapping[str, Model], asked: Asked, *, on_problem: OnProblem, on_progress: OnProgress | None = None
+    models: Mapping[str, Model],
+    asked: Asked,
+    *,
+    conventions: Sequence[str] = (),
+    fused: bool = False,
+    on_problem: OnProblem,
+    on_progress: OnProgress | None = None,
 ) -> Embedded:
-    """Features of all clips that are asked for, of each encoder. Raises as ``sources.parts``."""
-    ids: dict[str, tuple[str, ...]] = {}
-    names: list[str | None] = []
-    features: dict[str, NDArray[np.float32]] = {}
-    for number, (name, model) in enumerate(models.items()):
-        convention = sources.convention_of(model.card, asked)
-        found: list[NDArray[np.float32]] = []
-        own: list[str] = []
-        for part in sources.parts(model.card, asked, (lambda _: None) if number else on_problem):
-            found.append(model.embed(part.clips.numpy(), convention))
-            own += part.ids
-            names += () if number else part.names
-            if on_progress is not None:
-                on_progress(len(own))
-        ids[name], features[name] = tuple(own), np.concatenate(found)
-    first = next(iter(ids.values()))
-    if any(each != first for each in ids.values()):
+    """Features of all clips that are asked for, of each encoder.
+
+    ``conventions``: as ``sources.conventions_at``; of several, the clips that have all of them. ``fused``:
+    all features as one, side by side. Raises UsageError for several conventions of raw files beside others,
+    and as ``sources.parts``.
+    """
+    names = _conventions(models, asked, conventions)
+    read: dict[str, _Read] = {}
+    for number, (convention, encoder) in enumerate(product(names, models)):
+        one = replace(asked, convention=convention)
+        told = (lambda _: None) if number % len(models) else on_problem
+        key = encoder if len(names) == 1 else f"{encoder}_{convention}"
+        read[key] = _of_one(models[encoder], one, told, on_progress)
+    first = next(iter(read.values()))
+    rows = _common(read, asked) if len(names) > 1 else dict.fromkeys(read, slice(None))
+    if any(each.ids != first.ids for each in read.values()) and len(names) == 1:
         raise SkelError("the encoders saw other clips", remedy="Choose one of them with --encoder")
-    classes, labels = sources.classes_of(asked, names)
-    return Embedded(first, np.array(labels, np.int64), classes, features, convention)
+    own = rows[next(iter(read))]
+    classes, labels = sources.classes_of(asked, np.array(first.names, dtype=object)[own].tolist())
+    ids = tuple(np.array(first.ids, dtype=object)[own].tolist())
+    features = {key: each.values[rows[key]] for key, each in read.items()}
+    about = _about(models, names, fused=fused)
+    found = Embedded(ids, np.array(labels, np.int64), classes, features, tuple(names), about)
+    return replace(found, features={"fused": found.fused}) if fused else found
 
 
-def write(found: Embedded, path: Path) -> None:
-    """``.npz``, complete or absent; no pickle. Raises UsageError for another suffix."""
-    check_suffix(path)
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, **found.arrays)
+@dataclass(frozen=True)
+class _Read:
+    """What one encoder says in one convention of N clips."""
+
+    ids: tuple[str, ...]
+    names: tuple[str | None, ...]
+    values: NDArray[np.float32]
+    """[N, D]."""
 
 
-def check_suffix(path: Path) -> None:
-    if path.suffix.lower() != ".npz":
-        raise UsageError(f"{path} is no .npz", where="--out", remedy="Name a file such as features.npz")
+def _of_one(model: Model, asked: Asked, on_problem: OnProblem, on_progress: OnProgress | None) -> _Read:
+    ids: list[str] = []
+    names: list[str | None] = []
+    values = []
+    for part in sources.parts(model.card, asked, on_problem):
+        values.append(model.embed(part.clips.numpy(), sources.convention_of(model.card, asked)))
+        ids += part.ids
+        names += part.names
+        if on_progress is not None:
+            on_progress(len(ids))
+    return _Read(tuple(ids), tuple(names), np.concatenate(values))
+
+
+def _common(read: Mapping[str, _Read], asked: Asked) -> dict[str, list[int]]:
+    """Rows of the clips that all have, in the first one's order. Raises SkelError where there is none, or
+    where two clips have one id."""
+    places = {key: {id: row for row, id in enumerate(each.ids)} for key, each in read.items()}
+    twice = any(len(places[key]) != len(each.ids) for key, each in read.items())
+    ids = [id for id in next(iter(places.values())) if all(id in each for each in places.values())]
+    if twice or not ids:
+        what = "several clips have one id" if twice else "no clip has all conventions"
+        raise SkelError(what, where=asked.places[0], remedy="Embed one --convention at a time")
+    return {key: [each[id] for id in ids] for key, each in places.items()}
+
+
+def _about(models: Mapping[str, Model], names: Sequence[str], *, fused: bool) -> dict[str, Any]:
+    card = next(iter(models.values())).card
+    told = {"kind": KIND, "method": card.method, "epoch": card.epoch, "checkpoint": card.checkpoint_hash}
+    return told | {"encoders": list(models), "conventions": list(names), "fused": fused}
+
+
+def _conventions(models: Mapping[str, Model], asked: Asked, given: Sequence[str]) -> list[str]:
+    """The same for all places. Raises UsageError where they differ."""
+    card = next(iter(models.values())).card
+    if not given:
+        return [sources.convention_of(card, asked)]
+    found = [sources.conventions_at(card, place, given, asked) for place in asked.places]
+    if any(each != found[0] for each in found):
+        other = next(place for place, each in zip(asked.places, found, strict=True) if each != found[0])
+        raise UsageError(
+            f"is not in the same conventions as {asked.places[0]}",
+            where=other,
+            remedy="Embed them one after the other, or in one --convention that both have",
+        )
+    return found[0]

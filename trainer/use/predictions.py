@@ -60,6 +60,18 @@ class Predictions:
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [[(self.classes[place], value) for place, value in zip(*pair, strict=True)] for pair in pairs]
 
+    def rows(self, chosen: Sequence[int]) -> Predictions:
+        """Those clips alone, in the order given."""
+        place = list(chosen)
+        distance = None if self.distance is None else self.distance[place]
+        return replace(
+            self,
+            probabilities=self.probabilities[place],
+            energy=self.energy[place],
+            distance=distance,
+            known=self.known[place],
+        )
+
     def numpy(self) -> Predictions:
         """The same with NumPy arrays."""
         return replace(
@@ -122,6 +134,19 @@ def threshold(sure: Sureness | None, by: str, keep: float, kept: Kept, *, where:
     low = min(int(place), len(quantiles) - 2)
     share = place - low
     return float(quantiles[low] * (1 - share) + quantiles[low + 1] * share)
+
+
+def in_one(parts: Sequence[Predictions]) -> Predictions:
+    """What one classifier says of several parts of the clips, as NumPy arrays."""
+    each = [part.numpy() for part in parts]
+    distances = [part.distance for part in each]
+    return replace(
+        each[0],
+        probabilities=np.concatenate([part.probabilities for part in each]),
+        energy=np.concatenate([part.energy for part in each]),
+        distance=None if distances[0] is None else np.concatenate(distances),
+        known=np.concatenate([part.known for part in each]),
+    )
 
 
 def together(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:

@@ -5,14 +5,14 @@ skeltools is imported when a function is called: who has prepared clips needs no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import SkeletonSpec, UsageError
+from schemas import SkelError, SkeletonSpec, UsageError
 from trainer.export import EncoderCard
 
 
@@ -77,6 +77,25 @@ def _first(clips: Any) -> Any:
     return clips[0] if isinstance(clips, list | tuple) and clips else None
 
 
+def kind_of(card: EncoderCard) -> str:
+    """2D or 3D."""
+    return "2D" if card.input.coordinates == "xy" else "3D"
+
+
+def _check_kind(clip: Any, card: EncoderCard, *, where: str) -> None:
+    """Raises UsageError for a 2D pose, whose z is 0, where the encoder saw 3D ones, or the other way."""
+    joints = getattr(clip, "joints", clip)
+    joints = joints.detach().cpu() if hasattr(joints, "detach") else joints
+    seen = np.nan_to_num(np.asarray(joints, np.float64), posinf=0, neginf=0)
+    here = "3D" if seen[..., 2].any() else "2D"
+    if seen.any() and here != kind_of(card):
+        raise UsageError(
+            f"is a {here} pose, and the encoder was trained on {kind_of(card)} ones",
+            where=where,
+            remedy="Choose an encoder that was trained on poses of its kind",
+        )
+
+
 def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: str) -> None:
     """Raises UsageError for a clip of another number of joints, or of other joints by the same name."""
     own = getattr(clip, "spec", None)
@@ -90,7 +109,10 @@ def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: 
         )
     shape = getattr(clip, "joints", clip)
     shape = getattr(shape, "shape", ())
-    if len(shape) not in (3, 4) or shape[-1] != 3 or shape[-2] == spec.num_joints:
+    if len(shape) not in (3, 4) or shape[-1] != 3:
+        return
+    if shape[-2] == spec.num_joints:
+        _check_kind(clip, card, where=where)
         return
     others = [name for name, each in card.conventions.items() if each.num_joints == shape[-2]]
     raise UsageError(
@@ -107,6 +129,22 @@ def read_files(path: Path, spec: SkeletonSpec, *, settings: Path | None) -> Iter
     from skeltools.single import read_clips
 
     return read_clips(path, spec, settings=settings)
+
+
+def convention_at(path: Path, card: EncoderCard, names: Sequence[str], *, settings: Path | None) -> str:
+    """Of some of an encoder's conventions the first that a raw file's first clip is in; else the first."""
+    from skeltools.single import read_clips
+
+    for name in names:
+        spec = card.conventions[name]
+        try:
+            first = next(read_clips(path, spec, settings=settings), None)
+        except SkelError:
+            continue
+        clip = None if first is None else first.sequence
+        if clip is not None and (clip.convention, clip.joints.shape[2]) == (name, spec.num_joints):
+            return name
+    return names[0]
 
 
 def sequences(store: Path, convention: str) -> Iterator[Any]:

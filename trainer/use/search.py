@@ -242,10 +242,10 @@ class Bank:
                 raise self._unknown(str(query))
             asked = Asked((Path(query),), convention=self._asked.convention, settings=self._asked.settings)
             return embedded(self._models, asked, on_problem=on_problem)
-        convention = self._found.convention
+        convention = self._found.conventions[0]
         features = {name: np.asarray(model.embed(query, convention)) for name, model in self._models.items()}
         ids = tuple(f"query {number}" for number in range(len(next(iter(features.values())))))
-        return Embedded(ids, np.full(len(ids), -1), (), features, convention)
+        return Embedded(ids, np.full(len(ids), -1), (), features, (convention,))
 
     def _unknown(self, query: str) -> UsageError:
         close = get_close_matches(query, self.ids, n=1)

@@ -25,6 +25,9 @@ from trainer.use import raw
 _CHUNK = 256
 """Clips that are prepared and held at a time."""
 
+ALL = "all"
+"""In the place of a convention: every one."""
+
 _STORE = "zarr.json"
 OnProblem = Callable[[str], None]
 """Called with a sentence for every clip that is left out."""
@@ -73,14 +76,40 @@ def parts(card: EncoderCard, asked: Asked, on_problem: OnProblem) -> Iterator[Pa
     """
     convention, found = convention_of(card, asked), 0
     for place in asked.places:
-        read = _of_store if is_store(place) else _of_files
-        for part in read(card, asked, place, convention, on_problem):
+        for part in of_place(card, asked, place, convention, on_problem):
             found += len(part.ids)
             yield part
     if not found:
-        raise SkelError(
-            "no clip could be read", where=asked.places[0], remedy="See what is said above of each"
-        )
+        raise nothing(asked)
+
+
+def of_place(
+    card: EncoderCard, asked: Asked, place: Path, convention: str, on_problem: OnProblem
+) -> Iterator[Part]:
+    """The clips of a store, a raw file or a folder, maybe none. Raises as ``parts``."""
+    read = _of_store if is_store(place) else _of_files
+    yield from read(card, asked, place, convention, on_problem)
+
+
+def nothing(asked: Asked) -> SkelError:
+    """The error for places without any clip."""
+    return SkelError("no clip could be read", where=asked.places[0], remedy="See what is said above of each")
+
+
+def conventions_at(card: EncoderCard, place: Path, given: Sequence[str], asked: Asked) -> list[str]:
+    """The conventions to read a place in: those that are ``given``, ``all``: those that both the encoder and
+    the store have; none: the encoder's first. A raw file is in one convention: the first of them whose joints
+    it has. Raises UsageError for names that the encoder does not know.
+    """
+    names = list(card.conventions)
+    if given and ALL not in given:
+        names = [raw.convention_of((), card, name) for name in dict.fromkeys(given)]
+    if not given or len(names) == 1 or not place.exists():
+        return names[:1]
+    if not is_store(place):
+        return [raw.convention_at(place, card, names, settings=asked.settings)]
+    there = stores.open_store(place).manifest.conventions
+    return [name for name in names if ALL not in given or name in there] or names[:1]
 
 
 # --- stores -------------------------------------------------------------------------------------------------
@@ -176,6 +205,13 @@ def check_fits(card: EncoderCard, store: Store, convention: str) -> None:
             if shared
             else f"Bring it to the encoder's skeleton with `skeltools map {store.path} --to {convention}`",
         )
+    here, kind = stores.kind_of(store, convention), raw.kind_of(card)
+    if here != kind:
+        raise StoreError(
+            f"{convention} is {here} here, and the encoder was trained on {kind} poses",
+            where=store.path,
+            remedy=f"Choose a store of {kind} poses, or an encoder that was trained on {here} ones",
+        )
     theirs = stores.skeletons(store, [convention])[convention].spec
     differing = difference(card.conventions[convention], theirs)
     if differing:
@@ -211,10 +247,13 @@ def _prepared(
     path: Path,
     on_problem: OnProblem,
 ) -> Iterator[Part]:
-    """Clips through the card's recipe; one of which it leaves nothing is told."""
+    """Clips through the card's recipe; one of which it leaves nothing is told, and so is who is left out."""
+    crowded: list[str] = []
     while chunk := list(islice(clips, _CHUNK)):
         made: list[tuple[str, str | None, Tensor]] = []
         for id, name, clip in chunk:
+            if int(clip.present.any(axis=0).sum()) > card.input.bodies:
+                crowded.append(id)
             try:
                 made.append((id, name, torch.from_numpy(raw.prepared([clip], card, convention))))
             except UsageError:
@@ -224,6 +263,11 @@ def _prepared(
         if made:
             ids, names, rows = zip(*made, strict=True)
             yield Part(tuple(ids), tuple(names), torch.cat(rows))
+    if crowded:
+        on_problem(
+            f"{path}: people beyond the {card.input.bodies} that the encoder was trained on, in "
+            f"{len(crowded)} clips, {crowded[0]} first; its recipe {card.recipe.name} chose who stays"
+        )
 
 
 def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ...], list[int]]:

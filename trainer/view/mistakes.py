@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from schemas import SkelError
-from trainer.evaluate import PROTOCOLS
 from trainer.evaluate.scores import probabilities
-from trainer.run import JOINED, Run, SavedResult
+from trainer.report.collect import headline
+from trainer.run import Run, SavedResult
 
 MOST = 500
 """Clips that are listed."""
 
 CLOSEST = 3
 """Classes whose probability is told of each."""
-
-_OF_CLIPS = ("linear", "finetune", "supervised", "semi", "knn")
-"""Protocols whose result is asked, the first that there is."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +29,14 @@ class Mistake:
 
 
 def chosen(run: Run) -> SavedResult | None:
-    """The result whose errors are shown: of the run's own store and last checkpoint, of all encoders
-    together and the first convention where there are several; None where nothing was evaluated."""
-    reference = run.config.data.conventions[0]
+    """The result whose errors are shown, the one that reports speak of: of the run's own store and its last
+    checkpoint. None where nothing was evaluated."""
     results = [
         saved
         for saved in run.results
-        if saved.result.protocol in _OF_CLIPS
-        and saved.result.scores is not None
-        and saved.result.store_hash == run.store.hash
-        and not saved.of_kept
+        if saved.result.scores is not None and saved.result.store_hash == run.store.hash and not saved.of_kept
     ]
-    return min(
-        results,
-        key=lambda saved: (
-            _OF_CLIPS.index(saved.result.protocol),
-            saved.result.convention != reference,
-            saved.result.convention.count(JOINED),
-            -saved.result.encoder.count(JOINED),
-            saved.path.name,
-        ),
-        default=None,
-    )
+    return headline(results, run.config.data.conventions[0])
 
 
 def mistakes(saved: SavedResult) -> tuple[list[Mistake], int]:
@@ -69,7 +50,8 @@ def mistakes(saved: SavedResult) -> tuple[list[Mistake], int]:
     for row in order:
         values, places = shares[row].topk(min(CLOSEST, shares.shape[1]))
         closest = tuple(
-            (scores.classes[place], float(value)) for place, value in zip(places.tolist(), values, strict=True)
+            (scores.classes[place], float(value))
+            for place, value in zip(places.tolist(), values, strict=True)
         )
         true = scores.classes[int(scores.labels[row])]
         found.append(Mistake(scores.ids[row], true, closest[0][0], closest[0][1], closest))

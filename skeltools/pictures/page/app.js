@@ -30,23 +30,23 @@ class App {
   }
 
   async start() {
-    const begun = performance.now();
     this.store = await this.source.store();
     document.title = `${this.store.name}, skeltools`;
     this.conventions = this.store.conventions.slice(0, this.store.conventions.length > MOST_AT_FIRST ? 1 : MOST_AT_FIRST).map(({ name }) => name);
     this.header();
     this.details.replaceChildren(...storeDetails(this.store).filter(Boolean));
     this.tabs = new Tabs(this);
+    this.side.replaceChildren(element("p", { class: "count" }, "Reading the list…"));
     if (this.store.rows !== false) await this.list();
     this.tabs.show();
-    this.listed = performance.now() - begun;
+    this.listed = performance.now(); // since the page was asked for
     this.route();
   }
 
   header() {
-    const { name, dataset, samples, synthetic } = this.store;
+    const { name, dataset, samples, of, synthetic } = this.store;
     this.tabRow = element("nav", { "aria-label": "tabs", hidden: true });
-    const told = [dataset, samples === undefined ? null : `${samples.toLocaleString("en")} samples`, synthetic ? "synthetic" : null].filter(Boolean).join(", ");
+    const told = [dataset, samples === undefined ? null : `${samples.toLocaleString("en")}${of > samples ? ` of ${of.toLocaleString("en")}` : ""} samples`, synthetic ? "synthetic" : null].filter(Boolean).join(", ");
     this.head.replaceChildren(element("strong", {}, name), element("span", { class: "told" }, told), this.tabRow, element("span", { class: "space" }), themeButton());
   }
 
@@ -60,7 +60,7 @@ class App {
     this.samples = new List({
       fill: (row) => this.rowOfList(row),
       address: (row) => this.address(this.rows.id[row]),
-      drawn: (rows) => this.thumbnails.want(rows),
+      drawn: (rows) => requestAnimationFrame(() => this.thumbnails.want(rows)),
       open: (row) => this.go(this.rows.id[row]),
     });
     this.side.replaceChildren(this.filters.element, this.count, this.samples.element);
@@ -119,13 +119,11 @@ class App {
   async open(id, from) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
-    const begun = performance.now();
     try {
       const told = await this.source.sample(id, this.conventions, from, signal);
       if (signal.aborted) return;
       this.play([told]);
       this.describe(told);
-      this.opened = performance.now() - begun;
     } catch (error) {
       if (error.name !== "AbortError") this.say(error.message);
     }
@@ -160,7 +158,7 @@ class App {
     if (event.key === "/") {
       event.preventDefault();
       this.filters?.search.focus();
-    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") this.samples?.key(event);
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") (this.tabs?.current?.view ?? this.samples)?.key(event);
     else if (this.player) act(this.player, event);
   }
 }

@@ -46,7 +46,7 @@ export class Clock {
 
 function stretch([start, stop, name, score, tone], frames) {
   const told = score === null || score === undefined ? name : `${name}, ${score.toFixed(2)}`;
-  const made = element("div", { title: `${told}: frames ${start + 1} to ${stop}`, "data-tone": tone }, name);
+  const made = element("div", { title: `${told && `${told}: `}frames ${Math.floor(start) + 1} to ${Math.ceil(stop)}`, "data-tone": tone }, name);
   made.style.left = `${(100 * start) / frames}%`;
   made.style.width = `${(100 * (stop - start)) / frames}%`;
   return made;
@@ -82,13 +82,13 @@ function gapsOf(track) {
   const lasting = people.every(({ parts }) => parts.length === 1 && parts[0][1] - parts[0][0] === track.frames);
   const missed = stretches(track.frames, (frame) => people.some(({ body }) => misses(track, frame, body)));
   return [
-    ...(lasting ? [] : people.filter(({ parts }) => parts.length).map((row) => ({ ...row, parts: toned(row.parts, "", row.body % 4) }))),
-    ...(missed.length ? [{ name: "joints not seen", kind: "missed", parts: toned(missed, "") }] : []),
-  ].map((row) => ({ ...row, parts: row.parts.map(([start, stop, , , tone]) => [start, stop, "", null, tone]) }));
+    ...(lasting ? [] : people.filter(({ parts }) => parts.length).map((row) => ({ ...row, parts: toned(row.parts, row.body % 4) }))),
+    ...(missed.length ? [{ name: "joints not seen", kind: "missed", parts: toned(missed) }] : []),
+  ];
 }
 
-function toned(parts, name, tone) {
-  return parts.map(([start, stop]) => [start, stop, name, null, tone]);
+function toned(parts, tone) {
+  return parts.map(([start, stop]) => [start, stop, "", null, tone]);
 }
 
 function misses(track, frame, body) {

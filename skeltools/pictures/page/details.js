@@ -8,7 +8,7 @@ export function sampleDetails(told, chosen, store, { onconventions, onframe, onw
   return [
     element("h1", {}, told.title),
     told.title === told.id ? null : element("p", { class: "id" }, element("code", {}, told.id)),
-    facts({ ...told.facts, frames: told.window?.of ?? told.frames }),
+    facts({ ...told.facts, class: told.facts.class === told.title ? null : told.facts.class, frames: told.window?.of ?? told.frames }),
     windows(told.window, onwindow),
     conventions(told, chosen, store, onconventions),
     findings(told.findings, told.window?.from ?? 0, onframe),

@@ -4,6 +4,7 @@ import { basis } from "./camera.js";
 import { FAINT, FLAT, HOLLOW, SOLID } from "./paint.js";
 import { index, isThere, vectors } from "./scene.js";
 
+const NEAR = 0.05; // metres before the camera from which on something is drawn
 const PARTS = ["trunk", "left-arm", "left-leg", "right-arm", "right-leg"];
 
 /** The colours of design.css as an element has them now, as 0xRRGGBB. */
@@ -51,7 +52,7 @@ export function spotsOf(track, frame, project) {
 
 function spot(track, place, seen, project) {
   const found = project(...track.points.subarray(3 * place, 3 * place + 3), [0, 0, 0]);
-  return found[2] > 0.05 ? Object.assign(found, { seen, place }) : null;
+  return found[2] > NEAR ? Object.assign(found, { seen, place }) : null;
 }
 
 /** Strokes of the people of one frame. `look`: {colours, scale, kind, arrow, tone, pixels(distance), project}. */
@@ -100,7 +101,7 @@ function addArrows(batch, track, spots, look) {
     const tail = look.kind === "bone" ? point.map((value, axis) => value - vector[axis]) : point;
     const tip = tail.map((value, axis) => value + look.arrow * vector[axis]);
     const ends = [tail, tip].map((end) => look.project(...end, [0, 0, 0]));
-    if (ends.some((end) => end[2] <= 0.05)) return;
+    if (ends.some((end) => end[2] <= NEAR)) return;
     addArrow(batch, ends, look, look.tone ?? look.colours.parts[track.parts[joint]], track.sides[joint] === "right" ? HOLLOW : SOLID);
   });
 }
@@ -119,22 +120,32 @@ export function floorOf(points, flat) {
   const range = (axis) => points.reduce(([low, high], point) => [Math.min(low, point[axis]), Math.max(high, point[axis])], [Infinity, -Infinity]);
   const [x, y, z] = [0, 1, 2].map(range);
   const span = Math.max(x[1] - x[0], z[1] - z[0], 0.6 * (y[1] - y[0]), 1e-3);
-  const step = 10 ** Math.floor(Math.log10(span)) * [0.1, 0.25, 0.5, 1].find((part) => span / 10 ** Math.floor(Math.log10(span)) / part < 9);
+  const step = 10 ** Math.floor(Math.log10(span)) * [0.1, 0.25, 0.5, 1, 2].find((part) => span / 10 ** Math.floor(Math.log10(span)) / part < 9);
   const grid = ([low, high]) => [step * Math.floor(low / step - 0.5), step * Math.ceil(high / step + 0.5)];
   return { y: y[0], x: grid(x), z: flat ? [z[0], z[0]] : grid(z), step, flat };
 }
 
 /** Strokes of the floor. */
 export function addFloor(batch, floor, look) {
-  const line = (...ends) => {
-    const [from, to] = ends.map((end) => look.project(...end, [0, 0, 0]));
-    if (from[2] > 0.05 && to[2] > 0.05) batch.add(from, to, 0.5 * look.scale, 0.5 * look.scale, faint, FLAT);
-  };
   const { x, y, z, step, flat } = floor;
   const faint = mixed(look.colours.line, look.colours.ground, 0.1);
-  const lines = (range) => Array.from({ length: Math.round((range[1] - range[0]) / step) + 1 }, (_, place) => range[0] + place * step);
-  for (const at of flat ? [] : lines(x)) for (const from of lines(z).slice(0, -1)) line([at, y, from], [at, y, from + step]);
-  for (const at of lines(z)) for (const from of lines(x).slice(0, -1)) line([from, y, at], [from + step, y, at]);
+  const rows = (range) => Array.from({ length: Math.round((range[1] - range[0]) / step) + 1 }, (_, place) => range[0] + place * step);
+  const line = (from, to) => {
+    const ends = beforeUs(from, to, look.project);
+    if (ends) batch.add(...ends, 0.5 * look.scale, 0.5 * look.scale, faint, FLAT);
+  };
+  for (const at of flat ? [] : rows(x)) line([at, y, z[0]], [at, y, z[1]]);
+  for (const at of rows(z)) line([x[0], y, at], [x[1], y, at]);
+}
+
+/** The ends of the part of a line that is before the camera, as spots; null if all is behind it. */
+function beforeUs(from, to, project) {
+  const [start, stop] = [from, to].map((end) => project(...end, [0, 0, 0]));
+  if (start[2] > NEAR && stop[2] > NEAR) return [start, stop];
+  if (start[2] <= NEAR && stop[2] <= NEAR) return null;
+  const share = (NEAR - start[2]) / (stop[2] - start[2]);
+  const cut = project(...from.map((value, axis) => value + share * (to[axis] - value)), [0, 0, 0]);
+  return start[2] > NEAR ? [start, cut] : [cut, stop];
 }
 
 /** Strokes of the axes in the lower right corner of a box, and their labels: [{text, x, y}]. */

@@ -44,7 +44,7 @@ export class Batch {
 
 /** The painter that this browser can have: {clear(ground), paint(numbers, box, scale), kind}. */
 export function painter(canvas) {
-  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false, preserveDrawingBuffer: true });
+  const gl = canvas.getContext("webgl2", { alpha: false, antialias: false });
   return gl ? withWebGL(gl) : on2D(canvas.getContext("2d"));
 }
 
@@ -57,7 +57,7 @@ void main() {
   vec2 along = ends.zw - ends.xy;
   float len = length(along);
   vec2 unit = len > 1e-4 ? along / len : vec2(1.0, 0.0);
-  float room = max(sizes.x, sizes.y) + 3.0 * scale;
+  float room = max(sizes.x, sizes.y) + (looks.y < 0.5 ? 0.5 : 0.5 + 1.4 * scale);
   at = (corner.x < 0.0 ? ends.xy : ends.zw) + corner.x * room * unit + corner.y * room * vec2(-unit.y, unit.x);
   line = ends; sized = sizes; fill = int(looks.y);
   int rgb = int(looks.x);

@@ -16,7 +16,7 @@ export class Panel {
     this.play = button("Play (space)", ICONS.play, () => player.toggle());
     this.play.classList.add("main");
     this.time = element("output", { class: "time" });
-    this.speed = element("select", { "aria-label": "speed", title: "Speed ([ and ])", onchange: () => player.setSpeed(Number(this.speed.value)) },
+    this.speed = element("select", { "aria-label": "speed", onchange: () => player.setSpeed(Number(this.speed.value)) },
       SPEEDS.map((speed) => element("option", { value: speed }, `${speed}×`)));
     this.views = segments("view", VIEW_CHOICES, player.look.view, (view) => player.setView(view));
     this.kinds = segments("what is shown", KIND_CHOICES, player.look.kind, (kind) => player.set({ kind }));
@@ -28,8 +28,8 @@ export class Panel {
     const help = element("button", { type: "button", class: "round", "aria-label": "Keys", title: "Keys (?)", onclick: () => this.help() }, "?");
     const few = player.look.controls === "few";
     this.element = element("div", { class: "controls" },
-      element("div", { class: "run" }, steps, this.time, this.speed),
-      few ? [] : element("div", { class: "looks" }, this.views, this.kinds, this.arrows, this.layouts, element("div", { class: "segments", role: "group", "aria-label": "options" }, this.switches), help),
+      element("div", { class: "run" }, steps, this.time, this.speed, few ? null : help),
+      few ? [] : element("div", { class: "looks" }, this.views, this.kinds, this.arrows, this.layouts, element("div", { class: "segments", role: "group", "aria-label": "options" }, this.switches)),
       this.dialog = keys());
   }
 
@@ -37,17 +37,20 @@ export class Panel {
   show() {
     const tracks = this.player.scenes.flatMap((scene) => scene.tracks);
     const own = tracks[0]?.kind ?? "joint";
-    if (own !== "joint") this.player.look.kind = own;
+    const { look } = this.player;
+    if (own !== "joint") [this.before, look.kind] = [this.before ?? look.kind, own];
+    else if (this.before) [this.before, look.kind] = [null, this.before];
     this.layouts.hidden = tracks.length < 2;
     this.views.hidden = tracks.length > 0 && tracks.every(({ coordinates }) => coordinates === "xy");
     this.update();
   }
 
   update() {
-    const { look, playing, frame, frames, fps } = this.player;
+    const { look, playing, frame, frames, fps, timed } = this.player;
+    this.speed.title = `Speed ([ and ]); 1× is ${fps} frames a second${timed ? "" : ", since the recording does not tell its own"}`;
     this.play.replaceChildren(icon(playing ? ICONS.pause : ICONS.play));
     this.play.setAttribute("aria-label", playing ? "Pause (space)" : "Play (space)");
-    this.time.textContent = frames ? `${frame + 1} / ${frames}   ${(frame / fps).toFixed(2)} s` : "no frames";
+    this.time.textContent = frames ? `${frame + 1} / ${frames}${timed ? `   ${(frame / fps).toFixed(2)} s` : ""}` : "no frames";
     this.speed.value = look.speed;
     this.views.choose(look.view);
     this.kinds.choose(look.kind);
@@ -69,7 +72,7 @@ function keys() {
   const close = element("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const dialog = element("dialog", { class: "keys", "aria-label": "Keys" }, element("h2", {}, "Keys"), element("dl", {}, rows),
     element("p", {}, "Drag to turn, Shift and drag to move, wheel or pinch to zoom, double click to fit. "
-      + "Blue and solid is the person's left, orange and hollow the right. A dashed ring is the last place of a joint that is not seen."), close);
+      + "Blue and solid is the person's left, orange and hollow the right. A ring is the last place of a joint that is not seen."), close);
   dialog.addEventListener("keydown", (event) => event.stopPropagation());
   return dialog;
 }

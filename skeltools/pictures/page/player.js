@@ -36,7 +36,7 @@ export class Player extends EventTarget {
     this.stage = element("div", { class: "stage" }, this.canvas, this.text, this.tip);
     this.clock = new Clock((frame) => this.seek(frame));
     this.panel = new Panel(this);
-    this.element = element("div", { class: "player", role: "group", "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
+    this.element = element("div", { class: "player", role: "group", tabindex: -1, "aria-label": "player" }, this.stage, this.clock.element, this.panel.element);
     host.append(this.element);
     this.painter = painter(this.canvas);
     this.listen();
@@ -47,9 +47,12 @@ export class Player extends EventTarget {
     const { signal } = this.ending;
     this.sizes = new ResizeObserver(() => this.resize());
     this.sizes.observe(this.stage);
-    this.sight = new IntersectionObserver(([entry]) => this.wake(entry.isIntersecting));
+    this.sight = new IntersectionObserver(([entry]) => {
+      this.away = !entry.isIntersecting;
+      this.wake();
+    });
     this.sight.observe(this.stage);
-    document.addEventListener("visibilitychange", () => this.wake(this.visible), { signal });
+    document.addEventListener("visibilitychange", () => this.wake(), { signal });
     document.addEventListener("colours", () => this.recolour(), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour(), { signal });
     this.element.addEventListener("keydown", (event) => act(this, event));
@@ -62,7 +65,8 @@ export class Player extends EventTarget {
     Object.assign(this.look, look);
     this.scenes = scenes.map(readScene);
     this.frames = Math.max(0, ...this.scenes.map(({ frames }) => frames));
-    this.fps = this.look.fps ?? this.scenes.find(({ fps }) => fps)?.fps ?? FPS;
+    const told = this.look.fps ?? this.scenes.find(({ fps }) => fps)?.fps;
+    [this.timed, this.fps] = [Boolean(told), told ?? FPS];
     this.frame = this.time = 0;
     this.clock.show(this.scenes, this.frames);
     this.panel.show();
@@ -78,7 +82,7 @@ export class Player extends EventTarget {
     const groups = over && tracks.length ? [tracks] : tracks.map((each) => [each]);
     this.cells = groups.map((group) => ({
       tracks: group.map(({ track }) => track),
-      name: group.map(({ track, scene }) => cellName(track, scene, this.scenes)).join(" and "),
+      names: group.map(({ track, scene }) => cellName(track, scene, this.scenes)),
       points: group.flatMap(({ track }) => cloud(track)),
       flat: group.every(({ track }) => track.coordinates === "xy"),
       spots: [],
@@ -160,12 +164,9 @@ export class Player extends EventTarget {
     return Math.max(0, Math.min(track.frames - 1, Math.floor((this.frame * track.frames) / Math.max(1, this.frames))));
   }
 
-  get visible() {
-    return !document.hidden;
-  }
-
-  wake(seen) {
-    this.asleep = !(seen && this.visible);
+  /** Sleep while nobody can see the picture. */
+  wake() {
+    this.asleep = this.away || document.hidden;
     this.before = null;
     if (!this.asleep) this.draw();
   }
@@ -325,8 +326,8 @@ export class Player extends EventTarget {
     return {
       frame: this.frame, frames: this.frames, drawn: this.drawn, playing: this.playing, painter: this.painter.kind,
       background: hex(this.colours.ground),
-      cells: this.cells.map(({ name, view, camera, spots, tracks }) => ({
-        name, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
+      cells: this.cells.map(({ names, view, camera, spots, tracks }) => ({
+        names, view, camera, scale: this.scale, tracks: tracks.map(({ name }) => name), spots: spots.map((each) => each.map(css)),
       })),
     };
   }
@@ -342,8 +343,11 @@ export class Player extends EventTarget {
   }
 }
 
+/** Of several scenes their titles, and the convention where they are not all in one. */
 function cellName(track, scene, scenes) {
-  return scenes.length > 1 ? `${scene.title}, ${track.name}` : track.name;
+  if (scenes.length < 2) return track.name;
+  const names = new Set(scenes.flatMap(({ tracks }) => tracks.map(({ name }) => name)));
+  return names.size > 1 ? `${scene.title}, ${track.name}` : scene.title;
 }
 
 /** Turn, move and zoom by mouse, pen and fingers; tell the joint under the pointer. */
@@ -358,7 +362,6 @@ function steer(player) {
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     fingers.set(event.pointerId, [event.clientX, event.clientY]);
-    player.clock.rail.focus({ preventScroll: true, focusVisible: false });
   });
   canvas.addEventListener("pointermove", (event) => {
     const from = fingers.get(event.pointerId);

@@ -14,29 +14,11 @@ export function served(base = "api/") {
   return {
     ask,
     store: () => ask(`${base}store`),
-    rows: () => allRows((from) => ask(`${base}rows${from ? `?${query([["from", from]])}` : ""}`)),
+    rows: () => ask(`${base}rows`),
     sample: (id, conventions, from, signal) =>
       ask(`${base}sample?${query([["id", id], ...conventions.map((name) => ["convention", name]), ["from", from]])}`, signal),
     poses: (rows) => ask(`${base}poses?rows=${rows.join()}`),
   };
-}
-
-/** All rows, of a server that may tell them a part at a time. */
-async function allRows(ask) {
-  const rows = await ask(0);
-  while (rows.id.length < rows.total) {
-    const more = await ask(rows.id.length);
-    if (!more.id.length) break;
-    join(rows, more);
-  }
-  return rows;
-}
-
-function join(columns, more) {
-  for (const [name, values] of Object.entries(columns)) {
-    if (Array.isArray(values)) columns[name] = values.concat(more[name]);
-    else if (name === "split") join(values, more.split);
-  }
 }
 
 /** The same of {store, rows, samples, poses, items}, gzipped and in base64. */

@@ -1,5 +1,6 @@
 // What is written on the picture: names, L and R at the hands, people at their feet, axes.
 
+import { pixelsPerMetre } from "./camera.js";
 import { hex } from "./figure.js";
 import { isThere } from "./scene.js";
 
@@ -12,23 +13,25 @@ export function drawText(player) {
 
 function drawCell(player, pen, cell) {
   const { colours, scale, look } = player;
-  const write = (text, x, y, colour, size = 12, align = "center") => {
+  const write = (text, x, y, colour, size = 12, align = "center", most = cell.box.width) => {
     pen.font = `600 ${size * scale}px ${getComputedStyle(player.element).fontFamily}`;
     pen.textAlign = align;
     pen.textBaseline = "middle";
     pen.strokeStyle = hex(colours.ground);
     pen.lineWidth = 4 * scale;
-    pen.strokeText(text, x, y);
+    pen.strokeText(text, x, y, most);
     pen.fillStyle = hex(colour);
-    pen.fillText(text, x, y);
+    pen.fillText(text, x, y, most);
   };
   pen.save();
   pen.beginPath();
   pen.rect(cell.box.x, cell.box.y, cell.box.width, cell.box.height);
   pen.clip();
   for (const { text, x, y } of cell.labels) write(text, x, y, colours.quiet, 11);
-  cell.spots.forEach((spots, place) => spots.length && drawPeople(player, cell.tracks[place], spots, write, place));
-  write(cell.name, cell.box.x + 14 * scale, cell.box.y + 17 * scale, colours.text, 13, "left");
+  const pixels = (far) => pixelsPerMetre(cell.view, far);
+  cell.spots.forEach((spots, place) => spots.length && drawPeople(player, pixels, cell.tracks[place], spots, write, place));
+  cell.names.forEach((name, place) =>
+    write(name, cell.box.x + 14 * scale, cell.box.y + 17 * (place + 1) * scale, place ? colours.persons[place % colours.persons.length] : colours.text, 13, "left", cell.box.width - 20 * scale));
   const note = noteOf(player, cell);
   if (note) write(note, cell.box.x + cell.box.width / 2, cell.box.y + cell.box.height / 2, colours.quiet, 15);
   if (cell.floor && look.names) write(gridOf(player, cell), cell.box.x + 14 * scale, cell.box.y + cell.box.height - 14 * scale, colours.quiet, 11, "left");
@@ -48,7 +51,7 @@ function gridOf({ scenes }, { floor, flat }) {
   return flat ? `flat; marks ${floor.step} ${unit}` : `grid ${floor.step} ${unit}`;
 }
 
-function drawPeople({ colours, scale, look }, track, spots, write, place) {
+function drawPeople({ colours, scale, look }, pixels, track, spots, write, place) {
   const several = track.bodies > 1;
   for (let body = 0; body < track.bodies; body++) {
     const own = spots.slice(body * track.vertices, (body + 1) * track.vertices);
@@ -61,7 +64,9 @@ function drawPeople({ colours, scale, look }, track, spots, write, place) {
     if (!look.names) continue;
     for (const { joint, letter } of track.letters) {
       const spot = own[joint];
-      if (spot?.seen) write(letter, spot[0] + 11 * scale * Math.sign(spot[0] - middle || 1), spot[1], colours.parts[letter === "L" ? "left_leg" : "right_leg"], 13);
+      if (!spot?.seen) continue;
+      const away = (9 * scale + pixels(spot[2]) * track.radii[joint]) * Math.sign(spot[0] - middle || 1);
+      write(letter, spot[0] + away, spot[1], colours.parts[letter === "L" ? "left_leg" : "right_leg"], 14);
     }
   }
 }

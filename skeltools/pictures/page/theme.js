@@ -17,6 +17,7 @@ export function themeButton() {
     document.dispatchEvent(new Event("colours"));
   };
   use(kept());
+  matchMedia(MEDIA.system).addEventListener("change", () => document.dispatchEvent(new Event("colours")));
   return button;
 }
 

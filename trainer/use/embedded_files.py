@@ -1,0 +1,110 @@
+"""Files of features: ``.npz``, ``.parquet`` and ``.zarr`` with the same numbers, complete or absent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from schemas import UsageError
+from trainer.evaluate.scores import replacing
+
+if TYPE_CHECKING:
+    from trainer.use.embedded import Embedded
+
+ABOUT = "skeltools"
+"""Key of a parquet file's metadata, whose value is JSON: what the attributes of a zarr group are."""
+
+
+def write(found: Embedded, path: Path) -> None:
+    """By the suffix of ``path``. Raises UsageError for another one, and without pyarrow for ``.parquet``."""
+    check_suffix(path)
+    with replacing(path) as partial:
+        try:
+            _WRITERS[path.suffix.lower()](found, partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)  # of a folder; files are removed behind this block
+            raise
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a file that could not be written, before anything is computed."""
+    if path.suffix.lower() not in _WRITERS:
+        raise UsageError(
+            f"{path} is no {', '.join(_WRITERS)}", where="--out", remedy="Name a file such as features.npz"
+        )
+    if path.is_dir() and not (path.suffix.lower() == ".zarr" and _is_ours(path)):
+        raise UsageError(f"{path} is a folder of something else", where="--out", remedy="Name another file")
+    if path.suffix.lower() == ".parquet":
+        _pyarrow()
+
+
+def _npz(found: Embedded, path: Path) -> None:
+    """Arrays without pickles."""
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **found.arrays)
+
+
+def _parquet(found: Embedded, path: Path) -> None:
+    """A row for each clip: id, label (null: not known), class, and a list of D float32 for each features."""
+    arrow = _pyarrow()
+    from pyarrow import parquet
+
+    known = found.labels >= 0
+    columns: dict[str, Any] = {
+        "id": arrow.array(found.ids),
+        "label": arrow.array(found.labels, mask=~known),
+        "class": arrow.array(
+            [found.classes[label] if label >= 0 else None for label in found.labels], arrow.string()
+        ),
+    }
+    for name, values in found.named.items():
+        flat = arrow.array(np.ascontiguousarray(values).ravel())
+        columns[name] = arrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    about = {ABOUT: json.dumps(found.about | {"classes": list(found.classes)})}
+    parquet.write_table(arrow.table(columns).replace_schema_metadata(about), path)
+
+
+def _zarr(found: Embedded, path: Path) -> None:
+    """A group of zarr format 3: the arrays of an ``.npz``, text as variable-length strings, attributes."""
+    import zarr
+
+    group = zarr.create_group(str(path), attributes=found.about)
+    for name, values in found.arrays.items():
+        text = values.dtype.kind == "U"
+        stored = group.create_array(name, shape=values.shape, dtype=str if text else values.dtype)
+        stored[...] = values.astype(object) if text else values
+
+
+_WRITERS: Mapping[str, Any] = {".npz": _npz, ".parquet": _parquet, ".zarr": _zarr}
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a zarr group has features, and may be replaced: a store may not."""
+    try:
+        attributes = json.loads((path / "zarr.json").read_bytes()).get("attributes", {})
+    except (OSError, ValueError):
+        return not any(path.iterdir())
+    return attributes.get("kind") == KIND
+
+
+KIND = "skeltools features"
+
+
+def _pyarrow() -> Any:
+    """Raises UsageError where it is not installed."""
+    try:
+        import pyarrow
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            ".parquet is written by pyarrow, which is not installed",
+            where="--out",
+            remedy="pip install 'skeltools[parquet]', or write .npz or .zarr",
+        ) from error
+    return pyarrow

@@ -1,0 +1,77 @@
+"""The tab of recordings that are not cut: what the classifier of windows finds, beside the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer import store as stores
+from trainer.run import Run
+from trainer.use import segment
+from trainer.use.model import Model
+from trainer.use.segment import Options, Recording
+
+
+class Recordings:
+    """Recordings of a store, through the classifier that ``trainer segment`` learned for the run."""
+
+    def __init__(self, run: Run, store: Path) -> None:
+        self.run, self.store = run, store
+
+    @cached_property
+    def convention(self) -> str:
+        return self.run.config.data.conventions[0]
+
+    @cached_property
+    def _models(self) -> Mapping[str, Model]:
+        """Raises UsageError where no classifier of windows was kept, with the command that learns one."""
+        return segment.kept_models(
+            self.run.path,
+            encoder=None,
+            convention=self.convention,
+            classifier=None,
+            device=str(self.run.device),
+            store=self.run.store_paths,
+            unfinished=True,
+        )
+
+    @cached_property
+    def _options(self) -> Options:
+        return segment.settled(self._models, self.convention, {})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that the classifier knows, background last."""
+        return next(iter(self._models.values())).classifier(self.convention).kept.card.classes
+
+    def items(self) -> dict[str, Any]:
+        """All recordings of the store."""
+        labels = stores.frame_labels(stores.open_store(self.store), self.convention)
+        items = [
+            {"id": id, "title": id, "note": f"{len(told)} frames, {_actions(told)} actions labelled"}
+            for id, told in labels.items()
+        ]
+        return {"items": items}
+
+    def ribbon(self, clip: Any) -> list[list[Any]]:
+        """[start, stop, class, confidence] of what is found in a clip of ``skeltools.open``."""
+        recording = Recording(clip.id, clip.sequence)
+        said = {
+            name: segment.scores_of(model, recording, self.convention, self._options)
+            for name, model in self._models.items()
+        }
+        found = segment.segmented(clip.id, segment.together(said), self._options)
+        return [
+            [each.start, each.stop, self.classes[each.label], round(each.confidence, 4)]
+            for each in found.segments
+        ]
+
+
+def _actions(labels: Any) -> int:
+    """Runs of one label."""
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    return int((labels[starts] >= 0).sum())

@@ -1,0 +1,87 @@
+"""Tabs of the viewer's page, and the answers behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any, Literal
+from urllib.parse import quote
+
+from schemas import UsageError
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A list of items, or points of a map, each with scenes that are played on one clock."""
+
+    name: str
+    title: str
+    about: str
+    """What is seen there, in a sentence."""
+    items: Callable[[], Answer]
+    """``items`` of id, title and note, or for a map ``points`` of x, y, label, id, title, and ``classes``."""
+    scenes: Callable[[str], Answer]
+    """Item id -> ``scenes``, ``layout`` and ``note``."""
+    kind: Literal["items", "map"] = "items"
+
+    @property
+    def url(self) -> str:
+        return f"api/{self._place}"
+
+    @property
+    def _place(self) -> str:
+        return f"run/{self.name}"
+
+    def told(self) -> Answer:
+        """The tab as ``api/store`` lists it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "about": self.about,
+            "url": self.url,
+            "kind": self.kind,
+        }
+
+    def listed(self, *, most: int | None = None) -> Answer:
+        """Its items, the first ``most`` of them, each with the address of its scenes."""
+        found = self.items()
+        name = "points" if self.kind == "map" else "items"
+        some = [{**each, "scenes": self.address(each["id"])} for each in found[name][:most]]
+        return {**found, name: some}
+
+    def address(self, id: str) -> str:
+        """Of the scenes of an item."""
+        return f"{self.url}/scenes?id={quote(id, safe='')}"
+
+    def answers(self, lock: RLock) -> dict[str, Callable[[Any], Any]]:
+        """Name -> answer of the server. One at a time: methods are watched and features are kept."""
+
+        def listed(query: Any) -> Answer:
+            with lock:
+                return self.listed()
+
+        def scenes(query: Any) -> Answer:
+            given = query.get("id", [])
+            if len(given) != 1:
+                raise UsageError("the id of one item is needed")
+            with lock:
+                return self.scenes(given[0])
+
+        return {self._place: listed, f"{self._place}/scenes": scenes}
+
+
+def answers(
+    tabs: Sequence[Tab], store: Callable[[Any], Answer], name: str
+) -> dict[str, Callable[[Any], Any]]:
+    """What is answered of all tabs, and ``store`` with the list of them and the run's ``name``."""
+    lock = RLock()
+    found = {name: answer for tab in tabs for name, answer in tab.answers(lock).items()}
+    return {**found, "store": lambda query: {**store(query), **told(tabs, name)}}
+
+
+def told(tabs: Sequence[Tab], name: str) -> Answer:
+    """What ``api/store`` says of a run besides its store."""
+    return {"name": name, "tabs": [tab.told() for tab in tabs]}
