@@ -129,7 +129,9 @@ class RuntimeConfig(Model):
     none."""
     knn_every: int = Field(default=0, ge=0)
     """Epochs between kNN monitors; 0 means never."""
-    tensorboard: bool = False
+    log: str | None = None
+    """What else is told what ``metrics.jsonl`` is told: ``tensorboard``, or a module with the calls of wandb:
+    ``wandb``, ``trackio``."""
     batch_norm: Literal["local", "sync"] = "local"
     """What BatchNorm takes its statistics of: the clips of one process, or those of all."""
     compile: bool = False
@@ -137,6 +139,15 @@ class RuntimeConfig(Model):
     memory on CUDA. On the CPU steps are slower compiled."""
     cuda_graphs: bool = False
     """With ``compile`` on CUDA: replay whole networks as graphs. Every batch must have one shape."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, values: Any) -> Any:
+        """Runs of earlier versions have ``tensorboard``, yes or no."""
+        if not isinstance(values, dict) or not isinstance(values.get("tensorboard"), bool):
+            return values
+        kept = {key: value for key, value in values.items() if key != "tensorboard"}
+        return {"log": "tensorboard"} | kept if values["tensorboard"] else kept
 
     @model_validator(mode="after")
     def _check(self) -> RuntimeConfig:

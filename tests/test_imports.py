@@ -42,6 +42,7 @@ LAYERS = [
     {"report", "released"},
     {"config"},
     {"loop", "evaluate", "export", "run", "start", "tables"},
+    {"loggers"},
     {"checkpoint", "logbook", "metrics", "optim"},
     {"methods"},
     {"encoders", "momentum", "losses"},

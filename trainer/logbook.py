@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from collections.abc import Callable
@@ -10,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from schemas import CheckpointError, UsageError
+from schemas import CheckpointError
 
 Record = dict[str, Any]
 Mirror = Callable[[Record, int], None]
-"""Gets every record and its global step; TensorBoard is one."""
+"""Gets every record and its global step; ``trainer.loggers`` has some."""
 
 
 @dataclass
@@ -61,30 +60,6 @@ def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] =
 def read(path: Path) -> list[Record]:
     """All records of a log."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def require_tensorboard() -> None:
-    """Raises UsageError when TensorBoard is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise UsageError(
-            "runtime.tensorboard is on, but TensorBoard is not installed",
-            remedy="pip install 'skeltools[tensorboard]'",
-        )
-
-
-def tensorboard(folder: Path) -> Mirror:
-    """Every number of a record as a scalar, named after its event and key."""
-    from torch.utils.tensorboard import SummaryWriter  # an extra; not needed unless asked for
-
-    writer = SummaryWriter(str(folder))
-
-    def mirror(record: Record, global_step: int) -> None:
-        for key, value in record.items():
-            if isinstance(value, float | int) and key not in ("epoch", "step"):
-                writer.add_scalar(f"{record['event']}/{key}", value, global_step)
-        writer.flush()
-
-    return mirror
 
 
 def _finite(value: Any) -> Any:

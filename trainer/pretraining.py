@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from schemas import UsageError, checks_arguments
-from trainer import checkpoint, loop, start
+from schemas import RunConfig, UsageError, checks_arguments
+from trainer import checkpoint, loop, methods, start
 from trainer import config as settings_of
 from trainer.config import Override
 from trainer.loop import Progress
 from trainer.run import Run, open_run
 from trainer.store import open_store
+
+_LOG = logging.getLogger("trainer")
 
 
 @checks_arguments
@@ -53,6 +56,9 @@ def pretrain(
     ``resume`` goes on with the run in ``out``, which then needs neither store nor method; ``auto`` starts it
     where there is no checkpoint. ``force`` replaces it. ``on_progress`` is told of every step.
 
+    What the command says of the settings before it starts, such as those that a store of few clips was given,
+    goes to the logger ``trainer``, and so do warnings without ``on_progress``.
+
     Ctrl-C saves everything and raises KeyboardInterrupt; ``resume`` goes on from there. Raises what
     ``trainer pretrain`` says: UsageError, ConfigError, StoreError, CheckpointError.
     """
@@ -86,12 +92,24 @@ def pretrain(
     else:
         first, *others = map(open_store, paths)
         resolved = settings_of.resolve(first, more=others, **named, overrides=overrides)
-    ended = loop.pretrain(resolved.config, out=Path(out), resume=resume, force=force, on_progress=on_progress)
+    for note in (*_unreached(resolved.config), *resolved.notes):
+        _LOG.warning("note: %s", note)
+    told = on_progress or _warn
+    ended = loop.pretrain(resolved.config, out=Path(out), resume=resume, force=force, on_progress=told)
     if ended.signal == signal.SIGINT:
         raise KeyboardInterrupt(f"everything is saved; go on with trainer.pretrain(out='{out}', resume=True)")
     if ended.signal is not None:
         raise SystemExit(128 + ended.signal)
     return open_run(Path(out), device=resolved.config.runtime.device)
+
+
+def _unreached(config: RunConfig) -> list[str]:
+    return settings_of.unreached(methods.stages(config.method), config.optimise.epochs)
+
+
+def _warn(progress: Progress) -> None:
+    for text in progress.warnings:
+        _LOG.warning("warning: %s", text)
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

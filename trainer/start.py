@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from schemas import CheckpointError, InitConfig, UsageError
 from trainer import checkpoint, hub
+from trainer import store as stores
 from trainer.checkpoint import LAST
-from trainer.export.card import CARD, WEIGHTS
+from trainer.export.card import CARD, WEIGHTS, read_card
 from trainer.export.read import read_weights
 from trainer.methods import Method
+from trainer.store import Store
 
 _QUERY = re.compile(r"(?:.*\.)?(?P<of>\w+)\.query\.(?P<rest>(?:encoder|projector)\..+)")
 _ONLY = "moco"
@@ -73,6 +75,41 @@ def initialise_encoders(encoders: Mapping[str, nn.Module], init: InitConfig) -> 
     weights = {name: value for name, value in start.weights.items() if name.split(".")[1] == "encoder"}
     modules = {name: nn.ModuleDict({"encoder": encoder}) for name, encoder in encoders.items()}
     _load(modules, Start(weights, start.adjacency, start.exported), init)
+
+
+def check_kind(init: InitConfig, store: Store, convention: str) -> str:
+    """What is not known of the weights' poses, in words; empty where they are of the store's kind.
+
+    Raises CheckpointError for weights of 3D poses where the store's are 2D, and the other way round.
+    """
+    here, told = stores.kind_of(store, convention), _kind_of(init)
+    if told is None:
+        return (
+            f"whether the weights of {init.path} are of 2D or of 3D poses is not known: their store is gone"
+        )
+    if told != here:
+        raise CheckpointError(
+            f"the weights were trained on {told} poses, and the poses of {store.path} are {here}",
+            where=init.path,
+            remedy=f"Start from weights of {here} poses, or leave --init-from out to start at random",
+        )
+    return ""
+
+
+def _kind_of(init: InitConfig) -> str | None:
+    """2D or 3D; None where nothing says it. All published code is of 3D poses."""
+    if init.kind == "released":
+        return "3D"
+    path = hub.local(init.path)
+    if init.kind == "export":
+        return "2D" if read_card(path).input.coordinates == "xy" else "3D"
+    saved = checkpoint.load(path / LAST)
+    if saved.config.init_from is not None and saved.config.init_from.kind == "released":
+        return "3D"
+    store = Path(saved.config.data.store)
+    if not store.exists() or (opened := stores.open_store(store)).hash != saved.store_hash:
+        return None
+    return stores.kind_of(opened, saved.config.data.conventions[0])
 
 
 def read_start(init: InitConfig) -> Start:

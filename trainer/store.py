@@ -164,7 +164,7 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
     kinds: dict[str, str] = {}
     for store, conventions in several:
         for name, skeleton in skeletons(store, conventions).items():
-            kinds.setdefault(_kind(store, name), f"{name} of {store.path.name}")
+            kinds.setdefault(kind_of(store, name), f"{name} of {store.path.name}")
             here = found.setdefault(name, skeleton).spec
             if (here.joints, here.parents) != (skeleton.spec.joints, skeleton.spec.parents):
                 raise StoreError(
@@ -182,13 +182,14 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
     return found
 
 
-def _kind(store: Store, convention: str) -> str:
+def kind_of(store: Store, convention: str) -> str:
+    """2D or 3D."""
     return "2D" if store.manifest.conventions[convention].coordinates == "xy" else "3D"
 
 
 def check_same_kind(source: Store, target: Store, convention: str) -> None:
     """Raises StoreError when the poses of a convention are 2D in one store and 3D in the other."""
-    ours, theirs = (_kind(store, convention) for store in (source, target))
+    ours, theirs = (kind_of(store, convention) for store in (source, target))
     if ours != theirs:
         raise StoreError(
             f"{convention} is {theirs} here, and {ours} in {source.path}: one encoder cannot see both",

@@ -18,7 +18,11 @@ from skeltools.cli.terminal import STORE, SYNTHETIC, echo, show, table_of
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option("--findings", "only_findings", is_flag=True, help="List every finding, and nothing else.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --findings: as CSV, the content of findings.csv.")
-def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) -> None:
+@click.option("--plots", type=click.Path(path_type=Path), help="Draw the store into this new folder.")
+@click.option("--force", is_flag=True, help="With --plots: write over pictures that are there.")
+def command(
+    store_path: Path, as_json: bool, only_findings: bool, as_csv: bool, plots: Path | None, force: bool
+) -> None:
     """Show what is in STORE: samples, conventions, splits, classes, streams, findings.
 
     STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
@@ -28,6 +32,10 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
       skeltools inspect store.zarr
       skeltools inspect store.zarr --json > store.json
       skeltools inspect store.zarr --findings --csv > findings.csv
+      skeltools inspect store.zarr --plots pictures/
+
+    --plots draws classes, lengths, people, cameras, joints that are missing, bones, mean poses and findings
+    as PNG and SVG, with a page of all: pictures/index.html. It needs the extra plots.
 
     Run `skeltools docs findings` to read what each problem means and what to do about it.
     """
@@ -35,6 +43,11 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
         raise click.UsageError("--csv needs --findings")
     if as_csv and as_json:
         raise click.UsageError("give --csv or --json, not both")
+    if force and plots is None:
+        raise click.UsageError("--force needs --plots")
+    if plots is not None:
+        _draw(store_path, plots, force=force)
+        return
     if only_findings:
         _list_findings(store_path, as_json=as_json, as_csv=as_csv)
         return
@@ -45,6 +58,15 @@ def command(store_path: Path, as_json: bool, only_findings: bool, as_csv: bool) 
         echo(json.dumps(found, indent=2))
     else:
         show(*_report(found))
+
+
+def _draw(path: Path, out: Path, *, force: bool) -> None:
+    from skeltools.pictures import require_plots
+
+    require_plots()
+    from skeltools.pictures import plots
+
+    show(*map(str, plots.write(path, out, force=force)))
 
 
 def _report(found: dict[str, Any]) -> Iterator[Table | str]:

@@ -132,12 +132,12 @@ def _read_clips(
         item = task.items[name]
         try:
             if name == plan.native or plan.reader in FORMATS:
-                clips[name] = _known_class(READERS[plan.reader].read(item), plan, item)
+                clips[name] = _storable(READERS[plan.reader].read(item), plan, item)
             else:
                 native = clips.get(plan.native, given)
                 rate = {"native_rate": plan.rate} if plan.own else {}
                 options = {"mirrored": plan.mirrored, "spec": plan.specs[name], **_told(plan), **rate}
-                clips[name] = READERS["metrabs"].read(item, native=native, **options)
+                clips[name] = _storable(READERS["metrabs"].read(item, native=native, **options), plan, item)
         except (RawDataError, OSError) as error:
             findings.append(_unreadable(item, error))
         else:
@@ -145,7 +145,15 @@ def _read_clips(
     return clips
 
 
-def _known_class(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequence:
+def _storable(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequence:
+    """The clip, if a store can hold it as it is. Raises RawDataError."""
+    zero = clip.present & ~clip.joints.any(axis=(2, 3))
+    if zero.any():
+        raise RawDataError(
+            f"frame {int(zero.any(axis=1).argmax())}: a body has all joints at zero, or nearer to it than "
+            "numbers of 32 bits can tell",
+            where=item.where,
+        )
     if plan.classes is not None and not UNKNOWN <= clip.label < plan.classes:
         raise RawDataError(f"label {clip.label} is none of the {plan.classes} classes", where=item.where)
     return clip

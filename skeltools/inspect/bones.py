@@ -82,6 +82,11 @@ def wrong_units(rows: list[dict[str, Any]]) -> str:
     return f"bones have a median length of {typical:.3g}: {NO_METRES}"
 
 
+def without_length(rows: list[dict[str, Any]]) -> bool:
+    """Whether most bones have none: their ends lie at one point."""
+    return bool(np.median([row["median"] for row in rows]) <= _EDGES[0])
+
+
 def notes(rows: list[dict[str, Any]]) -> list[str]:
     """Bones that are too short, too long or too uneven for a body, in words."""
     odd = [row for row in rows if not PLAUSIBLE[0] <= row["median"] <= PLAUSIBLE[1]]

@@ -289,8 +289,8 @@ def _all(texts: Iterable[str]) -> str:
 def _files(path: Path) -> Iterator[dict[str, Any]]:
     kinds = {"zarr.json": "application/json", findings.FILE: "text/csv"}
     for name, kind in kinds.items():
-        if (path / name).is_file():
-            content = (path / name).read_bytes()
+        content = findings.content(path) if name == findings.FILE else (path / name).read_bytes()
+        if content is not None:
             yield {
                 "@type": "cr:FileObject",
                 "@id": name,

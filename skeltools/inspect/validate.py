@@ -131,10 +131,8 @@ def _array(opened: Store, path: str) -> Iterator[Fault]:
     try:
         found = store.describe(store.array(opened, path))
     except StoreError as error:
-        yield Fault(path, error.message)
-        return
-    except (ValueError, OSError, RuntimeError) as error:
-        yield Fault(path, f"cannot be read ({str(error).splitlines()[0]})")
+        why = str(error.__cause__ or error.message).splitlines()[:1]
+        yield Fault(path, f"cannot be read ({why[0] if why else 'it is damaged'})")
         return
     for part in ("shape", "dtype", "dimensions"):
         if getattr(found, part) != getattr(told, part):
@@ -241,7 +239,8 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
     yield from _frame_labels(opened, convention, frames)
     if joints == store.read_spec(opened, convention).num_joints:
         told = _people(opened, convention, np.flatnonzero(np.diff(offsets)))
-        faults = list(_poses(opened, convention, frames, report, height=told.get(people.HEIGHT, "")))
+        height, point = told.get(people.HEIGHT, ""), people.POINT in told
+        faults = list(_poses(opened, convention, frames, report, height=height, point=point))
         wrong = any(fault.problem.startswith(f"{people.HEIGHT}: ") for fault in faults)
         report.notes += [
             Fault(f"{place}/joints", f"{problem}: {detail}")
@@ -285,10 +284,13 @@ def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault
         yield Fault(place, f"a label is outside -1..{len(opened.manifest.classes) - 1}")
 
 
-def _poses(opened: Store, convention: str, frames: int, report: Report, *, height: str) -> Iterator[Fault]:
+def _poses(
+    opened: Store, convention: str, frames: int, report: Report, *, height: str, point: bool
+) -> Iterator[Fault]:
     """Joints are finite, and zero exactly where no body is present; so is the order -1. Bones are metres.
 
-    ``height``: what is wrong with that of the people, in the words that the conversion has for it.
+    ``height``: what is wrong with that of the people, in the words that the conversion has for it; ``point``:
+    all joints of some lie at one point, which the conversion takes, too.
     """
     place, lengths = f"sequences/{convention}", Lengths(store.read_spec(opened, convention))
     problems: dict[str, str] = {}
@@ -306,7 +308,9 @@ def _poses(opened: Store, convention: str, frames: int, report: Report, *, heigh
     report.bones[convention] = lengths.rows()
     if opened.manifest.conventions[convention].coordinates == "xy":
         report.notes.append(Fault(f"{place}/joints", "2D poses: the lengths of bones tell nothing"))
-    elif wrong := bones.wrong_units(report.bones[convention]):
+    elif (wrong := bones.wrong_units(report.bones[convention])) and not (
+        point and bones.without_length(report.bones[convention])
+    ):
         problems.setdefault("joints", f"{people.HEIGHT}: {height}; {wrong}" if height else wrong)
     else:
         told = bones.notes(report.bones[convention])

@@ -43,6 +43,9 @@ POSES = 8
 DPI = 96
 """Points of the picture in an inch, as in CSS. A PNG without a size has twice as many dots."""
 
+FONT = "DejaVu Sans"
+"""Comes with matplotlib."""
+
 LARGEST = 8000
 """Dots of a side of a picture."""
 
@@ -188,7 +191,7 @@ class Strip(Figure):
     """A figure of matplotlib that shows itself where notebooks ask it to."""
 
     def _repr_png_(self) -> bytes:
-        return _bytes(self, "png", 2 * DPI)
+        return in_bytes(self, "png", 2 * DPI)
 
 
 def strip(scene: Scene, look: Look | None = None) -> Strip:
@@ -232,7 +235,8 @@ def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip
         axes.add_collection(_circles(made, colours), autolim=False)
     for word in made.words:
         style = {"ha": word.anchor.replace("middle", "center"), "va": "baseline", "parse_math": False}
-        axes.text(word.x, word.y, word.text, color=word.colour, fontsize=word.size * point, **style)  # type: ignore[arg-type]
+        fonts = {"fontsize": word.size * point, "family": FONT}
+        axes.text(word.x, word.y, word.text, color=word.colour, **fonts, **style)  # type: ignore[arg-type]
     return figure
 
 
@@ -257,14 +261,14 @@ def _circles(made: Marks, colours: Colours) -> PathCollection:
 def still(scene: Scene, look: Look, kind: str) -> bytes:
     """A film strip as the bytes of a png, svg or pdf."""
     with looks():
-        return _bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
+        return in_bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
 
 
 @contextmanager
 def looks() -> Iterator[None]:
-    """Fonts that are with matplotlib; text that stays text; the same names in each SVG."""
+    """One font; text that stays text; the same names in each SVG."""
     settings: Any = {
-        "font.family": "DejaVu Sans",
+        "font.family": FONT,
         "svg.fonttype": "none",
         "svg.hashsalt": "skeltools",
         "pdf.fonttype": 42,  # TrueType, which publishers ask for
@@ -282,7 +286,7 @@ _METADATA = {
 """Left out: versions and times, which would change the bytes."""
 
 
-def _bytes(figure: Figure, kind: str, dpi: float) -> bytes:
+def in_bytes(figure: Figure, kind: str, dpi: float) -> bytes:
     target = io.BytesIO()
     with looks():
         figure.savefig(target, format=kind, dpi=dpi, metadata=_METADATA[kind])

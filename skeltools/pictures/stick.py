@@ -31,6 +31,9 @@ person who walks through a room of 6 m has 4."""
 _NOBODY = (-0.5, 0.0, 0.5, 1.8)
 """The box (left, bottom, right, top) of an empty clip: room for one person."""
 
+_NAME, _LETTER, _LINE = 8.0, 4.8, 8.5
+"""Of joints' names, in points: size, width of a letter, height of a line."""
+
 _FACTORS = (1, 2, 5, 10, 20, 50)
 _LONGEST = 0.12
 """Motions are drawn longer by the largest factor that leaves 95 % of them below this share of the height."""
@@ -336,12 +339,16 @@ def _crosses(
 def _names(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[Word]:
-    """On the outer side of each joint."""
+    """On the outer side of each joint; those that would lie on another name are left out."""
     points, shown = place(flat.points[frame, body]), flat.seen[frame, body]
     middle = float(points[shown][:, 0].mean())
+    taken: list[tuple[float, float, float]] = []
     for joint in np.flatnonzero(shown).tolist():
         x, y = points[joint]
-        outer: Literal["left", "right"] = "left" if x >= middle else "right"
-        shift = 5 * unit if outer == "left" else -5 * unit
         name = flat.track.spec.joints[joint]
-        yield Word(x + shift, y + 3, name, colours.quiet, 8.0, outer)
+        wide = _LETTER * len(name)
+        left = x + 5 * unit if x >= middle else x - 5 * unit - wide
+        if all(abs(y - low) > _LINE or left > end or left + wide < start for start, end, low in taken):
+            taken.append((left, left + wide, y))
+            anchor: Literal["left", "right"] = "left" if x >= middle else "right"
+            yield Word(left if anchor == "left" else left + wide, y + 3, name, colours.quiet, _NAME, anchor)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from schemas import Finding, StoreError
+from schemas import Finding, received, regular
 from skeltools.files import durable
 
 FILE = "findings.csv"
@@ -44,13 +45,18 @@ def is_equal(store: Path, rows: Iterable[Finding]) -> bool | None:
 
     Raises StoreError when it cannot be read.
     """
-    path = store / FILE
+    found = content(store)
+    return None if found is None else found == to_csv(rows).encode()
+
+
+def content(store: Path) -> bytes | None:
+    """What ``findings.csv`` holds; None where there is no such file. Raises StoreError when it is no file."""
     try:
-        return path.read_bytes() == to_csv(rows).encode()
+        return regular.read(regular.inside(os.path.realpath(store), FILE), most=received.MOST_ATTRIBUTES)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise StoreError(f"cannot be read ({error.strerror})", where=path) from error
+    except (OSError, ValueError) as error:
+        raise received.damaged(store, FILE, error) from error
 
 
 def summary(rows: Iterable[Finding]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Rows
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,24 +105,14 @@ def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> ND
 
 def read_as_it_is(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
     """As ``read``, whatever the values say."""
-    found = array(store, path)
-    try:
-        return read_values(found, start, stop)
-    except StoreError:
-        raise
-    except Exception as error:  # a checksum, a codec, an absent file: zarr raises many kinds
-        raise damaged(store.path, path, error) from error
+    return read_values(array(store, path), start, stop)
 
 
 def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Rows of an array in any order; a chunk that holds several of them is read once."""
     found = array(store, path)
-    try:
+    with _damage_told(found):
         return np.asarray(found.oindex[rows])
-    except StoreError:
-        raise
-    except Exception as error:  # as read_as_it_is
-        raise damaged(store.path, path, error) from error
 
 
 def read_column(store: Store, path: str) -> NDArray[Any]:
@@ -132,8 +123,21 @@ def read_column(store: Store, path: str) -> NDArray[Any]:
 
 
 def read_values(found: zarr.Array, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-    values = np.asarray(found[start:stop])
+    """As ``read_as_it_is``, of an array that is open. Raises StoreError."""
+    with _damage_told(found):
+        values = np.asarray(found[start:stop])
     return values.astype(object) if values.dtype.kind in "TU" else values
+
+
+@contextmanager
+def _damage_told(found: zarr.Array) -> Iterator[None]:
+    """A checksum, a codec, an absent file: zarr raises many kinds, which become a StoreError."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise damaged(getattr(found.store, "root", ""), found.path, error) from error
 
 
 def blocks(found: zarr.Array) -> Iterator[NDArray[Any]]:

@@ -236,10 +236,11 @@ def test_tabs_have_items_and_maps_whose_clips_play(browser: Browser) -> None:
             "[[0, 0], [1, 0], [0, 1]].map(([x, y]) => skeltoolsPage.tabs.current.view.place({x, y}))"
         )
         assert spots[1][0] - spots[0][0] == pytest.approx(spots[0][1] - spots[2][1]), "one scale"
+        page.wait("skeltoolsPage.player.scenes[0].tracks[0].name === 'p0 a'")
         page.run("document.querySelector('.map canvas').focus()")
         page.press("ArrowRight")
-        page.wait("location.hash.includes('item=p0')")
-        page.wait("skeltoolsPage.player.scenes[0].tracks[0].name === 'p0 a'")
+        page.wait("location.hash.includes('item=p1')")
+        page.wait("skeltoolsPage.player.scenes[0].tracks[0].name === 'p1 a'")
         page.click("header nav [data-tab='']")
         page.wait("document.querySelector('.list')?.textContent.includes('sample-00002')")
         assert page.console == []

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import trainer
 from tests.trainer.command import call
 from tests.trainer.runs import tiny_arguments
 from tests.trainer.stores import write_store
@@ -164,6 +165,25 @@ def test_the_command_says_what_it_took_and_what_does_not_fit(
     assert "warning: the queue of 500 keys is 8.3 epochs" in err
     assert "warning: 1 step an epoch" in err
     assert "warning: 36 of 96 clips are left out" in err
+
+
+def test_python_says_what_the_command_says(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"encoder.options.channels": [4, 8], "encoder.options.stride_blocks": [2]}
+    given = [part for path, value in settings.items() for part in ("--set", f"{path}={value}")]
+    command = ["pretrain", "--store", store.path, "--method", "skeletonclr", "--epochs", "1", *given]
+    code, _, error = call(capsys, *command, "--batch-size", "64", "--out", tmp_path / "command")
+    assert code == 0, error
+    told: dict[str, Any] = {"method": "skeletonclr", "epochs": 1, "settings": settings, "batch_size": 64}
+    trainer.pretrain(store.path, **told, out=tmp_path / "python")
+    expected = [line for line in error.splitlines() if line.startswith(("note: ", "warning: "))]
+    assert any("96 clips to train on: preset skeletonclr/small" in line for line in expected)
+    assert any(line.startswith("warning: ") for line in expected)
+    assert caplog.messages == expected
+    caplog.clear()
+    trainer.pretrain(store.path, **told, out=tmp_path / "shown", on_progress=lambda _: None)
+    assert caplog.messages == [line for line in expected if line.startswith("note: ")]
 
 
 def test_what_comes_next_names_the_streams_that_are_missing(

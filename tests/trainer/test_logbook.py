@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import CheckpointError, UsageError
+from schemas import CheckpointError
 from trainer import logbook
 
 
@@ -38,12 +38,6 @@ def test_reopening_drops_what_came_after_the_position(tmp_path: Path) -> None:
 def test_a_log_shorter_than_its_checkpoint_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"m\.jsonl: the log has 0 bytes.*after 5.*--force"):
         logbook.open_logbook(tmp_path / "m.jsonl", position=5)
-
-
-def test_tensorboard_must_be_installed_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logbook.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"TensorBoard is not installed.*skeltools\[tensorboard\]"):
-        logbook.require_tensorboard()
 
 
 def test_every_line_is_complete_at_once(tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ def test_what_is_gone_is_named_and_the_rest_stays(gone: str, run: Path, store: P
     expected = {
         "store": r"moved.zarr: no such store",
         "checkpoint": "last.pt: this is not a checkpoint",
-        "stream": "skeltools streams",
+        "stream": "streams/few_6/t12/bone: zarr.json is not there",
     }
     assert expected[gone] in said
     for name in ("embedding", "activation", "retrieval"):

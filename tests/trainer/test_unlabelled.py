@@ -65,8 +65,12 @@ def test_a_store_without_labels_pre_trains_and_says_that_nothing_monitors_it(
     assert reason in errors
     assert reason in told
     assert "--protocol transfer --target" in told
-    assert told.splitlines()[-1] == f"next: trainer export {tmp_path / 'r'}"
-    assert call(capsys, *told.splitlines()[-1].split()[2:])[0] == 0
+    following, others = told.splitlines()[-2:]
+    assert following == f"next: trainer embed {tmp_path / 'r'} {store} --out features.npz"
+    assert others == f"or: trainer search {tmp_path / 'r'} --duplicates; trainer export {tmp_path / 'r'}"
+    out = ["--out", tmp_path / "features.npz"]
+    for command in (following.split()[2:-2] + out, others.split("; ")[1].split()[1:]):
+        assert call(capsys, *command)[0] == 0
     assert "monitor_knn" not in open_run(tmp_path / "r").metrics[-1]
 
 

@@ -72,6 +72,29 @@ def test_features_of_a_half_are_those_of_the_evaluation(
     assert not list(tmp_path.glob(".*")), "nothing is left beside the file"
 
 
+def test_the_command_python_onnx_and_the_evaluation_give_the_same_features(
+    run: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    export_run(run, tmp_path / "out", onnx=True)
+    opened = open_run(run, device="cpu")
+    half = Split(opened.store, "xsub", opened.data).half("test", "coco_17", "joint")
+    expected = extract(
+        opened.encoder(), half, convention="coco_17", device=torch.device("cpu")
+    ).values.numpy()
+    by_command = embed(capsys, tmp_path / "f.npz", tmp_path / "out", store, "--part", "test")["features"]
+    raw = raw_clips(COUNT)
+    clips = [raw[id] for id in half.ids]
+    model = trainer.load(tmp_path / "out")
+    by_python = model.embed(clips)
+    one_by_one = np.concatenate([model.embed(clip) for clip in clips])
+    session = runtime.InferenceSession(tmp_path / "out" / "encoder-coco_17.onnx")
+    (by_onnx,) = session.run(["features"], {"clips": model.preprocess(clips)})
+    for found in (by_command, by_python, one_by_one, by_onnx):
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < 1e-6
+
+
 def test_files_an_export_and_a_store_of_another_recipe_give_the_same(
     run: Path, store: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
     default=None,
     help="Compile encoders and augmentations with torch.compile; useful on CUDA.",
 )
+@click.option("--log", metavar="NAME", help="Tell it what the log is told: tensorboard, wandb, trackio.")
 @click.option(
     "--profile", type=int, metavar="N", help="Profile N steps, write RUN/profile/trace.json and stop."
 )
@@ -79,6 +80,7 @@ def command(**options: Any) -> None:
       trainer pretrain --store ntu60.zarr --store pku.zarr --method skeletonclr --out runs/both
       trainer pretrain --store store.zarr --method aimclr-released --init-from runs/imported --out runs/on
       trainer pretrain --store store.zarr --method aimclr --profile 10 --out look
+      trainer pretrain --store store.zarr --method aimclr --log tensorboard
       torchrun --nproc-per-node 4 -m trainer pretrain --store store.zarr --method aimclr
 
     Run `skeltools docs training` to read about processes, parts of a batch, precision, compilation and
@@ -154,7 +156,8 @@ def _next(out: Path, settings: RunConfig) -> list[str]:
         return [
             f"{reason}, so kNN and linear cannot be measured on it; with a labelled store: "
             f"trainer evaluate {out} --protocol transfer --target STORE",
-            f"next: trainer export {out}",
+            f"next: trainer embed {out} {settings.data.store} --out features.npz",
+            f"or: trainer search {out} --duplicates; trainer export {out}",
         ]
     lines = [f"next: trainer evaluate {out} --protocol knn --protocol linear"]
     if missing:
@@ -234,6 +237,7 @@ _SHORTCUTS = {
     "batch_size": "optimise.batch_size",
     "accumulate": "optimise.accumulate",
     "compiled": "runtime.compile",
+    "log": "runtime.log",
 }
 
 

@@ -91,7 +91,7 @@ _MAY_CHANGE = (
     "runtime.checkpoint_every",
     "runtime.keep_every",
     "runtime.knn_every",
-    "runtime.tensorboard",
+    "runtime.log",
     "runtime.compile",
     "runtime.cuda_graphs",
     "optimise.accumulate",

@@ -130,6 +130,7 @@ def evaluate(
     starts = {} if init is None else run.untrained_method().encoders
     if init is not None:
         start.initialise_encoders(starts, init)
+        start.check_kind(init, run.store, names[0])
     by_convention = [_in_convention(evaluation, name, random.encoders, starts) for name in names]
     measured: dict[str, list[Measured]] = {}
     for protocol in chosen:

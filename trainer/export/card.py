@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schemas import CheckpointError, Component, SkeletonSpec
 from schemas._model import Model
 from trainer.cards import checked
 from trainer.run import EXPORTED
 
-FORMAT = 2
-"""1 without classifiers: what has none is written so that earlier versions read it."""
+FORMAT = 3
+"""3 of 2D poses, 2 with classifiers, 1 of neither: each is written so that the earliest version reads it."""
 CARD = EXPORTED
 WEIGHTS = "encoder.safetensors"
 
@@ -36,6 +36,13 @@ class Input(Model):
     units: Literal["metres"] = "metres"
     axes: tuple[str, str, str] = ("left", "up", "forward")
     """Where x, y and z point as seen from the sensor, before a recipe turns the clip."""
+    coordinates: Literal["xyz", "xy"] = "xyz"
+    """``xy``: 2D poses, whose z is 0."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """``coordinates`` is written for 2D poses only: cards of 3D poses stay as they are."""
+        return {k: v for k, v in serialise(self).items() if (k, v) != ("coordinates", "xyz")}
 
 
 class Recipe(Model):
@@ -68,7 +75,7 @@ class KeptClassifier(Model):
 
 
 class EncoderCard(Model):
-    """Format 1, or 2 with classifiers."""
+    """Of the format that ``FORMAT`` says."""
 
     kind: Literal["skeltools encoder"] = "skeltools encoder"
     format: int = Field(ge=1)
@@ -107,10 +114,14 @@ class EncoderCard(Model):
     """Convention -> its classifier, if there are any."""
 
 
-def write_card(card: EncoderCard, folder: Path) -> None:
+def write_card(card: EncoderCard, folder: Path) -> EncoderCard:
+    """The card as it was written, of the lowest format that can say what it says."""
+    number = 3 if card.input.coordinates == "xy" else 2 if card.classifiers else 1
+    card = card.model_copy(update={"format": number})
     left_out = None if card.classifiers else {"classifiers"}
     text = card.model_dump_json(indent=2, exclude=left_out)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
+    return card
 
 
 def read_card(folder: Path) -> EncoderCard:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from schemas import Component, RunConfig, StoreManifest, UsageError
 from trainer import __version__, checkpoint
+from trainer import store as stores
 from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
 from trainer.evaluate.features import stream_of
-from trainer.export.card import CARD, FORMAT, WEIGHTS, EncoderCard, Input, Recipe, write_card
+from trainer.export.card import CARD, WEIGHTS, EncoderCard, Input, Recipe, write_card
 from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, write_classifier
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network
@@ -141,14 +142,13 @@ def _write(
                 for name, told in classifiers.items()
             }
         if classifiers:
-            card = card.model_copy(update={"classifiers": classifiers, "format": FORMAT})
+            card = card.model_copy(update={"classifiers": classifiers})
         _made(out)
         for old in (out / CARD, *out.glob("encoder-*.onnx"), *out.glob("classifier-*")):
             old.unlink(missing_ok=True)
         for new in partial.iterdir():
             new.replace(out / new.name)
-    write_card(card, out)
-    return card
+    return write_card(card, out)
 
 
 def _made(folder: Path) -> Path:
@@ -165,7 +165,12 @@ def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> E
         encoder=_component(network),
         name=name,
         feature_dim=network.feature_dim,
-        input=Input(stream=stream_of(name, data), frames=data.frames, bodies=run.bodies),
+        input=Input(
+            stream=stream_of(name, data),
+            frames=data.frames,
+            bodies=run.bodies,
+            coordinates="xy" if stores.kind_of(store, run.conventions()[0]) == "2D" else "xyz",
+        ),
         conventions={each: run.skeletons[each].spec for each in conventions},
         adjacency=_partition(network),
         recipe=Recipe(name=manifest.recipe.name, steps=manifest.recipe.steps),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 import yaml
 
 from schemas import CheckpointError, ConfigError, DataConfig, RunConfig, StoreError, UsageError
-from trainer import batch_norm, checkpoint, data, distributed, few, logbook, methods, optim, start
+from trainer import batch_norm, checkpoint, data, distributed, few, logbook, loggers, methods, optim, start
 from trainer import device as devices
 from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
@@ -28,7 +28,15 @@ from trainer.loop.train import Ended, OnProgress, Run, save, train
 from trainer.methods import Method
 from trainer.store import Selection, Store
 
-_OURS = ("config.yaml", "metrics.jsonl", "checkpoints", "results", "tensorboard", "profile")
+_OURS = (
+    "config.yaml",
+    "metrics.jsonl",
+    "checkpoints",
+    "results",
+    "profile",
+    loggers.TENSORBOARD,
+    loggers.NAMED,
+)
 _CPU = torch.device("cpu")
 
 
@@ -76,6 +84,7 @@ def pretrain(
         run.more_hashes = others
         run.warnings += _notes(run, opened, batch_size)
         if saved is None:
+            run.warnings += _note_of_start(run, opened)
             save(run)
         else:
             _restore(run, saved)
@@ -89,8 +98,8 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Meth
 
     The method has the weights of ``init_from``, or random ones without it and when ``initial`` is off.
     """
-    if config.runtime.tensorboard:
-        logbook.require_tensorboard()
+    if config.runtime.log is not None:
+        loggers.require(config.runtime.log)
     protocol_options(config.evaluate, config.evaluate)
     device = devices.choose(distributed.local_device(config.runtime.device))
     parts = data.parts_of(config.data)
@@ -101,6 +110,7 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Meth
     method = checkpoint.fresh_method(config, skeletons, seed=config.runtime.seed)
     if initial and config.init_from is not None:
         start.initialise(method, config.init_from)
+        start.check_kind(config.init_from, opened[0], conventions[0][0])
     return opened, method, device
 
 
@@ -229,12 +239,23 @@ def write_config(config: RunConfig, out: Path) -> None:
     (out / "config.yaml").write_text(text, encoding="utf-8")
 
 
-def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None) -> Logbook:
+@contextmanager
+def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None) -> Iterator[Logbook]:
+    """The log, and whatever it is mirrored to; of several processes the first one has them."""
     if not distributed.is_main():
-        return Logbook(Path(os.devnull).open("wb"))
-    mirrors = (logbook.tensorboard(out / "tensorboard"),) if config.runtime.tensorboard else ()
+        with Logbook(Path(os.devnull).open("wb")) as nowhere:
+            yield nowhere
+        return
     position = saved.log_position if saved else 0
-    return logbook.open_logbook(out / "metrics.jsonl", position=position, mirrors=mirrors)
+    with ExitStack() as stack:
+        mirrors = []
+        if config.runtime.log is not None:
+            settings = config.model_dump(mode="json")
+            logger = loggers.opened(config.runtime.log, out, settings, resumed=saved is not None)
+            mirrors.append(stack.enter_context(logger))
+        yield stack.enter_context(
+            logbook.open_logbook(out / "metrics.jsonl", position=position, mirrors=tuple(mirrors))
+        )
 
 
 def _told(out: Path) -> set[str]:
@@ -269,6 +290,13 @@ def _notes_of_size(run: Run) -> list[str]:
         at=at,
         left_out=0 if together else None,
     )
+
+
+def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
+    """What is not known of the weights that it starts from."""
+    init = run.config.init_from
+    note = init and start.check_kind(init, opened[0], run.config.data.conventions[0])
+    return [note] if note else []
 
 
 def _note_of_parts(run: Run, batch_size: int) -> list[str]:

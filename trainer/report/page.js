@@ -13,10 +13,11 @@ function offer(figure, data) {
 }
 
 function move(figure, data) {
-  const host = element("div", { class: "moving" });
+  const scenes = JSON.parse(data.textContent);
+  const host = element("div", { class: scenes[0].tracks.length > 1 ? "moving several" : "moving" });
   const still = figure.querySelector(".drawing");
   still.before(host);
-  figure.player = new Player(host, JSON.parse(data.textContent), { view: "front", controls: "few", fps: 15 });
+  figure.player = new Player(host, scenes, { view: "front", controls: "few", fps: 15 });
   still.classList.add("still");
   told(figure, "■ Show the still drawing", true);
   moving.push(figure);

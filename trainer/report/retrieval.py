@@ -62,7 +62,8 @@ def retrieval(of: Encoded) -> list[Part]:
     for place, (example, joints) in enumerate(zip(examples, poses, strict=True), start=1):
         clips = [joints, *(next(near) for _ in example.nearest)]
         people = [
-            track(name, clip, of.spec, turn) for name, clip in zip(_names(of, example), clips, strict=True)
+            track(draw.shortened(name, 18), clip, of.spec, turn)
+            for name, clip in zip(_names(of, example), clips, strict=True)
         ]
         parts.append(_figure(of, place, example, people))
     return parts

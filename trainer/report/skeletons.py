@@ -43,10 +43,11 @@ def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: 
 
 
 def scenes(tracks: Sequence[Track]) -> str:
-    """Clips as the player reads them: one scene, all of them on its clock."""
+    """Clips as the player reads them: one scene, all of them on its clock. A recipe may have left no metres."""
     from skeltools.pictures.scene import Scene, to_json
 
-    return json.dumps([to_json(Scene("", tuple(tracks)))], separators=(",", ":"))
+    scene = to_json(Scene("", tuple(tracks))) | {"unit": ""}
+    return json.dumps([scene], separators=(",", ":"))
 
 
 def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 1, most: int = 4) -> None:

@@ -77,6 +77,25 @@ def _first(clips: Any) -> Any:
     return clips[0] if isinstance(clips, list | tuple) and clips else None
 
 
+def kind_of(card: EncoderCard) -> str:
+    """2D or 3D."""
+    return "2D" if card.input.coordinates == "xy" else "3D"
+
+
+def _check_kind(clip: Any, card: EncoderCard, *, where: str) -> None:
+    """Raises UsageError for a 2D pose, whose z is 0, where the encoder saw 3D ones, or the other way."""
+    joints = getattr(clip, "joints", clip)
+    joints = joints.detach().cpu() if hasattr(joints, "detach") else joints
+    seen = np.nan_to_num(np.asarray(joints, np.float64), posinf=0, neginf=0)
+    here = "3D" if seen[..., 2].any() else "2D"
+    if seen.any() and here != kind_of(card):
+        raise UsageError(
+            f"is a {here} pose, and the encoder was trained on {kind_of(card)} ones",
+            where=where,
+            remedy="Choose an encoder that was trained on poses of its kind",
+        )
+
+
 def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: str) -> None:
     """Raises UsageError for a clip of another number of joints, or of other joints by the same name."""
     own = getattr(clip, "spec", None)
@@ -90,7 +109,10 @@ def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: 
         )
     shape = getattr(clip, "joints", clip)
     shape = getattr(shape, "shape", ())
-    if len(shape) not in (3, 4) or shape[-1] != 3 or shape[-2] == spec.num_joints:
+    if len(shape) not in (3, 4) or shape[-1] != 3:
+        return
+    if shape[-2] == spec.num_joints:
+        _check_kind(clip, card, where=where)
         return
     others = [name for name, each in card.conventions.items() if each.num_joints == shape[-2]]
     raise UsageError(

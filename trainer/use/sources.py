@@ -205,6 +205,13 @@ def check_fits(card: EncoderCard, store: Store, convention: str) -> None:
             if shared
             else f"Bring it to the encoder's skeleton with `skeltools map {store.path} --to {convention}`",
         )
+    here, kind = stores.kind_of(store, convention), raw.kind_of(card)
+    if here != kind:
+        raise StoreError(
+            f"{convention} is {here} here, and the encoder was trained on {kind} poses",
+            where=store.path,
+            remedy=f"Choose a store of {kind} poses, or an encoder that was trained on {here} ones",
+        )
     theirs = stores.skeletons(store, [convention])[convention].spec
     differing = difference(card.conventions[convention], theirs)
     if differing:
@@ -240,10 +247,13 @@ def _prepared(
     path: Path,
     on_problem: OnProblem,
 ) -> Iterator[Part]:
-    """Clips through the card's recipe; one of which it leaves nothing is told."""
+    """Clips through the card's recipe; one of which it leaves nothing is told, and so is who is left out."""
+    crowded: list[str] = []
     while chunk := list(islice(clips, _CHUNK)):
         made: list[tuple[str, str | None, Tensor]] = []
         for id, name, clip in chunk:
+            if int(clip.present.any(axis=0).sum()) > card.input.bodies:
+                crowded.append(id)
             try:
                 made.append((id, name, torch.from_numpy(raw.prepared([clip], card, convention))))
             except UsageError:
@@ -253,6 +263,11 @@ def _prepared(
         if made:
             ids, names, rows = zip(*made, strict=True)
             yield Part(tuple(ids), tuple(names), torch.cat(rows))
+    if crowded:
+        on_problem(
+            f"{path}: people beyond the {card.input.bodies} that the encoder was trained on, in "
+            f"{len(crowded)} clips, {crowded[0]} first; its recipe {card.recipe.name} chose who stays"
+        )
 
 
 def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ...], list[int]]:

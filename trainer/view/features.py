@@ -111,10 +111,10 @@ _FEWEST = 12
 
 
 def titles(near: Neighbours) -> Sequence[str]:
-    """Of each neighbour: whether its class is the clip's, its class, and the cosine."""
+    """Of each neighbour: whether its class is the clip's, the cosine, and its class."""
     marks = {True: "✓ ", False: "✗ ", None: ""}
     return [
-        f"{marks[_same(near, place)]}{near.labels[place] or near.ids[place]}, cosine {cosine:.3f}"
+        f"{marks[_same(near, place)]}{cosine:.3f} {near.labels[place] or near.ids[place]}"
         for place, cosine in enumerate(near.similarities.tolist())
     ]
 

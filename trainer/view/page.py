@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from schemas import SkelError, UnknownSampleError, UsageError
 from trainer import store as stores
-from trainer.run import Run, SavedResult
+from trainer.run import Run
 from trainer.view import features, mistakes
 from trainer.view.features import FeatureSpace
 from trainer.view.mistakes import Mistake
 from trainer.view.recordings import Recordings
-from trainer.view.tabs import Answer, Tab, answers
+from trainer.view.tabs import Answer, Tab, answers, told
 from trainer.view.views import Views
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 FIRST = 6
 """Items of each tab in one file."""
+
+POINTS = 60
+"""Of the map in one file, each with its clip."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class RunPage:
     def answers(self) -> dict[str, Callable[[Any], Any]]:
         """Name -> what the server answers with: of the store, and of the tabs."""
         plain = self.browsed.answers()
-        return {**plain, **answers(self.tabs, plain["store"])}
+        return {**plain, **answers(self.tabs, plain["store"], self.run.path.name)}
 
     def serve(self, *, port: int = 0, browser: bool = True, say: Callable[[str], None]) -> None:
         """The page until Ctrl-C; see ``skeltools.pictures.server.serve``."""
@@ -69,19 +72,19 @@ class RunPage:
         from skeltools.pictures import single_file
 
         single_file.check_free(out, force=force)
-        told: list[Answer] = []
+        shown: list[Tab] = []
         items: dict[str, Answer] = {}
         problems: list[str] = []
         for tab in self.tabs:
             try:
                 items |= _held(tab)
-                told.append(tab.told())
+                shown.append(tab)
             except SkelError as error:
                 problems.append(str(error))
-        if not told:
+        if not shown:
             raise UsageError("nothing of it can be shown", where=self.run.path, remedy="; ".join(problems))
         data = single_file.held(self.listing, [])
-        data["store"] |= {"tabs": told, "rows": False}
+        data["store"] |= {**told(shown, self.run.path.name), "rows": False}
         return single_file.save(single_file.page({**data, "items": items}), out)
 
     # ------------------------------------------------------------------------------------------------ tabs
@@ -101,10 +104,12 @@ class RunPage:
         saved = mistakes.chosen(self.run)
         if saved is None:
             return []
-        found = _Errors(self, saved)
-        result = saved.result
-        about = f"Test clips that the {result.figure} evaluation named wrong, the surest first."
-        return [Tab("errors", "Errors", about, found.items, found.scenes)]
+        found, total = mistakes.mistakes(saved)
+        about = (
+            f"{len(found)} of {total} test clips that {saved.result.figure} names wrong, the surest first."
+        )
+        errors = _Errors(self, {each.id: each for each in found[: mistakes.MOST]})
+        return [Tab("errors", "Errors", about, errors.items, errors.scenes)] if found else []
 
     def _features(self) -> list[Tab]:
         space = FeatureSpace(self.run)
@@ -132,8 +137,8 @@ class RunPage:
 
     def clip(self, id: str, title: str, facts: dict[str, str] | None = None) -> Answer:
         """A clip of the run's store in the run's first convention, as a scene."""
-        told = self.listing.sample(id, [self.run.data.conventions[0]])
-        return {**told, "title": title, "facts": {**(facts or {}), **told["facts"]}}
+        scene = self.listing.sample(id, [self.run.data.conventions[0]])
+        return {**scene, "title": title, "facts": {**(facts or {}), **scene["facts"]}}
 
     def _near(self, space: FeatureSpace, id: str) -> Answer:
         near = space.near(id)
@@ -145,24 +150,16 @@ class RunPage:
 
 @dataclass(frozen=True)
 class _Errors:
-    """The errors of one result."""
+    """The errors of one result, by id."""
 
     page: RunPage
-    saved: SavedResult
-
-    @cached_property
-    def _found(self) -> tuple[dict[str, Mistake], int]:
-        found, total = mistakes.mistakes(self.saved)
-        return {each.id: each for each in found}, total
+    found: dict[str, Mistake]
 
     def items(self) -> Answer:
-        found, total = self._found
-        some = list(found.values())[: mistakes.MOST]
-        note = f"{len(found)} of {total} test clips are named wrong."
-        return {"items": [_error(each) for each in some], "note": note}
+        return {"items": [_error(each) for each in self.found.values()]}
 
     def scenes(self, id: str) -> Answer:
-        found = self._found[0].get(id)
+        found = self.found.get(id)
         if found is None:
             raise UnknownSampleError(f"'{id}' is none of the clips that were named wrong")
         facts = {"said": found.said, "true": found.true}
@@ -193,19 +190,21 @@ class _Watched:
         return Listing(self.store)
 
     def scenes(self, id: str) -> Answer:
-        told = self._listing.sample(id, [self.found.convention])
+        scene = self._listing.sample(id, [self.found.convention])
         clip = self._listing.opened.clip(self._listing.row(id), self.found.convention)
-        ribbons = {**told["ribbons"], "found": self.found.ribbon(clip)}
+        ribbons = {**scene["ribbons"], "found": self.found.ribbon(clip)}
         note = "Below the clock: what is labelled, and what the classifier finds."
-        return {"scenes": [{**told, "ribbons": ribbons}], "layout": "beside", "note": note}
+        return {"scenes": [{**scene, "ribbons": ribbons}], "layout": "beside", "note": note}
 
 
 def _held(tab: Tab) -> dict[str, Answer]:
     """Address -> answer, of a tab and its first items. Raises as these."""
-    listed = tab.listed(most=None if tab.kind == "map" else FIRST)
-    name = "points" if tab.kind == "map" else "items"
-    some: Sequence[Any] = listed[name][:FIRST]
-    return {tab.url: listed, **{each["scenes"]: tab.scenes(each["id"]) for each in some}}
+    is_map = tab.kind == "map"
+    listed = tab.listed(most=POINTS if is_map else FIRST)
+    held = {each["scenes"]: tab.scenes(each["id"]) for each in listed["points" if is_map else "items"]}
+    if is_map:  # the clips alone: with their neighbours they would be five times as many
+        held = {address: {**each, "scenes": each["scenes"][:1]} for address, each in held.items()}
+    return {tab.url: listed, **held}
 
 
 def _is_uncut(store: Path, convention: str) -> bool:

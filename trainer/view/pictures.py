@@ -30,21 +30,24 @@ def scene(
     """A scene of one prepared clip, joints [3, T, V, M], as the page takes it.
 
     ``values`` [3, T, V, M]: its bones or motions. ``taken`` [T, V] bool: joints that are marked. ``turn``:
-    see ``skeltools.pictures.upright``. Lengths are the recipe's, which need not be metres.
+    see ``skeltools.pictures.upright``. Bodies that are never there are left out. Lengths are the recipe's,
+    which need not be metres.
     """
     from skeltools.pictures.scene import Scene, Track, to_json
 
     placed = _placed(joints)
-    turned = placed @ turn.T
-    bodies = placed.shape[1]
+    present = (placed != 0).any(axis=(2, 3))
+    there = present.any(axis=0)
+    there[0] = True
+    turned = placed[:, there] @ turn.T
     track = Track(
         spec.name,
         spec,
         turned,
-        (placed != 0).any(axis=(2, 3)),
+        present[:, there],
         kind=stream,  # type: ignore[arg-type]
-        vectors=None if stream == "joint" or values is None else _placed(values) @ turn.T,
-        shade=None if taken is None else _every_body(taken, bodies),
+        vectors=None if stream == "joint" or values is None else _placed(values)[:, there] @ turn.T,
+        shade=None if taken is None else _every_body(taken, int(there.sum())),
         coordinates="xy" if flat and not turned[..., 2].any() else "xyz",
     )
     return {**to_json(Scene(id, (track,), title=title, facts=facts or {})), "unit": ""}

@@ -19,8 +19,12 @@ from schemas import SkeletonSpec
 from trainer.augment.chain import Chain
 from trainer.batch import Batch
 from trainer.methods import Method
+from trainer.methods.parts import Views
 from trainer.skeleton import Skeleton
 from trainer.streams import STREAMS, derive
+
+VIEW = "view"
+"""Role of what an encoder is given by a method that knows no queries and keys."""
 
 MIXED = "mixed"
 """Name of a view that no chain of augmentations gave: a clip with a part of another one."""
@@ -31,7 +35,7 @@ class Sight:
     """What an encoder was given of the N clips of a batch."""
 
     role: str
-    """``query``, ``key``, or ``encoder`` where a method does not tell them apart."""
+    """``query``, ``key``, or ``view`` where a method does not tell them apart."""
     name: str
     """``normal``, ``extreme`` or ``mixed``."""
     convention: str
@@ -77,34 +81,30 @@ def inputs(method: Method, batch: Batch) -> list[Sight]:
 def _watched(method: Method) -> Iterator[list[Sight]]:
     found: list[Sight] = []
     made: list[_Made] = []
-    any_method = cast(Any, method)
-    views = any_method.views
-    any_method.views = replace(
-        views,
-        normal_chain=_told("normal", views.normal_chain, made),
-        extreme_chain=_told("extreme", views.extreme_chain, made),
-    )
+    views = {name: each for name, each in vars(method).items() if isinstance(each, Views)}
+    for name, each in views.items():
+        chains = {kind: _told(kind, getattr(each, f"{kind}_chain"), made) for kind in ("normal", "extreme")}
+        told = replace(each, normal_chain=chains["normal"], extreme_chain=chains["extreme"])
+        setattr(method, name, told)
     encoders = _encoders(method)
     for encoder, role in encoders:
-        encoder.feature_map = _noted(encoder.feature_map, role, views.skeletons, made, found)
+        encoder.feature_map = _noted(encoder.feature_map, role, made, found)
     try:
         yield found
     finally:
-        any_method.views = views
+        for name, each in views.items():
+            setattr(method, name, each)
         for encoder, _ in encoders:
             del encoder.feature_map
 
 
 def _encoders(method: Method) -> list[tuple[Any, str]]:
     """The encoders, with the role of each."""
-    roles = {"query": method.networks, "key": getattr(method, "key_networks", {})}
-    of = {id(network["encoder"]): role for role, each in roles.items() for network in _parts(each)}
+    keys = getattr(method, "key_networks", None)
+    roles = {} if keys is None else {"query": method.networks, "key": keys}
+    of = {id(network.encoder): role for role, each in roles.items() for network in each.values()}
     encoders = [module for module in method.modules() if hasattr(module, "feature_map")]
-    return [(encoder, of.get(id(encoder), "encoder")) for encoder in encoders]
-
-
-def _parts(networks: Any) -> list[dict[str, Any]]:
-    return [dict(network.named_children()) for network in networks.values()]
+    return [(encoder, of.get(id(encoder), VIEW)) for encoder in encoders]
 
 
 def _told(name: str, chain: Chain, made: list[_Made]) -> Chain:
@@ -121,7 +121,6 @@ def _told(name: str, chain: Chain, made: list[_Made]) -> Chain:
 def _noted(
     feature_map: Callable[[Tensor, str], Tensor],
     role: str,
-    skeletons: Any,
     made: list[_Made],
     found: list[Sight],
 ) -> Callable[[Tensor, str], Tensor]:

@@ -73,8 +73,15 @@ class Tab:
         return {self._place: listed, f"{self._place}/scenes": scenes}
 
 
-def answers(tabs: Sequence[Tab], store: Callable[[Any], Answer]) -> dict[str, Callable[[Any], Any]]:
-    """What is answered of all tabs, and ``store`` with the list of them."""
+def answers(
+    tabs: Sequence[Tab], store: Callable[[Any], Answer], name: str
+) -> dict[str, Callable[[Any], Any]]:
+    """What is answered of all tabs, and ``store`` with the list of them and the run's ``name``."""
     lock = RLock()
     found = {name: answer for tab in tabs for name, answer in tab.answers(lock).items()}
-    return {**found, "store": lambda query: {**store(query), "tabs": [tab.told() for tab in tabs]}}
+    return {**found, "store": lambda query: {**store(query), **told(tabs, name)}}
+
+
+def told(tabs: Sequence[Tab], name: str) -> Answer:
+    """What ``api/store`` says of a run besides its store."""
+    return {"name": name, "tabs": [tab.told() for tab in tabs]}

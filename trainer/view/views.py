@@ -18,13 +18,16 @@ from trainer.loop.session import load_training
 from trainer.run import Run
 from trainer.shards import Shards
 from trainer.view import pictures
-from trainer.view.seen import MIXED, Sight, sights
+from trainer.view.seen import MIXED, VIEW, Sight, sights
 
 CLIPS = 12
 """Of the first batch of a training, that are shown."""
 
 DRAWS = 3
-"""Epochs of which each clip's views are shown, from the first on."""
+"""Epochs of which each clip's views are shown, from the first on: so many,"""
+
+MOST = 8
+"""or fewer, where this many pictures are enough."""
 
 
 class Views:
@@ -69,19 +72,24 @@ class Views:
         row = next((row for row in self._shown if self._ids[row] == id), None)
         if row is None:
             raise UnknownSampleError(f"'{id}' is none of the clips that are shown")
-        draws = [(epoch, *found) for epoch in range(DRAWS) if (found := self._batch_with(row, epoch))]
         plain: dict[str, dict[str, Any]] = {}
-        drawn: list[dict[str, Any]] = []
-        for epoch, batch, place in draws:
-            for sight in sights(self._method, batch):
+        drawn: list[list[dict[str, Any]]] = []
+        for epoch in range(DRAWS):
+            found = self._batch_with(row, epoch)
+            if found is None or sum(map(len, (plain, *drawn))) + len(drawn[0] if drawn else ()) > MOST:
+                continue
+            batch, place = found
+            seen = sights(self._method, batch)
+            for sight in seen:
                 clip = batch.clips[sight.convention][place]
                 plain.setdefault(sight.convention, self._scene(id, "the clip", sight.convention, clip))
-                drawn.append(self._view(id, epoch, sight, place))
+            drawn.append([self._view(id, epoch, *each, place) for each in enumerate(seen, 1)])
         note = (
-            f"The clip as the recipe made it, and its views in epochs 1 to {len(draws)}: what encoders are "
-            "given, with the draws of the training."
+            "The clip as the recipe made it, and its views: what encoders are given, with the draws of the "
+            "training. The number before a view is the epoch."
         )
-        return {"scenes": [*plain.values(), *drawn], "layout": "beside", "note": note}
+        views = [scene for scenes in drawn for scene in scenes]
+        return {"scenes": [*plain.values(), *views], "layout": "beside", "note": note}
 
     def _batch_with(self, row: int, epoch: int) -> tuple[Batch, int] | None:
         """The first batch of an epoch that has the clip, and its place there; None: it was left out."""
@@ -91,11 +99,12 @@ class Views:
                 return batch, int(place[0])
         return None
 
-    def _view(self, id: str, epoch: int, sight: Sight, place: int) -> dict[str, Any]:
+    def _view(self, id: str, epoch: int, number: int, sight: Sight, place: int) -> dict[str, Any]:
+        role = f"view {number}" if sight.role == VIEW else sight.role
         shaded = {"shaded": "from another clip, or taken out"} if sight.name == MIXED else {}
         return self._scene(
             id,
-            f"epoch {epoch + 1}: {sight.role}, {sight.name}",
+            f"{epoch + 1}: {role}, {sight.name}",
             sight.convention,
             sight.joints[place],
             stream=sight.stream,

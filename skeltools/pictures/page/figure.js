@@ -120,7 +120,7 @@ export function floorOf(points, flat) {
   const range = (axis) => points.reduce(([low, high], point) => [Math.min(low, point[axis]), Math.max(high, point[axis])], [Infinity, -Infinity]);
   const [x, y, z] = [0, 1, 2].map(range);
   const span = Math.max(x[1] - x[0], z[1] - z[0], 0.6 * (y[1] - y[0]), 1e-3);
-  const step = 10 ** Math.floor(Math.log10(span)) * [0.1, 0.25, 0.5, 1].find((part) => span / 10 ** Math.floor(Math.log10(span)) / part < 9);
+  const step = 10 ** Math.floor(Math.log10(span)) * [0.1, 0.25, 0.5, 1, 2].find((part) => span / 10 ** Math.floor(Math.log10(span)) / part < 9);
   const grid = ([low, high]) => [step * Math.floor(low / step - 0.5), step * Math.ceil(high / step + 0.5)];
   return { y: y[0], x: grid(x), z: flat ? [z[0], z[0]] : grid(z), step, flat };
 }

@@ -343,8 +343,11 @@ export class Player extends EventTarget {
   }
 }
 
+/** Of several scenes their titles, and the convention where they are not all in one. */
 function cellName(track, scene, scenes) {
-  return scenes.length > 1 ? `${scene.title}, ${track.name}` : track.name;
+  if (scenes.length < 2) return track.name;
+  const names = new Set(scenes.flatMap(({ tracks }) => tracks.map(({ name }) => name)));
+  return names.size > 1 ? `${scene.title}, ${track.name}` : scene.title;
 }
 
 /** Turn, move and zoom by mouse, pen and fingers; tell the joint under the pointer. */
