@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import skeltools
 import trainer
-from schemas import EvaluationResult
+from schemas import EvaluationResult, UsageError
 from skeltools.conversion import convert
 from tests.trainer.command import call
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
@@ -28,7 +28,9 @@ from trainer.evaluate import detection
 from trainer.evaluate.segments import NOTHING, segments_of
 from trainer.export import export_run
 from trainer.run import RESULTS, open_run, read_results
-from trainer.use import windows
+from trainer.use import segment, windows
+from trainer.use.sources import Asked
+from trainer.view.page import RunPage
 
 IDLE = 18
 """Frames in which nobody moves, before each action and behind the last."""
@@ -331,3 +333,28 @@ def test_follow_takes_the_classifier_of_windows_with_its_window(run: Path, raw: 
     first = next(model.follow(np.load(raw / "rec4.npy")))
     assert (first.start, first.stop) == (0, window)
     assert first.name in (*CLASSES, "background")
+
+
+def test_the_viewer_shows_recordings_with_their_labels_and_what_is_found(run: Path, uncut: Path) -> None:
+    opened = open_run(run, device="cpu")
+    tab = next(each for each in RunPage(opened, uncut).tabs if each.name == "recordings")
+    items = tab.items()["items"]
+    truth = stores.frame_labels(stores.open_store(uncut), "coco_17")
+    assert [each["id"] for each in items] == list(truth)
+    assert items[1]["note"] == f"{len(truth['rec1'])} frames, 5 actions labelled"
+    scene = tab.scenes("rec1")["scenes"][0]
+    labels = np.full(len(truth["rec1"]), NOTHING)
+    for start, stop, name, _ in scene["ribbons"]["labels"]:
+        labels[start:stop] = CLASSES.index(name)
+    np.testing.assert_array_equal(labels, truth["rec1"])
+    models = segment.kept_models(
+        run, encoder=None, convention=None, classifier=None, device="cpu", store=(), unfinished=False
+    )
+    options = segment.settled(models, "coco_17", {})
+    asked = Asked((uncut,), "coco_17")
+    found = {each.id: each for each in segment.found_in(models, asked, options, on_problem=pytest.fail)}
+    assert [each[:3] for each in scene["ribbons"]["found"]] == [
+        [each.start, each.stop, CLASSES[each.label]] for each in found["rec1"].segments
+    ]
+    with pytest.raises(UsageError, match="has no labels of frames"):
+        RunPage(opened, opened.store.path).tabs  # noqa: B018
