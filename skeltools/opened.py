@@ -98,9 +98,11 @@ class Clip:
             >>> figure = open("store.zarr")[0].plot(5, view="three-quarter")
             >>> figure.savefig("strip.pdf")
         """
-        render, scene = _drawing(self, kind)
+        _needs_plots()
+        from skeltools.pictures import render, scene
+
         look = render.Look(view, ground, str(frames), size, names=names, words=words)
-        return render.strip(scene, look)
+        return render.strip(scene.of_clips([self], kind), look)
 
     @checks_arguments
     def animate(
@@ -116,7 +118,7 @@ class Clip:
         names: bool = False,
         words: bool = True,
     ) -> Any:
-        """The clip in motion: notebooks show it, and its ``save`` writes it.
+        """The clip in motion: notebooks play it and let it be turned, and its ``save`` writes it.
 
         ``frames``: all, or those that ``plot`` takes. ``fps``: of the recording; None is 30. The rest is as
         in ``plot``. ``save(path, force=False)`` writes .mp4, .gif, .webp or .apng.
@@ -124,9 +126,12 @@ class Clip:
             >>> open("store.zarr")[0].animate(speed=0.5).save("slow.gif")
             PosixPath('slow.gif')
         """
-        render, scene = _drawing(self, kind)
+        _needs_plots()
+        from skeltools.pictures import notebook, render, scene
+
         chosen = None if frames is None else str(frames)
-        return render.Animation(scene, render.Look(view, ground, chosen, size, fps, speed, names, words))
+        look = render.Look(view, ground, chosen, size, fps, speed, names, words)
+        return notebook.Animation(scene.of_clips([self], kind), look)
 
     @property
     def sequence(self) -> SkeletonSequence:
@@ -148,14 +153,10 @@ class Clip:
         )
 
 
-def _drawing(clip: Clip, kind: Kind) -> tuple[Any, Any]:
-    """The module that draws, and the clip's scene. Raises UsageError where what it needs is not installed."""
-    from skeltools import pictures
+def _needs_plots() -> None:
+    from skeltools.pictures import require_plots
 
-    pictures.require_plots()
-    from skeltools.pictures import render, scene
-
-    return render, scene.of_clips([clip], kind)
+    require_plots()
 
 
 class OpenedStore:

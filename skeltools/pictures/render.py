@@ -5,7 +5,6 @@ matplotlib draws film strips, OpenCV animations; both draw the same marks.
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import re
@@ -21,13 +20,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
+from matplotlib.transforms import IdentityTransform
 
-from schemas import UsageError, checks_arguments, unknown
+from schemas import UsageError, unknown
 from skeltools.files import durable
 from skeltools.pictures import film, sheet
 from skeltools.pictures.design import GROUNDS, Colours
 from skeltools.pictures.scene import Scene
-from skeltools.pictures.stick import VIEWS, Flat, Marks, View, flatten
+from skeltools.pictures.stick import VIEWS, Dot, Flat, Marks, View, flatten
 
 STILL = ("png", "svg", "pdf")
 MOVING = ("gif", "webp", "apng")
@@ -149,14 +149,14 @@ def _save_video(scene: Scene, out: Path, look: Look) -> None:
 
 def _film(scene: Scene, look: Look) -> tuple[Iterator[film.Pixels], int, float]:
     """The frames as pictures, their number, and how many a second."""
-    total = _length(scene)
+    total = length_of(scene)
     chosen = choose(look.frames, total, all_of_them=True)
     flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view)
-    fps = (look.fps or scene.fps or FPS) * look.speed / _gap(chosen)
+    fps = (look.fps or scene.fps or FPS) * look.speed / gap(chosen)
     return _pictures(scene, flats, chosen, look), len(chosen), fps
 
 
-def _gap(chosen: Sequence[int]) -> float:
+def gap(chosen: Sequence[int]) -> float:
     """Frames of the recording from a chosen one to the next, on average."""
     return max(1.0, (chosen[-1] - chosen[0]) / (len(chosen) - 1)) if len(chosen) > 1 else 1.0
 
@@ -200,9 +200,9 @@ def strip(scene: Scene, look: Look | None = None) -> Strip:
     Raises UsageError as ``save`` does.
     """
     look = look or Look()
-    total = _length(scene)
+    total = length_of(scene)
     chosen = choose(look.frames, total, all_of_them=False)
-    flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view)
+    flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view, floor=False)
     page, made = sheet.strip(
         flats,
         chosen,
@@ -231,8 +231,14 @@ def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip
         axes.add_collection(
             PolyCollection(corners, facecolors=inks, edgecolors="none", zorder=2), autolim=False
         )
-    if made.dots:
-        axes.add_collection(_circles(made, colours), autolim=False)
+    alike: dict[tuple[float, bool], list[Dot]] = {}
+    for dot in made.dots:
+        alike.setdefault((round(dot[2], 3), dot[3]), []).append(dot)
+    for dots in alike.values():
+        circles = _circles(dots, colours)
+        circles.set_offset_transform(axes.transData)
+        circles.set_transform(IdentityTransform())
+        axes.add_collection(circles, autolim=False)
     for word in made.words:
         style = {"ha": word.anchor.replace("middle", "center"), "va": "baseline", "parse_math": False}
         fonts = {"fontsize": word.size * point, "family": FONT}
@@ -240,20 +246,17 @@ def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip
     return figure
 
 
-def _circles(made: Marks, colours: Colours) -> PathCollection:
-    """Hollow ones have a rim of 45 % of their radius, as those of ``film``."""
-    rim = 0.45
-    circle = Outline.unit_circle()
-    scaled = [
-        Outline(circle.vertices * radius * (1 - rim / 2 * hollow) + middle, circle.codes)  # type: ignore[operator]
-        for middle, _, radius, hollow in made.dots
-    ]
-    inside = colours.ground or "none"
+def _circles(dots: Sequence[Dot], colours: Colours) -> PathCollection:
+    """Dots of one radius, all hollow or none. Hollow ones have a rim as those of ``film``."""
+    _, _, radius, hollow = dots[0]
+    rim, point = (0.45 * radius, 72 / DPI) if hollow else (0.0, 72 / DPI)
     return PathCollection(
-        scaled,
-        facecolors=[inside if hollow else ink for _, ink, _, hollow in made.dots],
-        edgecolors=[ink for _, ink, _, _ in made.dots],
-        linewidths=[72 / DPI * rim * radius * hollow for _, _, radius, hollow in made.dots],
+        [Outline.unit_circle()],
+        sizes=[((radius - rim / 2) * point) ** 2],
+        offsets=[middle for middle, *_ in dots],
+        facecolors=(colours.ground or "none") if hollow else [ink for _, ink, *_ in dots],
+        edgecolors=[ink for _, ink, *_ in dots],
+        linewidths=rim * point,
         zorder=3,
     )
 
@@ -301,7 +304,8 @@ def _lighter(svg: bytes) -> bytes:
 # Frames
 
 
-def _length(scene: Scene) -> int:
+def length_of(scene: Scene) -> int:
+    """Frames of the longest track. Raises UsageError where there are none."""
     length = max((len(each.joints) for each in scene.tracks), default=0)
     if not length:
         raise UsageError(f"{scene.id} has no frames", remedy="Choose another clip")
@@ -341,32 +345,3 @@ def _part(track: Any, chosen: Sequence[int], total: int) -> Any:
     keep = np.zeros(total, dtype=bool)
     keep[list(chosen)] = True
     return replace(track, present=track.present & keep[:, None])
-
-
-# For notebooks
-
-
-@dataclass(frozen=True, eq=False)
-class Animation:
-    """A clip that moves in a notebook, and that ``save`` writes as a file."""
-
-    scene: Scene
-    look: Look
-
-    @checks_arguments
-    def save(self, out: str | Path, *, force: bool = False) -> Path:
-        """Write it as the name says: .mp4, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
-        return save(self.scene, Path(out), self.look, force=force)
-
-    def _repr_html_(self) -> str:
-        frames, count, fps = _film(self.scene, self.look)
-        target = io.BytesIO()
-        film.write(target, "webp", frames, count, fps, self.look.colours)
-        data = base64.b64encode(target.getvalue()).decode("ascii")
-        return f'<img alt="{_alt(self.scene)}" src="data:image/webp;base64,{data}">'
-
-
-def _alt(scene: Scene) -> str:
-    from html import escape
-
-    return escape(f"{scene.title or scene.id}, an animation of stick figures", quote=True)

@@ -203,6 +203,10 @@ def strip(
             middle = x + (column + 0.5) * step
             place = Place(middle, low, scale, (box.left + box.right) / 2, flat.box.bottom)
             add(made, marks(flat, frame, place, colours, unit=unit(flat, place), names=names))
+            if title is not None and flat.seen[chosen].any() and not flat.seen[frame].any():
+                made.words.append(
+                    Word(middle, y + height / 2, "nobody", colours.quiet, 0.8 * SMALL, "middle")
+                )
         if title is not None:
             made.words.append(Word(x, y - 6, heading(flat), colours.text, SMALL))
         if not flat.seen[chosen].any():

@@ -86,9 +86,12 @@ class Marks:
     """Ends [2, 2], colour, width."""
     heads: list[tuple[Numbers, str]] = field(default_factory=list)
     """Corners [n, 2] of filled areas, colour."""
-    dots: list[tuple[Numbers, str, float, bool]] = field(default_factory=list)
+    dots: list[Dot] = field(default_factory=list)
     """Middle [2], colour, radius, and whether it is hollow."""
     words: list[Word] = field(default_factory=list)
+
+
+Dot = tuple[Numbers, str, float, bool]
 
 
 class Word(NamedTuple):
@@ -137,17 +140,17 @@ def directions(view: View) -> Numbers:
     return np.stack([right, up, np.cross(right, up)])
 
 
-def flatten(tracks: Sequence[Track], view: View = "front") -> list[Flat]:
-    """Project tracks; motions of all are drawn longer by one factor.
+def flatten(tracks: Sequence[Track], view: View = "front", *, floor: bool = True) -> list[Flat]:
+    """Project tracks; motions of all are drawn longer by one factor. ``floor``: make room for it.
 
     Raises UsageError for a view of 2D poses that is not from the front.
     """
-    flats = [_flatten(track, view) for track in tracks]
+    flats = [_flatten(track, view, room=floor) for track in tracks]
     factor = min((flat.factor for flat in flats), default=1.0)
     return [replace(flat, factor=factor) for flat in flats]
 
 
-def _flatten(track: Track, view: View) -> Flat:
+def _flatten(track: Track, view: View, *, room: bool) -> Flat:
     if track.coordinates == "xy" and view != "front":
         raise UsageError(f"{track.name} has 2D poses, which have no {view}", remedy="Take the view front")
     turn = directions(view)
@@ -156,7 +159,8 @@ def _flatten(track: Track, view: View) -> Flat:
     joints, absent = _guessed(joints, drawn, track.present)
     points = joints @ turn.T
     floor = None if track.coordinates == "xy" or view == "top" else _floor(joints[drawn], turn)
-    box = _box(points[drawn], () if floor is None or view != "three-quarter" else floor)
+    wider = floor if room and floor is not None and view == "three-quarter" else ()
+    box = _box(points[drawn], wider)
     vectors = None
     if track.vectors is not None:
         finite = drawn & np.isfinite(track.vectors).all(axis=-1)
@@ -317,7 +321,7 @@ def _arrow(start: Numbers, stop: Numbers, width: float) -> Numbers:
 
 def _dots(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
-) -> Iterator[tuple[Numbers, str, float, bool]]:
+) -> Iterator[Dot]:
     points, told, track = place(flat.points[frame, body]), sides(flat.track.spec), flat.track
     colour = colours.persons[body % len(colours.persons)]
     radius = (1.4 if track.kind == "motion" else 2.4) * unit * min(1.0, (25 / track.spec.num_joints) ** 0.5)

@@ -23,7 +23,16 @@ from typing import Any
 
 import yaml
 
-from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
+from schemas import (
+    Component,
+    ConfigError,
+    RecipeRecord,
+    SkeletonSpec,
+    UsageError,
+    regular,
+    require,
+    unknown,
+)
 from skeltools.files.yaml_text import load_yaml
 from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, TURN, checked
 
@@ -154,11 +163,7 @@ def to_yaml(steps: tuple[Component, ...]) -> str:
 
 def _read(path: Path) -> tuple[Component, ...]:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ConfigError(f"more than {MAX_BYTES} bytes: no recipe is that long", where=path)
-        items = load_yaml(data.decode("utf-8"))
+        items = load_yaml(regular.read(path, most=MAX_BYTES).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:

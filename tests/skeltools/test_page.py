@@ -271,7 +271,7 @@ def test_an_error_of_the_server_is_a_sentence(browser: Browser) -> None:
 
 def test_the_page_is_small_and_its_modules_can_be_joined() -> None:
     modules = [path.read_text() for path in sorted(PAGE.glob("*.js"))]
-    assert sum(map(len, modules)) < 100_000
+    assert sum(map(len, modules)) < 100 * 1024
     named = re.findall(
         r"^(?:export )?(?:async )?(?:function|class|const|let) +(\w+)", "\n".join(modules), re.MULTILINE
     )

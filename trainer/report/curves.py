@@ -60,13 +60,20 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
     parts: list[Part] = [*_alarms(runs), _knn(runs)]
     for run in runs:
         if run.epochs:
-            parts += [*_loss(run), *_similarities(run), *_state(run)]
+            drawn = [*_loss(run), *_similarities(run), *_state(run)]
+            parts += [_told_before(each, parts) for each in drawn]
         else:
             init = run.config.init_from
             imported = init is not None and init.kind == "released"
             reason = "imported weights have no log" if imported else "no epoch is finished yet"
             parts.append(Note(f"{run.name}: {reason}, so there are no curves.", kind="info"))
     return Section("curves", "Training", tuple(parts), _INTRO)
+
+
+def _told_before(figure: Figure, parts: Sequence[Part]) -> Figure:
+    """How to read a drawing is told at the first of its kind."""
+    told = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
+    return replace(figure, caption="") if told else figure
 
 
 def line(run: RunFolder, metric: str, label: str = "", *, hard: bool = False) -> Line | None:
@@ -102,7 +109,7 @@ def _coincide(one: Line, other: Line, near: float) -> bool:
     )
 
 
-def _loss(run: RunFolder) -> list[Part]:
+def _loss(run: RunFolder) -> list[Figure]:
     known = {*_PLACE, *EASY, *HARD, *STATE, "loss", "info_nce"}
     named = [
         metric
@@ -117,7 +124,7 @@ def _loss(run: RunFolder) -> list[Part]:
     return _drawn(run, "loss", "Loss", lines, "loss", caption)
 
 
-def _similarities(run: RunFolder) -> list[Part]:
+def _similarities(run: RunFolder) -> list[Figure]:
     easy = [each for name, label in EASY.items() if (each := line(run, name, label))]
     streams = [
         each
@@ -134,7 +141,7 @@ def _similarities(run: RunFolder) -> list[Part]:
 
 def _drawn(
     run: RunFolder, kind: str, title: str, lines: Sequence[Line], unit: str, caption: str
-) -> list[Part]:
+) -> list[Figure]:
     if not lines:
         return []
     shown = told_once(lines)[:_MOST]
@@ -209,7 +216,7 @@ def _mark_stages(axes: Axes, run: RunFolder) -> None:
         axes.text(alarm["epoch"], 0.02, f" ! {alarm.get('kind', '')}", transform=top)
 
 
-def _state(run: RunFolder) -> list[Part]:
+def _state(run: RunFolder) -> list[Figure]:
     lines = [each for name, label in STATE.items() if (each := line(run, name, label))]
     if not lines:
         return []
