@@ -1,6 +1,6 @@
 """Stores that harm: 2,000 changes by the grammar of zarr and of the format, used as a received store is used.
 
-    python -m benchmarks.hostile_store [--count 2000] [--seed 0] [--cases 17 ...]
+    python -m benchmarks.hostile_store [--count 2000] [--flips 500] [--seed 0] [--cases 17 ...]
 
 A process for each case inspects, describes, validates, exports and opens the store, reads all of it, loads a
 training half and adds a stream. Each use must end in an answer or an error of ours, within five seconds of
@@ -47,7 +47,6 @@ _HUNG = 3
 """Exit code of a process that goes because something in it hangs."""
 SPARE = 4 * 2**30
 """Bytes above what a process has that it may ask the system for, so that none takes the machine with it."""
-FLIPS = 500
 
 Case = dict[str, Any]
 
@@ -58,6 +57,7 @@ def main() -> int:
     )
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--flips", type=int, default=500, help="single bits that are flipped")
     parser.add_argument(
         "--cases", type=int, nargs="*", help="only these; nothing is written to results/ then"
     )
@@ -66,7 +66,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         sound = made(Path(folder))
         cases = run(sound, options.cases or range(options.count), options.seed)
-        flips = [] if options.cases else run(sound, range(FLIPS), options.seed, use=flipped)
+        flips = [] if options.cases else run(sound, range(options.flips), options.seed, use=flipped)
     failed = any(case["failures"] for case in (*cases, *flips))
     result = summary(cases) | {"flips": len(flips), "seconds": round(time.perf_counter() - begin)}
     result["flips_found"] = sum(not case["failures"] for case in flips)
@@ -126,7 +126,9 @@ def _all(sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int
         if os.waitstatus_to_exitcode(status) not in (0, _HUNG):
             empty: Case = {"case": cases[0], "change": "unknown", "uses": 1, "seconds": 0, "megabytes": 0}
             told = [f"ended with {os.waitstatus_to_exitcode(status)}"]
-            yield empty | {"kinds": ["killed"], "failures": told}
+            found = empty | {"kinds": ["killed"], "failures": told}
+            _tell(found)
+            yield found
             cases = cases[1:]
 
 

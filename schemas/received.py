@@ -185,7 +185,7 @@ def _noted(faults: Faults, place: str) -> Iterator[None]:
 def _groups(manifest: StoreManifest) -> Iterator[str]:
     """Every folder above an array, and those of conventions."""
     yield from (f"skeletons/{name}" for name in manifest.conventions)
-    for path in manifest.arrays:
+    for path in filter(_is_path, manifest.arrays):
         parts = path.split("/")
         yield from ("/".join(parts[:depth]) for depth in range(1, len(parts)))
 
@@ -225,6 +225,8 @@ def _rows(name: str, manifest: StoreManifest) -> int | None:
 
 
 def _array(root: str, name: str, info: ArrayInfo, known: dict[str, int], rows: int | None) -> Chunks:
+    if not _is_path(name):
+        raise ValueError("is no path in a store")
     arrays.check_shape(name, info, known)
     metadata = regular.read_json(_metadata_file(root, name), most=MOST_METADATA)
     found = arrays.chunks(metadata, info, rows=rows)
@@ -233,11 +235,13 @@ def _array(root: str, name: str, info: ArrayInfo, known: dict[str, int], rows: i
     return found
 
 
+def _is_path(name: str) -> bool:
+    """Whether it stays in the folder; what begins with a dot is no part of a store."""
+    return all(part and not part.startswith(".") and not {"\\", "\0"} & {*part} for part in name.split("/"))
+
+
 def _metadata_file(root: str, name: str) -> Path:
-    parts = name.split("/") if name else []
-    if any(not part or part.startswith(".") or "\\" in part or "\0" in part for part in parts):
-        raise ValueError("is no path in a store")
-    return regular.inside(root, "/".join([*parts, METADATA]))
+    return regular.inside(root, f"{name}/{METADATA}".lstrip("/"))
 
 
 def _no_store(path: Path) -> StoreError:

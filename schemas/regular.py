@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,29 @@ def parse_json(content: bytes) -> Any:
         if not level:
             return found
     raise ValueError("is nested too deeply")
+
+
+MOST_NODES = 1_000_000
+"""Values of a settings file, those of an alias as often as it is there."""
+
+
+def check_size(root: Any, inside: Callable[[Any], Iterable[Any]]) -> None:
+    """Raises ValueError for a tree of more than ``MOST_NODES`` nodes or ``DEEPEST`` levels.
+
+    Nodes may be shared, as aliases of YAML are, and count as often as they are met, but are visited once.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: Any, depth: int) -> int:
+        if depth > DEEPEST:
+            raise ValueError("is nested too deeply")
+        if id(node) not in sizes:
+            sizes[id(node)] = 1 + sum(size(each, depth + 1) for each in inside(node))
+        if sizes[id(node)] > MOST_NODES:
+            raise ValueError(f"stands for more than {MOST_NODES} values")
+        return sizes[id(node)]
+
+    size(root, 0)
 
 
 def _parts(value: Any) -> Any:

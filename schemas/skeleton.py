@@ -23,6 +23,10 @@ Direction = Literal["left", "right", "up", "down", "forward", "backward"]
 _OPPOSITE = {"left": "right", "up": "down", "forward": "backward"}
 
 
+MOST_JOINTS = 1024
+"""Joints of a convention: graphs in a store grow with their square. Body, hands and face mesh come to 543."""
+
+
 class SkeletonSpec(Model):
     """One convention. All indices are 0-based positions in ``joints``.
 
@@ -36,8 +40,8 @@ class SkeletonSpec(Model):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_+\-]+$")
-    joints: tuple[str, ...] = Field(min_length=2)
-    edges: tuple[tuple[int, int], ...]
+    joints: tuple[str, ...] = Field(min_length=2, max_length=MOST_JOINTS)
+    edges: tuple[tuple[int, int], ...] = Field(max_length=MOST_JOINTS)
     center: int = Field(ge=0)
     shoulders: tuple[int, int] | None = None
     """(left, right): the line that the recipes turn parallel to x."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas import Finding, RawDataError, escaped
+from schemas import Finding, RawDataError, escaped, regular
 from skeltools.sequence import Joints, Mask, SkeletonSequence
 
 MAX_BYTES = 64 * 2**20
@@ -318,8 +318,8 @@ def read_bytes(item: RawItem) -> bytes:
             info = archive.getinfo(item.member)
             _check_size(info.file_size, item)
             return read_member(archive, info)
+        _check_size(regular.check(Path(item.path)), item)
         with open(item.path, "rb") as file:
-            _check_size(os.fstat(file.fileno()).st_size, item)
             return file.read()
     except ZIP_ERRORS as error:
         raise RawDataError(f"cannot be read ({error})", where=item.where, remedy="Fetch it again") from error

@@ -169,6 +169,8 @@ def shorter(arguments: list[str]) -> list[str]:
         if "--profile" in arguments:
             return ["--epochs", "8"]  # it stops by itself
         return [] if {"--resume", "--dry-run"} & set(arguments) else SHORTER["pretrain"]
+    if arguments[0] == "segment":
+        return ["--stride", "30"] if "linear" not in arguments else []
     if arguments[0] == "evaluate":
         protocols = [arguments[at + 1] for at, word in enumerate(arguments) if word == "--protocol"]
         values = [value for name in protocols for value in SHORTER_PROTOCOLS.get(name, ())]

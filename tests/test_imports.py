@@ -19,7 +19,7 @@ ONLY_IN = {
     "pyarrow": {"trainer/use/embedded_files.py"},
     "click": {"skeltools/cli/", "trainer/cli"},
     "rich": {"skeltools/cli/", "trainer/cli"},
-    "h5py": {"skeltools/custom/", "skeltools/formats/", "skeltools/metrabs/"},
+    "h5py": {"skeltools/custom/", "skeltools/files/hdf5", "skeltools/formats/", "skeltools/metrabs/"},
     "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py", "skeltools/pictures/"},
     "PIL": {"skeltools/pictures/"},
     "matplotlib": {"trainer/report/", "skeltools/pictures/"},

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trainer.run import Run
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
-    from trainer.use import Model, Predictions, SkeletonDataset, load
+    from trainer.use import FollowedWindow, Model, Predictions, SkeletonDataset, load
     from trainer.use.search import Bank, bank
 
 _HOMES = {
@@ -42,6 +42,7 @@ _HOMES = {
     "Batch": ("trainer.batch", "Batch"),
     "Check": ("trainer.publishing", "Check"),
     "EvaluationResult": ("schemas", "EvaluationResult"),
+    "FollowedWindow": ("trainer.use", "FollowedWindow"),
     "LoadedEncoder": ("trainer.export", "LoadedEncoder"),
     "Model": ("trainer.use", "Model"),
     "Predictions": ("trainer.use", "Predictions"),
@@ -77,6 +78,7 @@ __all__ = [
     "Batch",
     "Check",
     "EvaluationResult",
+    "FollowedWindow",
     "LoadedEncoder",
     "Model",
     "Predictions",

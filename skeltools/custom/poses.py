@@ -20,6 +20,7 @@ from skeltools.custom.delimited import holds_numbers, rows
 from skeltools.custom.layouts import laid_out
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
+from skeltools.files.hdf5_inside import inside
 from skeltools.raw_items import HDF5_ERRORS, ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
@@ -136,7 +137,7 @@ def _h5(item: RawItem, settings: Settings) -> NDArray[Any]:
             name = item.member or settings.key or _only(item, names)
             if name not in names:
                 raise _no_key(item, name, names)
-            found = file[name]
+            found = inside(file, name)
             taken = cuts.slices(found.shape, item, settings)
             cuts.check_size(_taken(found.shape, taken), found.dtype.itemsize, item)
             return np.asarray(found[taken])
@@ -166,7 +167,7 @@ def _h5_shape(item: RawItem, settings: Settings) -> tuple[int, ...]:
             name = item.member or settings.key or _only(item, names)
             if name not in names:
                 raise _no_key(item, name, names)
-            return tuple(file[name].shape)
+            return tuple(inside(file, name).shape)
     except HDF5_ERRORS as error:
         raise _wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
 
@@ -184,8 +185,8 @@ def h5_names(path: Path) -> list[str]:
 def _datasets(file: h5py.File) -> list[str]:
     names: list[str] = []
 
-    def note(name: str, found: object) -> None:
-        if isinstance(found, h5py.Dataset):
+    def note(name: str | bytes, found: object) -> None:
+        if isinstance(found, h5py.Dataset) and isinstance(name, str):  # bytes: it is no text
             names.append(name)
 
     file.visititems(note)

@@ -14,11 +14,11 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from schemas import ConfigError, Naming, SkeletonSpec, config_error
+from schemas import ConfigError, Naming, SkeletonSpec, config_error, regular
 from schemas._model import Model
 from schemas.skeleton import Direction
 from skeltools import skeletons
-from skeltools.files.yaml_text import load_yaml
+from skeltools.files.yaml_text import MOST_TEXT, load_yaml, read_text
 
 FILE = "dataset.yaml"
 OF_FILES = "file"
@@ -305,7 +305,7 @@ class Settings(Model):
 def _regular(value: str | None) -> str | None:
     try:
         re.compile(value or "")
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"'{value}' is not a regular expression ({error})") from error
     return value
 
@@ -316,9 +316,11 @@ def _regular(value: str | None) -> str | None:
 def checksum(path: Path) -> int:
     """Of the file, so that a reader in another process notices another content."""
     try:
-        return zlib.crc32(path.read_bytes())
+        return zlib.crc32(regular.read(path, most=MOST_TEXT))
     except OSError as error:
         raise ConfigError(f"cannot be read ({error.strerror})", where=path, remedy=_REMEDY) from error
+    except ValueError as error:
+        raise ConfigError(str(error), where=path, remedy=_REMEDY) from error
 
 
 def load(path: Path) -> Settings:
@@ -329,8 +331,8 @@ def load(path: Path) -> Settings:
 @lru_cache(maxsize=8)
 def _load(path: Path, _checksum: int) -> Settings:
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = load_yaml(read_text(path))
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"not valid YAML: {error}", where=path, remedy=_REMEDY) from error
     if content is None:
         found = "the file is empty; expected keys such as name and convention"

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from schemas import ConfigError, Finding
+from schemas import ConfigError, Finding, regular
 from skeltools.custom import cuts
 from skeltools.custom.poses import rows
 from skeltools.custom.settings import FIELDS, Selector, Settings, Split
 from skeltools.framewise import Action
+
+MOST_TABLE = 256 * 2**20
+"""Bytes of a table of labels and of a list of clips."""
 
 ALL = "all"
 """The one split of data without splits: everything trains."""
@@ -310,10 +313,10 @@ def _is_empty(cell: str, settings: Settings) -> bool:
 def _read_table(path: Path, labels: str) -> tuple[list[str], list[list[str]]]:
     """Header, in small letters, and rows; columns are divided by what is most often in the header."""
     try:
-        data = (path.parent / labels).read_bytes()
+        data = regular.read(path.parent / labels, most=MOST_TABLE)
         first = data.lstrip()[:10_000].split(b"\n", 1)[0].decode("utf-8", "replace")
         header, *lines = rows(data, max(_DELIMITERS, key=first.count)) or [[]]
-    except (OSError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"labels: cannot read {labels} ({reason})", where=path) from error
     return [name.strip().lower() for name in header], lines
@@ -479,8 +482,9 @@ def _listed(
 ) -> set[str]:
     """Ids of a file; that of a recording stands for all of its clips."""
     try:
-        lines = (path.parent / file).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        data = regular.read(path.parent / file, most=MOST_TABLE)
+        lines = data.decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{place}.list: cannot read {file} ({error})", where=path) from error
     ids = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
     for recording in ids & whole.keys():

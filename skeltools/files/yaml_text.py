@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import yaml
+
+from schemas import regular
+
+MOST_TEXT = 16 * 2**20
+"""Bytes of a file of settings or of a convention: a hundred times the largest of those that ship."""
 
 
 class KeyTwiceError(yaml.YAMLError, ValueError):
@@ -29,13 +36,39 @@ class _Loader(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """The content of ``text``. Raises yaml.YAMLError; KeyTwiceError names the key and both lines."""
-    return yaml.load(text, Loader=_Loader)  # a SafeLoader: plain values alone
+    """The content of ``text``. Raises yaml.YAMLError, also for values that there are not, such as a 13th
+    month, and for what is nested too deeply or grows by its aliases; KeyTwiceError names key and lines."""
+    try:
+        loader = _Loader(text)  # a SafeLoader: plain values alone
+        node = loader.get_single_node()
+        regular.check_size(node, _inside)
+        return None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError("is nested too deeply") from None
+    except yaml.YAMLError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise yaml.YAMLError(str(error)) from error
+
+
+def _inside(node: Any) -> Iterable[Any]:
+    """The nodes that a node of YAML holds."""
+    if isinstance(node, yaml.MappingNode):
+        return (each for pair in node.value for each in pair)
+    return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
 def load_json(text: str) -> Any:
     """The content of ``text``. Raises ValueError; KeyTwiceError names the key."""
-    return json.loads(text, object_pairs_hook=_once)
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+
+
+def read_text(path: Path) -> str:
+    """A file of settings: regular, in UTF-8, of at most ``MOST_TEXT`` bytes. Raises OSError, ValueError."""
+    return regular.read(path, most=MOST_TEXT).decode("utf-8")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

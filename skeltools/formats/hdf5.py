@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from schemas import ArrayInfo, Finding, RawDataError, SkeletonSpec, StoreManifest
 from skeltools import datasets, skeletons, store
+from skeltools.files.hdf5_inside import inside
 from skeltools.formats import archives, contents
 from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
@@ -114,7 +115,7 @@ def _specs(opened: _File, path: Path) -> dict[str, SkeletonSpec]:
 def _spec(handle: h5py.File, name: str, path: Path) -> SkeletonSpec:
     """A convention from the attributes of its group: numbers and text, and JSON for the rest."""
     with _damages(path):
-        attributes = handle[f"skeletons/{name}"].attrs
+        attributes = inside(handle, f"skeletons/{name}").attrs
         told = {key: _attribute(attributes, key) for key in attributes if key in SkeletonSpec.model_fields}
     try:
         spec = spec_from(told)
@@ -137,7 +138,7 @@ def _attribute(attributes: Any, key: str) -> Any:
 
 def _items(opened: _File, spec: SkeletonSpec, name: str, path: Path) -> list[RawItem]:
     with _damages(path):
-        frame = opened.handle[f"sequences/{name}/joints"].shape[1:]
+        frame = inside(opened.handle, f"sequences/{name}/joints").shape[1:]
     if frame[1] != spec.num_joints:
         raise archives.wrong_joints(frame[1], spec, f"{path}::sequences/{name}")
     bytes_of_frame = 4 * int(np.prod(frame))
@@ -181,9 +182,9 @@ def read(item: RawItem) -> SkeletonSequence:
     start, stop = opened.offsets[item.convention][row : row + 2]
     group = f"sequences/{item.convention}"
     with _damages(path):
-        joints = opened.handle[f"{group}/joints"]
+        joints = inside(opened.handle, f"{group}/joints")
         archives.check_size((stop - start, *joints.shape[1:]), item)
-        poses, order = joints[start:stop], opened.handle[f"{group}/order"][start:stop]
+        poses, order = joints[start:stop], inside(opened.handle, f"{group}/order")[start:stop]
         unseen, score = (
             _of_joints(opened.handle, f"{group}/{part}", start, stop, joints.shape)
             for part in ("unseen", "score")
@@ -198,7 +199,7 @@ def _of_joints(
     handle: h5py.File, name: str, start: int, stop: int, shape: tuple[int, ...]
 ) -> NDArray[Any] | None:
     """``unseen`` or ``score`` [T, M, V] of a clip; None where the file has none."""
-    found = handle.get(name)
+    found = inside(handle, name)
     if found is None:
         return None
     dtype = store.OF_JOINTS[name.rpartition("/")[2]]
@@ -251,7 +252,7 @@ def _ids(handle: h5py.File, path: Path) -> list[str]:
 def _offsets(handle: h5py.File, convention: str, samples: int, path: Path) -> list[int]:
     group = f"sequences/{convention}"
     offsets = _column(handle, f"{group}/offsets", path)
-    joints, order = handle.get(f"{group}/joints"), handle.get(f"{group}/order")
+    joints, order = inside(handle, f"{group}/joints"), inside(handle, f"{group}/order")
     if (
         not isinstance(joints, h5py.Dataset)
         or joints.ndim != 4
@@ -269,7 +270,7 @@ def _offsets(handle: h5py.File, convention: str, samples: int, path: Path) -> li
 
 def _column(handle: h5py.File, name: str, path: Path) -> NDArray[Any]:
     with _damages(path):
-        found = handle.get(name)
+        found = inside(handle, name)
         if not isinstance(found, h5py.Dataset) or found.ndim != 1:
             raise _damaged(path, f"no column {name}")
         if found.dtype.kind == "O":

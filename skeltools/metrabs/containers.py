@@ -21,8 +21,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError, SkeletonSpec
+from schemas import Finding, RawDataError, SkeletonSpec, regular
 from skeltools.files.arrays import HEADER_ERRORS
+from skeltools.files.hdf5_inside import inside
 from skeltools.metrabs import clock, slices
 from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
 from skeltools.sequence import Joints
@@ -268,9 +269,10 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
         return [], []
     try:
         with h5py.File(path, "r") as file:
-            for sample, conventions in file.items():
+            for sample in (name for name in file if isinstance(name, str)):  # bytes: it is no text
+                conventions = inside(file, sample)
                 for convention in conventions if isinstance(conventions, h5py.Group) else ():
-                    poses = file.get(f"{sample}/{convention}/poses3d")
+                    poses = inside(file, f"{sample}/{convention}/poses3d")
                     size = int(poses.nbytes) if isinstance(poses, h5py.Dataset) else 0
                     items.append(RawItem(sample, convention, str(path), f"{sample}/{convention}", size))
     except HDF5_ERRORS as error:
@@ -284,8 +286,9 @@ def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
     """Datasets, or attributes of the group or of poses3d."""
     try:
         with h5py.File(item.path, "r") as file:
-            group = file[item.member]
-            datasets = {key: group[key] for key in KEYS if isinstance(group.get(key), h5py.Dataset)}
+            group = inside(file, item.member or "")
+            found = {key: inside(group, key) for key in KEYS}
+            datasets = {key: each for key, each in found.items() if isinstance(each, h5py.Dataset)}
             arrays: dict[str, NDArray[Any]] = {}
             for holder in (group, *datasets.values()):
                 arrays |= {key: np.asarray(holder.attrs[key]) for key in KEYS if key in holder.attrs}
@@ -301,6 +304,15 @@ def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
 # --- torch --------------------------------------------------------------------------------------------------
 
 
+def _unpacked(path: str) -> int:
+    """Bytes of the members of a zip file, which is what torch writes; 0 of another."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(info.file_size for info in archive.infolist())
+    except ZIP_ERRORS:
+        return 0
+
+
 def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
     try:
         import torch
@@ -309,8 +321,9 @@ def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
             item, "reading .pt files needs torch", remedy="Install torch, or save the poses as .npz"
         ) from error
     try:
-        if os.stat(item.path).st_size > MAX_BYTES:
-            raise _too_large(item, "the file", os.stat(item.path).st_size)
+        size = regular.check(Path(item.path))
+        if max(size, _unpacked(item.path)) > MAX_BYTES:
+            raise _too_large(item, "the file", max(size, _unpacked(item.path)))
         poses = torch.load(item.path, map_location="cpu", weights_only=True)
         if not isinstance(poses, torch.Tensor):
             raise _wrong(item, f"holds a {type(poses).__name__}, expected one tensor [T, M, V, 3]")

@@ -23,7 +23,16 @@ from typing import Any
 
 import yaml
 
-from schemas import Component, ConfigError, RecipeRecord, SkeletonSpec, UsageError, require, unknown
+from schemas import (
+    Component,
+    ConfigError,
+    RecipeRecord,
+    SkeletonSpec,
+    UsageError,
+    regular,
+    require,
+    unknown,
+)
 from skeltools.files.yaml_text import load_yaml
 from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, TURN, checked
 
@@ -154,13 +163,12 @@ def to_yaml(steps: tuple[Component, ...]) -> str:
 
 def _read(path: Path) -> tuple[Component, ...]:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ConfigError(f"more than {MAX_BYTES} bytes: no recipe is that long", where=path)
+        data = regular.read(path, most=MAX_BYTES)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot read the recipe ({why})", where=path) from error
+    try:
         items = load_yaml(data.decode("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ConfigError(f"not valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error

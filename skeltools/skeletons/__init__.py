@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from schemas import ConfigError, Naming, SkeletonSpec, UsageError, checks_arguments, problem, unknown
-from skeltools.files.yaml_text import load_json, load_yaml
+from skeltools.files.yaml_text import load_json, load_yaml, read_text
 
 _FOLDER = Path(__file__).parent
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -123,7 +123,7 @@ def _shipped(name: str) -> tuple[SkeletonSpec, Naming]:
 
 def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         data = load_json(text) if path.suffix == ".json" else load_yaml(text)
         rest = (
             {key: data.pop(key) for key in Naming.model_fields.keys() & data}

@@ -182,7 +182,7 @@ def _another(values: Any, rng: np.random.Generator) -> Any:
     if what == 2:
         return values[..., None]
     if what == 3:
-        return values[0]
+        return np.asarray(values[0])
     if values.dtype.kind in "TUO":
         odd = [ESCAPE, "", "../../x", "x" * 10_000, values[0]]
         return np.array([_pick(odd, rng), *values[1:].tolist()], dtype=object)
@@ -262,9 +262,9 @@ def cut(store: Path, rng: np.random.Generator) -> None:
         path.write_bytes((content[: int(rng.integers(len(content)))], b"", content * 2)[what - 1])
 
 
-def bomb(store: Path, rng: np.random.Generator) -> None:
-    """A chunk that grows to gigabytes, or says so, with a right checksum."""
-    path = _pick(_values(store), rng)
+def bomb(store: Path, rng: np.random.Generator, path: Path | None = None) -> None:
+    """A chunk that grows to gigabytes, or says so, with a right checksum; of a file, or of any."""
+    path = path or _pick(_values(store), rng)
     what = rng.integers(3)
     if what == 0:  # 128 KB blocks that repeat one byte
         frame = b"\x28\xb5\x2f\xfd\x00\x58" + (struct.pack("<I", 2**17 << 3 | 2)[:3] + b"\0") * 30_000

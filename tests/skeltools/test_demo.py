@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import skeltools
 from schemas import SkelError, UsageError
 from skeltools import skeletons
+from skeltools.conversion import convert
 from skeltools.datasets import DATASETS
 from skeltools.demo import (
     ACTIONS,
@@ -23,10 +26,15 @@ from skeltools.demo import (
     perform,
     sensors,
     write_demo,
+    write_demo_recordings,
 )
 from skeltools.demo.body import points, segment_index, segments
 from skeltools.demo.draws import generator
 from skeltools.demo.kinematics import Pose
+from skeltools.demo.recordings import CLASSES
+from skeltools.inspect.validate import validate
+from skeltools.sequence import SkeletonSequence
+from skeltools.single import read_clips
 
 Array = NDArray[np.float64]
 FPS = 30.0
@@ -530,3 +538,54 @@ def test_arguments_out_of_range(tmp_path: Path, name: str, value: int) -> None:
         write_demo(tmp_path, **{name: value})
     with pytest.raises(UsageError, match="unknown demo action '120'"):
         write_demo(tmp_path, actions=(1, 120))
+
+
+def test_recordings_are_the_demos_actions_one_after_another(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"subjects": 3, "cameras": 1, "actions": (10, 24, 58, 59), "seed": 3}
+    folder = write_demo_recordings(tmp_path / "raw", **arguments)
+    summary = convert("pku-mmd-1", raw=folder, out=tmp_path / "s.zarr", uncut=True)
+    assert not summary.findings
+    assert (summary.manifest.synthetic, summary.manifest.protocols["xsub"].test) == (True, 1)
+    assert validate(tmp_path / "s.zarr") == ()
+    made = skeltools.open(tmp_path / "s.zarr")
+    assert made.ids == ("0001-L", "0002-L", "0293-L")
+    ntu = DATASETS["ntu60"].classes
+    assert ntu is not None
+    for id, subject in zip(made.ids, (1, 2, 3), strict=True):
+        clip = made[id]
+        assert clip.frame_labels is not None
+        edges = np.flatnonzero(np.diff(clip.frame_labels, prepend=-2))
+        runs = [(int(clip.frame_labels[at]), int(at)) for at in edges]
+        assert sorted(made.classes[label] for label, _ in runs if label >= 0) == sorted(
+            ["clapping", "kicking something", "handshaking"]
+        ), "walking towards each other is none of PKU-MMD's"
+        assert [label for label, _ in runs][1::2] == [-1, -1], "pauses between them"
+        start = dict(runs)[made.classes.index("clapping")]
+        length = min(20, int((clip.frame_labels == made.classes.index("clapping")).sum()))
+        write_demo(tmp_path / "ntu", subjects=3, cameras=1, actions=(10,), seed=3)
+        name = files.sample_id(files.setup_of(subject), 1, subject, 1, 10)
+        same = ntu_clip(tmp_path / "ntu" / "ntu60" / files.NATIVE_FOLDER / f"{name}.skeleton")
+        seen = clip.present[start : start + length, 0] & same.present[:length, 0]
+        gap = np.abs(clip.joints[start : start + length, 0] - same.joints[:length, 0])[seen]
+        assert gap.max() < 1e-5
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert write_demo_recordings(tmp_path / "raw", **arguments) == folder
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(SkelError, match="holds 1 files besides the demo"):
+        write_demo_recordings(tmp_path / "raw", **arguments)
+
+
+def ntu_clip(path: Path) -> SkeletonSequence:
+    (found,) = read_clips(path, skeletons.load("kinectv2_25"))
+    assert found.sequence is not None
+    return found.sequence
+
+
+def test_actions_of_recordings_have_the_names_of_the_same_ones_of_ntu() -> None:
+    ntu, pku = DATASETS["ntu60"].classes, DATASETS["pku-mmd-1"].classes
+    assert ntu is not None
+    assert pku is not None
+    for action, number in CLASSES.items():
+        assert ntu[action - 1].startswith(pku[number - 1]), (ntu[action - 1], pku[number - 1])
+    assert set(ACTIONS) - set(CLASSES) == {59}

@@ -164,6 +164,14 @@ def _strange() -> dict[str, Scene]:
     }
 
 
+@pytest.mark.parametrize("span", [0.95, 9.5])
+def test_floors_of_any_width_have_a_grid(play, span: float) -> None:
+    joints = pose()
+    joints[..., 0, 0], joints[..., 1, 0] = 0, span
+    page = play(scene(joints))
+    assert page.run("player.cells[0].floor.step") > 0
+
+
 @pytest.mark.parametrize("name", _strange())
 def test_strange_scenes_are_drawn(play, name: str) -> None:
     page = play(_strange()[name])

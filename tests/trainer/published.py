@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def ntu_store(folder: Path) -> Store:
             },
         }
     )
-    return Store(store.path, changed, store.group)
+    return replace(store, manifest=changed)
 
 
 def write_run(folder: Path, settings: RunConfig, *results: EvaluationResult) -> Path:

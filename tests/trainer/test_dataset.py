@@ -53,6 +53,15 @@ def test_its_rows_are_those_of_the_store(store: Path, part: Any, stream: str, co
         assert torch.equal(labels, expected.labels[[2, 0, 5]])
 
 
+@pytest.mark.parametrize("rows", [[-1, 0], torch.tensor([1, -2]), [True, False] * 15])
+def test_rows_are_chosen_as_of_a_tensor(store: Path, rows: Any) -> None:
+    found = dataset(store, split=None)
+    clips, labels = found[rows]
+    wanted = torch.as_tensor(rows)
+    assert torch.equal(clips, found.clips[wanted])
+    assert torch.equal(labels, found.labels[wanted])
+
+
 def test_all_rows_or_only_the_labelled_ones(store: Path) -> None:
     everything = dataset(store, split=None)
     assert len(everything) == 30

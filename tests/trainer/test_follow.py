@@ -125,7 +125,7 @@ def test_forms_of_a_line_units_and_axes_give_the_same(
 ) -> None:
     one = stream[:16, :1]
     frames = as_json(one)
-    turned = as_json(one[..., [2, 0, 1]] * np.float32([1000, 1000, -1000]))
+    turned = as_json(one[..., [2, 0, 1]] * np.array([1000, 1000, -1000], np.float32))
     forms = {
         "wrapped": "".join(json.dumps({"joints": frame}) + "\n" for frame in frames),
         "alone": "".join(json.dumps(frame) + "\n" for frame in frames),
@@ -150,7 +150,15 @@ def test_times_are_handed_on_and_nobody_is_an_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = [{"t": place / 30, "joints": frame} for place, frame in enumerate(as_json(stream[:12]))]
-    empty = [None, {"joints": None, "t": 5}, {"joints": []}, [], [None] * 17, [None, None], [[None] * 17]]
+    empty: list[Any] = [
+        None,
+        {"joints": None, "t": 5},
+        {"joints": []},
+        [],
+        [None] * 17,
+        [None, None],
+        [[None] * 17],
+    ]
     rows = [*frames, *empty * 2, *[None] * 10]
     text = "".join(json.dumps(each) + "\n" for each in rows)
     code, answers, error = said(capsys, monkeypatch, text, run, "--window", 12, "--stride", 12)

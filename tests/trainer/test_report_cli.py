@@ -28,7 +28,8 @@ def test_it_writes_the_page_and_names_what_is_missing(run: Path, tmp_path: Path,
     )
     assert code == 0
     assert said.splitlines()[0] == f"{out}: 4 drawings, 0.1 MB"
-    assert said.splitlines()[1].startswith(f"{text}, drawings in ")
+    assert said.splitlines()[1].startswith("one: skeletonclr on toy xview, 80.0 % (linear")
+    assert said.splitlines()[2].startswith(f"{text}, drawings in ")
     assert "<h1>Three &lt;seeds&gt;</h1>" in out.read_text()
     assert text.read_text().startswith("# Three \\<seeds\\>")
     assert len(list((tmp_path / "page-figures").glob("*.svg"))) == 4

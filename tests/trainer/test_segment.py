@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import skeltools
 import trainer
-from schemas import EvaluationResult
+from schemas import EvaluationResult, UsageError
 from skeltools.conversion import convert
 from tests.trainer.command import call
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
@@ -28,10 +28,14 @@ from trainer.evaluate import detection
 from trainer.evaluate.segments import NOTHING, segments_of
 from trainer.export import export_run
 from trainer.run import RESULTS, open_run, read_results
-from trainer.use import windows
+from trainer.use import segment, windows
+from trainer.use.sources import Asked
+from trainer.view.page import RunPage
 
 IDLE = 18
 """Frames in which nobody moves, before each action and behind the last."""
+
+QUICK = ("--epochs", 30, "--stride", 4)
 
 
 def recording(number: int) -> tuple[NDArray[np.float32], list[tuple[int, int, str]]]:
@@ -76,7 +80,8 @@ def uncut(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on cut clips of another store, with its linear classifier."""
     folder = tmp_path_factory.mktemp("segment")
-    loop.pretrain(tiny_config(own_store(folder / "own.zarr"), data__frames=FRAMES), out=folder / "run")
+    config = tiny_config(own_store(folder / "own.zarr"), data__frames=FRAMES, data__stream="motion")
+    loop.pretrain(config, out=folder / "run")
     open_run(folder / "run", device="cpu").evaluate(
         "linear", options={"linear": {"epochs": 20, "standardise": True}}
     )
@@ -89,7 +94,7 @@ def run(trained: Path, uncut: Path, tmp_path_factory: pytest.TempPathFactory) ->
     out = Path(shutil.copytree(trained, tmp_path_factory.mktemp("learned") / "run"))
     from trainer.use.segment_learned import learn
 
-    learn(open_run(out, device="cpu"), uncut, options={"epochs": 30})
+    learn(open_run(out, device="cpu"), uncut, options={"epochs": 30, "stride": 4})
     return out
 
 
@@ -118,13 +123,13 @@ def test_a_run_on_cut_clips_learns_and_is_measured_on_recordings(
 ) -> None:
     run = Path(shutil.copytree(trained, tmp_path / "run"))
     out = tmp_path / "segments.csv"
-    code, text, error = call(capsys, "segment", run, uncut, "--epochs", 30, "--out", out)
+    code, text, error = call(capsys, "segment", run, uncut, *QUICK, "--out", out)
     assert (code, error) == (0, "")
     assert "4 recordings to learn from, 2 to test" in text
     (saved,) = [each for each in read_results(run) if each.result.protocol == "segment"]
     assert saved.path.name == "segment-uncut-coco_17.json"
     result = saved.result
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert {row["file"] for row in rows} == {"rec4", "rec5"}
     assert f"{len(rows)} segments in 2 recordings" in text
     truth = stores.frame_labels(stores.open_store(uncut), "coco_17")
@@ -143,7 +148,7 @@ def test_a_run_on_cut_clips_learns_and_is_measured_on_recordings(
     most = max(np.mean(np.concatenate([*own.values()]) == label) for label in range(-1, 3))
     assert right > most + 0.1, "better than the class of most frames"
     assert result.details["figures"]["map_actions@0.5"] > 0.3
-    code, again, _ = call(capsys, "segment", run, uncut, "--epochs", 30, "--json")
+    code, again, _ = call(capsys, "segment", run, uncut, *QUICK, "--json")
     (second,) = (EvaluationResult.model_validate(each) for each in json.loads(again))
     assert code == 0
     assert second == result.model_copy(update={"seconds": second.seconds})
@@ -222,8 +227,10 @@ def test_frames_in_which_nobody_is_seen_are_no_action(
     window = read_results(run)[-1].result.settings["window"]
     assert all(one["end"] <= 60 + window for one in gone["segments"])
     assert (short["frames"], len(short["segments"]) <= 1) == (3, True)
-    code, _, error = call(capsys, "segment", run, tmp_path / "nobody.npy")
-    assert (code, "no recording could be read" in error) == (1, True)
+    assert call(capsys, "segment", run, tmp_path / "nobody.npy") == (0, "", "")
+    (tmp_path / "text.npy").write_text("no array")
+    code, _, error = call(capsys, "segment", run, tmp_path / "text.npy")
+    assert (code, "left out: " in error, "no recording could be read" in error) == (1, True, True)
 
 
 def test_several_encoders_are_measured_one_by_one_and_together(
@@ -269,7 +276,7 @@ def test_reports_tables_and_comparisons_take_the_result(
         (["{uncut}", "--part", "test"], 2, "--part: .*learns on one half"),
         (["{uncut}", "--window", "10", "--stride", "11"], 2, "a stride of 11 frames leaves out frames"),
         (["{uncut}", "--window", "100000"], 1, "of one class: there is nothing to learn.*shorter --window"),
-        (["{uncut}", "--lr", "1e30"], 1, "the linear layer diverged"),
+        (["{uncut}", "--lr", "1e30"], 2, "1e30|1e\\+30 is not in the range"),
         (["{uncut}", "--out", "s.txt"], 2, "neither .csv nor .json"),
         (["{uncut}", "--classifier", "linear", "--epochs", "3"], 2, "--epochs: .*learns nothing"),
         (["{few}", "--classifier", "linear"], 1, "the encoder knows coco_17, the store has few_6"),
@@ -326,3 +333,28 @@ def test_follow_takes_the_classifier_of_windows_with_its_window(run: Path, raw: 
     first = next(model.follow(np.load(raw / "rec4.npy")))
     assert (first.start, first.stop) == (0, window)
     assert first.name in (*CLASSES, "background")
+
+
+def test_the_viewer_shows_recordings_with_their_labels_and_what_is_found(run: Path, uncut: Path) -> None:
+    opened = open_run(run, device="cpu")
+    tab = next(each for each in RunPage(opened, uncut).tabs if each.name == "recordings")
+    items = tab.items()["items"]
+    truth = stores.frame_labels(stores.open_store(uncut), "coco_17")
+    assert [each["id"] for each in items] == list(truth)
+    assert items[1]["note"] == f"{len(truth['rec1'])} frames, 5 actions labelled"
+    scene = tab.scenes("rec1")["scenes"][0]
+    labels = np.full(len(truth["rec1"]), NOTHING)
+    for start, stop, name, _ in scene["ribbons"]["labels"]:
+        labels[start:stop] = CLASSES.index(name)
+    np.testing.assert_array_equal(labels, truth["rec1"])
+    models = segment.kept_models(
+        run, encoder=None, convention=None, classifier=None, device="cpu", store=(), unfinished=False
+    )
+    options = segment.settled(models, "coco_17", {})
+    asked = Asked((uncut,), "coco_17")
+    found = {each.id: each for each in segment.found_in(models, asked, options, on_problem=pytest.fail)}
+    assert [each[:3] for each in scene["ribbons"]["found"]] == [
+        [each.start, each.stop, CLASSES[each.label]] for each in found["rec1"].segments
+    ]
+    with pytest.raises(UsageError, match="has no labels of frames"):
+        RunPage(opened, opened.store.path).tabs  # noqa: B018

@@ -304,6 +304,7 @@ def test_every_line_is_one_of_a_command_that_exists() -> None:
         ("trainer", "pretrain"),
         ("trainer", "evaluate"),
         ("trainer", "ensemble"),
+        ("trainer", "segment"),
     }
 
 
@@ -350,3 +351,28 @@ def test_another_number_of_epochs_is_trained_anew_where_epochs_are_the_columns(
     assert "--epochs 100 " in hundred.missing.commands[1]
     assert three_hundred is not None
     assert three_hundred.missing is None
+
+
+def test_detection_is_compared_by_its_own_figure(store: Store, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {
+        "protocol": "segment", "dataset": "pku-mmd-1", "split": "xsub", "settings": {"window": 60},
+        "train_samples": 944, "test_samples": 132, "method": "skeletonclr", "top1": 0.9,
+    }  # fmt: skip
+    measured = result(**changes, details={"figures": {"released_map_actions@0.5": 0.604}})
+    run = write_run(tmp_path / "run", settings_of(store, "skeletonclr"), measured)
+    filled = tables.fill(tables.load("pku-mmd-table1"), tables.read_given([run]))
+    (ours,) = [each for cell in filled.cells() for each in cell.ours]
+    assert (ours.value, ours.difference) == (pytest.approx(60.4), pytest.approx(60.4 - 90.4))
+    assert not ours.verdict.data
+    few = result(**changes | {"test_samples": 12}, details=measured.details)
+    cell = next(cell.published for cell in filled.cells())
+    assert verdict(cell, few).data == ("12 of 132 test recordings",)
+    without = write_run(tmp_path / "none", settings_of(store, "skeletonclr"), result(**changes))
+    (unfit,) = tables.fill(tables.load("pku-mmd-table1"), tables.read_given([without])).unfit
+    assert unfit.reason == "the result has no released_map_actions@0.5"
+    other = next(cell for cell in filled.cells() if not cell.ours)
+    assert other.missing is not None
+    assert other.missing.commands[-2:] == (
+        "skeltools convert pku-mmd-1 --uncut --out pku-mmd-1-uncut.zarr",
+        "trainer segment runs/pku-mmd-1-xview-skeletonclr-joint pku-mmd-1-uncut.zarr --split xview",
+    )

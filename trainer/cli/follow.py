@@ -74,11 +74,20 @@ def run(
     units: str | None,
     axes: str | None,
     top: int,
-    **unknown: Any,
+    weights: Mapping[str, float] | None,
+    unknown: Any,
+    keep: float,
 ) -> None:
-    """Prints a line for each window as soon as it is complete."""
+    """Prints a line for each window as soon as it is complete. Raises UsageError for ``unknown`` of several
+    encoders, and as ``follow.follow``."""
     from trainer.use import follow, follow_lines, segment, sources
 
+    if unknown is not None and len(models) > 1:
+        raise UsageError(
+            "unknown clips are told by one encoder",
+            where="--unknown",
+            remedy=f"Choose one, as --encoder {next(iter(models))}",
+        )
     card = next(iter(models.values())).card
     name = sources.convention_of(card, sources.Asked((), convention))
     chosen = segment.settled(models, name, {"window": window, "stride": stride})
@@ -89,7 +98,16 @@ def run(
         follow_lines.turn(units or "m", axes or "left,up,forward"),
         on_problem=lambda text: echo(text, err=True),
     )
-    for each in follow.follow(models, frames, name, window=chosen.window, stride=chosen.step, **unknown):
+    for each in follow.follow(
+        models,
+        frames,
+        name,
+        window=chosen.window,
+        stride=chosen.step,
+        weights=weights,
+        unknown=unknown,
+        keep=keep,
+    ):
         _said(follow_lines.as_line(each, top=top))
 
 

@@ -115,7 +115,8 @@ def command(
         unfinished=unfinished,
     )
     if live:
-        follow.run(models, _only(conventions), **stream, top=top, unknown=unknown, keep=keep)
+        shares = stream_weights(weights)
+        follow.run(models, _only(conventions), **stream, top=top, weights=shares, unknown=unknown, keep=keep)
         return
     found = list(
         asking.answers(

@@ -50,8 +50,9 @@ def command(
 ) -> None:
     """Write one page about a run, or about several side by side: results, curves, confusion, features.
 
-    The page is one HTML file that needs no network and no script. It names what is missing, with the command
-    that makes it.
+    The page is one HTML file that needs no network, for screen, telephone, dark and paper. At its head it
+    says what the runs come to; clips play where scripts run. It names what is missing, with the command that
+    makes it.
 
     \b
     Examples:
@@ -77,6 +78,8 @@ def command(
         )
     size = page.write_html(built, out)
     echo(f"{out}: {len(built.figures)} drawings, {size / 1e6:.1f} MB")
+    for verdict in built.verdicts:
+        click.echo(verdict)
     if size > page.LIMIT:
         echo(
             "note: that is a large page; name fewer runs, or leave drawings out with --no-encoders", err=True

@@ -52,7 +52,7 @@ _SHOWN = {
     "--window",
     type=click.IntRange(2),
     metavar="FRAMES",
-    help="Length of a window. Default: half the median action of the training half, or as learned.",
+    help="Length of a window. Default: two thirds of the median action of the training half, or as learned.",
 )
 @click.option(
     "--stride",
@@ -66,7 +66,7 @@ _SHOWN = {
     help="Of each change of class, in natural logarithms; 0 does not smooth. Default: 10, or as learned.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Of the layer that is learned. Default: 100.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), help="Its learning rate. Default: 0.1.")
+@click.option("--lr", type=click.FloatRange(0, 1000, min_open=True), help="Its learning rate. Default: 0.1.")
 @click.option(
     "--class-weights",
     type=click.Choice(["none", "balanced"]),

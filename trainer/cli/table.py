@@ -89,7 +89,7 @@ def _print_names() -> None:
 def _print_table(filled: FilledTable) -> None:
     table = filled.table
     echo(f"{table.source}: {table.caption}")
-    echo(f"{table.title}. Top-1 %: published | ours (difference)")
+    echo(f"{table.title}. {table.unit}: published | ours (difference)")
     grid = Table(box=None, pad_edge=False)
     for heading in ("", "stream", *table.columns):
         grid.add_column(escape(heading), justify="left" if heading in ("", "stream") else "right")
@@ -165,7 +165,7 @@ def _judged(ours: Ours) -> list[str]:
 def _markdown(filled: FilledTable) -> Iterator[str]:
     table = filled.table
     yield f"## {table.source}: {table.caption}\n"
-    yield f"{table.title}. Top-1 %: published \\| ours (difference); \\* not comparable.\n"
+    yield f"{table.title}. {table.unit}: published \\| ours (difference); \\* not comparable.\n"
     yield f"| | stream | {' | '.join(map(_piped, table.columns))} |"
     yield "|---|---|" + "---:|" * len(table.columns)
     for row, cells in zip(table.rows, filled.rows, strict=True):
@@ -185,7 +185,7 @@ def _latex(filled: FilledTable) -> Iterator[str]:
     """A tabular with booktabs' rules; what keeps figures from being compared stands behind it as comments."""
     table = filled.table
     yield f"% {table.source}: {table.caption}"
-    yield f"% {table.title}. Top-1 %: published | ours (difference); * not comparable."
+    yield f"% {table.title}. {table.unit}: published | ours (difference); * not comparable."
     yield f"\\begin{{tabular}}{{ll{'r' * len(table.columns)}}}"
     yield "\\toprule"
     yield " & ".join(["", "stream", *map(_tex, table.columns)]) + " \\\\"

@@ -30,9 +30,10 @@ from trainer.report.skeletons import Array, draw_scale, draw_strip, scenes, trac
 
 INTRO = (
     "Class activation for the true class, or the energy of the feature map where a note says so. One test "
-    "clip of each of three classes, drawn by a fixed seed. The larger and browner a joint, the higher its "
-    "value, relative to the clip's highest. Frames of the map are longer than those of the clip, and each "
-    "has seen its neighbours. Bones: blue is the person's left, orange the right; numbers are frames."
+    "clip of each of three classes, drawn by a fixed seed. The larger a joint, and the nearer its colour to "
+    "the right end of the scale, the higher its value, relative to the clip's highest. Frames of the map are "
+    "longer than those of the clip, and each has seen its neighbours. Bones: blue is the person's left, "
+    "orange the right; numbers are frames."
 )
 SAMPLES = 3
 _ROWS = 2

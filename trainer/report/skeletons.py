@@ -43,7 +43,7 @@ def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: 
 
 
 def scenes(tracks: Sequence[Track]) -> str:
-    """Clips as the player reads them: one scene, all of them on its clock. A recipe may have left no metres."""
+    """Clips as the player reads them: one scene and one clock. A recipe may have left no metres."""
     from skeltools.pictures.scene import Scene, to_json
 
     scene = to_json(Scene("", tuple(tracks))) | {"unit": ""}
@@ -125,10 +125,8 @@ def _draw_shades(axes: Axes, points: Array, strength: Array) -> None:
 
 def draw_scale(axes: Axes) -> None:
     """What the shades mean."""
-    steps = np.arange(draw.SHADES + 1)
-    _draw_shades(
-        axes, np.stack([steps, np.zeros_like(steps)], axis=1).astype(np.float32), steps / draw.SHADES
-    )
+    steps = np.arange(draw.SHADES + 1, dtype=np.float32)
+    _draw_shades(axes, np.stack([steps, np.zeros_like(steps)], axis=1), steps / np.float32(draw.SHADES))
     axes.text(-0.7, 0, "nothing", ha="right", va="center")
     axes.text(draw.SHADES + 0.8, 0, "highest of the clip", ha="left", va="center")
     axes.set(xlim=(-4, draw.SHADES + 10), ylim=(-1, 1))

@@ -72,9 +72,15 @@ def _random(run: RunFolder, result: EvaluationResult) -> str:
     for saved in run.results:
         mine = saved.result
         if mine.figure == "knn" and (mine.convention, mine.encoder, mine.checkpoint_hash) == same:
-            clear = mine.interval is not None and mine.interval[0] > result.random_knn
-            return f"kNN {percent(mine.top1)} %, {chance}: {'clearly' if clear else 'not clearly'} better"
+            return f"kNN {percent(mine.top1)} %, {chance}: {_better(mine, result.random_knn)}"
     return f"kNN of a {chance}"
+
+
+def _better(result: EvaluationResult, chance: float) -> str:
+    if result.top1 <= chance:
+        return "not better"
+    clear = result.interval is not None and result.interval[0] > chance
+    return "clearly better" if clear else "not clearly better"
 
 
 def _against(run: RunFolder, baseline: RunFolder) -> str:

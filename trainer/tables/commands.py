@@ -40,6 +40,8 @@ def missing(cell: Published, given: Sequence[Given], *, exact: bool = False) -> 
     unmeasured = [part for part, run in runs.items() if run is not None and not _measured(run, cell, part)]
     commands = _preparing(cell, untrained) if untrained else []
     commands += [_pretrain(cell, part) for part in untrained]
+    if cell.protocol == "segment" and (untrained or unmeasured):
+        commands.append(f"skeltools convert {cell.dataset} --uncut --out {_uncut(cell)}")
     commands += [_evaluate(cell, _place(cell, part, runs[part])) for part in (*untrained, *unmeasured)]
     if len(parts) > 1:
         commands.append(_ensemble(cell, [_place(cell, part, runs[part]) for part in parts]))
@@ -108,6 +110,8 @@ def _pretrain(cell: Published, part: str) -> str:
 
 
 def _evaluate(cell: Published, run: Path) -> str:
+    if cell.protocol == "segment":
+        return f"trainer segment {run} {_uncut(cell)} --split {cell.split}"
     words = [f"trainer evaluate {run} --protocol {cell.protocol}"]
     words += ["--convention all"] * (cell.conventions != REFERENCE)
     if cell.protocol == "transfer":
@@ -144,6 +148,11 @@ def _store(cell: Published, dataset: str) -> str:
     """One for each recipe and length: a conversion does not go into a store that is there."""
     length = None if cell.frames is None else f"t{cell.frames}"
     return "-".join(filter(None, (dataset, cell.recipe, length))) + ".zarr"
+
+
+def _uncut(cell: Published) -> str:
+    """The store of whole recordings."""
+    return f"{cell.dataset}-uncut.zarr"
 
 
 def _method(cell: Published) -> str:

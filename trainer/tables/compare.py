@@ -21,6 +21,13 @@ SIZES: dict[tuple[str, str], tuple[int, int]] = {
 """Training and test samples. NTU RGB+D: without the clips whose skeletons its authors list as missing.
 PKU-MMD: ISC 4.1."""
 
+RECORDINGS: dict[tuple[str, str], tuple[int, int]] = {
+    ("pku-mmd-1", "xsub"): (944, 132),
+    ("pku-mmd-2", "xsub"): (775, 234),
+    ("pku-mmd-2", "xview"): (671, 338),
+}
+"""Whole recordings of PKU-MMD to train on and to test, by its split lists."""
+
 _CLOSE = 0.01
 """Share of a half that may be missing: papers differ in the defective clips that they leave out."""
 
@@ -58,6 +65,8 @@ def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | No
         differs.append(f"convention {result.convention}, not {conventions}")
     if cell.encoder is not None and not same_parts(result.encoder, cell.encoder):
         differs.append(f"encoder {result.encoder or '-'}, not {cell.encoder}")
+    if value_of(cell, result) is None:
+        differs.append(f"the result has no {cell.measure}")
     if cell.share is not None and share_of(result) != cell.share:
         ours = f"{100 * share_of(result):g} %" if share_of(result) else "all"
         differs.append(f"{ours} of the labels, not {100 * cell.share:g} %")
@@ -68,6 +77,14 @@ def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | No
     elif config is not None:
         differs += [f"the run is without {setting}" for setting in unmet(cell, config)]
     return differs
+
+
+def value_of(cell: Published, result: EvaluationResult) -> float | None:
+    """What the number is the number of, 0..1; None where the result does not have it."""
+    if cell.measure == "top1":
+        return result.top1
+    value = result.details.get("figures", {}).get(cell.measure)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def verdict(cell: Published, result: EvaluationResult) -> Verdict:
@@ -97,10 +114,11 @@ def _pretrained_on(result: EvaluationResult) -> str:
 def _data(cell: Published, result: EvaluationResult) -> list[str]:
     differs = ["synthetic data"] if result.synthetic else []
     counted = [("test", result.test_samples), ("training", result.train_samples)]
-    sizes = dict(zip(("training", "test"), SIZES.get((cell.dataset, cell.split), ()), strict=False))
+    known, of = (RECORDINGS, "recordings") if cell.protocol == "segment" else (SIZES, "samples")
+    sizes = dict(zip(("training", "test"), known.get((cell.dataset, cell.split), ()), strict=False))
     for half, count in counted[:1] if cell.protocol == "semi" else counted:
         if half in sizes and abs(count - sizes[half]) > _CLOSE * sizes[half]:
-            differs.append(f"{count} of {sizes[half]} {half} samples")
+            differs.append(f"{count} of {sizes[half]} {half} {of}")
     if cell.recipe and result.recipe and result.recipe != cell.recipe:
         differs.append(f"recipe {result.recipe}, the paper's is {cell.recipe}")
     if cell.frames and result.frames and result.frames != cell.frames:

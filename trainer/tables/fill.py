@@ -10,7 +10,7 @@ from statistics import mean, stdev
 
 from trainer.run import SavedResult, apart_from_seed
 from trainer.tables.commands import Missing, missing
-from trainer.tables.compare import Verdict, mismatches, verdict
+from trainer.tables.compare import Verdict, mismatches, value_of, verdict
 from trainer.tables.given import Given
 from trainer.tables.model import PaperTable, Published, Row
 
@@ -119,7 +119,7 @@ def _cell(cell: Published, placed: list[Placed], given: Sequence[Given], *, exac
 
 
 def _ours(cell: Published, seeds: Sequence[SavedResult]) -> Ours:
-    values, first = [100 * saved.result.top1 for saved in seeds], seeds[0]
+    values, first = [100 * (value_of(cell, saved.result) or 0) for saved in seeds], seeds[0]
     value = mean(values)
     difference = None if first.result.synthetic else value - cell.value
     judged = verdict(cell, first.result)

@@ -16,7 +16,9 @@ class Published(Model):
     """One printed number and what it is the number of."""
 
     value: float = Field(ge=0, le=100)
-    """Top-1 accuracy in percent, as printed."""
+    """Percent, as printed: of top-1 accuracy, or of what ``measure`` names."""
+    measure: str = "top1"
+    """Of a result: ``top1``, or a name among the ``figures`` of its details."""
     std: float | None = None
     """Standard deviation in points, where it is printed."""
     table: str
@@ -82,3 +84,5 @@ class PaperTable(Model):
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    unit: str = "Top-1 %"
+    """What the numbers are, for the line above them."""

@@ -24,6 +24,7 @@ _PRINTED = {
     "csclr": "CSCLR",
     "isc": "ISC",
     "ms-clr": "MS-CLR",
+    "pku-mmd": "Li et al. on PKU-MMD",
     "skelemixclr": "SkeleMixCLR",
 }
 """How the papers call themselves."""
@@ -129,6 +130,7 @@ def _table(paper: Tree, number: int) -> PaperTable:
         columns=tuple(column["label"] for column in columns),
         rows=tuple(_row(row, columns, given, fixed) for row in content["rows"]),
         notes=tuple(content.get("notes", ())),
+        unit=content.get("unit", "Top-1 %"),
     )
 
 

@@ -10,7 +10,8 @@ preprocessing as those of a store, so it is the same code. Clips that are prepar
 """
 
 from trainer.use.dataset import SkeletonDataset
+from trainer.use.follow import FollowedWindow
 from trainer.use.model import Model, load
 from trainer.use.predictions import Predictions
 
-__all__ = ["Model", "Predictions", "SkeletonDataset", "load"]
+__all__ = ["FollowedWindow", "Model", "Predictions", "SkeletonDataset", "load"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,20 +55,23 @@ def follow(
     *,
     window: int,
     stride: int,
+    weights: Mapping[str, float] | None = None,
     unknown: By | None = None,
     keep: float = 0.95,
 ) -> Iterator[FollowedWindow]:
     """An answer when a window is complete, and again every ``stride`` frames: that of ``Model.predict`` for
-    the same frames as a clip. Several encoders answer together, weighed as streams are in an evaluation.
+    the same frames as a clip. Several encoders answer together, by ``weights`` as in ``answers``.
 
     Holds one window. Raises UsageError for a stream that is shorter, and as ``Model.predict``.
     """
+    weights = weights or ensemble.WEIGHTS["paper"]
+    shares = [float(weights.get(name, 1.0)) for name in models]
     held: deque[Frame] = deque(maxlen=window)
     count = 0
     for count, frame in enumerate(frames, start=1):
         held.append(frame)
         if count >= window and (count - window) % stride == 0:
-            said = _said(models, _stacked(held, models, convention), convention, unknown, keep)
+            said = _said(models, _stacked(held, models, convention), convention, shares, unknown, keep)
             yield FollowedWindow(count - window, count, said, (held[0].t, held[-1].t))
     if count < window:
         raise UsageError(
@@ -79,7 +82,12 @@ def follow(
 
 
 def _said(
-    models: Mapping[str, Model], joints: Pose, convention: str, unknown: By | None, keep: float
+    models: Mapping[str, Model],
+    joints: Pose,
+    convention: str,
+    weights: Sequence[float],
+    unknown: By | None,
+    keep: float,
 ) -> Predictions | None:
     try:
         said = [each.predict(joints, convention, unknown=unknown, keep=keep) for each in models.values()]
@@ -87,7 +95,6 @@ def _said(
         raise
     except SkelError:  # the recipe leaves nothing
         return None
-    weights = [float(getattr(ensemble.Options(), name, 1.0)) for name in models]
     return said[0] if len(said) == 1 else together(said, weights)
 
 

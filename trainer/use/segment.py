@@ -40,13 +40,14 @@ class Options(Settings):
     """
 
     window: int | None = Field(default=None, ge=2)
-    """Frames of a window. None: half the median length of the actions in the training half."""
+    """Frames of a window. None: two thirds of the median length of the actions in the training half, which is
+    best of a half, two thirds and all of it on the demo's recordings."""
     stride: int | None = Field(default=None, ge=1)
     """Frames from one window to the next. None: an eighth of a window."""
     penalty: float = Field(default=10.0, ge=0)
     """Of each change of class: natural logarithm of how much likelier the frames behind it must get."""
     epochs: int = Field(default=100, ge=1)
-    lr: float = Field(default=0.1, gt=0)
+    lr: float = Field(default=0.1, gt=0, le=1000)
     class_weights: ClassWeights = "none"
     """``balanced`` weighs a window by how few its class has, no action included."""
 
@@ -149,7 +150,7 @@ def scores_of(model: Model, recording: Recording, convention: str, options: Opti
 
 def together(scores: Mapping[str, Scores]) -> Scores:
     """The mean of several encoders', weighed as streams in an evaluation: 0.6 joint, 0.6 bone, 0.4 motion."""
-    weights = [float(getattr(ensemble.Options(), name, 1.0)) for name in scores]
+    weights = [float(ensemble.WEIGHTS["paper"].get(name, 1.0)) for name in scores]
     parts = [each * weight for each, weight in zip(scores.values(), weights, strict=True)]
     return np.asarray(sum(parts[1:], start=parts[0]) / sum(weights))
 
@@ -207,7 +208,7 @@ def kept_models(
 
     Raises UsageError where a run has none of windows, and SkelError where it has several.
     """
-    if classifier is not None or (path / CARD).is_file():
+    if classifier not in (None, PROTOCOL) or (path / CARD).is_file():
         return every(
             path, encoder=encoder, classifier=classifier, device=device, store=store, unfinished=unfinished
         )

@@ -152,7 +152,7 @@ def _settled(options: Mapping[str, Any], train: Half) -> Options:
     if chosen.window is not None:
         return chosen
     lengths = [each.stop - each.start for labels in train.labels.values() for each in segments_of(labels)]
-    return chosen.model_copy(update={"window": max(int(np.median(lengths)) // 2, 2)})
+    return chosen.model_copy(update={"window": max(int(np.median(lengths) * 2 / 3), 2)})
 
 
 def _features(

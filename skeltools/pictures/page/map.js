@@ -18,11 +18,14 @@ export class PointMap {
     this.canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Where a point is on the canvas. */
+  /** Where a point is on the canvas; both axes have one scale, since only distances mean something. */
   place({ x, y }) {
-    const [width, height, edge] = [this.canvas.width, this.canvas.height, 14 * this.scale];
-    const share = (value, [low, high]) => (value - low) / (high - low || 1);
-    return [edge + share(x, this.range("x")) * (width - 2 * edge), height - edge - share(y, this.range("y")) * (height - 2 * edge)];
+    const { width, height } = this.canvas;
+    const [across, down] = [this.range("x"), this.range("y")];
+    const room = (pixels, [low, high]) => (pixels - 28 * this.scale) / (high - low || 1);
+    const zoom = Math.min(room(width, across), room(height, down));
+    const middle = ([low, high]) => (low + high) / 2;
+    return [width / 2 + zoom * (x - middle(across)), height / 2 - zoom * (y - middle(down))];
   }
 
   range(axis) {

@@ -13,15 +13,15 @@ export function drawText(player) {
 
 function drawCell(player, pen, cell) {
   const { colours, scale, look } = player;
-  const write = (text, x, y, colour, size = 12, align = "center") => {
+  const write = (text, x, y, colour, size = 12, align = "center", most = cell.box.width) => {
     pen.font = `600 ${size * scale}px ${getComputedStyle(player.element).fontFamily}`;
     pen.textAlign = align;
     pen.textBaseline = "middle";
     pen.strokeStyle = hex(colours.ground);
     pen.lineWidth = 4 * scale;
-    pen.strokeText(text, x, y);
+    pen.strokeText(text, x, y, most);
     pen.fillStyle = hex(colour);
-    pen.fillText(text, x, y);
+    pen.fillText(text, x, y, most);
   };
   pen.save();
   pen.beginPath();
@@ -31,21 +31,12 @@ function drawCell(player, pen, cell) {
   const pixels = (far) => pixelsPerMetre(cell.view, far);
   cell.spots.forEach((spots, place) => spots.length && drawPeople(player, pixels, cell.tracks[place], spots, write, place));
   cell.names.forEach((name, place) =>
-    write(fitted(pen, name, cell.box.width - 20 * scale, 13 * scale), cell.box.x + 14 * scale, cell.box.y + 17 * (place + 1) * scale, place ? colours.persons[place % colours.persons.length] : colours.text, 13, "left"));
+    write(name, cell.box.x + 14 * scale, cell.box.y + 17 * (place + 1) * scale, place ? colours.persons[place % colours.persons.length] : colours.text, 13, "left", cell.box.width - 20 * scale));
   const note = noteOf(player, cell);
   if (note) write(note, cell.box.x + cell.box.width / 2, cell.box.y + cell.box.height / 2, colours.quiet, 15);
   if (cell.floor && look.names) write(gridOf(player, cell), cell.box.x + 14 * scale, cell.box.y + cell.box.height - 14 * scale, colours.quiet, 11, "left");
   pen.restore();
   if (player.hovered) ring(pen, player.hovered, colours, scale);
-}
-
-/** A name, cut where it would not fit. */
-function fitted(pen, text, width, size) {
-  pen.font = `600 ${size}px ${pen.font.slice(pen.font.indexOf("px") + 2)}`;
-  if (pen.measureText(text).width <= width) return text;
-  let length = text.length;
-  while (length > 1 && pen.measureText(`${text.slice(0, length)}…`).width > width) length--;
-  return `${text.slice(0, length).trimEnd()}…`;
 }
 
 function noteOf(player, { tracks, points }) {

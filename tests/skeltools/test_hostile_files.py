@@ -1,0 +1,183 @@
+"""Settings and raw files that harm: each is refused with a sentence, soon and in little memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+
+from schemas import ConfigError, SkelError, SkeletonSpec
+from schemas.regular import DEEPEST, MOST_NODES
+from schemas.skeleton import MOST_JOINTS
+from skeltools import cli, skeletons
+from skeltools.conversion import convert
+from skeltools.files.hdf5_inside import inside
+from skeltools.files.yaml_text import load_json, load_yaml
+from skeltools.inspect.validate import validate
+from tests.skeltools.raw_files import poses
+from trainer.config import trees
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+MERGED = "m0: &m0 {k: 1}\n" + "".join(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}\n" for n in range(1, 40))
+HOSTILE = {
+    "aliases": (LAUGHS, "more than 1000000 values"),
+    "merged keys": (MERGED, "more than 1000000 values"),
+    "deep lists": ("[" * 300 + "]" * 300, "nested too deeply|recursion"),
+    "deep mappings": ("{a: " * 100 + "1" + "}" * 100, "nested too deeply"),
+    "itself": ("a: &a [*a]", "nested too deeply"),
+    "a 13th month": ("when: 2024-13-01", "month"),
+    "digits": ("n: " + "9" * 5000, "digits|limit"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_yaml_that_harms(name: str, tmp_path: Path) -> None:
+    text, what = HOSTILE[name]
+    with pytest.raises(yaml.YAMLError, match=what):
+        load_yaml(text)
+    (tmp_path / "settings.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=what):
+        trees.read_file(tmp_path / "settings.yaml")
+    (tmp_path / "dataset.yaml").write_text(text)
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(tmp_path / "s.zarr")]) == 2
+
+
+def test_yaml_of_users_is_read_as_before() -> None:
+    assert load_yaml("a: &a [1, 2]\nb: *a\nc: {<<: {d: 1}, e: 2024-05-06}")["b"] == [1, 2]
+    assert load_yaml("") is None
+    assert len(load_yaml(json.dumps(list(range(10_000))))) == 10_000
+    assert MOST_NODES > 10_000 > DEEPEST
+
+
+def test_deep_json_is_told() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        load_json("[" * 10**6)
+
+
+@pytest.mark.parametrize("shape", ["chain", "star"])
+@pytest.mark.parametrize("size", [MOST_JOINTS + 1, 100_000])
+def test_conventions_of_thousands_of_joints(tmp_path: Path, shape: str, size: int) -> None:
+    edges = [[n, n - 1 if shape == "chain" else 0] for n in range(1, size)]
+    content = {"name": "many", "joints": [f"j{n}" for n in range(size)], "edges": edges, "center": 0}
+    (tmp_path / "many.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="at most 1024"):
+        skeletons.load(str(tmp_path / "many.json"))
+
+
+@pytest.mark.parametrize("shape", ["chain", "star"])
+def test_the_largest_convention_is_quick(shape: str) -> None:
+    edges = tuple((n, n - 1 if shape == "chain" else 0) for n in range(1, MOST_JOINTS))
+    spec = SkeletonSpec(
+        name="many", joints=tuple(f"j{n}" for n in range(MOST_JOINTS)), edges=edges, center=MOST_JOINTS - 1
+    )
+    assert len(spec.from_centre) == MOST_JOINTS
+
+
+@pytest.mark.parametrize("name", ["dataset.yaml", "own.yaml", "labels.csv", "list.txt"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_that_settings_name(tmp_path: Path, name: str, kind: str) -> None:
+    np.save(tmp_path / "walk.npy", poses(6))
+    told = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+    told |= {"own.yaml": {"convention": "own.yaml"}, "labels.csv": {"labels": "labels.csv"}}.get(name, {})
+    told |= {"splits": {"one": {"train": {"list": "list.txt"}}}} if name == "list.txt" else {}
+    (tmp_path / "dataset.yaml").write_text(json.dumps(told))
+    (tmp_path / name).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(tmp_path / "s.zarr")]) in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(" * 5000 + ")" * 5000, "a{99999999999999999999}", "(?P<label>.)" + "["]
+)
+def test_patterns_that_cannot_be_compiled(tmp_path: Path, pattern: str) -> None:
+    (tmp_path / "dataset.yaml").write_text(
+        json.dumps({"name": "mine", "convention": "kinectv2_25", "pattern": pattern})
+    )
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(tmp_path / "s.zarr")]) == 2
+
+
+# ------------------------------------------------------------------------------------------- HDF5
+
+
+def test_hdf5_leads_nowhere_else(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "secret").write_bytes(b"\0" * 96)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["here"] = np.zeros(3)
+        file["soft"] = h5py.SoftLink("/elsewhere/x")
+        file["elsewhere"] = h5py.ExternalLink(str(tmp_path / "pipe"), "/x")
+        file.create_dataset("secret", (12,), "f8", external=[(str(tmp_path / "secret"), 0, 96)])
+        layout = h5py.VirtualLayout((12,), "f8")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "pipe"), "x", (12,))
+        file.create_virtual_dataset("virtual", layout)
+        file.create_dataset("huge", (2**29,), "f8", chunks=(2**28,))
+    with h5py.File(tmp_path / "x.h5", "r") as file:
+        assert inside(file, "here").shape == (3,)
+        assert inside(file, "nowhere/at/all") is None
+        for name, what in {"soft": "link", "elsewhere/x": "link", "secret": "other files", "virtual": "other",
+                           "huge": "chunks of 2147483648"}.items():  # fmt: skip
+            with pytest.raises(OSError, match=what):
+                inside(file, name)
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "link"])
+def test_clips_and_poses_that_lie_elsewhere(
+    tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "dataset.yaml").write_text(
+        json.dumps({"name": "mine", "convention": "kinectv2_25", "layout": "T M V C", "missing": "either"})
+    )
+    np.save(raw / "sit.npy", poses(6))
+    shape = (6, 1, 25, 3)
+    with h5py.File(raw / "walk.h5", "w") as file:
+        if kind == "external":
+            file.create_dataset("poses", shape, "f4", external=[(str(pipe), 0, 1800)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[:] = h5py.VirtualSource(str(pipe), "x", shape)
+            file.create_virtual_dataset("poses", layout)
+        else:
+            file["poses"] = h5py.ExternalLink(str(pipe), "/x")
+    assert cli.run(["convert", "custom", "--raw", str(raw), "--out", str(tmp_path / "s.zarr")]) == 0
+    assert "1 x unreadable file" in capfd.readouterr().out
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "wave.h5", "w") as file:
+        file[b"\xff\xfe"] = poses(6)
+        file["right"] = poses(6)
+    (tmp_path / "dataset.yaml").write_text(
+        json.dumps({"name": "mine", "convention": "kinectv2_25", "layout": "T M V C", "key": "{clip}ght"})
+    )
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(tmp_path / "s.zarr")]) == 0
+
+
+def test_a_body_nearer_to_zero_than_numbers_can_tell_is_a_finding(tmp_path: Path) -> None:
+    """What a store cannot hold is refused by the conversion, not by ``validate`` afterwards."""
+    np.save(tmp_path / "walk.npy", np.full((6, 1, 25, 3), 1e-44, np.float32))
+    np.save(tmp_path / "sit.npy", 1000 * poses(6))
+    (tmp_path / "dataset.yaml").write_text(
+        json.dumps({
+            "name": "mine", "convention": "kinectv2_25", "layout": "T M V C", "units": "mm", "missing": "nan"
+        })
+    )  # fmt: skip
+    out = tmp_path / "s.zarr"
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(out)]) == 0
+    assert validate(out) == ()
+    shutil.rmtree(out)
+    (tmp_path / "sit.npy").unlink()
+    with pytest.raises(SkelError, match="nearer to it than"):
+        convert("custom", raw=tmp_path, out=out)
