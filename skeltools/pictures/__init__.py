@@ -5,8 +5,8 @@
 ``design`` has the colours, ``scene`` what one picture shows as plain arrays and as JSON, ``sides``
 which joints are left and right. They are light: NumPy and schemas alone.
 ``render`` writes files: a track is made ``flat``, then ``stick`` figures, placed by ``sheet`` or by
-``film_strip``, drawn by ``film`` or ``painted``. ``plots`` draws a whole store, ``gallery`` writes it. These need the extra
-``plots``.
+``film_strip``, drawn by ``film`` or ``painted``. ``plots`` draws a whole store, ``gallery`` writes it.
+These need the extra ``plots``.
 
     store -> listing (what the page asks for) -> browsed (of a request) -> server -> page/ in the browser
 """
