@@ -177,6 +177,7 @@ NOTHING: list[Any] = [None, 5, -1.5, "", "nowhere", b"x", [], {}, object(), floa
         "trainer.open",
         "trainer.open_store",
         "trainer.load_encoder",
+        "trainer.bank",
         "trainer.pretrain",
         "trainer.encoder",
         "trainer.augmentation",

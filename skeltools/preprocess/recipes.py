@@ -163,9 +163,12 @@ def to_yaml(steps: tuple[Component, ...]) -> str:
 
 def _read(path: Path) -> tuple[Component, ...]:
     try:
-        items = load_yaml(regular.read(path, most=MAX_BYTES).decode("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the recipe ({error.strerror})", where=path) from error
+        data = regular.read(path, most=MAX_BYTES)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"cannot read the recipe ({why})", where=path) from error
+    try:
+        items = load_yaml(data.decode("utf-8"))
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ConfigError(f"not valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error

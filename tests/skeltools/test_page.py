@@ -189,6 +189,16 @@ def test_fifty_thousand_samples_are_a_list_of_a_few_rows(browser: Browser) -> No
         page.close()
 
 
+@needs_chromium
+def test_an_empty_store_says_so(browser: Browser) -> None:
+    with serving(many(0)) as address:
+        page = listed(browser, address)
+        assert page.text(".count") == "The store is empty"
+        assert page.text(".details h1") == "many"
+        assert page.console == []
+        page.close()
+
+
 def tabbed() -> dict[str, Any]:
     answers = many(3)
     first = answers["store"]({})

@@ -140,8 +140,8 @@ def test_every_recipe_survives_the_round_trip(items: list[object], tmp_path_fact
         ("- file_order: {slots: 4}\n- resize", "no step chooses the bodies"),
         ("- rank_by_motion", "no step makes the length of the stream. Add resize"),
         ("- rank_by_motion\n- resize\n- crop_to_presence", "crop_to_presence changes the length after"),
-        ("- " + "a" * 70_000, "more than 65536 bytes"),
-        ("- &a [*a]", "step 1: expected the name"),
+        ("- " + "a" * 70_000, "cannot read the recipe (has more than 65536 bytes)"),
+        ("- &a [*a]", "not valid YAML: is nested too deeply"),
     ],
 )  # fmt: skip
 def test_a_bad_file_is_refused_on_one_line_before_any_raw_file_is_opened(

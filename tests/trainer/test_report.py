@@ -18,8 +18,8 @@ from trainer.config import Override, parse_override, resolve
 from trainer.report import draw, page
 from trainer.report.build import build
 from trainer.report.collect import headline, read_runs
-from trainer.report.curves import Line, line, told_once, whole_ticks
 from trainer.report.gains import class_gains
+from trainer.report.lines import Line, line, told_once, whole_ticks
 from trainer.report.parts import Figure, Note, Page, Section, Table
 from trainer.report.tables import best_match, differences
 from trainer.run import read_config

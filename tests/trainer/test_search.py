@@ -182,6 +182,12 @@ def test_a_store_that_was_moved_an_export_and_another_store(
     code, _, error = call(capsys, "search", tmp_path / "out", "--query", "c001")
     assert code == 2
     assert "an export has no store of its own. Name one with --store" in error
+    config = tmp_path / "alone" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text((run / "config.yaml").read_text().replace(str(store), str(tmp_path / "gone.zarr")))
+    code, _, error = call(capsys, "search", config.parent, "--outliers")
+    assert code == 1
+    assert "gone.zarr: the run's store is no longer there. Name it with --store PATH" in error
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
     collect     what the folders hold; what cannot be read becomes a note
     settings, tables, curves, confusion, gains          sections from settings, log and results alone
     encoded -> embedding, activation, retrieval         drawings that need the store and the checkpoint
-    draw, skeletons, parts                              how drawings look, and what sections are made of
+    draw, lines, skeletons, parts                       how drawings look, and what sections are made of
     verdict     the head: what it all comes to, and the facts
     page        sections to one HTML file or to Markdown
 

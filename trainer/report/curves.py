@@ -6,22 +6,19 @@ Fig. 4 of SkeleMixCLR: easy pairs solid, the hard ones that a method makes dashe
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
 from schemas import SkelError
-from trainer import methods
 from trainer.loop.watch import COLLAPSED
 from trainer.report import draw
 from trainer.report.collect import RunFolder
 from trainer.report.draw import GREY, WIDTH
+from trainer.report.lines import Line, ends, frame, line, mark_stages, told_once
 from trainer.report.parts import Figure, Note, Part, Section, Table
 
 EASY = {"positive": "query and its key", "negative": "query and queue"}
@@ -45,16 +42,6 @@ _MOST = len(draw.COLOURS)
 """Lines of one drawing: as many as have a colour of their own."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """A metric over the epochs."""
-
-    label: str
-    epochs: tuple[int, ...]
-    values: tuple[float, ...]
-    hard: bool = False
-
-
 def curves_section(runs: Sequence[RunFolder]) -> Section:
     """kNN of all runs in one drawing, the other curves run by run, alarms in a table."""
     parts: list[Part] = [*_alarms(runs), _knn(runs)]
@@ -74,39 +61,6 @@ def _told_before(figure: Figure, parts: Sequence[Part]) -> Figure:
     """How to read a drawing is told at the first of its kind."""
     told = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
     return replace(figure, caption="") if told else figure
-
-
-def line(run: RunFolder, metric: str, label: str = "", *, hard: bool = False) -> Line | None:
-    """The finite values of a metric, or None when the log never has one."""
-    points = [
-        (record["epoch"], float(record[metric]))
-        for record in run.epochs
-        if isinstance(record.get(metric), int | float) and math.isfinite(record[metric])
-    ]
-    if not points:
-        return None
-    epochs, values = zip(*points, strict=True)
-    return Line(label or metric, epochs, values, hard)
-
-
-def told_once(lines: Sequence[Line]) -> list[Line]:
-    """Lines that lie on one another, to a two-hundredth of the drawing's height, as one with both names."""
-    values = [value for each in lines for value in each.values]
-    near = (max(values) - min(values)) / 200 if values else 0.0
-    kept: list[Line] = []
-    for each in lines:
-        place = next((place for place, other in enumerate(kept) if _coincide(other, each, near)), None)
-        if place is None:
-            kept.append(each)
-        else:
-            kept[place] = replace(kept[place], label=f"{kept[place].label} = {each.label}")
-    return kept
-
-
-def _coincide(one: Line, other: Line, near: float) -> bool:
-    return one.epochs == other.epochs and all(
-        abs(a - b) <= near for a, b in zip(one.values, other.values, strict=True)
-    )
 
 
 def _loss(run: RunFolder) -> list[Figure]:
@@ -153,8 +107,8 @@ def _drawn(
             look |= {"linestyle": "--" if each.hard else "-"}
             axes.plot(each.epochs, each.values, **look, label=each.label)
         axes.set_ylabel(unit)
-        _frame(axes, [value for each in shown for value in each.values], run.config.optimise.epochs)
-        _mark_stages(axes, run)
+        frame(axes, [value for each in shown for value in each.values], run.config.optimise.epochs)
+        mark_stages(axes, run)
         draw.legend(canvas, axes)
 
     return [
@@ -163,7 +117,7 @@ def _drawn(
             (WIDTH, 2.3 + draw.legend_height([each.label for each in shown])),
             paint,
             title=f"{title}: {run.name}",
-            alt=f"{title} over {len(run.epochs)} epochs. {_ends(lines)}",
+            alt=f"{title} over {len(run.epochs)} epochs. {ends(lines)}",
             caption=caption,
         )
     ]
@@ -172,48 +126,6 @@ def _drawn(
 def _width(index: int) -> dict[str, Any]:
     """Later lines are thinner, so that those below them are still seen where they meet."""
     return {"linewidth": max(1.2, 2.4 - 0.4 * index), "fillstyle": "full" if index % 2 else "none"}
-
-
-def _frame(axes: Axes, values: Sequence[float], epochs: int, *, least: float = 0.1) -> None:
-    """Whole epochs from the first to the last one below; beside, a span of at least a tenth of the values'
-    size (``least``: its lower bound), so that what hardly moves does not look as if it did."""
-    axes.set_xlabel("epoch")
-    axes.set_xticks(whole_ticks(epochs))
-    axes.set_xlim(min(0.5, 1 - 0.03 * epochs), epochs + max(0.5, 0.03 * epochs))
-    low, high = min(values), max(values)
-    missing = max(0.0, max(least, 0.1 * max(abs(low), abs(high))) - (high - low)) / 2
-    room = 0.1 * (high - low + 2 * missing)
-    axes.set_ylim(low - missing - room, high + missing + room)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
-
-
-def whole_ticks(epochs: int) -> list[int]:
-    """Epochs to write below an axis: round steps, and always the first and the last one.
-
-    >>> whole_ticks(1), whole_ticks(8), whole_ticks(24), whole_ticks(300)
-    ([1], [1, 2, 4, 6, 8], [1, 5, 10, 15, 20, 24], [1, 50, 100, 150, 200, 250, 300])
-    """
-    step = next(step for step in _steps() if epochs / step <= 6)
-    inner = (tick for tick in range(step, epochs, step) if 2 * (epochs - tick) > step)
-    return sorted({1, epochs, *inner})
-
-
-def _steps() -> Iterator[int]:
-    for power in count():
-        yield from (10**power, 2 * 10**power, 5 * 10**power)
-
-
-def _mark_stages(axes: Axes, run: RunFolder) -> None:
-    """A line where a stage begins that the run reached, and a mark where an alarm rang."""
-    reached = [stage for stage in methods.stages(run.config.method) if stage.start < len(run.epochs)]
-    top = axes.get_xaxis_transform()
-    for number, stage in enumerate(reached if len(reached) > 1 else [], start=1):
-        at = stage.start + 0.5
-        axes.axvline(at, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.text(at, 1.02, f" stage {number}: {stage.name}", transform=top)
-    for alarm in run.alarms:
-        axes.axvline(alarm["epoch"], color="black", linewidth=0.8, linestyle=":")
-        axes.text(alarm["epoch"], 0.02, f" ! {alarm.get('kind', '')}", transform=top)
 
 
 def _state(run: RunFolder) -> list[Figure]:
@@ -226,7 +138,7 @@ def _state(run: RunFolder) -> list[Figure]:
         for axes, each in zip(grid.flat, lines, strict=True):
             look = {"marker": "o"} if len(each.epochs) <= 40 else {}
             axes.plot(each.epochs, each.values, color=draw.COLOURS[0], fillstyle="none", **look)
-            _frame(axes, each.values, run.config.optimise.epochs)
+            frame(axes, each.values, run.config.optimise.epochs)
             axes.set_title(each.label)
             axes.set_ylim(bottom=min(0.0, *each.values), top=1.12 * max(*each.values, 0.1))
             axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
@@ -242,7 +154,7 @@ def _state(run: RunFolder) -> list[Figure]:
     )
     size = (WIDTH, 0.3 + 0.95 * len(lines))
     name, title = draw.slug("state", run.name), f"Embeddings and queue: {run.name}"
-    return [draw.figure(name, size, paint, title=title, alt=_ends(lines), caption=caption)]
+    return [draw.figure(name, size, paint, title=title, alt=ends(lines), caption=caption)]
 
 
 def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
@@ -263,10 +175,10 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
         for value in random:
             axes.axhline(value, color=GREY, linestyle=":", label=_RANDOM)
         values = [value for _, each in lines for value in each.values] + random
-        _frame(axes, values, max(run.config.optimise.epochs for run in runs), least=10)
+        frame(axes, values, max(run.config.optimise.epochs for run in runs), least=10)
         axes.set_ylabel("kNN accuracy, %")
         if len(runs) == 1:
-            _mark_stages(axes, runs[0])
+            mark_stages(axes, runs[0])
         draw.legend(canvas, axes)
 
     caption = (
@@ -280,7 +192,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
         (WIDTH, 2.3 + draw.legend_height(names)),
         paint,
         title="kNN while training",
-        alt=f"kNN accuracy in % over the epochs. {_ends([each for _, each in lines])}",
+        alt=f"kNN accuracy in % over the epochs. {ends([each for _, each in lines])}",
         caption=caption,
     )
 
@@ -331,8 +243,3 @@ def _alarms(runs: Sequence[RunFolder]) -> list[Part]:
     if not rows:
         return []
     return [Table("Alarms from the log", ("run", "epoch", "alarm", "text"), rows, frozenset({1}))]
-
-
-def _ends(lines: Sequence[Line]) -> str:
-    """First and last value of every line, for those who read."""
-    return "; ".join(f"{each.label}: {each.values[0]:.3g} to {each.values[-1]:.3g}" for each in lines) + "."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas import SkelError, StoreError, UsageError, checks_arguments
-from trainer import checkpoint
+from trainer import checkpoint, hub
 from trainer import store as stores
 from trainer.evaluate import knn
 from trainer.export import CARD
@@ -24,67 +22,9 @@ from trainer.use import search_checks, sources
 from trainer.use.embedded import Embedded, OnProgress, embedded
 from trainer.use.model import Model, every
 from trainer.use.search_checks import NEAR
+from trainer.use.search_found import Duplicate, Neighbours, Outlier, SuspiciousLabel
 from trainer.use.search_nearest import Nearest, nearest
 from trainer.use.sources import Asked, OnProblem
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The clips of a bank that are nearest to one clip, the nearest first."""
-
-    query: str
-    label: str | None
-    """The query's class, where it is known."""
-    ids: tuple[str, ...]
-    labels: tuple[str | None, ...]
-    similarities: NDArray[np.float64]
-    """[k] cosines."""
-
-
-@dataclass(frozen=True)
-class Duplicate:
-    """Two clips that are closer than chance allows."""
-
-    group: int
-    """Clips that hang together by such pairs have one number, from 1."""
-    first: str
-    second: str
-    similarity: float
-    chance: float
-    """How many pairs as close as this one are expected in a store of so many independent clips."""
-    first_label: str | None
-    second_label: str | None
-
-
-@dataclass(frozen=True)
-class Outlier:
-    """A clip that is far from all others."""
-
-    id: str
-    label: str | None
-    distance: float
-    """To its tenth neighbour, between features of length one."""
-    score: float
-    """Robust standard deviations from the median clip's distance."""
-    nearest: str
-    similarity: float
-
-
-@dataclass(frozen=True)
-class SuspiciousLabel:
-    """A clip whose neighbours speak for another class."""
-
-    id: str
-    label: str
-    suggested: str
-    doubt: float
-    """Share of the neighbours' votes for the suggested class minus that for the label, -1..1."""
-    neighbours: int
-    of_suggested: int
-    of_label: int
-    nearest: str
-    """Of the suggested class where there is one among the neighbours."""
-    similarity: float
 
 
 class Bank:
@@ -296,7 +236,7 @@ def bank(
         >>> len(near.ids), near.similarities.shape
         (3, (3,))
     """
-    path = Path(run)
+    path = hub.local(run)
     place = _store_of(path) if store is None else Path(store)
     if not sources.is_store(place):
         stores.open_store(place)  # says what is wrong with it
@@ -308,10 +248,15 @@ def bank(
 
 
 def _store_of(run: Path) -> Path:
-    """The run's own store. Raises UsageError for an export, which knows none."""
+    """The run's own store. Raises UsageError for an export, which knows none, StoreError where it is gone."""
     if (run / CARD).is_file() and not (run / checkpoint.LAST).is_file():
         raise UsageError("an export has no store of its own", where=run, remedy="Name one with --store")
-    return Path(read_config(run).data.store)
+    store = Path(read_config(run).data.store)
+    if not store.exists():
+        raise StoreError(
+            "the run's store is no longer there", where=store, remedy="Name it with --store PATH"
+        )
+    return store
 
 
 def _is_of_run(run: Path, store: Path) -> bool:

@@ -34,7 +34,7 @@ class App {
     document.title = `${this.store.name}, skeltools`;
     this.conventions = this.store.conventions.slice(0, this.store.conventions.length > MOST_AT_FIRST ? 1 : MOST_AT_FIRST).map(({ name }) => name);
     this.header();
-    this.details.replaceChildren(...storeDetails(this.store).filter(Boolean));
+    this.details.replaceChildren(...storeDetails(this.store));
     this.tabs = new Tabs(this);
     this.side.replaceChildren(element("p", { class: "count" }, "Reading the list…"));
     if (this.store.rows !== false) await this.list();

@@ -57,13 +57,8 @@ function findings(found, first, onframe) {
   return element("section", {}, element("h2", {}, items.length ? `Findings (${items.length})` : "No findings"), items.length ? element("ul", { class: "findings" }, items) : null);
 }
 
-/** Of the store. */
+/** Of the store, until a sample is open. */
 export function storeDetails(store) {
-  return [
-    element("h1", {}, store.name),
-    facts({ "data set": store.dataset, samples: store.samples, classes: store.classes.length, recipe: store.recipe, findings: Object.values(store.findings ?? {}).reduce((sum, count) => sum + count, 0) }),
-    store.synthetic ? element("p", { class: "note" }, "Built-in demo data: synthetic people.") : null,
-    element("section", {}, element("h2", {}, "Conventions"), facts(Object.fromEntries(store.conventions.map(({ name, joints }) => [name, `${joints} joints`])))),
-    store.streams?.length ? element("section", {}, element("h2", {}, "Streams"), element("ul", {}, store.streams.map((text) => element("li", {}, text)))) : null,
-  ];
+  const findings = Object.values(store.findings ?? {}).reduce((sum, count) => sum + count, 0);
+  return [element("h1", {}, store.name), facts({ "data set": store.dataset, samples: store.samples, classes: store.classes.length, recipe: store.recipe, findings })];
 }

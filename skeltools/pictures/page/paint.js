@@ -140,7 +140,7 @@ function prepared(gl) {
     gl.attachShader(program, shader);
   }
   gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(logs(gl, program));
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) throw new Error(gl.getProgramInfoLog(program));
   gl.useProgram(program);
   gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
   [[4, 0], [4, 16], [2, 32]].forEach(([numbers, offset], place) => {
@@ -153,10 +153,6 @@ function prepared(gl) {
   gl.enable(gl.BLEND);
   gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
   return Object.fromEntries(["size", "ground", "scale", "halo"].map((name) => [name, gl.getUniformLocation(program, name)]));
-}
-
-function logs(gl, program) {
-  return [gl.getProgramInfoLog(program), ...gl.getAttachedShaders(program).map((each) => gl.getShaderInfoLog(each))].join("\n");
 }
 
 function on2D(pen) {

@@ -27,7 +27,6 @@ export class Tabs {
     if (tab) this.enter(tab, asked.get("item")).catch((error) => this.app.say(error.message));
     else if (this.current) {
       this.app.side.replaceChildren(...this.samples);
-      document.body.classList.remove("mapped");
       this.app.player?.set({ layout: "beside" });
     }
     if (!tab) this.current = null;
@@ -39,7 +38,6 @@ export class Tabs {
     this.made.set(tab.name, known);
     if (this.current !== known) this.app.side.replaceChildren(element("p", { class: "about" }, tab.about), known.view.element);
     this.current = known;
-    document.body.classList.toggle("mapped", tab.kind === "map");
     known.view.show?.(known.order);
     const wide = matchMedia("(min-width: 60rem)").matches;
     const item = known.items.get(id ?? (wide ? known.first : null));

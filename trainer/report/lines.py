@@ -1,0 +1,105 @@
+"""Metrics of a log as lines over the epochs, and the axes that they stand on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from trainer import methods
+from trainer.report.collect import RunFolder
+from trainer.report.draw import GREY
+
+
+@dataclass(frozen=True)
+class Line:
+    """A metric over the epochs."""
+
+    label: str
+    epochs: tuple[int, ...]
+    values: tuple[float, ...]
+    hard: bool = False
+
+
+def line(run: RunFolder, metric: str, label: str = "", *, hard: bool = False) -> Line | None:
+    """The finite values of a metric, or None when the log never has one."""
+    points = [
+        (record["epoch"], float(record[metric]))
+        for record in run.epochs
+        if isinstance(record.get(metric), int | float) and math.isfinite(record[metric])
+    ]
+    if not points:
+        return None
+    epochs, values = zip(*points, strict=True)
+    return Line(label or metric, epochs, values, hard)
+
+
+def told_once(lines: Sequence[Line]) -> list[Line]:
+    """Lines that lie on one another, to a two-hundredth of the drawing's height, as one with both names."""
+    values = [value for each in lines for value in each.values]
+    near = (max(values) - min(values)) / 200 if values else 0.0
+    kept: list[Line] = []
+    for each in lines:
+        place = next((place for place, other in enumerate(kept) if _coincide(other, each, near)), None)
+        if place is None:
+            kept.append(each)
+        else:
+            kept[place] = replace(kept[place], label=f"{kept[place].label} = {each.label}")
+    return kept
+
+
+def _coincide(one: Line, other: Line, near: float) -> bool:
+    return one.epochs == other.epochs and all(
+        abs(a - b) <= near for a, b in zip(one.values, other.values, strict=True)
+    )
+
+
+def frame(axes: Axes, values: Sequence[float], epochs: int, *, least: float = 0.1) -> None:
+    """Whole epochs from the first to the last one below; beside, a span of at least a tenth of the values'
+    size (``least``: its lower bound), so that what hardly moves does not look as if it did."""
+    axes.set_xlabel("epoch")
+    axes.set_xticks(whole_ticks(epochs))
+    axes.set_xlim(min(0.5, 1 - 0.03 * epochs), epochs + max(0.5, 0.03 * epochs))
+    low, high = min(values), max(values)
+    missing = max(0.0, max(least, 0.1 * max(abs(low), abs(high))) - (high - low)) / 2
+    room = 0.1 * (high - low + 2 * missing)
+    axes.set_ylim(low - missing - room, high + missing + room)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def whole_ticks(epochs: int) -> list[int]:
+    """Epochs to write below an axis: round steps, and always the first and the last one.
+
+    >>> whole_ticks(1), whole_ticks(8), whole_ticks(24), whole_ticks(300)
+    ([1], [1, 2, 4, 6, 8], [1, 5, 10, 15, 20, 24], [1, 50, 100, 150, 200, 250, 300])
+    """
+    step = next(step for step in _steps() if epochs / step <= 6)
+    inner = (tick for tick in range(step, epochs, step) if 2 * (epochs - tick) > step)
+    return sorted({1, epochs, *inner})
+
+
+def _steps() -> Iterator[int]:
+    for power in count():
+        yield from (10**power, 2 * 10**power, 5 * 10**power)
+
+
+def mark_stages(axes: Axes, run: RunFolder) -> None:
+    """A line where a stage begins that the run reached, and a mark where an alarm rang."""
+    reached = [stage for stage in methods.stages(run.config.method) if stage.start < len(run.epochs)]
+    top = axes.get_xaxis_transform()
+    for number, stage in enumerate(reached if len(reached) > 1 else [], start=1):
+        at = stage.start + 0.5
+        axes.axvline(at, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.text(at, 1.02, f" stage {number}: {stage.name}", transform=top)
+    for alarm in run.alarms:
+        axes.axvline(alarm["epoch"], color="black", linewidth=0.8, linestyle=":")
+        axes.text(alarm["epoch"], 0.02, f" ! {alarm.get('kind', '')}", transform=top)
+
+
+def ends(lines: Sequence[Line]) -> str:
+    """First and last value of every line, for those who read."""
+    return "; ".join(f"{each.label}: {each.values[0]:.3g} to {each.values[-1]:.3g}" for each in lines) + "."
