@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schemas import FORMAT, ConventionInfo, ProtocolInfo, RecipeRecord, StoreManifest
+from schemas import FORMAT, ArrayInfo, ConventionInfo, ProtocolInfo, RecipeRecord, StoreManifest
 from skeltools import graph
 from skeltools import skeletons as conventions
-from skeltools.store import writing
+from skeltools.store import describe_all, writing
 from trainer.skeleton import Skeleton
 from trainer.store import Samples
 
@@ -72,11 +72,11 @@ def write_store(path: Path, *, count: int, frames: int = 50) -> Path:
         writing.write_array(root, name, values, ("N",))
     writing.write_array(root, f"sequences/{CONVENTION}/offsets", np.arange(count + 1) * frames, ("N1",))
     writing.write_graphs(root, {CONVENTION: conventions.load(CONVENTION)})
-    writing.write_manifest(path, _manifest(count, split))
+    writing.write_manifest(path, _manifest(count, split, describe_all(root)))
     return path
 
 
-def _manifest(count: int, split: NDArray[np.uint8]) -> StoreManifest:
+def _manifest(count: int, split: NDArray[np.uint8], arrays: dict[str, ArrayInfo]) -> StoreManifest:
     halves = {"train": int((split == 1).sum()), "test": int((split == 2).sum())}
     return StoreManifest(
         format=FORMAT,
@@ -88,5 +88,5 @@ def _manifest(count: int, split: NDArray[np.uint8]) -> StoreManifest:
         protocols={"xsub": ProtocolInfo(rule="row number", **halves)},
         conventions={CONVENTION: ConventionInfo(reader="ntu", axes="as they are")},
         recipe=RecipeRecord(name="none", steps=()),
-        arrays={},
+        arrays=arrays,
     )

@@ -21,6 +21,7 @@ ONLY_IN = {
     "rich": {"skeltools/cli/", "trainer/cli"},
     "h5py": {"skeltools/custom/", "skeltools/files/hdf5", "skeltools/formats/", "skeltools/metrabs/"},
     "cv2": {"skeltools/preprocess/timing.py", "skeltools/video.py", "skeltools/pictures/"},
+    "PIL": {"skeltools/pictures/"},
     "matplotlib": {"trainer/report/", "skeltools/pictures/"},
 }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from skeltools.cli import run
 from skeltools.pictures import plots
-from skeltools.pictures.render import DPI, in_bytes
+from skeltools.pictures.painted import DPI, in_bytes
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SAMPLE = "S004C002P001R001A024"

@@ -64,9 +64,9 @@ def _draw(path: Path, out: Path, *, force: bool) -> None:
     from skeltools.pictures import require_plots
 
     require_plots()
-    from skeltools.pictures import plots
+    from skeltools.pictures import gallery
 
-    show(*map(str, plots.write(path, out, force=force)))
+    show(*map(str, gallery.write(path, out, force=force)))
 
 
 def _report(found: dict[str, Any]) -> Iterator[Table | str]:

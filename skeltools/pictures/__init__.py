@@ -4,8 +4,9 @@
 
 ``design`` has the colours, ``scene`` what one picture shows as plain arrays and as JSON, ``sides``
 which joints are left and right. They are light: NumPy and schemas alone.
-``render`` writes files by ``stick``, ``sheet`` and ``film``, ``plots`` draws a whole store: these need the
-extra ``plots``.
+``render`` writes files: a track is made ``flat``, then ``stick`` figures, placed by ``sheet`` or by
+``film_strip``, drawn by ``film`` or ``painted``. ``plots`` draws a whole store, ``gallery`` writes it.
+These need the extra ``plots``.
 
     store -> listing (what the page asks for) -> browsed (of a request) -> server -> page/ in the browser
 """

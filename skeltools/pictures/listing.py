@@ -83,7 +83,7 @@ class Listing:
             "label": self.opened.labels[part].tolist(),
             **{name: _known(self._column(name)[part]) for name in FIELDS},
             **{name: self._column(name)[part].tolist() for name in ("frames", "bodies")},
-            "findings": [len(self._findings.get(id, ())) for id in ids],
+            "findings": self._counts[part].tolist(),
             "split": {name: values[part].tolist() for name, values in self.opened.splits.items()},
         }
 
@@ -192,6 +192,14 @@ class Listing:
             for id in dict.fromkeys(name for name in _names(each) if name in self._rows):
                 found.setdefault(id, []).append(each)
         return found
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """[N]: findings of each sample."""
+        counts = np.zeros(len(self.opened), dtype=np.int64)
+        for id, found in self._findings.items():
+            counts[self._rows[id]] = len(found)
+        return counts
 
     def _holding(self, row: int) -> list[str]:
         """The conventions that have a sample."""

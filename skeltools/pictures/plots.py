@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from html import escape
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,16 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from schemas import UsageError
 from skeltools import store
-from skeltools.files import durable
 from skeltools.inspect import statistics
-from skeltools.inspect.card import SYNTHETIC, title_of
 from skeltools.inspect.survey import Survey, name_of_subject, survey
 from skeltools.pictures import design, sheet
-from skeltools.pictures.render import DPI, in_bytes, looks, painted
+from skeltools.pictures.flat import flatten
+from skeltools.pictures.painted import DPI, looks, painted
 from skeltools.pictures.scene import Track
-from skeltools.pictures.stick import flatten
 from skeltools.store import Store
 
 FIRST, SECOND, REST = design.LIGHT["left_leg"], design.LIGHT["right_leg"], design.WHITE.line
@@ -36,8 +31,6 @@ WIDTH = 7.2
 
 NAMED = 150
 """More classes than this are drawn without their names."""
-
-PAGE = "index.html"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,30 +43,6 @@ class Plot:
     caption: str
     """A sentence on what to look for."""
     figure: Figure
-
-
-def write(path: Path, out: Path, *, force: bool = False) -> list[Path]:
-    """All pictures of a store as PNG and SVG in a new folder, and a page of them, which comes first.
-
-    Raises UsageError for a folder that is not empty, unless ``force``; StoreError for a damaged store.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (force and out.is_dir()):
-        raise UsageError("is there already", where=out, remedy="Name another folder, or give --force")
-    if not out.parent.is_dir():
-        raise UsageError(f"there is no folder {out.parent}", where=out, remedy="Make it first")
-    plots = list(draw(path))
-    files = {PAGE: page(path, plots).encode()}
-    for plot in plots:
-        for kind in ("svg", "png"):
-            files[f"{plot.name}.{kind}"] = in_bytes(plot.figure, kind, 2 * DPI)
-    out.mkdir(exist_ok=True)
-    for name, content in files.items():
-        durable.write(out / name, partial(_put, content))
-    return [out / name for name in files]
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
 
 
 def draw(path: Path) -> Iterator[Plot]:
@@ -94,40 +63,6 @@ def draw(path: Path) -> Iterator[Plot]:
     yield from _poses(surveys)
     if found["findings"]["summary"]:
         yield _findings(found)
-
-
-def page(path: Path, plots: Sequence[Plot]) -> str:
-    """The page of all pictures, which lie beside it."""
-    manifest = store.open_store(path).manifest
-    title = escape(title_of(manifest.dataset, synthetic=manifest.synthetic))
-    told = f"{manifest.samples} samples; hash {manifest.hash[:16]}."
-    note = f"<p><strong>{escape(SYNTHETIC)}</strong></p>" if manifest.synthetic else ""
-    pictures = "\n".join(
-        f'<figure id="{plot.name}"><h2>{escape(plot.title)}</h2>'
-        f'<a href="{plot.name}.svg"><img src="{plot.name}.svg" alt="{escape(plot.title)}"></a>'
-        f"<figcaption>{escape(plot.caption)} "
-        f'<a href="{plot.name}.png">PNG</a>, <a href="{plot.name}.svg">SVG</a></figcaption></figure>'
-        for plot in plots
-    )
-    return _PAGE.format(title=title, style=design.css() + _STYLE, told=told, note=note, pictures=pictures)
-
-
-_STYLE = """main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
-figure { margin: 2rem 0; } figcaption { color: var(--quiet); max-width: 45rem; }
-img { display: block; width: 100%; height: auto; padding: .5rem; margin-bottom: .5rem;
-  background: #fff; border: 1px solid var(--line); border-radius: var(--radius); }
-"""
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style></head>
-<body><main><h1>{title}</h1><p>{told}</p>{note}
-{pictures}
-</main></body>
-</html>
-"""
 
 
 # Samples

@@ -5,29 +5,22 @@ matplotlib draws film strips, OpenCV animations; both draw the same marks.
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PathCollection, PolyCollection
-from matplotlib.figure import Figure
-from matplotlib.path import Path as Outline
-from matplotlib.transforms import IdentityTransform
 
 from schemas import UsageError, unknown
 from skeltools.files import durable
-from skeltools.pictures import film, sheet
+from skeltools.pictures import film, film_strip, sheet
 from skeltools.pictures.design import GROUNDS, Colours
+from skeltools.pictures.flat import VIEWS, Flat, View, flatten
+from skeltools.pictures.painted import DPI, Strip, in_bytes, looks, painted
 from skeltools.pictures.scene import Scene
-from skeltools.pictures.stick import VIEWS, Dot, Flat, Marks, View, flatten
 
 STILL = ("png", "svg", "pdf")
 MOVING = ("gif", "webp", "apng")
@@ -39,12 +32,6 @@ FPS = 30.0
 
 POSES = 8
 """Of a film strip."""
-
-DPI = 96
-"""Points of the picture in an inch, as in CSS. A PNG without a size has twice as many dots."""
-
-FONT = "DejaVu Sans"
-"""Comes with matplotlib."""
 
 LARGEST = 8000
 """Dots of a side of a picture."""
@@ -187,13 +174,6 @@ def _title(scene: Scene) -> str:
 # Film strips
 
 
-class Strip(Figure):
-    """A figure of matplotlib that shows itself where notebooks ask it to."""
-
-    def _repr_png_(self) -> bytes:
-        return in_bytes(self, "png", 2 * DPI)
-
-
 def strip(scene: Scene, look: Look | None = None) -> Strip:
     """A row of poses for each track as a figure of matplotlib; one point of the picture is 1/96 inch.
 
@@ -203,7 +183,7 @@ def strip(scene: Scene, look: Look | None = None) -> Strip:
     total = length_of(scene)
     chosen = choose(look.frames, total, all_of_them=False)
     flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view, floor=False)
-    page, made = sheet.strip(
+    page, made = film_strip.strip(
         flats,
         chosen,
         look.colours,
@@ -214,91 +194,10 @@ def strip(scene: Scene, look: Look | None = None) -> Strip:
     return painted(made, page.width, page.height, look.colours)
 
 
-def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip:
-    """Marks as a figure of matplotlib."""
-    figure = Strip(figsize=(width / DPI, height / DPI), dpi=DPI)
-    FigureCanvasAgg(figure)
-    figure.patch.set(facecolor=colours.ground or "none", edgecolor="none")
-    axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    point = 72 / DPI
-    ends, inks, widths = zip(*made.lines, strict=True) if made.lines else ((), (), ())
-    lines = LineCollection(ends, colors=inks, linewidths=[point * each for each in widths], zorder=1)
-    lines.set_capstyle("round")
-    axes.add_collection(lines, autolim=False)
-    if made.heads:
-        corners, inks = zip(*made.heads, strict=True)
-        axes.add_collection(
-            PolyCollection(corners, facecolors=inks, edgecolors="none", zorder=2), autolim=False
-        )
-    alike: dict[tuple[float, bool], list[Dot]] = {}
-    for dot in made.dots:
-        alike.setdefault((round(dot[2], 3), dot[3]), []).append(dot)
-    for dots in alike.values():
-        circles = _circles(dots, colours)
-        circles.set_offset_transform(axes.transData)
-        circles.set_transform(IdentityTransform())
-        axes.add_collection(circles, autolim=False)
-    for word in made.words:
-        style = {"ha": word.anchor.replace("middle", "center"), "va": "baseline", "parse_math": False}
-        fonts = {"fontsize": word.size * point, "family": FONT}
-        axes.text(word.x, word.y, word.text, color=word.colour, **fonts, **style)  # type: ignore[arg-type]
-    return figure
-
-
-def _circles(dots: Sequence[Dot], colours: Colours) -> PathCollection:
-    """Dots of one radius, all hollow or none. Hollow ones have a rim as those of ``film``."""
-    _, _, radius, hollow = dots[0]
-    rim, point = (0.45 * radius, 72 / DPI) if hollow else (0.0, 72 / DPI)
-    return PathCollection(
-        [Outline.unit_circle()],
-        sizes=[((radius - rim / 2) * point) ** 2],
-        offsets=[middle for middle, *_ in dots],
-        facecolors=(colours.ground or "none") if hollow else [ink for _, ink, *_ in dots],
-        edgecolors=[ink for _, ink, *_ in dots],
-        linewidths=rim * point,
-        zorder=3,
-    )
-
-
 def still(scene: Scene, look: Look, kind: str) -> bytes:
     """A film strip as the bytes of a png, svg or pdf."""
     with looks():
         return in_bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
-
-
-@contextmanager
-def looks() -> Iterator[None]:
-    """One font; text that stays text; the same names in each SVG."""
-    settings: Any = {
-        "font.family": FONT,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "skeltools",
-        "pdf.fonttype": 42,  # TrueType, which publishers ask for
-        "savefig.facecolor": "auto",
-    }
-    with matplotlib.rc_context(settings):
-        yield
-
-
-_METADATA = {
-    "png": {"Software": None},
-    "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-}
-"""Left out: versions and times, which would change the bytes."""
-
-
-def in_bytes(figure: Figure, kind: str, dpi: float) -> bytes:
-    target = io.BytesIO()
-    with looks():
-        figure.savefig(target, format=kind, dpi=dpi, metadata=_METADATA[kind])
-    return target.getvalue() if kind != "svg" else _lighter(target.getvalue())
-
-
-def _lighter(svg: bytes) -> bytes:
-    """Coordinates no finer than a hundredth of a point."""
-    return re.sub(rb"(\d\.\d\d)\d+", rb"\1", svg)
 
 
 # Frames

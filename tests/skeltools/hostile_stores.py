@@ -291,6 +291,14 @@ def index(store: Path, rng: np.random.Generator) -> None:
     path.write_bytes(content[: -16 * count - 4] + _with_crc(table))
 
 
+def point(path: Path, chunk: int, numbers: tuple[int, int], *, chunks: int) -> None:
+    """Let one entry of a shard's index be (offset, length), with a right checksum."""
+    content = path.read_bytes()
+    table = bytearray(content[-16 * chunks - 4 : -4])
+    table[16 * chunk : 16 * chunk + 16] = struct.pack("<2Q", *numbers)
+    path.write_bytes(content[: -16 * chunks - 4] + _with_crc(bytes(table)))
+
+
 def count(store: Path, rng: np.random.Generator) -> None:
     """Ids that say that they are billions, or longer than the file."""
     number = _pick([0, 1, 5, 7, 2**24, 2**31, 2**32 - 1], rng)

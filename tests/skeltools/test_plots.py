@@ -16,7 +16,7 @@ from PIL import Image
 
 import skeltools
 from skeltools.inspect.survey import facing, survey
-from skeltools.pictures import plots
+from skeltools.pictures import gallery, plots
 
 SPEC = skeltools.skeleton("kinectv2_25")
 Run = Callable[..., tuple[int, str, str]]
@@ -45,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("drawn") / "plots"
-    plots.write(store, out)
+    gallery.write(store, out)
     return out
 
 
@@ -116,7 +116,7 @@ def test_facing_puts_the_left_shoulder_to_the_sensors_right() -> None:
 
 
 def test_each_picture_has_two_files_axes_with_names_and_a_sentence(store: Path, drawn: Path) -> None:
-    page = (drawn / plots.PAGE).read_text(encoding="utf-8")
+    page = (drawn / gallery.PAGE).read_text(encoding="utf-8")
     made = list(plots.draw(store))
     assert [each.name for each in made] == [
         "classes",
@@ -157,11 +157,11 @@ def test_bars_and_cells_show_the_counts(store: Path) -> None:
 def test_names_of_classes_are_text(drawn: Path) -> None:
     assert "wave &lt;b&gt;" in (drawn / "classes.svg").read_text(encoding="utf-8")
     assert "sit $x$" in (drawn / "classes.svg").read_text(encoding="utf-8")
-    assert "<b>" not in (drawn / plots.PAGE).read_text(encoding="utf-8")
+    assert "<b>" not in (drawn / gallery.PAGE).read_text(encoding="utf-8")
 
 
 def test_the_page_loads_nothing_from_elsewhere(drawn: Path) -> None:
-    page = (drawn / plots.PAGE).read_text(encoding="utf-8")
+    page = (drawn / gallery.PAGE).read_text(encoding="utf-8")
     assert all((drawn / name).is_file() for name in re.findall(r'(?:src|href)="([^"]+)"', page))
     assert "<script" not in page
 
@@ -170,9 +170,9 @@ def test_the_same_store_gives_the_same_pictures(
     store: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = [plot for plot in plots.draw(store) if plot.name in ("classes", "subject-camera", "mean-pose")]
-    monkeypatch.setattr(plots, "draw", lambda _: few)
-    for file in plots.write(store, tmp_path / "again"):
-        if file.name != plots.PAGE:
+    monkeypatch.setattr(gallery, "draw", lambda _: few)
+    for file in gallery.write(store, tmp_path / "again"):
+        if file.name != gallery.PAGE:
             assert file.read_bytes() == (drawn / file.name).read_bytes(), file.name
 
 
@@ -180,7 +180,7 @@ def test_the_command_says_what_it_wrote_and_writes_over_nothing(
     store: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = next(plots.draw(store))
-    monkeypatch.setattr(plots, "draw", lambda _: [first])
+    monkeypatch.setattr(gallery, "draw", lambda _: [first])
     code, out, _ = run("inspect", store, "--plots", "p")
     assert code == 0
     assert out.splitlines()[0] == "p/index.html"

@@ -209,16 +209,24 @@ def test_deep_json(made: Path, place: str, levels: int) -> None:
 def test_what_grows_beyond_its_shape_is_not_decoded(made: Path, name: str, case: int) -> None:
     (path,) = (file for file in (made / name / "c").rglob("*") if file.is_file())
     hostile.bomb(made, np.random.default_rng(case), path)
-    with pytest.raises(StoreError, match=r"a chunk|claim to hold|cannot be read"):
+    with pytest.raises(StoreError, match=r"a chunk|claim to hold|cannot (be read|reshape)"):
         store.read(store.open_store(made), name)
     assert any(fault.place == name for fault in validate(made))
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_an_index_that_points_elsewhere(made: Path, seed: int) -> None:
-    hostile.index(made, np.random.default_rng(seed))
-    assert validate(made)
-    hostile.read_all(made)
+@pytest.mark.parametrize("numbers", [(2**40, 10), (0, 2**63), (2**64 - 2, 2**64 - 1), (5, 100), (0, 1)])
+def test_an_index_that_points_elsewhere(made: Path, numbers: tuple[int, int]) -> None:
+    path = made / STREAM / "c/0/0/0/0/0"
+    hostile.point(path, 0, numbers, chunks=32)
+    with pytest.raises(StoreError, match=r"index of its shard|a chunk"):
+        store.read(store.open_store(made), STREAM)
+    assert [fault.place for fault in validate(made)] == [STREAM]
+
+
+def test_what_an_index_says_of_rows_that_there_are_not(made: Path) -> None:
+    """It changes no value."""
+    hostile.point(made / STREAM / "c/0/0/0/0/0", 31, (2**64 - 1, 2**64 - 1), chunks=32)
+    assert validate(made) == ()
 
 
 def test_ratio_and_floor_take_what_this_program_writes() -> None:

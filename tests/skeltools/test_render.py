@@ -22,10 +22,11 @@ from PIL import Image
 
 import skeltools
 from schemas import SkelError, UsageError
-from skeltools.pictures import design, film, palette, sheet
+from skeltools.pictures import design, film, film_strip, palette, sheet
+from skeltools.pictures.flat import Flat, directions, flatten
 from skeltools.pictures.render import Look, choose, save, still, strip
 from skeltools.pictures.scene import Scene, Track, of_clips
-from skeltools.pictures.stick import Flat, Place, directions, flatten, marks
+from skeltools.pictures.stick import Place, marks
 
 SPEC = skeltools.skeleton("kinectv2_25")
 HAND = SPEC.joints.index("HandLeft")
@@ -222,7 +223,9 @@ def test_hard_clips_are_drawn(what: str, kind: str, tmp_path: Path) -> None:
     made = scene(joints, present, unseen=unseen)
     out = save(made, tmp_path / f"a.{kind}", Look("three-quarter", names=True))
     assert out.stat().st_size > 500
-    texts = {word.text for word in sheet.strip(flatten(made.tracks), [0], design.WHITE, title="")[1].words}
+    texts = {
+        word.text for word in film_strip.strip(flatten(made.tracks), [0], design.WHITE, title="")[1].words
+    }
     assert ("nobody" in texts) == (what == "nobody")
 
 
@@ -341,7 +344,7 @@ def test_a_strip_has_its_size_and_its_words(tmp_path: Path) -> None:
 def test_a_strip_is_drawn_where_an_animation_is(tmp_path: Path) -> None:
     """matplotlib and OpenCV draw the same marks: the pictures are nearly equal."""
     flats = flatten(scene(poses(2)).tracks)
-    page, made = sheet.strip(flats, [0, 1], design.WHITE, size=(400, 240))
+    page, made = film_strip.strip(flats, [0, 1], design.WHITE, size=(400, 240))
     drawn = film.draw(made, (400, 240), "#ffffff")[..., :3].astype(int)
     other = save(scene(poses(2)), tmp_path / "a.png", Look(frames="2", size=(400, 240), words=False))
     with Image.open(other) as image:

@@ -21,10 +21,10 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-import zarr
 
 import skeltools
 from schemas import UsageError
+from skeltools import store
 from skeltools.pictures import server
 from skeltools.pictures.browsed import MOST_POSES, Browsed
 from skeltools.pictures.listing import Listing
@@ -243,12 +243,16 @@ def test_hands_poses_in_2d_and_clips_without_labels(tmp_path: Path) -> None:
 def test_a_store_of_nothing(tmp_path: Path, place: Path) -> None:
     path = tmp_path / "s.zarr"
     shutil.copytree(place, path)
-    root = zarr.open_group(path, mode="r+")
-    for name in ("id", "label", "subject", "camera", "setup", "repetition", "bodies", "frames"):
-        root[f"samples/{name}"].resize(0)
-    root["splits/all"].resize(0)
-    root[f"sequences/{NATIVE}/offsets"].resize(1)
-    root.attrs["samples"] = 0
+    manifest, root = skeltools.open(place).manifest, store.reopen(path)
+    for name, info in manifest.arrays.items():
+        if info.dimensions[0] in ("N", "N+1", "F"):
+            array = store.array(store.open_store(place), name)
+            root[name].resize((int(info.dimensions[0] == "N+1"), *array.shape[1:]))
+    halves = {
+        name: info.model_copy(update={"train": 0, "test": 0}) for name, info in manifest.protocols.items()
+    }
+    empty = {"samples": 0, "arrays": store.describe_all(root), "protocols": halves}
+    store.write_manifest(path, manifest.model_copy(update=empty))
     listing = Listing(path)
     assert listing.store()["samples"] == 0
     rows = listing.rows()

@@ -209,12 +209,18 @@ def _other_card(folder: Path) -> None:
     path.write_text(path.read_text().replace("license: mit", "license: other"))
 
 
+def _without_card(folder: Path) -> None:
+    (folder / MODEL_CARD).unlink()
+    rehashed(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (_other_weights, "files: encoder.safetensors: was changed: sha256"),
         (_other_card, "files: README.md: was changed: sha256"),
         (lambda folder: (folder / FIGURES).unlink(), "files: figures.json: is missing"),
+        (_without_card, "files: README.md: is not in published.json"),
     ],
 )
 def test_files_that_were_changed_are_told_and_nothing_is_measured(

@@ -241,7 +241,7 @@ def test_several_encoders_are_measured_one_by_one_and_together(
         own_store(tmp_path / "own.zarr"), method="crosclr", data__frames=FRAMES, optimise__epochs=1
     )
     loop.pretrain(config, out=run)
-    code, text, error = call(capsys, "segment", run, uncut, "--epochs", 3, "--json", "--stride", 8)
+    code, text, error = call(capsys, "segment", run, uncut, "--epochs", 3, "--json", "--stride", 10)
     assert (code, error) == (0, "")
     results = json.loads(text)
     assert [each["encoder"] for each in results] == ["joint", "motion", "bone", "joint+motion+bone"]

@@ -14,6 +14,7 @@ from schemas import CheckpointError
 from schemas._model import Model
 from trainer import __version__, checkpoint
 from trainer.cards import checked
+from trainer.export import CARD, WEIGHTS
 from trainer.publishing.claims import FORMAT as FIGURES_FORMAT
 from trainer.publishing.claims import KIND as FIGURES_KIND
 from trainer.publishing.claims import Figures
@@ -21,6 +22,7 @@ from trainer.publishing.claims import Figures
 MANIFEST, FIGURES, MODEL_CARD = "published.json", "figures.json", "README.md"
 RECIPE, SETTINGS = "recipe.yaml", "settings.yaml"
 FORMAT = 1
+_NEEDED = (CARD, WEIGHTS, FIGURES, MODEL_CARD)
 _KIND = "skeltools publication"
 _Content = TypeVar("_Content", bound=Model)
 
@@ -60,7 +62,8 @@ def read_figures(folder: Path) -> Figures:
 
 def problems_of(folder: Path, manifest: Manifest) -> list[str]:
     """A sentence for every file that is absent or is not what was published."""
-    told = [(name, _problem(folder, name, digest)) for name, digest in manifest.files.items()]
+    told = [(name, f"is not in {MANIFEST}") for name in _NEEDED if name not in manifest.files]
+    told += [(name, _problem(folder, name, digest)) for name, digest in manifest.files.items()]
     return [f"{name}: {problem}" for name, problem in told if problem]
 
 

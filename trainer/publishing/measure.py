@@ -73,7 +73,7 @@ def verify(
 
         >>> import trainer
         >>> [check.verdict for check in trainer.verify("published", "store.zarr")]
-        ['holds', 'holds', 'holds', 'holds']
+        ['holds', 'holds']
     """
     places = [store] if isinstance(store, str | Path) else list(store)
     return list(checks(Path(path), [Path(each) for each in places], device=device, tolerance=tolerance))

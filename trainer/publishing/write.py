@@ -56,6 +56,10 @@ def publish(
 
     Raises UsageError for a folder that is not empty, SkelError for what Hugging Face refuses, and as
     ``trainer export``.
+
+        >>> import trainer
+        >>> trainer.publish("runs/skeletonclr", "published", licence="mit").feature_dim
+        128
     """
     card, _ = published(
         Path(run),

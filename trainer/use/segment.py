@@ -44,12 +44,19 @@ class Options(Settings):
     best of a half, two thirds and all of it on the demo's recordings."""
     stride: int | None = Field(default=None, ge=1)
     """Frames from one window to the next. None: an eighth of a window."""
-    penalty: float = Field(default=10.0, ge=0)
-    """Of each change of class: natural logarithm of how much likelier the frames behind it must get."""
+    penalty: float | None = Field(default=None, ge=0)
+    """Of each change of class: natural logarithm of how much likelier the frames behind it must get. None: a
+    fifth of the frames of a window, so that it does not depend on the frame rate."""
     epochs: int = Field(default=100, ge=1)
     lr: float = Field(default=0.1, gt=0, le=1000)
     class_weights: ClassWeights = "none"
     """``balanced`` weighs a window by how few its class has, no action included."""
+
+    @property
+    def cost(self) -> float:
+        """``penalty``, or a fifth of a window."""
+        assert self.window is not None
+        return self.window / 5 if self.penalty is None else self.penalty
 
     @property
     def step(self) -> int:
@@ -157,7 +164,7 @@ def together(scores: Mapping[str, Scores]) -> Scores:
 
 def segmented(id: str, scores: Scores, options: Options) -> Segmented:
     """Frames and segments of a recording by its scores."""
-    best = decoded(scores, penalty=options.penalty)
+    best = decoded(scores, penalty=options.cost)
     labels = np.where(best == scores.shape[1] - 1, NOTHING, best)
     return Segmented(id, labels, tuple(segments_of(labels, scores, recording=id)))
 

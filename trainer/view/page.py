@@ -84,7 +84,7 @@ class RunPage:
         if not shown:
             raise UsageError("nothing of it can be shown", where=self.run.path, remedy="; ".join(problems))
         data = single_file.held(self.listing, [])
-        data["store"] |= {**told(shown, self.run.path.name), "rows": False}
+        data["store"] = {**self.listing.store(), **told(shown, self.run.path.name), "rows": False}
         return single_file.save(single_file.page({**data, "items": items}), out)
 
     # ------------------------------------------------------------------------------------------------ tabs
