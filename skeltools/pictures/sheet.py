@@ -9,7 +9,7 @@ import numpy as np
 
 from skeltools.pictures.design import Colours
 from skeltools.pictures.flat import Flat
-from skeltools.pictures.stick import Marks, Place, Word, marks
+from skeltools.pictures.stick import Marks, Place, Word, marks, spaced
 
 PAD = 10.0
 TITLE = 20.0
@@ -131,6 +131,7 @@ def animated(
     for flat, place in zip(flats, places, strict=True):
         here = own_frame(flat, frame, flats)
         add(made, marks(flat, here, place, colours, unit=unit(flat, place), names=names))
+    made.words += spaced(made.names, sheet.width)
     if title is not None:
         made.words += titles(flats, sheet, colours)
         low = sheet.height - 8
@@ -157,6 +158,7 @@ def add(made: Marks, more: Marks) -> None:
     made.heads += more.heads
     made.dots += more.dots
     made.words += more.words
+    made.names += more.names
 
 
 def shortened(text: str, letters: int) -> str:
