@@ -341,6 +341,15 @@ def test_a_strip_has_its_size_and_its_words(tmp_path: Path) -> None:
     assert b"/Type3" not in pdf
 
 
+def test_a_frame_without_people_says_so() -> None:
+    present = np.array([True, True, False, True, True, True])[:, None]
+    flats = flatten(scene(poses(), present).tracks)
+    page = sheet.tiles(flats, None, words=True)
+    for frame in range(6):
+        made = sheet.animated(flats, frame, page, sheet.scales(flats, page), design.WHITE, title="a")
+        assert ("nobody" in [word.text for word in made.words]) == (frame == 2)
+
+
 def test_names_of_many_people_and_poses_lie_on_no_other_and_in_the_picture() -> None:
     flats = flatten(scene(poses(8, 3)).tracks)
     page, made = film_strip.strip(flats, range(8), design.WHITE, names=True)
