@@ -144,7 +144,7 @@ def _undescribed(path: Path, spec: SkeletonSpec) -> Iterator[RawClip]:
             "convention": _convention(spec, folder),
             "files": "*" if path.is_dir() else copied.name,
         }
-        (folder / FILE).write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
+        (folder / FILE).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")  # JSON is YAML
         if path.is_file():
             if path.stat().st_size > MAX_BYTES:
                 raise SkelError(f"larger than {MAX_BYTES} bytes", where=path, remedy="Cut it into clips")

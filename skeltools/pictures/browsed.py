@@ -29,8 +29,9 @@ class Browsed:
         self._open()
 
     def _open(self) -> None:
-        self._stamp = _stamp(self.path)
+        stamp = _stamp(self.path)
         self.listing = Listing(self.path)
+        self._stamp = stamp  # last: a page that shows the old store stays told, should the new one not open
 
     def answers(self) -> dict[str, Answer]:
         """Name -> what the server answers with."""

@@ -24,7 +24,8 @@ from skeltools.pictures.sheet import (
     shortened,
     unit,
 )
-from skeltools.pictures.stick import Marks, Place, Word, marks
+from skeltools.pictures.sides import sides
+from skeltools.pictures.stick import Marks, Place, Word, marks, spaced
 
 WIDE = 691.0
 """Of a film strip: 7.2 inches, the text width of a page."""
@@ -68,9 +69,10 @@ def strip(
         add(made, _poses(row, tile, colours, words=words, names=names))
         if words:
             made.words.append(Word(tile[0], tile[1] - 6, heading(row.flat), colours.text, SMALL))
+    made.words += spaced(made.names, sheet.width)
     if title is not None:
         made.words += _numbers(sheet, frames, colours)
-        made.words.append(_key(sheet, title, colours))
+        made.words.append(_key(sheet, _told(rows, title), colours))
     return sheet, made
 
 
@@ -137,7 +139,12 @@ def _numbers(sheet: Sheet, frames: Sequence[int], colours: Colours) -> Iterator[
         yield Word(x + (column + 0.5) * step, y + height + 14, str(frame), colours.quiet, size, "middle")
 
 
-def _key(sheet: Sheet, title: str, colours: Colours) -> Word:
+def _told(rows: Sequence[Row], title: str) -> str:
+    """The title, and what is to be known of the drawing."""
+    sided = any("right" in sides(row.flat.track.spec) for row in rows)
+    return f"{title} · numbers: frames{' · hollow joints: right side' if sided else ''}"
+
+
+def _key(sheet: Sheet, text: str, colours: Colours) -> Word:
     room = int((sheet.width - 2 * PAD) / (LETTER * SMALL))
-    text = shortened(f"{title} · numbers: frames · hollow joints: right side", room)
-    return Word(PAD, sheet.height - 8, text, colours.quiet, SMALL)
+    return Word(PAD, sheet.height - 8, shortened(text, room), colours.quiet, SMALL)

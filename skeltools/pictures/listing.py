@@ -138,7 +138,9 @@ class Listing:
     def row(self, id: str) -> int:
         """Where a sample stands. Raises UnknownSampleError for an id that the store does not have."""
         if id not in self._rows:
-            raise UnknownSampleError(f"there is no sample '{id}'", where=self.opened.path.name)
+            raise UnknownSampleError(
+                f"there is no sample '{id}'", where=self.opened.path.name, remedy="Choose one of the list"
+            )
         return self._rows[id]
 
     def poses(self, rows: Sequence[int]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from skeltools.pictures.design import Colours
 from skeltools.pictures.flat import Flat
-from skeltools.pictures.stick import Marks, Place, Word, marks
+from skeltools.pictures.stick import Marks, Place, Word, marks, spaced
 
 PAD = 10.0
 TITLE = 20.0
@@ -107,11 +107,11 @@ def background(flats: Sequence[Flat], sheet: Sheet, places: Sequence[Place], col
     return made
 
 
-def titles(flats: Sequence[Flat], sheet: Sheet, colours: Colours) -> list[Word]:
+def titles(flats: Sequence[Flat], frame: int, sheet: Sheet, colours: Colours) -> list[Word]:
     found = []
     for flat, (x, y, width, height) in zip(flats, sheet.tiles, strict=True):
         found.append(Word(x + PAD, y - 4, heading(flat), colours.text, WORDS))
-        if not flat.seen.any():
+        if not flat.seen[own_frame(flat, frame, flats)].any():
             found.append(Word(x + width / 2, y + height / 2, "nobody", colours.quiet, WORDS, "middle"))
     return found
 
@@ -131,8 +131,9 @@ def animated(
     for flat, place in zip(flats, places, strict=True):
         here = own_frame(flat, frame, flats)
         add(made, marks(flat, here, place, colours, unit=unit(flat, place), names=names))
+    made.words += spaced(made.names, sheet.width)
     if title is not None:
-        made.words += titles(flats, sheet, colours)
+        made.words += titles(flats, frame, sheet, colours)
         low = sheet.height - 8
         number = f"frame {frame}"
         room = int((sheet.width - 2 * PAD - LETTER * SMALL * (len(number) + 2)) / (LETTER * SMALL))
@@ -157,6 +158,7 @@ def add(made: Marks, more: Marks) -> None:
     made.heads += more.heads
     made.dots += more.dots
     made.words += more.words
+    made.names += more.names
 
 
 def shortened(text: str, letters: int) -> str:

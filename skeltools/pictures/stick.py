@@ -5,7 +5,7 @@ track -> flat (projected, once) -> marks of one frame -> OpenCV (film), matplotl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -30,6 +30,8 @@ class Marks:
     dots: list[Dot] = field(default_factory=list)
     """Middle [2], colour, radius, and whether it is hollow."""
     words: list[Word] = field(default_factory=list)
+    names: list[Word] = field(default_factory=list)
+    """Of joints: `spaced` makes words of those that have room."""
 
 
 Dot = tuple[Numbers, str, float, bool]
@@ -80,7 +82,7 @@ def marks(
         made.dots += _dots(flat, frame, body, place, colours, unit)
         made.lines += _crosses(flat, frame, body, place, colours, unit)
         if names:
-            made.words += _names(flat, frame, body, place, colours, unit)
+            made.names += _names(flat, frame, body, place, colours, unit)
     return made
 
 
@@ -163,16 +165,24 @@ def _crosses(
 def _names(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[Word]:
-    """On the outer side of each joint; those that would lie on another name are left out."""
+    """On the outer side of each joint."""
     points, shown = place(flat.points[frame, body]), flat.seen[frame, body]
     middle = float(points[shown][:, 0].mean())
-    taken: list[tuple[float, float, float]] = []
     for joint in np.flatnonzero(shown).tolist():
-        x, y = points[joint]
-        name = flat.track.spec.joints[joint]
-        wide = _LETTER * len(name)
-        left = x + 5 * unit if x >= middle else x - 5 * unit - wide
-        if all(abs(y - low) > _LINE or left > end or left + wide < start for start, end, low in taken):
-            taken.append((left, left + wide, y))
-            anchor: Literal["left", "right"] = "left" if x >= middle else "right"
-            yield Word(left if anchor == "left" else left + wide, y + 3, name, colours.quiet, _NAME, anchor)
+        (x, y), name = points[joint], flat.track.spec.joints[joint]
+        if x >= middle:
+            yield Word(x + 5 * unit, y + 3, name, colours.quiet, _NAME)
+        else:
+            yield Word(x - 5 * unit, y + 3, name, colours.quiet, _NAME, "right")
+
+
+def spaced(names: Iterable[Word], width: float) -> Iterator[Word]:
+    """Names of joints, moved into a picture of this width; without those that would lie on one before."""
+    taken: list[tuple[float, float, float]] = []
+    for name in names:
+        wide = _LETTER * len(name.text)
+        left = min(max(0.0, name.x - (wide if name.anchor == "right" else 0.0)), max(0.0, width - wide))
+        stop, y = left + wide, name.y
+        if all(abs(y - low) > _LINE or left > end or stop < start for start, end, low in taken):
+            taken.append((left, stop, y))
+            yield name._replace(x=stop if name.anchor == "right" else left)

@@ -239,6 +239,12 @@ def test_arrays_with_their_ids_and_labels_are_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["own.zarr"]
 
 
+def test_classes_are_named_in_any_script(tmp_path: Path) -> None:
+    names = ("𝒳", "שלום", "挥手 👋", '"</script>')
+    opened = write([poses() for _ in names], tmp_path / "own.zarr", labels=names, classes=names)
+    assert [opened[id].class_name for id in opened.ids] == list(names)
+
+
 @pytest.mark.parametrize("kind", ["list", "tuple", "array", "tensor", "generator", "nested lists"])
 def test_arrays_come_in_any_collection(tmp_path: Path, kind: str) -> None:
     whole = np.stack([poses(seed=0), poses(seed=1)])[:, :, None]  # [N, T, M, V, 3]

@@ -142,6 +142,8 @@ def test_it_fits_the_screen(browser: Browser, url: str, width: int) -> None:
     left, _, wide, high = page.box(".stage")
     assert 0 <= left < left + wide <= width
     assert wide > 0.4 * width
+    buttons = page.run("[...document.querySelectorAll('.run > *')].map(e => e.getBoundingClientRect().right)")
+    assert max(buttons) <= left + wide + 1
     assert high > 300
     if width == 390:
         page.run("document.querySelector('.back').click()")

@@ -21,7 +21,7 @@ pytest.importorskip("matplotlib", reason="the extra plots is not installed")
 from PIL import Image
 
 import skeltools
-from schemas import SkelError, UsageError
+from schemas import SkelError, SkeletonSpec, UsageError
 from skeltools.pictures import design, film, film_strip, palette, sheet
 from skeltools.pictures.flat import Flat, directions, flatten
 from skeltools.pictures.render import Look, choose, save, still, strip
@@ -339,6 +339,36 @@ def test_a_strip_has_its_size_and_its_words(tmp_path: Path) -> None:
     assert pdf.startswith(b"%PDF")
     assert b"/FontFile2" in pdf, "TrueType, which publishers ask for"
     assert b"/Type3" not in pdf
+
+
+def test_a_frame_without_people_says_so() -> None:
+    present = np.array([True, True, False, True, True, True])[:, None]
+    flats = flatten(scene(poses(), present).tracks)
+    page = sheet.tiles(flats, None, words=True)
+    for frame in range(6):
+        made = sheet.animated(flats, frame, page, sheet.scales(flats, page), design.WHITE, title="a")
+        assert ("nobody" in [word.text for word in made.words]) == (frame == 2)
+
+
+def test_names_of_many_people_and_poses_lie_on_no_other_and_in_the_picture() -> None:
+    flats = flatten(scene(poses(8, 3)).tracks)
+    page, made = film_strip.strip(flats, range(8), design.WHITE, names=True)
+    boxes = []
+    for word in made.words:
+        wide = 0.6 * word.size * len(word.text)
+        left = word.x - (wide if word.anchor == "right" else 0)
+        boxes.append((left, left + wide, word.y))
+    assert len(boxes) > 20
+    assert all(-0.01 <= left < right <= page.width + 0.01 for left, right, _ in boxes)
+    for place, (left, right, y) in enumerate(boxes):
+        assert not any(a < right and left < b and abs(y - low) < 8 for a, b, low in boxes[:place])
+
+
+def test_a_strip_of_a_skeleton_without_sides_tells_of_none() -> None:
+    spec = SkeletonSpec(name="hand", joints=("wrist", "tip"), edges=((1, 0),), center=0)
+    track = Track("hand", spec, poses()[:, :, :2], np.ones((6, 1), bool))
+    words = film_strip.strip(flatten((track,)), [0], design.WHITE, title="hand")[1].words
+    assert "hand · numbers: frames" in [word.text for word in words]
 
 
 def test_a_strip_is_drawn_where_an_animation_is(tmp_path: Path) -> None:

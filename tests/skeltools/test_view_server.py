@@ -266,7 +266,7 @@ def test_a_store_of_nothing(tmp_path: Path, place: Path) -> None:
 @pytest.mark.parametrize(
     ("question", "status", "sentence"),
     [
-        ("sample?id=nobody", 404, "there is no sample 'nobody'"),
+        ("sample?id=nobody", 404, "there is no sample 'nobody'. Choose one of the list"),
         ("sample", 400, "the id of a sample is missing"),
         ("sample?id=a&id=b", 400, "takes one value"),
         ("sample?id=S001C002P001R001A002&convention=coco", 400, "unknown convention 'coco'"),
@@ -476,6 +476,7 @@ def test_a_store_that_disappears_gets_sentences(tmp_path: Path, place: Path, pag
         status, told = client.ask("store")
         assert status == 500
         assert "no such store" in told["error"]
+        assert client.ask("sample?id=S001C002P001R001A002")[0] == 410  # of another tab that was open
     assert "Traceback" not in capfd.readouterr().err
 
 

@@ -88,7 +88,7 @@ class App {
       element("span", { class: "words" },
         element("strong", {}, store.classes[rows.label[row]] ?? rows.id[row]),
         element("code", {}, rows.id[row]),
-        element("small", {}, [...fields, `${rows.frames[row]} frames`].join(" · "), found ? element("em", { title: `${found} findings` }, ` ▲ ${found}`) : null)),
+        element("small", {}, [...fields, `${rows.frames[row]} ${rows.frames[row] === 1 ? "frame" : "frames"}`].join(" · "), found ? element("em", { title: `${found} findings` }, ` ▲ ${found}`) : null)),
     ];
   }
 

@@ -33,7 +33,7 @@ export async function embedded(text) {
     poses: async (rows) => ({ rows, track: null, held: held.poses }),
     sample: async (id, conventions) => {
       const whole = held.samples[id];
-      if (!whole) throw new Error(`There is no sample ${id} in this file`);
+      if (!whole) throw new Error(`There is no sample '${id}' in this file. Choose one of the list`);
       const tracks = whole.tracks.filter(({ name }) => conventions.includes(name));
       return { ...whole, conventions: whole.tracks.map(({ name }) => name), tracks: tracks.length ? tracks : whole.tracks.slice(0, 1) };
     },
