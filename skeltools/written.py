@@ -103,7 +103,9 @@ def write(
             }
             if not plain and (axes, units) != (("left", "up", "forward"), "m"):
                 raise UsageError("axes and units are those of arrays; clips are in metres already")
-            (folder / FILE).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")  # JSON is YAML
+            (folder / FILE).write_text(
+                json.dumps(settings, ensure_ascii=False), encoding="utf-8"
+            )  # JSON is YAML
             return _converted(folder, out, recipe=str(recipe), frames=frames, force=force)
     except OSError as error:
         raise SkelError(f"cannot write the store ({error.strerror or error})", where=out) from error
