@@ -63,8 +63,8 @@ _SHOWN = {
 @click.option(
     "--penalty",
     type=click.FloatRange(0),
-    help="Of each change of class, in natural logarithms; 0 does not smooth. Default: a fifth of a window, or "
-    "as learned.",
+    help="Of each change of class, in natural logarithms; 0 does not smooth. Default: a fifth of a window, "
+    "or as learned.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Of the layer that is learned. Default: 100.")
 @click.option("--lr", type=click.FloatRange(0, 1000, min_open=True), help="Its learning rate. Default: 0.1.")

@@ -32,6 +32,8 @@ _DIRECTIONS = {
 _LONGEST = 2**20
 """Bytes of a line: ten people of 133 joints take a tenth of it."""
 _FORM = 'A line is {"joints": [[x, y, z], ...]}, null where a joint is not seen'
+_OF_CLIPS = ("id", "label", "convention")
+"""What the record of a clip has, and an answer has not."""
 OnProblem = Callable[[str], None]
 
 
@@ -162,5 +164,5 @@ def as_line(window: FollowedWindow, *, top: int) -> str:
         record |= {"class": None, "problem": "nobody is seen"}
     else:
         (said,) = as_records(Answer(("",), (None,), window.said), top=top)
-        record |= {name: value for name, value in said.items() if name not in ("id", "label")}
+        record |= {name: value for name, value in said.items() if name not in _OF_CLIPS}
     return json.dumps(record, ensure_ascii=False)
