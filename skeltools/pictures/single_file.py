@@ -65,7 +65,9 @@ def write(
 
 
 def check_free(target: Path, *, force: bool) -> None:
-    """Raise UsageError for a file that is there, without ``force``."""
+    """Raise UsageError for a folder, and for a file that is there, without ``force``."""
+    if target.is_dir():
+        raise UsageError("is a folder", where=target, remedy="Name the file, such as clips.html")
     if target.exists() and not force:
         raise UsageError("is there already", where=target, remedy="Choose another name, or add --force")
 
@@ -78,7 +80,11 @@ def save(text: str, target: Path) -> int:
         draft.replace(target)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise UsageError(f"cannot be written ({error.strerror})", where=target) from error
+        raise UsageError(
+            f"cannot be written ({error.strerror})",
+            where=target,
+            remedy="Choose a folder that is there and that you may write to",
+        ) from error
     return target.stat().st_size
 
 

@@ -315,6 +315,17 @@ def test_stages_and_alarms_are_marked(store: Path, tmp_path: Path) -> None:
     )
 
 
+def test_a_run_with_its_preset_alone_says_so_in_place_of_an_empty_table(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.report.settings.of_preset", lambda own, preset: own)
+    parts = section(made(write_run(tmp_path / "one", store)), "settings").parts
+    assert [part.text for part in parts if isinstance(part, Note)] == [
+        "All settings are those of preset skeletonclr/paper."
+    ]
+    assert [part.title for part in parts if isinstance(part, Table)] == ["All settings"]
+
+
 def test_settings_show_what_was_changed_and_what_differs(store: Path, tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", store)
     other = write_run(tmp_path / "other", store, optimise__lr=0.25)

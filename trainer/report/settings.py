@@ -61,6 +61,8 @@ def _changes(run: RunFolder) -> Part:
         for path in own
         if own[path] != expected.get(path)
     )
+    if not rows:
+        return Note(f"All settings are those of preset {run.config.preset}.", kind="info")
     title = f"Set otherwise than by preset {run.config.preset}"
     return Table(title, ("setting", "this run", "preset"), rows)
 
