@@ -197,8 +197,13 @@ class Model:
         """[N, D] of prepared clips, on their device; of arrays on the encoder's."""
         there = torch.from_numpy(np.ascontiguousarray(clips)) if isinstance(clips, np.ndarray) else clips
         back = self.device if isinstance(clips, np.ndarray) else clips.device
-        parts = [encoder(part.to(self.device), convention) for part in there.split(_CHUNK)]
-        return torch.cat(parts).to(back)
+        features = torch.cat([encoder(part.to(self.device), convention) for part in there.split(_CHUNK)])
+        _check_finite(
+            features,
+            "features",
+            "Look at its coordinates: they are metres, and these are too large for the encoder",
+        )
+        return features.to(back)
 
 
 def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: str) -> None:
@@ -219,14 +224,19 @@ def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: 
             remedy="model.preprocess brings raw clips of any length to it; a store gets such a stream with "
             f"`skeltools streams STORE --frames {card.input.frames}`",
         )
-    good = clips.isfinite() if isinstance(clips, Tensor) else torch.from_numpy(np.isfinite(clips))
+    _check_finite(
+        clips if isinstance(clips, Tensor) else torch.from_numpy(np.ascontiguousarray(clips)),
+        "values",
+        "Give the raw joints to model.preprocess, which fills joints that were not seen",
+    )
+
+
+def _check_finite(rows: Tensor, what: str, remedy: str) -> None:
+    """Raises UsageError with the first of N clips that has NaN or an infinity in ``rows`` [N, ...]."""
+    good = rows.isfinite().flatten(1).all(dim=1)
     if not good.all():
-        first = int((~good.flatten(1).all(dim=1)).nonzero()[0])
-        raise UsageError(
-            f"clip {first} has values that are not finite",
-            where="clips",
-            remedy="Give the raw joints to model.preprocess, which fills joints that were not seen",
-        )
+        first = int((~good).nonzero()[0])
+        raise UsageError(f"clip {first} has {what} that are not finite", where="clips", remedy=remedy)
 
 
 def _tensor_of(clips: Any) -> Tensor | None:
