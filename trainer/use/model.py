@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 256
 """Clips per forward pass, as many as an evaluation takes."""
+_TOO_LARGE = "Look at its coordinates: they are metres, and these are too large for the encoder"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Model:
         given = ready if seen is None else seen.centre(torch.as_tensor(ready))
         features = self._features(classifier.encoder, given, name).cpu()
         found = predicted(classifier.kept, features, by=unknown, keep=keep, where=self._path)
+        _check_finite(found.energy[:, None], "scores", _TOO_LARGE)
         return found if isinstance(ready, Tensor) else found.numpy()
 
     def follow(
@@ -198,11 +200,7 @@ class Model:
         there = torch.from_numpy(np.ascontiguousarray(clips)) if isinstance(clips, np.ndarray) else clips
         back = self.device if isinstance(clips, np.ndarray) else clips.device
         features = torch.cat([encoder(part.to(self.device), convention) for part in there.split(_CHUNK)])
-        _check_finite(
-            features,
-            "features",
-            "Look at its coordinates: they are metres, and these are too large for the encoder",
-        )
+        _check_finite(features, "features", _TOO_LARGE)
         return features.to(back)
 
 
