@@ -31,7 +31,8 @@ class SkelError(Exception):
     def __str__(self) -> str:
         text = self.message if self.where is None else f"{self.where}: {self.message}"
         if self.remedy:
-            text = f"{text.rstrip('.')}. {self.remedy}"
+            end = "" if text.endswith("...") else "."
+            text = f"{text if not end else text.rstrip('.')}{end} {self.remedy}"
         return " ".join(text.split())
 
     def __reduce__(self) -> tuple[object, ...]:

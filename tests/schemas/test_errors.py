@@ -63,3 +63,8 @@ def test_unknown_does_not_guess_wildly() -> None:
 
 def test_everything_listed_can_be_imported() -> None:
     assert all(hasattr(schemas, name) for name in schemas.__all__)
+
+
+def test_a_list_that_goes_on_keeps_its_dots() -> None:
+    assert str(SkelError("nose, left_eye, ...", remedy="Name one")) == "nose, left_eye, ... Name one"
+    assert str(SkelError("is gone.", remedy="Name one")) == "is gone. Name one"

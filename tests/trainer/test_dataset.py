@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -51,6 +52,16 @@ def test_its_rows_are_those_of_the_store(store: Path, part: Any, stream: str, co
         clips, labels = found[rows]
         assert torch.equal(clips, expected.clips[convention][[2, 0, 5]])
         assert torch.equal(labels, expected.labels[[2, 0, 5]])
+
+
+@pytest.mark.parametrize("rows", [slice(1, 9, 3), slice(0, 0), np.array([4, 2]), []])
+def test_slices_arrays_and_no_rows_are_batches(store: Path, rows: Any) -> None:
+    found = dataset(store, split=None)
+    clips, labels = found[rows]
+    wanted = np.arange(len(found))[np.asarray(rows, int) if isinstance(rows, list) else rows].tolist()
+    assert clips.shape == (len(wanted), *found[0][0].shape)
+    assert labels.tolist() == [found[row][1] for row in wanted]
+    assert all(torch.equal(clip, found[row][0]) for clip, row in zip(clips, wanted, strict=True))
 
 
 @pytest.mark.parametrize("rows", [[-1, 0], torch.tensor([1, -2]), [True, False] * 15])

@@ -232,6 +232,10 @@ GOOD = json.dumps([[0.1 * place, 1.0 - 0.1 * place, 3.0] for place in range(17)]
         ("[1, 2, 3]", "line 3: 3 joints, but coco_17 has 17"),
         ('{"pose": []}', "line 3: has no joints, only pose"),
         ('{"joints": "none"}', "line 3: its joints are of type str"),
+        (
+            GOOD.replace("3.0", "1e300", 1),
+            "line 3: a coordinate is too large.*metres",
+        ),
         ("7", "line 3: its joints are of type int"),
         ('{"joints": null, "t": "now"}', "line 3: the time t is 'now'.*Give a number"),
         ("[" * 100_000, "line 3: is no JSON"),

@@ -15,7 +15,7 @@ import pytest
 
 import skeltools
 import trainer
-from schemas import SkelError
+from schemas import SkelError, UsageError
 from tests.trainer.command import call
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
 from tests.trainer.runs import tiny_config
@@ -198,6 +198,8 @@ def test_a_store_that_was_moved_an_export_and_another_store(
         (["--query", "c0011"], 2, "'c0011' is neither a clip of it nor a file. Did you mean 'c0"),
         (["--query", "!!"], 2, "Its ids are such as c000"),
         (["--query", "c001", "--threshold", "1"], 2, "--threshold is for --duplicates and --outliers"),
+        (["--query", ""], 2, "--query is empty"),
+        (["--outliers", "--threshold", "nan"], 2, "--threshold is nan"),
         (["--outliers", "--json", "--csv"], 2, "give one of --json and --csv"),
         (["--outliers", "--store", "gone.zarr"], 1, "no such store"),
         (["--outliers", "--convention", "h36m"], 2, "the encoder knows coco_17"),
@@ -211,6 +213,16 @@ def test_what_does_not_fit_is_a_sentence(
     assert (found, out) == (code, ""), error
     assert message in error
     assert "Traceback" not in error
+
+
+def test_arguments_in_python_are_checked(bank: trainer.Bank) -> None:
+    for ask in (bank.outliers, bank.duplicates, bank.suspicious_labels):
+        with pytest.raises(UsageError, match=r"k=...\): expected a whole number .*found 0"):
+            ask(k=0)
+    with pytest.raises(UsageError, match=r"neighbours\(k=...\): expected a whole number"):
+        bank.neighbours("c001", k="three")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="'' is neither a clip of it nor a file"):
+        bank.neighbours("")
 
 
 def test_without_labels_or_clips_there_is_nothing_to_compare(run: Path, tmp_path: Path) -> None:

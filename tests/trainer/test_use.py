@@ -108,6 +108,10 @@ def _changed(value: float) -> NDArray[np.float32]:
         ([], "there is no clip"),
         ("clip.npy", "expected joints .*found str"),
         (7, "expected joints .*found int"),
+        (
+            [next(iter(raw_clips().values())) * np.float32(1e36)],
+            "clip 0 has features .*metres",
+        ),
         ([np.zeros((9, 17))], r"joints of shape \(9, 17\), expected"),
     ],
 )

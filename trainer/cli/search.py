@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -123,6 +124,10 @@ def _check(
         raise click.UsageError("give one of --query, --duplicates, --outliers and --suspicious-labels")
     if threshold is not None and asked not in (["duplicates"], ["outliers"]):
         raise click.UsageError("--threshold is for --duplicates and --outliers")
+    if threshold is not None and math.isnan(threshold):
+        raise click.UsageError("--threshold is nan, expected a number")
+    if "" in queries:
+        raise click.UsageError("--query is empty: name a clip of the store, a raw file or a folder")
     if as_json and as_csv:
         raise click.UsageError("give one of --json and --csv")
 

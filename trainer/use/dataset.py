@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -83,9 +84,11 @@ class SkeletonDataset(Dataset[Any]):
         return len(self.ids)
 
     def __getitem__(self, row: Any) -> tuple[Any, Any]:
-        """One clip and its label as an int; of a list or tensor of rows [n, 3, T, V, M] and [n] int64."""
-        if isinstance(row, Tensor | Sequence) and not (isinstance(row, Tensor) and row.dim() == 0):
-            rows = torch.as_tensor(row)
+        """One clip and its label as an int; of several rows [n, 3, T, V, M] and [n] int64."""
+        if isinstance(row, slice):
+            row = range(len(self))[row]
+        if isinstance(row, Sequence) or (isinstance(row, Tensor | np.ndarray) and row.ndim > 0):
+            rows = torch.as_tensor(row) if len(row) else torch.zeros(0, dtype=torch.int64)
             clips = _cut(self.clips, rows)
             if self.transform is not None:
                 clips = torch.stack([self.transform(clip) for clip in clips])

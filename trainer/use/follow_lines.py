@@ -111,8 +111,16 @@ def _frame(content: Any, spec: SkeletonSpec, turned: NDArray[np.float64], number
     if content is not None and not isinstance(content, list):
         raise _wrong(f"its joints are of type {type(content).__name__}", number, _FORM)
     people = [_person(each, spec, number) for each in _people(content or [])]
-    seen = np.array(people, dtype=np.float64) if people else None
-    return Frame(None if seen is None else (seen @ turned).astype(np.float32), t)
+    return Frame(_metres(people, turned, number) if people else None, t)
+
+
+def _metres(people: list[list[list[float]]], turned: NDArray[np.float64], number: int) -> NDArray[np.float32]:
+    """[M, V, 3] in the axes of a store. Raises RawDataError for what float32 cannot hold."""
+    with np.errstate(over="ignore"):
+        pose = (np.array(people, dtype=np.float64) @ turned).astype(np.float32)
+    if np.isinf(pose).any():
+        raise _wrong("a coordinate is too large for float32", number, "Coordinates are metres, or --units")
+    return pose
 
 
 def _people(content: Sequence[Any]) -> Sequence[Any]:

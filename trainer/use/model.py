@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 256
 """Clips per forward pass, as many as an evaluation takes."""
+_TOO_LARGE = "Look at its coordinates: they are metres, and these are too large for the encoder"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class Model:
         given = ready if seen is None else seen.centre(torch.as_tensor(ready))
         features = self._features(classifier.encoder, given, name).cpu()
         found = predicted(classifier.kept, features, by=unknown, keep=keep, where=self._path)
+        _check_finite(found.energy[:, None], "scores", _TOO_LARGE)
         return found if isinstance(ready, Tensor) else found.numpy()
 
     def follow(
@@ -197,8 +199,9 @@ class Model:
         """[N, D] of prepared clips, on their device; of arrays on the encoder's."""
         there = torch.from_numpy(np.ascontiguousarray(clips)) if isinstance(clips, np.ndarray) else clips
         back = self.device if isinstance(clips, np.ndarray) else clips.device
-        parts = [encoder(part.to(self.device), convention) for part in there.split(_CHUNK)]
-        return torch.cat(parts).to(back)
+        features = torch.cat([encoder(part.to(self.device), convention) for part in there.split(_CHUNK)])
+        _check_finite(features, "features", _TOO_LARGE)
+        return features.to(back)
 
 
 def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: str) -> None:
@@ -219,14 +222,19 @@ def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: 
             remedy="model.preprocess brings raw clips of any length to it; a store gets such a stream with "
             f"`skeltools streams STORE --frames {card.input.frames}`",
         )
-    good = clips.isfinite() if isinstance(clips, Tensor) else torch.from_numpy(np.isfinite(clips))
+    _check_finite(
+        clips if isinstance(clips, Tensor) else torch.from_numpy(np.ascontiguousarray(clips)),
+        "values",
+        "Give the raw joints to model.preprocess, which fills joints that were not seen",
+    )
+
+
+def _check_finite(rows: Tensor, what: str, remedy: str) -> None:
+    """Raises UsageError with the first of N clips that has NaN or an infinity in ``rows`` [N, ...]."""
+    good = rows.isfinite().flatten(1).all(dim=1)
     if not good.all():
-        first = int((~good.flatten(1).all(dim=1)).nonzero()[0])
-        raise UsageError(
-            f"clip {first} has values that are not finite",
-            where="clips",
-            remedy="Give the raw joints to model.preprocess, which fills joints that were not seen",
-        )
+        first = int((~good).nonzero()[0])
+        raise UsageError(f"clip {first} has {what} that are not finite", where="clips", remedy=remedy)
 
 
 def _tensor_of(clips: Any) -> Tensor | None:

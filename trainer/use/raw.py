@@ -50,7 +50,8 @@ def prepared(clips: Any, card: EncoderCard, convention: str) -> NDArray[np.float
     spec = card.conventions[convention]
     held = clips if isinstance(clips, Mapping) or hasattr(clips, "ndim") else _listed(clips)
     for name, clip in held.items() if isinstance(held, Mapping) else enumerate(held):
-        _check_skeleton(clip, spec, card, where=name if isinstance(name, str) else f"clip {name}")
+        told = name if isinstance(name, str) else getattr(clip, "id", None) or f"clip {name}"
+        _check_skeleton(clip, spec, card, where=told)
     return prepare(
         held,
         frames=card.input.frames,

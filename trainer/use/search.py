@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from schemas import SkelError, StoreError, UsageError, checks_arguments
+from schemas import Count, SkelError, StoreError, UsageError, checks_arguments
 from trainer import checkpoint, hub
 from trainer import store as stores
 from trainer.evaluate import knn
@@ -62,8 +62,9 @@ class Bank:
         """[N, D] float32; of several encoders side by side, each scaled to length one."""
         return _side_by_side(self._found)
 
+    @checks_arguments
     def neighbours(
-        self, *queries: Any, k: int = 5, on_problem: OnProblem = lambda _: None
+        self, *queries: Any, k: Count = 5, on_problem: OnProblem = lambda _: None
     ) -> list[Neighbours]:
         """The ``k`` nearest clips to every query: an id of the bank, which does not find itself, a raw file
         or a folder of these, or joints [T, M, V, 3] as ``Model.embed`` takes them.
@@ -72,7 +73,8 @@ class Bank:
         """
         return [each for query in queries for each in self._near(query, k, on_problem)]
 
-    def duplicates(self, *, threshold: float | None = None, k: int = NEAR) -> list[Duplicate]:
+    @checks_arguments
+    def duplicates(self, *, threshold: float | None = None, k: Count = NEAR) -> list[Duplicate]:
         """Pairs of clips that are closer than chance allows (``search_checks.copies``), the closest first;
         or those of a cosine of ``threshold`` or more, as far as each is among the other's k nearest.
         """
@@ -83,7 +85,8 @@ class Bank:
             for a, b, cosine, chance, group in zip(*(each.tolist() for each in columns), strict=True)
         ]
 
-    def outliers(self, *, threshold: float = search_checks.FAR, k: int = NEAR) -> list[Outlier]:
+    @checks_arguments
+    def outliers(self, *, threshold: float = search_checks.FAR, k: Count = NEAR) -> list[Outlier]:
         """Clips whose k-th neighbour is ``threshold`` robust standard deviations farther than the median
         clip's, the farthest first."""
         near = self._among(k)
@@ -103,7 +106,8 @@ class Bank:
             for row in rows
         ]
 
-    def suspicious_labels(self, *, k: int | None = None) -> tuple[list[SuspiciousLabel], float]:
+    @checks_arguments
+    def suspicious_labels(self, *, k: Count | None = None) -> tuple[list[SuspiciousLabel], float]:
         """Clips whose neighbours speak for another class than their label, the clearest first; and the share
         of clips whose neighbours vote for their label. ``k``: None: 20 as in kNN, or a tenth of few clips.
 
@@ -178,7 +182,7 @@ class Bank:
     def _embedded(self, query: Any, on_problem: OnProblem) -> Embedded:
         """Features of a raw file, or of joints."""
         if isinstance(query, str | Path):
-            if not Path(query).exists():
+            if not query or not Path(query).exists():
                 raise self._unknown(str(query))
             asked = Asked((Path(query),), convention=self._asked.convention, settings=self._asked.settings)
             return embedded(self._models, asked, on_problem=on_problem)

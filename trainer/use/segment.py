@@ -18,6 +18,7 @@ from trainer.evaluate import ensemble
 from trainer.evaluate.balance import ClassWeights
 from trainer.evaluate.segments import NOTHING, Segment, decoded, segments_of
 from trainer.export import CARD
+from trainer.options import checked
 from trainer.run import find_results, only_result, open_run
 from trainer.use import raw, sources, windows
 from trainer.use.model import Model, every, of_run
@@ -190,7 +191,8 @@ def found_in(
 def settled(models: Mapping[str, Model], convention: str, asked: Mapping[str, Any]) -> Options:
     """Those that are asked for, over those that the classifier was learned with.
 
-    A classifier of whole clips has no window: one of as many frames as the encoder's then.
+    A classifier of whole clips has no window: one of as many frames as the encoder's then. Raises ConfigError
+    for values that are out of range.
     """
     first = next(iter(models.values()))
     card = first.classifier(convention).kept.card
@@ -198,7 +200,8 @@ def settled(models: Mapping[str, Model], convention: str, asked: Mapping[str, An
     learned = learned if BACKGROUND in card.settings else {"window": first.card.input.frames}
     if asked.get("window") and not asked.get("stride"):
         learned.pop("stride", None)
-    return Options(**learned | {name: value for name, value in asked.items() if value is not None})
+    wanted = learned | {name: value for name, value in asked.items() if value is not None}
+    return checked(Options, wanted, where=PROTOCOL)
 
 
 def kept_models(

@@ -20,6 +20,7 @@ from trainer.evaluate import detection, heads, linear
 from trainer.evaluate.scores import replacing
 from trainer.evaluate.segments import NOTHING, segments_of
 from trainer.export.classifier import Kept
+from trainer.options import checked
 from trainer.run import JOINED, RESULTS, Run
 from trainer.store import Store
 from trainer.use import segment, sources, windows
@@ -148,7 +149,8 @@ def _half(store: Store, asked: Asked) -> Half:
 
 def _settled(options: Mapping[str, Any], train: Half) -> Options:
     """With the window that the training half's actions give."""
-    chosen = Options(**{name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    chosen = checked(Options, given, where=PROTOCOL)
     if chosen.window is not None:
         return chosen
     lengths = [each.stop - each.start for labels in train.labels.values() for each in segments_of(labels)]
