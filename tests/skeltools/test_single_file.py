@@ -79,9 +79,9 @@ def test_what_the_store_does_not_have_is_a_sentence(store: Path, tmp_path: Path)
     with pytest.raises(UsageError, match="of these classes"):
         write(store, out, samples=["S001C001P007R001A002"], classes=["nod"])
     for force in (False, True):
-        with pytest.raises(UsageError, match="is a folder. Name the file"):
+        with pytest.raises(UsageError, match=r"is a folder\. Name the file"):
             write(store, tmp_path, force=force)
-    with pytest.raises(UsageError, match="cannot be written.*Choose a folder"):
+    with pytest.raises(UsageError, match=r"cannot be written.*Choose a folder"):
         write(store, tmp_path / "none" / "a.html")
     assert list(tmp_path.iterdir()) == []
 
