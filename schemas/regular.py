@@ -73,8 +73,8 @@ MOST_NODES = 1_000_000
 """Values of a settings file, those of an alias as often as it is there."""
 
 
-def check_size(root: Any, inside: Callable[[Any], Iterable[Any]]) -> None:
-    """Raises ValueError for a tree of more than ``MOST_NODES`` nodes or ``DEEPEST`` levels.
+def check_size(root: Any, inside: Callable[[Any], Iterable[Any]], *, most: int = MOST_NODES) -> None:
+    """Raises ValueError for a tree of more than ``most`` nodes or ``DEEPEST`` levels.
 
     Nodes may be shared, as aliases of YAML are, and count as often as they are met, but are visited once.
     """
@@ -85,8 +85,8 @@ def check_size(root: Any, inside: Callable[[Any], Iterable[Any]]) -> None:
             raise ValueError("is nested too deeply")
         if id(node) not in sizes:
             sizes[id(node)] = 1 + sum(size(each, depth + 1) for each in inside(node))
-        if sizes[id(node)] > MOST_NODES:
-            raise ValueError(f"stands for more than {MOST_NODES} values")
+        if sizes[id(node)] > most:
+            raise ValueError(f"stands for more than {most} values")
         return sizes[id(node)]
 
     size(root, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 import zipfile
 from pathlib import Path
 from tokenize import TokenError
@@ -114,7 +115,9 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
             where=where,
             remedy="`skeltools convert ntu60` reads it" if kind else "Write it again as an array of numbers",
         )
-    if any(size < 0 for size in shape):
+    if any(type(size) is not int or size < 0 for size in shape):
+        raise _unreadable(f"shape {shape}", where)
+    if math.prod(size or 1 for size in shape) * dtype.itemsize > sys.maxsize:  # even if one of them is 0
         raise _unreadable(f"shape {shape}", where)
     return shape, fortran, dtype
 

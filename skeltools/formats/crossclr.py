@@ -376,7 +376,7 @@ def _made_up(labels: Path, count: int) -> list[Any]:
 
 def _label_file(path: Path) -> tuple[list[Any] | None, list[Any]]:
     """(names or None, labels) of ``(names, labels)``, or of labels alone: numbers or one-hot rows."""
-    content = _npy_labels(path) if path.suffix == ".npy" else unpickle.load(path, kind="the label pickle")
+    content = _npy_labels(path) if path.suffix == ".npy" else unpickle.tree(path, kind="the label pickle")
     pair = content if isinstance(content, (tuple, list)) and len(content) == 2 else (None, None)
     names, numbers = map(archives.column, pair)
     if names is not None and numbers is not None and len(names) == len(numbers):

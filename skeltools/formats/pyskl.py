@@ -149,8 +149,12 @@ def _problem(
     if keypoint.shape[3] != size or size not in (2, 3):
         return id, "keypoint of another form", f"{id}: {keypoint.shape[3]} coordinates; is it 2D?"
     frames = annotation.get("total_frames", keypoint.shape[1])
-    if frames != keypoint.shape[1]:
-        return id, "another length", f"{id}: total_frames is {frames!r}, keypoint has {keypoint.shape[1]}"
+    if not isinstance(frames, int) or frames != keypoint.shape[1]:
+        return (
+            id,
+            "another length",
+            f"{id}: total_frames is {str(frames)[:40]}, keypoint has {keypoint.shape[1]}",
+        )
     order = annotation.get("order")
     if order is not None and not _is_order(order, keypoint):
         return id, "order of another form", f"{id}: expected int8 (M, T)"
@@ -256,7 +260,7 @@ def _open(path: Path) -> _File:
 
 @lru_cache(maxsize=1)
 def _opened(path: Path, _changed: int, _size: int) -> _File:
-    content = unpickle.load(path)
+    content = unpickle.tree(path)
     if isinstance(content, list) and content and all(map(_is_annotation, content)):
         content = {"annotations": content}
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):

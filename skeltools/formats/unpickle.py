@@ -19,7 +19,7 @@ import os
 import pickletools
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NoReturn
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from schemas import RawDataError
+from schemas import RawDataError, regular
 from skeltools.files.arrays import HEADER_ERRORS
 
 LIMIT_VARIABLE = "SKELTOOLS_MAX_PICKLE"
@@ -77,6 +77,20 @@ def load(path: Path | str, *, kind: str = "a pickle") -> Any:
             return _run(_Measured(file, size), path)
     except OSError as error:
         raise RawDataError(f"cannot be read ({error.strerror or error})", where=path) from error
+
+
+def tree(path: Path | str, *, kind: str = "a pickle") -> Any:
+    """As ``load``, of what is used as a tree: a list that others hold counts as often as it is met.
+
+    Raises RawDataError as ``load``, for more than ``MAX_OPERATIONS`` of lists, tuples and dicts, and for more
+    levels of them than settings may have.
+    """
+    value = load(path, kind=kind)
+    try:
+        regular.check_size(value, _containers, most=MAX_OPERATIONS)
+    except ValueError as error:
+        raise _refused(path, f"its value {error}") from error
+    return value
 
 
 def _check_magic(start: bytes, path: Path, kind: str) -> None:
@@ -198,6 +212,12 @@ def _run(file: _Measured, path: Path | str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # escapes in the text of a damaged file
         return _interpreted(file, path)
+
+
+def _containers(value: Any) -> Iterator[Any]:
+    """The lists, tuples and dicts in one of them."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return (each for each in inside if isinstance(each, dict | list | tuple))
 
 
 def _interpreted(file: _Measured, path: Path | str) -> Any:

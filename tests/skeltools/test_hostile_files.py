@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import yaml
 
-from schemas import ConfigError, SkelError, SkeletonSpec
+from schemas import ConfigError, RawDataError, SkelError, SkeletonSpec
 from schemas.regular import DEEPEST, MOST_NODES
 from schemas.skeleton import MOST_JOINTS
 from skeltools import cli, skeletons
 from skeltools.conversion import convert
+from skeltools.files.arrays import npy_file
 from skeltools.files.hdf5_inside import inside
 from skeltools.files.yaml_text import load_json, load_yaml
+from skeltools.formats import unpickle
 from skeltools.inspect.validate import validate
 from tests.skeltools.raw_files import poses
 from trainer.config import trees
@@ -53,6 +57,31 @@ def test_yaml_of_users_is_read_as_before() -> None:
     assert load_yaml("") is None
     assert len(load_yaml(json.dumps(list(range(10_000))))) == 10_000
     assert MOST_NODES > 10_000 > DEEPEST
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict", "deep", "itself"])
+def test_pickles_that_repeat_what_they_hold(tmp_path: Path, kind: str) -> None:
+    value: Any = ["x"]
+    for _ in range(40):
+        value = {"list": [value, value], "tuple": (value, value), "dict": {"a": value, "b": value}}.get(
+            kind, value
+        )
+    for _ in range(100 if kind == "deep" else 0):
+        value = [value]
+    if kind == "itself":
+        value.append(value)
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(value))
+    with pytest.raises(RawDataError, match=r"stands for more than|nested too deeply"):
+        unpickle.tree(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("shape", ["(True, 2)", "(0, 99999999999999999999)", "(0, 4611686018427387904, 4)"])
+def test_headers_of_arrays_that_lie(tmp_path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + b"\0" * 64)
+    with pytest.raises(RawDataError, match="cannot be read as an array"):
+        npy_file(path)
 
 
 def test_deep_json_is_told() -> None:

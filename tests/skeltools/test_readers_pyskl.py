@@ -124,7 +124,7 @@ def test_the_pickle_is_read_once(tmp_path, monkeypatch):
     path = write_pickle(tmp_path / "x.pkl", pyskl_content(CLIPS))
     calls = []
     load = pyskl.unpickle.load
-    monkeypatch.setattr(pyskl.unpickle, "load", lambda path: calls.append(path) or load(path))
+    monkeypatch.setattr(pyskl.unpickle, "load", lambda path, **kind: calls.append(path) or load(path, **kind))
     for item in pyskl.discover(path).items:
         pyskl.read(item)
     assert calls == [path]
