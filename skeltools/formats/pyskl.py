@@ -149,7 +149,7 @@ def _problem(
     if keypoint.shape[3] != size or size not in (2, 3):
         return id, "keypoint of another form", f"{id}: {keypoint.shape[3]} coordinates; is it 2D?"
     frames = annotation.get("total_frames", keypoint.shape[1])
-    if not isinstance(frames, int) or frames != keypoint.shape[1]:
+    if not isinstance(frames, int | np.integer) or frames != keypoint.shape[1]:
         return (
             id,
             "another length",
