@@ -141,7 +141,7 @@ def our_steps(method: str, setting: Setting, *, compiled: bool = False) -> Itera
     made.train()
     if compiled:
         compile_method(made, settings.runtime, device=setting.device)
-    optimiser = optim.sgd(made.parameters(), settings.optimise)
+    optimiser = optim.build(made.parameters(), settings.optimise)
     for number in itertools.count():
         # Epoch 0 of each pass: the first stage, which the baseline has.
         for batch in data.batches(samples, batch_size=setting.batch, seed=number, epoch=0):

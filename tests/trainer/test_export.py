@@ -201,7 +201,7 @@ def test_damaged_and_absent_files_are_refused(exported: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, r"newer version: format 3, this one reads up to 2. Update this package"),
+        ({"format": 4}, r"newer version: format 4, this one reads up to 3. Update this package"),
         ({"kind": "poem"}, "this is not a card of `trainer export`"),
         ({"feature_dim": 0}, "or it is damaged: feature_dim: "),
         ({"surprise": 1}, "or it is damaged: surprise: "),
