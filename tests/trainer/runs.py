@@ -31,17 +31,20 @@ TINY_PARTS: dict[str, dict[str, Any]] = {
 }
 """For methods whose encoder is another one than ST-GCN: in the place of ``encoder.*`` above."""
 
+WITHOUT_QUEUE = {"decorrelate": {"method.options.dim": 8, "method.options.hidden": 8}}
+"""What makes a method without a queue small."""
+
 
 def tiny_config(store: Path, *, method: str = "skeletonclr", **changes: Any) -> RunConfig:
-    """The paper's preset made tiny; ``changes`` are dotted paths with ``__`` for the dots."""
+    """The first preset, the paper's, made tiny; ``changes`` are dotted paths with ``__`` for the dots."""
     queue = "method.options.base.options.queue" if method == "ms-clr" else "method.options.queue"
-    values = TINY | {queue: 16}
+    values = TINY | WITHOUT_QUEUE.get(method, {queue: 16})
     if method in TINY_PARTS:
         values = {path: value for path, value in values.items() if not path.startswith("encoder.")}
         values |= TINY_PARTS[method]
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     overrides = [Override(path, value) for path, value in values.items()]
-    preset = "paper" if method in config.preset_methods() else None
+    preset = config.preset_names(method)[0] if method in config.preset_methods() else None
     opened = stores.open_store(store)
     return config.resolve(opened, method=method, preset=preset, overrides=overrides).config
 
