@@ -8,7 +8,7 @@ takes grows with the number of arrays, not with that of samples. What is refused
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +68,26 @@ class Received:
     def _check(self, path: str, name: str) -> None:
         with _told(self.root, path):
             chunk_files.check_file(self.root, name, self.chunks[path])
+
+
+class Guarded:
+    """Mixed into zarr's store of files, in front of it: only what ``received`` allows is read.
+
+    It stands here, without zarr, because both packages open stores and neither imports the other.
+    """
+
+    received: Received
+
+    async def get(self, key: str, *given: Any, **named: Any) -> Any:
+        files: Any = super()
+        return await files.get(key, *given, **named) if self.received.allows(key) else None
+
+    def get_sync(self, key: str, **named: Any) -> Any:
+        files: Any = super()
+        return files.get_sync(key, **named) if self.received.allows(key) else None
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
 
 
 @contextmanager

@@ -34,6 +34,9 @@ KEYS = ("poses3d", "people_per_frame", "joint_names", "fps", "extrinsic_matrix")
 MAX_JOINTS = 2000
 """The largest model has 555 joints."""
 
+MOST_FRAMES = 4_000_000
+"""Frames of a recording: nine hours at 120 a second."""
+
 WINDOW = ("start", "end", "last", "rate")
 """Details of an item that is cut from the poses of a recording: frames of the sensor, where the last clip of
 the recording ends, and the sensor's frames in a thousand seconds; 0 where nobody knows."""
@@ -122,6 +125,8 @@ def _people(
         raise _wrong(
             item, f"people_per_frame is {people.dtype} {people.shape}, expected counts, one per frame"
         )
+    if people.size > MOST_FRAMES:  # of which few bytes may tell any number
+        raise _wrong(item, f"people_per_frame tells of {people.size} frames (limit {MOST_FRAMES})")
     if sum(people.tolist()) != len(poses):  # in Python: an array's sum may wrap around
         raise _wrong(
             item, f"people_per_frame adds up to {sum(people.tolist())}, but poses3d holds {len(poses)} people"
@@ -252,7 +257,7 @@ def _array(data: bytes, key: str, item: RawItem) -> NDArray[Any]:
     reader = npy.read_array_header_1_0 if npy.read_magic(header) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = reader(header)
     claimed = math.prod(shape) * dtype.itemsize
-    if claimed != len(data) - header.tell() or min(shape, default=0) < 0:
+    if claimed != len(data) - header.tell() or not all(0 <= size <= len(data) for size in shape):
         raise _wrong(
             item, f"{key} has shape {shape} of {dtype}, but {len(data) - header.tell()} bytes of values"
         )

@@ -13,7 +13,7 @@ import pytest
 
 from schemas import RawDataError
 from skeltools import metrabs, skeletons
-from skeltools.metrabs import MirrorCheck, mirror_check
+from skeltools.metrabs import MirrorCheck, containers, mirror_check
 from skeltools.raw_items import RawItem
 from skeltools.sequence import SkeletonSequence
 from tests.skeltools.raw_files import SAMPLE, poses, write_h5, write_npz
@@ -304,6 +304,10 @@ def test_poses_of_the_worlds_frame_come_back_to_the_cameras(tmp_path: Path, rows
         ({"poses3d": ones(4, 42, 3), "people_per_frame": [5, -1]}, "expected counts, one per frame"),
         ({"poses3d": ones(4, 42, 3), "people_per_frame": [2.0, 2.0]}, "people_per_frame is float64 (2,)"),
         ({"poses3d": ones(4, 42, 3), "people_per_frame": [2**63 - 1, 2**63 - 1, 6]}, "adds up to"),
+        (
+            {"poses3d": ones(4, 42, 3), "people_per_frame": np.zeros(containers.MOST_FRAMES + 1, "u1")},
+            "people_per_frame tells of 4000001 frames (limit 4000000)",
+        ),
         ({"poses3d": np.ones((4, 1, 42, 3), "i4")}, "poses3d is int32, expected float32"),
         ({"poses3d": np.zeros((4, 2, 42, 3), "f4")}, "no person in any frame (4 frames)"),
         ({"poses3d": np.zeros((0, 2, 42, 3), "f4")}, "no person in any frame (0 frames)"),
@@ -328,9 +332,9 @@ def test_arrays_that_do_not_fit(tmp_path: Path, arrays: dict, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def npz_of(header: bytes) -> bytes:
-    """A file whose poses3d has this header in place of numpy's, and eight bytes of values."""
-    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8)
+def npz_of(header: bytes, values: bytes = bytes(8)) -> bytes:
+    """A file whose poses3d has this header in place of numpy's."""
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + values
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as file:
         file.writestr("poses3d.npy", member)
@@ -359,13 +363,28 @@ CLAIM = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 2, 42, 
         (b"\x00\x01binary" * 99, "cannot be read as npz"),
         (npz_of(CLAIM), "poses3d has shape (1000000000, 2, 42, 3) of float32, but 8 bytes of values"),
         (npz_of(CLAIM.replace(b"1000000000", b"-1")), "poses3d has shape (-1, 2, 42, 3)"),
+        (
+            npz_of(CLAIM.replace(b"1000000000, 2", b"0, 99999999999999999999"), b""),
+            "poses3d has shape (0, 99999999999999999999, 42, 3)",
+        ),
         (npz_of(b"{'descr': }"), "cannot be read as npz"),
         (npz_of(b"what"), "cannot be read as npz"),
         (npz_of(CLAIM)[:100], "cannot be read as npz"),
         (pickled(), "poses3d"),
         (without_poses(), "no array poses3d in it"),
     ],
-    ids=["empty", "binary", "claim", "negative", "header", "no header", "truncated", "pickle", "no poses"],
+    ids=[
+        "empty",
+        "binary",
+        "claim",
+        "negative",
+        "nothing of much",
+        "header",
+        "no header",
+        "truncated",
+        "pickle",
+        "no poses",
+    ],
 )
 def test_damaged_npz_files(tmp_path: Path, data: bytes, message: str) -> None:
     path = write_npz(tmp_path, CONVENTION, SAMPLE, np.ones(1))
