@@ -350,3 +350,13 @@ def test_what_cannot_be_written_is_said_first(
     assert "pyarrow, which is not installed. pip install 'skeltools[parquet]'" in error
     with pytest.raises(SkelError):
         trainer.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("folder", "words"), [("nope", "no such folder"), (".", "neither a run")])
+def test_what_is_neither_run_nor_export_is_told(
+    folder: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, error = call(capsys, "embed", tmp_path / folder, tmp_path, "--out", tmp_path / "f.npz")
+    assert code == 1
+    assert words in error
+    assert "`trainer pretrain` or `trainer export`" in error

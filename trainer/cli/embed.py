@@ -17,6 +17,7 @@ from trainer.cli.options import (
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
+    UNFINISHED,
     device_name,
 )
 
@@ -37,7 +38,7 @@ from trainer.cli.options import (
 @SETTINGS
 @STORES_OF_RUN
 @DEVICE
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 def command(
     run: Path,
     places: tuple[Path, ...],

@@ -11,7 +11,7 @@ import click
 from schemas import EvaluationResult
 from trainer.cli.display import bar, echo
 from trainer.cli.figures import print_json, print_results
-from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN
+from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED
 
 
 @click.command("evaluate")
@@ -56,7 +56,7 @@ from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN
     metavar="E",
     help="Evaluate the checkpoint behind epoch E, which runtime.keep_every kept.",
 )
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 @INIT_FROM
 @INIT_SKIP
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")

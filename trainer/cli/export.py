@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trainer.cli.display import echo
-from trainer.cli.options import STORES_OF_RUN
+from trainer.cli.options import STORES_OF_RUN, UNFINISHED
 
 if TYPE_CHECKING:
     from trainer.export import EncoderCard
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--onnx", is_flag=True, help="Also write an ONNX graph for each convention, checked against PyTorch."
 )
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 @click.option("--force", is_flag=True, help="Replace an encoder that was exported to the folder before.")
 def command(
     run: Path,

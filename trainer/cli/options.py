@@ -72,6 +72,9 @@ SETTINGS = click.option(
     type=click.Path(path_type=Path),
     help="A dataset.yaml that describes the raw files. Default: the one beside them.",
 )
+UNFINISHED = click.option(
+    "--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch."
+)
 
 
 def usual_store() -> Path:

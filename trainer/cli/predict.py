@@ -20,6 +20,7 @@ from trainer.cli.options import (
     SPLIT,
     STORES_OF_RUN,
     STREAM_WEIGHTS,
+    UNFINISHED,
     device_name,
     stream_weights,
 )
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 @follow.options
 @STORES_OF_RUN
 @DEVICE
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 @click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
 def command(
     run: Path,

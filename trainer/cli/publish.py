@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trainer.cli.display import echo
-from trainer.cli.options import STORES_OF_RUN
+from trainer.cli.options import STORES_OF_RUN, UNFINISHED
 
 
 @click.command("publish")
@@ -32,7 +32,7 @@ from trainer.cli.options import STORES_OF_RUN
 @click.option("--title", help="Of the model card. Default: the name of the folder.")
 @click.option("--onnx", is_flag=True, help="With an ONNX graph for each convention.")
 @click.option("--private", is_flag=True, help="Make the repository private, where there is none yet.")
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 @click.option("--force", is_flag=True, help="Replace what was published there before.")
 def command(run: Path, to: str, **given: Any) -> None:
     """Write an encoder for others: an export with model card, figures, recipe, settings and hashes.

@@ -16,7 +16,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainer.cli.display import Plain, bar, echo, table_console
-from trainer.cli.options import CLIP_CONVENTION, CLIP_ENCODER, DEVICE, PART, SETTINGS, SPLIT, device_name
+from trainer.cli.options import (
+    CLIP_CONVENTION,
+    CLIP_ENCODER,
+    DEVICE,
+    PART,
+    SETTINGS,
+    SPLIT,
+    UNFINISHED,
+    device_name,
+)
 
 if TYPE_CHECKING:
     from trainer.use.search import Bank
@@ -60,7 +69,7 @@ _CHECKS = ("duplicates", "outliers", "suspicious_labels")
 @PART
 @SETTINGS
 @DEVICE
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 @click.option("--json", "as_json", is_flag=True, help="Print all rows as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print all rows as CSV.")
 def command(

@@ -20,6 +20,7 @@ from trainer.cli.options import (
     SETTINGS,
     SPLIT,
     STORES_OF_RUN,
+    UNFINISHED,
     device_name,
 )
 
@@ -80,7 +81,7 @@ _SHOWN = {
 @SETTINGS
 @STORES_OF_RUN
 @DEVICE
-@click.option("--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch.")
+@UNFINISHED
 @click.option("--json", "as_json", is_flag=True, help="Print results and segments as JSON.")
 def command(
     run: Path,

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schemas import SkeletonSpec, UsageError, checks_arguments
+from schemas import CheckpointError, SkeletonSpec, UsageError, checks_arguments
 from trainer import checkpoint, hub
 from trainer.export import CARD, EncoderCard, LoadedEncoder, load_encoder
 from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, read_classifiers
@@ -267,10 +267,25 @@ def load(
         25
     """
     path = hub.local(path)
-    if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
+    if _is_export(path):
         return _of_export(path, encoder=encoder, figure=classifier, device=device)
     run = open_run(path, store=store, device="cpu")
     return of_run(run, run.encoder_name(encoder), figure=classifier, device=device)
+
+
+def _is_export(path: Path) -> bool:
+    """Raises CheckpointError for a folder that is neither a run nor an export."""
+    if (path / CARD).is_file():
+        return True
+    if (path / checkpoint.LAST).is_file():
+        return False
+    raise CheckpointError(
+        f"holds neither a run ({checkpoint.LAST}) nor an export ({CARD})"
+        if path.is_dir()
+        else "no such folder",
+        where=path,
+        remedy="Name what `trainer pretrain` or `trainer export` wrote",
+    )
 
 
 def every(
@@ -284,7 +299,7 @@ def every(
 ) -> dict[str, Model]:
     """Encoder -> model: all that a run's method trained, or the one of an export. Errors as ``load``."""
     path = hub.local(path)
-    if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
+    if _is_export(path):
         model = _of_export(path, encoder=encoder, figure=classifier, device=device)
         return {model.card.name: model}
     run = open_run(path, store=store, device="cpu", unfinished=unfinished)
