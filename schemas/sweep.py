@@ -32,6 +32,10 @@ Settings = dict[str, Any]
 """Name of an option, or dotted path -> value. None stands for: not given."""
 
 
+Grid = dict[str, Any]
+"""Axis -> its values, or the one value."""
+
+
 class SweepEvaluation(Model):
     """One `trainer evaluate` of every run."""
 
@@ -42,7 +46,7 @@ class SweepEvaluation(Model):
     set: Settings = {}
     """Options of the protocols: ``linear.epochs: 50``."""
 
-    @field_validator("protocol", "convention", mode="before")
+    @field_validator("protocol", "convention", mode="before", json_schema_input_type=str | tuple[str, ...])
     @classmethod
     def _several(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -96,7 +100,11 @@ class SweepConfig(Model):
     """What starts a training in place of Python: ``torchrun --nproc-per-node 4``."""
     slurm: SlurmConfig = SlurmConfig()
 
-    @field_validator("evaluate", mode="before")
+    @field_validator(
+        "evaluate",
+        mode="before",
+        json_schema_input_type=str | SweepEvaluation | tuple[str, ...] | tuple[SweepEvaluation, ...],
+    )
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         """``[knn, linear]`` is one evaluation by both."""
@@ -106,12 +114,14 @@ class SweepConfig(Model):
             return [{"protocol": value}]
         return value
 
-    @field_validator("ensemble", mode="before")
+    @field_validator(
+        "ensemble", mode="before", json_schema_input_type=SweepEnsemble | tuple[SweepEnsemble, ...]
+    )
     @classmethod
     def _one(cls, value: Any) -> Any:
         return [value] if isinstance(value, dict) else value
 
-    @field_validator("grid", mode="before")
+    @field_validator("grid", mode="before", json_schema_input_type=Grid | tuple[Grid, ...])
     @classmethod
     def _several(cls, value: Any) -> Any:
         """One grid may stand alone, and so may the one value of an axis."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import click
@@ -76,7 +79,8 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         run.append(list(words))
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
-            cli.main([*words], standalone_mode=False)
+            with redirect_stdout(io.StringIO()):
+                cli.main([*words], standalone_mode=False)
         except SkelError as error:
             log.write_text(f"error: {error}\n", encoding="utf-8")
             return 1
@@ -163,55 +167,33 @@ def test_a_file_that_is_no_sweep_is_refused_with_its_place(keys: Any, told: str,
 # Running
 
 
-def test_a_sweep_trains_measures_goes_on_and_fills_one_table(
+def test_a_sweep_trains_measures_joins_and_fills_one_table(
     folder: Path, in_process: list[list[str]], capsys: Capture
 ) -> None:
-    keys: dict[str, Any] = {
-        "grid": {"stream": ["joint", "bone"], "seed": [0, 1]},
-        "evaluate": ["knn"],
-        "ensemble": {"over": "stream", "protocol": "knn"},
-    }
-    file = write(folder, **keys)
+    grids = [{"stream": "joint", "seed": [0, 1]}, {"stream": "bone", "seed": 0}]
+    file = write(folder, grid=grids, evaluate=["knn"], ensemble={"over": "stream", "protocol": "knn"})
     code, out, err = call(capsys, "sweep", file)
-    assert (code, len(in_process)) == (0, 4 * 2 + 2), err
-    table = list(csv.DictReader((folder / "runs/grid/table.csv").open()))
-    runs = [f"{stream}-seed{seed}" for stream in ("joint", "bone") for seed in (0, 1)]
-    together = ["seed0-joint+bone-knn", "seed1-joint+bone-knn"]
-    assert list(dict.fromkeys(line["run"] for line in table)) == runs + together
+    assert (code, len(in_process)) == (0, 3 * 2 + 1), err
+    table = list(csv.DictReader(io.StringIO((folder / "runs/grid/table.csv").read_text())))
+    runs, together = ["joint-seed0", "joint-seed1", "bone-seed0"], "seed0-joint+bone-knn"
+    assert list(dict.fromkeys(line["run"] for line in table)) == [*runs, together]
     for name in runs:
         stored = find_results(folder / "runs/grid" / name, protocol="knn")
-        written = [float(line["top1"]) for line in table if line["run"] == name and line["figure"] == "knn"]
+        written = [float(line["top1"]) for line in table if (line["run"], line["figure"]) == (name, "knn")]
         assert written == [round(100 * saved.result.top1, 2) for saved in stored]
-    assert read_config(folder / "runs/grid/bone-seed1").runtime.seed == 1
-    shown = [line.split()[0] for line in out.splitlines() if "± " in line]
-    assert shown == ["joint", "bone", "joint+bone"]
-
-    in_process.clear()
-    assert call(capsys, "sweep", file)[0] == 0
-    assert in_process == []  # everything is there
-    shutil.rmtree(folder / "runs/grid/joint-seed1")
-    (folder / "runs/grid/table.csv").unlink()
-    code, out, _ = call(capsys, "sweep", file, "--dry-run")
-    assert "# 4 runs in runs/grid, 3 of them whole, 1 to do" in out
-    assert call(capsys, "sweep", file)[0] == 0
-    assert [words[0] for words in in_process] == ["pretrain", "evaluate", "ensemble"]
-
-    in_process.clear()
-    write(
-        folder,
-        **{**keys, "evaluate": ["knn", "retrieval"], "grid": {"stream": ["joint", "bone"], "seed": [0, 1]}},
-    )
-    code, out, _ = call(capsys, "sweep", file, "--json", "--run", "joint-seed0")
-    assert [words[0] for words in in_process] == ["evaluate"]  # a new protocol trains nothing
-    code, out, _ = call(capsys, "sweep", file, "--table", "--json")
-    assert {line["figure"] for line in json.loads(out) if line["run"] == "joint-seed0"} >= {
-        "knn",
-        "retrieval",
-    }
-    assert len(in_process) == 1
-
-    filled = tables.read_given([folder / "runs/grid"])
-    assert [given.path.name for given in filled] == [*sorted(runs), "ensembles"]
+    assert read_config(folder / "runs/grid/joint-seed1").runtime.seed == 1
+    assert [line.split()[0] for line in out.splitlines() if "few_6" in line] == [
+        "joint",
+        "bone",
+        "joint+bone",
+    ]
+    seeds = [float(line["top1"]) for line in table if line["stream"] == "joint" and line["figure"] == "knn"]
+    assert f" {mean(seeds):.1f} ± {stdev(seeds):.1f} (2)" in out
+    given = tables.read_given([folder / "runs/grid"])
+    assert [each.path.name for each in given] == [*sorted(runs), "ensembles"]
+    code, out, _ = call(capsys, "sweep", file, "--json")
+    assert (code, len(in_process)) == (0, 7)  # everything was there
+    assert [line["run"] for line in json.loads(out)] == [line["run"] for line in table]
 
 
 def test_a_run_that_fails_leaves_the_others_alone_and_is_named(
@@ -309,6 +291,25 @@ def test_a_signal_stops_all_runs_and_the_next_call_goes_on(fake: Path) -> None:
     assert run_all(plan, jobs=1) == (["there", "there"], None)
 
 
+def test_only_what_is_left_runs(fake: Path, capsys: Capture) -> None:
+    plan = plan_of(fake, grid={"seed": [0, 1]}, evaluate=["knn"])
+    run_all(plan, jobs=2)
+    longer = plan_of(fake, grid={"seed": [0, 1, 2]}, evaluate=["knn", "linear"])
+    assert [[words[0] for words in state.left(longer.out, task)] for task in longer.runs] == [
+        ["evaluate"],
+        ["evaluate"],
+        ["pretrain", "evaluate"],
+    ]
+    shutil.rmtree(plan.runs[0].folder)
+    other = plan_of(fake, given=GIVEN | {"epochs": 2}, grid={"seed": [1]}, evaluate=["knn"])
+    assert [words[0] for words in state.left(other.out, other.runs[0])] == ["pretrain", "evaluate"]
+    file = write(fake, grid={"seed": [0, 1]}, evaluate=["knn"])
+    code, out, _ = call(capsys, "sweep", file, "--dry-run", "--no-check")
+    assert code == 0
+    assert "# 2 runs in runs/grid, 1 of them whole, 1 to do\n# seed0\ntrainer pretrain --store" in out
+    assert out.endswith("# seed1: whole\n")
+
+
 def test_a_run_that_another_process_works_on_is_left_out(fake: Path) -> None:
     pytest.importorskip("fcntl", reason="locks of POSIX")
     plan = plan_of(fake, grid={"seed": [0, 1]})
@@ -319,7 +320,7 @@ def test_a_run_that_another_process_works_on_is_left_out(fake: Path) -> None:
 
 # SLURM
 
-SBATCH = """#!/bin/bash
+SCONTROL = """#!/bin/bash
 echo "$@" >> requeued
 """
 
@@ -337,7 +338,7 @@ def test_a_task_of_the_array_runs_its_run_and_is_queued_again_after_sigterm(fold
         "#!/bin/bash\ntrap 'exit 143' TERM\necho \"$CHOSEN $@\" >> ran\n"
         "if [ -e wait ]; then touch waits; while :; do sleep 0.01; done; fi\n"
     )
-    for name, body in (("python", program), ("scontrol", SBATCH)):
+    for name, body in (("python", program), ("scontrol", SCONTROL)):
         (folder / "bin" / name).write_text(body, encoding="utf-8")
         (folder / "bin" / name).chmod(0o755)
     script = folder / "script"

@@ -92,6 +92,7 @@ def _claimed(work: _Work, task: Task, log: Path) -> tuple[How, str]:
         if not commands:
             return "there", ""
         work.on_task(task, None)
+        task.folder.parent.mkdir(parents=True, exist_ok=True)
         device = work.devices.get()
         try:
             for words in commands:
@@ -109,8 +110,6 @@ def _claimed(work: _Work, task: Task, log: Path) -> tuple[How, str]:
 def _execute(work: _Work, words: Words, log: Path, *, held: int, device: str) -> int:
     """The exit code of a command whose output goes to the log; negative after a signal."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    if words[0] == "ensemble":
-        Path(words[-1]).parent.mkdir(parents=True, exist_ok=True)
     command = [*_program(work.plan.config.launch, words), *words]
     command += ["--device", device] if device and words[0] != "ensemble" else []
     with log.open("ab") as file:
