@@ -122,3 +122,14 @@ def all_cases() -> dict[str, Case]:
 def one_case_each() -> dict[str, Case]:
     """Every method with ST-GCN."""
     return {title: Case(method, encoder("stgcn")) for title, method in named_methods().items()}
+
+
+def with_queue() -> dict[str, Case]:
+    """Those of ``one_case_each`` whose method, or whose base, has a queue and a key network."""
+    return {title: case for title, case in one_case_each().items() if "queue" in innermost(case.method)}
+
+
+def innermost(method: Component) -> dict[str, Any]:
+    """Options of a method, those of the base for ms-clr."""
+    base = method.options.get("base")
+    return method.options if base is None else base["options"]
