@@ -218,6 +218,8 @@ def parse(line: str) -> None:
         extras = re.search(r"\.\[([\w,]+)\]", line)
         assert extras is not None, f"{line}: the package is on no index, so it is installed as '.[EXTRA]'"
         assert set(extras[1].split(",")) <= set(project["optional-dependencies"]), line
+    elif program == "sbatch":
+        assert arguments[0].endswith(".sbatch"), line
     elif program in ("python", "python3") and arguments[0] == "-m":
         module = arguments[1]
         assert module == "venv" or (ROOT / f"{module.replace('.', '/')}.py").exists(), line

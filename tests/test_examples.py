@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+from torch.distributed.run import get_args_parser
 
 import trainer as public
 from skeltools import skeletons
 from skeltools.cli import run as skeltools
-from trainer import methods
+from trainer import methods, tables
 from trainer.cli import cli as trainer
+from trainer.cli import pretrain
+from trainer.sweep import read_plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -92,3 +97,35 @@ def test_the_plain_training_uses_public_names_only() -> None:
     }
     assert imported == {"argparse", "torch", "trainer"}
     assert used <= set(public.__all__)
+
+
+def test_the_grid_of_a_paper_makes_every_number_of_its_table() -> None:
+    """The runs of the file are those that the commands of the empty table would train."""
+    plan, empty = read_plan(EXAMPLES / "aimclr_table2.yaml"), tables.fill(tables.load("aimclr-table2"), ())
+    commands = [line for cell in empty.cells() if cell.missing for line in cell.missing.commands]
+    wanted = {_asked(shlex.split(line)[2:]) for line in commands if line.startswith("trainer pretrain")}
+    assert {_asked(task.commands[0][1:]) for task in plan.runs} == wanted
+    assert len(plan.runs) == len(wanted) == 30
+    together = {(task.axes["data"], task.axes["method"], task.axes["stream"]) for task in plan.ensembles}
+    assert len(together) == 10
+    assert {stream for _, _, stream in together} == {"joint+motion+bone"}
+
+
+def _asked(words: Sequence[str]) -> tuple[object, ...]:
+    given = pretrain.command.make_context("pretrain", list(words)).params
+    return given["stores"], given["method"], given["split"], given["stream"] or "joint", given["epochs"]
+
+
+@pytest.mark.parametrize("name", ["pretrain", "nodes"])
+def test_a_job_of_slurm_goes_on_when_it_is_queued_again(name: str) -> None:
+    file = EXAMPLES / "slurm" / f"{name}.sbatch"
+    subprocess.run(["bash", "-n", str(file)], check=True)
+    text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = (line for line in text.splitlines() if "trainer pretrain" in line)
+    words = shlex.split(line.removesuffix("&"))
+    given = pretrain.command.make_context("pretrain", words[words.index("pretrain") + 1 :]).params
+    assert given["resume"] == "auto"
+    assert {"#SBATCH --requeue", "#SBATCH --signal=B:TERM@120"} <= set(text.splitlines())
+    if words[1] == "torchrun":
+        launcher = get_args_parser().parse_args(words[2 : words.index("-m") + 2])
+        assert (launcher.max_restarts, launcher.rdzv_backend) == (3, "c10d")

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf, ValidationError
 from torch import Tensor
 
-from schemas import SkeletonSpec, StoreError, StoreManifest, checks_arguments
+from schemas import StoreError, StoreManifest, checks_arguments
 from schemas.received import Received, damaged, open_received
+from schemas.store import stored_spec
 from trainer.local import open_group
 from trainer.skeleton import Skeleton
 
@@ -143,7 +144,7 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
         check_convention(store, name)
         group = _member(store, f"skeletons/{name}")
         try:
-            spec = SkeletonSpec.model_validate(dict(group.attrs))
+            spec = stored_spec(dict(group.attrs))
         except ValidationError as error:
             _damaged(store, f"skeletons/{name}", error)
         size = spec.num_joints

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas import Finding, SkeletonSpec, StoreError, StoreManifest, received, regular
 from schemas.received import METADATA, damaged
+from schemas.store import stored_spec
 from skeltools.sequence import SkeletonSequence
 from skeltools.store import columns, layout, local
 
@@ -154,7 +155,7 @@ def read_spec(store: Store, convention: str) -> SkeletonSpec:
         message = f"holds no convention '{convention}'"
         raise StoreError(message, where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
     try:
-        return SkeletonSpec.model_validate(dict(store.root[f"skeletons/{convention}"].attrs))
+        return stored_spec(dict(store.root[f"skeletons/{convention}"].attrs))
     except (KeyError, ValueError) as error:
         raise damaged(store.path, f"skeletons/{convention}", error) from error
 

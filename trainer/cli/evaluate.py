@@ -89,7 +89,7 @@ def command(
     """
     from trainer.run import open_run
 
-    options = _options(assignments)
+    options = options_of(assignments)
     opened = open_run(run, store=store, device=device, unfinished=unfinished, epoch=epoch)
     with bar("evaluating") as show:
         results = opened.evaluate(
@@ -102,7 +102,7 @@ def command(
         print_results(results)
 
 
-def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+def options_of(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``linear.lr=0.1`` -> {"linear": {"lr": 0.1}}. Raises ConfigError for text that is no assignment."""
     from trainer import config
 

@@ -26,8 +26,8 @@ class Override:
     origin: str = "--set"
 
 
-def read_file(path: Path) -> Tree:
-    """A YAML settings file. Raises ConfigError when it cannot be read or holds no mapping."""
+def read_file(path: Path, *, known: Iterable[str] = RunConfig.model_fields) -> Tree:
+    """A YAML settings file. Raises ConfigError when it is none, or holds no mapping of ``known``."""
     try:
         tree = _load(regular.read(path, most=MOST_TEXT).decode("utf-8"))
     except OSError as error:
@@ -35,8 +35,7 @@ def read_file(path: Path) -> Tree:
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=path) from error
     if not isinstance(tree, dict):
-        known = ", ".join(RunConfig.model_fields)
-        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {known}")
+        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {', '.join(known)}")
     data = tree.get("data")
     if isinstance(data, dict) and "protocol" in data and "split" not in data:
         data["split"] = data.pop("protocol")  # its name in the settings of earlier versions
