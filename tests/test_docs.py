@@ -10,6 +10,7 @@ epoch. Comments in a page, which a reader does not see, say what its blocks need
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -44,6 +45,13 @@ SHORTER = {
     "pretrain": ["--epochs", "1", "--set", "runtime.knn_every=0"],
 }
 """Command -> what is added to it in a test."""
+
+MADE = {
+    "skeltools demo raw/": "raw",
+    "skeltools convert ntu60 --out store.zarr": "store.zarr",
+    "skeltools convert ntu60 --raw raw/ --out store.zarr": "store.zarr",
+}
+"""Command -> what it makes: it runs in README.md, and other pages are given what was made once."""
 
 SHORTER_PROTOCOLS = {
     "linear": ["linear.epochs=5"],
@@ -128,9 +136,31 @@ def test_the_blocks_of_a_page_run_in_order(
                 give(demo / name, tmp_path / name)
         elif block.kind in ("sh", "before"):
             for line in block.lines():
-                execute(line, capsys)
+                command = shlex.join(words_of(line))
+                if page.name != "README.md" and command in MADE:
+                    give(demo / MADE[command], tmp_path / MADE[command])
+                elif block.kind == "before" and command.startswith("trainer pretrain --store store.zarr"):
+                    shutil.copytree(trained(demo, command, capsys), run_of(command), symlinks=True)
+                else:
+                    execute(line, capsys)
         elif block.kind == "python":
             exec(compile(block.text, name_of(page), "exec"), names)
+
+
+def trained(demo: Path, command: str, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The run of a training on the demo store, done for the first page that needs it."""
+    with contextlib.chdir(demo):
+        if not run_of(command).exists():
+            execute(command, capsys)
+    return demo / run_of(command)
+
+
+def run_of(command: str) -> Path:
+    """Where a training writes, from its words."""
+    words = words_of(command)
+    if "--out" in words:
+        return Path(words[words.index("--out") + 1])
+    return Path("runs") / words[words.index("--method") + 1]
 
 
 def give(source: Path, target: Path) -> None:
