@@ -245,6 +245,8 @@ def parse(line: str) -> None:
         assert set(arguments) <= set(targets), line
     elif program == "pip":
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        if "--no-deps" in arguments or "click" in arguments:  # held by tests/test_commands.py
+            return
         extras = re.search(r"\.\[([\w,]+)\]", line)
         assert extras is not None, f"{line}: the package is on no index, so it is installed as '.[EXTRA]'"
         assert set(extras[1].split(",")) <= set(project["optional-dependencies"]), line

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.table import Table
 
-from schemas import shown
+from schemas import shown, speaking
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
@@ -26,7 +26,7 @@ _PIPED_WIDTH = 160  # columns for tables that no terminal shows
 def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on stderr while it is a terminal; yields the ``on_progress`` callback, or None."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal and speaking.shows_progress()):
         yield None
         return
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -37,7 +37,8 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
     """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
-    click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
+    if not err or isinstance(text, bytes) or speaking.is_said(text):
+        click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
 
 
 def show(*lines: Table | str) -> None:
