@@ -155,7 +155,7 @@ def publish_shards(out: Path | str) -> Summary:
     if missing := _missing(out, common):
         are = "is" if len(missing) == 1 else "are"
         raise StoreError(
-            f"of {common['shards']} shards {_in_words(missing)} {are} missing",
+            f"of {common['shards']} shards {in_words(missing)} {are} missing",
             where=out,
             remedy=f"Read each: skeltools convert shard {out} {missing[0]}; then publish again",
         )
@@ -187,10 +187,10 @@ def _missing(out: Path, common: dict[str, Any]) -> list[int]:
     return [number for number in range(count) if not finished.issuperset(_parts(number, count, parts))]
 
 
-def _in_words(numbers: Iterable[int]) -> str:
+def in_words(numbers: Iterable[int]) -> str:
     """Numbers and runs of them.
 
-    >>> _in_words([1, 2, 3, 7, 9, 10])
+    >>> in_words([1, 2, 3, 7, 9, 10])
     '1-3, 7, 9, 10'
     """
     runs: list[list[int]] = []
@@ -286,6 +286,8 @@ def _read_common(out: Path) -> dict[str, Any]:
     except FileNotFoundError:
         remedy = f"Begin with skeltools convert plan DATASET --out {out} --shards N"
         raise UsageError("no conversion in shards is planned", where=out, remedy=remedy) from None
+    except ValueError as error:
+        raise UsageError(f"is damaged ({error})", where=path, remedy="Plan again") from error
 
 
 def _read_shard(out: Path, number: int) -> dict[str, Any]:
