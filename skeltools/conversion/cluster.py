@@ -23,7 +23,7 @@ _LEAST = 8
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[_Cluster]:
+def cluster(address: str) -> Iterator[Crew]:
     """The workers of the scheduler at ``address``, such as ``tcp://HOST:8786``; what waits is given up on an
     error, and the cluster stays.
 
@@ -32,24 +32,24 @@ def cluster(address: str) -> Iterator[_Cluster]:
     """
     client = _connect(address)
     try:
-        yield _Cluster(client, address)
+        yield Crew(client, address)
     finally:
         client.close()
 
 
-class _Cluster:
+class Crew:
     def __init__(self, client: Any, address: str) -> None:
-        self._client, self._address = client, address
+        self.client, self._address = client, address
         self.size = max(_LEAST, sum(client.nthreads().values()))
 
-    def submit(self, job: Job) -> _Pending:
+    def submit(self, job: Job) -> Pending:
         from skeltools.conversion.workers import read
 
         name = f"skeltools-{job.folder.parent.name}-{job.number}"
-        return _Pending(self._client.submit(read, job, pure=False, key=_unique(name)), self._address)
+        return Pending(self.client.submit(read, job, pure=False, key=_unique(name)), self._address)
 
 
-class _Pending:
+class Pending:
     def __init__(self, future: Any, address: str) -> None:
         self._future, self._address = future, address
 

@@ -75,9 +75,9 @@ def test_a_shard_that_is_read_twice_at_once(raw):
 
 
 def test_what_other_machines_are_told_is_enough(raw, monkeypatch):
-    """Another folder, other settings of the shell: the plan has whole paths, also of recipe and convention."""
+    """From another folder: the plan has whole paths, also of the recipe."""
     shutil.copy(ROOT / "skeltools" / "recipes" / "crossclr.yaml", "mine.yaml")
-    options = {"recipe": "mine.yaml", "conventions": ["nwucla_20"], "mirrored": True}
+    options = {"recipe": "mine.yaml", "conventions": ["kinectv1_20"], "mirrored": True}
     plan(**options)
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
@@ -94,7 +94,7 @@ def test_of_ones_own_data_and_of_archives(raw, tmp_path):
     for number in range(6):
         np.save(folder / f"clip{number}.npy", np.random.default_rng(number).normal(size=(6, 20, 3)))
     settings = folder / "dataset.yaml"
-    settings.write_text("name: lab\nconvention: nwucla_20\nunits: m\naxes: [-x, y, z]\nfiles: '*.npy'\n")
+    settings.write_text("name: lab\nconvention: kinectv1_20\nunits: m\nlayout: T V C\nfiles: '*.npy'\n")
     convert("custom", raw=folder, out="whole", frames=(5,))
     plan_shards("custom", raw="own", out="s", shards=2, frames=(5,))
     read_shard("s", 0)
@@ -243,7 +243,9 @@ def test_the_commands_say_what_comes_next(run, raw, tmp_path):
     assert (code, "of 4 shards 2, 3 are missing" in err) == (1, True)
     for number in (2, 3):
         assert run("convert", "shard", "s", number)[0] == 0
-    assert run("convert", "publish", "s")[1].startswith(f"{tmp_path}/s: 12 samples of nw-ucla in nwucla_20\n")
+    assert run("convert", "publish", "s")[1].startswith(
+        f"{tmp_path}/s: 12 samples of nw-ucla in kinectv1_20\n"
+    )
     assert run("convert", "shard", "s", 3)[1] == "s: is published, there is nothing to do\n"
 
 
