@@ -1,12 +1,12 @@
-"""Two that read against one: processes of this machine, and workers of a dask cluster; and one that is killed.
+"""Two that read against one: processes here, and workers of a dask cluster; and one that is killed.
 
     python -m benchmarks.cluster [--files 2000] [--rounds 3] [--quick]
 
 All ways convert the same NTU-format demo files (links under other names) in turns, so that other work on the
 machine disturbs all of them; ratios are of the medians. ``processes`` are commands, from their start to their
-end. ``dask`` is a call in a process that is there, as the cluster is: workers are processes of one thread each,
-over TCP. In one more round a worker is killed in the middle. Every store is compared with the first, byte for
-byte. Writes benchmarks/results/cluster.json.
+end. ``dask`` is a call in a process that is there, as the cluster is: workers are processes of one thread
+each, over TCP. In one more round a worker is killed in the middle. Every store is compared with the first,
+byte for byte. Writes benchmarks/results/cluster.json.
 """
 
 from __future__ import annotations

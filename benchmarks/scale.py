@@ -4,8 +4,8 @@
 
 Clips of 4 frames and 15 joints, a file each, go through conversion, inspect, validate, streams and the first
 batch of a training, each in a process of its own, for an eighth, half and all of the samples. Told are
-processor seconds, which other work on the machine changes little, the clock's, and the largest resident memory.
-Writes benchmarks/results/scale.json.
+processor seconds, which other work on the machine changes little, the clock's, and the largest resident
+memory. Writes benchmarks/results/scale.json.
 """
 
 from __future__ import annotations

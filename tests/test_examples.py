@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 import trainer as public
-from skeltools import skeletons
+from skeltools import plan_shards, skeletons
 from skeltools.cli import run as skeltools
 from trainer import methods
 from trainer.cli import cli as trainer
@@ -69,6 +70,16 @@ def test_an_exported_encoder_is_loaded_without_run_and_store(store: Path, tmp_pa
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "skeletonclr, joint stream, kinectv2_25: 25 joints" in done.stdout
     assert "features (2, 128)" in done.stdout
+
+
+def test_the_job_array_reads_the_shard_of_its_number(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "s.zarr"
+    plan_shards("ntu60", raw=store.parent / "raw", out=out, shards=2, conventions=["kinectv2_25"])
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"SLURM_ARRAY_TASK_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
+    command = ["bash", str(EXAMPLES / "convert.sbatch"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout == "shard 1: 64 samples read\n"
 
 
 def test_ones_own_skeleton_is_valid() -> None:
