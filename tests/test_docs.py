@@ -103,13 +103,11 @@ def words_of(line: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo data of three people, and a store of them with all streams."""
-    folder = tmp_path_factory.mktemp("demo")
-    assert run_skeltools(["demo", str(folder / "raw"), *SHORTER["demo"]]) == 0
-    store = str(folder / "store.zarr")
-    assert run_skeltools(["convert", "ntu60", "--raw", str(folder / "raw"), "--out", store]) == 0
-    assert run_skeltools(["streams", store, "--bone", "--motion"]) == 0
+def demo(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pages are given: raw data, a store, the examples; and runs that several of them begin with."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name in ("raw", "store.zarr"):
+        give(demo_data / name, folder / name)
     (folder / "examples").symlink_to(ROOT / "examples")
     return folder
 

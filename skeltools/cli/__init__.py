@@ -44,6 +44,9 @@ class Commands(click.Group):
         """Raises UsageError for an option that is repeated: click would silently take its last value."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
+            if isinstance(command, convert.WithSteps):
+                command, rest = command.chosen(rest)
+                name = name if command.name == name else f"{name} {command.name}"
             with command.context_class(command, parent=ctx, info_name=name) as inner:
                 _, _, given = command.make_parser(inner).parse_args(list(rest))
                 for option in given:

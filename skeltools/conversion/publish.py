@@ -3,7 +3,8 @@
 store.zarr.partial/
   lock             held by the process that writes
   plan.json        hash of all that the store will depend on; as long as it is the same, work goes on
-  parts-<hash>/    what was read, in parts (``parts``)
+  shards/          what each shard has to read, where it is read in shards (``shards``)
+  parts-<hash>/    what was read, in parts (``chunks``)
   journal.json     files of arrays that are written (``assemble``)
   store/           the store in the making
   complete/        the finished one, on its way to its name
@@ -29,6 +30,7 @@ from skeltools.files.locks import locked
 
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
+_SHARDS = "shards"
 METADATA_FILES = frozenset({"zarr.json"})
 """What is written again when a store is added to: copied, where other files are linked."""
 
@@ -40,6 +42,16 @@ def work_folder(out: Path) -> Path:
     'a/store.zarr.partial'
     """
     return out.with_name(f"{out.name}.partial")
+
+
+def parts_folder(out: Path, plan: str) -> Path:
+    """Where the parts of a plan are kept."""
+    return work_folder(out) / f"parts-{plan[:12]}"
+
+
+def shards_folder(out: Path) -> Path:
+    """Where it is laid down what shards have to read."""
+    return work_folder(out) / _SHARDS
 
 
 def check_target(out: Path, *, force: bool) -> None:
@@ -75,8 +87,12 @@ class Work:
     resumed: bool
     """Whether an earlier run of the same plan left its work here."""
 
-    def has_parts(self) -> bool:
-        return any(self.parts.glob("*.json"))
+    @property
+    def shards(self) -> Path:
+        return self.folder / _SHARDS
+
+    def is_worth_keeping(self) -> bool:
+        return self.shards.is_dir() or any(self.parts.glob("*.json"))
 
 
 @contextmanager
@@ -95,11 +111,11 @@ def working(
         with locked(folder / _LOCK, what=out):
             _remove_removed(folder)
             recover(out)
-            work = _begin(folder, plan, fresh=fresh, on_note=on_note)
+            work = _begin(out, plan, fresh=fresh, on_note=on_note)
             try:
                 yield work
             except BaseException:
-                if not work.has_parts():
+                if not work.is_worth_keeping():
                     discard(folder)
                 raise
 
@@ -117,7 +133,7 @@ def _told(out: Path, folder: Path) -> Iterator[None]:
 
 def _check_ours(folder: Path) -> None:
     """Never remove what somebody else put where our work folder belongs."""
-    known = {_PLAN, _LOCK, _JOURNAL, _DONE, _STORE, _COMPLETE, _REPLACED, _REVISION}
+    known = {_PLAN, _LOCK, _JOURNAL, _DONE, _STORE, _COMPLETE, _REPLACED, _REVISION, _SHARDS}
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     strange = [name for name in names if name not in known and not name.startswith((".", "parts-"))]
     if strange or (folder.exists() and not folder.is_dir()):
@@ -128,10 +144,11 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def _begin(folder: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
+def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
+    folder = work_folder(out)
     found = _plan_of(folder)
     resumed = found == plan and not fresh
-    parts = folder / f"parts-{plan[:12]}"
+    parts = parts_folder(out, plan)
     if not resumed:
         if on_note and found and any(folder.glob("parts-*/*.json")):
             why = "as asked" if fresh else "the raw files, the options or skeltools have changed since"

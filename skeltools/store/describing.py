@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ import zarr
 from schemas import ArrayInfo, received, regular
 from schemas.received import METADATA
 from skeltools.store.reading import Store, blocks, read_values
+
+_THREADS = min(4, os.cpu_count() or 1)
+"""Arrays that are read at a time, a file of each."""
 
 
 def describe(found: zarr.Array) -> ArrayInfo:
@@ -61,7 +65,9 @@ def checksum(found: zarr.Array) -> str:
 
 def describe_all(root: zarr.Group) -> dict[str, ArrayInfo]:
     """Every array below a group by its path, sorted; hidden ones are not part of the store."""
-    return {path: describe(found) for path, found in _arrays(root).items()}
+    arrays = _arrays(root)
+    with ThreadPoolExecutor(_THREADS) as pool:  # decoding and hashing leave the other threads alone
+        return dict(zip(arrays, pool.map(describe, arrays.values()), strict=True))
 
 
 def strange_files(store: Store) -> Iterator[tuple[str, str]]:
