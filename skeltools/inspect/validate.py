@@ -17,7 +17,7 @@ from skeltools import people, store
 from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
 from skeltools.datasets.splits import TEST, TRAIN, assign
-from skeltools.inspect import bones
+from skeltools.inspect import bones, copies
 from skeltools.inspect.bones import NO_METRES, Lengths
 from skeltools.sequence import UNKNOWN
 from skeltools.store import Store, findings
@@ -40,7 +40,8 @@ class Report:
 
     faults: tuple[Fault, ...] = ()
     notes: list[Fault] = field(default_factory=list)
-    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits."""
+    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits, test clips that
+    are training clips."""
     bones: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Convention -> median length and variation of every bone."""
 
@@ -94,6 +95,10 @@ def _contents(opened: Store, report: Report) -> list[Fault]:
             faults += found
         except StoreError as error:
             faults += [] if faults else [Fault(place, error.message)]  # else it is told already
+    if not faults:
+        for split, ids in copies.across_halves(opened).items():
+            tests = opened.manifest.protocols[split].test
+            report.notes.append(Fault(f"splits/{split}", copies.sentence(ids, tests)))
     return faults
 
 
