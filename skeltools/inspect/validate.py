@@ -112,7 +112,7 @@ def _findings(opened: Store, report: Report) -> Iterator[Fault]:
     """The rows can be read, are as many as the manifest counts, and findings.csv tells the same."""
     try:
         rows = store.read_findings(opened)
-        table = findings.is_equal(opened.path, rows)
+        table = findings.is_equal(opened.folder, rows)
     except StoreError as error:
         yield Fault("findings", error.message)
         return
