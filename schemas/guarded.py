@@ -94,10 +94,12 @@ class Received:
             files = dict.fromkeys(row // chunks.outer[0] for row in rows if row < chunks.shape[0])
             self.mirror.ahead((f"{path}/c/{file}{behind}" for file in files), most=chunk_files.most(chunks))
 
-    def bring_all(self) -> None:
-        """Behind an address: all that belongs to the store is in the folder afterwards."""
+    def bring_all(self, *, but: tuple[str, ...] = ()) -> None:
+        """Behind an address: the values of all arrays, without those whose paths end so, are in the folder
+        afterwards."""
         if self.mirror is not None:
-            found = (name for path, each in self.chunks.items() for name in chunk_files.names(path, each))
+            chosen = ((path, each) for path, each in self.chunks.items() if not path.endswith(but or "\0"))
+            found = (name for path, each in chosen for name in chunk_files.names(path, each))
             self.mirror.bring_all(found, most=lambda name: chunk_files.most(self.chunks[_array_of(name)]))
 
     def bring_metadata(self) -> None:

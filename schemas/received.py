@@ -52,7 +52,7 @@ def open_received(path: Path, *, complete: bool = True) -> tuple[StoreManifest, 
         folder = _folder_of(path)
         manifest = _manifest(folder)
         faults: Faults = unlisted(manifest) if complete else {}
-        found = _look(folder, manifest, faults, complete=complete)
+        found = look(folder, manifest, faults, complete=complete)
         if not faults:
             return manifest, found
         if (
@@ -68,7 +68,7 @@ def open_damaged(path: Path) -> tuple[StoreManifest, Received, Faults]:
     read of it before. Raises StoreError where there is no readable manifest."""
     folder = _folder_of(path, anew=True)
     manifest, faults = _manifest(folder), dict[str, str]()
-    return manifest, _look(folder, manifest, faults), faults
+    return manifest, look(folder, manifest, faults), faults
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _metadata(folder: _Folder) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: bool = True) -> Received:
+def look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: bool = True) -> Received:
     """What may be read of a store; the faults of its metadata are put into ``faults`` by their places."""
     root = folder.root
     groups = sorted({"", *_groups(manifest), *(["findings"] if complete else [])})

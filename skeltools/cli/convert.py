@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from schemas.places import Place
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--out",
-    default=Path("store.zarr"),
+    default=Place("store.zarr"),
     show_default=True,
-    type=click.Path(path_type=Path),
-    help="The store to write.",
+    type=click.Path(path_type=Place),
+    help="The store to write: a folder, or an address such as s3://bucket/store.zarr.",
 )
 @click.option(
     "--from",

@@ -35,6 +35,7 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
+from schemas.places import Place
 from skeltools import __version__, datasets, framewise, people, skeletons, store
 from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
@@ -87,7 +88,7 @@ def convert(
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
-    """Convert a data set's raw files to a store at ``out``.
+    """Convert a data set's raw files to a store at ``out``, a folder or an address.
 
     ``raw`` is found as ``datasets.find_raw`` says, and may be a list: NTU RGB+D 120 lies in two archives. A
     sample that is in two of them is a finding. ``source`` names an archive format of
@@ -107,7 +108,7 @@ def convert(
     process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
     changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
     """
-    places, out = datasets.paths_of(raw), Path(out)
+    places, out = datasets.paths_of(raw), Place(out)
     named = tuple(conventions or ())
     interchange.check_source(source)
     interchange.check_options(dataset, source, name=name, classes=classes)
@@ -169,7 +170,7 @@ def convert(
         manifest = _finish(work.made, known, plan, ledger, listing, roots, tasks)
         warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(stamps)
-        publish.publish(work, out, force=force)
+        publish.publish(work, out, force=force, on_note=on_note)
     return Summary(out, manifest, tuple(ledger.findings), warnings)
 
 
