@@ -162,7 +162,14 @@ _KEYS = {
     "all may read",
 }
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
-_NO_KEYS = ("169.254.169.254", "metadata.google.internal", "credential", "Credential", "AccountKey", "token")
+_NO_KEYS = (
+    "169.254.169.254",
+    "metadata.google.internal",
+    "credential",
+    "Credential",
+    "Account must be",
+    "token",
+)
 """Where the clients look for credentials when they are given none."""
 
 

@@ -32,7 +32,7 @@ from schemas.guarded import (
     why_of,
 )
 from schemas.mirror import Mirror, open_mirror
-from schemas.places import Place
+from schemas.places import SCHEMES, Place
 from schemas.problems import problem
 from schemas.store import FORMAT, ArrayInfo, StoreManifest
 
@@ -86,6 +86,8 @@ def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
     if not place.is_address:
         if not place.exists():
             remedy = "`skeltools convert DATASET --out STORE` makes one"
+            if ":/" in str(place) or str(place).endswith(":"):
+                remedy = f"Addresses are {', '.join(f'{name}://' for name in SCHEMES)}, then bucket and name"
             raise StoreError("no such store", where=place, remedy=remedy)
         return _Folder(place, os.path.realpath(place))
     with told(place, METADATA):

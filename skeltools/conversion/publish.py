@@ -246,6 +246,7 @@ def publish(
             on_note(f"sending {size / 1e6:.1f} MB to {place}")
         upload.send(made, place, force=force)
         discard(work.folder)
+        upload.leave(place)
         return
     with _told(out, work.folder):
         durable.sync_tree(made)
@@ -318,6 +319,7 @@ def _revising_there(place: Place) -> Iterator[Path]:
         finally:
             shutil.rmtree(copy, ignore_errors=True)
             _remove_if_empty(folder)
+            upload.leave(place)
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -349,3 +351,4 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        upload.leave(out)

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from schemas import StoreError, cache, objects, regular
@@ -31,6 +32,13 @@ def home(place: Path) -> Path:
         return place
     digest = hashlib.sha256(str(Place(place)).encode()).hexdigest()
     return cache.folder("work") / digest[:32] / place.name
+
+
+def leave(place: Path) -> None:
+    """Remove the folder that an address had on this machine, unless there is something in it."""
+    if Place(place).is_address:
+        with suppress(OSError):
+            home(place).parent.rmdir()
 
 
 def check_target(place: Place, *, force: bool) -> None:
