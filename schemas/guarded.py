@@ -109,6 +109,11 @@ class Received:
             found = [name for name in self.mirror.sizes(()) if name.endswith(f"/{METADATA}")]
             self.mirror.bring_all(found, most=lambda name: MOST_METADATA)
 
+    def close(self) -> None:
+        """Behind an address: the folder may go; nothing is read afterwards."""
+        if self.mirror is not None:
+            self.mirror.close()
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every file by its path in the store."""
         if self.mirror is not None:

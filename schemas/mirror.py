@@ -45,10 +45,12 @@ class Mirror:
         self._lock = threading.Lock()
         self._coming: dict[str, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
+        self.close: Callable[[], object] = lambda: None
+        """Gives the folder up; nothing is read afterwards."""
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs, which connects anew."""
-        own = ("_lock", "_coming", "_pool")
+        own = ("_lock", "_coming", "_pool", "close")
         kept = {name: value for name, value in self.__dict__.items() if name not in own}
         return kept | {"source": self.source.place}
 
@@ -166,7 +168,7 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
         beside.replace(root / name)
         os.utime(root)
     made = Mirror(source, root, (name, found), listed)
-    weakref.finalize(made, *((cache.remove, root, handle) if anew else (os.close, handle)))
+    made.close = weakref.finalize(made, *((cache.remove, root, handle) if anew else (os.close, handle)))
     return made
 
 

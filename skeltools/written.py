@@ -111,6 +111,8 @@ def write(
             return _converted(folder, out, recipe=str(recipe), frames=frames, force=force)
     except OSError as error:
         raise SkelError(f"cannot write the store ({error.strerror or error})", where=out) from error
+    finally:
+        upload.leave(out)
 
 
 def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], force: bool) -> Summary:

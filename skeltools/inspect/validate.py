@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -65,6 +65,13 @@ def check(path: Path | str, *, on_progress: OnProgress | None = None) -> Report:
     no store, of a newer format, or without a readable manifest.
     """
     opened, unsound = store.open_damaged(path)
+    try:
+        return _checked(opened, unsound, on_progress)
+    finally:
+        opened.received.close()
+
+
+def _checked(opened: Store, unsound: Mapping[str, str], on_progress: OnProgress | None) -> Report:
     report = Report()
     faults = [Fault(place, problem) for place, problem in unsound.items()]
     faults += [*_layout(opened), *_findings(opened, report)]
