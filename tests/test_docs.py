@@ -196,7 +196,7 @@ def shorter(arguments: list[str]) -> list[str]:
     if arguments[0] == "pretrain":
         if "--profile" in arguments:
             small = ["encoder.options.channels=[8]", "encoder.options.stride_blocks=[]"]
-            return ["--epochs", "8", *(word for value in small for word in ("--set", value))]  # it stops itself
+            return ["--epochs", "8", *(word for value in small for word in ("--set", value))]  # stops itself
         return [] if {"--resume", "--dry-run"} & set(arguments) else SHORTER["pretrain"]
     if arguments[0] == "segment":
         return ["--stride", "30"] if "linear" not in arguments else []

@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 
 from schemas import shown, speaking
+from schemas.places import Place
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
@@ -97,7 +98,7 @@ LENGTH = click.IntRange(1, 10_000)  # as schemas.Length
 STORE = click.argument(
     "store_path",
     metavar="[STORE]",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     envvar="SKELTOOLS_STORE",
-    default=Path("store.zarr"),
+    default=Place("store.zarr"),
 )

@@ -51,7 +51,7 @@ def test_sound(made):
 
 
 def test_copies_across_the_halves_of_a_split_are_a_note(serving, clip, tmp_path):
-    """B is A filmed by another camera, of another subject: one of them is in the training half of each split."""
+    """B is A by another camera and of another subject: one of both is in the training half of each split."""
     with serving(tmp_path) as recordings:
         recordings.add(clip(A), replace(clip(A), id=B, camera=2, subject=3), clip(C))
         convert("ntu60", raw=recordings.raw, out=tmp_path / "s.zarr", frames=(5,))

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from schemas import DataConfig, EvaluationResult, SkelError, StoreError, UsageError, checks_arguments
+from schemas.places import Place
 from trainer import checkpoint, hub
 from trainer import device as devices
 from trainer import store as stores
@@ -76,7 +77,7 @@ def verify(
         ['holds', 'holds']
     """
     places = [store] if isinstance(store, str | Path) else list(store)
-    return list(checks(Path(path), [Path(each) for each in places], device=device, tolerance=tolerance))
+    return list(checks(Path(path), [Place(each) for each in places], device=device, tolerance=tolerance))
 
 
 def checks(path: Path, places: Sequence[Path], *, device: str, tolerance: float) -> Iterator[Check]:
