@@ -18,6 +18,7 @@ from schemas import ConfigError, Naming, SkeletonSpec, config_error, regular
 from schemas._model import Model
 from schemas.skeleton import Direction
 from skeltools import skeletons
+from skeltools.custom import patterns
 from skeltools.files.yaml_text import MOST_TEXT, load_yaml, read_text
 
 FILE = "dataset.yaml"
@@ -281,7 +282,7 @@ class Settings(Model):
     @classmethod
     def _groups(cls, value: str | None) -> str | None:
         known = {"id", "label", *FIELDS}
-        odd = sorted(set(re.compile(_regular(value) or "").groupindex) - known)
+        odd = sorted(patterns.named(_regular(value)) - known)
         if odd:
             raise ValueError(f"group '{odd[0]}' is not known. Known: {', '.join(sorted(known))}")
         return value
@@ -303,10 +304,7 @@ class Settings(Model):
 
 
 def _regular(value: str | None) -> str | None:
-    try:
-        re.compile(value or "")
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"'{value}' is not a regular expression ({error})") from error
+    patterns.check(value or "")
     return value
 
 
