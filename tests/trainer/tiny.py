@@ -122,3 +122,8 @@ def all_cases() -> dict[str, Case]:
 def one_case_each() -> dict[str, Case]:
     """Every method with ST-GCN."""
     return {title: Case(method, encoder("stgcn")) for title, method in named_methods().items()}
+
+
+def with_queue() -> dict[str, Case]:
+    """Those of ``one_case_each`` whose method, or whose base, has a queue and a key network."""
+    return {title: case for title, case in one_case_each().items() if hasattr(case.build(), "moco_of")}
