@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import StoreError
+from schemas.locks import locked
 from skeltools import store
 from skeltools.files import durable
-from skeltools.files.locks import locked
 
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"

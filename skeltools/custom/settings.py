@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from schemas import ConfigError, Naming, SkeletonSpec, config_error, regular
 from schemas._model import Model
+from schemas.refused import refusing
 from schemas.skeleton import Direction
+from schemas.yaml_text import MOST_TEXT, load_yaml, read_text
 from skeltools import skeletons
 from skeltools.custom import patterns
-from skeltools.files.yaml_text import MOST_TEXT, load_yaml, read_text
 
 FILE = "dataset.yaml"
 OF_FILES = "file"
@@ -313,12 +313,8 @@ def _regular(value: str | None) -> str | None:
 
 def checksum(path: Path) -> int:
     """Of the file, so that a reader in another process notices another content."""
-    try:
+    with refusing(lambda why: ConfigError(f"cannot be read ({why})", where=path, remedy=_REMEDY)):
         return zlib.crc32(regular.read(path, most=MOST_TEXT))
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=path, remedy=_REMEDY) from error
-    except ValueError as error:
-        raise ConfigError(str(error), where=path, remedy=_REMEDY) from error
 
 
 def load(path: Path) -> Settings:
@@ -328,10 +324,8 @@ def load(path: Path) -> Settings:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, _checksum: int) -> Settings:
-    try:
+    with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path, remedy=_REMEDY)):
         content = load_yaml(read_text(path))
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"not valid YAML: {error}", where=path, remedy=_REMEDY) from error
     if content is None:
         found = "the file is empty; expected keys such as name and convention"
         raise ConfigError(found, where=path, remedy=_REMEDY)

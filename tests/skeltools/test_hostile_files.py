@@ -18,12 +18,12 @@ import yaml
 from schemas import ConfigError, RawDataError, SkelError, SkeletonSpec
 from schemas.regular import DEEPEST, MOST_NODES
 from schemas.skeleton import MOST_JOINTS
+from schemas.yaml_text import load_json, load_yaml
 from skeltools import cli, skeletons
 from skeltools.conversion import convert
 from skeltools.custom import patterns
 from skeltools.files.arrays import npy_file
 from skeltools.files.hdf5_inside import inside
-from skeltools.files.yaml_text import load_json, load_yaml
 from skeltools.formats import unpickle
 from skeltools.inspect.validate import validate
 from tests.skeltools.raw_files import poses
