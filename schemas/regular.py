@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from schemas.refused import reason
+
 DEEPEST = 64
 """Levels of JSON: a manifest has seven. Python's own parser gives up between 1,000 and 100,000."""
 
@@ -65,8 +67,8 @@ def parse_json(content: bytes) -> Any:
     """Raises ValueError for what is no JSON in UTF-8, and for more than ``DEEPEST`` levels of it."""
     try:
         found = json.loads(content.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(reason(error)) from None
     except json.JSONDecodeError as error:
         raise ValueError("is empty" if not content.strip() else f"is no JSON ({error})") from error
     except UnicodeDecodeError as error:

@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from schemas import SkelError, speaking, versions
+from schemas.system import refusal
 from skeltools.cli import (
     card,
     convert,
@@ -150,6 +151,11 @@ def run(args: list[str]) -> int:
         return _INTERRUPTED
     except BrokenPipeError:  # `skeltools inspect | head`
         sys.stdout = None  # so that Python does not flush into the closed pipe
+        return 1
+    except (OSError, MemoryError) as error:
+        if settings["debug"]:
+            raise
+        echo(f"error: {refusal(error)}", err=True)
         return 1
     except Exception as error:
         if settings["debug"]:

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import StoreError
+from schemas.locks import locked
 from schemas.places import Place
 from skeltools import store
 from skeltools.conversion import upload
 from skeltools.files import durable
-from skeltools.files.locks import locked
 
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"

@@ -13,6 +13,7 @@ import traceback
 import click
 
 from schemas import SkelError, speaking, versions
+from schemas.system import refusal
 from trainer.cli import (
     compare,
     embed,
@@ -140,6 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message(), error.exit_code, arguments)
     except SkelError as error:
         _fail(str(error), error.exit_code, arguments)
+    except (OSError, MemoryError) as error:
+        _fail(str(refusal(error)), 1, arguments)
     except ModuleNotFoundError as error:
         _fail(_missing(error), 1, arguments)
     except Exception as error:
