@@ -92,6 +92,7 @@ _MAY_CHANGE = (
     "runtime.checkpoint_every",
     "runtime.keep_every",
     "runtime.knn_every",
+    "runtime.lidar_views",
     "runtime.log",
     "runtime.compile",
     "runtime.cuda_graphs",
