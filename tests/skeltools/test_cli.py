@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from skeltools import __version__, cli, demo, skeletons, store
 from skeltools.cli.terminal import SYNTHETIC
 from skeltools.conversion import convert
+from tests.commands import in_the_foreground
 
 ROOT = Path(__file__).parents[2]
 UCLA_ZIP = Path(os.environ.get("SKELTOOLS_NWUCLA", ROOT / ".." / "shared" / "data" / "nw-ucla.zip"))
@@ -352,19 +352,12 @@ def test_interrupt_is_one_line(run, monkeypatch):
     assert one_line(err.removeprefix("\n"))  # click ends the line on which the terminal shows ^C
 
 
-AS_IN_THE_FOREGROUND = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from skeltools.cli import main; main()"
-)
-"""The command, heeding Ctrl-C: what a script starts in the background ignores it, and so do its children."""
-
-
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
 )
 def test_signals_keep_what_is_done_and_tell_how_to_go_on(write_ucla, tmp_path, number, code):
     raw = write_ucla(tmp_path / "raw", [f"a01_s{i:02}_e{j:02}_v01" for i in range(10) for j in range(20)], 20)
-    command = [sys.executable, "-c", AS_IN_THE_FOREGROUND, "convert", "nw-ucla", "--raw", str(raw)]
+    command = [*in_the_foreground("skeltools"), "convert", "nw-ucla", "--raw", str(raw)]
     command += ["--workers", "1", "--out", str(tmp_path / "s.zarr")]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
