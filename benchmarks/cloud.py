@@ -4,8 +4,8 @@
 
 Writes a store of NTU's shapes to a temporary folder and to an S3 server (moto, in a process of its own), and
 loads all rows of a split: from the folder, from the address with an empty cache, and again with what was
-kept, in turn. The median over the repeats counts; that all have the same clips is checked. Server and reader share
-the machine's cores. With --record the result replaces benchmarks/results/cloud.json.
+kept, in turn. The median over the repeats counts; that all have the same clips is checked. Server and reader
+share the machine's cores. With --record the result replaces benchmarks/results/cloud.json.
 """
 
 from __future__ import annotations
