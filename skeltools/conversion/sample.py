@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def _read_clips(
     for name in sorted(task.items, key=lambda name: (name != plan.native, name)):
         item = task.items[name]
         try:
-            with refusing(lambda why, item=item: RawDataError(why, where=item.where)):
+            with refusing(partial(RawDataError, where=item.where)):
                 clips[name] = _storable(_read(item, name, plan, clips.get(plan.native, given)), plan, item)
         except RawDataError as error:
             findings.append(_unreadable(item, error))
