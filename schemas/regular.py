@@ -48,6 +48,16 @@ def inside(root: str, name: str) -> Path:
     return Path(path)
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name, of parts between ``/``, leads to a file in a folder, whoever made it up; what begins
+    with a dot is no part of a store.
+
+    >>> is_plain("samples/id/c/0"), is_plain("../id"), is_plain(".id"), is_plain("a//b")
+    (True, False, False, False)
+    """
+    return all(part and not part.startswith(".") and not {"\\", "\0"} & {*part} for part in name.split("/"))
+
+
 def read_json(path: Path, *, most: int) -> Any:
     """The content of a JSON file. Raises ValueError: no JSON, nested too deeply, or as ``read``."""
     return parse_json(read(path, most=most))

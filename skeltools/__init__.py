@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skeltools.conversion.derive import add_streams
     from skeltools.conversion.mapped import map_store
     from skeltools.conversion.merged import merge
+    from skeltools.conversion.shards import plan_shards, publish_shards, read_shard
     from skeltools.demo import write_demo
     from skeltools.inspect.validate import validate
     from skeltools.opened import Clip, OpenedStore, open
@@ -49,7 +50,10 @@ _HOMES = {
     "map_store": ("skeltools.conversion.mapped", "map_store"),
     "merge": ("skeltools.conversion.merged", "merge"),
     "open": ("skeltools.opened", "open"),
+    "plan_shards": ("skeltools.conversion.shards", "plan_shards"),
     "prepare": ("skeltools.prepared", "prepare"),
+    "publish_shards": ("skeltools.conversion.shards", "publish_shards"),
+    "read_shard": ("skeltools.conversion.shards", "read_shard"),
     "skeleton": ("skeltools.skeletons", "skeleton"),
     "skeleton_names": ("skeltools.skeletons", "names"),
     "validate": ("skeltools.inspect.validate", "validate"),
@@ -71,7 +75,10 @@ __all__ = [
     "map_store",
     "merge",
     "open",
+    "plan_shards",
     "prepare",
+    "publish_shards",
+    "read_shard",
     "skeleton",
     "skeleton_names",
     "validate",

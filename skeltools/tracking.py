@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from schemas import SkeletonSpec
 from skeltools.sequence import Joints, Mask
@@ -99,8 +98,17 @@ def _continue(
     gate = np.broadcast_to(np.minimum(GATE * gaps, GATE_LIMIT)[:, None], distance.shape)
     if relative:
         gate = gate * np.maximum(_sizes(poses)[:, None], _sizes(here)[None]) / BODY
-    pairs = linear_sum_assignment(np.where(distance <= gate, distance, _FORBIDDEN))
+    pairs = _assign(np.where(distance <= gate, distance, _FORBIDDEN))
     return {int(i): numbers[row] for row, i in zip(*pairs, strict=True) if distance[row, i] <= gate[row, i]}
+
+
+def _assign(cost: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the pairs that cost least together. SciPy is loaded when it is first needed: that
+    takes as long as all the rest of a conversion's start."""
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = linear_sum_assignment(cost)
+    return rows, columns
 
 
 def _mean_seen(apart: NDArray[Any]) -> NDArray[Any]:
@@ -165,7 +173,7 @@ def match(
         if both.any():
             pose, reference = tracks[0][both, track][:, own], bodies[0][both, body][:, theirs]
             worth[body, track] = both.sum() * max(FOREIGN - mismatch(pose, reference), _HARDLY)
-    pairs = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
+    pairs = zip(*_assign(-worth), strict=True)
     surest = sorted(pairs, key=lambda pair: (-worth[pair], pair))
     hardly = _HARDLY * len(tracks[1])
     return {int(b): int(t) for i, (b, t) in enumerate(surest) if worth[b, t] > (hardly if i else 0)}

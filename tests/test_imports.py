@@ -39,7 +39,7 @@ LAYERS = [
     {"view"},
     {"publishing"},
     {"use"},
-    {"blocks", "pretraining"},
+    {"blocks", "pretraining", "sweep"},
     {"report", "released"},
     {"config"},
     {"loop", "evaluate", "export", "run", "start", "tables"},

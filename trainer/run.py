@@ -24,6 +24,7 @@ from schemas import (
     regular,
     unknown,
 )
+from schemas.places import Place
 from schemas.refused import refusing
 from schemas.yaml_text import load_yaml, read_text
 
@@ -80,7 +81,7 @@ class Run:
         from trainer import checkpoint
         from trainer import store as stores
 
-        path = self.store_paths[0] if self.store_paths else Path(self.config.data.store)
+        path = self.store_paths[0] if self.store_paths else Place(self.config.data.store)
         if not self.store_paths and not path.exists():
             raise StoreError(
                 "the run's store is no longer there", where=path, remedy="Name it with --store PATH"
@@ -100,7 +101,7 @@ class Run:
         there = {self.store.hash: self.store}
         recorded = [self.config.data.store, *(other.store for other in self.config.data.more)]
         if self.config.data.more:
-            for path in (*self.store_paths[1:], *map(Path, recorded)):
+            for path in (*self.store_paths[1:], *map(Place, recorded)):
                 if path.exists():
                     opened = stores.open_store(path)
                     there.setdefault(opened.hash, opened)
@@ -244,7 +245,7 @@ class Run:
             self,
             protocols or ("knn",),
             conventions=conventions,
-            target=None if target is None else Path(target),
+            target=None if target is None else Place(target),
             target_split=target_split,
             options=options or {},
             untrained=untrained,
@@ -302,7 +303,7 @@ def open_run(
             where="--store",
             remedy="Name each of them once",
         )
-    return Run(path, saved, digest, devices.choose(device), tuple(map(Path, paths)), kept)
+    return Run(path, saved, digest, devices.choose(device), tuple(map(Place, paths)), kept)
 
 
 def _kept(run: Path, epoch: int) -> Path | None:

@@ -35,3 +35,6 @@ def page() -> Iterator[str]:
             assert command is not None
             inner = click.Context(command, info_name=command_name, parent=context, max_content_width=100)
             yield f"### {name} {command_name}\n\n```text\n{command.get_help(inner)}\n```\n"
+            for step in getattr(command, "steps", {}).values():
+                deep = click.Context(step, info_name=step.name, parent=inner, max_content_width=100)
+                yield f"#### {name} {command_name} {step.name}\n\n```text\n{step.get_help(deep)}\n```\n"

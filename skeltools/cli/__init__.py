@@ -11,7 +11,7 @@ from types import FrameType
 
 import click
 
-from schemas import SkelError
+from schemas import SkelError, speaking, versions
 from schemas.system import refusal
 from skeltools.cli import (
     card,
@@ -24,6 +24,7 @@ from skeltools.cli import (
     merge,
     recipes,
     render,
+    schema,
     skeletons,
     streams,
     validate,
@@ -44,6 +45,9 @@ class Commands(click.Group):
         """Raises UsageError for an option that is repeated: click would silently take its last value."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
+            if isinstance(command, convert.WithSteps):
+                command, rest = command.chosen(rest)
+                name = name if command.name == name else f"{name} {command.name}"
             with command.context_class(command, parent=ctx, info_name=name) as inner:
                 _, _, given = command.make_parser(inner).parse_args(list(rest))
                 for option in given:
@@ -64,7 +68,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from skeltools import __version__
 
-        echo(f"skeltools {__version__}")
+        echo(versions.told("skeltools", __version__, ("numpy", "zarr", "h5py", "opencv-python", "pydantic")))
         ctx.exit()
 
 
@@ -75,11 +79,19 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_version,
-    help="Show the version and exit.",
+    help="Show the versions that matter and exit.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors: --log-level error.")
+@click.option(
+    "--log-level",
+    type=click.Choice(speaking.LEVELS),
+    default="info",
+    envvar="SKELTOOLS_LOG_LEVEL",
+    help="What is said on stderr: everything (info, the default), warnings and errors, or errors.",
 )
 @click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
 @click.pass_obj
-def cli(settings: dict[str, bool], debug: bool) -> None:
+def cli(settings: dict[str, bool], debug: bool, quiet: bool, log_level: str) -> None:
     """Raw 3D-skeleton data sets to one clean multi-skeleton store.
 
     \b
@@ -90,6 +102,7 @@ def cli(settings: dict[str, bool], debug: bool) -> None:
       skeltools inspect
     """
     settings["debug"] = debug
+    speaking.set_level("error" if quiet else log_level)
 
 
 for module in (
@@ -103,6 +116,7 @@ for module in (
     merge,
     recipes,
     render,
+    schema,
     skeletons,
     streams,
     validate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,63 +10,101 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from schemas.places import Place
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
 
 if TYPE_CHECKING:
     from skeltools.conversion import Summary
 
 
-@click.command("convert")
-@click.argument("dataset", metavar="DATASET")
-@click.option(
-    "--raw",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Raw folder or zip; repeat for several  [$SKELTOOLS_RAW, ./raw].",
+_WHAT = (
+    click.argument("dataset", metavar="DATASET"),
+    click.option(
+        "--raw",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Raw folder or zip; repeat for several  [$SKELTOOLS_RAW, ./raw].",
+    ),
+    click.option(
+        "--out",
+        default=Place("store.zarr"),
+        show_default=True,
+        type=click.Path(path_type=Place),
+        help="The store to write: a folder, or an address such as s3://bucket/store.zarr.",
+    ),
+    click.option(
+        "--from",
+        "source",
+        help="Format of RAW, if it is an archive of other code: crossclr, ctrgcn, hdf5, pyskl.",
+    ),
+    click.option(
+        "--name", help="With custom --from: name of the data set  [as settings or archive say, else RAW's]."
+    ),
+    click.option(
+        "--classes",
+        type=click.Path(path_type=Path),
+        help="With custom --from: file of class names, one a line  [of settings or archive, else numbers].",
+    ),
+    click.option(
+        "--frames",
+        multiple=True,
+        type=LENGTH,
+        help="Length T of a joint stream; repeat for several  [50; nw-ucla and demo data: 24 and 50].",
+    ),
+    click.option("--recipe", help="Preprocessing; see `skeltools recipes`  [default; 2D poses: centered]."),
+    click.option(
+        "--convention", "conventions", multiple=True, help="Only this convention; repeat for several."
+    ),
+    click.option("--uncut", is_flag=True, help="Whole recordings of PKU-MMD, with a label for each frame."),
+    click.option(
+        "--mirrored-video/--no-mirrored-video",
+        "mirrored",
+        default=None,
+        help="Whether the videos that MeTRAbs read were mirrored  [as DATASET, or its dataset.yaml, has it].",
+    ),
+    click.option("--strict", is_flag=True, help="Stop at the first bad raw file."),
+    click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete."),
+    click.option("--fresh", is_flag=True, help="Start again, and discard what a stopped conversion left."),
 )
-@click.option(
-    "--out",
-    default=Path("store.zarr"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="The store to write.",
-)
-@click.option(
-    "--from",
-    "source",
-    help="Format of RAW, if it is an archive of other code: crossclr, ctrgcn, hdf5, pyskl.",
-)
-@click.option(
-    "--name", help="With custom --from: name of the data set  [as settings or archive say, else RAW's]."
-)
-@click.option(
-    "--classes",
-    type=click.Path(path_type=Path),
-    help="With custom --from: file of class names, one a line  [of settings or archive, else numbers].",
-)
-@click.option(
-    "--frames",
-    multiple=True,
-    type=LENGTH,
-    help="Length T of a joint stream; repeat for several  [50; nw-ucla and demo data: 24 and 50].",
-)
-@click.option("--recipe", help="Preprocessing; see `skeltools recipes`  [default; 2D poses: centered].")
-@click.option("--convention", "conventions", multiple=True, help="Only this convention; repeat for several.")
-@click.option("--uncut", is_flag=True, help="Whole recordings of PKU-MMD, with a label for each frame.")
-@click.option(
-    "--mirrored-video/--no-mirrored-video",
-    "mirrored",
-    default=None,
-    help="Whether the videos that MeTRAbs read were mirrored  [as DATASET, or its dataset.yaml, has it].",
-)
-@click.option(
+"""What is converted to what, for ``convert`` and ``convert plan``."""
+
+_STORE = click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+
+_WORKERS = click.option(
     "--workers", default=0, show_default=True, type=click.IntRange(0), help="Number of reading processes."
 )
-@click.option("--strict", is_flag=True, help="Stop at the first bad raw file.")
-@click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete.")
+
+
+def _what_is_converted(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_WHAT):
+        function = option(function)
+    return function
+
+
+class WithSteps(click.Command):
+    """A command whose steps can be run one by one: ``convert plan ...`` in place of ``convert DATASET``."""
+
+    steps: dict[str, click.Command] = {}
+
+    def chosen(self, args: list[str]) -> tuple[click.Command, list[str]]:
+        """The step that the arguments name, or the command itself, and the arguments that are left."""
+        step = self.steps.get(args[0]) if args else None
+        return (self, args) if step is None else (step, args[1:])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The steps and what they do."""
+        with formatter.section("In steps, on a cluster (`skeltools docs clusters`)"):
+            formatter.write_dl([(name, step.get_short_help_str(80)) for name, step in self.steps.items()])
+
+
+@click.command("convert", cls=WithSteps)
+@_what_is_converted
+@_WORKERS
+@click.option(
+    "--dask", metavar="ADDRESS", help="Read on the cluster of this dask scheduler: tcp://HOST:8786."
+)
 @click.option("--add-metrabs", is_flag=True, help="Add MeTRAbs conventions to the store that is at --out.")
-@click.option("--fresh", is_flag=True, help="Start again, and discard what a stopped conversion left.")
-def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
+def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
     """Convert the raw files of DATASET to a store.
 
     DATASET is ntu60, ntu120, nw-ucla, pku-mmd-1, pku-mmd-2, or custom: your own recordings, arrays, text,
@@ -91,12 +130,21 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
       skeltools convert ntu60 --add-metrabs --raw RAW --out store.zarr
       skeltools convert ntu60 --from pyskl --raw ntu60_3danno.pkl
       skeltools convert custom --from pyskl --raw own.pkl --classes names.txt
+      skeltools convert ntu60 --out store.zarr --dask tcp://HOST:8786
     """
+    if options["workers"]:
+        from skeltools.processes import warm_up
+
+        warm_up()  # while this process imports the same
     options["conventions"] = options["conventions"] or None
     options["raw"] = options["raw"] or None
     run = _adding(options) if add_metrabs else _converting()
     with unfinished(options["out"]), progress("reading samples") as on_progress:
         summary = run(dataset, **options, on_progress=on_progress, on_note=note)
+    _report(summary)
+
+
+def _report(summary: Summary) -> None:
     manifest = summary.manifest
     for warning in summary.warnings:
         note(f"warning: {warning}")
@@ -115,10 +163,14 @@ def command(dataset: str, add_metrabs: bool, **options: Any) -> None:
     show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
 
 
-def _converting() -> Callable[..., Summary]:
-    from skeltools.conversion import convert
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
-    return convert
+
+def _converting() -> Callable[..., Summary]:
+    from skeltools import conversion
+
+    return conversion.convert
 
 
 def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
@@ -132,3 +184,86 @@ def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
             raise click.UsageError(f"--{option} does not go with --add-metrabs: the store stays as it is")
         del options[name]
     return add_metrabs
+
+
+# ------------------------------------------------------------------------------------------------- steps
+
+
+@click.command("plan")
+@_what_is_converted
+@click.option("--shards", type=click.IntRange(1), required=True, help="Number of shards.")
+def plan(dataset: str, **options: Any) -> None:
+    """Divide a conversion into shards, numbered from 0.
+
+    The options are those of `skeltools convert`, and hold for all three steps. The plan is kept in
+    OUT.partial, with what shards have read: the same plan again keeps it, another one discards it.
+
+    \b
+    Example:
+      skeltools convert plan ntu60 --out store.zarr --shards 64
+    """
+    from skeltools.conversion.shards import plan_shards
+
+    options["conventions"] = options["conventions"] or None
+    options["raw"] = options["raw"] or None
+    planned = plan_shards(dataset, **options, on_note=note)
+    last = planned.shards - 1
+    few = f", of which {planned.filled} have something to read" if planned.filled < planned.shards else ""
+    show(
+        f"{planned.samples} samples in {planned.shards} shards, 0 to {last}{few}. Next, on any machines:",
+        f"  for n in $(seq 0 {last}); do skeltools convert shard {_quoted(planned.out)} $n; done",
+        "and when all of them are read:",
+        f"  skeltools convert publish {_quoted(planned.out)}",
+    )
+
+
+@click.command("shard")
+@_STORE
+@click.argument("number", metavar="N", type=click.IntRange(0))
+@_WORKERS
+def shard(store_path: Path, number: int, workers: int) -> None:
+    """Read shard N of the conversion to STORE that was planned.
+
+    Shards may be read in any order, at once, and twice: what is read already is not read again. The machine
+    sees the raw files and STORE under the paths of the plan, and has the same version of skeltools. A raw
+    file that was changed since is an error.
+
+    \b
+    Example:
+      skeltools convert shard store.zarr 0
+      skeltools convert shard store.zarr $SLURM_ARRAY_TASK_ID --workers $SLURM_CPUS_PER_TASK
+    """
+    if workers:
+        from skeltools.processes import warm_up
+
+        warm_up()
+    from skeltools.conversion.shards import read_shard
+
+    with progress("reading samples") as on_progress:
+        found = read_shard(store_path, number, workers=workers, on_progress=on_progress)
+    if found is None:
+        show(f"{store_path}: is published, there is nothing to do")
+    else:
+        before = f", {found.samples - found.read} had been" if found.read < found.samples else ""
+        show(f"shard {number}: {found.read} sample{'s' * (found.read != 1)} read{before}")
+
+
+@click.command("publish")
+@_STORE
+def publish(store_path: Path) -> None:
+    """Assemble STORE from the shards that were read. It names shards that are missing.
+
+    The store is that of `skeltools convert`, byte for byte.
+
+    \b
+    Example:
+      skeltools convert publish store.zarr
+    """
+    from skeltools.conversion.shards import publish_shards
+
+    with unfinished(store_path):
+        _report(publish_shards(store_path))
+
+
+command = convert
+command.steps = {"plan": plan, "shard": shard, "publish": publish}

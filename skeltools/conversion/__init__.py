@@ -12,7 +12,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,31 +29,26 @@ from schemas import (
     ProtocolInfo,
     RecipeRecord,
     SkelError,
-    SkeletonSpec,
     StoreError,
     StoreManifest,
-    UsageError,
     checks_arguments,
 )
-from skeltools import __version__, datasets, framewise, people, skeletons, store
+from schemas.places import Place
+from skeltools import __version__, datasets, framewise, people, store
 from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools.conversion.begun import Asked, Begun, begin
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.sample import Plan, Task
+from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset, splits
 from skeltools.formats import FORMATS, interchange
-from skeltools.preprocess import check_depth, recipe_for
-from skeltools.preprocess import load as load_recipe
+from skeltools.processes import warm_up
 from skeltools.raw_items import Listing
 
 MIRROR = "left and right look exchanged"
 MIRRORED_AXES = "(x, -y, z) / 1000, left and right labels exchanged: the videos are mirror images"
 STRAIGHT_AXES = "(-x, -y, z) / 1000: the videos are not mirrored"
-
-_DEMO = "DEMO.json"
-"""Marker that ``skeltools demo`` leaves in a folder of built-in raw data."""
-_DEMO_FRAMES = (24, 50)
-"""Lengths of the demo's joint streams: its own presets take the shorter one, the papers' the longer one."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +73,7 @@ def convert(
     conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
     workers: Annotated[int, Field(ge=0)] = 0,
+    dask: str | None = None,
     strict: bool = False,
     force: bool = False,
     fresh: bool = False,
@@ -87,7 +83,7 @@ def convert(
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
-    """Convert a data set's raw files to a store at ``out``.
+    """Convert a data set's raw files to a store at ``out``, a folder or an address.
 
     ``raw`` is found as ``datasets.find_raw`` says, and may be a list: NTU RGB+D 120 lies in two archives. A
     sample that is in two of them is a finding. ``source`` names an archive format of
@@ -96,7 +92,8 @@ def convert(
     streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
     (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
     (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
-    script that gives more needs ``if __name__ == "__main__":`` above its calls.
+    script that gives more needs ``if __name__ == "__main__":`` above its calls. ``dask``: address of a
+    dask.distributed scheduler whose workers read instead; all see raw files and ``out`` under the same paths.
     ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
     complete. ``fresh``: do not go on from what an earlier, stopped run left. ``name`` and ``classes`` (a file
     of one class name a line, or the names): of your own data in an archive. ``uncut``: PKU-MMD's recordings
@@ -104,109 +101,73 @@ def convert(
     when work goes on or starts over, and what was guessed of an archive.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
-    process, or the disk is full), SkelError (no file could be read), RawDataError (``strict``; a raw file was
-    changed meanwhile). After an error, and after Ctrl-C, what is done is kept for the next run.
+    process, or the disk is full), SkelError (no file could be read, those who read die again and again),
+    RawDataError (``strict``; a raw file was changed meanwhile). After an error, and after Ctrl-C, what is
+    done is kept for the next run.
     """
-    places, out = datasets.paths_of(raw), Path(out)
-    named = tuple(conventions or ())
-    interchange.check_source(source)
-    interchange.check_options(dataset, source, name=name, classes=classes)
-    made = None if recipe is None else load_recipe(recipe)
-    publish.check_target(out, force=force)
-    if source is None:
-        known, listing, asked, roots = _raw_files(dataset, places, named, uncut=uncut)
-    elif uncut:
-        raise UsageError("an archive has no recordings that --uncut could keep whole")
-    else:
-        opened = interchange.open_archive(
-            source,
-            dataset,
-            _only(places, source),
-            asked=skeletons.load_all(named),
-            name=name,
-            classes=classes,
-            on_note=on_note,
-        )
-        known, listing, asked, roots = opened.dataset, opened.listing, opened.asked, (opened.archive,)
-    folder = roots[0]
-    made = made or load_recipe(recipe_for(known.coordinates))
-    check_depth(made, known.coordinates)
-    planning.check_found(listing, asked, folder, source=source)
-    tasks, findings = planning.tasks_of(known, listing, asked)
-    if strict:
-        planning.refuse(findings)
-    plan = Plan(
-        reader=source or known.reader,
-        native=known.convention,
-        specs=planning.specs_of(known, tasks, asked),
-        frames=tuple(sorted(set(frames or (_DEMO_FRAMES if _synthetic(roots, listing) else known.frames)))),
-        recipe=made,
-        bodies=known.bodies,
-        mirrored=known.mirrored if mirrored is None else mirrored,
-        classes=len(listing.classes or known.classes) if source else None,
-        native_spec=known.own_spec,
-        own=known.reader == datasets.CUSTOM,
-        rate=known.rate,
+    asked = Asked.of(
+        dataset,
+        raw=raw,
+        source=source,
+        frames=frames,
+        recipe=recipe,
+        conventions=conventions,
+        mirrored=mirrored,
+        strict=strict,
+        name=name,
+        classes=classes,
+        uncut=uncut,
     )
-    stamps = fingerprint.stamps_of(tasks)
-    digest = fingerprint.of(known, plan, _said(listing), findings, _named(roots), tasks=tasks, stamps=stamps)
-    with publish.working(out, plan=digest, fresh=fresh, on_note=on_note) as work:
+    hands = Hands(workers, dask)
+    if workers:
+        warm_up()
+    place = Place(out)
+    publish.check_target(place, force=force)
+    return carry_out(
+        begin(asked.anywhere() if dask else asked, on_note=on_note),
+        place,
+        hands=hands,
+        force=force,
+        fresh=fresh,
+        on_progress=on_progress,
+        on_note=on_note,
+    )
+
+
+def carry_out(
+    begun: Begun,
+    out: Path,
+    *,
+    hands: Hands,
+    force: bool,
+    fresh: bool = False,
+    on_progress: OnProgress | None = None,
+    on_note: OnNote | None = None,
+) -> Summary:
+    """Read what is not read yet, and publish the store."""
+    known, plan, tasks = begun.dataset, begun.plan, begun.tasks
+    with publish.working(out, plan=begun.digest, fresh=fresh, on_note=on_note) as work:
         publish.check_target(out, force=force)
         ledger = assemble(
             work,
             plan,
             tasks,
-            findings=findings,
-            workers=workers,
-            strict=strict,
+            findings=begun.findings,
+            hands=hands,
+            stamps=begun.stamps,
+            strict=begun.strict,
             on_progress=on_progress,
             on_note=on_note,
         )
         if not ledger.rows:
             publish.discard(work.folder)
-            raise nothing_read(folder, ledger)
+            raise nothing_read(begun.roots[0], ledger)
         warnings = mirror_findings(plan, ledger) + people_findings(known, plan, ledger)
-        manifest = _finish(work.made, known, plan, ledger, listing, roots, tasks)
+        manifest = _finish(work.made, begun, ledger)
         warnings += _absent_archive(known, ledger)
-        fingerprint.check_unchanged(stamps)
-        publish.publish(work, out, force=force)
+        fingerprint.check_unchanged(begun.stamps)
+        publish.publish(work, out, force=force, on_note=on_note)
     return Summary(out, manifest, tuple(ledger.findings), warnings)
-
-
-def _raw_files(
-    dataset: str, places: tuple[Path, ...] | None, named: tuple[str, ...], *, uncut: bool
-) -> tuple[Dataset, Listing, dict[str, SkeletonSpec], tuple[Path, ...]]:
-    """A data set in its own format: what it is, its files, the conventions asked for, and where they lie."""
-    known = datasets.choose(dataset, places)
-    known = datasets.uncut(known) if uncut else known
-    asked = planning.load_asked(known, named)
-    roots = datasets.find_roots(known, places)
-    return known, planning.discover(known, roots, named), asked, roots
-
-
-def _said(listing: Listing) -> Listing:
-    """What a listing says besides its items."""
-    return replace(listing, items=())
-
-
-def _only(raw: tuple[Path, ...] | None, source: str) -> Path | None:
-    """The one archive. Raises UsageError for several."""
-    if raw is not None and len(raw) > 1:
-        raise UsageError(
-            f"{len(raw)} places with --raw, but one archive of {source} is read at a time",
-            remedy="Convert each archive, and merge the stores",
-        )
-    return None if raw is None else raw[0]
-
-
-def _named(roots: tuple[Path, ...]) -> list[tuple[str, bool]]:
-    """What of the raw folders, besides their files, is in the manifest."""
-    return [(folder.resolve().name, (folder / _DEMO).is_file()) for folder in roots]
-
-
-def _synthetic(roots: tuple[Path, ...], listing: Listing) -> bool:
-    """Whether raw files are, or were made from, those of the built-in demo."""
-    return any((folder / _DEMO).is_file() for folder in roots) or listing.synthetic
 
 
 _SHOWN = 3
@@ -239,16 +200,9 @@ def _example(problem: str, findings: Sequence[Finding]) -> str:
 # ----------------------------------------------------------------------------------------------- finish
 
 
-def _finish(
-    partial: Path,
-    dataset: Dataset,
-    plan: Plan,
-    ledger: Ledger,
-    listing: Listing,
-    roots: tuple[Path, ...],
-    tasks: list[Task],
-) -> StoreManifest:
+def _finish(partial: Path, begun: Begun, ledger: Ledger) -> StoreManifest:
     """Write all that is small, read everything back for its checksum, and write the manifest."""
+    dataset, plan, listing, tasks = begun.dataset, begun.plan, begun.listing, begun.tasks
     kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
     for name in set(plan.specs) - set(kept):
         for group in ("sequences", "streams"):
@@ -265,7 +219,7 @@ def _finish(
     manifest = StoreManifest(
         format=FORMAT,
         dataset=dataset.name,
-        synthetic=_synthetic(roots, listing),
+        synthetic=begun.synthetic,
         tool=f"skeltools {__version__}",
         samples=len(ledger.rows),
         classes=listing.classes or dataset.classes,
@@ -276,7 +230,7 @@ def _finish(
         ),
         arrays=arrays,
         findings=dict(sorted(Counter(finding.problem for finding in ledger.findings).items())),
-        source=planning.source_of(roots, tasks),
+        source=planning.source_of(begun.roots, tasks),
     )
     store.write_manifest(partial, manifest)
     return manifest

@@ -27,12 +27,14 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
+from schemas.places import Place
 from skeltools import conversion, datasets, skeletons, store
 from skeltools.conversion import Summary, beside, fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task, file_of
+from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
@@ -52,6 +54,7 @@ def add_metrabs(
     conventions: Sequence[str] | None = None,
     mirrored: bool | None = None,
     workers: Annotated[int, Field(ge=0)] = 0,
+    dask: str | None = None,
     strict: bool = False,
     fresh: bool = False,
     on_progress: OnProgress | None = None,
@@ -66,8 +69,15 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
     what ``convert`` does.
     """
-    places, out = datasets.paths_of(raw), Path(out)
+    places, out, hands = datasets.paths_of(raw), Place(out), Hands(workers, dask)
+    if out.is_address:
+        raise UsageError(
+            "poses are added to a store in a folder",
+            where=out,
+            remedy="Convert all raw data again with --out and --force, or to a folder first",
+        )
     opened = store.open_store(out)
+    places = datasets.absolute(places) if dask else places
     known = _dataset(opened, dataset, places)
     named = tuple(conventions or ())
     asked = planning.load_asked(known, named)
@@ -90,7 +100,8 @@ def add_metrabs(
             plan,
             tasks,
             findings=findings,
-            workers=workers,
+            hands=hands,
+            stamps=stamps,
             strict=strict,
             on_progress=on_progress,
             on_note=on_note,

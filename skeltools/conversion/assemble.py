@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from schemas import Finding
 from skeltools import store
-from skeltools.conversion import chunks, planning, sample
+from skeltools.conversion import chunks, fingerprint, planning, sample
 from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.fingerprint import Stamps
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task
-from skeltools.conversion.workers import Job, read_parts
+from skeltools.conversion.workers import Hands, Job, read_parts
 from skeltools.files import durable
 
 OnProgress = Callable[[int, int], None]
@@ -31,6 +32,9 @@ OnNote = Callable[[str], None]
 
 _ROWS = ""
 """Key of ``_Assembly.ends`` for arrays of one row a sample; the others have the convention's frames."""
+
+HERE = Hands()
+"""This process reads."""
 
 
 @dataclass(frozen=True)
@@ -133,14 +137,16 @@ def assemble(
     tasks: list[Task],
     *,
     findings: Iterable[Finding] = (),
-    workers: int = 0,
+    hands: Hands = HERE,
+    stamps: Stamps | None = None,
     strict: bool = False,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Ledger:
     """Read what an earlier run did not, and write all growing arrays; returns what is known of the rows.
 
-    ``findings`` come before those of the samples. ``on_note`` is told what was done already.
+    ``findings`` come before those of the samples. ``stamps``: the raw files as planned, for a cluster.
+    ``on_note`` is told what was done already.
     """
     assembly = _begin(work, plan, Ledger.of(plan, findings))
     groups = chunks.cut(tasks)
@@ -148,8 +154,8 @@ def assemble(
     count = _Count(len(tasks) - sum(len(groups[number]) for number in left), len(tasks), on_progress)
     if work.resumed and on_note:
         on_note(f"resuming: {count.done} of {count.total} samples were done")
-    jobs = [Job(number, groups[number], plan, work.parts, strict) for number in left]
-    with closing(read_parts(jobs, workers=workers, on_sample=count.add)) as finished:
+    jobs = jobs_of(left, groups, plan, work.parts, strict=strict, stamps=stamps if hands.dask else None)
+    with closing(read_parts(jobs, hands=hands, on_sample=count.add)) as finished:
         waiting = set(left)
         for number in range(len(groups)):
             if number in waiting:
@@ -159,6 +165,28 @@ def assemble(
                 planning.refuse(met)
     assembly.close()
     return assembly.ledger
+
+
+def jobs_of(
+    numbers: Iterable[int],
+    groups: Sequence[list[Task]] | Mapping[int, list[Task]],
+    plan: Plan,
+    folder: Path,
+    *,
+    strict: bool,
+    stamps: Stamps | None,
+) -> list[Job]:
+    """The parts with these numbers. With ``stamps`` they may be read on another machine, which has to see the
+    same raw files and run the same program."""
+    program = "" if stamps is None else fingerprint.program()
+
+    def told(tasks: list[Task]) -> Stamps | None:
+        return None if stamps is None else {path: stamps[path] for path in fingerprint.paths_of(tasks)}
+
+    folder = folder.absolute()
+    return [
+        Job(number, groups[number], plan, folder, strict, program, told(groups[number])) for number in numbers
+    ]
 
 
 @dataclass
@@ -190,8 +218,9 @@ def _unfinished(assembly: _Assembly, total: int) -> list[int]:
     """Numbers of those of ``total`` parts that are still to be read."""
     counted = dict.fromkeys(assembly.ends, 0)
     left = []
+    finished = chunks.finished(assembly.folder)
     for number in range(total):
-        if not chunks.is_finished(assembly.folder, number):
+        if number not in finished:
             left.append(number)
             continue
         part = chunks.read_ledger(assembly.folder, number)

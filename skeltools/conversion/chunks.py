@@ -10,6 +10,8 @@ plan alone, not on who reads it or when.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -37,8 +39,19 @@ def cut(tasks: list[Task]) -> list[list[Task]]:
     return [tasks[start : start + SAMPLES] for start in range(0, len(tasks), SAMPLES)]
 
 
-def is_finished(folder: Path, number: int) -> bool:
-    return _ledger_file(folder, number).is_file()
+def finished(folder: Path) -> set[int]:
+    """Numbers of the parts that are finished.
+
+    Names are listed and not asked for one by one: a network file system remembers for a while that there was
+    no such file, and another machine may have written it since.
+    """
+    found = (re.fullmatch(r"(\d+)\.json", name) for name in os.listdir(folder))
+    return {int(match[1]) for match in found if match}
+
+
+def is_whole(folder: Path, number: int) -> bool:
+    """Whether a part has both of its files."""
+    return arrays_file(folder, number).is_file() and _ledger_file(folder, number).is_file()
 
 
 def write(

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
@@ -14,13 +15,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from schemas import RawDataError
+from schemas import RawDataError, SkelError
 from skeltools import __version__
 from skeltools.conversion.sample import Task
 from skeltools.raw_items import RawItem
 
 _LIBRARIES = ("numpy", "numcodecs", "zarr")
 """Those whose version may change a byte of a store."""
+
+_SOURCES = (".py", ".json", ".yaml", ".csv", ".txt")
+"""Suffixes of the files that a conversion depends on: code, conventions, recipes, facts."""
 
 Stamps = dict[str, tuple[int, int] | None]
 """Raw file -> size in bytes and time of the last change in nanoseconds; None where there is no such file."""
@@ -32,18 +36,48 @@ def of(*inputs: object, tasks: Iterable[Task], stamps: Stamps) -> str:
     Where the raw files lie is not part of it.
     """
     digest = hashlib.sha256()
-    digest.update(json.dumps([__version__, _program(), [version(name) for name in _LIBRARIES]]).encode())
+    digest.update(program().encode())
     digest.update(json.dumps([_plain(value) for value in inputs]).encode())
     for task in tasks:
-        items = [[_plain(item), stamps[item.path]] for _, item in sorted(task.items.items())]
+        items = [[_told(item), stamps[item.path]] for _, item in sorted(task.items.items())]
         digest.update(json.dumps([task.id, sorted(task.compare), items]).encode())
     return digest.hexdigest()
 
 
 def stamps_of(tasks: Iterable[Task]) -> Stamps:
     """The raw files as they are now."""
-    paths = dict.fromkeys(item.path for task in tasks for item in task.items.values())
-    return {path: _stamp(path) for path in paths}
+    return {path: _stamp(path) for path in paths_of(tasks)}
+
+
+def paths_of(tasks: Iterable[Task]) -> Iterable[str]:
+    """Raw files, and the files that say how to read them, each once."""
+    items = [item for task in tasks for item in task.items.values()]
+    return dict.fromkeys(path for item in items for path in (item.path, item.settings) if path)
+
+
+def check_same(stamps: Stamps) -> None:
+    """Raises RawDataError when a raw file is another one than when the work was planned, or not to be seen:
+    what one machine does not see must not become a finding."""
+    for path, before in stamps.items():
+        now = _stamp(path)
+        if now != before:
+            what = "is not to be seen here" if now is None else "was changed since the conversion was planned"
+            raise RawDataError(
+                what,
+                where=path,
+                remedy="All machines need the raw files under one path, as they were; then plan again",
+            )
+
+
+def check_program(expected: str) -> None:
+    """Raises SkelError when the work was planned by another skeltools, or beside other libraries."""
+    if program() != expected:
+        raise SkelError(
+            f"this is skeltools {__version__} with {_libraries()}, and the conversion was planned by another "
+            "version, or beside other versions of these",
+            where=sys.prefix,
+            remedy="Use one environment on all machines, or plan again",
+        )
 
 
 def check_unchanged(stamps: Stamps) -> None:
@@ -70,21 +104,32 @@ def _stamp(path: str) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=1)
-def _program() -> str:
-    """Hash of this package's own files: while it is being worked on its version stays the same."""
-    digest = hashlib.sha256()
-    folder = Path(__file__).parent
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+def program() -> str:
+    """Hash of this program and the libraries that may change a byte of a store.
+
+    The files count, and not the version alone: while the package is being worked on that stays the same.
+    """
+    digest = hashlib.sha256(json.dumps([__version__, _libraries()]).encode())
+    folder = Path(__file__).parents[1]
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in _SOURCES):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _libraries() -> str:
+    return ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+
+
+def _told(item: RawItem) -> list[Any]:
+    """What a raw item says besides where it lies."""
+    name, settings = os.path.basename(item.path), os.path.basename(item.settings)
+    return [item.id, item.convention, name, item.member, item.size, item.details, settings]
 
 
 def _plain(value: Any) -> Any:
     """What JSON knows, the same for the same value in every process."""
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
-    if isinstance(value, RawItem):
-        value = dataclasses.replace(value, path=Path(value.path).name)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):

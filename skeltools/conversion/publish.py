@@ -3,7 +3,8 @@
 store.zarr.partial/
   lock             held by the process that writes
   plan.json        hash of all that the store will depend on; as long as it is the same, work goes on
-  parts-<hash>/    what was read, in parts (``parts``)
+  shards/          what each shard has to read, where it is read in shards (``shards``)
+  parts-<hash>/    what was read, in parts (``chunks``)
   journal.json     files of arrays that are written (``assemble``)
   store/           the store in the making
   complete/        the finished one, on its way to its name
@@ -24,11 +25,14 @@ from pathlib import Path
 
 from schemas import StoreError
 from schemas.locks import locked
+from schemas.places import Place
 from skeltools import store
+from skeltools.conversion import upload
 from skeltools.files import durable
 
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
+_SHARDS = "shards"
 METADATA_FILES = frozenset({"zarr.json"})
 """What is written again when a store is added to: copied, where other files are linked."""
 
@@ -39,14 +43,29 @@ def work_folder(out: Path) -> Path:
     >>> work_folder(Path("a/store.zarr")).as_posix()
     'a/store.zarr.partial'
     """
-    return out.with_name(f"{out.name}.partial")
+    home = upload.home(out)
+    return home.with_name(f"{home.name}.partial")
+
+
+def parts_folder(out: Path, plan: str) -> Path:
+    """Where the parts of a plan are kept."""
+    return work_folder(out) / f"parts-{plan[:12]}"
+
+
+def shards_folder(out: Path) -> Path:
+    """Where it is laid down what shards have to read."""
+    return work_folder(out) / _SHARDS
 
 
 def check_target(out: Path, *, force: bool) -> None:
     """Refuse a target that is taken, before any work is done.
 
-    Raises StoreError: an existing store without ``force``; anything else that is no empty folder, always.
+    Raises StoreError: an existing store without ``force``; anything else that is no empty folder, always; an
+    address that cannot be written to.
     """
+    if (place := Place(out)).is_address:
+        upload.check_target(place, force=force)
+        return
     if not out.exists() and not out.is_symlink():
         return
     if store.is_store(out):
@@ -75,8 +94,12 @@ class Work:
     resumed: bool
     """Whether an earlier run of the same plan left its work here."""
 
-    def has_parts(self) -> bool:
-        return any(self.parts.glob("*.json"))
+    @property
+    def shards(self) -> Path:
+        return self.folder / _SHARDS
+
+    def is_worth_keeping(self) -> bool:
+        return self.shards.is_dir() or any(self.parts.glob("*.json"))
 
 
 @contextmanager
@@ -95,11 +118,11 @@ def working(
         with locked(folder / _LOCK, what=out):
             _remove_removed(folder)
             recover(out)
-            work = _begin(folder, plan, fresh=fresh, on_note=on_note)
+            work = _begin(out, plan, fresh=fresh, on_note=on_note)
             try:
                 yield work
             except BaseException:
-                if not work.has_parts():
+                if not work.is_worth_keeping():
                     discard(folder)
                 raise
 
@@ -117,7 +140,7 @@ def _told(out: Path, folder: Path) -> Iterator[None]:
 
 def _check_ours(folder: Path) -> None:
     """Never remove what somebody else put where our work folder belongs."""
-    known = {_PLAN, _LOCK, _JOURNAL, _DONE, _STORE, _COMPLETE, _REPLACED, _REVISION}
+    known = {_PLAN, _LOCK, _JOURNAL, _DONE, _STORE, _COMPLETE, _REPLACED, _REVISION, _SHARDS}
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     strange = [name for name in names if name not in known and not name.startswith((".", "parts-"))]
     if strange or (folder.exists() and not folder.is_dir()):
@@ -128,10 +151,11 @@ def _check_ours(folder: Path) -> None:
         )
 
 
-def _begin(folder: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
+def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
+    folder = work_folder(out)
     found = _plan_of(folder)
     resumed = found == plan and not fresh
-    parts = folder / f"parts-{plan[:12]}"
+    parts = parts_folder(out, plan)
     if not resumed:
         if on_note and found and any(folder.glob("parts-*/*.json")):
             why = "as asked" if fresh else "the raw files, the options or skeltools have changed since"
@@ -220,9 +244,27 @@ def link_store(path: Path, work: Work) -> Path:
     return copy
 
 
-def publish(work: Work, out: Path, *, made: Path | None = None, force: bool) -> None:
-    """Give the finished store its name, in one step where the system can; the work folder goes."""
+def publish(
+    work: Work,
+    out: Path,
+    *,
+    made: Path | None = None,
+    force: bool,
+    on_note: Callable[[str], None] | None = None,
+) -> None:
+    """Give the finished store its name, in one step where the system can; the work folder goes.
+
+    To an address it is sent, of which ``on_note`` is told.
+    """
     made = made or work.made
+    if (place := Place(out)).is_address:
+        if on_note:
+            size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+            on_note(f"sending {size / 1e6:.1f} MB to {place}")
+        upload.send(made, place, force=force)
+        discard(work.folder)
+        upload.leave(place)
+        return
     with _told(out, work.folder):
         durable.sync_tree(made)
         check_target(out, force=force)  # somebody may have written there in the meantime
@@ -253,6 +295,10 @@ def revising(path: Path) -> Iterator[Path]:
     The copy is made of links to the same files, and takes no room: add and remove files in it, but change
     none. Readers see the old store or the new one. Raises StoreError as ``working`` does.
     """
+    if (place := Place(path)).is_address:
+        with _revising_there(place) as there:
+            yield there
+        return
     folder = work_folder(path)
     copy = folder / _REVISION
     _check_ours(folder)
@@ -272,6 +318,27 @@ def revising(path: Path) -> Iterator[Path]:
             _remove_if_empty(folder)
 
 
+@contextmanager
+def _revising_there(place: Place) -> Iterator[Path]:
+    """As ``revising``, of an address; the copy lacks the values of derived streams, which nothing is made
+    of."""
+    folder = work_folder(place)
+    copy = folder / _REVISION
+    _check_ours(folder)
+    with _told(place, copy), locked(folder / _LOCK, what=place):
+        try:
+            opened = store.open_store(place)
+            opened.received.bring_all(but=tuple(f"/{kind}" for kind in ("bone", "motion")))
+            shutil.rmtree(copy, ignore_errors=True)
+            durable.link_tree(opened.folder, copy, copied=METADATA_FILES)
+            yield copy
+            upload.send_changes(copy, opened)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+            _remove_if_empty(folder)
+            upload.leave(place)
+
+
 def _remove_if_empty(folder: Path) -> None:
     """The folder goes unless an unfinished conversion is in it."""
     if {entry.name for entry in folder.iterdir()} <= {_LOCK}:
@@ -283,12 +350,16 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
     """Yield a path to write to; on success it gets the name ``out``, on any error it is removed.
 
     For what is made in one go. A store that has the name keeps it until then. Raises StoreError when the disk
-    does not take the files.
+    or the server does not take the files.
     """
-    partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
+    home = upload.home(out)
+    partial = home.with_name(f"{home.name}.partial-{os.getpid()}")
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        if (place := Place(out)).is_address:
+            upload.send(partial, place, force=force)
+            return
         check_target(out, force=force)  # somebody may have written there in the meantime
         _replace(partial, out, aside=out.with_name(f"{out.name}.replaced-{os.getpid()}"))
     except OSError as error:
@@ -296,4 +367,5 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
         raise StoreError(f"cannot write the store ({why})", where=out) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(out.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        upload.leave(out)

@@ -1,32 +1,40 @@
-"""Reading the parts of a conversion, in this process or in several."""
+"""Reading the parts of a conversion: in this process, in several, or on a cluster. All run ``read``."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, repeat
-from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Protocol
 
-from schemas import SkelError
-from skeltools import store
-from skeltools.conversion import chunks, planning, sample
+from schemas import StoreError, UsageError
+from skeltools import processes, store
+from skeltools.conversion import chunks, fingerprint, planning, sample
+from skeltools.conversion.fingerprint import Stamps
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.sequence import SkeletonSequence
 
 _LOOK_AHEAD = 3
 """Parts per worker that wait for their turn, so that no worker waits for work."""
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
+@dataclass(frozen=True)
+class Hands:
+    """Who reads: so many processes (0: this one), or the cluster of a dask scheduler."""
+
+    processes: int = 0
+    dask: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for both."""
+        if self.processes and self.dask:
+            raise UsageError(
+                "--workers are processes of this machine, --dask reads on a cluster",
+                remedy="Give one of both",
+            )
 
 
 @dataclass(frozen=True)
@@ -38,44 +46,90 @@ class Job:
     plan: Plan
     folder: Path
     strict: bool
+    program: str = ""
+    """``fingerprint.program`` of who planned it, where another machine may read it."""
+    stamps: Stamps | None = None
+    """Its raw files when it was planned, where another machine may read it."""
+
+
+class Pending(Protocol):
+    """A part that somebody reads."""
+
+    def result(self) -> None:
+        """Wait until it is finished; raises what went wrong."""
+
+
+class Crew(Protocol):
+    """Those who read."""
+
+    @property
+    def size(self) -> int: ...
+
+    def submit(self, job: Job) -> Pending: ...
 
 
 def read_parts(
-    jobs: list[Job], *, workers: int, on_sample: Callable[[int], None]
+    jobs: list[Job], *, hands: Hands, on_sample: Callable[[int], None]
 ) -> Generator[int, None, None]:
     """Write the parts; yields their numbers in the order of the jobs, each once it is finished.
 
-    ``workers``: processes that read; 0 reads in this one. ``on_sample(n)``: n more samples are read.
+    ``on_sample(n)``: n more samples are read.
     """
-    if workers < 1 or not jobs:
+    if hands.dask and jobs:
+        from skeltools.conversion.cluster import cluster
+
+        with cluster(hands.dask) as crew:
+            yield from _in_order(jobs, crew, on_sample)
+    elif hands.processes and jobs:
+        with processes.processes(min(hands.processes, len(jobs)), read) as crew:
+            yield from _in_order(jobs, crew, on_sample)
+    else:
         for job in jobs:
-            _read(job, on_sample)
+            read(job, on_sample)
             yield job.number
-        return
+
+
+def _in_order(jobs: list[Job], crew: Crew, on_sample: Callable[[int], None]) -> Generator[int, None, None]:
     left = iter(jobs)
-    waiting: deque[tuple[Job, Future[None]]] = deque()
-    with _pool(min(workers, len(jobs))) as pool:
-        waiting.extend((job, pool.submit(_read, job)) for job in islice(left, workers * _LOOK_AHEAD))
-        while waiting:
-            job, done = waiting.popleft()
-            done.result()
-            waiting.extend((job, pool.submit(_read, job)) for job in islice(left, 1))
-            on_sample(len(job.tasks))
-            yield job.number
+    waiting: deque[tuple[Job, Pending]] = deque()
+    waiting.extend((job, crew.submit(job)) for job in islice(left, crew.size * _LOOK_AHEAD))
+    while waiting:
+        job, pending = waiting.popleft()
+        pending.result()
+        waiting.extend((job, crew.submit(job)) for job in islice(left, 1))
+        on_sample(len(job.tasks))
+        yield job.number
 
 
-def _read(job: Job, on_sample: Callable[[int], None] | None = None) -> None:
-    def check(sample: Sample) -> None:
+def read(job: Job, on_sample: Callable[[int], None] | None = None) -> None:
+    """Write the two files of a part, unless they are there: who read it may have died after that.
+
+    Raises RawDataError (strict; a raw file that is another one than planned), StoreError (the work folder is
+    not to be seen here), SkelError (another version than planned).
+    """
+    if job.program:
+        fingerprint.check_program(job.program)
+    if not job.folder.is_dir():
+        raise StoreError(
+            "there is no such folder here",
+            where=job.folder,
+            remedy="All machines need the store's folder under one path, and a conversion that is not over",
+        )
+    if not chunks.is_whole(job.folder, job.number):
+        chunks.write(job.folder, job.number, samples=_samples(job, on_sample), plan=job.plan)
+
+
+def _samples(job: Job, on_sample: Callable[[int], None] | None) -> Iterator[Sample]:
+    """What the tasks come to; the raw files are looked at before the first and after the last one."""
+    fingerprint.check_same(job.stamps or {})
+    for task, native in zip(job.tasks, _natives(job), strict=False):
+        made = sample.read_sample(task, job.plan, native=native)
         if job.strict:
-            planning.refuse(sample.findings)
-
-    def samples() -> Iterator[Sample]:
-        for task, native in zip(job.tasks, _natives(job), strict=False):
-            yield sample.read_sample(task, job.plan, native=native)
-            if on_sample:
-                on_sample(1)
-
-    chunks.write(job.folder, job.number, samples=samples(), plan=job.plan, check=check)
+            planning.refuse(made.findings)
+        yield made
+        if on_sample:
+            on_sample(1)
+    fingerprint.check_same(job.stamps or {})
 
 
 def _natives(job: Job) -> Iterator[SkeletonSequence | None]:
@@ -92,43 +146,3 @@ def _natives(job: Job) -> Iterator[SkeletonSequence | None]:
 @lru_cache(maxsize=1)
 def _opened(path: Path) -> store.Store:
     return store.open_store(path)
-
-
-# --------------------------------------------------------------------------------------------- processes
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes that compute with one thread each; on an error the waiting work is given up."""
-    context = multiprocessing.get_context("spawn")
-    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-    # Numerical libraries look at these when they are loaded, that is when the new process starts.
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start)
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise SkelError(
-            "a worker process died, most often because memory ran out",
-            remedy="Use fewer --workers, or 0; a script of yours needs `if __name__ == '__main__':`",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _start() -> None:
-    """Ctrl-C reaches every process of the terminal; only the writing one answers it. Its death ends all."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

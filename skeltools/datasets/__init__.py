@@ -102,6 +102,11 @@ def paths_of(raw: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...] 
     return tuple(map(Path, raw)) or None
 
 
+def absolute(raw: tuple[Path, ...] | None) -> tuple[Path, ...]:
+    """Whole paths of these places; of the usual one for none."""
+    return tuple(place.absolute() for place in raw or (_root(None, None),))
+
+
 def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -> Path:
     """The folder with ``dataset.yaml``, or a settings file of another name."""
     root = _root(raw, environ)

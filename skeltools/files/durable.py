@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,8 @@ _WINDOWS = os.name == "nt"
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
     """A file that is there with all of what ``fill`` writes to it, or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not the process id: those of two machines may be equal.
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(beside, "wb") as file:
             fill(file)

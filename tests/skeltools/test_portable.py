@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import StoreError
-from schemas import locks
+from schemas import StoreError, locks
 from skeltools.files import durable
 from trainer import memory
 

@@ -48,7 +48,9 @@ def both(*paths: Path, method: str = "skeletonclr", **changes: Any) -> RunConfig
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     first, *more = map(stores.open_store, paths)
     overrides = [Override(*each) for each in values.items()]
-    return config.resolve(first, more=more, method=method, preset=config.preset_names(method)[0], overrides=overrides).config
+    return config.resolve(
+        first, more=more, method=method, preset=config.preset_names(method)[0], overrides=overrides
+    ).config
 
 
 def training(settings: RunConfig) -> Together:

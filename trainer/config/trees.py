@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,14 @@ class Override:
     origin: str = "--set"
 
 
-def read_file(path: Path) -> Tree:
-    """A YAML settings file. Raises ConfigError when it cannot be read or holds no mapping."""
+def read_file(path: Path, *, known: Iterable[str] = RunConfig.model_fields) -> Tree:
+    """A YAML settings file. Raises ConfigError when it is none, or holds no mapping of ``known``."""
     with refusing(lambda why: ConfigError(f"cannot read the settings ({why})", where=path)):
         text = read_text(path)
     with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path)):
         tree = load_yaml(text)
     if not isinstance(tree, dict):
-        known = ", ".join(RunConfig.model_fields)
-        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {known}")
+        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {', '.join(known)}")
     data = tree.get("data")
     if isinstance(data, dict) and "protocol" in data and "split" not in data:
         data["split"] = data.pop("protocol")  # its name in the settings of earlier versions

@@ -21,7 +21,7 @@ from trainer.checkpoint import LAST, Checkpoint
 from trainer.data import Source, Training
 from trainer.evaluate import protocol_options
 from trainer.evaluate.features import stream_of
-from trainer.evaluate.monitor import knn_monitor, why_none
+from trainer.evaluate.monitor import Monitor, feature_monitor, why_none
 from trainer.logbook import Logbook
 from trainer.loop.compiled import compile_method
 from trainer.loop.profile import WARM_UP, Profiler
@@ -74,7 +74,9 @@ def pretrain(
     samples = load_training(opened, config, device=device, on_load=on_load)
     batch_size = _smallest_batch(samples, config)
     distributed.check_parts(batch_size, config.optimise.accumulate)
-    check = knn_monitor(method.encoders, opened[0], config, device=device) if distributed.is_main() else dict
+    check: Monitor = dict
+    if distributed.is_main():
+        check = feature_monitor(method.encoders, opened[0], config, device=device)
     optimiser = optim.build(method.parameters(), config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))

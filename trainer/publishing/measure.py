@@ -24,6 +24,7 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
+from schemas.places import Place
 from schemas.refused import refusing
 from schemas.yaml_text import read_text
 from trainer import checkpoint, hub
@@ -86,7 +87,7 @@ def verify(
         ['holds', 'holds']
     """
     places = [store] if isinstance(store, str | Path) else list(store)
-    return list(checks(Path(path), [Path(each) for each in places], device=device, tolerance=tolerance))
+    return list(checks(Path(path), [Place(each) for each in places], device=device, tolerance=tolerance))
 
 
 def checks(path: Path, places: Sequence[Path], *, device: str, tolerance: float) -> Iterator[Check]:

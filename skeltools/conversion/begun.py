@@ -1,0 +1,169 @@
+"""What a conversion is: its options, and what they come to once the raw files are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from schemas import Finding, SkeletonSpec, UsageError
+from skeltools import datasets, skeletons
+from skeltools.conversion import fingerprint, planning
+from skeltools.conversion.assemble import OnNote
+from skeltools.conversion.fingerprint import Stamps
+from skeltools.conversion.sample import Plan, Task
+from skeltools.datasets import Dataset
+from skeltools.formats import interchange
+from skeltools.preprocess import check_depth, recipe_for
+from skeltools.preprocess import load as load_recipe
+from skeltools.raw_items import Listing
+
+_DEMO = "DEMO.json"
+"""Marker that ``skeltools demo`` leaves in a folder of built-in raw data."""
+_DEMO_FRAMES = (24, 50)
+"""Lengths of the demo's joint streams: its own presets take the shorter one, the papers' the longer one."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Options of ``convert`` on which the store depends, as it explains them."""
+
+    dataset: str
+    raw: tuple[Path, ...] | None = None
+    source: str | None = None
+    frames: tuple[int, ...] = ()
+    recipe: str | None = None
+    conventions: tuple[str, ...] = ()
+    mirrored: bool | None = None
+    strict: bool = False
+    name: str | None = None
+    classes: Path | str | tuple[str, ...] | None = None
+    uncut: bool = False
+
+    @classmethod
+    def of(cls, dataset: str, **options: Any) -> Asked:
+        """From the arguments of ``convert``."""
+        for name in ("frames", "conventions"):
+            options[name] = tuple(options[name] or ())
+        classes = options["classes"]
+        options["classes"] = classes if classes is None or isinstance(classes, str | Path) else tuple(classes)
+        return cls(dataset, **{**options, "raw": datasets.paths_of(options["raw"])})
+
+    def anywhere(self) -> Asked:
+        """The same with whole paths, for other folders and machines."""
+        classes = self.classes
+        return replace(
+            self,
+            raw=datasets.absolute(self.raw),
+            recipe=_whole(self.recipe) if self.recipe else None,
+            conventions=tuple(map(_whole, self.conventions)),
+            classes=Path(classes).absolute() if isinstance(classes, str | Path) else classes,
+        )
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A conversion before a clip is read."""
+
+    dataset: Dataset
+    plan: Plan
+    tasks: list[Task]
+    findings: list[Finding]
+    listing: Listing
+    roots: tuple[Path, ...]
+    stamps: Stamps
+    strict: bool
+    digest: str
+    """Hash of all that the store depends on: see ``fingerprint``."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the raw files are, or were made from, those of the built-in demo."""
+        return _synthetic(self.roots, self.listing)
+
+
+def _whole(name: str) -> str:
+    """A file's whole path; names that ship with the package stay."""
+    return str(Path(name).absolute()) if Path(name).suffix and Path(name).is_file() else name
+
+
+def begin(asked: Asked, *, on_note: OnNote | None = None) -> Begun:
+    """Find the raw files, and say what is made of them. Raises UsageError, ConfigError, RawDataError."""
+    source = asked.source
+    interchange.check_source(source)
+    interchange.check_options(asked.dataset, source, name=asked.name, classes=asked.classes)
+    made = None if asked.recipe is None else load_recipe(asked.recipe)
+    found = _archive(asked, source, on_note) if source else _raw_files(asked)
+    known, listing, conventions, roots = found
+    made = made or load_recipe(recipe_for(known.coordinates))
+    check_depth(made, known.coordinates)
+    planning.check_found(listing, conventions, roots[0], source=source)
+    tasks, findings = planning.tasks_of(known, listing, conventions)
+    if asked.strict:
+        planning.refuse(findings)
+    usual = _DEMO_FRAMES if _synthetic(roots, listing) else known.frames
+    plan = Plan(
+        reader=source or known.reader,
+        native=known.convention,
+        specs=planning.specs_of(known, tasks, conventions),
+        frames=tuple(sorted(set(asked.frames or usual))),
+        recipe=made,
+        bodies=known.bodies,
+        mirrored=known.mirrored if asked.mirrored is None else asked.mirrored,
+        classes=len(listing.classes or known.classes) if source else None,
+        native_spec=known.own_spec,
+        own=known.reader == datasets.CUSTOM,
+        rate=known.rate,
+    )
+    stamps = fingerprint.stamps_of(tasks)
+    said = replace(listing, items=())
+    digest = fingerprint.of(known, plan, said, findings, _named(roots), tasks=tasks, stamps=stamps)
+    return Begun(known, plan, tasks, findings, listing, roots, stamps, asked.strict, digest)
+
+
+Found = tuple[Dataset, Listing, dict[str, SkeletonSpec], tuple[Path, ...]]
+"""A data set: what it is, its files, the conventions asked for, and where they lie."""
+
+
+def _raw_files(asked: Asked) -> Found:
+    """A data set in its own format."""
+    known = datasets.choose(asked.dataset, asked.raw)
+    known = datasets.uncut(known) if asked.uncut else known
+    conventions = planning.load_asked(known, asked.conventions)
+    roots = datasets.find_roots(known, asked.raw)
+    return known, planning.discover(known, roots, asked.conventions), conventions, roots
+
+
+def _archive(asked: Asked, source: str, on_note: OnNote | None) -> Found:
+    """A data set in an archive of other code."""
+    if asked.uncut:
+        raise UsageError("an archive has no recordings that --uncut could keep whole")
+    opened = interchange.open_archive(
+        source,
+        asked.dataset,
+        _only(asked.raw, source),
+        asked=skeletons.load_all(asked.conventions),
+        name=asked.name,
+        classes=asked.classes,
+        on_note=on_note,
+    )
+    return opened.dataset, opened.listing, opened.asked, (opened.archive,)
+
+
+def _only(raw: tuple[Path, ...] | None, source: str) -> Path | None:
+    """The one archive. Raises UsageError for several."""
+    if raw is not None and len(raw) > 1:
+        raise UsageError(
+            f"{len(raw)} places with --raw, but one archive of {source} is read at a time",
+            remedy="Convert each archive, and merge the stores",
+        )
+    return None if raw is None else raw[0]
+
+
+def _named(roots: tuple[Path, ...]) -> list[tuple[str, bool]]:
+    """What of the raw folders, besides their files, is in the manifest."""
+    return [(folder.resolve().name, (folder / _DEMO).is_file()) for folder in roots]
+
+
+def _synthetic(roots: tuple[Path, ...], listing: Listing) -> bool:
+    return any((folder / _DEMO).is_file() for folder in roots) or listing.synthetic

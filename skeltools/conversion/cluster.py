@@ -1,0 +1,117 @@
+"""A cluster that reads parts: workers of a dask scheduler that see the raw files and the store's folder.
+
+dask gives what a worker had in hand to another one when it dies. The optional extra ``dask``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from schemas import SkelError, UsageError
+
+if TYPE_CHECKING:
+    from skeltools.conversion.workers import Job
+
+PATIENCE = 60
+"""Seconds in which a scheduler must answer and a first worker be there."""
+
+_LEAST = 8
+"""Readers that a cluster is taken to have at least: it may grow meanwhile."""
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Crew]:
+    """The workers of the scheduler at ``address``, such as ``tcp://HOST:8786``; what waits is given up on an
+    error, and the cluster stays.
+
+    Raises UsageError (no dask, no address, nobody answers), SkelError (no worker, the scheduler is lost, one
+    part killed its worker again and again).
+    """
+    client = _connect(address)
+    try:
+        yield Crew(client, address)
+    finally:
+        client.close()
+
+
+class Crew:
+    def __init__(self, client: Any, address: str) -> None:
+        self.client, self._address = client, address
+        self.size = max(_LEAST, sum(client.nthreads().values()))
+
+    def submit(self, job: Job) -> Pending:
+        from skeltools.conversion.workers import read
+
+        name = f"skeltools-{job.folder.parent.name}-{job.number}"
+        return Pending(self.client.submit(read, job, pure=False, key=_unique(name)), self._address)
+
+
+class Pending:
+    def __init__(self, future: Any, address: str) -> None:
+        self._future, self._address = future, address
+
+    def result(self) -> None:
+        with _told(self._address):
+            self._future.result()
+
+
+def _connect(address: str) -> Any:
+    """A client of the scheduler with a worker at least."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(
+            "distributed is not installed, and --dask needs it",
+            remedy="Install skeltools with its extra dask",
+        ) from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (TimeoutError, OSError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"no dask scheduler answers at {address}",
+            remedy="`dask scheduler` prints its address when it starts: tcp://HOST:8786",
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except BaseException as error:
+        client.close()
+        if isinstance(error, TimeoutError):
+            remedy = f"Start some: dask worker {address} --nthreads 1"
+            raise SkelError("the scheduler has no worker", where=address, remedy=remedy) from error
+        raise
+    return client
+
+
+@contextmanager
+def _told(address: str) -> Iterator[None]:
+    """What goes wrong in the cluster, and not in a part, in a sentence."""
+    from distributed import CancelledError, KilledWorker
+    from distributed.comm import CommClosedError
+
+    again = "What is done is kept: the same command goes on from there"
+    try:
+        yield
+    except KilledWorker as error:
+        raise SkelError(
+            "one part killed several workers, most often because memory ran out",
+            where=address,
+            remedy=f"Start workers with more memory, or a thread each. {again}",
+        ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise SkelError("the scheduler is gone", where=address, remedy=again) from error
+    except ImportError as error:
+        raise SkelError(
+            f"a worker cannot import what it needs ({error})",
+            where=address,
+            remedy="Install the same skeltools on all workers",
+        ) from error
+
+
+def _unique(name: str) -> str:
+    from uuid import uuid4
+
+    return f"{name}-{uuid4().hex}"

@@ -1,0 +1,151 @@
+"""Processes of this machine that work for a conversion. One that dies is replaced, and its work done again.
+
+Where the system can, they are forked from a server process that imports what they need while this process
+imports the same and finds the raw files. A process then starts in some milliseconds; a new Python that
+imports the readers takes a second.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import Any, Generic, TypeVar
+
+from schemas import SkelError
+
+Job = TypeVar("Job")
+
+DEATHS = 3
+"""Processes that may die while one job is waited for: so often a job that kills who does it is tried."""
+
+_PRELOADED = ["skeltools.conversion.workers", "skeltools.readers"]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+
+
+def warm_up() -> None:
+    """Let the server process begin its imports now. Nothing waits for it."""
+    if _method() == "forkserver":
+        from multiprocessing import forkserver
+
+        with _one_thread():
+            forkserver.set_forkserver_preload(_PRELOADED)
+            forkserver.ensure_running()
+
+
+@contextmanager
+def processes(number: int, work: Callable[[Job], None]) -> Iterator[Processes[Job]]:
+    """So many, which do ``work`` with one thread each; on an error what waits is given up.
+
+    Raises SkelError when they die again and again.
+    """
+    warm_up()
+    with _one_thread():
+        crew = Processes(number, work)
+        try:
+            yield crew
+        finally:
+            crew.pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Processes(Generic[Job]):
+    """Those of a pool, and of the pool that follows when it breaks."""
+
+    def __init__(self, size: int, work: Callable[[Job], None]) -> None:
+        self.size, self._work = size, work
+        self._context: Any = multiprocessing.get_context(_method())
+        self._started = self._context.Event()
+        self._deaths = 0
+        self.pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self.size, mp_context=self._context, initializer=_start, initargs=(self._started,)
+        )
+
+    def submit(self, job: Job) -> Pending[Job]:
+        """Have a job done."""
+        return Pending(self, job)
+
+    def send(self, job: Job) -> tuple[ProcessPoolExecutor, Future[None]]:
+        """The pool that does it, and its answer."""
+        try:
+            return self.pool, self.pool.submit(self._work, job)
+        except BrokenProcessPool as error:
+            self.replace(self.pool, error)
+            return self.pool, self.pool.submit(self._work, job)
+
+    def replace(self, broken: ProcessPoolExecutor, error: BrokenProcessPool) -> None:
+        """A new pool in place of one that broke, unless there is one. Raises SkelError where none helps."""
+        if broken is not self.pool:
+            return
+        self._deaths += 1
+        if self._deaths >= DEATHS or not self._started.is_set():
+            raise SkelError(
+                "a worker process died, most often because memory ran out",
+                remedy="Use fewer --workers, or 0; a script of yours needs `if __name__ == '__main__':`",
+            ) from error
+        broken.shutdown(wait=True)
+        self.pool = self._new_pool()
+
+    def finished(self) -> None:
+        """The job that was waited for is done."""
+        self._deaths = 0
+
+
+class Pending(Generic[Job]):
+    """A job that a process does, or another one after its death."""
+
+    def __init__(self, crew: Processes[Job], job: Job) -> None:
+        self._crew, self._job = crew, job
+        self._pool, self._answer = crew.send(job)
+
+    def result(self) -> None:
+        """Wait until it is done; raises what went wrong in it."""
+        while True:
+            try:
+                self._answer.result()
+                return self._crew.finished()
+            except BrokenProcessPool as error:
+                self._crew.replace(self._pool, error)
+                self._pool, self._answer = self._crew.send(self._job)
+
+
+def _method() -> str:
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Numerical libraries look at these when they are loaded, that is when a new process starts."""
+    before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start(started: Any) -> None:
+    """Ctrl-C reaches every process of the terminal; only the writing one answers it. Its death ends all."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    started.set()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
