@@ -23,8 +23,9 @@ MOST_METADATA = 2**20
 """Bytes of the metadata of an array, and of a skeleton."""
 FINDINGS = f"findings/{METADATA}"
 TABLE = "findings.csv"
-AHEAD = 4
-"""Files of an array that come meanwhile while one before them is read."""
+AHEAD = 2
+"""Files of an array that come while one before them is read. On loopback four made the first one late: all
+share the network."""
 
 
 @dataclass(frozen=True)

@@ -184,10 +184,10 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
 
 
-def _while_running(take: Callable[[bytes], object]) -> Callable[[bytes], object]:
+def _while_running(take: Callable[[Any], object]) -> Callable[[Any], object]:
     """What is on its way when the program ends does not keep it waiting."""
 
-    def taken(piece: bytes) -> None:
+    def taken(piece: Any) -> None:
         if not threading.main_thread().is_alive():
             raise InterruptedError(4, "the program ends")
         take(piece)

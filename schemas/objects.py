@@ -75,14 +75,14 @@ class Objects:
 
     def read(self, name: str, *, most: int) -> tuple[bytes, Found] | None:
         """A small object; None where there is none. Raises ValueError for more than ``most`` bytes."""
-        pieces: list[bytes] = []
-        found = self.fetch(name, pieces.append, most=most)
-        return None if found is None else (b"".join(pieces), found)
+        content = bytearray()
+        found = self.fetch(name, content.extend, most=most)
+        return None if found is None else (bytes(content), found)
 
     def fetch(
-        self, name: str, take: Callable[[bytes], object], *, most: int, tag: str | None = None
+        self, name: str, take: Callable[[Any], object], *, most: int, tag: str | None = None
     ) -> Found | None:
-        """Hand an object to ``take``, piece by piece; None where there is none.
+        """Hand an object to ``take``, piece by piece, as buffers; None where there is none.
 
         ``tag``: of the version that is meant. Raises StoreError where it is another by now, ValueError for
         more than ``most`` bytes.
@@ -97,7 +97,7 @@ class Objects:
             if found.size > most:
                 raise ValueError(f"has {found.size} bytes, more than the {most} that it may have")
             for piece in answer.stream(min_chunk_size=_PIECE):
-                take(bytes(piece))
+                take(memoryview(piece))
             return found
 
     def write(self, name: str, file: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from schemas._model import Stored
 from schemas.run import Component
 from schemas.skeleton import SkeletonSpec
+from schemas.text import escaped
 
 FORMAT = 1
 """The store format that this code writes and reads; see docs/reference/store-format.md."""
@@ -41,30 +42,6 @@ class Finding(Stored):
     @classmethod
     def _writable(cls, value: object) -> object:
         return escaped(value) if isinstance(value, str) else value
-
-
-def escaped(text: str) -> str:
-    """Text that any file, table or terminal takes: what is not printable, and what is no Unicode at all in
-    the names of files, becomes a backslash escape.
-
-    >>> escaped("a\\x1b[2J\\udcff\\n")
-    'a\\\\x1b[2J\\\\udcff\\\\n'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def shown(text: str) -> str:
-    """Lines as a terminal may have them: nothing in them but the ends of lines and tabs commands it. The
-    escapes are those of JSON, so that JSON keeps its values.
-
-    >>> shown("one\\ttwo\\x1b[2J\\nthree")
-    'one\\ttwo\\\\u001b[2J\\nthree'
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
 
 
 class ArrayInfo(Stored):

@@ -56,7 +56,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        if error.errno is not None:  # else its text alone tells anything
+            error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -125,11 +126,17 @@ def parts_of(spec: SkeletonSpec) -> dict[str, int]:
 
     Nothing for an animal that ships with the package.
     """
-    if spec.name in skeletons.names("animals"):
+    return dict(_parts(spec.name, spec.joints, spec.shoulders))
+
+
+@lru_cache(maxsize=64)
+def _parts(convention: str, joints: tuple[str, ...], shoulders: tuple[int, int] | None) -> dict[str, int]:
+    """``parts_of``, once for each skeleton: every clip is asked for it."""
+    if convention in skeletons.names("animals"):
         return {}
-    synonyms = skeletons.naming(spec.name).synonyms if spec.name in skeletons.names() else {}
+    synonyms = skeletons.naming(convention).synonyms if convention in skeletons.names() else {}
     called: dict[str, list[tuple[str, int]]] = {"left": [], "right": [], "": []}
-    for joint, name in enumerate(spec.joints):
+    for joint, name in enumerate(joints):
         for each in (name, *synonyms.get(name, ())):
             side, rest = _split(each)
             called[side].append((rest, joint))
@@ -138,8 +145,8 @@ def parts_of(spec: SkeletonSpec) -> dict[str, int]:
         left, right = (_find(called[side], names) for side in ("left", "right"))
         if left is not None and right is not None and left != right:
             found |= {f"left {part}": left, f"right {part}": right}
-    if spec.shoulders is not None:
-        found |= {"left shoulder": spec.shoulders[0], "right shoulder": spec.shoulders[1]}
+    if shoulders is not None:
+        found |= {"left shoulder": shoulders[0], "right shoulder": shoulders[1]}
     central = {part: _find(called[""], names) for part, names in _CENTRAL.items()}
     return _feet(found) | {part: joint for part, joint in central.items() if joint is not None}
 

@@ -15,10 +15,11 @@ import torch
 
 import skeltools
 import trainer
-from schemas import StoreError, cache, guarded, objects
+from schemas import ConfigError, StoreError, UsageError, cache, guarded, objects
 from schemas.mirror import AT_ONCE, Mirror
 from schemas.places import Place
 from skeltools import cli
+from skeltools.conversion.derive import DERIVED
 from skeltools.pictures.browsed import Browsed
 from tests.object_server import BUCKET, DROPPED, Server, s3_server, web_server
 from tests.trainer.command import call
@@ -230,7 +231,7 @@ def test_the_cache_keeps_its_size(server: Server, address: str, changing: str, m
     assert len([*cache.folder("stores").glob("own.zarr-*/")]) == 1, "that which is open"
     assert again.ids == held.ids
     monkeypatch.setenv("SKELTOOLS_CACHE_GB", "much")
-    with pytest.raises(StoreError.__bases__[0], match="SKELTOOLS_CACHE_GB: expected a number, found 'much'"):
+    with pytest.raises(ConfigError, match="SKELTOOLS_CACHE_GB: expected a number, found 'much'"):
         skeltools.open(address)
 
 
@@ -299,20 +300,28 @@ def test_streams_are_added_there_as_in_a_folder(
     assert not [each for each in server.asked if each.startswith("PUT") and f"{JOINT}/c" in each]
 
 
-def test_streams_that_are_written_again(server: Server, changing: str) -> None:
+def test_streams_that_are_written_again(
+    server: Server, changing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Should that stop, there is the store without them."""
     skeltools.add_streams(changing, kinds=["bone"])
     bone = JOINT.replace("joint", "bone")
-    server.faults[f"PUT /{Place(changing).parts[1]}"] = []
-    server.faults[f"{bone}/c/"] = [403]
-    changed = {"recipe": "raw", "force": True}
-    with pytest.raises(StoreError, match="access is denied"):
-        skeltools.add_streams(changing, **changed)
+    server.faults[f"PUT /{BUCKET}/{Place(changing).parts[2]}/own.zarr/{bone}/c/"] = [403]
+    with monkeypatch.context() as patch:
+        patch.setitem(DERIVED, "bone", lambda joint, spec: 2 * joint)
+        with pytest.raises(StoreError, match="access is denied"):
+            skeltools.add_streams(changing, kinds=["bone"], force=True)
     left = skeltools.open(changing)
     assert bone not in left.manifest.arrays
-    assert skeltools.open(changing)[0].joints.any()
-    skeltools.add_streams(changing, kinds=["bone"], frames=[FRAMES], **changed)
+    assert left.stream(in_memory=True).any()
+    skeltools.add_streams(changing, kinds=["bone"])
     assert skeltools.validate(changing) == ()
+
+
+def test_another_recipe_is_for_folders(server: Server, address: str) -> None:
+    """All streams are written again, and for a while there would be none."""
+    with pytest.raises(UsageError, match="remakes all streams, which is done in a folder"):
+        skeltools.add_streams(address, recipe="raw", force=True)
 
 
 # --- commands and errors ------------------------------------------------------------------------------------
@@ -389,7 +398,7 @@ def test_what_is_damaged_there_is_told_with_its_address(server: Server, changing
 
 
 def test_poses_are_not_added_there(server: Server, changing: str) -> None:
-    with pytest.raises(StoreError.__bases__[0], match="poses are added to a store in a folder"):
+    with pytest.raises(UsageError, match="poses are added to a store in a folder"):
         skeltools.add_metrabs("ntu60", out=changing)
 
 

@@ -267,8 +267,9 @@ def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> dict[str
     ``rows`` that there are, else some, spread over them."""
     own = opened.manifest.dataset not in DATASETS
     spec, looks = store.read_spec(opened, convention), []
-    for row in (rows if own else rows[people.spread(len(rows))]).tolist():
-        for clip in store.read_sequences(opened, convention, row, row + 1):
+    some = [(row, row + 1) for row in rows[people.spread(len(rows))].tolist()]
+    for first, last in [(0, opened.manifest.samples)] if own else some:
+        for clip in store.read_sequences(opened, convention, first, last):
             look = None if clip is None else people.look_at(clip, spec)
             looks += [look] if look else []
     info = opened.manifest.conventions[convention]

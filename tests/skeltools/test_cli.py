@@ -218,7 +218,9 @@ def test_skeletons(run):
 
 
 def test_version_and_help(run):
-    assert run("--version") == (0, f"skeltools {__version__}\n", "")
+    code, out, err = run("--version")
+    assert (code, out.splitlines()[0], err) == (0, f"skeltools {__version__}", "")
+    assert out.splitlines()[1].startswith("store format 1, Python 3.")
     code, _, err = run()
     assert code == 2
     assert err.startswith("Usage: skeltools")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from schemas import Finding
-from skeltools import cli, skeletons, store
+from skeltools import cli, skeletons, store, write
 from skeltools.conversion import convert
 from skeltools.conversion.derive import add_streams
 from skeltools.inspect import bones
 from skeltools.inspect.validate import Fault, check, validate
-from skeltools.store import findings
+from skeltools.store import findings, reading
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A050"
 NATIVE, SMPLX = "kinectv2_25", "smplx_42"
@@ -258,3 +258,21 @@ def test_command(made, capfd):
     assert not found["sound"]
     assert found["faults"] == [{"place": "samples/label", "problem": "a label is outside 0..59"}]
     assert err.startswith("error: ")
+
+
+def test_ones_own_clips_are_read_in_runs(tmp_path, monkeypatch):
+    """Reads do not grow with the clips, which are all looked at: a chunk is not decoded for each of them."""
+    plain, reads, counted = reading.read_values, [], []
+
+    def counting(found, *at):
+        reads.append(found.path)
+        return plain(found, *at)
+
+    monkeypatch.setattr(reading, "read_values", counting)
+    for clips in (3, 30):
+        joints = np.random.default_rng(0).normal(size=(clips, 4, 20, 3))
+        write(list(joints), tmp_path / f"{clips}", convention="kinectv1_20", frames=(4,))
+        reads.clear()
+        validate(tmp_path / f"{clips}")
+        counted.append(len(reads))
+    assert counted[0] == counted[1] > 0

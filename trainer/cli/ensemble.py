@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from schemas import EvaluationResult, UsageError
+from schemas import UsageError
 from trainer.cli.display import echo
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import STREAM_WEIGHTS, stream_weights
+
+if TYPE_CHECKING:
+    from schemas import EvaluationResult
 
 
 @click.command("ensemble")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas import EvaluationResult
 from schemas.places import Place
 from trainer.cli.display import bar, echo
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED
+
+if TYPE_CHECKING:
+    from schemas import EvaluationResult
 
 
 @click.command("evaluate")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from schemas import EvaluationResult
 from trainer.cli.display import Plain, echo, table_console
+
+if TYPE_CHECKING:
+    from schemas import EvaluationResult
 
 _SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas import RunConfig, UsageError
+from schemas import UsageError
 from trainer.cli.display import duration, echo, training_display
 from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
 from trainer.cli.profile import show_profile
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
+    from schemas import RunConfig
     from trainer import config, loop
 
 

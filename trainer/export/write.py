@@ -125,7 +125,8 @@ def _write(
     onnx: bool,
     kept: Mapping[str, Kept],
 ) -> EncoderCard:
-    """All files beside ``out``, then into it, the card last: a card never stands beside files not its own."""
+    """All files beside ``out``, then into it: the weights first, whose hash a card has, and the card last, so
+    that what is cut off in between is told, and can be exported again."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=_made(out.parent)) as beside:
         partial = Path(beside)
         (partial / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
@@ -145,10 +146,12 @@ def _write(
             card = card.model_copy(update={"classifiers": classifiers})
         card = write_card(card, partial)
         _made(out)
-        for old in (out / CARD, *out.glob("encoder-*.onnx"), *out.glob("classifier-*")):
-            old.unlink(missing_ok=True)
-        for new in sorted(partial.iterdir(), key=lambda file: file.name == CARD):
-            new.replace(out / new.name)
+        old = {file.name for kind in ("encoder-*.onnx", "classifier-*") for file in out.glob(kind)}
+        new = {file.name for file in partial.iterdir()}
+        for name in (WEIGHTS, *sorted(new - {WEIGHTS, CARD}), CARD):
+            (partial / name).replace(out / name)
+        for name in old - new:
+            (out / name).unlink()
     return card
 
 

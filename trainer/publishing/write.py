@@ -12,7 +12,7 @@ import yaml
 from schemas import Component, RunConfig, SkelError, UsageError, checks_arguments
 from schemas.places import Place
 from trainer import hub
-from trainer.export import CARD, EncoderCard, export_run
+from trainer.export import CARD, WEIGHTS, EncoderCard, export_run
 from trainer.export.classifier import figures_of
 from trainer.publishing import claims as stating
 from trainer.publishing import model_card
@@ -202,15 +202,15 @@ def _beside(to: str | Path) -> Path | None:
 
 def _place(made: Path, folder: Path) -> None:
     """A whole folder at once where there is none; else file by file, so that what the folder holds besides
-    stays, without card and manifest until all others are there."""
+    stays: the weights first and the manifest last, whose hashes tell what was cut off in between."""
     if not folder.exists():
         made.rename(folder)
         return
-    last, old = [CARD, MANIFEST], _published(folder)
-    for name in (MANIFEST, CARD, *old):
-        (folder / name).unlink(missing_ok=True)
-    for name in [*({path.name for path in made.iterdir()} - {*last}), *last]:
+    old, new = _published(folder), {path.name for path in made.iterdir()}
+    for name in (WEIGHTS, *sorted(new - {WEIGHTS, CARD, MANIFEST}), CARD, MANIFEST):
         (made / name).replace(folder / name)
+    for name in {*old} - new:
+        (folder / name).unlink(missing_ok=True)
 
 
 def _published(folder: Path) -> list[str]:
