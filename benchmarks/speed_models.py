@@ -120,9 +120,17 @@ def steps(setting: Setting, rates: Rates, only: tuple[str, ...] = ()) -> Iterato
         yield _row(f"step of {method}", setting, found, floor_of(method, setting, rates), work["ours"])
 
 
-def our_steps(method: str, setting: Setting, *, compiled: bool = False) -> Iterator[dict[str, Tensor]]:
-    """Steps of the training loop without end, in the paper's sizes."""
+def our_steps(
+    method: str, setting: Setting, *, compiled: bool = False, graphs: bool = False, parts: int = 1
+) -> Iterator[dict[str, Tensor]]:
+    """Steps of the training loop without end, in the paper's sizes, ``parts`` of a batch after another."""
     settings = config_of(method, setting)
+    settings = settings.model_copy(
+        update={
+            "runtime": settings.runtime.model_copy(update={"compile": compiled, "cuda_graphs": graphs}),
+            "optimise": settings.optimise.model_copy(update={"accumulate": parts}),
+        }
+    )
     skeletons = {name: bulk.skeleton(name) for name in settings.data.conventions}
     rows = max(256, 2 * setting.batch)
     clips = {

@@ -17,6 +17,8 @@ from benchmarks import (
     bases,
     bulk,
     floor,
+    gpu,
+    gpu_equal,
     live,
     plain_views,
     projection,
@@ -354,3 +356,47 @@ def test_an_encoder_of_several_stores_is_trained_on_all_of_them(tmp_path: Path) 
     assert plan.trained_on("together") == list(stores.values())
     assert plan.trained_on("two x1.50") == [stores["two"]]
     assert plan.trained_on("unseen") == [tmp_path / "unseen.zarr"]
+
+
+def test_a_step_on_a_device_is_compared_with_the_cpus() -> None:
+    cpu = torch.device("cpu")
+    found = gpu_equal.step("ms-clr", "vit", cpu, quick=True)
+    assert found["fp32"] == {"loss": 0, "gradients": 0}
+    assert 0 < found["bf16"]["loss"] < gpu_equal.BOUNDS["bf16"]["loss"]
+    assert gpu_equal.beyond(found) == []
+    found["fp32"]["gradients"] = float("nan")
+    assert gpu_equal.beyond(found) == ["fp32 gradients nan"]
+    assert set(gpu_equal.augmentations(cpu, samples=2).values()) == {0.0}
+
+
+def test_the_same_draws_come_from_every_generator_inside_host_draws() -> None:
+    views = []
+    for seed in (1, 2):
+        with gpu_equal.host_draws(7):
+            chain = [Component(name=name) for name in ("shear", "gaussian_noise")]
+            views.append(augment.apply(chain, clips(3, 25), KINECT, generator(seed)))
+    assert torch.equal(*views)
+
+
+def test_pieces_that_failed_or_are_unfinished_are_not_done(tmp_path: Path) -> None:
+    def fails() -> dict[str, Any]:
+        raise ValueError("no such kernel")
+
+    found = gpu.measured(fails)
+    assert found["error"] == "ValueError: no such kernel"
+    path = tmp_path / "pieces" / "equal_a.json"
+    path.parent.mkdir()
+    assert not gpu.done(path, retry=False)
+    for content, done, retried in (
+        (found, False, False),
+        ({"unfinished": True}, False, False),
+        ({"beyond": ["loss"]}, True, False),
+        ({"beyond": []}, True, True),
+    ):
+        path.write_text(json.dumps(content))
+        assert (gpu.done(path, retry=False), gpu.done(path, retry=True)) == (done, retried)
+    assert gpu.collect(path.parent, {"equal a": fails}, torch.device("cpu"), quick=True) == 0
+    assert (
+        gpu.collect(path.parent, {"equal a": fails, "equal b": fails}, torch.device("cpu"), quick=True) == 1
+    )
+    assert json.loads((tmp_path / "gpu_quick.json").read_text())["pieces"] == {"equal a": {"beyond": []}}

@@ -112,7 +112,7 @@ class AGCN(nn.Module):
 
         if self.options.input_norm == "slot":
             # Behind it absent bodies are no zeros any more, and those of two places are not alike.
-            return encode(by_slot(x, own.data_bn, own.joints, encoder="agcn"))
+            return encode(by_slot(x, own.data_bn, own.joints, slots=self.options.max_bodies, encoder="agcn"))
         return encode_each(
             by_body(x, own.joints),
             lambda bodies: encode(alike(bodies, own.data_bn)),

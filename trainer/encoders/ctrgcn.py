@@ -117,7 +117,9 @@ class CTRGCN(nn.Module):
             return features
 
         if self.options.input_norm == "slot":
-            return encode(by_slot(x, own.data_bn, own.joints, encoder="ctrgcn"))
+            return encode(
+                by_slot(x, own.data_bn, own.joints, slots=self.options.max_bodies, encoder="ctrgcn")
+            )
         return encode_each(
             by_body(x, own.joints),
             lambda bodies: encode(alike(bodies, own.data_bn)),

@@ -23,13 +23,12 @@ def alike(bodies: Tensor, norm: nn.Module) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
-def by_slot(x: Tensor, norm: nn.Module, joints: int, *, encoder: str) -> Tensor:
+def by_slot(x: Tensor, norm: nn.Module, joints: int, *, slots: int, encoder: str) -> Tensor:
     """x [N,3,T,Vmax,M] -> [N*M,3,T,V], with statistics of each place of a body for itself.
 
     Raises UsageError when x has more bodies than there are places.
     """
     samples, _, frames, _, bodies = x.shape
-    slots = norm.num_features // (joints * COORDINATES)
     if bodies > slots:
         raise UsageError(
             f"the clips have {bodies} bodies, the input BatchNorm of {encoder} has room for {slots}",

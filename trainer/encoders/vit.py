@@ -129,7 +129,7 @@ class ViT(nn.Module):
 
     def embedded(self, convention: str) -> Tensor:
         """[V, dim]: the embedding of every joint of a convention."""
-        none = torch.zeros_like(self.patches.bias)
+        none = self.patches.weight.new_zeros(self.options.dim)
         return torch.stack(
             [
                 torch.stack([self.joints[name] for name in names]).mean(dim=0) if names else none

@@ -1,0 +1,200 @@
+"""All that a GPU has to show, in pieces that go on where they stopped.
+
+    python -m benchmarks.gpu --work gpu [--raw nw-ucla.zip] [--limit 450] [--only equal speed ...]
+
+Give the same command again and again until it says that all pieces are there: finished ones are not repeated,
+and none is begun after ``--limit`` seconds; a training is stopped then and goes on with the next command.
+``--device cpu --quick`` tries all of it in small where there is no GPU. A piece that fails is told with its
+error and tried again by the next command; ``--retry`` also repeats those beyond their bounds. The pieces go
+to benchmarks/results/gpu.json, with ``--quick`` to gpu_quick.json in the work folder.
+
+equal      augmentations, and a step of every method with every encoder, against the CPU: fp32 and bf16
+resume     a training that was stopped inside of an epoch against the whole one
+processes  two processes that share the device against one, by gloo
+speed      encoder and steps beside the plain baseline and the floor, batches of 128 and 1,024; compiled, and
+           as CUDA graphs; with the memory that each takes
+memory     the most memory of a step, whole and in four parts
+ucla       NW-UCLA's table with the presets' own schedules (needs --raw)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks import floor, gpu_equal, gpu_runs, record, speed_models
+from benchmarks.timing import Setting, gpu_megabytes, in_turn
+from trainer import device as devices
+from trainer.methods import METHODS
+
+GROUPS = ("equal", "resume", "processes", "speed", "memory", "ucla")
+LIMIT = 450
+"""Seconds after which no piece is begun: with the longest piece less than ten minutes."""
+
+Piece = Callable[[], dict[str, Any]]
+
+
+def main() -> int:
+    options = arguments()
+    device = devices.choose(options.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    folder = options.work.resolve() / "pieces"
+    folder.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + options.limit
+    wanted = {name: make for name, make in pieces(device, options, until) if name.split()[0] in options.only}
+    for name, make in wanted.items():
+        path = folder / f"{name.replace(' ', '_')}.json"
+        if not done(path, retry=options.retry) and time.monotonic() < until:
+            path.write_text(json.dumps(found := measured(make), indent=1) + "\n")
+            print(f"{name}: {told(found)}", flush=True)
+    return collect(folder, wanted, device, quick=options.quick)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder of the pieces")
+    parser.add_argument("--raw", type=Path, help="of NW-UCLA, for the piece ucla")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds of one command")
+    parser.add_argument("--only", nargs="*", choices=GROUPS, default=GROUPS)
+    parser.add_argument("--seeds", type=int, default=3, help="of ucla")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: to try the script itself")
+    parser.add_argument("--retry", action="store_true", help="repeat pieces that are beyond their bounds")
+    return parser.parse_args()
+
+
+def pieces(device: torch.device, options: argparse.Namespace, until: float) -> Iterator[tuple[str, Piece]]:
+    """Name -> what measures it, the quickest first."""
+    quick, work = options.quick, options.work.resolve()
+    yield "equal augmentations", partial(augmentations, device, samples=8 if quick else 128)
+    for method in gpu_equal.NAMES:
+        for encoder in gpu_equal.fitting(method):
+            yield f"equal {method} {encoder}", partial(equal, method, encoder, device, quick=quick)
+    yield "resume", partial(gpu_runs.resume, device, work, quick=quick)
+    yield "processes", partial(gpu_runs.processes, device, work, quick=quick)
+    for batch in (8,) if quick else (128, 1024):
+        for precision in ("fp32", "bf16"):
+            setting = Setting(device, precision, 2 if quick else 5, batch, quick)
+            yield f"speed encoder {precision} {batch}", partial(encoder_rows, setting)
+            for method in ("skeletonclr",) if quick else METHODS:
+                yield f"speed {method} {precision} {batch}", partial(step_rows, method, setting)
+                yield f"memory {method} {precision} {batch}", partial(memory, method, setting)
+            for graphs in (False, True):
+                name = f"speed {'graphs' if graphs else 'compiled'} {precision} {batch}"
+                yield name, partial(compiled, setting, graphs=graphs)
+    if options.raw is not None:
+        for seed in range(options.seeds):
+            for method in gpu_runs.UCLA:
+                run = partial(gpu_runs.ucla, method, seed, options, until)
+                yield f"ucla {method} {seed}", run
+
+
+def measured(make: Piece) -> dict[str, Any]:
+    """A piece's figures and seconds; of one that fails its error, which the next command tries again."""
+    begin = time.perf_counter()
+    try:
+        found = make()
+    except Exception as error:
+        found = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc(limit=-4)}
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return {**found, "seconds": round(time.perf_counter() - begin, 1)}
+
+
+def done(path: Path, *, retry: bool) -> bool:
+    found = json.loads(path.read_text()) if path.exists() else {"error": "not begun"}
+    return "error" not in found and not found.get("unfinished") and not (retry and found.get("beyond"))
+
+
+def told(found: dict[str, Any]) -> str:
+    if "error" in found:
+        return f"failed. {found['error']}"
+    beyond = f"BEYOND {', '.join(found['beyond'])}; " if found.get("beyond") else ""
+    return f"{beyond}{'unfinished, ' if found.get('unfinished') else ''}{found['seconds']} s"
+
+
+def collect(folder: Path, wanted: dict[str, Piece], device: torch.device, *, quick: bool) -> int:
+    """Writes all pieces that are there; how many of those wanted are not, or are not as they should be."""
+    there = {
+        path.stem.replace("_", " "): json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))
+    }
+    result = {"benchmark": "gpu", "device": devices.describe(device), "quick": quick, "pieces": there}
+    path = folder.parent / "gpu_quick.json"
+    if quick:
+        path.write_text(json.dumps(result, indent=2) + "\n")
+    else:
+        path = record.write("gpu", result)
+    left = [name for name in wanted if not done(folder / f"{name.replace(' ', '_')}.json", retry=False)]
+    beyond = [name for name in wanted if there.get(name, {}).get("beyond")]
+    print(f"{len(wanted) - len(left)} of {len(wanted)} pieces are there, written to {path.name}")
+    if left:
+        print(f"left: {', '.join(left[:6])}{', ...' if len(left) > 6 else ''}. Give the same command again")
+    if beyond:
+        print(f"beyond their bounds: {', '.join(beyond)}")
+    return min(len(left) + len(beyond), 1)
+
+
+def augmentations(device: torch.device, *, samples: int) -> dict[str, Any]:
+    """Metres; a view of the same draws may differ by rounding only."""
+    found = gpu_equal.augmentations(device, samples=samples)
+    worst = {name: value for name, value in found.items() if not value <= gpu_equal.METRES}
+    return {"largest_difference": found, "beyond": [f"{name} {value:.2g}" for name, value in worst.items()]}
+
+
+def equal(method: str, encoder: str, device: torch.device, *, quick: bool) -> dict[str, Any]:
+    found = gpu_equal.step(method, encoder, device, quick=quick)
+    return {"relative_difference": found, "beyond": gpu_equal.beyond(found)}
+
+
+def encoder_rows(setting: Setting) -> dict[str, Any]:
+    rates = floor.measure(setting.device, precision=setting.precision, quick=setting.quick)
+    rows = [row.as_json() for row in speed_models.encoder(setting, rates)]
+    return {"multiply_adds_per_second": rates.products, "bytes_per_second": rates.copies, "rows": rows}
+
+
+def step_rows(method: str, setting: Setting) -> dict[str, Any]:
+    """A step, the baseline's and the floor where there are such, and the hours of 300 epochs of NTU-60."""
+    rates = floor.measure(setting.device, precision=setting.precision, quick=setting.quick)
+    rows = list(speed_models.steps(setting, rates, (method,)))
+    return {"rows": [row.as_json() for row in [*rows, *speed_models.projected(rows, setting)]]}
+
+
+def compiled(setting: Setting, *, graphs: bool) -> dict[str, Any]:
+    """AimCLR's step by ``--compile``, eager beside; graphs exist on CUDA alone."""
+    if graphs and setting.device.type != "cuda":
+        return {"left_out": "CUDA graphs need CUDA"}
+    fast = speed_models.our_steps("aimclr", setting, compiled=True, graphs=graphs)
+    eager = speed_models.our_steps("aimclr", setting)
+    begin = time.perf_counter()
+    next(fast)
+    first = time.perf_counter() - begin
+    found = in_turn({"ours": lambda: next(fast), "eager": lambda: next(eager)}, setting)
+    times = {name: median(values) for name, values in found.items()}
+    more = gpu_megabytes(setting.device, lambda: next(fast))
+    return {"seconds_of_a_step": times, "seconds_of_the_first": round(first, 1), **more}
+
+
+def memory(method: str, setting: Setting) -> dict[str, Any]:
+    """Parts of a batch -> the most megabytes of a step; on the CPU, where nobody counts them, nothing."""
+    found = {}
+    for parts in (1, 4):
+        steps = speed_models.our_steps(method, setting, parts=parts)
+        list(islice(steps, 2))
+        found[str(parts)] = gpu_megabytes(setting.device, lambda steps=steps: next(steps))
+    return {"parts": found}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
