@@ -9,3 +9,10 @@ class Model(BaseModel):
     """Unknown keys are refused; instances are immutable; numbers may come as text from YAML (``1e-4``)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Stored(Model):
+    """What is read of a store. Unknown keys, which later versions of a format may add, are kept as they are:
+    a program that knows less leaves them alone when it writes the store again."""
+
+    model_config = ConfigDict(extra="allow")

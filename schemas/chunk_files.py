@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import prod
 from typing import BinaryIO
@@ -25,6 +25,8 @@ _CHECKSUM = 4
 _HEADER = 18
 """Bytes of the longest frame header with its magic number."""
 _MAGIC = b"\x28\xb5\x2f\xfd"
+_LONG_TEXT = 1024
+"""Bytes that a text may have, on average."""
 _TEXT = 4
 """Bytes of the count before, and of the length of, the texts of ``vlen-utf8``."""
 
@@ -44,24 +46,32 @@ def check_file(root: str, name: str, chunks: Chunks) -> None:
         raise ValueError(f"its {size} bytes claim to hold {total}")
 
 
-def check_whole(root: str, path: str, chunks: Chunks) -> None:
-    """Raises ValueError when the files of an array cannot hold as much as its shape promises."""
+def names(path: str, chunks: Chunks) -> Iterator[str]:
+    """The files of an array by their paths in the store, in C order; those that hold nothing but zeros may
+    be absent."""
+    return ("/".join([path, "c", *map(str, place)]) for place in product(*map(range, chunks.files)))
+
+
+def most(chunks: Chunks) -> int:
+    """Bytes that a file of an array may have: Zstandard makes what cannot be compressed hardly larger."""
+    return FLOOR + 2 * chunks.count * chunks.values * (chunks.itemsize or _LONG_TEXT)
+
+
+def check_whole(path: str, chunks: Chunks, size: Callable[[str], int | None]) -> None:
+    """Raises ValueError when the files of an array cannot hold as much as its shape promises. ``size``:
+    bytes of a file of the store, None where there is none."""
     stored = 0
-    for place in product(*map(range, chunks.files)):
+    for name in names(path, chunks):
         if chunks.promised <= FLOOR + RATIO * stored:
             return
-        try:
-            stored += os.stat(os.path.join(root, path, "c", *map(str, place))).st_size
-        except OSError:
-            continue
+        stored += size(name) or 0
     if chunks.promised > FLOOR + RATIO * stored:
         raise ValueError(f"its shape promises {chunks.promised} bytes, but its files have {stored}")
 
 
 def check_text(root: str, path: str, chunks: Chunks) -> None:
     """As ``check_whole``, of texts that are all different, so that every chunk of them is stored."""
-    for place in product(*map(range, chunks.files)):
-        name = "/".join([path, "c", *map(str, place)])
+    for name in names(path, chunks):
         if prod(chunks.shape) > 1 and not os.path.exists(os.path.join(root, name)):
             raise ValueError(f"the file {name} is not there")
         check_file(root, name, chunks)

@@ -8,95 +8,38 @@ takes grows with the number of arrays, not with that of samples. What is refused
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from schemas import arrays, chunk_files, regular
+from schemas import arrays, objects, regular
 from schemas.arrays import Chunks
 from schemas.errors import StoreError
+from schemas.guarded import (
+    FINDINGS,
+    METADATA,
+    MOST_ATTRIBUTES,
+    MOST_METADATA,
+    TABLE,
+    Received,
+    damaged,
+    metadata_of,
+    told,
+    why_of,
+)
+from schemas.mirror import Mirror, open_mirror
+from schemas.places import SCHEMES, Place
 from schemas.problems import problem
 from schemas.store import FORMAT, ArrayInfo, StoreManifest
 
-METADATA = "zarr.json"
-MOST_ATTRIBUTES = 256 * 2**20
-"""Bytes of the manifest and of the findings: a million of these."""
-MOST_METADATA = 2**20
-"""Bytes of the metadata of an array, and of a skeleton."""
-FINDINGS = f"findings/{METADATA}"
 _TRIES = 5
 
 Faults = dict[str, str]
 """Path in the store -> what is wrong there."""
-
-
-@dataclass(frozen=True)
-class Received:
-    """What may be read of a store: ``allows`` is asked before every file of it."""
-
-    root: str
-    """The real path of the folder."""
-    chunks: dict[str, Chunks] = field(default_factory=dict)
-    """Array -> how it lies in files. Others are not read."""
-    groups: frozenset[str] = frozenset()
-    _seen: set[str] = field(default_factory=set, compare=False, repr=False)
-
-    def allows(self, name: str) -> bool:
-        """Whether a file, by its path in the store, belongs to it. Raises StoreError when it is not sound."""
-        path, _, last = name.rpartition("/")
-        if last == METADATA:
-            return path in self.chunks or path in self.groups
-        path = name.rpartition("/c/")[0]
-        if path not in self.chunks:
-            return False
-        if name not in self._seen:
-            self._check(path, name)
-            self._seen.add(name)
-        return True
-
-    def check(self, path: str) -> None:
-        """Raises StoreError when the files of an array cannot hold what its shape promises."""
-        if path not in self._seen and path in self.chunks:
-            with _told(self.root, path):
-                chunk_files.check_whole(self.root, path, self.chunks[path])
-            self._seen.add(path)
-
-    def _check(self, path: str, name: str) -> None:
-        with _told(self.root, path):
-            chunk_files.check_file(self.root, name, self.chunks[path])
-
-
-class Guarded:
-    """Mixed into zarr's store of files, in front of it: only what ``received`` allows is read.
-
-    It stands here, without zarr, because both packages open stores and neither imports the other.
-    """
-
-    received: Received
-
-    async def get(self, key: str, *given: Any, **named: Any) -> Any:
-        files: Any = super()
-        return await files.get(key, *given, **named) if self.received.allows(key) else None
-
-    def get_sync(self, key: str, **named: Any) -> Any:
-        files: Any = super()
-        return files.get_sync(key, **named) if self.received.allows(key) else None
-
-    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
-        return [await self.get(key, prototype, part) for key, part in key_ranges]
-
-
-@contextmanager
-def _told(root: str, place: str) -> Iterator[None]:
-    """A ValueError or OSError inside becomes the StoreError of a place."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise damaged(root, place, error) from error
 
 
 def open_received(path: Path, *, complete: bool = True) -> tuple[StoreManifest, Received]:
@@ -106,20 +49,58 @@ def open_received(path: Path, *, complete: bool = True) -> tuple[StoreManifest, 
     format, or damaged, with the first place that is.
     """
     for _ in range(_TRIES):
-        manifest = read_manifest(path)
+        folder = _folder_of(path)
+        manifest = _manifest(folder)
         faults: Faults = unlisted(manifest) if complete else {}
-        found = look(path, manifest, faults, complete=complete)
+        found = look(folder, manifest, faults, complete=complete)
         if not faults:
             return manifest, found
-        if read_manifest(path) == manifest:  # else something was added in between: folders were exchanged
+        if (
+            _manifest(_folder_of(path)) == manifest
+        ):  # else something was added in between: folders were exchanged
             break
     place, what = next(iter(faults.items()))
     raise damaged(path, place, what)
 
 
-def read_manifest(path: Path) -> StoreManifest:
-    """Raises StoreError: absent, no store, of a newer format, or without a readable manifest."""
-    metadata = _metadata(path)
+def open_damaged(path: Path) -> tuple[StoreManifest, Received, Faults]:
+    """As ``open_received``, with what is wrong at which places. Of an address all is read anew, whatever was
+    read of it before. Raises StoreError where there is no readable manifest."""
+    folder = _folder_of(path, anew=True)
+    manifest, faults = _manifest(folder), dict[str, str]()
+    return manifest, look(folder, manifest, faults), faults
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """Where the files of a store are: ``root`` is a real path."""
+
+    where: Path
+    root: str
+    mirror: Mirror | None = None
+
+
+def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
+    """Raises StoreError where there is nothing."""
+    place = Place(path)
+    if not place.is_address:
+        if not place.exists():
+            remedy = "`skeltools convert DATASET --out STORE` makes one"
+            if ":/" in str(place) or str(place).endswith(":"):
+                remedy = f"Addresses are {', '.join(f'{name}://' for name in SCHEMES)}, then bucket and name"
+            raise StoreError("no such store", where=place, remedy=remedy)
+        return _Folder(place, os.path.realpath(place))
+    with told(place, METADATA):
+        mirror = open_mirror(place, METADATA, most=MOST_ATTRIBUTES, anew=anew)
+    if mirror is None:
+        remedy = f"`skeltools convert DATASET --out {place}` writes one; an upload that was stopped left none"
+        raise StoreError("no such store", where=place, remedy=remedy)
+    return _Folder(place, os.path.realpath(mirror.root), mirror)
+
+
+def _manifest(folder: _Folder) -> StoreManifest:
+    """Raises StoreError: no store, of a newer format, or without a readable manifest."""
+    path, metadata = folder.where, _metadata(folder)
     attributes = metadata.get("attributes")
     version = attributes.get("format") if isinstance(attributes, dict) else None
     if type(version) is not int:
@@ -155,29 +136,34 @@ def unlisted(manifest: StoreManifest) -> Faults:
 def claims_to_be_store(path: Path) -> bool:
     """Whether a folder says that it is a store of any format, be it damaged or newer than this code."""
     try:
-        found = regular.read_json(path / METADATA, most=MOST_ATTRIBUTES)
+        place = Place(path)
+        if not place.is_address:
+            found = regular.read_json(place / METADATA, most=MOST_ATTRIBUTES)
+        else:
+            answer = objects.connect(place).read(METADATA, most=MOST_ATTRIBUTES)
+            found = regular.parse_json(b"" if answer is None else answer[0])
         return "format" in found["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        remedy = "`skeltools convert DATASET --out STORE` makes one"
-        raise StoreError("no such store", where=path, remedy=remedy)
+def _metadata(folder: _Folder) -> dict[str, Any]:
     try:
-        metadata = regular.read_json(regular.inside(os.path.realpath(path), METADATA), most=MOST_ATTRIBUTES)
+        metadata = regular.read_json(regular.inside(folder.root, METADATA), most=MOST_ATTRIBUTES)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise _no_store(path) from error
+        raise _no_store(folder.where) from error
     except (OSError, ValueError) as error:
-        raise damaged(path, METADATA, error) from error
+        raise damaged(folder.where, METADATA, error) from error
     return metadata if isinstance(metadata, dict) else {}
 
 
-def look(path: Path, manifest: StoreManifest, faults: Faults, *, complete: bool = True) -> Received:
+def look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: bool = True) -> Received:
     """What may be read of a store; the faults of its metadata are put into ``faults`` by their places."""
-    root = os.path.realpath(path)
+    root = folder.root
     groups = sorted({"", *_groups(manifest), *(["findings"] if complete else [])})
+    if folder.mirror is not None:
+        paths = [*groups, *filter(regular.is_plain, manifest.arrays)]
+        folder.mirror.bring_all([*metadata_of(paths), *([TABLE] if complete else [])], most=_most)
     joints: dict[str, int] = {}
     for name in groups:
         with _noted(faults, name or METADATA):
@@ -190,7 +176,25 @@ def look(path: Path, manifest: StoreManifest, faults: Faults, *, complete: bool 
         with _noted(faults, name):
             known = _known(name, sizes, joints, of_convention)
             found[name] = _array(root, name, info, known, _rows(name, manifest))
-    return Received(root, found, frozenset(groups))
+    received = Received(folder.where, root, folder.mirror, found, frozenset(groups))
+    if "samples/id" in found:
+        with _noted(faults, "samples/id"):
+            _check_ids(received)
+    return received
+
+
+def _check_ids(received: Received) -> None:
+    """Raises ValueError when the file of the ids is absent or cannot hold them; it is not read then."""
+    try:
+        received.check_ids()
+    except ValueError:
+        del received.chunks["samples/id"]
+        raise
+
+
+def _most(name: str) -> int:
+    """Bytes that a file of metadata may have."""
+    return MOST_ATTRIBUTES if name in (METADATA, FINDINGS, TABLE) else MOST_METADATA
 
 
 @contextmanager
@@ -199,13 +203,13 @@ def _noted(faults: Faults, place: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        faults.setdefault(place, _why(error))
+        faults.setdefault(place, why_of(error))
 
 
 def _groups(manifest: StoreManifest) -> Iterator[str]:
     """Every folder above an array, and those of conventions."""
     yield from (f"skeletons/{name}" for name in manifest.conventions)
-    for path in filter(_is_path, manifest.arrays):
+    for path in filter(regular.is_plain, manifest.arrays):
         parts = path.split("/")
         yield from ("/".join(parts[:depth]) for depth in range(1, len(parts)))
 
@@ -245,19 +249,11 @@ def _rows(name: str, manifest: StoreManifest) -> int | None:
 
 
 def _array(root: str, name: str, info: ArrayInfo, known: dict[str, int], rows: int | None) -> Chunks:
-    if not _is_path(name):
+    if not regular.is_plain(name):
         raise ValueError("is no path in a store")
     arrays.check_shape(name, info, known)
     metadata = regular.read_json(_metadata_file(root, name), most=MOST_METADATA)
-    found = arrays.chunks(metadata, info, rows=rows)
-    if name == "samples/id":
-        chunk_files.check_text(root, name, found)
-    return found
-
-
-def _is_path(name: str) -> bool:
-    """Whether it stays in the folder; what begins with a dot is no part of a store."""
-    return all(part and not part.startswith(".") and not {"\\", "\0"} & {*part} for part in name.split("/"))
+    return arrays.chunks(metadata, info, rows=rows)
 
 
 def _metadata_file(root: str, name: str) -> Path:
@@ -267,21 +263,3 @@ def _metadata_file(root: str, name: str) -> Path:
 def _no_store(path: Path) -> StoreError:
     remedy = "Name the folder that `skeltools convert DATASET --out STORE` wrote"
     return StoreError("is not a skeleton store", where=path, remedy=remedy)
-
-
-def damaged(path: Path | str, place: str, why: object) -> StoreError:
-    """The error for what is not sound at a place of a store."""
-    told = _why(why) if isinstance(why, BaseException) else str(why)
-    return StoreError(
-        f"damaged store ({place}: {told})",
-        where=path,
-        remedy="`skeltools validate` lists what is wrong; convert the raw data again",
-    )
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return f"{os.path.basename(error.filename)} is not there"
-    if isinstance(error, OSError):
-        return f"cannot be read ({error.strerror or error})"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from schemas.refused import reason
+
 DEEPEST = 64
 """Levels of JSON: a manifest has seven. Python's own parser gives up between 1,000 and 100,000."""
 
@@ -46,6 +48,16 @@ def inside(root: str, name: str) -> Path:
     return Path(path)
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name, of parts between ``/``, leads to a file in a folder, whoever made it up; what begins
+    with a dot is no part of a store.
+
+    >>> is_plain("samples/id/c/0"), is_plain("../id"), is_plain(".id"), is_plain("a//b")
+    (True, False, False, False)
+    """
+    return all(part and not part.startswith(".") and not {"\\", "\0"} & {*part} for part in name.split("/"))
+
+
 def read_json(path: Path, *, most: int) -> Any:
     """The content of a JSON file. Raises ValueError: no JSON, nested too deeply, or as ``read``."""
     return parse_json(read(path, most=most))
@@ -55,8 +67,8 @@ def parse_json(content: bytes) -> Any:
     """Raises ValueError for what is no JSON in UTF-8, and for more than ``DEEPEST`` levels of it."""
     try:
         found = json.loads(content.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(reason(error)) from None
     except json.JSONDecodeError as error:
         raise ValueError("is empty" if not content.strip() else f"is no JSON ({error})") from error
     except UnicodeDecodeError as error:

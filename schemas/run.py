@@ -128,7 +128,11 @@ class RuntimeConfig(Model):
     """Epochs between checkpoints that are kept beside the last one, for ``trainer evaluate --epoch``; 0:
     none."""
     knn_every: int = Field(default=0, ge=0)
-    """Epochs between kNN monitors; 0 means never."""
+    """Epochs between monitors of the features: kNN and RankMe; 0 means never."""
+    lidar_views: int = Field(default=0, ge=0)
+    """Views of each of a thousand clips that every monitor encodes for LiDAR, which costs as many passes; 0:
+    without LiDAR. Two or more; LiDAR has 50."""
+
     log: str | None = None
     """What else is told what ``metrics.jsonl`` is told: ``tensorboard``, or a module with the calls of wandb:
     ``wandb``, ``trackio``."""
@@ -153,6 +157,8 @@ class RuntimeConfig(Model):
     def _check(self) -> RuntimeConfig:
         if self.cuda_graphs and not self.compile:
             raise ValueError("cuda_graphs needs compile")
+        if self.lidar_views == 1 or (self.lidar_views and not self.knn_every):
+            raise ValueError("lidar_views must be 0, or 2 or more with knn_every above 0")
         return self
 
 

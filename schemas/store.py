@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from schemas._model import Model
+from schemas._model import Stored
 from schemas.run import Component
+from schemas.skeleton import SkeletonSpec
 
 FORMAT = 1
 """The store format that this code writes and reads; see docs/reference/store-format.md."""
 
 
-class Finding(Model):
+def stored_spec(attributes: Mapping[str, Any]) -> SkeletonSpec:
+    """The convention that the attributes of ``skeletons/<convention>`` describe; keys that are not known are
+    left out, unlike those of users' own files, where they are slips. Raises pydantic's ValidationError."""
+    return SkeletonSpec.model_validate(
+        {name: value for name, value in attributes.items() if name in SkeletonSpec.model_fields}
+    )
+
+
+class Finding(Stored):
     """One problem of one raw file and what was done about it."""
 
     file: str
@@ -57,7 +67,7 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
 
 
-class ArrayInfo(Model):
+class ArrayInfo(Stored):
     """One array. ``sha256`` is taken over its values in C order, independent of chunks and codec."""
 
     dimensions: tuple[str, ...]
@@ -66,7 +76,7 @@ class ArrayInfo(Model):
     sha256: str
 
 
-class ProtocolInfo(Model):
+class ProtocolInfo(Stored):
     """A train/test split: how it was drawn and how large its halves are."""
 
     rule: str
@@ -74,7 +84,7 @@ class ProtocolInfo(Model):
     test: int = Field(ge=0)
 
 
-class ConventionInfo(Model):
+class ConventionInfo(Stored):
     """One skeleton convention of a store and how its poses came into canonical axes."""
 
     reader: str
@@ -102,7 +112,7 @@ _REPLACED = {
 """Shipped recipe -> a step, with options, that it had before and has no more."""
 
 
-class RecipeRecord(Model):
+class RecipeRecord(Stored):
     """The preprocessing that made the joint streams, with what each step met."""
 
     name: str
@@ -117,7 +127,7 @@ class RecipeRecord(Model):
         return f"{self.name} (an earlier form)" if replaced else self.name
 
 
-class PartInfo(Model):
+class PartInfo(Stored):
     """One of the stores that a store was merged from."""
 
     name: str
@@ -137,7 +147,7 @@ class PartInfo(Model):
         return _data_sets(self)
 
 
-class StoreManifest(Model):
+class StoreManifest(Stored):
     """Format 1. ``arrays`` maps a path in the store to its description and checksum."""
 
     format: int = Field(ge=1)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkelError, SkeletonSpec, UsageError
+from schemas.refused import refusing
 from skeltools import custom, skeletons
 from skeltools.custom.known import format_of
 from skeltools.custom.settings import FILE, Settings
@@ -211,8 +212,9 @@ def _joints(path: Path) -> NDArray[Any]:
 
 def _read(item: RawItem, read: Callable[[RawItem], SkeletonSequence], listing: Listing | None) -> RawClip:
     try:
-        sequence = read(item)
-    except (SkelError, OSError) as error:
+        with refusing(lambda why: RawDataError(why, where=item.where)):
+            sequence = read(item)
+    except SkelError as error:
         return RawClip(item.id, None, problem=str(error))
     classes = DATASETS["ntu120"].classes if listing is None else listing.classes or ()
     known = 0 <= sequence.label < len(classes)

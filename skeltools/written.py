@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Length, SkelError, SkeletonSpec, UsageError, checks_arguments
+from schemas.places import Place
 from skeltools import skeletons
-from skeltools.conversion import Summary, convert
+from skeltools.conversion import Summary, convert, upload
 from skeltools.custom.settings import FIELDS, FILE
 from skeltools.given import Clips, each
 from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
@@ -80,11 +81,12 @@ def write(
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", name):
         raise UsageError(f"'{name}' is no name for a data set", remedy="Use small letters, digits, - and _")
-    out = Path(path)
+    out = Place(path)
+    home = upload.home(out)
     spec = None if convention is None else skeletons.skeleton(convention)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.clips-", dir=out.parent) as temporary:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.clips-", dir=home.parent) as temporary:
             folder = Path(temporary) / name  # which the store records as its source
             folder.mkdir()
             rows, plain, known = _write_clips(clips, folder, ids=ids, labels=labels, spec=spec)
@@ -109,6 +111,8 @@ def write(
             return _converted(folder, out, recipe=str(recipe), frames=frames, force=force)
     except OSError as error:
         raise SkelError(f"cannot write the store ({error.strerror or error})", where=out) from error
+    finally:
+        upload.leave(out)
 
 
 def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], force: bool) -> Summary:

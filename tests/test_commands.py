@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
-from importlib import import_module
+import tomllib
+from importlib import import_module, metadata
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
+from schemas import FORMAT, SkelError, speaking
 from skeltools import __version__, trainer_command
+from skeltools.cli import run as skeltools_run
+from skeltools.cli import terminal
 from skeltools.cli.docs import pages
+from trainer.cli import cli as trainer_cli
+from trainer.cli import display
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("skeltools", "trainer")
@@ -30,7 +39,11 @@ def commands(program: str) -> dict[str, click.Command]:
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_the_package_runs_as_the_command_does(program: str) -> None:
     done = python("-m", program, "--version")
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{program} {__version__}\n", "")
+    first, second = done.stdout.splitlines()
+    assert (done.returncode, first, done.stderr) == (0, f"{program} {__version__}", "")
+    python_now = ".".join(map(str, sys.version_info[:3]))
+    assert second.startswith(f"store format {FORMAT}, Python {python_now}, ")
+    assert f"zarr {metadata.version('zarr')}" in second
     done = python("-m", program, "nothing")
     assert (done.returncode, done.stderr) == (2, "error: No such command 'nothing'.\n")
 
@@ -146,3 +159,81 @@ def test_docs_prints_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\nfindings          Findings\n" in capsys.readouterr().out
     assert skeltools_cli.run(["docs", "finding"]) == 2
     assert "unknown topic 'finding'. Did you mean 'findings'?" in capsys.readouterr().err
+
+
+# What scripts use
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], ["note: n", "warning: w", "error: e"]),
+        (["--log-level", "warning"], ["warning: w", "error: e"]),
+        (["--quiet"], ["error: e"]),
+        (["-q"], ["error: e"]),
+    ],
+)
+def test_the_level_says_what_stands_on_stderr(
+    options: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        for echo in (terminal.echo, display.echo):
+            if echo is terminal.echo:
+                skeltools_run([*options, "docs"])
+            else:
+                trainer_cli.main([*options, "table"], standalone_mode=False)
+            capsys.readouterr()
+            for line in ("note: n", "warning: w", "error: e"):
+                echo(line, err=True)
+            echo("answer")
+            out, err = capsys.readouterr()
+            assert (out, err.splitlines()) == ("answer\n", said)
+            assert speaking.shows_progress() == (not options)
+    finally:
+        speaking.set_level("info")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_shell_completes_commands(program: str) -> None:
+    environment = {"COMP_WORDS": f"{program} v", "COMP_CWORD": "1", "PATH": os.environ["PATH"]}
+    environment |= {f"_{program.upper()}_COMPLETE": "bash_complete", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    known = sorted(name for name in commands(program) if name.startswith("v"))
+    assert sorted(line.partition(",")[2] for line in done.stdout.splitlines()) == known
+
+
+def test_lists_come_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer_cli.main(["methods", "--json"], standalone_mode=False)
+    assert "aimclr" in {each["name"] for each in json.loads(capsys.readouterr().out)}
+    trainer_cli.main(["methods", "aimclr", "--json"], standalone_mode=False)
+    paper = next(each for each in json.loads(capsys.readouterr().out) if each["preset"] == "aimclr-paper")
+    assert paper["settings"]["optimise"]["epochs"] == 300
+    with pytest.raises(SkelError):
+        trainer_cli.main(["methods", "aimcrl", "--json"], standalone_mode=False)
+    trainer_cli.main(["table", "--json"], standalone_mode=False)
+    assert {"name", "caption"} == set(json.loads(capsys.readouterr().out)[0])
+    assert skeltools_run(["docs", "--json"]) == 0
+    assert "store-format" in json.loads(capsys.readouterr().out)
+
+
+# Installs
+
+
+def test_recipe_and_image_install_what_the_package_needs() -> None:
+    """Conda calls two of the packages otherwise; the light image leaves PyTorch out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    recipe = yaml.safe_load((ROOT / "packaging" / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    conda = {"opencv-python": "py-opencv", "torch": "pytorch"}
+    wanted = {f"python {project['requires-python']}"}
+    names = [re.split(r"[<>=]", each)[0] for each in project["dependencies"]]
+    for name, each in zip(names, project["dependencies"], strict=True):
+        wanted.add(f"{conda.get(name, name).lower()} {each.removeprefix(name)}")
+    assert set(recipe["requirements"]["run"]) == wanted
+    assert recipe["context"]["version"] == project["version"]
+    assert dict(pair.split(" = ") for pair in recipe["build"]["python"]["entry_points"]) == project["scripts"]
+    light = (ROOT / "Dockerfile").read_text(encoding="utf-8").partition("AS light")[2].partition("FROM")[0]
+    (line,) = re.findall(r"pip install -c constraints.txt (.+)", light)
+    assert line.split() == [name for name in names if name != "torch"]
+    started = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    assert f"pip install -c constraints.txt {line}" in started

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+from torch.distributed.run import get_args_parser
 
 import trainer as public
 from skeltools import plan_shards, skeletons
-from skeltools.cli import run as skeltools
-from trainer import methods
+from trainer import methods, tables
 from trainer.cli import cli as trainer
+from trainer.cli import pretrain
+from trainer.sweep import read_plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def store(demo_data: Path) -> Path:
     """A small demo store with all conventions."""
-    folder = tmp_path_factory.mktemp("examples")
-    assert skeltools(["demo", str(folder / "raw"), "--subjects", "2"]) == 0
-    out = folder / "store.zarr"
-    assert skeltools(["convert", "ntu60", "--raw", str(folder / "raw"), "--out", str(out)]) == 0
-    return out
+    return demo_data / "store.zarr"
 
 
 @pytest.mark.parametrize("method", methods.names())
@@ -48,14 +48,14 @@ def test_a_settings_file_trains(method: str, store: Path, tmp_path: Path) -> Non
 def test_the_store_is_read_without_our_code(store: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "read_zarr.py"), str(store)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "ntu60: 96 samples, recipe default" in done.stdout
+    assert "ntu60: 144 samples, recipe default" in done.stdout
     assert "joints (" in done.stdout
 
 
 def test_the_store_is_read_with_our_code(store: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "read_store.py"), str(store)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "ntu60: 96 samples, recipe default" in done.stdout
+    assert "ntu60: 144 samples, recipe default" in done.stdout
     assert "the same clip in smplx_42: 42 joints" in done.stdout
     assert "clips (96, 3, 24, 25, 2), labels [" in done.stdout
 
@@ -77,9 +77,9 @@ def test_the_job_array_reads_the_shard_of_its_number(store: Path, tmp_path: Path
     plan_shards("ntu60", raw=store.parent / "raw", out=out, shards=2, conventions=["kinectv2_25"])
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment |= {"SLURM_ARRAY_TASK_ID": "1", "SLURM_CPUS_PER_TASK": "1"}
-    command = ["bash", str(EXAMPLES / "convert.sbatch"), str(out)]
+    command = ["bash", str(EXAMPLES / "slurm" / "convert.sbatch"), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "shard 1: 32 samples read\n"
+    assert done.stdout == "shard 1: 80 samples read\n"
 
 
 def test_ones_own_skeleton_is_valid() -> None:
@@ -90,7 +90,7 @@ def test_a_training_in_plain_python_learns(store: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "pretrain.py"), str(store), "--epochs", "2", "--queue", "64"]
     done = subprocess.run([*command, "--batch-size", "16"], capture_output=True, text=True, check=True)
     assert "epoch 2: loss" in done.stdout
-    assert "of 32 test clips" in done.stdout
+    assert "of 48 test clips" in done.stdout
 
 
 def test_the_plain_training_uses_public_names_only() -> None:
@@ -103,3 +103,35 @@ def test_the_plain_training_uses_public_names_only() -> None:
     }
     assert imported == {"argparse", "torch", "trainer"}
     assert used <= set(public.__all__)
+
+
+def test_the_grid_of_a_paper_makes_every_number_of_its_table() -> None:
+    """The runs of the file are those that the commands of the empty table would train."""
+    plan, empty = read_plan(EXAMPLES / "aimclr_table2.yaml"), tables.fill(tables.load("aimclr-table2"), ())
+    commands = [line for cell in empty.cells() if cell.missing for line in cell.missing.commands]
+    wanted = {_asked(shlex.split(line)[2:]) for line in commands if line.startswith("trainer pretrain")}
+    assert {_asked(task.commands[0][1:]) for task in plan.runs} == wanted
+    assert len(plan.runs) == len(wanted) == 30
+    together = {(task.axes["data"], task.axes["method"], task.axes["stream"]) for task in plan.ensembles}
+    assert len(together) == 10
+    assert {stream for _, _, stream in together} == {"joint+motion+bone"}
+
+
+def _asked(words: Sequence[str]) -> tuple[object, ...]:
+    given = pretrain.command.make_context("pretrain", list(words)).params
+    return given["stores"], given["method"], given["split"], given["stream"] or "joint", given["epochs"]
+
+
+@pytest.mark.parametrize("name", ["pretrain", "nodes"])
+def test_a_job_of_slurm_goes_on_when_it_is_queued_again(name: str) -> None:
+    file = EXAMPLES / "slurm" / f"{name}.sbatch"
+    subprocess.run(["bash", "-n", str(file)], check=True)
+    text = file.read_text(encoding="utf-8").replace("\\\n", " ")
+    (line,) = (line for line in text.splitlines() if "trainer pretrain" in line)
+    words = shlex.split(line.removesuffix("&"))
+    given = pretrain.command.make_context("pretrain", words[words.index("pretrain") + 1 :]).params
+    assert given["resume"] == "auto"
+    assert {"#SBATCH --requeue", "#SBATCH --signal=B:TERM@120"} <= set(text.splitlines())
+    if words[1] == "torchrun":
+        launcher = get_args_parser().parse_args(words[2 : words.index("-m") + 2])
+        assert (launcher.max_restarts, launcher.rdzv_backend) == (3, "c10d")

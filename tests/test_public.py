@@ -7,6 +7,7 @@ import doctest
 import inspect
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,7 +20,6 @@ import pytest
 import skeltools
 import trainer
 from schemas import SkelError
-from skeltools.cli import run as skeltools_command
 from trainer.cli import cli as trainer_command
 
 ROOT = Path(__file__).parents[1]
@@ -42,12 +42,12 @@ both = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(demo_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw demo data, a store, a short run and an export of it, under the names that the examples use."""
     folder = tmp_path_factory.mktemp("public")
-    raw, store, run = (str(folder / name) for name in ("raw", "store.zarr", "runs/skeletonclr"))
-    assert skeltools_command(["demo", raw, "--subjects", "3"]) == 0
-    assert skeltools_command(["convert", "ntu60", "--raw", raw, "--out", store]) == 0
+    for name in ("raw", "store.zarr"):
+        shutil.copytree(demo_data / name, folder / name)
+    store, run = (str(folder / name) for name in ("store.zarr", "runs/skeletonclr"))
     command = ["pretrain", "--store", store, "--method", "skeletonclr", "--split", "xview", "--epochs", "1"]
     trainer_command.main([*command, "--out", run], standalone_mode=False)
     trainer_command.main(["export", run, "--out", str(folder / "encoder")], standalone_mode=False)

@@ -88,7 +88,7 @@ def encoder(
 ) -> encoders.Encoder:
     """A new encoder ``(x [N,3,T,V,M], convention) -> [N, feature_dim]`` for these conventions, on the CPU.
 
-    ``name``: stgcn, agcn, bigru or hcn. ``seed``: of its weights. Raises UsageError for another name,
+    ``name``: stgcn, agcn, ctrgcn, vit, bigru or hcn. ``seed``: of its weights. Raises UsageError for another name,
     ConfigError for options.
     """
     if not skeletons:

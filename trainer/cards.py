@@ -8,10 +8,19 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from schemas import CheckpointError, problem
+from schemas import CheckpointError, problem, regular
 from schemas._model import Model
+from schemas.refused import refusing
 
 _Card = TypeVar("_Card", bound=Model)
+_MOST = 64 * 2**20
+"""Bytes of a card: that of an encoder of many conventions has 100 kB."""
+
+
+def read(path: Path, refuse: Callable[[Path, str], CheckpointError]) -> object:
+    """The content of a JSON file. Raises ``refuse(path, reason)`` when it is absent or none."""
+    with refusing(lambda why: refuse(path, why)):
+        return regular.read_json(path, most=_MOST)
 
 
 def checked(

@@ -8,13 +8,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from schemas import CheckpointError, RunConfig
+from schemas.refused import refusing
+from schemas.system import replacing
 from trainer import methods, seeds
 from trainer.methods import Method
 from trainer.skeleton import Skeleton
@@ -70,16 +71,20 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     """Writes beside the target, then renames: a crash leaves the previous checkpoint untouched."""
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     content |= {"kind": _MARK, "format": FORMAT, "config": checkpoint.config.model_dump_json()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    with replacing(path) as partial, partial.open("wb") as file:
+        _dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _dump(content: dict[str, Any], file: IO[bytes]) -> None:
+    """Raises the OSError of a full disk, of which PyTorch makes a RuntimeError about positions."""
     try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
@@ -91,29 +96,40 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
         raise CheckpointError(
             "no checkpoint here", where=path, remedy="Is this a run folder of `trainer pretrain`?"
         )
-    try:
+    with refusing(lambda _: _unreadable(path)):
         check_sums(path)
         content = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # the unpickler meets garbage with errors of every kind
-        raise _unreadable(path) from error
-    if not isinstance(content, dict) or content.get("kind") != _MARK:
-        raise _unreadable(path)
-    if content["format"] > FORMAT:
-        raise CheckpointError(
-            f"written by a newer version: format {content['format']}, this one reads up to {FORMAT}",
-            where=path,
-            remedy="Update this package",
-        )
-    try:
+        if content["kind"] != _MARK:
+            raise _unreadable(path)
+        if content["format"] > FORMAT:
+            raise CheckpointError(
+                f"written by a newer version: format {content['format']}, this one reads up to {FORMAT}",
+                where=path,
+                remedy="Update this package",
+            )
         content["config"] = RunConfig.model_validate_json(content["config"])
         if all(name.startswith(_WRAPPED) for name in content["model"]):
             content["model"] = {
                 name.removeprefix(_WRAPPED): value for name, value in content["model"].items()
             }
         content.setdefault("more_hashes", [])  # not in checkpoints of earlier versions
-        return Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
-    except (ValidationError, KeyError) as error:
-        raise _unreadable(path) from error
+        saved = Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
+        _check(saved)
+        return saved
+
+
+def _check(saved: Checkpoint) -> None:
+    """Raises TypeError for a value of another type than ``save`` wrote."""
+    counts = (saved.epoch, saved.step, saved.log_position)
+    if any(type(value) is not int or value < 0 for value in counts):
+        raise TypeError("a count is none")
+    if not all(isinstance(value, Tensor) for value in saved.model.values()):
+        raise TypeError("a weight is no tensor")
+    lists = (saved.meter, saved.more_hashes)
+    if not isinstance(saved.optimiser, dict) or not all(isinstance(value, list) for value in lists):
+        raise TypeError("a list or a mapping is none")
+    if not all(isinstance(value, str) for value in saved.hashes):
+        raise TypeError("a hash is no text")
 
 
 def load_with_hash(path: Path) -> tuple[Checkpoint, str]:
@@ -131,11 +147,13 @@ def check_sums(path: Path) -> None:
     """Raises for a file that is no zip archive or has a damaged member; torch.load does not look.
 
     Nor does it read a member that is marked as a folder, which one changed bit in its attributes does: the
-    tensor stays as memory was. What torch.save writes has no attributes.
+    tensor stays as memory was. What torch.save writes has no attributes, and is not packed: what is packed
+    may be a thousand times as large as the file.
     """
     with zipfile.ZipFile(path) as archive:
-        marked = (member.filename for member in archive.infolist() if member.external_attr)
-        damaged = archive.testzip() or next(marked, None)
+        members = archive.infolist()
+        marked = (each.filename for each in members if each.external_attr or each.compress_type)
+        damaged = next(marked, None) or archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(damaged)
 

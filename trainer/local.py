@@ -1,21 +1,19 @@
-"""zarr's files on disk, each looked at before zarr reads it: see ``schemas.received``."""
+"""zarr's files on disk, each looked at before zarr reads it: see ``schemas.guarded``."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import zarr
 from zarr.storage import LocalStore
 
-from schemas.received import Guarded, Received
+from schemas.guarded import Guarded, Received
 
 
 class Files(Guarded, LocalStore):
     """A folder of which only those files are read that its manifest and their sizes vouch for."""
 
 
-def open_group(path: Path, received: Received) -> zarr.Group:
+def open_group(received: Received) -> zarr.Group:
     """The root group of a store, for reading."""
-    files = Files(path, read_only=True)
+    files = Files(received.root, read_only=True)
     files.received = received
     return zarr.open_group(files, mode="r", zarr_format=3, use_consolidated=False)

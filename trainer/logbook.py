@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from schemas import CheckpointError
+from schemas import CheckpointError, regular
+from schemas.refused import refusing
 
 Record = dict[str, Any]
 Mirror = Callable[[Record, int], None]
@@ -58,8 +59,14 @@ def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] =
 
 
 def read(path: Path) -> list[Record]:
-    """All records of a log."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """All records of a log. Raises CheckpointError for a line that is none."""
+    remedy = "Restore the file from a copy"
+    with refusing(lambda why: CheckpointError(f"is no log of a run: {why}", where=path, remedy=remedy)):
+        regular.check(path)
+        records = [regular.parse_json(line) for line in path.read_bytes().splitlines()]
+        if odd := next((record for record in records if not isinstance(record, dict)), None):
+            raise ValueError(f"a line holds {type(odd).__name__}")
+        return records
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from schemas import RunConfig, UsageError, checks_arguments
+from schemas.places import Place
 from trainer import checkpoint, loop, methods, start
 from trainer import config as settings_of
 from trainer.config import Override
@@ -83,7 +84,7 @@ def pretrain(
     named: dict[str, Any] = {"method": method, "preset": preset, "base": base}
     named["file"] = None if config is None else Path(config)
     resume, force = loop.resumes(Path(out), resume, force=force)
-    paths = [Path(store)] if isinstance(store, str | Path) else [Path(each) for each in store or ()]
+    paths = [Place(store)] if isinstance(store, str | Path) else [Place(each) for each in store or ()]
     if resume:
         saved = checkpoint.load(Path(out) / checkpoint.LAST).config
         resolved = settings_of.resume(saved, store=paths, **named, overrides=overrides)

@@ -13,9 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import ValidationError
-
 from schemas import (
     CheckpointError,
     EvaluationResult,
@@ -24,8 +21,12 @@ from schemas import (
     StoreError,
     UsageError,
     checks_arguments,
+    regular,
     unknown,
 )
+from schemas.places import Place
+from schemas.refused import refusing
+from schemas.yaml_text import load_yaml, read_text
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,8 @@ METRICS = "metrics.jsonl"
 """Where a run folder keeps its evaluations."""
 EXPORTED = "encoder.json"
 """The file that marks an exported encoder, which is no run."""
+_MOST_RESULT = 64 * 2**20
+"""Bytes of a result: a hundred times those of one with 120 classes."""
 JOINED = "+"
 """Between the names of encoders, streams or conventions that are evaluated together: joint+motion+bone."""
 
@@ -78,7 +81,7 @@ class Run:
         from trainer import checkpoint
         from trainer import store as stores
 
-        path = self.store_paths[0] if self.store_paths else Path(self.config.data.store)
+        path = self.store_paths[0] if self.store_paths else Place(self.config.data.store)
         if not self.store_paths and not path.exists():
             raise StoreError(
                 "the run's store is no longer there", where=path, remedy="Name it with --store PATH"
@@ -98,7 +101,7 @@ class Run:
         there = {self.store.hash: self.store}
         recorded = [self.config.data.store, *(other.store for other in self.config.data.more)]
         if self.config.data.more:
-            for path in (*self.store_paths[1:], *map(Path, recorded)):
+            for path in (*self.store_paths[1:], *map(Place, recorded)):
                 if path.exists():
                     opened = stores.open_store(path)
                     there.setdefault(opened.hash, opened)
@@ -242,7 +245,7 @@ class Run:
             self,
             protocols or ("knn",),
             conventions=conventions,
-            target=None if target is None else Path(target),
+            target=None if target is None else Place(target),
             target_split=target_split,
             options=options or {},
             untrained=untrained,
@@ -300,7 +303,7 @@ def open_run(
             where="--store",
             remedy="Name each of them once",
         )
-    return Run(path, saved, digest, devices.choose(device), tuple(map(Path, paths)), kept)
+    return Run(path, saved, digest, devices.choose(device), tuple(map(Place, paths)), kept)
 
 
 def _kept(run: Path, epoch: int) -> Path | None:
@@ -331,14 +334,16 @@ def read_config(path: Path) -> RunConfig:
             where=path,
             remedy="Name the --out folder of a `trainer pretrain`",
         )
-    try:
-        return RunConfig.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise SkelError(
-            f"these are not the settings of a run, or they are damaged: {' '.join(str(error).split())[:200]}",
+
+    def refuse(why: str) -> SkelError:
+        return SkelError(
+            f"these are not the settings of a run, or they are damaged: {why}",
             where=file,
             remedy="Restore the file; `trainer pretrain --resume` also writes it again",
-        ) from error
+        )
+
+    with refusing(refuse):
+        return RunConfig.model_validate(load_yaml(read_text(file)))
 
 
 @dataclass(frozen=True)
@@ -368,19 +373,20 @@ class SavedResult:
 
 def read_result(path: Path) -> SavedResult:
     """Raises SkelError when the file is absent, damaged, or something else."""
-    try:
-        return SavedResult(path, EvaluationResult.model_validate_json(path.read_bytes()))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise SkelError(
             "no result here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
-        ) from error
-    except (ValidationError, OSError) as error:
-        reason = str(error).splitlines()[-1 if isinstance(error, OSError) else 0]
-        raise SkelError(
-            f"this is not a result of `trainer evaluate`, or it is damaged: {reason}",
+        )
+
+    def refuse(why: str) -> SkelError:
+        return SkelError(
+            f"this is not a result of `trainer evaluate`, or it is damaged: {why}",
             where=path,
             remedy="Evaluate the run again",
-        ) from error
+        )
+
+    with refusing(refuse):
+        return SavedResult(path, EvaluationResult.model_validate_json(regular.read(path, most=_MOST_RESULT)))
 
 
 def read_results(path: Path) -> list[SavedResult]:

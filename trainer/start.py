@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from schemas import CheckpointError, InitConfig, UsageError
+from schemas.places import Place
 from trainer import checkpoint, hub
 from trainer import store as stores
 from trainer.checkpoint import LAST
@@ -106,7 +107,7 @@ def _kind_of(init: InitConfig) -> str | None:
     saved = checkpoint.load(path / LAST)
     if saved.config.init_from is not None and saved.config.init_from.kind == "released":
         return "3D"
-    store = Path(saved.config.data.store)
+    store = Place(saved.config.data.store)
     if not store.exists() or (opened := stores.open_store(store)).hash != saved.store_hash:
         return None
     return stores.kind_of(opened, saved.config.data.conventions[0])

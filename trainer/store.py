@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf, ValidationError
 from torch import Tensor
 
-from schemas import SkeletonSpec, StoreError, StoreManifest, checks_arguments
-from schemas.received import Received, damaged, open_received
+from schemas import StoreError, StoreManifest, checks_arguments
+from schemas.guarded import AHEAD, Received, damaged
+from schemas.places import Place
+from schemas.received import open_received
+from schemas.store import stored_spec
 from trainer.local import open_group
 from trainer.skeleton import Skeleton
 
@@ -126,13 +129,14 @@ class Selection:
 
 @checks_arguments
 def open_store(path: str | Path) -> Store:
-    """Raises StoreError when there is no store, when it is newer than this code, or damaged.
+    """A store by its folder or address. Raises StoreError when there is none, when it is newer than this
+    code, or damaged.
 
     Its metadata are compared with its manifest before anything is read: see ``schemas.received``.
     """
-    path = Path(path)
+    path = Place(path)
     manifest, received = open_received(path, complete=False)
-    return Store(path, manifest, open_group(path, received), received)
+    return Store(path, manifest, open_group(received), received)
 
 
 @checks_arguments
@@ -143,7 +147,7 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
         check_convention(store, name)
         group = _member(store, f"skeletons/{name}")
         try:
-            spec = SkeletonSpec.model_validate(dict(group.attrs))
+            spec = stored_spec(dict(group.attrs))
         except ValidationError as error:
             _damaged(store, f"skeletons/{name}", error)
         size = spec.num_joints
@@ -349,7 +353,10 @@ def read(
     clips = {name: torch.zeros((count, *shape)) for name, shape in selection.shapes.items()}
     for name, clip in clips.items():
         array = _array(selection.store, selection.paths[name])
-        for shard, into in zip(shards, clip.split([len(shard) for shard in shards]), strict=True):
+        starts = [int(selection.rows[shard.start]) for shard in shards]
+        parts = zip(shards, clip.split([len(shard) for shard in shards]), strict=True)
+        for place, (shard, into) in enumerate(parts):
+            selection.store.received.ahead(array.path, starts[place : place + AHEAD + 1])
             _read_shard(selection, array, shard, into=into)
             done += len(shard)
             if on_progress is not None:

@@ -11,7 +11,8 @@ from types import FrameType
 
 import click
 
-from schemas import SkelError
+from schemas import SkelError, speaking, versions
+from schemas.system import refusal
 from skeltools.cli import (
     card,
     convert,
@@ -23,6 +24,7 @@ from skeltools.cli import (
     merge,
     recipes,
     render,
+    schema,
     skeletons,
     streams,
     validate,
@@ -66,7 +68,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from skeltools import __version__
 
-        echo(f"skeltools {__version__}")
+        echo(versions.told("skeltools", __version__, ("numpy", "zarr", "h5py", "opencv-python", "pydantic")))
         ctx.exit()
 
 
@@ -77,11 +79,19 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_version,
-    help="Show the version and exit.",
+    help="Show the versions that matter and exit.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors: --log-level error.")
+@click.option(
+    "--log-level",
+    type=click.Choice(speaking.LEVELS),
+    default="info",
+    envvar="SKELTOOLS_LOG_LEVEL",
+    help="What is said on stderr: everything (info, the default), warnings and errors, or errors.",
 )
 @click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
 @click.pass_obj
-def cli(settings: dict[str, bool], debug: bool) -> None:
+def cli(settings: dict[str, bool], debug: bool, quiet: bool, log_level: str) -> None:
     """Raw 3D-skeleton data sets to one clean multi-skeleton store.
 
     \b
@@ -92,6 +102,7 @@ def cli(settings: dict[str, bool], debug: bool) -> None:
       skeltools inspect
     """
     settings["debug"] = debug
+    speaking.set_level("error" if quiet else log_level)
 
 
 for module in (
@@ -105,6 +116,7 @@ for module in (
     merge,
     recipes,
     render,
+    schema,
     skeletons,
     streams,
     validate,
@@ -139,6 +151,11 @@ def run(args: list[str]) -> int:
         return _INTERRUPTED
     except BrokenPipeError:  # `skeltools inspect | head`
         sys.stdout = None  # so that Python does not flush into the closed pipe
+        return 1
+    except (OSError, MemoryError) as error:
+        if settings["debug"]:
+            raise
+        echo(f"error: {refusal(error)}", err=True)
         return 1
     except Exception as error:
         if settings["debug"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from schemas.places import Place
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
 
 if TYPE_CHECKING:
@@ -26,10 +27,10 @@ _WHAT = (
     ),
     click.option(
         "--out",
-        default=Path("store.zarr"),
+        default=Place("store.zarr"),
         show_default=True,
-        type=click.Path(path_type=Path),
-        help="The store to write.",
+        type=click.Path(path_type=Place),
+        help="The store to write: a folder, or an address such as s3://bucket/store.zarr.",
     ),
     click.option(
         "--from",

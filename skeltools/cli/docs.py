@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ from skeltools.cli.terminal import echo
 
 @click.command("docs")
 @click.argument("topic", required=False)
-def command(topic: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the list of pages as JSON.")
+def command(topic: str | None, as_json: bool) -> None:
     """List the pages of the documentation, or print TOPIC as Markdown.
 
     \b
@@ -21,7 +23,9 @@ def command(topic: str | None) -> None:
       skeltools docs findings
     """
     known = pages()
-    if topic is None:
+    if topic is None and as_json:
+        echo(json.dumps({name: _title(path) for name, path in known.items()}, indent=2))
+    elif topic is None:
         for name, path in known.items():
             echo(f"{name:<18}{_title(path)}")
     elif topic in known:

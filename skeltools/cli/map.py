@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.places import Place
 from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, note, progress, show, table_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("map")
 @STORE
 @click.option("--to", required=True, metavar="CONVENTION", help="The convention to map to: a name or a file.")
-@click.option("--out", type=click.Path(path_type=Path), help="The store to write; without it only the list.")
+@click.option("--out", type=click.Path(path_type=Place), help="The store to write; without it only the list.")
 @click.option("--convention", help="The one of STORE that is mapped, or a file of it  [the first].")
 @click.option("--partial", is_flag=True, help="Leave out the joints that STORE does not have.")
 @click.option("--keep", is_flag=True, help="Keep the conventions of STORE, too.")

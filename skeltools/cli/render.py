@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.places import Place
 from skeltools.cli.terminal import show
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> tup
 
 
 @click.command("render")
-@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("store_path", metavar="STORE", type=click.Path(path_type=Place))
 @click.argument("id")
 @click.option(
     "--out",

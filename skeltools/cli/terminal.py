@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.segment import Segment
 from rich.table import Table
 
-from schemas import shown
+from schemas import shown, speaking
+from schemas.places import Place
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
@@ -26,7 +27,7 @@ _PIPED_WIDTH = 160  # columns for tables that no terminal shows
 def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on stderr while it is a terminal; yields the ``on_progress`` callback, or None."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (console.is_terminal and speaking.shows_progress()):
         yield None
         return
     columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -37,7 +38,8 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
     """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
-    click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
+    if not err or isinstance(text, bytes) or speaking.is_said(text):
+        click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
 
 
 def show(*lines: Table | str) -> None:
@@ -96,7 +98,7 @@ LENGTH = click.IntRange(1, 10_000)  # as schemas.Length
 STORE = click.argument(
     "store_path",
     metavar="[STORE]",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     envvar="SKELTOOLS_STORE",
-    default=Path("store.zarr"),
+    default=Place("store.zarr"),
 )

@@ -20,7 +20,8 @@ def command(store_path: Path, as_json: bool, bones: bool) -> None:
     """Check STORE: layout, checksums, splits, graphs, poses, bones, findings.
 
     The exit code is 1 when there is a fault. Notes name what is unusual but may be right: a bone that varies
-    much, a split that comes with the source. STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
+    much, a split that comes with the source, test clips that are copies of training clips. STORE is
+    $SKELTOOLS_STORE or ./store.zarr when not given.
 
     \b
     Example:

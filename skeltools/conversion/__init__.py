@@ -33,6 +33,7 @@ from schemas import (
     StoreManifest,
     checks_arguments,
 )
+from schemas.places import Place
 from skeltools import __version__, datasets, framewise, people, store
 from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
@@ -82,7 +83,7 @@ def convert(
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
-    """Convert a data set's raw files to a store at ``out``.
+    """Convert a data set's raw files to a store at ``out``, a folder or an address.
 
     ``raw`` is found as ``datasets.find_raw`` says, and may be a list: NTU RGB+D 120 lies in two archives. A
     sample that is in two of them is a finding. ``source`` names an archive format of
@@ -120,10 +121,11 @@ def convert(
     hands = Hands(workers, dask)
     if workers:
         warm_up()
-    publish.check_target(Path(out), force=force)
+    place = Place(out)
+    publish.check_target(place, force=force)
     return carry_out(
         begin(asked.anywhere() if dask else asked, on_note=on_note),
-        Path(out),
+        place,
         hands=hands,
         force=force,
         fresh=fresh,
@@ -164,7 +166,7 @@ def carry_out(
         manifest = _finish(work.made, begun, ledger)
         warnings += _absent_archive(known, ledger)
         fingerprint.check_unchanged(begun.stamps)
-        publish.publish(work, out, force=force)
+        publish.publish(work, out, force=force, on_note=on_note)
     return Summary(out, manifest, tuple(ledger.findings), warnings)
 
 

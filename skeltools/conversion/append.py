@@ -27,6 +27,7 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
+from schemas.places import Place
 from skeltools import conversion, datasets, skeletons, store
 from skeltools.conversion import Summary, beside, fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
@@ -68,7 +69,13 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
     what ``convert`` does.
     """
-    places, out, hands = datasets.paths_of(raw), Path(out), Hands(workers, dask)
+    places, out, hands = datasets.paths_of(raw), Place(out), Hands(workers, dask)
+    if out.is_address:
+        raise UsageError(
+            "poses are added to a store in a folder",
+            where=out,
+            remedy="Convert all raw data again with --out and --force, or to a folder first",
+        )
     opened = store.open_store(out)
     places = datasets.absolute(places) if dask else places
     known = _dataset(opened, dataset, places)

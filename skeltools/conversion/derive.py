@@ -25,6 +25,7 @@ from schemas import (
     checks_arguments,
     unknown,
 )
+from schemas.places import is_address
 from skeltools import store, streams
 from skeltools.conversion import publish
 from skeltools.preprocess import Prepared, Recipe, check_depth, check_fits, prepare, recorded
@@ -122,6 +123,12 @@ def _another_recipe(opened: Store, recipe: Recipe | None, force: bool) -> bool:
             f"its streams are made with recipe {kept.name}{differs}, and a store holds one recipe",
             where=opened.path,
             remedy=f"--force remakes all of them with {recipe.name}",
+        )
+    if is_address(opened.path):
+        raise UsageError(
+            "another recipe remakes all streams, which is done in a folder",
+            where=opened.path,
+            remedy="Convert again with --recipe and --force",
         )
     return True
 

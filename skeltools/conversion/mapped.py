@@ -20,6 +20,7 @@ from schemas import (
     checks_arguments,
     unknown,
 )
+from schemas.places import Place
 from skeltools import __version__, skeletons, store
 from skeltools.conversion import Summary, publish, remade
 from skeltools.conversion.derive import OnProgress, bodies_of
@@ -70,7 +71,7 @@ def map_store(
         >>> skeltools.open("coco.zarr").conventions
         ('coco_17-of-kinectv2_25',)
     """
-    opened, out = store.open_store(path), Path(out)
+    opened, out = store.open_store(path), Place(out)
     plan = _plan(opened, plan_mapping(opened, to, convention), partial, keep, recipe, frames)
     publish.check_target(out, force=force)
     with remade.in_the_making(out, force=force) as folder:

@@ -31,6 +31,7 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
+from schemas.places import Place
 from skeltools import __version__, store
 from skeltools.conversion import Summary, publish, remade
 from skeltools.conversion.derive import OnProgress, bodies_of
@@ -80,7 +81,7 @@ def merge(
         >>> skeltools.open("both.zarr").ids[0]
         'a-S002C001P002R001A001'
     """
-    out = Path(out)
+    out = Place(out)
     sources = _sources(stores, prefixes)
     plan = _plan(sources, name, classes, split_missing, recipe, frames)
     publish.check_target(out, force=force)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
+from schemas.refused import refusing
 from skeltools import people, skeletons
 from skeltools.conversion import beside
 from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
@@ -60,9 +61,10 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) 
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-    listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
-    found = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
-    poses = beside.align(dataset, roots, listing.items, found)
+    with refusing(lambda why: RawDataError(f"the raw files cannot be listed ({why})", where=roots[0])):
+        listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
+        found = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
+        poses = beside.align(dataset, roots, listing.items, found)
     return replace(
         listing,
         items=(*listing.items, *poses.items),

@@ -24,9 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import StoreError
+from schemas.locks import locked
+from schemas.places import Place
 from skeltools import store
+from skeltools.conversion import upload
 from skeltools.files import durable
-from skeltools.files.locks import locked
 
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
@@ -41,7 +43,8 @@ def work_folder(out: Path) -> Path:
     >>> work_folder(Path("a/store.zarr")).as_posix()
     'a/store.zarr.partial'
     """
-    return out.with_name(f"{out.name}.partial")
+    home = upload.home(out)
+    return home.with_name(f"{home.name}.partial")
 
 
 def parts_folder(out: Path, plan: str) -> Path:
@@ -57,8 +60,12 @@ def shards_folder(out: Path) -> Path:
 def check_target(out: Path, *, force: bool) -> None:
     """Refuse a target that is taken, before any work is done.
 
-    Raises StoreError: an existing store without ``force``; anything else that is no empty folder, always.
+    Raises StoreError: an existing store without ``force``; anything else that is no empty folder, always; an
+    address that cannot be written to.
     """
+    if (place := Place(out)).is_address:
+        upload.check_target(place, force=force)
+        return
     if not out.exists() and not out.is_symlink():
         return
     if store.is_store(out):
@@ -237,9 +244,27 @@ def link_store(path: Path, work: Work) -> Path:
     return copy
 
 
-def publish(work: Work, out: Path, *, made: Path | None = None, force: bool) -> None:
-    """Give the finished store its name, in one step where the system can; the work folder goes."""
+def publish(
+    work: Work,
+    out: Path,
+    *,
+    made: Path | None = None,
+    force: bool,
+    on_note: Callable[[str], None] | None = None,
+) -> None:
+    """Give the finished store its name, in one step where the system can; the work folder goes.
+
+    To an address it is sent, of which ``on_note`` is told.
+    """
     made = made or work.made
+    if (place := Place(out)).is_address:
+        if on_note:
+            size = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+            on_note(f"sending {size / 1e6:.1f} MB to {place}")
+        upload.send(made, place, force=force)
+        discard(work.folder)
+        upload.leave(place)
+        return
     with _told(out, work.folder):
         durable.sync_tree(made)
         check_target(out, force=force)  # somebody may have written there in the meantime
@@ -270,6 +295,10 @@ def revising(path: Path) -> Iterator[Path]:
     The copy is made of links to the same files, and takes no room: add and remove files in it, but change
     none. Readers see the old store or the new one. Raises StoreError as ``working`` does.
     """
+    if (place := Place(path)).is_address:
+        with _revising_there(place) as there:
+            yield there
+        return
     folder = work_folder(path)
     copy = folder / _REVISION
     _check_ours(folder)
@@ -289,6 +318,27 @@ def revising(path: Path) -> Iterator[Path]:
             _remove_if_empty(folder)
 
 
+@contextmanager
+def _revising_there(place: Place) -> Iterator[Path]:
+    """As ``revising``, of an address; the copy lacks the values of derived streams, which nothing is made
+    of."""
+    folder = work_folder(place)
+    copy = folder / _REVISION
+    _check_ours(folder)
+    with _told(place, copy), locked(folder / _LOCK, what=place):
+        try:
+            opened = store.open_store(place)
+            opened.received.bring_all(but=tuple(f"/{kind}" for kind in ("bone", "motion")))
+            shutil.rmtree(copy, ignore_errors=True)
+            durable.link_tree(opened.folder, copy, copied=METADATA_FILES)
+            yield copy
+            upload.send_changes(copy, opened)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+            _remove_if_empty(folder)
+            upload.leave(place)
+
+
 def _remove_if_empty(folder: Path) -> None:
     """The folder goes unless an unfinished conversion is in it."""
     if {entry.name for entry in folder.iterdir()} <= {_LOCK}:
@@ -300,12 +350,16 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
     """Yield a path to write to; on success it gets the name ``out``, on any error it is removed.
 
     For what is made in one go. A store that has the name keeps it until then. Raises StoreError when the disk
-    does not take the files.
+    or the server does not take the files.
     """
-    partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
+    home = upload.home(out)
+    partial = home.with_name(f"{home.name}.partial-{os.getpid()}")
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        if (place := Place(out)).is_address:
+            upload.send(partial, place, force=force)
+            return
         check_target(out, force=force)  # somebody may have written there in the meantime
         _replace(partial, out, aside=out.with_name(f"{out.name}.replaced-{os.getpid()}"))
     except OSError as error:
@@ -313,4 +367,5 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
         raise StoreError(f"cannot write the store ({why})", where=out) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(out.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        upload.leave(out)

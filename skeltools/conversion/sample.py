@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
+from schemas.refused import refusing
 from skeltools import people
 from skeltools.custom.unseen import NeverSeenError
 from skeltools.formats import FORMATS
@@ -131,18 +133,24 @@ def _read_clips(
     for name in sorted(task.items, key=lambda name: (name != plan.native, name)):
         item = task.items[name]
         try:
-            if name == plan.native or plan.reader in FORMATS:
-                clips[name] = _storable(READERS[plan.reader].read(item), plan, item)
-            else:
-                native = clips.get(plan.native, given)
-                rate = {"native_rate": plan.rate} if plan.own else {}
-                options = {"mirrored": plan.mirrored, "spec": plan.specs[name], **_told(plan), **rate}
-                clips[name] = _storable(READERS["metrabs"].read(item, native=native, **options), plan, item)
-        except (RawDataError, OSError) as error:
+            with refusing(partial(RawDataError, where=item.where)):
+                clips[name] = _storable(_read(item, name, plan, clips.get(plan.native, given)), plan, item)
+        except RawDataError as error:
             findings.append(_unreadable(item, error))
         else:
             findings += [row.model_copy(update={"file": file_of(item)}) for row in clips[name].findings]
     return clips
+
+
+def _read(item: RawItem, name: str, plan: Plan, native: SkeletonSequence | None) -> SkeletonSequence:
+    clip: SkeletonSequence
+    if name == plan.native or plan.reader in FORMATS:
+        clip = READERS[plan.reader].read(item)
+    else:
+        rate = {"native_rate": plan.rate} if plan.own else {}
+        options = {"mirrored": plan.mirrored, "spec": plan.specs[name], **_told(plan), **rate}
+        clip = READERS["metrabs"].read(item, native=native, **options)
+    return clip
 
 
 def _storable(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequence:
@@ -166,9 +174,8 @@ def file_of(item: RawItem) -> str:
     return f"{item.convention}/{item.file}" if Path(item.path).parent.name == item.convention else item.file
 
 
-def _unreadable(item: RawItem, error: RawDataError | OSError) -> Finding:
-    message = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
-    place, detail = "", " ".join(message.split())
+def _unreadable(item: RawItem, error: RawDataError) -> Finding:
+    place, detail = "", " ".join(error.message.split())
     if found := re.match(r"(line \d+|frame \d+): ", detail):
         place, detail = found[1], detail[found.end() :]
     problem = NEVER_SEEN if isinstance(error, NeverSeenError) else UNREADABLE

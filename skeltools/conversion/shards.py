@@ -21,6 +21,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from schemas import Count, Length, RawDataError, StoreError, UsageError, checks_arguments
+from schemas.places import is_address
 from skeltools import store
 from skeltools.conversion import Summary, carry_out, chunks, fingerprint, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, jobs_of
@@ -85,7 +86,7 @@ def plan_shards(
         dataset, raw=raw, source=source, frames=frames, recipe=recipe, conventions=conventions,
         mirrored=mirrored, strict=strict, name=name, classes=classes, uncut=uncut,
     ).anywhere()  # fmt: skip
-    out = Path(out).absolute()
+    out = _folder(out)
     publish.check_target(out, force=force)
     begun = begin(asked, on_note=on_note)
     with publish.working(out, plan=begun.digest, fresh=fresh, on_note=on_note) as work:
@@ -97,6 +98,14 @@ def plan_shards(
             _write(work.shards / f"{number}.json", _shard(run, groups, begun.stamps))
         _write(work.shards / _COMMON, _common(asked, begun, force, shards, len(groups)))
     return Planned(out, shards, len(begun.tasks), sum(map(bool, runs)))
+
+
+def _folder(out: Path | str) -> Path:
+    if is_address(out):
+        raise UsageError(
+            "shards are read to a folder that all machines see", where=out, remedy="Name one with --out"
+        )
+    return Path(out).absolute()
 
 
 @checks_arguments
@@ -114,7 +123,7 @@ def read_shard(
     SkelError (planned by another version), RawDataError (a raw file is another one than planned, or not to be
     seen here; ``strict``).
     """
-    out = Path(out).absolute()
+    out = _folder(out)
     if _is_published(out):
         return None
     common = _read_common(out)
@@ -146,7 +155,7 @@ def publish_shards(out: Path | str) -> Summary:
     Raises UsageError (nothing planned), StoreError (shards that are missing), SkelError (planned by another
     version), RawDataError (a raw file was changed since), and what ``convert`` does.
     """
-    out = Path(out).absolute()
+    out = _folder(out)
     if _is_published(out):
         opened = store.open_store(out)
         return Summary(out, opened.manifest, store.read_findings(opened), ())

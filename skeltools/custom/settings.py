@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from schemas import ConfigError, Naming, SkeletonSpec, config_error, regular
 from schemas._model import Model
+from schemas.refused import refusing
 from schemas.skeleton import Direction
+from schemas.yaml_text import MOST_TEXT, load_yaml, read_text
 from skeltools import skeletons
-from skeltools.files.yaml_text import MOST_TEXT, load_yaml, read_text
+from skeltools.custom import patterns
 
 FILE = "dataset.yaml"
 OF_FILES = "file"
@@ -281,7 +282,7 @@ class Settings(Model):
     @classmethod
     def _groups(cls, value: str | None) -> str | None:
         known = {"id", "label", *FIELDS}
-        odd = sorted(set(re.compile(_regular(value) or "").groupindex) - known)
+        odd = sorted(patterns.named(_regular(value)) - known)
         if odd:
             raise ValueError(f"group '{odd[0]}' is not known. Known: {', '.join(sorted(known))}")
         return value
@@ -303,10 +304,7 @@ class Settings(Model):
 
 
 def _regular(value: str | None) -> str | None:
-    try:
-        re.compile(value or "")
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"'{value}' is not a regular expression ({error})") from error
+    patterns.check(value or "")
     return value
 
 
@@ -315,12 +313,8 @@ def _regular(value: str | None) -> str | None:
 
 def checksum(path: Path) -> int:
     """Of the file, so that a reader in another process notices another content."""
-    try:
+    with refusing(lambda why: ConfigError(f"cannot be read ({why})", where=path, remedy=_REMEDY)):
         return zlib.crc32(regular.read(path, most=MOST_TEXT))
-    except OSError as error:
-        raise ConfigError(f"cannot be read ({error.strerror})", where=path, remedy=_REMEDY) from error
-    except ValueError as error:
-        raise ConfigError(str(error), where=path, remedy=_REMEDY) from error
 
 
 def load(path: Path) -> Settings:
@@ -330,10 +324,8 @@ def load(path: Path) -> Settings:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, _checksum: int) -> Settings:
-    try:
+    with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path, remedy=_REMEDY)):
         content = load_yaml(read_text(path))
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"not valid YAML: {error}", where=path, remedy=_REMEDY) from error
     if content is None:
         found = "the file is empty; expected keys such as name and convention"
         raise ConfigError(found, where=path, remedy=_REMEDY)

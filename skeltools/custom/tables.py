@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas import ConfigError, Finding, regular
-from skeltools.custom import cuts
+from skeltools.custom import cuts, patterns
 from skeltools.custom.poses import rows
 from skeltools.custom.settings import FIELDS, Selector, Settings, Split
 from skeltools.framewise import Action
@@ -103,7 +103,7 @@ def fields_of(
     own = {name: label for name, label in (labels or {}).items() if name in texts}
     for name, label in own.items():
         texts[name].values.setdefault("label", label)
-    labelled = bool(own) or "label" in re.compile(settings.pattern or "").groupindex
+    labelled = bool(own) or "label" in patterns.named(settings.pattern)
     if settings.labels is not None:
         labelled |= _by_table(path, settings, texts, names, findings)
     parts = {name: told.parts for name, told in texts.items()}
@@ -214,18 +214,20 @@ def _by_pattern(
     """A pattern with a slash is for the whole name, one without for what follows its last slash."""
     if settings.pattern is None:
         return {name: _Texts(name.replace("/", "_")) for name in names}
-    pattern, texts = re.compile(settings.pattern), {}
-    for name, file in names.items():
-        match = pattern.fullmatch(name if "/" in settings.pattern else name.rpartition("/")[2])
-        if match is None:
-            _skip(findings, file, "name does not fit the pattern", f"'{name}', pattern '{settings.pattern}'")
+    told = [name if "/" in settings.pattern else name.rpartition("/")[2] for name in names]
+    matches = patterns.match(settings.pattern, told, where=f"{path}: pattern")
+    texts = {}
+    for (name, file), groups in zip(names.items(), matches, strict=True):
+        if groups is None:
+            detail = f"'{name}', pattern '{patterns.short(settings.pattern)}'"
+            _skip(findings, file, "name does not fit the pattern", detail)
             continue
-        values = {key: value for key, value in match.groupdict().items() if value is not None}
+        values = {key: value for key, value in groups.items() if value is not None}
         texts[name] = _Texts(values.pop("id", name.replace("/", "_")), values)
     if not texts:
-        example = next(iter(names))
+        shown = f"'{patterns.short(settings.pattern)}', e.g. '{next(iter(names))}'"
         raise ConfigError(
-            f"pattern: none of {len(names)} clips fits '{settings.pattern}', e.g. '{example}'",
+            f"pattern: none of {len(names)} clips fits {shown}",
             where=path,
             remedy="The pattern must fit the whole name without suffix; with a / in it, the folders, too",
         )
@@ -459,10 +461,12 @@ def _selected(
     kept = set(clips)
     for key in FIELDS:
         if (values := getattr(selector, key)) is not None:
-            kept &= {id for id, (_, fields) in clips.items() if fields.get(key) in values}
+            wanted = set(values)
+            kept &= {id for id, (_, fields) in clips.items() if fields.get(key) in wanted}
     if selector.pattern is not None:
-        pattern = re.compile(selector.pattern)
-        kept &= {id for id, (name, _) in clips.items() if pattern.fullmatch(name)}
+        names = [name for name, _ in clips.values()]
+        matches = patterns.match(selector.pattern, names, where=f"{path}: {place}.pattern")
+        kept &= {id for id, groups in zip(clips, matches, strict=True) if groups is not None}
     if selector.list is not None:
         kept &= _listed(path, place, selector.list, clips, whole, findings)
     if not kept:

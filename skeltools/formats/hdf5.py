@@ -8,6 +8,7 @@ root. All conventions of the file come over, as they are.
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -304,10 +305,11 @@ def write(partial: Path, selection: Selection) -> None:
     oldest that holds attributes of this size.
     """
     arrays: dict[str, ArrayInfo] = {}
-    with h5py.File(partial, "w", libver=("v108", "v108")) as file:
+    with _Disk(partial, "w+") as disk, h5py.File(disk, "w", libver=("v108", "v108")) as file:
         found = (contents.columns, contents.graphs, contents.poses, contents.streams)
         for content in itertools.chain.from_iterable(part(selection) for part in found):
             arrays[content.path] = _copy(file, content)
+            disk.check()
         for name, spec in contents.specs(selection).items():
             attributes = file[f"skeletons/{name}"].attrs
             for key, value in spec.model_dump(mode="json").items():
@@ -316,6 +318,31 @@ def write(partial: Path, selection: Selection) -> None:
         rows = [row.model_dump(mode="json") for row in findings]
         file.create_group("findings").attrs["rows"] = _text(rows)
         file.attrs["manifest"] = _text(contents.manifest(selection, arrays).model_dump_json())
+    disk.check()
+
+
+class _Disk(io.FileIO):
+    """A file for HDF5 that takes what a full disk does not, and keeps the error for later.
+
+    The library ends the process by a segmentation fault when it cannot write what it has to.
+    """
+
+    error: OSError | None = None
+
+    def check(self) -> None:
+        """Raises the OSError that there was."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return size
 
 
 def _text(value: Any) -> np.bytes_:

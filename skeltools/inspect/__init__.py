@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ def statistics(path: Path) -> dict[str, Any]:
     columns = {
         name: store.read(opened, f"samples/{name}") for name in ("label", "frames", "bodies", *_FIELDS)
     }
-    rows = store.read_findings(opened)
+    rows, sizes = store.read_findings(opened), opened.received.sizes()
     return {
-        "store": str(path),
+        "store": str(opened.path),
         "format": manifest.format,
         "dataset": manifest.dataset,
         "synthetic": manifest.synthetic,
@@ -39,9 +40,11 @@ def statistics(path: Path) -> dict[str, Any]:
         "data_sets": [list(each) for each in manifest.data_sets],
         "samples": manifest.samples,
         "recipe": {**manifest.recipe.model_dump(mode="json"), "label": manifest.recipe.label},
-        "conventions": {name: _convention(opened, name) for name in manifest.conventions},
+        "conventions": {name: _convention(opened, name, sizes) for name in manifest.conventions},
         "protocols": {name: _protocol(opened, name, columns["label"]) for name in manifest.protocols},
-        "streams": {name: _array(opened, name) for name in manifest.arrays if name.startswith("streams/")},
+        "streams": {
+            name: _array(opened, name, sizes) for name in manifest.arrays if name.startswith("streams/")
+        },
         "classes": _classes(manifest.classes, columns["label"]),
         "frames": _spread(columns["frames"]),
         "bodies": _counts(columns["bodies"]),
@@ -51,11 +54,11 @@ def statistics(path: Path) -> dict[str, Any]:
             "summary": findings.summary(rows),
             "rows": [row.model_dump(mode="json") for row in rows],
         },
-        "bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()),
+        "bytes": sum(sizes.values()),
     }
 
 
-def _convention(opened: Store, name: str) -> dict[str, Any]:
+def _convention(opened: Store, name: str, sizes: Mapping[str, int]) -> dict[str, Any]:
     info = opened.manifest.conventions[name]
     offsets = store.read(opened, f"sequences/{name}/offsets")
     lengths = np.diff(offsets)
@@ -70,7 +73,7 @@ def _convention(opened: Store, name: str) -> dict[str, Any]:
         "axes": info.axes,
         "coordinates": info.coordinates,
         "mirrored_video": info.mirrored_video,
-        "bytes": _size(opened.path / "sequences" / name),
+        "bytes": _size(f"sequences/{name}", sizes),
     }
 
 
@@ -87,13 +90,13 @@ def _protocol(opened: Store, name: str, label: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _array(opened: Store, path: str) -> dict[str, Any]:
+def _array(opened: Store, path: str, sizes: Mapping[str, int]) -> dict[str, Any]:
     info = opened.manifest.arrays[path]
     return {
         "dimensions": list(info.dimensions),
         "shape": list(info.shape),
         "dtype": info.dtype,
-        "bytes": _size(opened.path / path),
+        "bytes": _size(path, sizes),
     }
 
 
@@ -123,5 +126,6 @@ def _counts(values: NDArray[Any]) -> dict[str, int]:
     return {str(value): int(count) for value, count in zip(found.tolist(), counts.tolist(), strict=True)}
 
 
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def _size(folder: str, sizes: Mapping[str, int]) -> int:
+    """Bytes of the files below a folder of the store."""
+    return sum(size for name, size in sizes.items() if name.startswith(f"{folder}/"))

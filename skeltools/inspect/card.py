@@ -272,8 +272,12 @@ def croissant(path: Path) -> dict[str, Any]:
         "conformsTo": CROISSANT,
         "license": _all(source.terms for source in sources),
         "version": f"{manifest.format}.0.0+{manifest.hash[:12]}",
-        "distribution": [*_files(path), *_sets(path)],
-        "recordSet": [_class_records(manifest.classes), *_array_records(opened), *_finding_records(path)],
+        "distribution": [*_files(opened.folder), *_sets(opened.folder)],
+        "recordSet": [
+            _class_records(manifest.classes),
+            *_array_records(opened),
+            *_finding_records(opened.folder),
+        ],
     }
     if len(sources) == 1 and sources[0].url:
         metadata["url"] = sources[0].url

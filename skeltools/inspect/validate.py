@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from skeltools import people, store
 from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
 from skeltools.datasets.splits import TEST, TRAIN, assign
-from skeltools.inspect import bones
+from skeltools.inspect import bones, copies
 from skeltools.inspect.bones import NO_METRES, Lengths
 from skeltools.sequence import UNKNOWN
 from skeltools.store import Store, findings
@@ -40,7 +40,8 @@ class Report:
 
     faults: tuple[Fault, ...] = ()
     notes: list[Fault] = field(default_factory=list)
-    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits."""
+    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits, test clips
+    that are training clips."""
     bones: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Convention -> median length and variation of every bone."""
 
@@ -65,6 +66,13 @@ def check(path: Path | str, *, on_progress: OnProgress | None = None) -> Report:
     no store, of a newer format, or without a readable manifest.
     """
     opened, unsound = store.open_damaged(path)
+    try:
+        return _checked(opened, unsound, on_progress)
+    finally:
+        opened.received.close()
+
+
+def _checked(opened: Store, unsound: Mapping[str, str], on_progress: OnProgress | None) -> Report:
     report = Report()
     faults = [Fault(place, problem) for place, problem in unsound.items()]
     faults += [*_layout(opened), *_findings(opened, report)]
@@ -94,6 +102,10 @@ def _contents(opened: Store, report: Report) -> list[Fault]:
             faults += found
         except StoreError as error:
             faults += [] if faults else [Fault(place, error.message)]  # else it is told already
+    if not faults:
+        for split, ids in copies.across_halves(opened).items():
+            tests = opened.manifest.protocols[split].test
+            report.notes.append(Fault(f"splits/{split}", copies.sentence(ids, tests)))
     return faults
 
 
@@ -112,7 +124,7 @@ def _findings(opened: Store, report: Report) -> Iterator[Fault]:
     """The rows can be read, are as many as the manifest counts, and findings.csv tells the same."""
     try:
         rows = store.read_findings(opened)
-        table = findings.is_equal(opened.path, rows)
+        table = findings.is_equal(opened.folder, rows)
     except StoreError as error:
         yield Fault("findings", error.message)
         return

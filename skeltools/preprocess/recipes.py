@@ -33,7 +33,8 @@ from schemas import (
     require,
     unknown,
 )
-from skeltools.files.yaml_text import load_yaml
+from schemas.refused import refusing
+from schemas.yaml_text import load_yaml
 from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, TURN, checked
 
 FOLDER = Path(__file__).parents[1] / "recipes"
@@ -162,16 +163,10 @@ def to_yaml(steps: tuple[Component, ...]) -> str:
 
 
 def _read(path: Path) -> tuple[Component, ...]:
-    try:
+    with refusing(lambda why: ConfigError(f"cannot read the recipe ({why})", where=path)):
         data = regular.read(path, most=MAX_BYTES)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(f"cannot read the recipe ({why})", where=path) from error
-    try:
+    with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path, remedy=_EXAMPLE)):
         items = load_yaml(data.decode("utf-8"))
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise ConfigError(f"not valid YAML: {problem}", where=path, remedy=_EXAMPLE) from error
     if not isinstance(items, list) or not items:
         raise ConfigError(f"expected a list of steps, found {_kind(items)}", where=path, remedy=_EXAMPLE)
     steps = tuple(_step(item, where=f"{path}: step {i}") for i, item in enumerate(items, start=1))

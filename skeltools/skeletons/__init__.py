@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from schemas import ConfigError, Naming, SkeletonSpec, UsageError, checks_arguments, problem, unknown
-from skeltools.files.yaml_text import load_json, load_yaml, read_text
+from schemas.refused import reason
+from schemas.yaml_text import load_json, load_yaml, read_text
 
 _FOLDER = Path(__file__).parent
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -135,7 +135,7 @@ def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
         return spec, naming
     except OSError as error:
         raise ConfigError(f"cannot read the skeleton convention ({error.strerror})", where=path) from error
-    except (ValueError, yaml.YAMLError) as error:
+    except Exception as error:  # parsers meet garbage with errors of every kind
         raise ConfigError(
             f"not a valid skeleton convention: {_first_problem(error)}",
             where=path,
@@ -146,4 +146,4 @@ def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
 def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return str(problem(error, SkeletonSpec, noun="key"))
-    return str(error).splitlines()[0]
+    return reason(error)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from schemas import ArrayInfo, received, regular
-from schemas.received import METADATA
+from schemas import ArrayInfo, regular
+from schemas.guarded import METADATA, MOST_ATTRIBUTES
 from skeltools.store.reading import Store, blocks, read_values
 
 _THREADS = min(4, os.cpu_count() or 1)
@@ -72,7 +72,8 @@ def describe_all(root: zarr.Group) -> dict[str, ArrayInfo]:
 
 def strange_files(store: Store) -> Iterator[tuple[str, str]]:
     """(path, what is wrong) of links, pipes and devices in the folder, and of arrays that are not listed."""
-    for path, entry in _entries(store.path, ""):
+    store.received.bring_metadata()
+    for path, entry in _entries(store.folder, ""):
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
             yield path, "is a link" if entry.is_symlink() else "is no regular file"
         elif entry.name == METADATA and _is_array(entry.path):
@@ -95,7 +96,7 @@ def _entries(folder: Path, name: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 def _is_array(path: str) -> bool:
     try:
-        found = regular.read_json(Path(path), most=received.MOST_ATTRIBUTES)
+        found = regular.read_json(Path(path), most=MOST_ATTRIBUTES)
     except (ValueError, OSError):
         return False
     return isinstance(found, dict) and found.get("node_type") == "array"

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from schemas import Finding, received, regular
+from schemas import Finding, regular
+from schemas.guarded import MOST_ATTRIBUTES, TABLE, damaged
 from skeltools.files import durable
 
-FILE = "findings.csv"
+FILE = TABLE
 COLUMNS = tuple(Finding.model_fields)
 
 EXAMPLES = 3
@@ -52,11 +53,11 @@ def is_equal(store: Path, rows: Iterable[Finding]) -> bool | None:
 def content(store: Path) -> bytes | None:
     """What ``findings.csv`` holds; None where there is no such file. Raises StoreError when it is no file."""
     try:
-        return regular.read(regular.inside(os.path.realpath(store), FILE), most=received.MOST_ATTRIBUTES)
+        return regular.read(regular.inside(os.path.realpath(store), FILE), most=MOST_ATTRIBUTES)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise received.damaged(store, FILE, error) from error
+        raise damaged(store, FILE, error) from error
 
 
 def summary(rows: Iterable[Finding]) -> list[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas import received
+from schemas import guarded
 
-METADATA = received.METADATA
+METADATA = guarded.METADATA
 STREAM_DIMENSIONS = ("N", "C", "T", "V", "M")
 
 SAMPLE_CHUNK, SAMPLE_SHARD = 64, 2048

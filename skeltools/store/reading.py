@@ -14,7 +14,9 @@ import zarr
 from numpy.typing import NDArray
 
 from schemas import Finding, SkeletonSpec, StoreError, StoreManifest, received, regular
-from schemas.received import METADATA, damaged
+from schemas.guarded import AHEAD, FINDINGS, METADATA, MOST_ATTRIBUTES, Received, damaged
+from schemas.places import Place
+from schemas.store import stored_spec
 from skeltools.sequence import SkeletonSequence
 from skeltools.store import columns, layout, local
 
@@ -26,12 +28,17 @@ class Store:
     path: Path
     manifest: StoreManifest
     root: zarr.Group
-    received: received.Received
+    received: Received
     """What of its files may be read."""
     arrays: dict[str, zarr.Array] = field(default_factory=dict, compare=False, repr=False)
     """Those that were looked at, by path."""
     columns: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
     """The values of those with a number or an id for each sample, once they were read."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are on this machine; of a store behind an address, those that were read."""
+        return Path(self.received.root)
 
 
 def is_store(path: Path) -> bool:
@@ -40,26 +47,26 @@ def is_store(path: Path) -> bool:
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a store for reading. Raises StoreError: absent, no store, of a newer format, or damaged.
+    """Open a store, by folder or address, for reading. Raises StoreError: absent, no store, of a newer
+    format, or damaged.
 
     Its metadata are compared with its manifest before anything is read: see ``schemas.received``.
     """
-    path = Path(path)
+    path = Place(path)
     return _opened(path, *received.open_received(path))
 
 
 def open_damaged(path: Path | str) -> tuple[Store, received.Faults]:
     """A store of which some places cannot be read, and what is wrong with these. Raises StoreError where
     there is no readable manifest."""
-    path, faults = Path(path), dict[str, str]()
-    manifest = received.read_manifest(path)
-    found = received.look(path, manifest, faults)
+    path = Place(path)
+    manifest, found, faults = received.open_damaged(path)
     return _opened(path, manifest, found), faults
 
 
-def _opened(path: Path, manifest: StoreManifest, found: received.Received) -> Store:
+def _opened(path: Path, manifest: StoreManifest, found: Received) -> Store:
     try:
-        return Store(path, manifest, local.open_group(path, found), found)
+        return Store(path, manifest, local.open_group(found), found)
     except (OSError, ValueError, KeyError) as error:
         raise damaged(path, METADATA, error) from error
 
@@ -137,13 +144,17 @@ def _damage_told(found: zarr.Array) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        raise damaged(getattr(found.store, "root", ""), found.path, error) from error
+        files = found.store
+        where = files.received.where if isinstance(files, local.Files) else getattr(files, "root", "")
+        raise damaged(where, found.path, error) from error
 
 
 def blocks(found: zarr.Array) -> Iterator[NDArray[Any]]:
     """The array in runs of rows that lie in one file each."""
     step = (found.shards or found.chunks)[0]
     for start in range(0, found.shape[0], step):
+        if isinstance(found.store, local.Files):
+            found.store.received.ahead(found.path, range(start, start + (AHEAD + 1) * step, step))
         yield read_values(found, start, start + step)
 
 
@@ -154,7 +165,7 @@ def read_spec(store: Store, convention: str) -> SkeletonSpec:
         message = f"holds no convention '{convention}'"
         raise StoreError(message, where=store.path, remedy=f"It has: {', '.join(known) or 'none'}")
     try:
-        return SkeletonSpec.model_validate(dict(store.root[f"skeletons/{convention}"].attrs))
+        return stored_spec(dict(store.root[f"skeletons/{convention}"].attrs))
     except (KeyError, ValueError) as error:
         raise damaged(store.path, f"skeletons/{convention}", error) from error
 
@@ -162,7 +173,7 @@ def read_spec(store: Store, convention: str) -> SkeletonSpec:
 def read_findings(store: Store) -> tuple[Finding, ...]:
     """The rows of ``findings``: every problem that the conversion met."""
     try:
-        content = regular.read_json(store.path / received.FINDINGS, most=received.MOST_ATTRIBUTES)
+        content = regular.read_json(store.folder / FINDINGS, most=MOST_ATTRIBUTES)
         return tuple(Finding.model_validate(row) for row in content["attributes"]["rows"])
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise damaged(store.path, "findings", error) from error
@@ -184,6 +195,8 @@ def read_sequences(
     parts = ("joints", "present", "order", *told)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
         low, high = offsets[begin], offsets[end]
+        for part in parts:
+            store.received.ahead(f"{group}/{part}", range(low, high + layout.FRAME_SHARD, layout.FRAME_SHARD))
         block = {part: read(store, f"{group}/{part}", low, high) for part in parts}
         for row in range(begin, end):
             frames = slice(offsets[row] - low, offsets[row + 1] - low)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ import yaml
 from schemas import ConfigError, RawDataError, SkelError, SkeletonSpec
 from schemas.regular import DEEPEST, MOST_NODES
 from schemas.skeleton import MOST_JOINTS
+from schemas.yaml_text import load_json, load_yaml
 from skeltools import cli, skeletons
 from skeltools.conversion import convert
+from skeltools.custom import patterns
 from skeltools.files.arrays import npy_file
 from skeltools.files.hdf5_inside import inside
-from skeltools.files.yaml_text import load_json, load_yaml
 from skeltools.formats import unpickle
 from skeltools.inspect.validate import validate
 from tests.skeltools.raw_files import poses
@@ -125,13 +127,54 @@ def test_pipes_and_devices_that_settings_name(tmp_path: Path, name: str, kind: s
 
 
 @pytest.mark.parametrize(
-    "pattern", ["(" * 5000 + ")" * 5000, "a{99999999999999999999}", "(?P<label>.)" + "["]
+    "pattern", ["(" * 5000 + ")" * 5000, "a" * 10_001, "a{99999999999999999999}", "(?P<label>.)" + "["]
 )
 def test_patterns_that_cannot_be_compiled(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "dataset.yaml").write_text(
         json.dumps({"name": "mine", "convention": "kinectv2_25", "pattern": pattern})
     )
     assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(tmp_path / "s.zarr")]) == 2
+
+
+SLOW = ("(a+)+b", "(a|a)" * 40 + "b", "(|)" * 40 + "b", "a?" * 40 + "b", r"[a\(]?" * 40 + "b", "(?x)(a+) +b")
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_patterns_that_may_go_back_for_ever_are_matched_elsewhere(slow: str) -> None:
+    assert patterns._ways(slow, ["a" * 60]) > patterns._FEW
+
+
+@pytest.mark.parametrize("place", ["pattern", "splits"])
+def test_patterns_that_go_back_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(patterns, "SECONDS", 1)
+    np.save(tmp_path / f"{'a' * 60}.npy", poses(6))
+    told: dict[str, Any] = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+    slow = {"pattern": SLOW[0]}
+    told |= slow if place == "pattern" else {"splits": {"one": {"train": slow}}}
+    (tmp_path / "dataset.yaml").write_text(json.dumps(told))
+    with pytest.raises(ConfigError, match=r"pattern: '.*' takes more than 1 s.* on the name 'aaa.*Repeat"):
+        convert("custom", raw=tmp_path, out=tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(?P<id>a+)", "(?P<id>[a-z]+)(?P<label>_b)?", r"((?P<id>.)|\))+", "(?x) a | b+"]
+)
+def test_patterns_mean_the_same_in_both_processes(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a", "aa_b", "b", "\udcff)", "ü\n", ""]
+    found = [found and found.groupdict() for found in map(re.compile(pattern).fullmatch, names)]
+    assert patterns.match(pattern, names, where="x") == found
+    monkeypatch.setattr(patterns, "_FEW", -1)
+    assert patterns.match(pattern, names, where="x") == found
+
+
+def test_usual_patterns_need_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_elsewhere", None)
+    usual = r"(?P<label>[a-z]+)_p(?P<subject>\d+)_c(?P<camera>\d+)"
+    assert patterns.match(usual, ["walk_p1_c2"] * 100, where="x")[99] == {
+        "label": "walk",
+        "subject": "1",
+        "camera": "2",
+    }
 
 
 # ------------------------------------------------------------------------------------------- HDF5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import permutations
 
 import numpy as np
@@ -14,6 +15,7 @@ from skeltools.skeletons.mapping import Mapping, apply, find, mapping, naming_of
 NAMES = skeletons.names()
 
 
+@cache
 def between(source: str, target: str) -> Mapping:
     return mapping(*find(source), *find(target))
 
@@ -29,6 +31,7 @@ def line(name: str, *joints: str) -> SkeletonSpec:
     )
 
 
+@cache
 def pairs() -> list[tuple[str, str]]:
     """Pairs of shipped conventions that have something in common."""
     found = []
@@ -41,18 +44,15 @@ def pairs() -> list[tuple[str, str]]:
     return found
 
 
-PAIRS = pairs()
-
-
 def test_most_conventions_of_a_body_have_joints_in_common() -> None:
     bodies = [name for name in NAMES if skeletons.load(name).shoulders and "animal" not in name]
-    assert len(PAIRS) > 1000
-    assert {("kinectv1_20", "msr_action3d_20"), ("openpose_25", "coco_17")} <= set(PAIRS)
-    assert not {pair for pair in PAIRS if pair[0] == "openpose_hand_21" and pair[1] in {*bodies, "coco_17"}}
+    assert len(pairs()) > 1000
+    assert {("kinectv1_20", "msr_action3d_20"), ("openpose_25", "coco_17")} <= set(pairs())
+    assert not {pair for pair in pairs() if pair[0] == "openpose_hand_21" and pair[1] in {*bodies, "coco_17"}}
 
 
 def test_there_and_back_over_all_pairs_gives_the_same_coordinates() -> None:
-    for one, other in PAIRS:
+    for one, other in pairs():
         there = between(one, other)
         back = mapping(there.result, naming_of(there.result), *find(one))
         joints = np.random.default_rng(0).normal(size=(3, there.source.num_joints, 3)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_there_and_back_over_all_pairs_gives_the_same_coordinates() -> None:
 
 
 def test_the_absent_joints_of_all_pairs_have_no_name_of_the_source() -> None:
-    for one, other in PAIRS:
+    for one, other in pairs():
         made = between(one, other)
         _, naming = find(one)
         theirs, named = find(other)
@@ -89,7 +89,7 @@ def test_the_absent_joints_of_all_pairs_have_no_name_of_the_source() -> None:
 
 
 def test_the_other_direction_is_the_same_pairs_of_joints() -> None:
-    for one, other in PAIRS:
+    for one, other in pairs():
         there, back = between(one, other), between(other, one)
         for joint, origin in enumerate(there.origins):
             if len(origin) == 1 and len(back.origins[origin[0]]) == 1:
@@ -198,7 +198,7 @@ def test_what_has_no_two_joints_in_common_is_refused() -> None:
 
 
 def test_what_is_left_of_a_convention_is_a_skeleton() -> None:
-    for one, other in PAIRS:
+    for one, other in pairs():
         made = between(one, other)
         left, whole = made.result, made.target
         if not made.absent:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas import StoreError
-from skeltools.files import durable, locks
+from schemas import StoreError, locks
+from skeltools.files import durable
 from trainer import memory
 
 ROOT = Path(__file__).parents[2]
@@ -123,7 +123,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from schemas import StoreError
-from skeltools.files.locks import locked
+from schemas.locks import locked
 
 with locked(Path("work/lock"), what=Path("s.zarr")):
     if len(sys.argv) > 1:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,18 @@ def test_sound(made):
     seen: list[tuple[int, int]] = []
     assert validate(made, on_progress=lambda *at: seen.append(at)) == ()
     assert seen[-1][0] == seen[-1][1] == len(store.open_store(made).manifest.arrays)
+
+
+def test_copies_across_the_halves_of_a_split_are_a_note(serving, clip, tmp_path):
+    """B is A by another camera and of another subject: one of both is in the training half of each split."""
+    with serving(tmp_path) as recordings:
+        recordings.add(clip(A), replace(clip(A), id=B, camera=2, subject=3), clip(C))
+        convert("ntu60", raw=recordings.raw, out=tmp_path / "s.zarr", frames=(5,))
+    report = check(tmp_path / "s.zarr")
+    assert report.faults == ()
+    notes = {note.place: note.problem for note in report.notes if "copy" in note.problem}
+    copy = "1 of {} test clips is a copy of a training clip, number for number: {}"
+    assert notes == {"splits/xsub": copy.format(1, B), "splits/xview": copy.format(1, A)}
 
 
 def test_changed_value(made):

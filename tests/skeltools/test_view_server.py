@@ -28,6 +28,7 @@ from skeltools import store
 from skeltools.pictures import server
 from skeltools.pictures.browsed import MOST_POSES, Browsed
 from skeltools.pictures.listing import Listing
+from tests.commands import ended, in_the_foreground
 from tests.skeltools.conftest import NATIVE, make_clip
 
 NASTY = "</script><img src=x onerror=alert(1)>\x1b[31m"
@@ -518,8 +519,8 @@ def test_a_port_that_is_taken_and_a_store_that_is_none(run, place: Path, tmp_pat
 
 
 def test_the_command_prints_its_address_and_ends_with_ctrl_c(place: Path) -> None:
-    command = [sys.executable, "-m", "skeltools", "view", str(place), "--no-browser"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    command = [*in_the_foreground("skeltools"), "view", str(place), "--no-browser"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running, ended(running):
         assert running.stderr is not None
         url = running.stderr.readline().split()[0]
         with urllib.request.urlopen(f"{url}api/store", timeout=30) as answer:

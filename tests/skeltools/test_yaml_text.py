@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from schemas import ConfigError
+from schemas.yaml_text import KeyTwiceError, load_json, load_yaml
 from skeltools import skeletons
-from skeltools.files.yaml_text import KeyTwiceError, load_json, load_yaml
 from skeltools.preprocess import load
 
 

@@ -20,6 +20,8 @@ from trainer.loop import load_training_half, pretrain
 ENCODERS = {
     "stgcn": {},
     "agcn": {"encoder.options": {"channels": [4, 8], "stride_blocks": [2]}},
+    "ctrgcn": {"encoder.options": {"channels": [4, 8], "stride_blocks": [2]}},
+    "vit": {"encoder.options": {"dim": 8, "layers": 1, "heads": 2}},
     "bigru": {"encoder.options": {"units": 4, "layers": 1}},
     "hcn": {"encoder.options": {"point": 4, "row": 4, "channels": [4, 4, 8, 16], "dropout": 0.0}},
 }
@@ -46,7 +48,7 @@ def test_fewer_bodies_have_the_features_of_the_padded_clip(tmp_path: Path, join:
             assert not encoder.network(one, "few_6").allclose(padded, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["agcn", "bigru", "hcn"])
+@pytest.mark.parametrize("name", ["agcn", "bigru", "ctrgcn", "hcn", "vit"])
 def test_every_encoder_pads(tmp_path: Path, name: str) -> None:
     options = ENCODERS[name]["encoder.options"]
     config = tiny_config(write_store(tmp_path / "s"), optimise__epochs=1)

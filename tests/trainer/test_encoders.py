@@ -268,7 +268,7 @@ def test_wrong_options_are_named(options: dict[str, Any], message: str) -> None:
 def test_an_unknown_encoder_names_the_known_ones() -> None:
     with pytest.raises(UsageError, match="Did you mean 'stgcn'"):
         encoders.build(component("st-gcn"), SKELETONS)
-    assert set(ENCODERS) == {"agcn", "bigru", "hcn", "stgcn"}
+    assert set(ENCODERS) == {"agcn", "bigru", "ctrgcn", "hcn", "stgcn", "vit"}
 
 
 def test_padded_joints_are_in_no_statistic_or_in_all_but_the_inputs() -> None:

@@ -307,7 +307,7 @@ def with_absent_bodies(samples: int = 4, *, frames: int = 16) -> Tensor:
     return given
 
 
-@pytest.mark.parametrize("name", ["stgcn", "agcn", "hcn"])
+@pytest.mark.parametrize("name", ["stgcn", "agcn", "ctrgcn", "hcn", "vit"])
 def test_masking_absent_bodies_equals_leaving_them_out(name: str) -> None:
     own = network(name, bodies="present")
     if name != "hcn":  # statistics of a trained encoder, far from mean 0 and variance 1
@@ -334,7 +334,13 @@ def card_of(encoder: Any, name: str, *, frames: int = 16) -> EncoderCard:
 
 @pytest.mark.parametrize(
     ("name", "options", "frames"),
-    [("stgcn", {"bodies": "present"}, 16), ("bigru", {}, 16), ("hcn", {"segments": 1}, 16)],
+    [
+        ("stgcn", {"bodies": "present"}, 16),
+        ("bigru", {}, 16),
+        ("hcn", {"segments": 1}, 16),
+        pytest.param("ctrgcn", {}, 16, marks=pytest.mark.slow),
+        ("vit", {}, 18),
+    ],
 )
 def test_onnx_equals_pytorch_for_any_number_of_clips(
     name: str, options: dict[str, Any], frames: int, tmp_path: Path

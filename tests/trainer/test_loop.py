@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import yaml
 from torch import Tensor, nn
 
 from schemas import CheckpointError, ConfigError, RunConfig, SkelError, UsageError
+from tests.commands import in_the_foreground
 from tests.trainer.runs import tiny_arguments, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, data, logbook, loop, methods, optim
@@ -335,14 +335,7 @@ def test_signals_are_left_alone_off_the_main_thread() -> None:
 def test_a_signal_to_the_command_saves_and_says_how_to_go_on(
     store: Path, tmp_path: Path, number: int, code: int
 ) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from trainer.cli import main; main()",
-        "pretrain",
-        "--store",
-        str(store),
-    ]
+    command = [*in_the_foreground("trainer"), "pretrain", "--store", str(store)]
     command += ["--method", "skeletonclr", "--out", str(tmp_path / "run")]
     command += tiny_arguments(optimise__epochs=100000)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -87,7 +87,7 @@ def test_parts_one_after_another_give_the_numbers_of_the_batch(name: str, accumu
     assert all(torch.equal(a, b) for a, b in zip(at_once["mined"], in_parts["mined"], strict=True))
 
 
-@pytest.mark.parametrize("name", tiny.one_case_each())
+@pytest.mark.parametrize("name", tiny.with_queue())
 def test_a_step_in_parts_moves_queue_and_key_network_once(name: str) -> None:
     case = tiny.one_case_each()[name]
     method = case.build()

@@ -20,7 +20,7 @@ from trainer.methods.moco import MoCoOptions
 from trainer.momentum import Queue
 from trainer.store import Samples
 
-CASES = tiny.one_case_each()
+CASES = tiny.with_queue()
 
 
 # --- how often

@@ -234,6 +234,7 @@ def test_gains_need_a_baseline_and_the_same_test_half(store: Path, tmp_path: Pat
 
 def test_curves_have_the_metrics_of_the_log(store: Path, tmp_path: Path) -> None:
     log = [epoch(number, monitor_knn=0.2 * number, monitor_knn1=0.1 * number) for number in (1, 2, 3, 4)]
+    log[3] |= {"monitor_rankme": 12.5, "monitor_lidar": 9.5}
     log[1]["loss"] = None  # what the log has for a number that JSON lacks
     run = write_run(tmp_path / "one", store, log=log, results=[result()])
     (collected,) = read_runs([run])
@@ -247,6 +248,8 @@ def test_curves_have_the_metrics_of_the_log(store: Path, tmp_path: Path) -> None
     }
     assert "stroke-dasharray" in drawn["similarity-one"].svg
     assert {"spread of the embeddings", "alarm below"} <= {*texts(drawn["state-one"])}
+    assert any("RankMe" in text for text in texts(drawn["state-one"]))
+    assert "LiDAR: dimensions that tell clips apart: 9.5" in drawn["state-one"].alt
     assert {"k = 20", "k = 1", "random encoder"} <= {*texts(drawn["knn-over-epochs"])}
     assert "k = 20: 20 to 80" in drawn["knn-over-epochs"].alt
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import EvaluationResult, SkelError
+from schemas.system import replacing
 from tests.trainer.results import result, scores, write
-from trainer.evaluate.scores import Scores, probabilities, read_scores, replacing, write_scores
+from trainer.evaluate.scores import Scores, probabilities, read_scores, write_scores
 from trainer.run import find_results, read_result, read_results
 
 

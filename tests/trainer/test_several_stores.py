@@ -14,7 +14,7 @@ import torch
 import trainer
 from schemas import ConfigError, RunConfig, SkelError, StoreError, UsageError
 from tests.trainer.command import call
-from tests.trainer.runs import TINY, TINY_PARTS, evaluate_run, tiny_arguments, tiny_config
+from tests.trainer.runs import TINY, TINY_PARTS, WITHOUT_QUEUE, evaluate_run, tiny_arguments, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, config, data, loop, methods
 from trainer import store as stores
@@ -41,14 +41,16 @@ def pair(folder: Path, **second: Any) -> tuple[Path, Path]:
 
 def both(*paths: Path, method: str = "skeletonclr", **changes: Any) -> RunConfig:
     queue = {"method.options.base.options.queue": 16} if method == "ms-clr" else QUEUE
-    values = TINY | queue
+    values = TINY | WITHOUT_QUEUE.get(method, queue)
     if method in TINY_PARTS:
         values = {path: value for path, value in values.items() if not path.startswith("encoder.")}
         values |= TINY_PARTS[method]
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     first, *more = map(stores.open_store, paths)
     overrides = [Override(*each) for each in values.items()]
-    return config.resolve(first, more=more, method=method, preset="paper", overrides=overrides).config
+    return config.resolve(
+        first, more=more, method=method, preset=config.preset_names(method)[0], overrides=overrides
+    ).config
 
 
 def training(settings: RunConfig) -> Together:

@@ -21,6 +21,8 @@ ENCODER_OPTIONS: dict[str, dict[str, Any]] = {
     "stgcn": {"channels": [4, 8], "stride_blocks": [2], "dropout": 0.0},
     "agcn": {"channels": [4, 8], "stride_blocks": [2]},
     "bigru": {"units": 8, "layers": 1},
+    "ctrgcn": {"channels": [4, 8], "stride_blocks": [2]},
+    "vit": {"dim": 8, "layers": 1, "heads": 2},
     "hcn": {"point": 4, "row": 4, "channels": [4, 4, 8, 16], "dropout": 0.0},
 }
 
@@ -99,11 +101,17 @@ def named_methods() -> dict[str, Component]:
     return plain | {f"ms-clr-{base}": component("ms-clr", base) for base in bases}
 
 
+TRIED_WITH = {"ctrgcn": ("aimclr", "skelemixclr"), "vit": ("aimclr", "decorrelate", "skelemixclr")}
+"""Encoders that are tried with some methods only, for the time of it: those that read and mask their map, and
+one without a queue. To a method an encoder is a map and a feature, which test_encoders_shared.py holds."""
+
+
 def encoders_of(method: str) -> Iterator[str]:
-    """The encoders that a method is tried with: all that it takes, for ms-clr the first of those."""
+    """Encoders that a method is tried with: all that it takes and ``TRIED_WITH`` leaves; for ms-clr one."""
     if method == "ms-clr":
         return iter(["stgcn"])
-    return (name for name, kind in ENCODERS.items() if not METHODS[method].needs_map or kind.map_axes == "TV")
+    fit = (name for name, kind in ENCODERS.items() if not METHODS[method].needs_map or kind.map_axes == "TV")
+    return (name for name in fit if method in TRIED_WITH.get(name, (method,)))
 
 
 def encoder(name: str) -> Component:
@@ -122,3 +130,14 @@ def all_cases() -> dict[str, Case]:
 def one_case_each() -> dict[str, Case]:
     """Every method with ST-GCN."""
     return {title: Case(method, encoder("stgcn")) for title, method in named_methods().items()}
+
+
+def with_queue() -> dict[str, Case]:
+    """Those of ``one_case_each`` whose method, or whose base, has a queue and a key network."""
+    return {title: case for title, case in one_case_each().items() if "queue" in innermost(case.method)}
+
+
+def innermost(method: Component) -> dict[str, Any]:
+    """Options of a method, those of the base for ms-clr."""
+    base = method.options.get("base")
+    return method.options if base is None else base["options"]

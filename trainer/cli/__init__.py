@@ -12,7 +12,8 @@ import traceback
 
 import click
 
-from schemas import SkelError
+from schemas import SkelError, speaking, versions
+from schemas.system import refusal
 from trainer.cli import (
     compare,
     embed,
@@ -27,6 +28,7 @@ from trainer.cli import (
     report,
     search,
     segment,
+    sweep,
     table,
     verify,
     view,
@@ -64,7 +66,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from trainer import __version__
 
-        echo(f"trainer {__version__}")
+        echo(versions.told("trainer", __version__, ("torch", "numpy", "zarr", "pydantic")))
         ctx.exit()
 
 
@@ -75,17 +77,27 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_version,
-    help="Show the version and exit.",
+    help="Show the versions that matter and exit.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors: --log-level error.")
+@click.option(
+    "--log-level",
+    type=click.Choice(speaking.LEVELS),
+    default="info",
+    envvar="SKELTOOLS_LOG_LEVEL",
+    help="What is said on stderr: everything (info, the default), warnings and errors, or errors.",
 )
 @click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+def cli(debug: bool, quiet: bool, log_level: str) -> None:
     """Pre-train skeleton encoders without labels, and evaluate them.
 
     \b
     Example:
       trainer pretrain --store store.zarr --method ms-clr
       trainer evaluate runs/ms-clr --protocol knn --protocol linear
+      trainer --quiet evaluate runs/ms-clr --protocol knn --json
     """
+    speaking.set_level("error" if quiet else log_level)
 
 
 for module in (
@@ -102,6 +114,7 @@ for module in (
     report,
     search,
     segment,
+    sweep,
     table,
     verify,
     view,
@@ -128,6 +141,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message(), error.exit_code, arguments)
     except SkelError as error:
         _fail(str(error), error.exit_code, arguments)
+    except (OSError, MemoryError) as error:
+        _fail(str(refusal(error)), 1, arguments)
     except ModuleNotFoundError as error:
         _fail(_missing(error), 1, arguments)
     except Exception as error:

@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 
-from schemas import shown
+from schemas import shown, speaking
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
-    click.echo(shown(text), err=err, nl=nl)
+    if not err or speaking.is_said(text):
+        click.echo(shown(text), err=err, nl=nl)
 
 
 class Plain:
@@ -48,7 +49,7 @@ def table_console() -> Console:
 def bar(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """A bar on stderr while something long runs; nothing when stderr is no terminal. It is told what is done
     and the total, None where nobody knows."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and speaking.shows_progress()):
         yield None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -60,7 +61,7 @@ def bar(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
 @contextmanager
 def training_display(title: str) -> Iterator[tuple[OnLoad | None, OnStep]]:
     """Bars over reading and over all steps on a terminal; one line an epoch elsewhere."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr.isatty() and speaking.shows_progress()):
         yield None, _epoch_line(title)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))

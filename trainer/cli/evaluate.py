@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from schemas import EvaluationResult
+from schemas.places import Place
 from trainer.cli.display import bar, echo
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED
@@ -33,7 +34,7 @@ from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNF
 @STORES_OF_RUN
 @click.option(
     "--target",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     help="Store that transfer trains and tests on, and knn, linear and retrieval of the frozen encoder, too.",
 )
 @click.option(
@@ -89,7 +90,7 @@ def command(
     """
     from trainer.run import open_run
 
-    options = _options(assignments)
+    options = options_of(assignments)
     opened = open_run(run, store=store, device=device, unfinished=unfinished, epoch=epoch)
     with bar("evaluating") as show:
         results = opened.evaluate(
@@ -102,7 +103,7 @@ def command(
         print_results(results)
 
 
-def _options(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+def options_of(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
     """``linear.lr=0.1`` -> {"linear": {"lr": 0.1}}. Raises ConfigError for text that is no assignment."""
     from trainer import config
 

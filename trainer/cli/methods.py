@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @click.command("methods")
 @click.argument("name", required=False)
-def command(name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the list, or the presets of NAME, as JSON.")
+def command(name: str | None, as_json: bool) -> None:
     """List methods and presets, or explain one method: its options, its schedule, the source of every value.
 
     \b
@@ -26,6 +27,9 @@ def command(name: str | None) -> None:
     """
     from trainer import config
 
+    if as_json:
+        echo(json.dumps(_as_json(name), indent=2))
+        return
     if name is None:
         for method in config.preset_methods():
             _overview(method)
@@ -36,6 +40,24 @@ def command(name: str | None) -> None:
     _describe(name)
     for preset_name in config.preset_names(name):
         _preset(config.find_preset(name, preset_name))
+
+
+def _as_json(name: str | None) -> list[dict[str, Any]]:
+    """Of all methods: what they are, papers, presets; of one: its presets, every value and its source."""
+    from trainer import config
+
+    if name is None:
+        named = {method: config.about(method) for method in config.preset_methods()}
+        return [
+            {"name": method, "summary": summary, "paper": paper, "presets": list(config.preset_names(method))}
+            for method, (summary, paper) in named.items()
+        ]
+    config.about(name)
+    presets = [config.find_preset(name, preset) for preset in config.preset_names(name)]
+    return [
+        {"preset": f"{each.method}-{each.name}", "settings": each.tree, "sources": each.sources}
+        for each in presets
+    ]
 
 
 def _overview(method: str) -> None:

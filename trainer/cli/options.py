@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from schemas import UsageError
+from schemas.places import Place
 
 INIT_FROM = click.option(
     "--init-from",
@@ -22,23 +23,23 @@ INIT_SKIP = click.option(
 )
 STORE = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     help="Store made by `skeltools convert`. Default: $SKELTOOLS_STORE, else ./store.zarr.",
 )
 STORES = click.option(
     "--store",
     "stores",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     multiple=True,
     help="Store made by `skeltools convert`; may be repeated: one encoder for all. Default: "
     "$SKELTOOLS_STORE, else ./store.zarr.",
 )
 STORE_OF_RUN = click.option(
-    "--store", type=click.Path(path_type=Path), help="Where the store of the run is now, if it was moved."
+    "--store", type=click.Path(path_type=Place), help="Where the store of the run is now, if it was moved."
 )
 STORES_OF_RUN = click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     multiple=True,
     help="Where the store of the run is now, if it was moved. Of a run of several: the one that is meant, "
     "repeated for others that were moved.",
@@ -46,7 +47,7 @@ STORES_OF_RUN = click.option(
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 
 PLACES = click.argument(
-    "places", nargs=-1, required=True, metavar="STORE|FILE...", type=click.Path(path_type=Path)
+    "places", nargs=-1, required=True, metavar="STORE|FILE...", type=click.Path(path_type=Place)
 )
 CLIP_ENCODER = click.option("--encoder", help="Only this encoder of the method: joint, bone, motion, ...")
 CLIP_CONVENTION = click.option("--convention", help="Skeleton of the clips. Default: the encoder's first.")
@@ -79,7 +80,7 @@ UNFINISHED = click.option(
 
 def usual_store() -> Path:
     """``$SKELTOOLS_STORE``, else ``./store.zarr``, as in skeltools. Raises UsageError without either."""
-    store = Path(os.environ.get("SKELTOOLS_STORE") or "store.zarr")
+    store = Place(os.environ.get("SKELTOOLS_STORE") or "store.zarr")
     if "SKELTOOLS_STORE" not in os.environ and not store.exists():
         raise UsageError("no store given", remedy="Name one with --store PATH; `skeltools convert` makes it")
     return store

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.places import Place
 from trainer.cli import follow
 from trainer.cli.display import echo
 from trainer.cli.options import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.command("predict")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("places", nargs=-1, metavar="STORE|FILE...", type=click.Path(path_type=Path))
+@click.argument("places", nargs=-1, metavar="STORE|FILE...", type=click.Path(path_type=Place))
 @click.option(
     "--classifier",
     metavar="FIGURE",

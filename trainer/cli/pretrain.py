@@ -93,7 +93,7 @@ def command(**options: Any) -> None:
     if resume:
         settings = _settings_to_resume(out, options)
     else:
-        settings = _settings(options)
+        settings = settings_of(options)
     main = distributed.is_main()
     for line in config.unreached(methods.stages(settings.config.method), settings.config.optimise.epochs):
         if main:
@@ -205,7 +205,8 @@ def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
     return config.resume(saved, store=options["stores"], **given, overrides=_overrides(options))
 
 
-def _settings(options: dict[str, Any]) -> config.Settings:
+def settings_of(options: dict[str, Any]) -> config.Settings:
+    """Of a run that starts, by the options of the command."""
     from trainer import config
     from trainer.store import open_store
 

@@ -15,6 +15,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from schemas.places import Place
 from trainer.cli.display import Plain, bar, echo, table_console
 from trainer.cli.options import (
     CLIP_CONVENTION,
@@ -47,7 +48,7 @@ _CHECKS = ("duplicates", "outliers", "suspicious_labels")
 @click.option("--suspicious-labels", is_flag=True, help="Clips whose neighbours have another label.")
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     help="Store to search. Default: the one the run was trained on.",
 )
 @click.option(

@@ -59,7 +59,7 @@ def command(
     if sum((markdown, as_json, latex, as_csv)) > 1:
         raise click.UsageError("give one of --markdown, --json, --latex and --csv")
     if name is None:
-        _print_names()
+        _print_names(as_json=as_json)
         return
     filled = tables.fill(tables.load(name), tables.read_given(runs))
     if as_json:
@@ -74,9 +74,13 @@ def command(
         _print_table(filled)
 
 
-def _print_names() -> None:
+def _print_names(*, as_json: bool) -> None:
     from trainer import tables
 
+    if as_json:
+        known = [tables.load(name) for name in tables.names()]
+        echo(json.dumps([{"name": each.name, "caption": each.caption} for each in known], indent=2))
+        return
     listed = Table(box=None, pad_edge=False)
     for heading in ("name", "table", "what it shows"):
         listed.add_column(heading, no_wrap=heading == "name")

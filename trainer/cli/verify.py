@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from schemas.places import Place
 from trainer.cli.display import echo
 from trainer.cli.options import DEVICE, usual_store
 
@@ -18,7 +19,7 @@ from trainer.cli.options import DEVICE, usual_store
 @click.option(
     "--store",
     "stores",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     multiple=True,
     help="Store to measure on; may be repeated: each figure takes the one that it was measured on. "
     "Default: $SKELTOOLS_STORE, else ./store.zarr.",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from schemas.places import Place
 from trainer.cli.display import echo
 from trainer.cli.options import DEVICE, STORES_OF_RUN
 
@@ -15,7 +16,7 @@ from trainer.cli.options import DEVICE, STORES_OF_RUN
 @STORES_OF_RUN
 @click.option(
     "--recordings",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Place),
     metavar="STORE",
     help="Recordings that are not cut: what `trainer segment` finds in them. Default: the run's store.",
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
+from schemas.places import Place
 from schemas.run import with_more
 from trainer import few
 from trainer.config.fit import fit, told
@@ -91,6 +92,7 @@ _MAY_CHANGE = (
     "runtime.checkpoint_every",
     "runtime.keep_every",
     "runtime.knn_every",
+    "runtime.lidar_views",
     "runtime.log",
     "runtime.compile",
     "runtime.cuda_graphs",
@@ -274,7 +276,7 @@ def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bo
         return {}
     several = "base" in (tree["method"].get("options") or {})
     data = tree["data"]
-    by_path = {str(Path(each["store"]).resolve()): each for each in _named(tree)}
+    by_path = {str(Place(each["store"]).resolve()): each for each in _named(tree)}
     by_place = data["more"] if isinstance(data.get("more"), dict) else {}  # of --set data.more.0.split=xsub
     wanted = data.pop("_wanted", None) or []
     given = [

@@ -9,12 +9,11 @@ from typing import Any
 
 import yaml
 
-from schemas import ConfigError, RunConfig, UsageError, regular
+from schemas import ConfigError, RunConfig, UsageError
+from schemas.refused import refusing
+from schemas.yaml_text import load_yaml, read_text
 
 Tree = dict[str, Any]
-
-MOST_TEXT = 16 * 2**20
-"""Bytes of a settings file."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +25,14 @@ class Override:
     origin: str = "--set"
 
 
-def read_file(path: Path) -> Tree:
-    """A YAML settings file. Raises ConfigError when it cannot be read or holds no mapping."""
-    try:
-        tree = _load(regular.read(path, most=MOST_TEXT).decode("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the settings ({error.strerror})", where=path) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"not valid YAML: {' '.join(str(error).split())}", where=path) from error
+def read_file(path: Path, *, known: Iterable[str] = RunConfig.model_fields) -> Tree:
+    """A YAML settings file. Raises ConfigError when it is none, or holds no mapping of ``known``."""
+    with refusing(lambda why: ConfigError(f"cannot read the settings ({why})", where=path)):
+        text = read_text(path)
+    with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path)):
+        tree = load_yaml(text)
     if not isinstance(tree, dict):
-        known = ", ".join(RunConfig.model_fields)
-        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {known}")
+        raise ConfigError("expected a mapping of settings", where=path, remedy=f"Known: {', '.join(known)}")
     data = tree.get("data")
     if isinstance(data, dict) and "protocol" in data and "split" not in data:
         data["split"] = data.pop("protocol")  # its name in the settings of earlier versions
@@ -83,27 +79,9 @@ def parse_override(text: str) -> Override:
     if path == "data.protocol":
         path = "data.split"  # as in ``read_file``
     try:
-        return Override(path, _load(value))
+        return Override(path, load_yaml(value))
     except yaml.YAMLError as error:
         raise UsageError(f"--set {path}: '{value}' is not a valid YAML value") from error
-
-
-def _load(text: str) -> Any:
-    """Plain values. Raises yaml.YAMLError, also for what is nested too deeply or grows by its aliases."""
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        regular.check_size(node, _inside)
-        return None if node is None else loader.construct_document(node)
-    except (ValueError, OverflowError, RecursionError) as error:
-        raise yaml.YAMLError(str(error)) from error
-
-
-def _inside(node: Any) -> Iterable[Any]:
-    """The nodes that a node of YAML holds."""
-    if isinstance(node, yaml.MappingNode):
-        return (each for pair in node.value for each in pair)
-    return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
 def set_value(tree: Tree, path: str, value: Any) -> None:

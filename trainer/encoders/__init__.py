@@ -19,19 +19,23 @@ from schemas import Component, UsageError, unknown
 from schemas._model import Model
 from trainer.encoders.agcn import AGCN
 from trainer.encoders.bigru import BiGRU
+from trainer.encoders.ctrgcn import CTRGCN
 from trainer.encoders.hcn import HCN
 from trainer.encoders.initial import draws_from
 from trainer.encoders.stgcn import STGCN
+from trainer.encoders.vit import ViT
 from trainer.options import checked
 from trainer.skeleton import Skeleton
 
-Encoder = STGCN | AGCN | BiGRU | HCN
+Encoder = STGCN | AGCN | BiGRU | CTRGCN | HCN | ViT
 
-ENCODERS: dict[str, type[STGCN] | type[AGCN] | type[BiGRU] | type[HCN]] = {
+ENCODERS: dict[str, type[STGCN] | type[AGCN] | type[BiGRU] | type[CTRGCN] | type[HCN] | type[ViT]] = {
     "agcn": AGCN,
     "bigru": BiGRU,
+    "ctrgcn": CTRGCN,
     "hcn": HCN,
     "stgcn": STGCN,
+    "vit": ViT,
 }
 
 
@@ -67,4 +71,16 @@ def require_map(encoder: Component, *, method: str) -> None:
         )
 
 
-__all__ = ["AGCN", "ENCODERS", "HCN", "STGCN", "BiGRU", "Encoder", "build", "check", "require_map"]
+__all__ = [
+    "AGCN",
+    "CTRGCN",
+    "ENCODERS",
+    "HCN",
+    "STGCN",
+    "BiGRU",
+    "Encoder",
+    "ViT",
+    "build",
+    "check",
+    "require_map",
+]

@@ -20,15 +20,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas import UsageError
 from schemas._model import Model
 from trainer.encoders.bodies import by_body, encode_each, pool_map
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
+from trainer.encoders.input_norm import COORDINATES, alike, by_slot, input_norm
 from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
-COORDINATES = 3
 SUBSETS = 3
 """Identity, inward, outward."""
 
@@ -113,10 +112,10 @@ class AGCN(nn.Module):
 
         if self.options.input_norm == "slot":
             # Behind it absent bodies are no zeros any more, and those of two places are not alike.
-            return encode(own.normalised_by_slot(x))
+            return encode(by_slot(x, own.data_bn, own.joints, encoder="agcn"))
         return encode_each(
             by_body(x, own.joints),
-            lambda bodies: encode(own.normalised(bodies)),
+            lambda bodies: encode(alike(bodies, own.data_bn)),
             join=self.options.bodies,
             training=self.training,
         )
@@ -137,34 +136,11 @@ class Convention(nn.Module):
     def __init__(self, skeleton: Skeleton, options: AGCNOptions) -> None:
         super().__init__()
         self.joints = skeleton.num_joints
-        self.slots = options.max_bodies if options.input_norm == "slot" else 1
         self.register_buffer("graph", inward_outward(skeleton.spec))
         self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in options.channels)
-        self.data_bn = nn.BatchNorm1d(self.slots * self.joints * COORDINATES)
-
-    def normalised(self, bodies: Tensor) -> Tensor:
-        """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""
-        x = self.data_bn(bodies).view(len(bodies), self.joints, COORDINATES, -1)
-        return x.permute(0, 2, 3, 1).contiguous()
-
-    def normalised_by_slot(self, x: Tensor) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M,3,T,V], each coordinate of each joint of each place of a body normalised.
-
-        Raises UsageError when x has more bodies than there are places.
-        """
-        samples, _, frames, _, bodies = x.shape
-        if bodies > self.slots:
-            raise UsageError(
-                f"the clips have {bodies} bodies, the input BatchNorm of agcn has room for {self.slots}",
-                where="encoder.options.max_bodies",
-                remedy=f"Train with max_bodies={bodies}",
-            )
-        # With zeros the variance of a place that no clip has would go to zero: a body in it, met later in
-        # another store, would be blown up some hundred times.
-        filled = x[..., torch.arange(self.slots, device=x.device) % bodies]
-        channels = by_body(filled, self.joints).view(samples, -1, frames)
-        places = self.data_bn(channels).view(samples, self.slots, self.joints, COORDINATES, frames)
-        return places[:, :bodies].flatten(0, 1).permute(0, 2, 3, 1).contiguous()
+        self.data_bn = input_norm(
+            skeleton.num_joints, slots=options.max_bodies if options.input_norm == "slot" else 1
+        )
 
 
 class AdaptiveGraphConvolution(nn.Module):

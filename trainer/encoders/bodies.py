@@ -110,9 +110,8 @@ def encoded(x: Tensor, *, join: str) -> Tensor | None:
 
 
 def mean_of_present(features: Tensor) -> Tensor:
-    """[N, M, C], nowhere negative -> [N, C]: mean over the bodies that are not all zero."""
-    # Behind a ReLU nothing is negative: features that are all zero are those of an absent body.
-    present = (features > 0).any(dim=2).sum(dim=1, keepdim=True)
+    """[N, M, C] -> [N, C]: mean over the bodies that are not all zero, as absent ones are."""
+    present = (features != 0).any(dim=2).sum(dim=1, keepdim=True)
     return features.sum(dim=1) / present.clamp_min(1)
 
 

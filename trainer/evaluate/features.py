@@ -14,9 +14,10 @@ from trainer import memory, seeds, shards
 from trainer import store as stores
 from trainer.data import Source
 from trainer.evaluate.crop import Crop
+from trainer.evaluate.rank import spread
 from trainer.run import JOINED
 from trainer.shards import Shards
-from trainer.store import Selection, Store
+from trainer.store import Samples, Selection, Store
 from trainer.streams import STREAMS
 
 _CHUNK = 256
@@ -184,6 +185,18 @@ def _chunks(samples: Source, convention: str) -> Iterator[Tensor]:
         left = [clips[whole:]]
     if left and len(left[0]):
         yield left[0]
+
+
+def picked(samples: Source, convention: str, *, most: int) -> Samples:
+    """At most so many clips of one convention in memory, evenly spread over the samples."""
+    rows = spread(len(samples), most).to(samples.labels.device)
+    start, found = 0, []
+    for chunk in _chunks(samples, convention):
+        here = rows[(rows >= start) & (rows < start + len(chunk))]
+        found.append(chunk[(here - start).to(chunk.device)])
+        start += len(chunk)
+    ids = tuple(samples.ids[row] for row in rows.tolist())
+    return Samples({convention: torch.cat(found)}, samples.labels[rows], ids, rows)
 
 
 def check_finite(features: Features, samples: Source, *, encoder: str, convention: str) -> None:

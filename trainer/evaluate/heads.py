@@ -12,7 +12,6 @@ and as cosine distance to the nearest mean of a class. The test half is never lo
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +20,14 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from schemas import CheckpointError, Component
+from schemas import CheckpointError, Component, regular
 from schemas._model import Model
+from schemas.refused import refusing
 from trainer import seeds
 from trainer.cards import checked
 
@@ -236,12 +236,9 @@ def read_head(path: Path) -> tuple[Head, ClassifierCard]:
         raise CheckpointError(
             "no classifier here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {}).get(_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _unreadable(path, str(error)) from error
+    with refusing(lambda why: _unreadable(path, why)), safe_open(path, framework="pt") as file:
+        told = (file.metadata() or {}).get(_KEY)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     card = _card(path, told)
     head = _head(tensors, card)
     if head is None:
@@ -250,10 +247,8 @@ def read_head(path: Path) -> tuple[Head, ClassifierCard]:
 
 
 def _card(path: Path, told: str | None) -> ClassifierCard:
-    try:
-        content = json.loads(told or "")
-    except (ValueError, RecursionError) as error:
-        raise _unreadable(path, "it has no card") from error
+    with refusing(lambda why: _unreadable(path, f"it has no card: {why}")):
+        content = regular.parse_json((told or "").encode())
     return checked(content, path, kind=_KIND, newest=FORMAT, model=ClassifierCard, refuse=_unreadable)
 
 

@@ -5,47 +5,103 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from schemas import RunConfig
-from trainer.evaluate import knn
-from trainer.evaluate.features import Split, extract, stream_of
+from trainer import seeds
+from trainer import store as stores
+from trainer.augment import Chain, compile_chain
+from trainer.evaluate import knn, rank
+from trainer.evaluate.features import Features, Split, extract, picked, stream_of
 from trainer.metrics import accuracy
-from trainer.store import Store
+from trainer.store import Samples, Store
+from trainer.streams import derive
 
 Monitor = Callable[[], dict[str, float]]
 
+LIDAR_CLIPS = 1000
+"""Whose views LiDAR compares, evenly spread over the training half. As many as in LiDAR."""
 
-def knn_monitor(
+
+def feature_monitor(
     encoders: Mapping[str, nn.Module], store: Store, config: RunConfig, *, device: torch.device
 ) -> Monitor:
-    """A function that returns ``monitor_knn`` (k = 20) and ``monitor_knn1`` of the encoder as it then is.
+    """A function that returns figures of the encoder as it then is; one that returns nothing when
+    ``runtime.knn_every`` does not ask for it.
+
+    ``monitor_knn`` (k = 20) and ``monitor_knn1``, unless ``why_none`` names a reason; ``monitor_rankme`` of
+    the training half, and with ``runtime.lidar_views`` ``monitor_lidar``, which want no labels.
 
     Of several encoders it is the first. Features come from its stored stream of the run's first convention,
-    without augmentation and projector. The two halves of the split are read only when ``runtime.knn_every``
-    asks for it: once, or at every look where they are larger than ``data.memory_limit``. Where no figure can
-    be had of them, for ``why_none``, the function returns nothing.
+    without augmentation and projector; those of LiDAR from normal views. The halves are read once, or at
+    every look where they are larger than ``data.memory_limit``.
     """
-    if not config.runtime.knn_every or why_none(store, config):
+    if not config.runtime.knn_every:
         return dict
     convention = config.data.conventions[0]
     name, encoder = next(iter(encoders.items()))
-    stream = stream_of(name, config.data)
-    halves = [_split(store, config).half(part, convention, stream) for part in ("train", "test")]
+    stream, split = stream_of(name, config.data), _split(store, config)
+    labelled = not why_none(store, config)
+    train = split.half("train", convention, stream, labelled=labelled)
+    test = split.half("test", convention, stream) if labelled else None
+    views = _views(split, config, encoder, stream, device=device) if config.runtime.lidar_views else None
 
     def look() -> dict[str, float]:
-        train, test = (extract(encoder, half, convention=convention, device=device) for half in halves)
-        both = knn.evaluate(train, test, classes=store.manifest.classes, seed=0, options=knn.Options())
-        return {f"monitor_{each.protocol}": accuracy(each.values, test.labels) for each in both}
+        seen = extract(encoder, train, convention=convention, device=device)
+        found = {"monitor_rankme": rank.rankme(seen.values)}
+        if test is not None:
+            found |= _neighbours(seen, extract(encoder, test, convention=convention, device=device), store)
+        return found if views is None else found | {"monitor_lidar": rank.lidar(views())}
 
     return look
 
 
 def why_none(store: Store, config: RunConfig) -> str:
-    """Why a run has no monitor though ``runtime.knn_every`` asks for it; empty where it has one."""
+    """Why a run has no kNN monitor though ``runtime.knn_every`` asks for it; empty where it has one."""
     if not config.runtime.knn_every:
         return ""
     return _split(store, config).unmeasurable(config.data.conventions[0])
+
+
+def _neighbours(train: Features, test: Features, store: Store) -> dict[str, float]:
+    both = knn.evaluate(train, test, classes=store.manifest.classes, seed=0, options=knn.Options())
+    return {f"monitor_{each.protocol}": accuracy(each.values, test.labels) for each in both}
+
+
+def _views(
+    split: Split, config: RunConfig, encoder: nn.Module, stream: str, *, device: torch.device
+) -> Callable[[], Tensor]:
+    """A function that returns features [N, Q, D] of Q normal views of N clips, drawn alike at every look."""
+    convention = config.data.conventions[0]
+    chain = compile_chain(config.augment.normal, where="augment.normal")
+    view = _view(chain, split.store, convention, stream, seed=config.runtime.seed, device=device)
+    clips = picked(split.half("train", convention, "joint", labelled=False), convention, most=LIDAR_CLIPS)
+    numbers = range(config.runtime.lidar_views)
+    return lambda: torch.stack([_encoded(encoder, clips, view(number), device) for number in numbers], dim=1)
+
+
+def _view(
+    chain: Chain, store: Store, convention: str, stream: str, *, seed: int, device: torch.device
+) -> Callable[[int], Callable[[Tensor, int], Tensor]]:
+    """Number of a view -> ``(clips [N,3,T,V,M], number of the chunk) -> the view`` in a stream."""
+    skeleton = stores.skeletons(store, [convention])[convention]
+
+    def number(n: int) -> Callable[[Tensor, int], Tensor]:
+        def drawn(clips: Tensor, chunk: int) -> Tensor:
+            seen = chain(clips, skeleton, seeds.generator(device, seed, "lidar", n, chunk))
+            return derive(seen, stream, skeleton.spec)
+
+        return drawn
+
+    return number
+
+
+def _encoded(
+    encoder: nn.Module, clips: Samples, view: Callable[[Tensor, int], Tensor], device: torch.device
+) -> Tensor:
+    """[N, D]: features of one view of every clip."""
+    (convention,) = clips.clips
+    return extract(encoder, clips, convention=convention, device=device, view=view).values
 
 
 def _split(store: Store, config: RunConfig) -> Split:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 
 from schemas import EvaluationResult
+from schemas.system import replacing
 from trainer import __version__
 from trainer.evaluate.features import Split
-from trainer.evaluate.scores import Scores, replacing, write_scores
+from trainer.evaluate.scores import Scores, write_scores
 from trainer.evaluate.significance import bootstrap
 from trainer.metrics import accuracy, confusion, per_class, ranks
 from trainer.run import JOINED, Run
@@ -161,13 +163,14 @@ def write_result(
 ) -> None:
     """``path``, and beside it under the names in the result the scores and the content of a classifier.
 
-    Each is complete or absent.
+    All are written before the first gets its name, ``path`` last: a disk that is full leaves what there was,
+    and no result stands beside scores that are not its own.
     """
     assert result.scores is not None
-    if classifier is not None:
-        assert result.classifier is not None
-        with replacing(path.with_name(result.classifier)) as partial:
-            partial.write_bytes(classifier)
-    write_scores(scores, path.with_name(result.scores))
-    with replacing(path) as partial:
-        partial.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    with replacing(path) as last, ExitStack() as beside:
+        last.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if classifier is not None:
+            assert result.classifier is not None
+            beside.enter_context(replacing(path.with_name(result.classifier))).write_bytes(classifier)
+        write_scores(scores, beside.enter_context(replacing(path.with_name(result.scores))))
+        path.unlink(missing_ok=True)

@@ -7,18 +7,19 @@ confusion matrices and tests of significance are made of these files, without th
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args
+from typing import IO, Any, Literal, NoReturn, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from schemas import SkelError
+from schemas.refused import refusing
+from schemas.system import replacing
 from trainer.evaluate.heads import Head
 
 Kind = Literal["logits", "probabilities", "votes"]
@@ -107,12 +108,11 @@ def read_scores(path: Path) -> Scores:
     """Raises SkelError when the file is absent, damaged, or holds something else. Runs no code in it."""
     if not path.is_file():
         raise SkelError("no scores here", where=path, remedy=_AGAIN)
-    try:
-        # Opened here: numpy would leave a damaged archive open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+    # Opened here: numpy would leave a damaged archive open.
+    with refusing(lambda why: _refused(path, why)), path.open("rb") as file:
+        _check_stored(file)
+        with np.load(file, allow_pickle=False) as archive:
             content = {name: archive[name] for name in ("ids", "labels", "scores", "classes", "kind")}
-    except Exception as error:  # zip, npy and text readers meet garbage with errors of every kind
-        _refuse(path, str(error) or type(error).__name__, error)
     _check(path, **content)
     return Scores(
         tuple(content["ids"].tolist()),
@@ -122,18 +122,6 @@ def read_scores(path: Path) -> Scores:
         str(content["kind"]),  # type: ignore[arg-type]  # checked above
         origin=str(path),
     )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to; it takes the place of ``path`` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 _AGAIN = "Write them with `trainer evaluate RUN --protocol ...`"
@@ -161,10 +149,21 @@ def _check(path: Path, *, ids: Any, labels: Any, scores: Any, classes: Any, kind
         _refuse(path, "probabilities do not sum to one")
 
 
-def _refuse(path: Path, problem: str, error: Exception | None = None) -> NoReturn:
-    reason = problem.splitlines()[0]
-    raise SkelError(
-        f"these are not scores of `trainer evaluate`, or they are damaged: {reason}",
+def _check_stored(file: IO[bytes]) -> None:
+    """Raises ValueError for packed arrays, which may be thousands of times as large as the file."""
+    with zipfile.ZipFile(file) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("its arrays are packed, as `trainer evaluate` packs none")
+    file.seek(0)
+
+
+def _refuse(path: Path, problem: str) -> NoReturn:
+    raise _refused(path, problem)
+
+
+def _refused(path: Path, problem: str) -> SkelError:
+    return SkelError(
+        f"these are not scores of `trainer evaluate`, or they are damaged: {problem}",
         where=path,
         remedy=_AGAIN,
-    ) from error
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schemas import CheckpointError, Component, SkeletonSpec
 from schemas._model import Model
-from trainer.cards import checked
+from trainer.cards import checked, read
 from trainer.run import EXPORTED
 
 FORMAT = 3
@@ -127,15 +126,13 @@ def write_card(card: EncoderCard, folder: Path) -> EncoderCard:
 def read_card(folder: Path) -> EncoderCard:
     """Raises CheckpointError when it is absent, damaged, newer, or something else."""
     path = folder / CARD
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+    if not path.exists():
         raise CheckpointError(
             f"no {CARD} here", where=folder, remedy="Name a folder that `trainer export` wrote"
-        ) from error
-    except (ValueError, OSError, RecursionError) as error:
-        raise _unreadable(path, str(error)) from error
-    return checked(content, path, kind=_KIND, newest=FORMAT, model=EncoderCard, refuse=_unreadable)
+        )
+    return checked(
+        read(path, _unreadable), path, kind=_KIND, newest=FORMAT, model=EncoderCard, refuse=_unreadable
+    )
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:

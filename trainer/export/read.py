@@ -9,12 +9,12 @@ from typing import Any, Protocol, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from schemas import CheckpointError, SkeletonSpec, UsageError
+from schemas.refused import refusing
 from trainer import checkpoint, encoders
 from trainer.export.card import CARD, WEIGHTS, EncoderCard, Recipe, read_card
 from trainer.skeleton import Skeleton
@@ -191,12 +191,14 @@ def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
             where=path,
             remedy=_AGAIN,
         )
-    try:
+
+    def refuse(why: str) -> CheckpointError:
+        return CheckpointError(
+            f"this is not a safetensors file: {why}", where=path, remedy="Export the run again"
+        )
+
+    with refusing(refuse):
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"this is not a safetensors file: {error}", where=path, remedy="Export the run again"
-        ) from error
 
 
 def _skeletons(specs: Mapping[str, SkeletonSpec]) -> dict[str, Skeleton]:

@@ -143,12 +143,13 @@ def _write(
             }
         if classifiers:
             card = card.model_copy(update={"classifiers": classifiers})
+        card = write_card(card, partial)
         _made(out)
         for old in (out / CARD, *out.glob("encoder-*.onnx"), *out.glob("classifier-*")):
             old.unlink(missing_ok=True)
-        for new in partial.iterdir():
+        for new in sorted(partial.iterdir(), key=lambda file: file.name == CARD):
             new.replace(out / new.name)
-    return write_card(card, out)
+    return card
 
 
 def _made(folder: Path) -> Path:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 import yaml
 
 from schemas import CheckpointError, ConfigError, DataConfig, RunConfig, StoreError, UsageError
+from schemas.locks import locked
+from schemas.system import replacing
 from trainer import batch_norm, checkpoint, data, distributed, few, logbook, loggers, methods, optim, start
 from trainer import device as devices
 from trainer import store as stores
@@ -19,7 +21,7 @@ from trainer.checkpoint import LAST, Checkpoint
 from trainer.data import Source, Training
 from trainer.evaluate import protocol_options
 from trainer.evaluate.features import stream_of
-from trainer.evaluate.monitor import knn_monitor, why_none
+from trainer.evaluate.monitor import Monitor, feature_monitor, why_none
 from trainer.logbook import Logbook
 from trainer.loop.compiled import compile_method
 from trainer.loop.profile import WARM_UP, Profiler
@@ -28,14 +30,16 @@ from trainer.loop.train import Ended, OnProgress, Run, save, train
 from trainer.methods import Method
 from trainer.store import Selection, Store
 
+LOCK = ".training"
+"""In a run folder while it is written: one process at a time, or one group of them."""
 _OURS = (
-    "config.yaml",
-    "metrics.jsonl",
     "checkpoints",
+    "metrics.jsonl",
     "results",
     "profile",
     loggers.TENSORBOARD,
     loggers.NAMED,
+    "config.yaml",  # last: without it the folder would be no run folder, and --force not take it
 )
 _CPU = torch.device("cpu")
 
@@ -70,14 +74,14 @@ def pretrain(
     samples = load_training(opened, config, device=device, on_load=on_load)
     batch_size = _smallest_batch(samples, config)
     distributed.check_parts(batch_size, config.optimise.accumulate)
-    check = knn_monitor(method.encoders, opened[0], config, device=device) if distributed.is_main() else dict
+    check: Monitor = dict
+    if distributed.is_main():
+        check = feature_monitor(method.encoders, opened[0], config, device=device)
     optimiser = optim.build(method.parameters(), config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))
     distributed.wait()  # all have looked at the folder
-    if saved is None and distributed.is_main():
-        prepare_folder(out, config)
-    with _open_log(out, config, saved) as log:
+    with _alone(out), _open_log(out, config, saved, force=force) as log:
         told = _told(out) if distributed.is_main() else set()
         own, *others = (store.hash for store in opened)
         run = Run(out, config, own, method, optimiser, samples, device, log, check=check, told=told)
@@ -211,7 +215,7 @@ def resumes(out: Path, asked: bool | str, *, force: bool) -> tuple[bool, bool]:
 
 def check_folder(out: Path, *, force: bool) -> None:
     """Raises UsageError when ``out`` holds a run and ``force`` is off, or anything that is no run."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK}):
         return
     if not out.is_dir() or not (out / "config.yaml").exists():
         raise UsageError("exists and is not a run folder", where=out, remedy="Choose another --out")
@@ -236,16 +240,26 @@ def prepare_folder(out: Path, config: RunConfig) -> None:
 
 def write_config(config: RunConfig, out: Path) -> None:
     text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    (out / "config.yaml").write_text(text, encoding="utf-8")
+    with replacing(out / "config.yaml") as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _alone(out: Path) -> AbstractContextManager[None]:
+    """Raises StoreError when another training writes to ``out``."""
+    return locked(out / LOCK, what=out) if distributed.is_main() else nullcontext()
 
 
 @contextmanager
-def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None) -> Iterator[Logbook]:
-    """The log, and whatever it is mirrored to; of several processes the first one has them."""
+def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None, *, force: bool) -> Iterator[Logbook]:
+    """The folder made ready, its log, and whatever that is mirrored to; of several processes the first one
+    has them."""
     if not distributed.is_main():
         with Logbook(Path(os.devnull).open("wb")) as nowhere:
             yield nowhere
         return
+    if saved is None:
+        check_folder(out, force=force)  # another training may have come first
+        prepare_folder(out, config)
     position = saved.log_position if saved else 0
     with ExitStack() as stack:
         mirrors = []

@@ -82,7 +82,7 @@ class Run:
     loss: float = math.nan
     """Mean of the last line of the log."""
     check: Monitor = dict
-    """The kNN monitor."""
+    """The monitor of the features."""
     told: set[str] = field(default_factory=set)
     """Kinds of alarms that the log has."""
     warnings: list[str] = field(default_factory=list)

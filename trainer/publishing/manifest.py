@@ -3,8 +3,6 @@ is not whole."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -13,7 +11,7 @@ from pydantic import Field
 from schemas import CheckpointError
 from schemas._model import Model
 from trainer import __version__, checkpoint
-from trainer.cards import checked
+from trainer.cards import checked, read
 from trainer.export import CARD, WEIGHTS
 from trainer.publishing.claims import FORMAT as FIGURES_FORMAT
 from trainer.publishing.claims import KIND as FIGURES_KIND
@@ -78,12 +76,8 @@ def _problem(folder: Path, name: str, digest: str) -> str:
 
 
 def _read(path: Path, kind: str, newest: int, model: type[_Content]) -> _Content:
-    refuse: Callable[[Path, str], CheckpointError] = _unreadable
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, OSError, RecursionError) as error:
-        raise refuse(path, str(error)) from error
-    return checked(content, path, kind=kind, newest=newest, model=model, refuse=refuse)
+    content = read(path, _unreadable)
+    return checked(content, path, kind=kind, newest=newest, model=model, refuse=_unreadable)
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:

@@ -15,7 +15,18 @@ from typing import Any
 
 import torch
 
-from schemas import DataConfig, EvaluationResult, SkelError, StoreError, UsageError, checks_arguments
+from schemas import (
+    CheckpointError,
+    DataConfig,
+    EvaluationResult,
+    SkelError,
+    StoreError,
+    UsageError,
+    checks_arguments,
+)
+from schemas.places import Place
+from schemas.refused import refusing
+from schemas.yaml_text import read_text
 from trainer import checkpoint, hub
 from trainer import device as devices
 from trainer import store as stores
@@ -76,7 +87,7 @@ def verify(
         ['holds', 'holds']
     """
     places = [store] if isinstance(store, str | Path) else list(store)
-    return list(checks(Path(path), [Path(each) for each in places], device=device, tolerance=tolerance))
+    return list(checks(Path(path), [Place(each) for each in places], device=device, tolerance=tolerance))
 
 
 def checks(path: Path, places: Sequence[Path], *, device: str, tolerance: float) -> Iterator[Check]:
@@ -109,11 +120,16 @@ def _of_published(folder: Path) -> Iterator[Check | Stated]:
     yield Check("files", "holds", f"all {len(manifest.files)} are as {MANIFEST} says")
     claims = read_figures(folder).claims
     if manifest.format == FORMAT:
-        yield _of_card((folder / MODEL_CARD).read_text(encoding="utf-8"), claims)
+        yield _of_card(_text(folder / MODEL_CARD), claims)
     model = load(folder)
     for claim in claims:
         classifier = model.classifiers.get(claim.convention)
         yield Stated(claim, model, classifier if classifier and _is_of(classifier, claim) else None)
+
+
+def _text(path: Path) -> str:
+    with refusing(lambda why: CheckpointError(why, where=path, remedy="Download the folder again")):
+        return read_text(path)
 
 
 def _of_card(text: str, claims: Sequence[Claim]) -> Check:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from schemas import escaped
+from schemas.yaml_text import load_yaml
 from trainer import config
 from trainer.export import EncoderCard
 from trainer.publishing.claims import Claim
@@ -74,7 +75,7 @@ def front_of(text: str) -> dict[str, Any]:
     """What stands between the first two lines of ``---``; empty where that is no mapping."""
     parts = text.split("---\n", 2)
     try:
-        found = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+        found = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from schemas import Component, RunConfig, SkelError, UsageError, checks_arguments
+from schemas.places import Place
 from trainer import hub
 from trainer.export import CARD, EncoderCard, export_run
 from trainer.export.classifier import figures_of
@@ -123,7 +124,7 @@ def _named(to: str | Path, *, force: bool) -> tuple[str, str]:
 
 
 def _paths(store: Any) -> list[Path]:
-    return [Path(store)] if isinstance(store, str | Path) else [Path(each) for each in store or ()]
+    return [Place(store)] if isinstance(store, str | Path) else [Place(each) for each in store or ()]
 
 
 def _usual_classifier(run: Run, encoder: str | None) -> str | None:

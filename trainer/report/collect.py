@@ -5,12 +5,11 @@ Only a folder that is no run ends the report: there would be nothing to say abou
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas import RunConfig, SkelError
+from schemas import RunConfig, SkelError, regular
 from trainer import store as stores
 from trainer.evaluate import PROTOCOLS
 from trainer.logbook import Record
@@ -151,7 +150,7 @@ def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
     records, damaged = [], []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
+            record = regular.parse_json(line)
             if not isinstance(record["event"], str) or not isinstance(record["epoch"], int):
                 raise TypeError
             records.append(record)

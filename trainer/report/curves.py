@@ -30,6 +30,8 @@ HARD = {
 }
 STATE = {
     "feature_std": "spread of the embeddings",
+    "monitor_rankme": "RankMe: dimensions that features use",
+    "monitor_lidar": "LiDAR: dimensions that tell clips apart",
     "query_key_distance": "distance of key and query weights",
     "queue_age": "age of the queue (epochs)",
     "mined_same_label": "mined neighbours of the same class",
@@ -150,7 +152,9 @@ def _state(run: RunFolder) -> list[Figure]:
     caption = (
         "Spread of a batch's query embeddings: 1 when they point everywhere, 0 when all are one point; the "
         f"alarm rings below {COLLAPSED}. Distance of the key network's weights from the query network's: 0 "
-        "equal, about 1.4 unrelated. Labels of mined neighbours are looked at afterwards and train nothing."
+        "equal, about 1.4 unrelated. RankMe and LiDAR: how many dimensions the features use, all of them and "
+        "those in which clips differ more than views of a clip. Labels of mined neighbours are looked at "
+        "afterwards and train nothing."
     )
     size = (WIDTH, 0.3 + 0.95 * len(lines))
     name, title = draw.slug("state", run.name), f"Embeddings and queue: {run.name}"

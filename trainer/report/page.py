@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from schemas import SkelError, escaped
-from trainer.evaluate.scores import replacing
+from schemas.system import replacing
 from trainer.report.draw import themed
 from trainer.report.parts import Figure, Note, Page, Part, Table
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import RunConfig, SkelError
-from trainer.run import CONFIG, SavedResult, read_config, read_result, read_results
+from trainer.run import CONFIG, RESULTS, SavedResult, read_config, read_result, read_results
+
+SWEEP = "sweep.yaml"
+ENSEMBLES = "ensembles"
+"""In the folder of a sweep: a copy of its file, and the results of its ensembles."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,29 @@ class Given:
 def read_given(paths: Sequence[Path]) -> list[Given]:
     """One for each path: a run folder, a folder with results of ensembles, or one result file.
 
+    The folder of a sweep stands for its runs that were evaluated, and for its ensembles.
     An ensemble has the settings of the first run among ``paths`` that it was made from. Raises SkelError for
     a path that is none of these, and for a run that was not evaluated.
     """
-    everything = [_read(path) for path in paths]
+    everything = [_read(each) for path in paths for each in _of_sweep(path)]
     runs = [given for given in everything if given.config is not None]
     return [given if given.config is not None else _adopted(given, runs) for given in everything]
+
+
+def _of_sweep(path: Path) -> list[Path]:
+    """What is evaluated in the folder of a sweep; any other path itself."""
+    if not (path / SWEEP).is_file():
+        return [path]
+    inside = sorted(folder for folder in path.iterdir() if any((folder / RESULTS).glob("*.json")))
+    ensembles = path / ENSEMBLES
+    found = [*inside, *([ensembles] if any(ensembles.glob("*.json")) else [])]
+    if not found:
+        raise SkelError(
+            "no run of this sweep has been evaluated yet",
+            where=path,
+            remedy=f"Go on with `trainer sweep {path / SWEEP} --out {path}`",
+        )
+    return found
 
 
 def _read(path: Path) -> Given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas import UsageError
-from trainer.evaluate.scores import replacing
+from schemas import UsageError, regular
+from schemas.system import replacing
 
 if TYPE_CHECKING:
     from trainer.use.embedded import Embedded
@@ -23,6 +24,7 @@ ABOUT = "skeltools"
 def write(found: Embedded, path: Path) -> None:
     """By the suffix of ``path``. Raises UsageError for another one, and without pyarrow for ``.parquet``."""
     check_suffix(path)
+    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
     with replacing(path) as partial:
         try:
             _WRITERS[path.suffix.lower()](found, partial)
@@ -30,7 +32,8 @@ def write(found: Embedded, path: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)  # of a folder; files are removed behind this block
             raise
         if path.is_dir():
-            shutil.rmtree(path)
+            path.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_suffix(path: Path) -> None:
@@ -88,10 +91,11 @@ _WRITERS: Mapping[str, Any] = {".npz": _npz, ".parquet": _parquet, ".zarr": _zar
 def _is_ours(path: Path) -> bool:
     """Whether a zarr group has features, and may be replaced: a store may not."""
     try:
-        attributes = json.loads((path / "zarr.json").read_bytes()).get("attributes", {})
+        found = regular.read_json(path / "zarr.json", most=2**20)
     except (OSError, ValueError):
         return not any(path.iterdir())
-    return attributes.get("kind") == KIND
+    attributes = found.get("attributes") if isinstance(found, dict) else None
+    return isinstance(attributes, dict) and attributes.get("kind") == KIND
 
 
 KIND = "skeltools features"

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from schemas import Count, SkelError, StoreError, UsageError, checks_arguments
+from schemas.places import Place
 from trainer import checkpoint, hub
 from trainer import store as stores
 from trainer.evaluate import knn
@@ -241,7 +242,7 @@ def bank(
         (3, (3,))
     """
     path = hub.local(run)
-    place = _store_of(path) if store is None else Path(store)
+    place = _store_of(path) if store is None else Place(store)
     if not sources.is_store(place):
         stores.open_store(place)  # says what is wrong with it
     own = _is_of_run(path, place)
@@ -255,7 +256,7 @@ def _store_of(run: Path) -> Path:
     """The run's own store. Raises UsageError for an export, which knows none, StoreError where it is gone."""
     if (run / CARD).is_file() and not (run / checkpoint.LAST).is_file():
         raise UsageError("an export has no store of its own", where=run, remedy="Name one with --store")
-    store = Path(read_config(run).data.store)
+    store = Place(read_config(run).data.store)
     if not store.exists():
         raise StoreError(
             "the run's store is no longer there", where=store, remedy="Name it with --store PATH"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import UsageError
-from trainer.evaluate.scores import replacing
+from schemas.system import replacing
 from trainer.use.segment import Segmented
 
 COLUMNS = ("file", "start", "end", "label", "confidence")

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from schemas import EvaluationResult, StoreError
+from schemas.system import replacing
 from trainer import __version__
 from trainer import store as stores
 from trainer.evaluate import detection, heads, linear
-from trainer.evaluate.scores import replacing
 from trainer.evaluate.segments import NOTHING, segments_of
 from trainer.export.classifier import Kept
 from trainer.options import checked

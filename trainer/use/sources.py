@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from schemas import SkelError, StoreError, UsageError
+from schemas.places import is_address
 from trainer import store as stores
 from trainer.evaluate.transfer import difference
 from trainer.export import EncoderCard
@@ -60,7 +61,8 @@ class Asked:
 
 
 def is_store(path: Path) -> bool:
-    return (path / _STORE).is_file()
+    """Whether it is read as a store, as every address is."""
+    return is_address(path) or (path / _STORE).is_file()
 
 
 def convention_of(card: EncoderCard, asked: Asked) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from schemas import regular
+from schemas.refused import reason
 
 MOST_TEXT = 16 * 2**20
 """Bytes of a file of settings or of a convention: a hundred times the largest of those that ship."""
@@ -21,6 +22,20 @@ class KeyTwiceError(yaml.YAMLError, ValueError):
 
 
 class _Loader(yaml.SafeLoader):
+    """Counts levels as it meets them: the scanner's time for a bracket grows with those that are open."""
+
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        self._check_depth(self.flow_level)
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        self._check_depth(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def _check_depth(self, levels: int) -> None:
+        if levels > regular.DEEPEST:
+            raise yaml.YAMLError("is nested too deeply")
+
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -36,19 +51,18 @@ class _Loader(yaml.SafeLoader):
 
 
 def load_yaml(text: str) -> Any:
-    """The content of ``text``. Raises yaml.YAMLError, also for values that there are not, such as a 13th
-    month, and for what is nested too deeply or grows by its aliases; KeyTwiceError names key and lines."""
+    """The content of ``text``. Raises yaml.YAMLError and no other error, also for values that there are not,
+    such as a 13th month, and for what is nested too deeply or grows by its aliases; KeyTwiceError names key
+    and lines."""
     try:
         loader = _Loader(text)  # a SafeLoader: plain values alone
         node = loader.get_single_node()
         regular.check_size(node, _inside)
         return None if node is None else loader.construct_document(node)
-    except RecursionError:
-        raise yaml.YAMLError("is nested too deeply") from None
     except yaml.YAMLError:
         raise
-    except (ValueError, OverflowError) as error:
-        raise yaml.YAMLError(str(error)) from error
+    except Exception as error:
+        raise yaml.YAMLError(reason(error)) from error
 
 
 def _inside(node: Any) -> Iterable[Any]:
@@ -59,11 +73,13 @@ def _inside(node: Any) -> Iterable[Any]:
 
 
 def load_json(text: str) -> Any:
-    """The content of ``text``. Raises ValueError; KeyTwiceError names the key."""
+    """The content of ``text``. Raises ValueError and no other error; KeyTwiceError names the key."""
     try:
         return json.loads(text, object_pairs_hook=_once)
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(reason(error)) from error
 
 
 def read_text(path: Path) -> str:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from schemas import StoreError
+from schemas.errors import StoreError
 
 _UNKNOWN = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
 """What file systems without locks answer. There, nothing keeps two writers apart."""

@@ -1,0 +1,184 @@
+"""What may be read of a store that comes from elsewhere, asked before every file of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from schemas import cache, chunk_files
+from schemas.arrays import Chunks
+from schemas.errors import StoreError
+from schemas.mirror import Mirror
+from schemas.places import Place, is_address
+
+METADATA = "zarr.json"
+MOST_ATTRIBUTES = 256 * 2**20
+"""Bytes of the manifest and of the findings: a million of these."""
+MOST_METADATA = 2**20
+"""Bytes of the metadata of an array, and of a skeleton."""
+FINDINGS = f"findings/{METADATA}"
+TABLE = "findings.csv"
+AHEAD = 2
+"""Files of an array that come while one before them is read. On loopback four made the first one late: all
+share the network."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """What may be read of a store: ``allows`` is asked before every file of it."""
+
+    where: Path
+    """As it was named."""
+    root: str
+    """The real path of the folder that its files are in, or come to when they are read."""
+    mirror: Mirror | None = field(default=None, compare=False, repr=False)
+    """What brings files of an address to the folder."""
+    chunks: dict[str, Chunks] = field(default_factory=dict)
+    """Array -> how it lies in files. Others are not read."""
+    groups: frozenset[str] = frozenset()
+    _seen: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def allows(self, name: str) -> bool:
+        """Whether a file, by its path in the store, belongs to it. Raises StoreError when it is not sound."""
+        path, _, last = name.rpartition("/")
+        if last == METADATA:
+            return path in self.chunks or path in self.groups
+        path = _array_of(name)
+        if path not in self.chunks:
+            return False
+        self.bring(name)
+        if name not in self._seen:
+            with told(self.where, path):
+                chunk_files.check_file(self.root, name, self.chunks[path])
+            self._seen.add(name)
+        return True
+
+    def check(self, path: str) -> None:
+        """Raises StoreError when the files of an array cannot hold what its shape promises."""
+        if path not in self._seen and path in self.chunks:
+            with told(self.where, path):
+                chunk_files.check_whole(path, self.chunks[path], self._size)
+            self._seen.add(path)
+
+    def _size(self, name: str) -> int | None:
+        try:
+            return self.mirror.size(name) if self.mirror else os.stat(os.path.join(self.root, name)).st_size
+        except OSError:
+            return None
+
+    def bring(self, name: str) -> None:
+        """Of a store behind an address: a file of an array is in the folder afterwards, if there is one.
+        Raises StoreError when it does not come."""
+        path = _array_of(name)
+        if self.mirror is not None and path in self.chunks:
+            with told(self.where, path):
+                self.mirror.bring(name, most=chunk_files.most(self.chunks[path]))
+
+    def check_ids(self) -> None:
+        """Raises ValueError when the file of the ids is absent or cannot hold them."""
+        name = "samples/id"
+        for file in chunk_files.names(name, self.chunks[name]):
+            self.bring(file)
+        chunk_files.check_text(self.root, name, self.chunks[name])
+
+    def ahead(self, path: str, rows: Iterable[int]) -> None:
+        """Behind an address: the files with these rows of an array are going to be read soon, and may come
+        meanwhile."""
+        if self.mirror is not None and path in self.chunks:
+            chunks = self.chunks[path]
+            behind = "/0" * (len(chunks.shape) - 1)
+            files = dict.fromkeys(row // chunks.outer[0] for row in rows if row < chunks.shape[0])
+            self.mirror.ahead((f"{path}/c/{file}{behind}" for file in files), most=chunk_files.most(chunks))
+
+    def bring_all(self, *, but: tuple[str, ...] = ()) -> None:
+        """Behind an address: the values of all arrays, without those whose paths end so, are in the folder
+        afterwards."""
+        if self.mirror is not None:
+            chosen = ((path, each) for path, each in self.chunks.items() if not path.endswith(but or "\0"))
+            found = (name for path, each in chosen for name in chunk_files.names(path, each))
+            self.mirror.bring_all(found, most=lambda name: chunk_files.most(self.chunks[_array_of(name)]))
+
+    def bring_metadata(self) -> None:
+        """Behind an address that lists its files: what describes arrays and groups, those that do not belong
+        to the store, too, is in the folder afterwards."""
+        if self.mirror is not None:
+            found = [name for name in self.mirror.sizes(()) if name.endswith(f"/{METADATA}")]
+            self.mirror.bring_all(found, most=lambda name: MOST_METADATA)
+
+    def close(self) -> None:
+        """Behind an address: the folder may go; nothing is read afterwards."""
+        if self.mirror is not None:
+            self.mirror.close()
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file by its path in the store."""
+        if self.mirror is not None:
+            found = [*metadata_of(self.groups), *metadata_of(self.chunks), TABLE]
+            found += [name for path, each in self.chunks.items() for name in chunk_files.names(path, each)]
+            return self.mirror.sizes(found)
+        files = (file for file in Path(self.root).rglob("*") if file.is_file())
+        return {file.relative_to(self.root).as_posix(): file.stat().st_size for file in files}
+
+
+class Guarded:
+    """Mixed into zarr's store of files, in front of it: only what ``received`` allows is read.
+
+    It stands here, without zarr, because both packages open stores and neither imports the other.
+    """
+
+    received: Received
+
+    async def get(self, key: str, *given: Any, **named: Any) -> Any:
+        files: Any = super()
+        if self.received.mirror is not None:  # several at a time
+            await asyncio.to_thread(self.received.bring, key)
+        return await files.get(key, *given, **named) if self.received.allows(key) else None
+
+    def get_sync(self, key: str, **named: Any) -> Any:
+        files: Any = super()
+        return files.get_sync(key, **named) if self.received.allows(key) else None
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+
+def _array_of(name: str) -> str:
+    """The array that a file of values is of."""
+    return name.rpartition("/c/")[0]
+
+
+def metadata_of(paths: Iterable[str]) -> list[str]:
+    """The files that describe groups and arrays."""
+    return [f"{path}/{METADATA}".lstrip("/") for path in paths]
+
+
+@contextmanager
+def told(where: Path, place: str) -> Iterator[None]:
+    """A ValueError or OSError inside becomes the StoreError of a place."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise damaged(where, place, error) from error
+
+
+def damaged(path: Path | str, place: str, why: object) -> StoreError:
+    """The error for what is not sound at a place of a store."""
+    reason = why_of(why) if isinstance(why, BaseException) else str(why)
+    remedy = "`skeltools validate` lists what is wrong; convert the raw data again"
+    if is_address(path):
+        remedy = f"`skeltools validate {Place(path)}` reads it anew; if it is sound there, remove "
+        remedy += f"{cache.folder('stores')}"
+    return StoreError(f"damaged store ({place}: {reason})", where=path, remedy=remedy)
+
+
+def why_of(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return f"{os.path.basename(error.filename)} is not there"
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror or error})"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,195 @@
+"""A store behind an address, as a folder on this machine that its files come to when they are asked for.
+
+Metadata come when a store is opened, other files, whole, when they are read, several at a time. The folder is
+that of one version: address and manifest name it (``schemas.cache``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from schemas import cache, objects, regular
+from schemas.errors import StoreError
+from schemas.objects import Found, Objects
+from schemas.places import Place
+
+AT_ONCE = 8
+"""Files that come at the same time."""
+
+
+class Mirror:
+    """The folder, and what brings files to it."""
+
+    def __init__(
+        self, source: Objects, root: Path, first: tuple[str, Found], listed: dict[str, Found] | None
+    ) -> None:
+        self.source = source
+        self.root = root
+        self._first = first
+        """The file that tells versions apart, as it was."""
+        self._listed = listed
+        """All objects; None where the server lists none."""
+        self._absent: set[str] = set()
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._coming: dict[str, Future[None]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+        self.close: Callable[[], object] = lambda: None
+        """Gives the folder up; nothing is read afterwards."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which connects anew."""
+        own = ("_lock", "_coming", "_pool", "close")
+        kept = {name: value for name, value in self.__dict__.items() if name not in own}
+        return kept | {"source": self.source.place}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state | {"source": objects.connect(state["source"])})
+        self._start()
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        found = self.source.find(name) if self._listed is None else self._listed.get(name)
+        return None if found is None else found.size
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Of all files; where the server does not list them, of those among ``names``."""
+        if self._listed is not None:
+            return {name: found.size for name, found in self._listed.items() if regular.is_plain(name)}
+        asked = [*names]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            found = zip(asked, pool.map(self.size, asked), strict=True)
+            return {name: size for name, size in found if size is not None}
+
+    def bring(self, name: str, *, most: int) -> None:
+        """The file is in the folder afterwards, if there is one. Raises StoreError where it does not come,
+        ValueError for one of more than ``most`` bytes."""
+        if not self._is_settled(name):
+            self._ask_for(name, most).result()
+
+    def bring_all(self, names: Iterable[str], *, most: Callable[[str], int]) -> None:
+        """As ``bring``, several at a time. One that is too large does not come, and is told by ``bring``."""
+        for coming in [self._ask_for(name, most(name)) for name in names if not self._is_settled(name)]:
+            with suppress(ValueError):
+                coming.result()
+
+    def ahead(self, names: Iterable[str], *, most: int) -> None:
+        """These are going to be read: let them come meanwhile. What goes wrong is told by ``bring``."""
+        for name in names:
+            if not self._is_settled(name):
+                self._ask_for(name, most)
+
+    def _is_settled(self, name: str) -> bool:
+        return name in self._absent or (self.root / name).is_file()
+
+    def _ask_for(self, name: str, most: int) -> Future[None]:
+        with self._lock:
+            if name not in self._coming:
+                self._pool = self._pool or ThreadPoolExecutor(AT_ONCE, "files of a store")
+                self._coming[name] = self._pool.submit(self._come, name, most)
+            return self._coming[name]
+
+    def _come(self, name: str, most: int) -> None:
+        try:
+            if not self._is_settled(name) and not self._fetch(name, most):
+                self._absent.add(name)
+        finally:
+            with self._lock:
+                self._coming.pop(name, None)
+
+    def _fetch(self, name: str, most: int) -> bool:
+        """Bring a file; False where there is none."""
+        known = (self._listed or {}).get(name)
+        if not regular.is_plain(name) or (self._listed is not None and known is None):
+            return False
+        target = self.root / name
+        with cache.told(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            cache.check_room(target.parent, known.size if known else 0)
+            beside = _beside(target)
+            try:
+                with beside.open("wb") as file:
+                    take = _while_running(file.write)
+                    found = self.source.fetch(name, take, most=most, tag=known.tag if known else None)
+                    size = file.tell()
+                if found is not None:
+                    self._check(name, found, size)
+                    beside.replace(target)
+                return found is not None
+            finally:
+                beside.unlink(missing_ok=True)
+
+    def _check(self, name: str, found: Found, size: int) -> None:
+        """All of it came, and it is of the version that was opened."""
+        again = "Run the same command again"
+        if size != found.size:
+            told = f"{name} broke off after {size} of {found.size} bytes"
+            raise StoreError(told, where=self.source.place, remedy=again)
+        if self._listed is None and self.source.find(self._first[0]) != self._first[1]:
+            raise StoreError("was changed while it was being read", where=self.source.place, remedy=again)
+
+
+def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mirror | None:
+    """The mirror of what lies at an address now, with the file ``name`` in it, which tells its versions
+    apart; None where there is no such file.
+
+    ``anew``: in a folder of its own that goes with it; nothing that was brought before is used. Raises
+    StoreError, SkelError without obstore, and ValueError for a file of more than ``most`` bytes.
+    """
+    source = objects.connect(place)
+    while True:
+        answer = source.read(name, most=most)
+        if answer is None:
+            return None
+        content, found = answer
+        listed = source.list() if source.can_list else None
+        if listed is None or listed.get(name) == found:  # else it was changed in between
+            break
+    stores = cache.folder("stores")
+    with cache.told(stores):
+        stores.mkdir(parents=True, exist_ok=True)
+        cache.make_room(stores)
+        root = _root(stores, place, content, anew=anew)
+        handle = cache.hold(root)
+        root.mkdir(exist_ok=True)
+        beside = _beside(root / name)
+        beside.write_bytes(content)
+        beside.replace(root / name)
+        os.utime(root)
+    made = Mirror(source, root, (name, found), listed)
+    made.close = weakref.finalize(made, *((cache.remove, root, handle) if anew else (os.close, handle)))
+    return made
+
+
+def _root(stores: Path, place: Place, content: bytes, *, anew: bool) -> Path:
+    if anew:
+        return Path(tempfile.mkdtemp(prefix=f"{place.name}-anew-", dir=stores))
+    server = os.environ.get("AWS_ENDPOINT_URL", "")
+    digest = hashlib.sha256(f"{server}\0{place}\0".encode() + content).hexdigest()
+    return stores / f"{place.name}-{digest[:32]}"
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}")
+
+
+def _while_running(take: Callable[[Any], object]) -> Callable[[Any], object]:
+    """What is on its way when the program ends does not keep it waiting."""
+
+    def taken(piece: Any) -> None:
+        if not threading.main_thread().is_alive():
+            raise InterruptedError(4, "the program ends")
+        take(piece)
+
+    return taken

@@ -1,0 +1,55 @@
+"""Where a store lies: a folder, or an address such as ``s3://bucket/store.zarr``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+SCHEMES = ("s3", "gs", "az", "http", "https")
+"""Of object stores: Amazon's protocol, Google's, Azure's; the last two are read and never written to."""
+
+_ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(?=[^/])")
+"""A ``Path`` of an address has one slash where there were two."""
+
+if TYPE_CHECKING:
+    _Path = Path
+else:  # Python 3.11 has no Path that can be subclassed but that of the system
+    _Path = type(Path())
+
+
+class Place(_Path):
+    """A path, or an address, which keeps its two slashes and has no links, no drive and no current folder.
+
+    >>> str(Place(Path("s3://bucket/a")) / "store.zarr"), Place("s3://bucket/store.zarr").name
+    ('s3://bucket/a/store.zarr', 'store.zarr')
+    >>> Place("store.zarr").is_address, Place("s3:store.zarr").is_address
+    (False, False)
+    """
+
+    @property
+    def is_address(self) -> bool:
+        return _ADDRESS.match(super().__str__()) is not None
+
+    def __str__(self) -> str:
+        return _ADDRESS.sub(r"\1://", super().__str__(), count=1)
+
+    def resolve(self, strict: bool = False) -> Place:
+        """As of a path; an address is the same from everywhere."""
+        return self if self.is_address else Place(super().resolve(strict))
+
+    def exists(self, **named: bool) -> bool:
+        """Whether there is such a file or folder; of an address, whether a store lies there.
+
+        Raises StoreError where an object store does not answer the question.
+        """
+        if not self.is_address:
+            return super().exists(**named)
+        from schemas import objects
+
+        return objects.connect(self).find("zarr.json") is not None
+
+
+def is_address(path: object) -> bool:
+    """Whether it is the address of a store, or a ``Path`` that was made of one."""
+    return _ADDRESS.match(str(path)) is not None

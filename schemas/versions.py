@@ -1,0 +1,22 @@
+"""What ``--version`` says, without importing anything heavy."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from schemas.store import FORMAT
+
+
+def told(program: str, own: str, packages: Sequence[str]) -> str:
+    """``trainer 0.1.0``, and a line with the versions that a report of a fault needs."""
+    others = ", ".join(f"{name} {_version(name)}" for name in packages)
+    return f"{program} {own}\nstore format {FORMAT}, Python {platform.python_version()}, {others}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

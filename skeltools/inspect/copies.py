@@ -1,0 +1,48 @@
+"""Test clips that are training clips, number for number: a classifier has seen the answer."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+
+from skeltools import store
+from skeltools.datasets.splits import TEST, TRAIN
+from skeltools.store import Store
+
+NAMED = 3
+"""So many ids stand in a note."""
+
+
+def across_halves(opened: Store) -> dict[str, tuple[str, ...]]:
+    """Split -> ids of its test clips whose joints are those of a training clip, to the bit.
+
+    A clip is looked at in the first convention that has it. Splits without such clips are left out.
+    """
+    prints = _prints(opened)
+    ids = np.array(store.read(opened, "samples/id").tolist(), object)
+    found = {}
+    for name in opened.manifest.protocols:
+        half = store.read(opened, f"splits/{name}")
+        copied = np.isin(prints, prints[half == TRAIN]) & (half == TEST) & (prints != b"")
+        if copied.any():
+            found[name] = tuple(ids[copied].tolist())
+    return found
+
+
+def sentence(ids: tuple[str, ...], tests: int) -> str:
+    some = ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
+    are = "is a copy of a training clip" if len(ids) == 1 else "are copies of training clips"
+    return f"{len(ids)} of {tests} test clips {are}, number for number: {some}"
+
+
+def _prints(opened: Store) -> np.ndarray:
+    """[N] of 16 bytes for each clip, b"" for one without poses; equal for equal joints."""
+    prints = np.full(opened.manifest.samples, b"", "S16")
+    for convention in opened.manifest.conventions:
+        if (prints != b"").all():
+            break
+        for row, clip in enumerate(store.read_sequences(opened, convention)):
+            if clip is not None and prints[row] == b"":
+                prints[row] = blake2b(clip.joints.tobytes(), digest_size=16).digest()
+    return prints

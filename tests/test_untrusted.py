@@ -1,0 +1,189 @@
+"""Every reader of files from elsewhere: whatever they hold or parsers raise, one error of ours comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from schemas import RawDataError, SkelError, regular, yaml_text
+from schemas.refused import reason, refusing
+from skeltools import skeletons
+from skeltools.conversion import convert
+from skeltools.custom import settings
+from skeltools.preprocess import recipes
+from skeltools.readers import READERS
+from tests.skeltools.raw_files import poses
+from trainer import checkpoint, logbook
+from trainer.config import trees
+from trainer.evaluate import heads, scores
+from trainer.export import card
+from trainer.publishing import manifest, measure
+from trainer.released import read as released
+from trainer.run import read_config, read_result
+
+DOORS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "config of a run": ("config.yaml", lambda file: read_config(file.parent)),
+    "result": ("linear.json", read_result),
+    "scores": ("linear.npz", scores.read_scores),
+    "classifier": ("linear.safetensors", heads.read_head),
+    "card": (card.CARD, lambda file: card.read_card(file.parent)),
+    "publication": (manifest.MANIFEST, lambda file: manifest.read_manifest(file.parent)),
+    "figures": (manifest.FIGURES, lambda file: manifest.read_figures(file.parent)),
+    "checkpoint": ("last.pt", checkpoint.load),
+    "released weights": ("released.pt", released.read_released),
+    "log": ("metrics.jsonl", logbook.read),
+    "settings": ("mine.yaml", trees.read_file),
+    "data set": ("dataset.yaml", settings.load),
+    "convention, JSON": ("mine.json", lambda file: skeletons.load(str(file))),
+    "convention, YAML": ("mine.yaml", lambda file: skeletons.load(str(file))),
+    "recipe": ("mine.yaml", lambda file: recipes.load(str(file))),
+    "model card": ("README.md", measure._text),
+}
+"""What -> name of the file, and its reader."""
+
+RAISED = [
+    RecursionError("maximum recursion depth exceeded"),
+    MemoryError(),
+    OverflowError("int too large to convert to float"),
+    ValueError("Exceeds the limit (4300 digits) for integer string conversion"),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"),
+    EOFError(),
+    KeyError("x"),
+    TypeError("no number"),
+    AttributeError("none"),
+    OSError(5, "Input/output error"),
+    zipfile.BadZipFile("no"),
+    zlib.error("no"),
+    yaml.YAMLError("no"),
+]
+PARSERS: list[tuple[Any, str]] = [
+    (json, "loads"),
+    (yaml_text, "_Loader"),
+    (np, "load"),
+    (torch, "load"),
+    (heads, "safe_open"),
+    (regular, "read"),
+    (zipfile, "ZipFile"),
+]
+
+CONTENT = {
+    "empty": b"",
+    "zeros": bytes(100),
+    "deep JSON": b"[" * 100_000,
+    "deep objects": b'{"kind":' * 5_000,
+    "digits": b'{"kind": ' + b"9" * 5000 + b"}",
+    "infinite": b'{"kind": 1e999, "format": NaN, "name": -Infinity}',
+    "surrogate": b'{"kind": "\\ud800", "name": "\\udfff", "joints": ["\\ud800"]}',
+    "no text": b"\xff\xfe\xff",
+    "UTF-16": '{"kind": 1}'.encode("utf-16"),
+    "list": b"[1, 2]",
+    "number": b"7",
+    "null": b"null",
+    "odd types": b'{"kind": [], "format": {}, "name": {}, "joints": 3, "edges": null, "version": "x"}',
+    "zip": b"PK\x05\x06" + bytes(18),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_parsers_raise_is_an_error_of_ours(
+    door: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, read = DOORS[door]
+    (tmp_path / name).write_bytes(b'{"kind": 1}')
+    for error in RAISED:
+        with monkeypatch.context() as patch:
+            for module, attribute in PARSERS:
+                patch.setattr(module, attribute, _raising(error))
+            _refused_or_read(lambda: read(tmp_path / name), must=door not in ("model card", "log"))
+
+
+def _raising(error: Exception) -> Callable[..., Any]:
+    def parse(*_: object, **__: object) -> None:
+        raise error
+
+    return parse
+
+
+def _refused_or_read(read: Callable[[], object], *, must: bool = False) -> None:
+    try:
+        read()
+    except SkelError as error:
+        told = str(error)
+        assert "\n" not in told
+        assert len(told) < 1000
+        return
+    assert not must
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_what_files_hold_is_read_or_an_error_of_ours(door: str, tmp_path: Path) -> None:
+    name, read = DOORS[door]
+    for content in CONTENT.values():
+        (tmp_path / name).write_bytes(content)
+        _refused_or_read(lambda: read(tmp_path / name))
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link to itself"])
+def test_what_is_no_file_is_an_error_of_ours(door: str, kind: str, tmp_path: Path) -> None:
+    name, read = DOORS[door]
+    file = tmp_path / name
+    {
+        "pipe": lambda: os.mkfifo(file),
+        "device": lambda: file.symlink_to("/dev/zero"),
+        "folder": lambda: file.mkdir(),
+        "link to itself": lambda: file.symlink_to(file),
+    }[kind]()
+    with pytest.raises(SkelError):
+        read(file)
+
+
+def test_packed_files_of_tensors_and_scores_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", bytes(10**7))
+    with pytest.raises(SkelError, match="not a checkpoint"):
+        checkpoint.load(tmp_path / "x.pt")
+    np.savez_compressed(tmp_path / "x.npz", ids=np.zeros(10**6))
+    with pytest.raises(SkelError, match="are packed"):
+        scores.read_scores(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("changed", ["epoch", "model", "optimiser", "meter", "format", "config"])
+def test_checkpoints_of_other_types_are_refused(tmp_path: Path, changed: str) -> None:
+    content = {"kind": checkpoint._MARK, "format": 1, "config": "{}", changed: ["odd"]}
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(SkelError, match="not a checkpoint"):
+        checkpoint.load(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("error", RAISED[::3], ids=lambda error: type(error).__name__)
+def test_a_raw_file_that_a_library_cannot_read_is_a_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    for name in ("walk", "wave"):
+        np.save(tmp_path / f"{name}.npy", poses(6))
+    about = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+    (tmp_path / "dataset.yaml").write_text(json.dumps(about))
+    monkeypatch.setattr(READERS["custom"], "read", _raising(error))
+    told = rf"2 x unreadable file, e\.g\. walk\.npy: {re.escape(reason(error))}"
+    with pytest.raises(SkelError, match=told):
+        convert("custom", raw=tmp_path, out=tmp_path / "s.zarr")
+
+
+def test_errors_of_ours_stay_as_they_are() -> None:
+    own = RawDataError("own", where="here", remedy="Do")
+    with pytest.raises(RawDataError, match=r"here: own\. Do"), refusing(lambda why: SkelError(why)):
+        raise own
+    assert {reason(error) for error in RAISED if str(error)} >= {"no", "Input/output error", "KeyError: 'x'"}

@@ -1,0 +1,265 @@
+"""``trainer sweep``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from schemas import ConfigError, SkelError, UsageError
+from trainer.cli import evaluate, pretrain
+from trainer.cli.display import Plain, bar, duration, echo, table_console
+
+if TYPE_CHECKING:
+    from trainer.sweep import Plan, Task
+    from trainer.sweep.here import Outcome
+    from trainer.sweep.table import Line
+
+
+@click.command("sweep")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--jobs", type=click.IntRange(1), help="Runs at a time. Default: 1, or one for each --device.")
+@click.option("--device", "devices", multiple=True, help="Dealt out to the runs at a time; may be repeated.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs. Default: the file's.")
+@click.option("--run", "names", multiple=True, metavar="NAME", help="Only this run; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Check all runs, print what would be run, and stop.")
+@click.option("--slurm", is_flag=True, help="Write a script for sbatch of the runs that are left, and stop.")
+@click.option("--table", "only_table", is_flag=True, help="Train nothing: the table of what is there.")
+@click.option("--no-check", is_flag=True, help="Start without trying the settings of every run first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the lines of the table as JSON.")
+def command(
+    file: Path,
+    jobs: int | None,
+    devices: tuple[str, ...],
+    out: Path | None,
+    names: tuple[str, ...],
+    dry_run: bool,
+    slurm: bool,
+    only_table: bool,
+    no_check: bool,
+    as_json: bool,
+) -> None:
+    """Train and evaluate every combination of a grid, and put all results into one table.
+
+    FILE names what all runs have (`given`), the values to combine (`grid`), and how runs are evaluated. The
+    settings of all runs are checked before the first starts. A run that fails leaves the others alone and is
+    named at the end; the same command again goes on: runs that are whole are skipped, others resumed.
+
+    \b
+    Examples:
+      trainer sweep sweep.yaml --dry-run
+      trainer sweep sweep.yaml --jobs 2
+      trainer sweep sweep.yaml --device cuda:0 --device cuda:1
+      trainer sweep sweep.yaml --slurm
+      trainer sweep sweep.yaml --table --json
+      trainer table aimclr-table2 runs/sweep
+
+    Run `skeltools docs sweeps` to read about the file, SLURM and the table.
+    """
+    from trainer.sweep import here, read_plan
+
+    _check_options(dry_run=dry_run, slurm=slurm, table=only_table, run=bool(names))
+    plan = read_plan(file, out=out)
+    plan = plan.only(names) if names else plan
+    left = _left(plan)
+    if not (no_check or only_table):
+        _check(plan, left or plan.runs)
+    if dry_run:
+        _show(plan, left)
+        return
+    _keep_file(plan)
+    if slurm:
+        _slurm(plan, left)
+        return
+    outcomes: list[Outcome] = []
+    stopped = None
+    if not only_table:
+        at_once = jobs or len(devices) or 1
+        told = _Told(len(plan.runs))
+        outcomes, stopped = here.run(plan, plan.runs, jobs=at_once, devices=devices, on_task=told)
+    if stopped is None:
+        whole = [task for task in plan.ensembles if not _unmeasured(task)]
+        more, stopped = here.run(plan, whole, jobs=jobs or 1, on_task=_Told(len(whole), quiet=True))
+        outcomes += more
+    if not names:
+        _tabulate(plan, as_json=as_json)
+    _end(plan, outcomes, stopped)
+
+
+def _check_options(**given: bool) -> None:
+    modes = [f"--{name.replace('_', '-')}" for name, on in given.items() if on and name != "run"]
+    if len(modes) > 1:
+        raise UsageError(f"{' and '.join(modes)} are given together", remedy="Give one of them")
+    if given["run"] and given["table"]:
+        raise UsageError("--run and --table are given together", remedy="The table is of all runs")
+
+
+def _left(plan: Plan) -> list[Task]:
+    from trainer.sweep import state
+
+    return [task for task in plan.runs if state.left(plan.out, task)]
+
+
+def _check(plan: Plan, tasks: Sequence[Task]) -> None:
+    """Parses the commands of the runs and builds what they would train; of runs that differ by seed, one.
+
+    Raises ConfigError that names the run.
+    """
+    from trainer.sweep.table import SEEDS
+
+    alike = {
+        tuple(pair for pair in task.axes.items() if pair[0] not in SEEDS): task for task in reversed(tasks)
+    }
+    with bar("checking the runs") as show:
+        for place, task in enumerate(reversed(alike.values())):
+            try:
+                for words in task.commands:
+                    (_try_training if words[0] == "pretrain" else _try_evaluation)(list(words[1:]))
+            except (SkelError, click.ClickException) as error:
+                raise _of_run(plan, task, error) from error
+            if show is not None:
+                show(place + 1, len(alike))
+
+
+def _try_training(words: list[str]) -> None:
+    from trainer import loop
+
+    options = pretrain.command.make_context("pretrain", words).params
+    loop.build(pretrain.settings_of(options).config, initial=options["init_from"] is not None)
+
+
+def _try_evaluation(words: list[str]) -> None:
+    from trainer.evaluate import protocol_options
+    from trainer.store import open_store
+
+    options = evaluate.command.make_context("evaluate", words).params
+    protocol_options(options["protocols"], evaluate.options_of(options["assignments"]))
+    if options["target"] is not None:
+        open_store(options["target"])
+
+
+def _of_run(plan: Plan, task: Task, error: SkelError | click.ClickException) -> ConfigError:
+    if isinstance(error, click.ClickException):
+        return ConfigError(error.format_message(), where=f"{plan.file}: run {task.name}")
+    places = (str(plan.file), f"run {task.name}", error.where)
+    return ConfigError(error.message, where=": ".join(filter(None, places)), remedy=error.remedy)
+
+
+def _show(plan: Plan, left: Sequence[Task]) -> None:
+    """The lines that would be run; a comment where none would."""
+    from trainer.sweep import state
+    from trainer.sweep.plan import line
+
+    whole = len(plan.runs) - len(left)
+    echo(f"# {_count(len(plan.runs), 'run')} in {plan.out}, {whole} of them whole, {len(left)} to do")
+    for task in plan.runs:
+        commands = state.left(plan.out, task)
+        echo(f"# {task.name}{'' if commands else ': whole'}")
+        for words in commands:
+            echo(line(words))
+    for task in plan.ensembles:
+        echo("\n".join(line(words) for words in task.commands))
+
+
+def _keep_file(plan: Plan) -> None:
+    """A copy of the file beside the runs: what they were made from, and the mark of a sweep's folder."""
+    from trainer.tables.given import SWEEP
+
+    plan.out.mkdir(parents=True, exist_ok=True)
+    if plan.file.resolve() != (plan.out / SWEEP).resolve():
+        shutil.copyfile(plan.file, plan.out / SWEEP)
+
+
+def _slurm(plan: Plan, left: Sequence[Task]) -> None:
+    from trainer.sweep import slurm
+
+    if not left:
+        echo(f"all {len(plan.runs)} runs are whole; nothing to queue")
+        return
+    path = slurm.write(plan, left)
+    echo(f"{path}: an array of {_count(len(left), 'task')}")
+    echo(f"next: sbatch {path}")
+    echo(f"then: trainer sweep {plan.file} --table")
+
+
+class _Told:
+    """A line on stderr when a run starts and when it ended."""
+
+    def __init__(self, total: int, *, quiet: bool = False) -> None:
+        self.total, self.ended, self.quiet = total, 0, quiet
+
+    def __call__(self, task: Task, outcome: Outcome | None) -> None:
+        self.ended += outcome is not None
+        if self.quiet or (outcome is not None and outcome.how in ("there", "stopped")):
+            return
+        what = "started" if outcome is None else str(outcome.how)
+        if outcome is not None and outcome.how == "taken":
+            what = "left out: another process works on it"
+        elif outcome is not None:
+            what += f" after {duration(outcome.seconds)}"
+        echo(f"[{self.ended}/{self.total}] {task.name}: {what}", err=True)
+
+
+def _unmeasured(task: Task) -> list[Path]:
+    """The runs of an ensemble that have no result yet."""
+    return [run for run in task.members if not any((run / "results").glob("*.json"))]
+
+
+def _tabulate(plan: Plan, *, as_json: bool) -> None:
+    from trainer.sweep import table
+
+    found = table.lines(plan)
+    path = table.write(plan, found)
+    if as_json:
+        echo(json.dumps(found, indent=2))
+        return
+    if found:
+        _print(plan, found)
+    echo(f"{path}: {_count(len(found), 'result')} of {_count(len(plan.runs), 'run')}")
+
+
+def _print(plan: Plan, found: Sequence[Line]) -> None:
+    """Means over seeds: a row for each combination of the other axes, a column for each figure."""
+    from trainer.sweep import table
+
+    averaged = table.means(plan, found)
+    figures = list(dict.fromkeys(each.figure for each in averaged))
+    several = len({each.measured for each in averaged}) > 1
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for each in averaged:
+        key = (*each.axes.values(), *(each.measured if several else ()))
+        rows.setdefault(key, {})[each.figure] = str(each)
+    grid = Table(box=None, pad_edge=False)
+    for heading in (*averaged[0].axes, *(("convention", "encoder") if several else ())):
+        grid.add_column(escape(heading), no_wrap=True)
+    for figure in figures:
+        grid.add_column(escape(f"{figure} %"), justify="right", no_wrap=True)
+    for key, values in rows.items():
+        grid.add_row(*map(escape, key), *(values.get(figure, "-") for figure in figures))
+    table_console().print(Plain(grid))
+    if any(line["synthetic"] for line in found):
+        echo("built-in demo data: numbers say nothing about NTU RGB+D")
+
+
+def _end(plan: Plan, outcomes: Sequence[Outcome], stopped: int | None) -> None:
+    """What failed and what to do; the exit status."""
+    failed = [outcome for outcome in outcomes if outcome.how == "failed"]
+    for outcome in failed:
+        echo(f"failed: {outcome.task.name}: {outcome.reason} (log: {outcome.log})", err=True)
+    if stopped is not None:
+        echo(f"stopped; everything is saved. Go on with: trainer sweep {plan.file}", err=True)
+        sys.exit(128 + stopped)
+    if failed:
+        echo(f"{len(failed)} of {len(outcomes)} failed; the same command again tries them anew", err=True)
+        sys.exit(1)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,262 @@
+"""CTR-GCN: graph convolutions whose learned graph each channel refines by the clip.
+
+Source: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action
+Recognition", ICCV 2021, one stream of it. Its layer, Eq. (3) to (7), sums over three subsets k:
+``out_c[u] = sum_k sum_v (A_k + alpha Q_kc)[u, v] (W_k x)_c[v]`` with A learned and shared by all channels,
+and ``Q_k = xi_k(tanh(phi_k(x)[u] - psi_k(x)[v]))`` made from the frames' mean. Time is seen at several
+dilations.
+
+Convolutions and alpha are shared between conventions; A and the input BatchNorm are each one's own. Padded
+joints are cut off at the entrance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas._model import Model
+from trainer.encoders.bodies import by_body, encode_each, pool_map
+from trainer.encoders.graphs import inward_outward
+from trainer.encoders.initial import initialise
+from trainer.encoders.input_norm import COORDINATES, alike, by_slot, input_norm
+from trainer.kernels.conv_norm import conv_norm
+from trainer.skeleton import Skeleton
+
+SUBSETS = 3
+"""Identity, inward, outward."""
+FIRST = 8
+"""Channels of phi and psi where the clip itself comes in. Released CTR-GCN."""
+STILL = 1e-6
+"""Scale of the BatchNorm behind the graph at the start: a block begins as its shortcut. Released CTR-GCN."""
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class CTRGCNOptions(Model):
+    channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256), min_length=1)
+    """Output channels of each block; the last is the feature dimension. Default: CTR-GCN."""
+    stride_blocks: tuple[Width, ...] = (5, 8)
+    """Blocks, counted from 1, that halve the frames. CTR-GCN: 5 and 8."""
+    temporal_kernel: int = Field(default=5, ge=1)
+    """Frames that a dilated branch sees. CTR-GCN: 5."""
+    dilations: tuple[Width, ...] = (1, 2)
+    """Of the branches over time; two more, a maximum over three frames and a 1x1 convolution, have as many
+    channels each. CTR-GCN: 1 and 2."""
+    reduction: int = Field(default=8, ge=1)
+    """Channels over those from which a refinement is made. CTR-GCN: 8."""
+    init: Literal["released", "default", "normal"] = "released"
+    """``released``: CTR-GCN's, fan-out normal weights, BatchNorm scales N(1, 0.02) over time and 1e-6 behind
+    the graph. ``default``: PyTorch's. ``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales."""
+    input_norm: Literal["body", "slot"] = "body"
+    """What the input BatchNorm takes its statistics of. ``body``: all bodies alike. ``slot``: each place of a
+    body for itself, with the zeros of the absent ones, as released CTR-GCN."""
+    max_bodies: int = Field(default=2, ge=1)
+    """Places that ``input_norm: slot`` has; CTR-GCN: 2."""
+    bodies: Literal["average", "present"] = "average"
+    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
+    that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
+
+    @model_validator(mode="after")
+    def _check(self) -> CTRGCNOptions:
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError("temporal_kernel must be odd")
+        if any(block > len(self.channels) for block in self.stride_blocks):
+            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
+        branches = len(self.dilations) + 2
+        if any(width % branches for width in self.channels):
+            raise ValueError(f"channels must be multiples of {branches}, the number of branches over time")
+        if self.input_norm == "slot" and self.bodies == "present":
+            raise ValueError("input_norm slot counts absent bodies and goes with bodies average only")
+        return self
+
+
+class CTRGCN(nn.Module):
+    """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
+
+    Options = CTRGCNOptions
+    map_axes: Literal["TV"] | None = "TV"
+
+    def __init__(self, skeletons: Mapping[str, Skeleton], *, options: CTRGCNOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.feature_dim = options.channels[-1]
+        self.conventions = nn.ModuleDict(
+            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
+        )
+        widths = (COORDINATES, *options.channels)
+        self.blocks = nn.ModuleList(
+            Block(
+                widths[place],
+                widths[place + 1],
+                stride=2 if place + 1 in options.stride_blocks else 1,
+                residual=place > 0,
+                options=options,
+            )
+            for place in range(len(options.channels))
+        )
+        if options.init == "released":
+            self.apply(_as_released)
+        else:
+            initialise(self, options.init)
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
+        own = self.conventions[convention]
+        assert isinstance(own, Convention)
+
+        def encode(features: Tensor) -> Tensor:
+            for block, graph in zip(self.blocks, own.graphs, strict=True):
+                features = block(features, graph)
+            return features
+
+        if self.options.input_norm == "slot":
+            return encode(by_slot(x, own.data_bn, own.joints, encoder="ctrgcn"))
+        return encode_each(
+            by_body(x, own.joints),
+            lambda bodies: encode(alike(bodies, own.data_bn)),
+            join=self.options.bodies,
+            training=self.training,
+        )
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
+        return pool_map(features, bodies, join=self.options.bodies)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
+
+
+class Convention(nn.Module):
+    """What a convention does not share: the learned graph A of every block, and its input BatchNorm."""
+
+    def __init__(self, skeleton: Skeleton, options: CTRGCNOptions) -> None:
+        super().__init__()
+        self.joints = skeleton.num_joints
+        self.graphs = nn.ParameterList(inward_outward(skeleton.spec) for _ in options.channels)
+        slots = options.max_bodies if options.input_norm == "slot" else 1
+        self.data_bn = input_norm(skeleton.num_joints, slots=slots)
+
+
+class RefinedGraphConvolution(nn.Module):
+    """The sum over subsets of Eq. (7): [N,C,T,V] -> [N,C',T,V] with a graph [3,V,V], ``graph[k, u, v]`` being
+    what u takes of v."""
+
+    def __init__(self, channels: int, out: int, *, reduction: int) -> None:
+        super().__init__()
+        related = FIRST if channels == COORDINATES else max(channels // reduction, 1)
+        self.phi = nn.Conv2d(channels, SUBSETS * related, 1)
+        self.psi = nn.Conv2d(channels, SUBSETS * related, 1)
+        self.conv = nn.Conv2d(channels, SUBSETS * out, 1)
+        self.xi = nn.Conv2d(SUBSETS * related, SUBSETS * out, 1, groups=SUBSETS)
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    def refined(self, x: Tensor, graph: Tensor) -> Tensor:
+        """[N,C,T,V], [3,V,V] -> [N, 3, C', V, V]: the graph of every channel."""
+        # phi and psi are linear: those of the frames' mean are the mean over frames.
+        mean = x.mean(dim=2, keepdim=True)
+        taking, giving = self.phi(mean).squeeze(2), self.psi(mean).squeeze(2)
+        assert self.xi.bias is not None
+        refinement = F.conv2d(
+            torch.tanh(taking[..., :, None] - giving[..., None, :]),
+            self.xi.weight * self.alpha,
+            self.xi.bias * self.alpha,
+            groups=SUBSETS,
+        )
+        refinement = refinement.unflatten(1, (SUBSETS, -1))
+        return refinement + graph[:, None].to(refinement.dtype)
+
+    def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+        mixed = self.conv(x).unflatten(1, (SUBSETS, -1))
+        return torch.matmul(mixed, self.refined(x, graph).transpose(-2, -1)).sum(dim=1)
+
+
+class TemporalBranches(nn.Module):
+    """Convolutions over time at several dilations, a maximum over three frames and a 1x1 convolution, side by
+    side: [N,C,T,V] -> [N,C,ceil(T / stride),V]. All but the last stand behind a 1x1 convolution of their own.
+    """
+
+    def __init__(self, channels: int, *, kernel: int, dilations: tuple[int, ...], stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.width = channels // (len(dilations) + 2)
+        self.entry = nn.Conv2d(channels, channels - self.width, 1)
+        self.entry_bn = nn.BatchNorm2d(channels - self.width)
+        self.dilated = nn.ModuleList(
+            nn.Conv2d(
+                self.width,
+                self.width,
+                (kernel, 1),
+                (stride, 1),
+                (dilation * (kernel - 1) // 2, 0),
+                dilation=(dilation, 1),
+            )
+            for dilation in dilations
+        )
+        self.exit_bn = nn.BatchNorm2d(channels - self.width)
+        self.plain = nn.Conv2d(channels, self.width, 1)
+        self.plain_bn = nn.BatchNorm2d(self.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        *parts, pooled = F.relu(conv_norm(x, self.entry, self.entry_bn)).split(self.width, dim=1)
+        seen = [layer(part) for layer, part in zip(self.dilated, parts, strict=True)]
+        seen.append(F.max_pool2d(pooled, (3, 1), (self.stride, 1), (1, 0)).to(seen[0].dtype))
+        # A stride by slicing, for the reason in agcn.Block.
+        plain = conv_norm(x[:, :, :: self.stride], self.plain, self.plain_bn)
+        return torch.cat([self.exit_bn(torch.cat(seen, dim=1)), plain], dim=1)
+
+
+class Block(nn.Module):
+    """Refined graph layer, BatchNorm, shortcut, ReLU, the branches over time; plus residual; ReLU."""
+
+    def __init__(
+        self, channels: int, out: int, *, stride: int, residual: bool, options: CTRGCNOptions
+    ) -> None:
+        super().__init__()
+        self.graph = RefinedGraphConvolution(channels, out, reduction=options.reduction)
+        self.graph_bn = nn.BatchNorm2d(out)
+        self.shortcut = _joint(channels, out) if channels != out else nn.Identity()
+        self.temporal = TemporalBranches(
+            out, kernel=options.temporal_kernel, dilations=options.dilations, stride=stride
+        )
+        self.has_residual, self.stride = residual, stride
+        own = residual and (channels != out or stride != 1)
+        self.residual = _joint(channels, out) if own else nn.Identity()
+
+    def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+        y = F.relu(self.graph_bn(self.graph(x, graph)) + _through(self.shortcut, x))
+        y = self.temporal(y)
+        return F.relu(y + _through(self.residual, x[:, :, :: self.stride]) if self.has_residual else y)
+
+
+def _joint(channels: int, out: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(channels, out, 1), nn.BatchNorm2d(out))
+
+
+def _through(layers: nn.Module, x: Tensor) -> Tensor:
+    return conv_norm(x, *layers) if isinstance(layers, nn.Sequential) else x
+
+
+@torch.no_grad()
+def _as_released(module: nn.Module) -> None:
+    """Released CTR-GCN: N(0, sqrt(2 / fan-out)) weights of single subsets and branches, biases 0."""
+    if isinstance(module, nn.Conv2d):
+        # Layers that lie side by side here are layers of their own there.
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, RefinedGraphConvolution):
+        for layer in (module.phi, module.psi, module.conv, module.xi):
+            nn.init.normal_(layer.weight, 0, math.sqrt(2 * SUBSETS / layer.out_channels))
+    elif isinstance(module, TemporalBranches):
+        nn.init.normal_(module.entry.weight, 0, math.sqrt(2 / module.width))
+        for norm in (module.entry_bn, module.exit_bn, module.plain_bn):
+            nn.init.normal_(norm.weight, 1, 0.02)
+    elif isinstance(module, Block):
+        module.graph_bn.weight.fill_(STILL)

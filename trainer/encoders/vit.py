@@ -1,0 +1,206 @@
+"""ViT: a plain transformer whose tokens are some frames of one joint.
+
+Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, in the sizes and with the tokens of
+Mao et al., "Masked Motion Predictors are Strong 3D Action Representation Learners" (MAMP), ICCV 2023: 4
+frames of a joint, 8 layers of 256 numbers and 8 heads, normalised before each part. A body is a sequence of
+its own.
+
+Conventions share everything: a joint is known by its name (``joint_names``), not by its place.
+``adopt`` takes in a convention that was never trained on. Padded joints are cut off at the entrance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from schemas import SkeletonSpec
+from schemas._model import Model
+from trainer.encoders.bodies import encode_each, pool_map
+from trainer.encoders.initial import initialise
+from trainer.encoders.joint_names import common_name
+from trainer.skeleton import Skeleton
+
+COORDINATES = 3
+DEVIATION = 0.02
+"""Of embeddings of joints and times at the start. MAMP."""
+LONGEST = 10_000.0
+"""Longest period of ``sinusoidal``, over 2 pi. Vaswani et al., NeurIPS 2017, section 3.5."""
+
+
+class ViTOptions(Model):
+    dim: int = Field(default=256, ge=2)
+    """Numbers of a token, and of the feature. MAMP: 256."""
+    layers: int = Field(default=8, ge=1)
+    """MAMP: 8."""
+    heads: int = Field(default=8, ge=1)
+    """Attentions of a layer, side by side; they share ``dim``. MAMP: 8."""
+    mlp_ratio: float = Field(default=4, gt=0)
+    """Width inside a layer's perceptron over ``dim``. MAMP: 4."""
+    patch: int = Field(default=4, ge=1)
+    """Frames of a token; the last frame is repeated where the clip does not divide. MAMP: 4."""
+    time: Literal["learned", "sinusoidal"] = "learned"
+    """What tells a token its time. ``learned``: a vector for each of ``positions`` (MAMP). ``sinusoidal``:
+    fixed waves, for clips of any length."""
+    positions: int = Field(default=30, ge=1)
+    """Times that ``learned`` has: 30 of 4 frames, 120 in all (MAMP). A shorter clip takes the first ones; for
+    a longer one they are stretched."""
+    init: Literal["released", "default", "normal"] = "released"
+    """``released``: MAMP's, Xavier weights and biases 0. ``default``: PyTorch's. ``normal``: N(0, 0.02)."""
+    bodies: Literal["average", "present"] = "average"
+    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
+    that they are (MAMP). ``present``: absent bodies are neither encoded nor in any mean."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ViTOptions:
+        if self.dim % self.heads:
+            raise ValueError("dim must be a multiple of heads")
+        if self.dim % 2:
+            raise ValueError("dim must be even")
+        return self
+
+
+class ViT(nn.Module):
+    """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``: the mean of all tokens."""
+
+    Options = ViTOptions
+    map_axes: Literal["TV"] | None = "TV"
+
+    def __init__(self, skeletons: Mapping[str, Skeleton], *, options: ViTOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.feature_dim = options.dim
+        self.patches = nn.Conv2d(COORDINATES, options.dim, (options.patch, 1), (options.patch, 1))
+        names = dict.fromkeys(common_name(joint) for each in skeletons.values() for joint in each.spec.joints)
+        self.joints = nn.ParameterDict({name: _embedding(options.dim) for name in names})
+        learned = options.time == "learned"
+        self.times = nn.Parameter(_embedding(options.positions, options.dim)) if learned else None
+        hidden = round(options.mlp_ratio * options.dim)
+        self.layers = nn.ModuleList(
+            Layer(options.dim, heads=options.heads, hidden=hidden) for _ in range(options.layers)
+        )
+        self.norm = nn.LayerNorm(options.dim)
+        self.sources: dict[str, tuple[tuple[str, ...], ...]] = {}
+        for name, skeleton in skeletons.items():
+            self.adopt(name, skeleton.spec)
+        if options.init == "released":
+            self.apply(_as_released)
+        else:
+            initialise(self, options.init)
+
+    def adopt(self, convention: str, spec: SkeletonSpec) -> tuple[str, ...]:
+        """From now on clips of this convention are read, too; returns the joints without an embedding.
+
+        Such a joint has the mean of those that have one and are fewest edges away from it in the tree; zero
+        where no joint has one. No weight is added.
+        """
+        self.sources[convention] = tuple(
+            _nearest(spec, joint, self.joints) for joint in range(spec.num_joints)
+        )
+        return tuple(joint for joint in spec.joints if common_name(joint) not in self.joints)
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, dim, ceil(T / patch), V]: the tokens behind the last layer."""
+        embedded = self.embedded(convention)
+        bodies = x[..., : len(embedded), :].permute(0, 4, 1, 2, 3).flatten(0, 1)
+
+        def encode(bodies: Tensor) -> Tensor:
+            tokens = self.patches(whole(bodies, self.options.patch)).permute(0, 2, 3, 1)
+            tokens = tokens + embedded + self.at(tokens.shape[1])[:, None].to(tokens)
+            seen = tokens.flatten(1, 2)
+            for layer in self.layers:
+                seen = layer(seen)
+            return self.norm(seen).view(tokens.shape).permute(0, 3, 1, 2)
+
+        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
+        return pool_map(features, bodies, join=self.options.bodies)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
+
+    def embedded(self, convention: str) -> Tensor:
+        """[V, dim]: the embedding of every joint of a convention."""
+        none = torch.zeros_like(self.patches.bias)
+        return torch.stack(
+            [
+                torch.stack([self.joints[name] for name in names]).mean(dim=0) if names else none
+                for names in self.sources[convention]
+            ]
+        )
+
+    def at(self, count: int) -> Tensor:
+        """[count, dim]: the embedding of every time."""
+        if self.times is None:
+            return waves(count, self.options.dim, device=self.patches.weight.device)
+        if count <= len(self.times):
+            return self.times[:count]
+        stretched = F.interpolate(self.times.t()[None], size=count, mode="linear", align_corners=True)
+        return stretched[0].t()
+
+
+class Layer(nn.Module):
+    """[B, L, dim] -> same: attention of all tokens to all, then a perceptron, each on normalised tokens and
+    added to what came in."""
+
+    def __init__(self, dim: int, *, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.joined = nn.Linear(dim, dim)
+        self.perceptron = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        three = self.query_key_value(self.attention_norm(x)).unflatten(2, (3, self.heads, -1))
+        query, keys, values = three.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, keys, values)
+        x = x + self.joined(attended.transpose(1, 2).flatten(2))
+        out: Tensor = x + self.perceptron(x)
+        return out
+
+
+def whole(x: Tensor, patch: int) -> Tensor:
+    """[B,3,T,V] -> [B,3,T',V], T' the next multiple of ``patch``: the last frame again and again."""
+    more = -x.shape[2] % patch
+    return torch.cat([x, x[:, :, -1:].expand(-1, -1, more, -1)], dim=2) if more else x
+
+
+def waves(count: int, dim: int, *, device: torch.device) -> Tensor:
+    """[count, dim]: sines of dim / 2 frequencies, then cosines, of the times 0, 1, ..."""
+    share = torch.arange(dim // 2, device=device) / (dim // 2)
+    angles = torch.arange(count, device=device)[:, None] * torch.exp(-math.log(LONGEST) * share)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def _nearest(spec: SkeletonSpec, joint: int, known: nn.ParameterDict) -> tuple[str, ...]:
+    """Names of the known joints that are fewest edges away from a joint: its own where it is one of them."""
+    seen, here = {joint}, [joint]
+    while here:
+        found = tuple(dict.fromkeys(name for v in here if (name := common_name(spec.joints[v])) in known))
+        if found:
+            return found
+        edges = [*spec.edges, *((b, a) for a, b in spec.edges)]
+        here = sorted({b for a, b in edges if a in here} - seen)
+        seen.update(here)
+    return ()
+
+
+def _embedding(*shape: int) -> Tensor:
+    return nn.init.trunc_normal_(torch.empty(*shape), std=DEVIATION)
+
+
+def _as_released(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        nn.init.zeros_(module.bias)

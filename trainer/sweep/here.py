@@ -1,0 +1,174 @@
+"""Runs of a sweep on this machine: some at a time, each in processes of its own, with a log."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Queue
+from types import FrameType
+from typing import Literal
+
+from trainer.sweep import state
+from trainer.sweep.plan import Plan, Task, Words
+
+LOGS = "logs"
+_TAIL = 64 * 1024
+"""Bytes at the end of a log in which the reason of a failure is looked for."""
+
+How = Literal["done", "there", "failed", "taken", "stopped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    task: Task
+    how: How
+    """done, there (before), failed, taken (another process works on it) or stopped (by a signal)."""
+    seconds: float
+    log: Path
+    reason: str = ""
+    """The last error of a run that failed."""
+
+
+OnTask = Callable[[Task, Outcome | None], None]
+"""Told of a task that starts (None) and of how it ended."""
+
+
+@dataclass
+class _Work:
+    """What the threads share."""
+
+    plan: Plan
+    devices: Queue[str]
+    """One for each run at a time; empty text: the device of the settings."""
+    jobs: int
+    on_task: OnTask
+    stopped: int | None = None
+    """The signal after which nothing is started any more."""
+    children: set[subprocess.Popen[bytes]] = field(default_factory=set)
+
+
+def run(
+    plan: Plan, tasks: Sequence[Task], *, jobs: int, devices: Sequence[str] = (), on_task: OnTask
+) -> tuple[list[Outcome], int | None]:
+    """Works on the tasks, ``jobs`` at a time, and says how each ended, and which signal stopped all.
+
+    A run that fails leaves the others alone. Ctrl-C and SIGTERM are handed on to the runs, which save
+    everything; nothing is started after them. ``devices`` are dealt out to the runs at a time.
+    """
+    slots: Queue[str] = Queue()
+    for place in range(jobs):
+        slots.put(devices[place % len(devices)] if devices else "")
+    work = _Work(plan, slots, jobs, on_task)
+    with _signals_to(work), ThreadPoolExecutor(jobs) as threads:
+        futures = [threads.submit(_work_on, work, task) for task in tasks]
+        outcomes = [future.result() for future in futures]
+    return outcomes, work.stopped
+
+
+def _work_on(work: _Work, task: Task) -> Outcome:
+    started, log = time.monotonic(), work.plan.out / LOGS / f"{task.name}.log"
+    how, reason = _claimed(work, task, log) if work.stopped is None else ("stopped", "")
+    outcome = Outcome(task, how, time.monotonic() - started, log, reason)
+    work.on_task(task, outcome)
+    return outcome
+
+
+def _claimed(work: _Work, task: Task, log: Path) -> tuple[How, str]:
+    out = work.plan.out
+    with state.claimed(out, task) as held:
+        if held is None:
+            return "taken", ""
+        commands = state.left(out, task)
+        if not commands:
+            return "there", ""
+        work.on_task(task, None)
+        task.folder.parent.mkdir(parents=True, exist_ok=True)
+        device = work.devices.get()
+        try:
+            for words in commands:
+                if work.stopped is not None:
+                    return "stopped", ""
+                code = _execute(work, words, log, held=held, device=device)
+                if code:
+                    return ("stopped", "") if work.stopped else ("failed", _reason(log, code))
+                state.note(out, task, words)
+        finally:
+            work.devices.put(device)
+    return "done", ""
+
+
+def _execute(work: _Work, words: Words, log: Path, *, held: int, device: str) -> int:
+    """The exit code of a command whose output goes to the log; negative after a signal."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [*_program(work.plan.config.launch, words), *words]
+    command += ["--device", device] if device and words[0] != "ensemble" else []
+    with log.open("ab") as file:
+        file.write(f"\n$ {shlex.join(command)}\n".encode())
+        file.flush()
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=_environment(work.jobs),
+            start_new_session=True,
+            pass_fds=(held,) if os.name == "posix" else (),
+        )
+    work.children.add(child)
+    if work.stopped is not None:  # a signal that came before the child was among them
+        child.send_signal(work.stopped)
+    code = child.wait()
+    work.children.discard(child)
+    return code
+
+
+def _program(launch: str, words: Words) -> list[str]:
+    """What the words of a command follow: ``launch`` starts trainings, Python all else."""
+    before = shlex.split(launch) if launch and words[0] == "pretrain" else [sys.executable]
+    return [*before, "-m", "trainer"]
+
+
+def _environment(jobs: int) -> dict[str, str]:
+    """Runs at the same time share the processors, unless the caller says how many threads they have."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    return {"OMP_NUM_THREADS": str(threads), **os.environ} if jobs > 1 else dict(os.environ)
+
+
+def _reason(log: Path, code: int) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    said = [line for line in lines if line.strip()]
+    errors = [line for line in said if line.startswith("error: ")]
+    last = (errors or said or [""])[-1].removeprefix("error: ")
+    return last if errors else f"exit code {code}: {last}"
+
+
+@contextmanager
+def _signals_to(work: _Work) -> Iterator[None]:
+    """SIGINT and SIGTERM go to the runs; outside of the main thread signals are left as they are."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        work.stopped = number
+        for child in tuple(work.children):
+            child.send_signal(number)
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

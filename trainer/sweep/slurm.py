@@ -1,0 +1,73 @@
+"""A sweep as an array of SLURM: one script for sbatch, whose tasks are the runs by name.
+
+A task calls ``trainer sweep FILE --run NAME``, so that a task that is queued again goes on where it was.
+Before its time is over, and before it makes room for others, SLURM sends SIGTERM: the run saves everything,
+and the script puts its task into the queue again.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainer.sweep.here import LOGS
+from trainer.sweep.plan import Plan, Task
+
+SCRIPT = "sweep.sbatch"
+_GRACE = 120
+"""Seconds between SIGTERM and the end of a task's time: a checkpoint of the papers' models takes some."""
+
+_BODY = """
+set -u
+{setup}
+runs=(
+{names}
+)
+run=${{runs[$SLURM_ARRAY_TASK_ID]}}
+echo "$(date -Is) $run on $(hostname), start ${{SLURM_RESTART_COUNT:-0}}"
+
+{command} --run "$run" --no-check &
+child=$!
+stopped=
+trap 'stopped=yes; kill -TERM "$child"' TERM USR1
+wait "$child"; code=$?
+while kill -0 "$child" 2> /dev/null; do wait "$child"; code=$?; done  # a trap ends the first wait
+if [ -n "$stopped" ] && [ "$code" -gt 128 ]; then  # saved, not finished: into the queue again
+    scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
+fi
+exit "$code"
+"""
+
+
+def write(plan: Plan, tasks: Sequence[Task]) -> Path:
+    """The script of the tasks, in the folder of the sweep. They run where sbatch is called."""
+    path = plan.out / SCRIPT
+    text = script(plan, tasks)
+    (plan.out / LOGS).mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def script(plan: Plan, tasks: Sequence[Task]) -> str:
+    """Options of the file come before those here, and are written as they are."""
+    asked = plan.config.slurm
+    at_once = f"%{asked.at_once}" if asked.at_once else ""
+    options: dict[str, str | int] = {
+        "job-name": plan.out.name,
+        "array": f"0-{len(tasks) - 1}{at_once}",
+        "output": str(plan.out / LOGS / "slurm-%A_%a.log"),
+        "open-mode": "append",
+        "signal": f"B:TERM@{_GRACE}",
+        **asked.options,
+    }
+    head = [f"#SBATCH --{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "trainer", "sweep", str(plan.file), "--out", str(plan.out)]
+    body = _BODY.format(
+        setup="\n".join(asked.setup),
+        names="\n".join(f"    {shlex.quote(task.name)}" for task in tasks),
+        command=shlex.join(command),
+    )
+    return "\n".join(["#!/bin/bash", *head, "#SBATCH --requeue", body.lstrip("\n")])

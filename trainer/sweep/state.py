@@ -1,0 +1,101 @@
+"""What is done of a sweep: a note for each run, which is believed where the files of the run are there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.sweep.plan import Task, Words
+
+try:
+    import fcntl
+except ImportError:  # Windows: two sweeps of one folder at a time are not noticed there
+    fcntl = None  # type: ignore[assignment]
+
+FOLDER = ".sweep"
+_LAST = Path("checkpoints", "last.pt")
+"""As ``trainer.checkpoint.LAST``, which is not imported because it imports torch."""
+
+
+def done(out: Path, task: Task) -> tuple[Words, ...]:
+    """The commands of a run that ended well, as they stood in the file then, from the first on.
+
+    None where the files that they write are gone, or where a run of an ensemble was measured after it.
+    """
+    noted = [tuple(words) for words in _noted(out, task)]
+    if not _there(task):
+        return ()
+    kept = []
+    for words in task.commands:
+        if words not in noted or (words[0] == "evaluate" and not _measured(task.folder)):
+            break
+        kept.append(words)
+    return tuple(kept)
+
+
+def left(out: Path, task: Task) -> tuple[Words, ...]:
+    """The commands that are still to run: those that are not done, and all behind a training."""
+    return task.commands[len(done(out, task)) :]
+
+
+def note(out: Path, task: Task, words: Words) -> None:
+    """Notes a command that ended well. What was noted before and is not of the run any more is dropped."""
+    path = _file(out, task, "json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".partial-{os.getpid()}")
+    partial.write_text(json.dumps({"done": [*done(out, task), words]}), encoding="utf-8")
+    partial.replace(path)
+
+
+@contextmanager
+def claimed(out: Path, task: Task) -> Iterator[int | None]:
+    """A file that nobody else holds meanwhile; None where another process works on the run.
+
+    It is given to the commands, too: while one of them lives, whatever became of its sweep, the run is taken.
+    """
+    path = _file(out, task, "lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        yield held if _locked(held) else None
+    finally:
+        os.close(held)
+
+
+def _locked(file: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _noted(out: Path, task: Task) -> list[list[str]]:
+    """What cannot be read was not noted: the commands run again, which costs time and nothing else."""
+    try:
+        return list(json.loads(_file(out, task, "json").read_text(encoding="utf-8"))["done"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _there(task: Task) -> bool:
+    if not task.members:
+        return (task.folder / _LAST).is_file()
+    if not task.folder.is_file():
+        return False
+    made = task.folder.stat().st_mtime_ns
+    results = [file for run in task.members for file in (run / "results").glob("*.json")]
+    return all(file.stat().st_mtime_ns <= made for file in results)
+
+
+def _measured(run: Path) -> bool:
+    return any((run / "results").glob("*.json"))
+
+
+def _file(out: Path, task: Task, kind: str) -> Path:
+    return out / FOLDER / f"{task.name}.{kind}"
