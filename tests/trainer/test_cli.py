@@ -162,7 +162,7 @@ def test_methods_explains_one(method: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_methods_explains_options_encoders_and_sources(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = call(capsys, "methods", "aimclr")
-    assert "\nencoders: agcn, stgcn\n" in out
+    assert "\nencoders: agcn, ctrgcn, stgcn, vit\n" in out
     assert "  nnm_reduction = sum (sum | mean)\n      Terms of several positives" in out
     assert "  stage  | 1 contrast" in out
     assert "aimclr-released: as the released AimCLR code" in out
