@@ -499,7 +499,8 @@ def test_wrong_settings_are_named_with_their_path(options: dict[str, Any], messa
 
 @pytest.mark.parametrize("name", ["bigru", "hcn"])
 def test_an_encoder_without_frames_and_joints_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=rf"encoder\.name: skelemixclr needs .*{name} has none.*agcn, stgcn"):
+    wanted = rf"encoder\.name: skelemixclr needs .*{name} has none.*agcn, ctrgcn, stgcn"
+    with pytest.raises(UsageError, match=wanted):
         methods.build(
             component("skelemixclr", **MOCO),
             encoder=component(name),
