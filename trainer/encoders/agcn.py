@@ -12,124 +12,59 @@ released code. Padded joints are cut off at the entrance.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas._model import Model
-from trainer.encoders.bodies import by_body, encode_each, pool_map
+from trainer.encoders.graph_network import (
+    SMALL,
+    SUBSETS,
+    GraphConvention,
+    GraphNetwork,
+    GraphOptions,
+    norm_of,
+)
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
-from trainer.encoders.input_norm import COORDINATES, alike, by_slot, input_norm
 from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
-SUBSETS = 3
-"""Identity, inward, outward."""
 
-Width = Annotated[int, Field(ge=1)]
-
-SMALL = 1e-6
-"""Where the learned graph starts, and with init ``released`` the scale of its BatchNorm. Released 2s-AGCN."""
-
-
-class AGCNOptions(Model):
-    channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256), min_length=1)
-    """Output channels of each block; the last is the feature dimension. Default: 2s-AGCN."""
-    stride_blocks: tuple[Width, ...] = (5, 8)
-    """Blocks, counted from 1, that halve the frames. 2s-AGCN: 5 and 8."""
+class AGCNOptions(GraphOptions):
     temporal_kernel: int = Field(default=9, ge=1)
     """Frames that a temporal convolution sees. 2s-AGCN: 9."""
     init: Literal["default", "normal", "released"] = "default"
     """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales. ``released``: 2s-AGCN's, fan-out
     normal weights, and BatchNorm scales of 1e-6 behind the graph, so that a block starts as its shortcut."""
-    input_norm: Literal["body", "slot"] = "body"
-    """What the input BatchNorm takes its statistics of. ``body``: all bodies alike. ``slot``: each place of a
-    body for itself, with the zeros of the absent ones, as released 2s-AGCN: 150 channels for two bodies of 25
-    joints. Weights of the one do not fit the other."""
-    max_bodies: int = Field(default=2, ge=1)
-    """Places that ``input_norm: slot`` has; 2s-AGCN: 2. Where clips have fewer bodies the places behind them
-    learn from the same bodies, and the mean is over the bodies that clips have: the released mean over two
-    wants a store of two."""
-    bodies: Literal["average", "present"] = "average"
-    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
-    that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
-
-    @model_validator(mode="after")
-    def _check(self) -> AGCNOptions:
-        if self.temporal_kernel % 2 == 0:
-            raise ValueError("temporal_kernel must be odd")
-        if any(block > len(self.channels) for block in self.stride_blocks):
-            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
-        if self.input_norm == "slot" and self.bodies == "present":
-            raise ValueError("input_norm slot counts absent bodies and goes with bodies average only")
-        return self
 
 
-class AGCN(nn.Module):
+class AGCN(GraphNetwork):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
 
     Options = AGCNOptions
-    map_axes: Literal["TV"] | None = "TV"
+    name = "agcn"
 
     def __init__(self, skeletons: Mapping[str, Skeleton], *, options: AGCNOptions) -> None:
-        super().__init__()
-        self.options = options
-        self.feature_dim = options.channels[-1]
-        blocks = len(options.channels)
-        self.conventions = nn.ModuleDict(
-            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
-        )
-        widths = (COORDINATES, *options.channels)
-        self.blocks = nn.ModuleList(
-            Block(
-                widths[place],
-                widths[place + 1],
-                kernel=options.temporal_kernel,
-                stride=2 if place + 1 in options.stride_blocks else 1,
-                residual=place > 0,
-            )
-            for place in range(blocks)
+        super().__init__(
+            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()},
+            (
+                Block(channels, out, kernel=options.temporal_kernel, stride=stride, residual=residual)
+                for channels, out, stride, residual in options.blocks
+            ),
+            options=options,
         )
         if options.init == "released":
             self.apply(_as_released)
         else:
             initialise(self, options.init)
 
-    def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
-        own = self.conventions[convention]
-        assert isinstance(own, Convention)
 
-        def encode(features: Tensor) -> Tensor:
-            for block, learned in zip(self.blocks, own.learned, strict=True):
-                features = block(features, own.graph + learned)
-            return features
-
-        if self.options.input_norm == "slot":
-            # Behind it absent bodies are no zeros any more, and those of two places are not alike.
-            return encode(by_slot(x, own.data_bn, own.joints, slots=self.options.max_bodies, encoder="agcn"))
-        return encode_each(
-            by_body(x, own.joints),
-            lambda bodies: encode(alike(bodies, own.data_bn)),
-            join=self.options.bodies,
-            training=self.training,
-        )
-
-    def pool(self, features: Tensor, bodies: int) -> Tensor:
-        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
-        return pool_map(features, bodies, join=self.options.bodies)
-
-    def forward(self, x: Tensor, convention: str) -> Tensor:
-        return self.pool(self.feature_map(x, convention), x.shape[4])
-
-
-class Convention(nn.Module):
-    """What a convention does not share: its graph A, what is learned on top, B, and its input BatchNorm."""
+class Convention(GraphConvention):
+    """Its graph A, what is learned on top, B, and its input BatchNorm."""
 
     graph: Tensor
 
@@ -138,9 +73,10 @@ class Convention(nn.Module):
         self.joints = skeleton.num_joints
         self.register_buffer("graph", inward_outward(skeleton.spec))
         self.learned = nn.ParameterList(torch.full_like(self.graph, SMALL) for _ in options.channels)
-        self.data_bn = input_norm(
-            skeleton.num_joints, slots=options.max_bodies if options.input_norm == "slot" else 1
-        )
+        self.data_bn = norm_of(skeleton.num_joints, options)
+
+    def graphs_of_blocks(self) -> Iterable[Tensor]:
+        return (self.graph + learned for learned in self.learned)
 
 
 class AdaptiveGraphConvolution(nn.Module):

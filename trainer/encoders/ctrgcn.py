@@ -13,37 +13,34 @@ joints are cut off at the entrance.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from schemas._model import Model
-from trainer.encoders.bodies import by_body, encode_each, pool_map
+from trainer.encoders.graph_network import (
+    SMALL,
+    SUBSETS,
+    GraphConvention,
+    GraphNetwork,
+    GraphOptions,
+    Width,
+    norm_of,
+)
 from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
-from trainer.encoders.input_norm import COORDINATES, alike, by_slot, input_norm
+from trainer.encoders.input_norm import COORDINATES
 from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
-SUBSETS = 3
-"""Identity, inward, outward."""
 FIRST = 8
 """Channels of phi and psi where the clip itself comes in. Released CTR-GCN."""
-STILL = 1e-6
-"""Scale of the BatchNorm behind the graph at the start: a block begins as its shortcut. Released CTR-GCN."""
-
-Width = Annotated[int, Field(ge=1)]
 
 
-class CTRGCNOptions(Model):
-    channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256), min_length=1)
-    """Output channels of each block; the last is the feature dimension. Default: CTR-GCN."""
-    stride_blocks: tuple[Width, ...] = (5, 8)
-    """Blocks, counted from 1, that halve the frames. CTR-GCN: 5 and 8."""
+class CTRGCNOptions(GraphOptions):
     temporal_kernel: int = Field(default=5, ge=1)
     """Frames that a dilated branch sees. CTR-GCN: 5."""
     dilations: tuple[Width, ...] = (1, 2)
@@ -54,96 +51,47 @@ class CTRGCNOptions(Model):
     init: Literal["released", "default", "normal"] = "released"
     """``released``: CTR-GCN's, fan-out normal weights, BatchNorm scales N(1, 0.02) over time and 1e-6 behind
     the graph. ``default``: PyTorch's. ``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales."""
-    input_norm: Literal["body", "slot"] = "body"
-    """What the input BatchNorm takes its statistics of. ``body``: all bodies alike. ``slot``: each place of a
-    body for itself, with the zeros of the absent ones, as released CTR-GCN."""
-    max_bodies: int = Field(default=2, ge=1)
-    """Places that ``input_norm: slot`` has; CTR-GCN: 2."""
-    bodies: Literal["average", "present"] = "average"
-    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
-    that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
 
     @model_validator(mode="after")
     def _check(self) -> CTRGCNOptions:
-        if self.temporal_kernel % 2 == 0:
-            raise ValueError("temporal_kernel must be odd")
-        if any(block > len(self.channels) for block in self.stride_blocks):
-            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
         branches = len(self.dilations) + 2
         if any(width % branches for width in self.channels):
             raise ValueError(f"channels must be multiples of {branches}, the number of branches over time")
-        if self.input_norm == "slot" and self.bodies == "present":
-            raise ValueError("input_norm slot counts absent bodies and goes with bodies average only")
         return self
 
 
-class CTRGCN(nn.Module):
+class CTRGCN(GraphNetwork):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
 
     Options = CTRGCNOptions
-    map_axes: Literal["TV"] | None = "TV"
+    name = "ctrgcn"
 
     def __init__(self, skeletons: Mapping[str, Skeleton], *, options: CTRGCNOptions) -> None:
-        super().__init__()
-        self.options = options
-        self.feature_dim = options.channels[-1]
-        self.conventions = nn.ModuleDict(
-            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()}
-        )
-        widths = (COORDINATES, *options.channels)
-        self.blocks = nn.ModuleList(
-            Block(
-                widths[place],
-                widths[place + 1],
-                stride=2 if place + 1 in options.stride_blocks else 1,
-                residual=place > 0,
-                options=options,
-            )
-            for place in range(len(options.channels))
+        super().__init__(
+            {name: Convention(skeleton, options) for name, skeleton in skeletons.items()},
+            (
+                Block(channels, out, stride=stride, residual=residual, options=options)
+                for channels, out, stride, residual in options.blocks
+            ),
+            options=options,
         )
         if options.init == "released":
             self.apply(_as_released)
         else:
             initialise(self, options.init)
 
-    def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
-        own = self.conventions[convention]
-        assert isinstance(own, Convention)
 
-        def encode(features: Tensor) -> Tensor:
-            for block, graph in zip(self.blocks, own.graphs, strict=True):
-                features = block(features, graph)
-            return features
-
-        if self.options.input_norm == "slot":
-            return encode(
-                by_slot(x, own.data_bn, own.joints, slots=self.options.max_bodies, encoder="ctrgcn")
-            )
-        return encode_each(
-            by_body(x, own.joints),
-            lambda bodies: encode(alike(bodies, own.data_bn)),
-            join=self.options.bodies,
-            training=self.training,
-        )
-
-    def pool(self, features: Tensor, bodies: int) -> Tensor:
-        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
-        return pool_map(features, bodies, join=self.options.bodies)
-
-    def forward(self, x: Tensor, convention: str) -> Tensor:
-        return self.pool(self.feature_map(x, convention), x.shape[4])
-
-
-class Convention(nn.Module):
-    """What a convention does not share: the learned graph A of every block, and its input BatchNorm."""
+class Convention(GraphConvention):
+    """The learned graph A of every block, and its input BatchNorm."""
 
     def __init__(self, skeleton: Skeleton, options: CTRGCNOptions) -> None:
         super().__init__()
         self.joints = skeleton.num_joints
         self.graphs = nn.ParameterList(inward_outward(skeleton.spec) for _ in options.channels)
-        slots = options.max_bodies if options.input_norm == "slot" else 1
-        self.data_bn = input_norm(skeleton.num_joints, slots=slots)
+        self.data_bn = norm_of(skeleton.num_joints, options)
+
+    def graphs_of_blocks(self) -> Iterable[Tensor]:
+        return self.graphs
 
 
 class RefinedGraphConvolution(nn.Module):
@@ -261,4 +209,4 @@ def _as_released(module: nn.Module) -> None:
         for norm in (module.entry_bn, module.exit_bn, module.plain_bn):
             nn.init.normal_(norm.weight, 1, 0.02)
     elif isinstance(module, Block):
-        module.graph_bn.weight.fill_(STILL)
+        module.graph_bn.weight.fill_(SMALL)

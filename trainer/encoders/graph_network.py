@@ -1,0 +1,128 @@
+"""What A-GCN and CTR-GCN have in common: blocks over a graph of each convention's own, behind a BatchNorm of
+its own.
+
+The input is normalised per body, so that any number of bodies fits, or per place of a body, as in the
+released code. Padded joints are cut off at the entrance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from schemas._model import Model
+from trainer.encoders.bodies import by_body, encode_each, pool_map
+from trainer.encoders.input_norm import COORDINATES, alike, by_slot, input_norm
+
+SUBSETS = 3
+"""Identity, inward, outward."""
+SMALL = 1e-6
+"""Scale of the BatchNorm behind the graph at the start, so that a block begins as its shortcut. Released
+2s-AGCN and CTR-GCN."""
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class GraphOptions(Model):
+    channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64, 128, 128, 128, 256, 256, 256), min_length=1)
+    """Output channels of each block; the last is the feature dimension. Default: 2s-AGCN and CTR-GCN."""
+    stride_blocks: tuple[Width, ...] = (5, 8)
+    """Blocks, counted from 1, that halve the frames. 2s-AGCN and CTR-GCN: 5 and 8."""
+    temporal_kernel: int = Field(ge=1)
+    """Frames that a convolution over time sees."""
+    input_norm: Literal["body", "slot"] = "body"
+    """What the input BatchNorm takes its statistics of. ``body``: all bodies alike. ``slot``: each place of a
+    body for itself, with the zeros of the absent ones, as in the released code: 150 channels for two bodies
+    of 25 joints. Weights of the one do not fit the other."""
+    max_bodies: int = Field(default=2, ge=1)
+    """Places that ``input_norm: slot`` has; released: 2. Where clips have fewer bodies the places behind them
+    learn from the same bodies, and the mean is over the bodies that clips have: the released mean over two
+    wants a store of two."""
+    bodies: Literal["average", "present"] = "average"
+    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
+    that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
+
+    @model_validator(mode="after")
+    def _check_graph(self) -> GraphOptions:
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError("temporal_kernel must be odd")
+        if any(block > len(self.channels) for block in self.stride_blocks):
+            raise ValueError(f"stride_blocks must lie in 1..{len(self.channels)}, the number of channels")
+        if self.input_norm == "slot" and self.bodies == "present":
+            raise ValueError("input_norm slot counts absent bodies and goes with bodies average only")
+        return self
+
+    @property
+    def blocks(self) -> list[tuple[int, int, int, bool]]:
+        """Of each block: channels in and out, stride, whether it has a residual."""
+        widths = (COORDINATES, *self.channels)
+        return [
+            (widths[place], out, 2 if place + 1 in self.stride_blocks else 1, place > 0)
+            for place, out in enumerate(self.channels)
+        ]
+
+
+class GraphConvention(nn.Module):
+    """What a convention does not share: its graphs, and its input BatchNorm."""
+
+    joints: int
+    data_bn: nn.BatchNorm1d
+
+    def graphs_of_blocks(self) -> Iterable[Tensor]:
+        """[SUBSETS, V, V] for each block."""
+        raise NotImplementedError
+
+
+def norm_of(joints: int, options: GraphOptions) -> nn.BatchNorm1d:
+    return input_norm(joints, slots=options.max_bodies if options.input_norm == "slot" else 1)
+
+
+class GraphNetwork(nn.Module):
+    """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``."""
+
+    name: ClassVar[str]
+    map_axes: Literal["TV"] | None = "TV"
+
+    def __init__(
+        self,
+        conventions: dict[str, GraphConvention],
+        blocks: Iterable[nn.Module],
+        *,
+        options: GraphOptions,
+    ) -> None:
+        super().__init__()
+        self.options = options
+        self.feature_dim = options.channels[-1]
+        self.conventions = nn.ModuleDict(conventions)
+        self.blocks = nn.ModuleList(blocks)
+
+    def feature_map(self, x: Tensor, convention: str) -> Tensor:
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
+        own = self.conventions[convention]
+        assert isinstance(own, GraphConvention)
+
+        def encode(features: Tensor) -> Tensor:
+            for block, graph in zip(self.blocks, own.graphs_of_blocks(), strict=True):
+                features = block(features, graph)
+            return features
+
+        if self.options.input_norm == "slot":
+            # Behind it absent bodies are no zeros any more, and those of two places are not alike.
+            slots = self.options.max_bodies
+            return encode(by_slot(x, own.data_bn, own.joints, slots=slots, encoder=self.name))
+        return encode_each(
+            by_body(x, own.joints),
+            lambda bodies: encode(alike(bodies, own.data_bn)),
+            join=self.options.bodies,
+            training=self.training,
+        )
+
+    def pool(self, features: Tensor, bodies: int) -> Tensor:
+        """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
+        return pool_map(features, bodies, join=self.options.bodies)
+
+    def forward(self, x: Tensor, convention: str) -> Tensor:
+        return self.pool(self.feature_map(x, convention), x.shape[4])
