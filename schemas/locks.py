@@ -56,21 +56,27 @@ def _acquire(path: Path, what: Path) -> int:
         os.close(handle)
 
 
-def _lock(handle: int, what: Path) -> None:
+def is_taken(handle: int) -> bool:
+    """Lock an open file until it is closed, unless another process holds it: True then, and nothing is
+    locked. Systems without locks take nothing."""
     try:
         _TRY(handle)
     except OSError as error:
-        if error.errno in _UNKNOWN:
-            return
-        if error.errno not in _HELD:
+        if error.errno not in (*_UNKNOWN, *_HELD):
             raise
+        return error.errno in _HELD
+    return False
+
+
+def _lock(handle: int, what: Path) -> None:
+    if is_taken(handle):
         os.lseek(handle, 0, os.SEEK_SET)
         holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
         raise StoreError(
             f"is being written by another process (process id {holder})",
             where=what,
             remedy="Wait until it is done, or stop it; --out names another place",
-        ) from error
+        )
 
 
 def _release(handle: int, path: Path) -> None:

@@ -140,7 +140,7 @@ class Stop(BaseException):
     pass
 
 
-@pytest.mark.parametrize("call", [1, 5, 11, 17, 18, 19, 20])
+@pytest.mark.parametrize("call", [1, 3, 5, 8, 11, 14, 17, 18, 19, 20])
 def test_a_stop_leaves_the_old_store_or_the_new(made, recordings, tmp_path, monkeypatch, call):
     old, calls = files(made), 0
 

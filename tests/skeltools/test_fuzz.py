@@ -20,7 +20,7 @@ from skeltools.readers import READERS
 from tests.skeltools import fuzzing, raw_files
 
 ROOT = Path(__file__).parents[2]
-COUNT = 50
+COUNT = 100
 FORMATS = [
     name for name in fuzzing.FORMATS if name != "metrabs pt" or importlib.util.find_spec("torch") is not None
 ]

@@ -8,12 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from schemas.locks import is_taken
+from schemas.system import replacing
 from trainer.sweep.plan import Task, Words
-
-try:
-    import fcntl
-except ImportError:  # Windows: two sweeps of one folder at a time are not noticed there
-    fcntl = None  # type: ignore[assignment]
 
 FOLDER = ".sweep"
 _LAST = Path("checkpoints", "last.pt")
@@ -43,11 +40,8 @@ def left(out: Path, task: Task) -> tuple[Words, ...]:
 
 def note(out: Path, task: Task, words: Words) -> None:
     """Notes a command that ended well. What was noted before and is not of the run any more is dropped."""
-    path = _file(out, task, "json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".partial-{os.getpid()}")
-    partial.write_text(json.dumps({"done": [*done(out, task), words]}), encoding="utf-8")
-    partial.replace(path)
+    with replacing(_file(out, task, "json")) as partial:
+        partial.write_text(json.dumps({"done": [*done(out, task), words]}), encoding="utf-8")
 
 
 @contextmanager
@@ -60,19 +54,9 @@ def claimed(out: Path, task: Task) -> Iterator[int | None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     held = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
     try:
-        yield held if _locked(held) else None
+        yield None if is_taken(held) else held
     finally:
         os.close(held)
-
-
-def _locked(file: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _noted(out: Path, task: Task) -> list[list[str]]:

@@ -11,6 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from schemas import EvaluationResult
+from schemas.system import replacing
 from trainer.run import CONFIG, SavedResult, read_result, read_results
 from trainer.sweep.plan import Plan, Task
 
@@ -75,10 +76,8 @@ def means(plan: Plan, found: Sequence[Line]) -> list[Mean]:
 def write(plan: Plan, found: Sequence[Line]) -> Path:
     """``table.csv`` in the folder of the sweep, complete or as it was."""
     path = plan.out / TABLE
-    plan.out.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{TABLE}.partial")
-    partial.write_text(as_csv(found), encoding="utf-8")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(as_csv(found), encoding="utf-8")
     return path
 
 

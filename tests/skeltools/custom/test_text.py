@@ -618,7 +618,7 @@ def damaged(folder: Path, kind: str, count: int) -> None:
 
 @pytest.mark.parametrize("kind", SOUND)
 def test_damaged_text_is_refused_or_read(tmp_path: Path, kind: str) -> None:
-    damaged(tmp_path, kind, 30)
+    damaged(tmp_path, kind, 100)
 
 
 @pytest.mark.slow
