@@ -9,46 +9,30 @@ of it is written and read back.
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from schemas import (
-    FORMAT,
-    ArrayInfo,
-    ConventionInfo,
-    Finding,
-    Length,
-    ProtocolInfo,
-    RecipeRecord,
-    SkelError,
-    StoreError,
-    StoreManifest,
-    checks_arguments,
-)
+from schemas import Finding, Length, SkelError, StoreManifest, checks_arguments
 from schemas.places import Place
-from skeltools import __version__, datasets, framewise, people, store
-from skeltools.conversion import fingerprint, planning, publish
+from skeltools import datasets, people
+from skeltools.conversion import fingerprint, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.begun import Asked, Begun, begin
 from skeltools.conversion.chunks import Ledger
-from skeltools.conversion.sample import Plan, Task
+from skeltools.conversion.finish import Finished, new_store
+from skeltools.conversion.publish import Work
+from skeltools.conversion.sample import Plan
 from skeltools.conversion.workers import Hands
-from skeltools.datasets import Dataset, splits
-from skeltools.formats import FORMATS, interchange
+from skeltools.datasets import Dataset
+from skeltools.formats import FORMATS
 from skeltools.processes import warm_up
-from skeltools.raw_items import Listing
 
 MIRROR = "left and right look exchanged"
-MIRRORED_AXES = "(x, -y, z) / 1000, left and right labels exchanged: the videos are mirror images"
-STRAIGHT_AXES = "(-x, -y, z) / 1000: the videos are not mirrored"
 
 
 @dataclass(frozen=True)
@@ -134,24 +118,29 @@ def convert(
     )
 
 
+Finish = Callable[[Begun, Work, Ledger, tuple[str, ...]], Finished]
+"""Makes a store of what was read, for the conventions that somebody has a clip of."""
+
+
 def carry_out(
     begun: Begun,
     out: Path,
     *,
     hands: Hands,
     force: bool,
+    finish: Finish = new_store,
     fresh: bool = False,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
-    """Read what is not read yet, and publish the store."""
-    known, plan, tasks = begun.dataset, begun.plan, begun.tasks
+    """Read what is not read yet, finish the store, and publish it."""
+    plan = begun.plan
     with publish.working(out, plan=begun.digest, fresh=fresh, on_note=on_note) as work:
         publish.check_target(out, force=force)
         ledger = assemble(
             work,
             plan,
-            tasks,
+            begun.tasks,
             findings=begun.findings,
             hands=hands,
             stamps=begun.stamps,
@@ -159,15 +148,15 @@ def carry_out(
             on_progress=on_progress,
             on_note=on_note,
         )
-        if not ledger.rows:
+        kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
+        if not kept:
             publish.discard(work.folder)
             raise nothing_read(begun.roots[0], ledger)
-        warnings = mirror_findings(plan, ledger) + people_findings(known, plan, ledger)
-        manifest = _finish(work.made, begun, ledger)
-        warnings += _absent_archive(known, ledger)
+        warnings = mirror_findings(plan, ledger) + people_findings(begun.dataset, plan, ledger)
+        finished = finish(begun, work, ledger, kept)
         fingerprint.check_unchanged(begun.stamps)
-        publish.publish(work, out, force=force, on_note=on_note)
-    return Summary(out, manifest, tuple(ledger.findings), warnings)
+        publish.publish(work, out, made=finished.folder, force=force, on_note=on_note)
+    return Summary(out, finished.manifest, tuple(ledger.findings), warnings + finished.warnings)
 
 
 _SHOWN = 3
@@ -195,140 +184,6 @@ def _example(problem: str, findings: Sequence[Finding]) -> str:
     shown = found[kinds.index(usual[0][0])] if usual else found[0]
     place = f", {shown.place}" if shown.place else ""
     return f", e.g. {shown.file}{place}" + (f": {shown.detail}" if shown.detail else "")
-
-
-# ----------------------------------------------------------------------------------------------- finish
-
-
-def _finish(partial: Path, begun: Begun, ledger: Ledger) -> StoreManifest:
-    """Write all that is small, read everything back for its checksum, and write the manifest."""
-    dataset, plan, listing, tasks = begun.dataset, begun.plan, begun.listing, begun.tasks
-    kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
-    for name in set(plan.specs) - set(kept):
-        for group in ("sequences", "streams"):
-            shutil.rmtree(partial / group / name)
-    root = store.reopen(partial)
-    protocols = _write_columns(root, dataset, ledger, listing, kept)
-    if dataset.frame_labels and plan.native in kept:
-        labels = _frame_labels(plan.native, ledger, tasks)
-        store.write_array(root, f"sequences/{plan.native}/frame_label", labels, ("F",))
-    store.write_graphs(root, {name: plan.specs[name] for name in kept})
-    store.write_findings(root, ledger.findings)
-    arrays = store.describe_all(root)
-    _check(arrays, ledger, kept)
-    manifest = StoreManifest(
-        format=FORMAT,
-        dataset=dataset.name,
-        synthetic=begun.synthetic,
-        tool=f"skeltools {__version__}",
-        samples=len(ledger.rows),
-        classes=listing.classes or dataset.classes,
-        protocols=protocols,
-        conventions={name: _convention(name, dataset, plan, ledger) for name in kept},
-        recipe=RecipeRecord(
-            name=plan.recipe.name, steps=plan.recipe.steps, counts=dict(sorted(ledger.counts.items()))
-        ),
-        arrays=arrays,
-        findings=dict(sorted(Counter(finding.problem for finding in ledger.findings).items())),
-        source=planning.source_of(begun.roots, tasks),
-    )
-    store.write_manifest(partial, manifest)
-    return manifest
-
-
-_COLUMNS = {
-    "label": np.int16,
-    "subject": np.int16,
-    "camera": np.int16,
-    "setup": np.int16,
-    "repetition": np.int16,
-    "frames": np.int32,
-    "bodies": np.int8,
-}
-
-
-def _write_columns(
-    root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, kept: tuple[str, ...]
-) -> dict[str, ProtocolInfo]:
-    """``samples``, ``splits`` and the offsets of ``sequences``; returns what was split how."""
-    columns: dict[str, NDArray[Any]] = {
-        name: np.array([row[name] for row in ledger.rows], dtype=dtype) for name, dtype in _COLUMNS.items()
-    }
-    ids = np.array([row["id"] for row in ledger.rows], dtype=object)
-    for name, values in {"id": ids, **columns}.items():
-        store.write_array(root, f"samples/{name}", values, ("N",))
-    for name in kept:
-        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
-    halves = splits.halves_of(dataset.rules, listing.halves, listing.rules, ids=ids.tolist(), fields=columns)
-    for name, (half, _) in halves.items():
-        store.write_array(root, f"splits/{name}", half, ("N",))
-    return {
-        name: ProtocolInfo(
-            rule=rule,
-            train=int((half == splits.TRAIN).sum()),
-            test=int((half == splits.TEST).sum()),
-        )
-        for name, (half, rule) in halves.items()
-    }
-
-
-def _frame_labels(native: str, ledger: Ledger, tasks: list[Task]) -> NDArray[np.int16]:
-    """[F] int16: the class of each frame of ``sequences``, -1 where there is none."""
-    actions = {
-        task.id: framewise.taken(task.items[native].details)[1] for task in tasks if native in task.items
-    }
-    rows = zip(ledger.rows, ledger.frames[native], strict=True)
-    parts = [framewise.labels(actions.get(row["id"], ()), frames) for row, frames in rows]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
-
-
-def missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
-    """Ids of the rows that a convention lacks."""
-    rows = zip(ledger.rows, ledger.frames[convention], strict=True)
-    return tuple(row["id"] for row, frames in rows if not frames)
-
-
-def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
-    lacking = missing(name, ledger)
-    if plan.reader in FORMATS:
-        axes = dataset.axes if dataset.reader == datasets.CUSTOM else interchange.AXES
-        return ConventionInfo(reader=plan.reader, axes=axes, missing=lacking, coordinates=dataset.coordinates)
-    if name == dataset.convention:
-        return ConventionInfo(
-            reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
-        )
-    axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
-    return ConventionInfo(reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=lacking)
-
-
-def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, kept: tuple[str, ...]) -> None:
-    """What was read back has as many rows and frames as were put in. Anything else is a defect of ours."""
-    expected = {
-        path: len(ledger.rows) for path in arrays if path.startswith(("samples/", "splits/", "streams/"))
-    }
-    for name in kept:
-        expected |= {
-            f"sequences/{name}/{part}": sum(ledger.frames[name]) for part in ("joints", "present", "order")
-        }
-        expected[f"sequences/{name}/offsets"] = len(ledger.rows) + 1
-    for path, rows in expected.items():
-        found = arrays[path].shape[0] if path in arrays else 0
-        if found != rows:
-            raise StoreError(f"{found} rows were written instead of {rows}", where=path, remedy="Report this")
-
-
-_FIRST_ARCHIVE = range(1, 18)
-"""Setups of nturgbd_skeletons_s001_to_s017.zip; NTU RGB+D 120 has a second archive with the others."""
-
-
-def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
-    """A warning when only one of the two archives of NTU RGB+D 120 was found."""
-    first = {row["setup"] in _FIRST_ARCHIVE for row in ledger.rows}
-    if dataset.name != "ntu120" or len(first) > 1:
-        return ()
-    found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
-    advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
-    return (f"only setups {found} were found: {advice}",)
 
 
 def people_findings(dataset: Dataset, plan: Plan, ledger: Ledger) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,6 @@ from pydantic import Field
 
 from schemas import (
     ArrayInfo,
-    ConventionInfo,
     Finding,
     SkelError,
     SkeletonSpec,
@@ -28,11 +28,14 @@ from schemas import (
     checks_arguments,
 )
 from schemas.places import Place
-from skeltools import conversion, datasets, skeletons, store
-from skeltools.conversion import Summary, beside, fingerprint, planning, publish
-from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools import datasets, skeletons, store
+from skeltools.conversion import Summary, beside, carry_out, fingerprint, planning, publish
+from skeltools.conversion.assemble import OnNote, OnProgress
+from skeltools.conversion.begun import Begun
 from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.finish import Finished, estimated
 from skeltools.conversion.publish import Work
+from skeltools.conversion.rows import counted
 from skeltools.conversion.sample import Plan, Task, file_of
 from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset
@@ -94,29 +97,16 @@ def add_metrabs(
     digest = fingerprint.of(
         opened.manifest.hash, replace(plan, base=None), findings, tasks=tasks, stamps=stamps
     )
-    with publish.working(out, plan=digest, fresh=fresh, on_note=on_note) as work:
-        ledger = assemble(
-            work,
-            plan,
-            tasks,
-            findings=findings,
-            hands=hands,
-            stamps=stamps,
-            strict=strict,
-            on_progress=on_progress,
-            on_note=on_note,
-        )
-        kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
-        if not kept:
-            publish.discard(work.folder)
-            raise conversion.nothing_read(folder, ledger)
-        warnings = conversion.mirror_findings(plan, ledger)
-        warnings += conversion.people_findings(known, plan, ledger)
-        revised = _revise(opened, work, kept)
-        manifest = _finish(opened, revised, plan, ledger, kept, tasks)
-        fingerprint.check_unchanged(stamps)
-        publish.publish(work, out, made=revised, force=True)
-    return Summary(out, manifest, tuple(ledger.findings), warnings)
+    return carry_out(
+        Begun(known, plan, tasks, findings, listing, roots, stamps, strict, digest),
+        out,
+        hands=hands,
+        force=True,
+        finish=partial(_finish, opened),
+        fresh=fresh,
+        on_progress=on_progress,
+        on_note=on_note,
+    )
 
 
 # ------------------------------------------------------------------------------------------------- plan
@@ -213,6 +203,33 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
 # ----------------------------------------------------------------------------------------------- finish
 
 
+def _finish(opened: Store, begun: Begun, work: Work, ledger: Ledger, kept: tuple[str, ...]) -> Finished:
+    """Offsets, graphs of all conventions, findings; what is new is read back for its checksum."""
+    plan, old, revised = begun.plan, opened.manifest, _revise(opened, work, kept)
+    root = store.reopen(revised)
+    for name in kept:
+        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
+    specs = {name: store.read_spec(opened, name) for name in old.conventions}
+    specs |= {name: plan.specs[name] for name in kept}
+    store.remove(root, "skeletons")
+    store.write_graphs(root, specs)
+    findings = (*store.read_findings(opened), *ledger.findings)
+    store.write_findings(root, findings)
+    added = {name: estimated(name, plan, ledger) for name in kept}
+    counts = Counter(old.recipe.counts) + ledger.counts
+    manifest = old.model_copy(
+        update={
+            "conventions": {**old.conventions, **added},
+            "recipe": old.recipe.model_copy(update={"counts": dict(sorted(counts.items()))}),
+            "arrays": _arrays(old, root, kept),
+            "findings": counted(findings),
+            "source": _source(old, planning.source_of(opened.path, begun.tasks)),
+        }
+    )
+    store.write_manifest(revised, manifest)
+    return Finished(revised, manifest)
+
+
 def _revise(opened: Store, work: Work, kept: tuple[str, ...]) -> Path:
     """The store and what is new as one folder, made of links to the files of both."""
     made = store.reopen(work.made)
@@ -225,35 +242,6 @@ def _revise(opened: Store, work: Work, kept: tuple[str, ...]) -> Path:
     return revised
 
 
-def _finish(
-    opened: Store, revised: Path, plan: Plan, ledger: Ledger, kept: tuple[str, ...], tasks: list[Task]
-) -> StoreManifest:
-    """Offsets, graphs of all conventions, findings; what is new is read back for its checksum."""
-    root = store.reopen(revised)
-    old = opened.manifest
-    for name in kept:
-        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
-    specs = {name: store.read_spec(opened, name) for name in old.conventions}
-    specs |= {name: plan.specs[name] for name in kept}
-    store.remove(root, "skeletons")
-    store.write_graphs(root, specs)
-    findings = (*store.read_findings(opened), *ledger.findings)
-    store.write_findings(root, findings)
-    added = {name: _convention(name, plan, ledger) for name in kept}
-    counts = Counter(old.recipe.counts) + ledger.counts
-    manifest = old.model_copy(
-        update={
-            "conventions": {**old.conventions, **added},
-            "recipe": old.recipe.model_copy(update={"counts": dict(sorted(counts.items()))}),
-            "arrays": _arrays(old, root, kept),
-            "findings": dict(sorted(Counter(finding.problem for finding in findings).items())),
-            "source": _source(old, planning.source_of(opened.path, tasks)),
-        }
-    )
-    store.write_manifest(revised, manifest)
-    return manifest
-
-
 def _arrays(old: StoreManifest, root: store.Group, kept: tuple[str, ...]) -> dict[str, ArrayInfo]:
     new = tuple(f"{group}/{name}" for group in ("sequences", "streams") for name in kept)
     described = {
@@ -262,15 +250,6 @@ def _arrays(old: StoreManifest, root: store.Group, kept: tuple[str, ...]) -> dic
         for name, info in store.describe_all(store.group(root, path)).items()
     }
     return dict(sorted({**old.arrays, **described}.items()))
-
-
-def _convention(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
-    return ConventionInfo(
-        reader="metrabs",
-        axes=conversion.MIRRORED_AXES if plan.mirrored else conversion.STRAIGHT_AXES,
-        mirrored_video=plan.mirrored,
-        missing=conversion.missing(name, ledger),
-    )
 
 
 def _source(old: StoreManifest, added: dict[str, str | int]) -> dict[str, str | int]:

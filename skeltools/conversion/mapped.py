@@ -23,6 +23,7 @@ from schemas import (
 from schemas.places import Place
 from skeltools import __version__, skeletons, store
 from skeltools.conversion import Summary, publish, remade
+from skeltools.conversion import rows as rows_of
 from skeltools.conversion.derive import OnProgress, bodies_of
 from skeltools.conversion.remade import Progress, Rows
 from skeltools.files import durable
@@ -287,7 +288,7 @@ def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: 
             "tool": f"skeltools {__version__}",
             "conventions": {**old.conventions, name: _info(old, plan, written.missing(ids))},
             "arrays": dict(sorted({**old.arrays, **new}.items())),
-            "findings": remade.counted(findings),
+            "findings": rows_of.counted(findings),
             "source": {**old.source, "store": old.hash},
         }
     )
@@ -307,12 +308,12 @@ def _alone(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _
             "tool": f"skeltools {__version__}",
             "samples": len(ids),
             "protocols": {
-                name: remade.protocol(old.protocols[name].rule, half) for name, half in halves.items()
+                name: rows_of.split_info(old.protocols[name].rule, half) for name, half in halves.items()
             },
             "conventions": {plan.spec.name: _info(old, plan, ())},
             "recipe": old.recipe.model_copy(update={"counts": {}}),
             "arrays": store.describe_all(root),
-            "findings": remade.counted(findings),
+            "findings": rows_of.counted(findings),
             "source": {**old.source, "store": old.hash},
         }
     )

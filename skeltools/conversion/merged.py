@@ -34,6 +34,7 @@ from schemas import (
 from schemas.places import Place
 from skeltools import __version__, store
 from skeltools.conversion import Summary, publish, remade
+from skeltools.conversion import rows as rows_of
 from skeltools.conversion.derive import OnProgress, bodies_of
 from skeltools.conversion.remade import Progress, Rows
 from skeltools.datasets.splits import TRAIN
@@ -511,7 +512,7 @@ def _manifest(
 ) -> StoreManifest:
     manifests = [source.manifest for source in plan.sources]
     parts = tuple(_part(source, shifts) for source, shifts in zip(plan.sources, plan.shifts, strict=True))
-    protocols = {split: remade.protocol(_rule(plan, split), half) for split, half in halves.items()}
+    protocols = {split: rows_of.split_info(_rule(plan, split), half) for split, half in halves.items()}
     return StoreManifest(
         format=FORMAT,
         dataset=plan.name,
@@ -523,7 +524,7 @@ def _manifest(
         conventions={name: _info(plan, name, rows[name].missing(plan.ids)) for name in plan.specs},
         recipe=RecipeRecord(name=plan.recipe.name, steps=plan.recipe.steps),
         arrays=store.describe_all(root),
-        findings=remade.counted(findings),
+        findings=rows_of.counted(findings),
         source=_provenance(plan, parts),
         parts=parts,
     )

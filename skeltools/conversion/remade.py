@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import ArrayInfo, Finding, ProtocolInfo, RecipeRecord, StoreManifest
+from schemas import ArrayInfo, RecipeRecord, StoreManifest
 from skeltools import store
-from skeltools.conversion import derive, publish
+from skeltools.conversion import derive, publish, rows
 from skeltools.conversion.chunks import fill_of
 from skeltools.conversion.derive import OnProgress
-from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import durable
 from skeltools.preprocess import Recipe
 from skeltools.sequence import UNKNOWN, SkeletonSequence
@@ -94,21 +93,21 @@ def write_sequences(
     ``bodies``: the most that a clip may have; axis M is cut to what they need.
     """
     writers = store.sequence_writers(root, convention, joints=joints, bodies=bodies)
-    rows = Rows()
+    written = Rows()
     for clip in clips:
-        rows.frames.append(0 if clip is None else clip.frames)
-        rows.bodies.append(0 if clip is None else clip.bodies)
-        rows.people.append(0 if clip is None else int(clip.present.any(axis=0).sum()))
+        written.frames.append(0 if clip is None else clip.frames)
+        written.bodies.append(0 if clip is None else clip.bodies)
+        written.people.append(0 if clip is None else int(clip.present.any(axis=0).sum()))
         if clip is not None:
             for part, writer in writers.items():
                 writer.append(_filled(clip, part, writer))
         progress.add()
     for part, writer in writers.items():
-        writer.close(second_axis=max([1, *rows.bodies]))
+        writer.close(second_axis=max([1, *written.bodies]))
         if part in store.OF_JOINTS:
             store.remove_empty(root, f"sequences/{convention}/{part}")
-    store.write_array(root, f"sequences/{convention}/offsets", rows.offsets(), ("N+1",))
-    return rows
+    store.write_array(root, f"sequences/{convention}/offsets", written.offsets(), ("N+1",))
+    return written
 
 
 def _filled(clip: SkeletonSequence, part: str, writer: store.ArrayWriter) -> NDArray[Any]:
@@ -155,28 +154,15 @@ def write_columns(
     ids: Sequence[str],
     columns: Mapping[str, NDArray[Any]],
     halves: Mapping[str, NDArray[np.uint8]],
-    rows: Iterable[Rows],
+    written: Iterable[Rows],
 ) -> None:
     """``samples`` and ``splits``; frames and bodies are those of the first convention that has the sample."""
     frames, bodies = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.int8)
-    for each in rows:
+    for each in written:
         new = frames == 0
         frames[new] = np.array(each.frames, np.int32)[new]
         bodies[new] = np.array(each.people, np.int8)[new]
-    named: dict[str, NDArray[Any]] = {"id": np.array(ids, dtype=object), **columns}
-    for name, values in {**named, "frames": frames, "bodies": bodies}.items():
-        store.write_array(root, f"samples/{name}", values, ("N",))
-    for name, half in halves.items():
-        store.write_array(root, f"splits/{name}", half, ("N",))
-
-
-def protocol(rule: str, half: NDArray[np.uint8]) -> ProtocolInfo:
-    return ProtocolInfo(rule=rule, train=int((half == TRAIN).sum()), test=int((half == TEST).sum()))
-
-
-def counted(findings: Iterable[Finding]) -> dict[str, int]:
-    """Problem -> how often, as a manifest has it."""
-    return dict(sorted(Counter(finding.problem for finding in findings).items()))
+    rows.write_columns(root, ids, {**columns, "frames": frames, "bodies": bodies}, halves)
 
 
 def add_streams(

@@ -1,0 +1,173 @@
+"""A new store's small things, once its clips are written: columns, splits, graphs, findings, the manifest."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import (
+    FORMAT,
+    ArrayInfo,
+    ConventionInfo,
+    ProtocolInfo,
+    RecipeRecord,
+    StoreError,
+    StoreManifest,
+)
+from skeltools import __version__, datasets, framewise, store
+from skeltools.conversion import planning
+from skeltools.conversion.begun import Begun
+from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.publish import Work
+from skeltools.conversion.rows import counted, split_info, write_columns
+from skeltools.conversion.sample import Plan, Task
+from skeltools.datasets import Dataset, splits
+from skeltools.formats import FORMATS, interchange
+from skeltools.raw_items import Listing
+
+MIRRORED_AXES = "(x, -y, z) / 1000, left and right labels exchanged: the videos are mirror images"
+STRAIGHT_AXES = "(-x, -y, z) / 1000: the videos are not mirrored"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A store that lacks nothing but its name."""
+
+    folder: Path
+    manifest: StoreManifest
+    warnings: tuple[str, ...] = ()
+
+
+def new_store(begun: Begun, work: Work, ledger: Ledger, kept: tuple[str, ...]) -> Finished:
+    """Write all that is small, read everything back for its checksum, and write the manifest.
+
+    ``kept``: the conventions that somebody has a clip of.
+    """
+    dataset, plan, listing, tasks = begun.dataset, begun.plan, begun.listing, begun.tasks
+    for name in set(plan.specs) - set(kept):
+        for group in ("sequences", "streams"):
+            shutil.rmtree(work.made / group / name)
+    root = store.reopen(work.made)
+    protocols = _write_columns(root, dataset, ledger, listing, kept)
+    if dataset.frame_labels and plan.native in kept:
+        labels = _frame_labels(plan.native, ledger, tasks)
+        store.write_array(root, f"sequences/{plan.native}/frame_label", labels, ("F",))
+    store.write_graphs(root, {name: plan.specs[name] for name in kept})
+    store.write_findings(root, ledger.findings)
+    arrays = store.describe_all(root)
+    _check(arrays, ledger, kept)
+    manifest = StoreManifest(
+        format=FORMAT,
+        dataset=dataset.name,
+        synthetic=begun.synthetic,
+        tool=f"skeltools {__version__}",
+        samples=len(ledger.rows),
+        classes=listing.classes or dataset.classes,
+        protocols=protocols,
+        conventions={name: _convention(name, dataset, plan, ledger) for name in kept},
+        recipe=RecipeRecord(
+            name=plan.recipe.name, steps=plan.recipe.steps, counts=dict(sorted(ledger.counts.items()))
+        ),
+        arrays=arrays,
+        findings=counted(ledger.findings),
+        source=planning.source_of(begun.roots, tasks),
+    )
+    store.write_manifest(work.made, manifest)
+    return Finished(work.made, manifest, _absent_archive(dataset, ledger))
+
+
+_COLUMNS = {
+    "label": np.int16,
+    "subject": np.int16,
+    "camera": np.int16,
+    "setup": np.int16,
+    "repetition": np.int16,
+    "frames": np.int32,
+    "bodies": np.int8,
+}
+
+
+def _write_columns(
+    root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, kept: tuple[str, ...]
+) -> dict[str, ProtocolInfo]:
+    """``samples``, ``splits`` and the offsets of ``sequences``; returns what was split how."""
+    columns: dict[str, NDArray[Any]] = {
+        name: np.array([row[name] for row in ledger.rows], dtype=dtype) for name, dtype in _COLUMNS.items()
+    }
+    ids = [row["id"] for row in ledger.rows]
+    for name in kept:
+        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
+    halves = splits.halves_of(dataset.rules, listing.halves, listing.rules, ids=ids, fields=columns)
+    write_columns(root, ids, columns, {name: half for name, (half, _) in halves.items()})
+    return {name: split_info(rule, half) for name, (half, rule) in halves.items()}
+
+
+def _frame_labels(native: str, ledger: Ledger, tasks: list[Task]) -> NDArray[np.int16]:
+    """[F] int16: the class of each frame of ``sequences``, -1 where there is none."""
+    actions = {
+        task.id: framewise.taken(task.items[native].details)[1] for task in tasks if native in task.items
+    }
+    rows = zip(ledger.rows, ledger.frames[native], strict=True)
+    parts = [framewise.labels(actions.get(row["id"], ()), frames) for row, frames in rows]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+
+def _missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
+    """Ids of the rows that a convention lacks."""
+    rows = zip(ledger.rows, ledger.frames[convention], strict=True)
+    return tuple(row["id"] for row, frames in rows if not frames)
+
+
+def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
+    lacking = _missing(name, ledger)
+    if plan.reader in FORMATS:
+        axes = dataset.axes if dataset.reader == datasets.CUSTOM else interchange.AXES
+        return ConventionInfo(reader=plan.reader, axes=axes, missing=lacking, coordinates=dataset.coordinates)
+    if name == dataset.convention:
+        return ConventionInfo(
+            reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
+        )
+    return estimated(name, plan, ledger)
+
+
+def estimated(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
+    """What the manifest says of a convention of MeTRAbs poses."""
+    axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
+    return ConventionInfo(
+        reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=_missing(name, ledger)
+    )
+
+
+def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, kept: tuple[str, ...]) -> None:
+    """What was read back has as many rows and frames as were put in. Anything else is a defect of ours."""
+    expected = {
+        path: len(ledger.rows) for path in arrays if path.startswith(("samples/", "splits/", "streams/"))
+    }
+    for name in kept:
+        expected |= {
+            f"sequences/{name}/{part}": sum(ledger.frames[name]) for part in ("joints", "present", "order")
+        }
+        expected[f"sequences/{name}/offsets"] = len(ledger.rows) + 1
+    for path, rows in expected.items():
+        found = arrays[path].shape[0] if path in arrays else 0
+        if found != rows:
+            raise StoreError(f"{found} rows were written instead of {rows}", where=path, remedy="Report this")
+
+
+_FIRST_ARCHIVE = range(1, 18)
+"""Setups of nturgbd_skeletons_s001_to_s017.zip; NTU RGB+D 120 has a second archive with the others."""
+
+
+def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
+    """A warning when only one of the two archives of NTU RGB+D 120 was found."""
+    first = {row["setup"] in _FIRST_ARCHIVE for row in ledger.rows}
+    if dataset.name != "ntu120" or len(first) > 1:
+        return ()
+    found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
+    advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
+    return (f"only setups {found} were found: {advice}",)
