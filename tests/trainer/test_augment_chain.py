@@ -15,8 +15,8 @@ from tests.trainer.compiler import needs_compiler, torchs_own
 from trainer.augment import AUGMENTATIONS, compile_chain, draws
 from trainer.augment.chain import Chain, do
 from trainer.augment.draws import Drawn
-from trainer.augment.moves import Moves
 from trainer.augment.planned import Everywhere
+from trainer.augment.transforms import Transform
 
 KINECT = skeleton("kinectv2_25")
 ISC = ("temporal_crop_resize", "choice")
@@ -46,7 +46,7 @@ def test_all_is_drawn_before_anything_is_done() -> None:
     x = clips(4, 25)
     chain = chain_of("shear", "gaussian_noise", "joint_jitter", "choice")
     assert torch.equal(recorded(chain, done)(x, KINECT, generator()), chain(x, KINECT, generator()))
-    assert done == [((4, 3, 16, 25, 1), ["Moves", "Sometimes", "Everywhere", "Everywhere"], False)]
+    assert done == [((4, 3, 16, 25, 1), ["Transform", "Sometimes", "Everywhere", "Everywhere"], False)]
 
 
 def test_what_follows_a_change_of_length_is_drawn_for_the_new_length() -> None:
@@ -55,7 +55,7 @@ def test_what_follows_a_change_of_length_is_drawn_for_the_new_length() -> None:
     chain = chain_of("shear", "temporal_crop_resize", "gaussian_noise", **crop)
     assert recorded(chain, done)(clips(4, 25), KINECT, generator()).shape == (4, 3, 10, 25, 1)
     assert done == [
-        ((4, 3, 16, 25, 1), ["Moves", "Everywhere"], False),
+        ((4, 3, 16, 25, 1), ["Transform", "Everywhere"], False),
         ((4, 3, 10, 25, 1), ["Sometimes"], True),
     ]
 
@@ -68,7 +68,7 @@ def test_only_moves_that_follow_one_another_are_one() -> None:
         seen.append(x)
         return x + 1
 
-    first, second = Moves(matrices=turn), Moves(matrices=turn.transpose(1, 2))
+    first, second = Transform(matrices=turn), Transform(matrices=turn.transpose(1, 2))
     torch.testing.assert_close(do(x, [first, second, Everywhere(look)], False), x + 1, rtol=0, atol=1e-5)
     torch.testing.assert_close(do(x, [first, Everywhere(look)], False), first.of(x) + 1)
     torch.testing.assert_close(seen[0], x, rtol=0, atol=1e-5)

@@ -5,7 +5,7 @@ device; x may be padded with zero joints behind the skeleton's own. The annotati
 parameters are the schema of its options. Numbers for every sample come from ``augment.draws``: in a batch
 that is worked on in parts, a sample then gets those that it would get in the whole.
 
-It is written as a ``@Planned`` function, which draws and returns what is going to be done: ``Moves``,
+It is written as a ``@Planned`` function, which draws and returns what is going to be done: ``Transform``,
 ``Sometimes`` (a share of the samples) or ``Everywhere``. A chain draws all of it first (``augment.chain``).
 """
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.augment.moves import Moves
 from trainer.augment.planned import Plan, Planned
+from trainer.augment.transforms import Transform
 from trainer.skeleton import Skeleton
 
 Doing = Callable[[Tensor, Sequence[Plan], bool], Tensor]
@@ -49,11 +49,11 @@ class Chain:
 
 
 def _merged(plans: Sequence[Plan]) -> list[Plan]:
-    """Moves that follow one another as one."""
+    """Transforms that follow one another as one."""
     found: list[Plan] = []
     for plan in plans:
         last = found[-1] if found else None
-        if isinstance(last, Moves) and isinstance(plan, Moves):
+        if isinstance(last, Transform) and isinstance(plan, Transform):
             found[-1] = last.then(plan)
         else:
             found.append(plan)

@@ -1,7 +1,7 @@
 """Augmentations in two steps: what happens to each sample is drawn, then it is done.
 
-In between, a chain can see what follows: it merges moves, and works in place on clips that are its own. And
-what is done draws nothing, so that it can be compiled.
+In between, a chain can see what follows: it merges transforms, and works in place on clips that are its own.
+And what is done draws nothing, so that it can be compiled.
 """
 
 from __future__ import annotations

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from schemas import require
 from trainer.augment.draws import NonNegative, Probability, draw, integers, uniform
-from trainer.augment.moves import Moves, linear_map
 from trainer.augment.planned import Everywhere, Planned
+from trainer.augment.transforms import Transform, linear_map
 from trainer.skeleton import Skeleton
 
 
 @Planned
 def shear(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 0.5
-) -> Moves:
+) -> Transform:
     """Each sample times a matrix with ones on the diagonal and the six others from U(-amplitude, amplitude).
 
     x [N,3,T,V,M] -> same. 0.5 is SkeletonCLR's; "Shear" of AimCLR's normal and extreme augmentations.
@@ -38,7 +38,7 @@ def spatial_flip(
     *,
     p: Probability = 0.5,
     mirror_axis: bool = True,
-) -> Moves:
+) -> Transform:
     """Exchange left and right joints of a share ``p`` of the samples. x [N,3,T,V,M] -> same.
 
     A mirror also negates the left-right axis x; the released code of AimCLR only permutes the joints, which
@@ -48,10 +48,10 @@ def spatial_flip(
     swap = torch.tensor([*(skeleton.spec.left_right_swap or ()), *range(skeleton.num_joints, x.shape[3])])
     chosen = draw(p, generator, len(x)).chosen
     if not mirror_axis:
-        return Moves(swapped=chosen, swap=swap.to(x.device))
+        return Transform(swapped=chosen, swap=swap.to(x.device))
     mirrored = chosen[:, None] & (torch.arange(3, device=x.device) == 0)
     signs = torch.where(mirrored, -1.0, 1.0)
-    return Moves(matrices=signs.diag_embed(), swapped=chosen, swap=swap.to(x.device))
+    return Transform(matrices=signs.diag_embed(), swapped=chosen, swap=swap.to(x.device))
 
 
 @Planned
@@ -63,7 +63,7 @@ def rotate(
     main: NonNegative = 30.0,
     others: NonNegative = 1.0,
     sense: Literal["right", "left"] = "right",
-) -> Moves:
+) -> Transform:
     """Turn about x, then y, then z: one of them, drawn, by U(0, main) degrees, the other two by U(0, others).
 
     x [N,3,T,V,M] -> same; turns about the origin. 30 and 1 degrees are AimCLR's. ``sense``: ``right`` turns
@@ -75,31 +75,35 @@ def rotate(
     degrees = uniform(generator, size, 3) * torch.where(is_main, main, others)
     degrees = degrees if sense == "right" else -degrees
     about_x, about_y, about_z = (turn(axis, torch.deg2rad(degrees[:, axis])) for axis in range(3))
-    return Moves(matrices=about_z @ about_y @ about_x)
+    return Transform(matrices=about_z @ about_y @ about_x)
 
 
 @Planned
-def rotate_y(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, angle: NonNegative = 0.8) -> Moves:
+def rotate_y(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, angle: NonNegative = 0.8
+) -> Transform:
     """Turn about the vertical axis by U(-angle, angle) radians: the person seen from another side.
 
     x [N,3,T,V,M] -> same. Not of a paper; it helps where few cameras see few people, as in NW-UCLA.
     """
     limit = min(angle, math.pi)
-    return Moves(matrices=turn(1, uniform(generator, len(x), low=-limit, high=limit)))
+    return Transform(matrices=turn(1, uniform(generator, len(x), low=-limit, high=limit)))
 
 
 @Planned
-def axis_mask(x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5) -> Moves:
+def axis_mask(
+    x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
+) -> Transform:
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     axis = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
     kept = ~(axis & draw(p, generator, len(x)).chosen[:, None])
-    return Moves(matrices=kept.float().diag_embed())
+    return Transform(matrices=kept.float().diag_embed())
 
 
 @Planned
 def pose_augmentation(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 1.0
-) -> Moves:
+) -> Transform:
     """ISC's shear, Eq. (1): ``shear`` with off-diagonals from U(-1, 1), twice SkeletonCLR's.
 
     x [N,3,T,V,M] -> same. A clip seen from elsewhere, nearer or farther.
@@ -133,10 +137,10 @@ def joint_jitter(
     return Everywhere(lambda x: torch.where(there, linear_map(x, matrices), x))
 
 
-def _shear(x: Tensor, generator: torch.Generator, amplitude: float) -> Moves:
+def _shear(x: Tensor, generator: torch.Generator, amplitude: float) -> Transform:
     off_diagonal = 1 - torch.eye(3, device=x.device)
     draws = uniform(generator, len(x), 3, 3, low=-amplitude, high=amplitude)
-    return Moves(matrices=draws * off_diagonal + torch.eye(3, device=x.device))
+    return Transform(matrices=draws * off_diagonal + torch.eye(3, device=x.device))
 
 
 def turn(axis: int, angles: Tensor) -> Tensor:

@@ -20,8 +20,8 @@ from trainer.augment.draws import (
     present,
     uniform,
 )
-from trainer.augment.moves import Moves
 from trainer.augment.planned import Everywhere, Planned
+from trainer.augment.transforms import Transform
 from trainer.skeleton import Skeleton
 
 
@@ -32,7 +32,7 @@ def temporal_crop(
     generator: torch.Generator,
     *,
     ratio: Annotated[int, Field(ge=1)] = 6,
-) -> Moves:
+) -> Transform:
     """Mirror ``T // ratio`` frames at both ends, the edge frame repeated, and cut T frames out at random.
 
     x [N,3,T,V,M] -> same. Ratio 6 is SkeletonCLR's.
@@ -43,7 +43,7 @@ def temporal_crop(
     index = start[:, None] + torch.arange(frames, device=x.device)
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index >= frames, 2 * frames - 1 - index, index)
-    return Moves(frames=index)
+    return Transform(frames=index)
 
 
 @Planned
@@ -86,11 +86,11 @@ def temporal_crop_resize(
 @Planned
 def temporal_flip(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
-) -> Moves:
+) -> Transform:
     """Reverse time in a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     forth = torch.arange(x.shape[2], device=x.device)
     chosen = draw(p, generator, len(x)).chosen
-    return Moves(frames=torch.where(chosen[:, None], forth.flip(0), forth))
+    return Transform(frames=torch.where(chosen[:, None], forth.flip(0), forth))
 
 
 @Planned

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from tests.trainer.clips import clips, component, generator, skeleton
-from trainer.augment import AUGMENTATIONS, compile_chain, moves
-from trainer.augment.moves import Moves, linear_map, pick_frames, pick_joints
+from trainer.augment import AUGMENTATIONS, compile_chain, transforms
+from trainer.augment.transforms import Transform, linear_map, pick_frames, pick_joints
 
 KINECT = skeleton("kinectv2_25")
 SWAP = torch.tensor(KINECT.spec.left_right_swap)
@@ -19,10 +19,10 @@ MOVING = (
 OPTIONS = {name: {"p": 0.6} for name in ("axis_mask", "spatial_flip", "temporal_flip")}
 
 
-def drawn(seed: int, size: int = 5, frames: int = 7) -> Moves:
-    """Moves of every kind."""
+def drawn(seed: int, size: int = 5, frames: int = 7) -> Transform:
+    """Transforms of every kind."""
     draw = generator(seed)
-    return Moves(
+    return Transform(
         matrices=torch.randn(size, 3, 3, generator=draw),
         frames=torch.randint(frames, (size, frames), generator=draw),
         swapped=torch.rand(size, generator=draw) < 0.5,
@@ -30,7 +30,7 @@ def drawn(seed: int, size: int = 5, frames: int = 7) -> Moves:
     )
 
 
-def by_hand(x: Tensor, wanted: Moves) -> Tensor:
+def by_hand(x: Tensor, wanted: Transform) -> Tensor:
     """The formula, a value at a time."""
     assert wanted.matrices is not None
     assert wanted.frames is not None
@@ -45,7 +45,7 @@ def by_hand(x: Tensor, wanted: Moves) -> Tensor:
 def test_moves_are_what_their_formula_says() -> None:
     x = clips(5, 25, frames=7, bodies=2)
     torch.testing.assert_close(drawn(1).of(x), by_hand(x, drawn(1)), rtol=1e-5, atol=1e-6)
-    assert Moves().of(x) is x
+    assert Transform().of(x) is x
 
 
 def test_two_moves_as_one_are_the_one_after_the_other() -> None:
@@ -53,23 +53,23 @@ def test_two_moves_as_one_are_the_one_after_the_other() -> None:
     first, second = drawn(1), drawn(2)
     together = first.then(second)
     torch.testing.assert_close(together.of(x), second.of(first.of(x)), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(Moves().then(first).of(x), first.of(x), rtol=0, atol=0)
-    torch.testing.assert_close(first.then(Moves()).of(x), first.of(x), rtol=0, atol=0)
+    torch.testing.assert_close(Transform().then(first).of(x), first.of(x), rtol=0, atol=0)
+    torch.testing.assert_close(first.then(Transform()).of(x), first.of(x), rtol=0, atol=0)
 
 
 def test_the_input_stays_as_it_is() -> None:
     x = clips(5, 25, frames=7, bodies=2)
     kept = x.clone()
     for only in ("matrices", "frames", "swapped"):
-        Moves(**{only: getattr(drawn(1), only)}, swap=SWAP).of(x)
+        Transform(**{only: getattr(drawn(1), only)}, swap=SWAP).of(x)
     drawn(1).of(x)
     assert torch.equal(x, kept)
 
 
 def test_clips_of_its_own_are_overwritten() -> None:
     x = clips(5, 25, frames=7, bodies=2)
-    expected = Moves(swapped=drawn(1).swapped, swap=SWAP).of(x)
-    assert Moves(swapped=drawn(1).swapped, swap=SWAP).of(x, own=True) is x
+    expected = Transform(swapped=drawn(1).swapped, swap=SWAP).of(x)
+    assert Transform(swapped=drawn(1).swapped, swap=SWAP).of(x, own=True) is x
     assert torch.equal(x, expected)
 
 
@@ -109,7 +109,7 @@ def test_moves_that_follow_one_another_are_done_at_once(monkeypatch: pytest.Monk
         return call
 
     for function in (linear_map, pick_frames, pick_joints):
-        monkeypatch.setattr(moves, function.__name__, counted(function))
+        monkeypatch.setattr(transforms, function.__name__, counted(function))
     chain = compile_chain([component(name, **OPTIONS.get(name, {})) for name in MOVING])
     chain(clips(12, 25), KINECT, generator())
     assert calls == {"linear_map": 1, "pick_frames": 1, "pick_joints": 1}

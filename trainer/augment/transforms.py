@@ -1,4 +1,4 @@
-"""Augmentations that only move values: joints are exchanged, frames are picked, points are mapped linearly.
+"""Transforms of clips: joints are exchanged, frames are picked, points are mapped linearly.
 
 Such maps can be done one after another or as one: joints, frames and coordinates do not mix. A chain merges
 those that follow one another, so that values are copied once or twice in all and not for each of them.
@@ -17,7 +17,7 @@ from trainer.augment.planned import Plan
 
 
 @dataclass(frozen=True)
-class Moves(Plan):
+class Transform(Plan):
     """What happens to the N clips of a batch, each with numbers of its own; None leaves everything there.
 
     ``out[n, :, t, v] = matrices[n] @ x[n, :, frames[n, t], v']`` with ``v' = swap[v]`` where ``swapped[n]``,
@@ -33,9 +33,9 @@ class Moves(Plan):
     swap: Tensor | None = None
     """[V] int64, with ``swapped``: the joint of the other side. Twice is nothing; one skeleton has one."""
 
-    def then(self, later: Moves) -> Moves:
-        """Both as one: these, then ``later``."""
-        return Moves(
+    def then(self, later: Transform) -> Transform:
+        """Both as one: this one, then ``later``."""
+        return Transform(
             _both(self.matrices, later.matrices, lambda first, second: second @ first),
             _both(self.frames, later.frames, lambda first, second: first.gather(1, second)),
             _both(self.swapped, later.swapped, torch.logical_xor),
@@ -43,7 +43,7 @@ class Moves(Plan):
         )
 
     def of(self, x: Tensor, *, own: bool = False) -> Tensor:
-        """The moved clips, x [N,3,T,V,M] -> same. ``own``: nobody else needs x, which may be overwritten."""
+        """x [N,3,T,V,M] -> same. ``own``: nobody else needs x, which may be overwritten."""
         if torch.compiler.is_compiling():
             return self._at_once(x)
         if self.frames is not None:
