@@ -206,7 +206,7 @@ def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence
     ids = store.read_column(opened, "samples/id")
     for row, clip in enumerate(store.read_sequences(opened, plan.mapping.source.name)):
         made = None if clip is None else mapped(clip, plan.mapping)
-        left.findings += _met(plan, ids[row], clip, made)
+        left.findings += _losses(plan, ids[row], clip, made)
         if made is not None and not made.present.any():
             made = None
         if made is not None or plan.keep:
@@ -214,7 +214,7 @@ def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence
             yield made
 
 
-def _met(
+def _losses(
     plan: _Plan, id: str, clip: SkeletonSequence | None, made: SkeletonSequence | None
 ) -> Iterator[Finding]:
     """What a clip lost. A convention that is kept tells itself which samples it lacks."""
@@ -255,8 +255,10 @@ def _write(
     if not any(written.frames):
         raise UsageError(f"nobody has a joint of {plan.spec.name}", where=opened.path)
     labels = list(remade.frame_labels(opened, plan.mapping.source.name))
-    told = (labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True))
-    remade.write_frame_labels(root, plan.spec.name, written, told)
+    row_labels = (
+        labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True)
+    )
+    remade.write_frame_labels(root, plan.spec.name, written, row_labels)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
     finished = remade.add_streams(
         folder,

@@ -169,9 +169,9 @@ def _actions(
         return []
     actions, problems = pkummd_text.parse_labels(text)
     for row in problems:
-        place, told = f"line {row.line}", (row.problem, row.detail, row.action)
+        place, problem = f"line {row.line}", row.problem
         findings.append(
-            Finding(file=labels.place, place=place, problem=told[0], detail=told[1], action=told[2])
+            Finding(file=labels.place, place=place, problem=problem, detail=row.detail, action=row.action)
         )
     if not actions:
         findings.append(_skipped(labels, "no action in the label file"))

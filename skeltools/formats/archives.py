@@ -164,8 +164,8 @@ def to_sequence(
     """A clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
 
     ``order`` [T, M] is the place of each body in its frame, the slot itself when not given. ``padded``: zeros
-    behind the last pose are no frames of the clip. ``told``: protocol fields (default: those of the id's
-    name). ``unseen``, ``score`` [T, M, V]: as SkeletonSequence has them. Clips of a user's own data are read
+    behind the last pose are no frames of the clip. ``protocol_fields``: by default
+    those of the id's name. ``unseen``, ``score`` [T, M, V]: as SkeletonSequence has them. Clips of a user's own data are read
     as ``own_clips`` says, and may have other coordinates; ``image_size`` is width and height in pixels of 2D
     poses. Raises RawDataError: nobody in it, or a label that the name contradicts.
     """
@@ -173,7 +173,7 @@ def to_sequence(
     named: dict[str, Any] = {**(fields(item.id) if told is None else told)}
     if own_clips.is_foreign(item):
         raw = Raw(np.asarray(joints), score, order, image_size)
-        return own_clips.sequence(item, raw, label=label, padded=padded, told=named)
+        return own_clips.sequence(item, raw, label=label, padded=padded, protocol_fields=named)
     if own_clips.is_own(item):
         named["label"] = label
     if named.get("label", label) != label:

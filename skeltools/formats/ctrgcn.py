@@ -153,7 +153,7 @@ def read(item: RawItem) -> SkeletonSequence:
         _clip(opened.x[half], row, joints, own_clips.channels(item)),
         label=_label(opened.y[half], row, f"y_{half}", item),
         padded=opened.note.get("full_length") is not True,
-        told={},
+        protocol_fields={},
     )
 
 

@@ -192,7 +192,7 @@ def read(item: RawItem) -> SkeletonSequence:
         )
     told = {name: int(values[row]) for name, values in opened.columns.items()}
     return archives.to_sequence(
-        item, poses, label=told["label"], order=order, told=told, unseen=unseen, score=score
+        item, poses, label=told["label"], order=order, protocol_fields=told, unseen=unseen, score=score
     )
 
 

@@ -66,8 +66,8 @@ def channels(item: RawItem) -> int:
 def sequence(item: RawItem, raw: Raw, *, label: int, padded: bool, told: dict[str, int]) -> SkeletonSequence:
     """A clip of a foreign archive.
 
-    ``padded``: frames behind the last pose are none of the clip's. ``told``: protocol fields. Raises
-    RawDataError: nobody in it, joints that are never seen, 2D poses of unknown scale.
+    ``padded``: frames behind the last pose are none of the clip's. Raises RawDataError: nobody in it, joints
+    that are never seen, 2D poses of unknown scale.
     """
     settings = _settings(item, raw)
     values, score = _parts(raw, settings, item)
