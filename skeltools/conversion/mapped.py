@@ -139,8 +139,8 @@ def _plan(
     source, target = made.source, made.target
     if made.absent and not partial:
         raise UsageError(
-            f"{source.name} has {len(made.kept)} of the {target.num_joints} joints of {target.name}; absent "
-            f"are {', '.join(made.absent)}",
+            f"{source.name} has {len(made.mapped)} of the {target.num_joints} joints of {target.name}; "
+            f"absent are {', '.join(made.absent)}",
             where=opened.path,
             remedy=f"--partial maps the others; the convention is then {made.result.name}",
         )
@@ -174,7 +174,7 @@ def mapped(clip: SkeletonSequence, made: Mapping) -> SkeletonSequence:
     A body of whose joints too few are left (``presence``), or which is zero in all of them, is absent.
     """
     joints, unseen = apply(made, clip.joints), clip.unseen
-    pairs = [made.origins[joint] for joint in made.kept]
+    pairs = [made.origins[joint] for joint in made.mapped]
     first, last = ([origin[place] for origin in pairs] for place in (0, -1))
     seen = np.repeat(clip.present[..., None], len(pairs), axis=2)
     if unseen is not None:
