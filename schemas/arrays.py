@@ -136,15 +136,15 @@ def check_shape(path: str, info: ArrayInfo, known: dict[str, int]) -> None:
     ``known``: letter -> size; sizes that the format leaves open are put there, for the arrays that follow.
     """
     if len(info.shape) > MOST_AXES or any(size < 0 for size in info.shape) or prod(info.shape) > 2**60:
-        raise ValueError(f"the manifest gives it the shape {_told(info.shape)}")
-    found = rule(path)
-    if found is None:
+        raise ValueError(f"the manifest gives it the shape {_short(info.shape)}")
+    entry = rule(path)
+    if entry is None:
         return
-    axes, dtype = found[0].split(), found[1]
+    axes, dtype = entry[0].split(), entry[1]
     if info.dtype != dtype:
         raise ValueError(f"the manifest has {info.dtype[:40]} for it, the format {dtype}")
     if len(axes) != len(info.shape):
-        raise ValueError(f"the manifest has {len(info.shape)} axes for it, the format {found[0].upper()}")
+        raise ValueError(f"the manifest has {len(info.shape)} axes for it, the format {entry[0].upper()}")
     if "T" in axes:
         known = {**known, "T": int(path.split("/")[2][1:])}
     for axis, size in zip(axes, info.shape, strict=True):
@@ -163,17 +163,17 @@ def chunks(metadata: Mapping[str, Any], info: ArrayInfo, *, rows: int | None = N
     _same("shape", _ints(metadata.get("shape"), "shape", least=0), info.shape)
     _same("dtype", metadata.get("data_type"), info.dtype)
     if info.dtype != "string" and info.dtype not in SIZES:
-        raise ValueError(f"its dtype is {_told(info.dtype)}")
+        raise ValueError(f"its dtype is {_short(info.dtype)}")
     _check_fill(metadata.get("fill_value"), info.dtype)
     key = metadata.get("chunk_key_encoding")
     if key not in _KEYS or metadata.get("storage_transformers") not in (None, [], ()):
         raise ValueError("its files have other names than those of zarr's default")
     outer = _grid(metadata.get("chunk_grid"), info.shape)
-    found = _codecs(metadata.get("codecs"), info, outer, first=True)
-    result = Chunks(info.shape, SIZES.get(info.dtype, 0), outer, **found, promised=_promised(info, rows))
+    codecs = _codecs(metadata.get("codecs"), info, outer, first=True)
+    result = Chunks(info.shape, SIZES.get(info.dtype, 0), outer, **codecs, promised=_promised(info, rows))
     files, size = prod(result.files), prod(info.shape) * (result.itemsize or 16)
     if files > min(MOST_CHUNKS, 1000 + size // LEAST_CHUNK):
-        raise ValueError(f"is cut into {files} chunks of shape {_told(outer)}")
+        raise ValueError(f"is cut into {files} chunks of shape {_short(outer)}")
     return result
 
 
@@ -216,20 +216,20 @@ def _check_kind(metadata: Mapping[str, Any], kind: str, keys: set[str]) -> None:
     if metadata.get("zarr_format") != 3:
         raise ValueError("is not of zarr's format 3")
     if strange := sorted(metadata.keys() - keys):
-        raise ValueError(f"its metadata have an unknown key, {_told(strange[0])}")
+        raise ValueError(f"its metadata have an unknown key, {_short(strange[0])}")
 
 
 def _check_fill(value: object, dtype: str) -> None:
     empty = "" if dtype == "string" else False if dtype == "bool" else 0
     plain = value == empty and isinstance(value, str | bool | int | float)
     if not plain or isinstance(value, str) != (dtype == "string"):
-        raise ValueError(f"its fill value is {_told(value)}, not {empty!r}")
+        raise ValueError(f"its fill value is {_short(value)}, not {empty!r}")
 
 
-def _grid(found: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    name, options = _named(found, "chunk grid")
+def _grid(grid: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    name, options = _named(grid, "chunk grid")
     if name != "regular":
-        raise ValueError(f"its chunk grid is {_told(name)}, not regular")
+        raise ValueError(f"its chunk grid is {_short(name)}, not regular")
     outer = _ints(options.get("chunk_shape"), "chunks", least=1)
     _check_chunk(outer, shape)
     return outer
@@ -238,18 +238,18 @@ def _grid(found: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _check_chunk(chunk: tuple[int, ...], shape: tuple[int, ...]) -> None:
     most = [max(size, WIDEST if axis == 0 else MOST_BODIES) for axis, size in enumerate(shape)]
     if len(chunk) != len(shape) or any(size > limit for size, limit in zip(chunk, most, strict=False)):
-        raise ValueError(f"its chunks are {_told(chunk)}, but its shape is {shape}")
+        raise ValueError(f"its chunks are {_short(chunk)}, but its shape is {shape}")
 
 
-def _codecs(found: Any, info: ArrayInfo, outer: tuple[int, ...], *, first: bool) -> dict[str, Any]:
+def _codecs(codecs: Any, info: ArrayInfo, outer: tuple[int, ...], *, first: bool) -> dict[str, Any]:
     """The chain of codecs: values to bytes, perhaps zstd, perhaps a checksum; or that inside of shards."""
-    chain = [_named(each, "codec") for each in found] if isinstance(found, list) else []
+    chain = [_named(each, "codec") for each in codecs] if isinstance(codecs, list) else []
     names = [name for name, _ in chain]
     if names == ["sharding_indexed"] and first and info.dtype != "string":
         return _shards(chain[0][1], info, outer)
     start = "vlen-utf8" if info.dtype == "string" else "bytes"
     if names not in ([start, *rest] for rest in _CHAINS):
-        raise ValueError(f"its codecs are {_told(names)}, not {start}, zstd, crc32c")
+        raise ValueError(f"its codecs are {_short(names)}, not {start}, zstd, crc32c")
     if start == "bytes" and chain[0][1].get("endian", "little") != "little":
         raise ValueError("its values are not little-endian")
     return {"inner": None, "compressed": "zstd" in names, "checksum": "crc32c" in names}
@@ -261,14 +261,14 @@ _CHAINS: tuple[list[str], ...] = (["zstd", "crc32c"], ["zstd"], ["crc32c"], [])
 def _shards(options: dict[str, Any], info: ArrayInfo, outer: tuple[int, ...]) -> dict[str, Any]:
     inner = _ints(options.get("chunk_shape"), "chunks in a shard", least=1)
     if len(inner) != len(outer) or any(size % part for size, part in zip(outer, inner, strict=True)):
-        raise ValueError(f"chunks of {_told(inner)} do not fill its shards of {_told(outer)}")
+        raise ValueError(f"chunks of {_short(inner)} do not fill its shards of {_short(outer)}")
     if prod(outer) // prod(inner) > MOST_INNER:
         raise ValueError(f"its shards hold {prod(outer) // prod(inner)} chunks")
     index = options.get("index_codecs")
     names = [_named(each, "codec")[0] for each in index] if isinstance(index, list) else []
     place = options.get("index_location", "end")
     if names not in (["bytes", "crc32c"], ["bytes"]) or place not in ("start", "end"):
-        raise ValueError(f"the index of its shards is written by {_told(names)}")
+        raise ValueError(f"the index of its shards is written by {_short(names)}")
     return {
         **_codecs(options.get("codecs"), info, inner, first=False),
         "inner": inner,
@@ -277,9 +277,9 @@ def _shards(options: dict[str, Any], info: ArrayInfo, outer: tuple[int, ...]) ->
     }
 
 
-def _named(found: Any, what: str) -> tuple[str, dict[str, Any]]:
+def _named(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     """Name and options of a codec or grid, which may be its bare name."""
-    named = {"name": found} if isinstance(found, str) else found if isinstance(found, dict) else {}
+    named = {"name": value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     name, options = named.get("name"), named.get("configuration") or {}
     if not isinstance(name, str) or not isinstance(options, dict):
         raise ValueError(f"has a {what} without a name")
@@ -293,15 +293,15 @@ def _promised(info: ArrayInfo, rows: int | None) -> int:
 
 def _ints(value: Any, what: str, *, least: int) -> tuple[int, ...]:
     if not isinstance(value, list) or any(type(each) is not int or each < least for each in value):
-        raise ValueError(f"its {what} are {_told(value)}")
+        raise ValueError(f"its {what} are {_short(value)}")
     return tuple(value)
 
 
-def _same(part: str, found: Any, told: Any) -> None:
-    if found != told:
-        raise ValueError(f"{part} is {_told(found)}, but the manifest says {told}")
+def _same(part: str, actual: Any, expected: Any) -> None:
+    if actual != expected:
+        raise ValueError(f"{part} is {_short(actual)}, but the manifest says {expected}")
 
 
-def _told(value: Any) -> str:
+def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:80]}..."

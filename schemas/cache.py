@@ -25,13 +25,13 @@ _SPARE = 64 * 2**20
 
 def folder(part: str) -> Path:
     """``$SKELTOOLS_CACHE``, else ``skeltools`` in the user's folder for caches; a part of it."""
-    told = os.environ.get("SKELTOOLS_CACHE")
+    setting = os.environ.get("SKELTOOLS_CACHE")
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skeltools"
-    return (Path(told).absolute() if told else usual) / part
+    return (Path(setting).absolute() if setting else usual) / part
 
 
 @contextmanager
-def told(place: Path) -> Iterator[None]:
+def disk_errors(place: Path) -> Iterator[None]:
     """What the disk of the cache does not take is a StoreError."""
     try:
         yield
@@ -76,12 +76,12 @@ def make_room(stores: Path) -> None:
 
 
 def _limit() -> float:
-    told = os.environ.get("SKELTOOLS_CACHE_GB") or str(_GIGABYTES)
+    setting = os.environ.get("SKELTOOLS_CACHE_GB") or str(_GIGABYTES)
     try:
-        return float(told) * 1e9
+        return float(setting) * 1e9
     except ValueError:
         raise ConfigError(
-            f"expected a number, found '{told}'", where="SKELTOOLS_CACHE_GB", remedy="Set it to gigabytes"
+            f"expected a number, found '{setting}'", where="SKELTOOLS_CACHE_GB", remedy="Set it to gigabytes"
         ) from None
 
 

@@ -95,13 +95,13 @@ def _stored(file: BinaryIO, size: int, chunks: Chunks) -> Iterator[tuple[int, in
 def _decoded(file: BinaryIO, start: int, length: int, chunks: Chunks) -> int:
     """Bytes that a chunk has when it is decoded. Raises ValueError when they are not those of its values."""
     file.seek(start)
-    found = _content(file.read(min(length, _HEADER))) if chunks.compressed else length
+    size = _content(file.read(min(length, _HEADER))) if chunks.compressed else length
     if not chunks.compressed and chunks.checksum:
-        found -= _CHECKSUM
+        size -= _CHECKSUM
     expected = chunks.values * (chunks.itemsize or _TEXT)
-    if found != expected and (chunks.itemsize or found < expected + _TEXT):
-        raise ValueError(f"a chunk holds {found} bytes, not the {expected} of its shape")
-    return found
+    if size != expected and (chunks.itemsize or size < expected + _TEXT):
+        raise ValueError(f"a chunk holds {size} bytes, not the {expected} of its shape")
+    return size
 
 
 def _content(header: bytes) -> int:

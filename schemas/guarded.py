@@ -53,7 +53,7 @@ class Received:
             return False
         self.bring(name)
         if name not in self._seen:
-            with told(self.where, path):
+            with damages(self.where, path):
                 chunk_files.check_file(self.root, name, self.chunks[path])
             self._seen.add(name)
         return True
@@ -61,7 +61,7 @@ class Received:
     def check(self, path: str) -> None:
         """Raises StoreError when the files of an array cannot hold what its shape promises."""
         if path not in self._seen and path in self.chunks:
-            with told(self.where, path):
+            with damages(self.where, path):
                 chunk_files.check_whole(path, self.chunks[path], self._size)
             self._seen.add(path)
 
@@ -76,7 +76,7 @@ class Received:
         Raises StoreError when it does not come."""
         path = _array_of(name)
         if self.mirror is not None and path in self.chunks:
-            with told(self.where, path):
+            with damages(self.where, path):
                 self.mirror.bring(name, most=chunk_files.most(self.chunks[path]))
 
     def check_ids(self) -> None:
@@ -100,15 +100,15 @@ class Received:
         afterwards."""
         if self.mirror is not None:
             chosen = ((path, each) for path, each in self.chunks.items() if not path.endswith(but or "\0"))
-            found = (name for path, each in chosen for name in chunk_files.names(path, each))
-            self.mirror.bring_all(found, most=lambda name: chunk_files.most(self.chunks[_array_of(name)]))
+            names = (name for path, each in chosen for name in chunk_files.names(path, each))
+            self.mirror.bring_all(names, most=lambda name: chunk_files.most(self.chunks[_array_of(name)]))
 
     def bring_metadata(self) -> None:
         """Behind an address that lists its files: what describes arrays and groups, those that do not belong
         to the store, too, is in the folder afterwards."""
         if self.mirror is not None:
-            found = [name for name in self.mirror.sizes(()) if name.endswith(f"/{METADATA}")]
-            self.mirror.bring_all(found, most=lambda name: MOST_METADATA)
+            names = [name for name in self.mirror.sizes(()) if name.endswith(f"/{METADATA}")]
+            self.mirror.bring_all(names, most=lambda name: MOST_METADATA)
 
     def close(self) -> None:
         """Behind an address: the folder may go; nothing is read afterwards."""
@@ -118,9 +118,9 @@ class Received:
     def sizes(self) -> dict[str, int]:
         """Bytes of every file by its path in the store."""
         if self.mirror is not None:
-            found = [*metadata_of(self.groups), *metadata_of(self.chunks), TABLE]
-            found += [name for path, each in self.chunks.items() for name in chunk_files.names(path, each)]
-            return self.mirror.sizes(found)
+            names = [*metadata_of(self.groups), *metadata_of(self.chunks), TABLE]
+            names += [name for path, each in self.chunks.items() for name in chunk_files.names(path, each)]
+            return self.mirror.sizes(names)
         files = (file for file in Path(self.root).rglob("*") if file.is_file())
         return {file.relative_to(self.root).as_posix(): file.stat().st_size for file in files}
 
@@ -158,7 +158,7 @@ def metadata_of(paths: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def told(where: Path, place: str) -> Iterator[None]:
+def damages(where: Path, place: str) -> Iterator[None]:
     """A ValueError or OSError inside becomes the StoreError of a place."""
     try:
         yield

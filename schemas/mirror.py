@@ -51,8 +51,8 @@ class Mirror:
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs, which connects anew."""
         own = ("_lock", "_coming", "_pool", "close")
-        kept = {name: value for name, value in self.__dict__.items() if name not in own}
-        return kept | {"source": self.source.place}
+        state = {name: value for name, value in self.__dict__.items() if name not in own}
+        return state | {"source": self.source.place}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state | {"source": objects.connect(state["source"])})
@@ -60,17 +60,17 @@ class Mirror:
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None where there is none."""
-        found = self.source.find(name) if self._listed is None else self._listed.get(name)
-        return None if found is None else found.size
+        entry = self.source.find(name) if self._listed is None else self._listed.get(name)
+        return None if entry is None else entry.size
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
         """Of all files; where the server does not list them, of those among ``names``."""
         if self._listed is not None:
-            return {name: found.size for name, found in self._listed.items() if regular.is_plain(name)}
+            return {name: entry.size for name, entry in self._listed.items() if regular.is_plain(name)}
         asked = [*names]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = zip(asked, pool.map(self.size, asked), strict=True)
-            return {name: size for name, size in found if size is not None}
+            sizes = zip(asked, pool.map(self.size, asked), strict=True)
+            return {name: size for name, size in sizes if size is not None}
 
     def bring(self, name: str, *, most: int) -> None:
         """The file is in the folder afterwards, if there is one. Raises StoreError where it does not come,
@@ -114,28 +114,28 @@ class Mirror:
         if not regular.is_plain(name) or (self._listed is not None and known is None):
             return False
         target = self.root / name
-        with cache.told(target.parent):
+        with cache.disk_errors(target.parent):
             target.parent.mkdir(parents=True, exist_ok=True)
             cache.check_room(target.parent, known.size if known else 0)
             beside = _beside(target)
             try:
                 with beside.open("wb") as file:
                     take = _while_running(file.write)
-                    found = self.source.fetch(name, take, most=most, tag=known.tag if known else None)
+                    entry = self.source.fetch(name, take, most=most, tag=known.tag if known else None)
                     size = file.tell()
-                if found is not None:
-                    self._check(name, found, size)
+                if entry is not None:
+                    self._check(name, entry, size)
                     beside.replace(target)
-                return found is not None
+                return entry is not None
             finally:
                 beside.unlink(missing_ok=True)
 
-    def _check(self, name: str, found: Found, size: int) -> None:
+    def _check(self, name: str, entry: Found, size: int) -> None:
         """All of it came, and it is of the version that was opened."""
         again = "Run the same command again"
-        if size != found.size:
-            told = f"{name} broke off after {size} of {found.size} bytes"
-            raise StoreError(told, where=self.source.place, remedy=again)
+        if size != entry.size:
+            message = f"{name} broke off after {size} of {entry.size} bytes"
+            raise StoreError(message, where=self.source.place, remedy=again)
         if self._listed is None and self.source.find(self._first[0]) != self._first[1]:
             raise StoreError("was changed while it was being read", where=self.source.place, remedy=again)
 
@@ -152,12 +152,12 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
         answer = source.read(name, most=most)
         if answer is None:
             return None
-        content, found = answer
+        content, entry = answer
         listed = source.list() if source.can_list else None
-        if listed is None or listed.get(name) == found:  # else it was changed in between
+        if listed is None or listed.get(name) == entry:  # else it was changed in between
             break
     stores = cache.folder("stores")
-    with cache.told(stores):
+    with cache.disk_errors(stores):
         stores.mkdir(parents=True, exist_ok=True)
         cache.make_room(stores)
         root = _root(stores, place, content, anew=anew)
@@ -167,7 +167,7 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
         beside.write_bytes(content)
         beside.replace(root / name)
         os.utime(root)
-    made = Mirror(source, root, (name, found), listed)
+    made = Mirror(source, root, (name, entry), listed)
     made.close = weakref.finalize(made, *((cache.remove, root, handle) if anew else (os.close, handle)))
     return made
 

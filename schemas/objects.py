@@ -61,23 +61,23 @@ class Objects:
 
     def find(self, name: str) -> Found | None:
         """None where there is no such object."""
-        with _told(self.place):
+        with _server_errors(self.place):
             try:
-                return _found(self._client.head(name))
+                return _entry(self._client.head(name))
             except FileNotFoundError as error:
                 _check_bucket(self.place, error)
                 return None
 
     def list(self) -> dict[str, Found]:
         """All objects by name."""
-        with _told(self.place):
-            return {each["path"]: _found(each) for page in self._client.list() for each in page}
+        with _server_errors(self.place):
+            return {each["path"]: _entry(each) for page in self._client.list() for each in page}
 
     def read(self, name: str, *, most: int) -> tuple[bytes, Found] | None:
         """A small object; None where there is none. Raises ValueError for more than ``most`` bytes."""
         content = bytearray()
-        found = self.fetch(name, content.extend, most=most)
-        return None if found is None else (bytes(content), found)
+        entry = self.fetch(name, content.extend, most=most)
+        return None if entry is None else (bytes(content), entry)
 
     def fetch(
         self, name: str, take: Callable[[Any], object], *, most: int, tag: str | None = None
@@ -87,32 +87,32 @@ class Objects:
         ``tag``: of the version that is meant. Raises StoreError where it is another by now, ValueError for
         more than ``most`` bytes.
         """
-        with _told(self.place):
+        with _server_errors(self.place):
             try:
                 answer = self._client.get(name, options={"if_match": tag} if tag else None)
             except FileNotFoundError as error:
                 _check_bucket(self.place, error)
                 return None
-            found = _found(answer.meta)
-            if found.size > most:
-                raise ValueError(f"has {found.size} bytes, more than the {most} that it may have")
+            entry = _entry(answer.meta)
+            if entry.size > most:
+                raise ValueError(f"has {entry.size} bytes, more than the {most} that it may have")
             for piece in answer.stream(min_chunk_size=_PIECE):
                 take(memoryview(piece))
-            return found
+            return entry
 
     def write(self, name: str, file: Path) -> None:
         """A file as an object, which is there with all of it or not at all."""
-        with _told(self.place):
+        with _server_errors(self.place):
             self._client.put(name, file)
 
     def put(self, name: str, content: bytes) -> None:
-        with _told(self.place):
+        with _server_errors(self.place):
             self._client.put(name, content)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; those that there are not are none."""
         left = [*names]
-        with _told(self.place):
+        with _server_errors(self.place):
             for first in range(0, len(left), _AT_ONCE):
                 self._client.delete(left[first : first + _AT_ONCE])
 
@@ -126,7 +126,7 @@ def connect(place: Place) -> Objects:
     if address.startswith("http://") or _plain_endpoint():
         options["allow_http"] = "true"
     given = {"client_options": options, "retry_config": _RETRIES}
-    with _told(place):
+    with _server_errors(place):
         if address.startswith("http"):
             return Objects(place, library.HTTPStore.from_url(quote(address, safe=":/%"), **given))
         return Objects(place, library.from_url(quote(address, safe=":/%"), **given))
@@ -149,7 +149,7 @@ def _library(place: Place) -> Any:
         ) from error
 
 
-def _found(meta: Any) -> Found:
+def _entry(meta: Any) -> Found:
     return Found(int(meta["size"]), meta["e_tag"])
 
 
@@ -174,7 +174,7 @@ _NO_KEYS = (
 
 
 @contextmanager
-def _told(place: Place) -> Iterator[None]:
+def _server_errors(place: Place) -> Iterator[None]:
     """What obstore raises becomes one sentence."""
     try:
         yield

@@ -47,7 +47,7 @@ def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "opti
     if kind == "missing":  # an item of a list of fixed length: what is wrong is the list
         location = location[:-1]
     message = _message(details, _at(model, location))
-    return Problem(_path(model, location), message + _found(details))
+    return Problem(_path(model, location), message + _input_text(details))
 
 
 def _first(error: ValidationError) -> Any:
@@ -69,11 +69,11 @@ def config_error(
 ) -> ConfigError:
     """The first problem as ConfigError. ``section``: the dotted path of ``model`` in the settings; ``file``:
     where they were read; ``remedy`` is added to what the problem itself advises."""
-    found = problem(error, model, noun=noun)
-    path = ".".join(filter(None, (section, found.path)))
+    first = problem(error, model, noun=noun)
+    path = ".".join(filter(None, (section, first.path)))
     where = ": ".join(str(part) for part in (file, path) if part)
     return ConfigError(
-        found.message, where=where or None, remedy=". ".join(filter(None, (found.remedy, remedy)))
+        first.message, where=where or None, remedy=". ".join(filter(None, (first.remedy, remedy)))
     )
 
 
@@ -115,7 +115,7 @@ def _message(details: Any, annotation: Any) -> str:
     return re.sub("^Input should be", what, text)
 
 
-def _found(details: Any) -> str:
+def _input_text(details: Any) -> str:
     """``, found 3``. Nothing for a mapping or model, of which the message names what is wrong."""
     value = details["input"]
     if isinstance(value, BaseModel) or (isinstance(value, Mapping) and details["type"] in _OWN):
@@ -170,13 +170,13 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _path(annotation: Any, location: tuple[int | str, ...]) -> str:
     """The place in a model, dotted, without the names that pydantic gives to members of a union."""
-    kept = []
+    names = []
     for part in location:
         inner = next(filter(None, (_inside(each, part) for each in alternatives(annotation))), None)
         if inner is not None:
             annotation = inner
-            kept.append(str(part))
-    return ".".join(kept)
+            names.append(str(part))
+    return ".".join(names)
 
 
 def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:

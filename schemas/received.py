@@ -27,8 +27,8 @@ from schemas.guarded import (
     TABLE,
     Received,
     damaged,
+    damages,
     metadata_of,
-    told,
     why_of,
 )
 from schemas.mirror import Mirror, open_mirror
@@ -52,9 +52,9 @@ def open_received(path: Path, *, complete: bool = True) -> tuple[StoreManifest, 
         folder = _folder_of(path)
         manifest = _manifest(folder)
         faults: Faults = unlisted(manifest) if complete else {}
-        found = look(folder, manifest, faults, complete=complete)
+        received = look(folder, manifest, faults, complete=complete)
         if not faults:
-            return manifest, found
+            return manifest, received
         if (
             _manifest(_folder_of(path)) == manifest
         ):  # else something was added in between: folders were exchanged
@@ -90,7 +90,7 @@ def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
                 remedy = f"Addresses are {', '.join(f'{name}://' for name in SCHEMES)}, then bucket and name"
             raise StoreError("no such store", where=place, remedy=remedy)
         return _Folder(place, os.path.realpath(place))
-    with told(place, METADATA):
+    with damages(place, METADATA):
         mirror = open_mirror(place, METADATA, most=MOST_ATTRIBUTES, anew=anew)
     if mirror is None:
         remedy = f"`skeltools convert DATASET --out {place}` writes one; an upload that was stopped left none"
@@ -138,11 +138,11 @@ def claims_to_be_store(path: Path) -> bool:
     try:
         place = Place(path)
         if not place.is_address:
-            found = regular.read_json(place / METADATA, most=MOST_ATTRIBUTES)
+            content = regular.read_json(place / METADATA, most=MOST_ATTRIBUTES)
         else:
             answer = objects.connect(place).read(METADATA, most=MOST_ATTRIBUTES)
-            found = regular.parse_json(b"" if answer is None else answer[0])
-        return "format" in found["attributes"]
+            content = regular.parse_json(b"" if answer is None else answer[0])
+        return "format" in content["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -171,13 +171,13 @@ def look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: 
     sizes = {"N": manifest.samples, "N+1": manifest.samples + 1, "C": 3, "K": 3}
     sizes |= {"V": max(joints.values()), "W": max(joints.values())} if joints else {}
     of_convention: dict[str, dict[str, int]] = {}
-    found: dict[str, Chunks] = {}
+    chunks: dict[str, Chunks] = {}
     for name, info in manifest.arrays.items():
         with _noted(faults, name):
             known = _known(name, sizes, joints, of_convention)
-            found[name] = _array(root, name, info, known, _rows(name, manifest))
-    received = Received(folder.where, root, folder.mirror, found, frozenset(groups))
-    if "samples/id" in found:
+            chunks[name] = _array(root, name, info, known, _rows(name, manifest))
+    received = Received(folder.where, root, folder.mirror, chunks, frozenset(groups))
+    if "samples/id" in chunks:
         with _noted(faults, "samples/id"):
             _check_ids(received)
     return received
@@ -231,13 +231,13 @@ def _check_group(root: str, name: str, joints: dict[str, int]) -> None:
 
 
 def _known(
-    name: str, sizes: dict[str, int], joints: dict[str, int], found: dict[str, dict[str, int]]
+    name: str, sizes: dict[str, int], joints: dict[str, int], of_convention: dict[str, dict[str, int]]
 ) -> dict[str, int]:
     """The sizes of axes for an array: those of its convention's sequences, or of its one stream."""
     kind, convention, *_ = [*name.split("/"), ""]
     own = {"v": joints[convention]} if convention in joints else {}
     if kind == "sequences":
-        return found.setdefault(convention, sizes | own)
+        return of_convention.setdefault(convention, sizes | own)
     return sizes | own
 
 

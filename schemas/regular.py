@@ -31,10 +31,10 @@ def read(path: Path, *, most: int) -> bytes:
 
 def check(path: Path) -> int:
     """Bytes of a regular file. Raises ValueError for a pipe, a device, a folder; OSError when absent."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError("is no regular file")
-    return found.st_size
+    return status.st_size
 
 
 def inside(root: str, name: str) -> Path:
@@ -66,18 +66,18 @@ def read_json(path: Path, *, most: int) -> Any:
 def parse_json(content: bytes) -> Any:
     """Raises ValueError for what is no JSON in UTF-8, and for more than ``DEEPEST`` levels of it."""
     try:
-        found = json.loads(content.decode("utf-8"))
+        value = json.loads(content.decode("utf-8"))
     except (RecursionError, MemoryError) as error:
         raise ValueError(reason(error)) from None
     except json.JSONDecodeError as error:
         raise ValueError("is empty" if not content.strip() else f"is no JSON ({error})") from error
     except UnicodeDecodeError as error:
         raise ValueError("is no text in UTF-8") from error
-    level = [found]
+    level = [value]
     for _ in range(DEEPEST):
         level = [each for part in level for each in _parts(part) if isinstance(each, dict | list)]
         if not level:
-            return found
+            return value
     raise ValueError("is nested too deeply")
 
 

@@ -150,8 +150,8 @@ class RuntimeConfig(Model):
         """Runs of earlier versions have ``tensorboard``, yes or no."""
         if not isinstance(values, dict) or not isinstance(values.get("tensorboard"), bool):
             return values
-        kept = {key: value for key, value in values.items() if key != "tensorboard"}
-        return {"log": "tensorboard"} | kept if values["tensorboard"] else kept
+        others = {key: value for key, value in values.items() if key != "tensorboard"}
+        return {"log": "tensorboard"} | others if values["tensorboard"] else others
 
     @model_validator(mode="after")
     def _check(self) -> RuntimeConfig:

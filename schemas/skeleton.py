@@ -87,20 +87,20 @@ class SkeletonSpec(Model):
         gone = set(joints)
         if strange := sorted(gone - set(self.joints)):
             raise ValueError(f"'{strange[0]}' is no joint of {self.name}. It has {', '.join(self.joints)}")
-        kept = [v for v in range(self.num_joints) if self.joints[v] not in gone]
-        if len(kept) < 2 or not gone:
-            raise ValueError(f"leaves {len(kept)} of {self.num_joints} joints of {self.name}")
-        at = {v: place for place, v in enumerate(kept)}
+        joints_left = [v for v in range(self.num_joints) if self.joints[v] not in gone]
+        if len(joints_left) < 2 or not gone:
+            raise ValueError(f"leaves {len(joints_left)} of {self.num_joints} joints of {self.name}")
+        at = {v: place for place, v in enumerate(joints_left)}
         center = next(v for v in self.from_centre if v in at)
         swap, parts = self.left_right_swap, self.body_parts
         shoulders = self.shoulders if self.shoulders and set(self.shoulders) <= at.keys() else None
         return SkeletonSpec(
-            name=f"{self.name}-{len(kept)}",
-            joints=tuple(self.joints[v] for v in kept),
-            edges=tuple((at[v], at[self._above(v, at, center)]) for v in kept if v != center),
+            name=f"{self.name}-{len(joints_left)}",
+            joints=tuple(self.joints[v] for v in joints_left),
+            edges=tuple((at[v], at[self._above(v, at, center)]) for v in joints_left if v != center),
             center=at[center],
             shoulders=None if shoulders is None else (at[shoulders[0]], at[shoulders[1]]),
-            left_right_swap=None if swap is None else tuple(at.get(swap[v], at[v]) for v in kept),
+            left_right_swap=None if swap is None else tuple(at.get(swap[v], at[v]) for v in joints_left),
             body_parts=None
             if parts is None
             else {name: tuple(at[v] for v in part if v in at) for name, part in parts.items()},
@@ -109,12 +109,12 @@ class SkeletonSpec(Model):
             source=self.source,
         )
 
-    def _above(self, joint: int, kept: Container[int], center: int) -> int:
+    def _above(self, joint: int, joints_left: Container[int], center: int) -> int:
         """The next kept joint towards the centre, or the new centre where there is none."""
         parent = self.parents
         while parent[joint] != joint:
             joint = parent[joint]
-            if joint in kept:
+            if joint in joints_left:
                 return joint
         return center
 

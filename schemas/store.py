@@ -164,11 +164,11 @@ class StoreManifest(Stored):
         Options of steps that are null are left out: a step that gets a new option, off by default, keeps the
         hashes of older stores.
         """
-        kept = ("splits/", "sequences/")
+        prefixes = ("splits/", "sequences/")
         sums = {
             path: info.sha256
             for path, info in self.arrays.items()
-            if path in ("samples/id", "samples/label") or path.startswith(kept)
+            if path in ("samples/id", "samples/label") or path.startswith(prefixes)
         }
         steps = [
             {"name": step.name, "options": {key: v for key, v in step.options.items() if v is not None}}

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Sequence
 
 
-def told(program: str, own: str, packages: Sequence[str]) -> str:
+def text(program: str, own: str, packages: Sequence[str]) -> str:
     """``trainer 0.1.0``, and a line with the versions that a report of a fault needs."""
     from schemas import FORMAT
 

@@ -61,13 +61,13 @@ def odd(ups: Sequence[Sequence[float]], axes: str, *, mirrored: bool, flat: bool
     ``axes``: what the axes of the files were said to be, in words; ``mirrored``: the people look so;
     ``flat``: the poses are 2D.
     """
-    told = np.array([up for up in ups if any(up)], np.float64).reshape(-1, 3)
-    if not len(told):
+    directions = np.array([up for up in ups if any(up)], np.float64).reshape(-1, 3)
+    if not len(directions):
         return UPSIDE_DOWN, ""
-    median = np.median(told, axis=0)
+    median = np.median(directions, axis=0)
     place = int(np.abs(median).argmax())
     sign = 1 if median[place] > 0 else -1
-    clips = f"{int((told[:, place] * sign > -DOWN).sum())} of {len(told)} clips"
+    clips = f"{int((directions[:, place] * sign > -DOWN).sum())} of {len(directions)} clips"
     advice = _advice(axes, place, sign, mirrored=mirrored, flat=flat)
     if place == 1:
         return UPSIDE_DOWN, f"heads lie below ankles in {clips}{advice}" if median[1] < DOWN else ""
@@ -92,8 +92,8 @@ def axis_of_file(axes: str, place: int) -> str:
 
 def _said(axes: str) -> list[tuple[int, int]]:
     """For x, y and z of the file the axis of the store and its sign; nothing where the words do not tell."""
-    found = _SAID.search(axes)
-    return [_WAYS[word] for word in found.groups()] if found else []
+    match = _SAID.search(axes)
+    return [_WAYS[word] for word in match.groups()] if match else []
 
 
 def _file_sign(axes: str, place: int) -> int:

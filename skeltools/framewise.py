@@ -33,9 +33,9 @@ def details(actions: Iterable[Action]) -> tuple[tuple[str, int], ...]:
     )
 
 
-def taken(found: Iterable[tuple[str, int]]) -> tuple[dict[str, int], tuple[Action, ...]]:
+def taken(fields: Iterable[tuple[str, int]]) -> tuple[dict[str, int], tuple[Action, ...]]:
     """Details of a RawItem as its other fields, and the actions among them."""
-    pairs = list(found)
+    pairs = list(fields)
     values = [value for key, value in pairs if key in _KEYS]
     triples = zip(values[::3], values[1::3], values[2::3], strict=True)
     actions = tuple(Action(label, start, None if end < 0 else end) for label, start, end in triples)

@@ -137,7 +137,9 @@ class Clip:
     def sequence(self) -> SkeletonSequence:
         """The clip as readers give it, which `write` and `prepare` take as well."""
         fields = ("subject", "camera", "setup", "repetition")
-        told: dict[str, Any] = {name: value for name in fields if (value := getattr(self, name)) is not None}
+        values: dict[str, Any] = {
+            name: value for name in fields if (value := getattr(self, name)) is not None
+        }
         bodies = tuple(range(self.present.shape[1]))
         return SkeletonSequence(
             self.id,
@@ -149,7 +151,7 @@ class Clip:
             self.label,
             unseen=self.unseen,
             score=self.score,
-            **told,
+            **values,
         )
 
 

@@ -140,15 +140,15 @@ def _parts(convention: str, joints: tuple[str, ...], shoulders: tuple[int, int] 
         for each in (name, *synonyms.get(name, ())):
             side, rest = _split(each)
             called[side].append((rest, joint))
-    found: dict[str, int] = {}
+    parts: dict[str, int] = {}
     for part, names in _SIDED.items():
         left, right = (_find(called[side], names) for side in ("left", "right"))
         if left is not None and right is not None and left != right:
-            found |= {f"left {part}": left, f"right {part}": right}
+            parts |= {f"left {part}": left, f"right {part}": right}
     if shoulders is not None:
-        found |= {"left shoulder": shoulders[0], "right shoulder": shoulders[1]}
+        parts |= {"left shoulder": shoulders[0], "right shoulder": shoulders[1]}
     central = {part: _find(called[""], names) for part, names in _CENTRAL.items()}
-    return _feet(found) | {part: joint for part, joint in central.items() if joint is not None}
+    return _feet(parts) | {part: joint for part, joint in central.items() if joint is not None}
 
 
 def _find(called: Sequence[tuple[str, int]], names: tuple[str, ...]) -> int | None:
@@ -163,13 +163,13 @@ def _find(called: Sequence[tuple[str, int]], names: tuple[str, ...]) -> int | No
     )
 
 
-def _feet(found: dict[str, int]) -> dict[str, int]:
+def _feet(parts: dict[str, int]) -> dict[str, int]:
     """Where there are ankles, a foot is where the toes are; without, it is the ankle."""
     for side in ("left", "right"):
-        foot = found.pop(f"{side} foot", None)
+        foot = parts.pop(f"{side} foot", None)
         if foot is not None:
-            found.setdefault(f"{side} {'toe' if f'{side} ankle' in found else 'ankle'}", foot)
-    return found
+            parts.setdefault(f"{side} {'toe' if f'{side} ankle' in parts else 'ankle'}", foot)
+    return parts
 
 
 # --- one clip -----------------------------------------------------------------------------------------------
@@ -213,8 +213,8 @@ def look_at(clip: SkeletonSequence, spec: SkeletonSpec) -> Look | None:
     joints = clip.joints
     if clip.unseen is not None:
         joints = np.where(clip.unseen[..., None], np.float32(np.nan), joints)
-    found = look(spec, joints, clip.present)
-    return None if found is None else replace(found, id=clip.id)
+    result = look(spec, joints, clip.present)
+    return None if result is None else replace(result, id=clip.id)
 
 
 def look(spec: SkeletonSpec, joints: NDArray[Any], present: NDArray[np.bool_]) -> Look | None:
@@ -275,10 +275,10 @@ def _chains(spec: SkeletonSpec, parts: Mapping[str, int]) -> list[list[int]]:
 
 def _ancestors(spec: SkeletonSpec, joint: int) -> list[int]:
     """The joint, its parent, ... up to the centre."""
-    parents, found = spec.parents, [joint]
-    while parents[found[-1]] != found[-1]:
-        found.append(parents[found[-1]])
-    return found
+    parents, chain = spec.parents, [joint]
+    while parents[chain[-1]] != chain[-1]:
+        chain.append(parents[chain[-1]])
+    return chain
 
 
 def _lengths(poses: Array, parts: Mapping[str, int], chains: list[list[int]]) -> Array:
@@ -494,5 +494,5 @@ def _odd_height(looks: Sequence[Look], *, unit: bool) -> str:
     if not heights or HEIGHTS[0] <= (typical := float(np.median(heights))) <= HEIGHTS[1]:
         return ""
     likely = next((f for f in FACTORS if unit and USUAL[0] <= typical * f[0] <= USUAL[1]), None)
-    told = f": {likely[1]}? (times {likely[0]:g} it is {typical * likely[0]:.2f} m)" if likely else ""
-    return f"{typical:.3g} m from head to ankle{told}"
+    guess = f": {likely[1]}? (times {likely[0]:g} it is {typical * likely[0]:.2f} m)" if likely else ""
+    return f"{typical:.3g} m from head to ankle{guess}"

@@ -125,17 +125,17 @@ def discover(
     ``raw`` is a folder (searched recursively, zip files in it included) or a zip file, or several of these.
     Raises RawDataError when ``raw`` itself is a file that is no zip; nothing found is an empty listing.
     """
-    found, findings = search(raw, suffix)
+    files, findings = search(raw, suffix)
     items: list[RawItem] = []
-    for file in found:
+    for file in files:
         if METRABS in file.place.split("/")[:-1]:
             continue
         if fields(file.stem) is None:
             findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
         else:
             items.append(RawItem(file.stem, convention, file.path, file.member, file.size))
-    kept, twice = first_of_each(items, roots_of(raw))
-    return Listing(kept, (*findings, *twice))
+    unique, twice = first_of_each(items, roots_of(raw))
+    return Listing(unique, (*findings, *twice))
 
 
 def roots_of(raw: Raw) -> tuple[Path, ...]:
@@ -155,10 +155,10 @@ def first_of_each(
     def number(item: RawItem) -> int:
         return _root_of(item, roots) if len(roots) > 1 else 0
 
-    kept: dict[tuple[str, str], RawItem] = {}
+    firsts: dict[tuple[str, str], RawItem] = {}
     findings = []
     for item in sorted(items, key=lambda i: (i.id, i.convention, number(i), i.path, i.member or "")):
-        first = kept.setdefault((item.id.casefold(), item.convention), item)
+        first = firsts.setdefault((item.id.casefold(), item.convention), item)
         if first is not item:
             problem = "duplicate sample id" if first.id == item.id else "names differ only in case"
             if number(item) == number(first):
@@ -167,7 +167,7 @@ def first_of_each(
                 place, kept_place = (_below(each, roots[number(each)]) for each in (item, first))
             detail = f"kept {kept_place}"
             findings.append(Finding(file=place, problem=problem, detail=detail, action="skipped"))
-    return tuple(kept.values()), tuple(findings)
+    return tuple(firsts.values()), tuple(findings)
 
 
 def _root_of(item: RawItem, roots: Sequence[Path]) -> int:
@@ -200,32 +200,32 @@ def search(raw: Raw, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[F
     capitals, too, as some programs unpack names.
     """
     roots = roots_of(raw)
-    found: list[Found] = []
+    all_files: list[Found] = []
     findings: list[Finding] = []
     for root in roots:
         files, rows = _search(root, suffix)
         if len(roots) > 1 and root.is_dir():  # the place in an archive begins with its name already
             files = [replace(file, place=f"{escaped(root.name)}/{file.place}") for file in files]
-        found += files
+        all_files += files
         findings += rows
-    return found, findings
+    return all_files, findings
 
 
 def _search(raw: Path, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
     findings: list[Finding] = []
     if raw.is_file():
         return _in_zip(raw, suffix, place=escaped(raw.name), findings=findings), findings
-    found: list[Found] = []
+    files: list[Found] = []
     for path in visible_files(raw, findings):
         place = escaped(path.relative_to(raw).as_posix())
         if path.name.lower().endswith(suffix):
-            found.append(Found(str(path), None, path.stat().st_size, place))
+            files.append(Found(str(path), None, path.stat().st_size, place))
         elif path.suffix.lower() == ".zip":
             try:
-                found += _in_zip(path, suffix, place=place, findings=findings)
+                files += _in_zip(path, suffix, place=place, findings=findings)
             except RawDataError as error:
                 findings.append(_skipped(place, "unreadable zip file", error.message))
-    return found, findings
+    return files, findings
 
 
 def _skipped(place: str, problem: str, detail: str = "") -> Finding:
@@ -286,14 +286,14 @@ def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: 
         detail = f"{size} bytes claim to hold {claimed}, the limit is {MAX_RATIO} times as many"
         findings.append(_skipped(place, "zip file that claims too much", detail))
         return []
-    found = []
+    files = []
     for info in sorted(members, key=lambda info: info.filename):
         if problem := _problem_of(info, suffix):
             findings.append(_skipped(f"{place}::{info.filename}", problem))
         elif info.filename.lower().endswith(suffix) and all(map(_visible, info.filename.split("/"))):
             member = escaped(info.filename)
-            found.append(Found(str(path), info.filename, info.file_size, f"{place}::{member}"))
-    return found
+            files.append(Found(str(path), info.filename, info.file_size, f"{place}::{member}"))
+    return files
 
 
 def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:

@@ -83,7 +83,7 @@ class SkeletonSequence:
         somebody: Mask = np.asarray(values.any(axis=(2, 3)))
         present, unseen = presence(seen & somebody[..., None])
         places = np.arange(values.shape[1], dtype=np.int8)
-        told: dict[str, Any] = {name: _number(name, value, where=id) for name, value in fields.items()}
+        numbers: dict[str, Any] = {name: _number(name, value, where=id) for name, value in fields.items()}
         return cls(
             id,
             convention,
@@ -92,7 +92,7 @@ class SkeletonSequence:
             np.where(present, places, np.int8(-1)),
             tuple(places.tolist()),
             unseen=unseen,
-            **told,
+            **numbers,
         )
 
     @property
@@ -114,9 +114,9 @@ def presence(seen: Mask) -> tuple[Mask, Mask | None]:
     return present, unseen if unseen.any() else None
 
 
-def per_body(clip: SkeletonSequence, kept: Any) -> SkeletonSequence:
-    """The clip with these places of axis M only, in this order; ``kept``: whole numbers."""
-    places = list(kept)
+def per_body(clip: SkeletonSequence, bodies: Any) -> SkeletonSequence:
+    """The clip with these places of axis M only, in this order; ``bodies``: whole numbers."""
+    places = list(bodies)
     return replace(
         clip,
         joints=clip.joints[:, places],

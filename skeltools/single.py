@@ -114,8 +114,8 @@ def _described(settings: Path, only: Path | None) -> Iterator[RawClip]:
     listing = custom.discover(root if elsewhere is None else (root, elsewhere))
     items = [item for item in listing.items if only is None or _lies_in(Path(item.path), only)]
     if not items:
-        told = [each for each in listing.findings if only is not None and each.file.endswith(only.name)]
-        why = f": {told[0].problem} {told[0].detail}".rstrip() if told else ""
+        rows = [each for each in listing.findings if only is not None and each.file.endswith(only.name)]
+        why = f": {rows[0].problem} {rows[0].detail}".rstrip() if rows else ""
         raise SkelError(f"{root} does not take it for a clip{why}", where=only or root, remedy=_DESCRIBE)
     yield from (_read(item, custom.read, listing) for item in items)
 

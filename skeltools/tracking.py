@@ -135,14 +135,14 @@ def landmarks(spec: SkeletonSpec) -> dict[str, int]:
     swap = spec.left_right_swap
     if swap is None:
         return {}
-    found = dict(zip(("left shoulder", "right shoulder"), spec.shoulders or (), strict=False))
+    joints = dict(zip(("left shoulder", "right shoulder"), spec.shoulders or (), strict=False))
     for begins in _LIMBS:
         joint = next((v for v, name in enumerate(spec.joints) if name.lower().startswith(begins)), None)
         if joint is not None and swap[joint] != joint:
             limb = begins[0].removesuffix("left")
-            found[f"left {limb}"] = joint
-            found[f"right {limb}"] = swap[joint]
-    return found
+            joints[f"left {limb}"] = joint
+            joints[f"right {limb}"] = swap[joint]
+    return joints
 
 
 def shared_landmarks(a: SkeletonSpec, b: SkeletonSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -128,8 +128,8 @@ def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], f
             setattr(error, attribute, text)
         raise
     lost = [finding for finding in summary.findings if finding.action == "skipped"]
-    told = tuple(f"{row.file.removesuffix('.npy')} is not in the store: {row.detail}" for row in lost)
-    return replace(summary, warnings=(*summary.warnings, *told))
+    warnings = tuple(f"{row.file.removesuffix('.npy')} is not in the store: {row.detail}" for row in lost)
+    return replace(summary, warnings=(*summary.warnings, *warnings))
 
 
 def _write_clips(
@@ -138,10 +138,10 @@ def _write_clips(
     """A file for each clip; the rows, whether there are plain arrays, and the name of the convention."""
     rows: list[_Row] = []
     plain, known = False, None if spec is None else spec.name
-    named, told = _given("ids", ids), _given("labels", labels)
+    named, given_labels = _given("ids", ids), _given("labels", labels)
     for number, (id, clip) in enumerate(each(clips)):
         id = next(named, None) if ids is not None else id if id is not None else f"clip{number:04}"
-        label = next(told, _NO_MORE if labels is not None else None)
+        label = next(given_labels, _NO_MORE if labels is not None else None)
         if id is None or label is _NO_MORE:
             raise UsageError(f"fewer {'ids' if id is None else 'labels'} than clips: {number}")
         _check_id(id, folder)
@@ -160,7 +160,7 @@ def _write_clips(
         rows.append(row)
     if known is None or not rows:
         raise UsageError("there is no clip to write")
-    for what, left in (("ids", named), ("labels", told)):
+    for what, left in (("ids", named), ("labels", given_labels)):
         if next(left, _NO_MORE) is not _NO_MORE:
             raise UsageError(f"more {what} than clips: {len(rows)}")
     return rows, plain, known
@@ -228,8 +228,8 @@ def _class_names(labels: list[int | str], classes: Sequence[str] | None) -> list
     """Class names, the place being the number. Raises UsageError for labels that are none of them."""
     kinds = {type(label) for label in labels}
     if not kinds <= {int} and not kinds <= {str}:
-        found = ", ".join(sorted(kind.__name__ for kind in kinds))
-        raise UsageError(f"labels are all whole numbers or all class names, found {found}")
+        what = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise UsageError(f"labels are all whole numbers or all class names, found {what}")
     numbers = [label for label in labels if isinstance(label, int)]
     texts = dict.fromkeys(label for label in labels if isinstance(label, str))
     highest = max(numbers, default=-1)
@@ -264,8 +264,8 @@ def _splits(splits: Mapping[str, Mapping[str, Sequence[str]]], folder: Path) -> 
     for number, (split, halves) in enumerate(splits.items()):
         odd = sorted(set(halves) - {"train", "test"})
         if odd or "train" not in halves:
-            found = ", ".join(halves) or "nothing"
-            raise UsageError(f"split {split} needs train and may have test, found {found}")
+            what = ", ".join(halves) or "nothing"
+            raise UsageError(f"split {split} needs train and may have test, found {what}")
         for half, ids in halves.items():
             file = f"{number}-{half}.txt"
             (folder / file).write_text("".join(f"{id}\n" for id in ids), encoding="utf-8")

@@ -68,7 +68,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from skeltools import __version__
 
-        echo(versions.told("skeltools", __version__, ("numpy", "zarr", "h5py", "opencv-python", "pydantic")))
+        echo(versions.text("skeltools", __version__, ("numpy", "zarr", "h5py", "opencv-python", "pydantic")))
         ctx.exit()
 
 

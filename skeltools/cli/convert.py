@@ -158,8 +158,8 @@ def _report(summary: Summary) -> None:
         f"splits: {splits}",
     ]
     if manifest.findings:
-        found = ", ".join(f"{count} x {problem}" for problem, count in manifest.findings.items())
-        lines.append(f"findings: {found} (skeltools inspect lists them)")
+        problems = ", ".join(f"{count} x {problem}" for problem, count in manifest.findings.items())
+        lines.append(f"findings: {problems} (skeltools inspect lists them)")
     show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
 
 
@@ -240,12 +240,12 @@ def shard(store_path: Path, number: int, workers: int) -> None:
     from skeltools.conversion.shards import read_shard
 
     with progress("reading samples") as on_progress:
-        found = read_shard(store_path, number, workers=workers, on_progress=on_progress)
-    if found is None:
+        counts = read_shard(store_path, number, workers=workers, on_progress=on_progress)
+    if counts is None:
         show(f"{store_path}: is published, there is nothing to do")
     else:
-        before = f", {found.samples - found.read} had been" if found.read < found.samples else ""
-        show(f"shard {number}: {found.read} sample{'s' * (found.read != 1)} read{before}")
+        before = f", {counts.samples - counts.read} had been" if counts.read < counts.samples else ""
+        show(f"shard {number}: {counts.read} sample{'s' * (counts.read != 1)} read{before}")
 
 
 @click.command("publish")

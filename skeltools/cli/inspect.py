@@ -53,11 +53,11 @@ def command(
         return
     from skeltools.inspect import statistics
 
-    found = statistics(store_path)
+    stats = statistics(store_path)
     if as_json:
-        echo(json.dumps(found, indent=2))
+        echo(json.dumps(stats, indent=2))
     else:
-        show(*_report(found))
+        show(*_report(stats))
 
 
 def _draw(path: Path, out: Path, *, force: bool) -> None:
@@ -69,36 +69,36 @@ def _draw(path: Path, out: Path, *, force: bool) -> None:
     show(*map(str, gallery.write(path, out, force=force)))
 
 
-def _report(found: dict[str, Any]) -> Iterator[Table | str]:
+def _report(stats: dict[str, Any]) -> Iterator[Table | str]:
     """The tables of ``inspect``."""
-    yield f"{found['store']}: {found['samples']} samples of {found['dataset']}, {_megabytes(found['bytes'])}"
-    if found["synthetic"]:
+    yield f"{stats['store']}: {stats['samples']} samples of {stats['dataset']}, {_megabytes(stats['bytes'])}"
+    if stats["synthetic"]:
         yield SYNTHETIC
-    recipe = found["recipe"]["label"]
-    yield f"hash {found['hash'][:16]}, format {found['format']}, recipe {recipe}, made by {found['tool']}"
-    for part in found["parts"]:
+    recipe = stats["recipe"]["label"]
+    yield f"hash {stats['hash'][:16]}, format {stats['format']}, recipe {recipe}, made by {stats['tool']}"
+    for part in stats["parts"]:
         yield f"of {part['name']}: {part['samples']} samples, hash {part['hash'][:16]}"
-    yield _conventions(found)
-    yield _protocols(found)
-    yield _streams(found)
-    yield _classes(found)
-    frames = found["frames"]
+    yield _conventions(stats)
+    yield _protocols(stats)
+    yield _streams(stats)
+    yield _classes(stats)
+    frames = stats["frames"]
     if frames:
         shortest, median, longest = (frames[key] for key in ("shortest", "median", "longest"))
         yield f"frames per sample: {shortest:g} to {longest:g}, median {median:g}"
-    for name, counts in {"bodies": found["bodies"], **found["fields"]}.items():
+    for name, counts in {"bodies": stats["bodies"], **stats["fields"]}.items():
         yield f"samples by {name}: " + ", ".join(f"{value}: {count}" for value, count in counts.items())
-    yield from _findings(found["findings"])
+    yield from _findings(stats["findings"])
 
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _conventions(found: dict[str, Any]) -> Table:
+def _conventions(stats: dict[str, Any]) -> Table:
     numbers = ("joints", "samples", "missing", "frames")
     table = table_of("convention", *numbers, "size", "reader", right=(*numbers, "size"))
-    for name, row in found["conventions"].items():
+    for name, row in stats["conventions"].items():
         mirrored = {True: ", mirrored", False: ", not mirrored", None: ""}[row["mirrored_video"]]
         counts = (str(row[key]) for key in numbers)
         flat = ", 2D" if row["coordinates"] == "xy" else ""
@@ -106,38 +106,38 @@ def _conventions(found: dict[str, Any]) -> Table:
     return table
 
 
-def _protocols(found: dict[str, Any]) -> Table:
+def _protocols(stats: dict[str, Any]) -> Table:
     table = table_of("split", "train", "test", "unused", "rule", right=("train", "test", "unused"))
-    for name, row in found["protocols"].items():
+    for name, row in stats["protocols"].items():
         table.add_row(name, str(row["train"]), str(row["test"]), str(row["unused"]), row["rule"])
     return table
 
 
-def _streams(found: dict[str, Any]) -> Table:
+def _streams(stats: dict[str, Any]) -> Table:
     table = table_of("stream", "N x C x T x V x M", "size", right=("size",))
-    for name, row in found["streams"].items():
+    for name, row in stats["streams"].items():
         shape = " x ".join(map(str, row["shape"]))
         table.add_row(name.removeprefix("streams/"), shape, _megabytes(row["bytes"]))
     return table
 
 
-def _classes(found: dict[str, Any]) -> Table:
+def _classes(stats: dict[str, Any]) -> Table:
     table = table_of("label", "class", "samples", right=("label", "samples"))
-    for row in found["classes"]:
+    for row in stats["classes"]:
         table.add_row(str(row["label"]), row["name"], str(row["samples"]))
     return table
 
 
-def _findings(found: dict[str, Any]) -> Iterator[Table | str]:
+def _findings(problems: dict[str, Any]) -> Iterator[Table | str]:
     """A row a problem, with the first files that have it."""
-    if not found["rows"]:
+    if not problems["rows"]:
         yield "findings: none"
         return
     table = table_of("problem", "count", "done", "for example", right=("count",))
-    for row in found["summary"]:
+    for row in problems["summary"]:
         examples = "; ".join(_shown(example) for example in row["examples"])
         table.add_row(row["problem"], str(row["count"]), ", ".join(row["actions"]), examples)
-    number = len(found["rows"])
+    number = len(problems["rows"])
     yield f"findings: {number} (--findings lists {'it' if number == 1 else 'all'})"
     yield table
 

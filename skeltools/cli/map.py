@@ -45,7 +45,7 @@ def command(store_path: Path, out: Path | None, **options: Any) -> None:
 
     options["frames"] = options["frames"] or None
     if out is None:
-        show(*_told(plan_mapping(store.open_store(store_path), options["to"], options["convention"])))
+        show(*_tables(plan_mapping(store.open_store(store_path), options["to"], options["convention"])))
         return
     with progress("writing rows") as on_progress:
         summary = map_store(store_path, out=out, **options, on_progress=on_progress)
@@ -58,10 +58,10 @@ def command(store_path: Path, out: Path | None, **options: Any) -> None:
     show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
 
 
-def _told(made: Mapping) -> list[Table | str]:
+def _tables(made: Mapping) -> list[Table | str]:
     rows = table_of(made.target.name, f"from {made.source.name}")
     for name, origin in made.rows():
         rows.add_row(name, origin)
     lost = f", {len(made.absent)} absent: the result is {made.result.name}" if made.absent else ""
     unused = f"; not used: {', '.join(made.unused)}" if made.unused else ""
-    return [rows, f"{len(made.kept)} of {made.target.num_joints} joints{lost}{unused}"]
+    return [rows, f"{len(made.mapped)} of {made.target.num_joints} joints{lost}{unused}"]

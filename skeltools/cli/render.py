@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
     if value is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", value.strip())
-    if found is None:
+    match = re.fullmatch(r"(\d{1,6})[x×](\d{1,6})", value.strip())
+    if match is None:
         raise click.BadParameter(f"a size is WIDTHxHEIGHT, such as 1280x720, found '{value}'")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 @click.command("render")
@@ -104,12 +104,12 @@ def _clips(opened: OpenedStore, id: str, conventions: tuple[str, ...]) -> list[C
     place: str | int = int(id) if id not in opened and re.fullmatch(r"\d{1,9}", id) else id
     if conventions != ("all",):
         return [opened.clip(place, name) for name in dict.fromkeys(conventions or opened.conventions[:1])]
-    found = []
+    clips = []
     for name in opened.conventions:
         try:
-            found.append(opened.clip(place, name))
+            clips.append(opened.clip(place, name))
         except StoreError as error:
             missing = error
-    if not found:
+    if not clips:
         raise missing
-    return found
+    return clips

@@ -42,9 +42,9 @@ def command(name: str | None, as_json: bool) -> None:
     if name not in SCHEMAS:
         raise unknown("schema", name, SCHEMAS)
     module, model, _ = SCHEMAS[name]
-    found = getattr(import_module(module), model).model_json_schema()
+    schema = getattr(import_module(module), model).model_json_schema()
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    echo(json.dumps(head | found, indent=2))
+    echo(json.dumps(head | schema, indent=2))
 
 
 def _list(*, as_json: bool) -> None:

@@ -148,12 +148,12 @@ def carry_out(
             on_progress=on_progress,
             on_note=on_note,
         )
-        kept = tuple(name for name in plan.specs if any(ledger.frames[name]))
-        if not kept:
+        conventions = tuple(name for name in plan.specs if any(ledger.frames[name]))
+        if not conventions:
             publish.discard(work.folder)
             raise nothing_read(begun.roots[0], ledger)
         warnings = mirror_findings(plan, ledger) + people_findings(begun.dataset, plan, ledger)
-        finished = finish(begun, work, ledger, kept)
+        finished = finish(begun, work, ledger, conventions)
         fingerprint.check_unchanged(begun.stamps)
         publish.publish(work, out, made=finished.folder, force=force, on_note=on_note)
     return Summary(out, finished.manifest, tuple(ledger.findings), warnings + finished.warnings)
@@ -178,10 +178,10 @@ def nothing_read(folder: Path, ledger: Ledger) -> SkelError:
 
 def _example(problem: str, findings: Sequence[Finding]) -> str:
     """A file with this problem, for the reason that most have; reasons that differ in numbers are one."""
-    found = [finding for finding in findings if finding.problem == problem]
-    kinds = [re.sub(r"\d+", "0", finding.detail) for finding in found]
+    examples = [finding for finding in findings if finding.problem == problem]
+    kinds = [re.sub(r"\d+", "0", finding.detail) for finding in examples]
     usual = Counter(kind for kind in kinds if kind).most_common(1)
-    shown = found[kinds.index(usual[0][0])] if usual else found[0]
+    shown = examples[kinds.index(usual[0][0])] if usual else examples[0]
     place = f", {shown.place}" if shown.place else ""
     return f", e.g. {shown.file}{place}" + (f": {shown.detail}" if shown.detail else "")
 
@@ -191,11 +191,11 @@ def people_findings(dataset: Dataset, plan: Plan, ledger: Ledger) -> tuple[str, 
     warnings = []
     for name, looks in sorted(ledger.looks.items()):
         estimated = name != plan.native and plan.reader not in FORMATS
-        told = dataset.axes if dataset.reader == datasets.CUSTOM and not estimated else ""
+        axes = dataset.axes if dataset.reader == datasets.CUSTOM and not estimated else ""
         rows = people.judge(
             looks,
             place=f"metrabs/{name}" if estimated else name,
-            axes=told,
+            axes=axes,
             flat=not estimated and dataset.coordinates == "xy",
             each=plan.own and not estimated,
         )

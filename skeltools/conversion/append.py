@@ -126,15 +126,15 @@ def _dataset(opened: Store, name: str, raw: tuple[Path, ...] | None) -> Dataset:
 def _listing(opened: Store, known: Dataset, roots: tuple[Path, ...], names: set[str]) -> Listing:
     """The poses beside the raw data, under the ids of the store. Raw files are looked at only where a name
     is none of these: it may be that of a recording, or of a user's own file."""
-    found = beside.discover(known, roots, names)
+    listing = beside.discover(known, roots, names)
     ids = set(store.read(opened, "samples/id").tolist())
-    if known.reader == "ntu" or all(item.id in ids for item in found.items):
-        return found
+    if known.reader == "ntu" or all(item.id in ids for item in listing.items):
+        return listing
     try:
         native = READERS[known.reader].discover(roots[0] if len(roots) == 1 else roots).items
     except SkelError:  # there are no raw files, and poses need none
         native = ()
-    return beside.align(known, roots, native, found, ids=ids)
+    return beside.align(known, roots, native, listing, ids=ids)
 
 
 def _new_items(
@@ -152,11 +152,11 @@ def _new_items(
         if item.convention not in there and (not asked or item.convention in asked)
     ]
     if not items:
-        found = sorted({item.convention for item in listing.items})
+        conventions = sorted({item.convention for item in listing.items})
         raise UsageError(
             "holds no MeTRAbs poses of a convention that the store lacks",
             where=folder,
-            remedy=f"It has: {', '.join(found) or 'none'}. They belong in <raw>/metrabs/<convention>/",
+            remedy=f"It has: {', '.join(conventions) or 'none'}. They belong in <raw>/metrabs/<convention>/",
         )
     return items
 
@@ -179,8 +179,8 @@ def _tasks(opened: Store, items: list[RawItem], native: str) -> tuple[list[Task]
 
 
 def _specs(tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:
-    found = sorted({name for task in tasks for name in task.items})
-    return {name: asked.get(name) or skeletons.load(name) for name in found}
+    names = sorted({name for task in tasks for name in task.items})
+    return {name: asked.get(name) or skeletons.load(name) for name in names}
 
 
 def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrored: bool | None) -> Plan:
@@ -203,25 +203,27 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
 # ----------------------------------------------------------------------------------------------- finish
 
 
-def _finish(opened: Store, begun: Begun, work: Work, ledger: Ledger, kept: tuple[str, ...]) -> Finished:
+def _finish(
+    opened: Store, begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, ...]
+) -> Finished:
     """Offsets, graphs of all conventions, findings; what is new is read back for its checksum."""
-    plan, old, revised = begun.plan, opened.manifest, _revise(opened, work, kept)
+    plan, old, revised = begun.plan, opened.manifest, _revise(opened, work, conventions)
     root = store.reopen(revised)
-    for name in kept:
+    for name in conventions:
         store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
     specs = {name: store.read_spec(opened, name) for name in old.conventions}
-    specs |= {name: plan.specs[name] for name in kept}
+    specs |= {name: plan.specs[name] for name in conventions}
     store.remove(root, "skeletons")
     store.write_graphs(root, specs)
     findings = (*store.read_findings(opened), *ledger.findings)
     store.write_findings(root, findings)
-    added = {name: estimated(name, plan, ledger) for name in kept}
+    added = {name: estimated(name, plan, ledger) for name in conventions}
     counts = Counter(old.recipe.counts) + ledger.counts
     manifest = old.model_copy(
         update={
             "conventions": {**old.conventions, **added},
             "recipe": old.recipe.model_copy(update={"counts": dict(sorted(counts.items()))}),
-            "arrays": _arrays(old, root, kept),
+            "arrays": _arrays(old, root, conventions),
             "findings": counted(findings),
             "source": _source(old, planning.source_of(opened.path, begun.tasks)),
         }
@@ -230,20 +232,20 @@ def _finish(opened: Store, begun: Begun, work: Work, ledger: Ledger, kept: tuple
     return Finished(revised, manifest)
 
 
-def _revise(opened: Store, work: Work, kept: tuple[str, ...]) -> Path:
+def _revise(opened: Store, work: Work, conventions: tuple[str, ...]) -> Path:
     """The store and what is new as one folder, made of links to the files of both."""
     made = store.reopen(work.made)
-    for path in (f"sequences/{name}/{part}" for name in kept for part in store.OF_JOINTS):
+    for path in (f"sequences/{name}/{part}" for name in conventions for part in store.OF_JOINTS):
         store.remove_empty(made, path)
     revised = publish.link_store(opened.path, work)
-    for name in kept:
+    for name in conventions:
         for group in ("sequences", "streams"):
             durable.link_tree(work.made / group / name, revised / group / name, copied=publish.METADATA_FILES)
     return revised
 
 
-def _arrays(old: StoreManifest, root: store.Group, kept: tuple[str, ...]) -> dict[str, ArrayInfo]:
-    new = tuple(f"{group}/{name}" for group in ("sequences", "streams") for name in kept)
+def _arrays(old: StoreManifest, root: store.Group, conventions: tuple[str, ...]) -> dict[str, ArrayInfo]:
+    new = tuple(f"{group}/{name}" for group in ("sequences", "streams") for name in conventions)
     described = {
         f"{path}/{name}": info
         for path in ("skeletons", *new)

@@ -160,9 +160,9 @@ def assemble(
         for number in range(len(groups)):
             if number in waiting:
                 next(finished)
-            met = assembly.take(number)
+            part_findings = assembly.take(number)
             if strict:
-                planning.refuse(met)
+                planning.refuse(part_findings)
     assembly.close()
     return assembly.ledger
 
@@ -180,12 +180,13 @@ def jobs_of(
     same raw files and run the same program."""
     program = "" if stamps is None else fingerprint.program()
 
-    def told(tasks: list[Task]) -> Stamps | None:
+    def stamps_of(tasks: list[Task]) -> Stamps | None:
         return None if stamps is None else {path: stamps[path] for path in fingerprint.paths_of(tasks)}
 
     folder = folder.absolute()
     return [
-        Job(number, groups[number], plan, folder, strict, program, told(groups[number])) for number in numbers
+        Job(number, groups[number], plan, folder, strict, program, stamps_of(groups[number]))
+        for number in numbers
     ]
 
 

@@ -93,8 +93,7 @@ def begin(asked: Asked, *, on_note: OnNote | None = None) -> Begun:
     interchange.check_source(source)
     interchange.check_options(asked.dataset, source, name=asked.name, classes=asked.classes)
     made = None if asked.recipe is None else load_recipe(asked.recipe)
-    found = _archive(asked, source, on_note) if source else _raw_files(asked)
-    known, listing, conventions, roots = found
+    known, listing, conventions, roots = _archive(asked, source, on_note) if source else _raw_files(asked)
     made = made or load_recipe(recipe_for(known.coordinates))
     check_depth(made, known.coordinates)
     planning.check_found(listing, conventions, roots[0], source=source)

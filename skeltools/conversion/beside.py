@@ -22,7 +22,7 @@ from skeltools.readers import READERS
 WITHOUT_CLIP = "poses without a clip"
 NATIVE = "poses of the native convention"
 
-_TOLD = {"ntu": ntu.fields, "nwucla": nwucla.fields}
+_FIELDS_OF = {"ntu": ntu.fields, "nwucla": nwucla.fields}
 """Reader -> what the id of a sample tells: there, poses without native skeletons are samples, too."""
 
 _FIELDS = ("label", "subject", "camera", "setup", "repetition")
@@ -43,8 +43,8 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], conventions: Iterable[st
     listings: list[Listing] = [read(home, conventions=known, **options) for home in homes]
     if len(listings) == 1:
         return listings[0]
-    kept, twice = first_of_each([item for listing in listings for item in listing.items], roots)
-    return Listing(kept, (*(row for listing in listings for row in listing.findings), *twice))
+    items, twice = first_of_each([item for listing in listings for item in listing.items], roots)
+    return Listing(items, (*(row for listing in listings for row in listing.findings), *twice))
 
 
 def align(
@@ -70,18 +70,18 @@ def align(
     claimed = sorted({item.convention for item in estimated.items if item.convention == dataset.convention})
     findings += [_finding(f"{METRABS}/{name}", NATIVE, "the raw files have it already") for name in claimed]
     for item in (item for item in estimated.items if item.convention != dataset.convention):
-        told = _TOLD.get(dataset.reader)
+        fields_of = _FIELDS_OF.get(dataset.reader)
         if (first := by_id.get(item.id)) is not None:
             own.append(_of(item, first))
-        elif item.id in ids or (told is not None and told(item.id) is not None):
+        elif item.id in ids or (fields_of is not None and fields_of(item.id) is not None):
             own.append(item)
         elif item.id in by_file:
             cut += [_cut(item, clip, by_file[item.id], dataset.rate) for clip in by_file[item.id]]
         else:
             findings.append(_finding(f"{item.convention}/{item.file}", WITHOUT_CLIP, f"'{item.id}'"))
     there = {(item.id, item.convention) for item in own}
-    kept, twice = first_of_each([*own, *(item for item in cut if (item.id, item.convention) not in there)])
-    return replace(estimated, items=kept, findings=(*findings, *twice))
+    items, twice = first_of_each([*own, *(item for item in cut if (item.id, item.convention) not in there)])
+    return replace(estimated, items=items, findings=(*findings, *twice))
 
 
 def _finding(file: str, problem: str, detail: str) -> Finding:
@@ -93,7 +93,7 @@ def _by_file(
 ) -> dict[str, list[RawItem]]:
     """Name of a raw file, without suffix -> its samples. A file of many clips that are no windows of one
     recording names none of them."""
-    found: dict[str, list[RawItem]] = {}
+    samples: dict[str, list[RawItem]] = {}
     for item in native:
         place = Path(item.member or item.path)
         name = place.stem
@@ -101,14 +101,14 @@ def _by_file(
             place = Path(item.path)
             home = next((home for home in homes if place.is_relative_to(home)), place.parent)
             name = place.relative_to(home).with_suffix("").as_posix()
-        found.setdefault(name, []).append(item)
-    return {name: clips for name, clips in found.items() if len(clips) == 1 or all(map(_window, clips))}
+        samples.setdefault(name, []).append(item)
+    return {name: clips for name, clips in samples.items() if len(clips) == 1 or all(map(_window, clips))}
 
 
 def _window(item: RawItem) -> tuple[int, int | None] | None:
     """First frame and end within the recording, None for its own; nothing where it is a file of its own."""
-    told = dict(item.details)
-    return (told["start"], told.get("end")) if "start" in told else None
+    details = dict(item.details)
+    return (details["start"], details.get("end")) if "start" in details else None
 
 
 def _of(item: RawItem, native: RawItem) -> RawItem:
@@ -123,5 +123,5 @@ def _cut(item: RawItem, native: RawItem, clips: list[RawItem], rate: float | Non
         return made
     last = max(end or start for start, end in filter(None, map(_window, clips)))
     end = _WHOLE if window[1] is None else window[1]
-    told = (window[0], end, last, round(1000 * (rate or 0)))
-    return replace(made, details=(*made.details, *zip(containers.WINDOW, told, strict=True)))
+    values = (window[0], end, last, round(1000 * (rate or 0)))
+    return replace(made, details=(*made.details, *zip(containers.WINDOW, values, strict=True)))

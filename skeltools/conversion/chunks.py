@@ -45,8 +45,8 @@ def finished(folder: Path) -> set[int]:
     Names are listed and not asked for one by one: a network file system remembers for a while that there was
     no such file, and another machine may have written it since.
     """
-    found = (re.fullmatch(r"(\d+)\.json", name) for name in os.listdir(folder))
-    return {int(match[1]) for match in found if match}
+    matches = (re.fullmatch(r"(\d+)\.json", name) for name in os.listdir(folder))
+    return {int(match[1]) for match in matches if match}
 
 
 def is_whole(folder: Path, number: int) -> bool:
@@ -75,17 +75,16 @@ def write(
                 clips.setdefault(f"sequences/{name}/{part}", []).append(getattr(sequence, part))
             for part in store.OF_JOINTS:
                 values = getattr(sequence, part)
-                told = (
-                    np.zeros(sequence.joints.shape[:3], store.OF_JOINTS[part]) if values is None else values
-                )
-                clips.setdefault(f"sequences/{name}/{part}", []).append(told)
+                if values is None:
+                    values = np.zeros(sequence.joints.shape[:3], store.OF_JOINTS[part])
+                clips.setdefault(f"sequences/{name}/{part}", []).append(values)
         for (name, frames), joint in sample.streams.items():
             joints.setdefault(f"streams/{name}/t{frames}/joint", {})[len(ledger.rows) - 1] = joint
-    arrays = {path: _end_to_end(path, found) for path, found in clips.items()}
+    arrays = {path: _end_to_end(path, blocks) for path, blocks in clips.items()}
     arrays = {
         path: values for path, values in arrays.items() if _name(path) not in store.OF_JOINTS or values.any()
     }
-    arrays |= {path: _in_rows(found, len(ledger.rows)) for path, found in joints.items()}
+    arrays |= {path: _in_rows(by_row, len(ledger.rows)) for path, by_row in joints.items()}
     durable.write(arrays_file(folder, number), lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
     durable.write(_ledger_file(folder, number), lambda file: file.write(ledger.to_json().encode()))
 
@@ -192,7 +191,7 @@ class Ledger:
     def to_json(self) -> str:
         content = {name: getattr(self, name) for name in ("frames", "rows", "bodies", "counts", "mirror")}
         findings = [finding.model_dump(mode="json") for finding in self.findings]
-        looks = {name: [asdict(look) for look in found] for name, found in self.looks.items()}
+        looks = {name: [asdict(look) for look in each] for name, each in self.looks.items()}
         return json.dumps({**content, "findings": findings, "looks": looks})
 
 
@@ -211,6 +210,6 @@ def read_ledger(folder: Path, number: int) -> Ledger:
         bodies=Counter(content["bodies"]),
         counts=Counter(content["counts"]),
         mirror=content["mirror"],
-        looks={name: [Look(**look) for look in found] for name, found in content["looks"].items()},
+        looks={name: [Look(**look) for look in each] for name, each in content["looks"].items()},
         findings=[Finding.model_validate(row) for row in content["findings"]],
     )

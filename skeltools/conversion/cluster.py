@@ -54,7 +54,7 @@ class Pending:
         self._future, self._address = future, address
 
     def result(self) -> None:
-        with _told(self._address):
+        with _cluster_errors(self._address):
             self._future.result()
 
 
@@ -87,7 +87,7 @@ def _connect(address: str) -> Any:
 
 
 @contextmanager
-def _told(address: str) -> Iterator[None]:
+def _cluster_errors(address: str) -> Iterator[None]:
     """What goes wrong in the cluster, and not in a part, in a sentence."""
     from distributed import CancelledError, KilledWorker
     from distributed.comm import CommClosedError

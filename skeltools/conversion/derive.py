@@ -115,12 +115,12 @@ def _check_names(manifest: StoreManifest, kinds: Sequence[str], conventions: Seq
 
 
 def _another_recipe(opened: Store, recipe: Recipe | None, force: bool) -> bool:
-    if recipe is None or recipe == (kept := recorded(opened.manifest.recipe)):
+    if recipe is None or recipe == (stored := recorded(opened.manifest.recipe)):
         return False
     if not force:
-        differs = ", of which these steps differ" if recipe.name == kept.name else ""
+        differs = ", of which these steps differ" if recipe.name == stored.name else ""
         raise UsageError(
-            f"its streams are made with recipe {kept.name}{differs}, and a store holds one recipe",
+            f"its streams are made with recipe {stored.name}{differs}, and a store holds one recipe",
             where=opened.path,
             remedy=f"--force remakes all of them with {recipe.name}",
         )
@@ -209,9 +209,9 @@ def _write_all(
     counts: dict[str, Counter[str]] = {}
     for job in todo:
         if job.kind == "joint":
-            met = Counter[str]()
-            blocks = _prepared(opened, job, recipe, met, bodies)
-            counts.setdefault(job.convention, met)
+            counter = Counter[str]()
+            blocks = _prepared(opened, job, recipe, counter, bodies)
+            counts.setdefault(job.convention, counter)
         else:
             blocks = _derived(opened, root, job)
         store.remove(root, job.path)

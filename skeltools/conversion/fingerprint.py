@@ -39,7 +39,7 @@ def of(*inputs: object, tasks: Iterable[Task], stamps: Stamps) -> str:
     digest.update(program().encode())
     digest.update(json.dumps([_plain(value) for value in inputs]).encode())
     for task in tasks:
-        items = [[_told(item), stamps[item.path]] for _, item in sorted(task.items.items())]
+        items = [[_entry(item), stamps[item.path]] for _, item in sorted(task.items.items())]
         digest.update(json.dumps([task.id, sorted(task.compare), items]).encode())
     return digest.hexdigest()
 
@@ -120,7 +120,7 @@ def _libraries() -> str:
     return ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
 
 
-def _told(item: RawItem) -> list[Any]:
+def _entry(item: RawItem) -> list[Any]:
     """What a raw item says besides where it lies."""
     name, settings = os.path.basename(item.path), os.path.basename(item.settings)
     return [item.id, item.convention, name, item.member, item.size, item.details, settings]

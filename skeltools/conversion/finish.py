@@ -43,24 +43,24 @@ class Finished:
     warnings: tuple[str, ...] = ()
 
 
-def new_store(begun: Begun, work: Work, ledger: Ledger, kept: tuple[str, ...]) -> Finished:
+def new_store(begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, ...]) -> Finished:
     """Write all that is small, read everything back for its checksum, and write the manifest.
 
-    ``kept``: the conventions that somebody has a clip of.
+    ``conventions``: those that somebody has a clip of.
     """
     dataset, plan, listing, tasks = begun.dataset, begun.plan, begun.listing, begun.tasks
-    for name in set(plan.specs) - set(kept):
+    for name in set(plan.specs) - set(conventions):
         for group in ("sequences", "streams"):
             shutil.rmtree(work.made / group / name)
     root = store.reopen(work.made)
-    protocols = _write_columns(root, dataset, ledger, listing, kept)
-    if dataset.frame_labels and plan.native in kept:
+    protocols = _write_columns(root, dataset, ledger, listing, conventions)
+    if dataset.frame_labels and plan.native in conventions:
         labels = _frame_labels(plan.native, ledger, tasks)
         store.write_array(root, f"sequences/{plan.native}/frame_label", labels, ("F",))
-    store.write_graphs(root, {name: plan.specs[name] for name in kept})
+    store.write_graphs(root, {name: plan.specs[name] for name in conventions})
     store.write_findings(root, ledger.findings)
     arrays = store.describe_all(root)
-    _check(arrays, ledger, kept)
+    _check(arrays, ledger, conventions)
     manifest = StoreManifest(
         format=FORMAT,
         dataset=dataset.name,
@@ -69,7 +69,7 @@ def new_store(begun: Begun, work: Work, ledger: Ledger, kept: tuple[str, ...]) -
         samples=len(ledger.rows),
         classes=listing.classes or dataset.classes,
         protocols=protocols,
-        conventions={name: _convention(name, dataset, plan, ledger) for name in kept},
+        conventions={name: _convention(name, dataset, plan, ledger) for name in conventions},
         recipe=RecipeRecord(
             name=plan.recipe.name, steps=plan.recipe.steps, counts=dict(sorted(ledger.counts.items()))
         ),
@@ -93,14 +93,14 @@ _COLUMNS = {
 
 
 def _write_columns(
-    root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, kept: tuple[str, ...]
+    root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, conventions: tuple[str, ...]
 ) -> dict[str, ProtocolInfo]:
     """``samples``, ``splits`` and the offsets of ``sequences``; returns what was split how."""
     columns: dict[str, NDArray[Any]] = {
         name: np.array([row[name] for row in ledger.rows], dtype=dtype) for name, dtype in _COLUMNS.items()
     }
     ids = [row["id"] for row in ledger.rows]
-    for name in kept:
+    for name in conventions:
         store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
     halves = splits.halves_of(dataset.rules, listing.halves, listing.rules, ids=ids, fields=columns)
     write_columns(root, ids, columns, {name: half for name, (half, _) in halves.items()})
@@ -143,20 +143,22 @@ def estimated(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
     )
 
 
-def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, kept: tuple[str, ...]) -> None:
+def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, conventions: tuple[str, ...]) -> None:
     """What was read back has as many rows and frames as were put in. Anything else is a defect of ours."""
     expected = {
         path: len(ledger.rows) for path in arrays if path.startswith(("samples/", "splits/", "streams/"))
     }
-    for name in kept:
+    for name in conventions:
         expected |= {
             f"sequences/{name}/{part}": sum(ledger.frames[name]) for part in ("joints", "present", "order")
         }
         expected[f"sequences/{name}/offsets"] = len(ledger.rows) + 1
     for path, rows in expected.items():
-        found = arrays[path].shape[0] if path in arrays else 0
-        if found != rows:
-            raise StoreError(f"{found} rows were written instead of {rows}", where=path, remedy="Report this")
+        written = arrays[path].shape[0] if path in arrays else 0
+        if written != rows:
+            raise StoreError(
+                f"{written} rows were written instead of {rows}", where=path, remedy="Report this"
+            )
 
 
 _FIRST_ARCHIVE = range(1, 18)
@@ -168,6 +170,6 @@ def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
     first = {row["setup"] in _FIRST_ARCHIVE for row in ledger.rows}
     if dataset.name != "ntu120" or len(first) > 1:
         return ()
-    found, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
+    setups, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
     advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
-    return (f"only setups {found} were found: {advice}",)
+    return (f"only setups {setups} were found: {advice}",)

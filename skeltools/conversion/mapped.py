@@ -139,8 +139,8 @@ def _plan(
     source, target = made.source, made.target
     if made.absent and not partial:
         raise UsageError(
-            f"{source.name} has {len(made.kept)} of the {target.num_joints} joints of {target.name}; absent "
-            f"are {', '.join(made.absent)}",
+            f"{source.name} has {len(made.mapped)} of the {target.num_joints} joints of {target.name}; "
+            f"absent are {', '.join(made.absent)}",
             where=opened.path,
             remedy=f"--partial maps the others; the convention is then {made.result.name}",
         )
@@ -174,7 +174,7 @@ def mapped(clip: SkeletonSequence, made: Mapping) -> SkeletonSequence:
     A body of whose joints too few are left (``presence``), or which is zero in all of them, is absent.
     """
     joints, unseen = apply(made, clip.joints), clip.unseen
-    pairs = [made.origins[joint] for joint in made.kept]
+    pairs = [made.origins[joint] for joint in made.mapped]
     first, last = ([origin[place] for origin in pairs] for place in (0, -1))
     seen = np.repeat(clip.present[..., None], len(pairs), axis=2)
     if unseen is not None:
@@ -206,7 +206,7 @@ def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence
     ids = store.read_column(opened, "samples/id")
     for row, clip in enumerate(store.read_sequences(opened, plan.mapping.source.name)):
         made = None if clip is None else mapped(clip, plan.mapping)
-        left.findings += _met(plan, ids[row], clip, made)
+        left.findings += _losses(plan, ids[row], clip, made)
         if made is not None and not made.present.any():
             made = None
         if made is not None or plan.keep:
@@ -214,7 +214,7 @@ def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence
             yield made
 
 
-def _met(
+def _losses(
     plan: _Plan, id: str, clip: SkeletonSequence | None, made: SkeletonSequence | None
 ) -> Iterator[Finding]:
     """What a clip lost. A convention that is kept tells itself which samples it lacks."""
@@ -255,8 +255,10 @@ def _write(
     if not any(written.frames):
         raise UsageError(f"nobody has a joint of {plan.spec.name}", where=opened.path)
     labels = list(remade.frame_labels(opened, plan.mapping.source.name))
-    told = (labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True))
-    remade.write_frame_labels(root, plan.spec.name, written, told)
+    row_labels = (
+        labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True)
+    )
+    remade.write_frame_labels(root, plan.spec.name, written, row_labels)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
     finished = remade.add_streams(
         folder,

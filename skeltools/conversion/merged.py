@@ -161,8 +161,8 @@ class _Plan:
         known = len(source.manifest.classes)
         if labels.size and not (labels.min() >= UNKNOWN and labels.max() < known):
             raise source.damaged("samples/label", f"one is none of the {known} classes")
-        told = np.array([*self.labels[number], UNKNOWN])  # -1, no label, is the last
-        return told[labels]
+        new_labels = np.array([*self.labels[number], UNKNOWN])  # -1, no label, is the last
+        return new_labels[labels]
 
 
 # ------------------------------------------------------------------------------------------------- plan
@@ -260,9 +260,9 @@ def _specs(sources: tuple[_Source, ...]) -> dict[str, SkeletonSpec]:
                 )
             kinds.setdefault(info.coordinates, f"{name} of {source.opened.path}")
     if len(kinds) > 1:
-        told = " and ".join(f"{which} is {'2D' if kind == 'xy' else '3D'}" for kind, which in kinds.items())
+        text = " and ".join(f"{which} is {'2D' if kind == 'xy' else '3D'}" for kind, which in kinds.items())
         raise UsageError(
-            f"2D and 3D poses do not go into one store: {told}",
+            f"2D and 3D poses do not go into one store: {text}",
             remedy="Merge stores of one kind; lifting 2D poses is another program's work",
         )
     return specs
@@ -298,18 +298,18 @@ def _frames(sources: tuple[_Source, ...], frames: Sequence[int] | None) -> tuple
     lengths = [set(remade.lengths_of(each.opened, each.manifest.conventions)) for each in sources]
     common = set.intersection(*lengths)
     if not common:
-        told = "; ".join(
+        text = "; ".join(
             f"{', '.join(map(str, sorted(each)))} in {source.opened.path}"
             for each, source in zip(lengths, sources, strict=True)
         )
-        raise UsageError(f"no length of a stream is in all stores: {told}", remedy="Give --frames T")
+        raise UsageError(f"no length of a stream is in all stores: {text}", remedy="Give --frames T")
     return tuple(sorted(common))
 
 
 def _kinds(sources: tuple[_Source, ...]) -> tuple[str, ...]:
     """Kinds of stream that every convention of every store has."""
-    found = [remade.kinds_of(each.opened, each.manifest.conventions) for each in sources]
-    return tuple(kind for kind in found[0] if all(kind in each for each in found))
+    kinds = [remade.kinds_of(each.opened, each.manifest.conventions) for each in sources]
+    return tuple(kind for kind in kinds[0] if all(kind in each for each in kinds))
 
 
 def _classes(
@@ -553,8 +553,8 @@ def _provenance(plan: _Plan, parts: tuple[PartInfo, ...]) -> dict[str, str | int
 
 def _rule(plan: _Plan, split: str) -> str:
     """In the words of each store, whose numbers the rule speaks of."""
-    told = [source.manifest.protocols.get(split) for source in plan.sources]
-    rules = [None if info is None else info.rule for info in told]
+    infos = [source.manifest.protocols.get(split) for source in plan.sources]
+    rules = [None if info is None else info.rule for info in infos]
     return _joined(plan, rules, alike=len({source.name for source in plan.sources}) == 1)
 
 
@@ -568,13 +568,13 @@ def _joined(plan: _Plan, said: list[str | None], *, alike: bool = True) -> str:
 
 
 def _info(plan: _Plan, convention: str, missing: tuple[str, ...]) -> ConventionInfo:
-    told = [source.manifest.conventions.get(convention) for source in plan.sources]
-    infos = [info for info in told if info is not None]
+    of_sources = [source.manifest.conventions.get(convention) for source in plan.sources]
+    infos = [info for info in of_sources if info is not None]
     readers = dict.fromkeys(info.reader for info in infos)
     mirrored = {info.mirrored_video for info in infos}
     return ConventionInfo(
         reader=", ".join(readers),
-        axes=_joined(plan, [None if info is None else info.axes for info in told]),
+        axes=_joined(plan, [None if info is None else info.axes for info in of_sources]),
         mirrored_video=mirrored.pop() if len(mirrored) == 1 else None,
         missing=missing,
         coordinates=infos[0].coordinates,

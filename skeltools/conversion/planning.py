@@ -63,8 +63,8 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) 
     """
     with refusing(lambda why: RawDataError(f"the raw files cannot be listed ({why})", where=roots[0])):
         listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
-        found = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
-        poses = beside.align(dataset, roots, listing.items, found)
+        unaligned = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
+        poses = beside.align(dataset, roots, listing.items, unaligned)
     return replace(
         listing,
         items=(*listing.items, *poses.items),
@@ -134,19 +134,19 @@ def mark_comparisons(
 def check_found(listing: Listing, asked: Collection[str], folder: Path, *, source: str | None = None) -> None:
     """Raises UsageError for a convention of which there are no files. ``source``: the archive's format, into
     which nobody can put poses."""
-    found = {item.convention for item in listing.items}
+    conventions = {item.convention for item in listing.items}
     for name in asked:
-        if name not in found:
-            has = f"It has: {', '.join(sorted(found)) or 'none'}"
+        if name not in conventions:
+            has = f"It has: {', '.join(sorted(conventions)) or 'none'}"
             layout = "" if source else ". MeTRAbs poses belong in <raw>/metrabs/<convention>/"
             raise UsageError(f"no raw files of convention {name}", where=folder, remedy=f"{has}{layout}")
 
 
 def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, SkeletonSpec]:
     """Conventions that have files, the native one first, then by name."""
-    found = {name for task in tasks for name in task.items}
-    kept = found & asked.keys() if asked else found
-    first = sorted(kept, key=lambda name: (name != dataset.convention, name))
+    available = {name for task in tasks for name in task.items}
+    names = available & asked.keys() if asked else available
+    first = sorted(names, key=lambda name: (name != dataset.convention, name))
     return {
         name: asked.get(name) or (dataset.spec if name == dataset.convention else skeletons.load(name))
         for name in first
@@ -156,7 +156,7 @@ def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]
 def source_of(folder: Raw, tasks: list[Task]) -> dict[str, str | int]:
     """What the store was made from, the same for a folder and a zip file of it but for its name."""
     items = [(name, item) for task in tasks for name, item in sorted(task.items.items())]
-    lines = "".join(f"{name}/{item.id} {' '.join(map(str, _told(item)))}\n" for name, item in items)
+    lines = "".join(f"{name}/{item.id} {' '.join(map(str, _numbers_of(item)))}\n" for name, item in items)
     sizes = {(item.path, item.member): item.size for _, item in items}
     return {
         "name": " + ".join(escaped(root.resolve().name) for root in roots_of(folder)),
@@ -166,5 +166,5 @@ def source_of(folder: Raw, tasks: list[Task]) -> dict[str, str | int]:
     }
 
 
-def _told(item: RawItem) -> list[int]:
+def _numbers_of(item: RawItem) -> list[int]:
     return [item.size, *(value for _, value in item.details)]

@@ -113,7 +113,7 @@ def working(
     writes to ``out``; the disk does not take the files; the folder is none of ours.
     """
     folder = work_folder(out)
-    with _told(out, folder):
+    with _disk_errors(out, folder):
         _check_ours(folder)
         with locked(folder / _LOCK, what=out):
             _remove_removed(folder)
@@ -128,14 +128,14 @@ def working(
 
 
 @contextmanager
-def _told(out: Path, folder: Path) -> Iterator[None]:
+def _disk_errors(out: Path, folder: Path) -> Iterator[None]:
     """What the disk does not take is a StoreError, with what there is to go on from."""
     try:
         yield
     except OSError as error:
         why = error.strerror or str(error)
-        kept = "What is done is kept: the same command goes on from there" if folder.exists() else None
-        raise StoreError(f"cannot write the store ({why})", where=out, remedy=kept) from error
+        remedy = "What is done is kept: the same command goes on from there" if folder.exists() else None
+        raise StoreError(f"cannot write the store ({why})", where=out, remedy=remedy) from error
 
 
 def _check_ours(folder: Path) -> None:
@@ -153,11 +153,11 @@ def _check_ours(folder: Path) -> None:
 
 def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
     folder = work_folder(out)
-    found = _plan_of(folder)
-    resumed = found == plan and not fresh
+    old_plan = _plan_of(folder)
+    resumed = old_plan == plan and not fresh
     parts = parts_folder(out, plan)
     if not resumed:
-        if on_note and found and any(folder.glob("parts-*/*.json")):
+        if on_note and old_plan and any(folder.glob("parts-*/*.json")):
             why = "as asked" if fresh else "the raw files, the options or skeltools have changed since"
             on_note(f"starting over: {folder} held an unfinished conversion ({why})")
         discard(folder, but=_LOCK)
@@ -265,7 +265,7 @@ def publish(
         discard(work.folder)
         upload.leave(place)
         return
-    with _told(out, work.folder):
+    with _disk_errors(out, work.folder):
         durable.sync_tree(made)
         check_target(out, force=force)  # somebody may have written there in the meantime
         durable.write_text(work.folder / _DONE, json.dumps({"sha256": _sum_of(made)}))
@@ -302,7 +302,7 @@ def revising(path: Path) -> Iterator[Path]:
     folder = work_folder(path)
     copy = folder / _REVISION
     _check_ours(folder)
-    with _told(path, copy), locked(folder / _LOCK, what=path):
+    with _disk_errors(path, copy), locked(folder / _LOCK, what=path):
         _remove_removed(folder)
         recover(path)
         shutil.rmtree(copy, ignore_errors=True)
@@ -325,7 +325,7 @@ def _revising_there(place: Place) -> Iterator[Path]:
     folder = work_folder(place)
     copy = folder / _REVISION
     _check_ours(folder)
-    with _told(place, copy), locked(folder / _LOCK, what=place):
+    with _disk_errors(place, copy), locked(folder / _LOCK, what=place):
         try:
             opened = store.open_store(place)
             opened.received.bring_all(but=tuple(f"/{kind}" for kind in ("bone", "motion")))

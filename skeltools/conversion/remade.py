@@ -120,7 +120,7 @@ def _filled(clip: SkeletonSequence, part: str, writer: store.ArrayWriter) -> NDA
 
 
 def write_frame_labels(
-    root: store.Group, convention: str, rows: Rows, told: Iterable[NDArray[Any] | None]
+    root: store.Group, convention: str, rows: Rows, row_labels: Iterable[NDArray[Any] | None]
 ) -> None:
     """``frame_label`` of a convention's sequences, [frames] a row, None where a row has none (-1).
 
@@ -128,7 +128,7 @@ def write_frame_labels(
     """
     made = np.full(sum(rows.frames), UNKNOWN, np.int16)
     known, at = False, 0
-    for frames, labels in zip(rows.frames, told, strict=True):
+    for frames, labels in zip(rows.frames, row_labels, strict=True):
         if labels is not None:
             made[at : at + frames] = labels
             known = True
@@ -187,9 +187,9 @@ def add_streams(
         bodies=bodies,
         on_progress=progress.rest(),
     )
-    met = Counter(manifest.recipe.counts) + Counter(counts)
+    total = Counter(manifest.recipe.counts) + Counter(counts)
     whole: dict[str, ArrayInfo] = {**manifest.arrays, **arrays}
-    record = RecipeRecord(name=recipe.name, steps=recipe.steps, counts=dict(sorted(met.items())))
+    record = RecipeRecord(name=recipe.name, steps=recipe.steps, counts=dict(sorted(total.items())))
     finished = manifest.model_copy(update={"recipe": record, "arrays": dict(sorted(whole.items()))})
     store.write_manifest(partial, finished)
     return finished

@@ -121,7 +121,7 @@ def read_sample(task: Task, plan: Plan, *, native: SkeletonSequence | None = Non
     looks = {
         name: people.look_at(clips[name], plan.specs[name]) for name in sorted(task.look & sequences.keys())
     }
-    seen = {name: found for name, found in looks.items() if found is not None}
+    seen = {name: look for name, look in looks.items() if look is not None}
     return Sample(task.id, sequences, streams, dict(counts), tuple(findings), mirror, seen)
 
 
@@ -148,7 +148,7 @@ def _read(item: RawItem, name: str, plan: Plan, native: SkeletonSequence | None)
         clip = READERS[plan.reader].read(item)
     else:
         rate = {"native_rate": plan.rate} if plan.own else {}
-        options = {"mirrored": plan.mirrored, "spec": plan.specs[name], **_told(plan), **rate}
+        options = {"mirrored": plan.mirrored, "spec": plan.specs[name], **_native_options(plan), **rate}
         clip = READERS["metrabs"].read(item, native=native, **options)
     return clip
 
@@ -176,13 +176,13 @@ def file_of(item: RawItem) -> str:
 
 def _unreadable(item: RawItem, error: RawDataError) -> Finding:
     place, detail = "", " ".join(error.message.split())
-    if found := re.match(r"(line \d+|frame \d+): ", detail):
-        place, detail = found[1], detail[found.end() :]
+    if match := re.match(r"(line \d+|frame \d+): ", detail):
+        place, detail = match[1], detail[match.end() :]
     problem = NEVER_SEEN if isinstance(error, NeverSeenError) else UNREADABLE
     return Finding(file=file_of(item), place=place, problem=problem, detail=detail, action="skipped")
 
 
-def _told(plan: Plan) -> dict[str, Any]:
+def _native_options(plan: Plan) -> dict[str, Any]:
     """What the readers of estimated poses must know of native clips that are a user's own."""
     return {"native_spec": plan.native_spec} if plan.own else {}
 
@@ -190,7 +190,7 @@ def _told(plan: Plan) -> dict[str, Any]:
 def _fits(native: SkeletonSequence, estimated: SkeletonSequence, plan: Plan, name: str) -> bool:
     check = READERS["metrabs"].mirror_check
     turned = {"turned": True} if plan.own else {}
-    return bool(check(native, estimated, spec=plan.specs[name], **_told(plan), **turned).agrees)
+    return bool(check(native, estimated, spec=plan.specs[name], **_native_options(plan), **turned).agrees)
 
 
 def _prepare(
@@ -226,7 +226,7 @@ def _keep_tracks(
     steps = np.diff(clip.joints.astype(np.float64), axis=0)
     seen_twice = clip.present[1:] & clip.present[:-1]
     motion = np.where(seen_twice, np.square(steps).sum(axis=(2, 3)), 0.0).sum(axis=0)
-    kept = sorted(np.lexsort((np.arange(clip.bodies), -motion, -in_front))[:limit].tolist())
+    tracks = sorted(np.lexsort((np.arange(clip.bodies), -motion, -in_front))[:limit].tolist())
     noun = "body" if limit == 1 else "bodies"
     findings.append(
         Finding(
@@ -236,4 +236,4 @@ def _keep_tracks(
             action=f"sequences keep {limit}",
         )
     )
-    return per_body(clip, kept)
+    return per_body(clip, tracks)

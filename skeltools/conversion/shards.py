@@ -213,8 +213,8 @@ def in_words(numbers: Iterable[int]) -> str:
 
 
 def _jobs(out: Path, number: int, common: dict[str, Any]) -> list[Job]:
-    told = _read_shard(out, number)
-    groups = {int(part): [_task(row) for row in rows] for part, rows in told["parts"].items()}
+    shard = _read_shard(out, number)
+    groups = {int(part): [_task(row) for row in rows] for part, rows in shard["parts"].items()}
     plan = _PLAN.validate_python(common["plan"])
     return jobs_of(
         groups,
@@ -222,7 +222,7 @@ def _jobs(out: Path, number: int, common: dict[str, Any]) -> list[Job]:
         plan,
         publish.parts_folder(out, common["digest"]),
         strict=common["asked"]["strict"],
-        stamps=told["stamps"],
+        stamps=shard["stamps"],
     )
 
 
@@ -259,22 +259,22 @@ def _simple(value: Any) -> Any:
 
 
 def _task(row: dict[str, Any]) -> Task:
-    items = {name: _item(told) for name, told in row["items"].items()}
+    items = {name: _item(entry) for name, entry in row["items"].items()}
     return Task(row["id"], items, frozenset(row["compare"]), frozenset(row["look"]))
 
 
-def _item(told: dict[str, Any]) -> RawItem:
-    return RawItem(**{**told, "details": tuple((name, value) for name, value in told["details"])})
+def _item(entry: dict[str, Any]) -> RawItem:
+    return RawItem(**{**entry, "details": tuple((name, value) for name, value in entry["details"])})
 
 
-def _asked(told: dict[str, Any]) -> Asked:
-    classes = told["classes"]
+def _asked(options: dict[str, Any]) -> Asked:
+    classes = options["classes"]
     return Asked(
         **{
-            **told,
-            "raw": tuple(map(Path, told["raw"])),
-            "frames": tuple(told["frames"]),
-            "conventions": tuple(told["conventions"]),
+            **options,
+            "raw": tuple(map(Path, options["raw"])),
+            "frames": tuple(options["frames"]),
+            "conventions": tuple(options["conventions"]),
             "classes": tuple(classes) if isinstance(classes, list) else classes,
         }
     )
@@ -300,6 +300,6 @@ def _read_common(out: Path) -> dict[str, Any]:
 
 
 def _read_shard(out: Path, number: int) -> dict[str, Any]:
-    told = json.loads((publish.shards_folder(out) / f"{number}.json").read_text(encoding="utf-8"))
-    stamps = {path: None if stamp is None else tuple(stamp) for path, stamp in told["stamps"].items()}
-    return {**told, "stamps": stamps}
+    shard = json.loads((publish.shards_folder(out) / f"{number}.json").read_text(encoding="utf-8"))
+    stamps = {path: None if stamp is None else tuple(stamp) for path, stamp in shard["stamps"].items()}
+    return {**shard, "stamps": stamps}

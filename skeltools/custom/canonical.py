@@ -15,31 +15,31 @@ from skeltools.raw_items import RawItem
 from skeltools.sequence import Joints
 
 
-def in_order(found: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:
+def in_order(poses: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:
     """Joints by name, where the file names them, in the convention's order; those it does not have are NaN.
 
     Upper and lower case are the same, and so are the convention's synonyms. Raises RawDataError when it names
     none of the convention's joints, or one of them twice.
     """
-    if not found.joints:
-        return found
+    if not poses.joints:
+        return poses
     at: dict[str, int] = {}
-    for place, name in enumerate(found.joints):
+    for place, name in enumerate(poses.joints):
         if at.setdefault(name.casefold(), place) != place:
             raise RawDataError(f"has joint {name} twice", where=item.where)
     names = [(name, *naming.synonyms.get(name, ())) for name in spec.joints]
     places = [next((at[n.casefold()] for n in each if n.casefold() in at), -1) for each in names]
     if max(places) < 0:
-        has, wanted = ", ".join(found.joints[:6]), ", ".join(spec.joints[:6])
+        has, wanted = ", ".join(poses.joints[:6]), ", ".join(spec.joints[:6])
         raise RawDataError(
             f"its joints ({has}, ...) are none of {spec.name} ({wanted}, ...)",
             where=item.where,
             remedy="Name the convention of the file in dataset.yaml, or give yours `synonyms`",
         )
     gone = np.array(places) < 0
-    values = np.where(gone[:, None], np.nan, found.values[:, :, places])
-    score = None if found.score is None else np.where(gone, np.nan, found.score[:, :, places])
-    return replace(found, values=values, score=score, joints=())
+    values = np.where(gone[:, None], np.nan, poses.values[:, :, places])
+    score = None if poses.score is None else np.where(gone, np.nan, poses.score[:, :, places])
+    return replace(poses, values=values, score=score, joints=())
 
 
 def canonical(

@@ -128,19 +128,19 @@ def _axis(word: str, *, last: bool) -> str:
 class Joints:
     """The joints of a convention by all that they may be called.
 
-    ``told``: joint -> its name in the files, as the user says.
+    ``own_names``: joint -> its name in the files, as the user says.
     """
 
     spec: SkeletonSpec
     naming: Naming
-    told: Mapping[str, str]
+    own_names: Mapping[str, str]
 
     @cached_property
     def _exactly(self) -> dict[str, int]:
         """The joints' own names go before synonyms: Kinect v2's Neck is not the neck of COCO."""
-        names = {key(self.told.get(joint, joint)): v for v, joint in enumerate(self.spec.joints)}
+        names = {key(self.own_names.get(joint, joint)): v for v, joint in enumerate(self.spec.joints)}
         for place, joint in enumerate(self.spec.joints):
-            if joint not in self.told:
+            if joint not in self.own_names:
                 for name in self.naming.synonyms.get(joint, ()):
                     names.setdefault(key(name), place)
         return names
@@ -150,7 +150,7 @@ class Joints:
         """By side and the rest: LeftHip, hip_l and HipLeft are one."""
         names: dict[str, int] = {}
         for place, joint in enumerate(self.spec.joints):
-            if joint not in self.told:
+            if joint not in self.own_names:
                 name = _of_side(words_of(joint))
                 names[name] = place if names.get(name, place) == place else -1
         return names
@@ -163,12 +163,12 @@ class Joints:
     def place(self, column: Column) -> tuple[str, int]:
         """(body, place of the joint or -1): with words of no meaning, and with a number of a body."""
         for words in (column.words, tuple(word for word in column.words if word not in _NOISE)):
-            if (found := self.find(words)) >= 0:
-                return column.body, found
+            if (joint := self.find(words)) >= 0:
+                return column.body, joint
             for size in range(1, min(3, len(words))):
                 for body, rest in ((words[:size], words[size:]), (words[-size:], words[:-size])):
-                    if _BODY.fullmatch("".join(body)) and (found := self.find(rest)) >= 0:
-                        return column.body or "".join(body), found
+                    if _BODY.fullmatch("".join(body)) and (joint := self.find(rest)) >= 0:
+                        return column.body or "".join(body), joint
         return column.body, -1
 
 
@@ -215,8 +215,8 @@ def read(rows: Sequence[Sequence[str]], joints: Joints) -> Header:
         for upper, lower in ((rows[up], rows[low]) for up in range(low - 1, -1, -1))
     ]
     other = [any(_OTHER & set(words_of(row[column])) for row in rows) for column in range(len(rows[0]))]
-    found = [_header(labels, other, joints) for labels in single]
-    return max(found, key=lambda header: len(header.joints))
+    headers = [_header(labels, other, joints) for labels in single]
+    return max(headers, key=lambda header: len(header.joints))
 
 
 def spread(row: Sequence[str], width: int, coordinates: str, joints: Joints) -> list[str] | None:
@@ -247,10 +247,10 @@ def _header(labels: Sequence[str], other: Sequence[bool], joints: Joints) -> Hea
     nameless = [""] * len(labels)
     for column, label in enumerate(labels):
         known = [] if other[column] or is_frame(label) else list(meanings(label))
-        found = next((hit for each in known if (hit := joints.place(each))[1] >= 0), None)
-        if found is not None:
+        body_joint = next((hit for each in known if (hit := joints.place(each))[1] >= 0), None)
+        if body_joint is not None:
             axis = next(each.axis for each in known if joints.place(each)[1] >= 0)
-            places[*found, axis] = (*places.get((*found, axis), ()), column)
+            places[*body_joint, axis] = (*places.get((*body_joint, axis), ()), column)
         elif known and known[0].words:
             strangers.setdefault(" ".join(known[0].words), []).append(column)
         elif known:
@@ -271,21 +271,21 @@ def _whole_bodies(
     for body, joint, _ in places:
         joints.setdefault(body, set()).add(joint)
     most = max(map(len, joints.values()), default=0)
-    return {place: found for place, found in places.items() if 2 * len(joints[place[0]]) >= most}
+    return {place: columns for place, columns in places.items() if 2 * len(joints[place[0]]) >= most}
 
 
 def _by_number(labels: Sequence[str], other: Sequence[bool], count: int) -> dict[Place, tuple[int, ...]]:
     """Joints that are numbered from 0 or 1 on, all of them; nothing where they are not."""
-    found: dict[tuple[int, str], list[int]] = {}
+    numbered: dict[tuple[int, str], list[int]] = {}
     for column, label in enumerate(labels):
         for each in () if other[column] or is_frame(label) else meanings(label):
             match = _NUMBERED.fullmatch("".join(each.words))
             if match:
-                found.setdefault((int(match[1]), each.axis), []).append(column)
+                numbered.setdefault((int(match[1]), each.axis), []).append(column)
                 break
-    numbers = sorted({number for number, _ in found})
+    numbers = sorted({number for number, _ in numbered})
     if len(numbers) != count or not numbers or numbers[0] not in (0, 1):
         return {}
     if any(high - low != 1 for low, high in pairwise(numbers)):
         return {}
-    return {("", number - numbers[0], axis): tuple(columns) for (number, axis), columns in found.items()}
+    return {("", number - numbers[0], axis): tuple(columns) for (number, axis), columns in numbered.items()}

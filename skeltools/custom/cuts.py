@@ -159,13 +159,13 @@ def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) 
         return read(item, settings, spec)
     status = os.stat(item.path)
     whole = replace(item, id="", details=tuple(pair for pair in item.details if pair[0] == "settings"))
-    found = _read_whole(_Recording(read, whole, (status.st_mtime_ns, status.st_size), settings, spec))
-    if isinstance(found, RawDataError):
-        raise found
-    taken = _inside(window, len(found.values), item)
-    score = None if found.score is None else found.score[taken]
-    track = None if found.track is None else found.track[taken]
-    return replace(found, values=found.values[taken], score=score, track=track)
+    poses = _read_whole(_Recording(read, whole, (status.st_mtime_ns, status.st_size), settings, spec))
+    if isinstance(poses, RawDataError):
+        raise poses
+    taken = _inside(window, len(poses.values), item)
+    score = None if poses.score is None else poses.score[taken]
+    track = None if poses.track is None else poses.track[taken]
+    return replace(poses, values=poses.values[taken], score=score, track=track)
 
 
 @dataclass(frozen=True)

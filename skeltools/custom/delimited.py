@@ -84,8 +84,8 @@ class Table:
         return len(self.fields(self.lines[0]))
 
     def fields(self, line: str) -> list[str]:
-        found = fields_of(line, self.delimiter)
-        return found[:-1] if self.open_end and not found[-1].strip() else found
+        cells = fields_of(line, self.delimiter)
+        return cells[:-1] if self.open_end and not cells[-1].strip() else cells
 
 
 def decoded(data: bytes, item: RawItem) -> str:
@@ -149,7 +149,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
         raise _wrong(item, "holds nothing but remarks" if lines else "the file is empty")
     middle = 0 if len(written) <= 2 * _SAMPLE else len(written) // 2
     sample = [line for _, line in written[middle : middle + 2 * _SAMPLE]]
-    mark, decimal = told(sample, delimiter)
+    mark, decimal = marks_of(sample, delimiter)
     width = _usual([fields_of(line, mark) for line in sample], decimal)
     head = [fields_of(line, mark) for _, line in written[:_HEAD]]
     start = _start(head, width, decimal)
@@ -170,7 +170,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
 
 def _other_delimiter(sample: Sequence[str], mark: str) -> str:
     """A hint where another delimiter than the one that was given makes numbers of the lines."""
-    better, decimal = told(sample)
+    better, decimal = marks_of(sample)
     if better == mark or not any(_numbers(fields_of(line, better), decimal) for line in sample):
         return ""
     name = {"\t": '"\\t"'}.get(better, better if better == BLANKS else f"'{better}'")
@@ -181,7 +181,7 @@ def _is_remark(line: str) -> bool:
     return line.lstrip().startswith(_REMARKS)
 
 
-def told(sample: Sequence[str], delimiter: str | None = None) -> tuple[str, str]:
+def marks_of(sample: Sequence[str], delimiter: str | None = None) -> tuple[str, str]:
     """Delimiter and decimal mark by which most fields of the lines are numbers; one given is obeyed."""
     guesses = [guess for guess in _GUESSES if delimiter in (None, guess[0])]
     if delimiter is not None and not guesses:
@@ -234,7 +234,7 @@ def _start(head: list[list[str]], width: int, decimal: str) -> int:
         is_row[n] &= not worded or all(is_row[n + 1 : n + 1 + _NEAR])
     full = next((n for n, fields in enumerate(head) if is_row[n] and len(fields) == width), None)
     if full is None:
-        return next((n for n, found in enumerate(is_row) if found), len(head))
+        return next((n for n, numeric in enumerate(is_row) if numeric), len(head))
     start = full
     while start and is_row[start - 1]:
         start -= 1
@@ -275,65 +275,65 @@ def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decima
 # --- numbers ------------------------------------------------------------------------------------------------
 
 
-def values(found: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
+def values(grid: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
     """[rows, columns]: some columns of all rows; NaN where nothing is given.
 
     Raises RawDataError: a row of another length, a word, too many numbers for one clip.
     """
-    size = len(found.lines) * found.width * 8
+    size = len(grid.lines) * grid.width * 8
     if size > MAX_BYTES:
         raise _wrong(item, f"{size} bytes are too many for one clip (limit {MAX_BYTES})")
-    whole = _quickly(found)
-    return _field_by_field(found, columns, item) if whole is None else whole[:, list(columns)]
+    whole = _quickly(grid)
+    return _field_by_field(grid, columns, item) if whole is None else whole[:, list(columns)]
 
 
-def _quickly(found: Table) -> NDArray[np.float64] | None:
+def _quickly(grid: Table) -> NDArray[np.float64] | None:
     """All columns, if numpy understands each field."""
-    lines = [line.replace(",", ".") for line in found.lines] if found.decimal == "," else list(found.lines)
-    if found.open_end:
+    lines = [line.replace(",", ".") for line in grid.lines] if grid.decimal == "," else list(grid.lines)
+    if grid.open_end:
         lines = [line.rstrip(" ")[:-1] for line in lines]
-    elif found.delimiter == " ":
+    elif grid.delimiter == " ":
         lines = [line.strip(" ") for line in lines]
-    delimiter = None if found.delimiter == BLANKS else found.delimiter
+    delimiter = None if grid.delimiter == BLANKS else grid.delimiter
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about rows without any field; they are told below
             whole = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
     except (ValueError, TypeError):
         return None
-    return whole if whole.shape == (len(lines), found.width) else None
+    return whole if whole.shape == (len(lines), grid.width) else None
 
 
-def _field_by_field(found: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
-    width = found.width
-    made = np.empty((len(found.lines), len(columns)))
-    for row, line in enumerate(found.lines):
-        fields = found.fields(line)
+def _field_by_field(grid: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
+    width = grid.width
+    made = np.empty((len(grid.lines), len(columns)))
+    for row, line in enumerate(grid.lines):
+        fields = grid.fields(line)
         if len(fields) != width:
             what = f"expected numbers, found {len(fields)} fields, the first has {width}"
-            raise _wrong(item, f"line {found.places[row]}: {what}{_cause(found, line)}")
-        parsed = [number(fields[column], found.decimal) for column in columns]
+            raise _wrong(item, f"line {grid.places[row]}: {what}{_cause(grid, line)}")
+        parsed = [number(fields[column], grid.decimal) for column in columns]
         if None in parsed:
-            raise _wrong(item, _word(found, row, columns[parsed.index(None)]))
+            raise _wrong(item, _word(grid, row, columns[parsed.index(None)]))
         made[row] = parsed
     return made
 
 
-def _cause(found: Table, line: str) -> str:
+def _cause(grid: Table, line: str) -> str:
     """Why a row may have another number of fields than the first."""
-    common = Counter(len(found.fields(line)) for line in found.lines[:_HEAD]).most_common(1)[0][0]
-    if common != found.width:
+    common = Counter(len(grid.fields(line)) for line in grid.lines[:_HEAD]).most_common(1)[0][0]
+    if common != grid.width:
         return (
-            f"; most have {common}. Is the first no row of the table? `csv: {{skip_rows: {found.places[0]}}}`"
+            f"; most have {common}. Is the first no row of the table? `csv: {{skip_rows: {grid.places[0]}}}`"
         )
-    return "; it is the last, as if writing had been cut short" if line == found.lines[-1] else ""
+    return "; it is the last, as if writing had been cut short" if line == grid.lines[-1] else ""
 
 
-def _word(found: Table, row: int, column: int) -> str:
-    name = " ".join(filter(None, (titles[column].strip() for titles in found.header)))
-    field = found.fields(found.lines[row])[column].strip()
+def _word(grid: Table, row: int, column: int) -> str:
+    name = " ".join(filter(None, (titles[column].strip() for titles in grid.header)))
+    field = grid.fields(grid.lines[row])[column].strip()
     where = f"column {column + 1}" + (f" ({name[:40]})" if name else "")
-    return f"line {found.places[row]}: expected numbers, found '{field[:20]}' in {where}"
+    return f"line {grid.places[row]}: expected numbers, found '{field[:20]}' in {where}"
 
 
 def _wrong(item: RawItem, message: str) -> RawDataError:

@@ -63,19 +63,19 @@ def discover(raw: Raw) -> Listing:
         )
     _check_score(path, settings, clips)
     files = {item.id: _below(item, roots) for item in clips}
-    told = tables.fields_of(path, settings, files, findings, labels)
-    known = [(item.id, made) for item in clips for made in _cut(item, told, path, settings, findings)]
-    kept, twice = first_of_each([item for _, item in known], roots)
-    if not kept:
-        return Listing((), (*findings, *twice), classes=told.classes)
+    fields = tables.fields_of(path, settings, files, findings, labels)
+    known = [(item.id, made) for item in clips for made in _cut(item, fields, path, settings, findings)]
+    items, twice = first_of_each([item for _, item in known], roots)
+    if not items:
+        return Listing((), (*findings, *twice), classes=fields.classes)
     names = {item.id: name for name, item in known}
     halves, rules, problems = tables.halves_of(
         path,
         settings,
-        {item.id: (names[item.id], dict(item.details)) for item in kept},
-        {item.id: told.ids[names[item.id]] for item in kept},
+        {item.id: (names[item.id], dict(item.details)) for item in items},
+        {item.id: fields.ids[names[item.id]] for item in items},
     )
-    return Listing(kept, (*findings, *twice, *problems), halves=halves, rules=rules, classes=told.classes)
+    return Listing(items, (*findings, *twice, *problems), halves=halves, rules=rules, classes=fields.classes)
 
 
 def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
@@ -91,11 +91,11 @@ def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
 
 
 def _cut(
-    item: RawItem, told: tables.Told, path: Path, settings: Settings, findings: list[Finding]
+    item: RawItem, fields: tables.Told, path: Path, settings: Settings, findings: list[Finding]
 ) -> list[RawItem]:
     """The clips of a file: as the table says, or windows of what the table leaves whole."""
     made = []
-    for clip in told.clips.get(item.id, ()):
+    for clip in fields.clips.get(item.id, ()):
         marks = (*cuts.details(clip.window), *framewise.details(clip.actions))
         one = replace(item, id=clip.id, details=(*clip.fields, *marks, *item.details))
         if settings.windows is None or clip.window is not None:
@@ -221,14 +221,14 @@ def _one_of_each(clips: list[RawItem], root: Path, findings: list[Finding]) -> l
     groups: dict[tuple[str, str | None], list[RawItem]] = {}
     for item in clips:
         groups.setdefault((item.id, None if item.member is None else item.path), []).append(item)
-    kept: list[RawItem] = []
+    items: list[RawItem] = []
     for group in groups.values():
         if len(group) == 1 or group[0].member is not None:
-            kept += group
+            items += group
             continue
         group.sort(key=lambda item: (Path(item.path).suffix.lower() not in poses.ARRAYS, item.path))
         first = next((item for item in group if _is_readable(item)), group[0])
-        kept.append(first)
+        items.append(first)
         detail = f"kept {Path(first.path).relative_to(root).as_posix()}, of the same name"
         findings += [
             Finding(
@@ -240,7 +240,7 @@ def _one_of_each(clips: list[RawItem], root: Path, findings: list[Finding]) -> l
             for item in group
             if item is not first
         ]
-    return kept
+    return items
 
 
 def _is_readable(item: RawItem) -> bool:

@@ -41,8 +41,8 @@ EXPORTS = {
 
 def advice(roots: Sequence[Path]) -> str:
     """What to do with the commonest files below that are not read here; empty if there are none."""
-    found = Counter(file.suffix.lower() for root in roots for file in visible_files(root))
-    known = [(count, suffix) for suffix, count in found.items() if suffix in EXPORTS]
+    counts = Counter(file.suffix.lower() for root in roots for file in visible_files(root))
+    known = [(count, suffix) for suffix, count in counts.items() if suffix in EXPORTS]
     if not known:
         return ""
     count, suffix = max(known, key=lambda each: (each[0], each[1]))

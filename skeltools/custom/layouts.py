@@ -87,10 +87,10 @@ def fitted(
         if len(free) == 2:
             sizes["M"] = settings.bodies or 1
             free = ["T"]
-        told = prod(sizes[letter] for letter in axis if letter not in free)
-        if (size != told) if not free else size % told:
+        product = prod(sizes[letter] for letter in axis if letter not in free)
+        if (size != product) if not free else size % product:
             return None
-        sizes |= dict.fromkeys(free, size // told)
+        sizes |= dict.fromkeys(free, size // product)
     return sizes
 
 

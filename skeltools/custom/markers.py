@@ -91,17 +91,17 @@ def _subjects(labels: Sequence[str], wanted: Container[str]) -> dict[str, list[t
     """
     split = [label.strip().rpartition(":") for label in labels]
     named = list(dict.fromkeys(subject for subject, _, name in split if subject and name))
-    found: dict[str, list[tuple[str, int]]] = {subject: [] for subject in named or [""]}
+    subjects: dict[str, list[tuple[str, int]]] = {subject: [] for subject in named or [""]}
     for place, (subject, _, name) in enumerate(split):
         owner = subject if subject or len(named) != 1 else named[0]
-        if name and owner in found:
-            found[owner].append((name, place))
+        if name and owner in subjects:
+            subjects[owner].append((name, place))
     people = {
         owner: columns
-        for owner, columns in found.items()
+        for owner, columns in subjects.items()
         if any(name.casefold() in wanted for name, _ in columns)
     }
-    return people or found
+    return people or subjects
 
 
 def _names(subjects: dict[str, list[tuple[str, int]]], wanted: Container[str]) -> list[str]:

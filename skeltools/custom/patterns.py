@@ -74,7 +74,7 @@ def match(pattern: str, names: Sequence[str], *, where: object) -> list[Groups |
     if _ways(pattern, names) > _FEW:
         return _elsewhere(pattern, names, where)
     fits = re.compile(pattern).fullmatch
-    return [found and found.groupdict() for found in map(fits, names)]
+    return [hit and hit.groupdict() for hit in map(fits, names)]
 
 
 def _ways(pattern: str, names: Sequence[str]) -> float:

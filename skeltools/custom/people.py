@@ -18,16 +18,19 @@ _MAX_LAID_OUT = 4 * MAX_BYTES
 
 
 def in_tracks(
-    clip: SkeletonSequence, item: RawItem, *, told: NDArray[np.int64] | None = None, relative: bool
+    clip: SkeletonSequence, item: RawItem, *, identities: NDArray[np.int64] | None = None, relative: bool
 ) -> SkeletonSequence:
     """The clip with a track on every place of axis M, those seen longest first.
 
-    ``told``: [T, M] numbers of the people, where the file has them; else they are linked by ``tracking``,
-    whose gate is ``relative`` to a body's size for 2D poses. At most ``MAX_BODIES`` tracks are kept.
+    ``identities``: [T, M] numbers of the people, where the file has them; else they are linked by
+    ``tracking``, whose gate is ``relative`` to a body's size for 2D poses. At most ``MAX_BODIES`` tracks are
+    kept.
     """
     frame, place = np.nonzero(clip.present)
     number = (
-        _numbers(clip, relative) if told is None else np.unique(told[frame, place], return_inverse=True)[1]
+        _numbers(clip, relative)
+        if identities is None
+        else np.unique(identities[frame, place], return_inverse=True)[1]
     )
     seen = np.bincount(number)
     each = clip.frames * clip.joints.shape[2] * 12
@@ -35,11 +38,11 @@ def in_tracks(
     tracks = np.argsort(-seen, kind="stable")[:most]
     slot = np.full(len(seen), -1)
     slot[tracks] = np.arange(len(tracks))
-    kept = slot[number] >= 0
-    laid = _laid_out(clip, (frame[kept], place[kept], slot[number][kept]), len(tracks))
-    if kept.all():
+    has_slot = slot[number] >= 0
+    laid = _laid_out(clip, (frame[has_slot], place[has_slot], slot[number][has_slot]), len(tracks))
+    if has_slot.all():
         return laid
-    detail = f"{len(seen) - len(tracks)} tracks of {(~kept).sum()} poses"
+    detail = f"{len(seen) - len(tracks)} tracks of {(~has_slot).sum()} poses"
     row = finding(item, "more people than bodies", detail=detail, action="dropped")
     return replace(laid, findings=(*laid.findings, row))
 

@@ -97,10 +97,10 @@ def _npy(item: RawItem, settings: Settings) -> NDArray[Any]:
 def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
     name = item.member or settings.key or _only(item, npz_names(Path(item.path)))
     cut = cuts.window_of(item) is not None
-    found = _last_npz(item.path, name, _changed(item)) if cut else _npz_array(item.path, name)
-    if found is None:
+    array = _last_npz(item.path, name, _changed(item)) if cut else _npz_array(item.path, name)
+    if array is None:
         raise _no_key(item, name, npz_names(Path(item.path)))
-    return cuts.of_array(found, item, settings)
+    return cuts.of_array(array, item, settings)
 
 
 def _npz_array(path: str, name: str) -> NDArray[Any] | None:
@@ -137,10 +137,10 @@ def _h5(item: RawItem, settings: Settings) -> NDArray[Any]:
             name = item.member or settings.key or _only(item, names)
             if name not in names:
                 raise _no_key(item, name, names)
-            found = inside(file, name)
-            taken = cuts.slices(found.shape, item, settings)
-            cuts.check_size(_taken(found.shape, taken), found.dtype.itemsize, item)
-            return np.asarray(found[taken])
+            dataset = inside(file, name)
+            taken = cuts.slices(dataset.shape, item, settings)
+            cuts.check_size(_taken(dataset.shape, taken), dataset.dtype.itemsize, item)
+            return np.asarray(dataset[taken])
     except HDF5_ERRORS as error:
         raise _wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
 
@@ -185,8 +185,8 @@ def h5_names(path: Path) -> list[str]:
 def _datasets(file: h5py.File) -> list[str]:
     names: list[str] = []
 
-    def note(name: str | bytes, found: object) -> None:
-        if isinstance(found, h5py.Dataset) and isinstance(name, str):  # bytes: it is no text
+    def note(name: str | bytes, node: object) -> None:
+        if isinstance(node, h5py.Dataset) and isinstance(name, str):  # bytes: it is no text
             names.append(name)
 
     file.visititems(note)
@@ -195,8 +195,8 @@ def _datasets(file: h5py.File) -> list[str]:
 
 def _only(item: RawItem, names: list[str]) -> str:
     if len(names) != 1:
-        found = ", ".join(names[:8]) or "none"
-        raise _wrong(item, f"expected one array, found {found}", remedy="Name it as `key` in dataset.yaml")
+        has = ", ".join(names[:8]) or "none"
+        raise _wrong(item, f"expected one array, found {has}", remedy="Name it as `key` in dataset.yaml")
     return names[0]
 
 

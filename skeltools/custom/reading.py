@@ -34,22 +34,22 @@ def read(item: RawItem) -> SkeletonSequence:
     known = {name: value for name, value in known.items() if name not in cuts.COLUMNS}
     settings, spec, whole, naming = _prepared(item.settings, known.pop("settings"))
     poses = in_order(poses_of(item, settings, whole), whole, naming, item)
-    kept = [whole.joints.index(name) for name in spec.joints]
-    values, score = poses.values[:, :, kept], None if poses.score is None else poses.score[:, :, kept]
+    places = [whole.joints.index(name) for name in spec.joints]
+    values, score = poses.values[:, :, places], None if poses.score is None else poses.score[:, :, places]
     zeros = poses.zero_is_unseen or settings.missing != "nan"
-    found = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score)
-    present, hidden = presence(found.seen)
+    masks = unseen.marks(values, score, zeros=zeros, min_score=settings.min_score)
+    present, hidden = presence(masks.seen)
     if not present.any():
-        raise unseen.nobody(found, spec.joints, item)
+        raise unseen.nobody(masks, spec.joints, item)
     if settings.missing == "nan" and (whole_zero := present & (values == 0).all(axis=(2, 3))).any():
         raise RawDataError(
             f"frame {unseen.first(whole_zero)}: a body with all joints at zero, but missing is nan",
             where=item.where,
             remedy="Absent bodies are marked by zeros here, too: set missing to either",
         )
-    if settings.never_seen == "refuse" and (error := unseen.never_seen(found, present, spec.joints, item)):
+    if settings.never_seen == "refuse" and (error := unseen.never_seen(masks, present, spec.joints, item)):
         raise error
-    shown = found.seen & present[..., None]
+    shown = masks.seen & present[..., None]
     if error := unseen.no_pixels(values[shown], settings, item):
         raise error
     joints = canonical(values, settings, whole, units=poses.units, axes=poses.axes)
@@ -62,7 +62,7 @@ def read(item: RawItem) -> SkeletonSequence:
         tuple(range(present.shape[1])),
         findings=(
             *cuts.findings(item, len(values)),
-            *unseen.findings(found, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
+            *unseen.findings(masks, present, hidden, spec.joints, item, strict_nan=settings.missing == "0"),
         ),
         unseen=hidden,
         score=None
@@ -71,7 +71,7 @@ def read(item: RawItem) -> SkeletonSequence:
         **known,
     )
     if not poses.linked:
-        clip = people.in_tracks(clip, item, told=poses.track, relative=settings.flat)
+        clip = people.in_tracks(clip, item, identities=poses.track, relative=settings.flat)
     return _with_crowd(clip, item, custom_settings.bodies(settings))
 
 
@@ -104,10 +104,12 @@ def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, Skelet
     """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
     settings, place = custom_settings.load(Path(path)), Path(path)
     naming = custom_settings.naming_of(settings, place)
-    told = {joint: (other, *naming.synonyms.get(joint, ())) for joint, other in settings.csv.joints.items()}
+    synonyms = {
+        joint: (other, *naming.synonyms.get(joint, ())) for joint, other in settings.csv.joints.items()
+    }
     return (
         settings,
         custom_settings.spec_of(settings, place),
         custom_settings.file_spec(settings, place),
-        naming.model_copy(update={"synonyms": naming.synonyms | told}),
+        naming.model_copy(update={"synonyms": naming.synonyms | synonyms}),
     )

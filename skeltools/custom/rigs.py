@@ -117,12 +117,12 @@ def mirror_images(joints: Sequence[str], parents: Sequence[int]) -> tuple[int, .
 
 def _others(name: str) -> list[str]:
     """What the right joint may be called whose left one has this name, in lower case."""
-    found = []
+    names = []
     for number, (mark, other) in enumerate(_SWAPS):
         text = name if number == 2 else name.casefold()
         for match in re.finditer(mark, text, re.IGNORECASE if number == 2 and name[:1] in "lL" else 0):
-            found.append((text[: match.start()] + other + text[match.end() :]).casefold())
-    return found
+            names.append((text[: match.start()] + other + text[match.end() :]).casefold())
+    return names
 
 
 def _left(joints: Sequence[str], swap: Sequence[int], v: int) -> bool:
@@ -143,12 +143,10 @@ def _shoulders(joints: Sequence[str], swap: Sequence[int]) -> tuple[int, int] | 
     """(left, right) joints of the upper arms; None where no pair, or more than one, bears their names."""
     left = [v for v in range(len(joints)) if _left(joints, swap, v)]
     for names in _SHOULDERS:
-        found = [
-            v for v in left if re.search(names, _side_off(joints[v])) and "fore" not in joints[v].lower()
-        ]
-        found = [v for v in found if not joints[v].lower().endswith(("_end", "twist", "roll"))]
-        if len(found) == 1:
-            return found[0], swap[found[0]]
+        arms = [v for v in left if re.search(names, _side_off(joints[v])) and "fore" not in joints[v].lower()]
+        arms = [v for v in arms if not joints[v].lower().endswith(("_end", "twist", "roll"))]
+        if len(arms) == 1:
+            return arms[0], swap[arms[0]]
     return None
 
 

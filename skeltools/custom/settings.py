@@ -327,11 +327,11 @@ def _load(path: Path, _checksum: int) -> Settings:
     with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path, remedy=_REMEDY)):
         content = load_yaml(read_text(path))
     if content is None:
-        found = "the file is empty; expected keys such as name and convention"
-        raise ConfigError(found, where=path, remedy=_REMEDY)
+        message = "the file is empty; expected keys such as name and convention"
+        raise ConfigError(message, where=path, remedy=_REMEDY)
     if not isinstance(content, dict):
-        found = f"expected keys such as name and convention, found {type(content).__name__}"
-        raise ConfigError(found, where=path, remedy=_REMEDY)
+        message = f"expected keys such as name and convention, found {type(content).__name__}"
+        raise ConfigError(message, where=path, remedy=_REMEDY)
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
@@ -395,7 +395,7 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
 def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
     """Names of joints; a pattern such as ``*_end`` stands for all that fit it."""
     names = [(name, fnmatch.filter(spec.joints, name) if "*" in name else []) for name in settings.leave_out]
-    return [joint for name, found in names for joint in found or (name,)]
+    return [joint for name, matches in names for joint in matches or (name,)]
 
 
 def change(
@@ -414,19 +414,19 @@ def change(
     )
 
 
-def _directions(settings: Settings, spec: SkeletonSpec, told: Directions | None) -> Directions:
+def _directions(settings: Settings, spec: SkeletonSpec, axes: Directions | None) -> Directions:
     if settings.axes is not None:
         return settings.axes.x, settings.axes.y, settings.axes.z
-    return told or (_IMAGE_AXES if settings.flat or settings.image_size else spec.axes)
+    return axes or (_IMAGE_AXES if settings.flat or settings.image_size else spec.axes)
 
 
-def _scale(settings: Settings, spec: SkeletonSpec, told: float | None) -> float | tuple[float, ...]:
+def _scale(settings: Settings, spec: SkeletonSpec, scale: float | None) -> float | tuple[float, ...]:
     """Metres per unit."""
     if settings.image_size is not None:
         return IMAGE_HEIGHT / settings.image_size[1]
     units = settings.units
     if units is None:
-        return UNITS[_OF_SPEC[spec.units]] if told is None else told
+        return UNITS[_OF_SPEC[spec.units]] if scale is None else scale
     return UNITS[units] if isinstance(units, str) else units
 
 

@@ -106,14 +106,14 @@ def fields_of(
     labelled = bool(own) or "label" in patterns.named(settings.pattern)
     if settings.labels is not None:
         labelled |= _by_table(path, settings, texts, names, findings)
-    parts = {name: told.parts for name, told in texts.items()}
-    values = [part.values for told in parts.values() for part in told]
+    parts = {name: entry.parts for name, entry in texts.items()}
+    values = [part.values for each in parts.values() for part in each]
     is_none = _says_none(settings, {each["label"] for each in values if "label" in each})
     classes, number = _classes(path, settings, values, is_none, findings)
     findings += _alike(path, classes)
     clips: dict[str, tuple[Clip, ...]] = {}
     without: dict[str, list[str]] = {}
-    for name, told in texts.items():
+    for name, entry in texts.items():
         made = []
         for part in parts[name]:
             fields, problem = _numbers(part.values, number, classes, is_none, settings)
@@ -121,19 +121,19 @@ def fields_of(
                 _skip(findings, names[name], "clip not described", f"{part.id}: {problem}")
                 continue
             if labelled and fields["label"] == _UNKNOWN:
-                why = told.why or "neither name nor table tells one"
+                why = entry.why or "neither name nor table tells one"
                 why = f"their label is {_UNKNOWN}" if "label" in part.values else why
                 without.setdefault(why, []).append(part.id)
                 if settings.unlabelled == "skip":
                     continue
             made.append(Clip(part.id, tuple(sorted(fields.items())), part.window))
         if made:
-            clips[name] = (_whole(told.id, made),) if settings.uncut else tuple(made)
+            clips[name] = (_whole(entry.id, made),) if settings.uncut else tuple(made)
     findings += _without(path, settings, without, sum(map(len, parts.values())))
     if not clips:
         last = findings[-1].detail if findings else ""
         raise ConfigError(f"none of {len(names)} clips is described well, e.g. {last}", where=path)
-    return Told(clips, classes, {name: told.id for name, told in texts.items()})
+    return Told(clips, classes, {name: entry.id for name, entry in texts.items()})
 
 
 def _whole(id: str, parts: list[Clip]) -> Clip:
@@ -214,8 +214,8 @@ def _by_pattern(
     """A pattern with a slash is for the whole name, one without for what follows its last slash."""
     if settings.pattern is None:
         return {name: _Texts(name.replace("/", "_")) for name in names}
-    told = [name if "/" in settings.pattern else name.rpartition("/")[2] for name in names]
-    matches = patterns.match(settings.pattern, told, where=f"{path}: pattern")
+    candidates = [name if "/" in settings.pattern else name.rpartition("/")[2] for name in names]
+    matches = patterns.match(settings.pattern, candidates, where=f"{path}: pattern")
     texts = {}
     for (name, file), groups in zip(names.items(), matches, strict=True):
         if groups is None:
@@ -262,48 +262,48 @@ def _by_table(
             where=table,
         )
     find = _finder(texts, names)
-    met: set[str] = set()
+    ids: set[str] = set()
     for number, row in enumerate(lines, start=2):
         cells = {name: value.strip() for name, value in zip(header, row, strict=False)}
         id = cells.get(column, "")
-        told = find(id)
+        entry = find(id)
         values = {name: cells[name] for name in wanted if not _is_empty(cells.get(name, ""), settings)}
         place = f"row {number}"
-        if told is not None and (cut or told.id not in met):
-            met.add(told.id)
+        if entry is not None and (cut or entry.id not in ids):
+            ids.add(entry.id)
             if cut:
-                _add_segment(told, cells, values, settings, findings, place)
+                _add_segment(entry, cells, values, settings, findings, place)
             else:
-                told.values |= values
+                entry.values |= values
             continue
-        problem = "row without a clip" if told is None else "row of the table twice"
-        hint = "" if told is None else "; columns start and end would cut a recording into clips"
+        problem = "row without a clip" if entry is None else "row of the table twice"
+        hint = "" if entry is None else "; columns start and end would cut a recording into clips"
         findings.append(
             Finding(file=labels, place=place, problem=problem, detail=f"{id}{hint}", action="ignored")
         )
-    if not met:
-        example = next((told.id for told in texts.values()), "")
+    if not ids:
+        example = next((entry.id for entry in texts.values()), "")
         raise ConfigError(f"no row has the id of a clip; clips are called like '{example}'", where=table)
-    for told in texts.values():
-        told.why = "their label is empty" if told.id in met else f"no row in {labels}"
+    for entry in texts.values():
+        entry.why = "their label is empty" if entry.id in ids else f"no row in {labels}"
     return "label" in wanted
 
 
 def _add_segment(
-    told: _Texts,
+    entry: _Texts,
     cells: Mapping[str, str],
     values: Mapping[str, str],
     settings: Settings,
     findings: list[Finding],
     place: str,
 ) -> None:
-    told.rows += 1
+    entry.rows += 1
     window, wrong = cuts.window_of_row(cells, settings)
     if not wrong:
-        told.segments.append(_Part(f"{told.id}_{told.rows:03}", values, window))
+        entry.segments.append(_Part(f"{entry.id}_{entry.rows:03}", values, window))
         return
     problem = "segment not described"
-    detail, file = f"{told.id}: {wrong}", settings.labels or ""
+    detail, file = f"{entry.id}: {wrong}", settings.labels or ""
     findings.append(Finding(file=file, place=place, problem=problem, detail=detail, action="skipped"))
 
 
@@ -326,12 +326,12 @@ def _read_table(path: Path, labels: str) -> tuple[list[str], list[list[str]]]:
 
 def _finder(texts: Mapping[str, _Texts], names: Mapping[str, str]) -> Callable[[str], _Texts | None]:
     """The clip that a cell names: by id, by path below the folder or file name, with or without suffix."""
-    by_id = {told.id: told for told in texts.values()}
+    by_id = {entry.id: entry for entry in texts.values()}
     others: dict[str, list[_Texts]] = {}
-    for name, told in texts.items():
+    for name, entry in texts.items():
         file = names[name]
         for alias in {name, file, name.rpartition("/")[2], file.rpartition("/")[2]}:
-            others.setdefault(alias, []).append(told)
+            others.setdefault(alias, []).append(entry)
 
     def find(cell: str) -> _Texts | None:
         among = others.get(cell.replace("\\", "/").removeprefix("./"), [])
@@ -364,16 +364,16 @@ def _classes(
     findings: list[Finding],
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Class names, and the class of every text that stands for one; none where nothing is labelled."""
-    told = (each["label"] for each in values if "label" in each)
-    found = sorted({text for text in told if not is_none(text)}, key=_numeric)
-    if settings.label_base is None or not found:
-        classes = settings.classes or tuple(found)
+    labels = (each["label"] for each in values if "label" in each)
+    texts = sorted({text for text in labels if not is_none(text)}, key=_numeric)
+    if settings.label_base is None or not texts:
+        classes = settings.classes or tuple(texts)
         return classes, {name: label for label, name in enumerate(classes)}
     base = settings.label_base
-    numbers = {text: value - base for text in found if (value := _integer(text)) is not None}
+    numbers = {text: value - base for text in texts if (value := _integer(text)) is not None}
     most = max(numbers.values(), default=-1)
     if most > _MAX or (most < 0 and settings.classes is None):
-        message = f"label_base: labels are no numbers from {base}, e.g. '{found[0]}'"
+        message = f"label_base: labels are no numbers from {base}, e.g. '{texts[0]}'"
         raise ConfigError(message, where=path)
     classes = settings.classes or tuple(str(label + base) for label in range(most + 1))
     absent = sorted(set(range(len(classes))) - set(numbers.values()))
@@ -458,22 +458,22 @@ def _selected(
     whole: Mapping[str, list[str]],
     findings: list[Finding],
 ) -> set[str]:
-    kept = set(clips)
+    ids = set(clips)
     for key in FIELDS:
         if (values := getattr(selector, key)) is not None:
             wanted = set(values)
-            kept &= {id for id, (_, fields) in clips.items() if fields.get(key) in wanted}
+            ids &= {id for id, (_, fields) in clips.items() if fields.get(key) in wanted}
     if selector.pattern is not None:
         names = [name for name, _ in clips.values()]
         matches = patterns.match(selector.pattern, names, where=f"{path}: {place}.pattern")
-        kept &= {id for id, groups in zip(clips, matches, strict=True) if groups is not None}
+        ids &= {id for id, groups in zip(clips, matches, strict=True) if groups is not None}
     if selector.list is not None:
-        kept &= _listed(path, place, selector.list, clips, whole, findings)
-    if not kept:
+        ids &= _listed(path, place, selector.list, clips, whole, findings)
+    if not ids:
         raise ConfigError(
             f"{place}: selects none of {len(clips)} clips; {_there(selector, clips)}", where=path
         )
-    return kept
+    return ids
 
 
 def _listed(
@@ -500,13 +500,13 @@ def _listed(
 
 def _there(selector: Selector, clips: Mapping[str, tuple[str, Mapping[str, int]]]) -> str:
     """What the clips have of that by which was selected."""
-    told = []
+    texts = []
     for key in FIELDS:
         if getattr(selector, key) is not None:
             values = sorted({fields[key] for _, fields in clips.values() if key in fields})
-            told.append(f"{key}s are {', '.join(map(str, values))[:80]}" if values else f"no {key} is known")
+            texts.append(f"{key}s are {', '.join(map(str, values))[:80]}" if values else f"no {key} is known")
     example = next(iter(clips))
-    return "; ".join(told) or f"clips are called like '{clips[example][0]}' and have ids like '{example}'"
+    return "; ".join(texts) or f"clips are called like '{clips[example][0]}' and have ids like '{example}'"
 
 
 def _in_words(split: Split) -> str:

@@ -37,14 +37,12 @@ _EMPTY = 0.2
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """The poses of a file; NaN where nothing is given. Raises RawDataError, with the likely cause."""
-    told = settings.csv
+    csv = settings.csv
     table = _table(item, settings)
-    if table.width <= told.skip_columns + told.skip_last:
+    if table.width <= csv.skip_columns + csv.skip_last:
         raise wrong(item, f"has {table.width} columns, none but those to skip")
     names = _joints(item, settings, spec)
-    whole = (
-        _long(table, item, settings, names) if told.form == "long" else _wide(table, item, settings, names)
-    )
+    whole = _long(table, item, settings, names) if csv.form == "long" else _wide(table, item, settings, names)
     scored = settings.coordinates.endswith("s")
     return Poses(whole[..., :-1], whole[..., -1]) if scored else Poses(whole)
 
@@ -53,17 +51,17 @@ def _table(item: RawItem, settings: Settings) -> Table:
     """The rows of the clip, all of the file or those that have its name."""
     if item.member is None:
         return _whole_table(item, settings.csv)
-    found, members = _of_many(item, settings)
+    table, members = _of_many(item, settings)
     rows = members.get(item.member, [])
     if not rows:
         raise wrong(item, f"has no row of clip '{item.member}'")
-    lines = tuple(found.lines[row] for row in rows)
-    return replace(found, lines=lines, places=tuple(found.places[row] for row in rows))
+    lines = tuple(table.lines[row] for row in rows)
+    return replace(table, lines=lines, places=tuple(table.places[row] for row in rows))
 
 
-def _whole_table(item: RawItem, told: Csv) -> Table:
+def _whole_table(item: RawItem, csv: Csv) -> Table:
     text = delimited.decoded(read_bytes(replace(item, member=None)), item)
-    return delimited.table(text, item, delimiter=told.delimiter, skip_rows=told.skip_rows)
+    return delimited.table(text, item, delimiter=csv.delimiter, skip_rows=csv.skip_rows)
 
 
 def clips(path: Path, settings: Settings) -> list[str]:
@@ -81,12 +79,12 @@ def _of_many(item: RawItem, settings: Settings) -> tuple[Table, dict[str, list[i
 
 
 @lru_cache(maxsize=1)
-def _members(path: str, _stamp: tuple[int, int], told: str) -> tuple[Table, dict[str, list[int]]]:
+def _members(path: str, _stamp: tuple[int, int], csv_json: str) -> tuple[Table, dict[str, list[int]]]:
     """Table of a file, and the rows of each of its clips in their order; clips come one after another."""
-    item, csv = RawItem(Path(path).stem, "", path), Csv.model_validate_json(told)
+    item, csv = RawItem(Path(path).stem, "", path), Csv.model_validate_json(csv_json)
     table = _whole_table(item, csv)
     at = _clip_columns(table, item, csv)
-    found: dict[str, list[int]] = {}
+    rows_of: dict[str, list[int]] = {}
     for row, line in enumerate(table.lines):
         fields = table.fields(line)
         if len(fields) <= max(at):
@@ -94,14 +92,14 @@ def _members(path: str, _stamp: tuple[int, int], told: str) -> tuple[Table, dict
         name = "_".join(fields[column].strip() for column in at)
         if not name.strip("_"):
             raise wrong(item, f"line {table.places[row]}: no name of a clip")
-        found.setdefault(name, []).append(row)
-    return table, found
+        rows_of.setdefault(name, []).append(row)
+    return table, rows_of
 
 
-def _clip_columns(table: Table, item: RawItem, told: Csv) -> list[int]:
+def _clip_columns(table: Table, item: RawItem, csv: Csv) -> list[int]:
     names = [name.strip() for name in table.header[-1]] if table.header else []
     at = []
-    for name in told.clip:
+    for name in csv.clip:
         number = name - 1 if isinstance(name, int) else names.index(name) if name in names else -1
         if not 0 <= number < table.width:
             has = f"it has {', '.join(names)[:100]}" if names else f"it has {table.width} columns, no header"
@@ -125,15 +123,15 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
     """[T, M, V, C]."""
     naming = _clip_columns(table, item, settings.csv)
     span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
-    kept = [column for column in span if column not in naming]
+    columns_left = [column for column in span if column not in naming]
     layout = (settings.layout or layouts.DEFAULT).split()
     if layout == ["TV", "C"]:
         table = _without_counts(table, joints.spec.num_joints, item)
-    if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(kept) <= _WIDEST:
-        if layout[0] == "T" and (header := _named(table, kept, item, settings, joints)):
-            return _by_name(table, header, kept, item, settings, joints)
-        kept = _nameless(table, kept, layout[1] == "C", item, settings, joints)
-    numbers = delimited.values(table, kept, item)
+    if not settings.csv.by_order and len(layout) == 2 and "C" in layout[1] and len(columns_left) <= _WIDEST:
+        if layout[0] == "T" and (header := _named(table, columns_left, item, settings, joints)):
+            return _by_name(table, header, columns_left, item, settings, joints)
+        columns_left = _nameless(table, columns_left, layout[1] == "C", item, settings, joints)
+    numbers = delimited.values(table, columns_left, item)
     if rows_named := _joint_column(table):
         numbers = _in_order(numbers, table, rows_named, item, settings, joints)
     if layouts.fitted(numbers.shape, settings.layout or layouts.DEFAULT, settings, joints.spec) is None:
@@ -164,9 +162,9 @@ def _without_counts(table: Table, joints: int, item: RawItem) -> Table:
             left -= 1
             continue
         if left or count not in (0, joints):
-            found = f"{joints - left} rows" if left else f"a count of {count}"
+            what = f"{joints - left} rows" if left else f"a count of {count}"
             where = f"line {place or table.places[-1]}"
-            raise wrong(item, f"{where}: expected a row for each of {joints} joints a frame, found {found}")
+            raise wrong(item, f"{where}: expected a row for each of {joints} joints a frame, found {what}")
         left = count
         if count == 0 and place:
             lines += [empty] * joints
@@ -181,16 +179,16 @@ def _count(table: Table, line: str) -> int | None:
 
 
 def _named(
-    table: Table, kept: Sequence[int], item: RawItem, settings: Settings, joints: Joints
+    table: Table, columns_left: Sequence[int], item: RawItem, settings: Settings, joints: Joints
 ) -> Header | None:
     """The header of these columns if it names joints; None if it does not. Raises RawDataError where it does
     and cannot be understood."""
-    rows = [[row[column] for column in kept] for row in table.header]
+    rows = [[row[column] for column in columns_left] for row in table.header]
     header = columns.read(rows, joints) if rows else None
     if header is not None and header.joints:
         return header
     for row in reversed(table.titles):
-        for width, places in ((table.width, kept), (len(kept), range(len(kept)))):
+        for width, places in ((table.width, columns_left), (len(columns_left), range(len(columns_left)))):
             labels = columns.spread(row, width, settings.coordinates, joints)
             if labels:
                 return columns.read([[labels[place] for place in places]], joints)
@@ -204,18 +202,18 @@ def _named(
 
 
 def _nameless(
-    table: Table, kept: list[int], of_joint: bool, item: RawItem, settings: Settings, joints: Joints
+    table: Table, columns_left: list[int], of_joint: bool, item: RawItem, settings: Settings, joints: Joints
 ) -> list[int]:
     """Columns of coordinates where a header names no joint. ``of_joint``: a row is a joint."""
     if table.misfit:
         _refuse_names(table, item)
     if not table.header:
-        return kept
-    header = columns.read([[row[column] for column in kept] for row in table.header], joints)
+        return columns_left
+    header = columns.read([[row[column] for column in columns_left] for row in table.header], joints)
     if of_joint:
-        return [kept[n] for n in _of_a_joint(header, settings)]
+        return [columns_left[n] for n in _of_a_joint(header, settings)]
     _check_nameless(header, item, joints)
-    return [kept[n] for n in _in_turn(header, settings)]
+    return [columns_left[n] for n in _in_turn(header, settings)]
 
 
 def _refuse_names(table: Table, item: RawItem) -> None:
@@ -277,20 +275,25 @@ def _in_order(
 
 def _in_turn(header: Header, settings: Settings) -> list[int]:
     """Columns without frame and time; where all others are x, y, z without names, in this order."""
-    kept = [n for n in range(len(header.labels)) if n not in header.frames]
-    axes = [header.nameless[n] for n in kept]
+    columns_left = [n for n in range(len(header.labels)) if n not in header.frames]
+    axes = [header.nameless[n] for n in columns_left]
     wanted = settings.coordinates
-    called = [n for n, axis in zip(kept, axes, strict=True) if axis and axis in wanted]
+    called = [n for n, axis in zip(columns_left, axes, strict=True) if axis and axis in wanted]
     if not called or not all(axes) or len(called) % len(wanted):
-        return kept
+        return columns_left
     groups = [called[n : n + len(wanted)] for n in range(0, len(called), len(wanted))]
     if any(sorted(header.nameless[n] for n in group) != sorted(wanted) for group in groups):
-        return kept
+        return columns_left
     return [next(n for n in group if header.nameless[n] == axis) for group in groups for axis in wanted]
 
 
 def _by_name(
-    table: Table, header: Header, kept: Sequence[int], item: RawItem, settings: Settings, joints: Joints
+    table: Table,
+    header: Header,
+    columns_left: Sequence[int],
+    item: RawItem,
+    settings: Settings,
+    joints: Joints,
 ) -> NDArray[np.float64]:
     """[T, M, V, C] by the names in the header; columns of anything else are left out."""
     wanted, spec = settings.coordinates, joints.spec
@@ -302,7 +305,7 @@ def _by_name(
     ]
     copies = max(len(columns) for body in places for joint in body for columns in joint)
     chosen = [
-        kept[columns[copy]] if copy < len(columns) else -1
+        columns_left[columns[copy]] if copy < len(columns) else -1
         for body in places
         for copy in range(copies)
         for joint in body
@@ -326,12 +329,12 @@ def _check_names(
     gone = [spec.joints[v] for v in needed if v not in header.named]
     if gone and settings.never_seen == "refuse":
         near = [difflib.get_close_matches(name, header.strangers, 1, 0.5) for name in gone[:1]]
-        told = f"{gone[0]}: {(near[0] or header.strangers or ['NAME IN THE FILE'])[0]}"
+        example = f"{gone[0]}: {(near[0] or header.strangers or ['NAME IN THE FILE'])[0]}"
         raise wrong(
             item,
             f"the header has no {', '.join(gone)}"
             + (f"; it also names {', '.join(header.strangers[:8])}" if header.strangers else "")
-            + f". Called otherwise? `csv: {{joints: {{{told}}}}}`. "
+            + f". Called otherwise? `csv: {{joints: {{{example}}}}}`. "
             f"Not there? `leave_out: [{', '.join(gone)}]`",
         )
     present = [v for v in needed if v in header.named]
@@ -340,7 +343,7 @@ def _check_names(
             lacking = [axis for axis in wanted if (body, joint, axis) not in header.joints]
             if lacking and not (len(bodies) > 1 and len(lacking) == len(wanted)):
                 raise wrong(item, _lacking(spec.joints[joint], lacking, header, joint, body))
-    counts = {len(found) for (_, joint, axis), found in header.joints.items() if axis in wanted}
+    counts = {len(numbers) for (_, joint, axis), numbers in header.joints.items() if axis in wanted}
     several = "M" in (settings.layout or "")
     if not several and (len(bodies) > 1 or counts != {1}):
         what = f"{len(bodies)} bodies" if len(bodies) > 1 else _twice(header, wanted, spec)
@@ -352,7 +355,7 @@ def _check_names(
 
 
 def _twice(header: Header, wanted: str, spec: SkeletonSpec) -> str:
-    place = next(p for p, found in header.joints.items() if len(found) > 1 and p[2] in wanted)
+    place = next(p for p, numbers in header.joints.items() if len(numbers) > 1 and p[2] in wanted)
     labels = " and ".join(f"'{header.labels[column]}'" for column in header.joints[place][:2])
     return f"{place[2]} of {spec.joints[place[1]]} more than once ({labels})"
 
@@ -481,13 +484,13 @@ def _columns(table: Table, item: RawItem, settings: Settings) -> dict[str, int]:
     keys = [columns.key(name) for name in header]
     at: dict[str, int] = {}
     for name, usual in _LONG.items():
-        told = settings.csv.columns.get(name)  # type: ignore[call-overload]
-        if told is not None:
-            found = header.index(told) if told in header else -1
+        given = settings.csv.columns.get(name)  # type: ignore[call-overload]
+        if given is not None:
+            column = header.index(given) if given in header else -1
         else:
-            found = next((keys.index(word) for word in usual if word in keys), -1)
-        if found >= 0:
-            at[name] = found
+            column = next((keys.index(word) for word in usual if word in keys), -1)
+        if column >= 0:
+            at[name] = column
     needed = ["frame", "joint", *("score" if axis == "s" else axis for axis in settings.coordinates)]
     lacking = [settings.csv.columns.get(name, name) for name in needed if name not in at]  # type: ignore[call-overload]
     if lacking:
@@ -502,17 +505,17 @@ def _keys(
 ) -> list[tuple[int, str, int]]:
     """(frame, body, joint) of each row."""
     known: dict[str, int] = {}
-    found = []
+    keys = []
     for row, line in enumerate(table.lines):
         fields = table.fields(line)
         try:
             frame, word = _whole(fields[at["frame"]], table.decimal), fields[at["joint"]].strip()
             if word not in known:
                 known[word] = _joint(word, settings, joints)
-            found.append((frame, fields[at["body"]].strip() if "body" in at else "", known[word]))
+            keys.append((frame, fields[at["body"]].strip() if "body" in at else "", known[word]))
         except ValueError as error:
             raise wrong(item, f"line {table.places[row]}: {error} in '{line.strip()[:60]}'") from error
-    return found
+    return keys
 
 
 def _whole(field: str, decimal: str) -> int:
@@ -529,7 +532,7 @@ def _joint(word: str, settings: Settings, joints: Joints) -> int:
         number = int(word) - settings.csv.first_joint
         if 0 <= number < joints.spec.num_joints:
             return number
-    found = joints.find(columns.words_of(word))
-    if found < 0:
+    place = joints.find(columns.words_of(word))
+    if place < 0:
         raise ValueError(f"joint '{word[:40]}' is none of {joints.spec.name}")
-    return found
+    return place

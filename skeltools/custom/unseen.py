@@ -73,15 +73,15 @@ def _is_root(values: NDArray[np.float64], at_zero: Mask, unknown: Mask) -> Mask:
 # --- what is told -------------------------------------------------------------------------------------------
 
 
-def nobody(found: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
+def nobody(masks: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
     """The error for a clip without a body in any frame, with what is known of the cause."""
-    frames = len(found.nan)
-    never = np.asarray(~found.seen.any(axis=(0, 1)))
+    frames = len(masks.nan)
+    never = np.asarray(~masks.seen.any(axis=(0, 1)))
     if never.all():
-        reason = _reason(found)
+        reason = _reason(masks)
         return RawDataError(f"no body in any frame ({frames} frames{reason})", where=item.where)
     return RawDataError(
-        f"no frame of {frames} has a quarter of a body's joints{_reason(found)}",
+        f"no frame of {frames} has a quarter of a body's joints{_reason(masks)}",
         where=item.where,
         remedy=_LEAVE_OUT.format(_listed(joints, never)) if never.any() else "Check the file",
     )
@@ -94,15 +94,15 @@ _LEAVE_OUT = (
 _TRUST_SCORES = "; or `min_score: -1` if they are where the file says, whatever their score"
 
 
-def never_seen(found: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
+def never_seen(masks: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
     """The error that names the joints which are seen in no frame; None if there are none."""
-    never = np.asarray(~(found.seen & present[..., None]).any(axis=(0, 1)))
+    never = np.asarray(~(masks.seen & present[..., None]).any(axis=(0, 1)))
     if not never.any():
         return None
-    names, scored = _listed(joints, never), found.doubtful.any(axis=1).all(axis=0)
+    names, scored = _listed(joints, never), masks.doubtful.any(axis=1).all(axis=0)
     remedy = _LEAVE_OUT.format(names) + (_TRUST_SCORES if (np.asarray(scored) & never).any() else "")
     return NeverSeenError(
-        f"{names}: seen in none of {len(present)} frames{_reason(found)}. {remedy}",
+        f"{names}: seen in none of {len(present)} frames{_reason(masks)}. {remedy}",
         where=item.where,
     )
 
@@ -133,20 +133,20 @@ def _listed(joints: Sequence[str], chosen: NDArray[np.bool_]) -> str:
     return ", ".join(name for name, wanted in zip(joints, chosen.tolist(), strict=True) if wanted)
 
 
-def _reason(found: Marks) -> str:
+def _reason(masks: Marks) -> str:
     """In words, what most of the joints that are not seen are."""
     counts = {
-        "missing": int(found.nan.sum()),
-        "infinite or absurd": int(found.infinite.sum()),
-        "exactly zero": int(found.zero.sum()),
-        "of too low a score": int(found.doubtful.sum()),
+        "missing": int(masks.nan.sum()),
+        "infinite or absurd": int(masks.infinite.sum()),
+        "exactly zero": int(masks.zero.sum()),
+        "of too low a score": int(masks.doubtful.sum()),
     }
     most = max(counts, key=lambda name: counts[name])
     return f"; coordinates are {most}" if counts[most] else ""
 
 
 def findings(
-    found: Marks,
+    masks: Marks,
     present: Mask,
     unseen: Mask | None,
     joints: Sequence[str],
@@ -155,18 +155,18 @@ def findings(
     strict_nan: bool,
 ) -> tuple[Finding, ...]:
     """What a user should know about a clip that is kept. ``strict_nan``: absent bodies ought to be zeros."""
-    return tuple(_told(found, present, unseen, joints, item, strict_nan))
+    return tuple(_rows(masks, present, unseen, joints, item, strict_nan))
 
 
-def _told(
-    found: Marks, present: Mask, unseen: Mask | None, joints: Sequence[str], item: RawItem, strict_nan: bool
+def _rows(
+    masks: Marks, present: Mask, unseen: Mask | None, joints: Sequence[str], item: RawItem, strict_nan: bool
 ) -> Iterator[Finding]:
-    partly = ~present & ~(found.nan | found.zero).all(axis=2)
-    odd = partly | (found.nan.all(axis=2) if strict_nan else False)
+    partly = ~present & ~(masks.nan | masks.zero).all(axis=2)
+    odd = partly | (masks.nan.all(axis=2) if strict_nan else False)
     if odd.any():
         yield finding(
             item,
-            "not a number" if (found.nan | found.infinite)[odd].any() else "hardly a joint seen",
+            "not a number" if (masks.nan | masks.infinite)[odd].any() else "hardly a joint seen",
             place=f"frame {first(odd)}",
             detail=f"{odd.sum()} poses",
             action="treated as absent",
@@ -180,7 +180,7 @@ def _told(
             item,
             UNSEEN,
             place=f"frame {first(np.asarray(unseen.any(axis=2)))}",
-            detail=f"{missed:.1%} of the joints{_reason(found)}: {named}",
+            detail=f"{missed:.1%} of the joints{_reason(masks)}: {named}",
             action="marked as unseen; recipes fill them",
         )
 

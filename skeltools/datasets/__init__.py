@@ -115,9 +115,9 @@ def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -
             return folder
     if root.is_file() and root.suffix in (".yaml", ".yml"):
         return root.parent if root.name == custom_settings.FILE else root
-    found = "there is no dataset.yaml in it" if root.exists() else "there is no such folder"
+    reason = "there is no dataset.yaml in it" if root.exists() else "there is no such folder"
     remedy = f"{_CUSTOM_HINT}. Then name the folder, or the settings file, with --raw or ${RAW_VARIABLE}"
-    raise UsageError(f"no data of your own: {found}", where=root, remedy=remedy)
+    raise UsageError(f"no data of your own: {reason}", where=root, remedy=remedy)
 
 
 def _root(raw: Path | None, environ: Mapping[str, str] | None) -> Path:

@@ -63,17 +63,17 @@ def discover(raw: Raw) -> Listing:
 
     A ``.skeleton.npy`` counts where there is no text of its clip: it lacks the ids of the bodies.
     """
-    found, findings = search(raw, (_TEXT, _NPY))
+    files, findings = search(raw, (_TEXT, _NPY))
     items: list[RawItem] = []
-    for file in found:
+    for file in files:
         if fields(_id(file)) is None:
             findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
         else:
             items.append(RawItem(_id(file), CONVENTION, file.path, file.member, file.size))
     texts = {item.id for item in items if not _is_npy(item)}
     clips = (item for item in items if not (_is_npy(item) and item.id in texts))
-    kept, twice = first_of_each(clips, roots_of(raw))
-    return Listing(kept, (*findings, *twice))
+    unique, twice = first_of_each(clips, roots_of(raw))
+    return Listing(unique, (*findings, *twice))
 
 
 def _id(file: Found) -> str:
@@ -124,11 +124,11 @@ def read(item: RawItem) -> SkeletonSequence:
 
 def _first_in_frame(bodies: ntu_text.Bodies) -> np.ndarray:
     """[B] bool: False where an earlier body of the same frame has the same id."""
-    met: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int]] = set()
     first = []
     for key in zip(bodies.frame.tolist(), bodies.ids, strict=True):
-        first.append(key not in met)
-        met.add(key)
+        first.append(key not in seen)
+        seen.add(key)
     return np.array(first, dtype=np.bool_)
 
 
@@ -146,21 +146,21 @@ def _check(tracks: int, bodies: ntu_text.Bodies, item: RawItem) -> None:
 def _findings(
     item: RawItem, bodies: ntu_text.Bodies, first: np.ndarray, finite: np.ndarray
 ) -> tuple[Finding, ...]:
-    found = []
+    rows = []
     if not first.all():
         times = f"{(~first).sum()} times"
         place = f"frame {bodies.frame[~first][0] + 1}"
-        found.append(
+        rows.append(
             finding(item, "body id twice in a frame", place=place, detail=times, action="kept the first")
         )
     if not finite.all():
         times = f"{(~finite).sum()} poses"
         place = f"frame {bodies.frame[~finite][0] + 1}"
-        found.append(finding(item, "not a number", place=place, detail=times, action="treated as absent"))
+        rows.append(finding(item, "not a number", place=place, detail=times, action="treated as absent"))
     if bodies.extra_line:
         place = f"line {bodies.extra_line}"
-        found.append(finding(item, "data after the last frame", place=place, action="ignored"))
-    return tuple(found)
+        rows.append(finding(item, "data after the last frame", place=place, action="ignored"))
+    return tuple(rows)
 
 
 # --- the data sets ------------------------------------------------------------------------------------------

@@ -57,9 +57,9 @@ def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[Any]:
     values = content.get(f"skel_body{number}")
     sound = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 3
     if not isinstance(values, np.ndarray) or not sound or values.shape[1:] != (JOINTS, 3) or not len(values):
-        found = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "no array"
+        what = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "no array"
         raise RawDataError(
-            f"skel_body{number} is {found}, expected (frames, {JOINTS}, 3)", where=where, remedy=_REMEDY
+            f"skel_body{number} is {what}, expected (frames, {JOINTS}, 3)", where=where, remedy=_REMEDY
         )
     return values
 
@@ -69,10 +69,10 @@ def _there(counts: Any, joints: NDArray[np.float32], where: str) -> NDArray[np.b
     frames, bodies = joints.shape[:2]
     if counts is None:
         return np.asarray(joints.any(axis=(2, 3)))
-    told = counts.tolist() if isinstance(counts, np.ndarray) else counts
-    sound = isinstance(told, list) and all(type(n) is int and 0 <= n <= bodies for n in told)
-    if not sound or len(told) != frames:
+    numbers = counts.tolist() if isinstance(counts, np.ndarray) else counts
+    sound = isinstance(numbers, list) and all(type(n) is int and 0 <= n <= bodies for n in numbers)
+    if not sound or len(numbers) != frames:
         raise RawDataError(
             f"nbodys is no list of {frames} numbers from 0 to {bodies}", where=where, remedy=_REMEDY
         )
-    return np.asarray(np.arange(bodies) < np.array(told)[:, None])
+    return np.asarray(np.arange(bodies) < np.array(numbers)[:, None])

@@ -228,9 +228,9 @@ def _line_taker(lines: list[bytes], where: object) -> Callable[[str, Callable[[l
         fields = line.split()
         value = parse_fields(fields)
         if value is None:
-            found = f"{_shown(fields)}{' and the end of the file' if number == len(lines) else ''}"
+            what = f"{_shown(fields)}{' and the end of the file' if number == len(lines) else ''}"
             raise RawDataError(
-                f"line {number}: expected {expected}, found {found}", where=where, remedy=_REMEDY
+                f"line {number}: expected {expected}, found {what}", where=where, remedy=_REMEDY
             )
         return value
 

@@ -83,8 +83,8 @@ def discover(raw: Raw, part: Part, *, uncut: bool = False) -> Listing:
     Skeletons may lie in one of several, and their labels in another. ``uncut``: a sample is a whole video,
     whose actions are those of its frames.
     """
-    found, findings = search(raw, _SUFFIXES)
-    skeletons, labels = _first_of_each(found, part, findings)
+    files, findings = search(raw, _SUFFIXES)
+    skeletons, labels = _first_of_each(files, part, findings)
     items: list[RawItem] = []
     for video in sorted(skeletons.keys() | labels.keys()):
         if video not in labels:
@@ -95,7 +95,7 @@ def discover(raw: Raw, part: Part, *, uncut: bool = False) -> Listing:
             found_actions = _actions(video, skeletons[video], labels[video], part, findings)
             items += [_recording(video, skeletons[video], part, found_actions)] if uncut else found_actions
     by_video, rules, problems = given_halves(
-        {file.place: read_bytes(_whole(file)) for file in found if is_list(file.place)},
+        {file.place: read_bytes(_whole(file)) for file in files if is_list(file.place)},
         {video: fields(video, part) or {} for video in skeletons.keys() & labels.keys()},
         pattern=part.video,
     )
@@ -112,16 +112,16 @@ def _video(id: str) -> str:
 
 
 def _first_of_each(
-    found: Iterable[Found], part: Part, findings: list[Finding]
+    files: Iterable[Found], part: Part, findings: list[Finding]
 ) -> tuple[dict[str, Found], dict[str, Found]]:
     """Video -> skeleton file, video -> label file; of several the first by path."""
     kinds: dict[str, dict[str, Found]] = {"skeleton": {}, "label": {}}
-    for file in found:
+    for file in files:
         kind = _kind_by_name(file)
         if part.video.fullmatch(file.stem):
-            kept = kinds[kind or _kind_by_head(file)].setdefault(file.stem, file)
-            if kept is not file:
-                detail = f"kept {kept.place}"
+            first = kinds[kind or _kind_by_head(file)].setdefault(file.stem, file)
+            if first is not file:
+                detail = f"kept {first.place}"
                 findings.append(_skipped(file, "duplicate file of a video", detail))
         elif kind and not is_list(file.place) and not _OF_ANY_PART.fullmatch(file.stem):
             findings.append(_skipped(file, "unknown file name"))
@@ -169,9 +169,9 @@ def _actions(
         return []
     actions, problems = pkummd_text.parse_labels(text)
     for row in problems:
-        place, told = f"line {row.line}", (row.problem, row.detail, row.action)
+        place, problem = f"line {row.line}", row.problem
         findings.append(
-            Finding(file=labels.place, place=place, problem=told[0], detail=told[1], action=told[2])
+            Finding(file=labels.place, place=place, problem=problem, detail=row.detail, action=row.action)
         )
     if not actions:
         findings.append(_skipped(labels, "no action in the label file"))
@@ -191,8 +191,8 @@ def _actions(
 
 def _recording(video: str, skeletons: Found, part: Part, actions: Iterable[RawItem]) -> RawItem:
     """The whole video of these actions."""
-    told = [dict(item.details) for item in actions]
-    marks = framewise.details(Action(each["label"], each["start"], each["end"]) for each in told)
+    rows = [dict(item.details) for item in actions]
+    marks = framewise.details(Action(each["label"], each["start"], each["end"]) for each in rows)
     named = fields(video, part) or {}
     return RawItem(
         video, CONVENTION, skeletons.path, skeletons.member, skeletons.size, (*marks, *named.items())
@@ -209,8 +209,8 @@ def read(item: RawItem) -> SkeletonSequence:
     A body whose joints are all zero, or not all finite (a finding), is absent in that frame. An end beyond
     the video is cut (a finding). Raises RawDataError, with the line where there is one.
     """
-    told, actions = framewise.taken(item.details)
-    known: dict[str, Any] = told
+    values, actions = framewise.taken(item.details)
+    known: dict[str, Any] = values
     video = _cached_video(item)
     start, end = known.pop("start", 0), known.pop("end", len(video))
     frames = video[start:end]
@@ -239,9 +239,9 @@ def read(item: RawItem) -> SkeletonSequence:
 
 def _findings(item: RawItem, window: tuple[int, int, int], bad: Mask) -> tuple[Finding, ...]:
     start, end, frames = window
-    found = []
+    rows = []
     if end > frames:
-        found.append(
+        rows.append(
             finding(
                 item,
                 "ends after the video",
@@ -252,8 +252,8 @@ def _findings(item: RawItem, window: tuple[int, int, int], bad: Mask) -> tuple[F
         )
     if bad.any():
         detail = f"{bad.sum()} poses, the first in frame {start + np.flatnonzero(bad.any(axis=1))[0] + 1}"
-        found.append(finding(item, "not a number", place=item.id, detail=detail, action="treated as absent"))
-    return tuple(found)
+        rows.append(finding(item, "not a number", place=item.id, detail=detail, action="treated as absent"))
+    return tuple(rows)
 
 
 def _beyond(item: RawItem, actions: Iterable[Action], frames: int) -> tuple[Finding, ...]:
@@ -291,14 +291,14 @@ def _tracks(frames: Joints, there: Mask) -> tuple[Joints, Mask, NDArray[np.int8]
     longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_TRACKS])
     place = np.full(number.max() + 1, -1)
     place[longest] = np.arange(len(longest))
-    kept = place[number] >= 0
-    at = (frame[kept], place[number[kept]])
+    has_place = place[number] >= 0
+    at = (frame[has_place], place[number[has_place]])
     present = np.zeros((len(frames), len(longest)), np.bool_)
     order = np.full(present.shape, -1, np.int8)
     joints = np.zeros((*present.shape, *frames.shape[2:]), np.float32)
     present[at] = True
-    order[at] = slot[kept]
-    joints[at] = frames[frame[kept], slot[kept]]
+    order[at] = slot[has_place]
+    joints[at] = frames[frame[has_place], slot[has_place]]
     return joints, present, order
 
 
@@ -343,10 +343,10 @@ def _steady(poses: Joints, there: Mask) -> bool:
     bodies = poses.reshape(len(there), -1, *poses.shape[1:])
     step = bodies[1:, :, None] - bodies[:-1, None]
     distance = np.linalg.norm(step, axis=-1).mean(axis=-1)
-    kept = np.diagonal(distance, axis1=1, axis2=2)
+    unchanged = np.diagonal(distance, axis1=1, axis2=2)
     exchanged = np.diagonal(distance[:, ::-1], axis1=1, axis2=2)
-    cheaper = bodies.shape[1] == 1 or (kept.sum(axis=1) < exchanged.sum(axis=1)).all()
-    return bool((kept <= tracking.GATE).all() and cheaper)
+    cheaper = bodies.shape[1] == 1 or (unchanged.sum(axis=1) < exchanged.sum(axis=1)).all()
+    return bool((unchanged <= tracking.GATE).all() and cheaper)
 
 
 # --- the data sets ------------------------------------------------------------------------------------------

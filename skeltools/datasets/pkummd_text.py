@@ -63,9 +63,9 @@ def _parse_carefully(data: bytes, where: object) -> NDArray[np.float32]:
         known = [value for value in values if value is not None]
         if len(fields) != NUMBERS or len(known) != NUMBERS:
             odd = next((f for f, value in zip(fields, values, strict=False) if value is None), None)
-            found = f"{len(fields)} fields" if odd is None else repr(odd[:20].decode("ascii", "replace"))
+            what = f"{len(fields)} fields" if odd is None else repr(odd[:20].decode("ascii", "replace"))
             raise RawDataError(
-                f"line {number}: expected {NUMBERS} numbers (2 bodies x 25 joints x 3), found {found}",
+                f"line {number}: expected {NUMBERS} numbers (2 bodies x 25 joints x 3), found {what}",
                 where=where,
                 remedy=_REMEDY,
             )

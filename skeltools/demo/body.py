@@ -181,9 +181,9 @@ def points(convention: str) -> Points:
     """The joints of a convention as points of the body, in the convention's order."""
     table, prefix = _TABLES[convention]
     places = dict(_expand(table, prefix))
-    found = [places[joint] for joint in skeletons.load(convention).joints]
+    entries = [places[joint] for joint in skeletons.load(convention).joints]
     index = segment_index()
-    return Points(np.array([index[name] for name, _ in found]), np.array([offset for _, offset in found]))
+    return Points(np.array([index[name] for name, _ in entries]), np.array([offset for _, offset in entries]))
 
 
 def _expand(table: _Table, prefix: dict[int, str]) -> list[tuple[str, tuple[str, Offset]]]:

@@ -226,15 +226,18 @@ def _write_clip(folder: Path, poses: tuple[Pose, ...], seed: int, ids: Ids) -> N
     bodies, order = kinect(shot, view, generator(seed, "kinect", *ids))
     text = ntu_text(bodies, order)
     (folder / NATIVE_FOLDER / f"{name}.skeleton").write_bytes(text.encode("ascii"))
-    found = metrabs(shot, view, METRABS_CONVENTIONS, generator(seed, "metrabs", *ids))
+    detections = metrabs(shot, view, METRABS_CONVENTIONS, generator(seed, "metrabs", *ids))
     for convention in METRABS_CONVENTIONS:
-        _write_poses(folder / METRABS_FOLDER / convention / f"{name}.npz", convention, found)
+        _write_poses(folder / METRABS_FOLDER / convention / f"{name}.npz", convention, detections)
 
 
-def _write_poses(path: Path, convention: str, found: Detections) -> None:
+def _write_poses(path: Path, convention: str, detections: Detections) -> None:
     names = np.array(skeletons.load(convention).joints)
     np.savez(
-        path, poses3d=found.poses[convention], people_per_frame=found.people_per_frame, joint_names=names
+        path,
+        poses3d=detections.poses[convention],
+        people_per_frame=detections.people_per_frame,
+        joint_names=names,
     )
 
 

@@ -28,8 +28,8 @@ def path(time: Array, keys: Sequence[tuple[float, ArrayLike]]) -> Array:
     values = [np.asarray(value, dtype=np.float64) for _, value in keys]
     shape = (-1,) + (1,) * values[0].ndim
     track = np.broadcast_to(values[0], time.shape + values[0].shape).copy()
-    moves = zip(pairwise(start for start, _ in keys), pairwise(values), strict=True)
-    for (start, end), (before, after) in moves:
+    segments = zip(pairwise(start for start, _ in keys), pairwise(values), strict=True)
+    for (start, end), (before, after) in segments:
         track += ease((time - start) / (end - start)).reshape(shape) * (after - before)
     return track
 

@@ -188,10 +188,10 @@ def _orientation(pose: Pose, view: Camera, rng: np.random.Generator) -> Array:
     turn[:, _DOWNWARD] = turn[:, _DOWNWARD] * np.array([1.0, -1.0, -1.0])
     wobble = smooth(rng.normal(0, 0.05, turn.shape[:3]), 2.0)
     exact = Rotation.from_matrix(turn.reshape(-1, 3, 3))
-    found = (exact * Rotation.from_rotvec(wobble.reshape(-1, 3))).as_quat()[:, [3, 0, 1, 2]]
-    found = found.reshape(*turn.shape[:2], 4)
-    found[:, _END] = 0.0
-    return np.asarray(found)
+    quaternions = (exact * Rotation.from_rotvec(wobble.reshape(-1, 3))).as_quat()[:, [3, 0, 1, 2]]
+    quaternions = quaternions.reshape(*turn.shape[:2], 4)
+    quaternions[:, _END] = 0.0
+    return np.asarray(quaternions)
 
 
 def _lean(joints: Array) -> Array:
@@ -271,9 +271,9 @@ def metrabs(
     frames = len(poses[0].origin)
     scale = [1 + rng.normal(0, 0.035) for _ in poses]
     errors = [_wander(pose, rng) for pose in poses]
-    seen, ghost = _found(frames, len(poses), rng), _ghost(frames, rng)
+    seen, ghost = _seen(frames, len(poses), rng), _ghost(frames, rng)
     order = np.argsort(rng.random((frames, len(poses) + 1)), axis=1)
-    found: dict[str, NDArray[np.float32]] = {}
+    by_convention: dict[str, NDArray[np.float32]] = {}
     for convention in conventions:
         swap = list(skeletons.load(convention).left_right_swap or ())
         place = points(convention).segment
@@ -282,8 +282,8 @@ def metrabs(
             joints = size * (view.see(pose.joints(convention)) + segment[:, place] + drift)
             joints += rng.normal(0, 0.004, joints.shape)
             views.append((joints * [1000.0, -1000.0, 1000.0])[:, swap])
-        found[convention] = _ragged(np.stack(views, axis=1), seen, ghost, order)
-    return Detections(found, seen.sum(axis=1) + (ghost >= 0))
+        by_convention[convention] = _ragged(np.stack(views, axis=1), seen, ghost, order)
+    return Detections(by_convention, seen.sum(axis=1) + (ghost >= 0))
 
 
 def _wander(pose: Pose, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -295,14 +295,14 @@ def _wander(pose: Pose, rng: np.random.Generator) -> tuple[Array, Array]:
     return segment, drift
 
 
-def _found(frames: int, people: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _seen(frames: int, people: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """[T, M]: who is found. One frame in 60 misses a person; seldom there is a longer gap."""
-    found = rng.random((frames, people)) > 1 / 60
+    seen = rng.random((frames, people)) > 1 / 60
     if rng.random() < 0.1:
         at = int(rng.integers(0, frames - 4))
-        found[at : at + int(rng.integers(2, 5)), int(rng.integers(people))] = False
-    found[frames // 2] = True  # nobody is missed throughout
-    return found
+        seen[at : at + int(rng.integers(2, 5)), int(rng.integers(people))] = False
+    seen[frames // 2] = True  # nobody is missed throughout
+    return seen
 
 
 def _ghost(frames: int, rng: np.random.Generator) -> NDArray[np.int64]:

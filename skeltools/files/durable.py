@@ -92,8 +92,8 @@ def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
 
 
 def _check_plain(folder: Path) -> None:
-    with os.scandir(folder) as found:
-        entries = [entry for entry in found if not entry.name.startswith(".")]
+    with os.scandir(folder) as scan:
+        entries = [entry for entry in scan if not entry.name.startswith(".")]
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             _check_plain(Path(entry.path))

@@ -17,22 +17,22 @@ def inside(group: h5py.Group, path: str) -> Any:
     Raises OSError, as h5py does for what it cannot read, for links that lead elsewhere, for datasets whose
     values lie in other files, and for chunks of more than ``LARGEST_CHUNK`` bytes.
     """
-    found: Any = group
+    node: Any = group
     for part in filter(None, path.split("/")):
-        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) else None
+        link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
         if link is None:
             return None
         if not isinstance(link, h5py.HardLink):
             raise OSError(f"{path} is a link, and links are not followed")
-        found = found[part]
-    if isinstance(found, h5py.Dataset):
-        _check(found, path)
-    return found
+        node = node[part]
+    if isinstance(node, h5py.Dataset):
+        _check(node, path)
+    return node
 
 
-def _check(found: h5py.Dataset, path: str) -> None:
-    if found.external or found.is_virtual:
+def _check(dataset: h5py.Dataset, path: str) -> None:
+    if dataset.external or dataset.is_virtual:
         raise OSError(f"the values of {path} lie in other files, which are not opened")
-    size = prod(found.chunks or ()) * found.dtype.itemsize
+    size = prod(dataset.chunks or ()) * dataset.dtype.itemsize
     if size > LARGEST_CHUNK:
         raise OSError(f"{path} has chunks of {size} bytes (limit {LARGEST_CHUNK})")

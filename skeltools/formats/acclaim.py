@@ -73,9 +73,9 @@ def skeleton(text: str) -> Skeleton:
             raise _Wrong(f"bone '{name[:20]}' has no name, is there twice, or is one too many")
         length = _numbers(keys.get("length", []), 1)[0]
         step = length * np.array(_numbers(keys.get("direction", []), 3))
-        told = keys.get("axis", [])
+        axis = keys.get("axis", [])
         channels = tuple(word.casefold() for word in keys.get("dof", []))
-        bones[name] = Bone(step, _axes(told[:3], told[3:4]), channels)
+        bones[name] = Bone(step, _axes(axis[:3], axis[3:4]), channels)
     if strange := {c for bone in bones.values() for c in bone.channels} - {*_TURNS, *_SHIFTS, "l"}:
         raise _Wrong(f"channel '{sorted(strange)[0][:20]}'")
     units = _keys(sections.get("units", []))
@@ -87,26 +87,26 @@ def skeleton(text: str) -> Skeleton:
 
 def _sections(text: str) -> dict[str, list[list[str]]]:
     """Lines as words, below the keywords that begin with a colon; comments left out."""
-    found: dict[str, list[list[str]]] = {}
+    sections: dict[str, list[list[str]]] = {}
     lines: list[list[str]] = []
     for line in text.splitlines():
         words = line.split("#", 1)[0].split()
         if words and words[0].startswith(":"):
-            lines = found.setdefault(words[0][1:].casefold(), [])
+            lines = sections.setdefault(words[0][1:].casefold(), [])
         elif words:
             lines.append(words)
-    return found
+    return sections
 
 
 def _blocks(lines: list[list[str]]) -> list[list[list[str]]]:
     """Lines between ``begin`` and ``end``."""
-    found: list[list[list[str]]] = []
+    blocks: list[list[list[str]]] = []
     for words in lines:
         if words[0].casefold() == "begin":
-            found.append([])
-        elif words[0].casefold() != "end" and found:
-            found[-1].append(words)
-    return found
+            blocks.append([])
+        elif words[0].casefold() != "end" and blocks:
+            blocks[-1].append(words)
+    return blocks
 
 
 def _keys(lines: list[list[str]]) -> dict[str, list[str]]:
@@ -172,11 +172,11 @@ def motion(text: str, bones: dict[str, Bone]) -> dict[str, NDArray[np.float64]]:
     _check_frame(rows, frames, len(text.splitlines()))
     if not frames:
         raise _Wrong("no frame")
-    found = {name: np.array(values) for name, values in rows.items()}
-    for name, values in found.items():
+    channels = {name: np.array(values) for name, values in rows.items()}
+    for name, values in channels.items():
         turns = np.array([channel in _TURNS for channel in bones[name].channels])
         values[:, turns] = values[:, turns] if radians else np.deg2rad(values[:, turns])
-    return found
+    return channels
 
 
 def _check_frame(rows: dict[str, list[list[float]]], frames: int, number: int) -> None:
@@ -194,22 +194,22 @@ def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np
     return turn
 
 
-def positions(told: Skeleton, moved: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+def positions(rig: Skeleton, moved: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """[T, 1 + bones of the hierarchy, 3] in the file's unit."""
     frames = len(moved[ROOT])
     places = {ROOT: np.zeros((frames, 3))}
     turns: dict[str, NDArray[np.float64]] = {}
     for axis, channel in enumerate(_SHIFTS):
-        if channel in told.bones[ROOT].channels:
-            places[ROOT][:, axis] = moved[ROOT][:, told.bones[ROOT].channels.index(channel)]
-    for name, up in ((ROOT, ""), *told.parents.items()):
-        bone = told.bones[name]
+        if channel in rig.bones[ROOT].channels:
+            places[ROOT][:, axis] = moved[ROOT][:, rig.bones[ROOT].channels.index(channel)]
+    for name, up in ((ROOT, ""), *rig.parents.items()):
+        bone = rig.bones[name]
         local = turned(bone.channels, moved.get(name, np.zeros((frames, 0))))
         world = bone.axes @ local @ bone.axes.T
         turns[name] = turns[up] @ world if up else world
         if up:
             places[name] = places[up] + turns[name] @ bone.step
-    return np.stack([places[name] for name in (ROOT, *told.parents)], axis=1)
+    return np.stack([places[name] for name in (ROOT, *rig.parents)], axis=1)
 
 
 # --- the format ---------------------------------------------------------------------------------------------
@@ -222,12 +222,12 @@ def _holds(file: Path, head: bytes) -> bool:
 def skeleton_file(file: Path) -> Path:
     """The ``.asf`` beside an ``.amc``: the one whose name is the longest beginning of its own, ``01.asf`` of
     ``01_02.amc``, or the only one. Raises RawDataError."""
-    found = sorted(path for path in file.parent.iterdir() if path.suffix.lower() == ".asf" and path.is_file())
-    own = [path for path in found if file.stem.casefold().startswith(path.stem.casefold())]
-    chosen = max(own, key=lambda path: len(path.stem), default=found[0] if len(found) == 1 else None)
+    files = sorted(path for path in file.parent.iterdir() if path.suffix.lower() == ".asf" and path.is_file())
+    own = [path for path in files if file.stem.casefold().startswith(path.stem.casefold())]
+    chosen = max(own, key=lambda path: len(path.stem), default=files[0] if len(files) == 1 else None)
     if chosen is None:
         raise RawDataError(
-            f"none of {len(found)} .asf files beside it is its skeleton",
+            f"none of {len(files)} .asf files beside it is its skeleton",
             where=file,
             remedy="Put it there as the beginning of its name: 01.asf beside 01_02.amc",
         )
@@ -240,20 +240,20 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     data = read_bytes(RawItem(item.id, "", str(file))), read_bytes(item)
     asf, amc = (each.decode("utf-8-sig", "replace") for each in data)
     try:
-        told = skeleton(asf)
+        rig = skeleton(asf)
     except ValueError as error:
         raise RawDataError(f"cannot be read as .asf ({error})", where=file) from error
     try:
-        moved = motion(amc, told.bones)
+        moved = motion(amc, rig.bones)
     except ValueError as error:
         raise RawDataError(f"cannot be read as .amc of {file.name} ({error})", where=item.where) from error
-    if len(moved.get(ROOT, ())) * (1 + len(told.parents)) * 24 > MAX_BYTES:
+    if len(moved.get(ROOT, ())) * (1 + len(rig.parents)) * 24 > MAX_BYTES:
         raise RawDataError(f"{len(moved[ROOT])} frames are too many for one clip", where=item.where)
     if ROOT not in moved:
         raise RawDataError("the root has no order of channels", where=file)
     with np.errstate(all="ignore"):
-        values = positions(told, moved)
-    return Poses(values[:, None], joints=(ROOT, *told.parents), units=told.metres, axes=Y_UP)
+        values = positions(rig, moved)
+    return Poses(values[:, None], joints=(ROOT, *rig.parents), units=rig.metres, axes=Y_UP)
 
 
 ACCLAIM = ClipFormat("acclaim", (".amc",), _holds, read)

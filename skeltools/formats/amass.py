@@ -71,31 +71,31 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
         raise RawDataError(
             "holds angles, no positions: needs `body_model` in dataset.yaml", where=item.where, remedy=_WANTED
         )
-    found = _parameters(path, item)
+    parameters = _parameters(path, item)
     model = load_model(_model_file(settings, path, item))
-    size, told = len(model.parents), found["poses"].shape[1] // 3
-    if told < size:
+    size, joints = len(model.parents), parameters["poses"].shape[1] // 3
+    if joints < size:
         raise RawDataError(
-            f"has angles of {told} joints, the body model has {size}",
+            f"has angles of {joints} joints, the body model has {size}",
             where=item.where,
             remedy="Give the model that the file was made with: SMPL 24, SMPL+H 52, SMPL-X 55 joints",
         )
-    angles = found["poses"][:, : 3 * size].reshape(-1, size, 3)
-    values = joints_of(model, angles, found["trans"], found["betas"])
+    angles = parameters["poses"][:, : 3 * size].reshape(-1, size, 3)
+    values = joints_of(model, angles, parameters["trans"], parameters["betas"])
     return Poses(values[:, None], joints=names_of(size), units=1.0, axes=Z_UP)
 
 
 def _positions(item: RawItem, settings: Settings, spec: SkeletonSpec, key: str) -> Poses:
-    found = npz_file(Path(item.path), wanted=(key,))
-    if key not in found:
+    members = npz_file(Path(item.path), wanted=(key,))
+    if key not in members:
         raise RawDataError(f"has no array '{key}'", where=item.where)
-    told = settings if settings.layout else settings.model_copy(update={"layout": "T V C"})
-    return arrays.of_array(found[key], item, told, spec)
+    with_layout = settings if settings.layout else settings.model_copy(update={"layout": "T V C"})
+    return arrays.of_array(members[key], item, with_layout, spec)
 
 
 def _parameters(path: Path, item: RawItem) -> dict[str, NDArray[np.float64]]:
-    found = npz_file(path, wanted=("poses", "trans", "betas"))
-    poses, trans, betas = (found.get(name, np.zeros(0)) for name in ("poses", "trans", "betas"))
+    members = npz_file(path, wanted=("poses", "trans", "betas"))
+    poses, trans, betas = (members.get(name, np.zeros(0)) for name in ("poses", "trans", "betas"))
     numbers = all(array.dtype.kind in "fiu" for array in (poses, trans, betas))
     fits = poses.ndim == 2 and poses.shape[1] % 3 == 0 and trans.shape == (len(poses), 3)
     if not numbers or not fits or betas.size > 1000 or 0 in poses.shape:
@@ -132,9 +132,9 @@ def _model_file(settings: Settings, path: Path, item: RawItem) -> Path:
     """The model beside the settings, or by an absolute path; ``{gender}`` in it is the file's."""
     name = settings.body_model or ""
     if "{gender}" in name:
-        found = npz_file(path, wanted=("gender",)).get("gender", np.array("neutral"))
-        told = str(found.item().decode("ascii", "replace") if found.dtype.kind == "S" else found.item())
-        gender = told.strip().lower()
+        stored = npz_file(path, wanted=("gender",)).get("gender", np.array("neutral"))
+        text = str(stored.item().decode("ascii", "replace") if stored.dtype.kind == "S" else stored.item())
+        gender = text.strip().lower()
         if gender not in GENDERS:
             raise RawDataError(
                 f"gender '{gender[:20]}' is none of {', '.join(GENDERS)}",
@@ -158,16 +158,16 @@ def load_model(file: Path) -> BodyModel:
 
 @lru_cache(maxsize=4)
 def _model(file: Path, _changed: int, _size: int) -> BodyModel:
-    found: dict[str, NDArray[Any]] = npz_file(file, wanted=_MODEL)
-    lacks = [name for name in _MODEL if name not in found]
+    members: dict[str, NDArray[Any]] = npz_file(file, wanted=_MODEL)
+    lacks = [name for name in _MODEL if name not in members]
     if lacks:
         raise RawDataError(
             f"is no body model: it has no array {', '.join(lacks)}", where=file, remedy=_WANTED
         )
-    template, shapes, regressor, tree = (found[name] for name in _MODEL)
+    template, shapes, regressor, tree = (members[name] for name in _MODEL)
     size = regressor.shape[0] if regressor.ndim == 2 else 0
     fits = (
-        all(array.dtype.kind in "fiu" and array.nbytes <= MAX_MODEL for array in found.values())
+        all(array.dtype.kind in "fiu" and array.nbytes <= MAX_MODEL for array in members.values())
         and 2 <= size <= MAX_JOINTS
         and template.shape == (regressor.shape[1], 3)
         and shapes.ndim == 3
@@ -176,8 +176,8 @@ def _model(file: Path, _changed: int, _size: int) -> BodyModel:
     )
     parents = (-1, *(int(v) for v in tree[0, 1:])) if fits else ()
     if not fits or not all(0 <= up < v for v, up in enumerate(parents) if v):
-        told = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in found.items())
-        raise RawDataError(f"is no body model: {told}", where=file, remedy=_WANTED)
+        text = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in members.items())
+        raise RawDataError(f"is no body model: {text}", where=file, remedy=_WANTED)
     weights = np.asarray(regressor, np.float64)
     with np.errstate(all="ignore"):
         joints = np.tensordot(weights, np.asarray(shapes, np.float64), axes=1)

@@ -123,10 +123,10 @@ def joints_of(spec: SkeletonSpec | None) -> SkeletonSpec:
     return skeletons.load(CONVENTION) if spec is None else spec
 
 
-def wrong_joints(found: int, spec: SkeletonSpec, where: Path | str) -> RawDataError:
+def wrong_joints(count: int, spec: SkeletonSpec, where: Path | str) -> RawDataError:
     """The error for an archive of another convention."""
     return RawDataError(
-        f"{found} joints, but {spec.name} has {spec.num_joints}",
+        f"{count} joints, but {spec.name} has {spec.num_joints}",
         where=where,
         remedy="Name the convention of the archive with --convention, or the data set that it is of",
     )
@@ -156,7 +156,7 @@ def to_sequence(
     label: int,
     order: NDArray[np.int8] | None = None,
     padded: bool = False,
-    told: dict[str, int] | None = None,
+    protocol_fields: dict[str, int] | None = None,
     unseen: NDArray[np.bool_] | None = None,
     score: NDArray[Any] | None = None,
     image_size: tuple[int, int] | None = None,
@@ -164,16 +164,16 @@ def to_sequence(
     """A clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
 
     ``order`` [T, M] is the place of each body in its frame, the slot itself when not given. ``padded``: zeros
-    behind the last pose are no frames of the clip. ``told``: protocol fields (default: those of the id's
-    name). ``unseen``, ``score`` [T, M, V]: as SkeletonSequence has them. Clips of a user's own data are read
-    as ``own_clips`` says, and may have other coordinates; ``image_size`` is width and height in pixels of 2D
+    behind the last pose are no frames of the clip. ``protocol_fields``: by default those of the id's name.
+    ``unseen``, ``score`` [T, M, V]: as SkeletonSequence has them. Clips of a user's own data are read as
+    ``own_clips`` says, and may have other coordinates; ``image_size`` is width and height in pixels of 2D
     poses. Raises RawDataError: nobody in it, or a label that the name contradicts.
     """
     check_size(np.shape(joints), item)
-    named: dict[str, Any] = {**(fields(item.id) if told is None else told)}
+    named: dict[str, Any] = {**(fields(item.id) if protocol_fields is None else protocol_fields)}
     if own_clips.is_foreign(item):
         raw = Raw(np.asarray(joints), score, order, image_size)
-        return own_clips.sequence(item, raw, label=label, padded=padded, told=named)
+        return own_clips.sequence(item, raw, label=label, padded=padded, protocol_fields=named)
     if own_clips.is_own(item):
         named["label"] = label
     if named.get("label", label) != label:
@@ -189,35 +189,37 @@ def to_sequence(
         raise RawDataError(f"no body in any frame ({len(poses)} frames)", where=item.where)
     frames = int(filled[-1]) + 1 if padded else len(poses)
     slots = int(np.flatnonzero(present.any(axis=0))[-1]) + 1
-    kept = present[:frames, :slots]
-    places = np.broadcast_to(np.arange(slots, dtype=np.int8), kept.shape) if order is None else order
+    there = present[:frames, :slots]
+    places = np.broadcast_to(np.arange(slots, dtype=np.int8), there.shape) if order is None else order
     places = places[:frames, :slots]
-    if (places[kept] < 0).any():
+    if (places[there] < 0).any():
         raise RawDataError("order is -1 where a body is", where=item.where)
     return SkeletonSequence(
         item.id,
         item.convention,
-        np.where(kept[:, :, None, None], poses[:frames, :slots], np.float32(0)),
-        kept,
-        np.where(kept, places, -1).astype(np.int8),
+        np.where(there[:, :, None, None], poses[:frames, :slots], np.float32(0)),
+        there,
+        np.where(there, places, -1).astype(np.int8),
         tuple(range(slots)),
-        findings=tuple(_met(item, finite, kept if padded else None)),
-        unseen=_of_joints(unseen, kept),
-        score=_of_joints(score, kept),
+        findings=tuple(_findings(item, finite, there if padded else None)),
+        unseen=_of_joints(unseen, there),
+        score=_of_joints(score, there),
         **{**named, "label": label},
     )
 
 
-def _of_joints(values: NDArray[Any] | None, kept: NDArray[np.bool_]) -> NDArray[Any] | None:
+def _of_joints(values: NDArray[Any] | None, there: NDArray[np.bool_]) -> NDArray[Any] | None:
     """[T, M, V], zero where no body is; None where it is zero everywhere."""
     if values is None:
         return None
-    frames, slots = kept.shape
-    cut = np.where(kept[..., None], values[:frames, :slots], values.dtype.type(0))
+    frames, slots = there.shape
+    cut = np.where(there[..., None], values[:frames, :slots], values.dtype.type(0))
     return cut if cut.any() else None
 
 
-def _met(item: RawItem, finite: NDArray[np.bool_], padded: NDArray[np.bool_] | None) -> Iterable[Finding]:
+def _findings(
+    item: RawItem, finite: NDArray[np.bool_], padded: NDArray[np.bool_] | None
+) -> Iterable[Finding]:
     if not finite.all():
         frame = int(np.flatnonzero(~finite.all(axis=1))[0])
         detail = f"{int((~finite).sum())} poses"

@@ -76,75 +76,75 @@ class _Open:
 
 def _hierarchy(lines: list[str], where: str) -> tuple[Rig, int]:
     """The rig, and the line behind ``MOTION``."""
-    found = _Open([], [], [], [], [], set())
+    tree = _Open([], [], [], [], [], set())
     for row, line in enumerate(lines):
         words = line.replace("{", " { ").replace("}", " } ").split()
         if not words or words == ["{"] or words[0].upper() == "HIERARCHY":
             continue
         if words[0].upper() == "MOTION":
-            if found.path or not found.joints:
+            if tree.path or not tree.joints:
                 raise _wrong(where, row, "the hierarchy is not complete")
-            return _rig(found), row + 1
+            return _rig(tree), row + 1
         while words:
-            words = _take(words, found, where, row)
+            words = _take(words, tree, where, row)
     raise _wrong(where, len(lines), "the file ends before MOTION")
 
 
-def _take(words: list[str], found: _Open, where: str, row: int) -> list[str]:
+def _take(words: list[str], tree: _Open, where: str, row: int) -> list[str]:
     """Enter the first statement of a line; what is left of it. A statement does not cross lines."""
     kind, rest = words[0].upper(), words[1:]
     if kind in ("ROOT", "JOINT", "END"):
         stop = rest.index("{") if "{" in rest else len(rest)
-        _enter(kind, " ".join(rest[:stop]), found, where, row)
+        _enter(kind, " ".join(rest[:stop]), tree, where, row)
         return rest[stop + 1 :]
-    if kind == "OFFSET" and found.path and len(rest) >= 3:
-        found.offsets[found.path[-1]] = [_number(word, where, row) for word in rest[:3]]
+    if kind == "OFFSET" and tree.path and len(rest) >= 3:
+        tree.offsets[tree.path[-1]] = [_number(word, where, row) for word in rest[:3]]
         return rest[3:]
-    if kind == "CHANNELS" and found.path and rest and rest[0].isdecimal() and len(rest[0]) == 1:
+    if kind == "CHANNELS" and tree.path and rest and rest[0].isdecimal() and len(rest[0]) == 1:
         names = [word.casefold() for word in rest[1 : 1 + int(rest[0])]]
         if len(names) < int(rest[0]) or not set(names) <= _CHANNELS.keys() or len(set(names)) < len(names):
             raise _wrong(where, row, f"'{' '.join(words)[:60]}' are no channels such as Xposition, Zrotation")
-        found.channels[found.path[-1]] = tuple(_CHANNELS[name] for name in names)
+        tree.channels[tree.path[-1]] = tuple(_CHANNELS[name] for name in names)
         return rest[1 + len(names) :]
-    if kind == "}" and found.path:
-        found.path.pop()
+    if kind == "}" and tree.path:
+        tree.path.pop()
         return rest
-    if kind == "{" and found.path:
+    if kind == "{" and tree.path:
         return rest
     raise _wrong(where, row, f"expected JOINT, OFFSET, CHANNELS or a brace, found '{' '.join(words)[:40]}'")
 
 
-def _enter(kind: str, name: str, found: _Open, where: str, row: int) -> None:
-    if kind == "ROOT" and found.joints:
+def _enter(kind: str, name: str, tree: _Open, where: str, row: int) -> None:
+    if kind == "ROOT" and tree.joints:
         raise _wrong(where, row, "a second ROOT: one skeleton a file is read. Export each by itself")
-    if (kind == "ROOT") == bool(found.path) or (found.path and found.path[-1] in found.ends):
+    if (kind == "ROOT") == bool(tree.path) or (tree.path and tree.path[-1] in tree.ends):
         raise _wrong(where, row, f"{kind} {name[:40]} stands in the wrong place")
-    if len(found.joints) >= MAX_JOINTS:
+    if len(tree.joints) >= MAX_JOINTS:
         raise _wrong(where, row, f"more than {MAX_JOINTS} joints")
     if kind == "END":
-        found.ends.add(len(found.joints))
-        name = found.joints[found.path[-1]] + END
-    taken, unique, number = {j.casefold() for j in found.joints}, name, 2
+        tree.ends.add(len(tree.joints))
+        name = tree.joints[tree.path[-1]] + END
+    taken, unique, number = {j.casefold() for j in tree.joints}, name, 2
     while unique.casefold() in taken:
         unique, number = f"{name}_{number}", number + 1
     if not name or not name.isprintable():
         raise _wrong(where, row, "a joint without a name that can be shown")
-    found.parents.append(found.path[-1] if found.path else -1)
-    found.path.append(len(found.joints))
-    found.joints.append(unique)
-    found.offsets.append([0.0, 0.0, 0.0])
-    found.channels.append(())
+    tree.parents.append(tree.path[-1] if tree.path else -1)
+    tree.path.append(len(tree.joints))
+    tree.joints.append(unique)
+    tree.offsets.append([0.0, 0.0, 0.0])
+    tree.channels.append(())
 
 
-def _rig(found: _Open) -> Rig:
+def _rig(tree: _Open) -> Rig:
     """End Sites without a length lie on their joint and are left out; they have no children."""
-    kept = [v for v in range(len(found.joints)) if v not in found.ends or any(found.offsets[v])]
-    at = {v: place for place, v in enumerate(kept)}
+    joints_left = [v for v in range(len(tree.joints)) if v not in tree.ends or any(tree.offsets[v])]
+    at = {v: place for place, v in enumerate(joints_left)}
     return Rig(
-        tuple(found.joints[v] for v in kept),
-        tuple(at.get(found.parents[v], -1) for v in kept),
-        np.array([found.offsets[v] for v in kept]),
-        tuple(found.channels[v] for v in kept),
+        tuple(tree.joints[v] for v in joints_left),
+        tuple(at.get(tree.parents[v], -1) for v in joints_left),
+        np.array([tree.offsets[v] for v in joints_left]),
+        tuple(tree.channels[v] for v in joints_left),
     )
 
 
@@ -163,21 +163,21 @@ def _number(word: str, where: str, row: int) -> float:
 
 def _motion(lines: list[str], row: int, width: int, where: str) -> NDArray[np.float64]:
     """[T, width]; the frames must be as many as the file says."""
-    told: dict[str, str] = {}
+    header: dict[str, str] = {}
     while row < len(lines) and (":" in lines[row] or not lines[row].strip()):
         key, _, value = lines[row].partition(":")
-        told[" ".join(key.split()).casefold()] = value.strip()
+        header[" ".join(key.split()).casefold()] = value.strip()
         row += 1
-    if not told.get("frames", "").isdecimal():
+    if not header.get("frames", "").isdecimal():
         raise _wrong(where, row, "expected 'Frames:' and their number")
-    kept = [number for number in range(row, len(lines)) if lines[number].strip()]
-    frames = int(told["frames"])
-    if len(kept) != frames or frames == 0 or width == 0:
-        raise _wrong(where, row, f"has {len(kept)} frames of {width} channels, but promises {frames}")
+    rows = [number for number in range(row, len(lines)) if lines[number].strip()]
+    frames = int(header["frames"])
+    if len(rows) != frames or frames == 0 or width == 0:
+        raise _wrong(where, row, f"has {len(rows)} frames of {width} channels, but promises {frames}")
     if frames * width * 8 > MAX_BYTES:
         raise _wrong(where, row, f"{frames} frames of {width} channels are too many for one clip")
     motion = np.empty((frames, width))
-    for frame, number in enumerate(kept):
+    for frame, number in enumerate(rows):
         motion[frame] = _frame(lines[number], width, where, number)
     return motion
 
@@ -233,14 +233,14 @@ def _step(
     for place, (kind, axis) in enumerate(channels):
         if kind == "position":
             moved[:, axis] = values[:, place]
-    told = [axis for kind, axis in channels if kind == "position"]
-    if not told:
+    axes = [axis for kind, axis in channels if kind == "position"]
+    if not axes:
         return np.broadcast_to(offset, moved.shape)
-    apart = np.linalg.norm((moved - offset)[:, told], axis=1)
-    near = np.median(apart) < np.median(np.linalg.norm(moved[:, told], axis=1))
-    if not _is_about_zero(offset, moved, told) if root else near:
+    apart = np.linalg.norm((moved - offset)[:, axes], axis=1)
+    near = np.median(apart) < np.median(np.linalg.norm(moved[:, axes], axis=1))
+    if not _is_about_zero(offset, moved, axes) if root else near:
         step = np.broadcast_to(offset, moved.shape).copy()
-        step[:, told] = moved[:, told]
+        step[:, axes] = moved[:, axes]
         return step
     return offset + moved
 

@@ -96,7 +96,7 @@ def _open(data: bytes) -> _File:
 
 def _parameters(file: _File, section: bytes) -> dict[str, Any]:
     groups: dict[int, str] = {}
-    found: list[tuple[int, str, Any]] = []
+    entries: list[tuple[int, str, Any]] = []
     place = 4
     while place + 4 < len(section):
         length, group = struct.unpack_from("bb", section, place)
@@ -108,11 +108,11 @@ def _parameters(file: _File, section: bytes) -> dict[str, Any]:
         if group < 0:
             groups[-group] = name
         else:
-            found.append((group, name, _value(file, section, after + 2)))
+            entries.append((group, name, _value(file, section, after + 2)))
         if step <= 0:
             break
         place = after + step
-    return {f"{groups.get(group, '')}:{name}": value for group, name, value in found}
+    return {f"{groups.get(group, '')}:{name}": value for group, name, value in entries}
 
 
 def _value(file: _File, section: bytes, place: int) -> Any:
@@ -136,8 +136,8 @@ def _value(file: _File, section: bytes, place: int) -> Any:
 
 
 def _texts(file: _File, name: str) -> list[str]:
-    found = file.parameters.get(name, [])
-    return found if isinstance(found, list) else []
+    values = file.parameters.get(name, [])
+    return values if isinstance(values, list) else []
 
 
 def _labels(file: _File) -> list[str]:
@@ -154,12 +154,12 @@ def _screen(file: _File) -> Directions | None:
     """Axes of the laboratory by POINT:X_SCREEN and Y_SCREEN, ``+X`` and ``+Z``: which of them go right and up
     for somebody who looks at the scene; the third makes it right-handed. None where they are not told, and
     where the screen's up is a negative axis: some programs write ``-Z`` for worlds whose z is up."""
-    told = ["".join(_texts(file, f"POINT:{axis}_SCREEN")[:1]).upper() for axis in "XY"]
-    places = ["XYZ".find(text[-1:]) if len(text) == 2 and text[0] in "+-" else -1 for text in told]
-    if min(places) < 0 or places[0] == places[1] or told[1][0] == "-":
+    texts = ["".join(_texts(file, f"POINT:{axis}_SCREEN")[:1]).upper() for axis in "XY"]
+    places = ["XYZ".find(text[-1:]) if len(text) == 2 and text[0] in "+-" else -1 for text in texts]
+    if min(places) < 0 or places[0] == places[1] or texts[1][0] == "-":
         return None
     right, up = (
-        np.eye(3)[place] * (1 if text[0] == "+" else -1) for place, text in zip(places, told, strict=True)
+        np.eye(3)[place] * (1 if text[0] == "+" else -1) for place, text in zip(places, texts, strict=True)
     )
     towards = np.cross(right, up)
     words: list[tuple[NDArray[np.float64], Direction, Direction]] = [
@@ -199,18 +199,18 @@ def _points(file: _File) -> NDArray[np.float64]:
 def _frames(file: _File, there: int) -> int:
     """Frames that the file promises: the header's 16 bits, or a parameter's 32 where they are too few."""
     words = file.words()
-    told = [int(words[4]) - int(words[3]) + 1] if words[4] < _MAX_FRAMES else []
+    counts = [int(words[4]) - int(words[3]) + 1] if words[4] < _MAX_FRAMES else []
     field = [file.parameters.get(f"TRIAL:ACTUAL_{end}_FIELD") for end in ("START", "END")]
     if all(isinstance(value, np.ndarray) and value.dtype.kind == "u" and len(value) == 2 for value in field):
         first, last = (int(value[0]) + 65536 * int(value[1]) for value in field if value is not None)
-        told = [last - first + 1, *told]
+        counts = [last - first + 1, *counts]
     for name in ("POINT:LONG_FRAMES", "POINT:FRAMES"):
         longer = file.parameters.get(name)
         if isinstance(longer, np.ndarray) and len(longer) and np.isfinite(longer[0]):
-            told.append(int(longer[0]))
-    fits = [number for number in told if 1 <= number <= there]
+            counts.append(int(longer[0]))
+    fits = [number for number in counts if 1 <= number <= there]
     if not fits:
-        raise ValueError(f"it promises {max(told, default=0)} frames, {there} are there")
+        raise ValueError(f"it promises {max(counts, default=0)} frames, {there} are there")
     return fits[0]
 
 

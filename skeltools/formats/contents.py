@@ -74,9 +74,9 @@ def streams(selection: Selection) -> Iterator[Content]:
 
 def graphs(selection: Selection) -> Iterator[Content]:
     """Graphs and masks, padded to the largest convention of the part."""
-    found = specs(selection)
-    largest = max(spec.num_joints for spec in found.values())
-    for name, spec in found.items():
+    by_name = specs(selection)
+    largest = max(spec.num_joints for spec in by_name.values())
+    for name, spec in by_name.items():
         for part, (values, dimensions) in store.graphs(spec, largest).items():
             yield _small(f"skeletons/{name}/{part}", values, dimensions)
 
@@ -161,10 +161,10 @@ def _people(selection: Selection, convention: str) -> NDArray[np.int64]:
 
 def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
     """``frames`` and ``bodies`` of each sample, in the first convention of the part that has it."""
-    found = {name: np.zeros(len(selection.rows), dtype) for name, dtype in _DTYPES.items()}
+    sizes = {name: np.zeros(len(selection.rows), dtype) for name, dtype in _DTYPES.items()}
     for convention in reversed(selection.conventions):
         lengths = _lengths(selection, convention)
         there = lengths > 0
-        found["frames"][there] = lengths[there]
-        found["bodies"][there] = np.maximum(1, _people(selection, convention))[there]
-    return found
+        sizes["frames"][there] = lengths[there]
+        sizes["bodies"][there] = np.maximum(1, _people(selection, convention))[there]
+    return sizes

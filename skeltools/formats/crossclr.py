@@ -116,8 +116,8 @@ def _npz(raw: Path) -> Path | None:
     """A ``.npz`` file, or the only one of a folder that has no pair of data and labels."""
     if raw.is_file():
         return raw if raw.suffix == ".npz" else None
-    found = sorted(path for path in raw.glob("*.npz") if ctrgcn.is_archive(path)) if raw.is_dir() else []
-    return found[0] if len(found) == 1 and not _folders(raw) else None
+    files = sorted(path for path in raw.glob("*.npz") if ctrgcn.is_archive(path)) if raw.is_dir() else []
+    return files[0] if len(files) == 1 and not _folders(raw) else None
 
 
 def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, channels: int = 3) -> Listing:
@@ -207,19 +207,19 @@ def _folders(raw: Path) -> dict[str, Path]:
     if not folders:
         folders = {path.parent for path in files if _LABELS.fullmatch(path.name)}
         folders = {folder for folder in folders if any(map(_is_data, folder.iterdir()))}
-    found: dict[str, Path] = {}
+    by_split: dict[str, Path] = {}
     for folder in sorted(folders):
         name = folder.resolve().name
         own = name.lower() if folder != raw and archives.is_protocol(name.lower()) else "file"
         protocol = archives.protocol_of(name) or own
-        if protocol in found:
+        if protocol in by_split:
             raise RawDataError(
-                f"two folders of split {protocol}, {found[protocol]} and {folder}",
+                f"two folders of split {protocol}, {by_split[protocol]} and {folder}",
                 where=raw,
                 remedy="Name one data set's folder",
             )
-        found[protocol] = folder
-    return dict(sorted(found.items()))
+        by_split[protocol] = folder
+    return dict(sorted(by_split.items()))
 
 
 _PUBLISHED = {f"{half}_{kind}" for half in HALVES for kind in ("label.pkl", *(f"{k}.npy" for k in KINDS))}
@@ -302,8 +302,8 @@ def read(item: RawItem) -> SkeletonSequence:
     if data.suffix == ".npz":
         return ctrgcn.read(item)
     half = data.name.partition("_")[0]
-    told = str(item.member).rpartition("/")[0]
-    opened = _open(data, data.with_name(told or f"{half}_label.pkl"))
+    labels = str(item.member).rpartition("/")[0]
+    opened = _open(data, data.with_name(labels or f"{half}_label.pkl"))
     row = opened.rows[item.id]
     joints = opened.data[row].transpose(1, 3, 2, 0)
     padded = opened.note.get("full_length") is not True

@@ -71,12 +71,12 @@ def about(raw: Path) -> About:
     path = _only_file(raw)
     opened = _open(path)
     first = next(iter(opened.x.values()))
-    found = _axes(first)
-    width = first.shape[2] if found is None else 0
+    axes = _axes(first)
+    width = first.shape[2] if axes is None else 0
     joints = tuple(width // (3 * bodies) for bodies in (1, 2) if width and width % (3 * bodies) == 0)
     return About(
-        joints if found is None else (first.shape[found.index("V")],),
-        first.shape[found.index("M")] if found and "M" in found else 1,
+        joints if axes is None else (first.shape[axes.index("V")],),
+        first.shape[axes.index("M")] if axes and "M" in axes else 1,
         max(map(_classes, opened.y.values())),
         width=width,
         named=False,
@@ -114,8 +114,8 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
         size = int(np.prod(x.shape[1:])) * x.dtype.itemsize
         ids = (f"{half}-{row + 1:06}" for row in range(len(x)))
         items += [RawItem(id, spec.name, str(path), f"{spec.num_joints} joints/{id}", size) for id in ids]
-    told = opened.note.get("protocol")
-    protocol = told if isinstance(told, str) else archives.protocol_of(path.stem) or PROTOCOL
+    noted = opened.note.get("protocol")
+    protocol = noted if isinstance(noted, str) else archives.protocol_of(path.stem) or PROTOCOL
     halves = {item.id: item.id.partition("-")[0] for item in items}
     members = {id: _READ[half] for id, half in halves.items() if half in _READ}
     return Listing(
@@ -131,15 +131,15 @@ def _only_file(raw: Path) -> Path:
     """``raw``, or the only ``.npz`` file in it."""
     if raw.is_file():
         return raw
-    found = sorted(raw.glob("*.npz"))
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found[:4])
+    files = sorted(raw.glob("*.npz"))
+    if len(files) != 1:
+        names = ", ".join(path.name for path in files[:4])
         raise RawDataError(
-            f"holds {len(found)} .npz files{f' ({names})' if names else ''}, expected one",
+            f"holds {len(files)} .npz files{f' ({names})' if names else ''}, expected one",
             where=raw,
             remedy="Name the file of one split with --raw: samples have no names that would join several",
         )
-    return found[0]
+    return files[0]
 
 
 def read(item: RawItem) -> SkeletonSequence:
@@ -153,7 +153,7 @@ def read(item: RawItem) -> SkeletonSequence:
         _clip(opened.x[half], row, joints, own_clips.channels(item)),
         label=_label(opened.y[half], row, f"y_{half}", item),
         padded=opened.note.get("full_length") is not True,
-        told={},
+        protocol_fields={},
     )
 
 
@@ -216,21 +216,21 @@ def _open(path: Path) -> _File:
 def _opened(path: Path, _changed: int, _size: int) -> _File:
     members = _members(path)
     wanted = tuple(name for pair in members.values() for name in pair.values())
-    found = arrays.npz_file(path, wanted=(*wanted, NOTE))
+    content = arrays.npz_file(path, wanted=(*wanted, NOTE))
     if not members:
         raise RawDataError(
             "holds no x_train and x_test", where=path, remedy="Is it an archive in the format of CTR-GCN?"
         )
     for half, pair in members.items():
         for key in ("x", "y"):
-            if pair.get(key) not in found:
+            if pair.get(key) not in content:
                 ending = "" if half == WHOLE else f"_{half}"
                 raise RawDataError(f"holds no {key}{ending}", where=path, remedy="Fetch it again")
-        _check(found[pair["x"]], found[pair["y"]], half, path)
+        _check(content[pair["x"]], content[pair["y"]], half, path)
     return _File(
-        {half: found[pair["x"]] for half, pair in members.items()},
-        {half: found[pair["y"]] for half, pair in members.items()},
-        _note(found.get(NOTE), path),
+        {half: content[pair["x"]] for half, pair in members.items()},
+        {half: content[pair["y"]] for half, pair in members.items()},
+        _note(content.get(NOTE), path),
     )
 
 
@@ -245,7 +245,7 @@ def is_archive(path: Path) -> bool:
 def _members(path: Path) -> dict[str, dict[str, str]]:
     """Half -> ``x`` and ``y`` -> the name of the array. ``val`` counts where there is no ``test``, arrays of
     no half where there is none of one."""
-    found: dict[str, dict[str, str]] = {}
+    members: dict[str, dict[str, str]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
@@ -257,9 +257,9 @@ def _members(path: Path) -> dict[str, dict[str, str]]:
         if match := _MEMBER.fullmatch(name):
             kind, half = (match[1], match[2]) if match[1] else (match[4], match[3])
             key = "x" if kind.lower() in _POSES else "y"
-            found.setdefault((half or WHOLE).lower(), {}).setdefault(key, name)
-    chosen = [half for half in ("train", "test" if "test" in found else "val") if half in found]
-    return {half: found[half] for half in chosen or found}
+            members.setdefault((half or WHOLE).lower(), {}).setdefault(key, name)
+    chosen = [half for half in ("train", "test" if "test" in members else "val") if half in members]
+    return {half: members[half] for half in chosen or members}
 
 
 def _check(x: NDArray[Any], y: NDArray[Any], half: str, path: Path) -> None:

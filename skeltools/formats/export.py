@@ -108,11 +108,11 @@ def _check_labels(to: str, selection: Selection) -> None:
 
 def _protocol(selection: Selection, out: Path) -> str:
     """The only split, or the one that the name of the file tells."""
-    told = archives.protocol_of(out.stem)
+    named = archives.protocol_of(out.stem)
     if len(selection.protocols) == 1:
         return selection.protocols[0]
-    if told in selection.protocols:
-        return str(told)
+    if named in selection.protocols:
+        return str(named)
     raise UsageError(
         f"an archive of CTR-GCN holds one split, the store has {', '.join(selection.protocols) or 'none'}",
         where=out,

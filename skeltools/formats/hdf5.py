@@ -91,15 +91,15 @@ def about(raw: Path) -> About:
     path = _only_file(raw)
     opened = _open(path)
     manifest, specs = opened.manifest, _specs(opened, path)
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "dataset": manifest.dataset,
         "classes": list(manifest.classes),
         "bodies": bodies_of(manifest),
     }
-    told["tool"] = TOOL
+    record["tool"] = TOOL
     if manifest.dataset in datasets.NAMES:
-        del told["dataset"]
-    note = parse(told, path)
+        del record["dataset"]
+    note = parse(record, path)
     joints = tuple(spec.num_joints for spec in specs.values())
     flat = any(info.coordinates == "xy" for info in manifest.conventions.values())
     return About(joints, note.bodies or 1, len(manifest.classes), flat=flat, note=note, specs=specs)
@@ -117,9 +117,9 @@ def _spec(handle: h5py.File, name: str, path: Path) -> SkeletonSpec:
     """A convention from the attributes of its group: numbers and text, and JSON for the rest."""
     with _damages(path):
         attributes = inside(handle, f"skeletons/{name}").attrs
-        told = {key: _attribute(attributes, key) for key in attributes if key in SkeletonSpec.model_fields}
+        values = {key: _attribute(attributes, key) for key in attributes if key in SkeletonSpec.model_fields}
     try:
-        spec = spec_from(told)
+        spec = spec_from(values)
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"skeletons/{name}: {error}") from error
     if spec.name != name:
@@ -155,14 +155,14 @@ def _only_file(raw: Path) -> Path:
     """``raw``, or the only HDF5 file in it."""
     if raw.is_file():
         return raw
-    found = sorted(path for path in raw.iterdir() if path.suffix in SUFFIXES)
-    if len(found) != 1:
+    files = sorted(path for path in raw.iterdir() if path.suffix in SUFFIXES)
+    if len(files) != 1:
         raise RawDataError(
-            f"holds {len(found)} HDF5 files, expected one",
+            f"holds {len(files)} HDF5 files, expected one",
             where=raw,
             remedy="Name the file itself with --raw",
         )
-    return found[0]
+    return files[0]
 
 
 def _halves(opened: _File, path: Path) -> dict[str, dict[str, int]]:
@@ -190,9 +190,9 @@ def read(item: RawItem) -> SkeletonSequence:
             _of_joints(opened.handle, f"{group}/{part}", start, stop, joints.shape)
             for part in ("unseen", "score")
         )
-    told = {name: int(values[row]) for name, values in opened.columns.items()}
+    fields = {name: int(values[row]) for name, values in opened.columns.items()}
     return archives.to_sequence(
-        item, poses, label=told["label"], order=order, told=told, unseen=unseen, score=score
+        item, poses, label=fields["label"], order=order, protocol_fields=fields, unseen=unseen, score=score
     )
 
 
@@ -200,13 +200,13 @@ def _of_joints(
     handle: h5py.File, name: str, start: int, stop: int, shape: tuple[int, ...]
 ) -> NDArray[Any] | None:
     """``unseen`` or ``score`` [T, M, V] of a clip; None where the file has none."""
-    found = inside(handle, name)
-    if found is None:
+    dataset = inside(handle, name)
+    if dataset is None:
         return None
     dtype = store.OF_JOINTS[name.rpartition("/")[2]]
-    if not isinstance(found, h5py.Dataset) or found.shape != shape[:3] or found.dtype != dtype:
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape != shape[:3] or dataset.dtype != dtype:
         raise ValueError(f"{name} is no {dtype} array {shape[:3]}")
-    values = np.asarray(found[start:stop])
+    values = np.asarray(dataset[start:stop])
     return np.nan_to_num(values, nan=0, posinf=0, neginf=0) if values.dtype.kind == "f" else values
 
 
@@ -243,9 +243,9 @@ def _contents(handle: h5py.File, path: Path) -> _File:
 
 
 def _ids(handle: h5py.File, path: Path) -> list[str]:
-    found = [archives.sample_id(name) for name in _column(handle, "samples/id", path).tolist()]
-    ids = [id for id in found if id is not None]
-    if len(ids) != len(found) or len(set(ids)) != len(ids):
+    names = [archives.sample_id(name) for name in _column(handle, "samples/id", path).tolist()]
+    ids = [id for id in names if id is not None]
+    if len(ids) != len(names) or len(set(ids)) != len(ids):
         raise _damaged(path, "samples/id: an id is unusable or there twice")
     return ids
 
@@ -271,14 +271,14 @@ def _offsets(handle: h5py.File, convention: str, samples: int, path: Path) -> li
 
 def _column(handle: h5py.File, name: str, path: Path) -> NDArray[Any]:
     with _damages(path):
-        found = inside(handle, name)
-        if not isinstance(found, h5py.Dataset) or found.ndim != 1:
+        dataset = inside(handle, name)
+        if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
             raise _damaged(path, f"no column {name}")
-        if found.dtype.kind == "O":
+        if dataset.dtype.kind == "O":
             raise _damaged(path, f"{name} has text of variable length")
-        if found.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
-            raise _damaged(path, f"{name} claims {found.nbytes} bytes")
-        return np.asarray(found[()])
+        if dataset.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
+            raise _damaged(path, f"{name} claims {dataset.nbytes} bytes")
+        return np.asarray(dataset[()])
 
 
 @contextmanager
@@ -306,8 +306,8 @@ def write(partial: Path, selection: Selection) -> None:
     """
     arrays: dict[str, ArrayInfo] = {}
     with _Disk(partial, "w+") as disk, h5py.File(disk, "w", libver=("v108", "v108")) as file:
-        found = (contents.columns, contents.graphs, contents.poses, contents.streams)
-        for content in itertools.chain.from_iterable(part(selection) for part in found):
+        parts = (contents.columns, contents.graphs, contents.poses, contents.streams)
+        for content in itertools.chain.from_iterable(part(selection) for part in parts):
             arrays[content.path] = _copy(file, content)
             disk.check()
         for name, spec in contents.specs(selection).items():

@@ -102,7 +102,7 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
     for file in files:
         size = file.stat().st_size
         try:
-            names = list(_found(file).clips)
+            names = list(_results_of(file).clips)
         except RawDataError:
             names = []  # it is read as one clip, which says what is wrong
         place = file.relative_to(folder).with_suffix("")
@@ -119,17 +119,17 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    found = _found(Path(item.path))
-    if len(found.clips) <= 1:
-        frames = next(iter(found.clips.values()), {})
-        return pose_json.poses(frames, settings, spec, Place(item.path), names=found.names)
+    results = _results_of(Path(item.path))
+    if len(results.clips) <= 1:
+        frames = next(iter(results.clips.values()), {})
+        return pose_json.poses(frames, settings, spec, Place(item.path), names=results.names)
     place = Place(item.path, f"clip {item.member}")
-    if item.member not in found.clips:
+    if item.member not in results.clips:
         raise place.wrong("is not in the file any more")
-    return pose_json.poses(found.clips[item.member], settings, spec, place, names=found.names)
+    return pose_json.poses(results.clips[item.member], settings, spec, place, names=results.names)
 
 
-def _found(file: Path) -> _Found:
+def _results_of(file: Path) -> _Found:
     try:
         status = os.stat(file)
     except OSError as error:
@@ -152,13 +152,13 @@ def _parsed(path: str, _changed: int, _size: int) -> _Found:
 
 
 def _results(entries: list[Any], place: Place) -> _Found:
-    found = _Found()
+    results = _Found()
     for i, entry in enumerate(entries):
         here = place.at(f"entry {i + 1}")
         entry = pose_json.objects(entry, here, "it")
         clip, frame = _image(entry.get("image_id"), here)
-        found.add(clip, frame, _somebody(entry, here))
-    return found
+        results.add(clip, frame, _somebody(entry, here))
+    return results
 
 
 def _image(name: Any, place: Place) -> tuple[str, int]:
@@ -176,17 +176,17 @@ _BY_IMAGE = ("people", "bodies")
 
 def _by_image(data: dict[str, Any], place: Place) -> _Found:
     """``--format open`` and ``cmu``, and the files of its trackers: image -> people."""
-    found = _Found()
+    results = _Found()
     for name, people in data.items():
         here = place.at(f"image {name[:60]}")
         clip, frame = _image(name, here)
-        found.add(clip, frame)
+        results.add(clip, frame)
         if isinstance(people, dict):
             people = next((people[key] for key in _BY_IMAGE if key in people), None)
         for i, entry in enumerate(pose_json.listed(people, here, "its people")):
             there = here.at(f"person {i + 1}")
-            found.add(clip, frame, _somebody(pose_json.objects(entry, there, "it"), there))
-    return found
+            results.add(clip, frame, _somebody(pose_json.objects(entry, there, "it"), there))
+    return results
 
 
 def _somebody(entry: dict[str, Any], place: Place) -> Person:
@@ -204,21 +204,21 @@ def _somebody(entry: dict[str, Any], place: Place) -> Person:
 
 
 def _track(entry: dict[str, Any], place: Place) -> int | None:
-    told = next((entry[key] for key in ("track_id", "idx") if entry.get(key) is not None), None)
-    if isinstance(told, list):  # AlphaPose writes [3.0], and [[3.0], [3.0]] where it merged detections
-        ids = np.unique(pose_json.numbers(told, place, "idx"))
-        told = float(ids[0]) if len(ids) == 1 else None
-    return None if told is None else pose_json.whole(told, place, "idx or track_id")
+    track = next((entry[key] for key in ("track_id", "idx") if entry.get(key) is not None), None)
+    if isinstance(track, list):  # AlphaPose writes [3.0], and [[3.0], [3.0]] where it merged detections
+        ids = np.unique(pose_json.numbers(track, place, "idx"))
+        track = float(ids[0]) if len(ids) == 1 else None
+    return None if track is None else pose_json.whole(track, place, "idx or track_id")
 
 
 # --- annotations --------------------------------------------------------------------------------------------
 
 
 def _annotated(data: dict[str, Any], place: Place) -> _Found:
-    found = _Found(names=_names(data.get("categories")))
+    results = _Found(names=_names(data.get("categories")))
     images = dict(_images(data, place))
     for clip, frame in images.values():
-        found.add(clip, frame)
+        results.add(clip, frame)
     for i, entry in enumerate(pose_json.listed(data.get("annotations"), place, "annotations")):
         here = place.at(f"annotation {i + 1}")
         entry = pose_json.objects(entry, here, "it")
@@ -227,8 +227,8 @@ def _annotated(data: dict[str, Any], place: Place) -> _Found:
             raise here.wrong(f"image {image} is not among images")
         clip, frame = images[image] if images else _image(entry.get("image_id"), here)
         if entry.get("keypoints"):
-            found.add(clip, frame, _somebody(entry, here.at(f"image {image}")))
-    return found
+            results.add(clip, frame, _somebody(entry, here.at(f"image {image}")))
+    return results
 
 
 def _key(value: Any, place: Place, what: str) -> str:

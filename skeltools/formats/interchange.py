@@ -57,9 +57,9 @@ def open_archive(
     if len(asked) > 1 and source != "hdf5":
         _refuse_several(source, archive, asked)
     if known is None:
-        found = own.open_archive(source, archive, asked=asked, name=name, classes=classes, on_note=on_note)
-        _check_items(source, found.archive, found.listing)
-        return found
+        opened = own.open_archive(source, archive, asked=asked, name=name, classes=classes, on_note=on_note)
+        _check_items(source, opened.archive, opened.listing)
+        return opened
     check_options(dataset, source, name=name, classes=classes)
     listing = discover(source, archive, native=known.convention, asked=asked)
     _check_items(source, archive, listing)
@@ -95,9 +95,9 @@ def _check_members(source: str, archive: Path, listing: Listing, known: Dataset)
     """Raises RawDataError for samples that are none of the data set's: they would get its class names."""
     about = FORMATS[source].about(archive)
     remedy = f"Your own data go through `skeltools convert custom --from {source}`"
-    told = about.note.dataset
-    if told is not None and told not in datasets.NAMES:
-        raise RawDataError(f"is an export of {told}, not {known.name}", where=archive, remedy=remedy)
+    named = about.note.dataset
+    if named is not None and named not in datasets.NAMES:
+        raise RawDataError(f"is an export of {named}, not {known.name}", where=archive, remedy=remedy)
     if listing.anonymous:
         if about.labels != known.num_classes:
             raise RawDataError(

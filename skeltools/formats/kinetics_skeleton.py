@@ -66,10 +66,10 @@ def _after_data(tail: bytes) -> Any:
     """The keys behind the last list of a file, None where they cannot be told."""
     _, bracket, rest = tail.rpartition(b"]")
     try:
-        found = json.loads(b"{" + rest.strip().lstrip(b",")) if bracket else None
+        keys = json.loads(b"{" + rest.strip().lstrip(b",")) if bracket else None
     except (ValueError, RecursionError):
         return None
-    return found or None
+    return keys or None
 
 
 def label_of(data: Any) -> str | None:
@@ -79,9 +79,9 @@ def label_of(data: Any) -> str | None:
     name, number = data.get("label"), data.get("label_index")
     if isinstance(name, str) and name.strip():
         return name.strip()
-    for told in (name, number):
-        if isinstance(told, int) and not isinstance(told, bool) and told >= 0:
-            return str(told)
+    for value in (name, number):
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return str(value)
     return None
 
 
@@ -100,7 +100,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def _people(frame: dict[str, Any], place: Place) -> list[Person]:
-    found = []
+    people = []
     for i, somebody in enumerate(pose_json.listed(frame.get("skeleton", []), place, "skeleton")):
         here = place.at(f"person {i + 1}")
         somebody = pose_json.objects(somebody, here, "it")
@@ -108,8 +108,8 @@ def _people(frame: dict[str, Any], place: Place) -> list[Person]:
         score = pose_json.numbers(somebody.get("score"), here, "score").reshape(-1)
         if not len(score) or len(pose) % len(score) or len(pose) // len(score) not in (2, 3):
             raise here.wrong(f"pose has {len(pose)} numbers for {len(score)} scores, expected 2 for each")
-        found.append(pose_json.person(pose.reshape(len(score), -1), score))
-    return found
+        people.append(pose_json.person(pose.reshape(len(score), -1), score))
+    return people
 
 
 KINETICS = ClipFormat("kinetics-skeleton", (".json",), holds, read, clips)

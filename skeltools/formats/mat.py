@@ -66,9 +66,9 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     name, array = _newer(item, settings) if newer else _older(item, settings)
     if name != UTD:
         return of_array(array, item, settings, spec)
-    found = of_array(array, item, settings if settings.layout else _utd(settings), spec)
-    named = set(UTD_JOINTS) <= set(spec.joints) and found.values.shape[2] == len(UTD_JOINTS)
-    return replace(found, joints=UTD_JOINTS) if named else found
+    poses = of_array(array, item, settings if settings.layout else _utd(settings), spec)
+    named = set(UTD_JOINTS) <= set(spec.joints) and poses.values.shape[2] == len(UTD_JOINTS)
+    return replace(poses, joints=UTD_JOINTS) if named else poses
 
 
 def _utd(settings: Settings) -> Settings:
@@ -124,11 +124,11 @@ class _Variable:
 def _older(item: RawItem, settings: Settings) -> tuple[str, NDArray[Any]]:
     data = read_bytes(item)
     try:
-        found = dict(_variables_5(data) if data[126:128] in (b"IM", b"MI") else _variables_4(data))
+        variables = dict(_variables_5(data) if data[126:128] in (b"IM", b"MI") else _variables_4(data))
     except (struct.error, zlib.error, ValueError, KeyError, OverflowError) as error:
         raise _damaged(item, error) from error
-    name = _choose({name: (each.shape, each.kind) for name, each in found.items()}, item, settings)
-    chosen = found[name]
+    name = _choose({name: (each.shape, each.kind) for name, each in variables.items()}, item, settings)
+    chosen = variables[name]
     count = math.prod(chosen.shape)
     if chosen.stored is None or count * chosen.stored.itemsize > len(chosen.data):
         raise _damaged(item, f"'{name}' {chosen.shape} is cut off")
@@ -173,13 +173,13 @@ def _matrix(element: bytes, order: str) -> tuple[str, _Variable]:
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
     if not shape or len(shape) > 8 or min(shape) < 0:
         raise ValueError(f"sizes {shape[:8]}")
-    told = name.decode("ascii", "replace")
+    text = name.decode("ascii", "replace")
     if kind not in _NUMBERS:
-        return told, _Variable(shape, kind)
+        return text, _Variable(shape, kind)
     if flags[1 if order == "<" else 2] & _COMPLEX:
-        return told, _Variable(shape, "complex")
+        return text, _Variable(shape, "complex")
     stored, numbers, _ = _part(element, place, order)
-    return told, _Variable(shape, kind, np.dtype(order + _STORED[stored]), numbers)
+    return text, _Variable(shape, kind, np.dtype(order + _STORED[stored]), numbers)
 
 
 def _part(element: bytes, place: int, order: str) -> tuple[int, bytes, int]:
@@ -206,8 +206,8 @@ def _variables_4(data: bytes) -> Iterator[tuple[str, _Variable]]:
         start = place + 20 + length
         end = start + rows * columns * stored.itemsize * (2 if imaginary else 1)
         name = data[place + 20 : start - 1].decode("ascii", "replace")
-        told = "complex" if imaginary else {0: "double", 1: "char"}.get(table, "sparse")
-        yield name, _Variable((rows, columns), told, stored, data[start:end])
+        class_name = "complex" if imaginary else {0: "double", 1: "char"}.get(table, "sparse")
+        yield name, _Variable((rows, columns), class_name, stored, data[start:end])
         place = end
 
 
@@ -218,7 +218,7 @@ def _newer(item: RawItem, settings: Settings) -> tuple[str, NDArray[Any]]:
     """MATLAB's first axis is the file's last."""
     try:
         with h5py.File(item.path, "r") as file:
-            sizes = {name: _told(file[name]) for name in file if not name.startswith("#")}
+            sizes = {name: _shape_and_class(file[name]) for name in file if not name.startswith("#")}
             name = _choose(sizes, item, settings)
             if file[name].is_virtual or file[name].external:
                 raise RawDataError(f"'{name}' lies in another file", where=item.where)
@@ -228,10 +228,10 @@ def _newer(item: RawItem, settings: Settings) -> tuple[str, NDArray[Any]]:
         raise RawDataError(f"cannot be read as .mat 7.3 ({reason})", where=item.where) from error
 
 
-def _told(found: Any) -> tuple[tuple[int, ...], str]:
+def _shape_and_class(variable: Any) -> tuple[tuple[int, ...], str]:
     """Shape and MATLAB's class of a variable."""
-    kind = found.attrs.get("MATLAB_class", b"double" if isinstance(found, h5py.Dataset) else b"struct")
-    shape = tuple(reversed(found.shape)) if isinstance(found, h5py.Dataset) else ()
+    kind = variable.attrs.get("MATLAB_class", b"double" if isinstance(variable, h5py.Dataset) else b"struct")
+    shape = tuple(reversed(variable.shape)) if isinstance(variable, h5py.Dataset) else ()
     return shape, kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
 
 

@@ -89,8 +89,8 @@ def _is_frame(frame: Any) -> bool:
 
 def _any(frame: dict[str, Any]) -> bool:
     """Whether an object holds landmarks: ``keypoints`` alone may be of another format."""
-    found = [frame[key] for key in (*_IMAGE[:-1], *_WORLD, *_HANDS[0], *_HANDS[1]) if key in frame]
-    return any(value is None or isinstance(value, list | dict) for value in found)
+    values = [frame[key] for key in (*_IMAGE[:-1], *_WORLD, *_HANDS[0], *_HANDS[1]) if key in frame]
+    return any(value is None or isinstance(value, list | dict) for value in values)
 
 
 def _is_points(points: Any) -> bool:
@@ -148,8 +148,8 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     world = next(iter(kinds), wanted.world)
     if world != wanted.world:
         raise _other_kind(world, place)
-    found = pose_json.poses(frames, settings, spec, place, fractions=not world and _are_fractions(frames))
-    return replace(found, units=1.0, axes=("right", "down", "forward")) if world else found
+    poses = pose_json.poses(frames, settings, spec, place, fractions=not world and _are_fractions(frames))
+    return replace(poses, units=1.0, axes=("right", "down", "forward")) if world else poses
 
 
 def _other_kind(world: bool, place: Place) -> RawDataError:
@@ -220,7 +220,7 @@ def _landmarks(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, 
 
 def _hands(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, list[Person]]:
     """The hands of Holistic's results, left before right, for a convention of one hand."""
-    found: list[Person] = []
+    people: list[Person] = []
     world = False
     for side, keys in enumerate(
         _HANDS if isinstance(frame, dict) and wanted.spec.num_joints == _HAND else ()
@@ -229,17 +229,17 @@ def _hands(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, list
         others = [key for key in keys if frame.get(key)]
         if key := next(iter((*of_kind, *others)), None):
             world = key in keys[:2]
-            found.append(replace(_person(frame[key], wanted, place.at(key)), track=side))
-    return world, found
+            people.append(replace(_person(frame[key], wanted, place.at(key)), track=side))
+    return world, people
 
 
-def _people(found: Any, wanted: _Wanted, place: Place) -> Iterator[Person]:
-    if not found:
+def _people(landmarks: Any, wanted: _Wanted, place: Place) -> Iterator[Person]:
+    if not landmarks:
         return
-    if isinstance(found, dict):
-        yield _person(found, wanted, place)
+    if isinstance(landmarks, dict):
+        yield _person(landmarks, wanted, place)
         return
-    entries = pose_json.listed(found, place, "landmarks")
+    entries = pose_json.listed(landmarks, place, "landmarks")
     several = isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], list | dict)
     several = several or (isinstance(entries[0], dict) and "landmark" in entries[0]) or entries[0] == []
     for i, points in enumerate(entries if several else [entries]):

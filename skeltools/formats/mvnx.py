@@ -97,8 +97,8 @@ def parse(
 
 
 def _frame(element: ET.Element, size: int, number: int) -> NDArray[np.float64]:
-    found = next((part for part in element if part.tag.rpartition("}")[2] == "position"), None)
-    words = [] if found is None else (found.text or "").split()
+    position = next((part for part in element if part.tag.rpartition("}")[2] == "position"), None)
+    words = [] if position is None else (position.text or "").split()
     if len(words) != 3 * size or any("_" in word for word in words):
         raise ValueError(f"frame {number} has {len(words)} coordinates of {size} segments")
     return np.array([float(word) for word in words])

@@ -65,13 +65,13 @@ def own_keys(selection: Selection) -> dict[str, Any]:
     if manifest.dataset in datasets.NAMES:
         return {}
     spec = store.read_spec(selection.opened, selection.convention)
-    told: dict[str, Any] = {
+    keys: dict[str, Any] = {
         "dataset": manifest.dataset,
         "classes": list(manifest.classes),
         "bodies": bodies_of(manifest),
     }
-    told["coordinates"] = manifest.conventions[selection.convention].coordinates
-    return told | {"skeleton": spec.model_dump(mode="json")}
+    keys["coordinates"] = manifest.conventions[selection.convention].coordinates
+    return keys | {"skeleton": spec.model_dump(mode="json")}
 
 
 def bodies_of(manifest: StoreManifest) -> int | None:
@@ -80,15 +80,15 @@ def bodies_of(manifest: StoreManifest) -> int | None:
     return int(shapes[0][-1]) if shapes else None
 
 
-def parse(told: Mapping[str, Any], where: Path | str) -> Note:
+def parse(keys: Mapping[str, Any], where: Path | str) -> Note:
     """What ``stream_note`` or ``own_keys`` wrote; empty for what others did, RawDataError if damaged."""
-    if not str(told.get("tool", "")).startswith(TOOL):
+    if not str(keys.get("tool", "")).startswith(TOOL):
         return Note()
     try:
         return Note(
-            True, _dataset(told.get("dataset")), _classes(told.get("classes")), _bodies(told.get("bodies")),
-            _spec(told.get("skeleton"), told.get("convention")),
-            told.get("coordinates") == "xy",
+            True, _dataset(keys.get("dataset")), _classes(keys.get("classes")), _bodies(keys.get("bodies")),
+            _spec(keys.get("skeleton"), keys.get("convention")),
+            keys.get("coordinates") == "xy",
         )  # fmt: skip
     except (ValueError, RecursionError) as error:
         raise RawDataError(

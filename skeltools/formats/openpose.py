@@ -68,11 +68,11 @@ def people_of(data: Any, settings: Settings, spec: SkeletonSpec, place: Place) -
     """The people of one frame. Raises RawDataError."""
     data = pose_json.objects(data, place, "the frame")
     people = pose_json.listed(data.get("people"), place, "people")
-    found: list[Person] = []
+    persons: list[Person] = []
     for i, somebody in enumerate(people):
         here = place.at(f"person {i + 1}")
-        found += _people(pose_json.objects(somebody, here, "it"), settings, spec, here)
-    return found
+        persons += _people(pose_json.objects(somebody, here, "it"), settings, spec, here)
+    return persons
 
 
 def _people(

@@ -105,9 +105,9 @@ def open_archive(
         notes.append(
             f"coordinates are taken so: {dataset.axes}; axes and units in dataset.yaml say otherwise"
         )
-    for told in notes:
+    for message in notes:
         if on_note is not None:
-            on_note(told)
+            on_note(message)
     stored = {each.name: each for each in (_stored(each, settings, about) for each in specs.values())}
     return Own(dataset, archive, replace(listing, classes=names), stored)
 
@@ -122,15 +122,15 @@ def _name(about: About, settings: Settings | None, given: str | None, archive: P
         if given in datasets.NAMES:
             raise UsageError(f"--name: {given} is the name of a built-in data set", remedy="Choose another")
         return given
-    told = settings.name if settings is not None else about.note.dataset
-    if settings is not None and told in datasets.NAMES:
+    own_name = settings.name if settings is not None else about.note.dataset
+    if settings is not None and own_name in datasets.NAMES:
         raise ConfigError(
-            f"name: {told} is the name of a built-in data set", where=FILE, remedy="Choose another"
+            f"name: {own_name} is the name of a built-in data set", where=FILE, remedy="Choose another"
         )
     stem = archive.resolve().stem if archive.is_file() else archive.resolve().name
     made = re.sub(r"[^a-z0-9_\-]+", "-", stem.lower()).strip("-_")[:100] or "own"
-    if told is not None and told not in datasets.NAMES:
-        return told
+    if own_name is not None and own_name not in datasets.NAMES:
+        return own_name
     return f"own-{made}" if made in datasets.NAMES else made
 
 
@@ -215,12 +215,12 @@ def _by_joints(about: About, archive: Path, notes: list[str]) -> SkeletonSpec:
     only = [names[0] for names in shipped.values() if len(names) == 1]
     if usual is None and len(only) != 1:
         counts = " or ".join(map(str, about.joints)) or "an unknown number of"
-        found = ", ".join(name for names in shipped.values() for name in names)
+        candidates = ", ".join(name for names in shipped.values() for name in names)
         raise UsageError(
             f"nothing says which joints its {counts} joints are",
             where=archive,
             remedy="Name the convention with --convention, a name or your own JSON or YAML file"
-            + (f"; of so many joints there are {found}" if found else ""),
+            + (f"; of so many joints there are {candidates}" if candidates else ""),
         )
     name = usual or only[0]
     spec = skeletons.load(name)
@@ -258,20 +258,20 @@ def _listing(
     """The archive's clips, marked so that they are read as a user's own."""
     made = FORMATS[source]
     if source == "hdf5":
-        found = made.discover(archive, specs={**about.specs, **specs})
+        listing = made.discover(archive, specs={**about.specs, **specs})
     else:
         (spec,) = specs.values()
         options: dict[str, Any] = {} if source == "pyskl" else {"channels": _channels(settings)}
-        found = made.discover(archive, spec=spec, own=True, **options)
+        listing = made.discover(archive, spec=spec, own=True, **options)
     items = tuple(
-        _marked(item, about, settings, path, specs) for item in found.items if item.convention in specs
+        _marked(item, about, settings, path, specs) for item in listing.items if item.convention in specs
     )
-    if found.halves:
-        return replace(found, items=items)
+    if listing.halves:
+        return replace(listing, items=items)
     clips = {item.id: (item.id, fields(item.id)) for item in items}
     none = Settings(name="own", convention="own")
     halves, rules, problems = tables.halves_of(path or archive, (settings if clips else None) or none, clips)
-    return replace(found, items=items, halves=halves, rules=rules, findings=(*found.findings, *problems))
+    return replace(listing, items=items, halves=halves, rules=rules, findings=(*listing.findings, *problems))
 
 
 def _marked(
@@ -302,12 +302,12 @@ def _is_flat(about: About, settings: Settings | None) -> bool:
 def _axes(about: About, settings: Settings | None, spec: SkeletonSpec) -> str:
     if settings is None or about.note.ours:
         return _FLAT if _is_flat(about, settings) else AXES
-    told = settings.axes or settings.units or settings.image_size
-    if told and not settings.flat:  # as own_clips reads them: the convention's axes and units do not count
+    given = settings.axes or settings.units or settings.image_size
+    if given and not settings.flat:  # as own_clips reads them: the convention's axes and units do not count
         settings = settings.model_copy(
             update={
                 "axes": settings.axes or own_clips.CANONICAL,
                 "units": settings.units or (None if settings.image_size else "m"),
             }
         )
-    return custom_settings.in_words(settings, spec) if told else (_FLAT if about.flat else AXES)
+    return custom_settings.in_words(settings, spec) if given else (_FLAT if about.flat else AXES)

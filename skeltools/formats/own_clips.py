@@ -63,24 +63,26 @@ def channels(item: RawItem) -> int:
     return dict(item.details).get("channels", 3)
 
 
-def sequence(item: RawItem, raw: Raw, *, label: int, padded: bool, told: dict[str, int]) -> SkeletonSequence:
+def sequence(
+    item: RawItem, raw: Raw, *, label: int, padded: bool, protocol_fields: dict[str, int]
+) -> SkeletonSequence:
     """A clip of a foreign archive.
 
-    ``padded``: frames behind the last pose are none of the clip's. ``told``: protocol fields. Raises
-    RawDataError: nobody in it, joints that are never seen, 2D poses of unknown scale.
+    ``padded``: frames behind the last pose are none of the clip's. Raises RawDataError: nobody in it, joints
+    that are never seen, 2D poses of unknown scale.
     """
     settings = _settings(item, raw)
     values, score = _parts(raw, settings, item)
-    found = unseen.marks(values, score, zeros=settings.missing != "nan", min_score=settings.min_score)
-    present, hidden = presence(found.seen)
-    names, kept = _joints(item, values.shape[2])
+    masks = unseen.marks(values, score, zeros=settings.missing != "nan", min_score=settings.min_score)
+    present, hidden = presence(masks.seen)
+    names, joints_left = _joints(item, values.shape[2])
     if not present.any():
-        raise unseen.nobody(found, names, item)
+        raise unseen.nobody(masks, names, item)
     if settings.never_seen == "refuse":
-        error = unseen.never_seen(_only(found, kept), present, [names[v] for v in kept], item)
+        error = unseen.never_seen(_only(masks, joints_left), present, [names[v] for v in joints_left], item)
         if error:
             raise error
-    shown = found.seen & present[..., None]
+    shown = masks.seen & present[..., None]
     joints = canonical(values, settings, skeletons.load("kinectv2_25"))
     slots = range(int(np.flatnonzero(present.any(axis=0))[-1]) + 1)
     frames = range(int(np.flatnonzero(present.any(axis=1))[-1]) + 1 if padded else len(present))
@@ -97,7 +99,7 @@ def sequence(item: RawItem, raw: Raw, *, label: int, padded: bool, told: dict[st
         order,
         tuple(slots),
         findings=unseen.findings(
-            _cut(found, cut),
+            _cut(masks, cut),
             present[cut],
             None if hidden is None else hidden[cut],
             names,
@@ -106,9 +108,9 @@ def sequence(item: RawItem, raw: Raw, *, label: int, padded: bool, told: dict[st
         ),
         unseen=None if hidden is None else hidden[cut],
         score=None if score is None else np.where(shown, score, 0).astype(np.float32)[cut],
-        **{**told, "label": label_of(item, label)},
+        **{**protocol_fields, "label": label_of(item, label)},
     )
-    return clip if len(kept) == len(names) else _without(clip, kept)
+    return clip if len(joints_left) == len(names) else _without(clip, joints_left)
 
 
 def _parts(
@@ -176,12 +178,12 @@ def _joints(item: RawItem, count: int) -> tuple[tuple[str, ...], list[int]]:
     return names, list(range(count))
 
 
-def _only(found: unseen.Marks, joints: list[int]) -> unseen.Marks:
-    return _cut(found, (slice(None), slice(None), joints))
+def _only(masks: unseen.Marks, joints: list[int]) -> unseen.Marks:
+    return _cut(masks, (slice(None), slice(None), joints))
 
 
-def _cut(found: unseen.Marks, part: Any) -> unseen.Marks:
-    return unseen.Marks(*(mark[part] for mark in (found.infinite, found.nan, found.zero, found.doubtful)))
+def _cut(masks: unseen.Marks, part: Any) -> unseen.Marks:
+    return unseen.Marks(*(mark[part] for mark in (masks.infinite, masks.nan, masks.zero, masks.doubtful)))
 
 
 def _without(clip: SkeletonSequence, joints: list[int]) -> SkeletonSequence:

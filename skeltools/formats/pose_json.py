@@ -262,21 +262,21 @@ def poses(
     """
     joints, size = _common(frames, place)
     _check_coordinates(size, settings, place)
-    wanted, kept = _wanted(joints, names, spec, place)
+    wanted, keypoints = _wanted(joints, names, spec, place)
     size = 2 if settings.flat else 3
     first, last = span or (min(frames), max(frames))
     most = max(len(there) for there in frames.values())
     if most > MAX_PEOPLE:
         raise place.wrong(f"{most} people in a frame, at most {MAX_PEOPLE} make sense")
-    shape = (last - first + 1, most, len(kept))
-    if shape[0] * most * len(kept) * (size + 1) * 8 > 2 * MAX_BYTES:
+    shape = (last - first + 1, most, len(keypoints))
+    if shape[0] * most * len(keypoints) * (size + 1) * 8 > 2 * MAX_BYTES:
         raise place.wrong(f"frames {first} to {last} of up to {most} people are too many for one clip")
     values, score = np.full((*shape, size), np.nan), np.full(shape, np.nan)
     for number, there in frames.items():
         for i, somebody in enumerate(there):
-            values[number - first, i] = somebody.values[kept, :size]
+            values[number - first, i] = somebody.values[keypoints, :size]
             if somebody.score is not None:
-                score[number - first, i] = somebody.score[kept]
+                score[number - first, i] = somebody.score[keypoints]
     if fractions and settings.image_size is not None:
         values *= np.array((*settings.image_size, settings.image_size[0]), np.float64)[:size]
     return Poses(
@@ -284,8 +284,8 @@ def poses(
         score if all(p.score is not None for there in frames.values() for p in there) else None,
         joints=wanted,
         zero_is_unseen=True,
-        linked=most == 1 and not _told(frames),
-        track=_tracks(frames, first, shape[:2]) if _told(frames) else None,
+        linked=most == 1 and not _has_identities(frames),
+        track=_tracks(frames, first, shape[:2]) if _has_identities(frames) else None,
     )
 
 
@@ -353,7 +353,7 @@ def wrong_count(count: int, spec: SkeletonSpec, place: Place) -> RawDataError:
     )
 
 
-def _told(frames: Frames) -> bool:
+def _has_identities(frames: Frames) -> bool:
     """Whether the file says of everybody who it is, and of nobody twice in a frame."""
     ids = [[somebody.track for somebody in there] for there in frames.values()]
     return all(None not in here and len(set(here)) == len(here) for here in ids)
@@ -405,12 +405,12 @@ def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
     Where a folder has one such name, the clip is called like the folder. ``member`` is the name, which
     findings show: files of frames are called alike in all folders.
     """
-    found: dict[tuple[Path, str], list[Path]] = {}
+    groups: dict[tuple[Path, str], list[Path]] = {}
     for file in files:
-        found.setdefault((file.parent, number(file)[0]), []).append(file)
-    names_in = Counter(parent for parent, _ in found)
+        groups.setdefault((file.parent, number(file)[0]), []).append(file)
+    names_in = Counter(parent for parent, _ in groups)
     made = []
-    for (parent, prefix), frames in found.items():
+    for (parent, prefix), frames in groups.items():
         place = parent.relative_to(folder).as_posix()
         if place == ".":
             name = prefix or frames[0].stem
@@ -441,7 +441,7 @@ def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool])
     Raises RawDataError: a frame twice, or too many bytes.
     """
     first = Path(item.path)
-    found: dict[int, Path] = {}
+    files: dict[int, Path] = {}
     size = 0
     try:
         changed = first.parent.stat().st_mtime_ns
@@ -449,25 +449,25 @@ def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool])
             file = first.parent / name
             if not holds(file):
                 continue
-            if (other := found.setdefault(frame, file)) is not file:
+            if (other := files.setdefault(frame, file)) is not file:
                 raise RawDataError(f"frame {frame} is there twice, also as {other.name}", where=file)
             size += file.stat().st_size
     except OSError as error:
         raise RawDataError(f"cannot be read ({error.strerror})", where=item.path) from error
     if size > MAX_BYTES:
         raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.path)
-    return found
+    return files
 
 
 @lru_cache(maxsize=4)
 def _of_folder(folder: str, _changed: int, number: Numbering) -> dict[str, list[tuple[int, str]]]:
     """Name before the number -> (frame, file) in order; kept, for a folder may hold thousands of clips."""
-    found: dict[str, list[tuple[int, str]]] = {}
+    by_clip: dict[str, list[tuple[int, str]]] = {}
     for file in sorted(Path(folder).iterdir()):
         if _is_json(file):
             clip, frame = number(file)
-            found.setdefault(clip, []).append((frame or 0, file.name))
-    return {clip: sorted(frames) for clip, frames in found.items()}
+            by_clip.setdefault(clip, []).append((frame or 0, file.name))
+    return {clip: sorted(frames) for clip, frames in by_clip.items()}
 
 
 def _is_json(file: Path) -> bool:

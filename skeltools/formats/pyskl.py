@@ -120,14 +120,14 @@ def _only_file(raw: Path) -> Path:
     """``raw``, or the only ``.pkl`` file in it."""
     if raw.is_file():
         return raw
-    found = sorted(raw.glob("*.pkl"))
-    if len(found) != 1:
+    files = sorted(raw.glob("*.pkl"))
+    if len(files) != 1:
         raise RawDataError(
-            f"holds {len(found)} .pkl files, expected one",
+            f"holds {len(files)} .pkl files, expected one",
             where=raw,
             remedy="Name the file itself with --raw",
         )
-    return found[0]
+    return files[0]
 
 
 def _problem(
@@ -144,8 +144,8 @@ def _problem(
         return id, "label out of range", f"{id}: {ascii(annotation.get('label'))[:40]}"
     keypoint: Any = annotation.get("keypoint")
     if not _is_keypoint(keypoint):
-        found = f"{keypoint.dtype} {keypoint.shape}" if isinstance(keypoint, np.ndarray) else "no array"
-        return id, "keypoint of another form", f"{id}: {found}, expected float32 (M, T, V, {size})"
+        what = f"{keypoint.dtype} {keypoint.shape}" if isinstance(keypoint, np.ndarray) else "no array"
+        return id, "keypoint of another form", f"{id}: {what}, expected float32 (M, T, V, {size})"
     if keypoint.shape[3] != size or size not in (2, 3):
         return id, "keypoint of another form", f"{id}: {keypoint.shape[3]} coordinates; is it 2D?"
     frames = annotation.get("total_frames", keypoint.shape[1])
@@ -220,8 +220,8 @@ def read(item: RawItem) -> SkeletonSequence:
     opened = _open(Path(item.path))
     annotation = opened.annotations[opened.rows[item.id]]
     order = annotation.get("order")
-    told = own_clips.is_own(item) or order is not None
-    unseen, score = (annotation.get(key) if told else None for key in ("unseen", "keypoint_score"))
+    ours = own_clips.is_own(item) or order is not None
+    unseen, score = (annotation.get(key) if ours else None for key in ("unseen", "keypoint_score"))
     return archives.to_sequence(
         item,
         annotation["keypoint"].transpose(1, 0, 2, 3),
@@ -280,11 +280,11 @@ def _opened(path: Path, _changed: int, _size: int) -> _File:
         id = archives.sample_id(annotation.get("frame_dir"))
         if id is not None:
             rows.setdefault(id, row)
-    kept = {name: names for name, names in lists.items() if names is not None}
+    splits = {name: names for name, names in lists.items() if names is not None}
     note = content.get("note", {})
     return _File(
         annotations,
-        kept,
+        splits,
         rows,
         content.get("synthetic") is True,
         note if isinstance(note, dict) else {},
@@ -295,9 +295,9 @@ def _is_annotation(value: Any) -> bool:
     return isinstance(value, dict) and {"keypoint", "frame_dir"} <= value.keys()
 
 
-def _foreign(found: str, path: Path) -> RawDataError:
+def _foreign(what: str, path: Path) -> RawDataError:
     return RawDataError(
-        f"holds {found}",
+        f"holds {what}",
         where=path,
         remedy='Expected the 3D pickle of pyskl: {"split": {...}, "annotations": [...]}',
     )
@@ -311,8 +311,8 @@ def write(partial: Path, selection: Selection) -> None:
     ignores them. ``note`` is there for a user's own data alone.
     """
     content: dict[str, Any] = {"split": _split(selection)}
-    if told := own_keys(selection):
-        content["note"] = {"tool": f"{TOOL}{__version__}", **told}
+    if record := own_keys(selection):
+        content["note"] = {"tool": f"{TOOL}{__version__}", **record}
     if selection.opened.manifest.synthetic:
         content["synthetic"] = True
     content["annotations"] = _Written(_annotations(selection))
@@ -357,9 +357,9 @@ def _annotations(selection: Selection) -> Iterator[dict[str, Any]]:
 
 def _of_joints(clip: SkeletonSequence) -> dict[str, Any]:
     """What a clip has a joint and a frame, [M, T, V]."""
-    told = {"unseen": (clip.unseen, np.bool_), "keypoint_score": (clip.score, np.dtype("<f4"))}
+    parts = {"unseen": (clip.unseen, np.bool_), "keypoint_score": (clip.score, np.dtype("<f4"))}
     return {
         key: np.ascontiguousarray(values.transpose(1, 0, 2), dtype)  # type: ignore[call-overload]
-        for key, (values, dtype) in told.items()
+        for key, (values, dtype) in parts.items()
         if values is not None
     }

@@ -61,17 +61,17 @@ def choose(
     Raises UsageError: names that the store does not have, a ``part`` of no single split, nothing left.
     """
     manifest = opened.manifest
-    kept = _known("convention", conventions, manifest.conventions, opened)
+    convention_names = _known("convention", conventions, manifest.conventions, opened)
     named = _known("split", protocols, manifest.protocols, opened)
-    rows = _present(opened, kept)
+    rows = _present(opened, convention_names)
     if part is not None:
         rows &= _part(opened, named, part)
     if ids is not None:
         rows &= _listed(opened, ids)
     if not rows.any():
         raise UsageError("nothing is left to export", where=opened.path, remedy="Ask for more samples")
-    chosen = _streams(opened, kept, streams, frames)
-    return Selection(opened, kept, named, chosen, np.flatnonzero(rows))
+    chosen = _streams(opened, convention_names, streams, frames)
+    return Selection(opened, convention_names, named, chosen, np.flatnonzero(rows))
 
 
 def only_stream(selection: Selection) -> str:
@@ -180,12 +180,12 @@ def stream_blocks(selection: Selection, path: str, rows: NDArray[np.int64]) -> I
 def frame_blocks(selection: Selection, path: str, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
     """The frames of ``rows`` of an array of ``sequences``, in blocks that lie in one file each."""
     offsets = store.read(selection.opened, f"{path.rpartition('/')[0]}/offsets")
-    kept = np.zeros(offsets[-1], np.bool_)
+    wanted = np.zeros(offsets[-1], np.bool_)
     for row in rows.tolist():
-        kept[offsets[row] : offsets[row + 1]] = True
+        wanted[offsets[row] : offsets[row + 1]] = True
     start = 0
     for block in store.blocks(store.array(selection.opened, path)):
-        values = block[kept[start : start + len(block)]]
+        values = block[wanted[start : start + len(block)]]
         start += len(block)
         if len(values):
             yield values

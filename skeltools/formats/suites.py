@@ -63,17 +63,17 @@ def _reader(
                 remedy="Export it again",
             ) from error
         start, stop = _filled(lines, table.start, table.stop or len(lines), separator)
-        kept = lines[start:stop]
-        if not kept or not table.labels or (table.frames is not None and len(kept) < table.frames):
+        rows = lines[start:stop]
+        if not rows or not table.labels or (table.frames is not None and len(rows) < table.frames):
             raise RawDataError(
-                f"has {len(kept)} frames of {len(table.labels)} points"
+                f"has {len(rows)} frames of {len(table.labels)} points"
                 + ("" if table.frames is None else f", but promises {table.frames}"),
                 where=item.where,
                 remedy="Export it again",
             )
         columns = [first + axis for first in table.columns for axis in range(3)]
-        values = numbers(kept, columns, item, first=start + 1, split=lambda line: line.split(separator))
-        points = values.reshape(len(kept), -1, 3)
+        values = numbers(rows, columns, item, first=start + 1, split=lambda line: line.split(separator))
+        points = values.reshape(len(rows), -1, 3)
         return poses_of_points(table.labels, points, item, settings, spec, units=table.units)
 
     return read
@@ -96,8 +96,8 @@ def _filled(lines: list[str], start: int, stop: int, separator: str) -> tuple[in
 
 def _cells(line: str, separator: str) -> list[str]:
     """Fields of one line, which may be quoted."""
-    found = next(csv.reader(io.StringIO(line), delimiter=separator), [])
-    return [field.strip() for field in found]
+    fields = next(csv.reader(io.StringIO(line), delimiter=separator), [])
+    return [field.strip() for field in fields]
 
 
 def _starts_with(*words: bytes) -> Callable[[Path, bytes], bool]:
@@ -133,19 +133,21 @@ def _trc(lines: list[str], separator: str) -> _Table:
     """Two rows of keys and values, the names of markers over each three columns, X1 Y1 Z1 ..., numbers."""
     names = _row(lines, "Frame#", lambda cells: cells[:1] == ["Frame#"], separator)
     keys = _row(lines[:names], "DataRate", lambda cells: cells[:1] == ["DataRate"], separator)
-    told = dict(zip(_cells(lines[keys], separator), _cells(lines[keys + 1], separator), strict=False))
+    header = dict(zip(_cells(lines[keys], separator), _cells(lines[keys + 1], separator), strict=False))
     cells = _cells(lines[names], separator)
     columns = [place for place in range(2, len(cells)) if cells[place]]
     if any(later - place < 3 for place, later in itertools.pairwise(columns)):
         columns = [2 + 3 * number for number in range(len(columns))]
     labels = [cell for cell in cells[2:] if cell]
-    return _Table(labels, columns, names + 2, told.get("Units", ""), frames=_whole(told.get("NumFrames", "")))
+    return _Table(
+        labels, columns, names + 2, header.get("Units", ""), frames=_whole(header.get("NumFrames", ""))
+    )
 
 
 def _motive(lines: list[str], separator: str) -> _Table:
     """Type, Name and ID over every column, then Rotation or Position, then Frame, Time, X, Y, Z, ..."""
-    told = _cells(lines[0], separator)
-    pairs = dict(zip(told[::2], told[1::2], strict=False))
+    header = _cells(lines[0], separator)
+    pairs = dict(zip(header[::2], header[1::2], strict=False))
     names = _row(lines, "Name", lambda cells: "Name" in cells[:2], separator)
     axes = _row(lines, "Frame", lambda cells: cells[:1] == ["Frame"], separator, names)
     kinds = _row(lines[:axes], "Position", lambda cells: "Position" in cells, separator, names)
@@ -190,7 +192,7 @@ def _qualisys(lines: list[str], separator: str) -> _Table:
     """
     names = _row(lines, "MARKER_NAMES", lambda cells: cells[:1] == ["MARKER_NAMES"], separator)
     labels = [cell for cell in _cells(lines[names], separator)[1:] if cell]
-    told = {cells[0]: cells[1:] for line in lines[:names] if (cells := _cells(line, separator))}
+    header = {cells[0]: cells[1:] for line in lines[:names] if (cells := _cells(line, separator))}
     start = names + 1
     while start < len(lines) and not _is_number(lines[start].split(separator)[0]):
         start += 1
@@ -202,7 +204,7 @@ def _qualisys(lines: list[str], separator: str) -> _Table:
     if lead not in (0, 1, 2):
         raise ValueError(f"{width} columns for {len(labels)} markers")
     columns = [lead + 3 * number for number in range(len(labels))]
-    frames = _whole("".join(told.get("NO_OF_FRAMES", [])[:1]))
+    frames = _whole("".join(header.get("NO_OF_FRAMES", [])[:1]))
     return _Table(labels, columns, start, "mm", frames=frames)
 
 

@@ -94,10 +94,10 @@ def tree(path: Path | str, *, kind: str = "a pickle") -> Any:
 
 
 def _check_magic(start: bytes, path: Path, kind: str) -> None:
-    for magic, found in _MAGIC.items():
+    for magic, what in _MAGIC.items():
         if start.startswith(magic):
             raise RawDataError(
-                f"no complete pickle: this is {found}, not {kind}",
+                f"no complete pickle: this is {what}, not {kind}",
                 where=path,
                 remedy="Name the pickle, or read the file as what it is",
             )
@@ -304,11 +304,11 @@ _KEYS = frozenset({str, int, float, bool, bytes, type(None)})
 
 def _is_key(key: Any) -> bool:
     """Whether a key is a plain value, or a small tuple of them."""
-    waiting, met = [key], 0
+    waiting, count = [key], 0
     while waiting:
         part = waiting.pop()
-        met += 1
-        if type(part) is tuple and met + len(waiting) + len(part) <= MAX_KEY:
+        count += 1
+        if type(part) is tuple and count + len(waiting) + len(part) <= MAX_KEY:
             waiting.extend(part)
         elif type(part) not in _KEYS:
             return False
@@ -397,10 +397,10 @@ def _set_order(dtype: _Dtype, state: Any) -> None:
         dtype.unit = _unit(state[-1])
 
 
-def _unit(told: Any) -> str:
+def _unit(unit: Any) -> str:
     """``({}, (b"D", 1, 1, 1))``, the unit of dates and times, as numpy writes it in a dtype: ``[D]``."""
-    sound = type(told) is tuple and len(told) == 2 and type(told[1]) is tuple and len(told[1]) >= 2
-    name, count = told[1][:2] if sound else (None, None)
+    sound = type(unit) is tuple and len(unit) == 2 and type(unit[1]) is tuple and len(unit[1]) >= 2
+    name, count = unit[1][:2] if sound else (None, None)
     name = name.decode("latin-1") if type(name) is bytes else name
     if type(name) is not str or not _UNIT.fullmatch(name) or type(count) is not int or not 0 < count < 2**31:
         _refuse("times of an unknown unit")

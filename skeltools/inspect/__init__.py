@@ -122,8 +122,8 @@ def _spread(values: NDArray[Any]) -> dict[str, float]:
 
 def _counts(values: NDArray[Any]) -> dict[str, int]:
     """Value -> samples, in numeric order; keys are text, as in JSON."""
-    found, counts = np.unique(values, return_counts=True)
-    return {str(value): int(count) for value, count in zip(found.tolist(), counts.tolist(), strict=True)}
+    unique, counts = np.unique(values, return_counts=True)
+    return {str(value): int(count) for value, count in zip(unique.tolist(), counts.tolist(), strict=True)}
 
 
 def _size(folder: str, sizes: Mapping[str, int]) -> int:

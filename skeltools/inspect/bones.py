@@ -91,16 +91,16 @@ def notes(rows: list[dict[str, Any]]) -> list[str]:
     """Bones that are too short, too long or too uneven for a body, in words."""
     odd = [row for row in rows if not PLAUSIBLE[0] <= row["median"] <= PLAUSIBLE[1]]
     uneven = [row for row in rows if row["variation"] > SPREAD]
-    found = []
+    sentences = []
     if odd:
         shown = ", ".join(f"{row['bone']} {row['median']:g} m" for row in odd[:3])
-        found.append(
+        sentences.append(
             f"{len(odd)} of {len(rows)} bones have a median outside {PLAUSIBLE[0]:g} to {PLAUSIBLE[1]:g} m: "
             f"{shown}"
         )
     if uneven:
         shown = ", ".join(f"{row['bone']} {row['variation']:g}" for row in uneven[:3])
-        found.append(
+        sentences.append(
             f"{len(uneven)} of {len(rows)} bones vary by more than {SPREAD:g} of their length: {shown}"
         )
-    return found
+    return sentences

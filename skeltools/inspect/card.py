@@ -82,27 +82,27 @@ def title_of(dataset: str, *, synthetic: bool) -> str:
 
 def card(path: Path) -> str:
     """The data card of a store as Markdown. The same store gives the same text, wherever it lies."""
-    found = statistics(path)
+    stats = statistics(path)
     sections = (_head, _terms, _samples, _conventions, _splits, _classes, _recipe, _findings, _provenance)
-    return "\n".join("\n".join(section(path, found)) + "\n" for section in sections)
+    return "\n".join("\n".join(section(path, stats)) + "\n" for section in sections)
 
 
-def _head(path: Path, found: dict[str, Any]) -> Iterator[str]:
-    yield f"# {title_of(found['dataset'], synthetic=found['synthetic'])}"
+def _head(path: Path, stats: dict[str, Any]) -> Iterator[str]:
+    yield f"# {title_of(stats['dataset'], synthetic=stats['synthetic'])}"
     yield ""
     yield (
-        f"{found['samples']} recorded actions of `{found['dataset']}` as skeletons in "
-        f"{len(found['conventions'])} conventions. Store format {found['format']}, by {found['tool']}."
+        f"{stats['samples']} recorded actions of `{stats['dataset']}` as skeletons in "
+        f"{len(stats['conventions'])} conventions. Store format {stats['format']}, by {stats['tool']}."
     )
-    yield f"Hash of its contents: `{found['hash']}`."
-    if found["synthetic"]:
+    yield f"Hash of its contents: `{stats['hash']}`."
+    if stats["synthetic"]:
         yield f"\n**{SYNTHETIC}**"
 
 
-def _terms(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _terms(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Terms of use", "")
-    several = len(found["data_sets"]) > 1
-    for name, synthetic in found["data_sets"]:
+    several = len(stats["data_sets"]) > 1
+    for name, synthetic in stats["data_sets"]:
         source = source_of(name, synthetic=synthetic)
         if several:
             yield f"### {title_of(name, synthetic=synthetic)}\n"
@@ -115,12 +115,12 @@ def _terms(path: Path, found: dict[str, Any]) -> Iterator[str]:
             yield ""
 
 
-def _samples(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _samples(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Samples", "")
-    columns = {"bodies": found["bodies"], **found["fields"]}
+    columns = {"bodies": stats["bodies"], **stats["fields"]}
     for name, counts in columns.items():
-        told = ", ".join(f"{value}: {count}" for value, count in counts.items())
-        yield f"- by {name}: {told.replace('-1:', 'unknown:')}"
+        text = ", ".join(f"{value}: {count}" for value, count in counts.items())
+        yield f"- by {name}: {text.replace('-1:', 'unknown:')}"
     lengths = store.read(store.open_store(path), "samples/frames")
     if lengths.size:
         yield from ("", "Frames per sample:", "", "```", *histogram(lengths), "```")
@@ -136,36 +136,36 @@ def histogram(values: np.ndarray) -> list[str]:
     ]
 
 
-def _conventions(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _conventions(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Skeletons", "")
     yield from _table(
         ("convention", "joints", "samples", "missing", "frames", "bodies", "reader", "mirrored video")
     )
-    for name, row in found["conventions"].items():
+    for name, row in stats["conventions"].items():
         mirrored = {True: "yes", False: "no", None: "-"}[row["mirrored_video"]]
         numbers = (row[key] for key in ("joints", "samples", "missing", "frames", "bodies"))
         yield _row(name, *numbers, row["reader"], mirrored)
     yield ""
-    for name, row in found["conventions"].items():
+    for name, row in stats["conventions"].items():
         yield f"- `{name}`, axes: {row['axes']}"
     yield "\nCoordinates: metres in Kinect camera space: x to the sensor's left, y up, z away from it."
     yield "A sample without poses in a convention is `missing` there; a body that was not seen is zero."
 
 
-def _splits(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _splits(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Splits", "", *_table(("split", "train", "test", "not used", "rule")))
-    for name, row in found["protocols"].items():
+    for name, row in stats["protocols"].items():
         yield _row(name, row["train"], row["test"], row["unused"], row["rule"])
 
 
-def _classes(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _classes(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Classes", "", *_table(("label", "class", "samples")))
-    for row in found["classes"]:
+    for row in stats["classes"]:
         yield _row(row["label"], row["name"], row["samples"])
 
 
-def _recipe(path: Path, found: dict[str, Any]) -> Iterator[str]:
-    recipe = found["recipe"]
+def _recipe(path: Path, stats: dict[str, Any]) -> Iterator[str]:
+    recipe = stats["recipe"]
     yield from ("## Preprocessing", "", f"Streams are made with the recipe `{recipe['label']}`:", "")
     for number, step in enumerate(recipe["steps"], start=1):
         options = ", ".join(f"{key} {value}" for key, value in step["options"].items() if value is not None)
@@ -174,31 +174,31 @@ def _recipe(path: Path, found: dict[str, Any]) -> Iterator[str]:
         yield from ("", "What the steps met:", "")
         yield from (f"- {what}: {count}" for what, count in recipe["counts"].items())
     yield from ("", "Streams:", "")
-    for name, row in found["streams"].items():
+    for name, row in stats["streams"].items():
         axes = " x ".join(
             f"{axis} {size}" for axis, size in zip(row["dimensions"], row["shape"], strict=True)
         )
         yield f"- `{name}`: {axes}, {row['dtype']}"
 
 
-def _findings(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _findings(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Findings", "")
-    if not found["findings"]["summary"]:
+    if not stats["findings"]["summary"]:
         yield "None: every raw file could be read and was sound."
         return
     yield f"Problems of the raw files, all listed in `{findings.FILE}`:"
     yield from ("", *_table(("problem", "rows", "done")))
-    for row in found["findings"]["summary"]:
+    for row in stats["findings"]["summary"]:
         yield _row(row["problem"], row["count"], ", ".join(row["actions"]))
 
 
-def _provenance(path: Path, found: dict[str, Any]) -> Iterator[str]:
+def _provenance(path: Path, stats: dict[str, Any]) -> Iterator[str]:
     yield from ("## Provenance", "")
-    yield from (f"- raw data, {key}: `{value}`" for key, value in found["source"].items())
+    yield from (f"- raw data, {key}: `{value}`" for key, value in stats["source"].items())
     yield from (
-        f"- of `{part['name']}`: {part['samples']} samples, hash `{part['hash']}`" for part in found["parts"]
+        f"- of `{part['name']}`: {part['samples']} samples, hash `{part['hash']}`" for part in stats["parts"]
     )
-    yield f"- made by: {found['tool']}"
+    yield f"- made by: {stats['tool']}"
     yield "- `sha256` of every array: in the manifest, `zarr.json`; `skeltools validate` compares them"
 
 

@@ -21,13 +21,13 @@ def across_halves(opened: Store) -> dict[str, tuple[str, ...]]:
     """
     prints = _prints(opened)
     ids = np.array(store.read(opened, "samples/id").tolist(), object)
-    found = {}
+    by_split = {}
     for name in opened.manifest.protocols:
         half = store.read(opened, f"splits/{name}")
         copied = np.isin(prints, prints[half == TRAIN]) & (half == TEST) & (prints != b"")
         if copied.any():
-            found[name] = tuple(ids[copied].tolist())
-    return found
+            by_split[name] = tuple(ids[copied].tolist())
+    return by_split
 
 
 def sentence(ids: tuple[str, ...], tests: int) -> str:

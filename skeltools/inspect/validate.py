@@ -97,9 +97,9 @@ def _contents(opened: Store, report: Report) -> list[Fault]:
     for name in opened.manifest.arrays:
         if name.startswith("streams/"):
             checks[name] = chain(_stream(opened, name), _derivation(opened, name))
-    for place, found in checks.items():
+    for place, part_faults in checks.items():
         try:
-            faults += found
+            faults += part_faults
         except StoreError as error:
             faults += [] if faults else [Fault(place, error.message)]  # else it is told already
     if not faults:
@@ -139,19 +139,19 @@ def _findings(opened: Store, report: Report) -> Iterator[Fault]:
 
 def _array(opened: Store, path: str) -> Iterator[Fault]:
     """An array is there, readable, and as the manifest describes it, to the bit."""
-    told = opened.manifest.arrays[path]
+    expected = opened.manifest.arrays[path]
     try:
-        found = store.describe(store.array(opened, path))
+        actual = store.describe(store.array(opened, path))
     except StoreError as error:
         why = str(error.__cause__ or error.message).splitlines()[:1]
         yield Fault(path, f"cannot be read ({why[0] if why else 'it is damaged'})")
         return
     for part in ("shape", "dtype", "dimensions"):
-        if getattr(found, part) != getattr(told, part):
+        if getattr(actual, part) != getattr(expected, part):
             yield Fault(
-                path, f"{part} is {getattr(found, part)}, but the manifest says {getattr(told, part)}"
+                path, f"{part} is {getattr(actual, part)}, but the manifest says {getattr(expected, part)}"
             )
-    if (found.shape, found.dtype) == (told.shape, told.dtype) and found.sha256 != told.sha256:
+    if (actual.shape, actual.dtype) == (expected.shape, expected.dtype) and actual.sha256 != expected.sha256:
         yield Fault(path, "its values have changed: the checksum is not the manifest's")
 
 
@@ -223,8 +223,8 @@ def _skeleton(opened: Store, convention: str) -> Iterator[Fault]:
         yield Fault(place, f"its attributes describe {spec.name}")
     size = max(store.read_spec(opened, name).num_joints for name in opened.manifest.conventions)
     for part, (expected, _) in store.graphs(spec, size).items():
-        found = store.read(opened, f"{place}/{part}")
-        if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=1e-6):
+        values = store.read(opened, f"{place}/{part}")
+        if values.shape != expected.shape or not np.allclose(values, expected, rtol=0, atol=1e-6):
             yield Fault(f"{place}/{part}", f"is not what follows from the skeleton, padded to {size} joints")
 
 
@@ -250,13 +250,13 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
         )
     yield from _frame_labels(opened, convention, frames)
     if joints == store.read_spec(opened, convention).num_joints:
-        told = _people(opened, convention, np.flatnonzero(np.diff(offsets)))
-        height, point = told.get(people.HEIGHT, ""), people.POINT in told
+        problems = _people(opened, convention, np.flatnonzero(np.diff(offsets)))
+        height, point = problems.get(people.HEIGHT, ""), people.POINT in problems
         faults = list(_poses(opened, convention, frames, report, height=height, point=point))
         wrong = any(fault.problem.startswith(f"{people.HEIGHT}: ") for fault in faults)
         report.notes += [
             Fault(f"{place}/joints", f"{problem}: {detail}")
-            for problem, detail in told.items()
+            for problem, detail in problems.items()
             if not (wrong and problem == people.HEIGHT)
         ]
         yield from faults
@@ -273,14 +273,14 @@ def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> dict[str
             look = None if clip is None else people.look_at(clip, spec)
             looks += [look] if look else []
     info = opened.manifest.conventions[convention]
-    found = people.judge(
+    verdicts = people.judge(
         looks,
         place=convention,
         axes=info.axes if own else "",
         flat=info.coordinates == "xy",
         each=own,
     )
-    return {row.problem: row.detail for row in found}
+    return {row.problem: row.detail for row in verdicts}
 
 
 def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault]:
@@ -326,8 +326,8 @@ def _poses(
     ):
         problems.setdefault("joints", f"{people.HEIGHT}: {height}; {wrong}" if height else wrong)
     else:
-        told = bones.notes(report.bones[convention])
-        report.notes += [Fault(f"{place}/joints", note) for note in told]
+        notes = bones.notes(report.bones[convention])
+        report.notes += [Fault(f"{place}/joints", note) for note in notes]
     yield from (Fault(f"{place}/{part}", problem) for part, problem in problems.items())
 
 
@@ -382,5 +382,5 @@ def _derivation(opened: Store, path: str) -> Iterator[Fault]:
     pairs = zip(
         store.blocks(store.array(opened, path)), store.blocks(store.array(opened, joint)), strict=True
     )
-    if not all(np.allclose(found, DERIVED[kind](source, spec), rtol=0, atol=1e-6) for found, source in pairs):
+    if not all(np.allclose(block, DERIVED[kind](source, spec), rtol=0, atol=1e-6) for block, source in pairs):
         yield Fault(path, f"is not the {kind} of the joint stream beside it")

@@ -63,14 +63,14 @@ def discover(raw: Path, *, conventions: Iterable[str] | None = None, nested: boo
     paths = [path for path in _entries(raw / FOLDER) if not path.name.startswith(".")]
     _refuse_twins(path for path in paths if path.is_dir())
     for path in paths:
-        found, problems = _in_folder(path, nested) if path.is_dir() else containers.clips(path)
-        whole = [item for item in found if item.convention == slices.ALL]
+        clips, problems = _in_folder(path, nested) if path.is_dir() else containers.clips(path)
+        whole = [item for item in clips if item.convention == slices.ALL]
         sliced, more = _slices(whole, wanted, shipped | wanted, f"{FOLDER}/{path.name}")
-        items += [item for item in found if item.convention in wanted] + sliced
-        strange = {item.convention for item in found} - wanted.keys() - shipped.keys() - {slices.ALL}
+        items += [item for item in clips if item.convention in wanted] + sliced
+        strange = {item.convention for item in clips} - wanted.keys() - shipped.keys() - {slices.ALL}
         findings += problems + more + [_unknown(f"{FOLDER}/{path.name}", name) for name in sorted(strange)]
-    kept, twice = first_of_each(_own_first(items))
-    return Listing(kept, (*findings, *twice))
+    unique, twice = first_of_each(_own_first(items))
+    return Listing(unique, (*findings, *twice))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -106,8 +106,8 @@ def _slices(
         detail = f"put joint_names into the files, or {slices.TABLE} beside them"
         row = Finding(file=place, problem="joints without names", detail=detail, action="skipped")
         return [], [row]
-    found = [name for name, spec in sorted(wanted.items()) if table.positions(spec) is not None]
-    items = [replace(item, convention=name) for item in whole for name in found]
+    names = [name for name, spec in sorted(wanted.items()) if table.positions(spec) is not None]
+    items = [replace(item, convention=name) for item in whole for name in names]
     return items, slices.unused_findings(place, table, known.values())
 
 
@@ -142,15 +142,15 @@ def _estimated(names: Iterable[str]) -> dict[str, SkeletonSpec]:
     Raises UsageError for one without sides, which a mirrored video exchanges.
     """
     shipped = set(skeletons.names()) - set(skeletons.names("metrabs"))
-    found = {spec.name: spec for spec in map(skeletons.load, set(names) - shipped) if spec.axes == _AXES}
-    for spec in found.values():
+    specs = {spec.name: spec for spec in map(skeletons.load, set(names) - shipped) if spec.axes == _AXES}
+    for spec in specs.values():
         require(
             spec,
             ("shoulders", "left_right_swap"),
             by="reading poses of MeTRAbs",
             remedy="Add it to the convention's file",
         )
-    return dict(sorted(found.items()))
+    return dict(sorted(specs.items()))
 
 
 def _unknown(place: str, name: str) -> Finding:
@@ -240,11 +240,11 @@ def _tracks(people: Joints, poses: Poses) -> tuple[Joints, Mask]:
     slot[longest] = np.arange(len(longest))
     slot = slot[number]
     frame = np.repeat(np.arange(len(poses.people)), poses.people)
-    kept = slot >= 0
+    has_slot = slot >= 0
     present = np.zeros((len(poses.people), len(longest)), np.bool_)
     joints = np.zeros((*present.shape, *people.shape[1:]), np.float32)
-    present[frame[kept], slot[kept]] = True
-    joints[frame[kept], slot[kept]] = people[kept]
+    present[frame[has_slot], slot[has_slot]] = True
+    joints[frame[has_slot], slot[has_slot]] = people[has_slot]
     return joints, present
 
 
@@ -261,8 +261,8 @@ def _slots(
         if pairs:
             bodies = sorted(list(pairs)[:KEPT])
             return [pairs[body] for body in bodies], tuple(native.body_ids[body] for body in bodies)
-    kept = tracking.rank(joints, present)[:KEPT].tolist()
-    return kept, tuple(range(len(kept)))
+    tracks = tracking.rank(joints, present)[:KEPT].tolist()
+    return tracks, tuple(range(len(tracks)))
 
 
 def _sequence(
@@ -283,8 +283,8 @@ def _sequence(
         lost = np.delete(tracks[1], slots, axis=1)
         detail = f"{lost.shape[1]} tracks of {lost.sum()} poses"
         findings.append(finding(item, "more people than bodies", detail=detail, action="dropped"))
-    told = {name: value for name, value in item.details if name not in containers.WINDOW}
-    fields = told or ntu.fields(item.id) or nwucla.fields(item.id)
+    details = {name: value for name, value in item.details if name not in containers.WINDOW}
+    fields = details or ntu.fields(item.id) or nwucla.fields(item.id)
     if native is not None:
         names = ("label", "subject", "camera", "setup", "repetition")
         fields = {name: getattr(native, name) for name in names}

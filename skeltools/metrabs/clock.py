@@ -56,61 +56,61 @@ def to_native(
     RawDataError when the lengths cannot be those of one clip.
     """
     joints, present = tracks
-    found = len(present)
-    native = native_rate or _native_rate(found, frames, fps)
+    length = len(present)
+    native = native_rate or _native_rate(length, frames, fps)
     rate = fps or native
-    if frames not in (None, found) and fps is None and abs(found - frames) > FEW:
-        rate = _rate(found, frames) or RATE
-    same = max(1, round(found * native / rate))  # frames of the sensor in the same time
+    if frames not in (None, length) and fps is None and abs(length - frames) > FEW:
+        rate = _rate(length, frames) or RATE
+    same = max(1, round(length * native / rate))  # frames of the sensor in the same time
     if frames is None:
         frames = same
-    if found == frames:
+    if length == frames:
         return joints, present, ""
     if abs(same - frames) > FEW:
-        raise _another_length(found, frames, fps, where)
-    if same != found:
+        raise _another_length(length, frames, fps, where)
+    if same != length:
         joints, present = resample(joints, present, same)
-    done = f"{found} frames" if rate == native else f"resampled from {found} frames at {rate:g} a second"
+    done = f"{length} frames" if rate == native else f"resampled from {length} frames at {rate:g} a second"
     return *_fit(joints, present, frames), done
 
 
-def _native_rate(found: int, frames: int | None, fps: float | None) -> float:
+def _native_rate(length: int, frames: int | None, fps: float | None) -> float:
     """Frames a second of native clips that do not tell: the video's own where the lengths are alike, else the
     usual rate that explains them."""
     if fps is None:
         return RATE
-    if frames is None or abs(found - frames) <= FEW:
+    if frames is None or abs(length - frames) <= FEW:
         return fps
-    fitting = [rate for rate in (RATE, *RATES, *NATIVE_RATES) if abs(found * rate / fps - frames) <= 1]
-    return min(fitting, key=lambda rate: abs(found * rate / fps - frames), default=RATE)
+    fitting = [rate for rate in (RATE, *RATES, *NATIVE_RATES) if abs(length * rate / fps - frames) <= 1]
+    return min(fitting, key=lambda rate: abs(length * rate / fps - frames), default=RATE)
 
 
-def check_recording(found: int, last: int, where: str, *, fps: float | None, rate: float) -> None:
-    """Raises RawDataError where poses of a recording, ``found`` frames, do not fit to clips of it, the last
+def check_recording(length: int, last: int, where: str, *, fps: float | None, rate: float) -> None:
+    """Raises RawDataError where poses of a recording, ``length`` frames, do not fit to clips of it, the last
     of which ends at frame ``last`` of the sensor. The rates of both, ``fps`` and ``rate`` (0 when unknown),
     explain any length, but no missing end."""
-    told = fps is not None and rate > 0
-    same = found * rate / fps if fps and rate else float(found)
-    if last - FEW <= same and (told or same <= LONGER * last):
+    has_rates = fps is not None and rate > 0
+    same = length * rate / fps if fps and rate else float(length)
+    if last - FEW <= same and (has_rates or same <= LONGER * last):
         return
     what = "end before" if same < last else "are many more than"
     raise RawDataError(
-        f"another clock: {found} frames {what} the last clip of this recording, which ends at {last}",
+        f"another clock: {length} frames {what} the last clip of this recording, which ends at {last}",
         where=where,
         remedy="Tell the rate of the video as fps, and estimate the poses on all of its frames",
     )
 
 
-def _rate(found: int, frames: int) -> float | None:
-    """The usual rate that explains ``found`` frames where the sensor has ``frames``, to a frame."""
-    fitting = [rate for rate in RATES if abs(frames * rate / RATE - found) <= 1]
-    return min(fitting, key=lambda rate: abs(frames * rate / RATE - found), default=None)
+def _rate(length: int, frames: int) -> float | None:
+    """The usual rate that explains ``length`` frames where the sensor has ``frames``, to a frame."""
+    fitting = [rate for rate in RATES if abs(frames * rate / RATE - length) <= 1]
+    return min(fitting, key=lambda rate: abs(frames * rate / RATE - length), default=None)
 
 
-def _another_length(found: int, frames: int, fps: float | None, where: str) -> RawDataError:
+def _another_length(length: int, frames: int, fps: float | None, where: str) -> RawDataError:
     rate = "" if fps is None else f" at {fps:g} a second"
     return RawDataError(
-        f"another length: {found} frames{rate}, the native clip has {frames}",
+        f"another length: {length} frames{rate}, the native clip has {frames}",
         where=where,
         remedy="Estimate the poses on the frames of the same video, and tell its rate as fps",
     )

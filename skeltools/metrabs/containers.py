@@ -69,21 +69,21 @@ def load(item: RawItem, spec: SkeletonSpec) -> Poses:
         there = finite & joints.any(axis=(1, 2))
     bad = ~finite & ~np.isnan(joints).all(axis=(1, 2))
     frame = np.repeat(np.arange(len(people)), people)
-    kept = Poses(joints[there], np.bincount(frame[there], minlength=len(people)), int(bad.sum()))
-    whole = replace(kept, fps=_fps(arrays["fps"], item)) if "fps" in arrays else kept
+    poses = Poses(joints[there], np.bincount(frame[there], minlength=len(people)), int(bad.sum()))
+    whole = replace(poses, fps=_fps(arrays["fps"], item)) if "fps" in arrays else poses
     return _cut(whole, item)
 
 
 def _cut(poses: Poses, item: RawItem) -> Poses:
     """Those frames that are the clip's, where the file holds a whole recording. Windows count frames of the
     sensor. Raises RawDataError for a recording on another clock."""
-    told = {name: value for name, value in item.details if name in WINDOW}
-    if not told:
+    window = {name: value for name, value in item.details if name in WINDOW}
+    if not window:
         return poses
-    found, rate = len(poses.people), told["rate"] / 1000
-    clock.check_recording(found, told["last"], item.where, fps=poses.fps, rate=rate)
+    length, rate = len(poses.people), window["rate"] / 1000
+    clock.check_recording(length, window["last"], item.where, fps=poses.fps, rate=rate)
     share = poses.fps / rate if poses.fps and rate else 1.0
-    start, end = (min(round(told[key] * share), found) for key in ("start", "end"))
+    start, end = (min(round(window[key] * share), length) for key in ("start", "end"))
     before = np.concatenate([[0], np.cumsum(poses.people)])
     return replace(poses, joints=poses.joints[before[start] : before[end]], people=poses.people[start:end])
 
@@ -136,22 +136,22 @@ def _people(
 
 def _positions(arrays: dict[str, NDArray[Any]], item: RawItem, spec: SkeletonSpec) -> list[int]:
     """Where the convention's joints are in the file."""
-    found = _names(arrays["joint_names"], item) if "joint_names" in arrays else None
+    names = _names(arrays["joint_names"], item) if "joint_names" in arrays else None
     if holds_all(item):
         shape = arrays["poses3d"].shape
         if len(shape) < 3 or shape[-1] != 3:
             raise _wrong(item, f"poses3d has shape {shape}, expected (frames, people, joints, 3)")
-        return _sliced(found, shape[-2], item, spec)
-    if found is None:
+        return _sliced(names, shape[-2], item, spec)
+    if names is None:
         return list(range(spec.num_joints))
-    if sorted(found) != sorted(spec.joints):
-        odd = sorted(set(found) ^ set(spec.joints)) or sorted({n for n in found if found.count(n) > 1})
+    if sorted(names) != sorted(spec.joints):
+        odd = sorted(set(names) ^ set(spec.joints)) or sorted({n for n in names if names.count(n) > 1})
         raise _wrong(
             item,
             f"joint_names are not those of {spec.name}: {', '.join(odd[:5])[:100]}",
             remedy="Put the file under the convention that it is in",
         )
-    return [found.index(name) for name in spec.joints]
+    return [names.index(name) for name in spec.joints]
 
 
 def _names(names: NDArray[Any], item: RawItem) -> list[str]:
@@ -292,8 +292,8 @@ def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
     try:
         with h5py.File(item.path, "r") as file:
             group = inside(file, item.member or "")
-            found = {key: inside(group, key) for key in KEYS}
-            datasets = {key: each for key, each in found.items() if isinstance(each, h5py.Dataset)}
+            nodes = {key: inside(group, key) for key in KEYS}
+            datasets = {key: each for key, each in nodes.items() if isinstance(each, h5py.Dataset)}
             arrays: dict[str, NDArray[Any]] = {}
             for holder in (group, *datasets.values()):
                 arrays |= {key: np.asarray(holder.attrs[key]) for key in KEYS if key in holder.attrs}

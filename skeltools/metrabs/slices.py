@@ -133,13 +133,13 @@ def table_for(path: Path, names: Sequence[str] | None) -> Table | None:
 
     Raises RawDataError when the table beside it is damaged.
     """
-    found = _beside(path, TABLE)
-    if found is not None:
-        return _skeletons(found, *_stamp(found))
+    file = _beside(path, TABLE)
+    if file is not None:
+        return _skeletons(file, *_stamp(file))
     if names is not None:
         return Table(_unique(names, str(path)))
-    found = _beside(path, NAMES)
-    return None if found is None else _listed(found, *_stamp(found))
+    file = _beside(path, NAMES)
+    return None if file is None else _listed(file, *_stamp(file))
 
 
 def _beside(path: Path, name: str) -> Path | None:

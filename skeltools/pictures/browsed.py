@@ -37,10 +37,10 @@ class Browsed:
         """Name -> what the server answers with."""
         return {
             "store": lambda query: self.renewed().store(),
-            "rows": lambda query: self.told(lambda it: it.rows_json(*_window(query))),
-            "sample": lambda query: self.told(lambda it: _sample(it, query)),
-            "poses": lambda query: self.told(lambda it: it.poses(_rows(it, query))),
-            "findings": lambda query: self.told(lambda it: it.findings(one(query, "id"))),
+            "rows": lambda query: self.answer(lambda it: it.rows_json(*_window(query))),
+            "sample": lambda query: self.answer(lambda it: _sample(it, query)),
+            "poses": lambda query: self.answer(lambda it: it.poses(_rows(it, query))),
+            "findings": lambda query: self.answer(lambda it: it.findings(one(query, "id"))),
         }
 
     def renewed(self) -> Listing:
@@ -49,7 +49,7 @@ class Browsed:
             self._open()
         return self.listing
 
-    def told(self, ask: Callable[[Listing], Any]) -> Any:
+    def answer(self, ask: Callable[[Listing], Any]) -> Any:
         """An answer of the store as it was when the page was loaded.
 
         Raises StaleError when it is another one now. That is looked at after the answer was made: arrays
@@ -67,10 +67,10 @@ class Browsed:
 def _stamp(path: Path) -> tuple[int, ...] | None:
     """What changes when a store does: it is written beside its place, then gets its name."""
     try:
-        told = os.stat(path / store.METADATA)
+        status = os.stat(path / store.METADATA)
     except OSError:
         return None
-    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def one(query: Query, name: str) -> str | None:

@@ -189,9 +189,9 @@ def _image(pixels: Pixels, kind: str, colours: Colours) -> Image.Image:
     """Of few colours, which makes small files, unless it is partly transparent."""
     if kind != "gif" and colours.ground is None:
         return Image.fromarray(pixels)
-    found = Image.fromarray(palette.indexed(pixels, colours))
-    found.putpalette(palette.palette(colours).tobytes())
-    return found.convert("RGB") if kind == "webp" else found
+    image = Image.fromarray(palette.indexed(pixels, colours))
+    image.putpalette(palette.palette(colours).tobytes())
+    return image.convert("RGB") if kind == "webp" else image
 
 
 CODECS = ("vp09", "mp4v")

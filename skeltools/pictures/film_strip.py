@@ -72,19 +72,19 @@ def strip(
     made.words += spaced(made.names, sheet.width)
     if title is not None:
         made.words += _numbers(sheet, frames, colours)
-        made.words.append(_key(sheet, _told(rows, title), colours))
+        made.words.append(_key(sheet, _caption(rows, title), colours))
     return sheet, made
 
 
 def _rows(flats: Sequence[Flat], frames: Sequence[int]) -> list[Row]:
-    found = []
+    rows = []
     for flat, (_, tall) in zip(flats, groups(flats), strict=True):
         own = tuple(own_frame(flat, frame, flats) for frame in frames)
         boxes = tuple(pose_box(flat, frame) for frame in own)
         wide = 1.06 * max(0.35 * tall, *(box.width for box in boxes))
-        found.append(Row(flat, own, boxes, wide, tall))
-    widest = max((row.wide for row in found if row.solid), default=1.0)
-    return [replace(row, wide=widest) if row.solid else row for row in found]
+        rows.append(Row(flat, own, boxes, wide, tall))
+    widest = max((row.wide for row in rows if row.solid), default=1.0)
+    return [replace(row, wide=widest) if row.solid else row for row in rows]
 
 
 def _sheet(rows: Sequence[Row], number: int, size: tuple[int, int] | None, *, words: bool) -> Sheet:
@@ -139,7 +139,7 @@ def _numbers(sheet: Sheet, frames: Sequence[int], colours: Colours) -> Iterator[
         yield Word(x + (column + 0.5) * step, y + height + 14, str(frame), colours.quiet, size, "middle")
 
 
-def _told(rows: Sequence[Row], title: str) -> str:
+def _caption(rows: Sequence[Row], title: str) -> str:
     """The title, and what is to be known of the drawing."""
     sided = any("right" in sides(row.flat.track.spec) for row in rows)
     return f"{title} · numbers: frames{' · hollow joints: right side' if sided else ''}"

@@ -144,11 +144,11 @@ def _nearest(drawn: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _box(points: Numbers, more: Iterable[Numbers] = ()) -> Box:
     """Around points [n, 2 or more] that are not far from all others, and ``more``."""
-    kept = points[_near(points[:, :2])][:, :2]
-    if not len(kept):
+    close = points[_near(points[:, :2])][:, :2]
+    if not len(close):
         return Box(*_NOBODY)
-    kept = np.array([*kept, *more])
-    (left, bottom), (right, top) = kept.min(axis=0), kept.max(axis=0)
+    close = np.array([*close, *more])
+    (left, bottom), (right, top) = close.min(axis=0), close.max(axis=0)
     least = 0.05 * max(right - left, top - bottom) or 1.0
     wide, tall = max(0.0, least - (right - left)) / 2, max(0.0, least - (top - bottom)) / 2
     return Box(left - wide, bottom - tall, right + wide, top + tall)
@@ -163,10 +163,10 @@ def _near(points: Numbers) -> NDArray[np.bool_]:
 
 def _floor(joints: Numbers, turn: Numbers) -> Numbers | None:
     """Corners [4, 2] of the floor under joints [n, 3], a little wider than they are."""
-    kept = joints[_near(joints)]
-    if not len(kept):
+    close = joints[_near(joints)]
+    if not len(close):
         return None
-    low, high = kept.min(axis=0), kept.max(axis=0)
+    low, high = close.min(axis=0), close.max(axis=0)
     margin = 0.04 * float((high - low).max())
     (left, _, near), (right, _, far) = low - margin, high + margin
     corners = [(left, near), (right, near), (right, far), (left, far)]

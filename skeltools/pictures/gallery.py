@@ -47,7 +47,7 @@ def page(path: Path, plots: Sequence[Plot]) -> str:
     """The page of all pictures, which lie beside it."""
     manifest = store.open_store(path).manifest
     title = escape(title_of(manifest.dataset, synthetic=manifest.synthetic))
-    told = f"{manifest.samples} samples; hash {manifest.hash[:16]}."
+    summary = f"{manifest.samples} samples; hash {manifest.hash[:16]}."
     note = f"<p><strong>{escape(SYNTHETIC)}</strong></p>" if manifest.synthetic else ""
     pictures = "\n".join(
         f'<figure id="{plot.name}"><h2>{escape(plot.title)}</h2>'
@@ -56,7 +56,9 @@ def page(path: Path, plots: Sequence[Plot]) -> str:
         f'<a href="{plot.name}.png">PNG</a>, <a href="{plot.name}.svg">SVG</a></figcaption></figure>'
         for plot in plots
     )
-    return _PAGE.format(title=title, style=design.css() + _STYLE, told=told, note=note, pictures=pictures)
+    return _PAGE.format(
+        title=title, style=design.css() + _STYLE, summary=summary, note=note, pictures=pictures
+    )
 
 
 _STYLE = """main { max-width: 60rem; margin: 0 auto; padding: 1rem; }
@@ -70,7 +72,7 @@ _PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title><style>{style}</style></head>
-<body><main><h1>{title}</h1><p>{told}</p>{note}
+<body><main><h1>{title}</h1><p>{summary}</p>{note}
 {pictures}
 </main></body>
 </html>

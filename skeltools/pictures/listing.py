@@ -122,14 +122,14 @@ class Listing:
         whole = max(len(clip.joints) for clip in clips)
         stop = min(whole, first + (_most_frames(clips) if count is None else count))
         shown = max(0, stop - first)
-        told = scene.of_clips(
+        picture = scene.of_clips(
             [_part(clip, first, stop) for clip in clips],
             kind,
             findings=self._findings.get(id, ()),
             classes=self.opened.classes,
         )
         return {
-            **scene.to_json(told),
+            **scene.to_json(picture),
             "row": row,
             "conventions": held,
             **({"window": {"from": first, "count": shown, "of": whole}} if shown < whole else {}),
@@ -165,14 +165,14 @@ class Listing:
     def _picked(self, path: str, frames: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[Any]:
         """Frames of an array; zero where a sample is not there."""
         array = store.array(self._held, path)
-        found = np.zeros((len(frames), *array.shape[1:]), dtype=array.dtype)
-        found[there] = store.read_at(self._held, path, frames[there])
-        return found
+        values = np.zeros((len(frames), *array.shape[1:]), dtype=array.dtype)
+        values[there] = store.read_at(self._held, path, frames[there])
+        return values
 
     def findings(self, id: str | None = None) -> dict[str, Any]:
         """Those of a sample, or the first ``MOST_FINDINGS`` of all."""
-        found = self.opened.findings[:MOST_FINDINGS] if id is None else self._findings.get(id, ())
-        return {"findings": [each.model_dump() for each in found]}
+        rows = self.opened.findings[:MOST_FINDINGS] if id is None else self._findings.get(id, ())
+        return {"findings": [each.model_dump() for each in rows]}
 
     def _column(self, name: str) -> NDArray[Any]:
         return store.read_column(self._held, f"samples/{name}")
@@ -187,18 +187,18 @@ class Listing:
     @cached_property
     def _findings(self) -> dict[str, list[Finding]]:
         """Sample id -> its findings, as far as they name a file of its name."""
-        found: dict[str, list[Finding]] = {}
+        by_id: dict[str, list[Finding]] = {}
         for each in self.opened.findings:
             for id in dict.fromkeys(name for name in _names(each) if name in self._rows):
-                found.setdefault(id, []).append(each)
-        return found
+                by_id.setdefault(id, []).append(each)
+        return by_id
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
         """[N]: findings of each sample."""
         counts = np.zeros(len(self.opened), dtype=np.int64)
-        for id, found in self._findings.items():
-            counts[self._rows[id]] = len(found)
+        for id, rows in self._findings.items():
+            counts[self._rows[id]] = len(rows)
         return counts
 
     def _holding(self, row: int) -> list[str]:

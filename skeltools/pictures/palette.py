@@ -21,10 +21,10 @@ _SOLID = 128
 
 def indexed(pixels: Pixels, colours: Colours) -> Pixels:
     """[H, W, 4] -> [H, W]: the number of each dot's colour in ``palette``."""
-    found = _table(*_inks(colours))[_codes(pixels[..., :3])]
+    numbers = _table(*_inks(colours))[_codes(pixels[..., :3])]
     if colours.ground is None:
-        found[pixels[..., 3] < _SOLID] = CLEAR
-    return found
+        numbers[pixels[..., 3] < _SOLID] = CLEAR
+    return numbers
 
 
 def palette(colours: Colours) -> Pixels:

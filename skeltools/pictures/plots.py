@@ -47,13 +47,13 @@ class Plot:
 
 def draw(path: Path) -> Iterator[Plot]:
     """The pictures of a store; those that would be empty are left out. Raises StoreError."""
-    opened, found = store.open_store(path), statistics(path)
-    surveys = {name: survey(path, name) for name in found["conventions"]}
-    names = {row["label"]: row["name"] for row in found["classes"]}
+    opened, stats = store.open_store(path), statistics(path)
+    surveys = {name: survey(path, name) for name in stats["conventions"]}
+    names = {row["label"]: row["name"] for row in stats["classes"]}
     if names:
-        yield _classes(opened, found)
+        yield _classes(opened, stats)
         yield _lengths(opened)
-        yield _bodies(found)
+        yield _bodies(stats)
         yield from _coverage(opened)
     for name, each in surveys.items():
         if each.unseen.any():
@@ -61,17 +61,17 @@ def draw(path: Path) -> Iterator[Plot]:
         if each.lengths.any():
             yield _bones(name, each)
     yield from _poses(surveys)
-    if found["findings"]["summary"]:
-        yield _findings(found)
+    if stats["findings"]["summary"]:
+        yield _findings(stats)
 
 
 # Samples
 
 
-def _classes(opened: Store, found: Mapping[str, Any]) -> Plot:
-    rows = found["classes"]
+def _classes(opened: Store, stats: Mapping[str, Any]) -> Plot:
+    rows = stats["classes"]
     label = store.read_column(opened, "samples/label")
-    split = next(iter(found["protocols"]), None)
+    split = next(iter(stats["protocols"]), None)
     half = np.zeros(len(label), int) if split is None else store.read(opened, f"splits/{split}")
     place = np.arange(len(rows))
     height = min(0.16 * len(rows), 24.0) if len(rows) <= NAMED else 4.0
@@ -124,9 +124,9 @@ def _lengths(opened: Store) -> Plot:
     )
 
 
-def _bodies(found: Mapping[str, Any]) -> Plot:
+def _bodies(stats: Mapping[str, Any]) -> Plot:
     def fill(axes: Axes) -> None:
-        bars = axes.bar(list(found["bodies"]), list(found["bodies"].values()), color=FIRST, width=0.6)
+        bars = axes.bar(list(stats["bodies"]), list(stats["bodies"].values()), color=FIRST, width=0.6)
         axes.bar_label(bars, fontsize=8)
         axes.set(xlabel="people in a sample", ylabel="samples")
 
@@ -145,12 +145,12 @@ def _coverage(opened: Store) -> Iterator[Plot]:
     columns: dict[str, NDArray[Any]] = {
         name: store.read_column(opened, f"samples/{name}") for name in ("camera", "subject", "setup")
     }
-    told = {name: values for name, values in columns.items() if len(np.unique(values)) > 1}
+    varying = {name: values for name, values in columns.items() if len(np.unique(values)) > 1}
     for name in ("subject", "setup"):
-        if name in told:
-            other = "camera" if "camera" in told else next((key for key in told if key != name), None)
+        if name in varying:
+            other = "camera" if "camera" in varying else next((key for key in varying if key != name), None)
             if other is not None:
-                yield _pairs(name, told[name], other, told[other])
+                yield _pairs(name, varying[name], other, varying[other])
 
 
 def _pairs(name: str, values: NDArray[Any], other: str, others: NDArray[Any]) -> Plot:
@@ -179,8 +179,8 @@ def _pairs(name: str, values: NDArray[Any], other: str, others: NDArray[Any]) ->
     )
 
 
-def _findings(found: Mapping[str, Any]) -> Plot:
-    rows = sorted(found["findings"]["summary"], key=lambda row: -row["count"])
+def _findings(stats: Mapping[str, Any]) -> Plot:
+    rows = sorted(stats["findings"]["summary"], key=lambda row: -row["count"])
 
     def fill(axes: Axes) -> None:
         bars = axes.barh(
@@ -203,11 +203,13 @@ def _findings(found: Mapping[str, Any]) -> Plot:
 # Poses
 
 
-def _unseen(name: str, found: Survey, names: Mapping[int, str]) -> Plot:
-    percent = 100 * found.share.T
+def _unseen(name: str, measures: Survey, names: Mapping[int, str]) -> Plot:
+    percent = 100 * measures.share.T
 
     def fill(axes: Axes) -> None:
-        _heat(axes, percent, list(found.spec.joints), [_short(names[label], 18) for label in found.labels])
+        _heat(
+            axes, percent, list(measures.spec.joints), [_short(names[label], 18) for label in measures.labels]
+        )
         axes.set(xlabel="class", ylabel="joint")
         axes.tick_params(axis="x", labelrotation=90)
         axes.get_figure().colorbar(axes.images[0], ax=axes, label="not seen, % of bodies")  # type: ignore[union-attr]
@@ -218,25 +220,25 @@ def _unseen(name: str, found: Survey, names: Mapping[int, str]) -> Plot:
         "Look for bright columns: where a class can be told by what is missing, an encoder learns what was "
         "hidden and not what was done.",
         fill,
-        0.15 * found.spec.num_joints + 2.2,
+        0.15 * measures.spec.num_joints + 2.2,
     )
 
 
-def _bones(name: str, found: Survey) -> Plot:
-    bones = [f"{found.spec.joints[a]} - {found.spec.joints[b]}" for a, b in found.spec.edges]
-    people = [name_of_subject(subject) for subject in found.subjects]
-    flat = not np.isfinite(found.pose).any() or not np.nan_to_num(found.pose[:, 2]).any()
+def _bones(name: str, measures: Survey) -> Plot:
+    bones = [f"{measures.spec.joints[a]} - {measures.spec.joints[b]}" for a, b in measures.spec.edges]
+    people = [name_of_subject(subject) for subject in measures.subjects]
+    flat = not np.isfinite(measures.pose).any() or not np.nan_to_num(measures.pose[:, 2]).any()
     unit = "the poses' unit" if flat else "cm"
 
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 3))
         scale = 1 if flat else 100
-        for lengths in found.mean:
+        for lengths in measures.mean:
             left.plot(
                 scale * lengths, np.arange(len(bones)), "o", color=FIRST, alpha=0.5, markersize=3, mew=0
             )
         left.set(xlabel=f"mean length of each person, {unit}", ylabel="bone", xlim=(0, None))
-        _heat(right, 100 * found.variation.T, bones, people)
+        _heat(right, 100 * measures.variation.T, bones, people)
         right.set(xlabel="subject")
         figure.colorbar(right.images[0], ax=right, label="variation in a person, %")
 
@@ -273,15 +275,15 @@ def _poses(surveys: Mapping[str, Survey]) -> Iterator[Plot]:
     )
 
 
-def _mean_track(name: str, found: Survey) -> Track | None:
-    seen = np.asarray(np.isfinite(found.pose).all(axis=1))
+def _mean_track(name: str, measures: Survey) -> Track | None:
+    seen = np.asarray(np.isfinite(measures.pose).all(axis=1))
     if not seen.any():
         return None
-    joints = np.where(seen[:, None], found.pose, 0).astype(np.float32)
+    joints = np.where(seen[:, None], measures.pose, 0).astype(np.float32)
     flat = not joints[:, 2].any()
     return Track(
         name,
-        found.spec,
+        measures.spec,
         joints[None, None],
         np.ones((1, 1), bool),
         ~seen[None, None],

@@ -222,19 +222,19 @@ def choose(text: str | None, total: int, *, all_of_them: bool) -> list[int]:
     numbers = re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*(,\s*)?", text)
     span = re.fullmatch(r"\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(\d+)?\s*)?", text)
     if span and span[3] != "0":
-        found = list(range(total))[slice(*(int(each) if each else None for each in span.groups()))]
+        frames = list(range(total))[slice(*(int(each) if each else None for each in span.groups()))]
     elif numbers and "," in text:
-        found = [int(each) for each in text.split(",") if each.strip()]
+        frames = [int(each) for each in text.split(",") if each.strip()]
     elif numbers and int(text):
-        found = sorted({int(each) for each in np.rint(np.linspace(0, total - 1, min(int(text), total)))})
+        frames = sorted({int(each) for each in np.rint(np.linspace(0, total - 1, min(int(text), total)))})
     else:
         raise UsageError(
             f"frames are given as 8, 10:60, 10:60:5 or 3,7,9, found '{text}'",
             remedy="8 is so many, evenly spread; 10:60 are those from 10 to 59",
         )
-    if not found or not all(0 <= each < total for each in found):
+    if not frames or not all(0 <= each < total for each in frames):
         raise UsageError(f"no such frames: {text}", remedy=f"The clip has frames 0 to {total - 1}")
-    return found
+    return frames
 
 
 def _part(track: Any, chosen: Sequence[int], total: int) -> Any:

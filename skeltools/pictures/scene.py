@@ -172,7 +172,7 @@ def track_json(track: Track) -> dict[str, Any]:
     """A track as ``to_json`` has it."""
     spec, drawn = track.spec, seen(track)
     positions, scale, origin = _quantised(track.joints, drawn)
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "name": track.name,
         "kind": track.kind,
         "frames": track.joints.shape[0],
@@ -191,10 +191,10 @@ def track_json(track: Track) -> dict[str, Any]:
         finite = drawn & np.isfinite(track.vectors).all(axis=-1)
         vectors = np.where(finite[..., None], track.vectors, 0).astype(np.float64)
         size = float(np.abs(vectors).max(initial=0)) / STEPS or 1.0
-        told |= {"vectors": _text(np.rint(vectors / size).astype("<i2")), "vector_scale": size}
+        content |= {"vectors": _text(np.rint(vectors / size).astype("<i2")), "vector_scale": size}
     if track.shade is not None:
-        told["shade"] = _text(np.rint(np.clip(np.nan_to_num(track.shade), 0, 1) * 255).astype(np.uint8))
-    return told
+        content["shade"] = _text(np.rint(np.clip(np.nan_to_num(track.shade), 0, 1) * 255).astype(np.uint8))
+    return content
 
 
 def _quantised(

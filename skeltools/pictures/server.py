@@ -92,11 +92,11 @@ class Reply:
 
 def page_files(folder: Path = PAGE) -> dict[str, Reply]:
     """Name -> file of the page; "" is ``index.html``. Regular files of known kinds: no folder, no link."""
-    found = {"design.css": Reply(200, design.css().encode(), KINDS[".css"])}
+    files = {"design.css": Reply(200, design.css().encode(), KINDS[".css"])}
     for each in sorted(folder.iterdir()):
         if each.suffix in KINDS and each.is_file() and not each.is_symlink():
-            found[each.name] = Reply(200, each.read_bytes(), KINDS[each.suffix])
-    return {**found, "": found["index.html"]} if "index.html" in found else found
+            files[each.name] = Reply(200, each.read_bytes(), KINDS[each.suffix])
+    return {**files, "": files["index.html"]} if "index.html" in files else files
 
 
 class Server(ThreadingHTTPServer):
@@ -157,9 +157,9 @@ def _answered(answer: Answer, query: str) -> Reply:
     except ValueError:
         return refused(400, "The request asks for too much at once")
     try:
-        found = answer(asked)
-        told = found if isinstance(found, bytes) else json.dumps(found, allow_nan=False).encode()
-        return Reply(200, told)
+        content = answer(asked)
+        body = content if isinstance(content, bytes) else json.dumps(content, allow_nan=False).encode()
+        return Reply(200, body)
     except SkelError as error:
         return refused(_status(error), str(error))
     except (ValueError, OSError, KeyError, RuntimeError) as error:
@@ -192,8 +192,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_local(self) -> bool:
         """Whether the request names this machine, and once."""
-        told = self.headers.get_all("Host") or []
-        return len(told) == 1 and _LOCAL.fullmatch(told[0]) is not None
+        hosts = self.headers.get_all("Host") or []
+        return len(hosts) == 1 and _LOCAL.fullmatch(hosts[0]) is not None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Of what is no request, and of other methods than GET: as JSON, too."""
@@ -218,8 +218,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _takes_gzip(self) -> bool:
-        told = getattr(self, "headers", None)  # there are none where a request could not be read
-        return told is not None and "gzip" in (told.get("Accept-Encoding") or "")
+        headers = getattr(self, "headers", None)  # there are none where a request could not be read
+        return headers is not None and "gzip" in (headers.get("Accept-Encoding") or "")
 
     def version_string(self) -> str:
         return "skeltools"

@@ -87,13 +87,13 @@ def _even(length: float) -> int:
 
 def scales(flats: Sequence[Flat], sheet: Sheet) -> list[Place]:
     """Where the plane of each track lies in its tile."""
-    found = []
+    places = []
     for flat, (wide, tall), (x, y, width, height) in zip(flats, groups(flats), sheet.tiles, strict=True):
         scale = max(1e-9, min((width - 2 * PAD) / wide, (height - 2 * PAD) / tall))
         centre = (flat.box.left + flat.box.right) / 2
         below = (height - scale * tall) / 2
-        found.append(Place(x + width / 2, y + height - below, scale, centre, flat.box.bottom))
-    return found
+        places.append(Place(x + width / 2, y + height - below, scale, centre, flat.box.bottom))
+    return places
 
 
 def background(flats: Sequence[Flat], sheet: Sheet, places: Sequence[Place], colours: Colours) -> Marks:
@@ -108,12 +108,12 @@ def background(flats: Sequence[Flat], sheet: Sheet, places: Sequence[Place], col
 
 
 def titles(flats: Sequence[Flat], frame: int, sheet: Sheet, colours: Colours) -> list[Word]:
-    found = []
+    words = []
     for flat, (x, y, width, height) in zip(flats, sheet.tiles, strict=True):
-        found.append(Word(x + PAD, y - 4, heading(flat), colours.text, WORDS))
+        words.append(Word(x + PAD, y - 4, heading(flat), colours.text, WORDS))
         if not flat.seen[own_frame(flat, frame, flats)].any():
-            found.append(Word(x + width / 2, y + height / 2, "nobody", colours.quiet, WORDS, "middle"))
-    return found
+            words.append(Word(x + width / 2, y + height / 2, "nobody", colours.quiet, WORDS, "middle"))
+    return words
 
 
 def animated(

@@ -17,13 +17,13 @@ def sides(spec: SkeletonSpec) -> tuple[Side, ...]:
     centre. So is every joint of a convention without sides.
     """
     swap = spec.left_right_swap or tuple(range(spec.num_joints))
-    found: list[Side] = ["centre"] * spec.num_joints
+    by_joint: list[Side] = ["centre"] * spec.num_joints
     for joint, other in enumerate(swap):
         if joint < other:
             side = _side(spec, joint) or _named(spec.joints[joint], spec.joints[other])
             if side is not None:
-                found[joint], found[other] = side, "right" if side == "left" else "left"
-    return tuple(found)
+                by_joint[joint], by_joint[other] = side, "right" if side == "left" else "left"
+    return tuple(by_joint)
 
 
 def _side(spec: SkeletonSpec, joint: int) -> Side | None:
@@ -52,8 +52,8 @@ def parts(spec: SkeletonSpec) -> tuple[str, ...]:
     those of conventions without body parts take the colour of an arm of their side.
     """
     held = {joint: part for part, joints in (spec.body_parts or {}).items() for joint in joints}
-    found = []
+    names = []
     for joint, side in enumerate(sides(spec)):
         part = held.get(joint, "trunk")
-        found.append(f"{side}_arm" if part == "trunk" and side != "centre" else part)
-    return tuple(found)
+        names.append(f"{side}_arm" if part == "trunk" and side != "centre" else part)
+    return tuple(names)

@@ -90,13 +90,13 @@ def save(text: str, target: Path) -> int:
 
 def held(listing: Listing, rows: Sequence[int], conventions: Sequence[str] = ()) -> dict[str, Any]:
     """What a page of these rows is made of: the answers that a server would give."""
-    told, columns = listing.store(), listing.rows()
+    header, columns = listing.store(), listing.rows()
     names = [listing.opened.spec(name).name for name in conventions] or list(listing.opened.conventions)
-    told["conventions"] = [each for each in told["conventions"] if each["name"] in names]
+    header["conventions"] = [each for each in header["conventions"] if each["name"] in names]
     chosen = [columns["id"][row] for row in rows]
-    told |= {"samples": len(chosen), "of": len(columns["id"])}
+    header |= {"samples": len(chosen), "of": len(columns["id"])}
     return {
-        "store": told,
+        "store": header,
         "rows": _picked(columns, rows),
         "samples": {id: listing.sample(id, names) for id in chosen},
         "poses": [listing.poses([row])["track"] for row in rows],
@@ -118,8 +118,8 @@ def page(data: Mapping[str, Any]) -> str:
     text = _text("index.html")
     text = re.sub(r'<link rel="stylesheet".*?>\n', "", text)
     first = '<meta charset="utf-8">\n'
-    told = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">\n'
-    text = text.replace(first, first + told)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">\n'
+    text = text.replace(first, first + meta)
     text = text.replace("icon.svg", f"data:image/svg+xml;base64,{icon}")
     text = text.replace("</head>", f"<style>{look}</style>\n</head>")
     text = text.replace('<script type="module" src="app.js"></script>\n', "")

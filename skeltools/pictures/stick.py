@@ -96,22 +96,23 @@ def _far_first(flat: Flat, frame: int) -> list[int]:
 def _bones(flat: Flat, frame: int, body: int) -> list[int]:
     """The joints whose bone to their parent is drawn, far ones first."""
     parents, shown = flat.track.spec.parents, flat.seen[frame, body]
-    found = [v for v, up in enumerate(parents) if v != up and shown[v] and shown[up]]
+    joints = [v for v, up in enumerate(parents) if v != up and shown[v] and shown[up]]
     depth = flat.points[frame, body, :, 2]
-    return sorted(found, key=lambda v: float(depth[v] + depth[parents[v]]))
+    return sorted(joints, key=lambda v: float(depth[v] + depth[parents[v]]))
 
 
 def _lines(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[tuple[Numbers, str, float]]:
     """Each bone, with an edge in the colour of the ground, so that what is in front can be told."""
-    points, parents, told = place(flat.points[frame, body]), flat.track.spec.parents, parts(flat.track.spec)
+    points, parents = place(flat.points[frame, body]), flat.track.spec.parents
+    part_of = parts(flat.track.spec)
     quiet = flat.track.kind == "motion"
     for joint in _bones(flat, frame, body):
         ends = points[[parents[joint], joint]]
         if colours.ground is not None:
             yield ends, colours.ground, 4.2 * unit
-        yield ends, colours.quiet if quiet else colours.parts[told[joint]], (0.7 if quiet else 2.2) * unit
+        yield ends, colours.quiet if quiet else colours.parts[part_of[joint]], (0.7 if quiet else 2.2) * unit
 
 
 def _heads(
@@ -120,7 +121,7 @@ def _heads(
     """Arrows of bones, and of motions from a joint on."""
     if flat.vectors is None:
         return
-    told, parents = parts(flat.track.spec), flat.track.spec.parents
+    part_of, parents = parts(flat.track.spec), flat.track.spec.parents
     stops = place(flat.points[frame, body])
     if flat.track.kind == "bone":
         chosen = _bones(flat, frame, body)
@@ -131,7 +132,7 @@ def _heads(
         stops = place(flat.points[frame, body] + flat.factor * flat.vectors[frame, body])
     for joint in chosen:
         if np.linalg.norm(stops[joint] - starts[joint]) > 1.5 * unit:
-            yield _arrow(starts[joint], stops[joint], 2.6 * unit), colours.parts[told[joint]]
+            yield _arrow(starts[joint], stops[joint], 2.6 * unit), colours.parts[part_of[joint]]
 
 
 def _arrow(start: Numbers, stop: Numbers, width: float) -> Numbers:
@@ -144,12 +145,12 @@ def _arrow(start: Numbers, stop: Numbers, width: float) -> Numbers:
 def _dots(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[Dot]:
-    points, told, track = place(flat.points[frame, body]), sides(flat.track.spec), flat.track
+    points, side_of, track = place(flat.points[frame, body]), sides(flat.track.spec), flat.track
     colour = colours.persons[body % len(colours.persons)]
     radius = (1.4 if track.kind == "motion" else 2.4) * unit * min(1.0, (25 / track.spec.num_joints) ** 0.5)
     for joint in np.flatnonzero(flat.seen[frame, body]).tolist():
         shade = 1.0 if track.shade is None else 0.5 + 1.5 * float(track.shade[frame, body, joint])
-        yield points[joint], colour, radius * shade, told[joint] == "right"
+        yield points[joint], colour, radius * shade, side_of[joint] == "right"
 
 
 def _crosses(

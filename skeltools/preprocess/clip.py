@@ -56,9 +56,9 @@ def with_joints(clip: SkeletonSequence, joints: Array, present: Mask) -> Skeleto
     return replace(clip, joints=joints, present=present, order=order, body_ids=ids)
 
 
-def with_tracks(clip: SkeletonSequence, kept: list[int]) -> SkeletonSequence:
+def with_tracks(clip: SkeletonSequence, tracks: list[int]) -> SkeletonSequence:
     """Only these tracks, in this order."""
-    return per_body(clip, kept)
+    return per_body(clip, tracks)
 
 
 def with_frames(clip: SkeletonSequence, span: slice) -> SkeletonSequence:

@@ -81,15 +81,15 @@ def _without(
     seen = np.asarray(clip.present.any(axis=0))
     if not seen.any():
         return NOBODY
-    kept: NDArray[np.bool_] = seen & ~noise
+    remaining: NDArray[np.bool_] = seen & ~noise
     counts: Counts = {}
     if seen.sum() == 1:
-        kept = seen
-    elif not kept.any():
+        remaining = seen
+    elif not remaining.any():
         if not keep_best:
             return Dropped(f"{what}: no body is left")
         energy = np.where(seen, motion_energy(clip.joints, clip.present), -1.0)
-        kept[int(energy.argmax())] = True
+        remaining[int(energy.argmax())] = True
         counts[KEPT_BEST] = 1
-    counts[what] = int((seen & ~kept).sum())
-    return with_tracks(clip, np.flatnonzero(kept).tolist()), counts
+    counts[what] = int((seen & ~remaining).sum())
+    return with_tracks(clip, np.flatnonzero(remaining).tolist()), counts

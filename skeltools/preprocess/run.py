@@ -35,8 +35,8 @@ def prepare(
     if frames < 1 or bodies < 1:
         raise UsageError(f"a stream needs at least 1 frame and 1 body, not {frames} and {bodies}")
     if sequence.joints.shape[2] != spec.num_joints:
-        found = f"{sequence.joints.shape[2]} joints, but {spec.name} has {spec.num_joints}"
-        raise UsageError(found, where=sequence.id)
+        message = f"{sequence.joints.shape[2]} joints, but {spec.name} has {spec.num_joints}"
+        raise UsageError(message, where=sequence.id)
     goal, counts = Goal(spec, frames, bodies), Counter[str]()
     exact: Array = sequence.joints.astype(np.float64)
     clip = replace(sequence, joints=exact, score=None)
@@ -44,8 +44,8 @@ def prepare(
         outcome = STEPS[step.name](clip, goal, **step.options)
         if isinstance(outcome, Dropped):
             return outcome
-        clip, met = outcome
-        counts.update(met)
+        clip, step_counts = outcome
+        counts.update(step_counts)
     return Prepared(_as_stream(clip, goal), {what: n for what, n in counts.items() if n})
 
 

@@ -34,8 +34,8 @@ def rank_by_motion(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence
         return NOBODY
     energy = motion_energy(clip.joints, clip.present)
     ranked = np.lexsort((np.arange(clip.bodies), -seen, -energy))
-    kept = [int(body) for body in ranked[: goal.bodies] if seen[body]]
-    return with_tracks(clip, kept), {"bodies dropped": int((seen > 0).sum()) - len(kept)}
+    tracks = [int(body) for body in ranked[: goal.bodies] if seen[body]]
+    return with_tracks(clip, tracks), {"bodies dropped": int((seen > 0).sum()) - len(tracks)}
 
 
 def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
@@ -52,8 +52,8 @@ def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence
         for body in range(clip.bodies)
     ]
     ranked = np.argsort(-np.array(spread), kind="stable")
-    kept = [int(body) for body in ranked if seen[body]][: goal.bodies]
-    return with_tracks(clip, kept), {"bodies dropped": int(seen.sum()) - len(kept)}
+    tracks = [int(body) for body in ranked if seen[body]][: goal.bodies]
+    return with_tracks(clip, tracks), {"bodies dropped": int(seen.sum()) - len(tracks)}
 
 
 def first_tracks(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:

@@ -101,19 +101,19 @@ def load_all(names_or_files: Iterable[str]) -> dict[str, SkeletonSpec]:
     Raises what ``load`` does, and UsageError when two different conventions have one name: two files, or a
     file and one that ships with the package.
     """
-    found: dict[str, SkeletonSpec] = {}
+    specs: dict[str, SkeletonSpec] = {}
     origin: dict[str, str] = {}
     for given in names_or_files:
         spec = load(given)
         shipped = spec.name in _files()
         first = "the package's" if shipped else origin.setdefault(spec.name, given)
-        if spec != (load(spec.name) if shipped else found.setdefault(spec.name, spec)):
+        if spec != (load(spec.name) if shipped else specs.setdefault(spec.name, spec)):
             raise UsageError(
                 f"two different conventions are named {spec.name}: {first} and {given}",
                 remedy="Give the field name of yours another value",
             )
-        found[spec.name] = spec
-    return found
+        specs[spec.name] = spec
+    return specs
 
 
 @cache

@@ -39,7 +39,7 @@ class Mapping:
     lies."""
 
     @cached_property
-    def kept(self) -> tuple[int, ...]:
+    def mapped(self) -> tuple[int, ...]:
         """Joints of the target that the source has."""
         return tuple(joint for joint, origin in enumerate(self.origins) if origin)
 
@@ -97,9 +97,9 @@ def mapping(
         middle = _of_two(name, same, source, source_naming, target, target_naming)
         origins.append(middle or ((same[joint],) if joint in same else ()))
     made = Mapping(source, target, tuple(origins))
-    if len(made.kept) < 2:
+    if len(made.mapped) < 2:
         raise UsageError(
-            f"{source.name} has {len(made.kept) or 'none'} of the {target.num_joints} joints of "
+            f"{source.name} has {len(made.mapped) or 'none'} of the {target.num_joints} joints of "
             f"{target.name}",
             remedy="Joints are mapped by name: `synonyms` in a convention's file tell other names of them",
         )
@@ -111,7 +111,7 @@ def apply(made: Mapping, joints: NDArray[Any]) -> NDArray[np.float32]:
 
     What is taken as it is keeps every bit; middles are computed in float64 and rounded once.
     """
-    pairs = [made.origins[joint] for joint in made.kept]
+    pairs = [made.origins[joint] for joint in made.mapped]
     first, last = ([origin[place] for origin in pairs] for place in (0, -1))
     values = joints[..., first, :].astype(np.float32)
     middles = [place for place, origin in enumerate(pairs) if len(origin) == 2]
@@ -149,13 +149,13 @@ class _Names:
 def _names(spec: SkeletonSpec, naming: Naming) -> list[_Names]:
     """Names of every joint. A synonym of one joint is stronger than the own name of another."""
     declared = [frozenset(map(normalised, naming.synonyms.get(joint, ()))) for joint in spec.joints]
-    found = []
+    names = []
     for place, joint in enumerate(spec.joints):
         name = normalised(joint)
         elsewhere = any(name in others for v, others in enumerate(declared) if v != place)
         own = set() if joint in naming.own or elsewhere or not name else {name}
-        found.append(_Names(declared[place], declared[place] | own))
-    return found
+        names.append(_Names(declared[place], declared[place] | own))
+    return names
 
 
 def _same(source: list[_Names], target: list[_Names]) -> dict[int, int]:
@@ -183,8 +183,8 @@ def _pairs(source: list[_Names], target: list[_Names]) -> Iterator[tuple[int, in
     for s, names in enumerate(source):
         for t in sorted({t for name in names.all for t in holders.get(name, ())}):
             common = names.all & target[t].all
-            told = max((name in names.declared) + (name in target[t].declared) for name in common)
-            yield -told, -len(common), min(common), s, t
+            weight = max((name in names.declared) + (name in target[t].declared) for name in common)
+            yield -weight, -len(common), min(common), s, t
 
 
 def _of_two(
@@ -234,11 +234,11 @@ def find(name: str) -> tuple[SkeletonSpec, Naming]:
 
 def left(naming: Naming, joints: Iterable[str]) -> Naming:
     """What of a naming is about these joints."""
-    kept = set(joints)
+    names = set(joints)
     return Naming(
-        synonyms={joint: others for joint, others in naming.synonyms.items() if joint in kept},
-        midpoints={joint: ends for joint, ends in naming.midpoints.items() if {joint, *ends} <= kept},
-        own=tuple(joint for joint in naming.own if joint in kept),
+        synonyms={joint: others for joint, others in naming.synonyms.items() if joint in names},
+        midpoints={joint: ends for joint, ends in naming.midpoints.items() if {joint, *ends} <= names},
+        own=tuple(joint for joint in naming.own if joint in names),
     )
 
 

@@ -20,44 +20,44 @@ _THREADS = min(4, os.cpu_count() or 1)
 """Arrays that are read at a time, a file of each."""
 
 
-def describe(found: zarr.Array) -> ArrayInfo:
+def describe(array: zarr.Array) -> ArrayInfo:
     """Dimensions, shape, dtype and checksum of an array, as the manifest lists them. Reads all of it."""
     return ArrayInfo(
-        dimensions=dimension_names(found),
-        shape=found.shape,
-        dtype=dtype_name(found),
-        sha256=checksum(found),
+        dimensions=dimension_names(array),
+        shape=array.shape,
+        dtype=dtype_name(array),
+        sha256=checksum(array),
     )
 
 
 def describe_at(root: zarr.Group, path: str) -> ArrayInfo:
     """As ``describe``, of the array at a path. Raises KeyError when there is none."""
-    found = root[path]
-    if not isinstance(found, zarr.Array):
+    array = root[path]
+    if not isinstance(array, zarr.Array):
         raise KeyError(f"{path} is a group")
-    return describe(found)
+    return describe(array)
 
 
-def dimension_names(found: zarr.Array) -> tuple[str, ...]:
+def dimension_names(array: zarr.Array) -> tuple[str, ...]:
     """Names of the axes; empty when the array has none."""
-    return tuple(str(name) for name in getattr(found.metadata, "dimension_names", None) or ())
+    return tuple(str(name) for name in getattr(array.metadata, "dimension_names", None) or ())
 
 
-def dtype_name(found: zarr.Array) -> str:
+def dtype_name(array: zarr.Array) -> str:
     """``string`` for text, else numpy's name."""
-    return "string" if found.dtype.kind in "TUO" else str(found.dtype)
+    return "string" if array.dtype.kind in "TUO" else str(array.dtype)
 
 
-def checksum(found: zarr.Array) -> str:
+def checksum(array: zarr.Array) -> str:
     """Hex sha256 of the values in C order, little endian; of strings as UTF-8 joined by newlines.
 
     Reads one file of the array at a time.
     """
     digest = hashlib.sha256()
-    if dtype_name(found) == "string":
-        digest.update("\n".join(read_values(found).tolist()).encode())
+    if dtype_name(array) == "string":
+        digest.update("\n".join(read_values(array).tolist()).encode())
         return digest.hexdigest()
-    for block in blocks(found):
+    for block in blocks(array):
         values = np.ascontiguousarray(block)
         digest.update(values.astype(values.dtype.newbyteorder("<"), copy=False).data)
     return digest.hexdigest()
@@ -84,8 +84,8 @@ def strange_files(store: Store) -> Iterator[tuple[str, str]]:
 
 def _entries(folder: Path, name: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """All that lies in a folder and below it, sorted, by its path; without what is hidden."""
-    with os.scandir(folder / name) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(folder / name) as scan:
+        entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
         path = f"{name}/{entry.name}".lstrip("/")
         if not entry.name.startswith("."):
@@ -96,10 +96,10 @@ def _entries(folder: Path, name: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
 
 def _is_array(path: str) -> bool:
     try:
-        found = regular.read_json(Path(path), most=MOST_ATTRIBUTES)
+        content = regular.read_json(Path(path), most=MOST_ATTRIBUTES)
     except (ValueError, OSError):
         return False
-    return isinstance(found, dict) and found.get("node_type") == "array"
+    return isinstance(content, dict) and content.get("node_type") == "array"
 
 
 def _arrays(root: zarr.Group) -> dict[str, zarr.Array]:
@@ -107,5 +107,5 @@ def _arrays(root: zarr.Group) -> dict[str, zarr.Array]:
         # Files beside the metadata, of which findings.csv is one, are no part of the hierarchy.
         warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component")
         members = list(root.members(max_depth=None))
-    arrays = {path: found for path, found in members if isinstance(found, zarr.Array)}
+    arrays = {path: member for path, member in members if isinstance(member, zarr.Array)}
     return {path: arrays[path] for path in sorted(arrays) if not path.startswith(".")}

@@ -46,8 +46,8 @@ def is_equal(store: Path, rows: Iterable[Finding]) -> bool | None:
 
     Raises StoreError when it cannot be read.
     """
-    found = content(store)
-    return None if found is None else found == to_csv(rows).encode()
+    stored = content(store)
+    return None if stored is None else stored == to_csv(rows).encode()
 
 
 def content(store: Path) -> bytes | None:
@@ -68,9 +68,9 @@ def summary(rows: Iterable[Finding]) -> list[dict[str, Any]]:
     return [
         {
             "problem": problem,
-            "count": len(found),
-            "actions": sorted({row.action for row in found})[:EXAMPLES],
-            "examples": [row.model_dump(mode="json") for row in found[:EXAMPLES]],
+            "count": len(members),
+            "actions": sorted({row.action for row in members})[:EXAMPLES],
+            "examples": [row.model_dump(mode="json") for row in members[:EXAMPLES]],
         }
-        for problem, found in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+        for problem, members in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]

@@ -60,13 +60,13 @@ def open_damaged(path: Path | str) -> tuple[Store, received.Faults]:
     """A store of which some places cannot be read, and what is wrong with these. Raises StoreError where
     there is no readable manifest."""
     path = Place(path)
-    manifest, found, faults = received.open_damaged(path)
-    return _opened(path, manifest, found), faults
+    manifest, readable, faults = received.open_damaged(path)
+    return _opened(path, manifest, readable), faults
 
 
-def _opened(path: Path, manifest: StoreManifest, found: Received) -> Store:
+def _opened(path: Path, manifest: StoreManifest, readable: Received) -> Store:
     try:
-        return Store(path, manifest, local.open_group(found), found)
+        return Store(path, manifest, local.open_group(readable), readable)
     except (OSError, ValueError, KeyError) as error:
         raise damaged(path, METADATA, error) from error
 
@@ -81,21 +81,21 @@ def array(store: Store, path: str) -> zarr.Array:
         return store.arrays[path]
     store.received.check(path)
     try:
-        found = store.root[path]
+        source = store.root[path]
     except Exception as error:  # zarr raises many kinds
         raise damaged(store.path, path, "is listed but cannot be opened") from error
-    if not isinstance(found, zarr.Array):
+    if not isinstance(source, zarr.Array):
         raise damaged(store.path, path, "is no array")
-    store.arrays[path] = found
-    return found
+    store.arrays[path] = source
+    return source
 
 
 def group(root: zarr.Group, path: str) -> zarr.Group:
     """A group below another. Raises KeyError when there is none."""
-    found = root[path]
-    if not isinstance(found, zarr.Group):
+    member = root[path]
+    if not isinstance(member, zarr.Group):
         raise KeyError(f"{path} is an array")
-    return found
+    return member
 
 
 def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
@@ -103,11 +103,11 @@ def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> ND
 
     Raises StoreError when they cannot be read, and for whole columns that would lead astray: see ``columns``.
     """
-    found = read_as_it_is(store, path, start, stop)
-    wrong = columns.problem(path, found, store.manifest) if start == 0 and stop is None else None
+    values = read_as_it_is(store, path, start, stop)
+    wrong = columns.problem(path, values, store.manifest) if start == 0 and stop is None else None
     if wrong:
         raise damaged(store.path, path, wrong)
-    return found
+    return values
 
 
 def read_as_it_is(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
@@ -117,9 +117,9 @@ def read_as_it_is(store: Store, path: str, start: int = 0, stop: int | None = No
 
 def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
     """Rows of an array in any order; a chunk that holds several of them is read once."""
-    found = array(store, path)
-    with _damage_told(found):
-        return np.asarray(found.oindex[rows])
+    source = array(store, path)
+    with _damages(source):
+        return np.asarray(source.oindex[rows])
 
 
 def read_column(store: Store, path: str) -> NDArray[Any]:
@@ -129,33 +129,33 @@ def read_column(store: Store, path: str) -> NDArray[Any]:
     return store.columns[path]
 
 
-def read_values(found: zarr.Array, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+def read_values(source: zarr.Array, start: int = 0, stop: int | None = None) -> NDArray[Any]:
     """As ``read_as_it_is``, of an array that is open. Raises StoreError."""
-    with _damage_told(found):
-        values = np.asarray(found[start:stop])
+    with _damages(source):
+        values = np.asarray(source[start:stop])
     return values.astype(object) if values.dtype.kind in "TU" else values
 
 
 @contextmanager
-def _damage_told(found: zarr.Array) -> Iterator[None]:
+def _damages(source: zarr.Array) -> Iterator[None]:
     """A checksum, a codec, an absent file: zarr raises many kinds, which become a StoreError."""
     try:
         yield
     except StoreError:
         raise
     except Exception as error:
-        files = found.store
+        files = source.store
         where = files.received.where if isinstance(files, local.Files) else getattr(files, "root", "")
-        raise damaged(where, found.path, error) from error
+        raise damaged(where, source.path, error) from error
 
 
-def blocks(found: zarr.Array) -> Iterator[NDArray[Any]]:
+def blocks(source: zarr.Array) -> Iterator[NDArray[Any]]:
     """The array in runs of rows that lie in one file each."""
-    step = (found.shards or found.chunks)[0]
-    for start in range(0, found.shape[0], step):
-        if isinstance(found.store, local.Files):
-            found.store.received.ahead(found.path, range(start, start + (AHEAD + 1) * step, step))
-        yield read_values(found, start, start + step)
+    step = (source.shards or source.chunks)[0]
+    for start in range(0, source.shape[0], step):
+        if isinstance(source.store, local.Files):
+            source.store.received.ahead(source.path, range(start, start + (AHEAD + 1) * step, step))
+        yield read_values(source, start, start + step)
 
 
 def read_spec(store: Store, convention: str) -> SkeletonSpec:
@@ -191,8 +191,8 @@ def read_sequences(
     stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
     offsets = read_column(store, f"{group}/offsets")[first : stop + 1].tolist()
     fields_of = _columns(store, first, stop)
-    told = [part for part in layout.OF_JOINTS if f"{group}/{part}" in store.manifest.arrays]
-    parts = ("joints", "present", "order", *told)
+    of_joints = [part for part in layout.OF_JOINTS if f"{group}/{part}" in store.manifest.arrays]
+    parts = ("joints", "present", "order", *of_joints)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
         low, high = offsets[begin], offsets[end]
         for part in parts:

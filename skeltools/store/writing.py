@@ -35,11 +35,11 @@ def restart(path: Path, rows: Mapping[str, int]) -> zarr.Group:
     these rows and what zarr had not renamed yet are removed; writers make the metadata again.
     """
     sizes = {"streams": layout.SAMPLE_SHARD, "sequences": layout.FRAME_SHARD}
-    kept = {name: range(count // sizes[name.split("/")[0]]) for name, count in rows.items()}
+    complete = {name: range(count // sizes[name.split("/")[0]]) for name, count in rows.items()}
     for file in [file for file in path.rglob("*") if file.is_file()]:
         name, _, chunk = file.relative_to(path).as_posix().rpartition("/c/")
         first = chunk.split("/")[0]
-        if not (first.isdecimal() and int(first) in kept.get(name, ()) and file.name.isdecimal()):
+        if not (first.isdecimal() and int(first) in complete.get(name, ()) and file.name.isdecimal()):
             file.unlink()
     return zarr.open_group(path, mode="a", zarr_format=3)
 

@@ -59,7 +59,7 @@ def test_there_and_back_over_all_pairs_gives_the_same_coordinates() -> None:
         returned = apply(back, apply(there, joints))
         for place, name in enumerate(back.result.joints):
             (origin, *more) = back.origins[back.target.joints.index(name)]
-            came_from = there.origins[there.kept[origin]]
+            came_from = there.origins[there.mapped[origin]]
             if more or len(came_from) > 1:
                 continue  # a middle is another point than the joint of that name
             assert came_from == (there.source.joints.index(name),), (one, other, name)
@@ -84,7 +84,7 @@ def test_the_absent_joints_of_all_pairs_have_no_name_of_the_source() -> None:
             assert not known & free, (one, other, joint)
             ends = set(named.midpoints.get(joint, ()))
             assert not ends or ends & set(made.absent), "of a middle that is absent an end is"
-        assert len(made.kept) + len(made.absent) == theirs.num_joints
+        assert len(made.mapped) + len(made.absent) == theirs.num_joints
         assert len(set(made.absent)) == len(made.absent)
 
 

@@ -66,7 +66,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     if wanted:
         from trainer import __version__
 
-        echo(versions.told("trainer", __version__, ("torch", "numpy", "zarr", "pydantic")))
+        echo(versions.text("trainer", __version__, ("torch", "numpy", "zarr", "pydantic")))
         ctx.exit()
 
 
