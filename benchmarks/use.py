@@ -94,7 +94,7 @@ def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
 
     model = trainer.load(export)
     name = next(iter(model.conventions))
-    spec, kept = model.conventions[name], model.classifier(name).kept
+    spec, classifier = model.conventions[name], model.classifier(name)
 
     def read() -> Any:
         return next(raw.read_files(file, spec, settings=None)).sequence
@@ -116,7 +116,7 @@ def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
             "read": read,
             "prepare": lambda: model.preprocess(joints),
             "encode": lambda: model.encoder(torch.from_numpy(prepared)),
-            "head": lambda: predicted(kept, features, by=None, keep=0.95),
+            "head": lambda: predicted(classifier, features, by=None, keep=0.95),
             "whole": lambda: model.predict(joints),
             "onnx_encode_and_head": lambda: by_onnx(prepared),
             "onnx_whole": lambda: by_onnx(model.preprocess(joints)),

@@ -14,7 +14,7 @@ from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
 from schemas.places import Place
 from schemas.run import with_more
 from trainer import few
-from trainer.config.fit import fit, told
+from trainer.config.fit import fit, notes
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
@@ -81,7 +81,7 @@ def resolve(
         sources[path] = "; ".join(filter(None, (share, sources.get(path))))
     config = config.model_copy(update={"method": component})
     by_store_alone = clips and preset is None and _split(str(method))[1] is None
-    return Settings(config, sources, told(config, clips) if by_store_alone else ())
+    return Settings(config, sources, notes(config, clips) if by_store_alone else ())
 
 
 _MAY_CHANGE = (
@@ -266,8 +266,8 @@ def _opened(tree: Tree, store: Store, more: Sequence[Store]) -> list[Store]:
 
 def _named(tree: Tree) -> list[dict[str, Any]]:
     """What the settings say of other stores, where it is what it should be."""
-    found = (tree.get("data") or {}).get("more") or []
-    return [each for each in found if isinstance(each, dict) and isinstance(each.get("store"), str)]
+    entries = (tree.get("data") or {}).get("more") or []
+    return [each for each in entries if isinstance(each, dict) and isinstance(each.get("store"), str)]
 
 
 def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bool) -> dict[str, str]:
@@ -289,7 +289,9 @@ def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bo
     origin = {"store": "--store", "split": "its split of that name, or its first", "conventions": ""}
     origin["conventions"] = "those of --convention that it has" if chosen_by_user else "what the store has"
     return {
-        f"data.more.{place}.{key}": told for place in range(len(opened) - 1) for key, told in origin.items()
+        f"data.more.{place}.{key}": source
+        for place in range(len(opened) - 1)
+        for key, source in origin.items()
     }
 
 
@@ -319,10 +321,10 @@ def _there(wanted: list[str], store: Store) -> list[str]:
     """The wanted conventions that the store has. Raises StoreError when it has none."""
     from trainer.store import check_convention
 
-    found = [name for name in wanted if name in store.manifest.conventions]
-    if not found:
+    conventions = [name for name in wanted if name in store.manifest.conventions]
+    if not conventions:
         check_convention(store, wanted[0])
-    return found
+    return conventions
 
 
 def _with_room(config: RunConfig, opened: Sequence[Store]) -> tuple[RunConfig, dict[str, str]]:

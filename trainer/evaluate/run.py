@@ -418,7 +418,7 @@ def _written(
         return result
     split = evaluation.split_of(protocol)
     parts = [result.figure]
-    parts += [f"epoch-{result.epoch}"] if evaluation.run.kept is not None else []
+    parts += [f"epoch-{result.epoch}"] if evaluation.run.epoch_file is not None else []
     parts += [evaluation.run.store_name] if evaluation.run.store_name else []
     parts += [split.store.path.stem] if split is not evaluation.split else []
     parts += [result.convention]

@@ -76,12 +76,12 @@ def parts(card: EncoderCard, asked: Asked, on_problem: OnProblem) -> Iterator[Pa
     Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
     when no clip is left.
     """
-    convention, found = convention_of(card, asked), 0
+    convention, count = convention_of(card, asked), 0
     for place in asked.places:
         for part in of_place(card, asked, place, convention, on_problem):
-            found += len(part.ids)
+            count += len(part.ids)
             yield part
-    if not found:
+    if not count:
         raise nothing(asked)
 
 
@@ -278,8 +278,10 @@ def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ..
     Of one store, or stores of the same classes, they are the store's in its order; else those that occur,
     sorted.
     """
-    told = {stores.open_store(place).manifest.classes if is_store(place) else () for place in asked.places}
-    stored = told.pop() if len(told) == 1 else ()
+    of_stores = {
+        stores.open_store(place).manifest.classes if is_store(place) else () for place in asked.places
+    }
+    stored = of_stores.pop() if len(of_stores) == 1 else ()
     classes = stored or tuple(sorted({name for name in names if name is not None}))
     place = {name: label for label, name in enumerate(classes)}
     return tuple(classes), [-1 if name is None else place[name] for name in names]
