@@ -77,7 +77,7 @@ def load(place: Path | str) -> tuple[torch.Tensor, float]:
     start = time.perf_counter()
     opened = stores.open_store(place)
     split = next(iter(opened.manifest.protocols))
-    found = stores.load(opened, protocol=split, part="train", conventions=[bulk.CONVENTION], frames=50)
+    found = stores.load(opened, split=split, part="train", conventions=[bulk.CONVENTION], frames=50)
     return found.clips[bulk.CONVENTION], time.perf_counter() - start
 
 

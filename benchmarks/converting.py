@@ -258,7 +258,7 @@ def loading(folder: Path, quick: bool) -> dict[str, Any]:
         begin, size = time.perf_counter(), 0
         for stream in ("joint", "bone", "motion"):
             loaded = reader.load(
-                opened, protocol="xsub", part="train", conventions=CONVENTIONS, frames=50, stream=stream
+                opened, split="xsub", part="train", conventions=CONVENTIONS, frames=50, stream=stream
             )
             size += sum(clips.nbytes for clips in loaded.clips.values())
         rates.append(size / (time.perf_counter() - begin))

@@ -237,7 +237,7 @@ def memory_of_a_run(setting: Setting, folder: Path, *, count: int = 1024) -> Ite
 def select(store: Path) -> Selection:
     """The training half of the synthetic store."""
     opened = stores.open_store(store)
-    return stores.select(opened, protocol="xsub", part="train", conventions=[bulk.CONVENTION], frames=FRAMES)
+    return stores.select(opened, split="xsub", part="train", conventions=[bulk.CONVENTION], frames=FRAMES)
 
 
 def rows_of_store(setting: Setting) -> int:

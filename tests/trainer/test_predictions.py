@@ -238,7 +238,7 @@ def test_every_convention_of_a_run_has_its_own_classifier(tmp_path: Path) -> Non
     quick = {"linear": {"epochs": 3}, "finetune": {"epochs": 1, "batch_size": 16, "lr": 0.01}}
     open_run(run, device="cpu").evaluate("linear", "finetune", conventions=["all"], options=quick)
     test = stores.load(
-        stores.open_store(store), protocol="xview", part="test", conventions=["few_6", "many_8"], frames=12
+        stores.open_store(store), split="xview", part="test", conventions=["few_6", "many_8"], frames=12
     )
     for figure in ("linear", "finetune"):
         model = trainer.load(run, classifier=figure)

@@ -234,7 +234,7 @@ def _clips(store: Store, split: object, conventions: Sequence[str] = ()) -> int:
     if not splits:
         return 0
     name = split if isinstance(split, str) and split in splits else splits[0]
-    return len(labels_of(store, protocol=name, part="train", conventions=conventions))
+    return len(labels_of(store, split=name, part="train", conventions=conventions))
 
 
 def _fit_to(tree: Tree, opened: Sequence[Store], given: Mapping[str, str]) -> tuple[dict[str, str], int]:
@@ -299,11 +299,11 @@ def _other(
     store: Store, given: Mapping[str, Any], data: Tree, wanted: list[str], *, several: bool
 ) -> dict[str, Any]:
     """The settings of another store, with what its own settings and ``--convention`` ask for."""
-    from trainer.store import check_convention, check_protocol
+    from trainer.store import check_convention, check_split
 
-    protocols = list(store.manifest.protocols)
-    split = given.get("split") or (data["split"] if data["split"] in protocols else next(iter(protocols), ""))
-    check_protocol(store, str(split))
+    splits = list(store.manifest.protocols)
+    split = given.get("split") or (data["split"] if data["split"] in splits else next(iter(splits), ""))
+    check_split(store, str(split))
     asked = list(given.get("conventions") or ())
     for name in asked:
         check_convention(store, name)
@@ -346,7 +346,7 @@ def _fill_from_store(
     tree: Tree, store: Store, others: Sequence[Store], *, chosen_by_user: bool
 ) -> dict[str, str]:
     """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
-    from trainer.store import check_protocol
+    from trainer.store import check_split
 
     data = tree["data"] = dict(tree.get("data") or {})
     decided = {"data.store": "--store"}
@@ -354,7 +354,7 @@ def _fill_from_store(
     if data.get("split") is None:
         data["split"] = next(iter(store.manifest.protocols), "")
         decided["data.split"] = "the store's first"
-    check_protocol(store, str(data["split"]))
+    check_split(store, str(data["split"]))
     wanted = data.get("conventions") or []
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     several = "base" in (tree["method"].get("options") or {})

@@ -121,7 +121,7 @@ def evaluate(
     names = run.conventions(conventions)
     data = run.data
     assert data.split is not None  # resolved before a run starts
-    stores.check_protocol(run.store, data.split)
+    stores.check_split(run.store, data.split)
     split = Split(run.store, data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
     evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
@@ -424,8 +424,8 @@ def _written(
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
-    kept = None if scores.head is None else f"{stem}{heads.SUFFIX}"
-    result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": kept})
+    classifier = None if scores.head is None else f"{stem}{heads.SUFFIX}"
+    result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": classifier})
     content = (
         None if scores.head is None else heads.to_bytes(scores.head, _card(evaluation, split, scores, result))
     )

@@ -189,7 +189,7 @@ def _training_half(store: Store, part: DataConfig) -> Selection:
         raise UsageError("the run's data.split is not set", remedy="Resolve the settings first")
     return stores.select(
         store,
-        protocol=part.split,
+        split=part.split,
         part="train",
         conventions=part.conventions,
         frames=part.frames,

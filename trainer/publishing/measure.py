@@ -288,7 +288,7 @@ class Measuring:
 
 def _split(store: Store, claim: Claim, card: EncoderCard) -> Split:
     """As the encoder's clips were read in training. Raises StoreError where the store lacks them."""
-    stores.check_protocol(store, claim.split)
+    stores.check_split(store, claim.split)
     given = card.input
     stores.check_stream(store, claim.convention, frames=given.frames, stream=given.stream)
     data = DataConfig(

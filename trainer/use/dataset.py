@@ -126,7 +126,7 @@ def _selected(
     else:
         chosen = stores.select(
             store,
-            protocol=split,
+            split=split,
             part=part,
             conventions=[convention],
             frames=frames,

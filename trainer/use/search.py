@@ -276,9 +276,7 @@ def across(store: Path, pairs: Sequence[Duplicate]) -> dict[str, int]:
     opened = stores.open_store(store)
     leaks = {}
     for split in opened.manifest.protocols:
-        halves = [
-            stores.ids_of(opened, protocol=split, part=part, conventions=()) for part in ("train", "test")
-        ]
+        halves = [stores.ids_of(opened, split=split, part=part, conventions=()) for part in ("train", "test")]
         train, test = map(frozenset, halves)
         leaks[split] = sum(
             (each.first in train and each.second in test) or (each.first in test and each.second in train)

@@ -136,7 +136,7 @@ def _half(store: Store, asked: Asked) -> Half:
     assert asked.part is not None
     assert asked.convention is not None
     every = stores.frame_labels(store, asked.convention)
-    ids = stores.ids_of(store, protocol=asked.split, part=asked.part, conventions=[asked.convention])
+    ids = stores.ids_of(store, split=asked.split, part=asked.part, conventions=[asked.convention])
     labels = {id: every[id] for id in ids if id in every and (every[id] != NOTHING).any()}
     if not labels:
         raise StoreError(

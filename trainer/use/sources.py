@@ -148,7 +148,7 @@ def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> S
         )
     return stores.select(
         store,
-        protocol=split_of(store, asked, card),
+        split=split_of(store, asked, card),
         part=asked.part or "test",
         conventions=[convention],
         frames=given.frames,
@@ -169,7 +169,7 @@ def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
             remedy="Choose one with --split",
         )
     name = asked.split or known[0]
-    stores.check_protocol(store, name)
+    stores.check_split(store, name)
     return name
 
 
@@ -178,7 +178,7 @@ def wanted_ids(store: Store, asked: Asked, convention: str, card: EncoderCard) -
     if asked.split is None and asked.part is None:
         return None
     ids = stores.ids_of(
-        store, protocol=split_of(store, asked, card), part=asked.part or "test", conventions=[convention]
+        store, split=split_of(store, asked, card), part=asked.part or "test", conventions=[convention]
     )
     return frozenset(ids)
 
