@@ -222,10 +222,10 @@ def watch(command: list[str]) -> int:
 
 def family(process: int) -> list[int]:
     try:
-        found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except OSError:
-        found = []
-    return [process, *(number for child in found for number in family(int(child)))]
+        children = []
+    return [process, *(number for child in children for number in family(int(child)))]
 
 
 def resident(process: int) -> int:
