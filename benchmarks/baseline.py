@@ -53,10 +53,10 @@ class Block(nn.Module):
         self.after = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        kept = 0 if self.first else self.residual(x)
+        shortcut = 0 if self.first else self.residual(x)
         x = self.between(self.graph_bn(self.graph(x, adjacency)))
         x = self.dropout(self.temporal_bn(self.temporal(x)))
-        return self.after(x + kept)
+        return self.after(x + shortcut)
 
 
 class STGCN(nn.Module):

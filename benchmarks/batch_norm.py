@@ -81,12 +81,12 @@ def layer_errors(channels: int, frames: int, mean: float) -> dict[str, Any]:
     spread = right[3].sqrt()
     scales = (right[0].abs().clamp_min(1), right[1].abs().max(), spread, right[3])
     names = ("values", "gradient", "running_mean", "running_variance")
-    found: dict[str, Any] = {"channels": channels, "frames": frames, "mean": mean}
+    row: dict[str, Any] = {"channels": channels, "frames": frames, "mean": mean}
     for name, layer in LAYERS.items():
         triples = zip(_passed(layer, x, slope), right, scales, strict=True)
         errors = [float(((own - want).abs() / scale).max()) for own, want, scale in triples]
-        found[name] = {key: _digits(error) for key, error in zip(names, errors, strict=True)}
-    return found
+        row[name] = {key: _digits(error) for key, error in zip(names, errors, strict=True)}
+    return row
 
 
 def _passed(layer: Layer, x: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
@@ -110,7 +110,7 @@ def gradient_errors(store: Path) -> dict[str, list[float]]:
     assert device.type == "cpu"
     samples = session.load_training_half(opened, settings)
     (convention,) = settings.data.conventions
-    found: dict[str, list[float]] = {name: [] for name in LAYERS}
+    distances: dict[str, list[float]] = {name: [] for name in LAYERS}
     batches = data.batches(samples, batch_size=settings.optimise.batch_size, seed=0, epoch=0)
     for batch in itertools.islice(batches, 3):
         views = [method.views.normal(batch, convention) for _ in range(2)]
@@ -119,8 +119,8 @@ def gradient_errors(store: Path) -> dict[str, list[float]]:
         for name, layer in LAYERS.items():
             with encoders_with(layer):
                 own = _gradients(copy.deepcopy(start), views, convention)
-            found[name].append(_digits(float((own - right).norm() / right.norm())))
-    return found
+            distances[name].append(_digits(float((own - right).norm() / right.norm())))
+    return distances
 
 
 def _gradients(method: Any, views: list[Tensor], convention: str) -> Tensor:
@@ -149,11 +149,11 @@ def times(setting: Setting, chosen: Sequence[str]) -> dict[str, Any]:
     def encode() -> None:
         encoder(x, bulk.CONVENTION).sum().backward()
 
-    found = {"encoder, forward and backward": in_turns(encode, setting)}
+    seconds = {"encoder, forward and backward": in_turns(encode, setting)}
     for method in chosen:
         steps = speed_models.our_steps(method, setting)
-        found[f"step of {method}"] = in_turns(lambda steps=steps: next(steps), setting)
-    return found
+        seconds[f"step of {method}"] = in_turns(lambda steps=steps: next(steps), setting)
+    return seconds
 
 
 def in_turns(work: Callable[[], object], setting: Setting) -> dict[str, Any]:

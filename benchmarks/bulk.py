@@ -25,14 +25,14 @@ TWO_BODIES = 0.2
 def clips(count: int, *, joints: int = 25, frames: int = 50, seed: int = 0) -> NDArray[np.float32]:
     """[N, 3, T, V, 2]: a pose that wanders, in metres; most clips have one person."""
     draw = np.random.default_rng(seed)
-    found = np.zeros((count, 3, frames, joints, 2), np.float32)
+    values = np.zeros((count, 3, frames, joints, 2), np.float32)
     for row in range(count):
         bodies = 1 + (draw.random() < TWO_BODIES)
         pose = draw.standard_normal((3, 1, joints, bodies), np.float32) * 0.4
         steps = draw.standard_normal((3, frames, 1, bodies), np.float32) * 0.02
-        found[row, ..., :bodies] = pose + np.cumsum(steps, axis=1)
-        found[row, ..., :bodies] += 0.005 * draw.standard_normal((3, frames, joints, bodies), np.float32)
-    return found
+        values[row, ..., :bodies] = pose + np.cumsum(steps, axis=1)
+        values[row, ..., :bodies] += 0.005 * draw.standard_normal((3, frames, joints, bodies), np.float32)
+    return values
 
 
 def samples(by_convention: dict[str, NDArray[np.float32]]) -> Samples:

@@ -59,8 +59,8 @@ def measure(folder: Path, cache: Path, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         shutil.rmtree(cache, ignore_errors=True)
         for way, place in zip(seconds, (folder, ADDRESS, ADDRESS), strict=True):
-            found, taken = load(place)
-            assert torch.equal(found, expected)
+            values, taken = load(place)
+            assert torch.equal(values, expected)
             seconds[way].append(taken)
     medians = {way: statistics.median(times) for way, times in seconds.items()}
     stored = sum(file.stat().st_size for file in (folder / "streams").rglob("*") if file.is_file())
@@ -77,8 +77,8 @@ def load(place: Path | str) -> tuple[torch.Tensor, float]:
     start = time.perf_counter()
     opened = stores.open_store(place)
     split = next(iter(opened.manifest.protocols))
-    found = stores.load(opened, protocol=split, part="train", conventions=[bulk.CONVENTION], frames=50)
-    return found.clips[bulk.CONVENTION], time.perf_counter() - start
+    samples = stores.load(opened, split=split, part="train", conventions=[bulk.CONVENTION], frames=50)
+    return samples.clips[bulk.CONVENTION], time.perf_counter() - start
 
 
 @contextmanager

@@ -222,10 +222,10 @@ def watch(command: list[str]) -> int:
 
 def family(process: int) -> list[int]:
     try:
-        found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     except OSError:
-        found = []
-    return [process, *(number for child in found for number in family(int(child)))]
+        children = []
+    return [process, *(number for child in children for number in family(int(child)))]
 
 
 def resident(process: int) -> int:
@@ -258,7 +258,7 @@ def loading(folder: Path, quick: bool) -> dict[str, Any]:
         begin, size = time.perf_counter(), 0
         for stream in ("joint", "bone", "motion"):
             loaded = reader.load(
-                opened, protocol="xsub", part="train", conventions=CONVENTIONS, frames=50, stream=stream
+                opened, split="xsub", part="train", conventions=CONVENTIONS, frames=50, stream=stream
             )
             size += sum(clips.nbytes for clips in loaded.clips.values())
         rates.append(size / (time.perf_counter() - begin))

@@ -42,7 +42,7 @@ def main() -> None:
         "runs": rows,
         "linear": {
             "random encoder": runs.spread(untrained, "linear"),
-            **{method: runs.spread(found, "linear") for method, found in rows.items()},
+            **{method: runs.spread(probes, "linear") for method, probes in rows.items()},
         },
     }
     print(result["linear"])

@@ -116,7 +116,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def trainings(work: Path) -> dict[str, Any]:
     """Run -> metrics of its epochs and hash of its weights."""
     split = split_option(work)
-    found = {}
+    by_run = {}
     for name, (method, *options) in TRAININGS.items():
         out = work / "runs" / name
         if not (out / "checkpoints" / "last.pt").exists():
@@ -133,8 +133,8 @@ def trainings(work: Path) -> dict[str, Any]:
                 folder=work,
             )
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-        found[name] = {"metrics": [numbers(line) for line in lines], "weights": weights(out)}
-    return found
+        by_run[name] = {"metrics": [numbers(line) for line in lines], "weights": weights(out)}
+    return by_run
 
 
 def split_option(work: Path) -> str:
@@ -158,13 +158,13 @@ def results(work: Path) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, protocols in EVALUATIONS.items():
         for protocol in protocols:
-            kept = work / f"{name}-{protocol}.json"
-            if not kept.exists():
+            file = work / f"{name}-{protocol}.json"
+            if not file.exists():
                 options = ["--convention", "all"] if name == "ms-clr" else []
                 options += ["--set", f"{protocol}.epochs={SHORT[protocol]}"] if protocol in SHORT else []
                 command = ("evaluate", work / "runs" / name, "--protocol", protocol, "--json", *options)
-                kept.write_text(runs.command(runs.TRAINER, *command, "--device", "cpu", folder=work)[0])
-            made[f"{name} {protocol}"] = numbers(json.loads(kept.read_text()))
+                file.write_text(runs.command(runs.TRAINER, *command, "--device", "cpu", folder=work)[0])
+            made[f"{name} {protocol}"] = numbers(json.loads(file.read_text()))
     return made
 
 

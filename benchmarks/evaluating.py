@@ -49,11 +49,11 @@ def main() -> None:
         torch.set_num_threads(options.threads)
         print(json.dumps(PARTS[options.part](options) | {"peak_mb": peak_mb()}))
         return
-    found = {part: run(part) for part in PARTS}
+    parts = {part: run(part) for part in PARTS}
     result = {
         "benchmark": f"{options.train} x {options.test} synthetic features, {options.threads} threads",
-        **found,
-        "re_encoding": projection(found["encoder"], found["linear"], options),
+        **parts,
+        "re_encoding": projection(parts["encoder"], parts["linear"], options),
     }
     print(json.dumps(result, indent=2))
     print(f"written to {record.write('evaluating', result).name}")
@@ -83,9 +83,9 @@ def halves(options: argparse.Namespace) -> tuple[Features, Features]:
 def nearest(options: argparse.Namespace) -> dict[str, Any]:
     train, test = halves(options)
     seconds, processor = time.perf_counter(), time.process_time()
-    found = knn.evaluate(train, test, classes=NAMES, seed=0, options=knn.Options())
+    several = knn.evaluate(train, test, classes=NAMES, seed=0, options=knn.Options())
     return took(seconds, processor) | {
-        scores.protocol: round(100 * accuracy(scores.values, test.labels), 2) for scores in found
+        scores.protocol: round(100 * accuracy(scores.values, test.labels), 2) for scores in several
     }
 
 
@@ -93,10 +93,10 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
     train, test = halves(options)
     chosen = linear.Options()
     seconds, processor = time.perf_counter(), time.process_time()
-    (found,) = linear.evaluate(train, test, classes=NAMES, seed=0, options=chosen)
+    (scores,) = linear.evaluate(train, test, classes=NAMES, seed=0, options=chosen)
     return took(seconds, processor) | {
         "epochs": chosen.epochs,
-        "top1": round(100 * accuracy(found.values, test.labels), 2),
+        "top1": round(100 * accuracy(scores.values, test.labels), 2),
     }
 
 

@@ -56,7 +56,7 @@ def measure(device: torch.device, *, precision: str = "fp32", quick: bool = Fals
 
 
 def _best(call: Callable[[], object], device: torch.device, repeats: int) -> float:
-    found = []
+    seconds = []
     for _ in range(repeats + 1):
         if device.type == "cuda":
             torch.cuda.synchronize(device)
@@ -64,8 +64,8 @@ def _best(call: Callable[[], object], device: torch.device, repeats: int) -> flo
         call()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - begin)
-    return min(found[1:])
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds[1:])
 
 
 def stgcn(
@@ -108,9 +108,11 @@ def training(layers: Iterable[Layer], rates: Rates, *, value_bytes: int = 4) -> 
 
     The backward pass reads the gradient of the output and the input, and writes the gradient of the input.
     """
-    kept = list(layers)
-    back = sum(_longer(2 * each.products, 2 * each.read + each.written, rates, value_bytes) for each in kept)
-    return forward(kept, rates, value_bytes=value_bytes) + back
+    layers = list(layers)
+    back = sum(
+        _longer(2 * each.products, 2 * each.read + each.written, rates, value_bytes) for each in layers
+    )
+    return forward(layers, rates, value_bytes=value_bytes) + back
 
 
 def copying(values: int, rates: Rates) -> float:

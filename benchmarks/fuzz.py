@@ -53,8 +53,10 @@ def main() -> int:
 
 def formats() -> list[str]:
     code = "import json; from tests.skeltools.fuzzing import FORMATS; print(json.dumps(list(FORMATS)))"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    return [str(name) for name in json.loads(found.stdout)]
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [str(name) for name in json.loads(process.stdout)]
 
 
 def run(name: str, count: int, seed: int) -> dict:
@@ -68,8 +70,8 @@ def run(name: str, count: int, seed: int) -> dict:
             subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=TIMEOUT)
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
             return unfinished(name, error)
-        found: dict = json.loads(out.read_text())
-        return found
+        summary: dict = json.loads(out.read_text())
+        return summary
 
 
 def unfinished(name: str, error: Exception) -> dict:

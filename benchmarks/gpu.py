@@ -55,8 +55,8 @@ def main() -> int:
     for name, make in wanted.items():
         path = folder / f"{name.replace(' ', '_')}.json"
         if not done(path, retry=options.retry) and time.monotonic() < until:
-            path.write_text(json.dumps(found := measured(make), indent=1) + "\n")
-            print(f"{name}: {told(found)}", flush=True)
+            path.write_text(json.dumps(figures := measured(make), indent=1) + "\n")
+            print(f"{name}: {summary(figures)}", flush=True)
     return collect(folder, wanted, device, quick=options.quick)
 
 
@@ -105,24 +105,24 @@ def measured(make: Piece) -> dict[str, Any]:
     """A piece's figures and seconds; of one that fails its error, which the next command tries again."""
     begin = time.perf_counter()
     try:
-        found = make()
+        figures = make()
     except Exception as error:
-        found = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc(limit=-4)}
+        figures = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc(limit=-4)}
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return {**found, "seconds": round(time.perf_counter() - begin, 1)}
+    return {**figures, "seconds": round(time.perf_counter() - begin, 1)}
 
 
 def done(path: Path, *, retry: bool) -> bool:
-    found = json.loads(path.read_text()) if path.exists() else {"error": "not begun"}
-    return "error" not in found and not found.get("unfinished") and not (retry and found.get("beyond"))
+    figures = json.loads(path.read_text()) if path.exists() else {"error": "not begun"}
+    return "error" not in figures and not figures.get("unfinished") and not (retry and figures.get("beyond"))
 
 
-def told(found: dict[str, Any]) -> str:
-    if "error" in found:
-        return f"failed. {found['error']}"
-    beyond = f"BEYOND {', '.join(found['beyond'])}; " if found.get("beyond") else ""
-    return f"{beyond}{'unfinished, ' if found.get('unfinished') else ''}{found['seconds']} s"
+def summary(figures: dict[str, Any]) -> str:
+    if "error" in figures:
+        return f"failed. {figures['error']}"
+    beyond = f"BEYOND {', '.join(figures['beyond'])}; " if figures.get("beyond") else ""
+    return f"{beyond}{'unfinished, ' if figures.get('unfinished') else ''}{figures['seconds']} s"
 
 
 def collect(folder: Path, wanted: dict[str, Piece], device: torch.device, *, quick: bool) -> int:
@@ -148,14 +148,17 @@ def collect(folder: Path, wanted: dict[str, Piece], device: torch.device, *, qui
 
 def augmentations(device: torch.device, *, samples: int) -> dict[str, Any]:
     """Metres; a view of the same draws may differ by rounding only."""
-    found = gpu_equal.augmentations(device, samples=samples)
-    worst = {name: value for name, value in found.items() if not value <= gpu_equal.METRES}
-    return {"largest_difference": found, "beyond": [f"{name} {value:.2g}" for name, value in worst.items()]}
+    differences = gpu_equal.augmentations(device, samples=samples)
+    worst = {name: value for name, value in differences.items() if not value <= gpu_equal.METRES}
+    return {
+        "largest_difference": differences,
+        "beyond": [f"{name} {value:.2g}" for name, value in worst.items()],
+    }
 
 
 def equal(method: str, encoder: str, device: torch.device, *, quick: bool) -> dict[str, Any]:
-    found = gpu_equal.step(method, encoder, device, quick=quick)
-    return {"relative_difference": found, "beyond": gpu_equal.beyond(found)}
+    differences = gpu_equal.step(method, encoder, device, quick=quick)
+    return {"relative_difference": differences, "beyond": gpu_equal.beyond(differences)}
 
 
 def encoder_rows(setting: Setting) -> dict[str, Any]:
@@ -180,20 +183,20 @@ def compiled(setting: Setting, *, graphs: bool) -> dict[str, Any]:
     begin = time.perf_counter()
     next(fast)
     first = time.perf_counter() - begin
-    found = in_turn({"ours": lambda: next(fast), "eager": lambda: next(eager)}, setting)
-    times = {name: median(values) for name, values in found.items()}
+    seconds = in_turn({"ours": lambda: next(fast), "eager": lambda: next(eager)}, setting)
+    times = {name: median(values) for name, values in seconds.items()}
     more = gpu_megabytes(setting.device, lambda: next(fast))
     return {"seconds_of_a_step": times, "seconds_of_the_first": round(first, 1), **more}
 
 
 def memory(method: str, setting: Setting) -> dict[str, Any]:
     """Parts of a batch -> the most megabytes of a step; on the CPU, where nobody counts them, nothing."""
-    found = {}
+    megabytes = {}
     for parts in (1, 4):
         steps = speed_models.our_steps(method, setting, parts=parts)
         list(islice(steps, 2))
-        found[str(parts)] = gpu_megabytes(setting.device, lambda steps=steps: next(steps))
-    return {"parts": found}
+        megabytes[str(parts)] = gpu_megabytes(setting.device, lambda steps=steps: next(steps))
+    return {"parts": megabytes}
 
 
 if __name__ == "__main__":

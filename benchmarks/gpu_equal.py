@@ -81,7 +81,7 @@ def augmentations(device: torch.device, *, samples: int) -> dict[str, float]:
     """Augmentation -> largest difference of its views, in the clips' own unit, of three draws."""
     skeleton = bulk.skeleton(bulk.CONVENTION)
     clips = torch.from_numpy(bulk.clips(samples))
-    found = {}
+    differences = {}
     for name in augment.AUGMENTATIONS:
         worst = 0.0
         for seed in range(3):
@@ -92,8 +92,8 @@ def augmentations(device: torch.device, *, samples: int) -> dict[str, float]:
                     generator = torch.Generator(place).manual_seed(seed)
                     views.append(augment.apply(chain, clips.to(place), skeleton, generator).cpu())
             worst = max(worst, float((views[0] - views[1]).abs().max()))
-        found[name] = worst
-    return found
+        differences[name] = worst
+    return differences
 
 
 def fitting(method: str) -> list[str]:
@@ -194,11 +194,11 @@ def _apart(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, float]
     }
 
 
-def beyond(found: dict[str, dict[str, float]]) -> list[str]:
+def beyond(differences: dict[str, dict[str, float]]) -> list[str]:
     """The differences of ``step`` that are larger than their bounds, in words."""
     return [
-        f"{number_format} {what} {found[number_format][what]:.2g}"
+        f"{number_format} {what} {differences[number_format][what]:.2g}"
         for number_format, bounds in BOUNDS.items()
         for what, most in bounds.items()
-        if not found[number_format][what] <= most
+        if not differences[number_format][what] <= most
     ]

@@ -107,8 +107,8 @@ def run(
     numbers, done = list(cases), list[Case]()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         parts = [numbers[first::AT_ONCE] for first in range(AT_ONCE)]
-        for found in pool.map(lambda part: list(_all(sound, part, seed, use or changed)), parts):
-            done += found
+        for cases_of_part in pool.map(lambda part: list(_all(sound, part, seed, use or changed)), parts):
+            done += cases_of_part
     return sorted(done, key=lambda case: int(case["case"]))
 
 
@@ -118,17 +118,17 @@ def _all(sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int
         pid, pipe = _forked(sound, cases, seed, use)
         with os.fdopen(pipe) as lines:
             for line in lines:
-                found: Case = json.loads(line)
+                case: Case = json.loads(line)
                 cases = cases[1:]
-                _tell(found)
-                yield found
+                _tell(case)
+                yield case
         _, status = os.waitpid(pid, 0)
         if os.waitstatus_to_exitcode(status) not in (0, _HUNG):
             empty: Case = {"case": cases[0], "change": "unknown", "uses": 1, "seconds": 0, "megabytes": 0}
-            told = [f"ended with {os.waitstatus_to_exitcode(status)}"]
-            found = empty | {"kinds": ["killed"], "failures": told}
-            _tell(found)
-            yield found
+            failures = [f"ended with {os.waitstatus_to_exitcode(status)}"]
+            case = empty | {"kinds": ["killed"], "failures": failures}
+            _tell(case)
+            yield case
             cases = cases[1:]
 
 
@@ -150,21 +150,23 @@ def _forked(
     try:
         os.close(reading)
         _limit()
-        code = _told(sound, cases, seed, use, writing)
+        code = _write_cases(sound, cases, seed, use, writing)
     except BaseException:
         traceback.print_exc()
     os._exit(code)
 
 
-def _told(sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case], pipe: int) -> int:
+def _write_cases(
+    sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case], pipe: int
+) -> int:
     for case in cases:
         with tempfile.TemporaryDirectory(dir=sound.parent) as folder:
             store = Path(folder, "s.zarr")
             shutil.copytree(sound, store)
             signal.alarm(KILLED)
-            found = use(store, case, seed)
-        os.write(pipe, json.dumps(found).encode() + b"\n")
-        if "hang" in found["kinds"]:
+            entry = use(store, case, seed)
+        os.write(pipe, json.dumps(entry).encode() + b"\n")
+        if "hang" in entry["kinds"]:
             return _HUNG  # what waits in a thread keeps the next use waiting
     return 0
 
@@ -173,16 +175,16 @@ def changed(store: Path, case: int, seed: int) -> Case:
     """One case: the store is changed, and used in every way."""
     rng = np.random.default_rng([seed, case])
     drawn = hostile_stores.change(store, rng)
-    found: Case = {"case": case, "change": drawn, "uses": 0, "seconds": 0.0, "megabytes": 0.0}
-    found |= {"kinds": [], "failures": []}
+    entry: Case = {"case": case, "change": drawn, "uses": 0, "seconds": 0.0, "megabytes": 0.0}
+    entry |= {"kinds": [], "failures": []}
     for name, use in hostile_stores.uses(store):
-        _measured(found, name, use)
-        if "hang" in found["kinds"]:
+        _measured(entry, name, use)
+        if "hang" in entry["kinds"]:
             break  # what waits in a thread keeps the next use waiting
-    return found
+    return entry
 
 
-def _measured(found: Case, name: str, use: Callable[[], object]) -> None:
+def _measured(entry: Case, name: str, use: Callable[[], object]) -> None:
     before, begun = _resident(reset=True), time.process_time()
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.alarm(WAITING)
@@ -194,15 +196,15 @@ def _measured(found: Case, name: str, use: Callable[[], object]) -> None:
         trace = traceback.format_exc()[-3000:]
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.alarm(0)
-    told = f"{name}: {kind}\n{trace}" if kind else ""
+    text = f"{name}: {kind}\n{trace}" if kind else ""
     grown = (_resident() - before) / 1e6
     if not kind and grown * 1e6 > MEMORY:
-        kind, told = "memory", f"{name}: {grown:.0f} MB"
-    found["uses"] += 1
-    found["seconds"] = max(found["seconds"], round(time.process_time() - begun, 3))
-    found["megabytes"] = max(found["megabytes"], round(grown, 1))
-    found["kinds"] += [kind] if kind else []
-    found["failures"] += [told] if told else []
+        kind, text = "memory", f"{name}: {grown:.0f} MB"
+    entry["uses"] += 1
+    entry["seconds"] = max(entry["seconds"], round(time.process_time() - begun, 3))
+    entry["megabytes"] = max(entry["megabytes"], round(grown, 1))
+    entry["kinds"] += [kind] if kind else []
+    entry["failures"] += [text] if text else []
 
 
 def _limit() -> None:
@@ -222,9 +224,9 @@ def flipped(store: Path, case: int, seed: int) -> Case:
     from skeltools.inspect.validate import validate
 
     place, bit = hostile_stores.flip_one(store, np.random.default_rng([seed, case, 1]))
-    found: Case = {"case": case, "change": "flip_one", "uses": 1, "seconds": 0.0, "megabytes": 0.0}
+    entry: Case = {"case": case, "change": "flip_one", "uses": 1, "seconds": 0.0, "megabytes": 0.0}
     wrong = [] if validate(store) else [f"bit {bit} of {place} was flipped, and nothing is told"]
-    return found | {"kinds": ["unfound"] * len(wrong), "failures": wrong}
+    return entry | {"kinds": ["unfound"] * len(wrong), "failures": wrong}
 
 
 if __name__ == "__main__":

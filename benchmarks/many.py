@@ -64,11 +64,11 @@ def train_and_probe(
     resumed = (out / "checkpoints" / "last.pt").exists()
     arguments = (*(("--resume",) if resumed else begin), *options, "--seed", seed, "--out", out)
     _, seconds = runs.command(runs.TRAINER, "pretrain", *arguments, folder=work)
-    found = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
-    found |= {"trained": probe(work, out, *probes)}
+    row = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
+    row |= {"trained": probe(work, out, *probes)}
     if random:
-        found |= {"random": probe(work, out, "--untrained")}
-    figures.write_text(json.dumps({**found, "commit": record.commit()}, indent=2) + "\n")
+        row |= {"random": probe(work, out, "--untrained")}
+    figures.write_text(json.dumps({**row, "commit": record.commit()}, indent=2) + "\n")
 
 
 def probe(work: Path, out: Path, *options: str) -> dict[str, dict[str, float]]:
@@ -77,15 +77,15 @@ def probe(work: Path, out: Path, *options: str) -> dict[str, dict[str, float]]:
         runs.TRAINER, "evaluate", out, "--protocol", "knn", "--protocol", "linear", "--json", *options,
         folder=work,
     )  # fmt: skip
-    found: dict[str, dict[str, float]] = {}
+    percents: dict[str, dict[str, float]] = {}
     reference = None
     for result in json.loads(text):
         name = result.get("encoder") or result["stream"]
         first = reference is None or result["convention"] == reference
         reference = reference or result["convention"]
         name = name if first else f"{name}, {result['convention']}"
-        found.setdefault(result["protocol"], {})[name] = round(100 * result["top1"], 1)
-    return found
+        percents.setdefault(result["protocol"], {})[name] = round(100 * result["top1"], 1)
+    return percents
 
 
 def collect(work: Path, methods: Iterable[str]) -> dict[str, Any]:
@@ -101,15 +101,15 @@ def _spread(
     rows: Sequence[dict[str, Any]], methods: Iterable[str], protocol: str
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """Method -> encoder -> trained or random -> mean and std."""
-    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
+    spreads: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for name in methods:
         mine = [row for row in rows if row["method"] == name]
         for weights in ("trained", "random"):
             measured = [row[weights][protocol] for row in mine if protocol in row.get(weights, {})]
             for encoder in measured[0] if measured else ():
                 flat = [{protocol: row[encoder]} for row in measured]
-                found.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, protocol)
-    return found
+                spreads.setdefault(name, {}).setdefault(encoder, {})[weights] = runs.spread(flat, protocol)
+    return spreads
 
 
 def table(

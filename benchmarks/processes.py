@@ -39,14 +39,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = bulk.write_store(folder / "store.zarr", count=2 * options.clips)
-        found = {
+        rates = {
             title: clips_per_second(folder / f"run-{place}", store, options, *way)
             for place, (title, way) in enumerate(ways.items())
         }
-    alone = found["1 process, 1 thread"]
+    alone = rates["1 process, 1 thread"]
     rows = [
         {"way": title, "clips_per_second": round(rate, 1), "times_one": round(rate / alone, 2)}
-        for title, rate in found.items()
+        for title, rate in rates.items()
     ]
     for row in rows:
         print(row)

@@ -41,8 +41,8 @@ LAUNCH = 5e-6
 
 def main() -> None:
     rows = [row(name, rates, batch) for name, rates in SHEETS.items() for batch in BATCHES]
-    for found in rows:
-        print(", ".join(f"{key} {value}" for key, value in found.items() if key != "projection"))
+    for each in rows:
+        print(", ".join(f"{key} {value}" for key, value in each.items() if key != "projection"))
     memory = step_memory(BATCHES[0])
     print(", ".join(f"{key} {value}" for key, value in memory.items()))
     title = "projection from counts and data sheets, not measured"

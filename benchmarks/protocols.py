@@ -43,9 +43,9 @@ def main() -> None:
         rows = []
         for protocol in wanted:
             extra = ("--target", target.resolve()) if protocol == "transfer" else ()
-            found = measured(run.resolve(), protocol, [*extra, *options.evaluate])
-            print("\n".join(table(found)[2:]), flush=True)
-            rows += found
+            figures = measured(run.resolve(), protocol, [*extra, *options.evaluate])
+            print("\n".join(table(figures)[2:]), flush=True)
+            rows += figures
     print("\n".join(table(rows)))
     result = {
         "benchmark": "every protocol on one checkpoint",
@@ -85,7 +85,7 @@ def measured(run: Path, protocol: str, options: Sequence[object]) -> list[dict[s
         runs.TRAINER, "evaluate", run, "--protocol", protocol, "--json", *options, folder=run.parent
     )
     used = _processor_time() - before
-    kept = ("dataset", "split", "convention", "encoder", "method", "epoch", "settings", "store_hash")
+    keys = ("dataset", "split", "convention", "encoder", "method", "epoch", "settings", "store_hash")
     return [
         {
             "protocol": protocol,
@@ -97,7 +97,7 @@ def measured(run: Path, protocol: str, options: Sequence[object]) -> list[dict[s
             "random_knn": _percent(result["random_knn"]),
             "wall_s": round(seconds, 1),
             "cpu_s": round(used, 1),
-            **{key: result[key] for key in kept},
+            **{key: result[key] for key in keys},
         }
         for result in json.loads(text)
     ]

@@ -38,9 +38,9 @@ def processor() -> str:
     """Its name, and the instructions that matter for speed, as Linux tells them; ``unknown`` elsewhere."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = [flag for flag in INSTRUCTIONS if flag in told.get("flags", "").split()]
-    return ", ".join([told.get("model name", "unknown"), *flags])
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = [flag for flag in INSTRUCTIONS if flag in fields.get("flags", "").split()]
+    return ", ".join([fields.get("model name", "unknown"), *flags])
 
 
 def commit() -> str:

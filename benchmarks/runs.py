@@ -49,9 +49,13 @@ def probe(folder: Path, run: Path, *options: str) -> dict[str, Any]:
         TRAINER, "evaluate", run, "--protocol", "knn", "--protocol", "linear", "--json", *options,
         folder=folder,
     )  # fmt: skip
-    found = {result["protocol"]: result for result in json.loads(text)}
-    figures = {name: round(100 * result["top1"], 1) for name, result in found.items()}
-    return {**figures, "linear_settings": found["linear"]["settings"], "random_knn": _percent(found["knn"])}
+    results = {result["protocol"]: result for result in json.loads(text)}
+    figures = {name: round(100 * result["top1"], 1) for name, result in results.items()}
+    return {
+        **figures,
+        "linear_settings": results["linear"]["settings"],
+        "random_knn": _percent(results["knn"]),
+    }
 
 
 def _percent(result: dict[str, Any]) -> float | None:

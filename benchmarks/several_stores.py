@@ -121,21 +121,21 @@ def one(plan: Plan, name: str, seed: int) -> None:
     _, seconds = runs.command(
         runs.TRAINER, "pretrain", *(("--resume",) if resumed else begin), *epochs, folder=plan.work
     )
-    found = {
+    sets = {
         store.stem: {
             "trained": _probes(plan.work, out, store),
             "random": _probes(plan.work, out, store, "--untrained"),
         }
         for store in stores
     }
-    row = {"encoder": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed, "sets": found}
+    row = {"encoder": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed, "sets": sets}
     figures.write_text(json.dumps({**row, "commit": record.commit()}, indent=2) + "\n")
 
 
 def _probes(work: Path, out: Path, store: Path, *options: str) -> dict[str, float]:
     """kNN and linear probe of a run on one of its stores, percent."""
-    found = runs.probe(work, out, "--store", str(store), *options)
-    return {protocol: found[protocol] for protocol in ("knn", "linear")}
+    figures = runs.probe(work, out, "--store", str(store), *options)
+    return {protocol: figures[protocol] for protocol in ("knn", "linear")}
 
 
 def few_labels(plan: Plan, seed: int) -> None:
@@ -152,13 +152,15 @@ def few_labels(plan: Plan, seed: int) -> None:
     for name in (*plan.stores, TOGETHER):
         other = ("--init-from", plan.out(name, seed), "--init-skip", "*.conventions.*")
         starts[f"pre-training on {name}"] = other
-    found = {}
+    figures_of = {}
     for start, options in starts.items():
         text, _ = runs.command(
             runs.TRAINER, "evaluate", own, "--protocol", "semi", *FEW, *options, "--json", folder=plan.work
         )
-        found[start] = round(100 * json.loads(text)[0]["top1"], 1)
-    figures.write_text(json.dumps({"seed": seed, "few": found, "commit": record.commit()}, indent=2) + "\n")
+        figures_of[start] = round(100 * json.loads(text)[0]["top1"], 1)
+    figures.write_text(
+        json.dumps({"seed": seed, "few": figures_of, "commit": record.commit()}, indent=2) + "\n"
+    )
 
 
 def _longer(stores: Mapping[str, Path], kind: str) -> dict[str, float]:
@@ -190,25 +192,27 @@ def collect(work: Path) -> dict[str, Any]:
 
 
 def _by_encoder(rows: Sequence[dict[str, Any]], name: str, protocol: str) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+    spreads: dict[str, dict[str, float]] = {}
     mine = [row for row in rows if name in row["sets"]]
     for encoder in dict.fromkeys(row["encoder"] for row in mine):
         for weights in ("trained", "random"):
             figures = [row["sets"][name][weights] for row in mine if row["encoder"] == encoder]
             label = encoder if weights == "trained" else f"random, as {encoder}"
-            found[label] = runs.spread(figures, protocol)
-    return found
+            spreads[label] = runs.spread(figures, protocol)
+    return spreads
 
 
 def table(result: Mapping[str, Any]) -> Sequence[str]:
     """Markdown: a line for each set and encoder."""
     lines = ["| set | encoder | linear % | kNN % |", "|---|---|---|---|"]
-    told: Callable[[dict[str, float]], str] = many.percent
+    percent: Callable[[dict[str, float]], str] = many.percent
     for name, protocols in result["sets"].items():
         for encoder, figures in protocols["linear"].items():
-            lines.append(f"| {name} | {encoder} | {told(figures)} | {told(protocols['knn'][encoder])} |")
+            lines.append(
+                f"| {name} | {encoder} | {percent(figures)} | {percent(protocols['knn'][encoder])} |"
+            )
     lines += [
-        f"| unseen, 10 % of the labels | {k} | {told(v)} | |" for k, v in result.get("unseen", {}).items()
+        f"| unseen, 10 % of the labels | {k} | {percent(v)} | |" for k, v in result.get("unseen", {}).items()
     ]
     return lines
 

@@ -100,11 +100,11 @@ def measured(setting: Setting, rates: Rates, folder: Path, options: argparse.Nam
     if "encoder" in wanted:
         yield from speed_models.encoder(setting, rates)
     if "steps" in wanted:
-        found = []
+        rows = []
         for row in speed_models.steps(setting, rates, tuple(options.methods)):
-            found.append(row)
+            rows.append(row)
             yield row
-        yield from speed_models.projected(found, setting)
+        yield from speed_models.projected(rows, setting)
     if "compiled" in wanted:
         yield from speed_compiled.compiled(setting)
     if "evaluation" in wanted:

@@ -38,16 +38,16 @@ def views(setting: Setting) -> Row:
 
     # Twice: on the CPU the number of drawn samples becomes a variable when it is another one.
     first = seconds_of(lambda: made_by(fast), setting) + seconds_of(lambda: made_by(fast), setting)
-    found = in_turn({"ours": lambda: made_by(fast), "plain": lambda: made_by(eager)}, setting)
-    return _row("AimCLR's three views, compiled", setting, found, first)
+    seconds = in_turn({"ours": lambda: made_by(fast), "plain": lambda: made_by(eager)}, setting)
+    return _row("AimCLR's three views, compiled", setting, seconds, first)
 
 
 def step(setting: Setting) -> Row:
     """A whole step of AimCLR, as ``trainer pretrain --compile`` takes it."""
     fast, eager = our_steps("aimclr", setting, compiled=True), our_steps("aimclr", setting)
     first = seconds_of(lambda: next(fast), setting)
-    found = in_turn({"ours": lambda: next(fast), "plain": lambda: next(eager)}, setting)
-    row = _row("step of aimclr, compiled", setting, found, first)
+    seconds = in_turn({"ours": lambda: next(fast), "plain": lambda: next(eager)}, setting)
+    row = _row("step of aimclr, compiled", setting, seconds, first)
     row.more |= gpu_megabytes(setting.device, lambda: next(fast))
     return row
 
@@ -60,13 +60,13 @@ def seconds_of(call: Callable[[], object], setting: Setting) -> float:
     return time.perf_counter() - begin
 
 
-def _row(name: str, setting: Setting, found: dict[str, list[float]], first: float) -> Row:
+def _row(name: str, setting: Setting, seconds: dict[str, list[float]], first: float) -> Row:
     warm_up = round(first, 1)
     return Row(
         name,
         f"{setting.batch} clips",
-        found["ours"],
-        found["plain"],
+        seconds["ours"],
+        seconds["plain"],
         note=f"{NOTE}; with compiling the first took {warm_up} s",
         more={"warm_up_seconds": warm_up},
     )

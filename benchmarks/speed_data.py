@@ -41,10 +41,10 @@ def recorded() -> Iterator[Row]:
     ):
         path = record.RESULTS / f"{name}.json"
         if path.exists():
-            found = json.loads(path.read_text())
-            part = found.get("speed", found)
+            result = json.loads(path.read_text())
+            part = result.get("speed", result)
             seconds = part.get("processor_seconds", part["seconds"])
-            note = f"from results/{name}.json, commit {found['commit']}"
+            note = f"from results/{name}.json, commit {result['commit']}"
             yield Row(label, f"{part['files']} files", [seconds["skeltools"]], [seconds[plain]], note=note)
 
 
@@ -82,12 +82,12 @@ def assembly(setting: Setting, rates: Rates) -> Iterator[Row]:
             chain(batch.clips[bulk.CONVENTION], spec, batch.generator)
 
     plain = iter(_plain_batches(clips, BATCH, tuple(spec.spec.left_right_swap)))
-    found = in_turn({"ours": views, "plain": lambda: next(plain)}, setting)
+    by_way = in_turn({"ours": views, "plain": lambda: next(plain)}, setting)
     yield Row(
         "batch assembly and AimCLR's three views",
         f"{BATCH} clips",
-        found["ours"],
-        found["plain"],
+        by_way["ours"],
+        by_way["plain"],
         floor=floor.copying(4 * values, rates),
         note=f"baseline: one worker, one core; ours: {torch.get_num_threads()} threads",
     )
@@ -106,9 +106,9 @@ def augmentations(setting: Setting, rates: Rates) -> Iterator[Row]:
         if plain is not None:
             more = (tuple(skeleton.spec.left_right_swap),) if name == "spatial_flip" else ()
             work["plain"] = functools.partial(_one_by_one, plain, clips, more)
-        found = in_turn(work, setting)
+        seconds = in_turn(work, setting)
         size = f"{BATCH} clips"
-        yield Row(name, size, found["ours"], found.get("plain"), floor=floor.copying(clips.size, rates))
+        yield Row(name, size, seconds["ours"], seconds.get("plain"), floor=floor.copying(clips.size, rates))
 
 
 def _one_by_one(function: Any, clips: Any, more: tuple[Any, ...]) -> None:
@@ -151,14 +151,14 @@ def larger_than_memory(setting: Setting, store: Path) -> Iterator[Row]:
         "batches of an epoch, mapped .npy, cold": (_mapped_epoch, (store, BATCH, True)),
     }
     for name, (function, arguments) in ways.items():
-        found = [_apart(function, *arguments) for _ in range(min(setting.repeats, 3))]
+        epochs = [_apart(function, *arguments) for _ in range(min(setting.repeats, 3))]
         row = Row(
             name,
             f"{len(selection)} clips, {len(selection) * selection.clip_bytes // 10**6} MB",
-            [seconds for seconds, _ in found],
+            [seconds for seconds, _ in epochs],
         )
         if function is _epoch:
-            peak = max(above for _, above in found)
+            peak = max(above for _, above in epochs)
             row.more = {"peak_megabytes_above_start": peak}
             row.note = f"memory grew by at most {peak} MB"
             row.note += f", data.memory_limit {limit // 10**6} MB" if limit in arguments else ""
@@ -237,7 +237,7 @@ def memory_of_a_run(setting: Setting, folder: Path, *, count: int = 1024) -> Ite
 def select(store: Path) -> Selection:
     """The training half of the synthetic store."""
     opened = stores.open_store(store)
-    return stores.select(opened, protocol="xsub", part="train", conventions=[bulk.CONVENTION], frames=FRAMES)
+    return stores.select(opened, split="xsub", part="train", conventions=[bulk.CONVENTION], frames=FRAMES)
 
 
 def rows_of_store(setting: Setting) -> int:

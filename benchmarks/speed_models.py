@@ -76,13 +76,13 @@ def encoder(setting: Setting, rates: Rates) -> Iterator[Row]:
         features.sum().backward()
 
     ours.eval(), plain.eval()
-    found = in_turn({"ours": forward, "plain": torch.no_grad()(lambda: plain(x))}, setting)
+    seconds = in_turn({"ours": forward, "plain": torch.no_grad()(lambda: plain(x))}, setting)
     bound = floor.forward(layers, rates, value_bytes=size)
-    yield _row("encoder, evaluation, forward", setting, found, bound, forward)
+    yield _row("encoder, evaluation, forward", setting, seconds, bound, forward)
     ours.train(), plain.train()
-    found = in_turn({"ours": both, "plain": lambda: plain(x).sum().backward()}, setting)
+    seconds = in_turn({"ours": both, "plain": lambda: plain(x).sum().backward()}, setting)
     bound = floor.training(layers, rates, value_bytes=size)
-    yield _row("encoder, training, forward and backward", setting, found, bound, both)
+    yield _row("encoder, training, forward and backward", setting, seconds, bound, both)
     yield last_convolution(setting)
 
 
@@ -116,8 +116,8 @@ def steps(setting: Setting, rates: Rates, only: tuple[str, ...] = ()) -> Iterato
         if method in baseline.LOSSES:
             plain = plain_steps(method, setting)
             work["plain"] = lambda plain=plain: next(plain)
-        found = in_turn(work, setting)
-        yield _row(f"step of {method}", setting, found, floor_of(method, setting, rates), work["ours"])
+        seconds = in_turn(work, setting)
+        yield _row(f"step of {method}", setting, seconds, floor_of(method, setting, rates), work["ours"])
 
 
 def our_steps(
@@ -245,14 +245,14 @@ def _linear(setting: Setting, rates: Rates) -> Row:
         linear.evaluate(*features, classes=NAMES, seed=0, options=linear.Options())
 
     work = {"ours": evaluate, "plain": lambda: baseline.linear_epoch(plain, layer, optimiser, tensors)}
-    found = in_turn(work, setting)
+    by_way = in_turn(work, setting)
     epochs = linear.Options().epochs
     encoded = [_times(each, train + test) for each in layers_of(ours)]
     return Row(
         f"linear evaluation, {epochs} epochs",
         f"{train} + {test} clips",
-        found["ours"],
-        [epochs * seconds for seconds in found["plain"]],
+        by_way["ours"],
+        [epochs * seconds for seconds in by_way["plain"]],
         floor=floor.forward(encoded, rates),
         note=f"baseline: one epoch measured, times {epochs}; floor: encoding once",
         more={"baseline_projection": True},
@@ -272,8 +272,8 @@ def _features(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return (centres[labels] + 2 * noise).relu() / 10, labels
 
 
-def _row(name: str, setting: Setting, found: dict[str, list[float]], bound: float | None, call: Any) -> Row:
-    row = Row(name, f"{setting.batch} clips", found["ours"], found.get("plain"), floor=bound)
+def _row(name: str, setting: Setting, seconds: dict[str, list[float]], bound: float | None, call: Any) -> Row:
+    row = Row(name, f"{setting.batch} clips", seconds["ours"], seconds.get("plain"), floor=bound)
     row.more = {"clips_per_second": round(setting.batch / median(row.ours), 1)}
     row.more |= gpu_megabytes(setting.device, call)
     return row

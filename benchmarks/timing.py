@@ -51,24 +51,24 @@ class Row:
         return median(self.baseline) / median(self.ours) if self.baseline else None
 
     def as_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"name": self.name, "size": self.size, "seconds": _summary(self.ours)}
+        record: dict[str, Any] = {"name": self.name, "size": self.size, "seconds": _summary(self.ours)}
         if self.baseline:
-            found |= {"baseline_seconds": _summary(self.baseline)}
-            found |= {"times_as_fast": _digits(median(self.baseline) / median(self.ours))}
+            record |= {"baseline_seconds": _summary(self.baseline)}
+            record |= {"times_as_fast": _digits(median(self.baseline) / median(self.ours))}
         if self.floor is not None:
-            found |= {"floor_seconds": _digits(self.floor)}
-            found |= {"share_of_floor": _digits(self.floor / median(self.ours))}
-        return found | self.more | ({"note": self.note} if self.note else {})
+            record |= {"floor_seconds": _digits(self.floor)}
+            record |= {"share_of_floor": _digits(self.floor / median(self.ours))}
+        return record | self.more | ({"note": self.note} if self.note else {})
 
 
 def in_turn(work: Mapping[str, Work], setting: Setting) -> dict[str, list[float]]:
     """Seconds of one call of each, ``setting.repeats`` times, after a call that warms up."""
     inner = {name: _repetitions(call, setting.device) for name, call in work.items()}
-    found: dict[str, list[float]] = {name: [] for name in work}
+    seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(setting.repeats):
         for name, call in work.items():
-            found[name].append(_seconds(call, inner[name], setting.device))
-    return found
+            seconds[name].append(_seconds(call, inner[name], setting.device))
+    return seconds
 
 
 def _repetitions(call: Work, device: torch.device) -> int:

@@ -79,7 +79,7 @@ def trips(work: Path) -> dict[str, dict[str, int]]:
     store = work / "store.zarr"
     if not store.exists():
         runs.command(runs.SKELTOOLS, "convert", "ntu60", "--raw", "raw", "--out", "store.zarr", folder=work)
-    found = {
+    counts = {
         "raw file -> store": trip(
             skeltools, "convert", "ntu60", "--raw", "one", "--out", "one.zarr", "--force"
         ),
@@ -87,9 +87,9 @@ def trips(work: Path) -> dict[str, dict[str, int]]:
     }
     for method in ("aimclr", "ms-clr"):
         before, step = training(method, store)
-        found[f"settings -> {method}, ready"] = before
-        found[f"batch -> loss of {method}"] = step
-    found["checkpoint -> linear result"] = trip(
+        counts[f"settings -> {method}, ready"] = before
+        counts[f"batch -> loss of {method}"] = step
+    counts["checkpoint -> linear result"] = trip(
         trainer,
         "evaluate",
         "runs/aimclr",
@@ -100,7 +100,7 @@ def trips(work: Path) -> dict[str, dict[str, int]]:
         "--device",
         "cpu",
     )
-    return found
+    return counts
 
 
 def one_file(work: Path) -> None:

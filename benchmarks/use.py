@@ -94,7 +94,7 @@ def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
 
     model = trainer.load(export)
     name = next(iter(model.conventions))
-    spec, kept = model.conventions[name], model.classifier(name).kept
+    spec, classifier = model.conventions[name], model.classifier(name)
 
     def read() -> Any:
         return next(raw.read_files(file, spec, settings=None)).sequence
@@ -111,12 +111,12 @@ def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
     def by_onnx(clips: NDArray[np.float32]) -> Any:
         return session.run(None, {"clips": clips})
 
-    found = in_turn(
+    by_part = in_turn(
         {
             "read": read,
             "prepare": lambda: model.preprocess(joints),
             "encode": lambda: model.encoder(torch.from_numpy(prepared)),
-            "head": lambda: predicted(kept, features, by=None, keep=0.95),
+            "head": lambda: predicted(classifier, features, by=None, keep=0.95),
             "whole": lambda: model.predict(joints),
             "onnx_encode_and_head": lambda: by_onnx(prepared),
             "onnx_whole": lambda: by_onnx(model.preprocess(joints)),
@@ -124,8 +124,8 @@ def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
         repeats,
     )
     people, frames = joints.shape[1], joints.shape[0]
-    milliseconds = {part: round(1e3 * median(seconds), 3) for part, seconds in found.items()}
-    least = {part: round(1e3 * min(seconds), 3) for part, seconds in found.items()}
+    milliseconds = {part: round(1e3 * median(seconds), 3) for part, seconds in by_part.items()}
+    least = {part: round(1e3 * min(seconds), 3) for part, seconds in by_part.items()}
     return {"people": people, "frames": frames, "milliseconds": milliseconds, "least": least}
 
 
@@ -142,9 +142,9 @@ def embedding(export: Path, store: Path, repeats: int) -> dict[str, Any]:
     def embed() -> object:
         return embedded.embedded({"joint": model}, Asked((store,)), on_problem=print)
 
-    found = in_turn({"embed": embed, "forward": forward}, repeats)
-    ratios = [one / other for one, other in zip(found["embed"], found["forward"], strict=True)]
-    rates = {f"{way}_clips_per_second": round(len(clips) / median(each), 1) for way, each in found.items()}
+    seconds = in_turn({"embed": embed, "forward": forward}, repeats)
+    ratios = [one / other for one, other in zip(seconds["embed"], seconds["forward"], strict=True)]
+    rates = {f"{way}_clips_per_second": round(len(clips) / median(each), 1) for way, each in seconds.items()}
     return {"clips": len(clips), **rates, "times_the_forward_pass": round(median(ratios), 3)}
 
 
@@ -183,18 +183,18 @@ def loading(store: Path, repeats: int) -> dict[str, Any]:
     }
     epochs = {name: _epoch(loader) for name, loader in here.items()}
     epochs["own_loop"] = lambda: _drained(data.batches(samples, batch_size=BATCH, seed=0, epoch=0))
-    found = in_turn({name: _epoch(loader) for name, loader in by_clock.items()}, repeats, time.perf_counter)
-    found |= in_turn(epochs, repeats)
-    rates = {name: round(CLIPS / median(seconds)) for name, seconds in found.items()}
+    by_way = in_turn({name: _epoch(loader) for name, loader in by_clock.items()}, repeats, time.perf_counter)
+    by_way |= in_turn(epochs, repeats)
+    rates = {name: round(CLIPS / median(seconds)) for name, seconds in by_way.items()}
     return {
         "clips": CLIPS,
         "clips_per_second": rates,
-        "two_workers_against_plain": _ratio(found, "two_workers", "two_workers_plain"),
+        "two_workers_against_plain": _ratio(by_way, "two_workers", "two_workers_plain"),
         "whole_batches_with_two_workers_against_plain": _ratio(
-            found, "two_workers_whole_batches", "two_workers_plain"
+            by_way, "two_workers_whole_batches", "two_workers_plain"
         ),
-        "one_process_against_plain": _ratio(found, "one_process", "plain"),
-        "whole_batches_against_own_loop": _ratio(found, "whole_batches", "own_loop"),
+        "one_process_against_plain": _ratio(by_way, "one_process", "plain"),
+        "whole_batches_against_own_loop": _ratio(by_way, "whole_batches", "own_loop"),
     }
 
 
@@ -207,9 +207,9 @@ def _drained(batches: Iterator[Any]) -> None:
         pass
 
 
-def _ratio(found: Mapping[str, list[float]], ours: str, theirs: str) -> float:
+def _ratio(seconds: Mapping[str, list[float]], ours: str, theirs: str) -> float:
     """How many times as fast, the median over turns."""
-    pairs = zip(found[ours], found[theirs], strict=True)
+    pairs = zip(seconds[ours], seconds[theirs], strict=True)
     return round(median(other / own for own, other in pairs), 2)
 
 
@@ -217,15 +217,15 @@ def in_turn(
     work: Mapping[str, Work], repeats: int, clock: Callable[[], float] = time.process_time
 ) -> dict[str, list[float]]:
     """Seconds of each call, after two that warm up."""
-    found: dict[str, list[float]] = {name: [] for name in work}
+    seconds: dict[str, list[float]] = {name: [] for name in work}
     with torch.no_grad():
         for turn in range(-2, repeats):
             for name, call in work.items():
                 begin = clock()
                 call()
                 if turn >= 0:
-                    found[name].append(clock() - begin)
-    return found
+                    seconds[name].append(clock() - begin)
+    return seconds
 
 
 def show(result: Mapping[str, Any]) -> None:

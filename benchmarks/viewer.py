@@ -114,24 +114,24 @@ def measure(path: Path) -> dict[str, Any]:
             assert answer.status == 200, body
             return body
 
-        found: dict[str, Any] = {"store_first": milliseconds(lambda: ask("store"))}
-        found["rows_first"] = milliseconds(lambda: ask("rows"))
-        found["rows_again"] = milliseconds(lambda: ask("rows"), 5)
+        figures: dict[str, Any] = {"store_first": milliseconds(lambda: ask("store"))}
+        figures["rows_first"] = milliseconds(lambda: ask("rows"))
+        figures["rows_again"] = milliseconds(lambda: ask("rows"), 5)
         body = ask("rows")
         ids = json.loads(gzip.decompress(body))["id"]
-        found["rows_bytes"] = len(body)
+        figures["rows_bytes"] = len(body)
         chosen = np.random.default_rng(1).permutation(len(ids))
         places = iter(chosen.tolist())
-        found["sample_first"] = milliseconds(lambda: ask(f"sample?id={ids[next(places)]}"))
-        found["sample"] = milliseconds(lambda: ask(f"sample?id={ids[next(places)]}"), 50)
+        figures["sample_first"] = milliseconds(lambda: ask(f"sample?id={ids[next(places)]}"))
+        figures["sample"] = milliseconds(lambda: ask(f"sample?id={ids[next(places)]}"), 50)
         begin = iter(chosen[:20].tolist())
-        found["poses_50_in_a_row"] = milliseconds(
+        figures["poses_50_in_a_row"] = milliseconds(
             lambda: ask(f"poses?from={min(next(begin), len(ids) - 50)}&count=50"), 20
         )
-        found["poses_50_anywhere"] = milliseconds(
+        figures["poses_50_anywhere"] = milliseconds(
             lambda: ask("poses?rows=" + ",".join(str(next(places)) for _ in range(50))), 10
         )
-    return found
+    return figures
 
 
 def main() -> None:

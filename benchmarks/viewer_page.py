@@ -46,12 +46,12 @@ def measure(url: str) -> dict[str, Any]:
         warm.wait("skeltoolsPage?.listed", 60)
         page = browser.open(url, (1440, 900))
         page.wait("skeltoolsPage?.player?.drawn > 0", 60)
-        found: dict[str, Any] = {"list_ms": round(page.run("skeltoolsPage.listed"))}
+        figures: dict[str, Any] = {"list_ms": round(page.run("skeltoolsPage.listed"))}
         page.run("skeltoolsPage.player.pause()")
         clicks = [page.run(f"{_CLICK}({1 + place % 8})") for place in range(CLICKS)]
-        found["click_ms"] = round(median(clicks), 1)
+        figures["click_ms"] = round(median(clicks), 1)
         page.run(_TWICE)
-        return found | pictures(page)
+        return figures | pictures(page)
 
 
 def pictures(page: Page) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def test_an_address_reads_as_the_folder_does(server: Server, address: str, folde
 
 def test_the_trainer_reads_the_same_clips(server: Server, address: str, folder: Path) -> None:
     options: dict[str, Any] = {
-        "protocol": "halves",
+        "split": "halves",
         "part": "train",
         "conventions": ["coco_17"],
         "frames": FRAMES,

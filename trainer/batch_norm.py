@@ -67,8 +67,8 @@ def join_(network: nn.Module) -> None:
 def running_statistics(module: nn.Module) -> list[Tensor]:
     """The running means and variances of every BatchNorm."""
     norms = (each for each in module.modules() if isinstance(each, _BatchNorm))
-    found = [(each.running_mean, each.running_var) for each in norms]
-    return [tensor for pair in found for tensor in pair if tensor is not None]
+    pairs = [(each.running_mean, each.running_var) for each in norms]
+    return [tensor for pair in pairs for tensor in pair if tensor is not None]
 
 
 def _joined(norm: _BatchNorm) -> _BatchNorm:

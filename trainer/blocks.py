@@ -42,9 +42,7 @@ def load_clips(
 
     Rows are those that all conventions have. Raises StoreError that names what the store has instead.
     """
-    return stores.load(
-        store, protocol=split, part=part, conventions=conventions, frames=frames, stream=stream
-    )
+    return stores.load(store, split=split, part=part, conventions=conventions, frames=frames, stream=stream)
 
 
 @checks_arguments

@@ -56,7 +56,7 @@ class Checkpoint:
         return [self.store_hash, *self.more_hashes]
 
 
-def kept(epoch: int) -> Path:
+def epoch_file(epoch: int) -> Path:
     """Where a run folder keeps the checkpoint behind an epoch, counted from 1."""
     return LAST.with_name(KEPT.format(epoch))
 

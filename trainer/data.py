@@ -130,11 +130,11 @@ def _shared(limit: int, selections: Sequence[Selection]) -> list[int]:
 
 
 def _all_labels(selections: Sequence[Selection]) -> Tensor:
-    found, first = [], 0
+    labels, first = [], 0
     for each in selections:
-        found.append(torch.where(each.labels < 0, -1, each.labels + first))
+        labels.append(torch.where(each.labels < 0, -1, each.labels + first))
         first += len(each.store.manifest.classes)
-    return torch.cat(found)
+    return torch.cat(labels)
 
 
 def _divided(total: int, weights: Sequence[float]) -> tuple[int, ...]:
@@ -250,8 +250,8 @@ def _turns(samples: Together, *, batch_size: int, seed: int, epoch: int) -> list
     """Whose turn each step of the epoch is."""
     due = torch.tensor(samples.steps(batch_size=batch_size))
     order = torch.randperm(int(due.sum()), generator=seeds.generator("cpu", seed, epoch, "turns"))
-    found: list[int] = torch.arange(len(due)).repeat_interleave(due)[order].tolist()
-    return found
+    turns: list[int] = torch.arange(len(due)).repeat_interleave(due)[order].tolist()
+    return turns
 
 
 def _passes(
@@ -272,12 +272,12 @@ def _one_pass(
     device = samples.labels.device
     if isinstance(samples, Shards):
         buffers = shards.plan(samples, seed=seed, epoch=epoch, turn=turn)
-        found = shards.batches(samples, buffers, batch_size=batch_size, start=start)
+        rows_and_clips = shards.batches(samples, buffers, batch_size=batch_size, start=start)
     else:
         order = torch.randperm(len(samples), generator=seeds.generator("cpu", seed, epoch, turn, "order"))
-        found = _indexed(samples, order[start * batch_size :].split(batch_size))
+        rows_and_clips = _indexed(samples, order[start * batch_size :].split(batch_size))
     elsewhere = isinstance(samples, Shards) or samples.device != device
-    return _sent(found, device) if elsewhere and device.type == "cuda" else found
+    return _sent(rows_and_clips, device) if elsewhere and device.type == "cuda" else rows_and_clips
 
 
 def _indexed(samples: Samples, chosen: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Clips]]:

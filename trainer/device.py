@@ -15,9 +15,9 @@ def choose(name: str) -> torch.device:
     An Apple GPU is used when it is asked for: nobody has measured there what this project claims. Raises
     UsageError for another name and for a GPU that this machine lacks.
     """
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        name = "cuda" if found else "cpu"
+        name = "cuda" if count else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -29,9 +29,9 @@ def choose(name: str) -> torch.device:
     if device.type == "mps":
         return _apple(name)
     index = device.index or 0
-    if index >= found:
+    if index >= count:
         raise UsageError(
-            f"device '{name}' was asked for, but PyTorch sees {found} CUDA devices here",
+            f"device '{name}' was asked for, but PyTorch sees {count} CUDA devices here",
             remedy="Use --device cpu, or install a CUDA build of PyTorch",
         )
     return torch.device("cuda", index)
@@ -60,14 +60,14 @@ def computes_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "mps":
         return False  # not measured: auto stays fp32
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(told.get(name, False) for name in _BF16_INSTRUCTIONS)
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in _BF16_INSTRUCTIONS)
 
 
 def multiplies_tiles() -> bool:
     """Whether the CPU has AMX, whose units for bf16 matrices are many times as fast as its vector units."""
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(told.get("amx_bf16", False))
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_bf16", False))
 
 
 def settled_precision(device: torch.device, precision: str) -> str:

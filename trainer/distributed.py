@@ -94,29 +94,29 @@ def highest(number: int) -> int:
     """The highest ``number`` of all processes; they wait for each other."""
     if not _joined():
         return number
-    found = torch.tensor(number)
-    dist.all_reduce(found, op=dist.ReduceOp.MAX)
-    return int(found)
+    maximum = torch.tensor(number)
+    dist.all_reduce(maximum, op=dist.ReduceOp.MAX)
+    return int(maximum)
 
 
 def total(value: Tensor) -> Tensor:
     """The sum of ``value`` over the processes; its gradient is that of the losses of all of them."""
-    found: Tensor = _Total.apply(value) if _joined() else value
-    return found
+    summed: Tensor = _Total.apply(value) if _joined() else value
+    return summed
 
 
 class _Total(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
-        found = value.clone()
-        dist.all_reduce(found)
-        return found
+        summed = value.clone()
+        dist.all_reduce(summed)
+        return summed
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        found = gradient.clone()
-        dist.all_reduce(found)
-        return found
+        summed = gradient.clone()
+        dist.all_reduce(summed)
+        return summed
 
 
 def wait() -> None:
@@ -146,9 +146,9 @@ def gather(rows: Tensor) -> Tensor:
     if not _joined():
         return rows
     rows = rows.contiguous()
-    found = [torch.empty_like(rows) for _ in range(size())]
-    dist.all_gather(found, rows)
-    return torch.cat(found)
+    gathered = [torch.empty_like(rows) for _ in range(size())]
+    dist.all_gather(gathered, rows)
+    return torch.cat(gathered)
 
 
 def joined(rows: Tensor) -> Tensor:

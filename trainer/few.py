@@ -89,24 +89,24 @@ def warnings(
     ``steps``: of an epoch; ``queue``: its keys, None for a method without one, at ``at`` in the settings.
     ``left_out``: clips that an epoch leaves out; None: the incomplete last batch.
     """
-    found = []
+    texts = []
     batch, fitting = min(batch_size, clips), batch_for(clips)
     seen = steps * batch
     if queue is not None and queue > seen:
-        found.append(
+        texts.append(
             f"the queue of {queue} keys is {queue / seen:.1f} epochs of these {clips} clips: it begins as "
             "random vectors, the loss rises until they are gone, and then it holds older keys of every clip. "
             f"--preset {SMALL}, or --set {at}={queue_for(clips)}, fits"
         )
     if steps < WARN_STEPS:
-        found.append(
+        texts.append(
             f"{steps} step{'s' * (steps > 1)} an epoch: {clips} clips in batches of {batch}. --batch-size "
             f"{fitting} makes it {max(1, clips // fitting)}"
         )
     left = clips % batch if left_out is None else left_out
     if left >= WARN_LEFT_OUT * clips:
-        found.append(
+        texts.append(
             f"{left} of {clips} clips are left out of every epoch, others each time: the last batch of "
             f"{batch} is not full. --batch-size {fitting} leaves out {clips % fitting}"
         )
-    return found
+    return texts

@@ -36,13 +36,13 @@ def address(path: object) -> str:
 
 def parsed(path: object) -> tuple[str, str | None]:
     """``user/name`` and the revision, None for the newest. Raises UsageError for what is no address."""
-    found = _ADDRESS.fullmatch(str(path))
-    if found is None:
+    match = _ADDRESS.fullmatch(str(path))
+    if match is None:
         raise UsageError(
             f"{address(path)} is no address of a model repository",
             remedy=f"Write it as {PREFIX}user/name, or {PREFIX}user/name@revision",
         )
-    return found["name"], found["revision"]
+    return match["name"], match["revision"]
 
 
 def local(path: str | Path) -> Path:

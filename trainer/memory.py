@@ -42,9 +42,9 @@ def _of_system() -> int:
 
 
 def _built_in() -> int:
-    found = [_of_system()]
+    limits = [_of_system()]
     for path in map(Path, _CONTROL_GROUPS):
         text = path.read_text().strip() if path.is_file() else ""
         if text.isdecimal():  # or "max": no limit
-            found.append(int(text))
-    return min(found)
+            limits.append(int(text))
+    return min(limits)

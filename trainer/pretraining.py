@@ -95,8 +95,8 @@ def pretrain(
         resolved = settings_of.resolve(first, more=others, **named, overrides=overrides)
     for note in (*_unreached(resolved.config), *resolved.notes):
         _LOG.warning("note: %s", note)
-    told = on_progress or _warn
-    ended = loop.pretrain(resolved.config, out=Path(out), resume=resume, force=force, on_progress=told)
+    listener = on_progress or _warn
+    ended = loop.pretrain(resolved.config, out=Path(out), resume=resume, force=force, on_progress=listener)
     if ended.signal == signal.SIGINT:
         raise KeyboardInterrupt(f"everything is saved; go on with trainer.pretrain(out='{out}', resume=True)")
     if ended.signal is not None:

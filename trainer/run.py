@@ -62,7 +62,7 @@ class Run:
     store_paths: tuple[Path, ...] = ()
     """Where the run's store is now; none: where it was in training. Of a run of several stores the first is
     the one that is evaluated."""
-    kept: Path | None = None
+    epoch_file: Path | None = None
     """Of the folder: the checkpoint of an earlier epoch; None: the last one."""
 
     def __repr__(self) -> str:
@@ -174,7 +174,7 @@ class Run:
         """Of the folder."""
         from trainer import checkpoint
 
-        return self.kept or checkpoint.LAST
+        return self.epoch_file or checkpoint.LAST
 
     def encoder(self, name: str | None = None) -> nn.Module:
         """``forward(x [N,3,T,V,M], convention) -> [N, D]``, on the device, in evaluation mode.
@@ -286,10 +286,10 @@ def open_run(
         raise CheckpointError(
             "is an exported encoder, no run", where=path, remedy="Open it with trainer.load_encoder"
         )
-    kept = None if epoch is None else _kept(path, epoch)
-    saved, digest = checkpoint.load_with_hash(path / (kept or checkpoint.LAST))
+    epoch_file = None if epoch is None else _epoch_file(path, epoch)
+    saved, digest = checkpoint.load_with_hash(path / (epoch_file or checkpoint.LAST))
     epochs = saved.config.optimise.epochs
-    if saved.epoch < epochs and not unfinished and kept is None:
+    if saved.epoch < epochs and not unfinished and epoch_file is None:
         raise CheckpointError(
             f"the run is not finished: its last checkpoint is of epoch {saved.epoch} of {epochs}",
             where=path / checkpoint.LAST,
@@ -303,17 +303,17 @@ def open_run(
             where="--store",
             remedy="Name each of them once",
         )
-    return Run(path, saved, digest, devices.choose(device), tuple(map(Place, paths)), kept)
+    return Run(path, saved, digest, devices.choose(device), tuple(map(Place, paths)), epoch_file)
 
 
-def _kept(run: Path, epoch: int) -> Path | None:
+def _epoch_file(run: Path, epoch: int) -> Path | None:
     """The kept checkpoint of an epoch, None for the last one. Raises CheckpointError when there is none."""
     from trainer import checkpoint
 
     known = checkpoint.kept_epochs(run)
     if epoch in known:
         last = checkpoint.load(run / checkpoint.LAST).epoch if (run / checkpoint.LAST).is_file() else None
-        return None if last == epoch else checkpoint.kept(epoch)
+        return None if last == epoch else checkpoint.epoch_file(epoch)
     last = checkpoint.load(run / checkpoint.LAST).epoch
     if epoch == last:
         return None

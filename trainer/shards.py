@@ -101,11 +101,11 @@ def _bytes_for_each(selection: Selection) -> int:
 
 def plan(shards: Shards, *, seed: int, epoch: int, turn: int) -> list[Buffer]:
     """One pass over all rows, every one once. It depends on nothing but the address and ``per_buffer``."""
-    found = shards.selection.shards
+    all_pieces = shards.selection.shards
     draw = seeds.generator("cpu", seed, epoch, turn, "shards")
     buffers = []
-    for chosen in torch.randperm(len(found), generator=draw).split(shards.per_buffer):
-        pieces = tuple(found[place] for place in chosen.tolist())
+    for chosen in torch.randperm(len(all_pieces), generator=draw).split(shards.per_buffer):
+        pieces = tuple(all_pieces[place] for place in chosen.tolist())
         buffers.append(Buffer(pieces, torch.randperm(sum(map(len, pieces)), generator=draw)))
     return buffers
 

@@ -56,8 +56,8 @@ def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
             where=path,
             remedy="A released .pt file becomes a run with `trainer import`",
         )
-    told = hub.address(asked) if hub.is_address(asked) else str(path.resolve())
-    return InitConfig(kind=kind, path=told, sha256=checkpoint.file_hash(file), skip=tuple(skip))
+    address = hub.address(asked) if hub.is_address(asked) else str(path.resolve())
+    return InitConfig(kind=kind, path=address, sha256=checkpoint.file_hash(file), skip=tuple(skip))
 
 
 def initialise(method: Method, init: InitConfig) -> None:
@@ -83,14 +83,14 @@ def check_kind(init: InitConfig, store: Store, convention: str) -> str:
 
     Raises CheckpointError for weights of 3D poses where the store's are 2D, and the other way round.
     """
-    here, told = stores.kind_of(store, convention), _kind_of(init)
-    if told is None:
+    here, trained_on = stores.kind_of(store, convention), _kind_of(init)
+    if trained_on is None:
         return (
             f"whether the weights of {init.path} are of 2D or of 3D poses is not known: their store is gone"
         )
-    if told != here:
+    if trained_on != here:
         raise CheckpointError(
-            f"the weights were trained on {told} poses, and the poses of {store.path} are {here}",
+            f"the weights were trained on {trained_on} poses, and the poses of {store.path} are {here}",
             where=init.path,
             remedy=f"Start from weights of {here} poses, or leave --init-from out to start at random",
         )
@@ -122,10 +122,10 @@ def read_start(init: InitConfig) -> Start:
             where="init_from",
             remedy="Name the imported run with --init-from RUN",
         )
-    found = describe(path).sha256
-    if found != init.sha256:
+    digest = describe(path).sha256
+    if digest != init.sha256:
         raise CheckpointError(
-            f"the settings name weights of sha256 {init.sha256[:12]}, found {found[:12]}",
+            f"the settings name weights of sha256 {init.sha256[:12]}, found {digest[:12]}",
             where=path,
             remedy="Restore the file, or name it anew with --init-from",
         )
@@ -141,12 +141,12 @@ def _of_export(path: Path) -> Start:
 
 def _of_run(path: Path) -> Start:
     saved = checkpoint.load(path / LAST)
-    found = {name: _QUERY.fullmatch(name) for name in saved.model}
+    matches = {name: _QUERY.fullmatch(name) for name in saved.model}
     weights = {
         f"{saved.config.data.stream if match['of'] == _ONLY else match['of']}.{match['rest']}": saved.model[
             name
         ]
-        for name, match in found.items()
+        for name, match in matches.items()
         if match is not None
     }
     if not weights:
@@ -208,13 +208,13 @@ def _check_fit(own: Mapping[str, Tensor], start: Start, left: set[str], init: In
             if name in given and name not in left and given[name].shape != own[name].shape
         ],
     }
-    told = [f"{what}: {_listed(names)}" for what, names in problems.items() if names]
-    if not told:
+    texts = [f"{what}: {_listed(names)}" for what, names in problems.items() if names]
+    if not texts:
         return
     alone = start.exported and not any(problems[what] for what in ("unexpected", "of another shape"))
     hint = "An export has an encoder alone: leave" if alone else "Leave"
     raise CheckpointError(
-        f"the weights do not fit the run; {'; '.join(told)}",
+        f"the weights do not fit the run; {'; '.join(texts)}",
         where=init.path,
         remedy=f"{hint} out what is to start at random by name, as --init-skip '*.projector.*', or take "
         "the settings with which the weights were trained",

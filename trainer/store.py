@@ -142,7 +142,7 @@ def open_store(path: str | Path) -> Store:
 @checks_arguments
 def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str, Skeleton]:
     """Specs and graphs of the chosen conventions, without padding. Raises StoreError for an absent one."""
-    found = {}
+    by_name = {}
     for name in conventions:
         check_convention(store, name)
         group = _member(store, f"skeletons/{name}")
@@ -154,8 +154,8 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
         kinds = ("adjacency", "adjacency_degenerate")
         graphs = [_values(store, f"skeletons/{name}/{kind}")[:, :size, :size] for kind in kinds]
         trimmed = [torch.from_numpy(np.array(graph, np.float32)) for graph in graphs]
-        found[name] = Skeleton(spec, *(graph.contiguous() for graph in trimmed))
-    return found
+        by_name[name] = Skeleton(spec, *(graph.contiguous() for graph in trimmed))
+    return by_name
 
 
 def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Skeleton]:
@@ -164,12 +164,12 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
     Raises StoreError where two stores mean different skeletons by one name, and for stores of 2D and of 3D
     poses.
     """
-    found: dict[str, Skeleton] = {}
+    by_name: dict[str, Skeleton] = {}
     kinds: dict[str, str] = {}
     for store, conventions in several:
         for name, skeleton in skeletons(store, conventions).items():
             kinds.setdefault(kind_of(store, name), f"{name} of {store.path.name}")
-            here = found.setdefault(name, skeleton).spec
+            here = by_name.setdefault(name, skeleton).spec
             if (here.joints, here.parents) != (skeleton.spec.joints, skeleton.spec.parents):
                 raise StoreError(
                     f"{name} is another skeleton here than in the run's other stores: joints, their order or "
@@ -178,12 +178,12 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
                     remedy=f"Convert one of them again with the {name} of the other, or under another name",
                 )
     if len(kinds) > 1:
-        told = " and ".join(f"{which} is {kind}" for kind, which in kinds.items())
+        listed = " and ".join(f"{which} is {kind}" for kind, which in kinds.items())
         raise StoreError(
-            f"one encoder cannot see 2D and 3D poses: {told}",
+            f"one encoder cannot see 2D and 3D poses: {listed}",
             remedy="Train on stores of one kind, or choose conventions of one kind with --convention",
         )
-    return found
+    return by_name
 
 
 def kind_of(store: Store, convention: str) -> str:
@@ -205,7 +205,7 @@ def check_same_kind(source: Store, target: Store, convention: str) -> None:
 def load(
     store: Store,
     *,
-    protocol: str,
+    split: str,
     part: str,
     conventions: Sequence[str],
     frames: int,
@@ -217,7 +217,7 @@ def load(
     """``select`` and ``read`` of all shards: the rows in memory, in the store's order."""
     selection = select(
         store,
-        protocol=protocol,
+        split=split,
         part=part,
         conventions=conventions,
         frames=frames,
@@ -231,7 +231,7 @@ def load(
 def select(
     store: Store,
     *,
-    protocol: str,
+    split: str,
     part: str,
     conventions: Sequence[str],
     frames: int,
@@ -246,12 +246,12 @@ def select(
     number of frames, or every row is missing, naming what the store has and the command that adds it, and
     when it has more bodies.
     """
-    check_protocol(store, protocol)
+    check_split(store, split)
     for name in conventions:
         check_stream(store, name, frames=frames, stream=stream)
-    rows, known = _rows(store, protocol, part, conventions), _labels(store)
+    rows, known = _rows(store, split, part, conventions), _labels(store)
     if labelled:
-        rows = _with_label(store, rows, known, protocol=protocol, part=part)
+        rows = _with_label(store, rows, known, split=split, part=part)
     paths = {name: _stream_path(name, frames, stream) for name in conventions}
     shapes = {name: _shape(store, path, bodies) for name, path in paths.items()}
     ids = _values(store, "samples/id")
@@ -275,16 +275,16 @@ def select_all(
     return Selection(store, {convention: path}, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
 
 
-def ids_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> tuple[str, ...]:
+def ids_of(store: Store, *, split: str, part: str, conventions: Sequence[str]) -> tuple[str, ...]:
     """Of the rows that ``select`` takes; empty where it would find none."""
-    _, rows = _half(store, protocol, part, conventions)
+    _, rows = _half(store, split, part, conventions)
     ids = _values(store, "samples/id")
     return tuple(str(ids[row]) for row in rows)
 
 
-def labels_of(store: Store, *, protocol: str, part: str, conventions: Sequence[str]) -> Tensor:
+def labels_of(store: Store, *, split: str, part: str, conventions: Sequence[str]) -> Tensor:
     """[n] int64, -1 for none: of the rows that ``select`` takes; empty where it would find none."""
-    _, rows = _half(store, protocol, part, conventions)
+    _, rows = _half(store, split, part, conventions)
     return torch.from_numpy(_labels(store)[rows])
 
 
@@ -310,13 +310,15 @@ def frame_labels(store: Store, convention: str) -> dict[str, NDArray[np.int64]]:
 
 def lengths_of(store: Store, conventions: Sequence[str]) -> list[int]:
     """Numbers of frames of which all these conventions have joint streams, ascending."""
-    found: list[set[int]] = []
+    per_convention: list[set[int]] = []
     for name in conventions:
         folder = store.group.get(f"streams/{name}")
         keys = list(folder.group_keys()) if isinstance(folder, zarr.Group) else []
         lengths = {int(key[1:]) for key in keys if key[1:].isdigit()}
-        found.append({length for length in lengths if _stream_path(name, length, "joint") in store.group})
-    return sorted(set.intersection(*found)) if found else []
+        per_convention.append(
+            {length for length in lengths if _stream_path(name, length, "joint") in store.group}
+        )
+    return sorted(set.intersection(*per_convention)) if per_convention else []
 
 
 def bodies_of(store: Store, convention: str, *, frames: int) -> int:
@@ -378,28 +380,26 @@ def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor)
     np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 
 
-def _half(
-    store: Store, protocol: str, part: str, conventions: Sequence[str]
-) -> tuple[int, NDArray[np.int64]]:
+def _half(store: Store, split: str, part: str, conventions: Sequence[str]) -> tuple[int, NDArray[np.int64]]:
     """How many rows the half of the split has, and those that all the conventions have."""
-    chosen = np.asarray(_values(store, f"splits/{protocol}")) == PARTS[part]
+    chosen = np.asarray(_values(store, f"splits/{split}")) == PARTS[part]
     in_split = int(chosen.sum())
     for name in conventions:
         chosen &= np.diff(_values(store, f"sequences/{name}/offsets")) > 0
     return in_split, np.flatnonzero(chosen).astype(np.int64)
 
 
-def _rows(store: Store, protocol: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
-    in_split, rows = _half(store, protocol, part, conventions)
+def _rows(store: Store, split: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+    in_split, rows = _half(store, split, part, conventions)
     if not in_split:
         raise StoreError(
-            f"the split '{protocol}' has no {_HALVES[part]} half",
+            f"the split '{split}' has no {_HALVES[part]} half",
             where=store.path,
             remedy=_NO_HALF[part],
         )
     if not len(rows):
         raise StoreError(
-            f"no sample of {protocol} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
+            f"no sample of {split} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
             where=store.path,
             remedy="Choose fewer conventions, or train on another split (trainer pretrain --split)",
         )
@@ -415,13 +415,13 @@ _NO_HALF = {
 
 
 def _with_label(
-    store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, protocol: str, part: str
+    store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, split: str, part: str
 ) -> NDArray[np.int64]:
     """Those of ``rows`` that have a label. Raises StoreError when none has."""
     chosen = rows[labels[rows] >= 0]
     if not len(chosen):
         raise StoreError(
-            f"none of the {len(rows)} {_HALVES[part]} samples of split '{protocol}' has a label, and "
+            f"none of the {len(rows)} {_HALVES[part]} samples of split '{split}' has a label, and "
             "protocols need them; pre-training does not",
             where=store.path,
             remedy="Label some clips of both halves and convert again; --protocol transfer --target measures "
@@ -443,11 +443,11 @@ def _labels(store: Store) -> NDArray[np.int64]:
     return labels
 
 
-def check_protocol(store: Store, protocol: str) -> None:
+def check_split(store: Store, split: str) -> None:
     known = list(store.manifest.protocols)
-    if protocol not in known:
+    if split not in known:
         raise StoreError(
-            f"no split '{protocol}' for {store.manifest.dataset}; there is {', '.join(known) or 'none'}",
+            f"no split '{split}' for {store.manifest.dataset}; there is {', '.join(known) or 'none'}",
             where=store.path,
             remedy="Choose one with --split; `skeltools convert` writes all that apply to a data set",
         )

@@ -89,10 +89,8 @@ def test_transfer_to_more_bodies_is_refused(tmp_path: Path) -> None:
 def test_absent_bodies_are_zero_wherever_clips_are_read(tmp_path: Path) -> None:
     store = stores.open_store(write_store(tmp_path / "s", bodies=1))
     config = tiny_config(store.path, data__bodies=3)
-    selection = stores.select(
-        store, protocol="xview", part="train", conventions=["few_6"], frames=12, bodies=3
-    )
-    plain = stores.load(store, protocol="xview", part="train", conventions=["few_6"], frames=12)
+    selection = stores.select(store, split="xview", part="train", conventions=["few_6"], frames=12, bodies=3)
+    plain = stores.load(store, split="xview", part="train", conventions=["few_6"], frames=12)
     found = stores.read(selection, selection.shards)["few_6"]
     assert found.shape[4] == 3
     assert found[..., :1].equal(plain.clips["few_6"])

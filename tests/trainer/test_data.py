@@ -107,7 +107,7 @@ def test_seeds_are_stable_across_machines_and_versions() -> None:
 def stored(path: Path) -> Selection:
     write_store(path)
     opened = stores.open_store(path)
-    return stores.select(opened, protocol="xview", part="train", conventions=["few_6"], frames=12)
+    return stores.select(opened, split="xview", part="train", conventions=["few_6"], frames=12)
 
 
 def test_what_does_not_fit_on_the_device_stays_in_host_memory(

@@ -36,7 +36,7 @@ def test_its_rows_are_those_of_the_store(store: Path, part: Any, stream: str, co
     found = dataset(store, part=part, stream=stream, convention=convention)
     expected = stores.load(
         stores.open_store(store),
-        protocol="xview",
+        split="xview",
         part=part,
         conventions=[convention],
         frames=12,

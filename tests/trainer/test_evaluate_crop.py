@@ -196,7 +196,7 @@ def test_stretches_are_the_same_wherever_the_clips_are(store: Path, monkeypatch:
     monkeypatch.setattr(features, "_CHUNK", 3)
     chosen = stores.select(
         stores.open_store(store),
-        protocol="xview", part="train", conventions=["few_6"], frames=12, stream="joint",
+        split="xview", part="train", conventions=["few_6"], frames=12, stream="joint",
     )  # fmt: skip
     found = []
     for limit in (None, 0):
@@ -221,7 +221,7 @@ def test_linear_evaluation_with_crops_is_a_literal_loop(run: Path, store: Path) 
     checkpoint.load_weights(method, saved.model, where=run)
     encoder, crop = method.encoders["joint"].eval(), Crop(frames=8)
     train, test = (
-        stores.load(opened, protocol="xview", part=part, conventions=["few_6"], frames=12, stream="joint")
+        stores.load(opened, split="xview", part=part, conventions=["few_6"], frames=12, stream="joint")
         for part in ("train", "test")
     )
     options = linear.Options(**SHORT)

@@ -60,9 +60,7 @@ def test_every_figure_follows_from_its_scores(run: Path, store: Path) -> None:
     assert [result for result, _ in files.values()] == sorted(results, key=lambda result: result.figure)
     kinds = {result.figure: result.scores_kind for result in results}
     assert kinds == {"knn": "votes", "knn1": "votes", "linear": "logits", "retrieval": "logits"}
-    test = stores.load(
-        stores.open_store(store), protocol="xview", part="test", conventions=["few_6"], frames=12
-    )
+    test = stores.load(stores.open_store(store), split="xview", part="test", conventions=["few_6"], frames=12)
     for stem, (result, scores) in files.items():
         assert result.scores == f"{stem}.npz"
         assert (scores.ids, scores.classes, scores.kind) == (test.ids, CLASSES, result.scores_kind)

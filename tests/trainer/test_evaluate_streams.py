@@ -51,7 +51,7 @@ def features(run: Path, store: Path, stream: str) -> tuple[Features, Features]:
     method = checkpoint.fresh_method(saved.config, stores.skeletons(opened, ["few_6"]), seed=0)
     checkpoint.load_weights(method, saved.model, where=run)
     halves = [
-        stores.load(opened, protocol="xview", part=part, conventions=["few_6"], frames=12, stream=stream)
+        stores.load(opened, split="xview", part=part, conventions=["few_6"], frames=12, stream=stream)
         for part in ("train", "test")
     ]
     train, test = (

@@ -88,7 +88,7 @@ def test_results_say_how_they_came_about(run: Path) -> None:
     assert semi.std is not None
     assert semi.details["labels"] == 9
     opened = stores.open_store(Path(checkpoint.load(run / checkpoint.LAST).config.data.store))
-    test = stores.load(opened, protocol="xview", part="test", conventions=["few_6"], frames=12)
+    test = stores.load(opened, split="xview", part="test", conventions=["few_6"], frames=12)
     assert not {each for ids in semi.details["drawn_ids"] for each in ids} & set(test.ids)
 
 

@@ -146,7 +146,7 @@ def test_frozen_encoders_are_measured_on_another_store(tmp_path: Path) -> None:
         assert (tmp_path / "run" / "results" / f"{found.figure}-other-few_6.json").is_file()
     assert not trainer.load(tmp_path / "run").classifiers, "that of a target is none of the run's own"
     there = trainer.load(tmp_path / "run", classifier="linear-other-few_6")
-    assert there.classifier("few_6").kept.card.store_hash == results[0].store_hash
+    assert there.classifier("few_6").card.store_hash == results[0].store_hash
 
 
 def test_own_and_other_store_are_told_apart_in_one_call(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def stored_features(run: Path, store: Path, convention: str, encoder: str = "joi
     """The test half's clips, and their features as an evaluation computes them."""
     saved, opened = checkpoint.load(run / checkpoint.LAST), stores.open_store(store)
     test = stores.load(
-        opened, protocol="xview", part="test", conventions=[convention], frames=12, stream=encoder
+        opened, split="xview", part="test", conventions=[convention], frames=12, stream=encoder
     )
     method = checkpoint.fresh_method(
         saved.config, stores.skeletons(opened, saved.config.data.conventions), seed=1

@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_nth_is_kept_and_is_the_state_of_its_epoch(run: Path) -> None:
     assert checkpoint.kept_epochs(run) == [2, 4]
-    kept, last = checkpoint.load(run / checkpoint.kept(4)), checkpoint.load(run / checkpoint.LAST)
+    kept, last = checkpoint.load(run / checkpoint.epoch_file(4)), checkpoint.load(run / checkpoint.LAST)
     assert (kept.epoch, kept.step, last.epoch) == (4, 0, 5)
     shorter = checkpoint.load(run.parent / "shorter" / checkpoint.LAST)
     assert shorter.epoch == 4
@@ -46,10 +46,10 @@ def test_a_kept_epoch_is_evaluated_beside_the_last(run: Path, capsys: pytest.Cap
     (found,) = find_results(run, protocol="knn")
     assert found.result.epoch == 5, "the last checkpoint speaks for the run"
     opened = trainer.open(run, device="cpu", epoch=2)
-    expected = checkpoint.load(run / checkpoint.kept(2)).model
+    expected = checkpoint.load(run / checkpoint.epoch_file(2)).model
     name = next(iter(expected))
     assert torch.equal(opened.method.state_dict()[name], expected[name])
-    assert trainer.open(run, epoch=5).kept is None, "the last one is that of epoch 5"
+    assert trainer.open(run, epoch=5).epoch_file is None, "the last one is that of epoch 5"
 
 
 def test_an_epoch_that_was_not_kept_is_named(run: Path) -> None:

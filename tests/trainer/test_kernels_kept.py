@@ -15,7 +15,7 @@ from tests.trainer.tiny import SKELETONS
 from trainer import encoders
 from trainer.encoders import Encoder
 from trainer.kernels import kept as keeping
-from trainer.kernels.kept import kept
+from trainer.kernels.kept import cached
 
 NAMES = tuple(SKELETONS)
 FRAMES = 13
@@ -124,7 +124,7 @@ def test_it_is_made_once_for_the_same_weights() -> None:
     layer, calls = nn.Linear(2, 2).eval().requires_grad_(False), []
 
     def once(weights: list[Tensor]) -> object:
-        return kept(layer, "it", weights, lambda: calls.append(1))
+        return cached(layer, "it", weights, lambda: calls.append(1))
 
     for _ in range(3):
         once([layer.weight])

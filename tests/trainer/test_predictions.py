@@ -74,7 +74,7 @@ def test_raw_clips_get_the_scores_of_the_evaluation(run: Path, half: list[Any], 
     model = trainer.load(run, classifier=figure)
     found = model.predict(half)
     assert found.calibrated == (figure in ("linear", "finetune"))
-    head = model.classifier("coco_17").kept.head
+    head = model.classifier("coco_17").head
     temperature = head.sureness.temperature if head.sureness else 1.0
     expected = torch.from_numpy(scores / np.float32(temperature)).softmax(dim=1).numpy()
     assert np.abs(found.probabilities - expected).max() < 1e-6
@@ -102,7 +102,7 @@ def test_an_export_and_its_graph_answer_as_the_run(run: Path, half: list[Any], t
 
 
 def test_the_first_protocol_is_asked_when_none_is_named(run: Path) -> None:
-    assert trainer.load(run).classifier("coco_17").kept.card.figure == "linear"
+    assert trainer.load(run).classifier("coco_17").card.figure == "linear"
 
 
 def test_a_run_without_a_classifier_embeds_and_says_how_to_get_one(
@@ -147,7 +147,7 @@ def test_a_damaged_classifier_of_an_export_is_refused(run: Path, tmp_path: Path)
 def test_the_command_takes_the_classifier_along(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cli.main(["export", str(run), "--classifier", "semi-20", "--out", str(out)], standalone_mode=False)
-    assert trainer.load(out).classifier("coco_17").kept.card.figure == "semi-20"
+    assert trainer.load(out).classifier("coco_17").card.figure == "semi-20"
     with pytest.raises(SkelError, match="no result of knn"):
         export_run(run, tmp_path / "knn", classifier="knn")
 
@@ -223,7 +223,7 @@ def test_stretches_of_the_clips_are_cut_as_in_the_evaluation(
         scores = np.load(copy / RESULTS / f"{figure}-coco_17.npz")["scores"]
         model = trainer.load(copy, classifier=figure)
         found = model.predict(half)
-        head = model.classifier("coco_17").kept.head
+        head = model.classifier("coco_17").head
         assert head.sureness is not None
         expected = torch.from_numpy(scores / np.float32(head.sureness.temperature)).softmax(dim=1).numpy()
         assert np.abs(found.probabilities - expected).max() < 1e-6
@@ -238,7 +238,7 @@ def test_every_convention_of_a_run_has_its_own_classifier(tmp_path: Path) -> Non
     quick = {"linear": {"epochs": 3}, "finetune": {"epochs": 1, "batch_size": 16, "lr": 0.01}}
     open_run(run, device="cpu").evaluate("linear", "finetune", conventions=["all"], options=quick)
     test = stores.load(
-        stores.open_store(store), protocol="xview", part="test", conventions=["few_6", "many_8"], frames=12
+        stores.open_store(store), split="xview", part="test", conventions=["few_6", "many_8"], frames=12
     )
     for figure in ("linear", "finetune"):
         model = trainer.load(run, classifier=figure)

@@ -96,7 +96,7 @@ def test_a_run_logs_both_of_its_encoder_as_it_then_is(store: Path, tmp_path: Pat
     line = looked(run)
     encoder = run.method.encoders["joint"].eval()
     half = stores.load(
-        stores.open_store(store), protocol="xview", part="train", conventions=["few_6"], frames=12
+        stores.open_store(store), split="xview", part="train", conventions=["few_6"], frames=12
     )
     clips = half.clips["few_6"]
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_without_labels_a_run_still_has_rankme(tmp_path: Path) -> None:
 
 def test_lidar_has_some_clips_that_are_spread_over_the_half(store: Path) -> None:
     half = stores.load(
-        stores.open_store(store), protocol="xview", part="train", conventions=["few_6"], frames=12
+        stores.open_store(store), split="xview", part="train", conventions=["few_6"], frames=12
     )
     few = picked(half, "few_6", most=4)
     assert few.ids == tuple(half.ids[row] for row in (0, 5, 10, 15))

@@ -261,7 +261,7 @@ def test_reports_tables_and_comparisons_take_the_result(
     assert code == 0, error
     code, _, error = call(capsys, "compare", run, run, "--protocol", "segment")
     assert (code, "has no scores" in error) == (1, True), error
-    assert trainer.load(run).classifier("coco_17").kept.card.figure == "linear", "predict asks it as before"
+    assert trainer.load(run).classifier("coco_17").card.figure == "linear", "predict asks it as before"
 
 
 @pytest.mark.parametrize(

@@ -352,7 +352,7 @@ def test_features_are_those_of_a_run_on_one_store(tmp_path: Path) -> None:
     one, two = pair(tmp_path)
     pretrain(both(one, two), out=tmp_path / "r")
     run = open_run(tmp_path / "r", store=two)
-    half = stores.load(run.store, protocol="xsub", part="test", conventions=["many_8"], frames=12, bodies=2)
+    half = stores.load(run.store, split="xsub", part="test", conventions=["many_8"], frames=12, bodies=2)
     features = run.encoder()(half.clips["many_8"], "many_8")
     exported = load_encoder(tmp_path / "r")
     assert exported(half.clips["many_8"][..., :1].contiguous(), "many_8").allclose(features, atol=1e-6)

@@ -44,7 +44,7 @@ def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def select(path: Path, *conventions: str) -> Selection:
     return stores.select(
         stores.open_store(path),
-        protocol="xview",
+        split="xview",
         part="train",
         conventions=conventions or ("few_6", "many_8"),
         frames=12,

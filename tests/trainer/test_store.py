@@ -27,7 +27,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(path: Path, **changes: object) -> stores.Samples:
-    wanted = {"protocol": "xview", "part": "train", "conventions": ["few_6"], "frames": 12} | changes
+    wanted = {"split": "xview", "part": "train", "conventions": ["few_6"], "frames": 12} | changes
     return stores.load(stores.open_store(path), **wanted)  # type: ignore[arg-type]
 
 
@@ -54,7 +54,7 @@ def test_blocks_are_put_together_in_order(path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(stores, "_BLOCK", 4)
     pieces = stores.load(
         stores.open_store(path),
-        protocol="xview",
+        split="xview",
         part="train",
         conventions=["few_6"],
         frames=12,
@@ -83,7 +83,7 @@ def test_hash_is_that_of_the_manifest_and_native_the_sensor(path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"protocol": "xsub"}, ["no split 'xsub'", "there is xview", "--split"]),
+        ({"split": "xsub"}, ["no split 'xsub'", "there is xview", "--split"]),
         ({"conventions": ["smplx_42"]}, ["no convention 'smplx_42'", "few_6, many_8", "metrabs/smplx_42"]),
         ({"frames": 64}, ["64 frames", "t12/joint", "skeltools streams", "--frames 64"]),
         ({"stream": "motion"}, ["no motion stream", "t12/bone", "--motion --frames 12"]),

@@ -83,7 +83,7 @@ def test_every_method_trains_without_labels(tmp_path: Path, method: str) -> None
 
 def test_pre_training_sees_the_rows_without_a_label(tmp_path: Path) -> None:
     store = stores.open_store(few_labels(tmp_path / "s"))
-    where = {"protocol": "xview", "part": "train", "conventions": ["few_6"], "frames": 12}
+    where = {"split": "xview", "part": "train", "conventions": ["few_6"], "frames": 12}
     every, some = stores.load(store, **where), stores.load(store, labelled=True, **where)  # type: ignore[arg-type]
     assert len(every) == 21
     assert (every.labels == -1).any()

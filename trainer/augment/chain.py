@@ -50,11 +50,11 @@ class Chain:
 
 def _merged(plans: Sequence[Plan]) -> list[Plan]:
     """Transforms that follow one another as one."""
-    found: list[Plan] = []
+    merged: list[Plan] = []
     for plan in plans:
-        last = found[-1] if found else None
+        last = merged[-1] if merged else None
         if isinstance(last, Transform) and isinstance(plan, Transform):
-            found[-1] = last.then(plan)
+            merged[-1] = last.then(plan)
         else:
-            found.append(plan)
-    return found
+            merged.append(plan)
+    return merged

@@ -96,8 +96,8 @@ def axis_mask(
 ) -> Transform:
     """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
     axis = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
-    kept = ~(axis & draw(p, generator, len(x)).chosen[:, None])
-    return Transform(matrices=kept.float().diag_embed())
+    axes_left = ~(axis & draw(p, generator, len(x)).chosen[:, None])
+    return Transform(matrices=axes_left.float().diag_embed())
 
 
 @Planned
@@ -132,8 +132,8 @@ def joint_jitter(
     chosen = torch.zeros(size, x.shape[3], dtype=torch.bool, device=x.device)
     chosen[:, :joints] = order < round(share * joints)
     matrices = uniform(generator, size, 3, 3, low=-amplitude, high=amplitude)
-    kept = uniform(generator, size) >= zero_p
-    matrices, there = matrices * kept.view(-1, 1, 1), chosen.view(size, 1, 1, -1, 1)
+    nonzero = uniform(generator, size) >= zero_p
+    matrices, there = matrices * nonzero.view(-1, 1, 1), chosen.view(size, 1, 1, -1, 1)
     return Everywhere(lambda x: torch.where(there, linear_map(x, matrices), x))
 
 

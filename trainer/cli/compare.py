@@ -50,12 +50,12 @@ def command(
     from trainer.evaluate import ensemble
     from trainer.run import find_results, kind_of, measured_on, only_like, only_result
 
-    found = [
+    results = [
         find_results(run, protocol=protocol, conventions=conventions, encoders=encoders)
         for run in (first, second)
     ]
-    pair = only_like(*found)
-    one, two = pair or (only_result(found[0], where=first), only_result(found[1], where=second))
+    pair = only_like(*results)
+    one, two = pair or (only_result(results[0], where=first), only_result(results[1], where=second))
     alike = kind_of(one) == kind_of(two)
     test = ensemble.compare(one, two)
     if as_json:

@@ -72,17 +72,17 @@ def command(
 
     embedded_files.check_suffix(out)
     models = every(run, encoder=encoder, device=device_name(device), store=store, unfinished=unfinished)
-    found = embedded.embedded(
+    clips = embedded.embedded(
         models,
         Asked(places, **asked),
         conventions=conventions,
         fused=fused,
         on_problem=lambda text: echo(f"left out: {text}", err=True),
     )
-    embedded_files.write(found, out)
-    sizes = ", ".join(f"{name} {each.shape[1]}" for name, each in found.features.items())
-    known = int((found.labels >= 0).sum())
+    embedded_files.write(clips, out)
+    sizes = ", ".join(f"{name} {each.shape[1]}" for name, each in clips.features.items())
+    known = int((clips.labels >= 0).sum())
     echo(
-        f"{out}: {len(found.ids)} clips in {', '.join(found.conventions)}, features {sizes}; "
-        f"{known} labelled, {len(found.classes)} classes"
+        f"{out}: {len(clips.ids)} clips in {', '.join(clips.conventions)}, features {sizes}; "
+        f"{known} labelled, {len(clips.classes)} classes"
     )

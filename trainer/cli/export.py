@@ -84,6 +84,6 @@ def _print_card(folder: Path, card: EncoderCard) -> None:
     )
     for name, file in card.onnx.items():
         echo(f"{file.file}: {name}, differs from PyTorch by {file.max_abs_difference:.1e} at most")
-    for name, kept in card.classifiers.items():
-        echo(f"{kept.file}: {name}, {kept.figure}, {len(kept.classes)} classes")
+    for name, entry in card.classifiers.items():
+        echo(f"{entry.file}: {name}, {entry.figure}, {len(entry.classes)} classes")
     echo(card.licence)

@@ -120,7 +120,7 @@ def command(
         shares = stream_weights(weights)
         follow.run(models, _only(conventions), **stream, top=top, weights=shares, unknown=unknown, keep=keep)
         return
-    found = list(
+    answers = list(
         asking.answers(
             models,
             Asked(places, **files),
@@ -132,10 +132,10 @@ def command(
         )
     )
     if as_json:
-        records = [record for answer in found for record in asking.as_records(answer, top=top)]
+        records = [record for answer in answers for record in asking.as_records(answer, top=top)]
         echo(json.dumps(records, indent=2, ensure_ascii=False))
         return
-    _print(found)
+    _print(answers)
 
 
 def _only(conventions: Sequence[str]) -> str | None:
@@ -145,17 +145,17 @@ def _only(conventions: Sequence[str]) -> str | None:
     return next(iter(conventions), None)
 
 
-def _print(found: list[Answer]) -> None:
+def _print(answers: list[Answer]) -> None:
     """A line for each clip; on the error stream what a reader must know."""
-    right = told = 0
-    for answer in found:
+    right = labelled = 0
+    for answer in answers:
         best = answer.said.top(1)
         for row, (id, name) in enumerate(zip(answer.ids, answer.said.names, strict=True)):
             echo(f"{id}\t{name}\t{best[row][0][1]:.3f}")
             own = answer.names[row]
-            told += own in answer.said.classes
+            labelled += own in answer.said.classes
             right += own == name
-    if told:
-        echo(f"{right} of the {told} clips whose class is known are named as it", err=True)
-    if not found[0].said.calibrated:
+    if labelled:
+        echo(f"{right} of the {labelled} clips whose class is known are named as it", err=True)
+    if not answers[0].said.calibrated:
         echo("the probabilities are not calibrated: the classifier saw all training clips", err=True)

@@ -254,13 +254,13 @@ _FLAGS = {
 def _overrides(options: dict[str, Any]) -> list[config.Override]:
     from trainer import config
 
-    found = [config.parse_override(text) for text in options["assignments"]]
+    overrides = [config.parse_override(text) for text in options["assignments"]]
     for name, path in _SHORTCUTS.items():
         value = options[name]
         if value not in (None, ()):
             value = list(value) if isinstance(value, tuple) else value
-            found.append(config.Override(path, value, _FLAGS.get(name, f"--{name}")))
-    return found + _init(options)
+            overrides.append(config.Override(path, value, _FLAGS.get(name, f"--{name}")))
+    return overrides + _init(options)
 
 
 def _init(options: dict[str, Any]) -> list[config.Override]:

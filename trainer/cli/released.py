@@ -107,8 +107,8 @@ def _print(done: Imported) -> None:
 
 def _grouped(names: dict[str, str]) -> dict[tuple[str, str], int]:
     """Weights and statistics of a layer, and the same layer of all blocks, as one, with how many they are."""
-    found: dict[tuple[str, str], int] = {}
+    counts: dict[tuple[str, str], int] = {}
     for pair in names.items():
         released, ours = (_NUMBER.sub(r"\1*", _LAST.sub("", name), count=1) for name in pair)
-        found[released, ours] = found.get((released, ours), 0) + 1
-    return found
+        counts[released, ours] = counts.get((released, ours), 0) + 1
+    return counts

@@ -108,7 +108,7 @@ def command(
     from trainer.use import search
 
     with bar("encoding") as show:
-        found = search.bank(
+        bank = search.bank(
             run,
             store,
             device=device_name(device),
@@ -116,7 +116,7 @@ def command(
             on_progress=None if show is None else lambda done: show(done, None),
             **given,
         )
-    rows, notes = _found(found, queries, asked, k, threshold)
+    rows, notes = _rows(bank, queries, asked, k, threshold)
     if as_json:
         echo(json.dumps(rows, indent=2, ensure_ascii=False))
     elif as_csv:
@@ -146,7 +146,7 @@ def _left_out(text: str) -> None:
     echo(f"left out: {text}", err=True)
 
 
-def _found(
+def _rows(
     bank: Bank, queries: Sequence[str], asked: Sequence[str], k: int | None, threshold: float | None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """What was found, a mapping for each row, and what its reader must know."""

@@ -138,11 +138,11 @@ def command(
         print_json(given.results)
     elif out is None:
         say = segment_files.as_json if as_json else segment_files.as_lines
-        echo(say(given.found, given.classes), nl=False)
+        echo(say(given.recordings, given.classes), nl=False)
     if out is not None:
-        segment_files.write(given.found, given.classes, out)
-        count = sum(len(each.segments) for each in given.found)
-        echo(f"{out}: {count} segments in {len(given.found)} recordings", err=as_json)
+        segment_files.write(given.recordings, given.classes, out)
+        count = sum(len(each.segments) for each in given.recordings)
+        echo(f"{out}: {count} segments in {len(given.recordings)} recordings", err=as_json)
 
 
 def _print(run: Path, results: Sequence[EvaluationResult]) -> None:

@@ -82,8 +82,8 @@ def command(
     stopped = None
     if not only_table:
         at_once = jobs or len(devices) or 1
-        told = _Told(len(plan.runs))
-        outcomes, stopped = here.run(plan, plan.runs, jobs=at_once, devices=devices, on_task=told)
+        listener = _Told(len(plan.runs))
+        outcomes, stopped = here.run(plan, plan.runs, jobs=at_once, devices=devices, on_task=listener)
     if stopped is None:
         whole = [task for task in plan.ensembles if not _unmeasured(task)]
         more, stopped = here.run(plan, whole, jobs=jobs or 1, on_task=_Told(len(whole), quiet=True))
@@ -215,21 +215,21 @@ def _unmeasured(task: Task) -> list[Path]:
 def _tabulate(plan: Plan, *, as_json: bool) -> None:
     from trainer.sweep import table
 
-    found = table.lines(plan)
-    path = table.write(plan, found)
+    lines = table.lines(plan)
+    path = table.write(plan, lines)
     if as_json:
-        echo(json.dumps(found, indent=2))
+        echo(json.dumps(lines, indent=2))
         return
-    if found:
-        _print(plan, found)
-    echo(f"{path}: {_count(len(found), 'result')} of {_count(len(plan.runs), 'run')}")
+    if lines:
+        _print(plan, lines)
+    echo(f"{path}: {_count(len(lines), 'result')} of {_count(len(plan.runs), 'run')}")
 
 
-def _print(plan: Plan, found: Sequence[Line]) -> None:
+def _print(plan: Plan, lines: Sequence[Line]) -> None:
     """Means over seeds: a row for each combination of the other axes, a column for each figure."""
     from trainer.sweep import table
 
-    averaged = table.means(plan, found)
+    averaged = table.means(plan, lines)
     figures = list(dict.fromkeys(each.figure for each in averaged))
     several = len({each.measured for each in averaged}) > 1
     rows: dict[tuple[str, ...], dict[str, str]] = {}
@@ -244,7 +244,7 @@ def _print(plan: Plan, found: Sequence[Line]) -> None:
     for key, values in rows.items():
         grid.add_row(*map(escape, key), *(values.get(figure, "-") for figure in figures))
     table_console().print(Plain(grid))
-    if any(line["synthetic"] for line in found):
+    if any(line["synthetic"] for line in lines):
         echo("built-in demo data: numbers say nothing about NTU RGB+D")
 
 

@@ -59,7 +59,7 @@ def command(published: str, stores: tuple[Path, ...], tolerance: float, device: 
     counts: Counter[str] = Counter(check.verdict for check in done)
     measured = any(check.found is not None for check in done)
     words = (("holds", "hold"), ("fails", "fail"), ("not checked", "were not checked"))
-    told = [f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict]]
-    echo(", ".join(told) + ("" if measured else "; no figure was measured"), err=True)
+    phrases = [f"{counts[verdict]} {word}" for verdict, word in words if counts[verdict]]
+    echo(", ".join(phrases) + ("" if measured else "; no figure was measured"), err=True)
     if counts["fails"] or not measured:
         raise click.exceptions.Exit(1)

@@ -50,7 +50,7 @@ def _choices(field: FieldInfo) -> tuple[str, ...]:
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Field -> the string after its declaration, in the class or else in one that it extends."""
-    found: dict[str, str] = {}
+    docstrings: dict[str, str] = {}
     for kind in reversed(model.__mro__):
         if issubclass(kind, BaseModel) and kind is not BaseModel:
             tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
@@ -62,8 +62,8 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
                     and isinstance(after, ast.Expr)
                     and isinstance(after.value, ast.Constant)
                 ):
-                    found[place.target.id] = _plain(str(after.value.value))
-    return found
+                    docstrings[place.target.id] = _plain(str(after.value.value))
+    return docstrings
 
 
 def _plain(docstring: str) -> str:

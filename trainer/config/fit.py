@@ -35,7 +35,7 @@ def fit(
     return decided
 
 
-def told(settings: RunConfig, clips: int) -> tuple[str, ...]:
+def notes(settings: RunConfig, clips: int) -> tuple[str, ...]:
     """What was chosen for a store of few clips and why, line by line, for whoever starts the run."""
     optimise = settings.optimise
     steps = max(1, clips // optimise.batch_size)

@@ -127,17 +127,17 @@ def _counterpart(method: str, title: str) -> str:
 def origins(tree: Tree, before: Tree, sources: Mapping[str, str], *, fallback: str) -> dict[str, str]:
     """The sources of what is as it was ``before``, and ``fallback`` for every other value."""
     new, old = dict(leaves(tree)), dict(leaves(before))
-    kept = {path: source for path, source in sources.items() if below(new, path) == below(old, path)}
+    unchanged = {path: source for path, source in sources.items() if below(new, path) == below(old, path)}
     changed = {path: fallback for path, value in new.items() if path not in old or old[path] != value}
-    return changed | kept
+    return changed | unchanged
 
 
 def _spread(written: Mapping[str, str], tree: Tree) -> dict[str, str]:
     """The sources of whole branches, for every value in them; the nearest branch speaks."""
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     for branch in sorted(written, key=len):
-        found |= {path: written[branch] for path, _ in leaves(tree) if f"{path}.".startswith(f"{branch}.")}
-    return found
+        sources |= {path: written[branch] for path, _ in leaves(tree) if f"{path}.".startswith(f"{branch}.")}
+    return sources
 
 
 def below(values: Mapping[str, Any], path: str) -> dict[str, Any]:

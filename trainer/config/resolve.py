@@ -14,7 +14,7 @@ from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
 from schemas.places import Place
 from schemas.run import with_more
 from trainer import few
-from trainer.config.fit import fit, told
+from trainer.config.fit import fit, notes
 from trainer.config.presets import Preset, find_preset, origins, preset_methods, preset_names
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
@@ -81,7 +81,7 @@ def resolve(
         sources[path] = "; ".join(filter(None, (share, sources.get(path))))
     config = config.model_copy(update={"method": component})
     by_store_alone = clips and preset is None and _split(str(method))[1] is None
-    return Settings(config, sources, told(config, clips) if by_store_alone else ())
+    return Settings(config, sources, notes(config, clips) if by_store_alone else ())
 
 
 _MAY_CHANGE = (
@@ -234,7 +234,7 @@ def _clips(store: Store, split: object, conventions: Sequence[str] = ()) -> int:
     if not splits:
         return 0
     name = split if isinstance(split, str) and split in splits else splits[0]
-    return len(labels_of(store, protocol=name, part="train", conventions=conventions))
+    return len(labels_of(store, split=name, part="train", conventions=conventions))
 
 
 def _fit_to(tree: Tree, opened: Sequence[Store], given: Mapping[str, str]) -> tuple[dict[str, str], int]:
@@ -266,8 +266,8 @@ def _opened(tree: Tree, store: Store, more: Sequence[Store]) -> list[Store]:
 
 def _named(tree: Tree) -> list[dict[str, Any]]:
     """What the settings say of other stores, where it is what it should be."""
-    found = (tree.get("data") or {}).get("more") or []
-    return [each for each in found if isinstance(each, dict) and isinstance(each.get("store"), str)]
+    entries = (tree.get("data") or {}).get("more") or []
+    return [each for each in entries if isinstance(each, dict) and isinstance(each.get("store"), str)]
 
 
 def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bool) -> dict[str, str]:
@@ -289,7 +289,9 @@ def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bo
     origin = {"store": "--store", "split": "its split of that name, or its first", "conventions": ""}
     origin["conventions"] = "those of --convention that it has" if chosen_by_user else "what the store has"
     return {
-        f"data.more.{place}.{key}": told for place in range(len(opened) - 1) for key, told in origin.items()
+        f"data.more.{place}.{key}": source
+        for place in range(len(opened) - 1)
+        for key, source in origin.items()
     }
 
 
@@ -297,11 +299,11 @@ def _other(
     store: Store, given: Mapping[str, Any], data: Tree, wanted: list[str], *, several: bool
 ) -> dict[str, Any]:
     """The settings of another store, with what its own settings and ``--convention`` ask for."""
-    from trainer.store import check_convention, check_protocol
+    from trainer.store import check_convention, check_split
 
-    protocols = list(store.manifest.protocols)
-    split = given.get("split") or (data["split"] if data["split"] in protocols else next(iter(protocols), ""))
-    check_protocol(store, str(split))
+    splits = list(store.manifest.protocols)
+    split = given.get("split") or (data["split"] if data["split"] in splits else next(iter(splits), ""))
+    check_split(store, str(split))
     asked = list(given.get("conventions") or ())
     for name in asked:
         check_convention(store, name)
@@ -319,10 +321,10 @@ def _there(wanted: list[str], store: Store) -> list[str]:
     """The wanted conventions that the store has. Raises StoreError when it has none."""
     from trainer.store import check_convention
 
-    found = [name for name in wanted if name in store.manifest.conventions]
-    if not found:
+    conventions = [name for name in wanted if name in store.manifest.conventions]
+    if not conventions:
         check_convention(store, wanted[0])
-    return found
+    return conventions
 
 
 def _with_room(config: RunConfig, opened: Sequence[Store]) -> tuple[RunConfig, dict[str, str]]:
@@ -344,7 +346,7 @@ def _fill_from_store(
     tree: Tree, store: Store, others: Sequence[Store], *, chosen_by_user: bool
 ) -> dict[str, str]:
     """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
-    from trainer.store import check_protocol
+    from trainer.store import check_split
 
     data = tree["data"] = dict(tree.get("data") or {})
     decided = {"data.store": "--store"}
@@ -352,7 +354,7 @@ def _fill_from_store(
     if data.get("split") is None:
         data["split"] = next(iter(store.manifest.protocols), "")
         decided["data.split"] = "the store's first"
-    check_protocol(store, str(data["split"]))
+    check_split(store, str(data["split"]))
     wanted = data.get("conventions") or []
     wanted = [wanted] if isinstance(wanted, str) else list(wanted)
     several = "base" in (tree["method"].get("options") or {})

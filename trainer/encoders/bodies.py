@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from trainer.kernels.kept import kept, may_keep
+from trainer.kernels.kept import cached, may_keep
 
 
 def by_body(x: Tensor, joints: int) -> Tensor:
@@ -60,7 +60,7 @@ def encode_each(
     if network is None or not may_keep(network, weights):
         return absent_once(bodies, encode)
     one = bodies.new_zeros(1, *bodies.shape[1:])
-    absent = partial(kept, network, f"absent {name} {tuple(one.shape)}", weights, lambda: encode(one))
+    absent = partial(cached, network, f"absent {name} {tuple(one.shape)}", weights, lambda: encode(one))
     return absent_known(bodies, encode, absent)
 
 

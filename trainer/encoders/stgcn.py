@@ -23,7 +23,7 @@ from trainer.encoders.graphs import inward_outward
 from trainer.encoders.initial import initialise
 from trainer.kernels.conv_norm import conv_norm, scale_and_shift, weights_of
 from trainer.kernels.dropout import Dropout
-from trainer.kernels.kept import kept
+from trainer.kernels.kept import cached
 from trainer.kernels.normalise import normalise
 from trainer.skeleton import Skeleton
 
@@ -150,7 +150,9 @@ class Convention(nn.Module):
         if not self.importance:
             return [self.adjacency] * blocks
         weights = [self.adjacency, *self.importance]
-        return kept(self, "adjacencies", weights, lambda: [self.adjacency * weight for weight in weights[1:]])
+        return cached(
+            self, "adjacencies", weights, lambda: [self.adjacency * weight for weight in weights[1:]]
+        )
 
 
 def _graph(skeleton: Skeleton, kind: str) -> Tensor:
@@ -175,7 +177,7 @@ class GraphConvolution(nn.Module):
         """The layer and the BatchNorm behind it, which in evaluation is folded into the layer."""
         samples, channels, frames, joints = x.shape
         weights = [*weights_of(self.conv, norm), adjacency]
-        gather, flat, bias = kept(norm, "matrices", weights, lambda: self._matrices(adjacency, norm))
+        gather, flat, bias = cached(norm, "matrices", weights, lambda: self._matrices(adjacency, norm))
         rows = x.permute(0, 2, 3, 1).reshape(samples * frames, joints, channels)
         gathered = torch.bmm(gather.to(x.dtype).expand(samples * frames, -1, -1), rows)
         mixed = F.linear(gathered.view(samples * frames * joints, SUBSETS * channels), flat)

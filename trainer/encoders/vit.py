@@ -187,9 +187,9 @@ def _nearest(spec: SkeletonSpec, joint: int, known: nn.ParameterDict) -> tuple[s
     """Names of the known joints that are fewest edges away from a joint: its own where it is one of them."""
     seen, here = {joint}, [joint]
     while here:
-        found = tuple(dict.fromkeys(name for v in here if (name := common_name(spec.joints[v])) in known))
-        if found:
-            return found
+        names = tuple(dict.fromkeys(name for v in here if (name := common_name(spec.joints[v])) in known))
+        if names:
+            return names
         edges = [*spec.edges, *((b, a) for a, b in spec.edges)]
         here = sorted({b for a, b in edges if a in here} - seen)
         seen.update(here)

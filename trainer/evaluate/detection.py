@@ -41,7 +41,7 @@ def overlap(one: Segment, other: Segment) -> float:
     return both / (max(one.stop, other.stop) - min(one.start, other.start))
 
 
-def matches(found: Sequence[Segment], true: Sequence[Segment], theta: float) -> list[int]:
+def matches(predicted: Sequence[Segment], true: Sequence[Segment], theta: float) -> list[int]:
     """For each found segment the place of the true one that it overlaps most, by ``theta`` or more; else -1.
 
     Several may overlap the same one; of equal overlaps the later true one counts, as in the released code.
@@ -50,7 +50,7 @@ def matches(found: Sequence[Segment], true: Sequence[Segment], theta: float) -> 
     for place, segment in enumerate(true):
         places[segment.recording, segment.label].append(place)
     matched = []
-    for segment in found:
+    for segment in predicted:
         shares = [(overlap(segment, true[at]), at) for at in places[segment.recording, segment.label]]
         share, at = max(shares, default=(-1.0, -1))
         matched.append(at if share >= theta else -1)
@@ -58,16 +58,16 @@ def matches(found: Sequence[Segment], true: Sequence[Segment], theta: float) -> 
 
 
 def average_precision(
-    found: Sequence[Segment], true: Sequence[Segment], theta: float, kind: Precision = "interpolated"
+    predicted: Sequence[Segment], true: Sequence[Segment], theta: float, kind: Precision = "interpolated"
 ) -> float:
     """0..1: the sum over recalls of precision times gain in recall, the most confident segment first.
 
     Recall counts true segments that were found at least once, precision those over all found segments so far.
     0 where nothing is found or nothing is true.
     """
-    if not found or not true:
+    if not predicted or not true:
         return 0.0
-    ranked = sorted(found, key=lambda segment: segment.confidence)[::-1]
+    ranked = sorted(predicted, key=lambda segment: segment.confidence)[::-1]
     matched = np.array(matches(ranked, true, theta))
     new = np.zeros(len(ranked), np.int64)
     new[[int(np.argmax(matched == at)) for at in set(matched.tolist()) - {-1}]] = 1
@@ -88,7 +88,7 @@ def _released(precision: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArr
 
 
 def mean_precision(
-    found: Sequence[Segment],
+    predicted: Sequence[Segment],
     true: Sequence[Segment],
     theta: float,
     by: Literal["label", "recording"],
@@ -98,7 +98,7 @@ def mean_precision(
 
     Those in which nothing is annotated do not count; in PKU-MMD's halves every class and video has actions.
     """
-    ours, own = _parts(found, by), _parts(true, by)
+    ours, own = _parts(predicted, by), _parts(true, by)
     single = [average_precision(ours.get(part, []), each, theta, kind) for part, each in own.items()]
     return sum(single) / len(single) if single else 0.0
 
@@ -110,31 +110,31 @@ def _parts(segments: Iterable[Segment], by: str) -> dict[int | str, list[Segment
     return parts
 
 
-def f1(found: Sequence[Segment], true: Sequence[Segment], share: float) -> float:
+def f1(predicted: Sequence[Segment], true: Sequence[Segment], share: float) -> float:
     """0..1: a true segment is found once, by the first whose best overlap with its class it is."""
-    hits = len(set(matches(found, true, share)) - {-1})
-    wrong = len(found) - hits + len(true) - hits
+    hits = len(set(matches(predicted, true, share)) - {-1})
+    wrong = len(predicted) - hits + len(true) - hits
     return 2 * hits / (2 * hits + wrong) if hits + wrong else 1.0
 
 
-def edit(found: Sequence[int], true: Sequence[int]) -> float:
+def edit(predicted: Sequence[int], true: Sequence[int]) -> float:
     """0..1: one minus the Levenshtein distance of two sequences of classes over the longer one's length."""
     row = list(range(len(true) + 1))
-    for number, label in enumerate(found, start=1):
+    for number, label in enumerate(predicted, start=1):
         left, row[0] = row[0], number
         for place, own in enumerate(true, start=1):
             left, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, left + (label != own))
-    return 1 - row[-1] / max(len(found), len(true), 1)
+    return 1 - row[-1] / max(len(predicted), len(true), 1)
 
 
-def figures(found: Labels, true: Labels, segments: Sequence[Segment]) -> dict[str, float]:
+def figures(predicted: Labels, true: Labels, segments: Sequence[Segment]) -> dict[str, float]:
     """All figures of recordings: what was found and what was annotated, and the ``segments`` found.
 
     ``frames``: share of the frames that are right; ``f1@10``, ``edit``; ``map_actions@0.5``,
     ``map_videos@0.5`` and the same ``released_``.
     """
     annotated = [segment for id, labels in true.items() for segment in segments_of(labels, recording=id)]
-    right = sum(int((found[id] == labels).sum()) for id, labels in true.items())
+    right = sum(int((predicted[id] == labels).sum()) for id, labels in true.items())
     made = {"frames": right / sum(map(len, true.values()))}
     made |= {f"f1@{100 * share:g}": f1(segments, annotated, share) for share in SHARES}
     ours, own = _parts(segments, "recording"), _parts(annotated, "recording")
@@ -146,8 +146,8 @@ def figures(found: Labels, true: Labels, segments: Sequence[Segment]) -> dict[st
     return {name: round(value, 6) for name, value in made.items()}
 
 
-def confusion(found: Labels, true: Labels, classes: int) -> NDArray[np.int64]:
+def confusion(predicted: Labels, true: Labels, classes: int) -> NDArray[np.int64]:
     """[classes + 1, classes + 1] frames by annotated (row) and found class; no action comes last."""
     size = classes + 1
-    places = [(own % size) * size + found[id] % size for id, own in true.items()]
+    places = [(own % size) * size + predicted[id] % size for id, own in true.items()]
     return np.bincount(np.concatenate(places), minlength=size * size).reshape(size, size)

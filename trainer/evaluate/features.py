@@ -95,7 +95,7 @@ class Split:
         return f"all labelled training samples are of one class, '{name}'"
 
     def _labels(self, part: str, conventions: Sequence[str]) -> Tensor:
-        return stores.labels_of(self.store, protocol=self.name, part=part, conventions=conventions)
+        return stores.labels_of(self.store, split=self.name, part=part, conventions=conventions)
 
     def trained_on(self, convention: str, stream: str) -> Source:
         """The training half with the samples that have no label: what pre-training sees."""
@@ -111,7 +111,7 @@ class Split:
         """``part``: train or test. In the store when larger than the run's ``data.memory_limit``."""
         selection = stores.select(
             self.store,
-            protocol=self.name,
+            split=self.name,
             part=part,
             conventions=[convention],
             frames=self.data.frames,
@@ -190,13 +190,13 @@ def _chunks(samples: Source, convention: str) -> Iterator[Tensor]:
 def picked(samples: Source, convention: str, *, most: int) -> Samples:
     """At most so many clips of one convention in memory, evenly spread over the samples."""
     rows = spread(len(samples), most).to(samples.labels.device)
-    start, found = 0, []
+    start, pieces = 0, []
     for chunk in _chunks(samples, convention):
         here = rows[(rows >= start) & (rows < start + len(chunk))]
-        found.append(chunk[(here - start).to(chunk.device)])
+        pieces.append(chunk[(here - start).to(chunk.device)])
         start += len(chunk)
     ids = tuple(samples.ids[row] for row in rows.tolist())
-    return Samples({convention: torch.cat(found)}, samples.labels[rows], ids, rows)
+    return Samples({convention: torch.cat(pieces)}, samples.labels[rows], ids, rows)
 
 
 def check_finite(features: Features, samples: Source, *, encoder: str, convention: str) -> None:

@@ -215,12 +215,12 @@ def _scores_of(model: Classifier, samples: Samples, options: Training, around: A
 def _features(model: Classifier, samples: Samples, options: Training, around: Around) -> Tensor:
     """[N, D] float32 on the CPU, of clips as tests see them; the model stays in eval mode."""
     model.eval()
-    found = []
+    features = []
     for chunk in samples.clips[around["convention"]].split(_CHUNK):
         clips = chunk.to(around["device"])
         seen = clips if options.crop is None else options.crop.centre(clips)
-        found.append(model.encoder(seen, around["convention"]).float().cpu())
-    return torch.cat(found)
+        features.append(model.encoder(seen, around["convention"]).float().cpu())
+    return torch.cat(features)
 
 
 def _rows(samples: Samples, chosen: Tensor, convention: str) -> Samples:

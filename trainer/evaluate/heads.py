@@ -237,18 +237,18 @@ def read_head(path: Path) -> tuple[Head, ClassifierCard]:
             "no classifier here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
         )
     with refusing(lambda why: _unreadable(path, why)), safe_open(path, framework="pt") as file:
-        told = (file.metadata() or {}).get(_KEY)
+        text = (file.metadata() or {}).get(_KEY)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    card = _card(path, told)
+    card = _card(path, text)
     head = _head(tensors, card)
     if head is None:
         raise _unreadable(path, "its tensors do not fit its classes")
     return head, card
 
 
-def _card(path: Path, told: str | None) -> ClassifierCard:
+def _card(path: Path, text: str | None) -> ClassifierCard:
     with refusing(lambda why: _unreadable(path, f"it has no card: {why}")):
-        content = regular.parse_json((told or "").encode())
+        content = regular.parse_json((text or "").encode())
     return checked(content, path, kind=_KIND, newest=FORMAT, model=ClassifierCard, refuse=_unreadable)
 
 

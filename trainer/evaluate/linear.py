@@ -134,8 +134,8 @@ def _doubts(train: Features, test: Features, logits: Tensor, *, options: Options
         return {}
     steps = options.epochs * math.ceil(len(train.values) / options.batch_size)
     nearest = knn.top1(train, test, classes=logits.shape[1])
-    found = accuracy(logits, test.labels)
-    below = found < nearest - FAR_BELOW
+    top1 = accuracy(logits, test.labels)
+    below = top1 < nearest - FAR_BELOW
     if not below and steps >= FEW_STEPS:
         return {}
     deviation = float(train.values.std(dim=0).mean()) if len(train.values) > 1 else 0.0

@@ -48,10 +48,10 @@ def feature_monitor(
 
     def look() -> dict[str, float]:
         seen = extract(encoder, train, convention=convention, device=device)
-        found = {"monitor_rankme": rank.rankme(seen.values)}
+        figures = {"monitor_rankme": rank.rankme(seen.values)}
         if test is not None:
-            found |= _neighbours(seen, extract(encoder, test, convention=convention, device=device), store)
-        return found if views is None else found | {"monitor_lidar": rank.lidar(views())}
+            figures |= _neighbours(seen, extract(encoder, test, convention=convention, device=device), store)
+        return figures if views is None else figures | {"monitor_lidar": rank.lidar(views())}
 
     return look
 

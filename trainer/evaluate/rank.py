@@ -67,5 +67,5 @@ def _effective(values: Tensor) -> float:
 
 def spread(rows: int, most: int) -> Tensor:
     """Indices of at most ``most`` of so many rows, evenly spread."""
-    kept = min(rows, most)
-    return torch.arange(kept) * rows // max(kept, 1)
+    count = min(rows, most)
+    return torch.arange(count) * rows // max(count, 1)

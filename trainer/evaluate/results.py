@@ -87,7 +87,7 @@ def accuracies(scores: Scores) -> dict[str, Any]:
 def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: bool) -> list[str]:
     """What a reader must know: an unfinished run, other weights, classes that one of the halves lacks."""
     notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
-    if run.kept is not None and not untrained:
+    if run.epoch_file is not None and not untrained:
         notes.append(f"of the kept checkpoint of epoch {epoch} of {epochs}")
     elif epoch < epochs and not untrained:
         notes.append(f"the run is not finished: checkpoint of epoch {epoch} of {epochs}")

@@ -121,7 +121,7 @@ def evaluate(
     names = run.conventions(conventions)
     data = run.data
     assert data.split is not None  # resolved before a run starts
-    stores.check_protocol(run.store, data.split)
+    stores.check_split(run.store, data.split)
     split = Split(run.store, data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
     evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
@@ -418,14 +418,14 @@ def _written(
         return result
     split = evaluation.split_of(protocol)
     parts = [result.figure]
-    parts += [f"epoch-{result.epoch}"] if evaluation.run.kept is not None else []
+    parts += [f"epoch-{result.epoch}"] if evaluation.run.epoch_file is not None else []
     parts += [evaluation.run.store_name] if evaluation.run.store_name else []
     parts += [split.store.path.stem] if split is not evaluation.split else []
     parts += [result.convention]
     parts += [result.encoder] if len(evaluation.run.method.encoders) > 1 else []
     stem = "-".join(parts)
-    kept = None if scores.head is None else f"{stem}{heads.SUFFIX}"
-    result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": kept})
+    classifier = None if scores.head is None else f"{stem}{heads.SUFFIX}"
+    result = result.model_copy(update={"scores": f"{stem}.npz", "classifier": classifier})
     content = (
         None if scores.head is None else heads.to_bytes(scores.head, _card(evaluation, split, scores, result))
     )

@@ -52,10 +52,10 @@ def segments_of(
     if not len(labels):
         return []
     edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]
-    found = []
+    segments = []
     for start, stop in pairwise(edges):
         label = int(labels[start])
         if label != NOTHING:
             sure = 1.0 if scores is None else float(scores[start:stop, label].mean())
-            found.append(Segment(recording, label, start, stop, sure))
-    return found
+            segments.append(Segment(recording, label, start, stop, sure))
+    return segments

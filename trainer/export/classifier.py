@@ -29,8 +29,8 @@ class Kept:
     @property
     def crop(self) -> Crop | None:
         """The stretches of the clips that it sees; None: whole ones."""
-        told = self.card.settings.get("crop")
-        return None if told is None else Crop.model_validate(told)
+        setting = self.card.settings.get("crop")
+        return None if setting is None else Crop.model_validate(setting)
 
 
 def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
@@ -69,7 +69,7 @@ def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
 
 def figures_of(run: Run, *, convention: str, encoder: str) -> list[str]:
     """Figures with a classifier of the run's last checkpoint, the first the one that reports speak of."""
-    found = [
+    results = [
         saved.result
         for saved in (read_results(run.path) if (run.path / RESULTS).is_dir() else [])
         if saved.result.classifier is not None
@@ -79,7 +79,9 @@ def figures_of(run: Run, *, convention: str, encoder: str) -> list[str]:
         and saved.result.protocol in learning()
     ]
     order = learning()
-    return [each.figure for each in sorted(found, key=lambda each: (order.index(each.protocol), each.figure))]
+    return [
+        each.figure for each in sorted(results, key=lambda each: (order.index(each.protocol), each.figure))
+    ]
 
 
 def learning() -> list[str]:
@@ -108,35 +110,35 @@ def stem_of(convention: str) -> str:
     return f"classifier-{convention}"
 
 
-def write_classifier(kept: Kept, convention: str, folder: Path) -> KeptClassifier:
+def write_classifier(classifier: Kept, convention: str, folder: Path) -> KeptClassifier:
     """Into an export, without the weights of the encoder, which are the export's."""
     path = folder / f"{stem_of(convention)}{heads.SUFFIX}"
-    path.write_bytes(heads.to_bytes(replace(kept.head, encoder={}), kept.card))
+    path.write_bytes(heads.to_bytes(replace(classifier.head, encoder={}), classifier.card))
     return KeptClassifier(
         file=path.name,
         sha256=checkpoint.file_hash(path),
-        figure=kept.card.figure,
-        finetuned=kept.learned_encoder,
-        classes=kept.card.classes,
+        figure=classifier.card.figure,
+        finetuned=classifier.learned_encoder,
+        classes=classifier.card.classes,
     )
 
 
 def read_classifiers(folder: Path, card: EncoderCard) -> dict[str, Kept]:
     """Convention -> classifier of an export. Raises CheckpointError for files that are not the card's."""
-    found = {}
-    for convention, told in card.classifiers.items():
-        path = folder / told.file
-        if Path(told.file).name != told.file or not path.is_file():
+    classifiers = {}
+    for convention, entry in card.classifiers.items():
+        path = folder / entry.file
+        if Path(entry.file).name != entry.file or not path.is_file():
             raise CheckpointError(
-                f"no {told.file} beside the card",
+                f"no {entry.file} beside the card",
                 where=folder,
                 remedy="Copy the whole folder, or export again",
             )
-        if checkpoint.file_hash(path) != told.sha256:
+        if checkpoint.file_hash(path) != entry.sha256:
             raise CheckpointError(
                 "this is not the classifier of the card, or it is damaged",
                 where=path,
                 remedy="Copy all files of one export, or export the run again",
             )
-        found[convention] = Kept(*heads.read_head(path))
-    return found
+        classifiers[convention] = Kept(*heads.read_head(path))
+    return classifiers

@@ -176,13 +176,13 @@ def _difference(
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     clips = _clips(card, convention, samples)
-    found = [torch.from_numpy(each) for each in session.run(None, {"clips": clips.numpy()})]
+    outputs = [torch.from_numpy(each) for each in session.run(None, {"clips": clips.numpy()})]
     features = encoder(clips, convention)
-    worst = float((found[0] - features).abs().max())
+    worst = float((outputs[0] - features).abs().max())
     if head is None:
         return worst
     logits = head.logits(features)
-    return max(worst, float((found[1] - logits).abs().max() / logits.abs().max().clamp_min(1)))
+    return max(worst, float((outputs[1] - logits).abs().max() / logits.abs().max().clamp_min(1)))
 
 
 def _clips(card: EncoderCard, convention: str, samples: int) -> Tensor:

@@ -56,16 +56,20 @@ def export_run(
     _check_folder(out, force=force)
     opened = open_run(run, store=store, device="cpu", unfinished=unfinished)
     name = opened.encoder_name(encoder)
-    kept = {} if classifier is None else _kept(opened, classifier, conventions, encoder=name, onnx=onnx)
-    card, network, weights = take_encoder(opened, name, conventions=list(kept) or conventions)
-    learned = next((each.head.encoder for each in kept.values() if each.learned_encoder), None)
+    classifiers = (
+        {} if classifier is None else _classifiers(opened, classifier, conventions, encoder=name, onnx=onnx)
+    )
+    card, network, weights = take_encoder(opened, name, conventions=list(classifiers) or conventions)
+    learned = next((each.head.encoder for each in classifiers.values() if each.learned_encoder), None)
     if learned is not None:
         weights = {key: learned[key] for key in weights if key in learned}
         checkpoint.load_weights(network, weights, where=run)
-    return _write(card, network, weights, out, onnx=onnx, kept=kept)
+    return _write(card, network, weights, out, onnx=onnx, classifiers=classifiers)
 
 
-def _kept(run: Run, figure: str, conventions: Sequence[str], *, encoder: str, onnx: bool) -> dict[str, Kept]:
+def _classifiers(
+    run: Run, figure: str, conventions: Sequence[str], *, encoder: str, onnx: bool
+) -> dict[str, Kept]:
     """Convention -> classifier. Those that are named must have one, else those that have one are taken."""
     only = convention_of(run, figure)
     asked = run.conventions(conventions) if conventions else _known(run) if only is None else [only]
@@ -74,22 +78,22 @@ def _kept(run: Run, figure: str, conventions: Sequence[str], *, encoder: str, on
         for name in asked
         if conventions or only or figure in figures_of(run, convention=name, encoder=encoder)
     ]
-    found = {
+    classifiers = {
         name: kept_by(run, figure, convention=name, encoder=encoder) for name in known or run.conventions()
     }
-    if onnx and any(each.crop is not None for each in found.values()):
+    if onnx and any(each.crop is not None for each in classifiers.values()):
         raise UsageError(
             f"{figure} saw stretches of the clips, which the graph cannot cut",
             where="--onnx",
             remedy=f"Leave out one of them, or evaluate without {figure}.crop",
         )
-    if len(found) > 1 and any(each.learned_encoder for each in found.values()):
+    if len(classifiers) > 1 and any(each.learned_encoder for each in classifiers.values()):
         raise UsageError(
-            f"{figure} has an encoder of its own for each of {', '.join(found)}",
+            f"{figure} has an encoder of its own for each of {', '.join(classifiers)}",
             where="--classifier",
-            remedy=f"Choose one, as --convention {next(iter(found))}",
+            remedy=f"Choose one, as --convention {next(iter(classifiers))}",
         )
-    return found
+    return classifiers
 
 
 def take_encoder(
@@ -123,7 +127,7 @@ def _write(
     out: Path,
     *,
     onnx: bool,
-    kept: Mapping[str, Kept],
+    classifiers: Mapping[str, Kept],
 ) -> EncoderCard:
     """All files beside ``out``, then into it: the weights first, whose hash a card has, and the card last, so
     that what is cut off in between is told, and can be exported again."""
@@ -134,16 +138,16 @@ def _write(
         if onnx:
             files = {name: write_onnx(network, card, name, partial) for name in card.conventions}
             card = card.model_copy(update={"onnx": files})
-        classifiers = {name: write_classifier(each, name, partial) for name, each in kept.items()}
+        entries = {name: write_classifier(each, name, partial) for name, each in classifiers.items()}
         if onnx:
-            classifiers = {
-                name: told.model_copy(
-                    update={"onnx": write_onnx(network, card, name, partial, head=kept[name].head)}
+            entries = {
+                name: entry.model_copy(
+                    update={"onnx": write_onnx(network, card, name, partial, head=classifiers[name].head)}
                 )
-                for name, told in classifiers.items()
+                for name, entry in entries.items()
             }
-        if classifiers:
-            card = card.model_copy(update={"classifiers": classifiers})
+        if entries:
+            card = card.model_copy(update={"classifiers": entries})
         card = write_card(card, partial)
         _made(out)
         old = {file.name for kind in ("encoder-*.onnx", "classifier-*") for file in out.glob(kind)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainer.kernels.kept import kept
+from trainer.kernels.kept import cached
 from trainer.kernels.normalise import normalise
 from trainer.kernels.temporal import conv_time
 
@@ -18,7 +18,7 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
     assert conv.bias is not None
     if norm.training:
         return normalise(conv_time(x, conv.weight, conv.bias, stride=conv.stride[0]), norm)
-    weight, bias, kernels = kept(norm, "folded", weights_of(conv, norm), lambda: _folded(conv, norm))
+    weight, bias, kernels = cached(norm, "folded", weights_of(conv, norm), lambda: _folded(conv, norm))
     return conv_time(x, weight, bias, stride=conv.stride[0], kernels=kernels)
 
 

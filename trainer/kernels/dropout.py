@@ -18,10 +18,10 @@ class Dropout(nn.Dropout):
             return input
         if input.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(input, self.p, training=True)
-        kept = LEVELS - round(self.p * LEVELS)
-        if kept == 0:
+        levels = LEVELS - round(self.p * LEVELS)
+        if levels == 0:
             return torch.zeros_like(input)
-        return input * (_bytes(input) < kept).to(input.dtype).mul_(LEVELS / kept)
+        return input * (_bytes(input) < levels).to(input.dtype).mul_(LEVELS / levels)
 
 
 def _bytes(like: Tensor) -> Tensor:

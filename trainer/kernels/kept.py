@@ -17,7 +17,7 @@ _KEPT: WeakKeyDictionary[nn.Module, dict[str, tuple[Any, list[Tensor], Any]]] = 
 """Module -> name -> state of the weights, the weights so that none takes the address of another, value."""
 
 
-def kept(owner: nn.Module, name: str, weights: Sequence[Tensor], make: Callable[[], _Value]) -> _Value:
+def cached(owner: nn.Module, name: str, weights: Sequence[Tensor], make: Callable[[], _Value]) -> _Value:
     """``make()``, or what it gave last for the same ``weights``, for an ``owner`` in evaluation.
 
     Made anew in training, where gradients are needed, and while something is traced or computed in another
@@ -27,10 +27,10 @@ def kept(owner: nn.Module, name: str, weights: Sequence[Tensor], make: Callable[
         return make()
     state = [(each.data_ptr(), each._version, each.dtype) for each in weights]
     own = _KEPT.setdefault(owner, {})
-    found = own.get(name)
-    if found is None or found[0] != state:
-        found = own[name] = state, [each.detach() for each in weights], make()
-    value: _Value = found[2]
+    entry = own.get(name)
+    if entry is None or entry[0] != state:
+        entry = own[name] = state, [each.detach() for each in weights], make()
+    value: _Value = entry[2]
     return value
 
 

@@ -91,8 +91,8 @@ class ChannelsLast(torch.autograd.Function):
         rest = -of_slope * total / count - of_x * mean
         of_slope, of_x, rest = (each.float().repeat(x.shape[3]) for each in (of_slope, of_x, rest))
         out = torch.empty_like(x)
-        for values, slopes, found in _chunks(_frames(x), _frames(slope), _frames(out)):
-            torch.addcmul(rest, values, of_x, out=found).addcmul_(slopes, of_slope)
+        for values, slopes, chunk in _chunks(_frames(x), _frames(slope), _frames(out)):
+            torch.addcmul(rest, values, of_x, out=chunk).addcmul_(slopes, of_slope)
         return out, of_weight.to(weight.dtype), total.to(weight.dtype), None
 
 
@@ -125,11 +125,11 @@ def _slopes(x: Tensor, slope: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     pairs = (_frames(each).view(-1, len(mean)).split(RUN) for each in (x, slope))
     for values, slopes in zip(*pairs, strict=True):
         images = (each.t()[None, :, :, None] for each in (slopes, values))
-        found = torch.ops.aten.native_batch_norm_backward(
+        gradients = torch.ops.aten.native_batch_norm_backward(
             *images, None, mean, one, None, None, False, 0.0, [False, True, True]
         )
-        product.append(found[1])
-        total.append(found[2])
+        product.append(gradients[1])
+        total.append(gradients[2])
     return _by_channel(total, channels), _by_channel(product, channels)
 
 

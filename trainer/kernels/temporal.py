@@ -99,11 +99,11 @@ class ByFrequencies(torch.autograd.Function):
             return *_slopes(gradient, *ctx.saved_tensors), None
 
 
-def _convolved(x: Tensor, weight: Tensor, kept: dict[int, Tensor]) -> Tensor:
+def _convolved(x: Tensor, weight: Tensor, kernels_of: dict[int, Tensor]) -> Tensor:
     into, of_taps, back = _transforms(x.shape[2], weight.shape[2], weight.dtype)
-    if x.shape[2] not in kept:
-        kept[x.shape[2]] = _kernels(of_taps, weight)
-    kernels = kept[x.shape[2]]
+    if x.shape[2] not in kernels_of:
+        kernels_of[x.shape[2]] = _kernels(of_taps, weight)
+    kernels = kernels_of[x.shape[2]]
     out = x.new_empty(len(x), x.shape[2], x.shape[3], len(weight))
     for some in _portions(x):
         products = torch.bmm(_apply(into, x[some]), kernels)

@@ -124,12 +124,12 @@ def _parts(events: Iterable[Any], steps: int, seconds: float) -> dict[str, float
 
 def _operations(events: Iterable[Any], steps: int, *, on_device: bool) -> tuple[Operation, ...]:
     attribute = "self_device_time_total" if on_device else "self_cpu_time_total"
-    found = [
+    operations = [
         Operation(event.key, event.count / steps, getattr(event, attribute) / 1e6 / steps)
         for event in events
         if event.key.startswith("aten::") or (on_device and event.key not in span.ALL)
     ]
-    return tuple(sorted(found, key=lambda each: -each.seconds)[:_MOST])
+    return tuple(sorted(operations, key=lambda each: -each.seconds)[:_MOST])
 
 
 def _of_process() -> dict[str, int]:
@@ -146,7 +146,7 @@ def _of_process() -> dict[str, int]:
 
 
 def _memory(device: torch.device) -> dict[str, int]:
-    found = _of_process()
+    sizes = _of_process()
     if device.type == "cuda":
-        found[str(device)] = torch.cuda.max_memory_allocated(device)
-    return found
+        sizes[str(device)] = torch.cuda.max_memory_allocated(device)
+    return sizes

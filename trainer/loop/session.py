@@ -82,9 +82,11 @@ def pretrain(
         _check_profile(profile, left=_steps_left(config, samples, saved))
     distributed.wait()  # all have looked at the folder
     with _alone(out), _open_log(out, config, saved, force=force) as log:
-        told = _told(out) if distributed.is_main() else set()
+        alarm_kinds = _alarm_kinds(out) if distributed.is_main() else set()
         own, *others = (store.hash for store in opened)
-        run = Run(out, config, own, method, optimiser, samples, device, log, check=check, told=told)
+        run = Run(
+            out, config, own, method, optimiser, samples, device, log, check=check, alarm_kinds=alarm_kinds
+        )
         run.more_hashes = others
         run.warnings += _notes(run, opened, batch_size)
         if saved is None:
@@ -187,7 +189,7 @@ def _training_half(store: Store, part: DataConfig) -> Selection:
         raise UsageError("the run's data.split is not set", remedy="Resolve the settings first")
     return stores.select(
         store,
-        protocol=part.split,
+        split=part.split,
         part="train",
         conventions=part.conventions,
         frames=part.frames,
@@ -272,7 +274,7 @@ def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None, *, force: 
         )
 
 
-def _told(out: Path) -> set[str]:
+def _alarm_kinds(out: Path) -> set[str]:
     """Kinds of alarms that the log has."""
     return {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
 
@@ -285,8 +287,8 @@ def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
         notes.append(f"training without the kNN monitor (runtime.knn_every): {without}")
     recipes = {store.path.name: store.manifest.recipe.label for store in opened}
     if len(set(recipes.values())) > 1:
-        told = ", ".join(f"{name} by {recipe}" for name, recipe in recipes.items())
-        notes.append(f"the stores were made by different recipes: {told}; an encoder may tell them by that")
+        listed = ", ".join(f"{name} by {recipe}" for name, recipe in recipes.items())
+        notes.append(f"the stores were made by different recipes: {listed}; an encoder may tell them by that")
     if run.config.runtime.compile and run.device.type == "cpu":
         notes.append("on the CPU, compiled steps were measured to be slower; see `skeltools docs training`")
     return notes

@@ -29,7 +29,7 @@ def take(
     """
     mine, number = distributed.parts(config.optimise.accumulate)
     optimiser.zero_grad(set_to_none=True)
-    found = []
+    per_part = []
     with method.one_step():
         for index in mine:
             part = batches.part(batch, index, of=number)
@@ -38,11 +38,11 @@ def take(
                 metrics: dict[str, Tensor] = method(part)
             with span(BACKWARD):
                 (metrics["loss"] / len(mine)).backward()
-            found.append({name: value.detach() for name, value in metrics.items()})
+            per_part.append({name: value.detach() for name, value in metrics.items()})
     with span(OPTIMISER):
         distributed.average_(chain(_gradients(method), batch_norm.running_statistics(method)))
         optimiser.step()
-    return _whole(found)
+    return _whole(per_part)
 
 
 def _seed_dropout(seed: int, epoch: int, step: int, part: int) -> None:
@@ -55,8 +55,10 @@ def _gradients(method: Method) -> Iterator[Tensor]:
     return (parameter.grad for parameter in method.parameters() if parameter.grad is not None)
 
 
-def _whole(found: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    out = {name: torch.stack([each[name] for each in found]).mean() for name in found[0] if name != MINED}
-    if MINED in found[0]:
-        out[MINED] = distributed.gather(torch.cat([each[MINED] for each in found]))
+def _whole(per_part: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    out = {
+        name: torch.stack([each[name] for each in per_part]).mean() for name in per_part[0] if name != MINED
+    }
+    if MINED in per_part[0]:
+        out[MINED] = distributed.gather(torch.cat([each[MINED] for each in per_part]))
     return out

@@ -83,7 +83,7 @@ class Run:
     """Mean of the last line of the log."""
     check: Monitor = dict
     """The monitor of the features."""
-    told: set[str] = field(default_factory=set)
+    alarm_kinds: set[str] = field(default_factory=set)
     """Kinds of alarms that the log has."""
     warnings: list[str] = field(default_factory=list)
     """Alarms that nobody has been told yet."""
@@ -153,7 +153,7 @@ def train(
         run.meter.clear()
         run.epoch, run.step = run.epoch + 1, 0
         if runtime.keep_every and run.epoch % runtime.keep_every == 0:
-            save(run, checkpoint.kept(run.epoch))
+            save(run, checkpoint.epoch_file(run.epoch))
         if seen or received is not None:
             break
         if run.epoch % runtime.checkpoint_every == 0 and run.epoch < optimise.epochs:
@@ -162,7 +162,7 @@ def train(
 
 
 def _batches(run: Run) -> Iterator[Batch]:
-    found = data.batches(
+    batches = data.batches(
         run.samples,
         batch_size=run.config.optimise.batch_size,
         seed=run.config.runtime.seed,
@@ -172,7 +172,7 @@ def _batches(run: Run) -> Iterator[Batch]:
     )
     while True:
         with span(DATA):
-            batch = next(found, None)
+            batch = next(batches, None)
         if batch is None:
             return
         yield batch
@@ -201,8 +201,8 @@ def _log_epoch(run: Run, rate: float, clock: Clock) -> None:
     every = run.config.runtime.knn_every
     _log(run, "epoch", record, clock, more=run.check if every and (run.epoch + 1) % every == 0 else dict)
     for kind, text in watch.alarms(run.method, means).items():
-        if kind not in run.told:
-            run.told.add(kind)
+        if kind not in run.alarm_kinds:
+            run.alarm_kinds.add(kind)
             run.warnings.append(f"epoch {run.epoch + 1}: {text}")
             line = {"event": "warning", "epoch": run.epoch + 1, "step": run.step, "kind": kind, "text": text}
             run.log.write(line, global_step=run.done)

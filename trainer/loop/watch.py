@@ -48,14 +48,14 @@ def same_label(mined: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
 
 def alarms(method: Method, record: Mapping[str, float]) -> dict[str, str]:
     """Kind -> text of every alarm that an epoch's mean metrics give."""
-    found = {}
+    texts = {}
     deviation = record.get("feature_std", math.nan)
     if deviation < COLLAPSED:
-        found["collapse"] = (
+        texts["collapse"] = (
             f"the embeddings of different clips are nearly the same: feature_std {deviation:.3f} over the "
             f"epoch, expected near 1, alarm below {COLLAPSED}"
         )
-    return {kind: f"{text}. {_REMEDY}" for kind, text in (found | method.alarms(record)).items()}
+    return {kind: f"{text}. {_REMEDY}" for kind, text in (texts | method.alarms(record)).items()}
 
 
 _REMEDY = (

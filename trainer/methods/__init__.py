@@ -98,16 +98,16 @@ def pairings(component: Component, data: DataConfig) -> tuple[Pairing, ...]:
 
     The reference of MS-CLR's anchored pairs is the first convention of a store that lacks the run's.
     """
-    found = [pairing(component, data.conventions)]
+    of_stores = [pairing(component, data.conventions)]
     for other in data.more:
         own = component
         if component.options.get("reference") not in (None, *other.conventions):
             own = component.model_copy(update={"options": component.options | {"reference": None}})
         try:
-            found.append(pairing(own, other.conventions))
+            of_stores.append(pairing(own, other.conventions))
         except UsageError as error:
             raise UsageError(error.message, where=other.store, remedy=error.remedy) from error
-    return tuple(found)
+    return tuple(of_stores)
 
 
 def stages(component: Component) -> tuple[Stage, ...]:

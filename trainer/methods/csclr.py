@@ -98,15 +98,15 @@ class CSCLR(MoCoMethod):
 
     @staticmethod
     def stages(options: CSCLROptions) -> tuple[Stage, ...]:
-        found = (
+        all_stages = (
             Stage(
                 "contrast", 0, "each stream for itself, and every query with the keys of the other streams"
             ),
             Stage("mining", options.mine_from, "the nearest keys of the own stream are positives too"),
             Stage("transform", options.transform_from, "positives are pushed apart before they are compared"),
         )
-        starts = [stage.start for stage in found[1:]] + [None]
-        return tuple(stage for stage, end in zip(found, starts, strict=True) if stage.start != end)
+        starts = [stage.start for stage in all_stages[1:]] + [None]
+        return tuple(stage for stage, end in zip(all_stages, starts, strict=True) if stage.start != end)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         streams: tuple[str, ...] = self.options.streams
@@ -165,14 +165,14 @@ class CSCLR(MoCoMethod):
 
     def _across(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor], batch: Batch) -> Scores:
         """``u->v`` -> loss of the queries of stream u with keys and queue of stream v, Eq. (3) and (4)."""
-        found = {}
+        by_pair = {}
         across = self.options.streams if self.options.inter is None else self.options.inter
         for u, v in permutations(across, 2):
             scores = self.moco_of[v].scores(q[u], k[v], batch.rows)
             if self.options.transform == "all":
                 scores = self._transformed(scores, batch)
-            found[f"{u}->{v}"] = losses.nce(scores)
-        return found
+            by_pair[f"{u}->{v}"] = losses.nce(scores)
+        return by_pair
 
     def _transformed(self, scores: Tensor, batch: Batch) -> Tensor:
         """Scores with their positive made harder in the third stage, each pair by a strength of its own."""

@@ -52,18 +52,18 @@ def drop(
         energy = attention(features)
         averaged = {"neuron": (), "joint": (1,), "frame": (1, 3)}[temporal_map]
         temporal = energy.mean(dim=averaged, keepdim=True) if averaged else energy
-        joints_kept = _kept(energy.mean(dim=(1, 2), keepdim=True), threshold, counted)
-        kept = _kept(temporal, threshold, counted) * joints_kept
-    return features * kept
+        joints_kept = _weights(energy.mean(dim=(1, 2), keepdim=True), threshold, counted)
+        weights = _weights(temporal, threshold, counted) * joints_kept
+    return features * weights
 
 
-def _kept(energy: Tensor, threshold: float, counted: Tensor | None) -> Tensor:
+def _weights(energy: Tensor, threshold: float, counted: Tensor | None) -> Tensor:
     """1 / share kept where ``energy`` is below the threshold, 0 elsewhere; all of a body if none is."""
-    kept = energy < threshold
-    kept = kept | ~kept.flatten(1).any(dim=1).view(-1, 1, 1, 1)
-    whole = torch.tensor(kept.numel(), device=kept.device)
+    mask = energy < threshold
+    mask = mask | ~mask.flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    whole = torch.tensor(mask.numel(), device=mask.device)
     if counted is not None:
-        kept = kept & counted.view(-1, 1, 1, 1)
+        mask = mask & counted.view(-1, 1, 1, 1)
         whole = counted.sum() * energy[0].numel()
-    whole, left = distributed.total(torch.stack([whole, kept.sum()]))
-    return kept * (whole / left)
+    whole, left = distributed.total(torch.stack([whole, mask.sum()]))
+    return mask * (whole / left)

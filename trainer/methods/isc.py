@@ -126,9 +126,9 @@ def _begin_as_released(network: Network, encoder: str) -> None:
 
 def _components(options: ISCOptions, own: Component) -> Mapping[str, Component]:
     """Every representation's encoder, checked where it stands in the settings."""
-    found = {}
+    components = {}
     for name, component in options.representations.items():
         if component is not None:
             encoders.check(component, where=f"method.options.representations.{name}")
-        found[name] = component or own
-    return found
+        components[name] = component or own
+    return components

@@ -74,11 +74,11 @@ class StreamMoCos(nn.Module):
 
     def mined_rows(self, scores: Mapping[str, Tensor], neighbours: int) -> Tensor:
         """[N, streams * neighbours] int64: rows of each stream's nearest keys, -1 for unknown; to look at."""
-        found = [
+        rows = [
             moco.mined_rows(losses.nearest(scores[stream], neighbours), neighbours)
             for stream, moco in self.mocos.items()
         ]
-        return torch.cat(found, dim=1)
+        return torch.cat(rows, dim=1)
 
     def remember(self, k: Mapping[str, Tensor], rows: Tensor) -> None:
         """Put the keys of the clips ``rows`` into all queues, into the same slots; only in training."""

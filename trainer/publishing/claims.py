@@ -76,7 +76,7 @@ def claims_of(
     encoder; None: those of the frozen one. Raises SkelError for a damaged result.
     """
     results = read_results(run.path) if (run.path / RESULTS).is_dir() else []
-    found = [
+    of_encoder = [
         saved
         for saved in results
         if saved.result.checkpoint_hash == run.checkpoint_hash
@@ -86,8 +86,8 @@ def claims_of(
         and (learned is None or saved.result.store_hash == run.store.hash)
     ]
     order = [*PROTOCOLS]
-    found.sort(key=lambda saved: (order.index(base_of(saved.result.protocol)), saved.path.name))
-    return [(saved, claim_of(saved.result, seed=run.config.runtime.seed)) for saved in found]
+    of_encoder.sort(key=lambda saved: (order.index(base_of(saved.result.protocol)), saved.path.name))
+    return [(saved, claim_of(saved.result, seed=run.config.runtime.seed)) for saved in of_encoder]
 
 
 def is_frozen(result: EvaluationResult | Claim) -> bool:

@@ -36,16 +36,16 @@ class Check:
 def compared(claim: Claim, scores: Scores, how: str, store: Store, *, what: str, tolerance: float) -> Check:
     """On the claim's store everything that was found must be what is claimed, up to ``tolerance``, a fraction
     of the test clips, or one clip; on another one top-1 must lie in the claim's interval."""
-    found = accuracies(scores)
+    figures = accuracies(scores)
     if store.hash == claim.store_hash:
-        holds, text = _same(claim, found, _least(scores), tolerance)
+        holds, text = _same(claim, figures, _least(scores), tolerance)
         place = f"on {store.path}"
     else:
-        holds, text = _inside(claim, found["top1"])
+        holds, text = _inside(claim, figures["top1"])
         place = f"on {store.path}, another store ({store.hash[:12]}, not {claim.store_hash[:12]})"
     of = f", the first of {len(claim.draws)} draws" if len(claim.draws) > 1 else ""
-    told = f"{percent(claim.first)} % claimed{of}, {percent(found['top1'])} % {how} {place}: {text}"
-    return Check(what, "holds" if holds else "fails", told, claim.first, found["top1"])
+    sentence = f"{percent(claim.first)} % claimed{of}, {percent(figures['top1'])} % {how} {place}: {text}"
+    return Check(what, "holds" if holds else "fails", sentence, claim.first, figures["top1"])
 
 
 def _least(scores: Scores) -> float:
@@ -55,16 +55,16 @@ def _least(scores: Scores) -> float:
     return 1 / (len(counts) * int(counts.min()))
 
 
-def _same(claim: Claim, found: dict[str, object], least: float, tolerance: float) -> tuple[bool, str]:
-    if found["test_samples"] != claim.test_samples:
-        return False, f"{found['test_samples']} test clips, {claim.test_samples} claimed"
+def _same(claim: Claim, figures: dict[str, object], least: float, tolerance: float) -> tuple[bool, str]:
+    if figures["test_samples"] != claim.test_samples:
+        return False, f"{figures['test_samples']} test clips, {claim.test_samples} claimed"
     clip = max(tolerance, 1 / claim.test_samples)
     limits = {"top1": clip, "top5": clip, "macro": max(clip, least)}
-    told = {"top1": claim.first, "top5": claim.top5, "macro": claim.macro}
-    apart = {name: _apart(told[name], found[name]) for name in told}
+    claimed = {"top1": claim.first, "top5": claim.top5, "macro": claim.macro}
+    apart = {name: _apart(claimed[name], figures[name]) for name in claimed}
     if claim.interval is not None and len(claim.draws) < 2:
         limits["interval"] = clip
-        apart["interval"] = max(map(_apart, claim.interval, found["interval"]))  # type: ignore[call-overload]
+        apart["interval"] = max(map(_apart, claim.interval, figures["interval"]))  # type: ignore[call-overload]
     over = [name for name, value in apart.items() if value > limits[name] + _EXACT]
     if over:
         return False, ", ".join(f"{name} differs by {100 * apart[name]:.2f} points" for name in over)
@@ -72,11 +72,11 @@ def _same(claim: Claim, found: dict[str, object], least: float, tolerance: float
     return True, "equal" if most < _EXACT else f"within {100 * most:.2f} points, of {100 * clip:.2f} allowed"
 
 
-def _apart(claimed: object, found: object) -> float:
+def _apart(claimed: object, measured: object) -> float:
     """Of two fractions; 1 where only one of them is there."""
-    if claimed is None or found is None:
-        return float(claimed is not found)
-    return abs(float(claimed) - float(found))  # type: ignore[arg-type]
+    if claimed is None or measured is None:
+        return float(claimed is not measured)
+    return abs(float(claimed) - float(measured))  # type: ignore[arg-type]
 
 
 def _inside(claim: Claim, top1: float) -> tuple[bool, str]:

@@ -60,9 +60,9 @@ def read_figures(folder: Path) -> Figures:
 
 def problems_of(folder: Path, manifest: Manifest) -> list[str]:
     """A sentence for every file that is absent or is not what was published."""
-    told = [(name, f"is not in {MANIFEST}") for name in _NEEDED if name not in manifest.files]
-    told += [(name, _problem(folder, name, digest)) for name, digest in manifest.files.items()]
-    return [f"{name}: {problem}" for name, problem in told if problem]
+    problems = [(name, f"is not in {MANIFEST}") for name in _NEEDED if name not in manifest.files]
+    problems += [(name, _problem(folder, name, digest)) for name, digest in manifest.files.items()]
+    return [f"{name}: {problem}" for name, problem in problems if problem]
 
 
 def _problem(folder: Path, name: str, digest: str) -> str:
@@ -71,8 +71,8 @@ def _problem(folder: Path, name: str, digest: str) -> str:
         return "is no file of the folder itself"
     if not path.is_file():
         return "is missing"
-    found = checkpoint.file_hash(path)
-    return "" if found == digest else f"was changed: sha256 {found[:12]}, published as {digest[:12]}"
+    actual = checkpoint.file_hash(path)
+    return "" if actual == digest else f"was changed: sha256 {actual[:12]}, published as {digest[:12]}"
 
 
 def _read(path: Path, kind: str, newest: int, model: type[_Content]) -> _Content:

@@ -136,15 +136,15 @@ def _of_card(text: str, claims: Sequence[Claim]) -> Check:
     """Whether readers, and Hugging Face, are told the figures of ``figures.json``."""
     lines = {*text.splitlines()}
     wrong = [claim.figure for claim in claims if model_card.row(claim) not in lines]
-    told = model_card.front_of(text).get("model-index") or [{}]
-    if wrong or not isinstance(told, list) or told[0].get("results", []) != model_card.metrics(claims):
+    index = model_card.front_of(text).get("model-index") or [{}]
+    if wrong or not isinstance(index, list) or index[0].get("results", []) != model_card.metrics(claims):
         what = ", ".join(wrong) or "its metadata"
         return Check(MODEL_CARD, "fails", f"says otherwise than figures.json: {what}")
     return Check(MODEL_CARD, "holds", f"has the {len(claims)} figures of figures.json")
 
 
 def _is_of(classifier: Classifier, claim: Claim) -> bool:
-    card = classifier.kept.card
+    card = classifier.card
     return (card.figure, card.store_hash, card.split) == (claim.figure, claim.store_hash, claim.split)
 
 
@@ -190,8 +190,8 @@ def _stated(saved: SavedResult, run: Run, models: Mapping[str, Model]) -> Stated
     name = result.encoder or next(iter(models))
     classifier = None
     if result.classifier is not None:
-        found = of_run(run, name, figure=saved.path.stem)
-        classifier = found.classifiers[result.convention]
+        model = of_run(run, name, figure=saved.path.stem)
+        classifier = model.classifiers[result.convention]
     claim = claim_of(result, seed=run.config.runtime.seed)
     return Stated(claim, models[name], classifier)
 
@@ -237,7 +237,10 @@ class Measuring:
         if is_frozen(stated.claim):
             yield "measured again", partial(self._again, stated, store)
         if stated.classifier is not None and (same or not is_frozen(stated.claim)):
-            yield "by the kept classifier", partial(self._kept, stated.classifier, stated.claim, store)
+            yield (
+                "by the kept classifier",
+                partial(self._by_classifier, stated.classifier, stated.claim, store),
+            )
         elif not is_frozen(stated.claim):
             raise SkelError(f"{stated.claim.protocol} kept no classifier: it would have to train again")
 
@@ -268,24 +271,24 @@ class Measuring:
             )
             for features, half in zip(self.seen[key], halves, strict=True):
                 check_finite(features, half, encoder=claim.encoder, convention=claim.convention)
-        found: tuple[Features, Features] = self.seen[key]
-        return found
+        pair: tuple[Features, Features] = self.seen[key]
+        return pair
 
-    def _kept(self, classifier: Classifier, claim: Claim, store: Store) -> Scores:
-        kept, encoder = classifier.kept, classifier.encoder.to(self.device)
-        if kept.card.classes != store.manifest.classes:
+    def _by_classifier(self, classifier: Classifier, claim: Claim, store: Store) -> Scores:
+        encoder = classifier.encoder.to(self.device)
+        if classifier.card.classes != store.manifest.classes:
             raise StoreError("has other classes than the classifier", where=store.path)
         half = _split(store, claim, encoder.card).half("test", claim.convention, encoder.stream)
-        crop = kept.crop
+        crop = classifier.crop
         view = None if crop is None else (lambda clips, _: crop.centre(clips))
         features = extract(encoder, half, convention=claim.convention, device=self.device, view=view)
-        logits = kept.head.logits(features.values)
-        return Scores(features.ids, features.labels, logits, kept.card.classes, protocol=claim.protocol)
+        logits = classifier.head.logits(features.values)
+        return Scores(features.ids, features.labels, logits, classifier.card.classes, protocol=claim.protocol)
 
 
 def _split(store: Store, claim: Claim, card: EncoderCard) -> Split:
     """As the encoder's clips were read in training. Raises StoreError where the store lacks them."""
-    stores.check_protocol(store, claim.split)
+    stores.check_split(store, claim.split)
     given = card.input
     stores.check_stream(store, claim.convention, frames=given.frames, stream=given.stream)
     data = DataConfig(

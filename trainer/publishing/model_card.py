@@ -75,10 +75,10 @@ def front_of(text: str) -> dict[str, Any]:
     """What stands between the first two lines of ``---``; empty where that is no mapping."""
     parts = text.split("---\n", 2)
     try:
-        found = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
+        front = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None
     except yaml.YAMLError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return front if isinstance(front, dict) else {}
 
 
 def _front(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence: str) -> str:

@@ -102,8 +102,8 @@ def published(
         folder = Path(beside) / "folder"
         card = export_run(run, folder, **more)
         claims = _claims(opened, card)
-        told = title or name.split("/")[-1]
-        text = model_card.markdown(card, claims, title=told, licence=licence, place=place)
+        heading = title or name.split("/")[-1]
+        text = model_card.markdown(card, claims, title=heading, licence=licence, place=place)
         _complete(folder, opened, card, claims, text)
         if hub.is_address(to):
             _upload(folder, name, place, private=private, force=force)

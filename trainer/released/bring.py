@@ -153,10 +153,10 @@ def _check_joints(plan: Plan, weights: Mapping[str, Tensor], skeletons: Mapping[
     for pair in plan.pairs:
         network = _below(weights, pair.query)
         for name, skeleton in skeletons.items():
-            found = joints(network, pair.architecture, layout=layouts.get(name, ""))
-            if found is not None and found != skeleton.num_joints:
+            count = joints(network, pair.architecture, layout=layouts.get(name, ""))
+            if count is not None and count != skeleton.num_joints:
                 raise CheckpointError(
-                    f"{pair.query} was trained on a skeleton of {found} joints, {name} has "
+                    f"{pair.query} was trained on a skeleton of {count} joints, {name} has "
                     f"{skeleton.num_joints}",
                     remedy="Name the convention of the file with --convention, and a store that has it",
                 )
@@ -209,20 +209,20 @@ def _placed(
 
 def _queue(pair: Pair, weights: Mapping[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
     """The keys, of unknown rows, which came with one step as far as anybody knows; the place of the next."""
-    found: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
     keys, pointer = weights.get(pair.queue), weights.get(pair.pointer)
     if keys is not None and keys.dim() == 2:
         target = names[pair.queue] = f"{pair.ours}.queue.keys"
-        found[target] = keys.t().contiguous()
-        found[f"{pair.ours}.queue.steps"] = torch.ones(keys.shape[1], dtype=torch.int64)
+        state[target] = keys.t().contiguous()
+        state[f"{pair.ours}.queue.steps"] = torch.ones(keys.shape[1], dtype=torch.int64)
     if pointer is not None and pointer.numel() == 1 and not pointer.is_floating_point():
         target = names[pair.pointer] = f"{pair.ours}.queue.pointer"
-        found[target] = pointer.reshape(()).long()
+        state[target] = pointer.reshape(()).long()
         if keys is not None and keys.dim() == 2 and not 0 <= int(pointer) < keys.shape[-1]:
             raise CheckpointError(
                 f"{pair.pointer} is {int(pointer)}, outside of a queue of {keys.shape[-1]} keys"
             )
-    return found
+    return state
 
 
 def _without_padding(name: str, value: Tensor, shape: torch.Size) -> Tensor:
@@ -258,21 +258,21 @@ def _check_fit(own: Mapping[str, Tensor], ours: Mapping[str, Tensor], names: Map
             if n in own and ours[n].dtype != own[n].dtype
         ],
     }
-    told = [f"{what}: {few(which)}" for what, which in problems.items() if which]
-    if told:
+    texts = [f"{what}: {few(which)}" for what, which in problems.items() if which]
+    if texts:
         raise CheckpointError(
-            f"the weights do not fit the settings of the preset; {'; '.join(told)}",
+            f"the weights do not fit the settings of the preset; {'; '.join(texts)}",
             remedy="For a network of other sizes set them, as --set encoder.options.channels=[...] or "
             "encoder.options.units=...; `trainer methods METHOD` has the options",
         )
 
 
-def _recipe_notes(code: str, found: str) -> tuple[str, ...]:
+def _recipe_notes(code: str, recipe: str) -> tuple[str, ...]:
     """That the store is not preprocessed as the clips were on which the weights were trained."""
     expected = "isc" if code == "skeleton-contrast" else "crossclr"
-    if found == expected:
+    if recipe == expected:
         return ()
-    return (f"the weights were trained on recipe {expected}, the store's is {found}: expect low figures",)
+    return (f"the weights were trained on recipe {expected}, the store's is {recipe}: expect low figures",)
 
 
 def _graph_notes(own: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class Renamed:
 
 def rename(weights: Mapping[str, Tensor], architecture: str, *, convention: str) -> Renamed:
     """One network's weights, e.g. those below ``encoder_q.``, as ``encoder.*`` and ``projector.*``."""
-    rules = {re.compile(found): ours for found, ours in (RULES[architecture] | _HEAD).items()}
+    rules = {re.compile(theirs): ours for theirs, ours in (RULES[architecture] | _HEAD).items()}
     parts: dict[str, dict[int, Tensor]] = defaultdict(dict)
     names, unknown = {}, []
     for name, value in weights.items():
@@ -105,7 +105,7 @@ def rename(weights: Mapping[str, Tensor], architecture: str, *, convention: str)
         target, _, part = ours.partition("#")
         parts[target][int(part or 0)] = value
         names[name] = target
-    joined = {target: _joined(found) for target, found in parts.items()}
+    joined = {target: _joined(pieces) for target, pieces in parts.items()}
     if architecture == "agcn":
         _fold_biases(joined, names)
     return Renamed(joined, names, tuple(unknown))
@@ -113,9 +113,9 @@ def rename(weights: Mapping[str, Tensor], architecture: str, *, convention: str)
 
 def _ours(name: str, rules: Mapping[re.Pattern[str], str], convention: str) -> str | None:
     for pattern, template in rules.items():
-        found = pattern.fullmatch(name)
-        if found is not None:
-            ours = found.expand(template).replace("{c}", convention)
+        match = pattern.fullmatch(name)
+        if match is not None:
+            ours = match.expand(template).replace("{c}", convention)
             return re.sub("<(.+)>", lambda inner: _renumbered(inner[1]), ours)
     return None
 

@@ -39,9 +39,9 @@ class Released:
 def read_released(path: Path) -> Released:
     """Raises CheckpointError for a file that is absent, no regular file, damaged, or more than tensors."""
     if not path.is_file():
-        found = "something else: a folder, a pipe or a device" if path.exists() else "nothing"
+        kind = "something else: a folder, a pipe or a device" if path.exists() else "nothing"
         raise CheckpointError(
-            f"expected a checkpoint file, found {found}",
+            f"expected a checkpoint file, found {kind}",
             where=path,
             remedy="Name the released .pt or .pth.tar",
         )
@@ -91,9 +91,9 @@ def _dense(name: object, value: object, path: Path) -> Tensor:
     """
     plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
     if not isinstance(value, Tensor) or not plain or value.is_quantized or value.is_complex():
-        found = f"{value.dtype}, {value.layout}" if isinstance(value, Tensor) else type(value).__name__
+        kind = f"{value.dtype}, {value.layout}" if isinstance(value, Tensor) else type(value).__name__
         raise CheckpointError(
-            f"{few([str(name)])}: expected a dense tensor of real numbers, found {found}",
+            f"{few([str(name)])}: expected a dense tensor of real numbers, found {kind}",
             where=path,
             remedy=f"Save a state dict, by itself or under one of {', '.join(WRAPPERS)}",
         )

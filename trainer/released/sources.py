@@ -97,22 +97,22 @@ def _msclr(weights: Weights) -> Plan:
 def _isc(weights: Weights) -> Plan:
     """One representation by itself, or two that are contrasted."""
     kinds = [_architecture(weights, network) for network in ("encoder_q", "encoder_r")]
-    found = [kind for kind in kinds if kind is not None]
-    if not found or any(kind not in REPRESENTATIONS for kind in found):
+    architectures = [kind for kind in kinds if kind is not None]
+    if not architectures or any(kind not in REPRESENTATIONS for kind in architectures):
         raise CheckpointError(
             "expected encoder_q, and perhaps encoder_r, with the weights of a GRU (encoder_q.encoder.gru.*), "
             "an A-GCN (encoder_q.l1.*) or an HCN (encoder_q.conv1.*), found none of these",
             remedy="Name the code base that the file is of with --from",
         )
-    names = [f"mocos.{REPRESENTATIONS[kind]}" for kind in found]
-    if len(found) == 1:
-        pairs: tuple[Pair, ...] = (_one(found[0], ours=names[0]),)
+    names = [f"mocos.{REPRESENTATIONS[kind]}" for kind in architectures]
+    if len(architectures) == 1:
+        pairs: tuple[Pair, ...] = (_one(architectures[0], ours=names[0]),)
     else:
         pairs = (
-            Pair("encoder_q", "encoder_k", "Queue_S1", "queue_ptr_S1", names[0], found[0]),
-            Pair("encoder_r", "encoder_l", "Queue_S2", "queue_ptr_S2", names[1], found[1]),
+            Pair("encoder_q", "encoder_k", "Queue_S1", "queue_ptr_S1", names[0], architectures[0]),
+            Pair("encoder_r", "encoder_l", "Queue_S2", "queue_ptr_S2", names[1], architectures[1]),
         )
-    return Plan("isc", pairs, settings=_representations(found, weights))
+    return Plan("isc", pairs, settings=_representations(architectures, weights))
 
 
 def _architecture(weights: Weights, network: str) -> str | None:

@@ -114,9 +114,11 @@ def _name_axes(axes: Axes, names: Sequence[str]) -> None:
     every = 10 if len(names) > _NAMED else 1
     columns = range(0, len(names), max(every, 1 if len(names) <= 12 else 2))
     axes.set_xticks(columns, [numbers[place] for place in columns])
-    told = [f"{draw.shortened(name, _LETTERS)} {number}" for name, number in zip(names, numbers, strict=True)]
+    labels = [
+        f"{draw.shortened(name, _LETTERS)} {number}" for name, number in zip(names, numbers, strict=True)
+    ]
     rows = range(0, len(names), every)
-    axes.set_yticks(rows, [numbers[row] if every > 1 else told[row] for row in rows])
+    axes.set_yticks(rows, [numbers[row] if every > 1 else labels[row] for row in rows])
 
 
 def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:

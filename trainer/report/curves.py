@@ -61,8 +61,8 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
 
 def _told_before(figure: Figure, parts: Sequence[Part]) -> Figure:
     """How to read a drawing is told at the first of its kind."""
-    told = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
-    return replace(figure, caption="") if told else figure
+    repeated = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
+    return replace(figure, caption="") if repeated else figure
 
 
 def _loss(run: RunFolder) -> list[Figure]:
@@ -204,14 +204,14 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
 def _monitored(run: RunFolder, *, many: bool) -> list[Line]:
     """Percent, of 20 neighbours and of one, with the evaluation of the last epoch behind them."""
     prefix = f"{run.name}, " if many else ""
-    found = []
+    lines = []
     for metric, k in (("monitor_knn", 20), ("monitor_knn1", 1)):
         each = line(run, metric, f"{prefix}k = {k}", hard=k == 1)
         if each is not None:
             points = dict(zip(each.epochs, each.values, strict=True)) | _evaluated(run, k)
             values = tuple(100 * points[epoch] for epoch in sorted(points))
-            found.append(replace(each, epochs=tuple(sorted(points)), values=values))
-    return found
+            lines.append(replace(each, epochs=tuple(sorted(points)), values=values))
+    return lines
 
 
 def _evaluated(run: RunFolder, k: int) -> dict[int, float]:

@@ -84,7 +84,7 @@ def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
     data = run.data
     return stores.load(
         run.store,
-        protocol=data.split or "",
+        split=data.split or "",
         part=part,
         conventions=[convention],
         frames=data.frames,

@@ -42,14 +42,14 @@ def told_once(lines: Sequence[Line]) -> list[Line]:
     """Lines that lie on one another, to a two-hundredth of the drawing's height, as one with both names."""
     values = [value for each in lines for value in each.values]
     near = (max(values) - min(values)) / 200 if values else 0.0
-    kept: list[Line] = []
+    distinct: list[Line] = []
     for each in lines:
-        place = next((place for place, other in enumerate(kept) if _coincide(other, each, near)), None)
+        place = next((place for place, other in enumerate(distinct) if _coincide(other, each, near)), None)
         if place is None:
-            kept.append(each)
+            distinct.append(each)
         else:
-            kept[place] = replace(kept[place], label=f"{kept[place].label} = {each.label}")
-    return kept
+            distinct[place] = replace(distinct[place], label=f"{distinct[place].label} = {each.label}")
+    return distinct
 
 
 def _coincide(one: Line, other: Line, near: float) -> bool:

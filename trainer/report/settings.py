@@ -113,8 +113,8 @@ def _provenance(run: RunFolder) -> dict[str, str]:
 
 def _others(data: DataConfig) -> dict[str, str]:
     """The other stores that trained the encoder."""
-    told = [f"{other.store} ({other.split}): {', '.join(other.conventions)}" for other in data.more]
-    return {"trained on as well": "; ".join(told)} if told else {}
+    stores = [f"{other.store} ({other.split}): {', '.join(other.conventions)}" for other in data.more]
+    return {"trained on as well": "; ".join(stores)} if stores else {}
 
 
 def _start(init: InitConfig | None) -> str:

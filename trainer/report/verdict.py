@@ -99,15 +99,19 @@ def _published(run: RunFolder, result: EvaluationResult) -> str:
     printed = best_match(run, result)
     if printed is None:
         return "no published figure to compare with"
-    told = f"published {printed.value:.1f} % ({printed.source})"
+    published = f"published {printed.value:.1f} % ({printed.source})"
     differs = differences(run, result, printed)
     gap = f", {100 * result.top1 - printed.value:+.1f} points"
-    return f"{told}: not comparable, {differs[0]}" if differs else f"{told}{gap}, under like conditions"
+    return (
+        f"{published}: not comparable, {differs[0]}"
+        if differs
+        else f"{published}{gap}, under like conditions"
+    )
 
 
 def facts(runs: Sequence[RunFolder]) -> tuple[tuple[str, str], ...]:
     """(what, value); a value that not all runs share is told for each."""
-    told = {
+    values_of = {
         "seed": [str(run.config.runtime.seed) for run in runs],
         "device": [f"{run.config.runtime.device}, {run.config.runtime.precision}" for run in runs],
         "training": [_time(run) for run in runs],
@@ -116,7 +120,7 @@ def facts(runs: Sequence[RunFolder]) -> tuple[tuple[str, str], ...]:
         "command": [command(run) for run in runs],
     }
     names = [run.name for run in runs]
-    return tuple((what, _merged(names, values)) for what, values in told.items())
+    return tuple((what, _merged(names, values)) for what, values in values_of.items())
 
 
 def _merged(names: Iterable[str], values: Sequence[str]) -> str:

@@ -25,12 +25,12 @@ def done(out: Path, task: Task) -> tuple[Words, ...]:
     noted = [tuple(words) for words in _noted(out, task)]
     if not _there(task):
         return ()
-    kept = []
+    commands = []
     for words in task.commands:
         if words not in noted or (words[0] == "evaluate" and not _measured(task.folder)):
             break
-        kept.append(words)
-    return tuple(kept)
+        commands.append(words)
+    return tuple(commands)
 
 
 def left(out: Path, task: Task) -> tuple[Words, ...]:

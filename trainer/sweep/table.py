@@ -55,11 +55,11 @@ def lines(plan: Plan) -> list[Line]:
     ]
 
 
-def means(plan: Plan, found: Sequence[Line]) -> list[Mean]:
-    """The figures of ``lines``, those that differ by seed alone together."""
+def means(plan: Plan, entries: Sequence[Line]) -> list[Mean]:
+    """The figures of ``entries``, those that differ by seed alone together."""
     axes = [axis for axis in _axes(plan) if axis not in SEEDS]
     groups: dict[tuple[str, ...], list[Line]] = {}
-    for line in found:
+    for line in entries:
         key = (*(line[axis] for axis in axes), line["figure"], line["convention"], _of(line))
         groups.setdefault(key, []).append(line)
     return [
@@ -73,20 +73,20 @@ def means(plan: Plan, found: Sequence[Line]) -> list[Mean]:
     ]
 
 
-def write(plan: Plan, found: Sequence[Line]) -> Path:
+def write(plan: Plan, entries: Sequence[Line]) -> Path:
     """``table.csv`` in the folder of the sweep, complete or as it was."""
     path = plan.out / TABLE
     with replacing(path) as partial:
-        partial.write_text(as_csv(found), encoding="utf-8")
+        partial.write_text(as_csv(entries), encoding="utf-8")
     return path
 
 
-def as_csv(found: Sequence[Line]) -> str:
+def as_csv(entries: Sequence[Line]) -> str:
     text = io.StringIO()
-    if found:
-        rows = csv.DictWriter(text, list(found[0]), lineterminator="\n")
+    if entries:
+        rows = csv.DictWriter(text, list(entries[0]), lineterminator="\n")
         rows.writeheader()
-        rows.writerows(found)
+        rows.writerows(entries)
     return text.getvalue()
 
 

@@ -47,14 +47,14 @@ def _of_sweep(path: Path) -> list[Path]:
         return [path]
     inside = sorted(folder for folder in path.iterdir() if any((folder / RESULTS).glob("*.json")))
     ensembles = path / ENSEMBLES
-    found = [*inside, *([ensembles] if any(ensembles.glob("*.json")) else [])]
-    if not found:
+    folders = [*inside, *([ensembles] if any(ensembles.glob("*.json")) else [])]
+    if not folders:
         raise SkelError(
             "no run of this sweep has been evaluated yet",
             where=path,
             remedy=f"Go on with `trainer sweep {path / SWEEP} --out {path}`",
         )
-    return found
+    return folders
 
 
 def _read(path: Path) -> Given:

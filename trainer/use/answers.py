@@ -56,13 +56,13 @@ def answers(
     for model in models.values():  # said before anything is read
         for name in dict.fromkeys(name for _, names in planned for name in names):
             model.classifier(name)
-    found = 0
+    count = 0
     for place, names in planned:
         several = [_of_place(models, asked, place, name, shares, unknown, keep, on_problem) for name in names]
         for answer in several[0] if len(several) == 1 else _joined(several):
-            found += len(answer.ids)
+            count += len(answer.ids)
             yield answer
-    if not found:
+    if not count:
         raise sources.nothing(asked)
 
 
@@ -72,8 +72,8 @@ def _conventions(models: Mapping[str, Model], place: Path, given: Sequence[str],
     if not given:
         return [sources.convention_of(first.card, asked)]
     names = sources.conventions_at(first.card, place, given, asked)
-    kept = [name for name in names if all(name in model.classifiers for model in models.values())]
-    return (kept or names[:1]) if sources.ALL in given else names
+    with_classifier = [name for name in names if all(name in model.classifiers for model in models.values())]
+    return (with_classifier or names[:1]) if sources.ALL in given else names
 
 
 def _check_unknown(models: Mapping[str, Model], planned: Sequence[Any], unknown: By | None) -> None:
@@ -99,11 +99,11 @@ def _of_place(
     on_problem: OnProblem,
 ) -> Iterator[Answer]:
     """In one convention, by all encoders together."""
-    found = [
+    parts = [
         sources.of_place(model.card, asked, place, convention, (lambda _: None) if number else on_problem)
         for number, model in enumerate(models.values())
     ]
-    for part in zip(*found, strict=True):
+    for part in zip(*parts, strict=True):
         said = [
             model.predict(each.clips.numpy(), convention, unknown=unknown, keep=keep)
             for model, each in zip(models.values(), part, strict=True)
@@ -114,17 +114,17 @@ def _of_place(
 
 def _joined(several: Sequence[Iterator[Answer]]) -> Iterator[Answer]:
     """What conventions say of the clips of a place: of each the mean of those that it has."""
-    told = [_whole(parts) for answers in several if (parts := list(answers))]
-    rows = [{id: row for row, id in enumerate(each.ids)} for each in told]
+    wholes = [_whole(parts) for answers in several if (parts := list(answers))]
+    rows = [{id: row for row, id in enumerate(each.ids)} for each in wholes]
     groups: dict[tuple[int, ...], list[str]] = {}
-    for id in dict.fromkeys(id for each in told for id in each.ids):
+    for id in dict.fromkeys(id for each in wholes for id in each.ids):
         groups.setdefault(tuple(place for place, here in enumerate(rows) if id in here), []).append(id)
     for places, ids in groups.items():
-        said = [told[place].said.rows([rows[place][id] for id in ids]) for place in places]
-        first = told[places[0]]
+        said = [wholes[place].said.rows([rows[place][id] for id in ids]) for place in places]
+        first = wholes[places[0]]
         names = tuple(first.names[rows[places[0]][id]] for id in ids)
         both = said[0] if len(said) == 1 else together(said, [1.0] * len(said))
-        yield Answer(tuple(ids), names, both, JOINED.join(told[place].convention for place in places))
+        yield Answer(tuple(ids), names, both, JOINED.join(wholes[place].convention for place in places))
 
 
 def _whole(parts: Sequence[Answer]) -> Answer:

@@ -69,13 +69,13 @@ class SkeletonDataset(Dataset[Any]):
                 remedy="`trainer pretrain` reads such a store shard by shard",
             )
         samples = stores.in_memory(chosen)
-        kept = samples.labels >= 0 if labelled else torch.ones(len(samples), dtype=torch.bool)
-        everything = bool(kept.all())
-        self.clips = samples.clips[self.convention] if everything else samples.clips[self.convention][kept]
+        mask = samples.labels >= 0 if labelled else torch.ones(len(samples), dtype=torch.bool)
+        everything = bool(mask.all())
+        self.clips = samples.clips[self.convention] if everything else samples.clips[self.convention][mask]
         """[N, 3, T, V, M] float32."""
-        self.labels = samples.labels[kept]
+        self.labels = samples.labels[mask]
         """[N] int64."""
-        self.ids = tuple(id for id, there in zip(samples.ids, kept.tolist(), strict=True) if there)
+        self.ids = tuple(id for id, there in zip(samples.ids, mask.tolist(), strict=True) if there)
         self.spec: SkeletonSpec = stores.skeletons(opened, [self.convention])[self.convention].spec
         """The convention: joint names, edges, centre."""
         self.transform = transform
@@ -126,7 +126,7 @@ def _selected(
     else:
         chosen = stores.select(
             store,
-            protocol=split,
+            split=split,
             part=part,
             conventions=[convention],
             frames=frames,

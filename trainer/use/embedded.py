@@ -82,9 +82,9 @@ def embedded(
     read: dict[str, _Read] = {}
     for number, (convention, encoder) in enumerate(product(names, models)):
         one = replace(asked, convention=convention)
-        told = (lambda _: None) if number % len(models) else on_problem
+        listener = (lambda _: None) if number % len(models) else on_problem
         key = encoder if len(names) == 1 else f"{encoder}_{convention}"
-        read[key] = _of_one(models[encoder], one, told, on_progress)
+        read[key] = _of_one(models[encoder], one, listener, on_progress)
     first = next(iter(read.values()))
     rows = _common(read, asked) if len(names) > 1 else dict.fromkeys(read, slice(None))
     if any(each.ids != first.ids for each in read.values()) and len(names) == 1:
@@ -94,8 +94,8 @@ def embedded(
     ids = tuple(np.array(first.ids, dtype=object)[own].tolist())
     features = {key: each.values[rows[key]] for key, each in read.items()}
     about = _about(models, names, fused=fused)
-    found = Embedded(ids, np.array(labels, np.int64), classes, features, tuple(names), about)
-    return replace(found, features={"fused": found.fused}) if fused else found
+    result = Embedded(ids, np.array(labels, np.int64), classes, features, tuple(names), about)
+    return replace(result, features={"fused": result.fused}) if fused else result
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def _common(read: Mapping[str, _Read], asked: Asked) -> dict[str, list[int]]:
 
 def _about(models: Mapping[str, Model], names: Sequence[str], *, fused: bool) -> dict[str, Any]:
     card = next(iter(models.values())).card
-    told = {"kind": KIND, "method": card.method, "epoch": card.epoch, "checkpoint": card.checkpoint_hash}
-    return told | {"encoders": list(models), "conventions": list(names), "fused": fused}
+    record = {"kind": KIND, "method": card.method, "epoch": card.epoch, "checkpoint": card.checkpoint_hash}
+    return record | {"encoders": list(models), "conventions": list(names), "fused": fused}
 
 
 def _conventions(models: Mapping[str, Model], asked: Asked, given: Sequence[str]) -> list[str]:
@@ -144,12 +144,12 @@ def _conventions(models: Mapping[str, Model], asked: Asked, given: Sequence[str]
     card = next(iter(models.values())).card
     if not given:
         return [sources.convention_of(card, asked)]
-    found = [sources.conventions_at(card, place, given, asked) for place in asked.places]
-    if any(each != found[0] for each in found):
-        other = next(place for place, each in zip(asked.places, found, strict=True) if each != found[0])
+    by_place = [sources.conventions_at(card, place, given, asked) for place in asked.places]
+    if any(each != by_place[0] for each in by_place):
+        other = next(place for place, each in zip(asked.places, by_place, strict=True) if each != by_place[0])
         raise UsageError(
             f"is not in the same conventions as {asked.places[0]}",
             where=other,
             remedy="Embed them one after the other, or in one --convention that both have",
         )
-    return found[0]
+    return by_place[0]

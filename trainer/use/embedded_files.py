@@ -21,13 +21,13 @@ ABOUT = "skeltools"
 """Key of a parquet file's metadata, whose value is JSON: what the attributes of a zarr group are."""
 
 
-def write(found: Embedded, path: Path) -> None:
+def write(embedded: Embedded, path: Path) -> None:
     """By the suffix of ``path``. Raises UsageError for another one, and without pyarrow for ``.parquet``."""
     check_suffix(path)
     aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
     with replacing(path) as partial:
         try:
-            _WRITERS[path.suffix.lower()](found, partial)
+            _WRITERS[path.suffix.lower()](embedded, partial)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)  # of a folder; files are removed behind this block
             raise
@@ -48,38 +48,38 @@ def check_suffix(path: Path) -> None:
         _pyarrow()
 
 
-def _npz(found: Embedded, path: Path) -> None:
+def _npz(embedded: Embedded, path: Path) -> None:
     """Arrays without pickles."""
     with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **found.arrays)
+        np.savez(file, allow_pickle=False, **embedded.arrays)
 
 
-def _parquet(found: Embedded, path: Path) -> None:
+def _parquet(embedded: Embedded, path: Path) -> None:
     """A row for each clip: id, label (null: not known), class, and a list of D float32 for each features."""
     arrow = _pyarrow()
     from pyarrow import parquet
 
-    known = found.labels >= 0
+    known = embedded.labels >= 0
     columns: dict[str, Any] = {
-        "id": arrow.array(found.ids),
-        "label": arrow.array(found.labels, mask=~known),
+        "id": arrow.array(embedded.ids),
+        "label": arrow.array(embedded.labels, mask=~known),
         "class": arrow.array(
-            [found.classes[label] if label >= 0 else None for label in found.labels], arrow.string()
+            [embedded.classes[label] if label >= 0 else None for label in embedded.labels], arrow.string()
         ),
     }
-    for name, values in found.named.items():
+    for name, values in embedded.named.items():
         flat = arrow.array(np.ascontiguousarray(values).ravel())
         columns[name] = arrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
-    about = {ABOUT: json.dumps(found.about | {"classes": list(found.classes)})}
+    about = {ABOUT: json.dumps(embedded.about | {"classes": list(embedded.classes)})}
     parquet.write_table(arrow.table(columns).replace_schema_metadata(about), path)
 
 
-def _zarr(found: Embedded, path: Path) -> None:
+def _zarr(embedded: Embedded, path: Path) -> None:
     """A group of zarr format 3: the arrays of an ``.npz``, text as variable-length strings, attributes."""
     import zarr
 
-    group = zarr.create_group(str(path), attributes=found.about)
-    for name, values in found.arrays.items():
+    group = zarr.create_group(str(path), attributes=embedded.about)
+    for name, values in embedded.arrays.items():
         text = values.dtype.kind == "U"
         stored = group.create_array(name, shape=values.shape, dtype=str if text else values.dtype)
         stored[...] = values.astype(object) if text else values
@@ -91,10 +91,10 @@ _WRITERS: Mapping[str, Any] = {".npz": _npz, ".parquet": _parquet, ".zarr": _zar
 def _is_ours(path: Path) -> bool:
     """Whether a zarr group has features, and may be replaced: a store may not."""
     try:
-        found = regular.read_json(path / "zarr.json", most=2**20)
+        content = regular.read_json(path / "zarr.json", most=2**20)
     except (OSError, ValueError):
         return not any(path.iterdir())
-    attributes = found.get("attributes") if isinstance(found, dict) else None
+    attributes = content.get("attributes") if isinstance(content, dict) else None
     return isinstance(attributes, dict) and attributes.get("kind") == KIND
 
 

@@ -73,7 +73,7 @@ def frames_of_lines(
     Raises RawDataError, with the number of the line, for anything else that is no frame of ``spec``, and for
     a stream without any.
     """
-    number = found = 0
+    number = count = 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             on_problem(f"line {number}: blank, left out. Write null for a frame in which nobody is seen")
@@ -84,11 +84,11 @@ def frames_of_lines(
             if not line.endswith(b"\n"):
                 on_problem(f"line {number}: the stream stops in the middle of it; it is left out")
                 break
-            told = str(error).split(":")[0] or "too deep"
-            raise _wrong(f"is no JSON: {told}", number, _FORM) from error
-        found += 1
+            reason = str(error).split(":")[0] or "too deep"
+            raise _wrong(f"is no JSON: {reason}", number, _FORM) from error
+        count += 1
         yield _frame(content, spec, turned, number)
-    if not found:
+    if not count:
         raise RawDataError("the stream is empty", where="the stream", remedy=_FORM)
 
 

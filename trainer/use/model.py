@@ -31,10 +31,9 @@ _TOO_LARGE = "Look at its coordinates: they are metres, and these are too large 
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """A classifier, and the encoder whose features it takes: the run's, or the one that learned with it."""
+class Classifier(Kept):
+    """And the encoder whose features it takes: the run's, or the one that learned with it."""
 
-    kept: Kept
     encoder: LoadedEncoder
 
 
@@ -79,7 +78,7 @@ class Model:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes that ``predict`` tells apart; none without a classifier."""
-        return next((each.kept.card.classes for each in self.classifiers.values()), ())
+        return next((each.card.classes for each in self.classifiers.values()), ())
 
     @property
     def device(self) -> torch.device:
@@ -133,12 +132,12 @@ class Model:
         """
         ready, name = self._ready(clips, convention)
         classifier = self.classifier(name)
-        seen = classifier.kept.crop
+        seen = classifier.crop
         given = ready if seen is None else seen.centre(torch.as_tensor(ready))
         features = self._features(classifier.encoder, given, name).cpu()
-        found = predicted(classifier.kept, features, by=unknown, keep=keep, where=self._path)
-        _check_finite(found.energy[:, None], "scores", _TOO_LARGE)
-        return found if isinstance(ready, Tensor) else found.numpy()
+        predictions = predicted(classifier, features, by=unknown, keep=keep, where=self._path)
+        _check_finite(predictions.energy[:, None], "scores", _TOO_LARGE)
+        return predictions if isinstance(ready, Tensor) else predictions.numpy()
 
     def follow(
         self,
@@ -314,36 +313,40 @@ def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "
     there = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
     chosen = figure or next((each[0] for each in there.values() if each), None)
     only = None if figure is None else convention_of(run, figure)
-    found = {}
+    classifiers = {}
     for name in [name for name, figures in there.items() if chosen in figures or name == only]:
-        kept = kept_by(run, str(chosen), convention=name, encoder=encoder)
-        found[name] = Classifier(kept, _learned(kept, run, encoder, name, device) or own)
-    if figure is not None and not found:  # says what there is
+        classifier = kept_by(run, str(chosen), convention=name, encoder=encoder)
+        learned = _learned(classifier, run, encoder, name, device)
+        classifiers[name] = Classifier(classifier.head, classifier.card, learned or own)
+    if figure is not None and not classifiers:  # says what there is
         kept_by(run, figure, convention=next(iter(there)), encoder=encoder)
-    return Model(own, found, path=run.path)
+    return Model(own, classifiers, path=run.path)
 
 
-def _learned(kept: Kept, run: Run, encoder: str, convention: str, device: Any) -> LoadedEncoder | None:
+def _learned(classifier: Kept, run: Run, encoder: str, convention: str, device: Any) -> LoadedEncoder | None:
     """The encoder that learned with a classifier, in its convention; None: it is the run's."""
-    if not kept.learned_encoder:
+    if not classifier.learned_encoder:
         return None
     card, network, weights = take_encoder(run, encoder, conventions=[convention])
-    own = {name: value for name, value in kept.head.encoder.items() if name in weights}
+    own = {name: value for name, value in classifier.head.encoder.items() if name in weights}
     checkpoint.load_weights(network, own, where=run.path)
     return _placed(LoadedEncoder(card, network), device)
 
 
 def _of_export(path: Path, *, encoder: str | None, figure: str | None, device: Any) -> Model:
     loaded = load_encoder(path, encoder=encoder, device=device)
-    found = {name: Classifier(kept, loaded) for name, kept in read_classifiers(path, loaded.card).items()}
-    others = sorted({each.kept.card.figure for each in found.values()} - {figure})
-    if figure is not None and (others or not found):
+    classifiers = {
+        name: Classifier(each.head, each.card, loaded)
+        for name, each in read_classifiers(path, loaded.card).items()
+    }
+    others = sorted({each.card.figure for each in classifiers.values()} - {figure})
+    if figure is not None and (others or not classifiers):
         raise UsageError(
             f"the export has {'the classifier of ' + others[0] if others else 'none'}, not that of {figure}",
             where=path,
             remedy=f"Export the run with --classifier {figure}",
         )
-    return Model(loaded, found, path=path)
+    return Model(loaded, classifiers, path=path)
 
 
 def _placed(loaded: LoadedEncoder, device: Any) -> LoadedEncoder:

@@ -88,24 +88,24 @@ def _array(value: Any) -> Any:
 
 
 def predicted(
-    kept: Kept, features: Tensor, *, by: By | None, keep: float, where: object = None
+    classifier: Kept, features: Tensor, *, by: By | None, keep: float, where: object = None
 ) -> Predictions:
     """Of features [N, D]. ``by``: how unknown clips are told, None: not at all; ``keep``: the share of clips
     of known classes that shall stay known, in 0..1. Raises UsageError where nothing was held out to tell it.
     """
-    head, sure = kept.head, kept.head.sureness
+    head, sure = classifier.head, classifier.head.sureness
     logits = head.logits(features)
     temperature = 1.0 if sure is None else sure.temperature
     energy = heads.energies(logits)
     distance = None if head.means is None else head.distance(features)
     known = torch.ones(len(features), dtype=torch.bool)
     if by is not None:
-        limit = threshold(sure, by, keep, kept, where=where)
+        limit = threshold(sure, by, keep, classifier, where=where)
         value = energy if by == "energy" else distance
         assert value is not None
         known = value <= limit
     return Predictions(
-        kept.card.classes,
+        classifier.card.classes,
         (logits / temperature).softmax(dim=1),
         energy,
         distance,
@@ -114,16 +114,17 @@ def predicted(
     )
 
 
-def threshold(sure: Sureness | None, by: str, keep: float, kept: Kept, *, where: object) -> float:
+def threshold(sure: Sureness | None, by: str, keep: float, classifier: Kept, *, where: object) -> float:
     """The value that a share ``keep`` of the held-out clips does not exceed."""
     if by not in get_args(By):
         raise unknown("way to tell unknown clips", by, get_args(By))
     if not 0 < keep <= 1:
         raise UsageError(f"keep is {keep}, expected a share of the clips in 0..1")
     if sure is None:
-        figure = kept.card.figure.split("-")[0]
+        figure = classifier.card.figure.split("-")[0]
         raise UsageError(
-            f"the classifier of {kept.card.figure} saw all training clips: none says what is unknown to it",
+            f"the classifier of {classifier.card.figure} saw all training clips: none says what is unknown "
+            "to it",
             where=where,
             remedy="Evaluate linear with 50 training clips or more"
             if figure == "linear"

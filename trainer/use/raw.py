@@ -30,14 +30,14 @@ def convention_of(clips: Any, card: EncoderCard, asked: str | None) -> str:
     Raises UsageError for one that the encoder does not know.
     """
     known = list(card.conventions)
-    told = asked or getattr(_first(clips), "convention", None) or known[0]
-    if told not in known:
+    convention = asked or getattr(_first(clips), "convention", None) or known[0]
+    if convention not in known:
         raise UsageError(
-            f"the encoder knows {', '.join(known)}, not '{told}'",
+            f"the encoder knows {', '.join(known)}, not '{convention}'",
             where="convention",
             remedy=f"`skeltools map --to {known[0]}` brings a store to it, by the names of its joints",
         )
-    return str(told)
+    return str(convention)
 
 
 def prepared(clips: Any, card: EncoderCard, convention: str) -> NDArray[np.float32]:
@@ -50,8 +50,8 @@ def prepared(clips: Any, card: EncoderCard, convention: str) -> NDArray[np.float
     spec = card.conventions[convention]
     held = clips if isinstance(clips, Mapping) or hasattr(clips, "ndim") else _listed(clips)
     for name, clip in held.items() if isinstance(held, Mapping) else enumerate(held):
-        told = name if isinstance(name, str) else getattr(clip, "id", None) or f"clip {name}"
-        _check_skeleton(clip, spec, card, where=told)
+        where = name if isinstance(name, str) else getattr(clip, "id", None) or f"clip {name}"
+        _check_skeleton(clip, spec, card, where=where)
     return prepare(
         held,
         frames=card.input.frames,

@@ -35,8 +35,8 @@ class Bank:
     the mean of their cosines.
     """
 
-    def __init__(self, models: Mapping[str, Model], found: Embedded, asked: Asked) -> None:
-        self._models, self._found, self._asked = models, found, asked
+    def __init__(self, models: Mapping[str, Model], clips: Embedded, asked: Asked) -> None:
+        self._models, self._clips, self._asked = models, clips, asked
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -51,17 +51,17 @@ class Bank:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        return self._found.ids
+        return self._clips.ids
 
     @property
     def labels(self) -> tuple[str | None, ...]:
         """Class names, None where there is none."""
-        return tuple(self._found.classes[label] if label >= 0 else None for label in self._found.labels)
+        return tuple(self._clips.classes[label] if label >= 0 else None for label in self._clips.labels)
 
     @cached_property
     def values(self) -> Tensor:
         """[N, D] float32; of several encoders side by side, each scaled to length one."""
-        return _side_by_side(self._found)
+        return _side_by_side(self._clips)
 
     @checks_arguments
     def neighbours(
@@ -79,8 +79,8 @@ class Bank:
         """Pairs of clips that are closer than chance allows (``search_checks.copies``), the closest first;
         or those of a cosine of ``threshold`` or more, as far as each is among the other's k nearest.
         """
-        found = search_checks.copies(self._among(k), least=threshold)
-        columns = (found.first, found.second, found.cosines, found.chance, found.groups)
+        pairs = search_checks.copies(self._among(k), least=threshold)
+        columns = (pairs.first, pairs.second, pairs.cosines, pairs.chance, pairs.groups)
         return [
             Duplicate(group + 1, self.ids[a], self.ids[b], cosine, chance, self.labels[a], self.labels[b])
             for a, b, cosine, chance, group in zip(*(each.tolist() for each in columns), strict=True)
@@ -114,8 +114,8 @@ class Bank:
 
         Raises StoreError for a bank without two classes.
         """
-        rows = torch.from_numpy(np.flatnonzero(self._found.labels >= 0))
-        labels = torch.from_numpy(self._found.labels)[rows]
+        rows = torch.from_numpy(np.flatnonzero(self._clips.labels >= 0))
+        labels = torch.from_numpy(self._clips.labels)[rows]
         if len(labels.unique()) < 2:
             raise StoreError(
                 "labels of two classes or more are needed",
@@ -124,23 +124,23 @@ class Bank:
             )
         wanted = k or min(knn.Options().k, max(3, len(rows) // 10))
         near = nearest(self.values[rows], k=wanted)
-        found = search_checks.doubts(near, labels, classes=len(self._found.classes))
-        return [self._doubted(row, rows, near, labels, found) for row in found.order.tolist()], found.right
+        doubts = search_checks.doubts(near, labels, classes=len(self._clips.classes))
+        return [self._doubted(row, rows, near, labels, doubts) for row in doubts.order.tolist()], doubts.right
 
     def _doubted(
-        self, row: int, rows: Tensor, near: Nearest, labels: Tensor, found: search_checks.Doubts
+        self, row: int, rows: Tensor, near: Nearest, labels: Tensor, doubts: search_checks.Doubts
     ) -> SuspiciousLabel:
-        own, other = int(labels[row]), int(found.suggested[row])
+        own, other = int(labels[row]), int(doubts.suggested[row])
         place = int((labels[near.rows[row]] == other).nonzero()[0])
-        classes = self._found.classes
+        classes = self._clips.classes
         return SuspiciousLabel(
             self.ids[int(rows[row])],
             classes[own],
             classes[other],
-            float(found.doubt[row]),
+            float(doubts.doubt[row]),
             near.rows.shape[1],
-            int(found.counts[row, other]),
-            int(found.counts[row, own]),
+            int(doubts.counts[row, other]),
+            int(doubts.counts[row, own]),
             self.ids[int(rows[near.rows[row, place]])],
             float(near.cosines[row, place]),
         )
@@ -159,8 +159,8 @@ class Bank:
         if isinstance(query, str) and query in self._place:
             row = self._place[query]
             near = nearest(self.values, self.values[row : row + 1], k=k + 1)
-            kept = (near.rows[0] != row).nonzero().flatten()[:k]
-            return [self._named(query, self.labels[row], near.rows[0, kept], near.cosines[0, kept])]
+            others = (near.rows[0] != row).nonzero().flatten()[:k]
+            return [self._named(query, self.labels[row], near.rows[0, others], near.cosines[0, others])]
         asked = self._embedded(query, on_problem)
         near = nearest(self.values, _side_by_side(asked), k=k)
         names = [asked.classes[label] if label >= 0 else None for label in asked.labels]
@@ -187,7 +187,7 @@ class Bank:
                 raise self._unknown(str(query))
             asked = Asked((Path(query),), convention=self._asked.convention, settings=self._asked.settings)
             return embedded(self._models, asked, on_problem=on_problem)
-        convention = self._found.conventions[0]
+        convention = self._clips.conventions[0]
         features = {name: np.asarray(model.embed(query, convention)) for name, model in self._models.items()}
         ids = tuple(f"query {number}" for number in range(len(next(iter(features.values())))))
         return Embedded(ids, np.full(len(ids), -1), (), features, (convention,))
@@ -201,14 +201,14 @@ class Bank:
         )
 
 
-def _side_by_side(found: Embedded) -> Tensor:
+def _side_by_side(clips: Embedded) -> Tensor:
     """[N, D] float32, as kNN takes several encoders. Raises SkelError for values that are not finite."""
-    values = torch.from_numpy(found.fused)
+    values = torch.from_numpy(clips.fused)
     bad = (~values.isfinite()).any(dim=1)
     if bad.any():
         raise SkelError(
             f"{int(bad.sum())} of {len(bad)} clips have features that are not finite, "
-            f"{found.ids[int(bad.nonzero()[0])]} first",
+            f"{clips.ids[int(bad.nonzero()[0])]} first",
             remedy="The training diverged, or the clips are damaged: see `skeltools validate`",
         )
     return values
@@ -274,14 +274,12 @@ def _is_of_run(run: Path, store: Path) -> bool:
 def across(store: Path, pairs: Sequence[Duplicate]) -> dict[str, int]:
     """Split of the store -> pairs of which one clip trains and the other one tests: a leak."""
     opened = stores.open_store(store)
-    found = {}
+    leaks = {}
     for split in opened.manifest.protocols:
-        halves = [
-            stores.ids_of(opened, protocol=split, part=part, conventions=()) for part in ("train", "test")
-        ]
+        halves = [stores.ids_of(opened, split=split, part=part, conventions=()) for part in ("train", "test")]
         train, test = map(frozenset, halves)
-        found[split] = sum(
+        leaks[split] = sum(
             (each.first in train and each.second in test) or (each.first in test and each.second in train)
             for each in pairs
         )
-    return found
+    return leaks

@@ -39,8 +39,8 @@ def nearest(bank: Tensor, queries: Tensor | None = None, *, k: int) -> Nearest:
         if alone:
             own = torch.arange(len(block))
             block[own, start + own] = -torch.inf
-        found = block.topk(count, dim=1)
-        rows.append(found.indices)
-        cosines.append(found.values)
+        best = block.topk(count, dim=1)
+        rows.append(best.indices)
+        cosines.append(best.values)
         start += len(block)
     return Nearest(torch.cat(rows), torch.cat(cosines))

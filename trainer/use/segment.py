@@ -106,13 +106,13 @@ def recordings(model: Model, asked: Asked, convention: str, on_problem: OnProble
     Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
     when nothing can be read.
     """
-    found = 0
+    count = 0
     for place in asked.places:
         of = _of_store if sources.is_store(place) else _of_files
         for recording in of(model, asked, place, convention, on_problem):
-            found += 1
+            count += 1
             yield recording
-    if not found:
+    if not count:
         raise SkelError(
             "no recording could be read", where=asked.places[0], remedy="See what is said above of each"
         )
@@ -126,8 +126,8 @@ def _of_store(
     wanted = sources.wanted_ids(store, asked, convention, model.card)
     for clip in raw.sequences(path, convention):
         if wanted is None or clip.id in wanted:
-            told = None if clip.frame_labels is None else clip.frame_labels.astype(np.int64)
-            yield Recording(clip.id, clip.sequence, told)
+            labels = None if clip.frame_labels is None else clip.frame_labels.astype(np.int64)
+            yield Recording(clip.id, clip.sequence, labels)
 
 
 def _of_files(
@@ -146,9 +146,9 @@ def scores_of(model: Model, recording: Recording, convention: str, options: Opti
     A classifier that was not learned on windows knows no background: it has none here. Where nobody is seen
     there is no action.
     """
-    kept = model.classifier(convention).kept
-    extra = 0 if BACKGROUND in kept.card.settings else 1
-    size = len(kept.card.classes) + extra
+    card = model.classifier(convention).card
+    extra = 0 if BACKGROUND in card.settings else 1
+    size = len(card.classes) + extra
     covered, clips = windows.prepared(
         recording.sequence, options.spans(recording.frames), model.card, convention
     )
@@ -195,7 +195,7 @@ def settled(models: Mapping[str, Model], convention: str, asked: Mapping[str, An
     for values that are out of range.
     """
     first = next(iter(models.values()))
-    card = first.classifier(convention).kept.card
+    card = first.classifier(convention).card
     learned = {name: card.settings[name] for name in Options.model_fields if name in card.settings}
     learned = learned if BACKGROUND in card.settings else {"window": first.card.input.frames}
     if asked.get("window") and not asked.get("stride"):

@@ -21,7 +21,7 @@ LEARNING = ("epochs", "lr", "class_weights")
 
 @dataclass(frozen=True)
 class Answer:
-    found: tuple[Segmented, ...]
+    recordings: tuple[Segmented, ...]
     classes: tuple[str, ...]
     """A segment's label is a place in it."""
     results: tuple[EvaluationResult, ...] = ()
@@ -61,7 +61,7 @@ def answer(
             device=device,
             on_recording=on_recording,
         )
-        return Answer(learned.found, learned.results[0].classes[:-1], learned.results)
+        return Answer(learned.recordings, learned.results[0].classes[:-1], learned.results)
     models = segment.kept_models(
         path,
         encoder=encoder,
@@ -75,10 +75,10 @@ def answer(
     _refuse(bool(given), f"--{''.join(given[:1]).replace('_', '-')}", "learns nothing: a kept one is asked")
     of = sources.convention_of(next(iter(models.values())).card, asked)
     chosen = segment.settled(models, of, options)
-    found = segment.found_in(models, asked, chosen, on_problem=on_problem)
-    card = next(iter(models.values())).classifier(of).kept.card
+    recordings = segment.found_in(models, asked, chosen, on_problem=on_problem)
+    card = next(iter(models.values())).classifier(of).card
     classes = card.classes[:-1] if BACKGROUND in card.settings else card.classes
-    return Answer(tuple(found), classes)
+    return Answer(tuple(recordings), classes)
 
 
 def _refuse(wrong: bool, option: str, reason: str) -> None:

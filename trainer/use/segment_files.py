@@ -25,40 +25,40 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def write(found: Sequence[Segmented], classes: Sequence[str], path: Path) -> None:
+def write(recordings: Sequence[Segmented], classes: Sequence[str], path: Path) -> None:
     """Complete or absent. Raises as ``check_suffix``."""
     check_suffix(path)
-    text = as_csv(found, classes) if path.suffix.lower() == ".csv" else as_json(found, classes)
+    text = as_csv(recordings, classes) if path.suffix.lower() == ".csv" else as_json(recordings, classes)
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
-def as_csv(found: Sequence[Segmented], classes: Sequence[str]) -> str:
+def as_csv(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
     """A line for each segment: recording, first frame and the one behind the last, class, confidence."""
     made = io.StringIO()
     table = csv.writer(made, lineterminator="\n")
     table.writerow(COLUMNS)
-    for each in found:
+    for each in recordings:
         for one in each.segments:
             table.writerow((one.recording, one.start, one.stop, classes[one.label], f"{one.confidence:.6f}"))
     return made.getvalue()
 
 
-def as_lines(found: Sequence[Segmented], classes: Sequence[str]) -> str:
+def as_lines(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
     """A line for each segment, parted by tabs: recording, start, end, class, confidence."""
-    rows = as_csv(found, classes).splitlines()[1:]
+    rows = as_csv(recordings, classes).splitlines()[1:]
     return "".join("\t".join(row) + "\n" for row in csv.reader(rows))
 
 
-def as_json(found: Sequence[Segmented], classes: Sequence[str]) -> str:
+def as_json(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
     """Recordings in their order, also those in which nothing was found."""
-    return json.dumps([_record(each, classes) for each in found], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps([_record(each, classes) for each in recordings], indent=2, ensure_ascii=False) + "\n"
 
 
-def _record(found: Segmented, classes: Sequence[str]) -> dict[str, Any]:
+def _record(recording: Segmented, classes: Sequence[str]) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "frames": len(found.labels),
+        "id": recording.id,
+        "frames": len(recording.labels),
         "segments": [
             {
                 "start": one.start,
@@ -66,6 +66,6 @@ def _record(found: Segmented, classes: Sequence[str]) -> dict[str, Any]:
                 "label": classes[one.label],
                 "confidence": round(one.confidence, 6),
             }
-            for one in found.segments
+            for one in recording.segments
         ],
     }

@@ -54,7 +54,7 @@ class Learned:
 
     results: tuple[EvaluationResult, ...]
     """Of every encoder, then of all together where there are several."""
-    found: tuple[Segmented, ...]
+    recordings: tuple[Segmented, ...]
     """In the recordings of the test half, by all encoders."""
 
 
@@ -99,21 +99,23 @@ def learn(
         started = time.perf_counter()
         features, taught = _features(model, train, of, chosen, counted)
         head = _head(features, taught, run, store, chosen)
-        kept = Kept(head, _card(run, name, model, train, chosen, len(taught)))
-        able = Model(model.encoder, {of: Classifier(kept, model.encoder)}, path=run.path)
+        classifier = Kept(head, _card(run, name, model, train, chosen, len(taught)))
+        able = Model(model.encoder, {of: Classifier(head, classifier.card, model.encoder)}, path=run.path)
         scores[name] = {}
         for recording in test.recordings(able, of):
             scores[name][recording.id] = segment.scores_of(able, recording, of, chosen)
             counted()
-        found = _found({name: scores[name]}, chosen)
+        recordings = _segmented({name: scores[name]}, chosen)
         seconds = time.perf_counter() - started
-        result = _result(run, {name: model}, (train, test), chosen, found, taught, seconds)
-        results.append(_written(run, result, store, several=len(run.method.encoders) > 1, kept=kept))
+        result = _result(run, {name: model}, (train, test), chosen, recordings, taught, seconds)
+        results.append(
+            _written(run, result, store, several=len(run.method.encoders) > 1, classifier=classifier)
+        )
     if len(models) > 1:
-        found = _found(scores, chosen)
-        result = _result(run, models, (train, test), chosen, found, taught, 0.0)
-        results.append(_written(run, result, store, several=True, kept=None))
-    return Learned(tuple(results), found)
+        recordings = _segmented(scores, chosen)
+        result = _result(run, models, (train, test), chosen, recordings, taught, 0.0)
+        results.append(_written(run, result, store, several=True, classifier=None))
+    return Learned(tuple(results), recordings)
 
 
 def _counter(total: int, on_recording: OnRecording | None) -> Callable[[], None]:
@@ -134,7 +136,7 @@ def _half(store: Store, asked: Asked) -> Half:
     assert asked.part is not None
     assert asked.convention is not None
     every = stores.frame_labels(store, asked.convention)
-    ids = stores.ids_of(store, protocol=asked.split, part=asked.part, conventions=[asked.convention])
+    ids = stores.ids_of(store, split=asked.split, part=asked.part, conventions=[asked.convention])
     labels = {id: every[id] for id in ids if id in every and (every[id] != NOTHING).any()}
     if not labels:
         raise StoreError(
@@ -231,7 +233,7 @@ def _card(
     )
 
 
-def _found(scores: Mapping[str, Mapping[str, Scores]], options: Options) -> tuple[Segmented, ...]:
+def _segmented(scores: Mapping[str, Mapping[str, Scores]], options: Options) -> tuple[Segmented, ...]:
     """In every recording, by all encoders together."""
     ids = next(iter(scores.values()))
     return tuple(
@@ -245,15 +247,15 @@ def _result(
     models: Mapping[str, Model],
     halves: tuple[Half, Half],
     options: Options,
-    found: tuple[Segmented, ...],
+    recordings: tuple[Segmented, ...],
     taught: torch.Tensor,
     seconds: float,
 ) -> EvaluationResult:
     train, test = halves
     manifest, card = test.store.manifest, next(iter(models.values())).card
     classes = (*manifest.classes, BACKGROUND)
-    labels = {each.id: each.labels for each in found}
-    every = [one for each in found for one in each.segments]
+    labels = {each.id: each.labels for each in recordings}
+    every = [one for each in recordings for one in each.segments]
     made = detection.figures(labels, test.labels, every)
     table = detection.confusion(labels, test.labels, len(manifest.classes))
     shares = {
@@ -314,17 +316,17 @@ def _notes(run: Run, classes: tuple[str, ...], test: Half, taught: torch.Tensor)
 
 
 def _written(
-    run: Run, result: EvaluationResult, store: Store, *, several: bool, kept: Kept | None
+    run: Run, result: EvaluationResult, store: Store, *, several: bool, classifier: Kept | None
 ) -> EvaluationResult:
     """The result as it is in its file; the classifier stands beside it."""
     other = [] if store.hash == run.store.hash else [store.path.stem]
     stem = "-".join([PROTOCOL, *other, result.convention, *([result.encoder] if several else [])])
     path = run.path / RESULTS / f"{stem}.json"
-    if kept is not None:
+    if classifier is not None:
         result = result.model_copy(update={"classifier": f"{stem}{heads.SUFFIX}"})
-        card = kept.card.model_copy(update={"test_top1": result.top1})
+        card = classifier.card.model_copy(update={"test_top1": result.top1})
         with replacing(path.with_name(str(result.classifier))) as partial:
-            partial.write_bytes(heads.to_bytes(kept.head, card))
+            partial.write_bytes(heads.to_bytes(classifier.head, card))
     with replacing(path) as partial:
         partial.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return result

@@ -76,12 +76,12 @@ def parts(card: EncoderCard, asked: Asked, on_problem: OnProblem) -> Iterator[Pa
     Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
     when no clip is left.
     """
-    convention, found = convention_of(card, asked), 0
+    convention, count = convention_of(card, asked), 0
     for place in asked.places:
         for part in of_place(card, asked, place, convention, on_problem):
-            found += len(part.ids)
+            count += len(part.ids)
             yield part
-    if not found:
+    if not count:
         raise nothing(asked)
 
 
@@ -148,7 +148,7 @@ def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> S
         )
     return stores.select(
         store,
-        protocol=split_of(store, asked, card),
+        split=split_of(store, asked, card),
         part=asked.part or "test",
         conventions=[convention],
         frames=given.frames,
@@ -169,7 +169,7 @@ def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
             remedy="Choose one with --split",
         )
     name = asked.split or known[0]
-    stores.check_protocol(store, name)
+    stores.check_split(store, name)
     return name
 
 
@@ -178,7 +178,7 @@ def wanted_ids(store: Store, asked: Asked, convention: str, card: EncoderCard) -
     if asked.split is None and asked.part is None:
         return None
     ids = stores.ids_of(
-        store, protocol=split_of(store, asked, card), part=asked.part or "test", conventions=[convention]
+        store, split=split_of(store, asked, card), part=asked.part or "test", conventions=[convention]
     )
     return frozenset(ids)
 
@@ -278,8 +278,10 @@ def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ..
     Of one store, or stores of the same classes, they are the store's in its order; else those that occur,
     sorted.
     """
-    told = {stores.open_store(place).manifest.classes if is_store(place) else () for place in asked.places}
-    stored = told.pop() if len(told) == 1 else ()
+    of_stores = {
+        stores.open_store(place).manifest.classes if is_store(place) else () for place in asked.places
+    }
+    stored = of_stores.pop() if len(of_stores) == 1 else ()
     classes = stored or tuple(sorted({name for name in names if name is not None}))
     place = {name: label for label, name in enumerate(classes)}
     return tuple(classes), [-1 if name is None else place[name] for name in names]

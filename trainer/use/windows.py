@@ -32,14 +32,14 @@ def prepared(
     Gives those of which the recipe leaves something, and their clips [n, 3, T, V, M]. Raises UsageError for a
     sequence that does not fit.
     """
-    kept, clips = [], []
+    covered, clips = [], []
     for span in of:
         clip = clip_or_none(raw.cut(sequence, span), card, convention)
         if clip is not None:
-            kept.append(span)
+            covered.append(span)
             clips.append(clip)
     shape = (0, 3, card.input.frames, card.conventions[convention].num_joints, card.input.bodies)
-    return kept, np.concatenate(clips) if clips else np.zeros(shape, np.float32)
+    return covered, np.concatenate(clips) if clips else np.zeros(shape, np.float32)
 
 
 def clip_or_none(clip: Any, card: EncoderCard, convention: str) -> NDArray[np.float32] | None:

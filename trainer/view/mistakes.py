@@ -46,7 +46,7 @@ def mistakes(saved: SavedResult) -> tuple[list[Mistake], int]:
     best, said = shares.max(dim=1)
     wrong = (said != scores.labels).nonzero().flatten()
     order = wrong[best[wrong].argsort(descending=True, stable=True)].tolist()
-    found = []
+    named_wrong = []
     for row in order:
         values, places = shares[row].topk(min(CLOSEST, shares.shape[1]))
         closest = tuple(
@@ -54,5 +54,5 @@ def mistakes(saved: SavedResult) -> tuple[list[Mistake], int]:
             for place, value in zip(places.tolist(), values, strict=True)
         )
         true = scores.classes[int(scores.labels[row])]
-        found.append(Mistake(scores.ids[row], true, closest[0][0], closest[0][1], closest))
-    return found, len(scores)
+        named_wrong.append(Mistake(scores.ids[row], true, closest[0][0], closest[0][1], closest))
+    return named_wrong, len(scores)

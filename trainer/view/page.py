@@ -15,7 +15,7 @@ from trainer.view import features, mistakes
 from trainer.view.features import FeatureSpace
 from trainer.view.mistakes import Mistake
 from trainer.view.recordings import Recordings
-from trainer.view.tabs import Answer, Tab, answers, told
+from trainer.view.tabs import Answer, Tab, answers, run_entry
 from trainer.view.views import Views
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class RunPage:
         if not shown:
             raise UsageError("nothing of it can be shown", where=self.run.path, remedy="; ".join(problems))
         data = single_file.held(self.listing, [])
-        data["store"] = {**self.listing.store(), **told(shown, self.run.path.name), "rows": False}
+        data["store"] = {**self.listing.store(), **run_entry(shown, self.run.path.name), "rows": False}
         return single_file.save(single_file.page({**data, "items": items}), out)
 
     # ------------------------------------------------------------------------------------------------ tabs
@@ -104,12 +104,12 @@ class RunPage:
         saved = mistakes.chosen(self.run)
         if saved is None:
             return []
-        found, total = mistakes.mistakes(saved)
+        wrong, total = mistakes.mistakes(saved)
         about = (
-            f"{len(found)} of {total} test clips that {saved.result.figure} names wrong, the surest first."
+            f"{len(wrong)} of {total} test clips that {saved.result.figure} names wrong, the surest first."
         )
-        errors = _Errors(self, {each.id: each for each in found[: mistakes.MOST]})
-        return [Tab("errors", "Errors", about, errors.items, errors.scenes)] if found else []
+        errors = _Errors(self, {each.id: each for each in wrong[: mistakes.MOST]})
+        return [Tab("errors", "Errors", about, errors.items, errors.scenes)] if wrong else []
 
     def _features(self) -> list[Tab]:
         space = FeatureSpace(self.run)
@@ -131,9 +131,9 @@ class RunPage:
                 where=store,
                 remedy="Convert recordings with --uncut, or with `uncut: true` in dataset.yaml",
             )
-        found = Recordings(self.run, store)
+        recordings = Recordings(self.run, store)
         about = "Recordings that are not cut: what is labelled, and what the classifier of windows finds."
-        return [Tab("recordings", "Recordings", about, found.items, _Watched(found, store).scenes)]
+        return [Tab("recordings", "Recordings", about, recordings.items, _Watched(recordings, store).scenes)]
 
     def clip(self, id: str, title: str, facts: dict[str, str] | None = None) -> Answer:
         """A clip of the run's store in the run's first convention, as a scene."""
@@ -153,26 +153,28 @@ class _Errors:
     """The errors of one result, by id."""
 
     page: RunPage
-    found: dict[str, Mistake]
+    by_id: dict[str, Mistake]
 
     def items(self) -> Answer:
-        return {"items": [_error(each) for each in self.found.values()]}
+        return {"items": [_error(each) for each in self.by_id.values()]}
 
     def scenes(self, id: str) -> Answer:
-        found = self.found.get(id)
-        if found is None:
+        mistake = self.by_id.get(id)
+        if mistake is None:
             raise UnknownSampleError(f"'{id}' is none of the clips that were named wrong")
-        facts = {"said": found.said, "true": found.true}
-        facts |= {f"{place}. {name}": f"{share:.1%}" for place, (name, share) in enumerate(found.closest, 1)}
-        scene = self.page.clip(id, f"{found.true}, named {found.said}", facts)
-        return {"scenes": [scene], "layout": "beside", "note": _error(found)["note"]}
+        facts = {"said": mistake.said, "true": mistake.true}
+        facts |= {
+            f"{place}. {name}": f"{share:.1%}" for place, (name, share) in enumerate(mistake.closest, 1)
+        }
+        scene = self.page.clip(id, f"{mistake.true}, named {mistake.said}", facts)
+        return {"scenes": [scene], "layout": "beside", "note": _error(mistake)["note"]}
 
 
-def _error(found: Mistake) -> dict[str, str]:
+def _error(mistake: Mistake) -> dict[str, str]:
     return {
-        "id": found.id,
-        "title": f"{found.true} → {found.said}",
-        "note": f"{found.confidence:.0%} sure, {found.id}",
+        "id": mistake.id,
+        "title": f"{mistake.true} → {mistake.said}",
+        "note": f"{mistake.confidence:.0%} sure, {mistake.id}",
     }
 
 
@@ -180,7 +182,7 @@ def _error(found: Mistake) -> dict[str, str]:
 class _Watched:
     """Recordings as scenes with two ribbons."""
 
-    found: Recordings
+    recordings: Recordings
     store: Path
 
     @cached_property
@@ -190,9 +192,9 @@ class _Watched:
         return Listing(self.store)
 
     def scenes(self, id: str) -> Answer:
-        scene = self._listing.sample(id, [self.found.convention])
-        clip = self._listing.opened.clip(self._listing.row(id), self.found.convention)
-        ribbons = {**scene["ribbons"], "found": self.found.ribbon(clip)}
+        scene = self._listing.sample(id, [self.recordings.convention])
+        clip = self._listing.opened.clip(self._listing.row(id), self.recordings.convention)
+        ribbons = {**scene["ribbons"], "found": self.recordings.ribbon(clip)}
         note = "Below the clock: what is labelled, and what the classifier finds."
         return {"scenes": [{**scene, "ribbons": ribbons}], "layout": "beside", "note": note}
 

@@ -46,14 +46,14 @@ class Recordings:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes that the classifier knows, background last."""
-        return next(iter(self._models.values())).classifier(self.convention).kept.card.classes
+        return next(iter(self._models.values())).classifier(self.convention).card.classes
 
     def items(self) -> dict[str, Any]:
         """All recordings of the store."""
         labels = stores.frame_labels(stores.open_store(self.store), self.convention)
         items = [
-            {"id": id, "title": id, "note": f"{len(told)} frames, {_actions(told)} actions labelled"}
-            for id, told in labels.items()
+            {"id": id, "title": id, "note": f"{len(frames)} frames, {_actions(frames)} actions labelled"}
+            for id, frames in labels.items()
         ]
         return {"items": items}
 
@@ -64,10 +64,10 @@ class Recordings:
             name: segment.scores_of(model, recording, self.convention, self._options)
             for name, model in self._models.items()
         }
-        found = segment.segmented(clip.id, segment.together(said), self._options)
+        segmented = segment.segmented(clip.id, segment.together(said), self._options)
         return [
             [each.start, each.stop, self.classes[each.label], round(each.confidence, 4)]
-            for each in found.segments
+            for each in segmented.segments
         ]
 
 

@@ -72,25 +72,25 @@ def inputs(method: Method, batch: Batch) -> list[Sight]:
     The method must be in evaluation mode: its weights and its queue stay as they are. It is changed while
     this runs, so it must be nobody else's.
     """
-    with _watched(method) as found:
+    with _watched(method) as seen:
         method(batch)
-    return found
+    return seen
 
 
 @contextmanager
 def _watched(method: Method) -> Iterator[list[Sight]]:
-    found: list[Sight] = []
+    seen: list[Sight] = []
     made: list[_Made] = []
     views = {name: each for name, each in vars(method).items() if isinstance(each, Views)}
     for name, each in views.items():
-        chains = {kind: _told(kind, getattr(each, f"{kind}_chain"), made) for kind in ("normal", "extreme")}
-        told = replace(each, normal_chain=chains["normal"], extreme_chain=chains["extreme"])
-        setattr(method, name, told)
+        chains = {kind: _noting(kind, getattr(each, f"{kind}_chain"), made) for kind in ("normal", "extreme")}
+        watched = replace(each, normal_chain=chains["normal"], extreme_chain=chains["extreme"])
+        setattr(method, name, watched)
     encoders = _encoders(method)
     for encoder, role in encoders:
-        encoder.feature_map = _noted(encoder.feature_map, role, made, found)
+        encoder.feature_map = _noted(encoder.feature_map, role, made, seen)
     try:
-        yield found
+        yield seen
     finally:
         for name, each in views.items():
             setattr(method, name, each)
@@ -107,7 +107,7 @@ def _encoders(method: Method) -> list[tuple[Any, str]]:
     return [(encoder, of.get(id(encoder), VIEW)) for encoder in encoders]
 
 
-def _told(name: str, chain: Chain, made: list[_Made]) -> Chain:
+def _noting(name: str, chain: Chain, made: list[_Made]) -> Chain:
     """The chain, which notes what it gives."""
 
     def call(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
@@ -122,12 +122,12 @@ def _noted(
     feature_map: Callable[[Tensor, str], Tensor],
     role: str,
     made: list[_Made],
-    found: list[Sight],
+    seen: list[Sight],
 ) -> Callable[[Tensor, str], Tensor]:
     """A map of the right shape, that of the first clip for all; x is noted."""
 
     def call(x: Tensor, convention: str) -> Tensor:
-        found.append(_sight(role, convention, x, [each for each in made if each.spec.name == convention]))
+        seen.append(_sight(role, convention, x, [each for each in made if each.spec.name == convention]))
         one = feature_map(x[:1], convention)
         return one.repeat(len(x), *[1] * (one.dim() - 1))
 

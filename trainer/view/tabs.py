@@ -35,7 +35,7 @@ class Tab:
     def _place(self) -> str:
         return f"run/{self.name}"
 
-    def told(self) -> Answer:
+    def entry(self) -> Answer:
         """The tab as ``api/store`` lists it."""
         return {
             "name": self.name,
@@ -47,10 +47,10 @@ class Tab:
 
     def listed(self, *, most: int | None = None) -> Answer:
         """Its items, the first ``most`` of them, each with the address of its scenes."""
-        found = self.items()
+        answer = self.items()
         name = "points" if self.kind == "map" else "items"
-        some = [{**each, "scenes": self.address(each["id"])} for each in found[name][:most]]
-        return {**found, name: some}
+        some = [{**each, "scenes": self.address(each["id"])} for each in answer[name][:most]]
+        return {**answer, name: some}
 
     def address(self, id: str) -> str:
         """Of the scenes of an item."""
@@ -78,10 +78,10 @@ def answers(
 ) -> dict[str, Callable[[Any], Any]]:
     """What is answered of all tabs, and ``store`` with the list of them and the run's ``name``."""
     lock = RLock()
-    found = {name: answer for tab in tabs for name, answer in tab.answers(lock).items()}
-    return {**found, "store": lambda query: {**store(query), **told(tabs, name)}}
+    calls = {name: answer for tab in tabs for name, answer in tab.answers(lock).items()}
+    return {**calls, "store": lambda query: {**store(query), **run_entry(tabs, name)}}
 
 
-def told(tabs: Sequence[Tab], name: str) -> Answer:
+def run_entry(tabs: Sequence[Tab], name: str) -> Answer:
     """What ``api/store`` says of a run besides its store."""
-    return {"name": name, "tabs": [tab.told() for tab in tabs]}
+    return {"name": name, "tabs": [tab.entry() for tab in tabs]}

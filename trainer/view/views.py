@@ -75,10 +75,13 @@ class Views:
         plain: dict[str, dict[str, Any]] = {}
         drawn: list[list[dict[str, Any]]] = []
         for epoch in range(DRAWS):
-            found = self._batch_with(row, epoch)
-            if found is None or sum(map(len, (plain, *drawn))) + len(drawn[0] if drawn else ()) > MOST:
+            batch_and_place = self._batch_with(row, epoch)
+            if (
+                batch_and_place is None
+                or sum(map(len, (plain, *drawn))) + len(drawn[0] if drawn else ()) > MOST
+            ):
                 continue
-            batch, place = found
+            batch, place = batch_and_place
             seen = sights(self._method, batch)
             for sight in seen:
                 clip = batch.clips[sight.convention][place]
@@ -114,8 +117,8 @@ class Views:
         )
 
     def _scene(self, id: str, title: str, convention: str, joints: Tensor, **more: Any) -> dict[str, Any]:
-        told = self.run.store.manifest.conventions.get(convention)
-        flat = told is not None and told.coordinates == "xy"
+        info = self.run.store.manifest.conventions.get(convention)
+        flat = info is not None and info.coordinates == "xy"
         spec, turn = self.run.skeletons[convention].spec, self._turn(convention)
         return pictures.scene(id, title, spec, joints, turn=turn, flat=flat, **more)
 
