@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ["trainer"]
+PACKAGES = ["schemas", "skeltools", "trainer"]
 WORDS = {"found", "kept", "told", "met", "occasion", "affair", "intake", "moves"}
 """They say what was done, or nothing."""
 
