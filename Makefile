@@ -32,11 +32,11 @@ demo: install  ## raw files -> store -> MS-CLR -> evaluation -> report, on the b
 	cd $(DEMO) && $(BIN)/trainer evaluate runs/ms-clr --protocol knn --protocol linear
 	cd $(DEMO) && $(BIN)/trainer report runs/ms-clr
 
-test: install  ## the whole test suite
+test: install  ## the tests, but for those of the next line
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-slow: install  ## the tests that take minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+slow: install  ## the tests that are marked slow or listed in tests/slow.txt
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m slow
 
 lint: install  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -31,3 +31,12 @@ def demo_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         assert run(words) == 0
     return folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that are listed in ``slow.txt`` wait for ``make slow``, beside those that are marked so."""
+    listed = set((Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.slow)
