@@ -94,6 +94,7 @@ class Mirror:
         return name in self._absent or (self.root / name).is_file()
 
     def _ask_for(self, name: str, most: int) -> Future[None]:
+        objects.check_process(self.source.place)
         with self._lock:
             if name not in self._coming:
                 self._pool = self._pool or ThreadPoolExecutor(AT_ONCE, "files of a store")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from schemas.errors import SkelError, StoreError
+from schemas.errors import SkelError, StoreError, UsageError
 from schemas.places import Place
 
 _RETRIES = {
@@ -176,6 +176,7 @@ _NO_KEYS = (
 @contextmanager
 def _told(place: Place) -> Iterator[None]:
     """What obstore raises becomes one sentence."""
+    check_process(place)
     try:
         yield
     except FileNotFoundError as error:
@@ -185,6 +186,21 @@ def _told(place: Place) -> Iterator[None]:
         if not any(kind.__module__.startswith("obstore") for kind in type(error).__mro__):
             raise
         raise _refused(place, error) from error
+
+
+def check_process(place: Place) -> None:
+    """Raises UsageError in a fork of a process that has asked for objects: obstore's threads are not in it,
+    and an answer would never come."""
+    if _asked_in.setdefault("process", os.getpid()) != os.getpid():
+        raise UsageError(
+            "a forked process cannot ask for objects where the one before the fork has",
+            where=place,
+            remedy="Start workers by spawn: DataLoader(..., multiprocessing_context='spawn')",
+        )
+
+
+_asked_in: dict[str, int] = {}
+"""The id of the process that asked first."""
 
 
 def _check_bucket(place: Place, error: BaseException) -> None:
