@@ -35,11 +35,11 @@ prepares those of a store, and pictures of both share one design. The rest of th
 
 # Inside trainer imports point down this list, or stay on a line.
 LAYERS = [
-    {"cli"},
+    {"cli", "sweeping"},
     {"view"},
     {"publishing"},
     {"use"},
-    {"blocks", "pretraining", "sweep"},
+    {"blocks", "pretraining", "sweeps"},
     {"report", "released"},
     {"config"},
     {"loop", "evaluate", "export", "run", "start", "tables"},
