@@ -86,11 +86,6 @@ class WithSteps(click.Command):
 
     steps: dict[str, click.Command] = {}
 
-    def chosen(self, args: list[str]) -> tuple[click.Command, list[str]]:
-        """The step that the arguments name, or the command itself, and the arguments that are left."""
-        step = self.steps.get(args[0]) if args else None
-        return (self, args) if step is None else (step, args[1:])
-
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The steps and what they do."""
         with formatter.section("In steps, on a cluster (`skeltools docs clusters`)"):

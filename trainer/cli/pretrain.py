@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import UsageError
-from trainer.cli.display import duration, echo, training_display
+from schemas.commands import echo
+from trainer.cli.display import duration, training_display
 from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
 from trainer.cli.profile import show_profile
 

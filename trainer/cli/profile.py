@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from trainer.cli.display import Plain, table_console
+from schemas.commands import Plain
+from trainer.cli.display import table_console
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
     from trainer.loop.profile import Profile

@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas import ConfigError, SkelError, UsageError
+from schemas.commands import Plain, echo
 from trainer.cli import evaluate, pretrain
-from trainer.cli.display import Plain, bar, duration, echo, table_console
+from trainer.cli.display import bar, duration, table_console
 
 if TYPE_CHECKING:
     from trainer.sweeps import Plan, Task
