@@ -25,6 +25,9 @@ from schemas.places import Place
 AT_ONCE = 8
 """Files that come at the same time."""
 
+_LOOKS = 10
+"""At a store that changes between a look at it and the next, before it is given up."""
+
 
 class Mirror:
     """The folder, and what brings files to it."""
@@ -149,7 +152,7 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
     StoreError, SkelError without obstore, and ValueError for a file of more than ``most`` bytes.
     """
     source = objects.connect(place)
-    while True:
+    for _ in range(_LOOKS):
         answer = source.read(name, most=most)
         if answer is None:
             return None
@@ -157,6 +160,8 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
         listed = source.list() if source.can_list else None
         if listed is None or listed.get(name) == found:  # else it was changed in between
             break
+    else:
+        raise StoreError("is being changed", where=place, remedy="Run the same command again")
     stores = cache.folder("stores")
     with cache.told(stores):
         stores.mkdir(parents=True, exist_ok=True)

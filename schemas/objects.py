@@ -150,7 +150,9 @@ def _library(place: Place) -> Any:
 
 
 def _found(meta: Any) -> Found:
-    return Found(int(meta["size"]), meta["e_tag"])
+    """Azure's lists have tags without the quotes that they have elsewhere."""
+    tag = meta["e_tag"]
+    return Found(int(meta["size"]), tag if tag is None or tag.endswith('"') else f'"{tag}"')
 
 
 # --- errors -------------------------------------------------------------------------------------------------
@@ -209,10 +211,10 @@ def _check_bucket(place: Place, error: BaseException) -> None:
 
 
 def _no_bucket(place: Place) -> StoreError:
+    elsewhere = {"az": "AZURE_STORAGE_ENDPOINT names another server than that of Azure"}
+    other = elsewhere.get(str(place).split(":")[0], "AWS_ENDPOINT_URL names another server than that of AWS")
     return StoreError(
-        f"there is no bucket {place.parts[1]}",
-        where=place,
-        remedy="Look at its name; AWS_ENDPOINT_URL names another server than that of AWS",
+        f"there is no bucket {place.parts[1]}", where=place, remedy=f"Look at its name; {other}"
     )
 
 

@@ -435,3 +435,20 @@ def test_spawned_workers_read_an_address_and_forked_ones_say_why_not(
     assert np.array_equal(in_worker("spawn", joints_or_words, opened), expected)
     assert np.array_equal(joints_of(opened), expected)
     assert np.array_equal(in_worker("fork", joints_or_words, opened), expected), "all files are here now"
+
+
+def test_a_tag_is_the_same_with_quotes_and_without_them() -> None:
+    """Azure's lists leave them out, as its emulator does; without them no store there would ever open."""
+    listed, asked = ({"size": 3, "e_tag": tag} for tag in ("0x25", '"0x25"'))
+    assert objects._found(listed) == objects._found(asked) == objects.Found(3, '"0x25"')
+    assert objects._found({"size": 3, "e_tag": 'W/"5"'}).tag == 'W/"5"'
+    assert objects._found({"size": 3, "e_tag": None}).tag is None
+
+
+def test_a_store_that_always_changes_is_given_up(
+    address: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"zarr.json": objects.Found(1, "other")}
+    monkeypatch.setattr(objects.Objects, "list", lambda self: other)
+    with pytest.raises(StoreError, match=r"is being changed\. Run the same command again"):
+        skeltools.open(address)
