@@ -119,6 +119,7 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
     Example:
       skeltools convert ntu60 --out store.zarr --workers 4
       skeltools convert nw-ucla --raw nw-ucla.zip --out ucla.zarr
+      skeltools convert ntu60 --out s3://bucket/lab/ntu60.zarr
       skeltools convert ntu120 --raw s001_to_s017.zip --raw s018_to_s032.zip
       skeltools convert custom --raw FOLDER --out my-lab.zarr
       skeltools convert ntu60 --recipe crossclr --frames 50 --frames 64
