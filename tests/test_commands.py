@@ -85,6 +85,12 @@ def test_the_trainer_without_torch_says_what_to_install() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_python_without_torch_is_told_what_to_install() -> None:
+    done = python("-c", "import sys; sys.modules['torch'] = None; import trainer; trainer.pretrain")
+    assert done.returncode == 1
+    assert "PyTorch is not installed, and trainer.pretrain needs it: pip install torch" in done.stderr
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_an_option_that_takes_one_value_is_given_once(program: str) -> None:
     program_cli = import_module(f"{program}.cli").cli

@@ -120,7 +120,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'trainer' has no attribute '{name}'")
     module, attribute = _HOMES[name]
-    value = getattr(import_module(module), attribute)
+    try:
+        value = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        text = (
+            f"PyTorch is not installed, and trainer.{name} needs it: pip install torch, version 2.11 or later"
+        )
+        raise ModuleNotFoundError(text, name="torch") from error
     globals()[name] = value
     return value
 
