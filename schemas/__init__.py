@@ -1,7 +1,7 @@
 """The words that skeltools and trainer share, as pydantic models.
 
-This package imports nothing but the standard library and pydantic, so either side may depend on it
-without pulling in the other. The models refuse unknown keys and check their ranges.
+This package imports nothing but the standard library and pydantic (``commands``: click), so either side may
+depend on it without pulling in the other. The models refuse unknown keys and check their ranges.
 Names are loaded when they are first used: `--help` needs no pydantic.
 """
 

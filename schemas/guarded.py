@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas import cache, chunk_files
 from schemas.arrays import Chunks
-from schemas.errors import StoreError
+from schemas.errors import SkelError, StoreError, UsageError
 from schemas.mirror import Mirror
 from schemas.places import Place, is_address
 
@@ -166,8 +166,10 @@ def damages(where: Path, place: str) -> Iterator[None]:
         raise damaged(where, place, error) from error
 
 
-def damaged(path: Path | str, place: str, why: object) -> StoreError:
-    """The error for what is not sound at a place of a store."""
+def damaged(path: Path | str, place: str, why: object) -> SkelError:
+    """The error for what is not sound at a place of a store. A UsageError says nothing of the store."""
+    if isinstance(why, UsageError):
+        return UsageError(why.message, where=why.where, remedy=why.remedy)
     reason = why_of(why) if isinstance(why, BaseException) else str(why)
     remedy = "`skeltools validate` lists what is wrong; convert the raw data again"
     if is_address(path):

@@ -25,6 +25,9 @@ from schemas.places import Place
 AT_ONCE = 8
 """Files that come at the same time."""
 
+_LOOKS = 10
+"""At a store that changes between a look at it and the next, before it is given up."""
+
 
 class Mirror:
     """The folder, and what brings files to it."""
@@ -94,6 +97,7 @@ class Mirror:
         return name in self._absent or (self.root / name).is_file()
 
     def _ask_for(self, name: str, most: int) -> Future[None]:
+        objects.check_process(self.source.place)
         with self._lock:
             if name not in self._coming:
                 self._pool = self._pool or ThreadPoolExecutor(AT_ONCE, "files of a store")
@@ -148,7 +152,7 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
     StoreError, SkelError without obstore, and ValueError for a file of more than ``most`` bytes.
     """
     source = objects.connect(place)
-    while True:
+    for _ in range(_LOOKS):
         answer = source.read(name, most=most)
         if answer is None:
             return None
@@ -156,6 +160,8 @@ def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mi
         listed = source.list() if source.can_list else None
         if listed is None or listed.get(name) == entry:  # else it was changed in between
             break
+    else:
+        raise StoreError("is being changed", where=place, remedy="Run the same command again")
     stores = cache.folder("stores")
     with cache.disk_errors(stores):
         stores.mkdir(parents=True, exist_ok=True)

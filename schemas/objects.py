@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from schemas.errors import SkelError, StoreError
+from schemas.errors import SkelError, StoreError, UsageError
 from schemas.places import Place
 
 _RETRIES = {
@@ -150,7 +150,9 @@ def _library(place: Place) -> Any:
 
 
 def _entry(meta: Any) -> Found:
-    return Found(int(meta["size"]), meta["e_tag"])
+    """Azure's lists have tags without the quotes that they have elsewhere."""
+    tag = meta["e_tag"]
+    return Found(int(meta["size"]), tag if tag is None or tag.endswith('"') else f'"{tag}"')
 
 
 # --- errors -------------------------------------------------------------------------------------------------
@@ -176,6 +178,7 @@ _NO_KEYS = (
 @contextmanager
 def _server_errors(place: Place) -> Iterator[None]:
     """What obstore raises becomes one sentence."""
+    check_process(place)
     try:
         yield
     except FileNotFoundError as error:
@@ -187,16 +190,31 @@ def _server_errors(place: Place) -> Iterator[None]:
         raise _refused(place, error) from error
 
 
+def check_process(place: Place) -> None:
+    """Raises UsageError in a fork of a process that has asked for objects: obstore's threads are not in it,
+    and an answer would never come."""
+    if _asked_in.setdefault("process", os.getpid()) != os.getpid():
+        raise UsageError(
+            "a forked process cannot ask for objects where the one before the fork has",
+            where=place,
+            remedy="Start workers by spawn: DataLoader(..., multiprocessing_context='spawn')",
+        )
+
+
+_asked_in: dict[str, int] = {}
+"""The id of the process that asked first."""
+
+
 def _check_bucket(place: Place, error: BaseException) -> None:
     if any(word in str(error) for word in _NO_BUCKET):
         raise _no_bucket(place) from error
 
 
 def _no_bucket(place: Place) -> StoreError:
+    elsewhere = {"az": "AZURE_STORAGE_ENDPOINT names another server than that of Azure"}
+    other = elsewhere.get(str(place).split(":")[0], "AWS_ENDPOINT_URL names another server than that of AWS")
     return StoreError(
-        f"there is no bucket {place.parts[1]}",
-        where=place,
-        remedy="Look at its name; AWS_ENDPOINT_URL names another server than that of AWS",
+        f"there is no bucket {place.parts[1]}", where=place, remedy=f"Look at its name; {other}"
     )
 
 

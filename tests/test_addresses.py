@@ -15,7 +15,7 @@ import torch
 
 import skeltools
 import trainer
-from schemas import ConfigError, StoreError, UsageError, cache, guarded, objects
+from schemas import ConfigError, SkelError, StoreError, UsageError, cache, guarded, objects
 from schemas.mirror import AT_ONCE, Mirror
 from schemas.places import Place
 from skeltools import cli
@@ -24,6 +24,7 @@ from skeltools.pictures.browsed import Browsed
 from tests.object_server import BUCKET, DROPPED, Server, s3_server, web_server
 from tests.trainer.command import call
 from tests.trainer.runs import tiny_arguments
+from tests.workers import in_worker
 from trainer import store as stores
 
 CLIPS, FRAMES = 12, 12
@@ -410,3 +411,44 @@ def test_a_mirror_goes_to_other_processes(server: Server, address: str) -> None:
     copy.bring(f"{SEQUENCES}/c/0/0/0/0")
     assert (Path(copy.root) / f"{SEQUENCES}/c/0/0/0/0").is_file()
     assert isinstance(copy, guarded.Received)
+
+
+def joints_of(opened: skeltools.OpenedStore) -> np.ndarray:
+    return np.stack([opened[id].joints for id in opened])
+
+
+def joints_or_words(opened: skeltools.OpenedStore) -> Any:
+    try:
+        return joints_of(opened)
+    except SkelError as error:
+        return str(error)
+
+
+def test_spawned_workers_read_an_address_and_forked_ones_say_why_not(
+    address: str, folder: Path, server: Server
+) -> None:
+    opened = skeltools.open(address)
+    told = in_worker("fork", joints_or_words, opened)
+    assert told.startswith(f"{address}: a forked process cannot ask for objects")
+    assert "multiprocessing_context='spawn'" in told
+    expected = joints_of(skeltools.open(folder))
+    assert np.array_equal(in_worker("spawn", joints_or_words, opened), expected)
+    assert np.array_equal(joints_of(opened), expected)
+    assert np.array_equal(in_worker("fork", joints_or_words, opened), expected), "all files are here now"
+
+
+def test_a_tag_is_the_same_with_quotes_and_without_them() -> None:
+    """Azure's lists leave them out, as its emulator does; without them no store there would ever open."""
+    listed, asked = ({"size": 3, "e_tag": tag} for tag in ("0x25", '"0x25"'))
+    assert objects._found(listed) == objects._found(asked) == objects.Found(3, '"0x25"')
+    assert objects._found({"size": 3, "e_tag": 'W/"5"'}).tag == 'W/"5"'
+    assert objects._found({"size": 3, "e_tag": None}).tag is None
+
+
+def test_a_store_that_always_changes_is_given_up(
+    address: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"zarr.json": objects.Found(1, "other")}
+    monkeypatch.setattr(objects.Objects, "list", lambda self: other)
+    with pytest.raises(StoreError, match=r"is being changed\. Run the same command again"):
+        skeltools.open(address)

@@ -85,6 +85,12 @@ def test_the_trainer_without_torch_says_what_to_install() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_python_without_torch_is_told_what_to_install() -> None:
+    done = python("-c", "import sys; sys.modules['torch'] = None; import trainer; trainer.pretrain")
+    assert done.returncode == 1
+    assert "PyTorch is not installed, and trainer.pretrain needs it: pip install torch" in done.stderr
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_an_option_that_takes_one_value_is_given_once(program: str) -> None:
     program_cli = import_module(f"{program}.cli").cli
@@ -237,3 +243,27 @@ def test_recipe_and_image_install_what_the_package_needs() -> None:
     assert line.split() == [name for name in names if name != "torch"]
     started = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
     assert f"pip install -c constraints.txt {line}" in started
+
+
+# --- what is printed is also there for programs
+
+
+def draws_a_table(source: str) -> bool:
+    return re.search(r"\b(?:Table|table_of)\(", source) is not None
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_command_that_prints_a_table_prints_json_when_asked_to(program: str) -> None:
+    """Also where a module beside it draws the table."""
+    folder = ROOT / program / "cli"
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.py")}
+    drawing = {name for name, text in texts.items() if draws_a_table(text)} - {"terminal", "display"}
+    found = 0
+    for name, command in commands(program).items():
+        module = command.callback.__module__.rpartition(".")[2] if command.callback else name
+        uses = re.findall(rf"from {program}\.cli(?:\.(\w+))? import ([\w, ]+)", texts[module])
+        beside = {place or each.strip() for place, names in uses for each in names.split(",")}
+        if {module, *beside} & drawing:
+            found += 1
+            assert any("--json" in parameter.opts for parameter in command.params), name
+    assert found >= 5

@@ -20,7 +20,7 @@ from skeltools import plan_shards, skeletons
 from trainer import methods, tables
 from trainer.cli import cli as trainer
 from trainer.cli import pretrain
-from trainer.sweep import read_plan
+from trainer.sweeps import read_plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

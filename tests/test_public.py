@@ -179,6 +179,7 @@ NOTHING: list[Any] = [None, 5, -1.5, "", "nowhere", b"x", [], {}, object(), floa
         "trainer.load_encoder",
         "trainer.bank",
         "trainer.pretrain",
+        "trainer.sweep",
         "trainer.encoder",
         "trainer.augmentation",
         "trainer.batches",

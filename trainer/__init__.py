@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trainer.run import Run
     from trainer.run import open_run as open
     from trainer.store import open_store, skeletons
+    from trainer.sweeping import Swept, sweep
     from trainer.use import FollowedWindow, Model, Predictions, SkeletonDataset, load
     from trainer.use.search import Bank, bank
 
@@ -50,6 +51,7 @@ _HOMES = {
     "Run": ("trainer.run", "Run"),
     "SkelError": ("schemas", "SkelError"),
     "SkeletonDataset": ("trainer.use", "SkeletonDataset"),
+    "Swept": ("trainer.sweeping", "Swept"),
     "accuracy": ("trainer.blocks", "accuracy"),
     "augmentation": ("trainer.blocks", "augmentation"),
     "bank": ("trainer.use.search", "bank"),
@@ -68,6 +70,7 @@ _HOMES = {
     "projector": ("trainer.momentum", "projector"),
     "publish": ("trainer.publishing", "publish"),
     "skeletons": ("trainer.store", "skeletons"),
+    "sweep": ("trainer.sweeping", "sweep"),
     "update_": ("trainer.momentum", "update_"),
     "verify": ("trainer.publishing", "verify"),
 }
@@ -86,6 +89,7 @@ __all__ = [
     "Run",
     "SkelError",
     "SkeletonDataset",
+    "Swept",
     "accuracy",
     "augmentation",
     "bank",
@@ -104,6 +108,7 @@ __all__ = [
     "projector",
     "publish",
     "skeletons",
+    "sweep",
     "update_",
     "verify",
 ]
@@ -115,7 +120,15 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'trainer' has no attribute '{name}'")
     module, attribute = _HOMES[name]
-    value = getattr(import_module(module), attribute)
+    try:
+        value = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        text = (
+            f"PyTorch is not installed, and trainer.{name} needs it: pip install torch, version 2.11 or later"
+        )
+        raise ModuleNotFoundError(text, name="torch") from error
     globals()[name] = value
     return value
 

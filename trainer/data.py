@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, islice
+from itertools import count, islice, repeat
 from typing import TypeVar
 
 import torch
@@ -88,14 +88,29 @@ def load(
     batches is the same on the device and in host memory; shards have another one. Raises ConfigError when
     the limit is smaller than what two shards take, StoreError when the store cannot be read.
     """
-    limit = memory.host_limit() if memory_limit is None else memory_limit
+    limit = memory.given_limit(memory_limit)
     if shards.bytes_in_memory(selection) > limit:
         return shards.within(selection, limit, device=device)
-    samples = stores.in_memory(selection, on_progress=on_progress)
+    return near(stores.in_memory(selection, on_progress=on_progress), device)
+
+
+def held_bytes(samples: Training) -> int:
+    """Host memory that the clips take, with the buffers of those that are in the store."""
+    if isinstance(samples, Together):
+        return sum(map(held_bytes, samples.sources))
+    if isinstance(samples, Shards):
+        return samples.peak_bytes
+    return sum(clip.nbytes for clip in samples.clips.values()) if samples.device.type == "cpu" else 0
+
+
+def near(source: Source, device: torch.device) -> Source:
+    """The clips on the device where they fit there, or else where they are; the labels there in any case."""
     room = memory.device_limit(device)
-    if room is None or len(selection) * selection.clip_bytes <= room:
-        return samples.to(device)
-    return replace(samples, labels=samples.labels.to(device))
+    if isinstance(source, Samples) and (
+        room is None or sum(clip.nbytes for clip in source.clips.values()) <= room
+    ):
+        return source.to(device)
+    return replace(source, labels=source.labels.to(device))
 
 
 def together(
@@ -108,7 +123,7 @@ def together(
     on_progress: OnProgress | None = None,
 ) -> Together:
     """The clips of several stores where they fit, as ``load``, each in its share of the memory."""
-    limits = _shared(memory.host_limit() if memory_limit is None else memory_limit, selections)
+    limits = _shared(memory.given_limit(memory_limit), selections)
     sources = tuple(
         load(each, device=device, memory_limit=limit, on_progress=on_progress)
         for each, limit in zip(selections, limits, strict=True)
@@ -269,26 +284,31 @@ def _one_pass(
     samples: Source, *, batch_size: int, seed: int, epoch: int, turn: int, start: int
 ) -> Iterator[tuple[Tensor, Clips]]:
     """Rows and clips on the device of one pass from batch ``start`` on."""
-    device = samples.labels.device
     if isinstance(samples, Shards):
         buffers = shards.plan(samples, seed=seed, epoch=epoch, turn=turn)
-        rows_and_clips = shards.batches(samples, buffers, batch_size=batch_size, start=start)
-    else:
-        order = torch.randperm(len(samples), generator=seeds.generator("cpu", seed, epoch, turn, "order"))
-        rows_and_clips = _indexed(samples, order[start * batch_size :].split(batch_size))
-    elsewhere = isinstance(samples, Shards) or samples.device != device
-    return _sent(rows_and_clips, device) if elsewhere and device.type == "cuda" else rows_and_clips
+        batches = shards.batches(samples, buffers, sizes=repeat(batch_size), skip=start * batch_size)
+        return sent(batches, samples)
+    order = torch.randperm(len(samples), generator=seeds.generator("cpu", seed, epoch, turn, "order"))
+    return indexed(samples, order[start * batch_size :].split(batch_size))
 
 
-def _indexed(samples: Samples, chosen: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, Clips]]:
-    """Rows and clips where the clips are."""
-    for rows in chosen:
-        there = rows.to(samples.device)
-        yield there, {name: clip.index_select(0, there) for name, clip in samples.clips.items()}
+def indexed(samples: Samples, chosen: Iterable[Tensor]) -> Iterator[tuple[Tensor, Clips]]:
+    """Rows and clips, on the device of the labels, of batches by their rows."""
+    there = (rows.to(samples.device) for rows in chosen)
+    clips = samples.clips.items()
+    batches = ((rows, {name: clip.index_select(0, rows) for name, clip in clips}) for rows in there)
+    return sent(batches, samples)
 
 
-def _sent(batches: Iterator[tuple[Tensor, Clips]], device: torch.device) -> Iterator[tuple[Tensor, Clips]]:
-    """The same on a CUDA device: a batch travels from pinned memory while the one before is used."""
+def sent(batches: Iterator[tuple[Tensor, Clips]], source: Source) -> Iterator[tuple[Tensor, Clips]]:
+    """Batches of a source's clips on the device of its labels."""
+    device = source.labels.device
+    there = isinstance(source, Samples) and source.device == device
+    return batches if there or device.type != "cuda" else _ahead(batches, device)
+
+
+def _ahead(batches: Iterator[tuple[Tensor, Clips]], device: torch.device) -> Iterator[tuple[Tensor, Clips]]:
+    """Sent to a CUDA device: a batch travels from pinned memory while the one before is used."""
     stream = torch.cuda.Stream(device)
 
     def send(batch: tuple[Tensor, Clips]) -> tuple[Tensor, Clips, torch.cuda.Event]:

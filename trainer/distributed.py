@@ -12,16 +12,18 @@ statistics of BatchNorm ride along, so that all processes hold the same state af
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from schemas import ConfigError, UsageError
+from schemas import ConfigError, SkelError, UsageError
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, e.g. while the first one reads the test half for its monitor."""
@@ -32,17 +34,56 @@ def processes() -> Iterator[None]:
     """Inside, the processes that one launcher started know each other; nothing when there is one.
 
     They find each other by the variables that torchrun sets. CPU tensors travel by gloo, CUDA's by NCCL. A
-    group that exists already is used and left as it is.
+    group that exists already is used and left as it is. Raises SkelError when another process is gone.
     """
     if not _launched() or _joined():
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        fresh = fresh_part(dist.TCPStore(*place, timeout=PATIENCE), rank=_rank(), size=size())
+        dist.init_process_group(backend, timeout=PATIENCE, store=fresh, rank=_rank(), world_size=size())
+    else:
+        dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
+    except RuntimeError as error:
+        if not any(library in str(error).lower() for library in ("gloo", "nccl")):
+            raise
+        raise SkelError(
+            f"another process of this training is gone, or cannot be reached ({str(error).splitlines()[0]})",
+            remedy="`torchrun --max-restarts 3` and --resume=auto start all of them again",
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def fresh_part(store: dist.Store, *, rank: int, size: int) -> dist.Store:
+    """A part of a store that these processes alone write to, once all of them have come.
+
+    torchrun keeps its store when it starts processes again (``--max-restarts``), with the addresses of those
+    that are gone, and ``TORCHELASTIC_RESTART_COUNT`` differs between nodes (PyTorch's issue 135712). So each
+    process says a name that nobody has had; the first one answers to the names until all have acknowledged
+    its own. Raises SkelError when that takes longer than ``PATIENCE``.
+    """
+    own, late = uuid4().hex, time.monotonic() + PATIENCE.total_seconds()
+    if rank:
+        store.set(f"new {rank}", own)
+        part = store.get(own).decode()
+        store.set(f"{part} {rank}", own)
+        return dist.PrefixStore(part, store)
+    waiting = set(range(1, size))
+    while waiting:
+        for other in tuple(waiting):
+            if store.check([f"{own} {other}"]):
+                waiting.remove(other)
+            elif store.check([f"new {other}"]):
+                store.set(store.get(f"new {other}").decode(), own)
+        if time.monotonic() > late:
+            raise SkelError(f"{len(waiting)} of {size} processes did not come within {PATIENCE}")
+        time.sleep(0.01)
+    return dist.PrefixStore(own, store)
 
 
 def is_main() -> bool:

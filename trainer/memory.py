@@ -25,6 +25,11 @@ def host_limit() -> int:
     return int(SHARE * _built_in()) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
+def given_limit(limit: int | None) -> int:
+    """Bytes of ``data.memory_limit``; None: ``host_limit``."""
+    return host_limit() if limit is None else limit
+
+
 def device_limit(device: torch.device) -> int | None:
     """Bytes of a GPU that clips may fill: half of what is free. None for the CPU, which has the host's."""
     if device.type != "cuda":

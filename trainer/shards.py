@@ -8,7 +8,7 @@ and takes twice the store's space there; docs/guides/performance.md says why it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -99,23 +99,32 @@ def _bytes_for_each(selection: Selection) -> int:
     return BUFFERS * max(map(len, selection.shards)) * selection.clip_bytes
 
 
-def plan(shards: Shards, *, seed: int, epoch: int, turn: int) -> list[Buffer]:
-    """One pass over all rows, every one once. It depends on nothing but the address and ``per_buffer``."""
+def plan(shards: Shards, *, seed: int, epoch: int, turn: int, counts: Tensor | None = None) -> list[Buffer]:
+    """One pass over all rows, every one once, or as often as ``counts`` [N] int64 says.
+
+    It depends on nothing but the address, ``per_buffer`` and these.
+    """
     all_pieces = shards.selection.shards
     draw = seeds.generator("cpu", seed, epoch, turn, "shards")
     buffers = []
     for chosen in torch.randperm(len(all_pieces), generator=draw).split(shards.per_buffer):
         pieces = tuple(all_pieces[place] for place in chosen.tolist())
-        buffers.append(Buffer(pieces, torch.randperm(sum(map(len, pieces)), generator=draw)))
-    return buffers
+        places = torch.arange(sum(map(len, pieces)))
+        if counts is not None:
+            places = places.repeat_interleave(torch.cat([counts[each.start : each.stop] for each in pieces]))
+        buffers.append(Buffer(pieces, places[torch.randperm(len(places), generator=draw)]))
+    return [buffer for buffer in buffers if len(buffer.order)]
 
 
-def batches(shards: Shards, buffers: Sequence[Buffer], *, batch_size: int, start: int = 0) -> Iterator[Taken]:
-    """A pass, ``batch_size`` rows at a time from batch ``start`` on; the last batch may be smaller.
+def batches(
+    shards: Shards, buffers: Sequence[Buffer], *, sizes: Iterable[int], skip: int = 0
+) -> Iterator[Taken]:
+    """A pass from its row ``skip`` on, as many rows at a time as ``sizes`` says; the last may be fewer.
 
     Buffers before the start are not read. A batch may take rows of two buffers.
     """
-    skip, begun = start * batch_size, list[Taken]()
+    wanted, begun = iter(sizes), list[Taken]()
+    size = next(wanted)
     while buffers and skip >= len(buffers[0].order):
         skip, buffers = skip - len(buffers[0].order), buffers[1:]
     with ThreadPoolExecutor(1, "read ahead") as thread:
@@ -123,28 +132,20 @@ def batches(shards: Shards, buffers: Sequence[Buffer], *, batch_size: int, start
         for place, buffer in enumerate(buffers):
             clips = reading.pop().result()  # the one before is free now
             reading = [_read(thread, shards, each) for each in buffers[place + 1 : place + 2]]
-            sizes = _cut(len(buffer.order) - skip, batch_size, begun=_size(begun))
-            for rows, places in zip(
-                *(each[skip:].split(sizes) for each in (buffer.rows, buffer.order)), strict=True
-            ):
-                begun.append((rows, {name: clip[places] for name, clip in clips.items()}))
-                if _size(begun) == batch_size:
+            rows, places, skip = buffer.rows[skip:], buffer.order[skip:], 0
+            while len(rows):
+                here = slice(size - _size(begun)), slice(size - _size(begun), None)
+                begun.append((rows[here[0]], {name: clip[places[here[0]]] for name, clip in clips.items()}))
+                rows, places = rows[here[1]], places[here[1]]
+                if _size(begun) == size:
                     yield _joined(begun)
-                    begun = []
-            skip = 0
+                    begun, size = [], next(wanted, size)
     if begun:
         yield _joined(begun)
 
 
 def _read(thread: ThreadPoolExecutor, shards: Shards, buffer: Buffer) -> Future[dict[str, Tensor]]:
     return thread.submit(stores.read, shards.selection, buffer.shards)
-
-
-def _cut(rows: int, batch_size: int, *, begun: int) -> list[int]:
-    """How many of a buffer's rows each batch gets, the first of which has ``begun`` rows already."""
-    first = min(rows, batch_size - begun)
-    whole, rest = divmod(rows - first, batch_size)
-    return [first, *[batch_size] * whole, *[rest] * (rest > 0)]
 
 
 def _size(parts: Sequence[Taken]) -> int:

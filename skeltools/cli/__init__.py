@@ -11,7 +11,8 @@ from types import FrameType
 
 import click
 
-from schemas import SkelError, speaking, versions
+from schemas import SkelError
+from schemas.commands import echo, program
 from schemas.system import refusal
 from skeltools.cli import (
     card,
@@ -30,68 +31,13 @@ from skeltools.cli import (
     validate,
     view,
 )
-from skeltools.cli.terminal import echo
 
 _INTERRUPTED = 130  # 128 + SIGINT, the shells' convention
 _TERMINATED = 143  # 128 + SIGTERM
 
 
-class Commands(click.Group):
-    """Commands of which an option that takes one value may be given once."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Raises UsageError for an option that is repeated: click would silently take its last value."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            if isinstance(command, convert.WithSteps):
-                command, rest = command.chosen(rest)
-                name = name if command.name == name else f"{name} {command.name}"
-            with command.context_class(command, parent=ctx, info_name=name) as inner:
-                _, _, given = command.make_parser(inner).parse_args(list(rest))
-                for option in given:
-                    if _takes_one_value(option) and given.count(option) > 1:
-                        names = " or ".join([option.opts[-1], *option.secondary_opts])
-                        raise click.UsageError(f"{names} is given twice, but takes one value", inner)
-        return name, command, rest
-
-
-def _takes_one_value(parameter: click.Parameter) -> bool:
-    """Whether a repetition would lose something. A flag says the same twice, unless it has an opposite."""
-    return isinstance(parameter, click.Option) and not (
-        parameter.multiple or (parameter.is_flag and not parameter.secondary_opts)
-    )
-
-
-def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        from skeltools import __version__
-
-        echo(versions.text("skeltools", __version__, ("numpy", "zarr", "h5py", "opencv-python", "pydantic")))
-        ctx.exit()
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_version,
-    help="Show the versions that matter and exit.",
-)
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors: --log-level error.")
-@click.option(
-    "--log-level",
-    type=click.Choice(speaking.LEVELS),
-    default="info",
-    envvar="SKELTOOLS_LOG_LEVEL",
-    help="What is said on stderr: everything (info, the default), warnings and errors, or errors.",
-)
-@click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
-@click.pass_obj
-def cli(settings: dict[str, bool], debug: bool, quiet: bool, log_level: str) -> None:
+@program("skeltools", ("numpy", "zarr", "h5py", "opencv-python", "pydantic"))
+def cli(debug: bool) -> None:
     """Raw 3D-skeleton data sets to one clean multi-skeleton store.
 
     \b
@@ -101,8 +47,7 @@ def cli(settings: dict[str, bool], debug: bool, quiet: bool, log_level: str) -> 
       skeltools streams --bone --motion
       skeltools inspect
     """
-    settings["debug"] = debug
-    speaking.set_level("error" if quiet else log_level)
+    click.get_current_context().obj["debug"] = debug
 
 
 for module in (

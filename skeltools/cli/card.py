@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from schemas import StoreError, shown
-from skeltools.cli.terminal import STORE, echo, note
+from schemas.commands import echo
+from skeltools.cli.terminal import STORE, note
 
 
 @click.command("card")

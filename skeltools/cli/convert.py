@@ -86,11 +86,6 @@ class WithSteps(click.Command):
 
     steps: dict[str, click.Command] = {}
 
-    def chosen(self, args: list[str]) -> tuple[click.Command, list[str]]:
-        """The step that the arguments name, or the command itself, and the arguments that are left."""
-        step = self.steps.get(args[0]) if args else None
-        return (self, args) if step is None else (step, args[1:])
-
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The steps and what they do."""
         with formatter.section("In steps, on a cluster (`skeltools docs clusters`)"):
@@ -124,6 +119,7 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
     Example:
       skeltools convert ntu60 --out store.zarr --workers 4
       skeltools convert nw-ucla --raw nw-ucla.zip --out ucla.zarr
+      skeltools convert ntu60 --out s3://bucket/lab/ntu60.zarr
       skeltools convert ntu120 --raw s001_to_s017.zip --raw s018_to_s032.zip
       skeltools convert custom --raw FOLDER --out my-lab.zarr
       skeltools convert ntu60 --recipe crossclr --frames 50 --frames 64

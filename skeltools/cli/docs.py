@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemas import UsageError, unknown
-from skeltools.cli.terminal import echo
+from schemas.commands import echo
 
 
 @click.command("docs")

@@ -13,7 +13,12 @@ from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show
 
 @click.command("merge")
 @click.argument("stores", metavar="STORE STORE...", nargs=-1, type=click.Path(path_type=Place))
-@click.option("--out", required=True, type=click.Path(path_type=Place), help="The store to write.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Place),
+    help="A folder or an address.",
+)
 @click.option("--name", help="Name of the new data set  [those of the stores, joined by +].")
 @click.option(
     "--prefix",

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from skeltools.cli.terminal import echo, show, table_of
+from schemas.commands import echo
+from skeltools.cli.terminal import show, table_of
 
 
 @click.command("recipes")

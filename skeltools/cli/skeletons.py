@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from skeltools.cli.terminal import echo, show, table_of
+from schemas.commands import echo
+from skeltools.cli.terminal import show, table_of
 
 _WORDS = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}
 

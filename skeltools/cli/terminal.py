@@ -10,12 +10,12 @@ from typing import Literal
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console, ConsoleOptions
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.segment import Segment
 from rich.table import Table
 
 from schemas import shown, speaking
+from schemas.commands import Plain, echo
 from schemas.places import Place
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
@@ -36,29 +36,12 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
-    """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
-    if not err or isinstance(text, bytes) or speaking.is_said(text):
-        click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
-
-
 def show(*lines: Table | str) -> None:
     """To stdout: as wide as the terminal, or wide enough for every column when it is none."""
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     for line in lines:
         console.print(shown(line) if isinstance(line, str) else Plain(line), soft_wrap=isinstance(line, str))
-
-
-class Plain:
-    """A table as rich draws it, of whose texts nothing commands the terminal."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for text, style, control in console.render(self.table, options):
-            yield Segment(shown(text), style, control)
 
 
 def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:

@@ -292,6 +292,17 @@ def test_the_command_lists_the_joints_without_a_place_to_write_to(made: Path, ru
     assert sorted(path.name for path in made.parent.glob("*.zarr")) == ["s.zarr"]
 
 
+def test_the_list_is_there_for_programs(made: Path, run) -> None:
+    code, out, err = run("map", made, "--to", "openpose_18", "--json")
+    found = json.loads(out)
+    assert (code, err, found["to"], found["result"]) == (0, "", "openpose_18", "openpose_18-of-kinectv2_25")
+    assert len(found["joints"]) == 18
+    assert len(found["absent"]) == 5
+    assert "SpineBase" in found["unused"]
+    code, _, err = run("map", made, "--to", "openpose_18", "--json", "--out", "m.zarr")
+    assert (code, err) == (2, "error: --json is of the list, which --out does not print. Give one of them\n")
+
+
 def test_the_command_writes_the_store(made: Path, run) -> None:
     code, out, err = run(
         "map", made, "--to", "openpose_18", "--convention", SMPLX, "--out", "m.zarr", "--frames", 5

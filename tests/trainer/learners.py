@@ -17,11 +17,10 @@ KINECT = "kinectv2_25"
 class Means(nn.Module):
     """Means of every joint's coordinates through a BatchNorm and a dropout: an encoder in microseconds."""
 
-    feature_dim = 15
-
-    def __init__(self, *, dropout: float = 0.0) -> None:
+    def __init__(self, *, joints: int = 5, dropout: float = 0.0) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(15)
+        self.feature_dim = 3 * joints
+        self.norm = nn.BatchNorm1d(self.feature_dim)
         self.dropout = nn.Dropout(dropout)
         self.modes: list[bool] = []
         """Whether it was in training mode, for each call."""

@@ -57,6 +57,19 @@ def test_pretrain_reports_its_epochs_and_what_comes_next(
     assert checkpoint.load(tmp_path / "runs/skeletonclr" / checkpoint.LAST).epoch == 2
 
 
+def test_a_profile_is_there_for_programs(store: Path, tmp_path: Path, capsys: Capture) -> None:
+    words = [*TRAINING, "--out", tmp_path / "run"]
+    words[2] = store
+    code, out, _ = call(capsys, *words, "--profile", 2, "--json")
+    found = json.loads(out)
+    assert (code, found["steps"]) == (0, 2)
+    assert sum(found["parts"].values()) == pytest.approx(found["seconds"], rel=0.2)
+    assert {"name", "seconds", "calls"} <= found["operations"][0].keys()
+    assert Path(found["trace"]).is_file()
+    code, _, err = call(capsys, *words, "--json")
+    assert (code, err) == (2, "error: --json is of a profile. Add --profile N\n")
+
+
 def test_shortcuts_set_what_they_say(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = call(
         capsys, "pretrain", "--store", store, "--method", "aimclr", "--preset", "paper",

@@ -149,7 +149,7 @@ def test_a_batch_is_sent_before_the_one_before_is_used(monkeypatch: pytest.Monke
             events.append(f"send {number}")
             yield torch.tensor([number]), {"c": torch.full((1, 3, 2, 4, 1), number)}
 
-    for rows, clips in data._sent(made(), torch.device("cpu")):
+    for rows, clips in data._ahead(made(), torch.device("cpu")):
         assert (clips["c"] == rows).all()
         events.append(f"use {int(rows)}")
     used = [["await 0", "held", "held", "use 0"], ["await 1", "held", "held", "use 1"]]

@@ -19,7 +19,7 @@ from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import checkpoint, config, loop, optim, seeds
 from trainer import store as stores
-from trainer.evaluate import features, linear, protocol_options
+from trainer.evaluate import halves, linear, protocol_options
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.features import Features, concatenated, cropped
 from trainer.evaluate.scores import read_scores
@@ -193,14 +193,14 @@ def test_stretches_are_the_same_wherever_the_clips_are(store: Path, monkeypatch:
         def forward(self, x: Tensor, convention: str) -> Tensor:
             return x.mean(dim=(2, 4)).flatten(1)
 
-    monkeypatch.setattr(features, "_CHUNK", 3)
+    monkeypatch.setattr(halves, "CHUNK", 3)
     chosen = stores.select(
         stores.open_store(store),
         split="xview", part="train", conventions=["few_6"], frames=12, stream="joint",
     )  # fmt: skip
     found = []
     for limit in (None, 0):
-        half = features.open_half(chosen, memory_limit=limit)
+        half = halves.open_half(chosen, memory_limit=limit)
         assert isinstance(half, Shards) == (limit == 0)
         train, test = cropped(Plain(), (half, half), Crop(), convention="few_6", device=CPU, seed=0)
         assert train.anew is not None

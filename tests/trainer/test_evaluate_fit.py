@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from schemas import ConfigError, SkelError
 from tests.trainer.learners import KINECT, Means, around, samples, stgcn
 from trainer import optim, seeds
-from trainer.evaluate import finetune, fit, semi, supervised, transfer
+from trainer.evaluate import finetune, fit, halves, semi, supervised, transfer
 from trainer.evaluate.training import Training
 from trainer.metrics import accuracy
 from trainer.options import checked
@@ -286,7 +286,7 @@ def test_progress_counts_steps() -> None:
 def test_scores_do_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     options = Training(epochs=1)
     whole = fit.fit("finetune", Means(), TRAIN, TEST, options=options, **around()).scores
-    monkeypatch.setattr(fit, "_CHUNK", 2)
+    monkeypatch.setattr(halves, "CHUNK", 2)
     parts = fit.fit("finetune", Means(), TRAIN, TEST, options=options, **around()).scores
     assert torch.allclose(whole, parts)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import torch
 from torch import Tensor
 
 from schemas import ConfigError, StoreError
+from tests.trainer import learners
+from tests.trainer.learners import Means
 from tests.trainer.runs import evaluate_run, tiny_config
 from tests.trainer.stores import write_store
 from trainer import data, logbook, loop, memory, shards
 from trainer import store as stores
 from trainer.batch import Batch, Pairing
-from trainer.evaluate import features
-from trainer.evaluate.features import extract, open_half
+from trainer.evaluate import fit, halves, semi
+from trainer.evaluate.features import Split, extract
+from trainer.evaluate.halves import open_half, open_halves
+from trainer.evaluate.training import Training
 from trainer.shards import Shards
 from trainer.store import Selection
 
@@ -212,7 +217,7 @@ def test_a_run_with_a_limit_is_watched_and_evaluated_shard_by_shard(
     limit = {"data__memory_limit": "30 kB", "data__conventions": ["few_6"], "runtime__knn_every": 1}
     loop.pretrain(tiny_config(path, **limit), out=tmp_path / "run")
     with monkeypatch.context() as roomy:
-        roomy.setattr(features, "open_half", lambda selection, **_: stores.in_memory(selection))
+        roomy.setattr(memory, "given_limit", lambda limit: 10**9)
         whole = evaluate_run(tmp_path / "run", protocols=("knn", "linear"))
     looks = [line for line in logbook.read(tmp_path / "run" / "metrics.jsonl") if "monitor_knn" in line]
     assert looks
@@ -229,19 +234,119 @@ def test_a_run_with_a_limit_is_watched_and_evaluated_shard_by_shard(
     assert [each.random_knn for each in limited] == [each.random_knn for each in whole]
 
 
-def test_a_protocol_that_trains_takes_the_half_where_there_is_room(
+def both(path: Path) -> tuple[Selection, Selection]:
+    split = Split(stores.open_store(path), "xview", tiny_config(path).data)
+    return split.select("train", "few_6", "joint"), split.select("test", "few_6", "joint")
+
+
+def test_two_halves_share_one_limit(path: Path) -> None:
+    train, test = both(path)
+    clips = (len(train) + len(test)) * train.clip_bytes
+    for limit, where in (
+        (clips + test.shard_bytes, (stores.Samples, stores.Samples)),
+        (clips + test.shard_bytes - 1, (stores.Samples, Shards)),
+        (len(train) * train.clip_bytes + test.shard_bytes, (Shards, Shards)),
+        (1, (Shards, Shards)),
+    ):
+        found = open_halves(train, test, memory_limit=limit)
+        assert tuple(map(type, found)) == where, limit
+        taken = [data.held_bytes(half) for half in found]
+        together = max(taken) if where[0] is Shards else sum(taken)
+        assert limit == 1 or together <= limit
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Rows of every batch that a protocol learned from; once there are some, those in memory repeat them."""
+    rows: list[list[int]] = []
+    plain, place = fit._batches, count()
+
+    def noting(train: data.Source, *args: Any, **named: Any) -> Iterator[Any]:
+        if isinstance(train, Shards):
+            for taken in plain(train, *args, **named):
+                rows.append(taken[0].tolist())
+                yield taken
+        else:
+            steps = list(plain(train, *args, **named))
+            yield from data.indexed(train, [torch.tensor(rows[next(place)]) for _ in steps])
+
+    monkeypatch.setattr(fit, "_batches", noting)
+    return rows
+
+
+@pytest.mark.parametrize("batches", ["shuffled", "balanced"])
+def test_learning_from_the_store_is_learning_from_memory_in_that_order(
+    path: Path, trained: list[list[int]], batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same scores, losses and probabilities to the last bit."""
+    monkeypatch.setattr(fit.heads, "LEAST_HELD_OUT", 1)
+    options = Training(epochs=3, batch_size=6, lr=0.05, batches=batches, calibrate=True, validation=0.2)
+    train, test = both(path)
+    least = shards.least_bytes(train)
+    around, found = learners.around(convention="few_6"), []
+    for limit in (least, 10**9):
+        opened = open_halves(train, test, memory_limit=limit)
+        found.append(fit.fit("finetune", Means(joints=6), *opened, options=options, **around))
+    assert len(trained) > 3 * 3, "the second training, that tells how sure the first is, learned from shards"
+    assert found[0].loss == found[1].loss
+    assert torch.equal(found[0].scores, found[1].scores)
+    assert found[0].curves() == found[1].curves()
+    one, other = (each.head for each in found)
+    assert one is not None
+    assert other is not None
+    assert one.sureness is not None
+    assert other.sureness is not None
+    assert torch.equal(one.weight, other.weight)
+    assert one.sureness.temperature == other.sureness.temperature
+    of_epoch = [[row for rows in trained[first : first + 3] for row in rows] for first in range(0, 9, 3)]
+    learned = len(of_epoch[0])
+    assert learned < len(train)
+    assert all(sorted(rows) == list(range(learned)) for rows in of_epoch) == (batches == "shuffled")
+    assert len({tuple(rows) for rows in of_epoch}) == 3
+
+
+def test_balanced_batches_of_shards_draw_rows_as_often_as_those_in_memory(path: Path) -> None:
+    found, counts = sharded(path), torch.arange(20) % 3
+    buffers = shards.plan(found, seed=0, epoch=0, turn=0, counts=counts)
+    rows = torch.cat([buffer.rows for buffer in buffers])
+    assert torch.equal(rows.bincount(minlength=20), counts)
+    taken = list(shards.batches(found, buffers, sizes=[7, 6, 6]))
+    assert [len(each) for each, _ in taken] == [7, 6, 6]
+    assert torch.equal(torch.cat([each for each, _ in taken]), rows)
+    whole = stores.in_memory(found.selection).clips
+    for each, clips in taken:
+        assert all(torch.equal(clip, whole[name][each]) for name, clip in clips.items())
+
+
+def test_a_small_share_of_a_half_in_the_store_is_read_into_memory(path: Path) -> None:
+    """And so is the same to the bit: the clips of a draw follow from their ids, not from where they are."""
+    options = semi.Options(epochs=2, batch_size=4, lr=0.05, shares=(20,), draws=2)
+    train, test = both(path)
+    around, found = learners.around(convention="few_6"), []
+    for limit in (shards.least_bytes(train), 10**9):
+        opened = open_halves(train, test, memory_limit=limit)
+        assert isinstance(opened[0], Shards) == (limit < 10**9)
+        found += semi.evaluate(Means(joints=6), *opened, options=options, **around)
+    one, other = found
+    assert one.details == other.details
+    assert all(torch.equal(*pair) for pair in zip(one.draws, other.draws, strict=True))
+
+
+def test_a_run_with_a_limit_is_finetuned_shard_by_shard(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(path, data__memory_limit="30 kB", data__conventions=["few_6"])
     loop.pretrain(config, out=tmp_path / "run")
-    options = {"finetune": {"schedule": "small", "epochs": 1}}
-    (found,) = evaluate_run(tmp_path / "run", protocols=("finetune",), options=options)
-    assert found.top1 >= 0
-    monkeypatch.setattr(memory, "host_limit", lambda: 1000)
-    with pytest.raises(
-        ConfigError, match=r"data\.memory_limit: finetune trains on clips in memory.*more memory"
-    ):
-        evaluate_run(tmp_path / "run", protocols=("finetune",), options=options)
+
+    def refuse(selection: Selection) -> stores.Samples:
+        raise AssertionError("a half was read into memory")
+
+    monkeypatch.setattr(stores, "in_memory", refuse)
+    protocols = ("finetune", "supervised")
+    options = {name: {"schedule": "small", "epochs": 2} for name in protocols}
+    one, other = (evaluate_run(tmp_path / "run", protocols=protocols, options=options) for _ in range(2))
+    assert [each.top1 for each in one] == [each.top1 for each in other]
+    assert {each.test_samples for each in one} == {len(both(path)[1])}
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4, 20, 256])
@@ -251,8 +356,8 @@ def test_features_of_stored_clips_are_those_of_clips_in_memory(
     selection = select(path, "few_6")
     held, stored = (open_half(selection, memory_limit=limit) for limit in (10**9, 1))
     assert isinstance(stored, Shards)
-    monkeypatch.setattr(features, "_CHUNK", chunk)
-    sizes = [[len(clips) for clips in features._chunks(half, "few_6")] for half in (held, stored)]
+    monkeypatch.setattr(halves, "CHUNK", chunk)
+    sizes = [[len(clips) for clips in halves.chunks(half, "few_6")] for half in (held, stored)]
     assert sizes[0] == sizes[1]
     encoder = torch.nn.Module()
     encoder.forward = lambda x, convention: x.flatten(1)  # type: ignore[method-assign]

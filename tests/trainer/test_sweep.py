@@ -21,6 +21,7 @@ import click
 import pytest
 import yaml
 
+import trainer
 from schemas import ConfigError, SkelError
 from tests.trainer.command import call
 from tests.trainer.runs import TINY
@@ -30,7 +31,7 @@ from trainer.cli import cli
 from trainer.cli import evaluate as evaluate_command
 from trainer.cli import pretrain as pretrain_command
 from trainer.run import find_results, read_config
-from trainer.sweep import here, read_plan, slurm, state
+from trainer.sweeps import here, read_plan, slurm, state
 
 Capture = pytest.CaptureFixture[str]
 GIVEN = {
@@ -194,6 +195,55 @@ def test_a_sweep_trains_measures_joins_and_fills_one_table(
     code, out, _ = call(capsys, "sweep", file, "--json")
     assert (code, len(in_process)) == (0, 7)  # everything was there
     assert [line["run"] for line in json.loads(out)] == [line["run"] for line in table]
+
+
+def test_python_gets_the_lines_of_the_table_and_what_failed(
+    folder: Path, in_process: list[list[str]], caplog: pytest.LogCaptureFixture, capsys: Capture
+) -> None:
+    told: list[tuple[str, str]] = []
+    bad = {"method.options.queue": 0}
+    grid: Any = {"given": GIVEN | {"store": Path("store.zarr")}}
+    grid["grid"] = {"variant": {"good": {}, "bad": bad}}
+    with pytest.raises(ConfigError, match=r"sweep\.yaml: run bad: method\.options\.queue"):
+        trainer.sweep(grid, out="grid")
+    assert not in_process
+    assert not (folder / "grid").exists()
+
+    found = trainer.sweep(
+        grid | {"evaluate": ["knn"]}, out="grid", check=False, on_run=lambda *how: told.append(how)
+    )
+    assert told == [("good", "started"), ("good", "done"), ("bad", "started"), ("bad", "failed")]
+    assert [(line["run"], line["figure"]) for line in found.lines] == [("good", "knn"), ("good", "knn1")]
+    assert list(found.failed) == ["bad"]
+    assert "queue" in found.failed["bad"]
+    assert "warning: bad failed" in caplog.text
+    assert repr(found) == "<sweep grid: 2 results, 1 failed>"
+    assert trainer.open(found.out / "good", device="cpu").config.optimise.epochs == 1
+
+    code, out, _ = call(capsys, "sweep", "grid/sweep.yaml", "--out", "grid", "--table", "--json")
+    assert (code, json.loads(out)) == (0, list(found.lines))
+    del grid["grid"]["variant"]["bad"]
+    commands = len(in_process)
+    again = trainer.sweep(write(folder, grid=grid["grid"], evaluate=["knn"]), out="grid")
+    assert (again.lines, again.failed, len(in_process)) == (found.lines, {}, commands)
+
+
+@pytest.mark.parametrize(
+    ("grid", "options", "words"),
+    [
+        ({"grid": {"seed": [0]}}, {}, r"needs a folder for the runs of a mapping\. Give out"),
+        ({"grid": {"seed": [object()]}}, {"out": "x"}, "a value of the grid is no plain one"),
+        ({"gird": {}}, {"out": "x"}, r"sweep\.yaml: gird: unknown key\. Did you mean 'grid'"),
+        ({"grid": {"seed": [0]}}, {"out": "x", "jobs": 0}, "jobs is 0, expected 1 or more"),
+        ("nowhere.yaml", {}, "nowhere.yaml: cannot read the settings"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_a_sentence(
+    folder: Path, grid: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SkelError, match=words):
+        trainer.sweep(grid, **options)
+    assert not (folder / "x").exists()
 
 
 def test_a_run_that_fails_leaves_the_others_alone_and_is_named(

@@ -12,7 +12,8 @@ import traceback
 
 import click
 
-from schemas import SkelError, speaking, versions
+from schemas import SkelError
+from schemas.commands import echo, program
 from schemas.system import refusal
 from trainer.cli import (
     compare,
@@ -33,62 +34,11 @@ from trainer.cli import (
     verify,
     view,
 )
-from trainer.cli.display import echo
 from trainer.kernels import malloc
 
 
-class Commands(click.Group):
-    """Commands of which an option that takes one value may be given once."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Raises UsageError for an option that is repeated: click would silently take its last value."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None:
-            with command.context_class(command, parent=ctx, info_name=name) as inner:
-                _, _, given = command.make_parser(inner).parse_args(list(rest))
-                for option in given:
-                    if _takes_one_value(option) and given.count(option) > 1:
-                        names = " or ".join([option.opts[-1], *option.secondary_opts])
-                        raise click.UsageError(f"{names} is given twice, but takes one value", inner)
-        return name, command, rest
-
-
-def _takes_one_value(parameter: click.Parameter) -> bool:
-    """Whether a repetition would lose something. A flag says the same twice, unless it has an opposite."""
-    return isinstance(parameter, click.Option) and not (
-        parameter.multiple or (parameter.is_flag and not parameter.secondary_opts)
-    )
-
-
-def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        from trainer import __version__
-
-        echo(versions.text("trainer", __version__, ("torch", "numpy", "zarr", "pydantic")))
-        ctx.exit()
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_version,
-    help="Show the versions that matter and exit.",
-)
-@click.option("--quiet", "-q", is_flag=True, help="Say nothing on stderr but errors: --log-level error.")
-@click.option(
-    "--log-level",
-    type=click.Choice(speaking.LEVELS),
-    default="info",
-    envvar="SKELTOOLS_LOG_LEVEL",
-    help="What is said on stderr: everything (info, the default), warnings and errors, or errors.",
-)
-@click.option("--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error.")
-def cli(debug: bool, quiet: bool, log_level: str) -> None:
+@program("trainer", ("torch", "numpy", "zarr", "pydantic"), max_content_width=110)
+def cli(debug: bool) -> None:
     """Pre-train skeleton encoders without labels, and evaluate them.
 
     \b
@@ -97,7 +47,6 @@ def cli(debug: bool, quiet: bool, log_level: str) -> None:
       trainer evaluate runs/ms-clr --protocol knn --protocol linear
       trainer --quiet evaluate runs/ms-clr --protocol knn --json
     """
-    speaking.set_level("error" if quiet else log_level)
 
 
 for module in (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trainer.cli.display import echo
+from schemas.commands import echo
 from trainer.cli.figures import print_results
 
 if TYPE_CHECKING:

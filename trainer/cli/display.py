@@ -7,37 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
-from rich.console import Console, ConsoleOptions
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.segment import Segment
 
 from schemas import shown, speaking
+from schemas.commands import echo
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from trainer import loop
 
     OnLoad = Callable[[int, int], None]
     OnStep = Callable[[loop.Progress], None]
-
-
-def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
-    if not err or speaking.is_said(text):
-        click.echo(shown(text), err=err, nl=nl)
-
-
-class Plain:
-    """A table as rich draws it, of whose texts nothing commands the terminal."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
-        for text, style, control in console.render(self.table, options):
-            yield Segment(shown(text), style, control)
 
 
 def table_console() -> Console:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trainer.cli.display import echo
+from schemas.commands import echo
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas import UsageError
-from trainer.cli.display import echo
+from schemas.commands import echo
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import STREAM_WEIGHTS, stream_weights
 

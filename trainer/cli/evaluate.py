@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.commands import echo
 from schemas.places import Place
-from trainer.cli.display import bar, echo
+from trainer.cli.display import bar
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED
 

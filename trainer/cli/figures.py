@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from trainer.cli.display import Plain, echo, table_console
+from schemas.commands import Plain, echo
+from trainer.cli.display import table_console
 
 if TYPE_CHECKING:
     from schemas import EvaluationResult

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import UsageError
-from trainer.cli.display import echo
+from schemas.commands import echo
 
 if TYPE_CHECKING:
     from trainer.use.model import Model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trainer.cli.display import echo
+from schemas.commands import echo
 
 if TYPE_CHECKING:
     from trainer import config

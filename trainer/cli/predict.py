@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.commands import echo
 from schemas.places import Place
 from trainer.cli import follow
-from trainer.cli.display import echo
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,

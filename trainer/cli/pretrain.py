@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import UsageError
-from trainer.cli.display import duration, echo, training_display
+from schemas.commands import echo
+from trainer.cli.display import duration, training_display
 from trainer.cli.options import INIT_FROM, INIT_SKIP, STORES, usual_store
 from trainer.cli.profile import show_profile
 
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 )
 @click.option("--force", is_flag=True, help="Replace an earlier run in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the settings with their sources and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print what --profile found as JSON.")
 def command(**options: Any) -> None:
     """Train an encoder without labels.
 
@@ -89,6 +91,8 @@ def command(**options: Any) -> None:
     """
     from trainer import config, distributed, loop, methods
 
+    if options["as_json"] and options["profile"] is None:
+        raise UsageError("--json is of a profile", remedy="Add --profile N")
     out = options["out"] or Path("runs", options["method"] or "run")
     resume, force = loop.resumes(out, options["resume"] or False, force=options["force"])
     if resume:
@@ -119,7 +123,7 @@ def command(**options: Any) -> None:
             on_progress=show_step,
         )
     if main:
-        _report(ended, settings.config)
+        _report(ended, settings.config, as_json=options["as_json"])
     if ended.signal is not None:
         sys.exit(128 + ended.signal)
 
@@ -133,11 +137,11 @@ def _title(out: Path, settings: RunConfig) -> str:
     return f"{out}: {settings.preset} on {processes}{where}, {settings.runtime.precision}{compiled}"
 
 
-def _report(ended: loop.Ended, settings: RunConfig) -> None:
+def _report(ended: loop.Ended, settings: RunConfig, *, as_json: bool) -> None:
     """How it ended, and what comes next."""
     out, epochs = ended.folder, settings.optimise.epochs
     if ended.profile is not None:
-        show_profile(ended.profile)
+        show_profile(ended.profile, as_json=as_json)
     if ended.epoch < epochs:
         echo(
             f"stopped after epoch {ended.epoch}, step {ended.step}; everything is saved. "
@@ -145,9 +149,8 @@ def _report(ended: loop.Ended, settings: RunConfig) -> None:
             err=True,
         )
         return
-    echo(f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}")
-    for line in _next(out, settings):
-        echo(line)
+    for line in (f"{out}: {ended.epoch} epochs done in {duration(ended.seconds)}", *_next(out, settings)):
+        echo(line, err=as_json)
 
 
 def _next(out: Path, settings: RunConfig) -> list[str]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from trainer.cli.display import Plain, table_console
+from schemas.commands import Plain, echo
+from trainer.cli.display import table_console
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
     from trainer.loop.profile import Profile
 
 
-def show_profile(profile: Profile) -> None:
-    """Parts of a step, operations, memory, and where the trace is, to stdout."""
+def show_profile(profile: Profile, *, as_json: bool = False) -> None:
+    """Parts of a step, operations, memory, and where the trace is, to stdout. JSON has seconds and bytes."""
+    if as_json:
+        echo(json.dumps(asdict(profile) | {"trace": str(profile.trace)}, indent=2))
+        return
     console = table_console()
     milliseconds = 1000 * profile.seconds
     console.print(f"a step takes {milliseconds:.1f} ms, mean of {profile.steps} with the profiler on")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trainer.cli.display import echo
+from schemas.commands import echo
 from trainer.cli.options import STORES_OF_RUN, UNFINISHED
 
 

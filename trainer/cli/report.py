@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from trainer.cli.display import bar, echo
+from schemas.commands import echo
+from trainer.cli.display import bar
 from trainer.cli.options import DEVICE, STORE_OF_RUN
 
 

@@ -15,8 +15,9 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from schemas.commands import Plain, echo
 from schemas.places import Place
-from trainer.cli.display import Plain, bar, echo, table_console
+from trainer.cli.display import bar, table_console
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from trainer.cli.display import Plain, bar, echo, table_console
+from schemas.commands import Plain, echo
+from trainer.cli.display import bar, table_console
 from trainer.cli.figures import print_json
 from trainer.cli.options import (
     CLIP_CONVENTION,

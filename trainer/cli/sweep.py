@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from schemas import ConfigError, SkelError, UsageError
+from schemas.commands import Plain, echo
 from trainer.cli import evaluate, pretrain
-from trainer.cli.display import Plain, bar, duration, echo, table_console
+from trainer.cli.display import bar, duration, table_console
 
 if TYPE_CHECKING:
-    from trainer.sweep import Plan, Task
-    from trainer.sweep.here import Outcome
-    from trainer.sweep.table import Line
+    from trainer.sweeps import Plan, Task
+    from trainer.sweeps.here import Outcome
+    from trainer.sweeps.table import Line
 
 
 @click.command("sweep")
@@ -63,31 +63,27 @@ def command(
 
     Run `skeltools docs sweeps` to read about the file, SLURM and the table.
     """
-    from trainer.sweep import here, read_plan
+    from trainer.sweeps import here, keep_file, read_plan
 
     _check_options(dry_run=dry_run, slurm=slurm, table=only_table, run=bool(names))
     plan = read_plan(file, out=out)
     plan = plan.only(names) if names else plan
     left = _left(plan)
     if not (no_check or only_table):
-        _check(plan, left or plan.runs)
+        with bar("checking the runs") as show:
+            check(plan, left or plan.runs, on_checked=show)
     if dry_run:
         _show(plan, left)
         return
-    _keep_file(plan)
+    keep_file(plan)
     if slurm:
         _slurm(plan, left)
         return
-    outcomes: list[Outcome] = []
-    stopped = None
-    if not only_table:
-        at_once = jobs or len(devices) or 1
-        listener = _Told(len(plan.runs))
-        outcomes, stopped = here.run(plan, plan.runs, jobs=at_once, devices=devices, on_task=listener)
-    if stopped is None:
-        whole = [task for task in plan.ensembles if not _unmeasured(task)]
-        more, stopped = here.run(plan, whole, jobs=jobs or 1, on_task=_Told(len(whole), quiet=True))
-        outcomes += more
+    tasks = () if only_table else plan.runs
+    listener, silent = _Told(len(tasks)), _Told(len(tasks), quiet=True)
+    outcomes, stopped = here.run_all(
+        plan, tasks, jobs=jobs, devices=devices, on_task=listener, on_ensemble=silent
+    )
     if not names:
         _tabulate(plan, as_json=as_json)
     _end(plan, outcomes, stopped)
@@ -102,30 +98,29 @@ def _check_options(**given: bool) -> None:
 
 
 def _left(plan: Plan) -> list[Task]:
-    from trainer.sweep import state
+    from trainer.sweeps import state
 
     return [task for task in plan.runs if state.left(plan.out, task)]
 
 
-def _check(plan: Plan, tasks: Sequence[Task]) -> None:
+def check(plan: Plan, tasks: Sequence[Task], *, on_checked: Callable[[int, int], None] | None = None) -> None:
     """Parses the commands of the runs and builds what they would train; of runs that differ by seed, one.
 
     Raises ConfigError that names the run.
     """
-    from trainer.sweep.table import SEEDS
+    from trainer.sweeps.table import SEEDS
 
     alike = {
         tuple(pair for pair in task.axes.items() if pair[0] not in SEEDS): task for task in reversed(tasks)
     }
-    with bar("checking the runs") as show:
-        for place, task in enumerate(reversed(alike.values())):
-            try:
-                for words in task.commands:
-                    (_try_training if words[0] == "pretrain" else _try_evaluation)(list(words[1:]))
-            except (SkelError, click.ClickException) as error:
-                raise _of_run(plan, task, error) from error
-            if show is not None:
-                show(place + 1, len(alike))
+    for place, task in enumerate(reversed(alike.values())):
+        try:
+            for words in task.commands:
+                (_try_training if words[0] == "pretrain" else _try_evaluation)(list(words[1:]))
+        except (SkelError, click.ClickException) as error:
+            raise _of_run(plan, task, error) from error
+        if on_checked is not None:
+            on_checked(place + 1, len(alike))
 
 
 def _try_training(words: list[str]) -> None:
@@ -154,8 +149,8 @@ def _of_run(plan: Plan, task: Task, error: SkelError | click.ClickException) -> 
 
 def _show(plan: Plan, left: Sequence[Task]) -> None:
     """The lines that would be run; a comment where none would."""
-    from trainer.sweep import state
-    from trainer.sweep.plan import line
+    from trainer.sweeps import state
+    from trainer.sweeps.plan import line
 
     whole = len(plan.runs) - len(left)
     echo(f"# {_count(len(plan.runs), 'run')} in {plan.out}, {whole} of them whole, {len(left)} to do")
@@ -168,17 +163,8 @@ def _show(plan: Plan, left: Sequence[Task]) -> None:
         echo("\n".join(line(words) for words in task.commands))
 
 
-def _keep_file(plan: Plan) -> None:
-    """A copy of the file beside the runs: what they were made from, and the mark of a sweep's folder."""
-    from trainer.tables.given import SWEEP
-
-    plan.out.mkdir(parents=True, exist_ok=True)
-    if plan.file.resolve() != (plan.out / SWEEP).resolve():
-        shutil.copyfile(plan.file, plan.out / SWEEP)
-
-
 def _slurm(plan: Plan, left: Sequence[Task]) -> None:
-    from trainer.sweep import slurm
+    from trainer.sweeps import slurm
 
     if not left:
         echo(f"all {len(plan.runs)} runs are whole; nothing to queue")
@@ -207,13 +193,8 @@ class _Told:
         echo(f"[{self.ended}/{self.total}] {task.name}: {what}", err=True)
 
 
-def _unmeasured(task: Task) -> list[Path]:
-    """The runs of an ensemble that have no result yet."""
-    return [run for run in task.members if not any((run / "results").glob("*.json"))]
-
-
 def _tabulate(plan: Plan, *, as_json: bool) -> None:
-    from trainer.sweep import table
+    from trainer.sweeps import table
 
     lines = table.lines(plan)
     path = table.write(plan, lines)
@@ -227,7 +208,7 @@ def _tabulate(plan: Plan, *, as_json: bool) -> None:
 
 def _print(plan: Plan, lines: Sequence[Line]) -> None:
     """Means over seeds: a row for each combination of the other axes, a column for each figure."""
-    from trainer.sweep import table
+    from trainer.sweeps import table
 
     averaged = table.means(plan, lines)
     figures = list(dict.fromkeys(each.figure for each in averaged))

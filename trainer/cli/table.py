@@ -14,7 +14,8 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from trainer.cli.display import Plain, echo, table_console
+from schemas.commands import Plain, echo
+from trainer.cli.display import table_console
 
 if TYPE_CHECKING:
     from trainer.tables import Cell, FilledTable, Ours

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from schemas.commands import echo
 from schemas.places import Place
-from trainer.cli.display import echo
 from trainer.cli.options import DEVICE, usual_store
 
 

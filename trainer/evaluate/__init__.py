@@ -5,11 +5,12 @@ in ``PROTOCOLS``. ``evaluate`` is called once for every encoder of the run, each
 in one convention:
 
     evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Scores]
-    evaluate(encoder, train: Samples, test: Samples, *, convention, classes, seed, options, device, augment,
+    evaluate(encoder, train: Source, test: Source, *, convention, classes, seed, options, device, augment,
              on_progress) -> list[Scores]          with Needs(clips=True)
 
 ``classes`` are the names, ``seed`` is the run's. The encoder is on ``device`` and others evaluate it
-afterwards: train a deepcopy. ``Samples`` are on the CPU, their ``clips`` hold ``convention`` alone.
+afterwards: train a deepcopy. A ``Source`` holds the clips of ``convention`` alone: ``Samples`` on the CPU, or
+``Shards``, which stay in the store.
 ``augment(clips, generator) -> clips`` is the run's normal chain of augmentations; a protocol uses it when its
 options say so. ``on_progress(done, total)`` may be None.
 

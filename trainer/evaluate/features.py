@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -10,18 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from schemas import DataConfig, SkelError, StoreError
-from trainer import memory, seeds, shards
+from trainer import seeds
 from trainer import store as stores
 from trainer.data import Source
 from trainer.evaluate.crop import Crop
+from trainer.evaluate.halves import chunks, open_half, open_halves, stored
 from trainer.evaluate.rank import spread
 from trainer.run import JOINED
-from trainer.shards import Shards
 from trainer.store import Samples, Selection, Store
 from trainer.streams import STREAMS
-
-_CHUNK = 256
-"""Clips per forward pass: large enough to keep a GPU busy, small enough for any memory."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Split:
     """The halves that were read last and nothing else: one stream in memory is enough."""
 
     def halves(self, convention: str, stream: str) -> tuple[Source, Source]:
-        """The labelled samples of the training and of the test half.
+        """The labelled samples of the training and of the test half, within the run's ``data.memory_limit``.
 
         Raises StoreError when a half has none, and when all training samples are of one class. A test half
         may lack classes, and a note says so; a training half of one class teaches nothing.
@@ -64,7 +61,8 @@ class Split:
         if key in self._last:
             return self._last[key]
         self._last.clear()
-        train, test = (self.half(part, convention, stream) for part in ("train", "test"))
+        selected = [self.select(part, convention, stream) for part in ("train", "test")]
+        train, test = open_halves(*selected, memory_limit=self.data.memory_limit)
         if len(train.labels.unique()) < 2:
             name = self.store.manifest.classes[int(train.labels[0])]
             raise StoreError(
@@ -102,14 +100,19 @@ class Split:
         last = self._last.get(self._key(convention, stream))
         if last is not None and not self.unlabelled("train", [convention]):
             return last[0]
-        return self.half("train", convention, stream, labelled=False)
+        return stored(self.select("train", convention, stream, labelled=False))
 
     def _key(self, convention: str, stream: str) -> tuple[str, ...]:
         return str(self.store.path), self.name, convention, stream
 
-    def half(self, part: str, convention: str, stream: str, *, labelled: bool = True) -> Source:
-        """``part``: train or test. In the store when larger than the run's ``data.memory_limit``."""
-        selection = stores.select(
+    def half(self, part: str, convention: str, stream: str) -> Source:
+        """The labelled samples of a half, ``train`` or ``test``, by itself, within the run's
+        ``data.memory_limit``."""
+        return open_half(self.select(part, convention, stream), memory_limit=self.data.memory_limit)
+
+    def select(self, part: str, convention: str, stream: str, *, labelled: bool = True) -> Selection:
+        """``half`` without its clips."""
+        return stores.select(
             self.store,
             split=self.name,
             part=part,
@@ -119,7 +122,6 @@ class Split:
             labelled=labelled,
             bodies=self.data.bodies,
         )
-        return open_half(selection, memory_limit=self.data.memory_limit)
 
 
 def stream_of(encoder: str, data: DataConfig) -> str:
@@ -128,17 +130,6 @@ def stream_of(encoder: str, data: DataConfig) -> str:
     Encoders are named after their stream, or after a representation of the run's one stream.
     """
     return encoder if encoder in STREAMS else data.stream
-
-
-def open_half(selection: Selection, *, memory_limit: int | None) -> Source:
-    """The clips of a half in memory, or left in the store where they take more than ``memory_limit`` bytes.
-
-    None: half of the machine's memory.
-    """
-    limit = memory.host_limit() if memory_limit is None else memory_limit
-    if shards.bytes_in_memory(selection) <= limit:
-        return stores.in_memory(selection)
-    return Shards(selection, selection.labels, per_buffer=1)
 
 
 @torch.no_grad()
@@ -160,7 +151,7 @@ def extract(
     encoder.eval()
     try:
         parts, done = [], 0
-        for number, chunk in enumerate(_chunks(samples, convention)):
+        for number, chunk in enumerate(chunks(samples, convention)):
             clips = chunk.to(device)
             seen = clips if view is None else view(clips, number)
             parts.append(encoder(seen, convention).float().cpu())
@@ -172,26 +163,11 @@ def extract(
     return Features(torch.cat(parts), samples.labels.cpu(), samples.ids)
 
 
-def _chunks(samples: Source, convention: str) -> Iterator[Tensor]:
-    """All clips of a convention, ``_CHUNK`` at a time wherever they are, in the order of the labels."""
-    if not isinstance(samples, Shards):
-        yield from samples.clips[convention].split(_CHUNK)
-        return
-    left: list[Tensor] = []
-    for shard in samples.selection.shards:
-        clips = torch.cat([*left, stores.read(samples.selection, [shard])[convention]])
-        whole = len(clips) // _CHUNK * _CHUNK
-        yield from clips[:whole].split(_CHUNK) if whole else ()
-        left = [clips[whole:]]
-    if left and len(left[0]):
-        yield left[0]
-
-
 def picked(samples: Source, convention: str, *, most: int) -> Samples:
     """At most so many clips of one convention in memory, evenly spread over the samples."""
     rows = spread(len(samples), most).to(samples.labels.device)
     start, pieces = 0, []
-    for chunk in _chunks(samples, convention):
+    for chunk in chunks(samples, convention):
         here = rows[(rows >= start) & (rows < start + len(chunk))]
         pieces.append(chunk[(here - start).to(chunk.device)])
         start += len(chunk)
@@ -219,7 +195,7 @@ def check_finite(features: Features, samples: Source, *, encoder: str, conventio
 def _finite(samples: Source, rows: Tensor, convention: str) -> bool:
     """Whether all clips in some rows, [N] bool, are."""
     start = 0
-    for chunk in _chunks(samples, convention):
+    for chunk in chunks(samples, convention):
         if not chunk[rows[start : start + len(chunk)]].isfinite().all():
             return False
         start += len(chunk)
@@ -240,7 +216,7 @@ def calibrate(encoder: nn.Module, samples: Source, *, convention: str, device: t
         norm.momentum = None  # a plain mean over the batches
     for module in encoder.modules():
         module.training = any(part in norms for part in module.modules())
-    for chunk in _chunks(samples, convention):
+    for chunk in chunks(samples, convention):
         if len(chunk) > 1:
             encoder(chunk.to(device), convention)
     for norm, momentum in zip(norms, before, strict=True):

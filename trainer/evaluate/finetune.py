@@ -9,11 +9,11 @@ from typing import Unpack
 
 from torch import nn
 
+from trainer.data import Source
 from trainer.evaluate.fit import Around, learned
 from trainer.evaluate.protocol import Needs
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
-from trainer.store import Samples
 
 NEEDS = Needs(clips=True)
 
@@ -23,7 +23,7 @@ class Options(Training):
 
 
 def evaluate(
-    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+    encoder: nn.Module, train: Source, test: Source, *, options: Options, **around: Unpack[Around]
 ) -> list[Scores]:
     """The result is the last epoch's; the best test epoch is only reported beside it."""
     return [learned("finetune", encoder, train, test, options=options, **around)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, Unpack
 
@@ -17,19 +17,18 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from schemas import SkelError
+from trainer import data, optim, seeds, shards
 from trainer import device as devices
-from trainer import optim, seeds
+from trainer.data import Source
 from trainer.encoders.initial import draws_from
 from trainer.evaluate import balance, heads
+from trainer.evaluate.halves import chosen, chunks
 from trainer.evaluate.heads import Head
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
 from trainer.evaluate.validation import Best, held_out
 from trainer.metrics import accuracy
 from trainer.store import Samples
-
-_CHUNK = 256
-"""Test clips per forward pass, as many as for features."""
 
 
 class Around(TypedDict):
@@ -87,8 +86,8 @@ class Fitted:
 def learned(
     protocol: str,
     encoder: nn.Module,
-    train: Samples,
-    test: Samples,
+    train: Source,
+    test: Source,
     *,
     options: Training,
     **around: Unpack[Around],
@@ -118,8 +117,8 @@ def settings(options: Training, device: torch.device) -> dict[str, Any]:
 def fit(
     protocol: str,
     encoder: nn.Module,
-    train: Samples,
-    test: Samples,
+    train: Source,
+    test: Source,
     *,
     options: Training,
     **around: Unpack[Around],
@@ -138,7 +137,7 @@ def fit(
         heads.held_out_rows(train.labels, train.ids, seed=around["seed"]) if options.calibrate else None
     )
     if held_out is not None:
-        others, left = (_rows(train, rows, around["convention"]) for rows in (~held_out, held_out))
+        others, left = _divided(train, held_out)
         quick = options.model_copy(update={"test_every": 0})
         again, without = _trained(protocol, encoder, others, left, options=quick, **around)
         known = heads.sureness_of(
@@ -156,38 +155,33 @@ def fit(
 def _trained(
     protocol: str,
     encoder: nn.Module,
-    train: Samples,
-    test: Samples,
+    train: Source,
+    test: Source,
     *,
     options: Training,
     **around: Unpack[Around],
 ) -> tuple[Fitted, Classifier]:
     """Scores and curves, and what learned. Errors as ``fit``."""
-    device, convention = around["device"], around["convention"]
-    left, best = None, Best(options.patience)
+    device, left, best = around["device"], None, Best(options.patience)
     if options.validation:
         share, seed = options.validation, around["seed"]
-        chosen = held_out(train.labels.cpu(), train.ids, share=share, seed=seed)
-        left, train = _rows(train, chosen, convention), _rows(train, ~chosen, convention)
+        train, left = _divided(train, held_out(train.labels.cpu(), train.ids, share=share, seed=seed))
     generator = seeds.generator("cpu", around["seed"], "classifier")
     model = Classifier(copy.deepcopy(encoder), len(around["classes"]), generator=generator).to(device)
     optimiser = optim.build(model.parameters(), options.rates())
-    clips, labels = train.clips[convention].to(device), train.labels.to(device)
-    test_clips = test.clips[convention].to(device)
-    if options.crop is not None:
-        test_clips = options.crop.centre(test_clips)
+    labels, train, test = test.labels.cpu(), data.near(train, device), data.near(test, device)
     fitted = Fitted(torch.empty(0))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for epoch in range(options.epochs):
-            loss = _epoch(model, optimiser, clips, labels, epoch=epoch, options=options, **around)
+            loss = _epoch(model, optimiser, train, epoch=epoch, options=options, **around)
             fitted.loss.append(loss)
             stop = left is not None and best.look(
-                model, _scores_of(model, left, options, around), left.labels
+                model, scored(model, left, options, around), left.labels.cpu()
             )
             looks = options.test_every and (epoch + 1) % options.test_every == 0
             if looks or epoch + 1 == options.epochs:
-                fitted.scores = scored(model, test_clips, convention)
-                fitted.test_top1[epoch + 1] = accuracy(fitted.scores, test.labels)
+                fitted.scores = scored(model, test, options, around)
+                fitted.test_top1[epoch + 1] = accuracy(fitted.scores, labels)
             if not (math.isfinite(loss) and torch.isfinite(fitted.scores).all()):
                 raise SkelError(
                     f"the training diverged in epoch {epoch + 1} at learning rate {options.lr}",
@@ -198,47 +192,22 @@ def _trained(
                 break
     if left is not None:
         model.load_state_dict(best.state)
-        fitted.scores = scored(model, test_clips, convention)
-        fitted.test_top1[best.epoch] = accuracy(fitted.scores, test.labels)
+        fitted.scores = scored(model, test, options, around)
+        fitted.test_top1[best.epoch] = accuracy(fitted.scores, labels)
         fitted.validation = best.details()
     return fitted, model
 
 
-def _scores_of(model: Classifier, samples: Samples, options: Training, around: Around) -> Tensor:
-    """[N, classes] float32 on the CPU, of clips as tests see them."""
-    clips = samples.clips[around["convention"]].to(around["device"])
-    seen = clips if options.crop is None else options.crop.centre(clips)
-    return scored(model, seen, around["convention"])
-
-
-@torch.no_grad()
-def _features(model: Classifier, samples: Samples, options: Training, around: Around) -> Tensor:
-    """[N, D] float32 on the CPU, of clips as tests see them; the model stays in eval mode."""
-    model.eval()
-    features = []
-    for chunk in samples.clips[around["convention"]].split(_CHUNK):
-        clips = chunk.to(around["device"])
-        seen = clips if options.crop is None else options.crop.centre(clips)
-        features.append(model.encoder(seen, around["convention"]).float().cpu())
-    return torch.cat(features)
-
-
-def _rows(samples: Samples, chosen: Tensor, convention: str) -> Samples:
-    """Some of the clips, by [N] bool, in one convention."""
-    places = chosen.nonzero().flatten()
-    return Samples(
-        {convention: samples.clips[convention][places]},
-        samples.labels[places],
-        tuple(samples.ids[place] for place in places.tolist()),
-        samples.rows[places],
-    )
+def _divided(half: Source, held_out: Tensor) -> tuple[Source, Source]:
+    """The clips that are learned from, and those in ``held_out`` [N] bool."""
+    learned_from, left = (chosen(half, rows.nonzero().flatten()) for rows in (~held_out, held_out))
+    return learned_from, left
 
 
 def _epoch(
     model: Classifier,
     optimiser: torch.optim.Optimizer,
-    clips: Tensor,
-    labels: Tensor,
+    train: Source,
     *,
     epoch: int,
     options: Training,
@@ -246,20 +215,15 @@ def _epoch(
 ) -> float:
     """One pass over all clips; their mean loss, which is fetched from the device once."""
     seed, device, on_progress = around["seed"], around["device"], around["on_progress"]
-    order = batches(len(clips), batch_size=options.batch_size, seed=seed, epoch=epoch)
-    known = labels.cpu()
-    if options.batches == "balanced":
-        rows = balance.order_of(known, "balanced", seeds.generator("cpu", seed, epoch, "order"))
-        order = rows.tensor_split(len(order))
-    weights = balance.weights_of(known, len(around["classes"]), options.class_weights)
+    number = math.ceil(len(train) / options.batch_size)
+    weights = balance.weights_of(train.labels.cpu(), len(around["classes"]), options.class_weights)
     weights = None if weights is None else weights.to(device)
     precision, rates = devices.settled_precision(device, options.precision), options.rates()
     total = torch.zeros((), device=device)
     _set_mode(model, options.mode)
-    for step, rows in enumerate(order):
-        optim.set_learning_rate(optimiser, optim.learning_rate(rates, epoch + step / len(order)))
-        rows = rows.to(device)
-        x = clips[rows]
+    for step, (rows, clips) in enumerate(_batches(train, options, seed=seed, epoch=epoch)):
+        optim.set_learning_rate(optimiser, optim.learning_rate(rates, epoch + step / number))
+        x = clips[around["convention"]]
         if options.crop is not None:
             x = options.crop.drawn(x, seeds.generator(device, seed, epoch, step, "crop"))
         if options.augment == "normal":
@@ -267,14 +231,34 @@ def _epoch(
         # Dropout draws from the global generator: seeded by its address, a step repeats.
         torch.manual_seed(seeds.derive(seed, epoch, step, "dropout"))
         with devices.autocast(device, precision):
-            loss = cross_entropy(model(x, around["convention"]).float(), labels[rows], weight=weights)
+            loss = cross_entropy(model(x, around["convention"]).float(), train.labels[rows], weight=weights)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         total += loss.detach() * len(rows)
         if on_progress is not None:
-            on_progress(epoch * len(order) + step + 1, options.epochs * len(order))
-    return float(total) / len(clips)
+            on_progress(epoch * number + step + 1, options.epochs * number)
+    return float(total) / len(train)
+
+
+def _batches(
+    train: Source, options: Training, *, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """Rows and clips of an epoch's batches, on the device of the labels.
+
+    Their sizes are those of ``batches`` wherever the clips are. Clips in the store come in the order of
+    shuffled shards, as in pre-training.
+    """
+    order = batches(len(train), batch_size=options.batch_size, seed=seed, epoch=epoch)
+    drawn = None
+    if options.batches == "balanced":
+        generator = seeds.generator("cpu", seed, epoch, "order")
+        drawn = balance.order_of(train.labels.cpu(), "balanced", generator)
+    if isinstance(train, Samples):
+        return data.indexed(train, order if drawn is None else drawn.tensor_split(len(order)))
+    counts = None if drawn is None else drawn.bincount(minlength=len(train))
+    buffers = shards.plan(train, seed=seed, epoch=epoch, turn=0, counts=counts)
+    return data.sent(shards.batches(train, buffers, sizes=map(len, order)), train)
 
 
 def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
@@ -295,7 +279,23 @@ def _set_mode(model: nn.Module, mode: str) -> None:
 
 
 @torch.no_grad()
-def scored(model: Classifier, clips: Tensor, convention: str) -> Tensor:
-    """[N, classes] float32 on the CPU, of clips on the model's device; the model stays in eval mode."""
+def scored(model: Classifier, half: Source, options: Training, around: Around) -> Tensor:
+    """[N, classes] float32 logits on the CPU, of clips as tests see them; the model stays in eval mode."""
     model.eval()
-    return torch.cat([model(chunk, convention).float().cpu() for chunk in clips.split(_CHUNK)])
+    seen = _seen(half, options, around)
+    return torch.cat([model(clips, around["convention"]).float().cpu() for clips in seen])
+
+
+@torch.no_grad()
+def _features(model: Classifier, half: Source, options: Training, around: Around) -> Tensor:
+    """[N, D] float32 on the CPU, of clips as tests see them; the model stays in eval mode."""
+    model.eval()
+    seen = _seen(half, options, around)
+    return torch.cat([model.encoder(clips, around["convention"]).float().cpu() for clips in seen])
+
+
+def _seen(half: Source, options: Training, around: Around) -> Iterator[Tensor]:
+    """All clips in their order, some at a time, on the device and as tests see them."""
+    for chunk in chunks(half, around["convention"]):
+        clips = chunk.to(around["device"])
+        yield clips if options.crop is None else options.crop.centre(clips)

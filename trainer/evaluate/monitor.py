@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from schemas import RunConfig
-from trainer import seeds
+from trainer import memory, seeds
 from trainer import store as stores
 from trainer.augment import Chain, compile_chain
+from trainer.data import Source
 from trainer.evaluate import knn, rank
 from trainer.evaluate.features import Features, Split, extract, picked, stream_of
+from trainer.evaluate.halves import open_half, open_halves
 from trainer.metrics import accuracy
 from trainer.store import Samples, Store
 from trainer.streams import derive
@@ -24,7 +26,7 @@ LIDAR_CLIPS = 1000
 
 
 def feature_monitor(
-    encoders: Mapping[str, nn.Module], store: Store, config: RunConfig, *, device: torch.device
+    encoders: Mapping[str, nn.Module], store: Store, config: RunConfig, *, device: torch.device, held: int = 0
 ) -> Monitor:
     """A function that returns figures of the encoder as it then is; one that returns nothing when
     ``runtime.knn_every`` does not ask for it.
@@ -34,16 +36,16 @@ def feature_monitor(
 
     Of several encoders it is the first. Features come from its stored stream of the run's first convention,
     without augmentation and projector; those of LiDAR from normal views. The halves are read once, or at
-    every look where they are larger than ``data.memory_limit``.
+    every look where they are larger than what the ``held`` bytes of the training leave of
+    ``data.memory_limit``.
     """
     if not config.runtime.knn_every:
         return dict
     convention = config.data.conventions[0]
     name, encoder = next(iter(encoders.items()))
     stream, split = stream_of(name, config.data), _split(store, config)
-    labelled = not why_none(store, config)
-    train = split.half("train", convention, stream, labelled=labelled)
-    test = split.half("test", convention, stream) if labelled else None
+    limit = memory.given_limit(config.data.memory_limit) - held
+    train, test = _halves(split, convention, stream, labelled=not why_none(store, config), limit=limit)
     views = _views(split, config, encoder, stream, device=device) if config.runtime.lidar_views else None
 
     def look() -> dict[str, float]:
@@ -63,6 +65,16 @@ def why_none(store: Store, config: RunConfig) -> str:
     return _split(store, config).unmeasurable(config.data.conventions[0])
 
 
+def _halves(
+    split: Split, convention: str, stream: str, *, labelled: bool, limit: int
+) -> tuple[Source, Source | None]:
+    """Both halves, or that of training alone, with the samples that have no label."""
+    train = split.select("train", convention, stream, labelled=labelled)
+    if not labelled:
+        return open_half(train, memory_limit=limit), None
+    return open_halves(train, split.select("test", convention, stream), memory_limit=limit)
+
+
 def _neighbours(train: Features, test: Features, store: Store) -> dict[str, float]:
     both = knn.evaluate(train, test, classes=store.manifest.classes, seed=0, options=knn.Options())
     return {f"monitor_{each.protocol}": accuracy(each.values, test.labels) for each in both}
@@ -75,7 +87,7 @@ def _views(
     convention = config.data.conventions[0]
     chain = compile_chain(config.augment.normal, where="augment.normal")
     view = _view(chain, split.store, convention, stream, seed=config.runtime.seed, device=device)
-    clips = picked(split.half("train", convention, "joint", labelled=False), convention, most=LIDAR_CLIPS)
+    clips = picked(split.trained_on(convention, "joint"), convention, most=LIDAR_CLIPS)
     numbers = range(config.runtime.lidar_views)
     return lambda: torch.stack([_encoded(encoder, clips, view(number), device) for number in numbers], dim=1)
 

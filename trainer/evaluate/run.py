@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from schemas import ConfigError, EvaluationResult, InitConfig, StoreError, UsageError, unknown
-from trainer import memory, shards, start
+from schemas import EvaluationResult, InitConfig, StoreError, UsageError, unknown
+from trainer import start
 from trainer import store as stores
 from trainer.augment import compile_chain
-from trainer.data import Source
 from trainer.evaluate import PROTOCOLS, ensemble, heads, knn, protocol_options, transfer
 from trainer.evaluate.features import (
     Features,
@@ -31,7 +30,7 @@ from trainer.evaluate.results import result_of, write_result
 from trainer.evaluate.scores import Scores
 from trainer.metrics import accuracy
 from trainer.run import RESULTS, Run
-from trainer.store import Samples, Store
+from trainer.store import Store
 from trainer.streams import STREAMS
 
 OnProgress = Callable[[int, int], None]
@@ -333,7 +332,7 @@ def _on_clips(
 ) -> list[tuple[Scores, float]]:
     """The protocol trains a copy of the encoder, on the run's store or on the target."""
     module, config, split = PROTOCOLS[protocol], evaluation.run.config, evaluation.split_of(protocol)
-    train, test = (_held(half, protocol) for half in split.halves(convention, encoder.stream))
+    train, test = split.halves(convention, encoder.stream)
     skeleton = stores.skeletons(split.store, [convention])[convention]
     chain = compile_chain(config.augment.normal, where="augment.normal")
 
@@ -366,24 +365,6 @@ def _on_clips(
         )
         for each in several
     ]
-
-
-def _held(half: Source, protocol: str) -> Samples:
-    """The half in memory, where the run's limit left it in the store but this machine has room.
-
-    Raises ConfigError where it has not.
-    """
-    if isinstance(half, Samples):
-        return half
-    needed, limit = shards.bytes_in_memory(half.selection), memory.host_limit()
-    if needed > limit:
-        raise ConfigError(
-            f"{protocol} trains on clips in memory: half of the split takes {needed} bytes, and this machine "
-            f"has room for {limit}",
-            where="data.memory_limit",
-            remedy="Evaluate on a machine with more memory; knn, linear and retrieval need little",
-        )
-    return stores.in_memory(half.selection)
 
 
 def _named_after(init: InitConfig | None, scores: Scores) -> Scores:

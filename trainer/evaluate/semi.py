@@ -17,7 +17,9 @@ from torch import nn
 
 from schemas import ConfigError, StoreError
 from trainer import seeds
+from trainer.data import Source
 from trainer.evaluate.fit import Around, fit, settings
+from trainer.evaluate.halves import chosen
 from trainer.evaluate.protocol import Needs
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import SCHEDULES, Training
@@ -54,7 +56,7 @@ class Options(Training):
 
 
 def evaluate(
-    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+    encoder: nn.Module, train: Source, test: Source, *, options: Options, **around: Unpack[Around]
 ) -> list[Scores]:
     """``semi-1``, ``semi-5``, ...: for each share the scores of every draw, and the ids that were drawn.
 
@@ -66,7 +68,7 @@ def evaluate(
         drawn, fits = [], []
         for draw in range(options.draws):
             rows = drawn_rows(train, share=share, seed=around["seed"], draw=draw, counts=options.counts)
-            subset = _chosen(train, rows, around["convention"])
+            subset = _in_order(chosen(train, torch.tensor(rows)))
             drawn.append(list(subset.ids))
             here: Around = {
                 **around,
@@ -99,7 +101,7 @@ def evaluate(
     return scores
 
 
-def drawn_rows(train: Samples, *, share: float, seed: int, draw: int, counts: Counts = "equal") -> list[int]:
+def drawn_rows(train: Source, *, share: float, seed: int, draw: int, counts: Counts = "equal") -> list[int]:
     """Rows of ``train``, ascending, that the draw takes: ``share`` percent of them, class by class.
 
     ``equal``: each of the C classes that occur gives floor(share * N / (100 * C)) clips, but at least one,
@@ -129,18 +131,14 @@ def drawn_rows(train: Samples, *, share: float, seed: int, draw: int, counts: Co
     return sorted(row for rows in taken for row in rows)
 
 
-def _chosen(samples: Samples, rows: list[int], convention: str) -> Samples:
-    """Those rows, in the order of their ids: the store's, whatever the order here."""
-    order = torch.tensor(sorted(rows, key=lambda row: samples.ids[row]))
-    return Samples(
-        {convention: samples.clips[convention][order]},
-        samples.labels[order],
-        tuple(samples.ids[row] for row in order.tolist()),
-        samples.rows[order],
-    )
+def _in_order(drawn: Source) -> Source:
+    """In the order of their ids: the store's, whatever the order here. In the store they are in it."""
+    if not isinstance(drawn, Samples):
+        return drawn
+    return chosen(drawn, torch.tensor(sorted(range(len(drawn)), key=lambda row: drawn.ids[row])))
 
 
-def _check_apart(train: Samples, test: Samples) -> None:
+def _check_apart(train: Source, test: Source) -> None:
     both = sorted(set(train.ids) & set(test.ids))
     if both:
         raise StoreError(

@@ -9,11 +9,11 @@ from typing import Unpack
 
 from torch import nn
 
+from trainer.data import Source
 from trainer.evaluate.fit import Around, learned
 from trainer.evaluate.protocol import Needs
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
-from trainer.store import Samples
 
 NEEDS = Needs(clips=True, random_weights=True)
 
@@ -23,7 +23,7 @@ class Options(Training):
 
 
 def evaluate(
-    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+    encoder: nn.Module, train: Source, test: Source, *, options: Options, **around: Unpack[Around]
 ) -> list[Scores]:
     """As ``finetune``; ``encoder`` comes with random weights."""
     return [learned("supervised", encoder, train, test, options=options, **around)]

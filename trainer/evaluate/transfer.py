@@ -12,11 +12,12 @@ from torch import nn
 
 from schemas import SkeletonSpec, StoreError
 from trainer import store as stores
+from trainer.data import Source
 from trainer.evaluate.fit import Around, learned
 from trainer.evaluate.protocol import Needs
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import ScheduleName, Training
-from trainer.store import Samples, Store
+from trainer.store import Store
 
 NEEDS = Needs(clips=True, target=True)
 
@@ -28,7 +29,7 @@ class Options(Training):
 
 
 def evaluate(
-    encoder: nn.Module, train: Samples, test: Samples, *, options: Options, **around: Unpack[Around]
+    encoder: nn.Module, train: Source, test: Source, *, options: Options, **around: Unpack[Around]
 ) -> list[Scores]:
     """As ``finetune``; the halves and the classes are those of the target."""
     return [learned("transfer", encoder, train, test, options=options, **around)]

@@ -76,7 +76,8 @@ def pretrain(
     distributed.check_parts(batch_size, config.optimise.accumulate)
     check: Monitor = dict
     if distributed.is_main():
-        check = feature_monitor(method.encoders, opened[0], config, device=device)
+        held = data.held_bytes(samples)
+        check = feature_monitor(method.encoders, opened[0], config, device=device, held=held)
     optimiser = optim.build(method.parameters(), config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))

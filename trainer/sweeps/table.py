@@ -13,7 +13,7 @@ from typing import Any
 from schemas import EvaluationResult
 from schemas.system import replacing
 from trainer.run import CONFIG, SavedResult, read_result, read_results
-from trainer.sweep.plan import Plan, Task
+from trainer.sweeps.plan import Plan, Task
 
 TABLE = "table.csv"
 SEEDS = ("seed", "runtime.seed")

@@ -18,8 +18,8 @@ from queue import Queue
 from types import FrameType
 from typing import Literal
 
-from trainer.sweep import state
-from trainer.sweep.plan import Plan, Task, Words
+from trainer.sweeps import state
+from trainer.sweeps.plan import Plan, Task, Words
 
 LOGS = "logs"
 _TAIL = 64 * 1024
@@ -73,6 +73,27 @@ def run(
         futures = [threads.submit(_work_on, work, task) for task in tasks]
         outcomes = [future.result() for future in futures]
     return outcomes, work.stopped
+
+
+def run_all(
+    plan: Plan,
+    tasks: Sequence[Task],
+    *,
+    jobs: int | None,
+    devices: Sequence[str],
+    on_task: OnTask,
+    on_ensemble: OnTask,
+) -> tuple[list[Outcome], int | None]:
+    """``run`` of the tasks, then of the ensembles of which every run was measured, if nothing stopped it.
+
+    ``jobs``: None for one, or one for each device.
+    """
+    outcomes, stopped = run(plan, tasks, jobs=jobs or len(devices) or 1, devices=devices, on_task=on_task)
+    if stopped is None:
+        whole = [task for task in plan.ensembles if all(map(state.measured, task.members))]
+        more, stopped = run(plan, whole, jobs=jobs or 1, on_task=on_ensemble)
+        outcomes += more
+    return outcomes, stopped
 
 
 def _work_on(work: _Work, task: Task) -> Outcome:

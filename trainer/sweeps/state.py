@@ -10,7 +10,7 @@ from pathlib import Path
 
 from schemas.locks import is_taken
 from schemas.system import replacing
-from trainer.sweep.plan import Task, Words
+from trainer.sweeps.plan import Task, Words
 
 FOLDER = ".sweep"
 _LAST = Path("checkpoints", "last.pt")
@@ -27,7 +27,7 @@ def done(out: Path, task: Task) -> tuple[Words, ...]:
         return ()
     commands = []
     for words in task.commands:
-        if words not in noted or (words[0] == "evaluate" and not _measured(task.folder)):
+        if words not in noted or (words[0] == "evaluate" and not measured(task.folder)):
             break
         commands.append(words)
     return tuple(commands)
@@ -77,7 +77,8 @@ def _there(task: Task) -> bool:
     return all(file.stat().st_mtime_ns <= made for file in results)
 
 
-def _measured(run: Path) -> bool:
+def measured(run: Path) -> bool:
+    """Whether a run has a result."""
     return any((run / "results").glob("*.json"))
 
 

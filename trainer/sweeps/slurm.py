@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainer.sweep.here import LOGS
-from trainer.sweep.plan import Plan, Task
+from trainer.sweeps.here import LOGS
+from trainer.sweeps.plan import Plan, Task
 
 SCRIPT = "sweep.sbatch"
 _GRACE = 120

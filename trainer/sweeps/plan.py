@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from pydantic import ValidationError
 from schemas import ConfigError, config_error, unknown
 from schemas.sweep import OPTIONS, Settings, SweepConfig, SweepEnsemble, SweepEvaluation
 from trainer.config.trees import read_file
-from trainer.tables.given import ENSEMBLES
+from trainer.tables.given import ENSEMBLES, SWEEP
 
 MOST = 10_000
 """Runs: more are a slip, such as an axis of single letters."""
@@ -67,7 +68,11 @@ def read_plan(file: Path, *, out: Path | None = None) -> Plan:
     ``out`` takes the place of the file's. Raises ConfigError with file and place for a file that is no sweep,
     for two runs of one name, and for an ensemble over an axis that there is not.
     """
-    tree = read_file(file, known=SweepConfig.model_fields)
+    return plan_of(read_file(file, known=SweepConfig.model_fields), file, out=out)
+
+
+def plan_of(tree: Mapping[str, Any], file: Path, *, out: Path | None = None) -> Plan:
+    """``read_plan`` of what is in a file."""
     try:
         config = SweepConfig.model_validate(tree)
     except ValidationError as error:
@@ -77,6 +82,19 @@ def read_plan(file: Path, *, out: Path | None = None) -> Plan:
     runs = tuple(_runs(config, out))
     _check_names([task.name for task in runs], file)
     return Plan(file, config, out, runs, tuple(_ensembles(config, runs, out, file)))
+
+
+def keep_file(plan: Plan, text: str | None = None) -> None:
+    """A copy of the file beside the runs: what they were made from, and the mark of a sweep's folder.
+
+    ``text``: what is in it, where there is no file.
+    """
+    copy = plan.out / SWEEP
+    plan.out.mkdir(parents=True, exist_ok=True)
+    if text is not None:
+        copy.write_text(text, encoding="utf-8")
+    elif plan.file.resolve() != copy.resolve():
+        shutil.copyfile(plan.file, copy)
 
 
 def _runs(config: SweepConfig, out: Path) -> Iterator[Task]:
