@@ -106,10 +106,10 @@ def program(
             "--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error."
         )
         @wraps(function)
-        def told(debug: bool, quiet: bool, log_level: str) -> None:
+        def group(debug: bool, quiet: bool, log_level: str) -> None:
             speaking.set_level("error" if quiet else log_level)
             function(debug)
 
-        return told
+        return group
 
     return made
