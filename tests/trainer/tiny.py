@@ -31,6 +31,7 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "crosclr": {"mine_from": 2},
     "csclr": {"mine_from": 2, "transform_from": 4},
     "decorrelate": {"dim": 8, "hidden": 8},
+    "masked": {"layers": 1, "width": 8, "heads": 2, "ratio": 0.6, "local_views": 1, "dim": 8},
     "isc": {
         "representations": {"seq": None, "graph": {"name": "agcn", "options": ENCODER_OPTIONS["agcn"]}},
     },
@@ -101,7 +102,7 @@ def named_methods() -> dict[str, Component]:
     return plain | {f"ms-clr-{base}": component("ms-clr", base) for base in bases}
 
 
-TRIED_WITH = {"ctrgcn": ("aimclr", "skelemixclr"), "vit": ("aimclr", "decorrelate", "skelemixclr")}
+TRIED_WITH = {"ctrgcn": ("aimclr", "skelemixclr"), "vit": ("aimclr", "decorrelate", "masked", "skelemixclr")}
 """Encoders that are tried with some methods only, for the time of it: those that read and mask their map, and
 one without a queue. To a method an encoder is a map and a feature, which test_encoders_shared.py holds."""
 

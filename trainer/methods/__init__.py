@@ -1,4 +1,4 @@
-"""Contrastive methods: a batch to a loss.
+"""Methods of pre-training: a batch to a loss.
 
 ``Method`` is what the loop asks of them: ``Options``, ``encoders`` and ``forward(batch)``, and hooks that
 have defaults. Every method can be the base of MS-CLR as well, unless it says why not: a batch names the
@@ -22,6 +22,7 @@ from trainer.methods.crosclr import CrosSCLR
 from trainer.methods.csclr import CSCLR
 from trainer.methods.decorrelate import Decorrelate
 from trainer.methods.isc import ISC
+from trainer.methods.masked import Masked
 from trainer.methods.method import Method, Stage, current
 from trainer.methods.msclr import MSCLROptions
 from trainer.methods.parts import Parts
@@ -36,6 +37,7 @@ METHODS: dict[str, type[Method]] = {
     "csclr": CSCLR,
     "decorrelate": Decorrelate,
     "isc": ISC,
+    "masked": Masked,
     "skelemixclr": SkeleMixCLR,
     "skeletonclr": SkeletonCLR,
 }
