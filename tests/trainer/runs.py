@@ -29,6 +29,7 @@ TINY_PARTS: dict[str, dict[str, Any]] = {
         "method.options.representations.graph.options": {"channels": [4, 8], "stride_blocks": [2]},
     },
     "masked": {"encoder.options.dim": 8, "encoder.options.layers": 1, "encoder.options.heads": 2},
+    "nn-tune": {"encoder.options.dim": 8, "encoder.options.layers": 2, "encoder.options.heads": 2},
 }
 """For methods whose encoder is another one than ST-GCN: in the place of ``encoder.*`` above."""
 

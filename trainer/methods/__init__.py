@@ -25,6 +25,7 @@ from trainer.methods.isc import ISC
 from trainer.methods.masked import Masked
 from trainer.methods.method import Method, Stage, current
 from trainer.methods.msclr import MSCLROptions
+from trainer.methods.nn_tune import NNTune
 from trainer.methods.parts import Parts
 from trainer.methods.skelemixclr import SkeleMixCLR
 from trainer.methods.skeletonclr import SkeletonCLR
@@ -38,6 +39,7 @@ METHODS: dict[str, type[Method]] = {
     "decorrelate": Decorrelate,
     "isc": ISC,
     "masked": Masked,
+    "nn-tune": NNTune,
     "skelemixclr": SkeleMixCLR,
     "skeletonclr": SkeletonCLR,
 }
@@ -56,6 +58,11 @@ def options_of(name: str) -> type[Model]:
     if name not in names():
         raise unknown("method", name, names(), where="method.name")
     return MSCLROptions if name == MSCLR else METHODS[name].Options
+
+
+def tunes(name: str) -> bool:
+    """Whether the method is for an encoder that was trained before."""
+    return name in METHODS and METHODS[name].tunes
 
 
 def build(
@@ -149,4 +156,5 @@ __all__ = [
     "pairing",
     "pairings",
     "stages",
+    "tunes",
 ]
