@@ -16,6 +16,8 @@ Sources, from which no code was taken:
 It needs an encoder whose map has frames and joints. One with ``part_map`` (vit) reads only what is seen; to
 others the rest is put in as one learned point, so that hidden joints are told from those at the origin.
 
+As a base of ``ms-clr`` what is hidden is told in the query's convention, and local views are of the key's.
+
 Absent bodies count for nothing. A loss is the mean over clips of the mean over what is hidden of a clip, but
 local views are told from the clips of all processes; of ``optimise.accumulate`` parts each has its own.
 """
@@ -120,7 +122,6 @@ class Masked(Method):
 
     Options = MaskedOptions
     needs_map = True
-    why_unpaired = "whose teacher sees the joints that are hidden from the encoder"
 
     centre: Tensor
     """[C], of ``cross_entropy``: where targets are on average."""
@@ -219,7 +220,7 @@ class Masked(Method):
             loss = mean_of_clips(apart, hidden & present(view)[:, None, None], bodies)
         found = {"loss": loss, "prediction": loss.detach()}
         if options.local_views:
-            contrast = self._contrast(batch, convention, taught)
+            contrast = self._contrast(batch, taught, bodies)
             found |= {"loss": loss + options.contrast * contrast, "contrast": contrast.detach()}
         if self.training:
             pooled = self.network.encoder.pool(features.detach(), bodies)
@@ -265,19 +266,22 @@ class Masked(Method):
         moved = motion(view, spec) if self.options.quantity == "motion" else view
         return normalised(masks.cells(moved, self.patch), self.options.normalise)
 
-    def _contrast(self, batch: Batch, convention: str, taught: Tensor | None) -> Tensor:
-        """Scalar: local views are to find the teacher's feature of their clip among those of the batch."""
+    def _contrast(self, batch: Batch, taught: Tensor | None, bodies: int) -> Tensor:
+        """Scalar: local views are to find the teacher's feature of their clip among those of the batch.
+
+        They are of the key's convention, the whole clip of the query's.
+        """
         assert self.teacher is not None
         with torch.no_grad():
-            pooled = self.teacher.encoder.pool(taught, batch.clips[convention].shape[4])
+            pooled = self.teacher.encoder.pool(taught, bodies)
             own = F.normalize(wide(self.teacher.projector(pooled)), dim=1)
         keys, first = distributed.gather(own), distributed.parts(1)[0].start * len(own)
         labels = first + torch.arange(len(own), device=own.device)
         losses = []
         for _ in range(self.options.local_views):
-            view = self.views.extreme(batch, convention)
+            view = self.views.extreme(batch, batch.key)
             with span(QUERY):
-                local = self.network.projector(self.network.encoder(view, convention))
+                local = self.network.projector(self.network.encoder(view, batch.key))
             with torch.autocast(local.device.type, enabled=False):
                 scores = F.normalize(wide(local), dim=1) @ keys.t() / self.options.temperature
                 losses.append(F.cross_entropy(scores, labels))
