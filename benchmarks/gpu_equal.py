@@ -37,6 +37,13 @@ SMALL: dict[str, dict[str, Any]] = {
 """Options with ``quick``; without it the encoders have their defaults."""
 
 
+TINY: dict[str, dict[str, Any]] = {
+    "decorrelate": {"dim": 16, "hidden": 16},
+    "masked": {"layers": 1, "width": 16, "heads": 2, "local_views": 1, "dim": 16},
+    "nn-tune": {"queue": 64, "dim": 16, "hidden": 16, "predictor": 16},
+}
+"""Options of methods with ``quick``."""
+
 METRES = 1e-5
 """Largest difference of a view that is let pass: rounding of coordinates of some metres."""
 MS_CLR = "ms-clr"
@@ -122,8 +129,8 @@ def _built(method: str, encoder: str, *, quick: bool) -> methods.Method:
         options = {"base": {"name": "skeletonclr", "options": queue}}
     if method == "isc" and quick:
         options["representations"] = {"seq": None, "graph": {"name": "agcn", "options": SMALL["agcn"]}}
-    if method == "decorrelate" and quick:
-        options = {"dim": 16, "hidden": 16}
+    if quick:
+        options |= TINY.get(method, {})
     return methods.build(
         Component(name=method, options=options),
         encoder=Component(name=encoder, options=_encoder_options(encoder, quick=quick)),

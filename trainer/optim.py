@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
 from schemas import OptimiseConfig
+from trainer.methods import Method
+
+SHARE = "share"
+"""Of a group of parameters: its rate over that of the settings."""
 
 
-def build(parameters: Iterable[nn.Parameter], config: OptimiseConfig) -> torch.optim.Optimizer:
-    """The optimiser of the settings over the parameters that learn; the key encoder's do not."""
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
+def of_method(method: Method, config: OptimiseConfig) -> torch.optim.Optimizer:
+    """The optimiser of the settings over what learns of a method, each weight at its own rate."""
+    rates = method.rates
+    if not rates:
+        return build(method.parameters(), config)
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(rates.get(name, 1.0), []).append(parameter)
+    return build([{"params": group, SHARE: share} for share, group in groups.items()], config)
+
+
+def build(
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], config: OptimiseConfig
+) -> torch.optim.Optimizer:
+    """The optimiser of the settings over the parameters that learn; the key encoder's do not.
+
+    Groups of parameters may have a ``SHARE``.
+    """
+    learning: Any = [each for each in parameters if isinstance(each, dict) or each.requires_grad]
     if config.optimiser == "sgd":
         return torch.optim.SGD(
             learning,
@@ -45,4 +67,4 @@ def learning_rate(config: OptimiseConfig, time: float) -> float:
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(SHARE, 1.0)

@@ -26,9 +26,10 @@ from trainer.export.read import read_weights
 from trainer.methods import Method
 from trainer.store import Store
 
-_QUERY = re.compile(r"(?:.*\.)?(?P<of>\w+)\.query\.(?P<rest>(?:encoder|projector)\..+)")
-_ONLY = "moco"
-"""What methods of one encoder call its MoCo; the encoder has the name of the run's stream."""
+_QUERY = re.compile(r"(?:(?:.*\.)?(?P<of>\w+)\.query|network)\.(?P<rest>(?:encoder|projector)\..+)")
+_ONLY = (None, "moco")
+"""What methods of one encoder call its MoCo, None where they have a network alone; the encoder has the name
+of the run's stream."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _of_run(path: Path) -> Start:
     saved = checkpoint.load(path / LAST)
     matches = {name: _QUERY.fullmatch(name) for name in saved.model}
     weights = {
-        f"{saved.config.data.stream if match['of'] == _ONLY else match['of']}.{match['rest']}": saved.model[
+        f"{saved.config.data.stream if match['of'] in _ONLY else match['of']}.{match['rest']}": saved.model[
             name
         ]
         for name, match in matches.items()

@@ -38,6 +38,11 @@ class SimCLRCase(Case):
 PLAIN = ("aimclr", "crosclr", "csclr", "isc", "skeletonclr")
 CASES: dict[str, Case] = {
     **{name: Case(tiny.component(name), tiny.encoder("stgcn")) for name in PLAIN},
+    "masked": Case(tiny.changed(tiny.component("masked"), distance="cross_entropy"), tiny.encoder("stgcn")),
+    "nn-tune": Case(
+        tiny.changed(tiny.component("nn-tune"), temperature=1.0, hidden=64, dim=64, predictor=64),
+        tiny.encoder("stgcn"),
+    ),
     "ms-clr": Case(tiny.component("ms-clr", "aimclr"), tiny.encoder("stgcn")),
     "own-rows": Case(
         tiny.changed(tiny.component("crosclr"), own_rows="mask", heads="shared"), tiny.encoder("stgcn")

@@ -28,10 +28,15 @@ TINY_PARTS: dict[str, dict[str, Any]] = {
         "encoder.options": {"units": 4, "layers": 1},
         "method.options.representations.graph.options": {"channels": [4, 8], "stride_blocks": [2]},
     },
+    "masked": {"encoder.options.dim": 8, "encoder.options.layers": 1, "encoder.options.heads": 2},
+    "nn-tune": {"encoder.options.dim": 8, "encoder.options.layers": 2, "encoder.options.heads": 2},
 }
 """For methods whose encoder is another one than ST-GCN: in the place of ``encoder.*`` above."""
 
-WITHOUT_QUEUE = {"decorrelate": {"method.options.dim": 8, "method.options.hidden": 8}}
+WITHOUT_QUEUE = {
+    "decorrelate": {"method.options.dim": 8, "method.options.hidden": 8},
+    "masked": {"method.options.layers": 1, "method.options.width": 8, "method.options.heads": 2},
+}
 """What makes a method without a queue small."""
 
 

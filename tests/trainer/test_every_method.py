@@ -84,7 +84,8 @@ def test_it_has_what_the_trainer_asks_of_a_method(case: Case) -> None:
     )
     assert method.networks.keys() == method.encoders.keys()
     assert all(method.networks[name].encoder is encoder for name, encoder in method.encoders.items())
-    assert all(p.requires_grad for p in method.networks.parameters())
+    still = {id(p) for name, p in method.named_parameters() if method.rates.get(name, 1) == 0}
+    assert all(p.requires_grad != (id(p) in still) for p in method.networks.parameters())
     assert set(method.encoders.values()) <= set(method.compiled)
     for encoder in method.encoders.values():
         x = given(case).clips["kinectv2_25"]

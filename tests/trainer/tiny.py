@@ -31,6 +31,8 @@ METHOD_OPTIONS: dict[str, dict[str, Any]] = {
     "crosclr": {"mine_from": 2},
     "csclr": {"mine_from": 2, "transform_from": 4},
     "decorrelate": {"dim": 8, "hidden": 8},
+    "nn-tune": {"queue": 24, "dim": 8, "hidden": 8, "predictor": 8, "temperature": 0.2},
+    "masked": {"layers": 1, "width": 8, "heads": 2, "ratio": 0.6, "local_views": 1, "dim": 8},
     "isc": {
         "representations": {"seq": None, "graph": {"name": "agcn", "options": ENCODER_OPTIONS["agcn"]}},
     },
@@ -101,7 +103,10 @@ def named_methods() -> dict[str, Component]:
     return plain | {f"ms-clr-{base}": component("ms-clr", base) for base in bases}
 
 
-TRIED_WITH = {"ctrgcn": ("aimclr", "skelemixclr"), "vit": ("aimclr", "decorrelate", "skelemixclr")}
+TRIED_WITH = {
+    "ctrgcn": ("aimclr", "skelemixclr"),
+    "vit": ("aimclr", "decorrelate", "masked", "nn-tune", "skelemixclr"),
+}
 """Encoders that are tried with some methods only, for the time of it: those that read and mask their map, and
 one without a queue. To a method an encoder is a map and a feature, which test_encoders_shared.py holds."""
 
@@ -134,7 +139,7 @@ def one_case_each() -> dict[str, Case]:
 
 def with_queue() -> dict[str, Case]:
     """Those of ``one_case_each`` whose method, or whose base, has a queue and a key network."""
-    return {title: case for title, case in one_case_each().items() if "queue" in innermost(case.method)}
+    return {title: case for title, case in one_case_each().items() if "momentum" in innermost(case.method)}
 
 
 def innermost(method: Component) -> dict[str, Any]:

@@ -212,11 +212,14 @@ _PUBLISHED = ("ntu60", "ntu120", *_PRESET_OF)
 def _suited(method: str, opened: Sequence[Store], named: Mapping[str, Any]) -> str:
     """The preset of the first store's data set; for other data ``small`` where there are few clips.
 
-    Weights to start from (``--init-from``) need the encoder that they are of: mostly the papers'.
+    Weights to start from (``--init-from``) need the encoder that they are of: mostly the papers', but of a
+    method that tunes what another one has learned from the same store.
     """
+    from trainer.methods import tunes
+
     manifest = opened[0].manifest
     wanted = "demo" if manifest.synthetic else _PRESET_OF.get(manifest.dataset, "paper")
-    started = any(path.split(".")[0] == "init_from" for path in named)
+    started = any(path.split(".")[0] == "init_from" for path in named) and not tunes(method)
     if not (manifest.synthetic or manifest.dataset in _PUBLISHED or started):
         data = named.get("data")
         split = named.get("data.split") or (data.get("split") if isinstance(data, dict) else None)

@@ -7,6 +7,10 @@ An encoder is an nn.Module with ``feature_dim``, ``feature_map(x [N,3,T,Vmax,M],
 The class attribute ``map_axes`` says what the map is. ``"TV"``: [N*M, C, T', V], frames and joints of every
 body, which a method may weigh, mask or drop before it is pooled. None: joints or bodies are mixed by then,
 and only ``pool`` can read it; a method that needs more calls ``require_map``.
+
+``steps`` names what features pass on their way, one after another from the input to the output, by regular
+expressions for names of weights; what none matches comes before them. An encoder may have
+``part_map(x, convention, kept)``, its map of some cells alone at the cost of these: ``vit`` has it.
 """
 
 from __future__ import annotations

@@ -69,6 +69,10 @@ class BiGRU(nn.Module):
                 if parameter.dim() == 2:
                     nn.init.xavier_uniform_(parameter)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return r"first\..*", *(rf"rest\..*_l{layer}(_reverse)?" for layer in range(self.options.layers - 1))
+
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N, feature_dim, T, 1]: the top layer's outputs, forward half first.
 

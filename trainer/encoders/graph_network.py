@@ -99,6 +99,10 @@ class GraphNetwork(nn.Module):
         self.conventions = nn.ModuleDict(conventions)
         self.blocks = nn.ModuleList(blocks)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return tuple(rf"blocks\.{place}\..*" for place in range(len(self.blocks)))
+
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
         own = self.conventions[convention]

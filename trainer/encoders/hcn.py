@@ -78,6 +78,10 @@ class HCN(nn.Module):
         self.feature_dim = sixth * options.segments * math.ceil(options.row / 2**HALVINGS)
         initialise(self, options.init)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return r"(position|motion)\..*", r"fifth\..*", r"sixth\..*"
+
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: the sixth convolution's, without joints."""
         joints = self.joints[convention]

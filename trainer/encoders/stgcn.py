@@ -98,6 +98,10 @@ class STGCN(nn.Module):
         )
         initialise(self, options.init)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return tuple(rf"blocks\.{place}\..*" for place in range(len(self.blocks)))
+
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
         own = self.conventions[convention]

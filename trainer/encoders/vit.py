@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from schemas import SkeletonSpec
 from schemas._model import Model
-from trainer.encoders.bodies import encode_each, pool_map
+from trainer.encoders.bodies import encode_each, encoded, pool_map
 from trainer.encoders.initial import initialise
 from trainer.encoders.joint_names import common_name
 from trainer.skeleton import Skeleton
@@ -94,6 +94,10 @@ class ViT(nn.Module):
         else:
             initialise(self, options.init)
 
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return *(rf"layers\.{place}\..*" for place in range(len(self.layers))), r"norm\..*"
+
     def adopt(self, convention: str, spec: SkeletonSpec) -> tuple[str, ...]:
         """From now on clips of this convention are read, too; returns the joints without an embedding.
 
@@ -108,17 +112,44 @@ class ViT(nn.Module):
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
         """x [N,3,T,Vmax,M] -> [N*M, dim, ceil(T / patch), V]: the tokens behind the last layer."""
         embedded = self.embedded(convention)
-        bodies = x[..., : len(embedded), :].permute(0, 4, 1, 2, 3).flatten(0, 1)
 
         def encode(bodies: Tensor) -> Tensor:
-            tokens = self.patches(whole(bodies, self.options.patch)).permute(0, 2, 3, 1)
-            tokens = tokens + embedded + self.at(tokens.shape[1])[:, None].to(tokens)
-            seen = tokens.flatten(1, 2)
-            for layer in self.layers:
-                seen = layer(seen)
-            return self.norm(seen).view(tokens.shape).permute(0, 3, 1, 2)
+            tokens = self._tokens(bodies, embedded)
+            return self._read(tokens.flatten(1, 2)).view(tokens.shape).permute(0, 3, 1, 2)
 
-        return encode_each(bodies, encode, join=self.options.bodies, training=self.training)
+        return encode_each(
+            _bodies(x, len(embedded)), encode, join=self.options.bodies, training=self.training
+        )
+
+    def part_map(self, x: Tensor, convention: str, kept: Tensor) -> Tensor:
+        """As ``feature_map``, of some tokens alone: no other one is read, and their features are zeros.
+
+        kept [N*M, K] int64: places of a body's tokens in its map, flattened.
+        """
+        embedded = self.embedded(convention)
+        bodies = _bodies(x, len(embedded))
+        there = encoded(x, join=self.options.bodies)
+        rows = slice(None) if there is None else there.nonzero().flatten()
+        tokens = self._tokens(bodies[rows], embedded)
+        shape, places = tokens.shape, kept[rows, :, None].expand(-1, -1, tokens.shape[3])
+        seen = self._read(tokens.flatten(1, 2).gather(1, places))
+        whole = seen.new_zeros(shape).flatten(1, 2).scatter(1, places, seen).view(shape)
+        if there is not None:
+            whole = whole.new_zeros(len(bodies), *shape[1:]).index_copy(0, rows, whole)  # type: ignore[arg-type]
+        return whole.permute(0, 3, 1, 2)
+
+    def _tokens(self, bodies: Tensor, embedded: Tensor) -> Tensor:
+        """[B,3,T,V], [V, dim] -> [B,T',V, dim]: of some frames each, with what tells their joint and time."""
+        tokens = self.patches(whole(bodies, self.options.patch)).permute(0, 2, 3, 1)
+        found: Tensor = tokens + embedded + self.at(tokens.shape[1])[:, None].to(tokens)
+        return found
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        """[B, L, dim] -> same: the layers, and the last norm."""
+        for layer in self.layers:
+            tokens = layer(tokens)
+        out: Tensor = self.norm(tokens)
+        return out
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, T', V] -> [N, C] float32: mean over frames and joints, then over the bodies."""
@@ -168,6 +199,11 @@ class Layer(nn.Module):
         x = x + self.joined(attended.transpose(1, 2).flatten(2))
         out: Tensor = x + self.perceptron(x)
         return out
+
+
+def _bodies(x: Tensor, joints: int) -> Tensor:
+    """[N,3,T,Vmax,M] -> [N*M,3,T,V]."""
+    return x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
 
 
 def whole(x: Tensor, patch: int) -> Tensor:

@@ -78,7 +78,7 @@ def pretrain(
     if distributed.is_main():
         held = data.held_bytes(samples)
         check = feature_monitor(method.encoders, opened[0], config, device=device, held=held)
-    optimiser = optim.build(method.parameters(), config.optimise)
+    optimiser = optim.of_method(method, config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))
     distributed.wait()  # all have looked at the folder
@@ -312,6 +312,11 @@ def _notes_of_size(run: Run) -> list[str]:
 def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
     """What is not known of the weights that it starts from."""
     init = run.config.init_from
+    if init is None and run.method.tunes:
+        return [
+            f"{run.config.method.name} is for an encoder that was trained before, and this one begins with "
+            "random weights: name a run or an export with --init-from"
+        ]
     note = init and start.check_kind(init, opened[0], run.config.data.conventions[0])
     return [note] if note else []
 

@@ -1,4 +1,4 @@
-"""Contrastive methods: a batch to a loss.
+"""Methods of pre-training: a batch to a loss.
 
 ``Method`` is what the loop asks of them: ``Options``, ``encoders`` and ``forward(batch)``, and hooks that
 have defaults. Every method can be the base of MS-CLR as well, unless it says why not: a batch names the
@@ -22,8 +22,10 @@ from trainer.methods.crosclr import CrosSCLR
 from trainer.methods.csclr import CSCLR
 from trainer.methods.decorrelate import Decorrelate
 from trainer.methods.isc import ISC
+from trainer.methods.masked import Masked
 from trainer.methods.method import Method, Stage, current
 from trainer.methods.msclr import MSCLROptions
+from trainer.methods.nn_tune import NNTune
 from trainer.methods.parts import Parts
 from trainer.methods.skelemixclr import SkeleMixCLR
 from trainer.methods.skeletonclr import SkeletonCLR
@@ -36,6 +38,8 @@ METHODS: dict[str, type[Method]] = {
     "csclr": CSCLR,
     "decorrelate": Decorrelate,
     "isc": ISC,
+    "masked": Masked,
+    "nn-tune": NNTune,
     "skelemixclr": SkeleMixCLR,
     "skeletonclr": SkeletonCLR,
 }
@@ -54,6 +58,11 @@ def options_of(name: str) -> type[Model]:
     if name not in names():
         raise unknown("method", name, names(), where="method.name")
     return MSCLROptions if name == MSCLR else METHODS[name].Options
+
+
+def tunes(name: str) -> bool:
+    """Whether the method is for an encoder that was trained before."""
+    return name in METHODS and METHODS[name].tunes
 
 
 def build(
@@ -147,4 +156,5 @@ __all__ = [
     "pairing",
     "pairings",
     "stages",
+    "tunes",
 ]

@@ -56,6 +56,9 @@ class Method(nn.Module):
     why_unpaired: ClassVar[str] = ""
     """Why ``ms-clr`` cannot take the method as its base; empty where it can."""
 
+    tunes: ClassVar[bool] = False
+    """Whether it is for an encoder that was trained before, by ``--init-from``."""
+
     @staticmethod
     def stages(options: Any) -> tuple[Stage, ...]:
         """The stages of a training with these options, the first from epoch 0."""
@@ -77,6 +80,14 @@ class Method(nn.Module):
         raise NotImplementedError
 
     # --- hooks of the loop
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Name of a weight -> its learning rate over that of the run, where it is another one.
+
+        0 for a weight that does not learn; it takes no gradient.
+        """
+        return {}
 
     def one_step(self) -> AbstractContextManager[None]:
         """Encloses the passes, forward and backward, of one step of the optimiser: of the parts of one batch.

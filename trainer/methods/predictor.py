@@ -1,0 +1,61 @@
+"""What tells of the hidden cells of a clip from a map of the others: a transformer over all of them.
+
+Source: the decoder of Mao et al., "Masked Motion Predictors are Strong 3D Action Representation Learners"
+(MAMP), ICCV 2023, whose times are learned; here they are waves, so that a clip may have any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainer.encoders.joint_names import common_name
+from trainer.encoders.vit import DEVIATION, Layer, waves
+from trainer.skeleton import Skeleton
+
+MLP_RATIO = 4
+"""Width inside a layer's perceptron over that of a token. MAMP."""
+
+
+class Predictor(nn.Module):
+    """A map [B, features, T', V], and what of it is hidden [B,T',V] -> [B,T',V,numbers], of every cell."""
+
+    def __init__(
+        self,
+        features: int,
+        numbers: int,
+        skeletons: Mapping[str, Skeleton],
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+    ) -> None:
+        super().__init__()
+        self.names = {
+            name: [common_name(joint) for joint in each.spec.joints] for name, each in skeletons.items()
+        }
+        self.entrance = nn.Linear(features, width)
+        self.mark = nn.Parameter(_drawn(width))
+        known = sorted({joint for names in self.names.values() for joint in names})
+        self.joints = nn.ParameterDict({joint: _drawn(width) for joint in known})
+        self.layers = nn.ModuleList(
+            Layer(width, heads=heads, hidden=MLP_RATIO * width) for _ in range(layers)
+        )
+        self.exit = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, numbers))
+
+    def forward(self, features: Tensor, hidden: Tensor, convention: str) -> Tensor:
+        tokens = self.entrance(features.permute(0, 2, 3, 1))
+        joints = torch.stack([self.joints[name] for name in self.names[convention]])
+        times = waves(tokens.shape[1], tokens.shape[3], device=tokens.device)
+        tokens = tokens + hidden[..., None] * self.mark + joints + times[:, None]
+        flat = tokens.flatten(1, 2)
+        for layer in self.layers:
+            flat = layer(flat)
+        told: Tensor = self.exit(flat)
+        return told.view(*tokens.shape[:3], -1)
+
+
+def _drawn(width: int) -> Tensor:
+    return nn.init.trunc_normal_(torch.empty(width), std=DEVIATION)
