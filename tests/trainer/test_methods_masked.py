@@ -51,7 +51,7 @@ def test_every_body_has_as_many_hidden_and_one_to_see(kind: masks.Kind, frames: 
     single = kind in ("random", "motion")
     expected = max(1, int(times * 25 * (1 - ratio))) if single else times * max(1, int(25 * (1 - ratio)))
     assert set(left.tolist()) == {expected}
-    assert masks.count_kept(kind, times, 25, ratio) == expected
+    assert masks.count_visible(kind, times, 25, ratio) == expected
     assert len({tuple(row.flatten().tolist()) for row in hidden}) > 5, "drawn for every body"
 
 

@@ -121,17 +121,17 @@ class ViT(nn.Module):
             _bodies(x, len(embedded)), encode, join=self.options.bodies, training=self.training
         )
 
-    def part_map(self, x: Tensor, convention: str, kept: Tensor) -> Tensor:
+    def part_map(self, x: Tensor, convention: str, visible: Tensor) -> Tensor:
         """As ``feature_map``, of some tokens alone: no other one is read, and their features are zeros.
 
-        kept [N*M, K] int64: places of a body's tokens in its map, flattened.
+        visible [N*M, K] int64: places of a body's tokens in its map, flattened.
         """
         embedded = self.embedded(convention)
         bodies = _bodies(x, len(embedded))
         there = encoded(x, join=self.options.bodies)
         rows = slice(None) if there is None else there.nonzero().flatten()
         tokens = self._tokens(bodies[rows], embedded)
-        shape, places = tokens.shape, kept[rows, :, None].expand(-1, -1, tokens.shape[3])
+        shape, places = tokens.shape, visible[rows, :, None].expand(-1, -1, tokens.shape[3])
         seen = self._read(tokens.flatten(1, 2).gather(1, places))
         whole = seen.new_zeros(shape).flatten(1, 2).scatter(1, places, seen).view(shape)
         if there is not None:
@@ -141,8 +141,8 @@ class ViT(nn.Module):
     def _tokens(self, bodies: Tensor, embedded: Tensor) -> Tensor:
         """[B,3,T,V], [V, dim] -> [B,T',V, dim]: of some frames each, with what tells their joint and time."""
         tokens = self.patches(whole(bodies, self.options.patch)).permute(0, 2, 3, 1)
-        found: Tensor = tokens + embedded + self.at(tokens.shape[1])[:, None].to(tokens)
-        return found
+        embedded_tokens: Tensor = tokens + embedded + self.at(tokens.shape[1])[:, None].to(tokens)
+        return embedded_tokens
 
     def _read(self, tokens: Tensor) -> Tensor:
         """[B, L, dim] -> same: the layers, and the last norm."""

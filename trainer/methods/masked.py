@@ -210,30 +210,30 @@ class Masked(Method):
         )  # fmt: skip
         with span(QUERY):
             features = self._seen(view, convention, hidden)
-            told = self.predictor(features, hidden, convention)
+            predicted = self.predictor(features, hidden, convention)
         taught = self._taught(view, convention)
         with torch.autocast(view.device.type, enabled=False):
             if options.target == "features":
-                apart = self._from_features(told, taught, hidden.shape[1])
+                apart = self._from_features(predicted, taught, hidden.shape[1])
             else:
-                apart = (wide(told) - wide(self._joints(view, spec))).square().mean(dim=3)
+                apart = (wide(predicted) - wide(self._joints(view, spec))).square().mean(dim=3)
             loss = mean_of_clips(apart, hidden & present(view)[:, None, None], bodies)
-        found = {"loss": loss, "prediction": loss.detach()}
+        losses = {"loss": loss, "prediction": loss.detach()}
         if options.local_views:
             contrast = self._contrast(batch, taught, bodies)
-            found |= {"loss": loss + options.contrast * contrast, "contrast": contrast.detach()}
+            losses |= {"loss": loss + options.contrast * contrast, "contrast": contrast.detach()}
         if self.training:
             pooled = self.network.encoder.pool(features.detach(), bodies)
             self.last_spread = spread(F.normalize(pooled.float(), dim=1))
-        return found
+        return losses
 
     def _seen(self, view: Tensor, convention: str, hidden: Tensor) -> Tensor:
         """[N*M, C, T', V]: the encoder's map of a view without what is hidden, one place a cell."""
         encoder = self.network.encoder
         if hasattr(encoder, "part_map"):
             _, times, joints = hidden.shape
-            count = masks.count_kept(self.options.mask, times, joints, self.options.ratio)
-            part: Tensor = encoder.part_map(view, convention, masks.kept(hidden, count))
+            count = masks.count_visible(self.options.mask, times, joints, self.options.ratio)
+            part: Tensor = encoder.part_map(view, convention, masks.visible(hidden, count))
             return part
         frames = masks.frames_of(hidden & present(view)[:, None, None], self.patch, view.shape[2])
         out = frames.unflatten(0, (-1, view.shape[4])).permute(0, 2, 3, 1)[:, None]  # [N,1,T,V,M]
@@ -246,20 +246,20 @@ class Masked(Method):
         if self.teacher is None:
             return None
         with span(KEY):
-            found: Tensor = self.teacher.encoder.feature_map(view, convention)
-        return found
+            features: Tensor = self.teacher.encoder.feature_map(view, convention)
+        return features
 
-    def _from_features(self, told: Tensor, taught: Tensor | None, times: int) -> Tensor:
-        """told [B,T',V,C], the teacher's map -> [B,T',V]: how far from each other."""
+    def _from_features(self, predicted: Tensor, taught: Tensor | None, times: int) -> Tensor:
+        """predicted [B,T',V,C], the teacher's map -> [B,T',V]: how far from each other."""
         assert taught is not None
-        options, told = self.options, wide(told)
+        options, predicted = self.options, wide(predicted)
         target = wide(stretched(taught, times).permute(0, 2, 3, 1))
         if options.distance == "smooth_l1":
             target = F.layer_norm(target, target.shape[-1:])
-            return F.smooth_l1_loss(told, target, reduction="none").mean(dim=3)
+            return F.smooth_l1_loss(predicted, target, reduction="none").mean(dim=3)
         sharp = F.softmax((target - self.centre) / options.teacher_temperature, dim=3)
         self._remember(target)
-        return -(sharp * F.log_softmax(told / options.student_temperature, dim=3)).sum(dim=3)
+        return -(sharp * F.log_softmax(predicted / options.student_temperature, dim=3)).sum(dim=3)
 
     def _joints(self, view: Tensor, spec: SkeletonSpec) -> Tensor:
         """[N*M, T', V, 3*patch]: what is to be told of every cell."""
@@ -297,18 +297,18 @@ class Masked(Method):
 
     def _remember(self, target: Tensor) -> None:
         """The mean of targets [B,T',V,C], for the centre; only in training."""
-        found = target.mean(dim=(0, 1, 2))
+        mean = target.mean(dim=(0, 1, 2))
         if self.training and self.step is not None:
-            self.step.append(found)
+            self.step.append(mean)
         elif self.training:
-            self._settle([self.centre, found])
+            self._settle([self.centre, mean])
 
     @torch.no_grad()
-    def _settle(self, found: list[Tensor]) -> None:
-        """``found``: the centre, and the means of a step's passes. Of several processes the mean of all."""
-        if len(found) > 1:
+    def _settle(self, means: list[Tensor]) -> None:
+        """``means``: the centre, and the means of a step's passes. Of several processes the mean of all."""
+        if len(means) > 1:
             share = self.options.centre_momentum
-            mean = distributed.mean(torch.stack(found[1:]).mean(dim=0))
+            mean = distributed.mean(torch.stack(means[1:]).mean(dim=0))
             self.centre = share * self.centre + (1 - share) * mean
 
 

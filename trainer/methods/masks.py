@@ -100,12 +100,12 @@ def frames_of(hidden: Tensor, patch: int, frames: int) -> Tensor:
     return hidden.repeat_interleave(patch, dim=1)[:, :frames]
 
 
-def kept(hidden: Tensor, count: int) -> Tensor:
+def visible(hidden: Tensor, count: int) -> Tensor:
     """[B, T', V] bool, ``count`` of each False -> [B, count] int64: the places of these, ascending."""
     return hidden.flatten(1).byte().argsort(dim=1, stable=True)[:, :count]
 
 
-def count_kept(kind: Kind, times: int, joints: int, ratio: float) -> int:
+def count_visible(kind: Kind, times: int, joints: int, ratio: float) -> int:
     """How many cells of a body ``draw`` leaves."""
     return seen(times * joints, ratio) if kind in ("random", "motion") else times * seen(joints, ratio)
 
@@ -124,7 +124,7 @@ def _largest(scores: Tensor, left: int) -> Tensor:
 
 def _parts(spec: SkeletonSpec) -> Tensor:
     """[V] int64: the body part of every joint, by the order of the parts' names."""
-    found = torch.zeros(spec.num_joints, dtype=torch.int64)
+    parts = torch.zeros(spec.num_joints, dtype=torch.int64)
     for place, (_, joints) in enumerate(sorted((spec.body_parts or {}).items())):
-        found[list(joints)] = place
-    return found
+        parts[list(joints)] = place
+    return parts

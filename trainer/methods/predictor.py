@@ -53,8 +53,8 @@ class Predictor(nn.Module):
         flat = tokens.flatten(1, 2)
         for layer in self.layers:
             flat = layer(flat)
-        told: Tensor = self.exit(flat)
-        return told.view(*tokens.shape[:3], -1)
+        predicted: Tensor = self.exit(flat)
+        return predicted.view(*tokens.shape[:3], -1)
 
 
 def _drawn(width: int) -> Tensor:
