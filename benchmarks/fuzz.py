@@ -1,10 +1,12 @@
-"""Damaged raw files: 2,000 mutations of every format, read as a conversion reads them.
+"""Damaged files: 2,000 mutations of every format, read as a conversion reads them.
 
     python -m benchmarks.fuzz [--count 2000] [--seed 0] [--formats ntu ...]
 
 A child process reads them with 500 MB above what it has and five seconds a file. Each file must be refused
 with an error of ours or read into a sequence that a store can hold; hangs, other errors, warnings and more
-memory are failures. How files are mutated: tests/skeltools/fuzzing.py, whose tests do the same with fewer.
+memory are failures. Bytes are changed at random (tests/skeltools/fuzzing.py) and, of YAML, JSON, pickles,
+zip and HDF5, what they say by their grammar (grammars.py; that of zarr: benchmarks/hostile_store.py). The
+tests do the same with fewer.
 
 Writes benchmarks/results/fuzz.json, and failures to the terminal. Exit code 1 when there is any.
 """
@@ -22,7 +24,7 @@ from pathlib import Path
 
 from benchmarks import record
 
-TIMEOUT = 120
+TIMEOUT = 600
 """Seconds for all files of a format."""
 ROOT = Path(__file__).parents[1]
 
@@ -34,8 +36,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2000, help="mutated files of each format")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="*", help="only these; nothing is written to results/ then")
+    parser.add_argument("--at-once", type=int, default=2, help="formats")
     options = parser.parse_args()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(options.at_once) as pool:
         rows = list(
             pool.map(lambda name: run(name, options.count, options.seed), options.formats or formats())
         )
@@ -46,13 +49,14 @@ def main() -> int:
         print(row)
     if not options.formats:
         total = {key: sum(row[key] for row in rows) for key in ("files", "accepted", "refused", "findings")}
-        result = {"benchmark": "mutated raw files", "failures": failed, "total": total, "formats": rows}
+        result = {"benchmark": "damaged files", "failures": failed, "total": total, "formats": rows}
         print(f"written to {record.write('fuzz', result).name}")
     return 1 if failed else 0
 
 
 def formats() -> list[str]:
-    code = "import json; from tests.skeltools.fuzzing import FORMATS; print(json.dumps(list(FORMATS)))"
+    code = "import json; from tests.skeltools.fuzz_runs import FORMATS, GRAMMARS; "
+    code += "print(json.dumps([*FORMATS, *GRAMMARS]))"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return [str(name) for name in json.loads(found.stdout)]
 
@@ -63,7 +67,7 @@ def run(name: str, count: int, seed: int) -> dict:
         out = Path(folder, "found.jsonl")
         arguments = [name, "--count", str(count), "--seed", str(seed), "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.skeltools.fuzzing", *arguments]
+        command = [sys.executable, "-m", "tests.skeltools.fuzz_runs", *arguments]
         try:
             subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=TIMEOUT)
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:

@@ -36,6 +36,12 @@ class _Loader(yaml.SafeLoader):
         if levels > regular.DEEPEST:
             raise yaml.YAMLError("is nested too deeply")
 
+    def construct_yaml_int(self, node: Any) -> Any:
+        """Raises ValueError for a number of more digits than Python writes, also for one in another base."""
+        number = super().construct_yaml_int(node)
+        str(number)
+        return number
+
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -48,6 +54,9 @@ class _Loader(yaml.SafeLoader):
                 raise KeyTwiceError(f"'{key.value[:60]}' is there twice, in {where}")
             lines[name] = line
         return node
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def load_yaml(text: str) -> Any:
