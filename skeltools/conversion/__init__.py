@@ -39,7 +39,7 @@ from skeltools.conversion import fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
 from skeltools.conversion.begun import Asked, Begun, begin
 from skeltools.conversion.chunks import Ledger
-from skeltools.conversion.sample import Plan, Task
+from skeltools.conversion.sample import FAILED, Plan, Task
 from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset, splits
 from skeltools.formats import FORMATS, interchange
@@ -59,6 +59,11 @@ class Summary:
     manifest: StoreManifest
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Raw files that are left out because their reader failed: a fault of the program."""
+        return tuple(row for row in self.findings if row.problem == FAILED)
 
 
 @checks_arguments
