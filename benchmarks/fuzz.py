@@ -8,7 +8,8 @@ memory are failures. Bytes are changed at random (tests/skeltools/fuzzing.py); w
 JSON, pickles, zip and HDF5 say (grammars.py; zarr has benchmarks/hostile_store.py). The tests do the same
 with fewer.
 
-Writes benchmarks/results/fuzz.json, or fuzz_grammars.json, and failures to the terminal. Exit code 1 when there is any.
+Writes benchmarks/results/fuzz.json, or fuzz_grammars.json, and failures to the terminal. Exit code 1 when
+there is any.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from schemas import StoreError, shown
+from schemas.system import remedy
 from skeltools.cli.terminal import STORE, echo, note
 
 
@@ -43,5 +44,6 @@ def _write(path: Path, text: str) -> None:
     try:
         durable.write_text(path, text)
     except OSError as error:
-        raise StoreError(f"cannot be written ({error.strerror or error})", where=path) from error
+        why = f"cannot be written ({error.strerror or error})"
+        raise StoreError(why, where=path, remedy=remedy(error)) from error
     note(f"written to {path}")
