@@ -57,6 +57,12 @@ def test_numbers_that_cannot_be_written_are_refused(text: str) -> None:
         load_yaml(text)
 
 
+def test_json_of_many_values_is_refused() -> None:
+    assert len(load_json("[" + "0," * 10_000 + "0]")) == 10_001
+    with pytest.raises(ValueError, match="more than 50000 values"):
+        load_json("[" + "0," * 60_000 + "0]")
+
+
 def test_json_has_a_key_once() -> None:
     assert load_json('{"a": {"b": 1}, "c": {"b": 2}}') == {"a": {"b": 1}, "c": {"b": 2}}
     with pytest.raises(KeyTwiceError, match="'b' is there twice"):
