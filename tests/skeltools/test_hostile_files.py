@@ -99,7 +99,7 @@ def test_conventions_of_thousands_of_joints(tmp_path: Path, shape: str, size: in
     edges = [[n, n - 1 if shape == "chain" else 0] for n in range(1, size)]
     content = {"name": "many", "joints": [f"j{n}" for n in range(size)], "edges": edges, "center": 0}
     (tmp_path / "many.json").write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match="at most 1024|has more than"):
+    with pytest.raises(ConfigError, match=r"at most 1024|has more than"):
         skeletons.load(str(tmp_path / "many.json"))
 
 
