@@ -213,8 +213,11 @@ _SIZES = (0, 1, -1, 2**31 - 1, 2**31, 2**40, 2**62, 10**9)
 
 
 def pickled(data: bytes, rng: Random) -> bytes:
-    """Operations repeated, dropped, exchanged, put in, or with another argument."""
-    codes = _operations(data)
+    """Operations repeated, dropped, exchanged, put in, or with another argument; bytes of what is none."""
+    try:
+        codes = _operations(data)
+    except ValueError:  # it was changed before
+        return fuzzing.mutate(data, rng)
     for _ in range(rng.integers(1, 4)):
         place, what = int(rng.integers(len(codes))), rng.integers(9)
         if what == 0:
