@@ -27,13 +27,15 @@ from skeltools.preprocess import recipes
 from skeltools.readers import READERS
 from skeltools.single import read_clips
 from tests.skeltools.raw_files import poses
-from trainer import checkpoint, logbook
+from tests.trainer.stores import write_store
+from trainer import checkpoint, config, logbook
 from trainer.config import trees
 from trainer.evaluate import heads, scores
 from trainer.export import card
 from trainer.publishing import manifest, measure
 from trainer.released import read as released
 from trainer.run import read_config, read_result
+from trainer.store import open_store
 
 DOORS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "config of a run": ("config.yaml", lambda file: read_config(file.parent)),
@@ -227,6 +229,23 @@ def test_a_listing_that_fails_says_where(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(READERS["custom"], "discover", lambda raw: {}["absent"])
     with pytest.raises(RawDataError, match=r"cannot be listed .KeyError: 'absent', in \w+\.py, line \d+"):
         convert("custom", raw=tmp_path, out=tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "method: true",
+        "method: {name: skeletonclr, options: 3}",
+        "data: x",
+        "2001-01-01: 1",
+        "data: {more: 1}",
+    ],
+)
+def test_settings_of_other_forms_are_refused(tmp_path: Path, text: str) -> None:
+    store = open_store(write_store(tmp_path / "s.zarr"))
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SkelError):
+        config.resolve(store, method="skeletonclr", file=tmp_path / "mine.yaml")
 
 
 def test_errors_of_ours_stay_as_they_are() -> None:

@@ -275,7 +275,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
         return [], []
     try:
         with h5py.File(path, "r") as file:
-            for sample in (name for name in file if isinstance(name, str)):  # bytes: it is no text
+            for sample in (name for name in file if isinstance(name, str) and name.isprintable()):
                 conventions = inside(file, sample)
                 for convention in conventions if isinstance(conventions, h5py.Group) else ():
                     poses = inside(file, f"{sample}/{convention}/poses3d")

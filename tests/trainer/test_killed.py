@@ -110,3 +110,11 @@ def test_a_file_is_the_old_or_the_new(tmp_path: Path, old: bool) -> None:
 
     assert at_every_moment(write, check) >= 1
     assert path.read_text() == "new"
+
+
+def test_a_training_that_was_killed_at_its_start_begins_again(tmp_path: Path) -> None:
+    store, out = write_store(tmp_path / "s.zarr"), tmp_path / "run"
+    out.mkdir()
+    (out / ".config.yaml.partial-1").write_text("half")
+    loop.pretrain(runs.tiny_config(store, optimise__epochs=1), out=out, resume=False)
+    assert checkpoint.load(out / checkpoint.LAST).epoch == 1
