@@ -1,12 +1,15 @@
-"""Damaged raw files: 2,000 mutations of every format, read as a conversion reads them.
+"""Damaged files: 2,000 mutations of every format, read as a conversion reads them.
 
-    python -m benchmarks.fuzz [--count 2000] [--seed 0] [--formats ntu ...]
+    python -m benchmarks.fuzz [--count 2000] [--seed 0] [--grammars] [--formats ntu ...]
 
 A child process reads them with 500 MB above what it has and five seconds a file. Each file must be refused
 with an error of ours or read into a sequence that a store can hold; hangs, other errors, warnings and more
-memory are failures. How files are mutated: tests/skeltools/fuzzing.py, whose tests do the same with fewer.
+memory are failures. Bytes are changed at random (tests/skeltools/fuzzing.py); with ``--grammars``, what YAML,
+JSON, pickles, zip and HDF5 say (grammars.py; zarr has benchmarks/hostile_store.py). The tests do the same
+with fewer.
 
-Writes benchmarks/results/fuzz.json, and failures to the terminal. Exit code 1 when there is any.
+Writes benchmarks/results/fuzz.json, or fuzz_grammars.json, and failures to the terminal. Exit code 1 when
+there is any.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from pathlib import Path
 
 from benchmarks import record
 
-TIMEOUT = 120
+TIMEOUT = 600
 """Seconds for all files of a format."""
 ROOT = Path(__file__).parents[1]
 
@@ -34,10 +37,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=2000, help="mutated files of each format")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="*", help="only these; nothing is written to results/ then")
+    parser.add_argument("--grammars", action="store_true", help="what files say is changed")
+    parser.add_argument("--at-once", type=int, default=2, help="formats")
     options = parser.parse_args()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(options.at_once) as pool:
         rows = list(
-            pool.map(lambda name: run(name, options.count, options.seed), options.formats or formats())
+            pool.map(
+                lambda name: run(name, options.count, options.seed),
+                options.formats or formats(grammars=options.grammars),
+            )
         )
     failed = sum(row["hangs"] + row["tracebacks"] + row["out_of_memory"] for row in rows)
     for row in rows:
@@ -46,13 +54,15 @@ def main() -> int:
         print(row)
     if not options.formats:
         total = {key: sum(row[key] for row in rows) for key in ("files", "accepted", "refused", "findings")}
-        result = {"benchmark": "mutated raw files", "failures": failed, "total": total, "formats": rows}
-        print(f"written to {record.write('fuzz', result).name}")
+        result = {"benchmark": "damaged files", "failures": failed, "total": total, "formats": rows}
+        print(f"written to {record.write('fuzz_grammars' if options.grammars else 'fuzz', result).name}")
     return 1 if failed else 0
 
 
-def formats() -> list[str]:
-    code = "import json; from tests.skeltools.fuzzing import FORMATS; print(json.dumps(list(FORMATS)))"
+def formats(*, grammars: bool) -> list[str]:
+    """The names of what is damaged, asked of a process, so that this one imports nothing."""
+    kind = "GRAMMARS" if grammars else "FORMATS"
+    code = f"import json; from tests.skeltools.fuzz_runs import {kind}; print(json.dumps(list({kind})))"
     process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -65,7 +75,7 @@ def run(name: str, count: int, seed: int) -> dict:
         out = Path(folder, "found.jsonl")
         arguments = [name, "--count", str(count), "--seed", str(seed), "--out", str(out)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tests.skeltools.fuzzing", *arguments]
+        command = [sys.executable, "-m", "tests.skeltools.fuzz_runs", *arguments]
         try:
             subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=TIMEOUT)
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:

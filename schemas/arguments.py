@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_or
 
 from pydantic import ConfigDict, Field, ValidationError, validate_call
 
-from schemas.errors import UsageError
+from schemas.errors import UsageError, near
 from schemas.problems import alternatives
 
 P = ParamSpec("P")
@@ -49,7 +48,7 @@ def _usage_error(error: ValidationError, function: Callable[..., Any]) -> UsageE
     parameters = list(inspect.signature(function).parameters)
     place = details["loc"][0]
     if details["type"] in ("unexpected_keyword_argument", "unexpected_positional_argument"):
-        close = difflib.get_close_matches(str(place), parameters, n=1)
+        close = near(str(place), parameters)
         hint = f"Did you mean '{close[0]}'? " if close else ""
         known = ", ".join(each for each in parameters if each != "self")
         what = f"'{place}'" if isinstance(place, str) else f"at place {place + 1}"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import islice
 
 
 class SkelError(Exception):
@@ -68,6 +69,20 @@ class CheckpointError(SkelError):
     pass
 
 
+MOST_NAMES, LONGEST_NAME = 1000, 200
+"""Names that are compared with one, and characters of each: what a file holds may be a million of them."""
+
+
+def near(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Those of the first ``MOST_NAMES`` names that are like one, as ``difflib`` finds them.
+
+    >>> near("aimcrl", ["aimclr", "ms-clr"])
+    ['aimclr']
+    """
+    short = [each for each in islice(names, MOST_NAMES) if len(each) <= LONGEST_NAME]
+    return difflib.get_close_matches(name, short, n, cutoff) if len(name) <= LONGEST_NAME else []
+
+
 def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None) -> UsageError:
     """The error for a name that is in none of our tables: names them all and the closest one.
 
@@ -75,6 +90,6 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None)
     "unknown method 'aimcrl'. Did you mean 'aimclr'? Known: aimclr, ms-clr"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = near(name, names)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     return UsageError(f"unknown {kind} '{name}'", where=where, remedy=f"{hint}Known: {', '.join(names)}")

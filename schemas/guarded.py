@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from schemas import cache, chunk_files
+from schemas import cache, chunk_files, regular
 from schemas.arrays import Chunks
 from schemas.errors import SkelError, StoreError, UsageError
 from schemas.mirror import Mirror
@@ -26,6 +27,27 @@ TABLE = "findings.csv"
 AHEAD = 2
 """Files of an array that come while one before them is read. On loopback four made the first one late: all
 share the network."""
+_TRIES, _PAUSE = 40, 0.05
+"""Looks for the manifest, and seconds between them: while a store is replaced there is none for a moment."""
+Stamp = tuple[int, int, int]
+
+
+def stamp_of(root: str) -> Stamp | None:
+    """What tells the manifest in a folder from another one in its place; None where there is none."""
+    try:
+        status = os.stat(os.path.join(root, METADATA))
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@dataclass
+class Now:
+    """The manifest that is there now."""
+
+    stamp: Stamp | None
+    others: frozenset[str] = frozenset()
+    """Arrays of which it says something else than the one that was opened, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +63,9 @@ class Received:
     chunks: dict[str, Chunks] = field(default_factory=dict)
     """Array -> how it lies in files. Others are not read."""
     groups: frozenset[str] = frozenset()
+    listed: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """Array -> what the manifest says of it, with a checksum of its values."""
+    now: Now = field(default_factory=lambda: Now(None), compare=False, repr=False)
     _seen: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def allows(self, name: str) -> bool:
@@ -57,6 +82,37 @@ class Received:
                 chunk_files.check_file(self.root, name, self.chunks[path])
             self._seen.add(name)
         return True
+
+    def is_same(self, name: str) -> bool:
+        """Asked when a file was read: whether the store is still the one that it was before. False: another
+        one has its place, with the same array; read the file again. Raises StoreError where its array is
+        another one, or the store is gone."""
+        path, _, last = name.rpartition("/")
+        path = path if last == METADATA else _array_of(name)
+        if self.mirror is not None or path not in self.listed:
+            return True
+        same = stamp_of(self.root) == self.now.stamp
+        if not same:
+            self._look_again()
+        if path in self.now.others:
+            raise StoreError(
+                f"was replaced while it was read: {path} is another one now",
+                where=self.where,
+                remedy="Open it again",
+            )
+        return same
+
+    def _look_again(self) -> None:
+        for _ in range(_TRIES):
+            stamp = stamp_of(self.root)
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                content = regular.read_json(Path(self.root, METADATA), most=MOST_ATTRIBUTES)
+                arrays = content["attributes"]["arrays"]
+                others = (path for path, info in self.listed.items() if arrays.get(path) != info)
+                self.now.stamp, self.now.others = stamp, frozenset(others)
+                return
+            time.sleep(_PAUSE)
+        raise StoreError("was removed while it was read", where=self.where, remedy="Open it again")
 
     def check(self, path: str) -> None:
         """Raises StoreError when the files of an array cannot hold what its shape promises."""
@@ -137,11 +193,17 @@ class Guarded:
         files: Any = super()
         if self.received.mirror is not None:  # several at a time
             await asyncio.to_thread(self.received.bring, key)
-        return await files.get(key, *given, **named) if self.received.allows(key) else None
+        while True:
+            content = await files.get(key, *given, **named) if self.received.allows(key) else None
+            if self.received.is_same(key):
+                return content
 
     def get_sync(self, key: str, **named: Any) -> Any:
         files: Any = super()
-        return files.get_sync(key, **named) if self.received.allows(key) else None
+        while True:
+            content = files.get_sync(key, **named) if self.received.allows(key) else None
+            if self.received.is_same(key):
+                return content
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]) -> list[Any]:
         return [await self.get(key, prototype, part) for key, part in key_ranges]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import reprlib
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize, ValidationError
 
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, near
 
 _LONGEST = 60
 """Characters that are shown of a value."""
@@ -79,7 +78,7 @@ def config_error(
 
 def _unknown(location: tuple[int | str, ...], model: type[BaseModel], noun: str) -> Problem:
     known = [name for kind in _models(_at(model, location[:-1])) for name in kind.model_fields]
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    close = near(str(location[-1]), known)
     hint = f"Did you mean '{close[0]}'? " if close else ""
     listed = f"Known: {', '.join(known)}" if known else "It takes none"
     return Problem(".".join(map(str, location)), f"unknown {noun}", f"{hint}{listed}")

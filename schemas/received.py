@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from schemas.guarded import (
     MOST_ATTRIBUTES,
     MOST_METADATA,
     TABLE,
+    Now,
     Received,
     damaged,
     damages,
     metadata_of,
+    stamp_of,
     why_of,
 )
 from schemas.mirror import Mirror, open_mirror
@@ -78,6 +80,8 @@ class _Folder:
     where: Path
     root: str
     mirror: Mirror | None = None
+    now: Now = field(default_factory=lambda: Now(None))
+    """As it was before the manifest was read."""
 
 
 def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
@@ -89,7 +93,8 @@ def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
             if ":/" in str(place) or str(place).endswith(":"):
                 remedy = f"Addresses are {', '.join(f'{name}://' for name in SCHEMES)}, then bucket and name"
             raise StoreError("no such store", where=place, remedy=remedy)
-        return _Folder(place, os.path.realpath(place))
+        root = os.path.realpath(place)
+        return _Folder(place, root, now=Now(stamp_of(root)))
     with damages(place, METADATA):
         mirror = open_mirror(place, METADATA, most=MOST_ATTRIBUTES, anew=anew)
     if mirror is None:
@@ -176,7 +181,8 @@ def look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: 
         with _noted(faults, name):
             known = _known(name, sizes, joints, of_convention)
             chunks[name] = _array(root, name, info, known, _rows(name, manifest))
-    received = Received(folder.where, root, folder.mirror, chunks, frozenset(groups))
+    listed = {name: info.model_dump(mode="json") for name, info in manifest.arrays.items()}
+    received = Received(folder.where, root, folder.mirror, chunks, frozenset(groups), listed, folder.now)
     if "samples/id" in chunks:
         with _noted(faults, "samples/id"):
             _check_ids(received)

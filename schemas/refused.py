@@ -6,26 +6,53 @@ MemoryError, numbers of 5,000 digits, text that is none. A reader that stands in
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from schemas.errors import SkelError
 
+_PACKAGES = Path(__file__).parents[1]
 _LONGEST = 200
 """Characters of a reason."""
 
 
+LIMITS = (OSError, MemoryError, RecursionError)
+"""What Python raises where the system, or its own bounds, refuse a file."""
+
+REPORT = "This is a fault of the program: please report it with the file and `skeltools --version`"
+
+
 @contextmanager
-def refusing(refuse: Callable[[str], SkelError]) -> Iterator[None]:
-    """Every exception inside becomes ``refuse(reason)``; errors of ours stay as they are."""
+def refusing(
+    refuse: Callable[[str], SkelError], *, describe: Callable[[Exception], str] | None = None
+) -> Iterator[None]:
+    """Every exception inside becomes ``refuse(reason)``; errors of ours stay as they are. ``describe``:
+    another way to say the reason."""
     try:
         yield
     except SkelError:
         raise
     except Exception as error:
-        raise refuse(reason(error)) from error
+        raise refuse((describe or reason)(error)) from error
+
+
+def cause(error: Exception) -> str:
+    """The ``reason`` of what the system refuses. Readers raise all other kinds of error about no file: of
+    these, the ``failure``."""
+    return reason(error) if isinstance(error, LIMITS) else failure(error)
+
+
+def failure(error: Exception) -> str:
+    """The kind of an error, what it says, and the innermost line of this program that it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGES)] or frames
+    place = f", in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
+    text = " ".join(str(error).split())[:_LONGEST]
+    return ": ".join(filter(None, (type(error).__name__, text))) + place
 
 
 def reason(error: Exception) -> str:

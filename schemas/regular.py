@@ -81,8 +81,9 @@ def parse_json(content: bytes) -> Any:
     raise ValueError("is nested too deeply")
 
 
-MOST_NODES = 1_000_000
-"""Values of a settings file, those of an alias as often as it is there."""
+MOST_NODES = 50_000
+"""Values of a settings file, those of an alias as often as it is there. PyYAML reads 20,000 in a second, and
+a model that refuses each of them takes 5 seconds, and a gigabyte, for a million."""
 
 
 def check_size(root: Any, inside: Callable[[Any], Iterable[Any]], *, most: int = MOST_NODES) -> None:

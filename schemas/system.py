@@ -31,6 +31,11 @@ _REMEDIES = {
 }
 
 
+def remedy(error: OSError) -> str:
+    """What to do about it."""
+    return _REMEDIES.get(error.errno or 0, f"Look whether the disk is full, {_AGAIN}")
+
+
 def refusal(error: OSError | MemoryError) -> SkelError:
     """What a command says: the place, why, and a remedy.
 
@@ -40,8 +45,7 @@ def refusal(error: OSError | MemoryError) -> SkelError:
     if isinstance(error, MemoryError):
         return SkelError("there is not enough memory for this", remedy=f"Close other programs, {_AGAIN}")
     why = error.strerror or f"cannot be read or written ({error or type(error).__name__})"
-    remedy = _REMEDIES.get(error.errno or 0, f"Look whether the disk is full, {_AGAIN}")
-    return SkelError(why, where=error.filename2 or error.filename, remedy=remedy)
+    return SkelError(why, where=error.filename2 or error.filename, remedy=remedy(error))
 
 
 @contextmanager

@@ -13,8 +13,9 @@ import yaml
 from schemas import regular
 from schemas.refused import reason
 
-MOST_TEXT = 16 * 2**20
-"""Bytes of a file of settings or of a convention: a hundred times the largest of those that ship."""
+MOST_TEXT = 2**20
+"""Bytes of a file of settings or of a convention: forty times the largest of those that ship. PyYAML reads
+half a megabyte of text in a second."""
 
 
 class KeyTwiceError(yaml.YAMLError, ValueError):
@@ -22,7 +23,16 @@ class KeyTwiceError(yaml.YAMLError, ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Counts levels as it meets them: the scanner's time for a bracket grows with those that are open."""
+    """Counts levels and values as it meets them: the scanner's time for a bracket grows with those that are
+    open, and all of it is slow."""
+
+    values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.values += 1
+        if self.values > regular.MOST_NODES:
+            raise yaml.YAMLError(f"has more than {regular.MOST_NODES} values")
+        return super().compose_node(parent, index)
 
     def fetch_flow_collection_start(self, token: Any) -> None:
         self._check_depth(self.flow_level)
@@ -36,6 +46,12 @@ class _Loader(yaml.SafeLoader):
         if levels > regular.DEEPEST:
             raise yaml.YAMLError("is nested too deeply")
 
+    def construct_yaml_int(self, node: Any) -> Any:
+        """Raises ValueError for a number of more digits than Python writes, also for one in another base."""
+        number = super().construct_yaml_int(node)
+        str(number)
+        return number
+
     def compose_mapping_node(self, anchor: Any) -> Any:
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
@@ -48,6 +64,9 @@ class _Loader(yaml.SafeLoader):
                 raise KeyTwiceError(f"'{key.value[:60]}' is there twice, in {where}")
             lines[name] = line
         return node
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def load_yaml(text: str) -> Any:
@@ -72,10 +91,17 @@ def _inside(node: Any) -> Iterable[Any]:
     return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def load_json(text: str) -> Any:
-    """The content of ``text``. Raises ValueError and no other error; KeyTwiceError names the key."""
+    """The content of ``text``. Raises ValueError and no other error, also for what is nested too deeply or
+    has more than ``regular.MOST_NODES`` values; KeyTwiceError names the key."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        content = json.loads(text, object_pairs_hook=_once)
+        regular.check_size(content, _parts)
+        return content
     except ValueError:
         raise
     except Exception as error:

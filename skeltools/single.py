@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkelError, SkeletonSpec, UsageError
-from schemas.refused import refusing
+from schemas.refused import cause, refusing
 from skeltools import custom, skeletons
 from skeltools.custom.known import format_of
 from skeltools.custom.settings import FILE, Settings
@@ -212,7 +212,7 @@ def _joints(path: Path) -> NDArray[Any]:
 
 def _read(item: RawItem, read: Callable[[RawItem], SkeletonSequence], listing: Listing | None) -> RawClip:
     try:
-        with refusing(lambda why: RawDataError(why, where=item.where)):
+        with refusing(lambda why: RawDataError(why, where=item.where), describe=cause):
             sequence = read(item)
     except SkelError as error:
         return RawClip(item.id, None, problem=str(error))

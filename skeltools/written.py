@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from schemas import Length, SkelError, SkeletonSpec, UsageError, checks_arguments
 from schemas.places import Place
+from schemas.system import remedy
 from skeltools import skeletons
 from skeltools.conversion import Summary, convert, upload
 from skeltools.custom.settings import FIELDS, FILE
@@ -110,7 +111,8 @@ def write(
             )  # JSON is YAML
             return _converted(folder, out, recipe=str(recipe), frames=frames, force=force)
     except OSError as error:
-        raise SkelError(f"cannot write the store ({error.strerror or error})", where=out) from error
+        why = f"cannot write the store ({error.strerror or error})"
+        raise SkelError(why, where=out, remedy=remedy(error)) from error
     finally:
         upload.leave(out)
 

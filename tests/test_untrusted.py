@@ -16,21 +16,26 @@ import pytest
 import torch
 import yaml
 
+import skeltools
 from schemas import RawDataError, SkelError, regular, yaml_text
-from schemas.refused import reason, refusing
-from skeltools import skeletons
+from schemas.refused import LIMITS, reason, refusing
+from skeltools import cli, skeletons
 from skeltools.conversion import convert
 from skeltools.custom import settings
+from skeltools.inspect.validate import validate
 from skeltools.preprocess import recipes
 from skeltools.readers import READERS
+from skeltools.single import read_clips
 from tests.skeltools.raw_files import poses
-from trainer import checkpoint, logbook
+from tests.trainer.stores import write_store
+from trainer import checkpoint, config, logbook
 from trainer.config import trees
 from trainer.evaluate import heads, scores
 from trainer.export import card
 from trainer.publishing import manifest, measure
 from trainer.released import read as released
 from trainer.run import read_config, read_result
+from trainer.store import open_store
 
 DOORS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "config of a run": ("config.yaml", lambda file: read_config(file.parent)),
@@ -168,18 +173,79 @@ def test_checkpoints_of_other_types_are_refused(tmp_path: Path, changed: str) ->
         checkpoint.load(tmp_path / "x.pt")
 
 
-@pytest.mark.parametrize("error", RAISED[::3], ids=lambda error: type(error).__name__)
+def _own_data(raw: Path) -> None:
+    for name in ("walk", "wave"):
+        np.save(raw / f"{name}.npy", poses(6))
+    about = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+    (raw / "dataset.yaml").write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
 def test_a_raw_file_that_a_library_cannot_read_is_a_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    for name in ("walk", "wave"):
-        np.save(tmp_path / f"{name}.npy", poses(6))
-    about = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
-    (tmp_path / "dataset.yaml").write_text(json.dumps(about))
+    """What the system and the bounds of Python refuse is the file's; all else is a fault of the reader."""
+    _own_data(tmp_path)
     monkeypatch.setattr(READERS["custom"], "read", _raising(error))
-    told = rf"2 x unreadable file, e\.g\. walk\.npy: {re.escape(reason(error))}"
+    if isinstance(error, LIMITS):
+        told = rf"2 x unreadable file, e\.g\. walk\.npy: {re.escape(reason(error))}"
+    else:
+        told = rf"2 x reader failed, e\.g\. walk\.npy: {type(error).__name__}.*, in \w+\.py, line \d+"
     with pytest.raises(SkelError, match=told):
         convert("custom", raw=tmp_path, out=tmp_path / "s.zarr")
+
+
+def test_a_reader_that_fails_is_told_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _own_data(tmp_path)
+    read = READERS["custom"].read
+    monkeypatch.setattr(
+        READERS["custom"], "read", lambda item: 1 // 0 if item.file == "walk.npy" else read(item)
+    )
+    out = tmp_path / "s.zarr"
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(out)]) == 1
+    said, told = capfd.readouterr()
+    assert "findings: 1 x reader failed" in said
+    assert re.search(
+        r"^error: the store lacks 1 raw file whose reader failed, e\.g\. walk\.npy: ZeroDivisionError: .*"
+        r", in \w+\.py, line \d+\. This is a fault of the program: please report it with the file",
+        told,
+        re.MULTILINE,
+    )
+    assert "internal error" not in told
+    assert validate(out) == ()
+    assert [row.problem for row in skeltools.open(out).findings] == ["reader failed"]
+    with pytest.raises(
+        RawDataError, match=r"walk\.npy: reader failed .ZeroDivisionError.*report it with the file"
+    ):
+        convert("custom", raw=tmp_path, out=tmp_path / "strict.zarr", strict=True)
+    clip = {clip.id: clip for clip in read_clips(tmp_path, skeletons.load("kinectv2_25"))}["walk"]
+    assert "ZeroDivisionError" in clip.problem
+
+
+def test_a_listing_that_fails_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _own_data(tmp_path)
+    monkeypatch.setattr(READERS["custom"], "discover", lambda raw: {}["absent"])
+    with pytest.raises(RawDataError, match=r"cannot be listed .KeyError: 'absent', in \w+\.py, line \d+"):
+        convert("custom", raw=tmp_path, out=tmp_path / "s.zarr")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "method: true",
+        "method: {name: skeletonclr, options: 3}",
+        "data: x",
+        "2001-01-01: 1",
+        "data: {more: 1}",
+    ],
+)
+def test_settings_of_other_forms_are_refused(tmp_path: Path, text: str) -> None:
+    store = open_store(write_store(tmp_path / "s.zarr"))
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SkelError):
+        config.resolve(store, method="skeletonclr", file=tmp_path / "mine.yaml")
 
 
 def test_errors_of_ours_stay_as_they_are() -> None:

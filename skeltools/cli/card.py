@@ -9,6 +9,7 @@ import click
 
 from schemas import StoreError, shown
 from schemas.commands import echo
+from schemas.system import remedy
 from skeltools.cli.terminal import STORE, note
 
 
@@ -44,5 +45,6 @@ def _write(path: Path, text: str) -> None:
     try:
         durable.write_text(path, text)
     except OSError as error:
-        raise StoreError(f"cannot be written ({error.strerror or error})", where=path) from error
+        why = f"cannot be written ({error.strerror or error})"
+        raise StoreError(why, where=path, remedy=remedy(error)) from error
     note(f"written to {path}")

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from schemas import SkelError
 from schemas.places import Place
+from schemas.refused import REPORT
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
 
 if TYPE_CHECKING:
@@ -141,6 +143,7 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
 
 
 def _report(summary: Summary) -> None:
+    """Raises SkelError for raw files whose reader failed: the store is written, and the exit code is 1."""
     manifest = summary.manifest
     for warning in summary.warnings:
         note(f"warning: {warning}")
@@ -157,6 +160,13 @@ def _report(summary: Summary) -> None:
         problems = ", ".join(f"{count} x {problem}" for problem, count in manifest.findings.items())
         lines.append(f"findings: {problems} (skeltools inspect lists them)")
     show(*lines, *([SYNTHETIC] if manifest.synthetic else []))
+    if summary.failed:
+        first, many = summary.failed[0], len(summary.failed)
+        raise SkelError(
+            f"the store lacks {many} raw file{'s' * (many > 1)} whose reader failed, e.g. {first.file}: "
+            f"{first.detail}",
+            remedy=REPORT,
+        )
 
 
 def _quoted(path: Path) -> str:

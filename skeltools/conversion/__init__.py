@@ -26,7 +26,7 @@ from skeltools.conversion.begun import Asked, Begun, begin
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, new_store
 from skeltools.conversion.publish import Work
-from skeltools.conversion.sample import Plan
+from skeltools.conversion.sample import FAILED, Plan
 from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset
 from skeltools.formats import FORMATS
@@ -43,6 +43,11 @@ class Summary:
     manifest: StoreManifest
     findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def failed(self) -> tuple[Finding, ...]:
+        """Raw files that are left out because their reader failed: a fault of the program."""
+        return tuple(row for row in self.findings if row.problem == FAILED)
 
 
 @checks_arguments

@@ -7,7 +7,7 @@ all of them are complete. A reader sees the old store or the new one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,7 +213,7 @@ def _write_all(
             blocks = _prepared(opened, job, recipe, counter, bodies)
             counts.setdefault(job.convention, counter)
         else:
-            blocks = _derived(opened, root, job)
+            blocks = _derived(opened, root, job, made={each.path for each in todo})
         store.remove(root, job.path)
         writer = _writer(opened, root, job, bodies)
         for block in blocks:
@@ -258,10 +258,12 @@ def _prepared(
             yield empty
 
 
-def _derived(opened: Store, root: store.Group, job: _Job) -> Iterator[Joint]:
-    """Blocks of rows of a bone or motion stream, from the joint stream beside it."""
+def _derived(opened: Store, root: store.Group, job: _Job, *, made: Collection[str]) -> Iterator[Joint]:
+    """Blocks of rows of a bone or motion stream, from the joint stream beside it: one that was just ``made``,
+    or that of the store, whose files are looked at before they are read."""
     spec = store.read_spec(opened, job.convention)
-    joint = root[store.stream_path(job.convention, job.frames, "joint")]
+    path = store.stream_path(job.convention, job.frames, "joint")
+    joint = root[path] if path in made else store.array(opened, path)
     assert isinstance(joint, store.Array)
     for block in store.blocks(joint):
         yield DERIVED[job.kind](block, spec)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
-from schemas.refused import refusing
+from schemas.refused import REPORT, cause, refusing
 from skeltools import people, skeletons
 from skeltools.conversion import beside
-from skeltools.conversion.sample import MAX_TRACKS, Task, file_of
+from skeltools.conversion.sample import FAILED, MAX_TRACKS, Task, file_of
 from skeltools.custom.tables import NO_CLIP, NO_LABEL
 from skeltools.custom.unseen import UNSEEN
 from skeltools.datasets import CUSTOM, Dataset
@@ -49,10 +49,11 @@ def refuse(findings: Iterable[Finding]) -> None:
         if finding.problem not in _EXPECTED:
             place = f", {finding.place}" if finding.place else ""
             detail = f" ({finding.detail})" if finding.detail else ""
+            remedy = "Mend or remove the file, or convert without --strict to have it recorded"
             raise RawDataError(
                 f"{finding.problem}{detail}",
                 where=f"{finding.file}{place}",
-                remedy="Mend or remove the file, or convert without --strict to have it recorded",
+                remedy=REPORT if finding.problem == FAILED else remedy,
             )
 
 
@@ -61,7 +62,11 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) 
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-    with refusing(lambda why: RawDataError(f"the raw files cannot be listed ({why})", where=roots[0])):
+
+    def refuse(why: str) -> RawDataError:
+        return RawDataError(f"the raw files cannot be listed ({why})", where=roots[0])
+
+    with refusing(refuse, describe=cause):
         listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
         unaligned = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
         poses = beside.align(dataset, roots, listing.items, unaligned)

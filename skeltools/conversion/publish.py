@@ -26,6 +26,7 @@ from pathlib import Path
 from schemas import StoreError
 from schemas.locks import locked
 from schemas.places import Place
+from schemas.system import remedy
 from skeltools import store
 from skeltools.conversion import upload
 from skeltools.files import durable
@@ -134,8 +135,10 @@ def _disk_errors(out: Path, folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = error.strerror or str(error)
-        remedy = "What is done is kept: the same command goes on from there" if folder.exists() else None
-        raise StoreError(f"cannot write the store ({why})", where=out, remedy=remedy) from error
+        resume = "What is done is kept: the same command goes on from there"
+        raise StoreError(
+            f"cannot write the store ({why})", where=out, remedy=resume if folder.exists() else remedy(error)
+        ) from error
 
 
 def _check_ours(folder: Path) -> None:
@@ -364,7 +367,7 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
         _replace(partial, out, aside=out.with_name(f"{out.name}.replaced-{os.getpid()}"))
     except OSError as error:
         why = error.strerror or str(error)
-        raise StoreError(f"cannot write the store ({why})", where=out) from error
+        raise StoreError(f"cannot write the store ({why})", where=out, remedy=remedy(error)) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)

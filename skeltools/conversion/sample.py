@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError, SkeletonSpec
-from schemas.refused import refusing
+from schemas import Finding, RawDataError, SkelError, SkeletonSpec
+from schemas.refused import LIMITS, failure, reason
 from skeltools import people
 from skeltools.custom.unseen import NeverSeenError
 from skeltools.formats import FORMATS
@@ -27,6 +26,9 @@ MAX_TRACKS = 4
 """Tracks of a clip that ``sequences`` keeps. Kinect sees 6 people at most; who was lost gets a new id."""
 
 UNREADABLE = "unreadable file"
+FAILED = "reader failed"
+"""What a reader raises about a file is a RawDataError, or one of ``LIMITS``. Any other exception is a fault
+of the reader, whatever the file is like."""
 NEVER_SEEN = "joints never seen"
 _HDF5 = (".h5", ".hdf5")
 
@@ -133,10 +135,16 @@ def _read_clips(
     for name in sorted(task.items, key=lambda name: (name != plan.native, name)):
         item = task.items[name]
         try:
-            with refusing(partial(RawDataError, where=item.where)):
-                clips[name] = _storable(_read(item, name, plan, clips.get(plan.native, given)), plan, item)
+            clips[name] = _storable(_read(item, name, plan, clips.get(plan.native, given)), plan, item)
         except RawDataError as error:
             findings.append(_unreadable(item, error))
+        except SkelError:
+            raise
+        except LIMITS as error:
+            findings.append(_unreadable(item, RawDataError(reason(error), where=item.where)))
+        except Exception as error:
+            detail = failure(error)
+            findings.append(Finding(file=file_of(item), problem=FAILED, detail=detail, action="skipped"))
         else:
             findings += [row.model_copy(update={"file": file_of(item)}) for row in clips[name].findings]
     return clips

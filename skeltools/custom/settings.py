@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import zlib
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -290,8 +291,9 @@ class Settings(Model):
     @field_validator("classes")
     @classmethod
     def _once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and len(set(value)) != len(value):
-            raise ValueError(f"'{next(name for name in value if value.count(name) > 1)}' is there twice")
+        twice = next((name for name, count in Counter(value or ()).items() if count > 1), None)
+        if twice is not None:
+            raise ValueError(f"'{twice}' is there twice")
         return value
 
     @field_validator("splits")

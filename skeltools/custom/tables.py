@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas import ConfigError, Finding, regular
+from schemas.errors import near
 from skeltools.custom import cuts, patterns
 from skeltools.custom.poses import rows
 from skeltools.custom.settings import FIELDS, Selector, Settings, Split
@@ -28,6 +28,8 @@ NO_CLIP = "classes that no clip has"
 _KEPT = "kept: they pre-train, protocols leave them out"
 _EXAMPLES = 3
 """Clips that a finding about many of them names."""
+_HINTS = 100
+"""Findings that may say what was meant: looking for it takes as long as there are classes."""
 _DELIMITERS = ",;\t"
 _MAX = 2**15 - 1
 _TRAIN, _TEST = 1, 2
@@ -116,7 +118,8 @@ def fields_of(
     for name, entry in texts.items():
         made = []
         for part in parts[name]:
-            fields, problem = _numbers(part.values, number, classes, is_none, settings)
+            hint = len(findings) < _HINTS
+            fields, problem = _numbers(part.values, number, classes, is_none, settings, hint=hint)
             if problem:
                 _skip(findings, names[name], "clip not described", f"{part.id}: {problem}")
                 continue
@@ -152,8 +155,11 @@ def _numbers(
     classes: tuple[str, ...],
     is_none: Callable[[str], bool],
     settings: Settings,
+    *,
+    hint: bool,
 ) -> tuple[dict[str, int], str]:
-    """Label and fields as numbers; what is wrong with them, in words, else nothing."""
+    """Label and fields as numbers; what is wrong with them, in words, else nothing. ``hint``: with the class
+    that is likest to an unknown one."""
     fields = {"label": _UNKNOWN}
     problem = ""
     for key in FIELDS:
@@ -163,7 +169,7 @@ def _numbers(
     text = values.get("label")
     if text is not None and not is_none(text):
         fields["label"] = number.get(text, _UNKNOWN)
-        problem = problem or ("" if text in number else _no_class(text, classes, settings))
+        problem = problem or ("" if text in number else _no_class(text, classes, settings, hint=hint))
     return fields, problem
 
 
@@ -395,13 +401,13 @@ def _numeric(text: str) -> tuple[int, str]:
     return (int(text), "") if re.fullmatch(r"\d{1,9}", text) else (10**9, text)
 
 
-def _no_class(text: str, classes: tuple[str, ...], settings: Settings) -> str:
+def _no_class(text: str, classes: tuple[str, ...], settings: Settings, *, hint: bool) -> str:
     if settings.label_base is not None:
         last = settings.label_base + len(classes) - 1
         return f"label '{text[:40]}', expected a number from {settings.label_base} to {last}"
-    close = difflib.get_close_matches(text, classes, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown class '{text[:40]}'; {hint}known: {', '.join(classes)[:200]}"
+    close = near(text, classes) if hint else []
+    meant = f"did you mean '{close[0]}'? " if close else ""
+    return f"unknown class '{text[:40]}'; {meant}known: {', '.join(classes[:200])[:200]}"
 
 
 # --- splits -------------------------------------------------------------------------------------------------

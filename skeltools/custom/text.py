@@ -5,7 +5,6 @@ Columns are taken by the names in the header where it names joints, else in the 
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
+from schemas.errors import near
 from skeltools.custom import columns, delimited, layouts
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Poses
@@ -328,8 +328,8 @@ def _check_names(
     needed = [v for v, name in enumerate(spec.joints) if name not in settings.leave_out]
     gone = [spec.joints[v] for v in needed if v not in header.named]
     if gone and settings.never_seen == "refuse":
-        near = [difflib.get_close_matches(name, header.strangers, 1, 0.5) for name in gone[:1]]
-        example = f"{gone[0]}: {(near[0] or header.strangers or ['NAME IN THE FILE'])[0]}"
+        like = near(gone[0], header.strangers, cutoff=0.5)
+        example = f"{gone[0]}: {(like or header.strangers or ['NAME IN THE FILE'])[0]}"
         raise wrong(
             item,
             f"the header has no {', '.join(gone)}"

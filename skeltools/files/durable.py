@@ -74,9 +74,10 @@ def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
     """A second folder of the same files: links, which take no room; copies where the disk knows no links.
 
     Files named in ``copied`` are copied, so that they may be changed; hidden ones are left out. Raises
-    StoreError for a link, a pipe or a device among them, before anything is made.
+    StoreError for a link, a pipe or a device among them, before anything is made; OSError, the first one.
     """
     _check_plain(source)
+    errors: list[OSError] = []
 
     def link(here: str, there: str) -> None:
         if os.path.basename(here) not in copied:
@@ -86,9 +87,16 @@ def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV):
                     raise
-        shutil.copy2(here, there)
+        try:
+            shutil.copy2(here, there)
+        except OSError as error:
+            errors.append(error)
+            raise
 
-    shutil.copytree(source, target, copy_function=link, ignore=shutil.ignore_patterns(".*"))
+    try:
+        shutil.copytree(source, target, copy_function=link, ignore=shutil.ignore_patterns(".*"))
+    except shutil.Error as error:  # a list of all of them, as text
+        raise (errors or [error])[0] from error
 
 
 def _check_plain(folder: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas import StoreError, UsageError
+from schemas.system import remedy
 from skeltools import store
 from skeltools.files import durable
 
@@ -61,7 +62,8 @@ def writing(out: Path, source: Path, *, folder: bool, force: bool) -> Iterator[P
         _rename(partial, out)
         durable.sync(out.absolute().parent)
     except OSError as error:
-        raise StoreError(f"cannot write the export ({error.strerror or error})", where=out) from error
+        why = f"cannot write the export ({error.strerror or error})"
+        raise StoreError(why, where=out, remedy=remedy(error)) from error
     finally:
         _remove(partial)
 

@@ -22,6 +22,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec, regular
+from schemas.refused import reason
 from skeltools.files.arrays import HEADER_ERRORS
 from skeltools.files.hdf5_inside import inside
 from skeltools.metrabs import clock, slices
@@ -274,7 +275,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
         return [], []
     try:
         with h5py.File(path, "r") as file:
-            for sample in (name for name in file if isinstance(name, str)):  # bytes: it is no text
+            for sample in (name for name in file if isinstance(name, str) and name.isprintable()):
                 conventions = inside(file, sample)
                 for convention in conventions if isinstance(conventions, h5py.Group) else ():
                     poses = inside(file, f"{sample}/{convention}/poses3d")
@@ -320,15 +321,17 @@ def _unpacked(path: str) -> int:
 
 def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
     try:
-        import torch
+        size = max(regular.check(Path(item.path)), _unpacked(item.path))
+        if size > MAX_BYTES:
+            raise _too_large(item, "the file", size)
+        import torch  # after what refuses a file, for it takes seconds
     except ImportError as error:
         raise _wrong(
             item, "reading .pt files needs torch", remedy="Install torch, or save the poses as .npz"
         ) from error
+    except (OSError, ValueError) as error:
+        raise _wrong(item, f"cannot be read as a tensor ({reason(error)})") from error
     try:
-        size = regular.check(Path(item.path))
-        if max(size, _unpacked(item.path)) > MAX_BYTES:
-            raise _too_large(item, "the file", max(size, _unpacked(item.path)))
         poses = torch.load(item.path, map_location="cpu", weights_only=True)
         if not isinstance(poses, torch.Tensor):
             raise _wrong(item, f"holds a {type(poses).__name__}, expected one tensor [T, M, V, 3]")
@@ -338,9 +341,9 @@ def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
     except RawDataError:
         raise
     except Exception as error:  # torch raises all kinds of errors on foreign files
-        reason = str(error).partition("\n")[0][:200]
+        why = str(error).partition("\n")[0][:200]
         raise _wrong(
-            item, f"cannot be read as a tensor ({reason})", remedy="Write it with torch.save(tensor, path)"
+            item, f"cannot be read as a tensor ({why})", remedy="Write it with torch.save(tensor, path)"
         ) from error
 
 

@@ -82,6 +82,8 @@ def array(store: Store, path: str) -> zarr.Array:
     store.received.check(path)
     try:
         source = store.root[path]
+    except StoreError:
+        raise
     except Exception as error:  # zarr raises many kinds
         raise damaged(store.path, path, "is listed but cannot be opened") from error
     if not isinstance(source, zarr.Array):

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 
 from skeltools.readers import READERS
 from tests.skeltools import fuzzing, raw_files
+from tests.skeltools.grammars import GRAMMARS
 
 ROOT = Path(__file__).parents[2]
 COUNT = 100
-FORMATS = [
-    name for name in fuzzing.FORMATS if name != "metrabs pt" or importlib.util.find_spec("torch") is not None
-]
+NEED_TORCH = ("metrabs pt", "YAML of settings", "zip of tensors", "zip of a checkpoint")
+TORCH = importlib.util.find_spec("torch") is not None
+FORMATS = [name for name in (*fuzzing.FORMATS, *GRAMMARS) if TORCH or name not in NEED_TORCH]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     command = [
         sys.executable,
         "-m",
-        "tests.skeltools.fuzzing",
+        "tests.skeltools.fuzz_runs",
         *FORMATS,
         "--count",
         str(COUNT),

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 import skeltools
-from schemas import ConfigError, UsageError
+from schemas import ConfigError, Finding, UsageError
 from skeltools import custom, store
 from skeltools.conversion import convert
 from skeltools.custom import settings as custom_settings
+from skeltools.custom import tables
 from skeltools.datasets import choose
 from skeltools.formats.export import export
 from skeltools.inspect.validate import validate
@@ -435,3 +439,23 @@ def test_a_unit_that_no_coordinate_survives_is_refused(tmp_path: Path, units: An
     settings(tmp_path, units=units)
     with pytest.raises(ConfigError, match="units"):
         custom.discover(tmp_path)
+
+
+def test_time_does_not_grow_with_the_product_of_rows_and_classes(tmp_path: Path) -> None:
+    """3,000 labels of which none is one of 3,000 classes; and as many classes, the last of them twice."""
+    classes = [f"{number:x} class" for number in range(3000)]
+    rows = [f"c{number},{number:x} clas" for number in range(3000)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows, "walk,0 class"]))
+    told = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C", "labels": "labels.csv"}
+    (tmp_path / "dataset.yaml").write_text(json.dumps(told | {"classes": classes}))
+    described = custom_settings.load(tmp_path / "dataset.yaml")
+    names = {f"c{number}": f"c{number}.npy" for number in range(3000)} | {"walk": "walk.npy"}
+    findings: list[Finding] = []
+    begun = time.process_time()
+    path = tmp_path / "dataset.yaml"
+    assert list(tables.fields_of(path, described, names, findings).clips) == ["walk"]
+    assert "did you mean" in findings[0].detail
+    assert len(findings) >= 3000
+    with pytest.raises(ValidationError, match="is there twice"):
+        custom_settings.Settings.model_validate(told | {"classes": [*classes, classes[-1]]})
+    assert time.process_time() - begun < 5

@@ -214,6 +214,13 @@ def test_what_grows_beyond_its_shape_is_not_decoded(made: Path, name: str, case:
     assert any(fault.place == name for fault in validate(made))
 
 
+@pytest.mark.parametrize("case", range(4))
+def test_streams_are_not_derived_from_what_grows(made: Path, case: int) -> None:
+    hostile.bomb(made, np.random.default_rng(case), made / STREAM / "c/0/0/0/0/0")
+    with pytest.raises(StoreError, match=r"a chunk|claim to hold"):
+        skeltools.add_streams(made, kinds=["motion"])
+
+
 @pytest.mark.parametrize("numbers", [(2**40, 10), (0, 2**63), (2**64 - 2, 2**64 - 1), (5, 100), (0, 1)])
 def test_an_index_that_points_elsewhere(made: Path, numbers: tuple[int, int]) -> None:
     path = made / STREAM / "c/0/0/0/0/0"

@@ -49,6 +49,20 @@ def test_nothing_but_plain_values_is_made(text: str) -> None:
         load_yaml(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["0x" + "f" * 4000, "0b" + "1" * 20_000, "9" * 5000, "a: [-0x" + "7" * 6000 + "]"]
+)
+def test_numbers_that_cannot_be_written_are_refused(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="4300 digits"):
+        load_yaml(text)
+
+
+def test_json_of_many_values_is_refused() -> None:
+    assert len(load_json("[" + "0," * 10_000 + "0]")) == 10_001
+    with pytest.raises(ValueError, match="more than 50000 values"):
+        load_json("[" + "0," * 60_000 + "0]")
+
+
 def test_json_has_a_key_once() -> None:
     assert load_json('{"a": {"b": 1}, "c": {"b": 2}}') == {"a": {"b": 1}, "c": {"b": 2}}
     with pytest.raises(KeyTwiceError, match="'b' is there twice"):

@@ -36,6 +36,7 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "embed to zarr": ("embed", "{0}/run", "{0}/s.zarr", "--out", "{0}/f.zarr"),
     "export": ("export", "{0}/run", "--out", "{0}/encoder", "--force"),
     "publish": ("publish", "{0}/run", "--to", "{0}/published", "--force"),
+    "report": ("report", "{0}/run", "--no-encoders", "--out", "{0}/page.html", "--markdown", "{0}/page.md"),
     "pretrain": ("pretrain", "--config", "{0}/run/config.yaml", "--out", "{0}/again", "--force"),
 }
 
@@ -65,7 +66,7 @@ def test_a_full_disk_leaves_what_there_was(
     assert content(folder) == before
 
 
-@pytest.mark.parametrize("name", ["embed", "export", "publish", "pretrain"])
+@pytest.mark.parametrize("name", ["embed", "export", "publish", "report", "pretrain"])
 def test_places_that_take_no_files(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     place = f"/proc/{name}.npz"
     arguments = [place if at in ("--out", "--to") else each for at, each in _pairs(WRITERS[name])]

@@ -76,6 +76,22 @@ def _check_export(folder: Path) -> None:
 
     assert at_every_moment(lambda: export_run(folder / "run", out=out, force=True), check) >= 3
     assert load_encoder(out).state_dict().keys() == before.keys()
+    _check_new_folders(folder)
+
+
+def _check_new_folders(folder: Path) -> None:
+    """Where there is none, or an empty one, it is there as a whole: the same command again needs no force."""
+    for number in range(1, MOST):
+        out = folder / f"new-{number}"
+        if number % 2:
+            out.mkdir()
+        killed = killed_before(number, lambda out=out: export_run(folder / "run", out=out))  # type: ignore[misc]
+        if not out.exists() or not any(out.iterdir()):
+            export_run(folder / "run", out=out)
+        load_encoder(out)
+        if not killed:
+            return
+    raise AssertionError("it goes on and on")
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -94,3 +110,11 @@ def test_a_file_is_the_old_or_the_new(tmp_path: Path, old: bool) -> None:
 
     assert at_every_moment(write, check) >= 1
     assert path.read_text() == "new"
+
+
+def test_a_training_that_was_killed_at_its_start_begins_again(tmp_path: Path) -> None:
+    store, out = write_store(tmp_path / "s.zarr"), tmp_path / "run"
+    out.mkdir()
+    (out / ".config.yaml.partial-1").write_text("half")
+    loop.pretrain(runs.tiny_config(store, optimise__epochs=1), out=out, resume=False)
+    assert checkpoint.load(out / checkpoint.LAST).epoch == 1

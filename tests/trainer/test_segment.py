@@ -18,6 +18,7 @@ import skeltools
 import trainer
 from schemas import EvaluationResult, UsageError
 from skeltools.conversion import convert
+from tests.full_disk import content, full_disk
 from tests.trainer.command import call
 from tests.trainer.own import CLASSES, FRAMES, own_store, raw_clips
 from tests.trainer.runs import tiny_config
@@ -358,3 +359,18 @@ def test_the_viewer_shows_recordings_with_their_labels_and_what_is_found(run: Pa
     ]
     with pytest.raises(UsageError, match="has no labels of frames"):
         RunPage(opened, opened.store.path).tabs  # noqa: B018
+
+
+def test_a_full_disk_leaves_what_there_was(
+    trained: Path, uncut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = Path(shutil.copytree(trained, tmp_path / "run")), tmp_path / "found.csv"
+    assert call(capsys, "segment", run, uncut, *QUICK, "--out", out)[0] == 0
+    before = content(tmp_path)
+    with full_disk(most=50):
+        code, _, error = call(capsys, "segment", run, uncut, *QUICK, "--out", out)
+    assert code == 1
+    assert error.splitlines()[-1].startswith("error: ")
+    assert "File too large" in error
+    assert "internal" not in error
+    assert content(tmp_path) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
 from schemas.places import Place
+from schemas.refused import cause, refusing
 from schemas.run import with_more
 from trainer import few
 from trainer.config.fit import fit, notes
@@ -49,7 +51,28 @@ def resolve(
     name both under the key ``preset``. Raises UsageError for unknown names, ConfigError for keys and values
     that do not fit, naming the dotted path, and StoreError for what the store lacks.
     """
+
+    def refuse(why: str) -> ConfigError:
+        return ConfigError(f"the settings do not have the form of settings: {why}", where=file)
+
     layer = read_file(file) if file is not None else {}
+    # what is merged is not checked yet
+    with refusing(refuse, describe=cause) if file is not None else nullcontext():
+        named = {"method": method, "preset": preset, "base": base}
+        return _resolved(store, more, layer, file, **named, overrides=overrides)
+
+
+def _resolved(
+    store: Store,
+    more: Sequence[Store],
+    layer: Tree,
+    file: Path | None,
+    *,
+    method: str | None,
+    preset: str | None,
+    base: str | None,
+    overrides: Sequence[Override],
+) -> Settings:
     if "preset" in layer and method is None:
         method, _, named = str(layer["preset"]).partition("/")
         preset = preset or named or None

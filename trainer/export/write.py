@@ -129,10 +129,10 @@ def _write(
     onnx: bool,
     classifiers: Mapping[str, Kept],
 ) -> EncoderCard:
-    """All files beside ``out``, then into it: the weights first, whose hash a card has, and the card last, so
-    that what is cut off in between is told, and can be exported again."""
+    """All files beside ``out``, which is then their folder at once; where an export is replaced, the weights
+    first, whose hash a card has, and the card last, so that what is cut off in between is told."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=_made(out.parent)) as beside:
-        partial = Path(beside)
+        partial = _made(Path(beside) / "encoder")
         (partial / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
         card = card.model_copy(update={"weights_hash": checkpoint.file_hash(partial / WEIGHTS)})
         if onnx:
@@ -149,6 +149,11 @@ def _write(
         if entries:
             card = card.model_copy(update={"classifiers": entries})
         card = write_card(card, partial)
+        if not out.is_symlink() and not (out / CARD).is_file():
+            if out.exists():
+                out.rmdir()  # it is empty: all else was refused
+            partial.rename(out)
+            return card
         _made(out)
         old = {file.name for kind in ("encoder-*.onnx", "classifier-*") for file in out.glob(kind)}
         new = {file.name for file in partial.iterdir()}

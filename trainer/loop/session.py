@@ -216,9 +216,14 @@ def resumes(out: Path, asked: bool | str, *, force: bool) -> tuple[bool, bool]:
     return there, force or not there
 
 
+def _is_left(path: Path) -> bool:
+    """Whether a training that was killed before it had written its settings leaves such a file."""
+    return path.name == LOCK or path.name.startswith(".config.yaml.partial-")
+
+
 def check_folder(out: Path, *, force: bool) -> None:
     """Raises UsageError when ``out`` holds a run and ``force`` is off, or anything that is no run."""
-    if not out.exists() or (out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK}):
+    if not out.exists() or (out.is_dir() and all(_is_left(path) for path in out.iterdir())):
         return
     if not out.is_dir() or not (out / "config.yaml").exists():
         raise UsageError("exists and is not a run folder", where=out, remedy="Choose another --out")

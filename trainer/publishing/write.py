@@ -203,7 +203,9 @@ def _beside(to: str | Path) -> Path | None:
 def _place(made: Path, folder: Path) -> None:
     """A whole folder at once where there is none; else file by file, so that what the folder holds besides
     stays: the weights first and the manifest last, whose hashes tell what was cut off in between."""
-    if not folder.exists():
+    if not folder.is_symlink() and not (folder / MANIFEST).is_file():
+        if folder.exists():
+            folder.rmdir()  # it is empty: all else was refused
         made.rename(folder)
         return
     old, new = _published(folder), {path.name for path in made.iterdir()}
