@@ -1,8 +1,9 @@
 """Formats of other code bases and of our own exports (docs/guides/interchange.md).
 
-A format is one module that reads (``discover``, ``read``) and writes (``write(partial, selection)``, and what
-it can hold: ``FOLDER``, ``ONE_CONVENTION``, ``ONE_STREAM``, ``ONE_PROTOCOL``). A new one is a module here and
-its name in FORMATS.
+A format is one module that reads (``about``, ``discover``, ``read``) and writes (``write``), and says what it
+can hold: ``FOLDER``, a folder or one file; ``ONE_CONVENTION`` (``discover`` then takes its ``spec``, else the
+``specs`` of several), ``ONE_STREAM``, ``ONE_PROTOCOL``; ``ONLY_SEQUENCES``, no streams; ``NEEDS_LABELS``, no
+sample without. A new one is a module here and its name in FORMATS.
 """
 
 from types import ModuleType

@@ -40,8 +40,8 @@ from skeltools.raw_items import MAX_BYTES, Listing, RawItem, visible_files
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = True
-ONE_CONVENTION = ONE_STREAM = True
-ONE_PROTOCOL = False
+ONE_CONVENTION = ONE_STREAM = NEEDS_LABELS = True
+ONE_PROTOCOL = ONLY_SEQUENCES = False
 
 STREAMS = {"joint": "position"}
 """Kind of stream -> what AimCLR calls its file; the others have our name."""

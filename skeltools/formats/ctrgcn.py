@@ -37,7 +37,8 @@ from skeltools.raw_items import ZIP_ERRORS, Listing, RawItem
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = False
-ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = True
+ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = NEEDS_LABELS = True
+ONLY_SEQUENCES = False
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same store gives the same bytes
 

@@ -16,7 +16,7 @@ from skeltools.formats import FORMATS, archives, pyskl, subset, target
 from skeltools.formats.selection import Selection, choose
 
 TARGETS: dict[str, ModuleType] = {**FORMATS, "zarr": subset}
-"""Format -> module with ``write``."""
+"""Format -> module with ``write`` and what it can hold, as ``skeltools.formats`` says."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def _check_choice(
 ) -> None:
     """Refuse choices that a format cannot hold."""
     made = TARGETS[to]
-    if to == "pyskl" and (streams or frames):
-        raise UsageError("pyskl holds sequences at full length", remedy="Leave out --stream and --frames")
+    if made.ONLY_SEQUENCES and (streams or frames):
+        raise UsageError(f"{to} holds sequences at full length", remedy="Leave out --stream and --frames")
     asked = {"--convention": conventions, "--stream": streams, "--frames": frames, "--split": protocols}
     one = {"--convention": made.ONE_CONVENTION, "--split": made.ONE_PROTOCOL}
     one |= dict.fromkeys(("--stream", "--frames"), made.ONE_STREAM)
@@ -98,7 +98,7 @@ def _check_choice(
 def _check_labels(to: str, selection: Selection) -> None:
     """Refuse samples without a label where a format has no way to say so."""
     without = sum(label < 0 for label in selection.column("label"))
-    if without and to in ("crossclr", "ctrgcn", "pyskl"):
+    if without and TARGETS[to].NEEDS_LABELS:
         raise UsageError(
             f"{without} of {len(selection.rows)} samples have no label, and {to} can hold none without",
             where=selection.opened.path,

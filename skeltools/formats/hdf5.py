@@ -35,7 +35,7 @@ from skeltools.raw_items import MAX_BYTES, Listing, RawItem
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = False
-ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = False
+ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = ONLY_SEQUENCES = NEEDS_LABELS = False
 
 _LEVEL = 1  # of gzip, which every HDF5 library reads
 

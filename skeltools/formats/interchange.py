@@ -54,7 +54,7 @@ def open_archive(
     """
     known = None if dataset == datasets.CUSTOM else datasets.choose(dataset)
     archive = locate(raw)
-    if len(asked) > 1 and source != "hdf5":
+    if len(asked) > 1 and FORMATS[source].ONE_CONVENTION:
         _refuse_several(source, archive, asked)
     if known is None:
         opened = own.open_archive(source, archive, asked=asked, name=name, classes=classes, on_note=on_note)
@@ -130,7 +130,7 @@ def discover(source: str, archive: Path, *, native: str, asked: Mapping[str, Ske
     Raises UsageError for several conventions asked of a format that holds one, RawDataError for an archive
     that is not what ``source`` says.
     """
-    if source == "hdf5":
+    if not FORMATS[source].ONE_CONVENTION:
         return READERS[source].discover(archive, specs=asked)
     if len(asked) > 1:
         _refuse_several(source, archive, asked)

@@ -257,11 +257,11 @@ def _listing(
 ) -> Listing:
     """The archive's clips, marked so that they are read as a user's own."""
     made = FORMATS[source]
-    if source == "hdf5":
+    if not made.ONE_CONVENTION:
         listing = made.discover(archive, specs={**about.specs, **specs})
     else:
         (spec,) = specs.values()
-        options: dict[str, Any] = {} if source == "pyskl" else {"channels": _channels(settings)}
+        options: dict[str, Any] = {} if made.ONLY_SEQUENCES else {"channels": _channels(settings)}
         listing = made.discover(archive, spec=spec, own=True, **options)
     items = tuple(
         _marked(item, about, settings, path, specs) for item in listing.items if item.convention in specs

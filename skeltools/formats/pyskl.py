@@ -37,7 +37,7 @@ from skeltools.raw_items import Listing, RawItem
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = False
-ONE_CONVENTION = True
+ONE_CONVENTION = ONLY_SEQUENCES = NEEDS_LABELS = True
 ONE_STREAM = ONE_PROTOCOL = False
 
 HALVES = {"train": TRAIN, "val": TEST}

@@ -10,7 +10,7 @@ from skeltools.formats.contents import Content
 from skeltools.formats.selection import Selection
 
 FOLDER = True
-ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = False
+ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = ONLY_SEQUENCES = NEEDS_LABELS = False
 
 
 def write(partial: Path, selection: Selection) -> None:
