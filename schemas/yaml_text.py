@@ -75,6 +75,7 @@ def load_yaml(text: str) -> Any:
     and lines."""
     try:
         loader = _Loader(text)  # a SafeLoader: plain values alone
+        loader.name = "the file"  # in the places that its errors name
         node = loader.get_single_node()
         regular.check_size(node, _inside)
         return None if node is None else loader.construct_document(node)

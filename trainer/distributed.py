@@ -12,6 +12,7 @@ statistics of BatchNorm ride along, so that all processes hold the same state af
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,9 @@ from schemas import ConfigError, SkelError, UsageError
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, e.g. while the first one reads the test half for its monitor."""
+
+_DECORATION = re.compile(r"\[\S+:\d+\]\s*|\s*GLHF!.*")
+"""What gloo writes around its words: a place in its source, and good wishes."""
 
 
 @contextmanager
@@ -51,8 +55,9 @@ def processes() -> Iterator[None]:
     except RuntimeError as error:
         if not any(library in str(error).lower() for library in ("gloo", "nccl")):
             raise
+        said = _DECORATION.sub("", str(error).splitlines()[0]).strip()
         raise SkelError(
-            f"another process of this training is gone, or cannot be reached ({str(error).splitlines()[0]})",
+            f"another process of this training is gone, or cannot be reached ({said})",
             remedy="`torchrun --max-restarts 3` and --resume=auto start all of them again",
         ) from error
     finally:

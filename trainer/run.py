@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import ByteSize, Field
 
 from schemas import (
     CheckpointError,
@@ -236,13 +238,18 @@ class Run:
         untrained: bool = False,
         init_from: str | Path | None = None,
         init_skip: Sequence[str] = (),
+        memory_limit: Annotated[ByteSize, Field(gt=0)] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[EvaluationResult]:
-        """As ``trainer evaluate``, by default knn. Arguments, errors: ``trainer.evaluate.run.evaluate``."""
+        """As ``trainer evaluate``, by default knn. Arguments, errors: ``trainer.evaluate.run.evaluate``.
+
+        ``memory_limit``: host memory that the clips may take, in bytes or as ``"8GB"``, in place of the run's
+        ``data.memory_limit``.
+        """
         from trainer.evaluate.run import evaluate
 
         return evaluate(
-            self,
+            self if memory_limit is None else self._within(memory_limit),
             protocols or ("knn",),
             conventions=conventions,
             target=None if target is None else Place(target),
@@ -253,6 +260,12 @@ class Run:
             init_skip=init_skip,
             on_progress=on_progress,
         )
+
+    def _within(self, memory_limit: int) -> Run:
+        """The same with another limit of memory."""
+        data = self.config.data.model_copy(update={"memory_limit": memory_limit})
+        config = self.config.model_copy(update={"data": data})
+        return replace(self, checkpoint=replace(self.checkpoint, config=config))
 
 
 @checks_arguments

@@ -6,6 +6,7 @@ dask gives what a worker had in hand to another one when it dies. The optional e
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 60
 """Seconds in which a scheduler must answer and a first worker be there."""
+
+_ADDRESS = re.compile(r"\w+://\S+|[^\s/]+:\d+")
+"""With a protocol or with a port. For others dask waits, and says more than an error."""
 
 _LEAST = 8
 """Readers that a cluster is taken to have at least: it may grow meanwhile."""
@@ -67,14 +71,17 @@ def _connect(address: str) -> Any:
             "distributed is not installed, and --dask needs it",
             remedy="Install skeltools with its extra dask",
         ) from error
+    nobody = UsageError(
+        f"no dask scheduler answers at {address}",
+        remedy="`dask scheduler` prints its address when it starts: tcp://HOST:8786",
+    )
+    if not _ADDRESS.fullmatch(address):
+        raise nobody
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (TimeoutError, OSError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"no dask scheduler answers at {address}",
-            remedy="`dask scheduler` prints its address when it starts: tcp://HOST:8786",
-        ) from error
+        raise nobody from error
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except BaseException as error:

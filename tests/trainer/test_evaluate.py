@@ -455,7 +455,11 @@ def test_a_run_carries_the_probe_that_suits_its_data(store: Path, tmp_path: Path
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"liner": {}}, "unknown protocol 'liner'"), ({"linear": {"rate": 1}}, r"linear\.rate: unknown option")],
+    [
+        ({"data": {"memory_limit": 9}}, "data is a setting of the training.*--memory-limit"),
+        ({"liner": {}}, "unknown protocol 'liner'"),
+        ({"linear": {"rate": 1}}, r"linear\.rate: unknown option"),
+    ],
 )
 def test_a_probe_that_does_not_exist_is_refused_before_training(
     wrong: dict[str, dict[str, int]], message: str, store: Path, tmp_path: Path

@@ -95,6 +95,7 @@ def test_the_others_end_when_one_is_killed(store: Path, tmp_path: Path) -> None:
         assert process.returncode != 0
         assert not any(alive(pid) for pid in ranks.values())
     assert "error: another process of this training is gone" in errors
+    assert "GLHF" not in next(line for line in errors.splitlines() if line.startswith("error: another"))
     assert f"exitcode  : {-signal.SIGKILL}" in errors
     assert checkpoint.load(tmp_path / "run" / checkpoint.LAST).epoch >= 2
 

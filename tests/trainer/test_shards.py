@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from schemas import ConfigError, StoreError
+from schemas import ConfigError, StoreError, UsageError
 from tests.trainer import learners
 from tests.trainer.learners import Means
 from tests.trainer.runs import evaluate_run, tiny_config
@@ -232,6 +232,19 @@ def test_a_run_with_a_limit_is_watched_and_evaluated_shard_by_shard(
     limited = evaluate_run(tmp_path / "run", protocols=("knn", "linear"))
     assert [each.top1 for each in limited] == [each.top1 for each in whole]
     assert [each.random_knn for each in limited] == [each.random_knn for each in whole]
+
+
+def test_an_evaluation_has_a_limit_of_its_own(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    loop.pretrain(tiny_config(path, data__conventions=["few_6"]), out=run)
+    whole = evaluate_run(run, protocols=("knn",))
+    monkeypatch.setattr(stores, "in_memory", lambda *_, **__: pytest.fail("a half was read into memory"))
+    limited = evaluate_run(run, protocols=("knn",), memory_limit="1 kB")
+    assert [each.top1 for each in limited] == [each.top1 for each in whole]
+    with pytest.raises(UsageError, match="memory_limit"):
+        evaluate_run(run, protocols=("knn",), memory_limit="much")
 
 
 def both(path: Path) -> tuple[Selection, Selection]:

@@ -60,6 +60,11 @@ if TYPE_CHECKING:
     metavar="E",
     help="Evaluate the checkpoint behind epoch E, which runtime.keep_every kept.",
 )
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="Memory that the clips may take here, such as 8GB (default: the run's data.memory_limit).",
+)
 @UNFINISHED
 @INIT_FROM
 @INIT_SKIP

@@ -22,7 +22,7 @@ of all streams side by side.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from schemas import unknown
+from schemas import RunConfig, UsageError, unknown
 from trainer.evaluate import ensemble, finetune, knn, linear, retrieval, semi, supervised, transfer
 from trainer.options import checked
 
@@ -46,6 +46,11 @@ def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, An
     Raises UsageError for a protocol that does not exist, in the layers too, and ConfigError for options.
     """
     for name in [*names, *(name for layer in layers for name in layer)]:
+        if name in RunConfig.model_fields:
+            raise UsageError(
+                f"{name} is a setting of the training, and no protocol has it",
+                remedy="Its settings stay as they were; --memory-limit and --device say what is used here",
+            )
         if name not in PROTOCOLS and name != "fusion":
             raise unknown("protocol", name, PROTOCOLS)
     options = {}
