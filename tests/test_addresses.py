@@ -440,9 +440,9 @@ def test_spawned_workers_read_an_address_and_forked_ones_say_why_not(
 def test_a_tag_is_the_same_with_quotes_and_without_them() -> None:
     """Azure's lists leave them out, as its emulator does; without them no store there would ever open."""
     listed, asked = ({"size": 3, "e_tag": tag} for tag in ("0x25", '"0x25"'))
-    assert objects._found(listed) == objects._found(asked) == objects.Found(3, '"0x25"')
-    assert objects._found({"size": 3, "e_tag": 'W/"5"'}).tag == 'W/"5"'
-    assert objects._found({"size": 3, "e_tag": None}).tag is None
+    assert objects._entry(listed) == objects._entry(asked) == objects.Found(3, '"0x25"')
+    assert objects._entry({"size": 3, "e_tag": 'W/"5"'}).tag == 'W/"5"'
+    assert objects._entry({"size": 3, "e_tag": None}).tag is None
 
 
 def test_a_store_that_always_changes_is_given_up(

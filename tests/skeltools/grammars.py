@@ -298,6 +298,7 @@ def zipped(data: bytes, rng: Random, *, inside: Callable[[bytes, Random], bytes]
     """Members changed ``inside``, renamed, doubled, bombs, many; then central directory and end that lie."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [(info.filename, archive.read(info), info.compress_type) for info in archive.infolist()]
+        plain = not any(info.external_attr for info in archive.infolist())
     bomb = False
     for _ in range(rng.integers(1, 3)):
         place, what = int(rng.integers(len(members))), rng.integers(9)
@@ -331,6 +332,8 @@ def zipped(data: bytes, rng: Random, *, inside: Callable[[bytes, Random], bytes]
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(made, "w") as archive:
         for name, content, kind in members:
             archive.writestr(zipfile.ZipInfo(name), content, kind)
+        for info in archive.infolist():  # zipfile gives each member the rights of a file
+            info.external_attr = 0 if plain else info.external_attr
     out = bytearray(made.getvalue())
     return bytes(_bombed(out, rng) if bomb else _lying(out, rng) if rng.random() < 0.7 else out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -162,14 +163,14 @@ def test_reports_have_the_order_of_the_registry(runs: Path, store: Path) -> None
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch) -> str:
-    """One file and one line, here in front of all others."""
+def registered() -> Iterator[str]:
+    """One file and one line, here in front of all others; afterwards they are in their order again."""
     others = dict(PROTOCOLS)
-    for name in others:
-        monkeypatch.delitem(PROTOCOLS, name)
-    for name, module in {"means": means, **others}.items():
-        monkeypatch.setitem(PROTOCOLS, name, module)
-    return "means"
+    PROTOCOLS.clear()
+    PROTOCOLS.update({"means": means, **others})
+    yield "means"
+    PROTOCOLS.clear()
+    PROTOCOLS.update(others)
 
 
 def test_a_new_protocol_passes_what_all_pass(

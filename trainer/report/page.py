@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 
 from schemas import SkelError, escaped
-from schemas.system import replacing
+from schemas.system import remedy, replacing
 from trainer.report.draw import themed
 from trainer.report.parts import Figure, Note, Page, Part, Table
 
@@ -135,6 +135,6 @@ def _write(text: str, path: Path) -> int:
             partial.write_bytes(data)
     except OSError as error:
         raise SkelError(
-            f"cannot write the report ({error.strerror})", where=path, remedy="Choose another file"
+            f"cannot write the report ({error.strerror})", where=path, remedy=remedy(error)
         ) from error
     return len(data)
