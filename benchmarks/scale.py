@@ -53,9 +53,9 @@ def main() -> None:
         for samples in (most // 8, most // 2, most):
             rows.append({"samples": samples, **measure(Path(folder, str(samples)), samples)})
             print(rows[-1], flush=True)
-    result = {"benchmark": f"clips of {FRAMES} frames, {JOINTS} joints, a file each", "runs": rows}
-    if not options.quick:
-        print(f"written to {record.write('scale', result).name}")
+            result = {"benchmark": f"clips of {FRAMES} frames, {JOINTS} joints, a file each", "runs": rows}
+            if not options.quick:  # what stops later keeps what was measured
+                print(f"written to {record.write('scale', result).name}", flush=True)
 
 
 def measure(folder: Path, samples: int) -> dict[str, Any]:
