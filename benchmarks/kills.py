@@ -136,18 +136,26 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--commands", nargs="*", choices=COMMANDS, help="only these; nothing is written to results/ then"
+        "--commands", nargs="*", choices=COMMANDS, help="only these; the others' rows stay as they were"
     )
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
+    rows = measured() if options.commands else {}
     with tempfile.TemporaryDirectory(dir=MEMORY_DISK if MEMORY_DISK.is_dir() else None) as folder:
         warm_up(Path(folder, "warm"))
         for name in options.commands or COMMANDS:
-            rows.append(measure(name, Path(folder, name), options.kills, random.Random(options.seed)))
-            result = {"benchmark": "kill -9 of commands, then the same command again", "commands": rows}
-            if not options.commands:  # what stops later keeps what was measured
-                print(f"written to {record.write('kills', result).name}")
-    return 1 if any(row["wrong"] for row in rows) else 0
+            row = measure(name, Path(folder, name), options.kills, random.Random(options.seed))
+            rows[name] = {**row, "commit": record.commit()}
+            ordered = [rows[each] for each in COMMANDS if each in rows]
+            result = {"benchmark": "kill -9 of commands, then the same command again", "commands": ordered}
+            print(f"written to {record.write('kills', result).name}")  # what stops later keeps it
+    return 1 if any(row["wrong"] for row in rows.values()) else 0
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """Rows of an earlier run, by command."""
+    path = record.RESULTS / "kills.json"
+    saved = json.loads(path.read_text()) if path.exists() else {"commands": []}
+    return {row["command"]: row for row in saved["commands"]}
 
 
 def warm_up(folder: Path) -> None:
