@@ -21,6 +21,7 @@ _REMEDIES = {
     errno.EPERM: "Name another place, or change the rights of this one",
     errno.ENOENT: "Look for a slip in the path; some places, such as /proc, take no files",
     errno.ENOTDIR: "A part of the path is a file: name another place",
+    errno.EEXIST: "A part of the path is a file: name another place",
     errno.EISDIR: "It is a folder: name a file",
     errno.ENAMETOOLONG: "Choose a shorter name",
     errno.ELOOP: "Its links lead to themselves: name another place",

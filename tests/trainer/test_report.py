@@ -559,5 +559,5 @@ def test_markdown_has_the_same_with_drawings_beside(store: Path, tmp_path: Path)
 def test_a_place_that_cannot_be_written_is_an_error(store: Path, tmp_path: Path) -> None:
     built = made(write_run(tmp_path / "one", store))
     (tmp_path / "file").write_text("")
-    with pytest.raises(SkelError, match=r"cannot write the report.*Choose another file"):
+    with pytest.raises(SkelError, match=r"cannot write the report.*part of the path is a file: name another"):
         page.write_html(built, tmp_path / "file" / "report.html")
