@@ -20,6 +20,7 @@ from scipy.io import savemat
 from schemas import Finding, SkelError
 from skeltools import skeletons
 from skeltools.conversion import convert
+from skeltools.custom import settings as custom_settings
 from skeltools.formats.export import export
 from skeltools.raw_items import Listing, RawItem
 from skeltools.readers import READERS
@@ -428,8 +429,12 @@ def _check_listing(listing: Listing) -> None:
 
 def check_clip(clip: SkeletonSequence, item: RawItem) -> None:
     """All that a SkeletonSequence promises, and that the columns of a store can hold it."""
-    known = clip.convention in skeletons.names()  # else it is in a file, under whatever name
-    joints = skeletons.load(clip.convention).num_joints if known else clip.joints.shape[2]
+    if clip.convention in skeletons.names():
+        spec = skeletons.load(clip.convention)
+    else:  # it is in a file, which the settings name
+        settings = Path(item.settings)
+        spec = custom_settings.spec_of(custom_settings.load(settings), settings)
+    joints = spec.num_joints
     assert (clip.id, clip.convention) == (item.id, item.convention)
     assert clip.id.encode()
     assert clip.id.isprintable()

@@ -94,12 +94,14 @@ def test_deep_json_is_told() -> None:
 
 
 @pytest.mark.parametrize("shape", ["chain", "star"])
-@pytest.mark.parametrize("size", [MOST_JOINTS + 1, 100_000])
-def test_conventions_of_thousands_of_joints(tmp_path: Path, shape: str, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "message"), [(MOST_JOINTS + 1, "at most 1024"), (100_000, "has more than 1048576 bytes")]
+)
+def test_conventions_of_thousands_of_joints(tmp_path: Path, shape: str, size: int, message: str) -> None:
     edges = [[n, n - 1 if shape == "chain" else 0] for n in range(1, size)]
     content = {"name": "many", "joints": [f"j{n}" for n in range(size)], "edges": edges, "center": 0}
     (tmp_path / "many.json").write_text(json.dumps(content))
-    with pytest.raises(ConfigError, match=r"at most 1024|has more than"):
+    with pytest.raises(ConfigError, match=message):
         skeletons.load(str(tmp_path / "many.json"))
 
 

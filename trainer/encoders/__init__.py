@@ -10,7 +10,7 @@ and only ``pool`` can read it; a method that needs more calls ``require_map``.
 
 ``steps`` names what features pass on their way, one after another from the input to the output, by regular
 expressions for names of weights; what none matches comes before them. An encoder may have
-``part_map(x, convention, kept)``, its map of some cells alone at the cost of these: ``vit`` has it.
+``part_map(x, convention, visible)``, its map of some cells alone at the cost of these: ``vit`` has it.
 """
 
 from __future__ import annotations
