@@ -111,6 +111,7 @@ class Command:
 
 
 _STREAMS = ("skeltools", "streams", "{0}/s.zarr", "--bone", "--motion", "--frames", "4")
+_ADD = ("skeltools", "convert", "ntu60", "--raw", "{0}/ntu60", "--out", "{0}/n.zarr", "--add-metrabs")
 _MAP = ("skeltools", "map", "{0}/s.zarr", "--to", "coco_17", "--partial", "--out", "{0}/m.zarr")
 _EXPORT = ("skeltools", "export", "{0}/s.zarr", "--to", "hdf5", "--out", "{0}/s.h5")
 _PRETRAIN = ("trainer", "pretrain", "--config", "{0}/config.yaml", "--out", "{0}/more", "--resume=auto")
@@ -118,6 +119,7 @@ _EVALUATE = ("trainer", "evaluate", "{0}/run", "--protocol", "knn", "--protocol"
 _EVALUATE += ("--set", "linear.epochs=3")
 COMMANDS: dict[str, Command] = {
     "streams": Command(_STREAMS, "s.zarr", _store),
+    "convert --add-metrabs": Command(_ADD, "n.zarr", _store),
     "map": Command(_MAP, "m.zarr", _store),
     "export": Command(_EXPORT, "s.h5", _file),
     "pretrain": Command(_PRETRAIN, "more", _weights, grows=True),
@@ -283,6 +285,7 @@ def told(folder: Path, work: Callable[[], Any]) -> Any:
 
 def prepare(folder: Path) -> None:
     """A store of raw skeletons, a store to train on, a run of it with results, settings for another run."""
+    from skeltools import convert
     from tests.skeltools import hostile_stores
     from tests.trainer import runs
     from tests.trainer.stores import write_store
@@ -291,6 +294,7 @@ def prepare(folder: Path) -> None:
 
     folder.mkdir()
     hostile_stores.write_sound(folder).rename(folder / "s.zarr")
+    convert("ntu60", raw=folder / "ntu60", out=folder / "n.zarr", conventions=("kinectv2_25",), frames=(4,))
     store = write_store(folder / "t.zarr")
     write_config(runs.tiny_config(store, optimise__epochs=3), folder)
     loop.pretrain(runs.tiny_config(store, optimise__epochs=1), out=folder / "run")

@@ -9,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, Field, ValidationError, validate_call
+from pydantic import ByteSize, ConfigDict, Field, ValidationError, validate_call
 
 from schemas.errors import UsageError, near
 from schemas.problems import alternatives
@@ -78,6 +78,7 @@ _WORDS: dict[Any, str] = {
     int: "a whole number",
     str: "text",
     type(None): "None",
+    ByteSize: "bytes or a size such as '8GB'",
 }
 _ITEMS = {int: "whole numbers", float: "numbers", str: "names", Path: "paths"}
 

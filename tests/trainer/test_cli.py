@@ -258,6 +258,8 @@ def test_every_help_has_an_example(command: list[str], capsys: pytest.CaptureFix
         (["evaluate", "RUN", "--protocol", "finetun"], 2, "unknown protocol 'finetun'"),
         (["evaluate", "RUN", "--convention", "smplx_42"], 2, "trained on few_6"),
         (["evaluate", "RUN", "--store", "FOLDER"], 1, "is not a skeleton store"),
+        (["evaluate", "RUN", "--memory-limit", "much"], 2, "'--memory-limit': 'much' is no size of memory"),
+        (["evaluate", "RUN", "--memory-limit", "0"], 2, "give one such as 8GB"),
         (["methods", "simclr"], 2, "unknown method 'simclr'"),
         (["trian"], 2, "No such command"),
     ],

@@ -12,7 +12,7 @@ from schemas.commands import echo
 from schemas.places import Place
 from trainer.cli.display import bar
 from trainer.cli.figures import print_json, print_results
-from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED
+from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED, Size
 
 if TYPE_CHECKING:
     from schemas import EvaluationResult
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--memory-limit",
-    metavar="SIZE",
+    type=Size(),
     help="Memory that the clips may take here, such as 8GB (default: the run's data.memory_limit).",
 )
 @UNFINISHED

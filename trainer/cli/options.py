@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from schemas import UsageError
 from schemas.places import Place
+
+
+class Size(click.ParamType):
+    """Bytes of memory, as a number or as text such as ``8GB`` and ``512MiB``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from pydantic import ByteSize, TypeAdapter, ValidationError
+
+        try:
+            size = TypeAdapter(ByteSize).validate_python(value)
+        except ValidationError:
+            size = ByteSize(0)
+        if size <= 0:
+            self.fail(f"'{value}' is no size of memory: give one such as 8GB, 512MiB or 1000000", param, ctx)
+        return size
+
 
 INIT_FROM = click.option(
     "--init-from",

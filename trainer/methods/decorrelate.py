@@ -26,7 +26,7 @@ from schemas._model import Model
 from trainer import distributed, encoders
 from trainer.batch import Batch
 from trainer.encoders.initial import draws_from
-from trainer.methods.method import Method, Stage
+from trainer.methods.method import OneNetwork, Stage
 from trainer.methods.moco import spread
 from trainer.methods.parts import Parts, make_views
 from trainer.span import QUERY, span
@@ -62,12 +62,10 @@ class DecorrelateOptions(Model):
     """Of ``sigreg``: random directions in a step."""
 
 
-class Decorrelate(Method):
+class Decorrelate(OneNetwork):
     """``forward(batch) -> {"loss", ...}`` with the terms of the objective before their weights."""
 
     Options = DecorrelateOptions
-    last_spread: Tensor | None = None
-    """Monitoring only: ``spread`` of the last embeddings in training, on their device."""
 
     def __init__(self, options: DecorrelateOptions, parts: Parts) -> None:
         super().__init__()
@@ -81,17 +79,6 @@ class Decorrelate(Method):
     def stages(options: DecorrelateOptions) -> tuple[Stage, ...]:
         return (Stage("decorrelate", 0, SUMMARIES[options.objective]),)
 
-    @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return {self.stream: self.network.encoder}  # type: ignore[dict-item]
-
-    @property
-    def networks(self) -> nn.ModuleDict:
-        return nn.ModuleDict({self.stream: self.network})
-
-    def spread(self) -> Tensor | None:
-        return self.last_spread
-
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         one, other = (self._embedded(batch, convention) for convention in (batch.query, batch.key))
         with torch.autocast(one.device.type, enabled=False):
@@ -104,7 +91,7 @@ class Decorrelate(Method):
         """[N of all processes, dim], float32 or better."""
         view = self.views.normal(batch, convention)
         with span(QUERY):
-            z: Tensor = self.network.projector(self.network.encoder(view, convention))  # type: ignore[operator]
+            z: Tensor = self.network.projector(self.network.encoder(view, convention))
         return distributed.joined(z if z.dtype == torch.float64 else z.float())
 
 

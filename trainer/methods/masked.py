@@ -40,7 +40,7 @@ from trainer.batch import Batch
 from trainer.encoders.initial import draws_from
 from trainer.encoders.vit import DEVIATION
 from trainer.methods import masks
-from trainer.methods.method import Method, Stage
+from trainer.methods.method import OneNetwork, Stage
 from trainer.methods.moco import Positive, spread
 from trainer.methods.parts import Parts, make_views
 from trainer.methods.predictor import Predictor
@@ -117,7 +117,7 @@ class Network(nn.Module):
     """With local views alone."""
 
 
-class Masked(Method):
+class Masked(OneNetwork):
     """``forward(batch) -> {"loss", "prediction"}``, with local views ``contrast`` as well."""
 
     Options = MaskedOptions
@@ -127,8 +127,6 @@ class Masked(Method):
     """[C], of ``cross_entropy``: where targets are on average."""
     step: list[Tensor] | None = None
     """In ``one_step``: what its passes found the centre to be."""
-    last_spread: Tensor | None = None
-    """Monitoring only: ``spread`` of the last features in training, on their device."""
 
     def __init__(self, options: MaskedOptions, parts: Parts) -> None:
         super().__init__()
@@ -170,14 +168,6 @@ class Masked(Method):
         return (Stage("masked", 0, f"{what} what is hidden, {options.ratio:.0%} of a clip"),)
 
     @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return {self.stream: self.network.encoder}
-
-    @property
-    def networks(self) -> nn.ModuleDict:
-        return nn.ModuleDict({self.stream: self.network})
-
-    @property
     def compiled(self) -> list[nn.Module]:
         networks = (self.network, self.teacher)
         return [network.encoder for network in networks if network is not None]
@@ -185,9 +175,6 @@ class Masked(Method):
     def follow(self) -> None:
         if self.teacher is not None:
             self.teacher.load_state_dict(self.network.state_dict())
-
-    def spread(self) -> Tensor | None:
-        return self.last_spread
 
     @contextmanager
     def one_step(self) -> Iterator[None]:

@@ -127,3 +127,25 @@ class Method(nn.Module):
 
     def follow(self) -> None:
         """``networks`` have new initial weights: whatever is a copy of them becomes one again."""
+
+
+class OneNetwork(Method):
+    """A method of one stream whose encoder is ``network.encoder``."""
+
+    stream: str
+    network: Any
+    """A module with a child ``encoder`` and perhaps others, such as a projector."""
+
+    last_spread: Tensor | None = None
+    """Monitoring only: ``spread`` of the last embeddings in training, on their device."""
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        return {self.stream: self.network.encoder}
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        return nn.ModuleDict({self.stream: self.network})
+
+    def spread(self) -> Tensor | None:
+        return self.last_spread

@@ -30,7 +30,7 @@ from schemas._model import Model
 from trainer import distributed, encoders, losses
 from trainer.batch import Batch
 from trainer.encoders.initial import draws_from
-from trainer.methods.method import Method, Stage
+from trainer.methods.method import OneNetwork, Stage
 from trainer.methods.moco import Positive, spread
 from trainer.methods.parts import Parts, make_views
 from trainer.momentum import Queue
@@ -69,7 +69,7 @@ class Network(nn.Module):
     projector: nn.Sequential
 
 
-class NNTune(Method):
+class NNTune(OneNetwork):
     """``forward(batch) -> {"loss", "positive", "neighbour", "mined_rows"}``."""
 
     Options = NNTuneOptions
@@ -77,8 +77,6 @@ class NNTune(Method):
 
     step: list[tuple[Tensor, Tensor]] | None = None
     """In ``one_step``: embeddings and rows of its passes so far."""
-    last_spread: Tensor | None = None
-    """Monitoring only: ``spread`` of the last embeddings in training, on their device."""
 
     def __init__(self, options: NNTuneOptions, parts: Parts) -> None:
         super().__init__()
@@ -109,14 +107,6 @@ class NNTune(Method):
         return (Stage("tuning", 0, "InfoNCE between a view and the nearest neighbour of another one"),)
 
     @property
-    def encoders(self) -> dict[str, nn.Module]:
-        return {self.stream: self.network.encoder}
-
-    @property
-    def networks(self) -> nn.ModuleDict:
-        return nn.ModuleDict({self.stream: self.network})
-
-    @property
     def rates(self) -> dict[str, float]:
         names = (name for name, _ in self.network.encoder.named_parameters())
         return {f"network.encoder.{name}": self._rate(name) for name in names}
@@ -133,9 +123,6 @@ class NNTune(Method):
             if isinstance(module, _BatchNorm | _DropoutNd) and not self._rate(f"{name}.weight"):
                 module.eval()
         return self
-
-    def spread(self) -> Tensor | None:
-        return self.last_spread
 
     def diagnostics(self, steps: int) -> dict[str, float]:
         """Age in epochs and random share of the queue."""
