@@ -175,8 +175,7 @@ def picked(samples: Source, convention: str, *, most: int) -> Samples:
 
 
 def check_finite(features: Features, samples: Source, *, encoder: str, convention: str) -> None:
-    """Raises SkelError if a feature is nan or infinite, as neighbours and classifiers would be
-    meaningless."""
+    """Raises SkelError if a feature is nan or infinite: neighbours and classifiers would be meaningless."""
     bad = (~features.values.isfinite()).any(dim=1)
     if not bad.any():
         return

@@ -103,8 +103,8 @@ def evaluate(
 
     Every encoder of the method is evaluated on its own stored stream. A method with one encoder writes
     ``<figure>-<convention>.json``; one with several writes ``<figure>-<convention>-<encoder>.json`` for each,
-    then for all combined. In a run of several stores, the data set that is evaluated follows the figure.
-    Scores are in the ``.npz`` of the same name.
+    then for all combined. For a run of several stores, the name of the data set that is evaluated follows the
+    figure. Scores are in the ``.npz`` of the same name.
 
     ``options``: protocol or ``fusion`` -> options, which override those of the run's settings, which override
     the defaults. ``conventions``: none selects the run's first, the reference; ``all`` selects all of the
@@ -112,7 +112,7 @@ def evaluate(
     trains on; knn, linear and retrieval then use the frozen encoder on its halves, too. ``untrained``
     replaces the weights by random ones, to show what the training was worth, and writes nothing.
     ``init_from``: finetune, semi and supervised start from the weights of that run or export, except those
-    that match ``init_skip``, and their files are named after it. Raises UsageError, StoreError and
+    that match ``init_skip``, and their files are named after these weights. Raises UsageError, StoreError and
     CheckpointError for anything that does not fit together.
     """
     _check_names(protocols, target, target_split)
