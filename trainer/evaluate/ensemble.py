@@ -240,7 +240,7 @@ def ensemble_of(
             where=saved[0].path,
             remedy="Name more runs, or evaluate this one in more streams or conventions (--convention all)",
         )
-    for other in saved[1:]:  # draws of different shares of labels, say, are no members of one ensemble
+    for other in saved[1:]:  # e.g. draws of different shares of the labels do not form an ensemble
         if other.result.figure != results[0].figure:
             raise SkelError(
                 f"this is a result of {other.result.figure}, {saved[0].path} of {results[0].figure}",

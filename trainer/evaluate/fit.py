@@ -64,7 +64,7 @@ class Fitted:
     scores: Tensor
     """[N_test, classes] float32 logits on the CPU, of the last epoch."""
     loss: list[float] = field(default_factory=list)
-    """Mean cross-entropy of the training clips in each epoch, computed as the epoch went along."""
+    """Mean cross-entropy of the training clips in each epoch, accumulated during the epoch."""
     test_top1: dict[int, float] = field(default_factory=dict)
     """Epoch, counted from 1 -> test accuracy, for the epochs after which the test half was evaluated."""
     validation: dict[str, Any] = field(default_factory=dict)

@@ -61,9 +61,9 @@ class ClassifierCard(Model):
     format: int = Field(ge=1)
     tool: str
     figure: str
-    """Of the result that the classifier belongs to: ``linear``, ``finetune``, ``semi-5``, ..."""
+    """Figure of the result that the classifier belongs to: ``linear``, ``finetune``, ``semi-5``, ..."""
     settings: dict[str, Any]
-    """Of the protocol."""
+    """Settings of the protocol."""
     classes: tuple[str, ...] = Field(min_length=1)
     convention: str
     stream: str
@@ -77,7 +77,7 @@ class ClassifierCard(Model):
     split: str
     store_hash: str
     checkpoint_hash: str
-    """Of the run's checkpoint whose encoder computed the features, or was trained further."""
+    """Hash of the run's checkpoint whose encoder computed the features, or was trained further."""
     train_samples: int = Field(ge=1)
     test_top1: float = Field(ge=0, le=1)
     temperature: float | None = Field(default=None, gt=0)

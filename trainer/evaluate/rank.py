@@ -37,8 +37,8 @@ def rankme(features: Tensor) -> float:
 def lidar(features: Tensor) -> float:
     """exp of the entropy of the eigenvalues of ``W^-1/2 B W^-1/2``: between 1 and min(N - 1, D).
 
-    ``features`` [N, Q, D] are of Q views of N clips; B is the covariance [D, D] of the clips' means, W that
-    of the views around the mean of their clip, plus ``RIDGE`` on the diagonal. nan as for ``rankme``.
+    ``features`` [N, Q, D] are those of Q views of N clips; B is the covariance [D, D] of the clips' means, W
+    that of the views around the mean of their clip, plus ``RIDGE`` on the diagonal. nan as for ``rankme``.
     """
     views = features.double()
     means = views.mean(dim=1)

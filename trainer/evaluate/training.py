@@ -78,7 +78,7 @@ class Training(Model):
     """``adam`` uses PyTorch's default betas."""
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of SGD."""
+    """For SGD."""
     nesterov: bool = False
     """For SGD. No paper names it; released SkeleMixCLR finetunes with it."""
     weight_decay: float = Field(default=1e-4, ge=0)

@@ -61,5 +61,5 @@ class Best:
         return bool(self.patience) and len(self.curve) - self.epoch >= self.patience
 
     def details(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """The curve and the best epoch as plain JSON."""
         return {"validation_top1": self.curve, "best_validation_epoch": self.epoch}

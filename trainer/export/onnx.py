@@ -1,8 +1,8 @@
 """An encoder as an ONNX graph, checked against PyTorch.
 
 PyTorch's exporter would unroll a GRU frame by frame, so bigru uses the older exporter, which supports ONNX's
-own GRU. Training-time code leaves absent bodies out of a batch by their values, which a static graph cannot
-do: in evaluation BatchNorm has fixed statistics, so encoding them and masking their maps is equivalent.
+own GRU. Absent bodies are left out of a batch by their values, which a static graph cannot do; since
+BatchNorm has fixed statistics in evaluation, encoding them and masking their maps is equivalent.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Released:
     """The content of a released file."""
 
     weights: dict[str, Tensor]
-    """By their names without ``module.``."""
+    """Name without the prefix ``module.`` -> weight."""
     epoch: int | None
     """Completed epochs, if stated in the file."""
     beside: tuple[str, ...]

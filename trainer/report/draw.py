@@ -75,7 +75,7 @@ def figure(
     name: str, size: tuple[float, float], draw: Draw, *, title: str, alt: str, caption: str, scenes: str = ""
 ) -> Figure:
     """Run ``draw`` on a canvas of ``size`` inches; ``scenes``: the same as JSON for the player."""
-    look: Any = _LOOK | {"svg.hashsalt": name}  # matplotlib's type is a dict of each of its own settings
+    look: Any = _LOOK | {"svg.hashsalt": name}  # matplotlib types this as a dict with all of its own settings
     with matplotlib.rc_context(look), warnings.catch_warnings():
         # The reader's fonts render the text and may have the glyphs that DejaVu lacks.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")

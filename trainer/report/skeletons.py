@@ -60,7 +60,7 @@ def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 
     per row.
     """
     middle, wide, tall = _extent(of)
-    unit = tall / (size[1] / rows - _LINE)  # metres of an inch
+    unit = tall / (size[1] / rows - _LINE)  # metres per inch
     columns = max(1, min(most, int(size[0] * unit / wide)))
     step, drop = max(wide, size[0] * unit / columns), tall + _LINE * unit
     frames = spread_frames(len(of.joints), columns * rows)

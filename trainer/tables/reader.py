@@ -1,7 +1,7 @@
 """Read the published tables: one YAML file per paper, beside this module.
 
 A file has ``given``, the coordinates shared by all its numbers; tables, columns and rows may add more. The
-closest to the number wins, a row before its column; ``settings`` and ``flags`` accumulate.
+value closest to the number wins, a row before its column; ``settings`` and ``flags`` accumulate.
 """
 
 from __future__ import annotations

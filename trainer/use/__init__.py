@@ -5,8 +5,8 @@
     model = trainer.load("runs/skeletonclr")
     model.embed(joints)                       # [T, M, V, 3] of any length -> [1, D]
 
-Only ``raw`` calls skeltools: clips from outside a store are preprocessed by the same code as those of a
-store. Prepared clips do not need skeltools.
+Of the modules here, only ``raw`` calls skeltools: clips from outside a store are preprocessed by the same
+code as those of a store. Prepared clips do not need skeltools.
 """
 
 from trainer.use.dataset import SkeletonDataset

@@ -82,8 +82,8 @@ def copies(near: Nearest, *, chance: float = CHANCE, least: float | None = None)
 def dimension(distances: Tensor) -> float:
     """Local dimension of the features, from distances [N, k] to the nearest; copies are left out.
 
-    Of the k - 1 neighbours within the k-th distance R the first is at r, and (r / R)^d is the minimum of k -
-    1 uniform draws in 0..1, whose median is 1 - 0.5^(1 / (k - 1)).
+    Of the k - 1 neighbours within the k-th distance R the first is at r, and (r / R)^d is the minimum of
+    k - 1 uniform draws in 0..1, whose median is 1 - 0.5^(1 / (k - 1)).
     """
     first, last = distances[:, 0], distances[:, -1]
     ratios = (first / last.clamp(min=1e-12))[first > 1e-6]
