@@ -114,7 +114,7 @@ def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    """``wave, kick and 7 more classes``"""
+    """At most three of the names: ``wave, kick, jump and 7 more classes``."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more classes" if more > 0 else "")
 

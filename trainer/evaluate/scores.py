@@ -86,7 +86,7 @@ class Scores:
 
 
 def probabilities(values: Tensor, kind: Kind) -> Tensor:
-    """[N, classes] of any kind -> rows that sum to one. Votes are divided by their sum, not exponentiated."""
+    """[N, classes] of any kind -> rows that sum to one; votes are divided by their sum, not exponentiated."""
     if kind == "logits":
         return values.softmax(dim=1)
     return values / values.sum(dim=1, keepdim=True)

@@ -85,7 +85,7 @@ class LoadedEncoder(nn.Module):
         return self.card.feature_dim
 
     def forward(self, clips: Tensor | Array, convention: str | None = None) -> Tensor | Array:
-        """Features of clips; ``convention`` None: the first. Raises UsageError for clips that do not fit."""
+        """Features of clips; ``convention`` None: the first; raises UsageError for clips that do not fit."""
         name = self.convention if convention is None else convention
         if not isinstance(clips, Tensor | np.ndarray):
             raise UsageError(

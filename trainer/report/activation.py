@@ -133,7 +133,7 @@ def _choose(of: Encoded) -> list[int]:
 
 @torch.no_grad()
 def _strength(of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None) -> Array:
-    """[T, V, M] in 0..1 for a clip [3, T, V, M]: the positive activation over its maximum, or the energy."""
+    """[T, V, M] in 0..1 for a clip [3, T, V, M]: positive activation, or energy, over its maximum."""
     encoder: Any = of.encoder
     feature_map = encoder.feature_map(clip[None], of.convention).float().cpu()
     values = (

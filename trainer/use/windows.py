@@ -43,7 +43,7 @@ def prepared(
 
 
 def clip_or_none(clip: Any, card: EncoderCard, convention: str) -> NDArray[np.float32] | None:
-    """[1, 3, T, V, M], or None if the recipe leaves nothing: nobody is seen. Raises as ``prepared`` does."""
+    """[1, 3, T, V, M], or None if the recipe leaves nothing: nobody is seen; raises as ``prepared`` does."""
     try:
         return raw.prepared([clip], card, convention)
     except UsageError:
