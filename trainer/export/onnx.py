@@ -39,7 +39,8 @@ _BATCHES = (1, 2, 5)
 
 
 class StaticEncoder(nn.Module):
-    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, with static shapes.
+    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, with value-independent
+    shapes.
 
     Equal to the encoder in evaluation, with one exception: a clip without anybody has features of zero,
     whatever else is in its batch.

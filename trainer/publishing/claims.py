@@ -20,7 +20,7 @@ KIND = "skeltools figures"
 
 
 class Claim(Model):
-    """A claim: accuracies are fractions in 0..1, on the test half, limited to what can be verified."""
+    """A claim that ``trainer verify`` measures again; accuracies are fractions in 0..1, on the test half."""
 
     figure: str
     """Name of the figure: ``linear``, ``knn1``, ``semi-5``, ..."""

@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Note:
-    """Information (``info``), a warning, or something missing with the command that creates it."""
+    """Information (``info``), a caution (``warning``), or what is missing and the command that creates it."""
 
     text: str
     command: str = ""

@@ -56,7 +56,7 @@ def lines(plan: Plan) -> list[Line]:
 
 
 def means(plan: Plan, entries: Sequence[Line]) -> list[Mean]:
-    """The figures of ``entries``, averaged over those that differ only in the seed."""
+    """The figures of ``entries``, with those that differ only in the seed grouped together."""
     axes = [axis for axis in _axes(plan) if axis not in SEEDS]
     groups: dict[tuple[str, ...], list[Line]] = {}
     for line in entries:

@@ -19,7 +19,7 @@ class Published(Model):
     value: float = Field(ge=0, le=100)
     """In percent, as printed: top-1 accuracy, or what ``measure`` names."""
     measure: str = "top1"
-    """What of a result it measures: ``top1``, or a name among the ``figures`` of its details."""
+    """The quantity of a result: ``top1``, or a name among the ``figures`` of its details."""
     std: float | None = None
     """Standard deviation in points, if printed."""
     table: str

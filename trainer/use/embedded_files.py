@@ -52,7 +52,7 @@ def check_suffix(path: Path) -> None:
 
 
 def _npz(embedded: Embedded, path: Path) -> None:
-    """Arrays without pickles."""
+    """Write plain arrays, without pickles."""
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **embedded.arrays)
 

@@ -70,8 +70,8 @@ class Bank:
         """The ``k`` nearest clips to every query.
 
         A query is an id of the bank, which does not find itself, a raw file or a folder of raw files, or
-        joints [T, M, V, 3] as accepted by ``Model.embed``. Raises UsageError for anything else, naming the
-        nearest id.
+        joints [T, M, V, 3] as accepted by ``Model.embed``. Raises UsageError for anything else, suggesting
+        the most similar id.
         """
         return [each for query in queries for each in self._near(query, k, on_problem)]
 
@@ -79,7 +79,7 @@ class Bank:
     def duplicates(self, *, threshold: float | None = None, k: Count = NEAR) -> list[Duplicate]:
         """Pairs of clips that are closer than chance allows (``search_checks.copies``), closest first.
 
-        With ``threshold``, instead the pairs with at least this cosine. Only pairs in which a clip is among
+        With ``threshold``, the pairs with at least this cosine instead. Only pairs in which a clip is among
         the other's k nearest are considered.
         """
         pairs = search_checks.copies(self._among(k), least=threshold)

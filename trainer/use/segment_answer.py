@@ -41,7 +41,7 @@ def answer(
     on_problem: OnProblem,
     on_recording: OnRecording | None = None,
 ) -> Answer:
-    """Segment recordings with a run or an export, training a classifier if none is given.
+    """Segment recordings with a run or an export, by a newly trained or a saved classifier.
 
     A classifier is trained if ``path`` is a run, no ``classifier`` is named and the only place is a store
     with frame labels; otherwise the named or saved one is used. Raises UsageError for options that do not fit
