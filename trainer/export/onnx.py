@@ -39,11 +39,10 @@ _BATCHES = (1, 2, 5)
 
 
 class StaticEncoder(nn.Module):
-    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, with value-independent
-    shapes.
+    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, as a static graph.
 
-    Equal to the encoder in evaluation, with one exception: a clip without anybody has features of zero,
-    whatever else is in its batch.
+    No shape depends on the values of the clips. Equal to the encoder in evaluation, with one exception: a
+    clip without anybody has features of zero, whatever else is in its batch.
     """
 
     def __init__(self, encoder: Encoder, convention: str) -> None:
