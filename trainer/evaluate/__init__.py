@@ -1,22 +1,22 @@
 """Evaluation protocols.
 
-A protocol is a module with ``evaluate``, the model ``Options`` and ``NEEDS`` (``protocol.Needs``), and a line
-in ``PROTOCOLS``. ``evaluate`` is called once for every encoder of the run, each on its own stored stream and
-in one convention:
+A protocol is a module with an ``evaluate`` function, an ``Options`` model and ``NEEDS`` (``protocol.Needs``),
+registered in ``PROTOCOLS``. ``evaluate`` is called once for every encoder of the run, each on its own stored
+stream and in one convention:
 
     evaluate(train: Features, test: Features, *, classes, seed, options) -> list[Scores]
     evaluate(encoder, train: Source, test: Source, *, convention, classes, seed, options, device, augment,
              on_progress) -> list[Scores]          with Needs(clips=True)
 
-``classes`` are the names, ``seed`` is the run's. The encoder is on ``device`` and others evaluate it
-afterwards: train a deepcopy. A ``Source`` holds the clips of ``convention`` alone: ``Samples`` on the CPU, or
-``Shards``, which stay in the store.
-``augment(clips, generator) -> clips`` is the run's normal chain of augmentations; a protocol uses it when its
-options say so. ``on_progress(done, total)`` may be None.
+``classes`` holds the class names; ``seed`` is the run's. The encoder is on ``device`` and is evaluated by
+other protocols afterwards: train a deepcopy of it. A ``Source`` holds the clips of ``convention`` only:
+``Samples`` on the CPU, or ``Shards``, which stay in the store. ``augment(clips, generator) -> clips`` is the
+run's normal augmentation chain, which a protocol applies if its options request it.
+``on_progress(done, total)`` may be None.
 
-Options with a ``crop`` (trainer.evaluate.crop) have the protocol see stretches of the clips: a protocol on
-clips cuts them itself, one on features is handed those of stretches. With ``streams`` together, the features
-of all streams side by side.
+If the options have a ``crop`` (trainer.evaluate.crop), the protocol sees temporal crops of the clips: a
+protocol on clips cuts them itself, one on features receives the features of the crops. With ``streams``
+together, it receives the features of all streams side by side.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,15 +35,16 @@ PROTOCOLS: dict[str, Any] = {
     "retrieval": retrieval,
     "knn": knn,
 }
-"""That which says most about the features first: the papers' tables are of linear evaluation. Reports have
-their results in this order, and speak of the first."""
+"""Ordered by how much they say about the features: the papers' tables use linear evaluation. Reports list
+results in this order and comment on the first."""
 
 
 def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Options of the named protocols or of ``fusion``: defaults, each layer (name -> options) over them.
+    """Options of the named protocols or of ``fusion``: the defaults, overridden by each layer in turn.
 
-    A layer that names a ``schedule`` asks for that one as published: what earlier layers say is left out.
-    Raises UsageError for a protocol that does not exist, in the layers too, and ConfigError for options.
+    A layer maps names to options. One that names a ``schedule`` selects that schedule as published: the
+    values of earlier layers are dropped. Raises UsageError for an unknown protocol, also in a layer, and
+    ConfigError for invalid options.
     """
     for name in [*names, *(name for layer in layers for name in layer)]:
         if name in RunConfig.model_fields:
@@ -65,7 +66,7 @@ def protocol_options(names: Iterable[str], *layers: Mapping[str, Mapping[str, An
 
 
 def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """``upper`` over ``lower``, mappings such as ``crop`` key by key."""
+    """``upper`` merged over ``lower``; nested mappings such as ``crop`` are merged key by key."""
     merged = dict(lower)
     for key, value in upper.items():
         below = lower.get(key)

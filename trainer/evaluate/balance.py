@@ -1,4 +1,4 @@
-"""Unequal classes: weights of the loss, and batches that see every class equally often."""
+"""Class imbalance: loss weights, and batches in which all classes are equally frequent."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 ClassWeights = Literal["none", "balanced"]
-"""Of the cross-entropy. ``balanced``: clips / (classes * clips of the class), scikit-learn's rule."""
+"""Weights of the cross-entropy. ``balanced``: clips / (classes * clips of the class), scikit-learn's rule."""
 
 Batches = Literal["shuffled", "balanced"]
-"""``shuffled``: every clip once in an epoch. ``balanced``: as many clips, drawn with replacement so that
-every class is equally probable; clips of small classes come more than once."""
+"""``shuffled``: every clip once per epoch. ``balanced``: the same number of clips, drawn with replacement so
+that every class is equally probable; clips of small classes occur more than once."""
 
 
 def weights_of(labels: Tensor, classes: int, kind: ClassWeights) -> Tensor | None:
-    """[classes] float32 for ``labels`` [N]: the mean over the N clips is 1. None for ``none``.
+    """[classes] float32 weights for ``labels`` [N], with mean 1 over the N clips; None for ``none``.
 
-    A class without a clip has weight 0; it does not count among the classes.
+    A class without clips has weight 0 and does not count among the classes.
     """
     if kind == "none":
         return None

@@ -1,4 +1,4 @@
-"""Stretches of the clips in place of whole ones: at random when learning, the centre in tests (ISC, A.1)."""
+"""Temporal crops of the clips: random in training, centred in tests (ISC, A.1)."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from trainer.augment.draws import ShareRange, uniform
 from trainer.augment.temporal import stretched
 
 LONGEST = 10_000
-"""Frames of a clip at most, as ``skeltools convert --frames`` has it."""
+"""Maximum number of frames of a clip, as in ``skeltools convert --frames``."""
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Crop(Model):
-    """ISC, A.1: "a temporal crop of length 64": at random in training, the centre in evaluation.
+    """ISC, A.1: "a temporal crop of length 64": random in training, centred in evaluation.
 
     The paper gives no shares; these are the released code's. A clip in a store is the whole action, resized
     to data.frames without padding, so a share of its frames is that share of the action; the released code
-    cuts the unpadded action before any resizing.
+    crops the unpadded action before any resizing.
     """
 
     train: ShareRange | None = (0.5, 1.0)
-    """Share of the clip that is seen in training, drawn from U(low, high) for every clip and epoch, anywhere
-    in the clip; rounded down to whole frames. None: the centre, as in tests."""
+    """Share of the clip that is seen in training, drawn from U(low, high) for every clip and epoch, at a
+    random position; rounded down to whole frames. None: the centre, as in tests."""
     test: Share = 0.95
-    """Share in tests: ``floor((1 - test) T / 2)`` frames are left out at either end."""
+    """Share in tests: ``floor((1 - test) T / 2)`` frames are cut off at either end."""
     frames: int | None = Field(default=None, ge=1, le=LONGEST)
-    """That the encoder sees; None: as many as the clip has. Released: 64."""
+    """Frames that the encoder sees; None: as many as the clip has. Released: 64."""
     min_frames: int = Field(default=2, ge=1, le=LONGEST)
-    """Of a drawn stretch, in frames of the clip. Released: 64 of its raw frames."""
+    """Minimum length of a random crop, in frames of the clip. Released: 64 raw frames."""
     sampling: Literal["ends", "centres"] = "ends"
-    """Of the stretch. ``ends``: its first and last frame stay, as in ``temporal_crop_resize``. ``centres``:
-    as released, PyTorch's ``interpolate`` without aligned corners."""
+    """Resampling of the crop. ``ends``: its first and last frame are kept, as in ``temporal_crop_resize``.
+    ``centres``: as released, PyTorch's ``interpolate`` without aligned corners."""
     absent: Literal["masked", "zeros"] = "masked"
-    """Bodies that are there in some frames alone, as in ``stretched``. ``zeros``: as released."""
+    """Bodies that are present in only some frames, as in ``stretched``. ``zeros``: as released."""
 
     def drawn(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Training clips [N,3,T,V,M] -> [N,3,frames,V,M]; draws from ``generator`` alone."""
+        """Crop training clips [N,3,T,V,M] -> [N,3,frames,V,M] at random, drawing only from ``generator``."""
         if self.train is None:
             return self.centre(x)
         total = x.shape[2]
@@ -51,7 +51,7 @@ class Crop(Model):
         return self._resized(x, start, length)
 
     def centre(self, x: Tensor) -> Tensor:
-        """Test clips [N,3,T,V,M] -> [N,3,frames,V,M]."""
+        """Crop the centre of test clips [N,3,T,V,M] -> [N,3,frames,V,M]."""
         total = x.shape[2]
         start = min(int((1 - self.test) * total / 2), (total - 1) // 2)
         place = torch.full((len(x),), start, device=x.device)

@@ -1,9 +1,9 @@
-"""How well segments are found: frame accuracy, F1 and edit score of segmentation, mean average precision.
+"""Metrics of segmentation and detection: frame accuracy, F1, edit score and mean average precision.
 
 ``F1@k`` and the edit score are those of Lea et al., Temporal Convolutional Networks for Action Segmentation
-and Detection, CVPR 2017. Mean average precision over actions and over videos is the protocol of PKU-MMD (Liu
-et al., 2017): a segment is right when it overlaps an annotated one of its class and recording by a share
-``theta`` of the time that both take.
+and Detection, CVPR 2017. Mean average precision over actions and over videos follows the protocol of PKU-MMD
+(Liu et al., 2017): a segment is correct when its overlap with an annotated segment of the same class and
+recording is at least a share ``theta`` of the time that the two span together.
 """
 
 from __future__ import annotations
@@ -19,32 +19,34 @@ from numpy.typing import NDArray
 from trainer.evaluate.segments import Segment, segments_of
 
 THETAS = (0.1, 0.3, 0.5, 0.7)
-"""Overlaps of which figures are given; PKU-MMD's is 0.5 (``theta`` in its released evaluation)."""
+"""Overlap thresholds for which metrics are reported; PKU-MMD's is 0.5 (``theta`` in its released
+evaluation)."""
 SHARES = (0.1, 0.25, 0.5)
 """k of F1@k (Lea et al., section 4)."""
 
 Precision = Literal["interpolated", "released"]
-"""``interpolated``: at a recall the best precision at this recall or more (Everingham et al., IJCV 2010).
-``released``: as the evaluation that PKU-MMD's authors released, by which published figures are made. It takes
-segments away, the least confident first, and looks at the precision only behind one that was right; so
-a wrong one below all right ones costs precision there."""
+"""``interpolated``: the precision at a recall is the best at this or a higher recall (Everingham et al., IJCV
+2010). ``released``: as in the evaluation code released by PKU-MMD's authors, which produced the published
+figures. It removes segments one by one, least confident first, and evaluates the precision only after
+removing a correct one, so a wrong segment ranked below all correct ones lowers the precision."""
 
 Labels = Mapping[str, NDArray[np.int64]]
-"""Recording -> [T] label of every frame, ``NOTHING`` where no action goes on."""
+"""Recording -> [T] label of every frame, ``NOTHING`` where there is no action."""
 
 _NAMES: dict[Literal["label", "recording"], str] = {"label": "actions", "recording": "videos"}
 
 
 def overlap(one: Segment, other: Segment) -> float:
-    """Frames in both over frames from the first start to the last stop; not above 0 for apart."""
+    """Frames in both segments over frames from first start to last stop; not above 0 for disjoint ones."""
     both = min(one.stop, other.stop) - max(one.start, other.start)
     return both / (max(one.stop, other.stop) - min(one.start, other.start))
 
 
 def matches(predicted: Sequence[Segment], true: Sequence[Segment], theta: float) -> list[int]:
-    """For each found segment the place of the true one that it overlaps most, by ``theta`` or more; else -1.
+    """For each predicted segment, the index of the true one that it overlaps most, or -1 below ``theta``.
 
-    Several may overlap the same one; of equal overlaps the later true one counts, as in the released code.
+    Several may match the same one; among equal overlaps the later true segment counts, as in the released
+    code.
     """
     places: dict[tuple[str, int], list[int]] = defaultdict(list)
     for place, segment in enumerate(true):
@@ -62,8 +64,8 @@ def average_precision(
 ) -> float:
     """0..1: the sum over recalls of precision times gain in recall, the most confident segment first.
 
-    Recall counts true segments that were found at least once, precision those over all found segments so far.
-    0 where nothing is found or nothing is true.
+    Recall counts the true segments found at least once; precision divides that count by the number of
+    segments predicted so far. 0 if nothing is predicted or nothing is annotated.
     """
     if not predicted or not true:
         return 0.0
@@ -80,7 +82,7 @@ def average_precision(
 
 
 def _released(precision: NDArray[np.float64], right: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Of [n] precisions after each segment: what counts for the gain at each that is right."""
+    """From [n] precisions, one after each segment: the one that counts for the gain at each correct one."""
     before = np.concatenate([[0.0], precision[:-1]])
     seen = np.where(right, before, 0.0)
     seen[-1] = max(seen[-1], precision[-1])
@@ -96,7 +98,7 @@ def mean_precision(
 ) -> float:
     """Mean of the average precisions of every class, or of every recording.
 
-    Those in which nothing is annotated do not count; in PKU-MMD's halves every class and video has actions.
+    Those without annotated segments do not count; in PKU-MMD's halves every class and video has actions.
     """
     ours, own = _parts(predicted, by), _parts(true, by)
     single = [average_precision(ours.get(part, []), each, theta, kind) for part, each in own.items()]
@@ -111,14 +113,14 @@ def _parts(segments: Iterable[Segment], by: str) -> dict[int | str, list[Segment
 
 
 def f1(predicted: Sequence[Segment], true: Sequence[Segment], share: float) -> float:
-    """0..1: a true segment is found once, by the first whose best overlap with its class it is."""
+    """0..1: a true segment counts once, however many predicted segments match it."""
     hits = len(set(matches(predicted, true, share)) - {-1})
     wrong = len(predicted) - hits + len(true) - hits
     return 2 * hits / (2 * hits + wrong) if hits + wrong else 1.0
 
 
 def edit(predicted: Sequence[int], true: Sequence[int]) -> float:
-    """0..1: one minus the Levenshtein distance of two sequences of classes over the longer one's length."""
+    """0..1: one minus the Levenshtein distance of two class sequences divided by the longer one's length."""
     row = list(range(len(true) + 1))
     for number, label in enumerate(predicted, start=1):
         left, row[0] = row[0], number
@@ -128,10 +130,10 @@ def edit(predicted: Sequence[int], true: Sequence[int]) -> float:
 
 
 def figures(predicted: Labels, true: Labels, segments: Sequence[Segment]) -> dict[str, float]:
-    """All figures of recordings: what was found and what was annotated, and the ``segments`` found.
+    """All metrics of recordings, from predicted and annotated labels and the predicted ``segments``.
 
-    ``frames``: share of the frames that are right; ``f1@10``, ``edit``; ``map_actions@0.5``,
-    ``map_videos@0.5`` and the same ``released_``.
+    ``frames``: share of correct frames; ``f1@10``, ``edit``; ``map_actions@0.5``, ``map_videos@0.5`` and
+    their ``released_`` variants.
     """
     annotated = [segment for id, labels in true.items() for segment in segments_of(labels, recording=id)]
     right = sum(int((predicted[id] == labels).sum()) for id, labels in true.items())
@@ -147,7 +149,7 @@ def figures(predicted: Labels, true: Labels, segments: Sequence[Segment]) -> dic
 
 
 def confusion(predicted: Labels, true: Labels, classes: int) -> NDArray[np.int64]:
-    """[classes + 1, classes + 1] frames by annotated (row) and found class; no action comes last."""
+    """[classes + 1, classes + 1] frames by annotated (row) and predicted class; no action comes last."""
     size = classes + 1
     places = [(own % size) * size + predicted[id] % size for id, own in true.items()]
     return np.bincount(np.concatenate(places), minlength=size * size).reshape(size, size)

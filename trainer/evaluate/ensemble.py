@@ -1,7 +1,7 @@
-"""Scores of several encoders, streams and skeleton conventions as one. No encoder, store or GPU is needed.
+"""Combined scores of several encoders, streams and conventions; needs no encoder, store or GPU.
 
-Source: AimCLR, CSCLR 4.2 and MS-CLR 4.2 add three streams with weights 0.6, 0.6, 0.4; SkeleMixCLR with equal
-ones; MS-CLR 3.5 takes the mean over conventions. Released code adds raw logits; the default here is softmax.
+Source: AimCLR, CSCLR 4.2 and MS-CLR 4.2 add three streams with weights 0.6, 0.6, 0.4; SkeleMixCLR uses equal
+weights; MS-CLR 3.5 averages over conventions. Released code adds raw logits; the default here is softmax.
 """
 
 from __future__ import annotations
@@ -33,30 +33,31 @@ Averaged = Literal["softmax", "logits"]
 
 
 class Options(Model):
-    """Settings ``fusion`` of an evaluation, for methods that train an encoder per stream.
+    """The ``fusion`` settings of an evaluation, for methods that train one encoder per stream.
 
-    Weights of the streams' scores: AimCLR, Pretext training; CSCLR 4.2; MS-CLR 4.2.
+    Default weights of the streams' scores: AimCLR, Pretext training; CSCLR 4.2; MS-CLR 4.2.
     """
 
     joint: Weight = 0.6
     bone: Weight = 0.6
     motion: Weight = 0.4
     scores: Averaged = "softmax"
-    """What is added. ``logits``: raw scores, as released code does; the surest stream then weighs most."""
+    """What is added. ``logits``: raw scores, as in released code; the most confident stream then weighs
+    most."""
 
 
 def weighted_mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """In the type of the values: float64 so that the order does not matter."""
+    """The weighted mean in the dtype of the values; with float64, their order does not matter."""
     total = sum(weight * value for weight, value in zip(weights, values, strict=True))
     assert isinstance(total, Tensor)
     return total / sum(weights)
 
 
 def fused(encoders: Sequence[Scores], options: Options) -> Scores:
-    """The weighted mean of what several encoders of a method say of the same rows.
+    """The weighted mean of the scores of a method's encoders on the same rows.
 
-    Encoders are named after their stream; those of other representations all weigh the same. Random draws
-    are fused draw by draw. Raises ConfigError when none of the streams has any weight.
+    Encoders are named after their stream; those of other representations all have the same weight. Random
+    draws are fused draw by draw. Raises ConfigError when every stream has weight 0.
     """
     weights = {scores.encoder: float(getattr(options, scores.encoder, 1.0)) for scores in encoders}
     if not any(weights.values()):
@@ -89,7 +90,7 @@ def over_conventions(conventions: Sequence[Scores], *, scores: Averaged) -> Scor
     """The mean of the scores in several conventions, on the samples that all have.
 
     Source: MS-CLR 3.5: a classifier for each convention on the shared encoder, their softmax scores averaged.
-    Scores that are no logits are averaged as probabilities.
+    Scores other than logits are averaged as probabilities.
     """
     how: Averaged = scores if all(each.kind == "logits" for each in conventions) else "softmax"
     names = [each.convention for each in conventions]
@@ -104,11 +105,11 @@ def over_conventions(conventions: Sequence[Scores], *, scores: Averaged) -> Scor
 
 
 def combined(members: Sequence[Scores], *, weights: Mapping[str, float], scores: Averaged) -> Scores:
-    """The mean over conventions of the weighted mean over streams; the samples in the first member's order.
+    """The mean over conventions of the weighted mean over streams; samples are in the first member's order.
 
-    Members of one stream and convention, such as runs of several seeds, share the weight of their stream.
-    A stream without a weight in ``weights`` has 1. Raises as ``aligned``, UsageError for logits of scores
-    that are none, and ConfigError when all weights are zero.
+    Members of one stream and convention, such as runs with several seeds, share the weight of their stream. A
+    stream missing from ``weights`` has weight 1. Raises as ``aligned`` does, UsageError for logits of scores
+    that are not logits, and ConfigError when all weights are zero.
     """
     members = aligned(members)
     for member in members:
@@ -140,7 +141,7 @@ def _place(member: Scores) -> tuple[str, str]:
 
 
 def _streams(values: Mapping[str, Sequence[Tensor]], weights: Mapping[str, float]) -> Tensor:
-    """[N, classes] float32 of one convention. ``values``: stream -> those of its members, float64."""
+    """[N, classes] float32 of one convention; ``values``: stream -> scores of its members, float64."""
     chosen = [float(weights.get(stream, 1.0)) for stream in values]
     if not any(chosen):
         raise ConfigError(f"every stream has weight 0: {', '.join(values)}", where="weights")
@@ -152,10 +153,10 @@ def _plain_mean(values: Sequence[Tensor]) -> Tensor:
 
 
 def aligned(members: Sequence[Scores], *, common: bool = False) -> list[Scores]:
-    """The members with their samples in the order of the first.
+    """The members with their samples in the order of the first member.
 
-    ``common``: the samples that all have, instead of refusing different ones. Raises SkelError that names
-    what differs: class names, samples, or the label of a sample.
+    ``common``: keep the samples that all members have instead of refusing different ones. Raises SkelError
+    that names what differs: class names, samples, or the label of a sample.
     """
     first = members[0]
     for other in members[1:]:
@@ -227,10 +228,10 @@ def ensemble_of(
     scores: Averaged = "softmax",
     common: bool = False,
 ) -> tuple[EvaluationResult, Scores]:
-    """Saved results as one: streams weighted by name, then the mean over conventions.
+    """Combine saved results: streams weighted by name, then the mean over conventions.
 
-    ``common``: on the samples that all have. Raises SkelError for fewer than two results and for results of
-    different names, and as ``combined``.
+    ``common``: use the samples that all have. Raises SkelError for fewer than two results and for results of
+    different names, and as ``combined`` does.
     """
     started, results = time.perf_counter(), [each.result for each in saved]
     if len(saved) < 2:
@@ -239,7 +240,7 @@ def ensemble_of(
             where=saved[0].path,
             remedy="Name more runs, or evaluate this one in more streams or conventions (--convention all)",
         )
-    for other in saved[1:]:  # draws of different shares of labels, say, are no members of one ensemble
+    for other in saved[1:]:  # e.g. draws of different shares of the labels do not form an ensemble
         if other.result.figure != results[0].figure:
             raise SkelError(
                 f"this is a result of {other.result.figure}, {saved[0].path} of {results[0].figure}",
@@ -264,7 +265,7 @@ def ensemble_of(
 
 
 def saved_scores(saved: SavedResult) -> Scores:
-    """The scores of a saved result, with what they are of. Raises as ``SavedResult.scores``."""
+    """The scores of a saved result, labelled with what they are of; raises as ``SavedResult.scores``."""
     result = saved.result
     return replace(
         saved.scores(),
@@ -276,13 +277,13 @@ def saved_scores(saved: SavedResult) -> Scores:
 
 
 def compare(first: SavedResult, second: SavedResult) -> McNemar:
-    """McNemar's test of two results on the same samples. Raises as ``aligned``."""
+    """McNemar's test of two results on the same samples; raises as ``aligned`` does."""
     one, two = aligned([saved_scores(first), saved_scores(second)])
     return mcnemar(*(ranks(scores.values, scores.labels) == 0 for scores in (one, two)))
 
 
 def best_encoders(results: Sequence[EvaluationResult]) -> set[tuple[str, str, str]]:
-    """(figure, convention, encoder) of the best single encoder, where several were measured alike."""
+    """(figure, convention, encoder) of the best single encoder wherever several have a result."""
     rivals: dict[tuple[str, str], list[EvaluationResult]] = {}
     for result in results:
         if JOINED not in result.encoder:

@@ -23,39 +23,39 @@ from trainer.streams import STREAMS
 
 @dataclass(frozen=True)
 class Features:
-    """What a protocol on a frozen encoder sees of one half of a split."""
+    """The input of a protocol on a frozen encoder: one half of a split."""
 
     values: Tensor
     """[N, D] float32 on the CPU."""
     labels: Tensor
     """[N] int64 on the CPU."""
     ids: tuple[str, ...] = ()
-    """Of the N samples; empty where nobody asks who they are."""
+    """Ids of the N samples; empty if they are not needed."""
     encoder: str = ""
-    """Its name in the method; several are joined by ``+``, and so are their streams."""
+    """Name of the encoder in the method; several are joined by ``+``, as are their streams."""
     stream: str = ""
     widths: tuple[int, ...] = ()
-    """Of the encoders whose features lie side by side, D in all; empty for one encoder."""
+    """Feature widths of the encoders whose features lie side by side, D in total; empty for one encoder."""
     anew: Callable[[int], Tensor] | None = None
-    """Epoch, from 0 -> values in that epoch, encoded anew, for stretches of the clips that differ from epoch
-    to epoch; ``values`` are those of epoch 0. None where they stay."""
+    """Epoch, counted from 0 -> values encoded anew for that epoch, for temporal crops that differ from epoch
+    to epoch; ``values`` are those of epoch 0. None if the values do not change."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split of a store, as the settings of a run have it read."""
+    """A split of a store, read according to the settings of a run."""
 
     store: Store
     name: str
     data: DataConfig
     _last: dict[tuple[str, ...], tuple[Source, Source]] = field(default_factory=dict, repr=False)
-    """The halves that were read last and nothing else: one stream in memory is enough."""
+    """Only the halves that were read last: one stream in memory is enough."""
 
     def halves(self, convention: str, stream: str) -> tuple[Source, Source]:
-        """The labelled samples of the training and of the test half, within the run's ``data.memory_limit``.
+        """The labelled samples of the training and test halves, within the run's ``data.memory_limit``.
 
         Raises StoreError when a half has none, and when all training samples are of one class. A test half
-        may lack classes, and a note says so; a training half of one class teaches nothing.
+        may lack classes, which a note reports; a training half of one class teaches nothing.
         """
         key = self._key(convention, stream)
         if key in self._last:
@@ -75,11 +75,11 @@ class Split:
         return train, test
 
     def unlabelled(self, part: str, conventions: Sequence[str]) -> int:
-        """How many samples of a half ``halves`` leaves out, because they have no label."""
+        """How many samples of a half are left out by ``halves`` because they have no label."""
         return int((self._labels(part, conventions) < 0).sum())
 
     def unmeasurable(self, convention: str) -> str:
-        """Why no figure can be had from the halves, in words; empty where one can."""
+        """Why the halves allow no measurement, in words; empty if they do."""
         for part, half in (("test", "test half"), ("train", "training half")):
             labels = self._labels(part, [convention])
             if not len(labels):
@@ -96,7 +96,7 @@ class Split:
         return stores.labels_of(self.store, split=self.name, part=part, conventions=conventions)
 
     def trained_on(self, convention: str, stream: str) -> Source:
-        """The training half with the samples that have no label: what pre-training sees."""
+        """The training half including unlabelled samples, as pre-training sees it."""
         last = self._last.get(self._key(convention, stream))
         if last is not None and not self.unlabelled("train", [convention]):
             return last[0]
@@ -106,12 +106,11 @@ class Split:
         return str(self.store.path), self.name, convention, stream
 
     def half(self, part: str, convention: str, stream: str) -> Source:
-        """The labelled samples of a half, ``train`` or ``test``, by itself, within the run's
-        ``data.memory_limit``."""
+        """The labelled samples of one half, ``train`` or ``test``, within the run's ``data.memory_limit``."""
         return open_half(self.select(part, convention, stream), memory_limit=self.data.memory_limit)
 
     def select(self, part: str, convention: str, stream: str, *, labelled: bool = True) -> Selection:
-        """``half`` without its clips."""
+        """The samples of a half, without reading their clips."""
         return stores.select(
             self.store,
             split=self.name,
@@ -125,9 +124,9 @@ class Split:
 
 
 def stream_of(encoder: str, data: DataConfig) -> str:
-    """The stored stream that an encoder of a method is evaluated on: its own, or else the run's.
+    """The stored stream that a method's encoder is evaluated on: its own, or else the run's.
 
-    Encoders are named after their stream, or after a representation of the run's one stream.
+    Encoders are named after their stream, or after a representation of the run's only stream.
     """
     return encoder if encoder in STREAMS else data.stream
 
@@ -142,10 +141,10 @@ def extract(
     on_progress: Callable[[int, int], None] | None = None,
     view: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Features:
-    """Encodes every clip of one convention in float32; leaves the encoder in the mode it was in.
+    """Encode every clip of one convention in float32; the encoder keeps its train or eval mode.
 
-    Clips that are in the store are read shard by shard. ``view(clips, n)`` makes of the n-th chunk, on the
-    device, what is encoded in its place; the chunks are the same wherever the clips are.
+    Clips in the store are read shard by shard. ``view(clips, n)`` turns the n-th chunk, on the device, into
+    what is encoded instead; the chunks are the same wherever the clips are.
     """
     training = encoder.training
     encoder.eval()
@@ -164,7 +163,7 @@ def extract(
 
 
 def picked(samples: Source, convention: str, *, most: int) -> Samples:
-    """At most so many clips of one convention in memory, evenly spread over the samples."""
+    """At most ``most`` clips of one convention in memory, evenly spread over the samples."""
     rows = spread(len(samples), most).to(samples.labels.device)
     start, pieces = 0, []
     for chunk in chunks(samples, convention):
@@ -176,7 +175,7 @@ def picked(samples: Source, convention: str, *, most: int) -> Samples:
 
 
 def check_finite(features: Features, samples: Source, *, encoder: str, convention: str) -> None:
-    """Raises SkelError when a feature is nan or infinite: neighbours and classifiers of such mean nothing."""
+    """Raises SkelError if a feature is nan or infinite: neighbours and classifiers would be meaningless."""
     bad = (~features.values.isfinite()).any(dim=1)
     if not bad.any():
         return
@@ -193,7 +192,7 @@ def check_finite(features: Features, samples: Source, *, encoder: str, conventio
 
 
 def _finite(samples: Source, rows: Tensor, convention: str) -> bool:
-    """Whether all clips in some rows, [N] bool, are."""
+    """Whether all clips in the rows selected by [N] bool are finite."""
     start = 0
     for chunk in chunks(samples, convention):
         if not chunk[rows[start : start + len(chunk)]].isfinite().all():
@@ -204,10 +203,10 @@ def _finite(samples: Source, rows: Tensor, convention: str) -> bool:
 
 @torch.no_grad()
 def calibrate(encoder: nn.Module, samples: Source, *, convention: str, device: torch.device) -> None:
-    """Sets BatchNorm's running statistics to those of ``samples``, for an encoder that was never trained.
+    """Set BatchNorm's running statistics to those of ``samples``, for an encoder that was never trained.
 
-    Without it a random encoder would be normalised by constants that fit nothing, and look worse than it is.
-    Only BatchNorm trains meanwhile: nothing is dropped, so the figures of the same weights are the same.
+    Otherwise a random encoder would be normalised by arbitrary constants and look worse than it is. Only
+    BatchNorm is in training mode meanwhile: nothing is dropped, so equal weights give equal figures.
     """
     norms = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
@@ -233,7 +232,7 @@ def cropped(
     device: torch.device,
     seed: int,
 ) -> tuple[Features, Features]:
-    """Features of stretches of both halves. Every encoder that is given the same seed sees the same ones."""
+    """Features of temporal crops of both halves; all encoders given the same seed see the same crops."""
     train, test = halves
 
     def drawn(epoch: int) -> Features:
@@ -251,8 +250,8 @@ def cropped(
 def concatenated(encoders: Sequence[Features], *, unit: bool = False) -> Features:
     """The features of several encoders side by side, [N, D1 + D2 + ...].
 
-    ``unit``: each encoder's are scaled to length one before, so that a cosine between rows is the mean of the
-    encoders' cosines, however long their features are.
+    ``unit``: scale each encoder's features to unit length first, so that the cosine between rows is the mean
+    of the encoders' cosines, whatever the lengths of their features.
     """
 
     def joined(values: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Finetuning: encoder and linear classifier learn together on all labels (AimCLR, CSCLR, SkeleMixCLR).
+"""Finetuning: encoder and linear classifier are trained on all labels (AimCLR, CSCLR, SkeleMixCLR).
 
 Released code leaves the encoder in eval mode meanwhile; ``mode=eval`` does the same.
 """
@@ -25,5 +25,5 @@ class Options(Training):
 def evaluate(
     encoder: nn.Module, train: Source, test: Source, *, options: Options, **around: Unpack[Around]
 ) -> list[Scores]:
-    """The result is the last epoch's; the best test epoch is only reported beside it."""
+    """The result is that of the last epoch; the best test epoch is only reported beside it."""
     return [learned("finetune", encoder, train, test, options=options, **around)]

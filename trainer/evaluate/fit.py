@@ -1,6 +1,6 @@
-"""Encoder and linear classifier trained together on labels: the loop of every protocol that changes weights.
+"""Joint training of encoder and linear classifier on labels, for every protocol that changes weights.
 
-The encoder that is handed in stays as it is: a copy learns. The result is the last epoch's. Equal seeds give
+The given encoder is left unchanged: a copy is trained. The result is that of the last epoch. Equal seeds give
 equal numbers: order, augmentation and dropout are drawn from addresses (trainer.seeds).
 """
 
@@ -32,7 +32,7 @@ from trainer.store import Samples
 
 
 class Around(TypedDict):
-    """What a protocol on clips is called with besides halves and options, as trainer.evaluate says."""
+    """The arguments of a protocol on clips other than halves and options; see trainer.evaluate."""
 
     convention: str
     classes: tuple[str, ...]
@@ -59,26 +59,26 @@ class Classifier(nn.Module):
 
 @dataclass
 class Fitted:
-    """A training that has ended."""
+    """The outcome of a training."""
 
     scores: Tensor
     """[N_test, classes] float32 logits on the CPU, of the last epoch."""
     loss: list[float] = field(default_factory=list)
-    """Mean cross-entropy of the training clips in each epoch, as they were seen."""
+    """Mean cross-entropy of the training clips in each epoch, accumulated during the epoch."""
     test_top1: dict[int, float] = field(default_factory=dict)
-    """Epoch, counted from 1 -> test accuracy, for the epochs after which it was looked at."""
+    """Epoch, counted from 1 -> test accuracy, for the epochs after which the test half was evaluated."""
     validation: dict[str, Any] = field(default_factory=dict)
-    """With a validation part: its accuracies, and the epoch whose scores these are."""
+    """With a validation part: its accuracies, and the epoch that the scores are of."""
     head: Head | None = None
-    """What was learned, with the weights of the encoder."""
+    """The learned classifier, with the weights of the encoder."""
 
     @property
     def best_top1(self) -> float | None:
-        """Optimistic, for it is chosen on the test half; None when that was seen once."""
+        """Optimistic, because it is chosen on the test half; None if that was evaluated only once."""
         return max(self.test_top1.values()) if len(self.test_top1) > 1 else None
 
     def curves(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """The curves as plain JSON."""
         test_top1 = {str(epoch): top1 for epoch, top1 in self.test_top1.items()}
         return {"loss": self.loss, "test_top1": test_top1} | self.validation
 
@@ -92,7 +92,7 @@ def learned(
     options: Training,
     **around: Unpack[Around],
 ) -> Scores:
-    """One training as the scores of ``protocol``. Raises as ``fit``."""
+    """Train once and return the scores of ``protocol``; raises as ``fit`` does."""
     fitted = fit(protocol, encoder, train, test, options=options, **around)
     return Scores(
         test.ids,
@@ -108,7 +108,7 @@ def learned(
 
 
 def settings(options: Training, device: torch.device) -> dict[str, Any]:
-    """The options as plain JSON, with the number format that is computed in."""
+    """The options as plain JSON, with the precision that is actually used."""
     return options.model_dump(mode="json") | {
         "precision": devices.settled_precision(device, options.precision)
     }
@@ -123,11 +123,11 @@ def fit(
     options: Training,
     **around: Unpack[Around],
 ) -> Fitted:
-    """Trains a copy of ``encoder`` and a fresh classifier on all of ``train``.
+    """Train a copy of ``encoder`` and a fresh classifier on all of ``train``.
 
-    With ``calibrate`` another copy learns without a fifth of ``train``, to say how sure the first is
-    (``heads``). PyTorch's global generator is as before afterwards. Raises SkelError when the loss is no
-    longer finite.
+    With ``calibrate``, another copy is trained without a fifth of ``train`` to calibrate the confidence of
+    the first (``heads``). PyTorch's global generator is restored afterwards. Raises SkelError when the loss
+    is no longer finite.
     """
     fitted, model = _trained(protocol, encoder, train, test, options=options, **around)
     state = {name: value.detach().cpu().clone() for name, value in model.encoder.state_dict().items()}
@@ -161,7 +161,7 @@ def _trained(
     options: Training,
     **around: Unpack[Around],
 ) -> tuple[Fitted, Classifier]:
-    """Scores and curves, and what learned. Errors as ``fit``."""
+    """Scores and curves, and the trained model; raises as ``fit`` does."""
     device, left, best = around["device"], None, Best(options.patience)
     if options.validation:
         share, seed = options.validation, around["seed"]
@@ -199,7 +199,7 @@ def _trained(
 
 
 def _divided(half: Source, held_out: Tensor) -> tuple[Source, Source]:
-    """The clips that are learned from, and those in ``held_out`` [N] bool."""
+    """The clips to learn from, and those in ``held_out`` [N] bool."""
     learned_from, left = (chosen(half, rows.nonzero().flatten()) for rows in (~held_out, held_out))
     return learned_from, left
 
@@ -213,7 +213,7 @@ def _epoch(
     options: Training,
     **around: Unpack[Around],
 ) -> float:
-    """One pass over all clips; their mean loss, which is fetched from the device once."""
+    """One pass over all clips; returns their mean loss, fetched from the device once."""
     seed, device, on_progress = around["seed"], around["device"], around["on_progress"]
     number = math.ceil(len(train) / options.batch_size)
     weights = balance.weights_of(train.labels.cpu(), len(around["classes"]), options.class_weights)
@@ -228,7 +228,7 @@ def _epoch(
             x = options.crop.drawn(x, seeds.generator(device, seed, epoch, step, "crop"))
         if options.augment == "normal":
             x = around["augment"](x, seeds.generator(device, seed, epoch, step, "augment"))
-        # Dropout draws from the global generator: seeded by its address, a step repeats.
+        # Dropout draws from the global generator; seeding it by address makes a step reproducible.
         torch.manual_seed(seeds.derive(seed, epoch, step, "dropout"))
         with devices.autocast(device, precision):
             loss = cross_entropy(model(x, around["convention"]).float(), train.labels[rows], weight=weights)
@@ -246,7 +246,7 @@ def _batches(
 ) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
     """Rows and clips of an epoch's batches, on the device of the labels.
 
-    Their sizes are those of ``batches`` wherever the clips are. Clips in the store come in the order of
+    Batch sizes are those of ``batches`` wherever the clips are. Clips in the store come in the order of
     shuffled shards, as in pre-training.
     """
     order = batches(len(train), batch_size=options.batch_size, seed=seed, epoch=epoch)
@@ -262,10 +262,11 @@ def _batches(
 
 
 def batches(count: int, *, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
-    """Rows [n] int64 of an epoch's batches, in a random order.
+    """Rows [n] int64 of an epoch's batches, in random order.
 
-    As few batches as hold all rows, equally large up to one: with few labels an incomplete last batch is too
-    much to drop, and one of a few clips would give BatchNorm statistics of nothing and steps of noise.
+    The fewest batches that hold all rows, with sizes that differ by at most one: with few labels, an
+    incomplete last batch is too much to drop, and a batch of a few clips would give meaningless BatchNorm
+    statistics and noisy steps.
     """
     order = torch.randperm(count, generator=seeds.generator("cpu", seed, epoch, "order"))
     return order.tensor_split(math.ceil(count / batch_size))
@@ -275,12 +276,12 @@ def _set_mode(model: nn.Module, mode: str) -> None:
     model.train(mode == "train")
     for module in model.modules():
         if isinstance(module, nn.RNNBase):
-            module.train()  # cuDNN has no gradient otherwise; without dropout there is no difference
+            module.train()  # cuDNN has no gradient in eval mode; without dropout the mode makes no difference
 
 
 @torch.no_grad()
 def scored(model: Classifier, half: Source, options: Training, around: Around) -> Tensor:
-    """[N, classes] float32 logits on the CPU, of clips as tests see them; the model stays in eval mode."""
+    """[N, classes] float32 logits on the CPU, of clips cropped as in tests; leaves the model in eval mode."""
     model.eval()
     seen = _seen(half, options, around)
     return torch.cat([model(clips, around["convention"]).float().cpu() for clips in seen])
@@ -288,14 +289,14 @@ def scored(model: Classifier, half: Source, options: Training, around: Around) -
 
 @torch.no_grad()
 def _features(model: Classifier, half: Source, options: Training, around: Around) -> Tensor:
-    """[N, D] float32 on the CPU, of clips as tests see them; the model stays in eval mode."""
+    """[N, D] float32 features on the CPU, of clips cropped as in tests; leaves the model in eval mode."""
     model.eval()
     seen = _seen(half, options, around)
     return torch.cat([model.encoder(clips, around["convention"]).float().cpu() for clips in seen])
 
 
 def _seen(half: Source, options: Training, around: Around) -> Iterator[Tensor]:
-    """All clips in their order, some at a time, on the device and as tests see them."""
+    """All clips in order, chunk by chunk, on the device and cropped as in tests."""
     for chunk in chunks(half, around["convention"]):
         clips = chunk.to(around["device"])
         yield clips if options.crop is None else options.crop.centre(clips)

@@ -1,4 +1,4 @@
-"""The clips of a split's halves: in memory, or in the store and read shard by shard, as training has them."""
+"""The clips of a split's halves: in memory, or in the store and read shard by shard, as in training."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ CHUNK = 256
 
 
 def open_halves(train: Selection, test: Selection, *, memory_limit: int | None) -> tuple[Source, Source]:
-    """Both halves within one limit of bytes, None half of the machine's memory.
+    """Both halves within one limit of bytes; None means half of the machine's memory.
 
-    Where it is too small for both, the test half stays in the store first: its clips are read in their own
-    order, so that no figure depends on where they are. Batches of a training half in the store come in
-    another order than those in memory.
+    If the limit is too small for both, the test half is left in the store first: its clips are read in their
+    own order, so no figure depends on where they are. Batches of a training half in the store come in a
+    different order than those in memory.
     """
     limit = memory.given_limit(memory_limit)
     left = limit - len(train) * train.clip_bytes
     if left >= max(train.shard_bytes, shards.least_bytes(test)):
         return stores.in_memory(train), open_half(test, memory_limit=left)
-    return _sharded(train, limit), stored(test)  # one is learned from, or the other one is looked at
+    return _sharded(train, limit), stored(test)  # only one of the two is read at a time
 
 
 def open_half(selection: Selection, *, memory_limit: int | None) -> Source:
-    """The clips of a half in memory, or left in the store where they take more than ``memory_limit`` bytes.
+    """The clips of a half in memory, or left in the store if they take more than ``memory_limit`` bytes.
 
-    None: half of the machine's memory. Those in the store are read one shard at a time even where the limit
+    None means half of the machine's memory. Clips in the store are read one shard at a time even if the limit
     is smaller than a shard.
     """
     limit = memory.given_limit(memory_limit)
@@ -49,14 +49,14 @@ def _sharded(selection: Selection, limit: int) -> Shards:
 
 
 def stored(selection: Selection) -> Shards:
-    """The clips of a half left in the store, for what looks at them once."""
+    """The clips of a half left in the store, for a single pass over them."""
     return Shards(selection, selection.labels, per_buffer=1)
 
 
 def chosen(half: Source, rows: Tensor) -> Source:
-    """Some of the clips, by their places [n] int64, ascending.
+    """Some of the clips, by their ascending indices [n] int64.
 
-    Those of a half in the store come into memory where they take no more than its buffers.
+    Those of a half in the store are loaded into memory if they take no more than its buffers.
     """
     if isinstance(half, Shards):
         return open_half(half.selection.part(rows), memory_limit=half.peak_bytes)

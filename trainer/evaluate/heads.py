@@ -1,13 +1,13 @@
-"""Classifiers that an evaluation learned, kept for use: ``RUN/results/<stem>.safetensors`` beside the result.
+"""Classifiers trained by an evaluation, saved for use: ``RUN/results/<stem>.safetensors`` beside the result.
 
-A file holds tensors and one line of JSON, the card: classes, convention, stream, recipe, and how sure the
-classifier is. No code in it is run. With ``finetune``, ``semi``, ``supervised`` and ``transfer`` the weights
-of the encoder are in it as well, for it learned with the head.
+A file holds tensors and one line of JSON, the card: classes, convention, stream, recipe and the calibration
+of the classifier's confidence. No code in it is run. For ``finetune``, ``semi``, ``supervised`` and
+``transfer`` it also holds the weights of the encoder, which was trained with the head.
 
-How sure is measured on a fifth of the training clips that a second classifier, trained as the first on the
-other four, never saw: one temperature for its logits (Guo et al., ICML 2017, section 4.2), and how far clips
-of known classes lie from what is known, as energy (Liu et al., NeurIPS 2020, equation 4, at temperature 1)
-and as cosine distance to the nearest mean of a class. The test half is never looked at.
+Confidence is calibrated on a fifth of the training clips, unseen by a second classifier that is trained like
+the first on the other four fifths: one temperature for its logits (Guo et al., ICML 2017, section 4.2), and
+how far clips of known classes lie from what is known, as energy (Liu et al., NeurIPS 2020, equation 4, at
+temperature 1) and as cosine distance to the nearest class mean. The test half is never used.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from trainer.cards import checked
 FORMAT = 1
 SUFFIX = ".safetensors"
 HELD_OUT = 5
-"""One clip of so many is held out, class by class."""
+"""One in this many clips is held out, class by class."""
 LEAST_HELD_OUT = 10
-"""Held-out clips for a temperature; of fewer it would say nothing."""
+"""Minimum number of held-out clips for a temperature; fewer would make it meaningless."""
 SHARES = 101
-"""Of the quantiles that are kept of energies and distances: 0, 0.01, ... 1."""
+"""Number of quantiles stored of energies and distances: at 0, 0.01, ... 1."""
 
 _COLDEST, _HOTTEST = math.log(0.02), math.log(50.0)
 _OPTIONAL = ("shift", "scale", "centre", "means")
@@ -55,20 +55,20 @@ class Recipe(Model):
 
 
 class ClassifierCard(Model):
-    """Format 1: everything that the tensors do not say."""
+    """Format 1: everything that the tensors do not contain."""
 
     kind: Literal["skeltools classifier"] = "skeltools classifier"
     format: int = Field(ge=1)
     tool: str
     figure: str
-    """Of the result that it belongs to: ``linear``, ``finetune``, ``semi-5``, ..."""
+    """Figure of the result that the classifier belongs to: ``linear``, ``finetune``, ``semi-5``, ..."""
     settings: dict[str, Any]
-    """Of the protocol."""
+    """Settings of the protocol."""
     classes: tuple[str, ...] = Field(min_length=1)
     convention: str
     stream: str
     encoder: str
-    """Which of the method's encoders; several joined by ``+`` whose features lie side by side."""
+    """Which of the method's encoders; several whose features lie side by side are joined by ``+``."""
     frames: int = Field(ge=1)
     bodies: int = Field(ge=1)
     recipe: Recipe
@@ -77,25 +77,25 @@ class ClassifierCard(Model):
     split: str
     store_hash: str
     checkpoint_hash: str
-    """Of the run's checkpoint whose encoder gave the features, or was trained on."""
+    """Hash of the run's checkpoint whose encoder computed the features, or was trained further."""
     train_samples: int = Field(ge=1)
     test_top1: float = Field(ge=0, le=1)
     temperature: float | None = Field(default=None, gt=0)
     """Logits are divided by it; None: no clips were held out, and probabilities are not calibrated."""
     held_out: int = Field(default=0, ge=0)
-    """Clips behind ``temperature`` and the quantiles."""
+    """Number of clips that ``temperature`` and the quantiles come from."""
 
 
 @dataclass(frozen=True)
 class Sureness:
-    """What clips that were held out say of a classifier."""
+    """The calibration of a classifier on held-out clips."""
 
     temperature: float
     held_out: int
     energy: Tensor
     """[SHARES] float32, ascending: quantiles of the energy of clips of known classes."""
     distance: Tensor
-    """[SHARES] float32, ascending: of their distance to the nearest mean."""
+    """[SHARES] float32, ascending: quantiles of their distance to the nearest class mean."""
 
 
 @dataclass(frozen=True)
@@ -107,40 +107,41 @@ class Head:
     bias: Tensor
     """[classes] float32."""
     shift: Tensor | None = None
-    """[D]: what is taken off every feature first; None: nothing."""
+    """[D]: subtracted from the features first; None: nothing."""
     scale: Tensor | None = None
-    """[D]: by what it is divided then; None: nothing."""
+    """[D]: what they are divided by next; None: nothing."""
     centre: Tensor | None = None
-    """[D]: mean of the training clips' features, there with ``sureness``: a network's features share most of
-    their direction, and cosines are taken without it."""
+    """[D]: mean of the training clips' features, present with ``sureness``: a network's features share most
+    of their direction, so cosines are taken without it."""
     means: Tensor | None = None
-    """[classes, D] float32: of the training clips' centred features, each of length one; zero for a class
-    without. There with ``sureness``."""
+    """[classes, D] float32: class means of the training clips' centred features, each of unit length; zero
+    for a class without clips. Present with ``sureness``."""
     encoder: dict[str, Tensor] = field(default_factory=dict)
-    """Weights of the encoder that learned with it, by its own names; empty: the encoder is as pre-trained."""
+    """Weights of the encoder trained with the head, by its own names; empty: the encoder is as
+    pre-trained."""
     sureness: Sureness | None = None
 
     def logits(self, features: Tensor) -> Tensor:
-        """Bit for bit those of the evaluation."""
+        """The logits [N, classes] of features [N, D], bit for bit those of the evaluation."""
         x = features if self.shift is None else features - self.shift
         x = x if self.scale is None else x / self.scale
         return torch.addmm(self.bias, x, self.weight.T)
 
     def distance(self, features: Tensor) -> Tensor:
-        """[N]: one minus the cosine to the nearest mean of a class, 0..2; for a head with ``sureness``."""
+        """[N]: one minus the cosine to the nearest class mean, 0..2; requires ``sureness``."""
         assert self.means is not None
         assert self.centre is not None
         return distances(features - self.centre, self.means)
 
     def surely(self, features: Tensor, labels: Tensor, sureness: Sureness) -> Head:
-        """With centre and means of the training clips' features [N, D], and what held-out clips said."""
+        """Add centre and class means of the training clips' features [N, D], and the calibration."""
         centre = features.mean(dim=0)
         means = class_means(features - centre, labels, len(self.weight))
         return replace(self, centre=centre, means=means, sureness=sureness)
 
 
 def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """[classes, D]: the mean of the features of each class, all scaled to length one, and so is the mean."""
+    """[classes, D]: the mean of each class's features; features and means are scaled to unit length."""
     sums = torch.zeros(classes, features.shape[1], dtype=torch.float64)
     sums.index_add_(0, labels.cpu(), normalize(features.double().cpu(), dim=1))
     return normalize(sums, dim=1).float()
@@ -153,7 +154,7 @@ def distances(features: Tensor, means: Tensor) -> Tensor:
 
 
 def energies(logits: Tensor) -> Tensor:
-    """[N]: minus the logarithm of the sum of exponentials; the higher, the less a clip looks like any class.
+    """[N]: minus the log-sum-exp of the logits; the higher, the less a clip looks like any class.
 
     Liu et al., NeurIPS 2020, equation 4, at temperature 1.
     """
@@ -161,9 +162,9 @@ def energies(logits: Tensor) -> Tensor:
 
 
 def held_out_rows(labels: Tensor, ids: Sequence[str], *, seed: int) -> Tensor | None:
-    """[N] bool: one of ``HELD_OUT`` clips of every class, by the hash of seed and id; None for too few.
+    """[N] bool: one in ``HELD_OUT`` clips of every class, by the hash of seed and id; None for too few.
 
-    A class keeps at least one clip to learn from. Too few: less than ``LEAST_HELD_OUT`` in all.
+    A class keeps at least one clip to learn from. Too few: fewer than ``LEAST_HELD_OUT`` in total.
     """
     names = ids or tuple(map(str, range(len(labels))))
     by_class: dict[int, list[int]] = {}
@@ -179,8 +180,9 @@ def held_out_rows(labels: Tensor, ids: Sequence[str], *, seed: int) -> Tensor | 
 def sureness_of(
     logits: Tensor, features: Tensor, labels: Tensor, *, others: Tensor, others_labels: Tensor
 ) -> Sureness:
-    """Of held-out clips: their logits [n, classes], features [n, D] and labels; ``others``: the features
-    [N, D] of the clips that the classifier learned from.
+    """Calibrate on held-out clips: their logits [n, classes], features [n, D] and labels.
+
+    ``others``: the features [N, D] of the clips that the classifier learned from.
     """
     centre = others.mean(dim=0)
     means = class_means(others - centre, others_labels, logits.shape[1])
@@ -195,9 +197,10 @@ def sureness_of(
 
 
 def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature in 0.02..50 at which the mean cross-entropy of the logits is least.
+    """The temperature in 0.02..50 at which the mean cross-entropy of the logits is lowest.
 
-    It is convex in one over the temperature, so golden sections find it, here to a millionth of it.
+    The loss is convex in the inverse temperature, so golden-section search finds it, here to a millionth of
+    its value.
     """
     values = logits.double()
     low, high, share = _COLDEST, _HOTTEST, (math.sqrt(5) - 1) / 2
@@ -220,7 +223,7 @@ def fitted_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def to_bytes(head: Head, card: ClassifierCard) -> bytes:
-    """The content of a file. Equal heads give equal bytes."""
+    """The content of a classifier file; equal heads give equal bytes."""
     tensors = {name: getattr(head, name) for name in ("weight", "bias", *_OPTIONAL)}
     tensors = {name: value for name, value in tensors.items() if value is not None}
     if head.sureness is not None:
@@ -231,7 +234,7 @@ def to_bytes(head: Head, card: ClassifierCard) -> bytes:
 
 
 def read_head(path: Path) -> tuple[Head, ClassifierCard]:
-    """Raises CheckpointError when the file is absent, damaged, newer, or something else."""
+    """Read a classifier file; raises CheckpointError if it is absent, damaged, newer or something else."""
     if not path.is_file():
         raise CheckpointError(
             "no classifier here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
@@ -253,7 +256,7 @@ def _card(path: Path, text: str | None) -> ClassifierCard:
 
 
 def _head(tensors: dict[str, Tensor], card: ClassifierCard) -> Head | None:
-    """None when the tensors are not those of ``Head``."""
+    """The head from its tensors; None if they are not those of ``Head``."""
     weight = tensors.get("weight", torch.empty(0))
     if weight.dim() != 2 or len(weight) != len(card.classes):
         return None

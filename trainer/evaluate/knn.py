@@ -1,4 +1,4 @@
-"""Nearest neighbours: nothing is trained, so the figure speaks about the features alone."""
+"""Nearest neighbours: nothing is trained, so the figure describes the features alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from trainer.metrics import accuracy
 NEEDS = Needs(fuse="features")
 
 _BLOCK = 1 << 25
-"""Similarities held at a time, 256 MiB of them, whatever the number of training rows."""
+"""Similarities held at once, 256 MiB of them, whatever the number of training rows."""
 
 
 class Options(Model):
-    """Weighted vote of the ``k`` most similar; source: Wu et al., CVPR 2018, section 3.4 (there
-    k = 200); the numbers: SkeleMixCLR, Evaluation Protocol."""
+    """Weighted vote of the ``k`` most similar samples.
+
+    Source: Wu et al., CVPR 2018, section 3.4 (there k = 200); the values: SkeleMixCLR, Evaluation Protocol.
+    """
 
     k: int = Field(default=20, ge=1)
     temperature: float = Field(default=0.1, gt=0)
@@ -33,7 +35,7 @@ class Options(Model):
 def evaluate(
     train: Features, test: Features, *, classes: tuple[str, ...], seed: int, options: Options
 ) -> list[Scores]:
-    """``knn`` with the options' k, and ``knn1``, the nearest neighbour. Nothing is drawn from ``seed``."""
+    """``knn`` with the options' k, and ``knn1``, the nearest neighbour; ``seed`` is not used."""
     votes = _votes(train, test, (options.k, 1), classes=len(classes), temperature=options.temperature)
     named = {"knn": options.model_dump(mode="json"), "knn1": {"k": 1}}
     return [
@@ -52,7 +54,7 @@ def evaluate(
 
 
 def _doubts(train: Features, k: int) -> dict[str, Any]:
-    """``notes`` where k nearest are most of the training half, so that the largest class tends to win."""
+    """``notes`` if the k nearest are most of the training half, so that the largest class tends to win."""
     rows = len(train.values)
     if k == 1 or k * 2 <= rows:
         return {}
@@ -61,7 +63,7 @@ def _doubts(train: Features, k: int) -> dict[str, Any]:
 
 
 def top1(train: Features, test: Features, *, classes: int) -> float:
-    """Accuracy at the defaults: what random weights are measured by."""
+    """Accuracy with the default options, by which random weights are measured."""
     default = Options()
     votes = _votes(train, test, (default.k,), classes=classes, temperature=default.temperature)
     return accuracy(votes[0], test.labels)
@@ -70,7 +72,8 @@ def top1(train: Features, test: Features, *, classes: int) -> float:
 def vote(train: Features, test: Features, *, classes: int, options: Options) -> Tensor:
     """[N_test, classes] float32: each of the k nearest by cosine votes exp(similarity / temperature).
 
-    Exact. With fewer than k training rows all of them vote. The votes of a row share a common factor.
+    The search is exact. With fewer than k training rows, all of them vote. The votes of a row share a common
+    factor.
     """
     return _votes(train, test, (options.k,), classes=classes, temperature=options.temperature)[0]
 
@@ -78,7 +81,7 @@ def vote(train: Features, test: Features, *, classes: int, options: Options) -> 
 def _votes(
     train: Features, test: Features, ks: tuple[int, ...], *, classes: int, temperature: float
 ) -> list[Tensor]:
-    """The votes for every k, from one comparison with the training half."""
+    """The votes for every k, from a single comparison with the training half."""
     targets = one_hot(train.labels, classes).double()
     blocks: list[list[Tensor]] = [[] for _ in ks]
     for block in similarities(train.values, test.values):
@@ -93,7 +96,7 @@ def _votes(
 def similarities(bank: Tensor, queries: Tensor) -> Iterator[Tensor]:
     """Cosines of all rows of ``queries`` with ``bank``, in blocks [some queries, bank] float64.
 
-    In float64, so that neighbours whose cosines agree to seven digits come in their true order.
+    float64 keeps neighbours whose cosines agree to seven digits in their true order.
     """
     bank = normalize(bank.double(), dim=1)
     for rows in queries.split(max(1, _BLOCK // len(bank))):

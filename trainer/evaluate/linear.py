@@ -1,4 +1,4 @@
-"""Linear evaluation: one linear layer on features that stay as they are."""
+"""Linear evaluation: one linear layer on frozen features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEEDS = Needs()
 
 
 class Options(Model):
-    """Defaults: MS-CLR, section 4.2: 100 epochs, batch 128, rate 3.0, a tenth of it from epoch 80.
+    """Defaults: MS-CLR, section 4.2: 100 epochs, batch size 128, rate 3.0, a tenth of it from epoch 80.
 
     Momentum 0.9 and no weight decay are those of the released code of CrosSCLR, AimCLR and MS-CLR.
     """
@@ -39,26 +39,29 @@ class Options(Model):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     standardise: bool = False
-    """Zero mean and unit variance per feature over the training half. The papers use features as they are."""
+    """Scale each feature to zero mean and unit variance over the training half. The papers use features as
+    they are."""
     class_weights: ClassWeights = "none"
-    """Of the cross-entropy: ``balanced`` weighs a clip by how few its class has. No paper does."""
+    """Class weights of the cross-entropy: ``balanced`` weights a clip inversely to the size of its class. No
+    paper does this."""
     batches: Batches = "shuffled"
-    """``balanced`` draws the clips of an epoch so that every class is equally probable. No paper does."""
+    """``balanced`` draws the clips of an epoch so that every class is equally probable. No paper does
+    this."""
     crop: Crop | None = None
-    """Stretches of the clips in place of whole ones: ISC. Training clips are encoded anew in every epoch."""
+    """Temporal crops instead of whole clips: ISC. Training clips are encoded anew in every epoch."""
     streams: Literal["apart", "together"] = "apart"
-    """Of a method that trains several. ``apart``: a classifier for each, and their scores are fused.
-    ``together``: as released CrosSCLR, a classifier for each, which learn together by the mean of their
-    logits (its configuration of linear evaluation for three views, ``view: all``)."""
+    """For a method that trains several. ``apart``: one classifier each, whose scores are fused. ``together``:
+    as in released CrosSCLR, one classifier each, trained together on the mean of their logits (its
+    configuration of linear evaluation for three views, ``view: all``)."""
 
 
 def evaluate(
     train: Features, test: Features, *, classes: tuple[str, ...], seed: int, options: Options
 ) -> list[Scores]:
-    """The result is the last epoch's; the best test epoch is only reported beside it.
+    """The result is that of the last epoch; the best test epoch is only reported beside it.
 
-    With ``streams`` together the encoders whose features lie side by side have a classifier each. A second
-    classifier learns beside the first, without a fifth of the training half, to say how sure the first is
+    With ``streams`` together, each of the encoders whose features lie side by side has its own classifier. A
+    second classifier is trained without a fifth of the training half to calibrate the confidence of the first
     (``heads``). Raises SkelError when the layer diverged.
     """
     widths = train.widths if options.streams == "together" else ()
@@ -98,7 +101,7 @@ def evaluate(
 
 
 def learned(values: Tensor, labels: Tensor, *, classes: int, seed: int, options: Options) -> heads.Head:
-    """The layer of features [N, D] and labels [N] alone: nothing is held out, nothing measured.
+    """The layer trained on features [N, D] and labels [N]; nothing is held out or measured.
 
     Raises SkelError when it diverged.
     """
@@ -119,16 +122,16 @@ def _diverged(options: Options) -> SkelError:
 
 
 FEW_STEPS = 1000
-"""Steps below which rate 3.0 on unscaled features may end anywhere; the papers take 4,000 and more."""
+"""Below this number of steps, rate 3.0 on unscaled features is unreliable; the papers take 4,000 and more."""
 
 FAR_BELOW = 0.1
-"""Accuracy that the layer may be below kNN of the same features before a note says so."""
+"""How far the layer's accuracy may be below kNN on the same features before a note says so."""
 
 
 def _doubts(train: Features, test: Features, logits: Tensor, *, options: Options) -> dict[str, Any]:
-    """``notes`` of a layer on unscaled features that may not have learned what is in them.
+    """``notes`` on a layer on unscaled features that may not have learned what is in them.
 
-    Only with fewer training clips than the papers have, and not where features were standardised.
+    Only with fewer training clips than the papers have, and not for standardised features.
     """
     if options.standardise or len(train.values) >= few.FEW:
         return {}
@@ -149,7 +152,7 @@ def _doubts(train: Features, test: Features, logits: Tensor, *, options: Options
 
 
 def _epoch(layer: Layer, values: Tensor, labels: Tensor, *, seed: int, epoch: int, options: Options) -> None:
-    """One pass over all rows, in the order that seed and epoch give."""
+    """One pass over all rows, in an order derived from seed and epoch."""
     rate = optim.learning_rate(_rates(options), epoch)
     order = balance.order_of(labels, options.batches, seeds.generator("cpu", seed, "linear", epoch))
     weights = balance.weights_of(labels, len(layer.bias), options.class_weights)
@@ -161,7 +164,7 @@ def _epoch(layer: Layer, values: Tensor, labels: Tensor, *, seed: int, epoch: in
 def _sure(
     head: heads.Head, without: Layer, scaling: Scaling, train: Features, held_out: Tensor
 ) -> heads.Head:
-    """With what the clips say that ``without`` did not learn from; as it is where that one diverged."""
+    """Add the calibration from the clips that ``without`` did not learn from; unchanged if that diverged."""
     logits = without.scores(scaling(train.values[held_out]))
     if not torch.isfinite(logits).all():
         return head
@@ -177,10 +180,10 @@ def _sure(
 
 @dataclass(frozen=True)
 class Layer:
-    """Softmax regression under SGD with momentum. Its gradient is written out: a third of autograd's time.
+    """Softmax regression under SGD with momentum; its explicit gradient takes a third of autograd's time.
 
-    ``parts`` classifiers of which the mean logit counts are one layer on their features side by side, divided
-    by their number. Its bias is the mean of theirs, and learns by the mean of what each of them learns.
+    ``parts`` classifiers whose logits are averaged are one layer on their features side by side, divided by
+    their number. Its bias is the mean of theirs and is updated by the mean of their updates.
     """
 
     weight: Tensor
@@ -198,7 +201,7 @@ class Layer:
     def step(
         self, x: Tensor, labels: Tensor, *, lr: float, options: Options, weights: Tensor | None = None
     ) -> None:
-        """One step down the mean cross-entropy of a batch, in place; ``weights`` [classes] of its clips."""
+        """One SGD step on a batch's mean cross-entropy, in place; ``weights`` [classes] weight its clips."""
         error = self.scores(x).softmax(dim=1)
         error[torch.arange(len(x)), labels] -= 1
         if weights is None:
@@ -224,7 +227,7 @@ def _rates(options: Options) -> OptimiseConfig:
 
 
 def _initial(widths: Sequence[int], classes: int, seed: int) -> Layer:
-    """Uniform in +-1/sqrt(inputs), as torch.nn.Linear starts, from a generator of our own."""
+    """Uniform in +-1/sqrt(inputs), as torch.nn.Linear is initialised, from a separate generator."""
     generator = seeds.generator("cpu", seed, "linear", "init")
     drawn = [_uniform(width, classes, generator) for width in widths]
     weight, bias = torch.cat([each for each, _ in drawn], dim=1), sum(each for _, each in drawn) / len(drawn)
@@ -241,7 +244,7 @@ def _uniform(inputs: int, classes: int, generator: torch.Generator) -> tuple[Ten
 
 @dataclass(frozen=True)
 class Scaling:
-    """What is done to features before the layer: ``(x - shift) / scale``; None: nothing."""
+    """Scaling of features before the layer: ``(x - shift) / scale``; None skips the step."""
 
     shift: Tensor | None
     scale: Tensor | None
@@ -252,7 +255,7 @@ class Scaling:
 
 
 def _scaling(train: Tensor, options: Options, *, parts: int) -> Scaling:
-    """Means and deviations are those of ``train``."""
+    """Scaling by the means and deviations of ``train`` with ``standardise``, and by ``parts``."""
     if not options.standardise:
         return Scaling(None, None if parts == 1 else torch.full((train.shape[1],), float(parts)))
     deviation = train.std(dim=0).clamp_min(1e-6)

@@ -1,4 +1,4 @@
-"""A look at the features while they are learned: a monitor, no result, for it sees the test half often."""
+"""Feature quality during pre-training: a monitor, not a result, because it sees the test half often."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ from trainer.streams import derive
 Monitor = Callable[[], dict[str, float]]
 
 LIDAR_CLIPS = 1000
-"""Whose views LiDAR compares, evenly spread over the training half. As many as in LiDAR."""
+"""Number of clips whose views LiDAR compares, evenly spread over the training half; the same as in the LiDAR
+paper."""
 
 
 def feature_monitor(
     encoders: Mapping[str, nn.Module], store: Store, config: RunConfig, *, device: torch.device, held: int = 0
 ) -> Monitor:
-    """A function that returns figures of the encoder as it then is; one that returns nothing when
-    ``runtime.knn_every`` does not ask for it.
+    """Build a function that returns metrics of the encoder in its current state.
 
-    ``monitor_knn`` (k = 20) and ``monitor_knn1``, unless ``why_none`` names a reason; ``monitor_rankme`` of
-    the training half, and with ``runtime.lidar_views`` ``monitor_lidar``, which want no labels.
+    It returns an empty dict unless ``runtime.knn_every`` requests monitoring. The metrics are ``monitor_knn``
+    (k = 20) and ``monitor_knn1``, unless ``why_none`` names a reason; ``monitor_rankme`` of the training half
+    and, with ``runtime.lidar_views``, ``monitor_lidar`` need no labels.
 
-    Of several encoders it is the first. Features come from its stored stream of the run's first convention,
-    without augmentation and projector; those of LiDAR from normal views. The halves are read once, or at
-    every look where they are larger than what the ``held`` bytes of the training leave of
+    Of several encoders, the first is monitored. Features come from its stored stream of the run's first
+    convention, without augmentation or projector; those of LiDAR come from normal views. The halves are read
+    once, or on every call if they are larger than what the ``held`` bytes of the training leave of
     ``data.memory_limit``.
     """
     if not config.runtime.knn_every:
@@ -59,7 +60,7 @@ def feature_monitor(
 
 
 def why_none(store: Store, config: RunConfig) -> str:
-    """Why a run has no kNN monitor though ``runtime.knn_every`` asks for it; empty where it has one."""
+    """Why a run has no kNN monitor although ``runtime.knn_every`` requests one; empty if it has one."""
     if not config.runtime.knn_every:
         return ""
     return _split(store, config).unmeasurable(config.data.conventions[0])
@@ -68,7 +69,7 @@ def why_none(store: Store, config: RunConfig) -> str:
 def _halves(
     split: Split, convention: str, stream: str, *, labelled: bool, limit: int
 ) -> tuple[Source, Source | None]:
-    """Both halves, or that of training alone, with the samples that have no label."""
+    """Both halves, or without ``labelled`` only the training half, including its unlabelled samples."""
     train = split.select("train", convention, stream, labelled=labelled)
     if not labelled:
         return open_half(train, memory_limit=limit), None
@@ -83,7 +84,7 @@ def _neighbours(train: Features, test: Features, store: Store) -> dict[str, floa
 def _views(
     split: Split, config: RunConfig, encoder: nn.Module, stream: str, *, device: torch.device
 ) -> Callable[[], Tensor]:
-    """A function that returns features [N, Q, D] of Q normal views of N clips, drawn alike at every look."""
+    """A function that returns features [N, Q, D] of Q normal views of N clips, identical on every call."""
     convention = config.data.conventions[0]
     chain = compile_chain(config.augment.normal, where="augment.normal")
     view = _view(chain, split.store, convention, stream, seed=config.runtime.seed, device=device)
@@ -95,7 +96,7 @@ def _views(
 def _view(
     chain: Chain, store: Store, convention: str, stream: str, *, seed: int, device: torch.device
 ) -> Callable[[int], Callable[[Tensor, int], Tensor]]:
-    """Number of a view -> ``(clips [N,3,T,V,M], number of the chunk) -> the view`` in a stream."""
+    """View number -> ``(clips [N,3,T,V,M], chunk number) -> view`` in a stream."""
     skeleton = stores.skeletons(store, [convention])[convention]
 
     def number(n: int) -> Callable[[Tensor, int], Tensor]:

@@ -1,8 +1,8 @@
-"""How many directions features use: two figures that need no labels.
+"""Effective rank of features: two metrics that need no labels.
 
 RankMe: Garrido et al., "RankMe: Assessing the Downstream Performance of Pretrained Self-Supervised
-Representations by Their Rank", ICML 2023. LiDAR: Thilak et al., "LiDAR: Sensing Linear Probing Performance
-in Joint Embedding SSL Architectures", ICLR 2024. Both are compared at equal widths and numbers of clips only.
+Representations by Their Rank", ICML 2023. LiDAR: Thilak et al., "LiDAR: Sensing Linear Probing Performance in
+Joint Embedding SSL Architectures", ICLR 2024. Both are comparable only at equal widths and numbers of clips.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ import torch
 from torch import Tensor
 
 SMALL = 1e-7
-"""Added to every share, so that its logarithm is finite. RankMe, for float32."""
+"""Added to every share to keep its logarithm finite; RankMe's value for float32."""
 
 MOST = 25_600
-"""Clips that RankMe looks at; it changes little with more (RankMe)."""
+"""Maximum number of clips for RankMe; more change it little (RankMe)."""
 
 RIDGE = 1e-4
-"""Added to the variances within a clip, which have to be inverted. LiDAR's is small and positive; this value
-is ours."""
+"""Added to the within-clip variances, which have to be inverted. LiDAR's is small and positive; this value is
+ours."""
 
 
 @torch.no_grad()
 def rankme(features: Tensor) -> float:
     """exp of the entropy of the singular values of [N, D] over their sum: between 1 and min(N, D).
 
-    Of more than ``MOST`` rows so many, evenly spread. nan where all features are zero or one is not finite.
+    Of more than ``MOST`` rows, ``MOST`` evenly spread ones are used. nan if all features are zero or one is
+    not finite.
     """
     rows = features[spread(len(features), MOST)].double()
     small = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
@@ -36,8 +37,8 @@ def rankme(features: Tensor) -> float:
 def lidar(features: Tensor) -> float:
     """exp of the entropy of the eigenvalues of ``W^-1/2 B W^-1/2``: between 1 and min(N - 1, D).
 
-    ``features`` [N, Q, D] are of Q views of N clips; B is the covariance [D, D] of the clips' means, W that
-    of views around the mean of their clip, plus ``RIDGE`` on the diagonal. nan as ``rankme``.
+    ``features`` [N, Q, D] are those of Q views of N clips; B is the covariance [D, D] of the clips' means, W
+    that of the views around the mean of their clip, plus ``RIDGE`` on the diagonal. nan as for ``rankme``.
     """
     views = features.double()
     means = views.mean(dim=1)
@@ -66,6 +67,6 @@ def _effective(values: Tensor) -> float:
 
 
 def spread(rows: int, most: int) -> Tensor:
-    """Indices of at most ``most`` of so many rows, evenly spread."""
+    """Indices of at most ``most`` out of ``rows`` rows, evenly spread."""
     count = min(rows, most)
     return torch.arange(count) * rows // max(count, 1)

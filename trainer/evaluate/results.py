@@ -1,4 +1,4 @@
-"""From scores to a result: accuracies, their interval, and what a reader must know about them; its files."""
+"""Results computed from scores: accuracies, their interval and notes for the reader; and their files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOOL = f"trainer {__version__}"
 def result_of(
     run: Run, scores: Scores, *, split: Split, untrained: bool, random_knn: float | None, seconds: float
 ) -> EvaluationResult:
-    """The result of a run, without the name of a file of scores. ``split``: whose halves they are of."""
+    """The result of a run, without the name of a scores file; ``split``: the one whose halves were used."""
     config, manifest = run.config, split.store.manifest
     assert scores.train_labels is not None
     return EvaluationResult(
@@ -65,7 +65,7 @@ def result_of(
 
 
 def accuracies(scores: Scores) -> dict[str, Any]:
-    """The fields of a result that follow from scores alone."""
+    """The fields of a result that follow from the scores alone."""
     values, labels = scores.values, scores.labels
     right = torch.stack([ranks(each, labels) == 0 for each in (values, *scores.draws[1:])]).double()
     single = per_class(values, labels, scores.classes)
@@ -85,7 +85,7 @@ def accuracies(scores: Scores) -> dict[str, Any]:
 
 
 def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: bool) -> list[str]:
-    """What a reader must know: an unfinished run, other weights, classes that one of the halves lacks."""
+    """Notes for the reader: an unfinished run, other initial weights, classes missing from a half."""
     notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
     if run.epoch_file is not None and not untrained:
         notes.append(f"of the kept checkpoint of epoch {epoch} of {epochs}")
@@ -106,7 +106,7 @@ def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: b
 
 
 def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
-    """How many samples had no label to be measured by."""
+    """A note on how many samples were left out because they have no label."""
     train, test = (split.unlabelled(part, conventions) for part in ("train", "test"))
     if not train + test:
         return []
@@ -114,7 +114,7 @@ def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    """``wave, kick and 7 more classes``"""
+    """At most three of the names: ``wave, kick, jump and 7 more classes``."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more classes" if more > 0 else "")
 
@@ -122,7 +122,7 @@ def _listed(names: list[str]) -> str:
 def ensemble_result(
     results: Sequence[EvaluationResult], settings: dict[str, Any], scores: Scores, *, seconds: float
 ) -> EvaluationResult:
-    """The result of several results' scores together: what they share, or all of it joined by ``+``."""
+    """The result of several results' combined scores: shared fields, or all values joined by ``+``."""
     first = results[0]
     hashes = "".join(result.checkpoint_hash for result in results)
     shared = (
@@ -161,10 +161,10 @@ def _joined(names: Iterable[str]) -> str:
 def write_result(
     result: EvaluationResult, scores: Scores, path: Path, *, classifier: bytes | None = None
 ) -> None:
-    """``path``, and beside it under the names in the result the scores and the content of a classifier.
+    """Write ``path`` and, beside it under the names in the result, the scores and a classifier's content.
 
-    All are written before the first gets its name, ``path`` last: a disk that is full leaves what there was,
-    and no result stands beside scores that are not its own.
+    All files are written before the first one gets its name, ``path`` last: a full disk leaves the previous
+    files, and no result stands beside scores that are not its own.
     """
     assert result.scores is not None
     with replacing(path) as last, ExitStack() as beside:

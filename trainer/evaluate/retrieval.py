@@ -1,7 +1,7 @@
 """Retrieval: every test sample is a query, and its nearest training sample should be of its class.
 
 Source: ISC, "3D Action Retrieval" (k = 1, cosine) and Figure 8 (the four nearest). The figure is that of
-``knn1``; what it adds is who was found.
+``knn1``; the result adds which samples were retrieved.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from trainer.evaluate.scores import Scores
 NEEDS = Needs(fuse="features")
 
 _DIGITS = 6
-"""Of the similarities in the result file: as many as float32 features carry."""
+"""Decimals of the similarities in the result file: as many as float32 features carry."""
 
 
 class Options(Model):
     neighbours: int = Field(default=4, ge=0)
     """Nearest training samples of every query that the result names; 0: none."""
     crop: Crop | None = None
-    """Stretches of the clips in place of whole ones. ISC: the centre of both halves, ``train: null``."""
+    """Temporal crops instead of whole clips. ISC: the centre of both halves, ``train: null``."""
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     """The score of a class is the cosine of its nearest training sample; -1 for a class that has none.
 
     ``details["neighbours"]`` holds ``ids`` and ``similarities``, [N_test, neighbours] each, nearest first, in
-    the order of the test samples. Nothing is drawn from ``seed``.
+    the order of the test samples. ``seed`` is not used.
     """
     best, ids, cosines = [], [], []
     count = min(options.neighbours, len(train.labels))
@@ -56,6 +56,6 @@ def evaluate(
 
 
 def _nearest_of_class(similarity: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """[n, train] -> [n, classes] float32: the highest of each class."""
+    """[n, train] -> [n, classes] float32: the highest similarity for each class."""
     best = similarity.new_full((len(similarity), classes), -1.0)
     return best.scatter_reduce(1, labels.expand(len(similarity), -1), similarity, "amax").float()

@@ -1,4 +1,4 @@
-"""Evaluating an opened run: from its encoders to the files in ``results/``."""
+"""Evaluate an opened run: from its encoders to the files in ``results/``."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ class Encoder:
     """An encoder of a run on its stream of one convention."""
 
     network: nn.Module
-    """On the device: the trained one, the random one where trained weights were not asked for, or the one
-    with the weights of ``--init-from``."""
+    """On the device: the trained encoder, the random one if the evaluation is ``untrained``, or the one with
+    the weights of ``--init-from``."""
     random: nn.Module
     """The same architecture with fresh random weights, or those of ``--init-from``."""
     name: str
     stream: str
     features: Halves | None
-    """Of the trained or the random one; None where all protocols learn on another store."""
+    """Of the trained or the random encoder; None if all protocols learn on another store."""
     random_features: Halves | None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was asked for, checked."""
+    """A validated request for an evaluation."""
 
     run: Run
     split: Split
     target: Split | None
-    """Of the store that ``--target`` names, for protocols with ``NEEDS.target`` and on frozen encoders."""
+    """Of the store named by ``--target``, for protocols with ``NEEDS.target`` and on frozen encoders."""
     protocols: dict[str, Any]
     """Name -> options."""
     fusion: ensemble.Options
@@ -73,12 +73,12 @@ class Evaluation:
 
     @property
     def needs_halves(self) -> bool:
-        """Whether a protocol looks at features of the halves."""
+        """Whether any protocol uses features of the halves."""
         return not all(PROTOCOLS[name].NEEDS.target for name in self.protocols)
 
     @property
     def measured_on(self) -> Split:
-        """Whose halves frozen encoders are given: the target's, or else the run's own."""
+        """The split whose halves frozen encoders are evaluated on: the target's, or else the run's own."""
         return self.split if self.target is None else self.target
 
     def split_of(self, protocol: str) -> Split:
@@ -99,19 +99,21 @@ def evaluate(
     init_skip: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> list[EvaluationResult]:
-    """Runs the protocols; writes a result and its scores for each set of scores.
+    """Run the protocols and write a result and its scores for each set of scores.
 
-    Every encoder of the method is evaluated on its own stored stream: ``<figure>-<convention>.json`` for a
-    method with one, ``<figure>-<convention>-<encoder>.json`` for several, and these together after them.
-    Of a run of several stores the data set of the one that is evaluated stands behind the figure. Scores are
-    in the ``.npz`` of the same name. ``options``: protocol or ``fusion`` -> options, over those of
-    the run's settings, over their own. ``conventions``: none takes the run's first, the reference; ``all``
-    stands for all of the run; several are evaluated one by one and then as an ensemble. ``target``: the store
-    that ``transfer`` trains on; knn, linear and retrieval are then of the frozen encoder on its halves, too.
-    ``untrained`` replaces the weights by random ones, to see what the training was worth, and writes nothing.
-    ``init_from``: finetune, semi and supervised start from the weights of that run or export, but for those
-    that ``init_skip`` matches, and their files are named after them. Raises UsageError, StoreError and
-    CheckpointError for whatever does not fit together.
+    Every encoder of the method is evaluated on its own stored stream. A method with one encoder writes
+    ``<figure>-<convention>.json``; one with several writes ``<figure>-<convention>-<encoder>.json`` for each,
+    then for all combined. For a run of several stores, the name of the data set that is evaluated follows the
+    figure. Scores are in the ``.npz`` of the same name.
+
+    ``options``: protocol or ``fusion`` -> options, which override those of the run's settings, which override
+    the defaults. ``conventions``: none selects the run's first, the reference; ``all`` selects all of the
+    run; several are evaluated one by one and then as an ensemble. ``target``: the store that ``transfer``
+    trains on; knn, linear and retrieval then use the frozen encoder on its halves, too. ``untrained``
+    replaces the weights by random ones, to show what the training was worth, and writes nothing.
+    ``init_from``: finetune, semi and supervised start from the weights of that run or export, except those
+    that match ``init_skip``, and their files are named after these weights. Raises UsageError, StoreError and
+    CheckpointError for anything that does not fit together.
     """
     _check_names(protocols, target, target_split)
     init = _init(protocols, init_from, init_skip)
@@ -148,7 +150,7 @@ def _in_convention(
     random: Mapping[str, nn.Module],
     starts: Mapping[str, nn.Module],
 ) -> dict[str, list[Measured]]:
-    """Protocol -> what every encoder gives, then all of them together when there are several."""
+    """Protocol -> the results of every encoder, then of all of them combined if there are several."""
     encoders = _encoders(evaluation, convention, random, starts)
     at_random = [each.random_features for each in encoders if each.random_features is not None]
     if len(at_random) > 1:
@@ -184,7 +186,7 @@ def _encoders(
 ) -> list[Encoder]:
     """Every encoder of the method, in its order.
 
-    Raises StoreError before anything is encoded when a stream of theirs is not in the store, and SkelError
+    Raises StoreError before anything is encoded if one of their streams is not in the store, and SkelError
     for features that are not finite.
     """
     run, split, target = evaluation.run, evaluation.split, evaluation.target
@@ -225,7 +227,7 @@ def _encoders(
 
 
 def _check_streams(store: Store, convention: str, frames: int, streams: Sequence[str]) -> None:
-    """Raises StoreError with the one command that adds everything that is missing."""
+    """Raises StoreError with a single command that adds everything that is missing."""
     missing: dict[str, StoreError] = {}
     for stream in streams:
         try:
@@ -247,10 +249,10 @@ def _check_streams(store: Store, convention: str, frames: int, streams: Sequence
 def _scores(
     evaluation: Evaluation, protocol: str, convention: str, encoders: Sequence[Encoder]
 ) -> list[tuple[Scores, float]]:
-    """The scores of every encoder, then those of all together when there are several; and their seconds.
+    """The scores of every encoder, then of all combined if there are several; each with its seconds.
 
-    Streams are fused as the protocol says, or learn together. Encoders that share a stream are
-    representations of it: the features of frozen ones are taken side by side, as in ISC.
+    Streams are fused as the protocol specifies, or trained together. Encoders that share a stream are
+    representations of it: the features of frozen ones are concatenated, as in ISC.
     """
     needs, options = PROTOCOLS[protocol].NEEDS, evaluation.protocols[protocol]
     frozen = [] if needs.clips else [_seen(evaluation, protocol, convention, each) for each in encoders]
@@ -284,7 +286,7 @@ def _side_by_side(encoders: Sequence[Halves], *, unit: bool) -> Halves:
 
 
 def _seen(evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder) -> Halves:
-    """The features of whole clips, or of stretches where the protocol's options have a ``crop``."""
+    """The features of whole clips, or of temporal crops if the protocol's options have a ``crop``."""
     crop = getattr(evaluation.protocols[protocol], "crop", None)
     assert encoder.features is not None  # protocols on features look at the run's own halves
     if crop is None:
@@ -321,7 +323,7 @@ def _on_features(
 
 
 def _provenance(evaluation: Evaluation) -> dict[str, Any]:
-    """Of both stores, where the figure is of another store than the encoder."""
+    """Provenance of both stores if the figure is of another store than the encoder."""
     if evaluation.target is None:
         return {}
     return transfer.provenance(evaluation.split.store, evaluation.target.store)
@@ -330,7 +332,7 @@ def _provenance(evaluation: Evaluation) -> dict[str, Any]:
 def _on_clips(
     evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder
 ) -> list[tuple[Scores, float]]:
-    """The protocol trains a copy of the encoder, on the run's store or on the target."""
+    """Evaluate a protocol that trains a copy of the encoder, on the run's store or on the target."""
     module, config, split = PROTOCOLS[protocol], evaluation.run.config, evaluation.split_of(protocol)
     train, test = split.halves(convention, encoder.stream)
     skeleton = stores.skeletons(split.store, [convention])[convention]
@@ -368,7 +370,7 @@ def _on_clips(
 
 
 def _named_after(init: InitConfig | None, scores: Scores) -> Scores:
-    """With the weights that it started from in its name and settings: it is no figure of the run's own."""
+    """Add the initial weights to name and settings, because the figure is not the run's own."""
     if init is None:
         return scores
     name = f"{scores.name or scores.protocol}-from-{init.sha256[:8]}"
@@ -376,7 +378,7 @@ def _named_after(init: InitConfig | None, scores: Scores) -> Scores:
 
 
 def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measured]) -> Measured:
-    """The same figure in several conventions as one."""
+    """Combine the same figure in several conventions into one."""
     started = time.perf_counter()
     members = [replace(scores, origin=scores.convention) for scores, _ in conventions]
     mean = ensemble.over_conventions(members, scores=evaluation.fusion.scores)
@@ -394,7 +396,7 @@ def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measu
 def _written(
     evaluation: Evaluation, protocol: str, scores: Scores, result: EvaluationResult
 ) -> EvaluationResult:
-    """The result; it and its scores are in files unless the weights were random."""
+    """The result, written to files with its scores unless the weights were random."""
     if evaluation.untrained:
         return result
     split = evaluation.split_of(protocol)
@@ -417,7 +419,7 @@ def _written(
 def _card(
     evaluation: Evaluation, split: Split, scores: Scores, result: EvaluationResult
 ) -> heads.ClassifierCard:
-    """Of the classifier that is kept beside a result."""
+    """The card of the classifier that is saved beside a result."""
     assert scores.head is not None
     manifest, sure = split.store.manifest, scores.head.sureness
     return heads.ClassifierCard(
@@ -445,7 +447,7 @@ def _card(
 
 
 def _check_names(protocols: Sequence[str], target: Path | None, target_split: str | None) -> None:
-    """``--target`` goes with protocols that learn on another store, and with those on a frozen encoder."""
+    """Check that ``--target`` is used with protocols that learn on another store or use a frozen encoder."""
     for name in protocols:
         if name not in PROTOCOLS:
             raise unknown("protocol", name, PROTOCOLS)
@@ -465,7 +467,7 @@ def _check_names(protocols: Sequence[str], target: Path | None, target_split: st
 
 
 def _init(protocols: Sequence[str], path: Path | None, skip: Sequence[str]) -> InitConfig | None:
-    """Raises UsageError for protocols that do not begin with an encoder's weights and go on from there."""
+    """Describe the initial weights; raises UsageError for protocols that do not train on from them."""
     if path is None:
         if skip:
             raise UsageError(
@@ -483,7 +485,7 @@ def _init(protocols: Sequence[str], path: Path | None, skip: Sequence[str]) -> I
 
 
 def _target(path: Path, name: str | None, own: Split) -> Split:
-    """The named split, else the one that is called like the run's, else the store's first."""
+    """The named split, else the one with the same name as the run's, else the store's first."""
     store = stores.open_store(path)
     known = list(store.manifest.protocols)
     chosen = name or (own.name if own.name in known else next(iter(known), ""))
@@ -497,10 +499,11 @@ def _target(path: Path, name: str | None, own: Split) -> Split:
 
 
 def _check_several(evaluation: Evaluation, fusion: Mapping[str, Any], *, conventions: int) -> None:
-    """Raises UsageError for settings of several encoders where the method has one.
+    """Raises UsageError for settings of several encoders if the method has only one.
 
-    One encoder has no streams to weigh; conventions can only be averaged, as softmax or as logits.
-    Classifiers learn together over streams; several representations of one have one classifier anyway.
+    One encoder has no streams to weight; conventions can only be averaged, as softmax or as logits.
+    Classifiers are trained together over streams; several representations of one stream share one classifier
+    anyway.
     """
     name, encoders = evaluation.run.config.method.name, set(evaluation.run.method.encoders)
     if fusion and len(encoders) == 1 and not (conventions > 1 and set(fusion) == {"scores"}):

@@ -1,8 +1,8 @@
-"""Class scores of every test clip, and the files that keep them.
+"""Class scores of every test clip, and the files that store them.
 
-``RUN/results/<stem>.npz`` stands beside ``<stem>.json`` and holds plain arrays: ``ids`` [N] unicode,
+``RUN/results/<stem>.npz`` is written beside ``<stem>.json`` and holds plain arrays: ``ids`` [N] unicode,
 ``labels`` [N] int64, ``scores`` [N, classes] float32, ``classes`` [classes] unicode and ``kind``. Ensembles,
-confusion matrices and tests of significance are made of these files, without the encoder, a store or a GPU.
+confusion matrices and significance tests are computed from these files, without an encoder, a store or a GPU.
 """
 
 from __future__ import annotations
@@ -23,57 +23,58 @@ from schemas.system import replacing
 from trainer.evaluate.heads import Head
 
 Kind = Literal["logits", "probabilities", "votes"]
-"""``logits``: before a softmax. ``probabilities``: rows sum to one. ``votes``: not negative, any row sum."""
+"""``logits``: before a softmax. ``probabilities``: rows sum to one. ``votes``: not negative, with any row
+sum."""
 
 _SUM_TOLERANCE = 1e-3
-"""How far a row of probabilities may be from one: float32 sums over some hundred classes."""
+"""How far the sum of a row of probabilities may be from one: float32 sums over some hundred classes."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a protocol says of the N clips of a test half. The first five fields are those of the file."""
+    """A protocol's scores for the N clips of a test half; the first five fields are stored in the file."""
 
     ids: tuple[str, ...]
-    """Of the N samples, as in the store; no two alike."""
+    """Ids of the N samples, as in the store, without duplicates."""
     labels: Tensor
     """[N] int64 on the CPU: position in ``classes``."""
     values: Tensor
     """[N, classes] float32, finite: the higher, the more likely."""
     classes: tuple[str, ...]
     kind: Kind = "logits"
-    """What the values are; an ensemble makes probabilities of them accordingly."""
+    """What the values are; an ensemble converts them to probabilities accordingly."""
 
     protocol: str = ""
     name: str = ""
-    """Of these scores when a protocol gives several of one kind, e.g. ``semi-5``: the stem of their files.
-    Empty: the protocol's own name."""
+    """Name of these scores if a protocol returns several of one kind, e.g. ``semi-5``: the stem of their
+    files. Empty: the protocol's own name."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the protocol, as plain JSON."""
+    """Settings of the protocol, as plain JSON."""
     draws: tuple[Tensor, ...] = ()
     """Values of every random draw, for protocols that draw; ``values`` are those of the first. The result is
     the mean of their accuracies. Streams are fused draw by draw."""
     best_top1: float | None = None
     """Best test accuracy of any epoch, for display; the result is that of the last epoch."""
     details: dict[str, Any] = field(default_factory=dict)
-    """What else the result keeps, as plain JSON: curves, drawn ids, ..."""
+    """Further content of the result, as plain JSON: curves, drawn ids, ..."""
     train_labels: Tensor | None = None
-    """[N_train] int64 of the clips that were learned from; None when they are not known."""
+    """[N_train] int64 of the training clips; None if unknown."""
 
     head: Head | None = None
-    """The classifier whose scores they are, for protocols that learn one; of several draws the first's."""
+    """The classifier that the scores come from, for protocols that train one; the first of several draws."""
 
     encoder: str = ""
-    """Whose scores they are: an encoder of a method, several joined by ``+``."""
+    """The encoder of the method that the scores are of; several are joined by ``+``."""
     stream: str = ""
     convention: str = ""
     origin: str = ""
-    """Where they come from, for messages: a file."""
+    """Where the scores come from, for messages: a file."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def rows(self, chosen: Sequence[int]) -> Scores:
-        """Those samples alone, in the order given."""
+        """Only the ``chosen`` samples, in the given order."""
         index = torch.tensor(chosen, dtype=torch.int64)
         return replace(
             self,
@@ -85,14 +86,14 @@ class Scores:
 
 
 def probabilities(values: Tensor, kind: Kind) -> Tensor:
-    """[N, classes] of any kind -> rows that sum to one. Votes are divided by their sum, not exponentiated."""
+    """[N, classes] of any kind -> rows that sum to one; votes are divided by their sum, not exponentiated."""
     if kind == "logits":
         return values.softmax(dim=1)
     return values / values.sum(dim=1, keepdim=True)
 
 
 def write_scores(scores: Scores, path: Path) -> None:
-    """Complete or absent. The same scores give the same bytes."""
+    """Write the file atomically; equal scores give equal bytes."""
     content = {
         "ids": np.array(scores.ids, dtype=np.str_),
         "labels": scores.labels.numpy().astype(np.int64),
@@ -105,7 +106,7 @@ def write_scores(scores: Scores, path: Path) -> None:
 
 
 def read_scores(path: Path) -> Scores:
-    """Raises SkelError when the file is absent, damaged, or holds something else. Runs no code in it."""
+    """Read the file, running no code in it; raises SkelError if it is absent, damaged or something else."""
     if not path.is_file():
         raise SkelError("no scores here", where=path, remedy=_AGAIN)
     # Opened here: numpy would leave a damaged archive open.
@@ -150,7 +151,7 @@ def _check(path: Path, *, ids: Any, labels: Any, scores: Any, classes: Any, kind
 
 
 def _check_stored(file: IO[bytes]) -> None:
-    """Raises ValueError for packed arrays, which may be thousands of times as large as the file."""
+    """Raises ValueError for compressed arrays, which may be thousands of times as large as the file."""
     with zipfile.ZipFile(file) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its arrays are packed, as `trainer evaluate` packs none")

@@ -1,4 +1,4 @@
-"""From scores of frames to segments: what happens from where to where in a recording."""
+"""From frame scores to segments: which action occurs when in a recording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOTHING = -1
-"""Label of a frame in which no action goes on."""
+"""Label of a frame without an action."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class Segment:
     start: int
     stop: int
     confidence: float = 1.0
-    """Mean score of the class over its frames, 0..1; 1 for what was annotated."""
+    """Mean score of the class over its frames, 0..1; 1 for an annotated segment."""
 
 
 def decoded(scores: NDArray[np.float64], *, penalty: float) -> NDArray[np.int64]:
-    """[T, C] probabilities -> [T]: the sequence of classes that is the likeliest at ``penalty`` a change.
+    """[T, C] probabilities -> [T]: the most likely sequence of classes at a ``penalty`` per change.
 
-    Viterbi: the sum of log scores, less ``penalty`` (natural logarithms, 0 or more) wherever the class
-    changes. 0 takes the best class of each frame.
+    Viterbi decoding: maximises the sum of log scores minus ``penalty`` (natural logarithms, 0 or more)
+    wherever the class changes. With 0, each frame gets its best class.
     """
     best = np.log(np.maximum(scores, 1e-12))
     came = np.zeros(scores.shape, np.int64)
@@ -48,7 +48,7 @@ def decoded(scores: NDArray[np.float64], *, penalty: float) -> NDArray[np.int64]
 def segments_of(
     labels: NDArray[np.int64], scores: NDArray[np.float64] | None = None, *, recording: str = ""
 ) -> list[Segment]:
-    """The runs of equal labels in [T] but for ``NOTHING``; ``scores`` [T, C] give the confidence."""
+    """The runs of equal labels in [T] except ``NOTHING``; ``scores`` [T, C] determine their confidence."""
     if not len(labels):
         return []
     edges = [0, *(np.flatnonzero(np.diff(labels)) + 1).tolist(), len(labels)]

@@ -1,8 +1,9 @@
-"""Semi-supervised: encoder and classifier learn from a small share of the labels, several draws of them.
+"""Semi-supervised: encoder and classifier are trained on several draws of a small share of the labels.
 
-Shares and the mean of five draws: ISC, table 2. A draw takes equally many clips of every class, or of
-each its share. Which ones follows from the seed and the ids of the samples alone, by SHA-256: it is the same
-on every machine and for every order of the rows, and a larger share holds the smaller ones of its draw.
+Shares and the mean of five draws: ISC, table 2. A draw takes the same number of clips from every class, or a
+share of each class. The selection depends only on the seed and the ids of the samples, by SHA-256: it is the
+same on every machine and for every order of the rows, and a larger share contains the smaller ones of its
+draw.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ Counts = Literal["equal", "rounded"]
 
 
 class Options(Training):
-    """Defaults: those of ``finetune``; SkeleMixCLR has a schedule of its own.
+    """Defaults: those of ``finetune``; SkeleMixCLR has its own schedule.
 
-    The test half is looked at after the last epoch alone: it is far larger than what is learned from.
+    The test half is evaluated only after the last epoch: it is far larger than what is trained on.
     """
 
     # SkeleMixCLR, IV-C, Semi-Supervised Evaluation Protocol: 100 epochs, rate 0.1, a tenth of it from 80 on,
@@ -49,16 +50,16 @@ class Options(Training):
     draws: int = Field(default=5, ge=1)
     """ISC: five."""
     counts: Counts = "equal"
-    """Of the clips that a class gives. ``equal``: the same for all. ``rounded``: its own share of its clips,
-    rounded as Python does, so possibly none; the released code of AimCLR, SkeleMixCLR and MS-CLR draws so,
-    from a generator without a seed."""
+    """Clips drawn from a class. ``equal``: the same number for all. ``rounded``: the share of its clips,
+    rounded as in Python, so possibly none; the released code of AimCLR, SkeleMixCLR and MS-CLR draws this
+    way, from a generator without a seed."""
     test_every: int = Field(default=0, ge=0)
 
 
 def evaluate(
     encoder: nn.Module, train: Source, test: Source, *, options: Options, **around: Unpack[Around]
 ) -> list[Scores]:
-    """``semi-1``, ``semi-5``, ...: for each share the scores of every draw, and the ids that were drawn.
+    """``semi-1``, ``semi-5``, ...: for each share, the scores of every draw and the ids that were drawn.
 
     Raises StoreError when a sample is in both halves.
     """
@@ -102,12 +103,12 @@ def evaluate(
 
 
 def drawn_rows(train: Source, *, share: float, seed: int, draw: int, counts: Counts = "equal") -> list[int]:
-    """Rows of ``train``, ascending, that the draw takes: ``share`` percent of them, class by class.
+    """Rows of ``train``, ascending, that a draw selects: ``share`` percent of them, class by class.
 
     ``equal``: each of the C classes that occur gives floor(share * N / (100 * C)) clips, but at least one,
-    and a class that has fewer gives all: shares of small or unbalanced data are met from below, but for that
-    one. ``rounded``: a class of n clips gives round(share / 100 * n), halves to the even number. Raises
-    ConfigError when that is none in every class.
+    and a class with fewer gives all: apart from that minimum of one, a draw from small or unbalanced data
+    never exceeds the share. ``rounded``: a class of n clips gives round(share / 100 * n), with halves rounded
+    to even. Raises ConfigError when that is none in every class.
     """
     by_class: dict[int, list[int]] = {}
     for row, label in enumerate(train.labels.tolist()):
@@ -132,7 +133,7 @@ def drawn_rows(train: Source, *, share: float, seed: int, draw: int, counts: Cou
 
 
 def _in_order(drawn: Source) -> Source:
-    """In the order of their ids: the store's, whatever the order here. In the store they are in it."""
+    """Sort clips in memory by id, the order of the store; those in the store are already in it."""
     if not isinstance(drawn, Samples):
         return drawn
     return chosen(drawn, torch.tensor(sorted(range(len(drawn)), key=lambda row: drawn.ids[row])))
@@ -150,7 +151,7 @@ def _check_apart(train: Source, test: Source) -> None:
 def _part(
     on_progress: Callable[[int, int], None] | None, done: int, parts: int
 ) -> Callable[[int, int], None] | None:
-    """The progress of one of ``parts`` trainings as that of all."""
+    """The progress of one of ``parts`` trainings, reported as progress of all."""
     if on_progress is None:
         return None
     return lambda now, total: on_progress(done * total + now, parts * total)

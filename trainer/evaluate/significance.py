@@ -1,4 +1,4 @@
-"""How far a figure may be from the truth, and whether two differ: bootstrap interval, McNemar's test."""
+"""The uncertainty of a figure, and whether two differ: bootstrap interval and McNemar's test."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ RESAMPLES = 2000
 """Efron and Tibshirani, An Introduction to the Bootstrap, 13.3 and 14.2: 1000 or more for percentiles."""
 
 _FEW = 25
-"""Discordant pairs below which the chi-squared distribution fits badly: the limit that mlxtend names."""
+"""Discordant pairs below which the chi-squared approximation is poor: the limit that mlxtend names."""
 
 _BLOCK = 1 << 22
-"""Drawn rows at a time: 32 MiB of indices."""
+"""Rows drawn at once: 32 MiB of indices."""
 
 
 def bootstrap(values: Tensor, *, seed: int = 0) -> tuple[float, float]:
     """95 % percentile interval of the mean of ``values`` [N], drawing N of them with replacement each time.
 
-    ``values``: 1 for a sample that was right and 0 else, or its mean over several draws of a protocol. Equal
-    values give an equal interval.
+    ``values``: 1 for a correct sample and 0 otherwise, or the mean of that over several draws of a protocol.
+    Equal values give an equal interval.
     """
     generator = seeds.generator("cpu", seed, "bootstrap")
     values = values.double()
@@ -40,30 +40,30 @@ def bootstrap(values: Tensor, *, seed: int = 0) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class McNemar:
-    """Two classifiers on the same samples."""
+    """Outcome of McNemar's test of two classifiers on the same samples."""
 
     both: int
     only_first: int
-    """Samples that the first alone has right."""
+    """Samples that only the first classifies correctly."""
     only_second: int
     neither: int
     test: Literal["exact binomial", "chi-squared"]
     p: float
-    """Two-sided: how probable a difference as large is between classifiers that are equally good."""
+    """Two-sided: the probability of a difference at least this large between equally good classifiers."""
 
     @property
     def difference(self) -> float:
-        """Accuracy of the first less that of the second."""
+        """Accuracy of the first minus that of the second."""
         total = self.both + self.only_first + self.only_second + self.neither
         return (self.only_first - self.only_second) / total
 
 
 def mcnemar(first: Tensor, second: Tensor) -> McNemar:
-    """McNemar's test of two columns [N] of bool, right or wrong. Only samples where they differ count.
+    """McNemar's test of two [N] bool columns of correctness; only samples on which they differ count.
 
-    Exact for few of those, else chi-squared with one degree of freedom and the correction for continuity.
-    Source: McNemar, Psychometrika 12, 1947; Edwards, Psychometrika 13, 1948; Dietterich, Neural Computation
-    10, 1998, on comparing classifiers.
+    Exact for few of those, else chi-squared with one degree of freedom and continuity correction. Source:
+    McNemar, Psychometrika 12, 1947; Edwards, Psychometrika 13, 1948; Dietterich, Neural Computation 10, 1998,
+    on comparing classifiers.
     """
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
     one, two = int((first & ~second).sum()), int((~first & second).sum())

@@ -1,6 +1,6 @@
 """The baseline of every table: the same encoder, from fresh random weights, on the same labels.
 
-What a finetuned encoder has more than this one is what its pre-training was worth.
+What a finetuned encoder gains over it is the benefit of its pre-training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NEEDS = Needs(clips=True, random_weights=True)
 
 
 class Options(Training):
-    """Defaults: those of ``finetune``, so that the weights at the start are the only difference."""
+    """Defaults: those of ``finetune``, so that the initial weights are the only difference."""
 
 
 def evaluate(

@@ -1,7 +1,7 @@
-"""How encoder and classifier are trained together: the published schedules by name, every value of its own.
+"""Options of joint training of encoder and classifier: published schedules by name, each value adjustable.
 
-The papers agree on a linear classifier behind the encoder, SGD with momentum 0.9 and batches of 128; ISC has
-Adam. They name no augmentation for it but ISC, which crops time (``crop``), so there is none by default.
+The papers agree on a linear classifier on top of the encoder, SGD with momentum 0.9 and batches of 128; ISC
+uses Adam. Only ISC names an augmentation for it, temporal cropping (``crop``), so there is none by default.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ScheduleName = Literal["aimclr", "skelemix", "isc", "small"]
 
 SCHEDULES: dict[str, dict[str, Any]] = {
     # CSCLR, 4.2: 100 epochs, rate 0.1, weight decay 1e-4; AimCLR, Finetune Protocol, names no values of its
-    # own. Neither says whether the rate falls: epoch 80 is that of CSCLR's linear evaluation.
+    # own. Neither says whether the rate decays: epoch 80 is that of CSCLR's linear evaluation.
     "aimclr": {
         "optimiser": "sgd",
         "epochs": 100,
@@ -63,7 +63,7 @@ SCHEDULES: dict[str, dict[str, Any]] = {
         "batch_size": 32,
     },
 }
-"""What a name stands for; values that are given beside the name replace its own."""
+"""Schedule name -> its values; values given beside the name override them."""
 
 
 class Training(Model):
@@ -72,49 +72,52 @@ class Training(Model):
     schedules: ClassVar[Mapping[str, Mapping[str, Any]]] = SCHEDULES
 
     schedule: ScheduleName = "aimclr"
-    """Whose values stand where none is given: ``finetune.schedule=skelemix finetune.epochs=20``."""
+    """Provides the values that are not given: ``finetune.schedule=skelemix finetune.epochs=20``."""
     epochs: int = Field(default=100, ge=1)
     optimiser: Literal["sgd", "adam"] = "sgd"
-    """``adam`` has PyTorch's own two momenta."""
+    """``adam`` uses PyTorch's default betas."""
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Of SGD."""
+    """For SGD."""
     nesterov: bool = False
-    """Of SGD. No paper names it; released SkeleMixCLR finetunes with it."""
+    """For SGD. No paper names it; released SkeleMixCLR finetunes with it."""
     weight_decay: float = Field(default=1e-4, ge=0)
     decay: Literal["step", "cosine", "constant"] = "step"
     milestones: tuple[int, ...] = (80,)
-    """Epochs at which ``step`` multiplies the rate by ``gamma``, counted with those of the warm-up."""
+    """Epochs at which ``step`` multiplies the rate by ``gamma``; warm-up epochs count."""
     gamma: float = Field(default=0.1, gt=0, le=1)
     warmup_epochs: int = Field(default=0, ge=0)
-    """In which the rate rises from zero, in a straight line."""
+    """Epochs in which the rate rises linearly from zero."""
     batch_size: int = Field(default=128, ge=1)
-    """At most. SkeleMixCLR: 128, and all clips at once where there are fewer."""
+    """Maximum batch size. SkeleMixCLR: 128, and all clips at once if there are fewer."""
     mode: Literal["train", "eval"] = "train"
-    """Of BatchNorm and dropout while the encoder learns. ``eval``: both stay as after the pre-training, as in
-    released code."""
+    """Mode of BatchNorm and dropout while the encoder is trained. ``eval``: both stay as after pre-training,
+    as in released code."""
     augment: Literal["none", "normal"] = "none"
     """``normal``: the run's normal chain on the stored stream of the training clips, drawn anew in every
-    step. Shear and rotation act on a bone or a motion as on the joints that it is made of."""
+    step. Shear and rotation act on bones and motion as they do on the joints that these are derived from."""
     crop: Crop | None = None
-    """Stretches of the clips in place of whole ones, before ``augment``: ISC."""
+    """Temporal crops instead of whole clips, cut before ``augment``: ISC."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    """Of matrix products in training; scores are always computed in fp32."""
+    """Precision of matrix products in training; scores are always computed in fp32."""
     class_weights: ClassWeights = "none"
-    """Of the cross-entropy: ``balanced`` weighs a clip by how few its class has. No paper does."""
+    """Class weights of the cross-entropy: ``balanced`` weights a clip inversely to the size of its class. No
+    paper does this."""
     batches: Batches = "shuffled"
-    """``balanced`` draws the clips of an epoch so that every class is equally probable. No paper does."""
+    """``balanced`` draws the clips of an epoch so that every class is equally probable. No paper does
+    this."""
     validation: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the training clips, of each class its own, that is not learned from: the result is that of
-    the epoch that does best on it; the test half has no say. 0: all clips, the last epoch (the papers)."""
+    """Share of the training clips of each class that is held out: the result is that of the epoch that does
+    best on it; the test half is not used for this. 0: train on all clips and take the last epoch, as in the
+    papers."""
     patience: int = Field(default=0, ge=0)
-    """With ``validation``: stop after so many epochs without a better one; 0: train all."""
+    """With ``validation``: number of epochs without improvement after which to stop; 0: train all."""
     test_every: int = Field(default=1, ge=0)
-    """Epochs between looks at the test half, for the best epoch; 0: only after the last."""
+    """Epochs between evaluations on the test half, for the best epoch; 0: only after the last."""
 
     calibrate: bool = False
-    """Train a second time, without a fifth of the clips, to learn how far the probabilities of the kept
-    classifier can be trusted. The figure stays the same."""
+    """Train a second time, without a fifth of the clips, to calibrate the probabilities of the saved
+    classifier. The figure stays the same."""
 
     @model_validator(mode="after")
     def _check(self) -> Training:
@@ -127,7 +130,7 @@ class Training(Model):
     @model_validator(mode="before")
     @classmethod
     def _published(cls, given: Any) -> Any:
-        """Values of the schedule under those that are given."""
+        """Fill in the values of the schedule where none are given."""
         if not isinstance(given, Mapping):
             return given
         name = given.get("schedule", cls.model_fields["schedule"].default)
@@ -135,7 +138,7 @@ class Training(Model):
         return {**published, **given}
 
     def rates(self) -> OptimiseConfig:
-        """What ``optim.learning_rate`` needs."""
+        """The settings that ``optim.learning_rate`` needs."""
         return OptimiseConfig(
             optimiser=self.optimiser,
             epochs=self.epochs,

@@ -1,7 +1,7 @@
 """Transfer: pre-trained on one store, finetuned and tested on another (ISC, table 4).
 
-The encoder was made for a skeleton: the other store must have the same convention, joint by joint, for an
-encoder that is fed other joints under the same indices learns something, and the figure says nothing.
+The encoder was made for a skeleton, so the other store must have the same convention, joint by joint: an
+encoder that is fed other joints under the same indices learns something, but the figure is meaningless.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEEDS = Needs(clips=True, target=True)
 
 
 class Options(Training):
-    """Defaults: ISC's, the one of the papers that transfers."""
+    """Defaults: those of ISC, the only one of the papers with transfer."""
 
     schedule: ScheduleName = "isc"
 
@@ -64,7 +64,7 @@ def check_target(source: Store, target: Store, convention: str, *, trained: tupl
 
 
 def difference(ours: SkeletonSpec, theirs: SkeletonSpec) -> str:
-    """What differs first, in words; empty when joints, their order and the tree agree."""
+    """The first difference, in words; empty if joints, their order and the tree agree."""
     if len(ours.joints) != len(theirs.joints):
         return f"{len(ours.joints)} joints there, {len(theirs.joints)} here"
     if set(ours.joints) != set(theirs.joints):

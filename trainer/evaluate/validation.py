@@ -1,4 +1,4 @@
-"""Early stopping by a part of the training half. The test half has no say in it."""
+"""Early stopping on a held-out part of the training half; the test half is not used."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trainer import seeds
 
 
 def held_out(labels: Tensor, ids: Sequence[str], *, share: float, seed: int) -> Tensor:
-    """[N] bool: the clips that are not learned from: of each class its share, rounded, and never all.
+    """[N] bool: the clips held out from training: a rounded share of each class, but never all of it.
 
-    Which ones follows from seed and ids alone, so it is the same for every order of the rows. A class of one
+    The selection depends only on seed and ids, so it is the same for every order of the rows. A class of one
     clip gives none. Raises ConfigError when no class gives any.
     """
     by_class: dict[int, list[int]] = {}
@@ -39,10 +39,10 @@ def held_out(labels: Tensor, ids: Sequence[str], *, share: float, seed: int) -> 
 
 @dataclass
 class Best:
-    """The model after the best epoch so far, by accuracy on what was held out, then by its cross-entropy."""
+    """The model after the best epoch so far, by accuracy on the held-out clips, then by cross-entropy."""
 
     patience: int
-    """Epochs without a better one after which to stop; 0: never."""
+    """Epochs without improvement after which to stop; 0: never."""
     state: dict[str, Tensor] = field(default_factory=dict)
     epoch: int = 0
     """Counted from 1."""
@@ -51,7 +51,7 @@ class Best:
     _value: tuple[float, float] = (-math.inf, -math.inf)
 
     def look(self, model: nn.Module, scores: Tensor, labels: Tensor) -> bool:
-        """Takes the ``scores`` [N, classes] of an epoch; whether to stop."""
+        """Record the ``scores`` [N, classes] of an epoch; returns whether to stop."""
         right = float((scores.argmax(dim=1) == labels).float().mean())
         loss = float(nn.functional.cross_entropy(scores, labels))
         self.curve.append(right)
@@ -61,5 +61,5 @@ class Best:
         return bool(self.patience) and len(self.curve) - self.epoch >= self.patience
 
     def details(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """The curve and the best epoch as plain JSON."""
         return {"validation_top1": self.curve, "best_validation_epoch": self.epoch}

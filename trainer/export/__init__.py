@@ -1,11 +1,11 @@
-"""A trained encoder on its own: weights as safetensors, a card that says what goes in, ONNX if wanted.
+"""A trained encoder on its own: weights as safetensors, a card that describes the input, optionally ONNX.
 
     import trainer
 
     encoder = trainer.load_encoder("exported")
     features = encoder(clips)  # clips [N, 3, T, V, M] float32 -> [N, D]
 
-Neither run nor store are needed for that.
+This needs neither the run nor a store.
 """
 
 from trainer.export.card import CARD, WEIGHTS, EncoderCard

@@ -1,4 +1,4 @@
-"""The card of an exported encoder: everything that its weights do not say. ``encoder.json``."""
+"""The card of an exported encoder, ``encoder.json``: everything that its weights do not say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from trainer.cards import checked, read
 from trainer.run import EXPORTED
 
 FORMAT = 3
-"""3 of 2D poses, 2 with classifiers, 1 of neither: each is written so that the earliest version reads it."""
+"""3 for 2D poses, 2 with classifiers, 1 for neither: a card has the lowest possible format, so that the
+earliest versions can read it."""
 CARD = EXPORTED
 WEIGHTS = "encoder.safetensors"
 
@@ -21,31 +22,31 @@ _KIND = "skeltools encoder"
 
 
 class Input(Model):
-    """What a clip is."""
+    """The format of a clip."""
 
     layout: Literal["N C T V M"] = "N C T V M"
     dtype: Literal["float32"] = "float32"
     stream: Literal["joint", "bone", "motion"]
-    """``bone``: joint minus its parent in the convention's tree, the root zero. ``motion``: next frame minus
-    this one, the last zero. Both of joints that went through the recipe."""
+    """``bone``: joint minus its parent in the convention's tree, zero for the root. ``motion``: next frame
+    minus this one, zero for the last. Both are computed on joints after the recipe."""
     frames: int = Field(ge=1)
-    """T of the training; the encoders take any."""
+    """T of the training; the encoders accept any."""
     bodies: int = Field(ge=1)
     """M of the training; an absent body is all zeros."""
     units: Literal["metres"] = "metres"
     axes: tuple[str, str, str] = ("left", "up", "forward")
-    """Where x, y and z point as seen from the sensor, before a recipe turns the clip."""
+    """Directions of x, y and z as seen from the sensor, before a recipe turns the clip."""
     coordinates: Literal["xyz", "xy"] = "xyz"
     """``xy``: 2D poses, whose z is 0."""
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """``coordinates`` is written for 2D poses only: cards of 3D poses stay as they are."""
+        """Write ``coordinates`` only for 2D poses: cards of 3D poses stay as they are."""
         return {k: v for k, v in serialise(self).items() if (k, v) != ("coordinates", "xyz")}
 
 
 class Recipe(Model):
-    """The preprocessing that made the joint stream, as the store's manifest records it."""
+    """The preprocessing that produced the joint stream, as recorded in the store's manifest."""
 
     name: str
     steps: tuple[Component, ...]
@@ -56,25 +57,26 @@ class OnnxFile(Model):
     sha256: str
     opset: int
     max_abs_difference: float
-    """Largest difference of a feature to PyTorch's, over the clips of the check."""
+    """Largest difference of a feature from PyTorch's, over the clips of the check."""
 
 
 class KeptClassifier(Model):
-    """A classifier that goes along."""
+    """A classifier included in the export."""
 
     file: str
     sha256: str
     figure: str
-    """Which evaluation it is of: ``linear``, ``finetune``, ``semi-5``, ..."""
+    """The evaluation it comes from: ``linear``, ``finetune``, ``semi-5``, ..."""
     finetuned: bool
-    """Whether the encoder learned with it: the weights of this export then are no longer the run's own."""
+    """Whether the encoder was trained with it: the weights of this export are then no longer the run's
+    own."""
     classes: tuple[str, ...]
     onnx: OnnxFile | None = None
     """Graph from clips to ``features``, ``logits`` and ``probabilities``."""
 
 
 class EncoderCard(Model):
-    """Of the format that ``FORMAT`` says."""
+    """The card, in the format that ``FORMAT`` describes."""
 
     kind: Literal["skeltools encoder"] = "skeltools encoder"
     format: int = Field(ge=1)
@@ -85,19 +87,19 @@ class EncoderCard(Model):
     feature_dim: int = Field(ge=1)
     input: Input
     conventions: dict[str, SkeletonSpec] = Field(min_length=1)
-    """What the encoder knows; the first is meant when none is named. Units and axes in here are those of the
-    convention's source."""
+    """The conventions that the encoder knows; the first is the default. Units and axes in here are those of
+    the convention's source."""
     adjacency: str | None
-    """Which partition of the joints the graphs in the weights are; None for encoders without a graph."""
+    """The partition of the joints that the graphs in the weights use; None for encoders without a graph."""
     recipe: Recipe
     method: str
     preset: str
     epoch: int = Field(ge=0)
     epochs: int = Field(ge=1)
-    """That the run was to have."""
+    """Planned epochs of the run."""
     dataset: str
     synthetic: bool
-    """Trained on the built-in demo: good for trying the format, not for skeletons of people."""
+    """Trained on the built-in demo data: suitable for trying the format, not for skeletons of people."""
     split: str
     store: str
     store_hash: str
@@ -106,15 +108,15 @@ class EncoderCard(Model):
     weights_hash: str
     """Sha256 of the weights file that belongs to this card."""
     licence: str
-    """What is known of the terms of the data that the weights come from."""
+    """What is known of the terms of the data that the weights were trained on."""
     onnx: dict[str, OnnxFile] = {}
-    """Convention -> file, if there are any."""
+    """Convention -> file, if any."""
     classifiers: dict[str, KeptClassifier] = {}
-    """Convention -> its classifier, if there are any."""
+    """Convention -> its classifier, if any."""
 
 
 def write_card(card: EncoderCard, folder: Path) -> EncoderCard:
-    """The card as it was written, of the lowest format that can say what it says."""
+    """Write the card in the lowest format that can express it; returns it as written."""
     number = 3 if card.input.coordinates == "xy" else 2 if card.classifiers else 1
     card = card.model_copy(update={"format": number})
     left_out = None if card.classifiers else {"classifiers"}
@@ -124,7 +126,7 @@ def write_card(card: EncoderCard, folder: Path) -> EncoderCard:
 
 
 def read_card(folder: Path) -> EncoderCard:
-    """Raises CheckpointError when it is absent, damaged, newer, or something else."""
+    """Read the card; raises CheckpointError if it is absent, damaged, newer or something else."""
     path = folder / CARD
     if not path.exists():
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Classifiers that evaluations of a run kept: found in its results, and brought along by an export."""
+"""Classifiers saved by evaluations of a run: found in its results, and included in an export."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Kept:
 
     @property
     def learned_encoder(self) -> bool:
-        """Whether the encoder learned with it, and is another one than the run's."""
+        """Whether it was trained together with an encoder that differs from the run's."""
         return bool(self.head.encoder)
 
     @property
     def crop(self) -> Crop | None:
-        """The stretches of the clips that it sees; None: whole ones."""
+        """The temporal crop of the clips that it sees; None: whole clips."""
         setting = self.card.settings.get("crop")
         return None if setting is None else Crop.model_validate(setting)
 
@@ -36,8 +36,8 @@ class Kept:
 def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
     """The classifier of a result such as ``linear`` or ``semi-5``, or of ``RUN/results/FIGURE.json``.
 
-    The first is that of the run's own store, the second may be of a target. Raises SkelError when there is no
-    such result, or one of an earlier version or checkpoint.
+    The first is preferably that of the run's own store, the second may be of a target. Raises SkelError when
+    there is no such result, or only one of an earlier version or checkpoint.
     """
     named = _named(run, figure)
     if named is None:
@@ -68,7 +68,7 @@ def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
 
 
 def figures_of(run: Run, *, convention: str, encoder: str) -> list[str]:
-    """Figures with a classifier of the run's last checkpoint, the first the one that reports speak of."""
+    """Figures with a classifier of the run's last checkpoint; the first is the headline of reports."""
     results = [
         saved.result
         for saved in (read_results(run.path) if (run.path / RESULTS).is_dir() else [])
@@ -85,12 +85,12 @@ def figures_of(run: Run, *, convention: str, encoder: str) -> list[str]:
 
 
 def learning() -> list[str]:
-    """Protocols that keep a classifier of the run's own classes, in their order."""
+    """Protocols that save a classifier of the run's own classes, in their order."""
     return [name for name in PROTOCOLS if name in ("linear", "finetune", "supervised", "semi")]
 
 
 def convention_of(run: Run, figure: str) -> str | None:
-    """Of the result whose file is named; None where ``figure`` names no file."""
+    """The convention of the result whose file is named; None if ``figure`` does not name a file."""
     named = _named(run, figure)
     return None if named is None else named.result.convention
 
@@ -101,17 +101,17 @@ def _named(run: Run, figure: str) -> SavedResult | None:
 
 
 def _is_own(run: Run, saved: SavedResult) -> bool:
-    """Whether it is of the run's weights on its own store."""
+    """Whether a result is of the run's weights on its own store."""
     return saved.result.store_hash == run.store.hash and "init_from" not in saved.result.settings
 
 
 def stem_of(convention: str) -> str:
-    """Of the files of a convention's classifier in an export."""
+    """The stem of the files of a convention's classifier in an export."""
     return f"classifier-{convention}"
 
 
 def write_classifier(classifier: Kept, convention: str, folder: Path) -> KeptClassifier:
-    """Into an export, without the weights of the encoder, which are the export's."""
+    """Write a classifier into an export, without the encoder's weights, which are the export's."""
     path = folder / f"{stem_of(convention)}{heads.SUFFIX}"
     path.write_bytes(heads.to_bytes(replace(classifier.head, encoder={}), classifier.card))
     return KeptClassifier(
@@ -124,7 +124,7 @@ def write_classifier(classifier: Kept, convention: str, folder: Path) -> KeptCla
 
 
 def read_classifiers(folder: Path, card: EncoderCard) -> dict[str, Kept]:
-    """Convention -> classifier of an export. Raises CheckpointError for files that are not the card's."""
+    """Convention -> classifier of an export; raises CheckpointError for files that are not the card's."""
     classifiers = {}
     for convention, entry in card.classifiers.items():
         path = folder / entry.file

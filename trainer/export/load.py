@@ -1,4 +1,4 @@
-"""A trained encoder ready for use, from an export or straight from a run."""
+"""A trained encoder ready for use, from an export or directly from a run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def load_encoder(
     device: Any = "cpu",
     store: str | Path | Sequence[str | Path] | None = None,
 ) -> LoadedEncoder:
-    """The trained encoder of an export or of a run folder, frozen and in evaluation mode, with its card.
+    """The trained encoder of an export or a run folder, frozen and in eval mode, with its card.
 
-    ``path``: what ``trainer export`` wrote, which needs neither run nor store, or a finished run, whose store
-    is read for its skeletons and recipe, at ``store`` or where the run has it; ``hf://user/name`` is a
-    published one on Hugging Face (extra ``hub``). ``encoder``: which one of a
-    method that trains several. ``device``: where to, as PyTorch names it. No code in the files is run.
+    ``path``: the folder of an export, which needs neither run nor store, or of a finished run, whose store is
+    read for its skeletons and recipe, at ``store`` or where the run has it; ``hf://user/name`` is a published
+    one on Hugging Face (extra ``hub``). ``encoder``: which one, for a method that trains several. ``device``:
+    where to place it, as in PyTorch. No code in the files is run.
 
     Raises CheckpointError when weights or card are absent, damaged, newer, or do not belong together;
     StoreError when a run's store is gone; UsageError for an unknown encoder or device.
@@ -52,7 +52,7 @@ def load_encoder(
 
 
 def chosen_device(name: Any) -> torch.device:
-    """As PyTorch names it. Raises UsageError for one that there is not."""
+    """The device of a PyTorch device name; raises UsageError if it is not available."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

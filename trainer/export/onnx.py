@@ -1,8 +1,8 @@
 """An encoder as an ONNX graph, checked against PyTorch.
 
-PyTorch's exporter would write a GRU out frame by frame, so bigru goes through the older one, which knows
-ONNX's own GRU. Absent bodies are left out of a batch by their values, which no static graph can follow: in
-evaluation BatchNorm has fixed statistics, so encoding them and masking their maps gives the same.
+PyTorch's exporter would unroll a GRU frame by frame, so bigru uses the older exporter, which supports ONNX's
+own GRU. Absent bodies are left out of a batch by their values, which a static graph cannot do; since
+BatchNorm has fixed statistics in evaluation, encoding them and masking their maps is equivalent.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from trainer.evaluate.heads import Head
 from trainer.export.card import EncoderCard, OnnxFile
 
 TOLERANCE = 1e-4
-"""Largest difference of a feature that is let pass."""
+"""Largest tolerated difference of a feature."""
 
 OUTPUTS = ("features", "logits", "probabilities")
-"""Of a graph with a classifier; one without has the first."""
+"""Outputs of a graph with a classifier; one without has only the first."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _OPSET = 18
 _BATCHES = (1, 2, 5)
-"""Sizes of the batches of the check; the graph is traced with another one."""
+"""Batch sizes of the check; the graph is traced with another one."""
 
 
 class StaticEncoder(nn.Module):
-    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, no shape depending on values.
+    """``forward(clips [N, 3, T, V, M]) -> [N, feature_dim]`` in one convention, as a static graph.
 
-    Equal to the encoder in evaluation, with one exception: a clip without anybody has features of zero,
-    whatever else is in its batch.
+    No shape depends on the values of the clips. Equal to the encoder in evaluation, with one exception: a
+    clip without anybody has features of zero, whatever else is in its batch.
     """
 
     def __init__(self, encoder: Encoder, convention: str) -> None:
@@ -82,7 +82,7 @@ class StaticClassifier(nn.Module):
 
 
 def require_onnx() -> None:
-    """Raises UsageError when a package of the extra ``onnx`` is missing."""
+    """Raises UsageError if a package of the extra ``onnx`` is missing."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -93,12 +93,12 @@ def require_onnx() -> None:
 def write_onnx(
     encoder: Encoder, card: EncoderCard, convention: str, folder: Path, *, head: Head | None = None
 ) -> OnnxFile:
-    """``encoder-CONVENTION.onnx`` in ``folder``: input ``clips``, output ``features``, any number of clips.
+    """Write ``encoder-CONVENTION.onnx``: input ``clips``, output ``features``, any number of clips.
 
-    With a ``head`` it is ``classifier-CONVENTION.onnx``, with the outputs ``logits`` and ``probabilities`` as
-    well; their differences count relative to the largest logit. T, V and M are the card's. Raises UsageError
-    for an encoder that ONNX has no operations for, SkelError when features differ from PyTorch's by more than
-    ``TOLERANCE``.
+    With a ``head`` it is ``classifier-CONVENTION.onnx``, with the additional outputs ``logits`` and
+    ``probabilities``; differences of logits count relative to the largest logit. T, V and M are the card's.
+    Raises UsageError for an encoder that ONNX has no operations for, and SkelError when features differ from
+    PyTorch's by more than ``TOLERANCE``.
     """
     _check_possible(encoder, card)
     static: nn.Module = StaticEncoder(encoder, convention).eval()
@@ -156,7 +156,7 @@ def _export(static: nn.Module, clips: Tensor, path: Path, outputs: tuple[str, ..
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' warnings and log lines: they are about PyTorch's own code and packages."""
+    """Suppress the exporters' warnings and log lines: they concern PyTorch's own code and packages."""
     logger = logging.getLogger("torch.onnx")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -186,7 +186,7 @@ def _difference(
 
 
 def _clips(card: EncoderCard, convention: str, samples: int) -> Tensor:
-    """Random poses of about a metre; every second clip lacks all bodies but its first."""
+    """Random poses of about a metre; every second clip has only its first body."""
     shape = (samples, 3, card.input.frames, card.conventions[convention].num_joints, card.input.bodies)
     clips = torch.randn(shape, generator=seeds.generator("cpu", 0, samples, "onnx check")) / 2
     clips[1::2, ..., 1:] = 0

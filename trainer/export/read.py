@@ -1,4 +1,4 @@
-"""An exported encoder, back in memory."""
+"""Load an exported encoder."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class _Encode(Protocol):
 
 
 class LoadedEncoder(nn.Module):
-    """``encoder(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32; ``card`` says the rest.
+    """``encoder(clips [N, 3, T, V, M], convention) -> [N, feature_dim]`` float32, described by ``card``.
 
-    NumPy arrays give NumPy arrays, tensors give tensors. Clips of fewer bodies than in training get absent
-    ones, as there. It comes frozen and in evaluation mode: call ``.requires_grad_(True).train()`` to finetune
-    it. ``skeltools.prepare`` makes its clips.
+    NumPy arrays give NumPy arrays, tensors give tensors. Clips of fewer bodies than in training are padded
+    with absent ones, as there. It is frozen and in eval mode: call ``.requires_grad_(True).train()`` to
+    finetune it. ``skeltools.prepare`` prepares its clips.
     """
 
     __call__: _Encode
@@ -51,12 +51,12 @@ class LoadedEncoder(nn.Module):
 
     @property
     def conventions(self) -> dict[str, SkeletonSpec]:
-        """The skeleton conventions that it knows; the first is meant when none is named."""
+        """The skeleton conventions that the encoder knows; the first is the default."""
         return self.card.conventions
 
     @property
     def convention(self) -> str:
-        """The first of them."""
+        """The default convention."""
         return next(iter(self.card.conventions))
 
     @property
@@ -66,7 +66,7 @@ class LoadedEncoder(nn.Module):
 
     @property
     def frames(self) -> int:
-        """T of the training; encoders take any."""
+        """T of the training; encoders accept any."""
         return self.card.input.frames
 
     @property
@@ -85,7 +85,7 @@ class LoadedEncoder(nn.Module):
         return self.card.feature_dim
 
     def forward(self, clips: Tensor | Array, convention: str | None = None) -> Tensor | Array:
-        """``convention`` None takes the first. Raises UsageError for clips that do not fit the card."""
+        """Features of clips; ``convention`` None: the first; raises UsageError for clips that do not fit."""
         name = self.convention if convention is None else convention
         if not isinstance(clips, Tensor | np.ndarray):
             raise UsageError(
@@ -111,7 +111,7 @@ class LoadedEncoder(nn.Module):
         return self._features(clips, name)
 
     def _features(self, clips: Tensor, convention: str) -> Tensor:
-        # Absent bodies are in the mean over bodies, and in the statistics, that the weights were made for.
+        # The weights were trained with absent bodies in the mean over bodies and in the statistics.
         missing = self.bodies - clips.shape[4]
         features: Tensor = self.network(pad(clips, (0, missing)) if missing else clips, convention).float()
         return features
@@ -132,13 +132,13 @@ def read_encoder(folder: Path) -> LoadedEncoder:
 
 
 def read_weights(folder: Path) -> tuple[EncoderCard, dict[str, Tensor]]:
-    """The card and the weights of an export, by the encoder's own names. Raises as ``read_encoder``."""
+    """The card and the weights of an export, by the encoder's own names; raises as ``read_encoder`` does."""
     card = read_card(folder)
     return card, _weights(folder, card)
 
 
 def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:
-    """The card's network; its graphs are zero until the weights are loaded, they are among them."""
+    """The card's network; its graphs are zero until the weights, which contain them, are loaded."""
     try:
         return encoders.build(card.encoder, _skeletons(card.conventions))
     except UsageError as error:
@@ -150,7 +150,7 @@ def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:
 
 
 def check_clips(clips: Tensor | Array, card: EncoderCard, convention: str) -> None:
-    """Raises UsageError unless ``clips`` are what the encoder was made for."""
+    """Raises UsageError unless ``clips`` fit the encoder."""
     if convention not in card.conventions:
         raise UsageError(
             f"the encoder knows {', '.join(card.conventions)}, not '{convention}'",

@@ -1,4 +1,4 @@
-"""From a run folder to an exported encoder."""
+"""Export an encoder from a run folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trainer.run import JOINED, Run, open_run
 _NTU = "NTU RGB+D is for research only, on request to its authors. Ask them before you pass on weights."
 _PKU = "PKU-MMD is free for research. Ask its authors before you pass on weights."
 LICENCES = {"ntu60": _NTU, "ntu120": _NTU, "pku-mmd-1": _PKU, "pku-mmd-2": _PKU}
-"""What is known of the terms of a data set, as on the data card of a store."""
+"""Known terms of a data set, as on the data card of a store."""
 
 _UNKNOWN = "The terms of the training data are not known here: state them before you pass on weights."
 _SYNTHETIC = "Trained on the built-in demo data, which are free of terms."
@@ -42,17 +42,17 @@ def export_run(
     unfinished: bool = False,
     force: bool = False,
 ) -> EncoderCard:
-    """Writes a query encoder of the run's last checkpoint to the folder ``out``, and returns its card.
+    """Write a query encoder of the run's last checkpoint to the folder ``out``; returns its card.
 
-    ``encoder`` may be left out when the method trains one. ``conventions`` empty takes all of the run.
-    ``classifier``: a figure of the run's results, such as ``linear``, whose classifier goes along; of
-    conventions only those that have one; ``finetune``, ``semi-5`` and ``supervised`` take their own encoder
-    along, which is of one convention.
-    The run's store is read for its skeletons and recipe, at ``store`` or where the run has it. Raises
-    UsageError for names that the run does not have, StoreError and CheckpointError as evaluation does.
+    ``encoder`` may be omitted if the method trains only one. ``conventions`` empty selects all of the run.
+    ``classifier``: a figure of the run's results, such as ``linear``, whose classifier is included, for only
+    those conventions that have one; ``finetune``, ``semi-5`` and ``supervised`` include their own encoder,
+    which is of one convention. The run's store is read for its skeletons and recipe, at ``store`` or where
+    the run has it. Raises UsageError for names that the run does not have, and StoreError and CheckpointError
+    as evaluation does.
     """
     if onnx:
-        require_onnx()  # said before anything is read
+        require_onnx()  # fails before anything is read
     _check_folder(out, force=force)
     opened = open_run(run, store=store, device="cpu", unfinished=unfinished)
     name = opened.encoder_name(encoder)
@@ -70,7 +70,7 @@ def export_run(
 def _classifiers(
     run: Run, figure: str, conventions: Sequence[str], *, encoder: str, onnx: bool
 ) -> dict[str, Kept]:
-    """Convention -> classifier. Those that are named must have one, else those that have one are taken."""
+    """Convention -> classifier: named conventions must have one; without names, those that have one."""
     only = convention_of(run, figure)
     asked = run.conventions(conventions) if conventions else _known(run) if only is None else [only]
     known = [
@@ -99,10 +99,10 @@ def _classifiers(
 def take_encoder(
     run: Run, encoder: str | None, *, conventions: Sequence[str] = ()
 ) -> tuple[EncoderCard, Encoder, dict[str, Tensor]]:
-    """An encoder of a run with its card, which has no hash of a file yet, and its weights, on the CPU.
+    """An encoder of a run with its card, which has no file hash yet, and its weights, on the CPU.
 
-    It is built anew as a reader will: an encoder of fewer conventions has only their weights. Arguments and
-    errors are those of ``export_run``.
+    It is rebuilt as a reader will rebuild it: an encoder of fewer conventions has only their weights.
+    Arguments and errors are those of ``export_run``.
     """
     chosen = run.conventions(conventions) if conventions else _known(run)
     name = run.encoder_name(encoder)
@@ -116,7 +116,7 @@ def take_encoder(
 
 
 def _known(run: Run) -> list[str]:
-    """All conventions of the encoder, those of the run's store, or of the one that is meant, first."""
+    """All conventions of the encoder, starting with those of the run's (selected) store."""
     return list(dict.fromkeys([*run.conventions(["all"]), *run.skeletons]))
 
 
@@ -129,8 +129,11 @@ def _write(
     onnx: bool,
     classifiers: Mapping[str, Kept],
 ) -> EncoderCard:
-    """All files beside ``out``, which is then their folder at once; where an export is replaced, the weights
-    first, whose hash a card has, and the card last, so that what is cut off in between is told."""
+    """Write all files beside ``out`` and move them into place.
+
+    A new export appears as a whole. When an export is replaced, the weights, whose hash is in the card, are
+    moved first and the card last, so that an interruption in between is detected.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=_made(out.parent)) as beside:
         partial = _made(Path(beside) / "encoder")
         (partial / WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
@@ -151,7 +154,7 @@ def _write(
         card = write_card(card, partial)
         if not out.is_symlink() and not (out / CARD).is_file():
             if out.exists():
-                out.rmdir()  # it is empty: all else was refused
+                out.rmdir()  # it is empty: everything else was refused
             partial.rename(out)
             return card
         _made(out)
@@ -203,7 +206,7 @@ def _card(run: Run, conventions: Sequence[str], *, name: str, network: Any) -> E
 
 
 def _licence(config: RunConfig, manifest: StoreManifest) -> str:
-    """What is known of the terms of the data, and of the weights that the training started from."""
+    """Known terms of the data, and of the weights that the training started from."""
     terms = [_SYNTHETIC if demo else LICENCES.get(name, _UNKNOWN) for name, demo in manifest.data_sets]
     own = " ".join(dict.fromkeys(terms))
     if config.init_from is None:
@@ -218,7 +221,7 @@ def _licence(config: RunConfig, manifest: StoreManifest) -> str:
 
 
 def _component(network: Encoder) -> Component:
-    """Name and options with which ``encoders.build`` makes the same architecture again."""
+    """Name and options from which ``encoders.build`` rebuilds the architecture."""
     name = next(name for name, kind in ENCODERS.items() if isinstance(network, kind))
     return Component(name=name, options=network.options.model_dump(mode="json"))
 

@@ -1,4 +1,4 @@
-"""What is said of an encoder: evaluation results with all that it takes to measure them again."""
+"""Claims about an encoder: evaluation results with everything needed to measure them again."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ KIND = "skeltools figures"
 
 
 class Claim(Model):
-    """Accuracies are fractions in 0..1, on the test half. Only what ``trainer verify`` measures again."""
+    """A claim that ``trainer verify`` measures again; accuracies are fractions in 0..1, on the test half."""
 
     figure: str
-    """What it is called: ``linear``, ``knn1``, ``semi-5``, ..."""
+    """Name of the figure: ``linear``, ``knn1``, ``semi-5``, ..."""
     protocol: str
     settings: dict[str, Any]
-    """Of the protocol."""
+    """Settings of the protocol."""
     seed: int = Field(ge=0)
-    """Of the run: what the protocol draws from."""
+    """Seed of the run, from which the protocol draws."""
     dataset: str
     synthetic: bool
     store: str
@@ -42,7 +42,7 @@ class Claim(Model):
     train_samples: int = Field(ge=0)
     test_samples: int = Field(ge=1)
     top1: float = Field(ge=0, le=1)
-    """Of several random draws the mean; ``top5`` and ``macro`` are of the first draw."""
+    """The mean over several random draws; ``top5`` and ``macro`` are of the first draw."""
     interval: tuple[float, float] | None
     """95 % bootstrap interval of ``top1`` over the test samples."""
     draws: tuple[float, ...]
@@ -51,11 +51,11 @@ class Claim(Model):
     """Mean over the classes."""
     notes: tuple[str, ...]
     command: str
-    """That measured it; RUN is the run's folder."""
+    """The command that measured it; RUN is the run's folder."""
 
     @property
     def first(self) -> float:
-        """Of the first draw, which is the one whose classifier is kept."""
+        """Top-1 accuracy of the first draw, whose classifier is the one saved."""
         return self.draws[0] if self.draws else self.top1
 
 
@@ -70,10 +70,10 @@ class Figures(Model):
 def claims_of(
     run: Run, encoder: str, conventions: Sequence[str], *, learned: str | None = None
 ) -> list[tuple[SavedResult, Claim]]:
-    """Results of the run's last checkpoint that are of this encoder alone, in one convention.
+    """Results of the run's last checkpoint for this encoder alone, each in one convention.
 
-    ``learned``: the figure of a classifier whose encoder learned along, so that other figures are of another
-    encoder; None: those of the frozen one. Raises SkelError for a damaged result.
+    ``learned``: the figure of a classifier whose encoder was trained with it, so that other figures are of a
+    different encoder; None: figures of the frozen encoder. Raises SkelError for a damaged result.
     """
     results = read_results(run.path) if (run.path / RESULTS).is_dir() else []
     of_encoder = [
@@ -91,7 +91,7 @@ def claims_of(
 
 
 def is_frozen(result: EvaluationResult | Claim) -> bool:
-    """Whether it is of the encoder as it was pre-trained."""
+    """Whether a result is of the encoder as pre-trained."""
     return base_of(result.protocol) in PROTOCOLS and not PROTOCOLS[base_of(result.protocol)].NEEDS.clips
 
 
@@ -100,7 +100,7 @@ def keeps_classifier(result: EvaluationResult | Claim) -> bool:
 
 
 def base_of(protocol: str) -> str:
-    """The protocol that gives it: ``knn`` gives ``knn1``, too."""
+    """The protocol that produces it: ``knn`` also produces ``knn1``."""
     return "knn" if protocol == "knn1" else protocol
 
 

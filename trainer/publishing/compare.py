@@ -1,4 +1,4 @@
-"""A figure beside what was found."""
+"""Compare a claimed figure with the measured one."""
 
 from __future__ import annotations
 
@@ -16,26 +16,29 @@ from trainer.store import Store
 Verdict = Literal["holds", "fails", "not checked"]
 
 _EXACT = 1e-9
-"""Of fractions that are sums in another order."""
+"""Tolerance for fractions that are summed in a different order."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something that is claimed, and what was found."""
+    """A claim and the outcome of checking it."""
 
     what: str
     """``linear, kinectv2_25, joint``, ``files``, or the name of a file."""
     verdict: Verdict
     text: str
-    """What was found, in words."""
+    """The finding, in words."""
     claimed: float | None = None
     """Top-1 accuracy in 0..1; None for files."""
     found: float | None = None
 
 
 def compared(claim: Claim, scores: Scores, how: str, store: Store, *, what: str, tolerance: float) -> Check:
-    """On the claim's store everything that was found must be what is claimed, up to ``tolerance``, a fraction
-    of the test clips, or one clip; on another one top-1 must lie in the claim's interval."""
+    """Check a claim against measured scores.
+
+    On the claim's store, every measured figure must equal the claimed one up to ``tolerance``, a fraction of
+    the test clips, or one clip; on another store, top-1 must lie in the claim's interval.
+    """
     figures = accuracies(scores)
     if store.hash == claim.store_hash:
         holds, text = _same(claim, figures, _least(scores), tolerance)
@@ -49,7 +52,7 @@ def compared(claim: Claim, scores: Scores, how: str, store: Store, *, what: str,
 
 
 def _least(scores: Scores) -> float:
-    """What one clip can be of the mean over the classes."""
+    """The largest effect of one clip on the mean over the classes."""
     counts = torch.bincount(scores.labels)
     counts = counts[counts > 0]
     return 1 / (len(counts) * int(counts.min()))
@@ -73,7 +76,7 @@ def _same(claim: Claim, figures: dict[str, object], least: float, tolerance: flo
 
 
 def _apart(claimed: object, measured: object) -> float:
-    """Of two fractions; 1 where only one of them is there."""
+    """Difference of two fractions; 1 if only one of them exists."""
     if claimed is None or measured is None:
         return float(claimed is not measured)
     return abs(float(claimed) - float(measured))  # type: ignore[arg-type]

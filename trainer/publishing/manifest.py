@@ -1,5 +1,7 @@
-"""``published.json``: the sha256 of every file of a published folder. It is written last: a folder without it
-is not whole."""
+"""The manifest ``published.json``: the sha256 of every file of a published folder.
+
+It is written last: a folder without it is incomplete.
+"""
 
 from __future__ import annotations
 
@@ -32,18 +34,18 @@ class Manifest(Model):
     format: int = Field(ge=1)
     tool: str
     files: dict[str, str] = Field(min_length=1)
-    """Name -> sha256, but for this file."""
+    """Name -> sha256 of every file except this one."""
 
 
 def write_manifest(folder: Path) -> None:
-    """Of all files in the folder."""
+    """Write the manifest of all files in the folder."""
     files = {path.name: checkpoint.file_hash(path) for path in sorted(folder.iterdir())}
     manifest = Manifest(format=FORMAT, tool=f"trainer {__version__}", files=files)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises CheckpointError when it is absent, damaged or newer."""
+    """Read the manifest; raises CheckpointError if it is absent, damaged or newer."""
     if not (folder / MANIFEST).is_file():
         raise CheckpointError(
             f"no {MANIFEST} here: nothing was published, or not all of it is there",
@@ -54,12 +56,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_figures(folder: Path) -> Figures:
-    """Raises CheckpointError when they are absent, damaged or newer."""
+    """Read the figures; raises CheckpointError if they are absent, damaged or newer."""
     return _read(folder / FIGURES, FIGURES_KIND, FIGURES_FORMAT, Figures)
 
 
 def problems_of(folder: Path, manifest: Manifest) -> list[str]:
-    """A sentence for every file that is absent or is not what was published."""
+    """A sentence for every file that is missing or differs from what was published."""
     problems = [(name, f"is not in {MANIFEST}") for name in _NEEDED if name not in manifest.files]
     problems += [(name, _problem(folder, name, digest)) for name, digest in manifest.files.items()]
     return [f"{name}: {problem}" for name, problem in problems if problem]

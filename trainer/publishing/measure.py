@@ -1,8 +1,8 @@
-"""The claims of a published folder, or of a run, measured again on a store.
+"""Measure the claims of a published folder or of a run again on a store.
 
-Figures of a frozen encoder are measured as they were: its features, then the protocol, from the same seed.
-A classifier that was kept is asked about the test half again. Of protocols that train the encoder nothing
-else is done: it would have to train again.
+Figures of a frozen encoder are measured as before: its features, then the protocol, from the same seed. A
+saved classifier is applied to the test half again. For protocols that train the encoder nothing more is done,
+because it would have to be trained again.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from trainer.use.model import Classifier, Model, load, of_run
 from trainer.use.sources import check_fits
 
 TOLERANCE = 0.002
-"""By how much a figure may differ on the same store, as a fraction of the test clips; one clip always may.
-Encoders give features that differ by 1e-6 from processor to processor."""
+"""Allowed difference of a figure on the same store, as a fraction of the test clips; one clip is always
+allowed. Features differ by 1e-6 between processors."""
 
 
 @dataclass(frozen=True)
 class Stated:
-    """A claim, the encoder that it is of, and the classifier that was kept of it."""
+    """A claim with its encoder, and the saved classifier if any."""
 
     claim: Claim
     model: Model
@@ -74,13 +74,13 @@ def verify(
     device: str = "auto",
     tolerance: float = TOLERANCE,
 ) -> list[Check]:
-    """Checks the files of a published folder or of ``hf://user/name``, then each of its claims; of a run the
-    claims that its results are.
+    """Check the files and claims of a published folder or ``hf://user/name``, or the results of a run.
 
     ``store``: one or several. A claim is measured on the one with its fingerprint, where figures may differ
-    by ``tolerance``, a fraction of the test clips, or by one clip; else on the first of its data set, where
-    top-1 must lie in the claim's 95 % interval. Claims of a folder whose files were changed are not measured.
-    Raises CheckpointError for what was not published and is no run, StoreError for what is no store.
+    by ``tolerance``, a fraction of the test clips, or by one clip; otherwise on the first of its data set,
+    where top-1 must lie in the claim's 95 % interval. Claims of a folder whose files were changed are not
+    measured. Raises CheckpointError for a path that is neither published nor a run, and StoreError for a path
+    that is not a store.
 
         >>> import trainer
         >>> [check.verdict for check in trainer.verify("published", "store.zarr")]
@@ -91,7 +91,7 @@ def verify(
 
 
 def checks(path: Path, places: Sequence[Path], *, device: str, tolerance: float) -> Iterator[Check]:
-    """As ``verify``, one after the other as they are done."""
+    """As ``verify``, yielding each check as soon as it is done."""
     if not places or not 0 <= tolerance < 1:
         what = f"{tolerance} is no fraction in 0..1" if places else "there is no store to measure on"
         raise UsageError(what, where="--tolerance" if places else "--store")
@@ -133,7 +133,7 @@ def _text(path: Path) -> str:
 
 
 def _of_card(text: str, claims: Sequence[Claim]) -> Check:
-    """Whether readers, and Hugging Face, are told the figures of ``figures.json``."""
+    """Check that the model card and its metadata state the figures of ``figures.json``."""
     lines = {*text.splitlines()}
     wrong = [claim.figure for claim in claims if model_card.row(claim) not in lines]
     index = model_card.front_of(text).get("model-index") or [{}]
@@ -168,14 +168,14 @@ def _of_run(path: Path, opened: Sequence[Store]) -> Iterator[Check | Stated]:
 
 
 def _opened(path: Path, opened: Sequence[Store]) -> Run:
-    """The run, with those of the stores that it was trained on; they may have moved."""
+    """The run with the given stores that it was trained on, which may have moved."""
     run = open_run(path, device="cpu", unfinished=True)
     own = [store.path for store in opened if store.hash in run.checkpoint.hashes]
     return open_run(path, store=own, device="cpu", unfinished=True) if own else run
 
 
 def _unmeasurable(result: EvaluationResult, run: Run) -> str:
-    """Why nothing is said about a result, in words."""
+    """Why a result cannot be checked, in words; empty if it can."""
     if result.checkpoint_hash != run.checkpoint_hash:
         return "is of another checkpoint than the run's last"
     if JOINED in result.encoder + result.convention:
@@ -201,16 +201,16 @@ def _stated(saved: SavedResult, run: Run, models: Mapping[str, Model]) -> Stated
 
 @dataclass(frozen=True)
 class Measuring:
-    """On which stores, and how."""
+    """How claims are measured, and on which stores."""
 
     opened: Sequence[Store]
     device: torch.device
     tolerance: float
     seen: dict[Any, Any] = field(default_factory=dict)
-    """Features of the halves that were encoded last."""
+    """Features of the most recently encoded halves."""
 
     def of(self, stated: Stated) -> Iterator[Check]:
-        """The protocol again for a frozen encoder, and the classifier for what kept one."""
+        """Repeat the protocol for a frozen encoder, and apply the classifier if one was saved."""
         claim = stated.claim
         what = f"{claim.figure}, {claim.convention}, {claim.encoder}"
         try:
@@ -221,7 +221,7 @@ class Measuring:
             yield Check(what, "not checked", str(error), claim.top1)
 
     def _store(self, claim: Claim) -> Store:
-        """That of the claim, else the first of its data set. Raises StoreError without any."""
+        """The store of the claim, else the first of its data set; raises StoreError without any."""
         alike = [store for store in self.opened if store.manifest.dataset == claim.dataset]
         same = [store for store in self.opened if store.hash == claim.store_hash]
         if not same + alike:
@@ -287,7 +287,7 @@ class Measuring:
 
 
 def _split(store: Store, claim: Claim, card: EncoderCard) -> Split:
-    """As the encoder's clips were read in training. Raises StoreError where the store lacks them."""
+    """The split, read as in the encoder's training; raises StoreError if the store lacks it."""
     stores.check_split(store, claim.split)
     given = card.input
     stores.check_stream(store, claim.convention, frames=given.frames, stream=given.stream)

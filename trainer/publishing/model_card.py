@@ -1,4 +1,4 @@
-"""The model card: Markdown for readers, and above it what Hugging Face reads of it.
+"""The model card: Markdown for readers, preceded by the metadata that Hugging Face reads.
 
 Keys and their meaning: https://huggingface.co/docs/hub/model-cards
 """
@@ -22,12 +22,14 @@ _TASK = "skeleton-based-action-recognition"
 _TAGS = ("skeleton", _TASK, "self-supervised-learning", "contrastive-learning", "pytorch")
 _HEADINGS = ("figure", "measured on", "top-1 %", "95 %", "top-5 %", "class mean %", "test clips", "store")
 _SHOWN = 12
-"""Digits of a fingerprint that are shown: enough to tell stores apart."""
+"""Number of fingerprint digits shown: enough to distinguish stores."""
 
 
 def markdown(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence: str, place: str) -> str:
-    """The whole card. ``licence``: an identifier of Hugging Face, such as cc-by-nc-4.0; ``place``: what
-    ``trainer.load`` is given."""
+    """The whole card.
+
+    ``licence``: a Hugging Face identifier, such as cc-by-nc-4.0; ``place``: the argument of ``trainer.load``.
+    """
     parts = [
         _front(card, claims, title=title, licence=licence),
         f"# {escaped(title)}\n",
@@ -41,7 +43,7 @@ def markdown(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence:
 
 
 def row(claim: Claim) -> str:
-    """A claim as a line of the card's table."""
+    """A claim as a row of the card's table."""
     spread = "" if len(claim.draws) < 2 else f" (mean of {len(claim.draws)} draws)"
     ends = "–" if claim.interval is None else " to ".join(map(percent, claim.interval))
     cells = (
@@ -58,7 +60,7 @@ def row(claim: Claim) -> str:
 
 
 def metrics(claims: Sequence[Claim]) -> list[dict[str, Any]]:
-    """``model-index`` results: percent, to the four digits that tell clips apart."""
+    """``model-index`` results in percent, with the four digits that distinguish single clips."""
     return [
         {
             "task": {"type": _TASK, "name": "Skeleton-based action recognition"},
@@ -72,7 +74,7 @@ def metrics(claims: Sequence[Claim]) -> list[dict[str, Any]]:
 
 
 def front_of(text: str) -> dict[str, Any]:
-    """What stands between the first two lines of ``---``; empty where that is no mapping."""
+    """The mapping between the first two lines of ``---``; empty if that is not a mapping."""
     parts = text.split("---\n", 2)
     try:
         front = load_yaml(parts[1]) if len(parts) == 3 and not parts[0] else None

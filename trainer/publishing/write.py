@@ -1,4 +1,4 @@
-"""From a run to a folder for others, or to a model repository of Hugging Face."""
+"""Publish a run as a folder for others, or as a model repository on Hugging Face."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainer.publishing.manifest import (
 from trainer.run import Run, open_run
 
 _USUAL = "linear"
-"""Figure whose classifier goes along where none is named: it is of the encoder as it was pre-trained."""
+"""Figure whose classifier is included by default: it is of the encoder as pre-trained."""
 
 
 @checks_arguments
@@ -48,15 +48,15 @@ def publish(
     unfinished: bool = False,
     force: bool = False,
 ) -> EncoderCard:
-    """Writes an encoder of a run with its figures to a folder, or to ``hf://user/name``; returns its card.
+    """Publish an encoder of a run with its figures to a folder or to ``hf://user/name``; returns its card.
 
     The folder is an export (``trainer.load``, ``--init-from``) with a model card, recipe, settings, figures
-    and the sha256 of each file. ``classifier``: as for ``trainer export``; None: that of ``linear``, if one
-    was kept. ``licence``: of the weights, as Hugging Face names it. ``title``: None takes the folder's name.
-    ``private``: of a repository that is made. ``force``: replace what was published there.
+    and the sha256 of each file. ``classifier``: as for ``trainer export``; None: that of ``linear``, if
+    saved. ``licence``: of the weights, as Hugging Face names it. ``title``: None: the folder's name.
+    ``private``: visibility of a newly created repository. ``force``: replace what was published there.
 
     Raises UsageError for a folder that is not empty, SkelError for what Hugging Face refuses, and as
-    ``trainer export``.
+    ``trainer export`` does.
 
         >>> import trainer
         >>> trainer.publish("runs/skeletonclr", "published", licence="mit").feature_dim
@@ -93,7 +93,7 @@ def published(
     force: bool,
     **more: Any,
 ) -> tuple[EncoderCard, list[Claim]]:
-    """As ``publish``; also what is claimed. ``more``: for the export."""
+    """As ``publish``, but also returns the claims; ``more``: arguments of the export."""
     place, name = _named(to, force=force)
     opened = open_run(run, store=store, device="cpu", unfinished=unfinished)
     more |= {"encoder": encoder, "store": store, "unfinished": unfinished}
@@ -113,7 +113,7 @@ def published(
 
 
 def _named(to: str | Path, *, force: bool) -> tuple[str, str]:
-    """What ``trainer.load`` is given, and the name. Raises UsageError for what may not be written."""
+    """The argument of ``trainer.load``, and the name; raises UsageError for a target not to be written."""
     if not hub.is_address(to):
         _check_folder(Path(to), force=force)
         return (name := Path(to).absolute().name), name
@@ -139,7 +139,7 @@ def _claims(run: Run, card: EncoderCard) -> list[Claim]:
 
 
 def _complete(folder: Path, run: Run, card: EncoderCard, claims: Sequence[Claim], text: str) -> None:
-    """What an export does not have; the hashes last."""
+    """Add the files that an export does not have, with the hashes last."""
     figures = Figures(format=stating.FORMAT, claims=tuple(claims))
     for name, content in {
         FIGURES: figures.model_dump_json(indent=2) + "\n",
@@ -152,13 +152,13 @@ def _complete(folder: Path, run: Run, card: EncoderCard, claims: Sequence[Claim]
 
 
 def _recipe(steps: Sequence[Component]) -> str:
-    """As ``skeltools convert --recipe`` takes it."""
+    """The recipe in the format of ``skeltools convert --recipe``."""
     items = [{step.name: step.options} if step.options else step.name for step in steps]
     return yaml.safe_dump(items, sort_keys=False, allow_unicode=True)
 
 
 def _settings(config: RunConfig) -> str:
-    """Without the folders of the machine: of paths their names."""
+    """The settings without machine-specific folders: paths are reduced to their names."""
     tree = config.model_dump(mode="json")
     for part in (tree["data"], *tree["data"]["more"]):
         part["store"] = Path(part["store"]).name
@@ -171,7 +171,7 @@ def _settings(config: RunConfig) -> str:
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:
-    """Raises UsageError unless it may be written: new, empty, or published before and ``force``."""
+    """Raises UsageError unless the folder may be written: new, empty, or published before with ``force``."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir() or not (folder / MANIFEST).is_file():
@@ -189,7 +189,7 @@ def _check_folder(folder: Path, *, force: bool) -> None:
 
 
 def _beside(to: str | Path) -> Path | None:
-    """Where a folder is made, so that it can be renamed; None: where temporary files are."""
+    """Where the folder is built so that it can be renamed into place; None: the temporary directory."""
     if hub.is_address(to):
         return None
     parent = Path(to).absolute().parent
@@ -201,11 +201,14 @@ def _beside(to: str | Path) -> Path | None:
 
 
 def _place(made: Path, folder: Path) -> None:
-    """A whole folder at once where there is none; else file by file, so that what the folder holds besides
-    stays: the weights first and the manifest last, whose hashes tell what was cut off in between."""
+    """Move the finished folder into place.
+
+    A new folder appears as a whole. An existing one is replaced file by file, so that its other files stay:
+    the weights first and the manifest last, whose hashes reveal an interruption in between.
+    """
     if not folder.is_symlink() and not (folder / MANIFEST).is_file():
         if folder.exists():
-            folder.rmdir()  # it is empty: all else was refused
+            folder.rmdir()  # it is empty: everything else was refused
         made.rename(folder)
         return
     old, new = _published(folder), {path.name for path in made.iterdir()}
@@ -216,7 +219,7 @@ def _place(made: Path, folder: Path) -> None:
 
 
 def _published(folder: Path) -> list[str]:
-    """Names of the files that were published before; none where that cannot be read."""
+    """Names of the files published before; none if they cannot be read."""
     try:
         return [name for name in read_manifest(folder).files if Path(name).name == name]
     except SkelError:
@@ -224,7 +227,7 @@ def _published(folder: Path) -> list[str]:
 
 
 def _upload(folder: Path, name: str, place: str, *, private: bool, force: bool) -> None:
-    """One commit, so that a repository has all files or none of them."""
+    """Upload in a single commit, so that a repository has all files or none of them."""
     api = hub.api()
     hub.asked(lambda: api.create_repo(name, private=private, exist_ok=True), place)
     there = [each for each in hub.asked(lambda: api.list_repo_files(name), place) if each[0] != "."]

@@ -1,4 +1,4 @@
-"""Checkpoints of the papers' own published code, brought in as runs: ``trainer import``."""
+"""Import checkpoints of the papers' published code as runs: ``trainer import``."""
 
 from trainer.released.bring import Imported, import_released
 from trainer.released.sources import SOURCES

@@ -1,4 +1,4 @@
-"""A released checkpoint as a run folder: settings, checkpoint and log, as training would have left them."""
+"""Turn a released checkpoint into a run folder: settings, checkpoint and log, as if trained here."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from trainer.released.sources import SOURCES, Pair, Plan
 from trainer.skeleton import Skeleton
 
 _OURS_ALONE = re.compile(r".*\.queue\.(rows|steps)|.*\.encoder\.conventions\.[^.]+\.graph")
-"""What no released file has: rows and ages of the keys, and the graph of A-GCN, which the tree gives."""
+"""Weights that no released file has: rows and ages of the keys, and the A-GCN graph, derived from the
+tree."""
 
 
 BESIDE = ("queue_label",)
-"""Buffers of released code that no step of the training reads: SkeleMixCLR's labels of the keys."""
+"""Buffers of released code that training never reads: SkeleMixCLR's labels of the keys."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did."""
+    """The outcome of an import."""
 
     folder: Path
     config: RunConfig
     epoch: int
     names: dict[str, str]
-    """Released name -> the weight of ours that it became or went into."""
+    """Released name -> our weight that it became or was merged into."""
     left_out: tuple[str, ...]
-    """What the file holds besides weights."""
+    """What the file contains besides weights."""
     notes: tuple[str, ...]
-    """What a user should know about it."""
+    """Notes for the user."""
 
 
 def import_released(
@@ -56,13 +57,13 @@ def import_released(
     overrides: Sequence[Override] = (),
     force: bool = False,
 ) -> Imported:
-    """Makes the run folder ``out`` of a checkpoint that the published ``code`` has written.
+    """Create the run folder ``out`` from a checkpoint written by the published ``code``.
 
-    Settings are those of the method's ``preset``, and what the file decides: the size of the queue, streams,
-    representations, conventions of ``ms-clr``. ``store`` has the skeleton, and is what the run is evaluated
-    and trained on. ``conventions`` empty takes the preset's. Everything is checked before the folder is
-    touched. Raises CheckpointError for a file, a name or a shape that is not known, UsageError for an unknown
-    code base, ConfigError and StoreError as ``trainer pretrain`` does.
+    Settings are those of the method's ``preset``, and those that the file determines: queue size, streams,
+    representations, conventions of ``ms-clr``. ``store`` provides the skeleton, and is what the run is
+    evaluated and trained on. ``conventions`` empty selects the preset's. Everything is checked before the
+    folder is touched. Raises CheckpointError for an unknown file, name or shape, UsageError for an unknown
+    code base, and ConfigError and StoreError as ``trainer pretrain`` does.
     """
     if code not in SOURCES:
         raise unknown("code base", code, SOURCES, where="--from")
@@ -126,7 +127,7 @@ def _imported(
 def _decided(
     plan: Plan, released: Released, path: Path, code: str, conventions: Sequence[str]
 ) -> list[Override]:
-    """The settings that the file decides, and where it is from."""
+    """The settings that the file determines, including its origin."""
     if plan.conventions is not None and conventions and set(conventions) != set(plan.conventions):
         raise UsageError(
             f"the file has weights of {', '.join(plan.conventions)}, found {', '.join(conventions)}",
@@ -148,7 +149,7 @@ def _decided(
 
 
 def _check_joints(plan: Plan, weights: Mapping[str, Tensor], skeletons: Mapping[str, Skeleton]) -> None:
-    """Raises CheckpointError when the skeleton of a network is not as large as ours."""
+    """Raises CheckpointError if a network's skeleton has another number of joints than ours."""
     layouts = {ours: released for released, ours in LAYOUTS.items()}
     for pair in plan.pairs:
         network = _below(weights, pair.query)
@@ -170,9 +171,9 @@ def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _placed(
     plan: Plan, weights: Mapping[str, Tensor], own: Mapping[str, Tensor], convention: str
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All weights of the file under the names of our method, and released name -> ours.
+    """All weights of the file under our method's names, and released name -> ours.
 
-    Raises CheckpointError for names that are not known.
+    Raises CheckpointError for unknown names.
     """
     ours: dict[str, Tensor] = {}
     names: dict[str, str] = {}
@@ -208,7 +209,10 @@ def _placed(
 
 
 def _queue(pair: Pair, weights: Mapping[str, Tensor], names: dict[str, str]) -> dict[str, Tensor]:
-    """The keys, of unknown rows, which came with one step as far as anybody knows; the place of the next."""
+    """The state of a queue: its keys, assumed to be from a single step, and the position of the next.
+
+    The rows of the keys are unknown.
+    """
     state: dict[str, Tensor] = {}
     keys, pointer = weights.get(pair.queue), weights.get(pair.pointer)
     if keys is not None and keys.dim() == 2:
@@ -226,7 +230,7 @@ def _queue(pair: Pair, weights: Mapping[str, Tensor], names: dict[str, str]) -> 
 
 
 def _without_padding(name: str, value: Tensor, shape: torch.Size) -> Tensor:
-    """A graph or importance [3, Vmax, Vmax] of released MS-CLR cut to the skeleton's joints, V.
+    """A graph or importance [3, Vmax, Vmax] of released MS-CLR, cut to the skeleton's V joints.
 
     Raises CheckpointError when a graph has edges beyond these.
     """
@@ -242,7 +246,7 @@ def _without_padding(name: str, value: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _check_fit(own: Mapping[str, Tensor], ours: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
-    """Raises CheckpointError that names what is missing, has no place, or has another shape than ours."""
+    """Raises CheckpointError naming weights that are missing, unexpected, or of another shape or type."""
     released = {target: name for name, target in reversed(list(names.items()))}
     problems = {
         "missing in the file": [n for n in own if n not in ours and not _OURS_ALONE.fullmatch(n)],
@@ -268,7 +272,7 @@ def _check_fit(own: Mapping[str, Tensor], ours: Mapping[str, Tensor], names: Map
 
 
 def _recipe_notes(code: str, recipe: str) -> tuple[str, ...]:
-    """That the store is not preprocessed as the clips were on which the weights were trained."""
+    """A note if the store is not preprocessed like the clips that the weights were trained on."""
     expected = "isc" if code == "skeleton-contrast" else "crossclr"
     if recipe == expected:
         return ()
@@ -276,7 +280,7 @@ def _recipe_notes(code: str, recipe: str) -> tuple[str, ...]:
 
 
 def _graph_notes(own: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Where the file's graph is not the one that the settings give. It is the file's that counts."""
+    """Notes where the file's graph, which is used, differs from the one in the settings."""
     notes = []
     for name, value in ours.items():
         if (
@@ -295,7 +299,7 @@ def _graph_notes(own: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple
 def _write_log(
     out: Path, settings: RunConfig, epoch: int, names: Mapping[str, str], released: Released
 ) -> int:
-    """The one line of the log; returns its length in bytes."""
+    """Write the single line of the log; returns its length in bytes."""
     assert settings.init_from is not None
     record: dict[str, Any] = {"event": "imported", "epoch": epoch, "step": 0}
     record |= settings.init_from.model_dump(mode="json", include={"code", "path", "sha256"})

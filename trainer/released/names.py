@@ -1,8 +1,9 @@
-"""Names of weights in published code, and what they are called here.
+"""Names of weights in published code, and their names here.
 
-The names are those of the released repositories: CrosSCLR, AimCLR and SkeleMixCLR share an ST-GCN; MS-CLR
-has one with a graph, an input BatchNorm and edge importances for each skeleton; skeleton-contrast (ISC) has
-a GRU, an A-GCN and an HCN. Here a network is ``encoder.`` and ``projector.``; ``{c}`` is the convention.
+The names are those of the released repositories: CrosSCLR, AimCLR and SkeleMixCLR share an ST-GCN; MS-CLR has
+one with a graph, an input BatchNorm and edge importances for each skeleton; skeleton-contrast (ISC) has a
+GRU, an A-GCN and an HCN. Here a network consists of ``encoder.`` and ``projector.``; ``{c}`` is the
+convention.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LAYOUTS = {
 }
 """Skeletons of released MS-CLR -> our conventions."""
 
-# CrosSCLR's motion and bone heads have the whole head of the joints in the place of their last layer.
+# CrosSCLR's motion and bone heads contain the whole joint head in place of their last layer.
 _HEAD = {r"fc\.(\d)\.(\w+)": r"projector.\1.\2", r"fc\.2\.(\d)\.(\w+)": r"projector.2.\1.\2"}
 
 _BLOCKS = {
@@ -61,7 +62,7 @@ _AGCN = {
     r"(l\d+)\.residual\.bn\.(\w+)": r"encoder.blocks.<\1>.residual.1.\2",
 }
 
-# Layer l1 of the GRU is layer 0 of the ones behind the first: <l1>, too.
+# Layer l1 of the GRU is layer 0 of those after the first, written <l1> as well.
 _BIGRU = {
     r"encoder\.gru\.(weight|bias)_(ih|hh)_l0((?:_reverse)?)": r"encoder.first.{c}.\1_\2_l0\3",
     r"encoder\.gru\.(weight|bias)_(ih|hh)_(l[1-9])((?:_reverse)?)": r"encoder.rest.\1_\2_l<\3>\4",
@@ -84,7 +85,7 @@ RULES = {"stgcn": _STGCN, "ms-clr": _MSCLR, "agcn": _AGCN, "bigru": _BIGRU, "hcn
 
 @dataclass(frozen=True)
 class Renamed:
-    """A network's weights under our names, and where each came from."""
+    """A network's weights under our names, and their origins."""
 
     weights: dict[str, Tensor]
     names: dict[str, str]
@@ -132,9 +133,9 @@ def _joined(parts: Mapping[int, Tensor]) -> Tensor:
 
 
 def _fold_biases(weights: dict[str, Tensor], names: dict[str, str]) -> None:
-    """Biases of the graph layers go into the running means of the BatchNorms behind them.
+    """Fold biases of the graph layers into the running means of the BatchNorms after them.
 
-    The layers here have none: BatchNorm takes it away in training, and in evaluation ``y + b`` minus the mean
+    The layers here have no bias: BatchNorm cancels it in training, and in evaluation ``y + b`` minus the mean
     is ``y`` minus ``mean - b``.
     """
     for name in [name for name in weights if name.endswith("graph.conv.bias")]:
@@ -146,7 +147,7 @@ def _fold_biases(weights: dict[str, Tensor], names: dict[str, str]) -> None:
 
 
 def joints(weights: Mapping[str, Tensor], architecture: str, *, layout: str = "") -> int | None:
-    """Joints of the skeleton that a network was trained on, as its shapes tell; None when they do not."""
+    """Number of joints of the skeleton that a network was trained on, from its shapes; None if unknown."""
     name, axis, each = {
         "stgcn": ("data_bn.weight", 0, 3),
         "ms-clr": (f"data_bn.{layout}.weight", 0, 3),
@@ -159,7 +160,7 @@ def joints(weights: Mapping[str, Tensor], architecture: str, *, layout: str = ""
 
 
 def architecture(weights: Mapping[str, Tensor]) -> str | None:
-    """Which of the known networks has weights of these names; None: none of them."""
+    """The known network that has weights of these names; None if there is none."""
     signs = {
         "bigru": r"encoder\.gru\..*",
         "agcn": r"l1\.gcn1\..*",

@@ -1,4 +1,4 @@
-"""Checkpoint files of published code, read as tensors and plain values: nothing in them is run."""
+"""Read checkpoint files of published code as tensors and plain values, without running anything in them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from schemas import CheckpointError
 from trainer import checkpoint
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts keep the weights, beside epoch and optimiser."""
+"""Keys under which training scripts store the weights, beside epoch and optimiser."""
 
 _PARALLEL = "module."
-"""What DataParallel puts before every name."""
+"""Prefix that DataParallel adds to every name."""
 
 
 @dataclass(frozen=True)
 class Released:
-    """What a released file holds."""
+    """The content of a released file."""
 
     weights: dict[str, Tensor]
-    """By their names without ``module.``."""
+    """Name without the prefix ``module.`` -> weight."""
     epoch: int | None
-    """Epochs done, when the file tells."""
+    """Completed epochs, if stated in the file."""
     beside: tuple[str, ...]
-    """Names of what it holds besides the weights: optimiser, epoch, ..."""
+    """Names of its other content: optimiser, epoch, ..."""
     sha256: str
 
 
 def read_released(path: Path) -> Released:
-    """Raises CheckpointError for a file that is absent, no regular file, damaged, or more than tensors."""
+    """Read a file; raises CheckpointError if it is absent, not regular, damaged, or more than tensors."""
     if not path.is_file():
         kind = "something else: a folder, a pipe or a device" if path.exists() else "nothing"
         raise CheckpointError(
@@ -64,10 +64,10 @@ def read_released(path: Path) -> Released:
 
 def _content(path: Path) -> Mapping[Any, Any]:
     try:
-        if zipfile.is_zipfile(path):  # the files of PyTorch before 1.6 are none, and have no checksums
+        if zipfile.is_zipfile(path):  # files of PyTorch before 1.6 are not zip archives and have no checksums
             checkpoint.check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler meets garbage with errors of every kind
+    except Exception as error:  # the unpickler raises errors of every kind on garbage
         called = re.search(r"GLOBAL ([\w.]+)", str(error))  # PyTorch's message advises to run it
         raise CheckpointError(
             "expected tensors and plain values in a file of torch.save, found "
@@ -85,9 +85,9 @@ def _content(path: Path) -> Mapping[Any, Any]:
 
 
 def _dense(name: object, value: object, path: Path) -> Tensor:
-    """The value in float32 or as integers, if it is a plain tensor of finite numbers, all in the file.
+    """The value in float32 or as integers, if it is a plain tensor of finite numbers stored in full.
 
-    A tensor may be larger than its numbers, when these are repeated; it is refused before anything is read.
+    A tensor of repeated numbers may be larger than its storage; it is refused before anything is read.
     """
     plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
     if not isinstance(value, Tensor) or not plain or value.is_quantized or value.is_complex():
@@ -115,6 +115,6 @@ def _dense(name: object, value: object, path: Path) -> Tensor:
 
 
 def few(names: Sequence[str], most: int = 6) -> str:
-    """The first of them for a message, names of over 80 characters cut, and how many more there are."""
+    """The first names for a message, cut at 80 characters, and how many more there are."""
     shown = [name if len(name) <= 80 else f"{name[:77]}..." for name in names[:most]]
     return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")

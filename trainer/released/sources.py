@@ -1,4 +1,4 @@
-"""Which networks and queues a released checkpoint has, and where a method of ours keeps them."""
+"""The networks and queues of a released checkpoint, and their places in our methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.released.names import LAYOUTS, architecture
 Weights = Mapping[str, Tensor]
 
 REPRESENTATIONS = {"bigru": "seq", "agcn": "graph", "hcn": "img"}
-"""Architecture of released ISC -> what the representation is called here."""
+"""Architecture of released ISC -> name of the representation here."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Plan:
     method: str
     pairs: tuple[Pair, ...]
     queue_option: str = "method.options.queue"
-    """Dotted path of the setting that the size of the file's queues goes to."""
+    """Dotted path of the setting for the size of the file's queues."""
     conventions: tuple[str, ...] | None = None
-    """When the file names them; None: the one that the user or the preset names."""
+    """The conventions, if named in the file; None: the one that the user or the preset names."""
     settings: tuple[tuple[str, Any], ...] = ()
-    """What the file decides besides: dotted path, value."""
+    """Other settings determined by the file: dotted path, value."""
 
 
 def _one(architecture: str, *, ours: str = "moco") -> Pair:
@@ -58,7 +58,7 @@ def _skelemixclr(weights: Weights) -> Plan:
 
 
 def _crosclr(weights: Weights) -> Plan:
-    """CrosSCLR of the streams whose encoders the file has; of one it is SkeletonCLR, of the same code."""
+    """CrosSCLR for the streams whose encoders the file has; for one, SkeletonCLR, from the same code."""
     marks = {"joint": "", "motion": "_motion", "bone": "_bone"}
     there = [name for name, mark in marks.items() if any(n.startswith(f"encoder_q{mark}.") for n in weights)]
     if len(there) < 2:
@@ -78,7 +78,7 @@ def _crosclr(weights: Weights) -> Plan:
 
 
 def _msclr(weights: Weights) -> Plan:
-    """Several skeletons; of one the released code is AimCLR."""
+    """MS-CLR for several skeletons; for one, the released code is AimCLR."""
     layouts = [name.split(".")[-1].removeprefix("A_") for name in weights if name.startswith("encoder_q.A_")]
     strange = [name for name in layouts if name not in LAYOUTS]
     if strange or not layouts:
@@ -121,7 +121,7 @@ def _architecture(weights: Weights, network: str) -> str | None:
 
 
 def _representations(kinds: list[str], weights: Weights) -> tuple[tuple[str, Any], ...]:
-    """The preset's pair is series and graph; any other is set here."""
+    """Settings for representations other than the preset's pair of series and graph."""
     if kinds == ["bigru", "agcn"]:
         return ()
     first, *others = kinds
@@ -140,7 +140,7 @@ RELEASED_OPTIONS: dict[str, dict[str, Any]] = {
     "agcn": {"init": "released", "input_norm": "slot"},
     "hcn": {"fourth_relu": False, "init": "xavier"},
 }
-"""With these our encoders compute what those of released ISC do; the defaults are the papers'."""
+"""Options with which our encoders compute the same as those of released ISC; the defaults are the papers'."""
 
 SOURCES: dict[str, Callable[[Weights], Plan]] = {
     "aimclr": _aimclr,

@@ -1,14 +1,14 @@
-"""One page about one run, or about several side by side: from their folders to HTML and Markdown.
+"""Build a page about one run, or several side by side: from run folders to HTML and Markdown.
 
-    collect     what the folders hold; what cannot be read becomes a note
+    collect     reads the folders; whatever cannot be read becomes a note
     settings, tables, curves, confusion, gains          sections from settings, log and results alone
     encoded -> embedding, activation, retrieval         drawings that need the store and the checkpoint
-    draw, lines, skeletons, parts                       how drawings look, and what sections are made of
-    verdict     the head: what it all comes to, and the facts
-    page        sections to one HTML file or to Markdown
+    draw, lines, skeletons, parts                       the style of drawings, and the elements of sections
+    verdict     the head of the page: a conclusion for each run, and the facts
+    page        writes sections as a single HTML file or as Markdown
 
-docs/guides/report.md says what each part shows and how it is computed. matplotlib, scikit-learn and Jinja
-come with the extra ``plots``; ``require_plots`` says so before anything of theirs is imported.
+docs/guides/report.md describes each part and how it is computed. matplotlib, scikit-learn and Jinja come with
+the extra ``plots``; ``require_plots`` checks for them before any is imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEEDED = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "jinja2": "jin
 
 
 def require_plots() -> None:
-    """Raises UsageError when something that reports are made with is not installed."""
+    """Raises UsageError if a package that reports need is not installed."""
     missing = [title for module, title in _NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(

@@ -1,12 +1,13 @@
-"""Which joints speak for a class, and when: the skeleton activation map.
+"""Which joints indicate a class, and when: the skeleton activation map.
 
-As Fig. 7 of CSCLR, which takes the class activation map of Zhou et al. (CVPR 2016): the encoder's last
-feature map, weighed with the linear classifier's weights of the class, ``sum_c w[class, c] f[c, t, v]``.
+As in Fig. 7 of CSCLR, which uses the class activation map of Zhou et al. (CVPR 2016): the encoder's last
+feature map, weighted by the linear classifier's weights for the class, ``sum_c w[class, c] f[c, t, v]``.
 Features are the mean of that map over frames, joints and bodies, so the mean of the activations is the logit
 without its bias.
 
-The classifier is that of the run's linear evaluation, made again from its settings and seed. Without such a
-result the energy of the map is drawn: the root of the mean square over its channels, which knows no class.
+The classifier is that of the run's linear evaluation, recomputed from its settings and seed. Without such a
+result, the energy of the map is drawn: the root mean square over its channels, which is independent of the
+class.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ INTRO = (
 )
 SAMPLES = 3
 _ROWS = 2
-"""Of poses, one below the other."""
+"""Rows of poses, one below the other."""
 
 
 def activation(of: Encoded) -> list[Part]:
-    """The map of a clip of each of three classes drawn by a seed, and a note when it is the energy's."""
+    """The map of one clip of each of three randomly drawn classes, and a note if it shows the energy."""
     if getattr(of.encoder, "map_axes", None) != "TV":
         kind = of.run.config.encoder.name
         return [
@@ -70,7 +71,7 @@ class Clip:
     """A test clip to draw."""
 
     place: int
-    """Among those drawn, from 1."""
+    """Position among the drawn clips, counted from 1."""
     row: int
     joints: Array
     """[3, T, V, M]."""
@@ -79,10 +80,10 @@ class Clip:
 
 
 def classifier_of(of: Encoded, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """Weights [classes, D] and biases [classes] of a linear evaluation, on features as they are.
+    """Weights [classes, D] and biases [classes] of a linear evaluation, on unscaled features.
 
-    The protocol hands back scores only. They are affine in the features, so the scores of zero and of the
-    unit vectors are the classifier, whatever scaling of features it has inside.
+    The protocol returns only scores. They are affine in the features, so the scores of zero and of the unit
+    vectors determine the classifier, whatever feature scaling it uses internally.
     """
     options = linear.Options(
         **{name: settings[name] for name in linear.Options.model_fields if name in settings}
@@ -98,12 +99,12 @@ def classifier_of(of: Encoded, settings: dict[str, Any]) -> tuple[Tensor, Tensor
 
 
 def class_activation(feature_map: Tensor, weights: Tensor) -> Tensor:
-    """[M, C, T', V] and [C] -> [M, T', V]: what every place adds to the class's logit, times their number."""
+    """[M, C, T', V] and [C] -> [M, T', V]: each place's share of the class's logit, times their number."""
     return torch.einsum("mctv,c->mtv", feature_map, weights)
 
 
 def energy(feature_map: Tensor) -> Tensor:
-    """[M, C, T', V] -> [M, T', V]: root of the mean square over the channels."""
+    """[M, C, T', V] -> [M, T', V]: root mean square over the channels."""
     return feature_map.square().mean(dim=1).sqrt()
 
 
@@ -120,7 +121,7 @@ def _classifier(of: Encoded) -> tuple[Tensor, Tensor] | None:
 
 
 def _choose(of: Encoded) -> list[int]:
-    """The first clip, in a seeded order, of each of the classes that are drawn by a seed."""
+    """The first clip in a seeded order of each of the randomly drawn classes."""
     order = in_seeded_order(of.test.ids, "activation")
     first = {int(of.test.labels[row]): row for row in reversed(order)}
     labels = sorted(first)
@@ -132,7 +133,7 @@ def _choose(of: Encoded) -> list[int]:
 
 @torch.no_grad()
 def _strength(of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor, Tensor] | None) -> Array:
-    """[T, V, M] in 0..1 of a clip [3, T, V, M]: the part that speaks for the class, over its maximum."""
+    """[T, V, M] in 0..1 for a clip [3, T, V, M]: positive activation, or energy, over its maximum."""
     encoder: Any = of.encoder
     feature_map = encoder.feature_map(clip[None], of.convention).float().cpu()
     values = (
@@ -173,7 +174,7 @@ def _figure(of: Encoded, clip: Clip, turn: Array, classifier: tuple[Tensor, Tens
 
 
 def _judged(of: Encoded, row: int, label: str, classifier: tuple[Tensor, Tensor]) -> str:
-    """The name of the true class, with what the classifier says."""
+    """The name of the true class, with the classifier's answer."""
     weights, bias = classifier
     answer = int((of.test_features.values[row] @ weights.T + bias).argmax())
     if answer == int(of.test.labels[row]):

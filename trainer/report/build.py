@@ -1,4 +1,4 @@
-"""The report of some runs: which sections it has, in which order."""
+"""The sections of a report, and their order."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def build(
     encoders: bool = True,
     on_progress: OnProgress | None = None,
 ) -> Page:
-    """Everything that the folders tell, as sections.
+    """Everything in the folders, as sections.
 
-    ``store``: where the runs' store is now. ``encoders``: whether the drawings are made that encode the clips
-    anew. Raises UsageError and SkelError for folders that are no runs; anything else that is missing or
-    damaged is a note in the page.
+    ``store``: the current path of the runs' store. ``encoders``: whether to include the drawings that encode
+    the clips anew. Raises UsageError and SkelError for folders that are not runs; anything else that is
+    missing or damaged becomes a note in the page.
     """
-    devices.choose(device)  # what cannot be read becomes a note, a wrong device does not
+    devices.choose(device)  # unlike unreadable files, a wrong device is an error
     runs = read_runs([*paths, *([] if baseline is None else [baseline])], store=store, device=device)
     against = _same(runs, baseline)
     sections = [
@@ -108,7 +108,7 @@ def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:
 
 
 def _encoder_sections(runs: Sequence[RunFolder], on_progress: OnProgress | None) -> tuple[Section, ...]:
-    """What is drawn from clips and features. One run's are in memory at a time."""
+    """The sections drawn from clips and features; only one run's are in memory at a time."""
     maps: list[Part] = []
     activations: list[Part] = []
     examples: list[Part] = []

@@ -1,6 +1,6 @@
-"""What a run folder holds, read as far as it can be. What cannot be read becomes a note, not an end.
+"""Read run folders as far as possible; whatever cannot be read becomes a note instead of an error.
 
-Only a folder that is no run ends the report: there would be nothing to say about it.
+Only a folder that is not a run ends the report: there would be nothing to say about it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class RunFolder:
 
     path: Path
     name: str
-    """Short, and unlike those of the other runs."""
+    """Short, and distinct from the names of the other runs."""
     config: RunConfig
     records: tuple[Record, ...]
     results: tuple[SavedResult, ...]
     opened: Run | None
-    """None when its checkpoint cannot be read."""
+    """None if its checkpoint cannot be read."""
     store: Store | None
-    """The one that the run was trained on, when it is still there."""
+    """The store that the run was trained on, if it still exists."""
     problems: tuple[Note, ...]
     """What could not be read."""
 
@@ -42,12 +42,12 @@ class RunFolder:
 
     @property
     def ranked(self) -> list[SavedResult]:
-        """Its results, the most telling first."""
+        """The results, most telling first."""
         return sorted(self.results, key=lambda saved: rank(saved, self.reference))
 
     @property
     def epoch(self) -> int:
-        """Epochs done, by the checkpoint or else by the log."""
+        """Completed epochs, from the checkpoint or else from the log."""
         if self.opened is not None:
             return self.opened.checkpoint.epoch
         return max((record["epoch"] for record in self.epochs), default=0)
@@ -58,7 +58,7 @@ class RunFolder:
 
     @property
     def epochs(self) -> tuple[Record, ...]:
-        """The log's line of every epoch that was finished."""
+        """The log record of every completed epoch."""
         return tuple(record for record in self.records if record["event"] == "epoch")
 
     @property
@@ -67,14 +67,14 @@ class RunFolder:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the run is known to be about the built-in demo data."""
+        """Whether the run is known to use the built-in demo data."""
         if self.store is not None:
             return self.store.manifest.synthetic
         return any(saved.result.synthetic for saved in self.results)
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """Also what its state means for a reader: unfinished, or results of an earlier checkpoint."""
+        """The problems, preceded by warnings about an unfinished run or results of an earlier checkpoint."""
         notes: list[Note] = []
         if not self.finished:
             total = self.config.optimise.epochs
@@ -91,14 +91,14 @@ class RunFolder:
         return (*notes, *self.problems)
 
     def command(self, protocol: str) -> str:
-        """The command that makes the results of a protocol."""
+        """The command that produces the results of a protocol."""
         return f"trainer evaluate {self.path} --protocol {protocol}"
 
 
 def read_runs(paths: Sequence[Path], *, store: Path | None = None, device: str = "cpu") -> list[RunFolder]:
-    """The runs in the order given, each once. ``store``: where their store is now.
+    """The runs in the given order, without duplicates; ``store``: the current path of their store.
 
-    Raises SkelError for a folder that is no run.
+    Raises SkelError for a folder that is not a run.
     """
     unique = list({path.resolve(): path for path in paths}.values())
     return [
@@ -108,7 +108,7 @@ def read_runs(paths: Sequence[Path], *, store: Path | None = None, device: str =
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders' own names, with as many of their parents as tell them apart."""
+    """The names of the folders, with as many parents as needed to tell them apart."""
     parts = [path.resolve().parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         names = ["/".join(each[-depth:]) for each in parts]
@@ -118,7 +118,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def read_run(path: Path, *, name: str, store: Path | None = None, device: str = "cpu") -> RunFolder:
-    """Raises SkelError when ``path`` is no run folder or its config.yaml is damaged."""
+    """Read a run; raises SkelError if ``path`` is not a run folder or its config.yaml is damaged."""
     config = read_config(path)
     records, problems = _read_log(path / "metrics.jsonl")
     results = []
@@ -141,7 +141,11 @@ def read_run(path: Path, *, name: str, store: Path | None = None, device: str = 
 
 
 def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
-    """A run that is still training may be in the middle of its last line: that one is left out silently."""
+    """The records of the log, and notes on damaged lines.
+
+    A run that is still training may be writing its last line, so an incomplete last line is left out
+    silently.
+    """
     if not file.is_file():
         return [], [Note(f"{file}: no log, so there are no curves", "trainer pretrain --out RUN --resume")]
     text = file.read_bytes()
@@ -165,11 +169,11 @@ def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
 
 
 def rank(saved: SavedResult, reference: str = "") -> tuple[int, bool, int, int, int, str]:
-    """For sorting: by protocol, then single conventions, ``reference`` before others, then those of several
-    encoders together, the latest epoch, and the file name.
+    """Sort key of results, the most telling first.
 
-    Protocols in the order of ``PROTOCOLS``, in which a result of its own name, such as knn1, and an ensemble
-    come after all of them.
+    By protocol, then single conventions, ``reference`` before others, then several encoders together, the
+    latest epoch, and the file name. Protocols are in the order of ``PROTOCOLS``; a result of another name,
+    such as knn1, and an ensemble come after all of them.
     """
     order, result = list(PROTOCOLS), saved.result
     place = order.index(result.protocol) if result.protocol in order else len(order)
@@ -184,6 +188,9 @@ def rank(saved: SavedResult, reference: str = "") -> tuple[int, bool, int, int, 
 
 
 def headline(results: Iterable[SavedResult], reference: str = "") -> SavedResult | None:
-    """The result that speaks for a run, or None when nothing was evaluated: that of its reference convention,
-    of all encoders together, so that runs in more conventions do not seem better for being an ensemble."""
+    """The result that represents a run, or None if nothing was evaluated.
+
+    It is that of the reference convention, of all encoders together, so that runs in more conventions do not
+    seem better because of an ensemble.
+    """
     return min(results, key=lambda saved: rank(saved, reference), default=None)

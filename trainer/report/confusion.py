@@ -1,7 +1,7 @@
-"""Which classes are taken for which: the confusion matrix, and its largest entries as a table.
+"""Which classes are confused: the confusion matrix, and its largest errors as a table.
 
-Rows are true classes, columns predicted ones, shades the share of the row. Cells of a shade are one path, so
-that 120 classes stay a small vector drawing.
+Rows are true classes, columns predicted ones; the shade is the share of the row. All cells of one shade form
+a single path, so that 120 classes still make a small vector drawing.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from trainer.report.collect import RunFolder, headline
 from trainer.report.parts import Note, Part, Section, Table, percent
 
 _SHADES = 10
-"""Steps of grey between 0 and the whole row."""
+"""Grey levels between 0 and the whole row."""
 _COUNTED = 30
-"""Most classes whose cells have room for their counts."""
+"""Maximum number of classes whose cells have room for their counts."""
 _NARROW = 16
-"""Most classes whose names and cells fit on a telephone."""
+"""Maximum number of classes whose names and cells fit on a phone."""
 _NAMED = 60
-"""Most classes whose names can be read beside their rows."""
+"""Maximum number of classes whose names are readable beside their rows."""
 _LETTERS = 20
-"""Of a class's name."""
+"""Maximum length of a class name."""
 _PAIRS = 10
 
 
@@ -73,21 +73,21 @@ def _matrix(run: RunFolder, result: EvaluationResult) -> Part:
 
 
 def _size(classes: int) -> tuple[float, float]:
-    """Inches: a row has room for a line of letters where rows have names."""
+    """Size in inches; a row is at least one line of text high if rows have names."""
     if classes > _NAMED:
         return draw.WIDTH, draw.WIDTH
     return draw.WIDTH if classes <= _NARROW else draw.WIDE, 0.7 + min(0.22, max(0.16, 5 / classes)) * classes
 
 
 def occurring(result: EvaluationResult) -> tuple[NDArray[np.int64], list[str]]:
-    """Counts and names without the classes that no test sample has and none was taken for."""
+    """Counts and names of the classes that occur as true or predicted class of a test sample."""
     counts = np.array(result.confusion, dtype=np.int64)
     there = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
     return counts[np.ix_(there, there)], [escaped(result.classes[index]) for index in there]
 
 
 def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each row over its sum; a class without a sample stays zero."""
+    """Each row divided by its sum; the row of a class without samples stays zero."""
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
 
@@ -109,7 +109,7 @@ def _cells(axes: Axes, counts: NDArray[np.int64]) -> None:
 
 
 def _name_axes(axes: Axes, names: Sequence[str]) -> None:
-    """Rows have number and name, columns the number; of many classes every tenth has a number alone."""
+    """Label rows with number and name, columns with the number; with many classes only every tenth number."""
     numbers = [str(place + 1) for place in range(len(names))]
     every = 10 if len(names) > _NAMED else 1
     columns = range(0, len(names), max(every, 1 if len(names) <= 12 else 2))
@@ -129,7 +129,7 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64]) -> None:
 
 
 def _confused(run: RunFolder, result: EvaluationResult) -> Part:
-    """The pairs of classes that are mistaken most often."""
+    """A table of the pairs of classes that are confused most often."""
     counts, names = occurring(result)
     wrong, shares = counts * (1 - np.eye(len(counts), dtype=np.int64)), _shares(counts)
     order = np.argsort(-wrong, axis=None, kind="stable")[:_PAIRS]

@@ -1,7 +1,7 @@
-"""What the log says over the epochs: loss, similarities, kNN, and the state of embeddings and queue.
+"""Curves of the log over the epochs: loss, similarities, kNN, and the state of embeddings and queue.
 
-Which metrics there are depends on the method (docs/reference/methods.md). Similarities are drawn as in
-Fig. 4 of SkeleMixCLR: easy pairs solid, the hard ones that a method makes dashed.
+The metrics available depend on the method (docs/reference/methods.md). Similarities are drawn as in Fig. 4 of
+SkeleMixCLR: easy pairs solid, the hard pairs that a method creates dashed.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _PLACE = {"event", "epoch", "step", "stage", "stage_name", "lr", "clips_per_seco
 _INTRO = "Means of every epoch, as the log has them. A line that lies on another one is told with it: a = b."
 _RANDOM = "random encoder"
 _MOST = len(draw.COLOURS)
-"""Lines of one drawing: as many as have a colour of their own."""
+"""Maximum number of lines in a drawing: one for each colour."""
 
 
 def curves_section(runs: Sequence[RunFolder]) -> Section:
-    """kNN of all runs in one drawing, the other curves run by run, alarms in a table."""
+    """kNN of all runs in one drawing, the other curves for each run, and alarms in a table."""
     parts: list[Part] = [*_alarms(runs), _knn(runs)]
     for run in runs:
         if run.epochs:
@@ -60,7 +60,7 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
 
 
 def _told_before(figure: Figure, parts: Sequence[Part]) -> Figure:
-    """How to read a drawing is told at the first of its kind."""
+    """Drop a caption that an earlier drawing already has."""
     repeated = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
     return replace(figure, caption="") if repeated else figure
 
@@ -126,7 +126,7 @@ def _drawn(
 
 
 def _width(index: int) -> dict[str, Any]:
-    """Later lines are thinner, so that those below them are still seen where they meet."""
+    """Later lines are thinner, so that earlier ones remain visible where they overlap."""
     return {"linewidth": max(1.2, 2.4 - 0.4 * index), "fillstyle": "full" if index % 2 else "none"}
 
 
@@ -162,7 +162,7 @@ def _state(run: RunFolder) -> list[Figure]:
 
 
 def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
-    """The monitor of all runs in one drawing: the same measure on all of them."""
+    """The kNN monitor of all runs in one drawing, because the measure is the same for all."""
     lines = [(place, each) for place, run in enumerate(runs) for each in _monitored(run, many=len(runs) > 1)]
     if not lines:
         command = "trainer pretrain ... --set runtime.knn_every=5"
@@ -202,7 +202,7 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
 
 
 def _monitored(run: RunFolder, *, many: bool) -> list[Line]:
-    """Percent, of 20 neighbours and of one, with the evaluation of the last epoch behind them."""
+    """Accuracy in percent with 20 neighbours and with one, followed by evaluations of the same measure."""
     prefix = f"{run.name}, " if many else ""
     lines = []
     for metric, k in (("monitor_knn", 20), ("monitor_knn1", 1)):
@@ -215,7 +215,7 @@ def _monitored(run: RunFolder, *, many: bool) -> list[Line]:
 
 
 def _evaluated(run: RunFolder, k: int) -> dict[int, float]:
-    """Epoch -> accuracy of evaluations that measured what the monitor does, of the encoder that it takes."""
+    """Epoch -> accuracy of evaluations that measure the same as the monitor, with the same encoder."""
     try:
         name = None if run.opened is None else next(iter(run.opened.method.encoders))
     except SkelError:  # its store is gone
@@ -233,7 +233,7 @@ def _evaluated(run: RunFolder, k: int) -> dict[int, float]:
 
 
 def _random_knn(run: RunFolder) -> list[float]:
-    """What the encoder is worth without training, in percent, when a result knows it."""
+    """kNN accuracy of the untrained encoder in percent, if a result records it."""
     known = [saved.result.random_knn for saved in run.results if saved.result.random_knn is not None]
     return [100 * value for value in known[:1]]
 

@@ -1,8 +1,8 @@
-"""Drawings as SVG text: one look for all, readable in grey, the same bytes for the same input.
+"""Drawings as SVG text: one style for all, readable in grey, with the same bytes for the same input.
 
-Every drawing has the width of a telephone, so that its letters are read there as they are; larger screens and
-paper show several beside one another. Colours are those of Okabe and Ito ("Color Universal Design", 2008) as
-``skeltools.pictures.design`` has them; every series also has a line style and a marker of its own.
+Every drawing is as wide as a phone, so that its letters are readable there at full size; larger screens and
+paper show several side by side. Colours are those of Okabe and Ito ("Color Universal Design", 2008) as
+defined in ``skeltools.pictures.design``; every series also has its own line style and marker.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e08a00", "#2f9bd6", "#0
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 GREY = "#767676"
-"""Of axes and of what only guides the eye; 4.5 to 1 against white (WCAG 2.1, 1.4.3)."""
+"""Colour of axes and guides; its contrast against white is 4.5 to 1 (WCAG 2.1, 1.4.3)."""
 WIDTH = 4.0
-"""Inches of a drawing. On a telephone of 390 points, 358 of them the page's, its letters have 11.2."""
+"""Width of a drawing in inches. On a phone 390 points wide, of which the page has 358, its letters are 11.2
+points."""
 WIDE = 7.2
-"""Inches of one that cannot be so narrow: the text column of a printed sheet."""
+"""Width in inches of a drawing that cannot be so narrow: the text column of a printed sheet."""
 LETTERS = 9.0
-"""Points of all letters."""
+"""Size of all letters in points."""
 
 _FONT = "DejaVu Sans"
-"""Comes with matplotlib, so that widths are measured alike everywhere."""
+"""Ships with matplotlib, so that text widths are the same everywhere."""
 
 _LOOK: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -64,7 +65,7 @@ _LOOK: dict[str, Any] = {
 }
 
 _DECIMALS = re.compile(r"(\d\.\d\d)\d+")
-"""Coordinates finer than a hundredth of a point, which no screen shows."""
+"""Decimals finer than a hundredth of a point, which no screen shows."""
 _COLOUR = re.compile(r"(?<=: )#[0-9a-fA-F]{6}(?=[;\"])")
 
 Draw = Callable[[Canvas], None]
@@ -73,10 +74,10 @@ Draw = Callable[[Canvas], None]
 def figure(
     name: str, size: tuple[float, float], draw: Draw, *, title: str, alt: str, caption: str, scenes: str = ""
 ) -> Figure:
-    """``draw`` on a canvas of ``size`` inches. ``scenes``: the same as JSON for the player."""
-    look: Any = _LOOK | {"svg.hashsalt": name}  # matplotlib's type is a dict of each of its own settings
+    """Run ``draw`` on a canvas of ``size`` inches; ``scenes``: the same as JSON for the player."""
+    look: Any = _LOOK | {"svg.hashsalt": name}  # matplotlib types this as a dict with all of its own settings
     with matplotlib.rc_context(look), warnings.catch_warnings():
-        # A reader's fonts draw the text: what DejaVu lacks is not missing there.
+        # The reader's fonts render the text and may have the glyphs that DejaVu lacks.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         canvas = Canvas(figsize=size, layout="constrained")
         FigureCanvasSVG(canvas)
@@ -87,7 +88,7 @@ def figure(
 
 
 def _inline(text: str, name: str) -> str:
-    """matplotlib's file as an element of a page: ids of its own, and no size that a narrow page must keep."""
+    """Turn matplotlib's file into an element of a page, with prefixed ids and no fixed height."""
     text = text[text.index("<svg") :].strip()
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
@@ -99,15 +100,15 @@ def _inline(text: str, name: str) -> str:
 
 
 def themed(svg: str) -> str:
-    """The drawing with the colours of the page around it: light, dark or paper.
+    """The drawing in the colours of the page around it: light, dark or paper.
 
-    Alone, as a file, it has the colours of the light page, which ``Figure.svg`` says outright.
+    As a file of its own it has the colours of the light page, which ``Figure.svg`` spells out.
     """
     return _COLOUR.sub(lambda colour: _theme(colour[0].lower()), svg)
 
 
 def _theme(colour: str) -> str:
-    """Greys are mixtures of letters and ground; colours of people and shades are the design's variables."""
+    """Greys are mixtures of text and background; colours of people and shades are the design's variables."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     if red == green == blue:
         return _mixed("text", "ground", 1 - red / 255)
@@ -131,11 +132,11 @@ def _mixed(one: str, other: str, share: float) -> str:
 
 
 SHADES = 8
-"""Steps of the shade of a joint, from none to the strongest."""
+"""Number of steps of a joint's shade, from none to the strongest."""
 
 
 def shade(level: int) -> str:
-    """Of ``SHADES`` + 1 colours: from the design's ``line`` to its ``warn``, as the player mixes them."""
+    """One of ``SHADES`` + 1 colours, from the design's ``line`` to its ``warn``, mixed as in the player."""
     from skeltools.pictures.design import WHITE
 
     low, high = (bytes.fromhex(colour[1:]) for colour in (WHITE.line, WHITE.warn))
@@ -144,13 +145,13 @@ def shade(level: int) -> str:
 
 
 def style(index: int, *, markers: bool = True) -> dict[str, Any]:
-    """Colour, line style and marker of the series ``index``."""
+    """Colour, line style and marker of series ``index``."""
     look = {"color": COLOURS[index % len(COLOURS)], "linestyle": LINES[index % len(LINES)]}
     return look | ({"marker": MARKERS[index % len(MARKERS)]} if markers else {})
 
 
 def legend(canvas: Canvas, axes: Axes) -> None:
-    """The names of the series below the drawing."""
+    """Write the names of the series below the drawing."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
         names = [shortened(name, 44) for name in names]
@@ -158,7 +159,7 @@ def legend(canvas: Canvas, axes: Axes) -> None:
 
 
 def legend_height(names: Sequence[str]) -> float:
-    """Inches that the legend of these names takes."""
+    """Height in inches of the legend of these names."""
     return 0.1 + 0.18 * -(-len(names) // _columns(names)) if names else 0.0
 
 
@@ -167,7 +168,7 @@ def _columns(names: Sequence[str]) -> int:
 
 
 def shortened(name: str, most: int) -> str:
-    """At most ``most`` characters of a name: its start and its end, by which names are told apart.
+    """At most ``most`` characters of a name: its start and its end, which distinguish names.
 
     >>> shortened("standing up (from sitting position)", 20)
     'standing u…position)'
@@ -178,7 +179,7 @@ def shortened(name: str, most: int) -> str:
 
 
 def slug(*words: str) -> str:
-    """Words as a name for a figure: small letters, digits and dashes.
+    """Words as the name of a figure: lower-case letters, digits and dashes.
 
     >>> slug("loss", "runs/MS clr")
     'loss-runs-ms-clr'

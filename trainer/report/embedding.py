@@ -1,8 +1,8 @@
-"""The features of ten classes in the plane, and how well clusters found without labels fit the classes.
+"""A 2D map of the features of ten classes, and the agreement of unsupervised clusters with classes.
 
-As Fig. 5 of SkeleMixCLR: t-SNE (van der Maaten and Hinton, 2008) of ten classes drawn by a seed, and the
-normalised mutual information of k-means clusters and classes. The clusters are those of the features, not of
-the picture; features have length one, as for kNN.
+As in Fig. 5 of SkeleMixCLR: t-SNE (van der Maaten and Hinton, 2008) of ten classes drawn by a seed, and the
+normalised mutual information of k-means clusters and classes. Clusters are computed on the features, not on
+the map; features have unit length, as for kNN.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from trainer.store import Samples
 
 CLASSES = 10
 PER_CLASS = 40
-"""Samples of each class, at most: 400 points are seen apart, and t-SNE takes seconds."""
+"""Maximum number of samples per class: 400 points can be told apart, and t-SNE takes seconds."""
 PERPLEXITY = 30.0
 _FEWEST = 12
-"""Samples below which a map shows nothing."""
+"""Number of samples below which a map is not informative."""
 
 INTRO = (
     f"Ten classes drawn by a fixed seed, at most {PER_CLASS} samples of each; a number stands in the middle "
@@ -78,7 +78,7 @@ def embedding(of: Encoded) -> Figure | Note:
 
 
 def choose(samples: Samples, *, classes: tuple[str, ...]) -> Chosen:
-    """Ten of the classes that have samples, and some samples of each, by seeds of their names and ids."""
+    """Select ten of the classes that have samples, and samples of each, seeded by their names and ids."""
     labels = samples.labels.numpy()
     there = [label for label in range(len(classes)) if (labels == label).any()]
     drawn = [there[place] for place in in_seeded_order([classes[label] for label in there], "classes")][
@@ -90,7 +90,7 @@ def choose(samples: Samples, *, classes: tuple[str, ...]) -> Chosen:
 
 
 def project(values: Array) -> Array:
-    """[N, D] -> [N, 2]. Exact and in one thread, so that a report repeats."""
+    """t-SNE [N, D] -> [N, 2], exact and single-threaded, so that a report is reproducible."""
     with threadpool_limits(1):
         model = TSNE(
             2,
@@ -105,7 +105,7 @@ def project(values: Array) -> Array:
 
 
 def _perplexity(count: int) -> float:
-    """scikit-learn needs fewer than the samples; a third of them is the usual bound."""
+    """Bounded by a third of the samples, the usual limit; scikit-learn requires fewer than the samples."""
     return min(PERPLEXITY, (count - 1) // 3)
 
 

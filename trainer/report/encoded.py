@@ -1,6 +1,6 @@
 """A run's encoder with the clips and features of both halves, for the drawings that need them.
 
-Of a method with several encoders it is the first, as in the kNN monitor.
+Of a method with several encoders, the first is used, as in the kNN monitor.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Encoded:
     run: RunFolder
     opened: Run
     name: str
-    """Of the encoder in its method."""
+    """Name of the encoder in its method."""
     stream: str
     convention: str
     encoder: nn.Module
-    """In evaluation mode, on the run's device."""
+    """In eval mode, on the run's device."""
     train: Samples
     test: Samples
     train_features: Features
@@ -51,7 +51,7 @@ class Encoded:
         return self.opened.store.manifest.classes
 
     def poses(self, part: str, rows: Iterable[int]) -> Tensor:
-        """Joints of chosen samples of a half, [n, 3, T, V, M], whatever stream the encoder sees."""
+        """Joints of selected samples of a half, [n, 3, T, V, M], whatever stream the encoder uses."""
         index = list(rows)
         samples = self.train if part == "train" else self.test
         if self.stream != "joint":
@@ -60,7 +60,7 @@ class Encoded:
 
 
 def encode(run: RunFolder, *, on_progress: Callable[[int, int], None] | None = None) -> Encoded | Note:
-    """The encoder and what it makes of its halves, or a note that says why there is none."""
+    """The encoder with the features of both halves, or a note on why they are unavailable."""
     opened = run.opened
     if opened is None or run.store is None:
         what = "checkpoint" if opened is None else "store"
@@ -80,7 +80,7 @@ def encode(run: RunFolder, *, on_progress: Callable[[int, int], None] | None = N
 
 
 def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
-    """What has a label in one half of the run's split. Raises StoreError as ``trainer.store.load``."""
+    """The labelled samples of one half of the run's split; raises StoreError as ``trainer.store.load``."""
     data = run.data
     return stores.load(
         run.store,
@@ -95,7 +95,9 @@ def load_half(run: Run, part: str, convention: str, stream: str) -> Samples:
 
 
 def in_seeded_order(ids: Iterable[str], *purpose: str) -> list[int]:
-    """Positions of ``ids`` in an order that depends on the ids and the purpose alone, not on one another:
-    runs that share samples show the same ones."""
+    """Positions of ``ids`` in an order that depends only on each id and the purpose.
+
+    Runs that share samples therefore show the same ones.
+    """
     keys = [seeds.derive(0, "report", *purpose, name) for name in ids]
     return sorted(range(len(keys)), key=keys.__getitem__)

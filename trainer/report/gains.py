@@ -1,4 +1,4 @@
-"""Accuracy of every class against a baseline, largest gain first, as in Fig. 5 of MS-CLR."""
+"""Per-class accuracy gain over a baseline, largest gain first, as in Fig. 5 of MS-CLR."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.report.parts import Note, Part, Section
 from trainer.run import SavedResult, kind_of, likes, measured_on
 
 _MOST = 60
-"""Bars of one drawing: all classes of NTU-60; of more, the ends of the list."""
+"""Maximum number of bars in a drawing: all classes of NTU-60; of more, both ends of the list."""
 
 
 def gains_section(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Section:
@@ -29,10 +29,10 @@ def gains_section(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Sect
 
 
 def shared(run: RunFolder, baseline: RunFolder) -> tuple[SavedResult, SavedResult] | None:
-    """Results of the same figure, data set and split of both runs, of both the most telling one.
+    """The most telling pair of results of both runs with the same figure, data set and split.
 
-    Those of one convention, stream and encoder come first. Where there are none of the most telling protocol,
-    they may differ: the caption says so.
+    Pairs of the same convention, stream and encoder come first. If the most telling protocol has no such
+    pair, these may differ, as the caption then says.
     """
     for mine in run.ranked:
         same = [other for other in baseline.results if _alike(mine, other)]
@@ -47,7 +47,7 @@ def shared(run: RunFolder, baseline: RunFolder) -> tuple[SavedResult, SavedResul
 
 
 def _alike(one: SavedResult, other: SavedResult) -> bool:
-    """The same protocol on the same test half."""
+    """Whether both are of the same protocol on the same test half."""
     return one.result.figure == other.result.figure and all(
         getattr(one.result, field) == getattr(other.result, field)
         for field in ("dataset", "split", "store_hash")
@@ -55,7 +55,7 @@ def _alike(one: SavedResult, other: SavedResult) -> bool:
 
 
 def class_gains(one: EvaluationResult, other: EvaluationResult) -> list[tuple[str, float]]:
-    """(class, difference in points) of the classes that both tested, the largest gain first."""
+    """(class, difference in points) for the classes that both tested, largest gain first."""
     common = [name for name in one.per_class if name in other.per_class]
     gains = [(name, 100 * (one.per_class[name] - other.per_class[name])) for name in common]
     return sorted(gains, key=lambda gain: (-gain[1], gain[0]))
@@ -98,7 +98,7 @@ def _gain(run: RunFolder, baseline: RunFolder) -> Part:
 
 
 def _significance(mine: SavedResult, theirs: SavedResult) -> str:
-    """McNemar's test of the whole, when both have scores of the same samples."""
+    """McNemar's test over all samples, if both have scores of the same samples; empty otherwise."""
     try:
         test = ensemble.compare(mine, theirs)
     except SkelError:

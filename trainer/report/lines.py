@@ -1,4 +1,4 @@
-"""Metrics of a log as lines over the epochs, and the axes that they stand on."""
+"""Metrics of a log as lines over the epochs, and the axes they are drawn on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Line:
 
 
 def line(run: RunFolder, metric: str, label: str = "", *, hard: bool = False) -> Line | None:
-    """The finite values of a metric, or None when the log never has one."""
+    """The finite values of a metric, or None if the log has none."""
     points = [
         (record["epoch"], float(record[metric]))
         for record in run.epochs
@@ -39,7 +39,7 @@ def line(run: RunFolder, metric: str, label: str = "", *, hard: bool = False) ->
 
 
 def told_once(lines: Sequence[Line]) -> list[Line]:
-    """Lines that lie on one another, to a two-hundredth of the drawing's height, as one with both names."""
+    """Merge lines that coincide, within a two-hundredth of the drawing's height, into one with all names."""
     values = [value for each in lines for value in each.values]
     near = (max(values) - min(values)) / 200 if values else 0.0
     distinct: list[Line] = []
@@ -59,8 +59,10 @@ def _coincide(one: Line, other: Line, near: float) -> bool:
 
 
 def frame(axes: Axes, values: Sequence[float], epochs: int, *, least: float = 0.1) -> None:
-    """Whole epochs from the first to the last one below; beside, a span of at least a tenth of the values'
-    size (``least``: its lower bound), so that what hardly moves does not look as if it did."""
+    """Set up axes with whole epochs below and a value range that does not exaggerate small changes.
+
+    The range spans at least a tenth of the size of the values, and at least ``least``.
+    """
     axes.set_xlabel("epoch")
     axes.set_xticks(whole_ticks(epochs))
     axes.set_xlim(min(0.5, 1 - 0.03 * epochs), epochs + max(0.5, 0.03 * epochs))
@@ -72,7 +74,7 @@ def frame(axes: Axes, values: Sequence[float], epochs: int, *, least: float = 0.
 
 
 def whole_ticks(epochs: int) -> list[int]:
-    """Epochs to write below an axis: round steps, and always the first and the last one.
+    """Epochs to label on the axis: round steps, and always the first and the last.
 
     >>> whole_ticks(1), whole_ticks(8), whole_ticks(24), whole_ticks(300)
     ([1], [1, 2, 4, 6, 8], [1, 5, 10, 15, 20, 24], [1, 50, 100, 150, 200, 250, 300])
@@ -88,7 +90,7 @@ def _steps() -> Iterator[int]:
 
 
 def mark_stages(axes: Axes, run: RunFolder) -> None:
-    """A line where a stage begins that the run reached, and a mark where an alarm rang."""
+    """Draw a line at the start of every stage that the run reached, and a mark at every alarm."""
     reached = [stage for stage in methods.stages(run.config.method) if stage.start < len(run.epochs)]
     top = axes.get_xaxis_transform()
     for number, stage in enumerate(reached if len(reached) > 1 else [], start=1):
@@ -101,5 +103,5 @@ def mark_stages(axes: Axes, run: RunFolder) -> None:
 
 
 def ends(lines: Sequence[Line]) -> str:
-    """First and last value of every line, for those who read."""
+    """First and last value of every line, as a text alternative."""
     return "; ".join(f"{each.label}: {each.values[0]:.3g} to {each.values[-1]:.3g}" for each in lines) + "."

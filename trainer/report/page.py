@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else, or as Markdown with its drawings beside it."""
+"""Write a report as one self-contained HTML file, or as Markdown with its drawings beside it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from trainer.report.draw import themed
 from trainer.report.parts import Figure, Note, Page, Part, Table
 
 LIMIT = 3_000_000
-"""Bytes that a page should not exceed: it is opened from mail and on telephones, too."""
+"""Maximum recommended size of a page in bytes: it is also opened from mail and on phones."""
 
 _KINDS = {Figure: "figure", Table: "table", Note: "note"}
 
 
 def html(page: Page) -> str:
-    """The whole page: style and drawings inside, nothing from elsewhere."""
+    """The whole page, with style and drawings inline and no external resources."""
     script = player() if any(figure.scenes for figure in page.figures) else ""
     return _template("page.html").render(
         page=page,
@@ -36,14 +36,14 @@ def html(page: Page) -> str:
 
 
 def player() -> str:
-    """The script that moves drawings: the viewer's player, and the button that starts it."""
+    """The script that animates drawings: the viewer's player, and the button that starts it."""
     from skeltools.pictures import single_file
 
     return f"{single_file.script()}\n{_own('page.js')}"
 
 
 def _policy(script: str) -> str:
-    """Nothing is loaded, and no script runs but this one."""
+    """A content security policy that loads nothing and runs no script but this one."""
     allowed = f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
@@ -66,27 +66,27 @@ def _kind(part: Part) -> str:
 
 
 def _stacked(table: Table) -> bool:
-    """Rows with long cells in many columns: on a telephone a row's cells stand one below the other."""
+    """Whether a table has long cells in many columns, so that phones stack the cells of a row."""
     return len(table.columns) > 3 and any(len(cell) > 40 for row in table.rows for cell in row)
 
 
 def _data(text: str) -> Markup:
-    """JSON inside an element of the page."""
+    """JSON, escaped to stand inside an element of the page."""
     return Markup(text.replace("<", "\\u003c"))
 
 
 def markdown(page: Page, *, figures: str) -> str:
-    """Markdown with the drawings as files ``figures/<name>.svg``."""
+    """Markdown that refers to the drawings as files ``figures/<name>.svg``."""
     return _template("page.md").render(page=page, kind=_kind, figures=figures)
 
 
 def write_html(page: Page, path: Path) -> int:
-    """The bytes written. The file is complete or absent."""
+    """Write the file atomically; returns the number of bytes."""
     return _write(html(page), path)
 
 
 def write_markdown(page: Page, path: Path) -> int:
-    """Also the folder ``<stem>-figures`` with the drawings. The bytes of the text."""
+    """Write the text and the folder ``<stem>-figures`` with the drawings; returns the bytes of the text."""
     folder = path.with_name(f"{path.stem}-figures")
     for figure in page.figures:
         _write(f'<?xml version="1.0" encoding="utf-8"?>\n{figure.svg}\n', folder / f"{figure.name}.svg")
@@ -106,12 +106,12 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _shown(text: str) -> str:
-    """Without characters that no file of text should have."""
+    """Escape characters that do not belong in a text file."""
     return escaped(text)
 
 
 def _cell(text: str) -> str:
-    """A cell of a Markdown table, in which no text is markup."""
+    """Escape a cell of a Markdown table so that nothing in it is markup."""
     plain = escaped(text)
     for character in "\\|<>*_`[]":
         plain = plain.replace(character, f"\\{character}")
@@ -119,7 +119,7 @@ def _cell(text: str) -> str:
 
 
 def _drawing(figure: Figure) -> Markup:
-    """The drawing with its title and description for those who do not see it; matplotlib escapes its text."""
+    """The drawing with title and description for screen readers; matplotlib escapes its own text."""
     start, end = themed(figure.svg).split(">", 1)
     named = Markup(
         ' role="img" aria-labelledby="{0}-title {0}-desc"><title id="{0}-title">{1}</title>'

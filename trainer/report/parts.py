@@ -1,4 +1,4 @@
-"""What a report is made of. Sections say nothing of HTML or Markdown: ``page`` writes both from these."""
+"""Elements of a report, independent of HTML and Markdown; ``page`` writes both from them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Figure:
-    """A vector drawing and what it says in words."""
+    """A vector drawing and its description in words."""
 
     name: str
-    """Unique in the page; letters, digits and dashes: the id of the drawing and the stem of its file."""
+    """Unique in the page, of letters, digits and dashes: the id of the drawing and the stem of its file."""
     title: str
     svg: str
     """An ``<svg>`` element without XML declaration, its ids prefixed with ``name``."""
     alt: str
-    """The drawing for those who do not see it: what is drawn, and its main figures."""
+    """Text alternative of the drawing: what is drawn, and its main figures."""
     caption: str
-    """How to read it and how it was computed."""
+    """How to read the drawing and how it was computed."""
     wide: bool = False
-    """Too much for half of a page: on a telephone it is moved sideways."""
+    """Too wide for half a page: phones scroll it sideways."""
     scenes: str = ""
-    """What moves in it, as JSON that ``skeltools.pictures.scene`` describes: a list of scenes."""
+    """Its animation, as JSON that ``skeltools.pictures.scene`` describes: a list of scenes."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text. Columns whose cells are figures are ``numeric`` and stand to the right."""
+    """Rows of text; columns of figures are ``numeric`` and right-aligned."""
 
     title: str
     columns: tuple[str, ...]
@@ -35,14 +35,14 @@ class Table:
     numeric: frozenset[int] = frozenset()
     caption: str = ""
     folded: bool = False
-    """Long and seldom read: shown when asked for."""
+    """Long and seldom read: collapsed until opened."""
     half: bool = False
-    """Narrow: it may stand beside a drawing."""
+    """Narrow enough to stand beside a drawing."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something to know (``info``), to beware of (``warning``), or missing, and the command that makes it."""
+    """Information (``info``), a caution (``warning``), or what is missing and the command that creates it."""
 
     text: str
     command: str = ""
@@ -55,11 +55,11 @@ Part = Figure | Table | Note
 @dataclass(frozen=True)
 class Section:
     name: str
-    """Anchor in the page."""
+    """Its anchor in the page."""
     title: str
     parts: tuple[Part, ...]
     intro: str = ""
-    """How all of its parts are read."""
+    """How to read its parts."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Page:
     sections: tuple[Section, ...]
     tool: str
     verdicts: tuple[str, ...] = ()
-    """What it all comes to, a sentence for each run."""
+    """The conclusions, one sentence for each run."""
     facts: tuple[tuple[str, str], ...] = ()
-    """Seed, device, time, versions, command: (what, value), a value of several lines where runs differ."""
+    """Seed, device, time, versions, command: (name, value); the value has several lines if runs differ."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -86,5 +86,5 @@ class Page:
 
 
 def percent(value: float | None, *, digits: int = 1) -> str:
-    """A fraction as a percentage without its sign; a dash for None."""
+    """A fraction as a percentage without the percent sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.{digits}f}"

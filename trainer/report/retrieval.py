@@ -1,7 +1,8 @@
-"""Test clips and the training clips nearest to them, drawn as skeletons.
+"""Test clips and their nearest training clips, drawn as skeletons.
 
-Retrieval as in ISC, section 4: cosine between features, the nearest counts. Examples are drawn by a seed,
-half of them right and half wrong if there are such, so they say nothing about the accuracy; the note does.
+Retrieval as in ISC, section 4: cosine between features, of which the nearest counts. Examples are drawn by a
+seed, half of them correct and half wrong where possible, so they say nothing about the accuracy, which the
+note states.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 QUERIES = 4
 NEAREST = 4
 CANDIDATES = 200
-"""Test clips that examples are drawn from, and that the caption's accuracy is of."""
+"""Number of test clips from which examples are drawn and on which the stated accuracy is computed."""
 INTRO = (
     f"A test clip, and the {NEAREST} training clips whose features have the highest cosine with it. ✓ and a "
     "solid frame: the same class; ✗ and a dashed frame: another one. Two clips whose nearest is right, then "
@@ -36,21 +37,21 @@ INTRO = (
     "person's left, orange the right; numbers are frames."
 )
 _TALL = 1.05
-"""Inches of a row of poses."""
+"""Height of a row of poses in inches."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A test clip and its nearest training clips, by row of their halves."""
+    """A test clip and its nearest training clips, by their rows in the halves."""
 
     query: int
     nearest: tuple[int, ...]
     right: tuple[bool, ...]
-    """Whether each has the query's class."""
+    """Whether each is of the query's class."""
 
 
 def retrieval(of: Encoded) -> list[Part]:
-    """A drawing for each example, and of how many clips the nearest is right."""
+    """A drawing for each example, and a note on how often the nearest clip is of the same class."""
     examples, right, tried = find(of)
     poses = of.poses("test", [example.query for example in examples]).numpy()
     near = iter(of.poses("train", [row for example in examples for row in example.nearest]).numpy())
@@ -70,7 +71,7 @@ def retrieval(of: Encoded) -> list[Part]:
 
 
 def find(of: Encoded) -> tuple[list[Example], int, int]:
-    """Examples, and of how many of the candidates the nearest clip is of the same class."""
+    """Examples, the number of candidates whose nearest clip is of the same class, and of candidates."""
     order = in_seeded_order(of.test.ids, "queries")[:CANDIDATES]
     bank = normalize(of.train_features.values, dim=1)
     count = min(NEAREST, len(bank))
@@ -93,7 +94,7 @@ def _label(of: Encoded, part: str, row: int) -> str:
 
 
 def _names(of: Encoded, example: Example) -> list[str]:
-    """What stands above the query and each of its neighbours."""
+    """The titles of the query and of each neighbour."""
     near = [
         f"{'✓' if same else '✗'} {_label(of, 'train', row)}"
         for row, same in zip(example.nearest, example.right, strict=True)

@@ -1,4 +1,4 @@
-"""The settings of runs, how they differ, and where their data come from."""
+"""The settings of runs, how they differ, and the provenance of their data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ABSENT = "–"
 
 
 def settings_section(runs: Sequence[RunFolder]) -> Section:
-    """All settings of every run; of several runs first those that differ, of one those the preset lacks."""
+    """All settings of every run, after those that differ between runs or, for one run, from its preset."""
     columns = [flat(run.config) for run in runs]
     names = [run.name for run in runs]
     parts: list[Part] = [_changes(runs[0])] if len(runs) == 1 else [_differences(names, columns)]
@@ -27,7 +27,7 @@ def settings_section(runs: Sequence[RunFolder]) -> Section:
 
 
 def flat(settings: RunConfig) -> dict[str, str]:
-    """Dotted path -> value as YAML would have it."""
+    """Dotted path -> value as written in YAML."""
     return {path: _text(value) for path, value in config.leaves(settings.model_dump(mode="json"))}
 
 
@@ -48,7 +48,7 @@ def _differences(names: Sequence[str], columns: Sequence[Mapping[str, str]]) -> 
 
 
 def _changes(run: RunFolder) -> Part:
-    """Values that are not those of the preset that the run started from."""
+    """The values that differ from the preset that the run started from."""
     preset = of_preset(run.config, run.config.preset)
     if preset is None:
         return Note(
@@ -68,9 +68,9 @@ def _changes(run: RunFolder) -> Part:
 
 
 def of_preset(settings: RunConfig, preset: str) -> RunConfig | None:
-    """A run's settings with those of ``method/preset`` in the place of its own; None for an unknown one.
+    """A run's settings with those of ``method/preset`` applied; None for an unknown preset.
 
-    Its number of epochs stays: stages that begin at a share of them move along.
+    The number of epochs is kept: stages that begin at a share of the epochs scale with it.
     """
     method, _, name = preset.partition("/")
     options = settings.method.options
@@ -86,7 +86,7 @@ def of_preset(settings: RunConfig, preset: str) -> RunConfig | None:
 
 
 def provenance_section(runs: Sequence[RunFolder]) -> Section:
-    """Which data, in which form, and which weights."""
+    """The data, their form, and the weights."""
     columns = [_provenance(run) for run in runs]
     rows = tuple(
         (path, *(column.get(path, _ABSENT) for column in columns))
@@ -112,7 +112,7 @@ def _provenance(run: RunFolder) -> dict[str, str]:
 
 
 def _others(data: DataConfig) -> dict[str, str]:
-    """The other stores that trained the encoder."""
+    """The other stores that the encoder was trained on."""
     stores = [f"{other.store} ({other.split}): {', '.join(other.conventions)}" for other in data.more]
     return {"trained on as well": "; ".join(stores)} if stores else {}
 
@@ -145,7 +145,7 @@ def _of_store(run: RunFolder) -> dict[str, str]:
 
 
 def _of_results(run: RunFolder) -> dict[str, str]:
-    """As the newest results tell it, when the store is gone."""
+    """What the results state, if the store is gone."""
     if not run.results:
         return {}
     result = run.results[0].result

@@ -1,4 +1,4 @@
-"""Poses as stick figures, standing, whatever a recipe has done to the axes; as drawings and as scenes."""
+"""Upright stick figures of poses, whatever a recipe has done to the axes; as drawings and as scenes."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Array = NDArray[np.float32]
 
 
 def upright(spec: SkeletonSpec, poses: Array) -> Array:
-    """[3, 3] that stands the bodies of poses [n, 3, T, V, M] up, as ``skeltools.pictures.upright`` does."""
+    """A rotation [3, 3] that turns poses [n, 3, T, V, M] upright, as ``skeltools.pictures.upright`` does."""
     from skeltools.pictures.upright import turn
 
     return turn(spec, np.moveaxis(poses, (1, 3), (-1, -2)).reshape(-1, poses.shape[3], 3))
 
 
 def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: Array | None = None) -> Track:
-    """A clip [3, T, V, M], turned, as people to draw. ``strength`` [T, V, M] in 0..1 marks joints.
+    """A rotated clip [3, T, V, M] as people to draw; ``strength`` [T, V, M] in 0..1 highlights joints.
 
-    Bodies that are zero are absent: they are encoded, not drawn.
+    Bodies that are zero are absent: they are encoded, but not drawn.
     """
     from skeltools.pictures.scene import Track
 
@@ -43,7 +43,10 @@ def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: 
 
 
 def scenes(tracks: Sequence[Track]) -> str:
-    """Clips as the player reads them: one scene and one clock. A recipe may have left no metres."""
+    """Clips in the player's format: one scene with a common clock, without a unit of length.
+
+    A recipe may have changed the scale, so coordinates need not be metres.
+    """
     from skeltools.pictures.scene import Scene, to_json
 
     scene = to_json(Scene("", tuple(tracks))) | {"unit": ""}
@@ -51,13 +54,13 @@ def scenes(tracks: Sequence[Track]) -> str:
 
 
 def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 1, most: int = 4) -> None:
-    """Frames of a clip side by side, in ``rows``, each with its number below.
+    """Draw frames of a clip side by side, in ``rows``, each with its number below.
 
-    ``size``: inches of the axes. As many frames are shown as fit while people stay as tall as a row has room,
-    and at most ``most`` in a row.
+    ``size``: of the axes, in inches. As many frames are shown as fit at full row height, and at most ``most``
+    per row.
     """
     middle, wide, tall = _extent(of)
-    unit = tall / (size[1] / rows - _LINE)  # metres of an inch
+    unit = tall / (size[1] / rows - _LINE)  # metres per inch
     columns = max(1, min(most, int(size[0] * unit / wide)))
     step, drop = max(wide, size[0] * unit / columns), tall + _LINE * unit
     frames = spread_frames(len(of.joints), columns * rows)
@@ -72,11 +75,11 @@ def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 
 
 
 _LINE = 0.2
-"""Inches below a frame for its number."""
+"""Space below a frame for its number, in inches."""
 
 
 def _extent(of: Track) -> tuple[Array, float, float]:
-    """Of each frame the middle below the people [T, 2], and the width and height that all of them fit in."""
+    """The point [T, 2] below the middle of the people in each frame, and a width and height that fit all."""
     points = of.joints[..., :2] * np.array([-1, 1], dtype=np.float32)
     there = np.where(of.present[..., None, None], points, np.nan).reshape(len(points), -1, 2)
     anyone = of.present.any(axis=1)
@@ -91,9 +94,9 @@ def _extent(of: Track) -> tuple[Array, float, float]:
 
 
 def _draw_people(axes: Axes, of: Track, frames: Sequence[int], shift: Array) -> None:
-    """Bones in the colours of the body's parts, joints on top; those of the right side are hollow.
+    """Draw bones in the colours of body parts, joints on top; joints of the right side are hollow.
 
-    ``shift``: [F, 1, 1, 2], where each of the frames stands. What has one colour is one path.
+    ``shift``: [F, 1, 1, 2], the position of each frame. Everything of one colour is a single path.
     """
     from skeltools.pictures import design, sides
 
@@ -115,7 +118,7 @@ def _draw_people(axes: Axes, of: Track, frames: Sequence[int], shift: Array) -> 
 
 
 def _draw_shades(axes: Axes, points: Array, strength: Array) -> None:
-    """The stronger a joint, the larger and darker."""
+    """Draw joints, larger and darker the stronger they are."""
     levels = np.rint(strength * draw.SHADES)
     for level in range(draw.SHADES + 1):
         chosen, size = points[levels == level], 2.6 + 6 * level / draw.SHADES
@@ -124,7 +127,7 @@ def _draw_shades(axes: Axes, points: Array, strength: Array) -> None:
 
 
 def draw_scale(axes: Axes) -> None:
-    """What the shades mean."""
+    """Draw a legend of the shades."""
     steps = np.arange(draw.SHADES + 1, dtype=np.float32)
     _draw_shades(axes, np.stack([steps, np.zeros_like(steps)], axis=1), steps / np.float32(draw.SHADES))
     axes.text(-0.7, 0, "nothing", ha="right", va="center")
@@ -134,14 +137,14 @@ def draw_scale(axes: Axes) -> None:
 
 
 def _strokes(axes: Axes, starts: Array, stops: Array, colour: str, width: float, *, over: float = 0) -> None:
-    """Lines [..., 2] to [..., 2] as one path."""
+    """Draw lines from [..., 2] to [..., 2] as one path."""
     if starts.size:
         path = np.stack([starts, stops, np.full_like(starts, np.nan)], axis=-2).reshape(-1, 2)
         axes.plot(*path.T, color=colour, linewidth=width, solid_capstyle="round", zorder=2 + over / 10)
 
 
 def _dots(axes: Axes, points: Array, colour: str, size: float, *, over: float = 0) -> None:
-    """Discs as one path: lines of no length with round ends."""
+    """Draw discs as one path: lines of (almost) zero length with round caps."""
     _strokes(axes, points, points + np.float32(1e-4), colour, size, over=1 + over)
 
 

@@ -1,7 +1,7 @@
-"""Our figures beside the published ones, laid out as the papers do: a row for a protocol, percent.
+"""Our figures beside the published ones, laid out as in the papers: a row per protocol, in percent.
 
-The result is the last epoch's. The best test epoch stands in a column of its own that says what it is. A
-published figure is only compared where data and schedule allow it, and the table says what differs.
+The result is that of the last epoch; the best test epoch has a separate column that is labelled as such. A
+published figure is compared only where data and schedule allow it; otherwise the table says what differs.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _COLUMNS = (
 _PRINTED = ("run", "protocol", "stream", "ours %", "published %", "difference", "source", "comparable?")
 _SEEDS = ("runs", "preset", "protocol", "of", "seeds", "top-1 %", "least and most")
 _NAMED = 3
-"""Differing settings that are told one by one; 'Settings' has them all."""
+"""Number of differing settings that are listed one by one; 'Settings' has all of them."""
 
 
 def results_section(runs: Sequence[RunFolder]) -> Section:
-    """A table of all results, one of the published numbers, and what is missing."""
+    """A table of all results, one of the published numbers, and notes on what is missing."""
     results = [(run, saved.result) for run in runs for saved in run.ranked]
     missing = [
         Note(f"{run.name}: nothing has been evaluated yet.", run.command("knn --protocol linear"))
@@ -61,7 +61,7 @@ def results_section(runs: Sequence[RunFolder]) -> Section:
 
 
 def _by_seed(runs: Sequence[RunFolder]) -> list[Part]:
-    """Mean and deviation of the runs that differ by their seed alone."""
+    """Mean and deviation over runs that differ only in their seed."""
     groups: dict[tuple[str, ...], list[tuple[RunFolder, SavedResult]]] = {}
     for run in runs:
         for saved in run.ranked:
@@ -111,7 +111,7 @@ def _row(run: RunFolder, result: EvaluationResult) -> tuple[str, ...]:
 
 
 def _encoder(result: EvaluationResult) -> str:
-    """The stream; the encoder, too, when it is no stream."""
+    """The stream, with the encoder if that is not named after the stream."""
     return result.stream if result.encoder in ("", result.stream) else f"{result.stream}: {result.encoder}"
 
 
@@ -127,7 +127,7 @@ def _interval(result: EvaluationResult) -> str:
 
 
 def _notes(results: Sequence[tuple[RunFolder, EvaluationResult]]) -> list[Note]:
-    """What the results themselves say must be known, once for all that say the same."""
+    """The notes of the results, each text once with all results that have it."""
     said: dict[str, list[str]] = {}
     for run, result in results:
         for text in result.notes:
@@ -152,7 +152,7 @@ def _published(results: Sequence[tuple[RunFolder, EvaluationResult]]) -> Part:
 
 
 def best_match(run: RunFolder, result: EvaluationResult) -> Published | None:
-    """The printed number that is most about this result, the methods' own papers first."""
+    """The published number that best matches this result; the methods' own papers come first."""
     candidates = tables.published(
         method="any" if result.protocol == "supervised" else result.method,
         dataset=result.dataset,
@@ -190,14 +190,14 @@ def _printed_row(run: RunFolder, result: EvaluationResult, printed: Published) -
 
 
 def differences(run: RunFolder, result: EvaluationResult, printed: Published) -> list[str]:
-    """What of data and schedule is not as in the paper, in words; empty when the numbers compare."""
+    """How data and schedule differ from the paper, in words; empty if the numbers are comparable."""
     judged = tables.verdict(printed, result)
     settings = _shortened([*_probe(result, printed), *_training(run, printed)])
     return [*judged.data, *judged.schedule, *settings]
 
 
 def _probe(result: EvaluationResult, printed: Published) -> list[str]:
-    """Settings of linear evaluation that are not its defaults, the papers', but for what a verdict names."""
+    """Settings of linear evaluation other than the papers' defaults, without those that a verdict names."""
     if result.protocol != "linear":
         return []
     judged = {"epochs", "standardise", *printed.options}
@@ -210,7 +210,7 @@ def _probe(result: EvaluationResult, printed: Published) -> list[str]:
 
 
 def _training(run: RunFolder, printed: Published) -> list[str]:
-    """Settings of the pre-training that are not those of the paper's preset."""
+    """Settings of the pre-training that differ from the paper's preset."""
     preset = of_preset(run.config, f"{run.config.method.name}/{printed.preset or 'paper'}")
     if preset is None:
         return []

@@ -1,8 +1,8 @@
-"""The head of the page: what the runs come to, in a sentence each, and the facts that readers ask for first.
+"""The head of the page: a one-sentence conclusion for each run, and the most requested facts.
 
-A difference is called clear where chance is an unlikely reason: from a random encoder, when its kNN accuracy
-lies below the 95 % interval of the run's; from a baseline, when McNemar's test on the same samples has
-p < 0.05; from a published figure never, for its samples are not at hand.
+A difference is called clear if chance is an unlikely reason: from a random encoder, if its kNN accuracy is
+below the 95 % interval of the run's; from a baseline, if McNemar's test on the same samples has p < 0.05;
+from a published figure never, because its samples are not available.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from trainer.report.tables import best_match, differences
 from trainer.run import SavedResult, apart_from_seed, kind_of, measured_on
 
 LEVEL = 0.05
-"""Of McNemar's test."""
+"""Significance level of McNemar's test."""
 
 
 def verdicts(runs: Sequence[RunFolder], baseline: RunFolder | None) -> tuple[str, ...]:
-    """A sentence for each run; one for all that differ by the seed alone."""
+    """A sentence for each run, or for each group of runs that differ only in the seed."""
     groups: dict[str, list[RunFolder]] = {}
     for run in runs:
         if run is not baseline or len(runs) == 1:
@@ -49,7 +49,7 @@ def _verdict(group: Sequence[RunFolder], baseline: RunFolder | None) -> str:
 
 
 def _figure(group: Sequence[RunFolder], best: SavedResult) -> str:
-    """Accuracy with its interval; of several seeds mean and deviation."""
+    """Accuracy with its interval, or mean and deviation over several seeds."""
     result, kind = best.result, kind_of(best)
     alike = [saved.result.top1 for run in group for saved in run.results if kind_of(saved) == kind]
     on = f"{result.figure}, {measured_on(result)}"
@@ -64,7 +64,7 @@ def _range(interval: tuple[float, float]) -> str:
 
 
 def _random(run: RunFolder, result: EvaluationResult) -> str:
-    """Like is compared with like: kNN of the trained with kNN of the random encoder."""
+    """Compare like with like: kNN of the trained encoder with kNN of the random one."""
     if result.random_knn is None:
         return ""
     chance = f"random encoder {percent(result.random_knn)} %"
@@ -110,7 +110,7 @@ def _published(run: RunFolder, result: EvaluationResult) -> str:
 
 
 def facts(runs: Sequence[RunFolder]) -> tuple[tuple[str, str], ...]:
-    """(what, value); a value that not all runs share is told for each."""
+    """(name, value) of each fact; a value that differs between runs is listed for each."""
     values_of = {
         "seed": [str(run.config.runtime.seed) for run in runs],
         "device": [f"{run.config.runtime.device}, {run.config.runtime.precision}" for run in runs],
@@ -130,7 +130,7 @@ def _merged(names: Iterable[str], values: Sequence[str]) -> str:
 
 
 def _time(run: RunFolder) -> str:
-    """By the speeds in the log, which leave out monitors and checkpoints."""
+    """Training time from the speeds in the log, which leave out monitors and checkpoints."""
     batch = run.config.optimise.batch_size
     spent = [
         batch * record["step"] / record["clips_per_second"]
@@ -152,7 +152,7 @@ def _versions(run: RunFolder) -> str:
 
 
 def command(run: RunFolder) -> str:
-    """What starts the same training, as far as it can be told: with the store, else from its settings."""
+    """The command that repeats the training: with the store if possible, else from the run's settings."""
     again = f"trainer pretrain --config {shlex.quote(str(run.path / 'config.yaml'))} --out again"
     if run.store is None or run.config.data.more or run.config.init_from is not None:
         return again

@@ -1,4 +1,4 @@
-"""Grids of runs: one file, its runs on this machine or as an array of SLURM, one table."""
+"""Grids of runs: one file describes them, run on this machine or as a SLURM array, with one table."""
 
 from trainer.sweeps.plan import Plan, Task, keep_file, plan_of, read_plan
 

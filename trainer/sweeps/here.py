@@ -1,4 +1,4 @@
-"""Runs of a sweep on this machine: some at a time, each in processes of its own, with a log."""
+"""Run a sweep on this machine: several runs at a time, each in its own processes, with a log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.sweeps.plan import Plan, Task, Words
 
 LOGS = "logs"
 _TAIL = 64 * 1024
-"""Bytes at the end of a log in which the reason of a failure is looked for."""
+"""Number of bytes at the end of a log that are searched for the reason of a failure."""
 
 How = Literal["done", "there", "failed", "taken", "stopped"]
 
@@ -32,7 +32,8 @@ How = Literal["done", "there", "failed", "taken", "stopped"]
 class Outcome:
     task: Task
     how: How
-    """done, there (before), failed, taken (another process works on it) or stopped (by a signal)."""
+    """done, there (already done before), failed, taken (another process works on it) or stopped (by a
+    signal)."""
     seconds: float
     log: Path
     reason: str = ""
@@ -40,30 +41,30 @@ class Outcome:
 
 
 OnTask = Callable[[Task, Outcome | None], None]
-"""Told of a task that starts (None) and of how it ended."""
+"""Called when a task starts (None) and with its outcome when it ends."""
 
 
 @dataclass
 class _Work:
-    """What the threads share."""
+    """State shared by the threads."""
 
     plan: Plan
     devices: Queue[str]
-    """One for each run at a time; empty text: the device of the settings."""
+    """One per concurrent run; an empty string stands for the device of the settings."""
     jobs: int
     on_task: OnTask
     stopped: int | None = None
-    """The signal after which nothing is started any more."""
+    """The signal after which nothing more is started."""
     children: set[subprocess.Popen[bytes]] = field(default_factory=set)
 
 
 def run(
     plan: Plan, tasks: Sequence[Task], *, jobs: int, devices: Sequence[str] = (), on_task: OnTask
 ) -> tuple[list[Outcome], int | None]:
-    """Works on the tasks, ``jobs`` at a time, and says how each ended, and which signal stopped all.
+    """Run the tasks, ``jobs`` at a time; returns their outcomes and the signal that stopped them, if any.
 
-    A run that fails leaves the others alone. Ctrl-C and SIGTERM are handed on to the runs, which save
-    everything; nothing is started after them. ``devices`` are dealt out to the runs at a time.
+    A failed run does not affect the others. Ctrl-C and SIGTERM are passed on to the runs, which save
+    everything; nothing is started after them. ``devices`` are distributed over the concurrent runs.
     """
     slots: Queue[str] = Queue()
     for place in range(jobs):
@@ -84,9 +85,9 @@ def run_all(
     on_task: OnTask,
     on_ensemble: OnTask,
 ) -> tuple[list[Outcome], int | None]:
-    """``run`` of the tasks, then of the ensembles of which every run was measured, if nothing stopped it.
+    """Run the tasks and then, unless stopped, the ensembles of which every run was evaluated.
 
-    ``jobs``: None for one, or one for each device.
+    ``jobs``: None: one, or one per device.
     """
     outcomes, stopped = run(plan, tasks, jobs=jobs or len(devices) or 1, devices=devices, on_task=on_task)
     if stopped is None:
@@ -129,7 +130,7 @@ def _claimed(work: _Work, task: Task, log: Path) -> tuple[How, str]:
 
 
 def _execute(work: _Work, words: Words, log: Path, *, held: int, device: str) -> int:
-    """The exit code of a command whose output goes to the log; negative after a signal."""
+    """Run a command with its output in the log; returns its exit code, negative after a signal."""
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [*_program(work.plan.config.launch, words), *words]
     command += ["--device", device] if device and words[0] != "ensemble" else []
@@ -146,7 +147,7 @@ def _execute(work: _Work, words: Words, log: Path, *, held: int, device: str) ->
             pass_fds=(held,) if os.name == "posix" else (),
         )
     work.children.add(child)
-    if work.stopped is not None:  # a signal that came before the child was among them
+    if work.stopped is not None:  # a signal that arrived before the child was added
         child.send_signal(work.stopped)
     code = child.wait()
     work.children.discard(child)
@@ -154,13 +155,13 @@ def _execute(work: _Work, words: Words, log: Path, *, held: int, device: str) ->
 
 
 def _program(launch: str, words: Words) -> list[str]:
-    """What the words of a command follow: ``launch`` starts trainings, Python all else."""
+    """The program that runs a command: ``launch`` for trainings, Python for everything else."""
     before = shlex.split(launch) if launch and words[0] == "pretrain" else [sys.executable]
     return [*before, "-m", "trainer"]
 
 
 def _environment(jobs: int) -> dict[str, str]:
-    """Runs at the same time share the processors, unless the caller says how many threads they have."""
+    """Split the processors between concurrent runs, unless the caller has set the number of threads."""
     threads = max(1, (os.cpu_count() or 1) // jobs)
     return {"OMP_NUM_THREADS": str(threads), **os.environ} if jobs > 1 else dict(os.environ)
 
@@ -177,7 +178,7 @@ def _reason(log: Path, code: int) -> str:
 
 @contextmanager
 def _signals_to(work: _Work) -> Iterator[None]:
-    """SIGINT and SIGTERM go to the runs; outside of the main thread signals are left as they are."""
+    """Pass SIGINT and SIGTERM on to the runs; outside of the main thread, signals are unchanged."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

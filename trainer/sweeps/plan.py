@@ -1,4 +1,4 @@
-"""From the file of a sweep to its runs: names, folders, and the commands that make them."""
+"""From the file of a sweep to its runs: names, folders and commands."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from trainer.config.trees import read_file
 from trainer.tables.given import ENSEMBLES, SWEEP
 
 MOST = 10_000
-"""Runs: more are a slip, such as an axis of single letters."""
+"""Maximum number of runs: more indicate a mistake, such as an axis of single letters."""
 
 _LABELS = {"seed": "seed", "epochs": "epochs", "batch_size": "batch", "accumulate": "parts"}
-"""What stands before a number in the name of a run."""
+"""Prefix of a number in the name of a run."""
 
 Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run, or an ensemble of some, and the commands of ``trainer`` that make it, in their order."""
+    """A run, or an ensemble of runs, and the ``trainer`` commands that produce it, in order."""
 
     name: str
     folder: Path
-    """Of the run; of an ensemble its result file."""
+    """Folder of the run; for an ensemble, its result file."""
     axes: Mapping[str, str]
-    """Axis -> value, as both stand in the table."""
+    """Axis -> value, as both appear in the table."""
     commands: tuple[Words, ...]
     members: tuple[Path, ...] = ()
-    """Of an ensemble: the folders of its runs."""
+    """For an ensemble: the folders of its runs."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Plan:
     ensembles: tuple[Task, ...]
 
     def only(self, names: Sequence[str]) -> Plan:
-        """With the named runs alone and no ensemble. Raises UsageError for a name that there is not."""
+        """Only the named runs, without ensembles; raises UsageError for an unknown name."""
         known = {task.name: task for task in self.runs}
         for name in names:
             if name not in known:
@@ -65,14 +65,14 @@ class Plan:
 def read_plan(file: Path, *, out: Path | None = None) -> Plan:
     """The runs of a sweep, in the order of its grids, the last axis of each changing fastest.
 
-    ``out`` takes the place of the file's. Raises ConfigError with file and place for a file that is no sweep,
-    for two runs of one name, and for an ensemble over an axis that there is not.
+    ``out`` replaces the file's. Raises ConfigError with file and place for a file that is not a sweep, for
+    two runs with the same name, and for an ensemble over an unknown axis.
     """
     return plan_of(read_file(file, known=SweepConfig.model_fields), file, out=out)
 
 
 def plan_of(tree: Mapping[str, Any], file: Path, *, out: Path | None = None) -> Plan:
-    """``read_plan`` of what is in a file."""
+    """As ``read_plan``, from the content of a file."""
     try:
         config = SweepConfig.model_validate(tree)
     except ValidationError as error:
@@ -85,9 +85,9 @@ def plan_of(tree: Mapping[str, Any], file: Path, *, out: Path | None = None) -> 
 
 
 def keep_file(plan: Plan, text: str | None = None) -> None:
-    """A copy of the file beside the runs: what they were made from, and the mark of a sweep's folder.
+    """Save a copy of the file beside the runs: their origin, and the mark of a sweep's folder.
 
-    ``text``: what is in it, where there is no file.
+    ``text``: its content, if there is no file.
     """
     copy = plan.out / SWEEP
     plan.out.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def _runs(config: SweepConfig, out: Path) -> Iterator[Task]:
 
 
 def _values(axis: str, values: Any) -> list[tuple[str, Settings]]:
-    """(what it is called, its settings) of every value of an axis."""
+    """(label, settings) of every value of an axis."""
     if isinstance(values, dict):
         return list(values.items())
     return [(_label(axis, value), {axis: value}) for value in values]
@@ -123,7 +123,7 @@ def _label(axis: str, value: Any) -> str:
 
 
 def _part(axis: str, label: str) -> str:
-    """Of a run's name."""
+    """Part of a run's name."""
     before = _LABELS.get(axis, axis.rpartition(".")[2] if "." in axis else "")
     return re.sub(r"[^\w.+]+", "-", f"{before}{label}").strip("-.") or "none"
 
@@ -154,7 +154,7 @@ def _evaluate(folder: Path, asked: SweepEvaluation) -> Words:
 
 
 def _yaml(value: Any) -> str:
-    """On one line, as ``--set`` reads it back."""
+    """A value as YAML on one line, as read back by ``--set``."""
     text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=sys.maxsize)
     return text.removesuffix("...\n").rstrip("\n")
 
@@ -213,5 +213,5 @@ def _check_names(names: Sequence[str], file: Path) -> None:
 
 
 def line(words: Words) -> str:
-    """A command as a shell takes it."""
+    """A command in shell syntax."""
     return shlex.join(("trainer", *words))

@@ -1,8 +1,8 @@
-"""A sweep as an array of SLURM: one script for sbatch, whose tasks are the runs by name.
+"""A sweep as a SLURM array: one script for sbatch, whose tasks are the runs by name.
 
-A task calls ``trainer sweep FILE --run NAME``, so that a task that is queued again goes on where it was.
-Before its time is over, and before it makes room for others, SLURM sends SIGTERM: the run saves everything,
-and the script puts its task into the queue again.
+A task calls ``trainer sweep FILE --run NAME``, so that a requeued task resumes where it was. Before its time
+is over, and before it is preempted, SLURM sends SIGTERM: the run saves everything, and the script requeues
+its task.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trainer.sweeps.plan import Plan, Task
 
 SCRIPT = "sweep.sbatch"
 _GRACE = 120
-"""Seconds between SIGTERM and the end of a task's time: a checkpoint of the papers' models takes some."""
+"""Seconds between SIGTERM and the end of a task's time: saving the papers' models takes a while."""
 
 _BODY = """
 set -u
@@ -42,7 +42,7 @@ exit "$code"
 
 
 def write(plan: Plan, tasks: Sequence[Task]) -> Path:
-    """The script of the tasks, in the folder of the sweep. They run where sbatch is called."""
+    """Write the script of the tasks to the folder of the sweep; they run where sbatch is called."""
     path = plan.out / SCRIPT
     text = script(plan, tasks)
     (plan.out / LOGS).mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write(plan: Plan, tasks: Sequence[Task]) -> Path:
 
 
 def script(plan: Plan, tasks: Sequence[Task]) -> str:
-    """Options of the file come before those here, and are written as they are."""
+    """The text of the script; options of the file override the defaults and are written unchanged."""
     asked = plan.config.slurm
     at_once = f"%{asked.at_once}" if asked.at_once else ""
     options: dict[str, str | int] = {

@@ -1,4 +1,4 @@
-"""What is done of a sweep: a note for each run, which is believed where the files of the run are there."""
+"""Progress of a sweep: a note for each run, which is trusted while the run's files exist."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trainer.sweeps.plan import Task, Words
 
 FOLDER = ".sweep"
 _LAST = Path("checkpoints", "last.pt")
-"""As ``trainer.checkpoint.LAST``, which is not imported because it imports torch."""
+"""Equal to ``trainer.checkpoint.LAST``, which is not imported because that would import torch."""
 
 
 def done(out: Path, task: Task) -> tuple[Words, ...]:
-    """The commands of a run that ended well, as they stood in the file then, from the first on.
+    """The leading commands of a run that succeeded, as they were in the file at that time.
 
-    None where the files that they write are gone, or where a run of an ensemble was measured after it.
+    Empty if the files that they write are gone, or if a run of an ensemble was evaluated after it.
     """
     noted = [tuple(words) for words in _noted(out, task)]
     if not _there(task):
@@ -34,21 +34,21 @@ def done(out: Path, task: Task) -> tuple[Words, ...]:
 
 
 def left(out: Path, task: Task) -> tuple[Words, ...]:
-    """The commands that are still to run: those that are not done, and all behind a training."""
+    """The remaining commands: the first that is not done, and all after it."""
     return task.commands[len(done(out, task)) :]
 
 
 def note(out: Path, task: Task, words: Words) -> None:
-    """Notes a command that ended well. What was noted before and is not of the run any more is dropped."""
+    """Record a command that succeeded; outdated records of the run are dropped."""
     with replacing(_file(out, task, "json")) as partial:
         partial.write_text(json.dumps({"done": [*done(out, task), words]}), encoding="utf-8")
 
 
 @contextmanager
 def claimed(out: Path, task: Task) -> Iterator[int | None]:
-    """A file that nobody else holds meanwhile; None where another process works on the run.
+    """Hold the lock file of a run; yields None if another process works on the run.
 
-    It is given to the commands, too: while one of them lives, whatever became of its sweep, the run is taken.
+    The commands inherit it: the run stays taken while one of them lives, whatever became of its sweep.
     """
     path = _file(out, task, "lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def claimed(out: Path, task: Task) -> Iterator[int | None]:
 
 
 def _noted(out: Path, task: Task) -> list[list[str]]:
-    """What cannot be read was not noted: the commands run again, which costs time and nothing else."""
+    """The recorded commands; unreadable records count as none: the commands run again, at no other cost."""
     try:
         return list(json.loads(_file(out, task, "json").read_text(encoding="utf-8"))["done"])
     except (OSError, ValueError, KeyError, TypeError):

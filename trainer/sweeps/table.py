@@ -1,4 +1,4 @@
-"""The one table of a sweep: a line for each result, and means over seeds."""
+"""The table of a sweep: a line for each result, and means over seeds."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Mean:
 
 
 def lines(plan: Plan) -> list[Line]:
-    """A line for each result of each run and ensemble that there is, in the order of the file.
+    """A line for each existing result of each run and ensemble, in the order of the file.
 
     Its keys: the axes of all grids, then ``run``, ``figure``, ``convention``, ``stream``, ``encoder``,
     ``top1``, ``low``, ``high`` and ``best_top1`` in percent, counts, ``epoch``, ``epochs``, ``seconds`` and
-    ``file``. Of checkpoints that are kept beside the last one there are none.
+    ``file``. Results of checkpoints kept besides the last one are excluded.
     """
     tasks = (*plan.runs, *plan.ensembles)
     axes = list(dict.fromkeys(axis for task in tasks for axis in task.axes))
@@ -56,7 +56,7 @@ def lines(plan: Plan) -> list[Line]:
 
 
 def means(plan: Plan, entries: Sequence[Line]) -> list[Mean]:
-    """The figures of ``entries``, those that differ by seed alone together."""
+    """The figures of ``entries``, with those that differ only in the seed grouped together."""
     axes = [axis for axis in _axes(plan) if axis not in SEEDS]
     groups: dict[tuple[str, ...], list[Line]] = {}
     for line in entries:
@@ -74,7 +74,7 @@ def means(plan: Plan, entries: Sequence[Line]) -> list[Mean]:
 
 
 def write(plan: Plan, entries: Sequence[Line]) -> Path:
-    """``table.csv`` in the folder of the sweep, complete or as it was."""
+    """Write ``table.csv`` to the folder of the sweep atomically."""
     path = plan.out / TABLE
     with replacing(path) as partial:
         partial.write_text(as_csv(entries), encoding="utf-8")
@@ -129,7 +129,7 @@ def _fields(saved: SavedResult) -> Line:
 
 
 def _figure(result: EvaluationResult) -> str:
-    """An ensemble's is that of its members."""
+    """The figure of a result; for an ensemble, that of its members."""
     return str(result.settings.get("of", "")) if result.protocol == "ensemble" else result.figure
 
 

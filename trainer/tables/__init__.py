@@ -1,8 +1,8 @@
 """The result tables of the five papers as data, and filling them from runs.
 
-names(), load(name)         the tables
-published(method=..., ...)  the printed numbers that a figure of ours can be compared with
-fill(table, runs)           a table with ours beside the published, what is missing, and how to make it
+``names()``, ``load(name)``: the tables. ``published(method=..., ...)``: the published numbers that a figure
+of ours can be compared with. ``fill(table, runs)``: a table with our figures beside the published ones, what
+is missing, and the commands that produce it.
 """
 
 from trainer.tables.compare import Verdict, share_of, verdict

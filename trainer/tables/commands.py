@@ -1,4 +1,4 @@
-"""The commands that would fill an empty cell, from raw data on or from what is there."""
+"""The commands that would fill an empty cell, starting from raw data or from existing runs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Missing:
 
 
 def missing(cell: Published, given: Sequence[Given], *, exact: bool = False) -> Missing:
-    """What the number needs that is not among ``given``. The cell must be one of a method of this project.
+    """What is missing from ``given`` for the number; the cell must be of a method of this project.
 
-    ``exact``: only runs of the cell's number of epochs will do.
+    ``exact``: only runs with the cell's number of epochs count.
     """
     assert cell.method is not None
     assert cell.stream is not None
@@ -60,7 +60,7 @@ def _words(cell: Published, untrained: list[str], unmeasured: list[str]) -> str:
 
 
 def _covers(run: Given, cell: Published, part: str) -> bool:
-    """Whether the run could give the part's result when it is evaluated again."""
+    """Whether evaluating the run again could produce the part's result."""
     config = run.config
     if config is None or not run.trained or unmet(cell, config):
         return False
@@ -84,7 +84,7 @@ def _measured(run: Given, cell: Published, part: str) -> bool:
 
 
 def _preparing(cell: Published, parts: list[str]) -> list[str]:
-    """The stores, and the streams in them that the runs of the parts are evaluated on."""
+    """Commands for the stores, and for the streams that the runs of the parts are evaluated on."""
     more = sorted({"bone", "motion"} if cell.method in TOGETHER else {*parts} - {"joint"})
     commands = []
     for dataset in dict.fromkeys((_trained_on(cell), cell.dataset)):
@@ -138,14 +138,14 @@ def _place(cell: Published, part: str, run: Given | None) -> Path:
 
 
 def _run(cell: Published, part: str) -> Path:
-    """A folder for each variant: what a number's settings and epochs do not share, its runs do not either."""
+    """A folder for each variant: numbers with different settings or epochs do not share runs."""
     name = [_trained_on(cell), cell.split, _method(cell), part]
     name += [cell.row] * bool(cell.flags) + [f"{cell.epochs}-epochs"] * (cell.epochs is not None)
     return Path("runs", re.sub(r"[^a-z0-9]+", "-", "-".join(name).lower()))
 
 
 def _store(cell: Published, dataset: str) -> str:
-    """One for each recipe and length: a conversion does not go into a store that is there."""
+    """A store for each recipe and length, because a conversion does not write into an existing store."""
     length = None if cell.frames is None else f"t{cell.frames}"
     return "-".join(filter(None, (dataset, cell.recipe, length))) + ".zarr"
 
@@ -156,7 +156,7 @@ def _uncut(cell: Published) -> str:
 
 
 def _method(cell: Published) -> str:
-    """As for ``--method``; where only the encoder counts, the plainest of those that have it."""
+    """The value for ``--method``; if only the encoder counts, the plainest method that has it."""
     name = "skeletonclr" if cell.method == "any" else cell.method
     return f"{name}-{cell.preset}" if cell.preset else str(name)
 

@@ -1,4 +1,4 @@
-"""Whether a result of ours is the same quantity as a printed number, and if so, how far the two compare."""
+"""Whether a result measures the same quantity as a published number, and how comparable the two are."""
 
 from __future__ import annotations
 
@@ -18,38 +18,39 @@ SIZES: dict[tuple[str, str], tuple[int, int]] = {
     ("pku-mmd-1", "xsub"): (18841, 2704),
     ("pku-mmd-2", "xsub"): (5332, 1613),
 }
-"""Training and test samples. NTU RGB+D: without the clips whose skeletons its authors list as missing.
-PKU-MMD: ISC 4.1."""
+"""Numbers of training and test samples. NTU RGB+D: without the clips whose skeletons its authors list as
+missing. PKU-MMD: ISC 4.1."""
 
 RECORDINGS: dict[tuple[str, str], tuple[int, int]] = {
     ("pku-mmd-1", "xsub"): (944, 132),
     ("pku-mmd-2", "xsub"): (775, 234),
     ("pku-mmd-2", "xview"): (671, 338),
 }
-"""Whole recordings of PKU-MMD to train on and to test, by its split lists."""
+"""Numbers of whole training and test recordings of PKU-MMD, by its split lists."""
 
 _CLOSE = 0.01
-"""Share of a half that may be missing: papers differ in the defective clips that they leave out."""
+"""Share of a half that may be missing: papers leave out different defective clips."""
 
 _SHARE = re.compile(r"semi-(\d[\d.e+-]*)")
-"""Names of results of protocol semi, with the percentage of the labels; not those of other weights."""
+"""Names of results of protocol semi, with the percentage of the labels; results from other initial weights do
+not match."""
 
 _TUNED = ("demo", "nw-ucla", "small")
-"""Beginnings of the names of presets that are no paper's."""
+"""Prefixes of the names of presets that are not from a paper."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Empty when comparable, else what differs, in words."""
+    """What differs, in words; empty if comparable."""
 
     data: tuple[str, ...]
     schedule: tuple[str, ...]
 
 
 def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | None) -> list[str]:
-    """What makes the result another quantity than the printed number; empty when it is the same.
+    """Why the result is a different quantity than the published number; empty if it is the same.
 
-    ``config`` None: the settings of the run are not known, and a number that asks for some does not match.
+    ``config`` None: the settings of the run are unknown, and a number that requires some does not match.
     """
     asked: list[tuple[str, Any, Any]] = [
         ("protocol", protocol(result), cell.protocol),
@@ -80,7 +81,7 @@ def mismatches(cell: Published, result: EvaluationResult, config: RunConfig | No
 
 
 def value_of(cell: Published, result: EvaluationResult) -> float | None:
-    """What the number is the number of, 0..1; None where the result does not have it."""
+    """The quantity that the number measures, 0..1; None if the result does not have it."""
     if cell.measure == "top1":
         return result.top1
     value = result.details.get("figures", {}).get(cell.measure)
@@ -88,17 +89,17 @@ def value_of(cell: Published, result: EvaluationResult) -> float | None:
 
 
 def verdict(cell: Published, result: EvaluationResult) -> Verdict:
-    """For a result that matches: how data and schedule differ from those of the printed number."""
+    """How data and schedule of a matching result differ from those of the published number."""
     return Verdict(tuple(_data(cell, result)), tuple(_schedule(cell, result)))
 
 
 def protocol(result: EvaluationResult) -> str:
-    """Of an ensemble, that of its members; figures of a share of the labels are all ``semi``."""
+    """The protocol; for an ensemble, that of its members, and ``semi`` for every share of the labels."""
     return "semi" if _SHARE.fullmatch(_figure(result)) else _figure(result)
 
 
 def share_of(result: EvaluationResult) -> float:
-    """Of the training labels that protocol semi drew: 0.05 for ``semi-5``; 0 for other protocols."""
+    """Share of the training labels that protocol semi drew: 0.05 for ``semi-5``; 0 for other protocols."""
     percent = _SHARE.fullmatch(_figure(result))
     return round(float(percent[1]) / 100, 6) if percent else 0
 
@@ -137,7 +138,7 @@ def _schedule(cell: Published, result: EvaluationResult) -> list[str]:
     probe = result.settings.get("epochs")
     if cell.probe_epochs is not None and probe is not None and probe != cell.probe_epochs:
         differs.append(f"{probe} epochs on the labels, published {cell.probe_epochs}")
-    if result.protocol != "ensemble":  # which has the settings of its members in their files
+    if result.protocol != "ensemble":  # whose members' settings are in their own files
         differs += _options(cell, result)
     if result.settings.get("standardise"):
         differs.append("standardised features, which no paper uses")
@@ -160,7 +161,7 @@ def _options(cell: Published, result: EvaluationResult) -> list[str]:
 
 
 def _within(asked: Any, actual: Any) -> bool:
-    """Whether what is asked for was found; a mapping may have more."""
+    """Whether the actual value is the required one; a mapping may have additional keys."""
     if isinstance(asked, dict) and isinstance(actual, dict):
         return all(_within(value, actual.get(name)) for name, value in asked.items())
     return bool(asked == actual)

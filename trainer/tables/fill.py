@@ -15,25 +15,25 @@ from trainer.tables.given import Given
 from trainer.tables.model import PaperTable, Published, Row
 
 Placed = tuple[str, int, SavedResult]
-"""A result of a cell, with what is the same for results that differ by seed alone, and its seed."""
+"""A result of a cell, with a key shared by results that differ only in the seed, and its seed."""
 
 
 @dataclass(frozen=True)
 class Ours:
-    """A figure of ours for a printed number. Accuracies in percent, the difference in points.
+    """A figure of ours for a published number; accuracies in percent, the difference in points.
 
-    Of runs that differ by their seed alone it is the mean, ``file`` that of the first.
+    For runs that differ only in their seed it is the mean, and ``file`` is that of the first.
     """
 
     file: Path
     value: float
     difference: float | None
-    """None for synthetic data, which say nothing about the real ones."""
+    """None for synthetic data, which say nothing about real data."""
     verdict: Verdict
     std: float | None = None
     """Sample standard deviation over seeds."""
     files: tuple[Path, ...] = ()
-    """Of all seeds, where there are several."""
+    """The files of all seeds, if there are several."""
 
     @property
     def comparable(self) -> bool:
@@ -45,12 +45,13 @@ class Cell:
     published: Published
     ours: tuple[Ours, ...] = ()
     missing: Missing | None = None
-    """What is not there yet and the commands that make it; None when filled, or when nothing here can."""
+    """What is still missing and the commands that produce it; None if filled, or if this project cannot
+    produce it."""
 
 
 @dataclass(frozen=True)
 class Unfit:
-    """A result that is for no cell of the table."""
+    """A result that belongs in no cell of the table."""
 
     file: Path
     reason: str
@@ -68,7 +69,7 @@ class FilledTable:
 
 
 def fill(table: PaperTable, given: Sequence[Given]) -> FilledTable:
-    """Every result goes to the cells that it is the same quantity as, the rest is listed with the reason."""
+    """Place every result in the cells of the same quantity; the rest is listed with the reason."""
     placed: dict[int, list[Placed]] = {}
     unfit = []
     targets = [cell for row in table.rows for cell in row.cells if cell is not None and cell.method]
@@ -90,14 +91,14 @@ def fill(table: PaperTable, given: Sequence[Given]) -> FilledTable:
 
 
 def _by_epochs(row: Row) -> bool:
-    """Whether the cells of a row differ in their epochs alone."""
+    """Whether the cells of a row differ only in their epochs."""
     printed = [cell for cell in row.cells if cell is not None]
     places = {(cell.dataset, cell.split, cell.from_dataset) for cell in printed}
     return len(places) == 1 and len({cell.epochs for cell in printed}) > 1
 
 
 def _group(given: Given, saved: SavedResult) -> str:
-    """The same for results of runs that differ by their seed alone."""
+    """A key that is equal for results of runs that differ only in their seed."""
     if given.config is None or saved.result.protocol == "ensemble":
         return str(saved.path)
     settings = json.dumps(saved.result.settings, sort_keys=True)
@@ -129,15 +130,15 @@ def _ours(cell: Published, seeds: Sequence[SavedResult]) -> Ours:
 
 
 def _distance(differs: list[str]) -> int:
-    """Between a result and a cell: of two with as many differences the one of the same method is closer."""
+    """Distance between a result and a cell; among equally many differences, the same method is closer."""
     return 2 * len(differs) + any(each.startswith("method ") for each in differs)
 
 
 def _places(targets: Sequence[Published], saved: SavedResult, given: Given) -> tuple[list[Published], str]:
-    """The cells of a result, or the reason why there is none: what differs from the closest.
+    """The cells of a result, or how it differs from the closest cell if there is none.
 
-    Where rows differ in the settings that they ask for, the one that asks for most is meant; where cells
-    differ in the epochs alone, the one with the run's.
+    If rows differ in the settings that they require, the one that requires most is chosen; if cells differ
+    only in the epochs, the one with the run's.
     """
     differing = [(mismatches(cell, saved.result, given.config), cell) for cell in targets]
     fits = [cell for differs, cell in differing if not differs]

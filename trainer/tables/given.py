@@ -1,4 +1,4 @@
-"""What a table is filled from: run folders, and what ensembles of them wrote."""
+"""The sources that a table is filled from: run folders, and the results of their ensembles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from trainer.run import CONFIG, RESULTS, SavedResult, read_config, read_result, 
 
 SWEEP = "sweep.yaml"
 ENSEMBLES = "ensembles"
-"""In the folder of a sweep: a copy of its file, and the results of its ensembles."""
+"""In the folder of a sweep: a copy of its file, and the folder with the results of its ensembles."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """Results that share the settings they were trained with."""
+    """Results that share their training settings."""
 
     path: Path
     config: RunConfig | None
@@ -25,16 +25,16 @@ class Given:
 
     @property
     def trained(self) -> bool:
-        """Whether this is a run, which can be evaluated again."""
+        """Whether this is a run that can be evaluated again."""
         return (self.path / CONFIG).is_file()
 
 
 def read_given(paths: Sequence[Path]) -> list[Given]:
-    """One for each path: a run folder, a folder with results of ensembles, or one result file.
+    """Read each path: a run folder, a folder with results of ensembles, or a single result file.
 
-    The folder of a sweep stands for its runs that were evaluated, and for its ensembles.
-    An ensemble has the settings of the first run among ``paths`` that it was made from. Raises SkelError for
-    a path that is none of these, and for a run that was not evaluated.
+    The folder of a sweep stands for its evaluated runs and its ensembles. An ensemble has the settings of the
+    first run among ``paths`` that it was made from. Raises SkelError for a path that is none of these, and
+    for a run that was not evaluated.
     """
     everything = [_read(each) for path in paths for each in _of_sweep(path)]
     runs = [given for given in everything if given.config is not None]
@@ -42,7 +42,7 @@ def read_given(paths: Sequence[Path]) -> list[Given]:
 
 
 def _of_sweep(path: Path) -> list[Path]:
-    """What is evaluated in the folder of a sweep; any other path itself."""
+    """The evaluated folders within the folder of a sweep; any other path itself."""
     if not (path / SWEEP).is_file():
         return [path]
     inside = sorted(folder for folder in path.iterdir() if any((folder / RESULTS).glob("*.json")))
@@ -82,7 +82,7 @@ def _read(path: Path) -> Given:
 
 
 def _adopted(given: Given, runs: Sequence[Given]) -> Given:
-    """With the settings of the first run that a member of the ensemble is from."""
+    """Add the settings of the first run that a member of the ensemble comes from."""
     members = {
         member["checkpoint_hash"]
         for saved in given.results

@@ -1,8 +1,7 @@
-"""Reading the published tables: one YAML file for each paper, beside this file.
+"""Read the published tables: one YAML file per paper, beside this module.
 
-A file has ``given``, coordinates that hold for all of its numbers; a table has some more, and so has every
-column and row: what stands nearer to the number counts, a row before its column. ``settings`` and ``flags``
-add up.
+A file has ``given``, the coordinates shared by all its numbers; tables, columns and rows may add more. The
+value closest to the number wins, a row before its column; ``settings`` and ``flags`` accumulate.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PRINTED = {
     "pku-mmd": "Li et al. on PKU-MMD",
     "skelemixclr": "SkeleMixCLR",
 }
-"""How the papers call themselves."""
+"""Names of the papers as printed."""
 
 Tree = dict[str, Any]
 
@@ -38,7 +37,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(name: str) -> PaperTable:
-    """A table by name, with or without ``paper/`` before it. Raises UsageError that names the closest."""
+    """A table by name, with or without the prefix ``paper/``; raises UsageError that names the closest."""
     short = name.removeprefix(_PREFIX)
     if short not in _tables():
         raise unknown("table", short, _tables())
@@ -55,12 +54,12 @@ def published(
     convention: str | None = None,
     config: RunConfig | None = None,
 ) -> list[Published]:
-    """The printed numbers that something here can be compared with; None asks for any.
+    """The published numbers that a result of this project can be compared with; None matches any.
 
-    ``stream`` and ``convention`` may be several joined by ``+``, in any order. ``config`` leaves out the
-    numbers of variants of a method that have other settings than the run. Those that ask for most settings
-    come first, then the methods' own papers before quotations and reproductions; what several papers print
-    is there several times.
+    ``stream`` and ``convention`` may be several joined by ``+``, in any order. ``config`` excludes the
+    numbers of method variants with other settings than the run. Those that require most settings come first,
+    then the methods' own papers before quotations and reproductions; a number printed by several papers is
+    listed several times.
     """
     asked = {"method": method, "dataset": dataset, "split": split, "protocol": protocol}
     matching = [
@@ -89,7 +88,7 @@ def same_parts(one: str, other: str) -> bool:
 
 
 def unmet(cell: Published, config: RunConfig) -> list[str]:
-    """The settings of the number that the run does not have, as ``path value``."""
+    """The required settings of the number that the run does not have, as ``path value``."""
     tree = config.model_dump(mode="json")
     return [f"{path} {_shown(value)}" for path, value in cell.settings.items() if not _has(tree, path, value)]
 
@@ -137,7 +136,7 @@ def _table(paper: Tree, number: int) -> PaperTable:
 def _row(row: Tree, columns: list[Tree], given: Tree, fixed: Tree) -> Row:
     own = {key: value for key, value in row.items() if key not in ("label", "cells")}
     if "method" not in {**given, **own}:
-        own.setdefault("origin", "quoted")  # as most rows that nothing here makes are
+        own.setdefault("origin", "quoted")  # as are most rows that this project cannot produce
     printed = []
     for column, value in zip(columns, row["cells"], strict=True):
         at = _merged(given, {key: each for key, each in column.items() if key != "label"}, own)

@@ -1,12 +1,12 @@
-"""A trained encoder at work: raw clips in, features, classes and probabilities out.
+"""Use a trained encoder: raw clips in, features, classes and probabilities out.
 
     import trainer
 
     model = trainer.load("runs/skeletonclr")
     model.embed(joints)                       # [T, M, V, 3] of any length -> [1, D]
 
-``raw`` is the one place where the trainer calls skeltools: clips that are in no store go through the same
-preprocessing as those of a store, so it is the same code. Clips that are prepared need no skeltools.
+Of the modules here, only ``raw`` calls skeltools: clips from outside a store are preprocessed by the same
+code as those of a store. Prepared clips do not need skeltools.
 """
 
 from trainer.use.dataset import SkeletonDataset

@@ -1,4 +1,4 @@
-"""Classes of clips from anywhere: one encoder's answer, or that of all encoders of a run together."""
+"""Predict the classes of clips from any source, by one encoder or all encoders of a run together."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from trainer.use.sources import Asked, OnProblem
 
 @dataclass(frozen=True)
 class Answer:
-    """About some clips."""
+    """Predictions for some clips."""
 
     ids: tuple[str, ...]
     names: tuple[str | None, ...]
-    """Their classes, where they are known."""
+    """Their classes, if known."""
     said: Predictions
     convention: str = ""
-    """In which they were seen; several are joined by ``+``."""
+    """The convention they were read in; several are joined by ``+``."""
 
 
 def answers(
@@ -40,12 +40,13 @@ def answers(
     keep: float = 0.95,
     on_problem: OnProblem,
 ) -> Iterator[Answer]:
-    """Part by part; place by place where several conventions answer together.
+    """Yield predictions part by part, or place by place if several conventions are combined.
 
-    Encoders of several streams are weighed by ``weights``, None: 0.6 joint, 0.6 bone, 0.4 motion, others
-    alike; then conventions alike, each clip by those that it has (MS-CLR 3.5). ``conventions``: None given:
-    that of ``asked``; ``all``: every one with a classifier. Raises UsageError for ``unknown`` of several,
-    ConfigError for weights that are all zero, and as ``Model.predict``.
+    Encoders of several streams are weighted by ``weights``, None: 0.6 joint, 0.6 bone, 0.4 motion, all others
+    equally. Conventions are then averaged with equal weights, for each clip over those that it has (MS-CLR
+    3.5). ``conventions``: if none is given, that of ``asked``; ``all``: every one with a classifier. Raises
+    UsageError for ``unknown`` with several encoders or conventions, ConfigError for weights that are all
+    zero, and as ``Model.predict``.
     """
     weights = weights or ensemble.WEIGHTS["paper"]
     shares = [float(weights.get(name, 1.0)) for name in models]
@@ -53,7 +54,7 @@ def answers(
         raise ConfigError(f"every stream has weight 0: {', '.join(models)}", where="--weights")
     planned = [(place, _conventions(models, place, conventions, asked)) for place in asked.places]
     _check_unknown(models, planned, unknown)
-    for model in models.values():  # said before anything is read
+    for model in models.values():  # fails before anything is read
         for name in dict.fromkeys(name for _, names in planned for name in names):
             model.classifier(name)
     count = 0
@@ -67,7 +68,7 @@ def answers(
 
 
 def _conventions(models: Mapping[str, Model], place: Path, given: Sequence[str], asked: Asked) -> list[str]:
-    """In which a place is answered; of ``all`` those that have a classifier, if any has."""
+    """The conventions used for a place; for ``all``, those that have a classifier, if any."""
     first = next(iter(models.values()))
     if not given:
         return [sources.convention_of(first.card, asked)]
@@ -98,7 +99,7 @@ def _of_place(
     keep: float,
     on_problem: OnProblem,
 ) -> Iterator[Answer]:
-    """In one convention, by all encoders together."""
+    """Predictions for a place in one convention, by all encoders together."""
     parts = [
         sources.of_place(model.card, asked, place, convention, (lambda _: None) if number else on_problem)
         for number, model in enumerate(models.values())
@@ -113,7 +114,7 @@ def _of_place(
 
 
 def _joined(several: Sequence[Iterator[Answer]]) -> Iterator[Answer]:
-    """What conventions say of the clips of a place: of each the mean of those that it has."""
+    """Average over conventions: for each clip of a place, the mean over the conventions that it has."""
     wholes = [_whole(parts) for answers in several if (parts := list(answers))]
     rows = [{id: row for row, id in enumerate(each.ids)} for each in wholes]
     groups: dict[tuple[int, ...], list[str]] = {}
@@ -134,7 +135,7 @@ def _whole(parts: Sequence[Answer]) -> Answer:
 
 
 def as_records(answer: Answer, *, top: int) -> list[dict[str, Any]]:
-    """As plain JSON, a mapping for each clip."""
+    """The answer as plain JSON, with a mapping for each clip."""
     said, best = answer.said, answer.said.top(top)
     return [
         {

@@ -1,4 +1,4 @@
-"""Clips of a store as a ``torch.utils.data.Dataset``, for a training of one's own in any framework."""
+"""Clips of a store as a ``torch.utils.data.Dataset``, for custom training in any framework."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from trainer.store import Selection
 
 
 class SkeletonDataset(Dataset[Any]):
-    """``dataset[3] -> (clip [3, T, V, M] float32, label)``; a list of rows gives a whole batch at once.
+    """``dataset[3] -> (clip [3, T, V, M] float32, label)``; a list of rows returns a whole batch at once.
 
-    The clips are read once, into memory, and no file stays open: a ``DataLoader`` may have workers, forked or
-    spawned, which share the memory. ``transform`` is given a clip, a copy of its own, and what it returns
-    takes the clip's place.
+    The clips are read into memory once, and no file stays open: a ``DataLoader`` may have workers, forked or
+    spawned, which share the memory. ``transform`` receives its own copy of a clip, and its return value
+    replaces the clip.
 
     Whole batches without collating, which is fastest:
     ``DataLoader(dataset, sampler=BatchSampler(RandomSampler(dataset), 128, False), batch_size=None)``.
@@ -50,8 +50,11 @@ class SkeletonDataset(Dataset[Any]):
         labelled: bool = False,
         transform: Callable[..., Any] | None = None,
     ) -> None:
-        """``split`` None takes all rows of the store, ``convention`` None its sensor's own. ``bodies``: M;
-        None: as many as the store has. ``labelled``: only clips with a label; that of others is -1.
+        """Read the clips of a store into memory.
+
+        ``split``: None selects all rows of the store. ``convention``: None selects the sensor's own.
+        ``bodies``: M; None: as many as the store has. ``labelled``: only clips with a label; unlabelled clips
+        otherwise have label -1.
 
         Raises StoreError for what the store does not have, with the command that adds it, and ConfigError for
         clips that do not fit in memory.
@@ -59,7 +62,7 @@ class SkeletonDataset(Dataset[Any]):
         opened = stores.open_store(store)
         self.convention = convention or opened.native
         self.classes = opened.manifest.classes
-        """Their place is the label."""
+        """Class names, indexed by label."""
         chosen = _selected(opened, split, part, self.convention, frames, stream, bodies, labelled)
         needed, limit = shards.bytes_in_memory(chosen), memory.host_limit()
         if needed > limit:
@@ -77,14 +80,14 @@ class SkeletonDataset(Dataset[Any]):
         """[N] int64."""
         self.ids = tuple(id for id, there in zip(samples.ids, mask.tolist(), strict=True) if there)
         self.spec: SkeletonSpec = stores.skeletons(opened, [self.convention])[self.convention].spec
-        """The convention: joint names, edges, centre."""
+        """Joint names, edges and centre of the convention."""
         self.transform = transform
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, row: Any) -> tuple[Any, Any]:
-        """One clip and its label as an int; of several rows [n, 3, T, V, M] and [n] int64."""
+        """One clip and its label as an int, or for several rows [n, 3, T, V, M] and [n] int64."""
         if isinstance(row, slice):
             row = range(len(self))[row]
         if isinstance(row, Sequence) or (isinstance(row, Tensor | np.ndarray) and row.ndim > 0):
@@ -97,7 +100,7 @@ class SkeletonDataset(Dataset[Any]):
         return clip if self.transform is None else self.transform(clip.clone()), int(self.labels[row])
 
     def __getitems__(self, rows: Sequence[int]) -> list[tuple[Any, int]]:
-        """What a ``DataLoader`` collates: views, so that a batch is copied once."""
+        """Samples for a ``DataLoader`` to collate: views, so that a batch is copied only once."""
         labels = self.labels[torch.as_tensor(rows)].tolist()
         clips = [self.clips[row] for row in rows]
         if self.transform is not None:
@@ -106,7 +109,7 @@ class SkeletonDataset(Dataset[Any]):
 
 
 def _cut(clips: Tensor, rows: Tensor) -> Tensor:
-    """``clips[rows]``, in a fifth of the time where the rows are numbers from 0 on."""
+    """``clips[rows]``, in a fifth of the time if the rows are non-negative int64."""
     numbers = rows.dtype == torch.int64 and rows.dim() == 1 and len(rows) > 0 and int(rows.min()) >= 0
     return clips.index_select(0, rows) if numbers else clips[rows]
 

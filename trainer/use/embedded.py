@@ -1,4 +1,4 @@
-"""Features of clips from anywhere, and the file that keeps them."""
+"""Features of clips from any source, and the content of their file."""
 
 from __future__ import annotations
 
@@ -19,39 +19,38 @@ from trainer.use.model import Model
 from trainer.use.sources import Asked, OnProblem
 
 OnProgress = Callable[[int], None]
-"""Called with the number of clips so far."""
+"""Called with the number of clips processed so far."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Of N clips. The arrays are those of the file."""
+    """Features of N clips; the arrays are those of the file."""
 
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
-    """[N]: place in ``classes``, -1 where the class is not known."""
+    """[N]: index in ``classes``, -1 if the class is unknown."""
     classes: tuple[str, ...]
     features: dict[str, NDArray[np.float32]]
-    """Encoder -> [N, D]; of several conventions ENCODER_CONVENTION."""
+    """Encoder -> [N, D]; for several conventions, ENCODER_CONVENTION -> [N, D]."""
     conventions: tuple[str, ...]
     about: dict[str, Any] = field(default_factory=dict)
-    """Where the features are from, as plain JSON."""
+    """Origin of the features, as plain JSON."""
 
     @property
     def fused(self) -> NDArray[np.float32]:
-        """[N, D1 + D2 + ...] as kNN takes them: one encoder's as they are; several side by side, each scaled
-        to length one."""
+        """[N, D1 + D2 + ...] as for kNN: unchanged for one encoder, else side by side at unit length each."""
         several = [Features(torch.from_numpy(each), _NONE) for each in self.features.values()]
         return (concatenated(several, unit=True) if len(several) > 1 else several[0]).values.numpy()
 
     @property
     def named(self) -> dict[str, NDArray[np.float32]]:
-        """By their names in a file: ``features``, of several encoders ``features_joint`` and so on."""
+        """By their names in a file: ``features``, or for several encoders ``features_joint`` and so on."""
         single = len(self.features) == 1
         return {("features" if single else f"features_{name}"): each for name, each in self.features.items()}
 
     @property
     def arrays(self) -> dict[str, Any]:
-        """All of an ``.npz``."""
+        """All arrays of an ``.npz``."""
         return {
             "ids": np.array(self.ids, dtype=np.str_),
             "labels": self.labels,
@@ -72,11 +71,11 @@ def embedded(
     on_problem: OnProblem,
     on_progress: OnProgress | None = None,
 ) -> Embedded:
-    """Features of all clips that are asked for, of each encoder.
+    """Features of all requested clips from each encoder.
 
-    ``conventions``: as ``sources.conventions_at``; of several, the clips that have all of them. ``fused``:
-    all features as one, side by side. Raises UsageError for several conventions of raw files beside others,
-    and as ``sources.parts``.
+    ``conventions``: as for ``sources.conventions_at``; with several, only the clips that have all of them.
+    ``fused``: concatenate all features into one. Raises UsageError if the places are not in the same
+    conventions, and as ``sources.parts``.
     """
     names = _conventions(models, asked, conventions)
     read: dict[str, _Read] = {}
@@ -100,7 +99,7 @@ def embedded(
 
 @dataclass(frozen=True)
 class _Read:
-    """What one encoder says in one convention of N clips."""
+    """Features of N clips from one encoder in one convention."""
 
     ids: tuple[str, ...]
     names: tuple[str | None, ...]
@@ -122,8 +121,10 @@ def _of_one(model: Model, asked: Asked, on_problem: OnProblem, on_progress: OnPr
 
 
 def _common(read: Mapping[str, _Read], asked: Asked) -> dict[str, list[int]]:
-    """Rows of the clips that all have, in the first one's order. Raises SkelError where there is none, or
-    where two clips have one id."""
+    """The rows of the clips that all have, in the order of the first.
+
+    Raises SkelError if there is no such clip, or if two clips have the same id.
+    """
     places = {key: {id: row for row, id in enumerate(each.ids)} for key, each in read.items()}
     twice = any(len(places[key]) != len(each.ids) for key, each in read.items())
     ids = [id for id in next(iter(places.values())) if all(id in each for each in places.values())]
@@ -140,7 +141,7 @@ def _about(models: Mapping[str, Model], names: Sequence[str], *, fused: bool) ->
 
 
 def _conventions(models: Mapping[str, Model], asked: Asked, given: Sequence[str]) -> list[str]:
-    """The same for all places. Raises UsageError where they differ."""
+    """The conventions, which must be the same for all places; raises UsageError if they differ."""
     card = next(iter(models.values())).card
     if not given:
         return [sources.convention_of(card, asked)]

@@ -1,4 +1,4 @@
-"""Files of features: ``.npz``, ``.parquet`` and ``.zarr`` with the same numbers, complete or absent."""
+"""Feature files: ``.npz``, ``.parquet`` and ``.zarr`` with the same numbers, each complete or absent."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from trainer.use.embedded import Embedded
 
 ABOUT = "skeltools"
-"""Key of a parquet file's metadata, whose value is JSON: what the attributes of a zarr group are."""
+"""Metadata key of a parquet file; its value is JSON with the attributes that a zarr group has."""
 
 
 def write(embedded: Embedded, path: Path) -> None:
-    """By the suffix of ``path``. Raises UsageError for another one, and without pyarrow for ``.parquet``."""
+    """Write in the format of the suffix of ``path``.
+
+    Raises UsageError for an unknown suffix, and for ``.parquet`` if pyarrow is not installed.
+    """
     check_suffix(path)
     aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
     with replacing(path) as partial:
         try:
             _WRITERS[path.suffix.lower()](embedded, partial)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)  # of a folder; files are removed behind this block
+            shutil.rmtree(partial, ignore_errors=True)  # a folder; files are removed when this block is left
             raise
         if path.is_dir():
             path.rename(aside)
@@ -49,13 +52,13 @@ def check_suffix(path: Path) -> None:
 
 
 def _npz(embedded: Embedded, path: Path) -> None:
-    """Arrays without pickles."""
+    """Write plain arrays, without pickles."""
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **embedded.arrays)
 
 
 def _parquet(embedded: Embedded, path: Path) -> None:
-    """A row for each clip: id, label (null: not known), class, and a list of D float32 for each features."""
+    """A row per clip: id, label (null if unknown), class, and for each features a list of D float32."""
     arrow = _pyarrow()
     from pyarrow import parquet
 
@@ -75,7 +78,7 @@ def _parquet(embedded: Embedded, path: Path) -> None:
 
 
 def _zarr(embedded: Embedded, path: Path) -> None:
-    """A group of zarr format 3: the arrays of an ``.npz``, text as variable-length strings, attributes."""
+    """A zarr format 3 group: the arrays of an ``.npz``, text as variable-length strings, and attributes."""
     import zarr
 
     group = zarr.create_group(str(path), attributes=embedded.about)
@@ -89,7 +92,7 @@ _WRITERS: Mapping[str, Any] = {".npz": _npz, ".parquet": _parquet, ".zarr": _zar
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a zarr group has features, and may be replaced: a store may not."""
+    """Whether a zarr group holds features and may therefore be replaced; a store may not."""
     try:
         content = regular.read_json(path / "zarr.json", most=2**20)
     except (OSError, ValueError):
@@ -102,7 +105,7 @@ KIND = "skeltools features"
 
 
 def _pyarrow() -> Any:
-    """Raises UsageError where it is not installed."""
+    """Import pyarrow; raises UsageError if it is not installed."""
     try:
         import pyarrow
     except ModuleNotFoundError as error:

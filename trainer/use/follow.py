@@ -1,4 +1,4 @@
-"""A classifier of a live stream: frames come one by one, and every so many there is an answer."""
+"""Classify a live stream: frames arrive one by one, with an answer every few frames."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ Pose = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Frame:
-    """What a sensor says at one moment."""
+    """One frame of a sensor."""
 
     pose: Pose | None
-    """None: nobody is seen."""
+    """None if nobody is seen."""
     t: float | None = None
-    """When, in any unit; it is only handed on."""
+    """Time of the frame in any unit; it is only passed on."""
 
 
 @dataclass(frozen=True)
 class FollowedWindow:
-    """What is said of a window: frames ``start`` to ``stop`` of the stream, from 0, ``stop`` excluded."""
+    """The prediction for a window: frames ``start`` to ``stop`` of the stream, from 0, ``stop`` excluded."""
 
     start: int
     stop: int
     said: Predictions | None
-    """Of one clip; None where nobody is seen, or too little of anybody."""
+    """Prediction for a single clip; None if nobody, or too little of anybody, is seen."""
     times: tuple[float | None, float | None] = (None, None)
-    """Of the first and the last frame, where the stream has times."""
+    """Times of the first and the last frame, if the stream has times."""
 
     @property
     def name(self) -> str | None:
-        """The class, or ``unknown``; None where nobody is seen."""
+        """The class, or ``unknown``; None if nobody is seen."""
         return None if self.said is None else self.said.names[0]
 
 
@@ -59,10 +59,11 @@ def follow(
     unknown: By | None = None,
     keep: float = 0.95,
 ) -> Iterator[FollowedWindow]:
-    """An answer when a window is complete, and again every ``stride`` frames: that of ``Model.predict`` for
-    the same frames as a clip. Several encoders answer together, by ``weights`` as in ``answers``.
+    """Yield an answer when the first window is complete, and again every ``stride`` frames.
 
-    Holds one window. Raises UsageError for a stream that is shorter, and as ``Model.predict``.
+    Each is the answer of ``Model.predict`` for the same frames as a clip. Several encoders are combined by
+    ``weights`` as in ``answers``. Only one window is held in memory. Raises UsageError for a stream shorter
+    than a window, and as ``Model.predict``.
     """
     weights = weights or ensemble.WEIGHTS["paper"]
     shares = [float(weights.get(name, 1.0)) for name in models]
@@ -99,7 +100,7 @@ def _said(
 
 
 def _stacked(held: Iterable[Frame], models: Mapping[str, Model], convention: str) -> Pose:
-    """[T, M, V, 3]: bodies keep their place; what is not there is NaN."""
+    """[T, M, V, 3]: bodies keep their index; missing values are NaN."""
     poses = [frame.pose for frame in held]
     bodies = max((len(pose) for pose in poses if pose is not None), default=1)
     joints = next(iter(models.values())).card.conventions[convention].num_joints
@@ -111,7 +112,7 @@ def _stacked(held: Iterable[Frame], models: Mapping[str, Model], convention: str
 
 
 def frames_of(given: Iterable[Any], spec: SkeletonSpec) -> Iterator[Frame]:
-    """Arrays, tensors or nested lists [M, V, 3], or [V, 3] of one person, and None for nobody.
+    """Frames from arrays, tensors or nested lists [M, V, 3], or [V, 3] of one person, and None for nobody.
 
     Raises UsageError, with the number of the frame, for anything else.
     """

@@ -1,7 +1,7 @@
-"""The lines of a stream: a frame of JSON in each, and an answer of JSON for each window.
+"""Lines of a stream: one frame of JSON per line, and one JSON answer per window.
 
-A line is ``{"joints": ..., "t": 12.5}``, with or without the time, or the joints alone. Joints are [V][3]
-of one person or [M][V][3]; ``null`` stands for a coordinate, a joint, a person or a frame that is not seen.
+A line is ``{"joints": ..., "t": 12.5}``, with or without the time, or the joints alone. Joints are [V][3] of
+one person or [M][V][3]; ``null`` stands for a coordinate, joint, person or frame that is not seen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainer.use.answers import Answer, as_records
 from trainer.use.follow import FollowedWindow, Frame
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
-"""Metres."""
+"""Unit -> metres."""
 _DIRECTIONS = {
     "left": (1, 0, 0),
     "right": (-1, 0, 0),
@@ -28,17 +28,17 @@ _DIRECTIONS = {
     "forward": (0, 0, 1),
     "backward": (0, 0, -1),
 }
-"""As seen from the sensor, in the axes of a store."""
+"""Directions as seen from the sensor, in the axes of a store."""
 _LONGEST = 2**20
-"""Bytes of a line: ten people of 133 joints take a tenth of it."""
+"""Maximum bytes per line: ten people of 133 joints take a tenth of it."""
 _FORM = 'A line is {"joints": [[x, y, z], ...]}, null where a joint is not seen'
 _OF_CLIPS = ("id", "label", "convention")
-"""What the record of a clip has, and an answer has not."""
+"""Fields that the record of a clip has and an answer has not."""
 OnProblem = Callable[[str], None]
 
 
 def lines_of(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines of a stream, as they come. Raises RawDataError for one that does not end."""
+    """Yield the lines of a stream as they arrive; raises RawDataError for a line that is too long."""
     number = 0
     while line := stream.readline(_LONGEST + 1):
         number += 1
@@ -50,7 +50,7 @@ def lines_of(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def turn(units: str, axes: str) -> NDArray[np.float64]:
-    """[3, 3]: coordinates @ turn are metres in the axes of a store. ``axes``: where x, y and z point.
+    """[3, 3]: coordinates @ turn are metres in the axes of a store; ``axes``: directions of x, y and z.
 
     Raises UsageError for axes that are not three different ones.
     """
@@ -68,10 +68,10 @@ def turn(units: str, axes: str) -> NDArray[np.float64]:
 def frames_of_lines(
     lines: Iterable[bytes], spec: SkeletonSpec, turned: NDArray[np.float64], *, on_problem: OnProblem
 ) -> Iterator[Frame]:
-    """Frames in canonical axes and metres. Blank lines, and a last one that breaks off, are told, not read.
+    """Frames in canonical axes and metres; blank lines and an incomplete last line are reported and skipped.
 
-    Raises RawDataError, with the number of the line, for anything else that is no frame of ``spec``, and for
-    a stream without any.
+    Raises RawDataError, with the number of the line, for anything else that is not a frame of ``spec``, and
+    for a stream without frames.
     """
     number = count = 0
     for number, line in enumerate(lines, start=1):
@@ -115,7 +115,7 @@ def _frame(content: Any, spec: SkeletonSpec, turned: NDArray[np.float64], number
 
 
 def _metres(people: list[list[list[float]]], turned: NDArray[np.float64], number: int) -> NDArray[np.float32]:
-    """[M, V, 3] in the axes of a store. Raises RawDataError for what float32 cannot hold."""
+    """[M, V, 3] in the axes of a store; raises RawDataError for coordinates that overflow float32."""
     with np.errstate(over="ignore"):
         pose = (np.array(people, dtype=np.float64) @ turned).astype(np.float32)
     if np.isinf(pose).any():
@@ -124,9 +124,9 @@ def _metres(people: list[list[list[float]]], turned: NDArray[np.float64], number
 
 
 def _people(content: Sequence[Any]) -> Sequence[Any]:
-    """[M] people; one that is not wrapped is wrapped."""
+    """[M] people; a single person without the outer list is wrapped in one."""
     first = next((each for each in content if each is not None), None)
-    if first is None:  # nobody, or one person without a joint that is seen
+    if first is None:  # nobody, or one person with no joint seen
         return []
     inner = next((each for each in first if each is not None), None) if isinstance(first, list) else None
     wrapped = isinstance(first, list) and (isinstance(inner, list) or (inner is None and len(first) > 3))
@@ -156,7 +156,7 @@ def _joint(given: Any, place: int, spec: SkeletonSpec, number: int) -> list[floa
 
 
 def _is_number(value: Any) -> bool:
-    """Finite; 1e400 is none."""
+    """Whether a value is a finite number; 1e400 is not."""
     try:
         return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""A trained encoder with its preprocessing, and with a classifier where one was kept."""
+"""A trained encoder with its preprocessing, and with a classifier if one was saved."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ if TYPE_CHECKING:
     from trainer.use.follow import FollowedWindow
 
 _CHUNK = 256
-"""Clips per forward pass, as many as an evaluation takes."""
+"""Clips per forward pass, as in an evaluation."""
 _TOO_LARGE = "Look at its coordinates: they are metres, and these are too large for the encoder"
 
 
 @dataclass(frozen=True)
 class Classifier(Kept):
-    """And the encoder whose features it takes: the run's, or the one that learned with it."""
+    """A saved classifier with the encoder whose features it takes: the run's, or the one trained with it."""
 
     encoder: LoadedEncoder
 
 
 class Model:
-    """What ``trainer.load`` gives: ``embed``, ``predict`` and ``preprocess``; ``card`` says what for.
+    """The result of ``trainer.load``: ``embed``, ``predict`` and ``preprocess``, described by ``card``.
 
     Clips are raw or prepared. Raw: joints [T, M, V, 3], or [T, V, 3] of one person, in metres, x to the
-    sensor's left, y up, z away from it; NaN where a joint was not seen; clips of ``skeltools.open``; or a
-    list of either, or a mapping from ids. Prepared: one array [N, 3, T, V, M], which is what ``preprocess``
-    gives and what a stream of a store is. NumPy arrays give NumPy arrays, tensors give tensors.
+    sensor's left, y up, z away from it, with NaN where a joint was not seen; clips of ``skeltools.open``; or
+    a list of either, or a mapping from ids. Prepared: one array [N, 3, T, V, M], as returned by
+    ``preprocess`` and stored in a stream of a store. NumPy arrays give NumPy arrays, and tensors give
+    tensors.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Model:
     ) -> None:
         self.encoder = encoder
         self.classifiers = dict(classifiers or {})
-        """Convention -> the classifier that ``predict`` asks."""
+        """Convention -> the classifier that ``predict`` uses."""
         self._path = path
 
     def __repr__(self) -> str:
@@ -67,17 +68,17 @@ class Model:
 
     @property
     def card(self) -> EncoderCard:
-        """Everything that the weights do not say."""
+        """Everything about the encoder except its weights."""
         return self.encoder.card
 
     @property
     def conventions(self) -> dict[str, SkeletonSpec]:
-        """The skeletons that it knows; the first is meant where none is named."""
+        """The skeletons that the encoder knows; the first is the default."""
         return self.card.conventions
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that ``predict`` tells apart; none without a classifier."""
+        """Names of the classes that ``predict`` distinguishes; empty without a classifier."""
         return next((each.card.classes for each in self.classifiers.values()), ())
 
     @property
@@ -87,8 +88,9 @@ class Model:
     def preprocess(self, joints: Any, convention: str | None = None) -> Any:
         """Raw clips -> [N, 3, T, V, M] float32 by the recipe of the card, bit for bit as in a store.
 
-        ``convention``: of the joints; None: that of the clips where they tell it, else the first. Needs
-        skeltools. Raises UsageError for clips that do not fit, and SkelError for one in which nobody is seen.
+        ``convention``: of the joints; None: that of the clips if they have one, else the first. Needs
+        skeltools. Raises UsageError for clips that do not fit, and SkelError for a clip in which nobody is
+        seen.
 
             >>> import trainer
             >>> model = trainer.load("encoder")
@@ -105,7 +107,7 @@ class Model:
         """Features [N, D] float32 of clips, raw or prepared.
 
         Raises UsageError for prepared clips of another skeleton, length, number of bodies or type, and for
-        those with a value that is not finite; else as ``preprocess``.
+        clips with values that are not finite; otherwise as ``preprocess``.
 
             >>> import skeltools, trainer
             >>> s = skeltools.open("store.zarr")
@@ -126,9 +128,9 @@ class Model:
     ) -> Predictions:
         """Classes and probabilities of clips, raw or prepared.
 
-        ``unknown``: tell clips that look like no class by their energy, or by the distance to the nearest
-        class; ``keep``: the share of clips of known classes that shall stay known. Raises UsageError without
-        a classifier, and as ``embed``.
+        ``unknown``: mark clips that resemble no class as unknown, by their energy or by the distance to the
+        nearest class. ``keep``: the share of clips of known classes that should remain known. Raises
+        UsageError without a classifier, and as ``embed``.
         """
         ready, name = self._ready(clips, convention)
         classifier = self.classifier(name)
@@ -149,12 +151,13 @@ class Model:
         unknown: Literal["energy", "distance"] | None = None,
         keep: float = 0.95,
     ) -> Iterator[FollowedWindow]:
-        """Answers while frames come: one when ``window`` of them are there, and one every ``stride`` more.
+        """Yield answers while frames arrive: one after ``window`` frames, then one every ``stride`` frames.
 
         A frame is joints [M, V, 3], or [V, 3] of one person, NaN for a joint that is not seen; None: nobody.
-        ``window`` None: as many as the encoder's, or as the classifier's windows had; ``stride`` None: an
-        eighth of it. Each answer is that of ``predict`` for the same frames as a clip. Raises UsageError for
-        a frame that does not fit, a stream shorter than a window, and as ``predict``.
+        ``window`` None: as many frames as the encoder's clips, or as the windows that the classifier was
+        trained on; ``stride`` None: an eighth of the window. Each answer is that of ``predict`` for the same
+        frames as a clip. Raises UsageError for a frame that does not fit and for a stream shorter than a
+        window, and as ``predict``.
 
             >>> import trainer
             >>> model = trainer.load("runs/skeletonclr")
@@ -172,7 +175,7 @@ class Model:
         )
 
     def classifier(self, convention: str) -> Classifier:
-        """That of a convention. Raises UsageError where none was kept."""
+        """The classifier of a convention; raises UsageError if none was saved."""
         if convention not in self.classifiers:
             others = ", ".join(self.classifiers)
             raise UsageError(
@@ -184,7 +187,7 @@ class Model:
         return self.classifiers[convention]
 
     def _ready(self, clips: Any, convention: str | None) -> tuple[Any, str]:
-        """Prepared clips, checked, and their convention."""
+        """Clips, prepared and checked, and their convention."""
         known = list(self.card.conventions)
         if isinstance(clips, Tensor | np.ndarray) and clips.ndim == 5:
             name = convention or known[0]
@@ -195,7 +198,7 @@ class Model:
 
     @torch.no_grad()
     def _features(self, encoder: LoadedEncoder, clips: Tensor | NDArray[Any], convention: str) -> Tensor:
-        """[N, D] of prepared clips, on their device; of arrays on the encoder's."""
+        """[N, D] features of prepared clips: of tensors on their device, of arrays on the encoder's."""
         there = torch.from_numpy(np.ascontiguousarray(clips)) if isinstance(clips, np.ndarray) else clips
         back = self.device if isinstance(clips, np.ndarray) else clips.device
         features = torch.cat([encoder(part.to(self.device), convention) for part in there.split(_CHUNK)])
@@ -204,7 +207,7 @@ class Model:
 
 
 def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: str) -> None:
-    """Raises UsageError unless prepared clips are what ``preprocess`` makes."""
+    """Raises UsageError unless prepared clips are as ``preprocess`` returns them."""
     from trainer.export.read import check_clips
 
     if clips.ndim == 5 and clips.shape[1] != 3 and clips.shape[4] == 3:
@@ -229,7 +232,7 @@ def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: 
 
 
 def _check_finite(rows: Tensor, what: str, remedy: str) -> None:
-    """Raises UsageError with the first of N clips that has NaN or an infinity in ``rows`` [N, ...]."""
+    """Raises UsageError naming the first of N clips with NaN or infinity in ``rows`` [N, ...]."""
     good = rows.isfinite().flatten(1).all(dim=1)
     if not good.all():
         first = int((~good).nonzero()[0])
@@ -237,7 +240,7 @@ def _check_finite(rows: Tensor, what: str, remedy: str) -> None:
 
 
 def _tensor_of(clips: Any) -> Tensor | None:
-    """A tensor among the clips, if they are such."""
+    """The first of the clips if it is a tensor, else None."""
     if isinstance(clips, Mapping):
         clips = list(clips.values())
     if isinstance(clips, list | tuple) and clips:
@@ -254,12 +257,12 @@ def load(
     device: Any = "cpu",
     store: str | Path | Sequence[str | Path] | None = None,
 ) -> Model:
-    """A trained encoder with its preprocessing, and its classifier if one was kept, from a run or an export.
+    """Load a trained encoder with its preprocessing, and its classifier if saved, from a run or an export.
 
-    ``path``: a folder, or ``hf://user/name`` of one that was published on Hugging Face (extra ``hub``).
-    ``classifier``: of a run, the figure whose classifier ``predict`` asks: linear, finetune, semi-5, ..., or
-    the name of a file in its results without ``.json``; None: the first of these that there is. Raises
-    SkelError for one that there is not. Other arguments and errors are those of ``load_encoder``.
+    ``path``: a folder, or ``hf://user/name`` for one that was published on Hugging Face (extra ``hub``).
+    ``classifier``: for a run, the figure whose classifier ``predict`` uses: linear, finetune, semi-5, ..., or
+    the name of a file in its results without ``.json``; None: the first of these that exists. Raises
+    SkelError for one that does not exist. Other arguments and errors are those of ``load_encoder``.
 
         >>> import trainer
         >>> trainer.load("encoder").conventions["kinectv2_25"].num_joints
@@ -273,7 +276,7 @@ def load(
 
 
 def _is_export(path: Path) -> bool:
-    """Raises CheckpointError for a folder that is neither a run nor an export."""
+    """Whether a folder is an export; raises CheckpointError if it is neither an export nor a run."""
     if (path / CARD).is_file():
         return True
     if (path / checkpoint.LAST).is_file():
@@ -296,7 +299,10 @@ def every(
     store: Sequence[Path] = (),
     unfinished: bool = False,
 ) -> dict[str, Model]:
-    """Encoder -> model: all that a run's method trained, or the one of an export. Errors as ``load``."""
+    """Encoder -> model: every encoder that a run's method trained, or the one of an export.
+
+    Raises as ``load`` does.
+    """
     path = hub.local(path)
     if _is_export(path):
         model = _of_export(path, encoder=encoder, figure=classifier, device=device)
@@ -307,7 +313,7 @@ def every(
 
 
 def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "cpu") -> Model:
-    """One encoder of an opened run, with the classifiers of a figure. Errors as ``load``."""
+    """One encoder of an opened run, with the classifiers of a figure; raises as ``load`` does."""
     card, network, _ = take_encoder(run, encoder)
     own = _placed(LoadedEncoder(card, network), device)
     there = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
@@ -318,13 +324,13 @@ def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "
         classifier = kept_by(run, str(chosen), convention=name, encoder=encoder)
         learned = _learned(classifier, run, encoder, name, device)
         classifiers[name] = Classifier(classifier.head, classifier.card, learned or own)
-    if figure is not None and not classifiers:  # says what there is
+    if figure is not None and not classifiers:  # raises an error that lists what exists
         kept_by(run, figure, convention=next(iter(there)), encoder=encoder)
     return Model(own, classifiers, path=run.path)
 
 
 def _learned(classifier: Kept, run: Run, encoder: str, convention: str, device: Any) -> LoadedEncoder | None:
-    """The encoder that learned with a classifier, in its convention; None: it is the run's."""
+    """The encoder trained together with a classifier, in its convention; None if it is the run's."""
     if not classifier.learned_encoder:
         return None
     card, network, weights = take_encoder(run, encoder, conventions=[convention])

@@ -1,4 +1,4 @@
-"""What a classifier says of clips: probabilities, names, and whether a clip is of a known class at all."""
+"""A classifier's predictions: probabilities, names, and whether a clip is of a known class at all."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from trainer.evaluate.heads import Sureness
 from trainer.export.classifier import Kept
 
 UNKNOWN = "unknown"
-"""Name of a clip that looks like no class."""
+"""Name for a clip that resembles no class."""
 
 By = Literal["energy", "distance"]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of N clips. Arrays are NumPy's where the clips were, else tensors."""
+    """Predictions for N clips; NumPy arrays if the clips were arrays, otherwise tensors."""
 
     classes: tuple[str, ...]
     probabilities: Any
-    """[N, classes] float32: rows sum to one. Calibrated by one temperature where ``calibrated``."""
+    """[N, classes] float32: rows sum to one. Calibrated by one temperature if ``calibrated``."""
     energy: Any
     """[N] float32: the higher, the less a clip looks like any class."""
     distance: Any
-    """[N] float32: one minus the cosine to the nearest mean of a class; None where no means were kept."""
+    """[N] float32: one minus the cosine to the nearest class mean; None if no means were saved."""
     known: Any
-    """[N] bool: False where a clip was told from the known classes; all True where nobody asked for it."""
+    """[N] bool: False for a clip judged to be of no known class; all True if this was not requested."""
     calibrated: bool
-    """Whether clips that were held out say how far the probabilities can be trusted."""
+    """Whether the probabilities were calibrated on held-out clips."""
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -54,14 +54,14 @@ class Predictions:
         return tuple(UNKNOWN if label < 0 else self.classes[label] for label in self.labels.tolist())
 
     def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """For every clip the most likely classes with their probabilities, the first the likeliest."""
+        """The most likely classes of every clip with their probabilities, most likely first."""
         rows = torch.as_tensor(self.probabilities)
         best = rows.topk(min(count, rows.shape[1]), dim=1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [[(self.classes[place], value) for place, value in zip(*pair, strict=True)] for pair in pairs]
 
     def rows(self, chosen: Sequence[int]) -> Predictions:
-        """Those clips alone, in the order given."""
+        """Only the ``chosen`` clips, in the given order."""
         place = list(chosen)
         distance = None if self.distance is None else self.distance[place]
         return replace(
@@ -73,7 +73,7 @@ class Predictions:
         )
 
     def numpy(self) -> Predictions:
-        """The same with NumPy arrays."""
+        """The same predictions as NumPy arrays."""
         return replace(
             self,
             probabilities=_array(self.probabilities),
@@ -90,8 +90,10 @@ def _array(value: Any) -> Any:
 def predicted(
     classifier: Kept, features: Tensor, *, by: By | None, keep: float, where: object = None
 ) -> Predictions:
-    """Of features [N, D]. ``by``: how unknown clips are told, None: not at all; ``keep``: the share of clips
-    of known classes that shall stay known, in 0..1. Raises UsageError where nothing was held out to tell it.
+    """Predictions from features [N, D].
+
+    ``by``: the criterion for unknown clips; None: none are marked. ``keep``: the share of clips of known
+    classes that should remain known, in 0..1. Raises UsageError if no clips were held out to decide it.
     """
     head, sure = classifier.head, classifier.head.sureness
     logits = head.logits(features)
@@ -138,7 +140,7 @@ def threshold(sure: Sureness | None, by: str, keep: float, classifier: Kept, *, 
 
 
 def in_one(parts: Sequence[Predictions]) -> Predictions:
-    """What one classifier says of several parts of the clips, as NumPy arrays."""
+    """Concatenate one classifier's predictions for several parts of the clips, as NumPy arrays."""
     each = [part.numpy() for part in parts]
     distances = [part.distance for part in each]
     return replace(
@@ -151,9 +153,9 @@ def in_one(parts: Sequence[Predictions]) -> Predictions:
 
 
 def together(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
-    """The weighted mean of what several classifiers say of the same clips.
+    """The weighted mean of several classifiers' predictions for the same clips.
 
-    Raises UsageError when they are of other classes.
+    Raises UsageError if their classes differ.
     """
     first = members[0]
     for other in members[1:]:

@@ -1,6 +1,6 @@
-"""Raw clips to what an encoder takes, by the recipe of its card. Everything that needs skeltools is here.
+"""From raw clips to the input of an encoder, by the recipe of its card; the only module that needs skeltools.
 
-skeltools is imported when a function is called: who has prepared clips needs none of it.
+skeltools is imported only when a function is called, so prepared clips do not need it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trainer.export import EncoderCard
 
 
 def clips_of(joints: Any) -> Any:
-    """One clip or several as a collection of clips, as ``skeltools.prepare`` takes them."""
+    """One clip or several as a collection of clips, as ``skeltools.prepare`` expects them."""
     single = hasattr(joints, "convention") and hasattr(joints, "joints")
     if single or (hasattr(joints, "ndim") and joints.ndim in (3, 4)):
         return [joints]
@@ -25,7 +25,7 @@ def clips_of(joints: Any) -> Any:
 
 
 def convention_of(clips: Any, card: EncoderCard, asked: str | None) -> str:
-    """The one that is asked for, else the clips' own where they tell it, else the card's first.
+    """The requested convention, else the clips' own if they have one, else the card's first.
 
     Raises UsageError for one that the encoder does not know.
     """
@@ -41,9 +41,9 @@ def convention_of(clips: Any, card: EncoderCard, asked: str | None) -> str:
 
 
 def prepared(clips: Any, card: EncoderCard, convention: str) -> NDArray[np.float32]:
-    """[N, 3, T, V, M] float32: the card's recipe, frames, bodies and stream.
+    """[N, 3, T, V, M] float32 by the card's recipe, frames, bodies and stream.
 
-    ``clips`` and errors are those of ``skeltools.prepare``; clips of another skeleton say which.
+    ``clips`` and errors are those of ``skeltools.prepare``; errors about another skeleton name the clip.
     """
     from skeltools import prepare
 
@@ -63,7 +63,7 @@ def prepared(clips: Any, card: EncoderCard, convention: str) -> NDArray[np.float
 
 
 def _listed(clips: Any) -> Any:
-    """A list of what can be walked through once; what is no collection stays, and is refused later."""
+    """Turn an iterable into a list; raises UsageError for anything that is not a collection."""
     if isinstance(clips, Iterable) and not isinstance(clips, str | bytes):
         return list(clips)
     raise UsageError(
@@ -79,12 +79,12 @@ def _first(clips: Any) -> Any:
 
 
 def kind_of(card: EncoderCard) -> str:
-    """2D or 3D."""
+    """``2D`` or ``3D``."""
     return "2D" if card.input.coordinates == "xy" else "3D"
 
 
 def _check_kind(clip: Any, card: EncoderCard, *, where: str) -> None:
-    """Raises UsageError for a 2D pose, whose z is 0, where the encoder saw 3D ones, or the other way."""
+    """Raises UsageError for a 2D pose, whose z is 0, if the encoder was trained on 3D ones, or vice versa."""
     joints = getattr(clip, "joints", clip)
     joints = joints.detach().cpu() if hasattr(joints, "detach") else joints
     seen = np.nan_to_num(np.asarray(joints, np.float64), posinf=0, neginf=0)
@@ -98,7 +98,7 @@ def _check_kind(clip: Any, card: EncoderCard, *, where: str) -> None:
 
 
 def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: str) -> None:
-    """Raises UsageError for a clip of another number of joints, or of other joints by the same name."""
+    """Raises UsageError for a clip with another number of joints, or with other joints of the same name."""
     own = getattr(clip, "spec", None)
     if own is not None and (own.joints, own.parents) != (spec.joints, spec.parents):
         if own.name != spec.name:
@@ -126,14 +126,14 @@ def _check_skeleton(clip: Any, spec: SkeletonSpec, card: EncoderCard, *, where: 
 
 
 def read_files(path: Path, spec: SkeletonSpec, *, settings: Path | None) -> Iterator[Any]:
-    """``skeltools.single.RawClip`` of a raw file or folder: id, sequence, class name, problem."""
+    """A ``skeltools.single.RawClip`` for each clip of a raw file or folder: id, sequence, class, problem."""
     from skeltools.single import read_clips
 
     return read_clips(path, spec, settings=settings)
 
 
 def convention_at(path: Path, card: EncoderCard, names: Sequence[str], *, settings: Path | None) -> str:
-    """Of some of an encoder's conventions the first that a raw file's first clip is in; else the first."""
+    """The first of the named conventions that a raw file's first clip has; else the first of them."""
     from skeltools.single import read_clips
 
     for name in names:
@@ -156,7 +156,7 @@ def sequences(store: Path, convention: str) -> Iterator[Any]:
 
 
 def cut(sequence: Any, span: range) -> Any:
-    """Some frames of a ``SkeletonSequence`` as one of their own."""
+    """A span of frames of a ``SkeletonSequence`` as a sequence of its own."""
     from skeltools.sequence import per_frame
 
     return per_frame(sequence, slice(span.start, span.stop))

@@ -1,4 +1,4 @@
-"""A store's features as a bank to search: nearest clips, copies, outliers, labels in doubt."""
+"""Search a store's features: nearest clips, duplicates, outliers and suspicious labels."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from trainer.use.sources import Asked, OnProblem
 
 
 class Bank:
-    """The features of a store's clips. ``trainer.bank`` makes one.
+    """The features of a store's clips, as returned by ``trainer.bank``.
 
-    A similarity is the cosine of two features, as kNN and retrieval compare them; of several encoders it is
-    the mean of their cosines.
+    A similarity is the cosine of two features, as in kNN and retrieval; with several encoders it is the mean
+    of their cosines.
     """
 
     def __init__(self, models: Mapping[str, Model], clips: Embedded, asked: Asked) -> None:
@@ -55,29 +55,32 @@ class Bank:
 
     @property
     def labels(self) -> tuple[str | None, ...]:
-        """Class names, None where there is none."""
+        """Class names; None for unlabelled clips."""
         return tuple(self._clips.classes[label] if label >= 0 else None for label in self._clips.labels)
 
     @cached_property
     def values(self) -> Tensor:
-        """[N, D] float32; of several encoders side by side, each scaled to length one."""
+        """[N, D] float32; features of several encoders side by side, each scaled to unit length."""
         return _side_by_side(self._clips)
 
     @checks_arguments
     def neighbours(
         self, *queries: Any, k: Count = 5, on_problem: OnProblem = lambda _: None
     ) -> list[Neighbours]:
-        """The ``k`` nearest clips to every query: an id of the bank, which does not find itself, a raw file
-        or a folder of these, or joints [T, M, V, 3] as ``Model.embed`` takes them.
+        """The ``k`` nearest clips to every query.
 
-        Raises UsageError for what is none of these, with the nearest id.
+        A query is an id of the bank, which does not find itself, a raw file or a folder of raw files, or
+        joints [T, M, V, 3] as accepted by ``Model.embed``. Raises UsageError for anything else, suggesting
+        the most similar id.
         """
         return [each for query in queries for each in self._near(query, k, on_problem)]
 
     @checks_arguments
     def duplicates(self, *, threshold: float | None = None, k: Count = NEAR) -> list[Duplicate]:
-        """Pairs of clips that are closer than chance allows (``search_checks.copies``), the closest first;
-        or those of a cosine of ``threshold`` or more, as far as each is among the other's k nearest.
+        """Pairs of clips that are closer than chance allows (``search_checks.copies``), closest first.
+
+        With ``threshold``, the pairs with at least this cosine instead. Only pairs in which a clip is among
+        the other's k nearest are considered.
         """
         pairs = search_checks.copies(self._among(k), least=threshold)
         columns = (pairs.first, pairs.second, pairs.cosines, pairs.chance, pairs.groups)
@@ -88,8 +91,11 @@ class Bank:
 
     @checks_arguments
     def outliers(self, *, threshold: float = search_checks.FAR, k: Count = NEAR) -> list[Outlier]:
-        """Clips whose k-th neighbour is ``threshold`` robust standard deviations farther than the median
-        clip's, the farthest first."""
+        """Clips that are far from all others, farthest first.
+
+        The k-th neighbour of an outlier is at least ``threshold`` robust standard deviations farther away
+        than that of the median clip.
+        """
         near = self._among(k)
         score = search_checks.isolation(near)
         rows = [
@@ -109,10 +115,10 @@ class Bank:
 
     @checks_arguments
     def suspicious_labels(self, *, k: Count | None = None) -> tuple[list[SuspiciousLabel], float]:
-        """Clips whose neighbours speak for another class than their label, the clearest first; and the share
-        of clips whose neighbours vote for their label. ``k``: None: 20 as in kNN, or a tenth of few clips.
+        """Clips whose neighbours suggest another class than their label, clearest first.
 
-        Raises StoreError for a bank without two classes.
+        Also returns the share of clips whose neighbours vote for their label. ``k`` None: 20 as in kNN, or a
+        tenth of the clips if there are few. Raises StoreError for a bank with fewer than two classes.
         """
         rows = torch.from_numpy(np.flatnonzero(self._clips.labels >= 0))
         labels = torch.from_numpy(self._clips.labels)[rows]
@@ -146,7 +152,7 @@ class Bank:
         )
 
     def _among(self, k: int) -> Nearest:
-        """Of all clips among each other. Raises StoreError for fewer than three."""
+        """Nearest neighbours of all clips within the bank; raises StoreError for fewer than three clips."""
         if len(self) < 3:
             raise StoreError(
                 f"{len(self)} clips cannot be compared with one another",
@@ -181,7 +187,7 @@ class Bank:
         return {id: row for row, id in enumerate(self.ids)}
 
     def _embedded(self, query: Any, on_problem: OnProblem) -> Embedded:
-        """Features of a raw file, or of joints."""
+        """Features of a query: a raw file, or joints."""
         if isinstance(query, str | Path):
             if not query or not Path(query).exists():
                 raise self._unknown(str(query))
@@ -202,7 +208,7 @@ class Bank:
 
 
 def _side_by_side(clips: Embedded) -> Tensor:
-    """[N, D] float32, as kNN takes several encoders. Raises SkelError for values that are not finite."""
+    """[N, D] float32, combined as in kNN; raises SkelError for values that are not finite."""
     values = torch.from_numpy(clips.fused)
     bad = (~values.isfinite()).any(dim=1)
     if bad.any():
@@ -229,11 +235,11 @@ def bank(
     on_problem: OnProblem | None = None,
     on_progress: OnProgress | None = None,
 ) -> Bank:
-    """The features of a store's clips, by the encoders of a run or an export, to be searched.
+    """The features of a store's clips, computed by the encoders of a run or an export, for searching.
 
-    ``store``: None is the run's own. Of a half of a ``split`` with ``part``, else all clips, labelled or not.
-    ``settings``: a dataset.yaml for raw files that are asked for. Other arguments and errors are those of
-    ``trainer.load`` and ``trainer embed``.
+    ``store``: None is the run's own. With ``split`` or ``part``, only the clips of that half; otherwise all
+    clips, labelled or not. ``settings``: a dataset.yaml for raw files used as queries. Other arguments and
+    errors are those of ``trainer.load`` and ``trainer embed``.
 
         >>> import trainer
         >>> found = trainer.bank("runs/skeletonclr", "store.zarr")
@@ -244,7 +250,7 @@ def bank(
     path = hub.local(run)
     place = _store_of(path) if store is None else Place(store)
     if not sources.is_store(place):
-        stores.open_store(place)  # says what is wrong with it
+        stores.open_store(place)  # raises an error that says what is wrong
     own = _is_of_run(path, place)
     models = every(path, encoder=encoder, device=device, store=(place,) if own else (), unfinished=unfinished)
     asked = Asked((place,), convention, split, part, None if settings is None else Path(settings))
@@ -253,7 +259,7 @@ def bank(
 
 
 def _store_of(run: Path) -> Path:
-    """The run's own store. Raises UsageError for an export, which knows none, StoreError where it is gone."""
+    """The run's own store; raises UsageError for an export, which has none, and StoreError if it is gone."""
     if (run / CARD).is_file() and not (run / checkpoint.LAST).is_file():
         raise UsageError("an export has no store of its own", where=run, remedy="Name one with --store")
     store = Place(read_config(run).data.store)
@@ -265,14 +271,14 @@ def _store_of(run: Path) -> Path:
 
 
 def _is_of_run(run: Path, store: Path) -> bool:
-    """Whether the run was trained on it, wherever it lies now."""
+    """Whether the run was trained on the store, wherever that is now."""
     if not (run / checkpoint.LAST).is_file():
         return False
     return stores.open_store(store).hash in checkpoint.load(run / checkpoint.LAST).hashes
 
 
 def across(store: Path, pairs: Sequence[Duplicate]) -> dict[str, int]:
-    """Split of the store -> pairs of which one clip trains and the other one tests: a leak."""
+    """Split of the store -> number of pairs with one clip in each half: a leak."""
     opened = stores.open_store(store)
     leaks = {}
     for split in opened.manifest.protocols:

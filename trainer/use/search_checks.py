@@ -1,6 +1,6 @@
-"""What neighbours say of a store's clips: copies, clips like no other, labels that disagree with them.
+"""Find duplicates, outliers and labels in doubt from the nearest neighbours of a store's clips.
 
-All of it is arithmetic on the k nearest neighbours of every clip: memory grows with clips, not with pairs.
+Everything is computed from the k nearest neighbours of every clip: memory grows with clips, not with pairs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from trainer.evaluate import knn
 from trainer.use.search_nearest import Nearest
 
 NEAR = 10
-"""Neighbours that copies and outliers are judged by: enough for a median, few enough to be local."""
+"""Number of neighbours used for copies and outliers: enough for a median, few enough to be local."""
 
 CHANCE = 0.05
-"""Pairs as close as the kept ones that a store of independent clips is expected to have."""
+"""Expected number of pairs as close as the reported ones in a store of independent clips."""
 
 CROWDED = 20
-"""A clip whose k-th neighbour is this many times closer than the median clip's has k copies: its own distance
-is no yardstick."""
+"""A clip whose k-th neighbour is this many times closer than the median clip's has k copies, so its own
+distance is not a usable scale."""
 
 FAR = 3.5
-"""Robust score from which on a clip is an outlier; source: Iglewicz and Hoaglin, 1993, modified z-score."""
+"""Robust score from which a clip is an outlier; source: Iglewicz and Hoaglin, 1993, modified z-score."""
 
 _MAD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+"""Ratio of standard deviation to median absolute deviation for a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Pairs of rows, the most similar first. ``first`` < ``second``."""
+    """Pairs of rows, most similar first, with ``first`` < ``second``."""
 
     first: Tensor
     """[P] int64."""
@@ -44,22 +44,22 @@ class Copies:
     cosines: Tensor
     """[P] float64."""
     chance: Tensor
-    """[P] float64: how many pairs as close as this one are expected of independent clips."""
+    """[P] float64: expected number of pairs at least this close among independent clips."""
     groups: Tensor
-    """[P] int64, from 0: pairs that hang together have one number."""
+    """[P] int64, from 0: number of the connected component of each pair."""
     dimension: float
-    """Of the features around a clip: what ``chance`` was computed with."""
+    """Local dimension of the features around a clip, from which ``chance`` was computed."""
 
 
 def copies(near: Nearest, *, chance: float = CHANCE, least: float | None = None) -> Copies:
-    """Pairs that are closer than chance allows, or whose cosine is ``least`` or more where that is given.
+    """Pairs that are closer than chance allows or, with ``least``, whose cosine is at least that.
 
     Around a clip, the features of independent clips fill a small ball evenly: of the k - 1 neighbours within
     the distance R of the k-th, (k - 1) (r / R)^d are expected within r, and N times that in the whole store;
-    d is measured (``dimension``). So a pair is judged by what is usual around it, not by one cosine for
-    standing and for jumping. Source of the model: Facco et al., Scientific Reports 2017, of the first and the
-    second neighbour; the k-th stays where it is when there are copies. Clips far from all others, whose k-th
-    neighbour is of another kind, are judged as the median clip is.
+    d is measured (``dimension``). A pair is thus judged by what is usual around it, not by one cosine for
+    both standing and jumping. The model is from Facco et al., Scientific Reports 2017, for the first and
+    second neighbour; the k-th does not move when there are copies. Clips far from all others, whose k-th
+    neighbour is of another kind, are judged like the median clip.
     """
     distances = near.distances
     count, k = distances.shape
@@ -80,10 +80,10 @@ def copies(near: Nearest, *, chance: float = CHANCE, least: float | None = None)
 
 
 def dimension(distances: Tensor) -> float:
-    """Of the features around a clip, from distances [N, k] to the nearest; copies are left out.
+    """Local dimension of the features, from distances [N, k] to the nearest; copies are left out.
 
-    Of the k - 1 neighbours within the k-th distance R the first is at r, and (r / R)^d is the least of k - 1
-    even draws in 0..1, whose median is 1 - 0.5^(1 / (k - 1)).
+    Of the k - 1 neighbours within the k-th distance R the first is at r, and (r / R)^d is the minimum of
+    k - 1 uniform draws in 0..1, whose median is 1 - 0.5^(1 / (k - 1)).
     """
     first, last = distances[:, 0], distances[:, -1]
     ratios = (first / last.clamp(min=1e-12))[first > 1e-6]
@@ -94,7 +94,7 @@ def dimension(distances: Tensor) -> float:
 
 
 def _groups(first: Tensor, second: Tensor, count: int) -> Tensor:
-    """Numbers from 0 in the order of the pairs."""
+    """Connected components, numbered from 0 in the order of the pairs."""
     if not len(first):
         return first.clone()
     graph = coo_array((torch.ones(len(first)).numpy(), (first.numpy(), second.numpy())), shape=(count, count))
@@ -104,10 +104,10 @@ def _groups(first: Tensor, second: Tensor, count: int) -> Tensor:
 
 
 def isolation(near: Nearest) -> Tensor:
-    """[N] float64: how far the k-th neighbour is, in robust standard deviations from the median clip's.
+    """[N] float64: distance to the k-th neighbour, in robust standard deviations from the median clip's.
 
-    Source of the distance: Ramaswamy et al., SIGMOD 2000. Zero for all where half of the clips or more have
-    one and the same distance.
+    Source of the distance: Ramaswamy et al., SIGMOD 2000. Zero for all if at least half of the clips have one
+    and the same distance.
     """
     distance = near.distances[:, -1]
     apart = distance - distance.median()
@@ -117,31 +117,31 @@ def isolation(near: Nearest) -> Tensor:
 
 @dataclass(frozen=True)
 class Doubts:
-    """What the neighbours of N labelled clips say of their labels."""
+    """The evidence of their neighbours about the labels of N clips."""
 
     suggested: Tensor
-    """[N] int64: the class that they speak for; -1 where they do not speak against the label."""
+    """[N] int64: the class that the neighbours suggest; -1 if they do not contradict the label."""
     doubt: Tensor
-    """[N] float64, -1..1: share of the votes for that class, or else for the best other one, minus the
-    label's own."""
+    """[N] float64, -1..1: share of the votes for that class, or else for the best other class, minus the
+    share for the label."""
     counts: Tensor
     """[N, classes] int64: neighbours of each class."""
     right: float
-    """Share of clips whose label has the most votes: how far the doubts can be trusted."""
+    """Share of clips whose label has the most votes, which shows how reliable the doubts are."""
 
     @property
     def order(self) -> Tensor:
-        """Rows whose label is in doubt, the worst first."""
+        """Rows whose label is in doubt, worst first."""
         rows = (self.suggested >= 0).nonzero().flatten()
         return rows[self.doubt[rows].argsort(descending=True, stable=True)]
 
 
 def doubts(near: Nearest, labels: Tensor, *, classes: int) -> Doubts:
-    """``near``: of labelled clips among each other; ``labels`` [N] int64, 0-based.
+    """Labels in doubt; ``near``: neighbours among labelled clips; ``labels``: [N] int64, 0-based.
 
-    Shares are kNN's votes without the clip itself, exp(cosine / 0.1) each. A class is spoken for where its
-    share reaches the mean share that clips of that class give it. Of several such classes the largest share
-    counts; where that is not the label's, the label is in doubt. These are the clips beside the diagonal of
+    Shares are kNN's votes without the clip itself, exp(cosine / 0.1) each. A class is supported if its share
+    reaches the mean share that clips of that class give it. Of several supported classes, the one with the
+    largest share counts; if it is not the label, the label is in doubt. These are the off-diagonal clips of
     the confident joint of Northcutt et al., JAIR 2021, section 3.1, ranked by their normalised margin.
     """
     votes = torch.exp((near.cosines - near.cosines[:, :1]) / knn.Options().temperature)

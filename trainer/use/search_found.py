@@ -1,4 +1,4 @@
-"""What a search of a bank finds."""
+"""The findings of searching a bank."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The clips of a bank that are nearest to one clip, the nearest first."""
+    """The clips of a bank that are nearest to a query, nearest first."""
 
     query: str
     label: str | None
-    """The query's class, where it is known."""
+    """The query's class, if known."""
     ids: tuple[str, ...]
     labels: tuple[str | None, ...]
     similarities: NDArray[np.float64]
@@ -26,12 +26,12 @@ class Duplicate:
     """Two clips that are closer than chance allows."""
 
     group: int
-    """Clips that hang together by such pairs have one number, from 1."""
+    """Number of the connected component of such pairs, counted from 1."""
     first: str
     second: str
     similarity: float
     chance: float
-    """How many pairs as close as this one are expected in a store of so many independent clips."""
+    """Expected number of pairs at least this close in a store of equally many independent clips."""
     first_label: str | None
     second_label: str | None
 
@@ -43,7 +43,7 @@ class Outlier:
     id: str
     label: str | None
     distance: float
-    """To its tenth neighbour, between features of length one."""
+    """Distance to its k-th neighbour (by default the tenth), between unit-length features."""
     score: float
     """Robust standard deviations from the median clip's distance."""
     nearest: str
@@ -52,7 +52,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class SuspiciousLabel:
-    """A clip whose neighbours speak for another class."""
+    """A clip whose neighbours suggest another class."""
 
     id: str
     label: str
@@ -63,5 +63,5 @@ class SuspiciousLabel:
     of_suggested: int
     of_label: int
     nearest: str
-    """Of the suggested class where there is one among the neighbours."""
+    """The nearest neighbour of the suggested class."""
     similarity: float

@@ -1,4 +1,4 @@
-"""Nearest rows by cosine, in blocks: no matrix of all pairs, however many rows there are."""
+"""Nearest rows by cosine, computed in blocks without a matrix of all pairs, for any number of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.evaluate.knn import similarities
 
 @dataclass(frozen=True)
 class Nearest:
-    """Of Q queries the k most similar rows of a bank, the most similar first."""
+    """The k rows of a bank most similar to each of Q queries, most similar first."""
 
     rows: Tensor
     """[Q, k] int64."""
@@ -21,15 +21,15 @@ class Nearest:
 
     @property
     def distances(self) -> Tensor:
-        """[Q, k] float64: between features of length one, in 0..2."""
+        """[Q, k] float64: Euclidean distances between unit-length features, in 0..2."""
         return (2 - 2 * self.cosines).clamp(min=0).sqrt()
 
 
 def nearest(bank: Tensor, queries: Tensor | None = None, *, k: int) -> Nearest:
-    """The ``k`` nearest rows of ``bank`` [N, D] to every row of ``queries`` [Q, D], exactly, as kNN has them.
+    """The ``k`` nearest rows of ``bank`` [N, D] to every row of ``queries`` [Q, D], exactly as in kNN.
 
-    ``queries`` None: those of the bank, of which none is its own neighbour. Fewer than k where the bank has
-    no more. Memory: the bank in float64, and ``evaluate.knn``'s block of similarities.
+    ``queries`` None: the rows of the bank, none of which is its own neighbour. Fewer than k if the bank has
+    no more. Memory: the bank in float64, and the block of similarities of ``evaluate.knn``.
     """
     alone = queries is None
     asked = bank if queries is None else queries

@@ -1,4 +1,4 @@
-"""What happens when in recordings that are not cut: a linear layer on windows, averaged and decoded."""
+"""Segment uncut recordings: a linear layer on windows, whose scores are averaged and decoded."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ from trainer.use.sources import Asked, OnProblem
 
 PROTOCOL = "segment"
 BACKGROUND = "background"
-"""Name of the last class of a classifier of windows: no action."""
+"""Name of the last class of a window classifier: no action."""
 
 Scores = NDArray[np.float64]
-"""[T, C] of the frames of a recording; rows sum to one; the last class is no action."""
+"""[T, C] scores of the frames of a recording; rows sum to one; the last class is no action."""
 OnProgress = Callable[[int, int], None]
 
 
 class Options(Settings):
     """How recordings are cut into windows, and how frames become segments.
 
-    The layer is linear evaluation on standardised features, which needs no tuning: rate 0.1, a tenth of it
+    The layer is linear evaluation on standardised features, which needs no tuning: rate 0.1, divided by ten
     for the last fifth of the epochs.
     """
 
     window: int | None = Field(default=None, ge=2)
-    """Frames of a window. None: two thirds of the median length of the actions in the training half, which is
-    best of a half, two thirds and all of it on the demo's recordings."""
+    """Frames per window. None: two thirds of the median length of the actions in the training half, which on
+    the demo's recordings is better than half or all of it."""
     stride: int | None = Field(default=None, ge=1)
-    """Frames from one window to the next. None: an eighth of a window."""
+    """Frames between the starts of successive windows. None: an eighth of a window."""
     penalty: float | None = Field(default=None, ge=0)
-    """Of each change of class: natural logarithm of how much likelier the frames behind it must get. None: a
-    fifth of the frames of a window, so that it does not depend on the frame rate."""
+    """Penalty of each change of class: the natural logarithm of how much more likely the frames after it must
+    become. None: a fifth of the frames of a window, which makes it independent of the frame rate."""
     epochs: int = Field(default=100, ge=1)
     lr: float = Field(default=0.1, gt=0, le=1000)
     class_weights: ClassWeights = "none"
-    """``balanced`` weighs a window by how few its class has, no action included."""
+    """``balanced`` weights a window inversely to the size of its class, including no action."""
 
     @property
     def cost(self) -> float:
-        """``penalty``, or a fifth of a window."""
+        """``penalty``, by default a fifth of a window."""
         assert self.window is not None
         return self.window / 5 if self.penalty is None else self.penalty
 
     @property
     def step(self) -> int:
-        """``stride``, or an eighth of a window."""
+        """``stride``, by default an eighth of a window."""
         assert self.window is not None
         return self.stride or max(self.window // 8, 1)
 
     def spans(self, frames: int) -> list[range]:
-        """Windows of a recording. Raises UsageError for a stride that leaves frames out."""
+        """Windows of a recording; raises UsageError for a stride that leaves frames out."""
         assert self.window is not None
         if self.step > self.window:
             raise UsageError(
@@ -83,7 +83,7 @@ class Recording:
     sequence: Any
     """``skeltools.SkeletonSequence``."""
     labels: NDArray[np.int64] | None = None
-    """[T] class of each frame, -1 for none; None where nobody says."""
+    """[T] class of each frame, -1 for none; None if unlabelled."""
 
     @property
     def frames(self) -> int:
@@ -92,7 +92,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Segmented:
-    """What was found in a recording."""
+    """The segments found in a recording."""
 
     id: str
     labels: NDArray[np.int64]
@@ -101,9 +101,9 @@ class Segmented:
 
 
 def recordings(model: Model, asked: Asked, convention: str, on_problem: OnProblem) -> Iterator[Recording]:
-    """Of stores and raw files, at full length, in the order of the places.
+    """Recordings of stores and raw files, at full length, in the order of the places.
 
-    Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
+    Raises UsageError for places that do not exist, StoreError for stores of another skeleton, and SkelError
     when nothing can be read.
     """
     count = 0
@@ -141,10 +141,10 @@ def _of_files(
 
 
 def scores_of(model: Model, recording: Recording, convention: str, options: Options) -> Scores:
-    """The mean of what the model's classifier says of the windows that cover a frame.
+    """The mean of the classifier's scores over the windows that cover each frame.
 
-    A classifier that was not learned on windows knows no background: it has none here. Where nobody is seen
-    there is no action.
+    A classifier that was not trained on windows knows no background, so here it never predicts any. Where
+    nobody is seen, there is no action.
     """
     card = model.classifier(convention).card
     extra = 0 if BACKGROUND in card.settings else 1
@@ -157,14 +157,17 @@ def scores_of(model: Model, recording: Recording, convention: str, options: Opti
 
 
 def together(scores: Mapping[str, Scores]) -> Scores:
-    """The mean of several encoders', weighed as streams in an evaluation: 0.6 joint, 0.6 bone, 0.4 motion."""
+    """The weighted mean over encoders, with the weights of streams in an evaluation.
+
+    These are 0.6 for joint, 0.6 for bone and 0.4 for motion.
+    """
     weights = [float(ensemble.WEIGHTS["paper"].get(name, 1.0)) for name in scores]
     parts = [each * weight for each, weight in zip(scores.values(), weights, strict=True)]
     return np.asarray(sum(parts[1:], start=parts[0]) / sum(weights))
 
 
 def segmented(id: str, scores: Scores, options: Options) -> Segmented:
-    """Frames and segments of a recording by its scores."""
+    """Frame labels and segments of a recording, decoded from its scores."""
     best = decoded(scores, penalty=options.cost)
     labels = np.where(best == scores.shape[1] - 1, NOTHING, best)
     return Segmented(id, labels, tuple(segments_of(labels, scores, recording=id)))
@@ -178,20 +181,20 @@ def found_in(
     on_problem: OnProblem,
     on_recording: Callable[[str], None] | None = None,
 ) -> Iterator[Segmented]:
-    """What the models' classifiers find in recordings, all encoders together. Raises as ``recordings``."""
+    """Segments found by the models' classifiers, all encoders combined; raises as ``recordings`` does."""
     first = next(iter(models.values()))
     convention = sources.convention_of(first.card, asked)
     for model in models.values():
-        model.classifier(convention)  # said before anything is read
+        model.classifier(convention)  # fails before anything is read
     for recording in recordings(first, asked, convention, on_problem):
         said = {name: scores_of(each, recording, convention, options) for name, each in models.items()}
         yield segmented(recording.id, together(said), options)
 
 
 def settled(models: Mapping[str, Model], convention: str, asked: Mapping[str, Any]) -> Options:
-    """Those that are asked for, over those that the classifier was learned with.
+    """The requested options, with those that the classifier was trained with as defaults.
 
-    A classifier of whole clips has no window: one of as many frames as the encoder's then. Raises ConfigError
+    A classifier of whole clips has no window, so the encoder's number of frames is used. Raises ConfigError
     for values that are out of range.
     """
     first = next(iter(models.values()))
@@ -214,9 +217,9 @@ def kept_models(
     store: Sequence[Path],
     unfinished: bool,
 ) -> dict[str, Model]:
-    """Encoder -> model with the classifier that is named, else with the one of windows.
+    """Encoder -> model with the named classifier, or by default the window classifier.
 
-    Raises UsageError where a run has none of windows, and SkelError where it has several.
+    Raises UsageError if a run has no window classifier, and SkelError if it has several.
     """
     if classifier not in (None, PROTOCOL) or (path / CARD).is_file():
         return every(

@@ -1,4 +1,4 @@
-"""Recordings in, segments out: by a classifier that is learned for it, or by one that was kept."""
+"""Recordings in, segments out: by a classifier trained for this purpose, or by a saved one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trainer.use.segment_learned import OnRecording
 from trainer.use.sources import Asked, OnProblem
 
 LEARNING = ("epochs", "lr", "class_weights")
-"""Options of what is learned."""
+"""Options that apply only to training."""
 
 
 @dataclass(frozen=True)
 class Answer:
     recordings: tuple[Segmented, ...]
     classes: tuple[str, ...]
-    """A segment's label is a place in it."""
+    """Class names, indexed by a segment's label."""
     results: tuple[EvaluationResult, ...] = ()
-    """Where a classifier was learned and measured."""
+    """Results, if a classifier was trained and measured."""
 
 
 def answer(
@@ -41,11 +41,11 @@ def answer(
     on_problem: OnProblem,
     on_recording: OnRecording | None = None,
 ) -> Answer:
-    """Of a run or an export. Learns on a single store whose frames are labelled, where no ``classifier`` is
-    named and ``path`` is a run; else asks the one that is named or was kept.
+    """Segment recordings with a run or an export, by a newly trained or a saved classifier.
 
-    Raises UsageError for options that do not fit either, and as ``segment_learned.learn`` and
-    ``segment.found_in``.
+    A classifier is trained if ``path`` is a run, no ``classifier`` is named and the only place is a store
+    with frame labels; otherwise the named or saved one is used. Raises UsageError for options that do not fit
+    the chosen case, and as ``segment_learned.learn`` and ``segment.found_in``.
     """
     single = classifier is None and len(asked.places) == 1 and not (path / CARD).is_file()
     if single and segment_learned.has_frame_labels(asked.places[0], asked.convention):

@@ -1,4 +1,4 @@
-"""Segments as files: a table, or JSON."""
+"""Segments as files: a CSV table, or JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.system import replacing
 from trainer.use.segment import Segmented
 
 COLUMNS = ("file", "start", "end", "label", "confidence")
-"""Those of a table of labels of one's own recordings, and how sure the segment is."""
+"""The columns of a label table for custom recordings, and the confidence of the segment."""
 
 
 def check_suffix(path: Path) -> None:
@@ -26,7 +26,7 @@ def check_suffix(path: Path) -> None:
 
 
 def write(recordings: Sequence[Segmented], classes: Sequence[str], path: Path) -> None:
-    """Complete or absent. Raises as ``check_suffix``."""
+    """Write the file atomically; raises as ``check_suffix`` does."""
     check_suffix(path)
     text = as_csv(recordings, classes) if path.suffix.lower() == ".csv" else as_json(recordings, classes)
     with replacing(path) as partial:
@@ -34,7 +34,7 @@ def write(recordings: Sequence[Segmented], classes: Sequence[str], path: Path) -
 
 
 def as_csv(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
-    """A line for each segment: recording, first frame and the one behind the last, class, confidence."""
+    """A line per segment: recording, first frame, frame after the last, class, confidence."""
     made = io.StringIO()
     table = csv.writer(made, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -45,13 +45,13 @@ def as_csv(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
 
 
 def as_lines(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
-    """A line for each segment, parted by tabs: recording, start, end, class, confidence."""
+    """A tab-separated line per segment: recording, start, end, class, confidence."""
     rows = as_csv(recordings, classes).splitlines()[1:]
     return "".join("\t".join(row) + "\n" for row in csv.reader(rows))
 
 
 def as_json(recordings: Sequence[Segmented], classes: Sequence[str]) -> str:
-    """Recordings in their order, also those in which nothing was found."""
+    """All recordings in order, including those without segments."""
     return json.dumps([_record(each, classes) for each in recordings], indent=2, ensure_ascii=False) + "\n"
 
 

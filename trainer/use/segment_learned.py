@@ -1,5 +1,7 @@
-"""A classifier of windows, learned on the training half of a store of whole recordings and measured on the
-other: a result in ``RUN/results/`` as of any protocol, with the classifier beside it."""
+"""Train a window classifier on the training half of a store of whole recordings; measure it on the test half.
+
+The result is written to ``RUN/results/`` as for any protocol, with the classifier beside it.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,12 @@ from trainer.use.sources import Asked
 
 _TOOL = f"trainer {__version__}"
 OnRecording = Callable[[int, int], None]
-"""Called with the recordings so far, and in all."""
+"""Called with the number of recordings done and their total."""
 
 
 @dataclass(frozen=True)
 class Half:
-    """Recordings of one half of a split, whose frames are labelled."""
+    """Recordings of one half of a split whose frames are labelled."""
 
     store: Store
     asked: Asked
@@ -50,16 +52,16 @@ class Half:
 
 @dataclass(frozen=True)
 class Learned:
-    """What ``learn`` gives."""
+    """The return value of ``learn``."""
 
     results: tuple[EvaluationResult, ...]
-    """Of every encoder, then of all together where there are several."""
+    """Results of every encoder, then of all combined if there are several."""
     recordings: tuple[Segmented, ...]
-    """In the recordings of the test half, by all encoders."""
+    """Segments of the test recordings, by all encoders combined."""
 
 
 def has_frame_labels(path: Path, convention: str | None) -> bool:
-    """Whether a place is a store from which a classifier of windows can be learned."""
+    """Whether a place is a store on which a window classifier can be trained."""
     if not sources.is_store(path):
         return False
     store = stores.open_store(path)
@@ -78,10 +80,11 @@ def learn(
     device: str = "cpu",
     on_recording: OnRecording | None = None,
 ) -> Learned:
-    """Learns and measures, and writes ``RUN/results/segment-STORE-CONVENTION.json`` with its classifier.
+    """Train and measure a window classifier.
 
-    ``convention`` None: the run's first. ``split`` None: the run's, else the store's only one. Raises
-    StoreError for a store without labels of frames or a half, or of another skeleton.
+    Writes ``RUN/results/segment-STORE-CONVENTION.json`` with the classifier beside it. ``convention`` None:
+    the run's first. ``split`` None: the run's, else the store's only one. Raises StoreError for a store
+    without frame labels or without a half, or of another skeleton.
     """
     names = list(run.method.encoders) if encoder is None else [run.encoder_name(encoder)]
     models = {name: of_run(run, name, device=device) for name in names}
@@ -131,7 +134,7 @@ def _counter(total: int, on_recording: OnRecording | None) -> Callable[[], None]
 
 
 def _half(store: Store, asked: Asked) -> Half:
-    """Raises StoreError where no recording of it has a labelled frame."""
+    """The recordings of a half that have labelled frames; raises StoreError if there are none."""
     assert asked.split is not None
     assert asked.part is not None
     assert asked.convention is not None
@@ -150,7 +153,7 @@ def _half(store: Store, asked: Asked) -> Half:
 
 
 def _settled(options: Mapping[str, Any], train: Half) -> Options:
-    """With the window that the training half's actions give."""
+    """The options, with the window length derived from the actions of the training half if not given."""
     given = {name: value for name, value in options.items() if value is not None}
     chosen = checked(Options, given, where=PROTOCOL)
     if chosen.window is not None:
@@ -162,7 +165,10 @@ def _settled(options: Mapping[str, Any], train: Half) -> Options:
 def _features(
     model: Model, train: Half, convention: str, options: Options, counted: Callable[[], None]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """[N, D] and [N] of all windows in which somebody is seen. The class is that of most of its frames."""
+    """[N, D] features and [N] labels of all windows in which somebody is seen.
+
+    The label is the class of most of a window's frames.
+    """
     size = len(train.store.manifest.classes) + 1
     features, labels = [], []
     for recording in train.recordings(model, convention):
@@ -179,7 +185,7 @@ def _features(
 def _head(
     features: torch.Tensor, labels: torch.Tensor, run: Run, store: Store, options: Options
 ) -> heads.Head:
-    """Raises StoreError where all windows are of one class."""
+    """Train the layer; raises StoreError if all windows are of one class."""
     if len(labels.unique()) < 2:
         raise StoreError(
             f"all {len(labels)} windows of the training half are of one class: there is nothing to learn",
@@ -234,7 +240,7 @@ def _card(
 
 
 def _segmented(scores: Mapping[str, Mapping[str, Scores]], options: Options) -> tuple[Segmented, ...]:
-    """In every recording, by all encoders together."""
+    """Segments of every recording, by all encoders combined."""
     ids = next(iter(scores.values()))
     return tuple(
         segment.segmented(id, segment.together({name: each[id] for name, each in scores.items()}), options)
@@ -318,7 +324,7 @@ def _notes(run: Run, classes: tuple[str, ...], test: Half, taught: torch.Tensor)
 def _written(
     run: Run, result: EvaluationResult, store: Store, *, several: bool, classifier: Kept | None
 ) -> EvaluationResult:
-    """The result as it is in its file; the classifier stands beside it."""
+    """Write the result with the classifier beside it; returns the result as stored."""
     other = [] if store.hash == run.store.hash else [store.path.stem]
     stem = "-".join([PROTOCOL, *other, result.convention, *([result.encoder] if several else [])])
     path = run.path / RESULTS / f"{stem}.json"

@@ -1,7 +1,7 @@
-"""Clips of stores and of raw files as one stream of parts, ready for an encoder.
+"""Clips of stores and raw files as one sequence of parts, ready for an encoder.
 
-A store whose recipe is the card's and that has the stream is read as it is. Any other store is prepared anew
-from its sequences by the card's recipe, as raw files are.
+A store is read directly if its recipe is the card's and it has the stream. Any other store is prepared anew
+from its sequences by the card's recipe, like raw files.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from trainer.store import Selection, Store
 from trainer.use import raw
 
 _CHUNK = 256
-"""Clips that are prepared and held at a time."""
+"""Number of clips that are prepared and held in memory at once."""
 
 ALL = "all"
-"""In the place of a convention: every one."""
+"""Stands for all conventions."""
 
 _STORE = "zarr.json"
 OnProblem = Callable[[str], None]
@@ -40,40 +40,40 @@ class Part:
 
     ids: tuple[str, ...]
     names: tuple[str | None, ...]
-    """Their classes, where they are known."""
+    """Their classes, if known."""
     clips: Tensor
     """[n, 3, T, V, M] float32."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Which clips are meant."""
+    """Which clips are requested."""
 
     places: tuple[Path, ...]
-    """Stores, raw files and folders of these."""
+    """Stores, raw files and folders of raw files."""
     convention: str | None = None
     split: str | None = None
-    """Of stores; None: all rows."""
+    """Split of the stores; None: all rows."""
     part: str | None = None
-    """train or test, of the split."""
+    """``train`` or ``test`` half of the split."""
     settings: Path | None = None
     """A dataset.yaml that describes the raw files."""
 
 
 def is_store(path: Path) -> bool:
-    """Whether it is read as a store, as every address is."""
+    """Whether a path is read as a store, as every address is."""
     return is_address(path) or (path / _STORE).is_file()
 
 
 def convention_of(card: EncoderCard, asked: Asked) -> str:
-    """The one that is asked for, else the first of the card. Raises UsageError for an unknown one."""
+    """The requested convention, else the first of the card; raises UsageError for an unknown one."""
     return raw.convention_of((), card, asked.convention)
 
 
 def parts(card: EncoderCard, asked: Asked, on_problem: OnProblem) -> Iterator[Part]:
     """All clips, in the order of the places.
 
-    Raises UsageError for places that are not there, StoreError for stores of another skeleton, and SkelError
+    Raises UsageError for places that do not exist, StoreError for stores of another skeleton, and SkelError
     when no clip is left.
     """
     convention, count = convention_of(card, asked), 0
@@ -88,7 +88,7 @@ def parts(card: EncoderCard, asked: Asked, on_problem: OnProblem) -> Iterator[Pa
 def of_place(
     card: EncoderCard, asked: Asked, place: Path, convention: str, on_problem: OnProblem
 ) -> Iterator[Part]:
-    """The clips of a store, a raw file or a folder, maybe none. Raises as ``parts``."""
+    """The clips of a store, raw file or folder, possibly none; raises as ``parts`` does."""
     read = _of_store if is_store(place) else _of_files
     yield from read(card, asked, place, convention, on_problem)
 
@@ -99,9 +99,11 @@ def nothing(asked: Asked) -> SkelError:
 
 
 def conventions_at(card: EncoderCard, place: Path, given: Sequence[str], asked: Asked) -> list[str]:
-    """The conventions to read a place in: those that are ``given``, ``all``: those that both the encoder and
-    the store have; none: the encoder's first. A raw file is in one convention: the first of them whose joints
-    it has. Raises UsageError for names that the encoder does not know.
+    """The conventions in which to read a place.
+
+    These are the ``given`` ones; for ``all``, those that both the encoder and the store have; if none is
+    given, the encoder's first. A raw file is in one convention: the first of them whose joints it has. Raises
+    UsageError for names that the encoder does not know.
     """
     names = list(card.conventions)
     if given and ALL not in given:
@@ -158,7 +160,7 @@ def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> S
 
 
 def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
-    """The named one, else that of the training, else the only one. Raises UsageError for several."""
+    """The named split, else that of the training, else the only one; raises UsageError for several."""
     known = list(store.manifest.protocols)
     if asked.split is None and card.split in known:
         return card.split
@@ -174,7 +176,7 @@ def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
 
 
 def wanted_ids(store: Store, asked: Asked, convention: str, card: EncoderCard) -> frozenset[str] | None:
-    """Ids of the half that is asked for; None: all."""
+    """Ids of the requested half; None stands for all."""
     if asked.split is None and asked.part is None:
         return None
     ids = stores.ids_of(
@@ -249,7 +251,7 @@ def _prepared(
     path: Path,
     on_problem: OnProblem,
 ) -> Iterator[Part]:
-    """Clips through the card's recipe; one of which it leaves nothing is told, and so is who is left out."""
+    """Clips prepared by the card's recipe; reports clips with nothing left and bodies left out."""
     crowded: list[str] = []
     while chunk := list(islice(clips, _CHUNK)):
         made: list[tuple[str, str | None, Tensor]] = []
@@ -273,9 +275,9 @@ def _prepared(
 
 
 def classes_of(asked: Asked, names: Sequence[str | None]) -> tuple[tuple[str, ...], list[int]]:
-    """All classes, and the place of each clip's, -1 for none.
+    """All classes, and the index of each clip's class, -1 for none.
 
-    Of one store, or stores of the same classes, they are the store's in its order; else those that occur,
+    For one store, or stores with the same classes, they are in the store's order; otherwise those that occur,
     sorted.
     """
     of_stores = {

@@ -1,4 +1,4 @@
-"""Windows of a recording: stretches of equal length that an encoder sees as clips, and back to frames."""
+"""Windows of a recording: segments of equal length that an encoder sees as clips, and back to frames."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainer.use import raw
 
 
 def spans(frames: int, window: int, stride: int) -> list[range]:
-    """The frames of each window: every ``stride`` frames one, and one at the end.
+    """The frames of each window: one every ``stride`` frames, and one at the end.
 
-    All frames are covered where ``stride`` is not above ``window``; a recording that is shorter than a window
-    is one.
+    All frames are covered if ``stride`` does not exceed ``window``; a recording shorter than a window is a
+    single window.
     """
     last = max(frames - window, 0)
     starts = [*range(0, last, stride), last]
@@ -27,10 +27,10 @@ def spans(frames: int, window: int, stride: int) -> list[range]:
 def prepared(
     sequence: Any, of: Sequence[range], card: EncoderCard, convention: str
 ) -> tuple[list[range], NDArray[np.float32]]:
-    """Windows of a ``SkeletonSequence`` through the card's recipe, each as a clip of its own.
+    """Prepare windows of a ``SkeletonSequence`` by the card's recipe, each as a clip of its own.
 
-    Gives those of which the recipe leaves something, and their clips [n, 3, T, V, M]. Raises UsageError for a
-    sequence that does not fit.
+    Returns the windows of which the recipe leaves something, and their clips [n, 3, T, V, M]. Raises
+    UsageError for a sequence that does not fit.
     """
     covered, clips = [], []
     for span in of:
@@ -43,7 +43,7 @@ def prepared(
 
 
 def clip_or_none(clip: Any, card: EncoderCard, convention: str) -> NDArray[np.float32] | None:
-    """[1, 3, T, V, M], or None where the recipe leaves nothing: nobody is seen. Raises as ``prepared``."""
+    """[1, 3, T, V, M], or None if the recipe leaves nothing: nobody is seen; raises as ``prepared`` does."""
     try:
         return raw.prepared([clip], card, convention)
     except UsageError:
@@ -53,9 +53,9 @@ def clip_or_none(clip: Any, card: EncoderCard, convention: str) -> NDArray[np.fl
 
 
 def averaged(scores: NDArray[np.floating[Any]], of: Sequence[range], frames: int) -> NDArray[np.float64]:
-    """Scores of windows [n, C] -> [frames, C]: the mean of the windows that cover a frame.
+    """Scores of windows [n, C] -> [frames, C]: the mean over the windows that cover a frame.
 
-    A frame that none covers is of the last class, which is none.
+    A frame that no window covers gets the last class, no action.
     """
     sums = np.zeros((frames, scores.shape[1]))
     counts = np.zeros((frames, 1))

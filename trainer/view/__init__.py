@@ -1,10 +1,10 @@
-"""A run in the viewer: what its method sees, where it errs, what it takes for alike, as tabs of the page.
+"""A run in the viewer: its views, errors, feature neighbours and recordings as tabs of a page.
 
-    seen -> views       what the encoders are given, recorded from the method's own forward
-    mistakes            test clips that were named wrong
-    features            nearest clips, and all of them in the plane
-    recordings          what a classifier of windows finds in recordings, beside their labels
+    seen -> views       the inputs of the encoders, recorded from the method's own forward
+    mistakes            misclassified test clips
+    features            nearest clips, and all clips in a 2D map
+    recordings          findings of a window classifier in recordings, beside their labels
     tabs -> page        the answers to the page, served or in one file
 
-Clips of a store are drawn as ``skeltools view`` draws them, by its code; prepared ones by ``pictures``.
+Clips of a store are drawn by the code of ``skeltools view``; prepared clips by ``pictures``.
 """

@@ -1,4 +1,4 @@
-"""The tabs of features: clips beside those that the encoder takes for alike, and all of them in the plane."""
+"""The feature tabs: clips beside their nearest neighbours, and a 2D map of all clips."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from trainer.use import search
 from trainer.use.search import Bank, Neighbours
 
 QUERIES = 100
-"""Clips whose neighbours are listed, drawn by a fixed seed."""
+"""Number of clips whose neighbours are listed, drawn by a fixed seed."""
 
 NEAREST = 4
-"""Neighbours beside a clip."""
+"""Number of neighbours shown beside a clip."""
 
 POINTS = 400
-"""Of a map: exact t-SNE of so many takes seconds."""
+"""Number of points of a map: exact t-SNE of this many takes seconds."""
 
 LARGE = 5000
-"""Clips above which only the test half of a store is encoded, where there is one."""
+"""Number of clips above which only the test half of a store, if it has one, is encoded."""
 
 
 class FeatureSpace:
-    """The features of the clips of the run's store, encoded when they are first asked for."""
+    """The features of the clips of the run's store, computed on first use."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
 
     @cached_property
     def bank(self) -> Bank:
-        """Of all clips, or of the test half of a large store."""
+        """The bank of all clips, or of the test half of a large store."""
         run, store = self.run, self.run.store
         split = run.data.split
         halves = store.manifest.protocols
@@ -63,11 +63,11 @@ class FeatureSpace:
         return {"items": [_item(near) for near in order]}
 
     def near(self, id: str) -> Neighbours:
-        """The neighbours of any clip of the bank. Raises UsageError for another."""
+        """The neighbours of any clip of the bank; raises UsageError for other clips."""
         return self._near.get(id) or self.bank.neighbours(id, k=NEAREST)[0]
 
     def points(self) -> dict[str, Any]:
-        """Clips drawn by a fixed seed in the plane; ``label`` is the place of the class, -1 for none."""
+        """Clips drawn by a fixed seed in the plane; ``label`` is the index of the class, -1 for none."""
         bank = self.bank
         rows = in_seeded_order(bank.ids, "map")[:POINTS]
         classes = list(self.run.store.manifest.classes)
@@ -102,7 +102,7 @@ def plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def is_tsne(count: int) -> bool:
-    """Whether ``plane`` of so many is t-SNE, which needs the extra ``plots`` and more than a few points."""
+    """Whether ``plane`` uses t-SNE, which needs the extra ``plots`` and more than a few points."""
     there = all(importlib.util.find_spec(name) for name in ("sklearn", "matplotlib"))
     return there and count >= _FEWEST
 
@@ -111,7 +111,7 @@ _FEWEST = 12
 
 
 def titles(near: Neighbours) -> Sequence[str]:
-    """Of each neighbour: whether its class is the clip's, the cosine, and its class."""
+    """A title for each neighbour: whether its class is the clip's, the cosine, and its class."""
     marks = {True: "✓ ", False: "✗ ", None: ""}
     return [
         f"{marks[_same(near, place)]}{cosine:.3f} {near.labels[place] or near.ids[place]}"
@@ -120,7 +120,7 @@ def titles(near: Neighbours) -> Sequence[str]:
 
 
 def _same(near: Neighbours, place: int) -> bool | None:
-    """Whether a neighbour has the clip's class; None where one of them has none."""
+    """Whether a neighbour has the clip's class; None if either is unlabelled."""
     if place >= len(near.ids) or near.label is None or near.labels[place] is None:
         return None
     return near.labels[place] == near.label

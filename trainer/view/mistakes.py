@@ -1,4 +1,4 @@
-"""The tab of errors: test clips that the last evaluation named wrong, the surest first."""
+"""The tab of errors: test clips misclassified by the evaluation, most confident first."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from trainer.report.collect import headline
 from trainer.run import Run, SavedResult
 
 MOST = 500
-"""Clips that are listed."""
+"""Maximum number of clips listed."""
 
 CLOSEST = 3
-"""Classes whose probability is told of each."""
+"""Number of classes whose probability is shown for each clip."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A clip that was named wrong."""
+    """A misclassified clip."""
 
     id: str
     true: str
     said: str
     confidence: float
-    """Probability of the class that was said; of kNN its share of the votes."""
+    """Probability of the predicted class; for kNN its share of the votes."""
     closest: tuple[tuple[str, float], ...]
     """The most likely classes."""
 
 
 def chosen(run: Run) -> SavedResult | None:
-    """The result whose errors are shown, the one that reports speak of: of the run's own store and its last
-    checkpoint. None where nothing was evaluated."""
+    """The result whose errors are shown, or None if nothing was evaluated.
+
+    It is the headline result of reports, on the run's own store and its last checkpoint.
+    """
     results = [
         saved
         for saved in run.results
@@ -40,7 +42,10 @@ def chosen(run: Run) -> SavedResult | None:
 
 
 def mistakes(saved: SavedResult) -> tuple[list[Mistake], int]:
-    """Clips that were named wrong, the surest first, and of how many. Raises SkelError for damaged scores."""
+    """Misclassified clips, most confident first, and the total number of clips.
+
+    Raises SkelError for damaged scores.
+    """
     scores = saved.scores()
     shares = probabilities(scores.values, scores.kind)
     best, said = shares.max(dim=1)

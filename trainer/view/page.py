@@ -1,4 +1,4 @@
-"""A run as a page: its tabs over the store that it was trained on, served to the browser or in one file."""
+"""A run as a page: tabs over the store that it was trained on, served to the browser or in one file."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from skeltools.pictures.listing import Listing
 
 FIRST = 6
-"""Items of each tab in one file."""
+"""Number of items per tab in a single file."""
 
 POINTS = 60
-"""Of the map in one file, each with its clip."""
+"""Number of points of the map in a single file, each with its clip."""
 
 
 @dataclass(frozen=True)
 class RunPage:
-    """A run and what the page shows of it."""
+    """A run and the content of its page."""
 
     run: Run
     recordings: Path | None = None
-    """A store of recordings that are not cut; None: the run's, if it has some."""
+    """A store of uncut recordings; None: the run's, if it has any."""
 
     @cached_property
     def browsed(self) -> Browsed:
@@ -49,25 +49,24 @@ class RunPage:
 
     @cached_property
     def tabs(self) -> list[Tab]:
-        """Those for which the run has something."""
+        """The tabs for which the run has content."""
         return [self._views(), *self._errors(), *self._features(), *self._recordings()]
 
     def answers(self) -> dict[str, Callable[[Any], Any]]:
-        """Name -> what the server answers with: of the store, and of the tabs."""
+        """Name -> answer of the server, for the store and for the tabs."""
         plain = self.browsed.answers()
         return {**plain, **answers(self.tabs, plain["store"], self.run.path.name)}
 
     def serve(self, *, port: int = 0, browser: bool = True, say: Callable[[str], None]) -> None:
-        """The page until Ctrl-C; see ``skeltools.pictures.server.serve``."""
+        """Serve the page until Ctrl-C; see ``skeltools.pictures.server.serve``."""
         from skeltools.pictures.server import serve
 
         serve(self.answers(), port=port, browser=browser, say=say)
 
     def write(self, out: Path, *, force: bool = False) -> int:
-        """One file with the first items of every tab that can be had; its bytes.
+        """Write a single file with the first items of every available tab; returns its size in bytes.
 
-        Raises UsageError for a file that is there, without ``force``, and for a run of which nothing can be
-        shown.
+        Raises UsageError for an existing file without ``force``, and for a run of which nothing can be shown.
         """
         from skeltools.pictures import single_file
 
@@ -180,7 +179,7 @@ def _error(mistake: Mistake) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Watched:
-    """Recordings as scenes with two ribbons."""
+    """Recordings as scenes with two ribbons: the labels and the findings."""
 
     recordings: Recordings
     store: Path
@@ -200,11 +199,11 @@ class _Watched:
 
 
 def _held(tab: Tab) -> dict[str, Answer]:
-    """Address -> answer, of a tab and its first items. Raises as these."""
+    """Address -> answer for a tab and its first items; raises as these do."""
     is_map = tab.kind == "map"
     listed = tab.listed(most=POINTS if is_map else FIRST)
     held = {each["scenes"]: tab.scenes(each["id"]) for each in listed["points" if is_map else "items"]}
-    if is_map:  # the clips alone: with their neighbours they would be five times as many
+    if is_map:  # only the clips: with their neighbours there would be five times as many
         held = {address: {**each, "scenes": each["scenes"][:1]} for address, each in held.items()}
     return {tab.url: listed, **held}
 

@@ -27,10 +27,10 @@ def scene(
     facts: Mapping[str, str] | None = None,
     flat: bool = False,
 ) -> dict[str, Any]:
-    """A scene of one prepared clip, joints [3, T, V, M], as the page takes it.
+    """A scene of one prepared clip, joints [3, T, V, M], in the format of the page.
 
-    ``values`` [3, T, V, M]: its bones or motions. ``taken`` [T, V] bool: joints that are marked. ``turn``:
-    see ``skeltools.pictures.upright``. Bodies that are never there are left out. Lengths are the recipe's,
+    ``values`` [3, T, V, M]: its bones or motions. ``taken`` [T, V] bool: joints to mark. ``turn``: see
+    ``skeltools.pictures.upright``. Bodies that are never present are left out. Lengths are the recipe's,
     which need not be metres.
     """
     from skeltools.pictures.scene import Scene, Track, to_json

@@ -1,4 +1,4 @@
-"""The tab of recordings that are not cut: what the classifier of windows finds, beside the labels."""
+"""The tab of uncut recordings: what the window classifier finds, beside the labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.use.segment import Options, Recording
 
 
 class Recordings:
-    """Recordings of a store, through the classifier that ``trainer segment`` learned for the run."""
+    """Recordings of a store, segmented by the classifier that ``trainer segment`` trained for the run."""
 
     def __init__(self, run: Run, store: Path) -> None:
         self.run, self.store = run, store
@@ -28,7 +28,7 @@ class Recordings:
 
     @cached_property
     def _models(self) -> Mapping[str, Model]:
-        """Raises UsageError where no classifier of windows was kept, with the command that learns one."""
+        """The models; raises UsageError with the command to train a window classifier if none was saved."""
         return segment.kept_models(
             self.run.path,
             encoder=None,
@@ -58,7 +58,7 @@ class Recordings:
         return {"items": items}
 
     def ribbon(self, clip: Any) -> list[list[Any]]:
-        """[start, stop, class, confidence] of what is found in a clip of ``skeltools.open``."""
+        """[start, stop, class, confidence] of every segment found in a clip of ``skeltools.open``."""
         recording = Recording(clip.id, clip.sequence)
         said = {
             name: segment.scores_of(model, recording, self.convention, self._options)
@@ -72,6 +72,6 @@ class Recordings:
 
 
 def _actions(labels: Any) -> int:
-    """Runs of one label."""
+    """The number of labelled actions: runs of one label."""
     starts = np.flatnonzero(np.diff(labels, prepend=-1))
     return int((labels[starts] >= 0).sum())

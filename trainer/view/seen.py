@@ -1,8 +1,8 @@
-"""What a method's encoders are given, recorded from the method itself while it looks at a batch.
+"""The inputs of a method's encoders, recorded from the method itself while it processes a batch.
 
-Nothing is computed a second time: the augmentations, the streams and the mixing are those of the method's own
-``forward``, with its own draws. Only the encoders see one clip instead of the batch, since what comes behind
-them changes no view.
+Nothing is computed a second time: augmentations, streams and mixing are those of the method's own
+``forward``, with its own draws. Only the encoders process one clip instead of the batch, because what follows
+them does not change any view.
 """
 
 from __future__ import annotations
@@ -24,33 +24,34 @@ from trainer.skeleton import Skeleton
 from trainer.streams import STREAMS, derive
 
 VIEW = "view"
-"""Role of what an encoder is given by a method that knows no queries and keys."""
+"""Role of an encoder's input in a method without queries and keys."""
 
 MIXED = "mixed"
-"""Name of a view that no chain of augmentations gave: a clip with a part of another one."""
+"""Name of a view not made by an augmentation chain: a clip with a part of another one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What an encoder was given of the N clips of a batch."""
+    """The input of an encoder for the N clips of a batch."""
 
     role: str
-    """``query``, ``key``, or ``view`` where a method does not tell them apart."""
+    """``query``, ``key``, or ``view`` if a method does not distinguish them."""
     name: str
     """``normal``, ``extreme`` or ``mixed``."""
     convention: str
     stream: str
     joints: Tensor
-    """[N, 3, T, V, M]: the joints of the view. Of a mixed one in another stream those before it was mixed."""
+    """[N, 3, T, V, M]: the joints of the view. For a mixed view in another stream, the joints before
+    mixing."""
     values: Tensor
-    """[N, 3, T, V, M]: what the encoder was given, in its stream."""
+    """[N, 3, T, V, M]: the input of the encoder, in its stream."""
     taken: Tensor | None = None
-    """[T, V] bool, of a mixed view: what is from another clip, or was taken out."""
+    """[T, V] bool, for a mixed view: the parts that come from another clip or were removed."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Made:
-    """What a chain of augmentations gave."""
+    """The output of an augmentation chain."""
 
     name: str
     spec: SkeletonSpec
@@ -58,7 +59,7 @@ class _Made:
 
 
 def sights(method: Method, batch: Batch) -> list[Sight]:
-    """``inputs``, each view once a role: encoders of several streams or kinds see the same one."""
+    """The ``inputs`` with each view once per role: encoders of several streams or kinds see the same view."""
     unique: dict[tuple[Any, ...], Sight] = {}
     for each in inputs(method, batch):
         unique.setdefault((each.role, each.name, each.convention, each.joints.data_ptr()), each)
@@ -67,10 +68,10 @@ def sights(method: Method, batch: Batch) -> list[Sight]:
 
 @torch.no_grad()
 def inputs(method: Method, batch: Batch) -> list[Sight]:
-    """What the encoders of ``method`` are given when it is called with ``batch``, in their order.
+    """The inputs of the encoders of ``method`` when it is called with ``batch``, in their order.
 
-    The method must be in evaluation mode: its weights and its queue stay as they are. It is changed while
-    this runs, so it must be nobody else's.
+    The method must be in eval mode: its weights and its queue stay unchanged. It is modified while this runs,
+    so nothing else may use it meanwhile.
     """
     with _watched(method) as seen:
         method(batch)
@@ -99,7 +100,7 @@ def _watched(method: Method) -> Iterator[list[Sight]]:
 
 
 def _encoders(method: Method) -> list[tuple[Any, str]]:
-    """The encoders, with the role of each."""
+    """The encoders with their roles."""
     keys = getattr(method, "key_networks", None)
     roles = {} if keys is None else {"query": method.networks, "key": keys}
     of = {id(network.encoder): role for role, each in roles.items() for network in each.values()}
@@ -108,7 +109,7 @@ def _encoders(method: Method) -> list[tuple[Any, str]]:
 
 
 def _noting(name: str, chain: Chain, made: list[_Made]) -> Chain:
-    """The chain, which notes what it gives."""
+    """Wrap a chain so that its outputs are recorded."""
 
     def call(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
         joints = chain(x, skeleton, generator)
@@ -124,7 +125,7 @@ def _noted(
     made: list[_Made],
     seen: list[Sight],
 ) -> Callable[[Tensor, str], Tensor]:
-    """A map of the right shape, that of the first clip for all; x is noted."""
+    """A replacement that records x and returns a map of the right shape: that of the first clip, repeated."""
 
     def call(x: Tensor, convention: str) -> Tensor:
         seen.append(_sight(role, convention, x, [each for each in made if each.spec.name == convention]))
@@ -135,7 +136,7 @@ def _noted(
 
 
 def _sight(role: str, convention: str, x: Tensor, made: list[_Made]) -> Sight:
-    """Which view x is: one that a chain gave, the latest first, else the one that differs from it least."""
+    """Identify x: the latest chain output equal to it, else a mixed view of the least different one."""
     known = [
         (each, stream, derive(each.joints, stream, each.spec))
         for each in reversed(made)

@@ -1,4 +1,4 @@
-"""Tabs of the viewer's page, and the answers behind them."""
+"""Tabs of the viewer's page, and the server answers that provide their content."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tab:
-    """A list of items, or points of a map, each with scenes that are played on one clock."""
+    """A list of items, or points of a map, each with scenes that play on a common clock."""
 
     name: str
     title: str
     about: str
-    """What is seen there, in a sentence."""
+    """What the tab shows, in one sentence."""
     items: Callable[[], Answer]
-    """``items`` of id, title and note, or for a map ``points`` of x, y, label, id, title, and ``classes``."""
+    """Returns ``items`` with id, title and note, or for a map ``points`` with x, y, label, id and title, and
+    ``classes``."""
     scenes: Callable[[str], Answer]
     """Item id -> ``scenes``, ``layout`` and ``note``."""
     kind: Literal["items", "map"] = "items"
@@ -46,18 +47,18 @@ class Tab:
         }
 
     def listed(self, *, most: int | None = None) -> Answer:
-        """Its items, the first ``most`` of them, each with the address of its scenes."""
+        """The first ``most`` items, each with the address of its scenes."""
         answer = self.items()
         name = "points" if self.kind == "map" else "items"
         some = [{**each, "scenes": self.address(each["id"])} for each in answer[name][:most]]
         return {**answer, name: some}
 
     def address(self, id: str) -> str:
-        """Of the scenes of an item."""
+        """The address of an item's scenes."""
         return f"{self.url}/scenes?id={quote(id, safe='')}"
 
     def answers(self, lock: RLock) -> dict[str, Callable[[Any], Any]]:
-        """Name -> answer of the server. One at a time: methods are watched and features are kept."""
+        """Name -> answer of the server, one at a time because methods are modified and features cached."""
 
         def listed(query: Any) -> Answer:
             with lock:
@@ -76,12 +77,12 @@ class Tab:
 def answers(
     tabs: Sequence[Tab], store: Callable[[Any], Answer], name: str
 ) -> dict[str, Callable[[Any], Any]]:
-    """What is answered of all tabs, and ``store`` with the list of them and the run's ``name``."""
+    """The answers of all tabs, and ``store`` extended by their list and the run's ``name``."""
     lock = RLock()
     calls = {name: answer for tab in tabs for name, answer in tab.answers(lock).items()}
     return {**calls, "store": lambda query: {**store(query), **run_entry(tabs, name)}}
 
 
 def run_entry(tabs: Sequence[Tab], name: str) -> Answer:
-    """What ``api/store`` says of a run besides its store."""
+    """What ``api/store`` states about a run besides its store."""
     return {"name": name, "tabs": [tab.entry() for tab in tabs]}

@@ -1,4 +1,4 @@
-"""The tab of views: clips of the training half as they are, and as the method's encoders see them."""
+"""The tab of views: clips of the training half, unchanged and as the method's encoders see them."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from trainer.view import pictures
 from trainer.view.seen import MIXED, VIEW, Sight, sights
 
 CLIPS = 12
-"""Of the first batch of a training, that are shown."""
+"""Number of clips shown from the first batch of the training."""
 
 DRAWS = 3
-"""Epochs of which each clip's views are shown, from the first on: so many,"""
+"""Maximum number of epochs, from the first, from which each clip's views are shown."""
 
 MOST = 8
-"""or fewer, where this many pictures are enough."""
+"""Number of pictures per clip that further epochs must not exceed."""
 
 
 class Views:
-    """The first batch of the run's training, and what its method makes of the clips.
+    """The first batch of the run's training, and the views that its method makes of the clips.
 
-    Everything is drawn as in training: from the run's seed, in the batch in which the clip was. On another
-    device than that of the training the numbers are others.
+    Everything is drawn as in training: from the run's seed, in the batch that contained the clip. The numbers
+    differ on another device than that of the training.
     """
 
     def __init__(self, run: Run) -> None:
@@ -50,7 +50,7 @@ class Views:
         return method.to(self.run.device).eval()
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Those of an epoch of the training, from 0."""
+        """The batches of an epoch of the training, counted from 0."""
         config = self.run.config
         return data.batches(
             self._samples,
@@ -61,14 +61,14 @@ class Views:
         )
 
     def items(self) -> list[dict[str, str]]:
-        """The clips that are shown, as the page lists them: the first of the training's first batch."""
+        """The clips shown, as listed on the page: the first of the training's first batch."""
         return [
             {"id": self._ids[row], "title": self._class(row) or self._ids[row], "note": self._ids[row]}
             for row in self._shown
         ]
 
     def scenes(self, id: str) -> dict[str, Any]:
-        """The clip, and its views in some epochs. Raises UnknownSampleError for one that is not shown."""
+        """The clip and its views in some epochs; raises UnknownSampleError for a clip that is not shown."""
         row = next((row for row in self._shown if self._ids[row] == id), None)
         if row is None:
             raise UnknownSampleError(f"'{id}' is none of the clips that are shown")
@@ -95,7 +95,7 @@ class Views:
         return {"scenes": [*plain.values(), *views], "layout": "beside", "note": note}
 
     def _batch_with(self, row: int, epoch: int) -> tuple[Batch, int] | None:
-        """The first batch of an epoch that has the clip, and its place there; None: it was left out."""
+        """The first batch of an epoch with the clip, and its index there; None if it was left out."""
         for batch in self.batches(epoch):
             place = (batch.rows == row).nonzero()
             if len(place):
@@ -123,7 +123,7 @@ class Views:
         return pictures.scene(id, title, spec, joints, turn=turn, flat=flat, **more)
 
     def _turn(self, convention: str) -> NDArray[np.float32]:
-        """How clips of a convention are stood up, by those of the first batch that has it."""
+        """The rotation that turns clips of a convention upright, from those of the first batch."""
         if convention not in self._turns:
             from skeltools.pictures.upright import turn
 
@@ -147,7 +147,7 @@ class Views:
 
     @cached_property
     def _ids(self) -> tuple[str, ...]:
-        """Of all training clips, store by store."""
+        """Ids of all training clips, store by store."""
         sources = self._samples.sources if isinstance(self._samples, Together) else (self._samples,)
         return tuple(
             id
@@ -156,7 +156,7 @@ class Views:
         )
 
     def _class(self, row: int) -> str:
-        """Class name of a training clip; empty where it has none."""
+        """Class name of a training clip; empty if unlabelled."""
         names = [name for store in self.run.stores for name in store.manifest.classes]
         label = int(self._samples.labels[row])
         return names[label] if label >= 0 else ""
