@@ -12,4 +12,4 @@ READERS: dict[str, Any] = {
     "metrabs": metrabs,
     **FORMATS,
 }
-"""Name -> ``discover`` and ``read``, as ``raw_items.Reader`` has them."""
+"""Name -> an object with ``discover`` and ``read``, as in ``raw_items.Reader``."""
