@@ -59,8 +59,7 @@ class Clip:
     frame_labels: NDArray[np.int16] | None = None
     """[T] int16: the class of each frame, -1 for none; None unless the recording was kept whole."""
     unseen: Mask | None = None
-    """[T, M, V] bool: joints that were not seen although their body was, stored as zero; None: all were seen.
-    """
+    """[T, M, V] bool: joints not seen although their body was, which are zero; None: all were seen."""
     score: Joints | None = None
     """[T, M, V] float32: the estimator's confidence in each joint; None: not recorded."""
 

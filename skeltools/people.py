@@ -87,7 +87,9 @@ One pose in a hundred of NW-UCLA and of the demo has less than 0.13.
 OUTLYING = 5.0
 """Factor above or below the clips' median height that age does not explain."""
 OUTLYING_2D = 50.0
-"""The same for 2D poses, whose people may be near or far; mixing pixels and image fractions gives hundreds.
+"""The same for 2D poses, whose people may be near or far.
+
+Mixing pixels and fractions of an image reaches hundreds.
 """
 
 
