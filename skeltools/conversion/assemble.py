@@ -124,7 +124,7 @@ class _Assembly:
             durable.sync(folder.parent)
 
     def _remove_parts(self) -> None:
-        """Parts that lie in full files of every array: a last one that is not full may be written again."""
+        """Remove arrays of parts that lie in full files of every array; a partial last file may change."""
         done = min(bisect_right(self.ends[array.unit], _in_full_files(array)) - 1 for array in self.growing)
         for number in range(self.removed, done):
             chunks.arrays_file(self.folder, number).unlink(missing_ok=True)

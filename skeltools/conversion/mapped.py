@@ -135,7 +135,7 @@ def _plan(
     recipe: str | Path | None,
     frames: Sequence[int] | None,
 ) -> _Plan:
-    """Raises UsageError for joints that are absent without ``partial``, and for what ``keep`` cannot have."""
+    """Plan the new store; raises UsageError for absent joints without ``partial`` and ``keep`` conflicts."""
     source, target = made.source, made.target
     if made.absent and not partial:
         raise UsageError(

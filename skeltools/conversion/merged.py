@@ -110,7 +110,7 @@ class _Source:
 
     @cached_property
     def ids(self) -> list[str]:
-        """With the prefix. Raises StoreError where they are not in order: rows are merged by it."""
+        """Ids with the prefix; raises StoreError unless sorted, as rows are merged in their order."""
         ids = [f"{self.prefix}{id}" for id in store.read(self.opened, "samples/id").tolist()]
         if any(one >= other for one, other in pairwise(ids)):
             raise self.damaged("samples/id", "ids are not sorted, or one is there twice")
@@ -155,13 +155,12 @@ class _Plan:
         return np.flatnonzero(np.array(self.order) == number)
 
     def relabelled(self, number: int, labels: NDArray[Any]) -> NDArray[Any]:
-        """Labels of a source as those of the new store. Raises StoreError for one that is none of its
-        classes."""
+        """Labels of a source as those of the new store; raises StoreError for one outside its classes."""
         source = self.sources[number]
         known = len(source.manifest.classes)
         if labels.size and not (labels.min() >= UNKNOWN and labels.max() < known):
             raise source.damaged("samples/label", f"one is none of the {known} classes")
-        new_labels = np.array([*self.labels[number], UNKNOWN])  # the label -1, for none, indexes the last entry
+        new_labels = np.array([*self.labels[number], UNKNOWN])  # -1, no label, indexes the last
         return new_labels[labels]
 
 
@@ -360,7 +359,7 @@ def _place(name: str, names: list[str], taken: set[int]) -> int:
 
 
 def _shifts(sources: tuple[_Source, ...]) -> tuple[dict[str, int], ...]:
-    """What is added to subjects, cameras and setups of each source, so that no two data sets share one."""
+    """Offsets for subjects, cameras and setups of each source, so that no two data sets share a number."""
     shifts: dict[str, dict[str, int]] = {source.name: {} for source in sources}
     for column in _APART:
         used: set[int] = set()

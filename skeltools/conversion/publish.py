@@ -324,8 +324,7 @@ def revising(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _revising_there(place: Place) -> Iterator[Path]:
-    """As ``revising``, of an address; the copy lacks the values of derived streams, which nothing is made
-    of."""
+    """``revising`` for an address; the copy lacks the values of derived streams, which are not needed."""
     folder = work_folder(place)
     copy = folder / _REVISION
     _check_ours(folder)

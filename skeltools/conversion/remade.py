@@ -156,7 +156,7 @@ def write_columns(
     halves: Mapping[str, NDArray[np.uint8]],
     written: Iterable[Rows],
 ) -> None:
-    """``samples`` and ``splits``; frames and bodies are those of the first convention that has the sample."""
+    """Write ``samples`` and ``splits``; frames and bodies are those of the first convention that has them."""
     frames, bodies = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.int8)
     for each in written:
         new = frames == 0
