@@ -61,7 +61,7 @@ SOURCES: dict[str, Source] = {
     "pku-mmd-1": _PKU,
     "pku-mmd-2": _PKU,
 }
-"""By name of the data set; the terms are no more than its authors tell whoever asks for the data."""
+"""By name of the data set; the terms are no more than what its authors state to whoever requests it."""
 
 _OWN = Source("State your licence here: the data are your own.", "", "")
 _DEMO = Source("The terms of skeltools itself (MIT): the data were made by it.", "", "")

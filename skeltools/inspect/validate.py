@@ -181,8 +181,10 @@ _FIELDS = {"xsub": "subject", "xview": "camera", "xset": "setup"}
 
 
 def _splits(opened: Store, report: Report) -> Iterator[Fault]:
-    """Counts are the manifest's, halves those of their rule, and no subject, camera or setup is on both sides
-    of a split over it."""
+    """Check that counts are the manifest's and halves those of their rule, and that the halves are apart.
+
+    No subject, camera or setup may be in both halves of a split over it.
+    """
     manifest = opened.manifest
     columns = {name: store.read(opened, f"samples/{name}") for name in _FIELDS.values()}
     rules = DATASETS[manifest.dataset].rules if manifest.dataset in DATASETS else {}

@@ -5,9 +5,9 @@ the step encountered (``{"frames interpolated": 3}``); ``Dropped`` says why noth
 list of steps with options, written as a YAML file; the files in ``skeltools/recipes`` ship with the package.
 ``prepare`` runs a recipe and adds up the counts.
 
-    clip.py      what steps receive and return         steps.py     STEPS, and the check of their options
-    tracks.py    which bodies, in which slot          recipes.py   YAML files
-    denoise.py   tracks that are hardly people        run.py       prepare
+    clip.py      what steps receive and return    steps.py     STEPS, and the check of their options
+    tracks.py    which bodies, in which slot      recipes.py   YAML files
+    denoise.py   tracks that are hardly people    run.py       prepare
     timing.py    cutting, filling, resizing
     placing.py   moving and turning
 
