@@ -31,7 +31,7 @@ _LOCAL = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra 
 
 
 def npy_file(path: Path) -> NDArray[Any]:
-    """The array of a ``.npy`` file, read-only and mapped. Raises RawDataError: no such array, truncated."""
+    """Map the array of a ``.npy`` file, read-only; raises RawDataError if it is no array or truncated."""
     try:
         return _mapped(path, 0, path.stat().st_size, where=str(path))
     except OSError as error:

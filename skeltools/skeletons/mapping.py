@@ -215,7 +215,7 @@ def _of_two(
 
 
 def _whole(name: str) -> str:
-    """The convention that one of this name is, or is a part of: ``coco_17-of-sbu_15`` and ``coco_17-12``."""
+    """The convention that this name is, or is a part of: ``coco_17-of-sbu_15`` is a part of ``coco_17``."""
     whole = re.sub(rf"({_OF}.*|-\d+)$", "", name)
     return whole if whole in skeletons.names() else name.partition(_OF)[0]
 
