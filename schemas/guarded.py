@@ -71,7 +71,7 @@ class Received:
     _seen: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def allows(self, name: str) -> bool:
-        """Whether a file, by its path in the store, belongs to it. Raises StoreError when it is not sound."""
+        """Whether a file belongs to the store, by its path in it; raises StoreError if it is not sound."""
         path, _, last = name.rpartition("/")
         if last == METADATA:
             return path in self.chunks or path in self.groups
@@ -149,8 +149,10 @@ class Received:
         chunk_files.check_text(self.root, name, self.chunks[name])
 
     def ahead(self, path: str, rows: Iterable[int]) -> None:
-        """Behind an address: the files with these rows of an array are going to be read soon, and may come
-        meanwhile."""
+        """Announce that these rows of an array will soon be read, so that their files may come meanwhile.
+
+        For stores at addresses.
+        """
         if self.mirror is not None and path in self.chunks:
             chunks = self.chunks[path]
             behind = "/0" * (len(chunks.shape) - 1)
@@ -237,7 +239,7 @@ def damages(where: Path, place: str) -> Iterator[None]:
 
 
 def damaged(path: Path | str, place: str, why: object) -> SkelError:
-    """The error for what is not sound at a place of a store. A UsageError says nothing of the store."""
+    """The error for an unsound place of a store; a UsageError, which is not about the store, stays one."""
     if isinstance(why, UsageError):
         return UsageError(why.message, where=why.where, remedy=why.remedy)
     reason = why_of(why) if isinstance(why, BaseException) else str(why)
