@@ -160,8 +160,7 @@ class Received:
             self.mirror.ahead((f"{path}/c/{file}{behind}" for file in files), most=chunk_files.most(chunks))
 
     def bring_all(self, *, but: tuple[str, ...] = ()) -> None:
-        """Behind an address: the values of all arrays, without those whose paths end so, are in the folder
-        afterwards."""
+        """Fetch the values of all arrays except paths that end in ``but``; for stores at addresses."""
         if self.mirror is not None:
             chosen = ((path, each) for path, each in self.chunks.items() if not path.endswith(but or "\0"))
             names = (name for path, each in chosen for name in chunk_files.names(path, each))

@@ -43,7 +43,10 @@ class DataConfig(Model):
     stream: Literal["joint", "bone", "motion"] = "joint"
     frames: int = Field(default=50, ge=1)
     bodies: int | None = Field(default=None, ge=1)
-    """M of a clip: absent, all-zero bodies pad stores with fewer; None: as many as the store has."""
+    """Bodies M of a clip; None: as many as the store has.
+
+    Clips of stores with fewer bodies are padded with absent ones, all zero.
+    """
     memory_limit: ByteSize | None = Field(default=None, gt=0)
     """Host memory that the clips of a process may use, in bytes or as ``8GB``.
 
@@ -140,7 +143,7 @@ class RuntimeConfig(Model):
     lidar_views: int = Field(default=0, ge=0)
     """Views of each of a thousand clips that every monitor encodes for LiDAR; 0: without LiDAR.
 
-    They cost as many passes. Two or more; LiDAR has 50.
+    Each view costs a pass. At least two are needed; LiDAR uses 50.
     """
 
     log: str | None = None

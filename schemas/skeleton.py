@@ -34,9 +34,10 @@ class SkeletonSpec(Model):
     """One convention; all indices are 0-based positions in ``joints``.
 
     ``edges`` holds ``(child, parent)`` pairs of one tree whose root is ``center``; in a tree with another
-    root, the pairs between that root and the centre are reversed. ``axes`` names where x, y and z point as
-    seen from the sensor: Kinect camera space, the canonical frame of a store, is ``("left", "up",
-    "forward")`` in metres; MeTRAbs delivers ``("right", "down", "forward")`` in millimetres.
+    root, the pairs between that root and the centre are reversed. ``axes`` names the directions of x, y and
+    z as seen from the sensor: Kinect camera space, the canonical frame of a store, is
+    ``("left", "up", "forward")`` in metres; MeTRAbs delivers ``("right", "down", "forward")`` in
+    millimetres.
 
     ``shoulders``, ``left_right_swap`` and ``body_parts`` are None where the convention has none: a hand has
     no shoulders, an animal no arms. Code that needs one of them states so (``require``).

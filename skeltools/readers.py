@@ -1,4 +1,4 @@
-"""Every reader of raw data by name, as a store's manifest records it."""
+"""All readers of raw data by name, as recorded in a store's manifest."""
 
 from typing import Any
 

@@ -50,11 +50,13 @@ class RawClip:
 def read_clips(path: Path, spec: SkeletonSpec, *, settings: Path | None = None) -> Iterator[RawClip]:
     """Yield the clips of a file or a folder, in canonical axes and metres.
 
-    NTU's ``.skeleton`` files are read, and folders and zip files of them. Of a ``dataset.yaml``, or a folder
-    with one, all clips are read; a file beside a ``dataset.yaml``, or with ``settings``, is read as these
-    describe it. Without them, ``.npy`` files, ``.npz`` files with a single array or with ``joints``, and
-    folders of these hold [T, M, V, 3] or [T, V, 3] of the convention ``spec``, metres, x to the sensor's
-    left, y up, z away from it; and formats that identify themselves are recognised.
+    - NTU's ``.skeleton`` files, and folders and zip files of them.
+    - A ``dataset.yaml``, or a folder with one: all of its clips.
+    - A file beside a ``dataset.yaml``, or with ``settings``: as these describe it.
+    - Otherwise ``.npy`` files, ``.npz`` files with a single array or with ``joints``, and folders of these:
+      [T, M, V, 3] or [T, V, 3] of the convention ``spec``, metres, x to the sensor's left, y up, z away from
+      it.
+    - Formats that identify themselves.
 
     Raises UsageError for a path that does not exist and SkelError for settings that do not fit. The
     ``problem`` of a clip states why it could not be read.

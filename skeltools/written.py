@@ -65,9 +65,9 @@ def write(
     class names; None means no label. ``classes``: names in the order of the numbers (default: the names
     sorted, or ``0``, ``1``, ...). ``convention``: a name or file, required for arrays and for sequences whose
     convention does not ship with the package. ``splits``: name -> ``{"train": ids, "test": ids}``; without
-    ``test``, it is the other clips. ``name``: name of the data set. ``axes`` and ``units``, for arrays: the
-    directions of x, y and z as seen from the sensor, and m, cm or mm. ``recipe`` and ``frames`` define the
-    joint streams. ``force`` replaces a store at ``path`` once the new one is complete.
+    ``test``, the other clips are the test half. ``name``: name of the data set. ``axes`` and ``units``, for
+    arrays: the directions of x, y and z as seen from the sensor, and m, cm or mm. ``recipe`` and ``frames``
+    define the joint streams. ``force`` replaces a store at ``path`` once the new one is complete.
 
     The clips pass through files in a temporary folder beside the store, so they undergo the same checks as
     files do; a problem with a clip is a row of the findings. Raises UsageError for clips that cannot be

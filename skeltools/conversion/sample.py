@@ -63,7 +63,7 @@ class Plan:
     """Frames per second of the native clips; None if unknown."""
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a recipe with a step that a convention cannot have."""
+        """Raise UsageError for a recipe with a step that a convention cannot have."""
         check_fits(self.recipe, self.specs.values())
 
 
