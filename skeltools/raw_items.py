@@ -277,8 +277,8 @@ def _visible(name: str) -> bool:
 def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: list[Finding]) -> list[Found]:
     """List the members of a zip file that end in ``suffix``.
 
-    Members are only read, never written to disk, so no name can do harm; names that are meant to are findings
-    nevertheless.
+    Members are only read, never written to disk, so no name can do harm; names that are meant to do harm are
+    findings nevertheless.
     """
     try:
         with zipfile.ZipFile(path) as archive:
