@@ -15,7 +15,7 @@ _KEYS = ("action", "from", "to")
 
 @dataclass(frozen=True)
 class Action:
-    """Frames ``start:end`` of a recording, 0-based, end excluded; an ``end`` of None is the last frame."""
+    """Frames ``start:end`` of a recording, 0-based, end excluded; None stands for the recording's end."""
 
     label: int
     start: int

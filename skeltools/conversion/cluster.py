@@ -31,7 +31,7 @@ def cluster(address: str) -> Iterator[Crew]:
     """Use the workers of the scheduler at ``address``, such as ``tcp://HOST:8786``.
 
     On an error pending work is dropped; the cluster itself stays. Raises UsageError (dask is not installed,
-    no address, no answer), SkelError (no worker, the scheduler is lost, one part killed its worker
+    not an address, no answer), SkelError (no worker, the scheduler is lost, one part killed its worker
     repeatedly).
     """
     client = _connect(address)

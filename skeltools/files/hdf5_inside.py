@@ -1,4 +1,4 @@
-"""Read only from within an HDF5 file: nothing is followed into another file, a pipe or a secret perhaps."""
+"""Read an HDF5 file itself, never another file that it links to, which may be a pipe or a secret."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """Statistics of one convention: V joints, B bones in the order of ``spec.edges``, K classes, S people."""
+    """Statistics of a convention: V joints, B bones (in order of ``spec.edges``), K classes, S subjects."""
 
     spec: SkeletonSpec
     labels: tuple[int, ...]

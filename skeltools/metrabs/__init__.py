@@ -39,7 +39,7 @@ from skeltools.sequence import Joints, Mask, SkeletonSequence
 
 FOLDER = METRABS
 MAX_PEOPLE = 32
-"""Most people in one frame; more of them are not an action recognition video, but a wrong axis."""
+"""Most people in one frame; more indicate a wrong axis rather than an action recognition video."""
 
 KEPT = 2
 """Tracks to keep of one clip, as many as our streams have bodies."""

@@ -191,8 +191,8 @@ def _fps(fps: NDArray[Any], item: RawItem) -> float:
 def _in_camera(joints: NDArray[Any], matrix: NDArray[Any] | None, item: RawItem) -> NDArray[Any]:
     """[P, V, 3] in the camera's frame; absent people stay absent.
 
-    With an extrinsic matrix, the model returned poses in the world frame. The inverse, a rotation and a move
-    in millimetres, converts them back.
+    With an extrinsic matrix the model returned poses in the world frame. The matrix, a rotation and a move in
+    millimetres from world to camera, converts them back.
     """
     if matrix is None:
         return joints
