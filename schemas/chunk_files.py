@@ -20,7 +20,7 @@ FLOOR = 64 * 2**20
 RATIO = 1000
 """Decoded content of a file may have ``FLOOR`` bytes, plus ``RATIO`` per byte of the file.
 
-A pose of one frame, repeated to a stream of 300, reaches 300.
+A pose of one frame, repeated to a stream of 300, reaches a ratio of 300.
 """
 
 _ABSENT = 2**64 - 1
