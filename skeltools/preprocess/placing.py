@@ -42,7 +42,7 @@ LEAST_LINE = 0.2
 
 
 def center_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
-    """Move the whole clip so that the first body's centre joint is at the origin in its first frame."""
+    """Move the whole clip so that the first body's centre is at the origin in that body's first frame."""
     origin = clip.joints[first_frame(clip), 0, goal.spec.center]
     joints = np.where(clip.present[:, :, None, None], clip.joints - origin, 0.0)
     return replace(clip, joints=joints), {}
