@@ -1,8 +1,8 @@
-"""The words that skeltools and trainer share, as pydantic models.
+"""The types that skeltools and trainer share, as pydantic models.
 
-This package imports nothing but the standard library and pydantic (``commands``: click), so either side may
-depend on it without pulling in the other. The models refuse unknown keys and check their ranges.
-Names are loaded when they are first used: `--help` needs no pydantic.
+This package imports only the standard library and pydantic (``commands``: click), so either side may depend
+on it without importing the other. The models refuse unknown keys and check their ranges. Names are loaded on
+first use, so that `--help` needs no pydantic.
 """
 
 from __future__ import annotations

@@ -12,7 +12,10 @@ class Model(BaseModel):
 
 
 class Stored(Model):
-    """What is read of a store. Unknown keys, which later versions of a format may add, are kept as they are:
-    a program that knows less leaves them alone when it writes the store again."""
+    """A model read from a store.
+
+    Unknown keys, which later versions of a format may add, are kept as they are: an older program preserves
+    them when it writes the store again.
+    """
 
     model_config = ConfigDict(extra="allow")

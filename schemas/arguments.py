@@ -1,4 +1,4 @@
-"""The arguments of public functions, checked by their annotations: a sentence instead of a traceback."""
+"""Check the arguments of public functions by their annotations: a sentence instead of a traceback."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Length = Annotated[int, Field(ge=1, le=10_000)]
 
 
 def checks_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which raises UsageError for arguments that do not fit its annotations.
+    """Wrap a function so that it raises UsageError for arguments that do not fit its annotations.
 
-    The error names the argument, what was expected and what was found. What can be read as the expected type
-    is converted: a list where a tuple is annotated, a NumPy integer where an int is.
+    The error names the argument, what was expected and what was found. What can be interpreted as the
+    expected type is converted: a list where a tuple is annotated, a NumPy integer where an int is.
     """
     checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(function)
     title = function.__name__
@@ -37,7 +37,7 @@ def checks_arguments(function: Callable[P, R]) -> Callable[P, R]:
             return checked(*args, **kwargs)
         except ValidationError as error:
             if error.title not in (title, function.__qualname__):
-                raise  # of a model, from inside the function
+                raise  # from a model inside the function
             raise _usage_error(error, function) from None
 
     return call
@@ -66,7 +66,7 @@ def _usage_error(error: ValidationError, function: Callable[..., Any]) -> UsageE
 
 
 def _first(error: ValidationError) -> Any:
-    """A misspelt keyword tells more than the argument which is then missing."""
+    """The most informative error: a misspelt keyword rather than the argument that is then missing."""
     every = error.errors()
     return next((each for each in every if each["type"] == "unexpected_keyword_argument"), every[0])
 
@@ -84,7 +84,7 @@ _ITEMS = {int: "whole numbers", float: "numbers", str: "names", Path: "paths"}
 
 
 def _words(annotation: Any) -> str:
-    """What an annotation allows: ``a path or None``."""
+    """What an annotation allows, in words: ``a path or None``."""
     members = list(dict.fromkeys(alternatives(annotation)))
     if Path in members and str in members:
         members.remove(str)

@@ -1,7 +1,7 @@
-"""What the metadata of an array of a store must say: the format's table, and how the values lie in files.
+"""Check the metadata of a store's arrays: the format's table, and the layout of the values in files.
 
-docs/reference/store-format.md is the source of shapes and types; the bounds on chunks keep what a reader
-allocates near what the files hold.
+docs/reference/store-format.md is the source of shapes and types; the bounds on chunks keep the memory that a
+reader allocates close to what the files contain.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZES = {
     "float32": 4,
     "float64": 8,
 }
-"""Bytes of a value. ``string`` is the one other type."""
+"""Bytes of a value; the only other type is ``string``."""
 
 SAMPLES = {
     "id": "string",
@@ -55,31 +55,31 @@ _SEQUENCES = {
 }
 
 LONGEST = 10_000
-"""Frames of a stream, as ``Length`` has it."""
+"""Most frames of a stream, as in ``Length``."""
 MOST_AXES = 5
 MOST_BODIES = 64
-"""Places for people, of streams and sequences: settings take up to 8."""
+"""Most bodies in streams and sequences; settings accept up to 8."""
 WIDEST = 32768
-"""Rows of a chunk or shard that has more of them than the array: those of a shard of ``sequences``."""
+"""Most rows of a chunk or shard that is longer than its array: those of a shard of ``sequences``."""
 MOST_CHUNKS = 200_000
-"""Files of an array: 6.5 billion frames of ``sequences``."""
+"""Most files of an array: 6.5 billion frames of ``sequences``."""
 MOST_INNER = 4096
-"""Chunks of a shard; writers of this project make 32 and 16."""
+"""Most chunks of a shard; writers of this project make 32 and 16."""
 LEAST_CHUNK = 4096
-"""Bytes that the chunks of an array with more than 1,000 of them have at least."""
+"""Fewest bytes per chunk in an array of more than 1,000 chunks."""
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """How an array lies in files."""
+    """The layout of an array in files."""
 
     shape: tuple[int, ...]
     itemsize: int
-    """0 for text."""
+    """Bytes of a value; 0 for text."""
     outer: tuple[int, ...]
-    """Shape of what one file holds."""
+    """Shape of the content of one file."""
     inner: tuple[int, ...] | None
-    """Shape of the chunks of a shard; None: a file is one chunk."""
+    """Shape of the chunks of a shard; None if a file is one chunk."""
     compressed: bool
     checksum: bool
     index_checksum: bool = True
@@ -89,22 +89,22 @@ class Chunks:
 
     @property
     def files(self) -> tuple[int, ...]:
-        """Their number along each axis."""
+        """Number of files along each axis."""
         return tuple(ceil(size / chunk) for size, chunk in zip(self.shape, self.outer, strict=True))
 
     @property
     def count(self) -> int:
-        """Chunks in a file."""
+        """Number of chunks in a file."""
         return 1 if self.inner is None else prod(self.outer) // prod(self.inner)
 
     @property
     def values(self) -> int:
-        """Values in a chunk."""
+        """Number of values in a chunk."""
         return prod(self.outer if self.inner is None else self.inner)
 
 
 def rule(path: str) -> tuple[str, str] | None:
-    """(axes, dtype) of an array of the format; None for a path that the format does not know.
+    """(axes, dtype) of an array of the format; None for a path that the format does not define.
 
     Axes are letters of the format's table; a ``v`` is V of the array's own convention.
 
@@ -131,9 +131,9 @@ def _length(name: str) -> bool:
 
 
 def check_shape(path: str, info: ArrayInfo, known: dict[str, int]) -> None:
-    """Raises ValueError when the manifest's own entry of an array is not what the format has there.
+    """Raise ValueError if the manifest's entry for an array differs from the format.
 
-    ``known``: letter -> size; sizes that the format leaves open are put there, for the arrays that follow.
+    ``known``: letter -> size; sizes that the format leaves open are added to it, for the arrays that follow.
     """
     if len(info.shape) > MOST_AXES or any(size < 0 for size in info.shape) or prod(info.shape) > 2**60:
         raise ValueError(f"the manifest gives it the shape {_short(info.shape)}")
@@ -155,9 +155,9 @@ def check_shape(path: str, info: ArrayInfo, known: dict[str, int]) -> None:
 
 
 def chunks(metadata: Mapping[str, Any], info: ArrayInfo, *, rows: int | None = None) -> Chunks:
-    """How an array lies in files, from the content of its ``zarr.json``, which is what the manifest says.
+    """The layout of an array in files, from its ``zarr.json``, which must agree with the manifest.
 
-    ``rows``: those that are not missing, of an array with a row for each sample. Raises ValueError.
+    ``rows``: number of rows that are not missing, of an array with one row per sample. Raises ValueError.
     """
     _check_kind(metadata, "array", _ARRAY)
     _same("shape", _ints(metadata.get("shape"), "shape", least=0), info.shape)
@@ -178,7 +178,7 @@ def chunks(metadata: Mapping[str, Any], info: ArrayInfo, *, rows: int | None = N
 
 
 def check_group(metadata: Any) -> None:
-    """Raises ValueError when the content of a ``zarr.json`` is not that of a group."""
+    """Raise ValueError if the content of a ``zarr.json`` is not that of a group."""
     if not isinstance(metadata, dict):
         raise ValueError("its zarr.json is no object")
     _check_kind(metadata, "group", _GROUP)
@@ -242,7 +242,7 @@ def _check_chunk(chunk: tuple[int, ...], shape: tuple[int, ...]) -> None:
 
 
 def _codecs(codecs: Any, info: ArrayInfo, outer: tuple[int, ...], *, first: bool) -> dict[str, Any]:
-    """The chain of codecs: values to bytes, perhaps zstd, perhaps a checksum; or that inside of shards."""
+    """Check the codecs: values to bytes, optional zstd, optional checksum; or a shard with such a chain."""
     chain = [_named(each, "codec") for each in codecs] if isinstance(codecs, list) else []
     names = [name for name, _ in chain]
     if names == ["sharding_indexed"] and first and info.dtype != "string":
@@ -278,7 +278,7 @@ def _shards(options: dict[str, Any], info: ArrayInfo, outer: tuple[int, ...]) ->
 
 
 def _named(value: Any, what: str) -> tuple[str, dict[str, Any]]:
-    """Name and options of a codec or grid, which may be its bare name."""
+    """Name and options of a codec or grid, which may be given as its bare name."""
     named = {"name": value} if isinstance(value, str) else value if isinstance(value, dict) else {}
     name, options = named.get("name"), named.get("configuration") or {}
     if not isinstance(name, str) or not isinstance(options, dict):

@@ -1,4 +1,4 @@
-"""The folder in which files of stores behind addresses are kept, and the room that it takes.
+"""The folder for cached files of stores at addresses, and the space that it takes.
 
 CACHE/stores/<name>-<hash>/      the files of one version of a store that were read
 CACHE/stores/<name>-<hash>.lock  held, shared, by those that have it open
@@ -18,13 +18,13 @@ from typing import Any
 from schemas.errors import ConfigError, StoreError
 
 _GIGABYTES = 50
-"""Of the cache, unless ``$SKELTOOLS_CACHE_GB`` says otherwise: ten stores of NTU RGB+D 120."""
+"""Size of the cache unless ``$SKELTOOLS_CACHE_GB`` overrides it: ten stores of NTU RGB+D 120."""
 _SPARE = 64 * 2**20
-"""Bytes that stay free on its disk."""
+"""Bytes that stay free on the cache's disk."""
 
 
 def folder(part: str) -> Path:
-    """``$SKELTOOLS_CACHE``, else ``skeltools`` in the user's folder for caches; a part of it."""
+    """A part of the cache: in ``$SKELTOOLS_CACHE``, else in ``skeltools`` in the user's cache folder."""
     setting = os.environ.get("SKELTOOLS_CACHE")
     usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skeltools"
     return (Path(setting).absolute() if setting else usual) / part
@@ -32,7 +32,7 @@ def folder(part: str) -> Path:
 
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """What the disk of the cache does not take is a StoreError."""
+    """Turn errors of the cache's disk into a StoreError."""
     try:
         yield
     except OSError as error:
@@ -44,28 +44,30 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 
 def check_room(place: Path, size: int) -> None:
-    """Raises OSError when so many bytes do not fit on the disk of a folder."""
+    """Raise OSError if this many bytes do not fit on the disk of a folder."""
     if shutil.disk_usage(place).free < size + _SPARE:
         raise OSError(28, f"{size / 1e6:.0f} MB do not fit on its disk")
 
 
 def hold(root: Path) -> int:
-    """Keep others from removing the folder of a store until the handle is closed."""
+    """Prevent others from removing the folder of a store until the returned handle is closed."""
     handle = os.open(_lock_of(root), os.O_RDWR | os.O_CREAT, 0o644)
     _lock(handle, exclusive=False)
     return handle
 
 
 def remove(root: Path, handle: int) -> None:
-    """Close a handle, and remove its folder."""
+    """Remove the folder of a store, and close its handle."""
     shutil.rmtree(root, ignore_errors=True)
     _lock_of(root).unlink(missing_ok=True)
     os.close(handle)
 
 
 def make_room(stores: Path) -> None:
-    """Remove stores that nobody has open, the one first that was opened the longest ago, until the cache has
-    its size. Raises ConfigError where that is no number."""
+    """Remove stores that nobody has open, the least recently opened first, until the cache has its size.
+
+    Raises ConfigError if the configured size is not a number.
+    """
     limit = _limit()
     sizes = {each: _size(each) for each in stores.iterdir() if each.is_dir()}
     for each in sorted(sizes, key=lambda root: root.stat().st_mtime):
@@ -103,7 +105,7 @@ def _lock_of(root: Path) -> Path:
 
 
 def _lock(handle: int, *, exclusive: bool) -> bool:
-    """Whether we have it; False, too, on systems without such locks: there nothing is removed."""
+    """Whether the lock was acquired; also False on systems without such locks, where nothing is removed."""
     with suppress(ImportError, OSError):
         fcntl: Any = import_module("fcntl")
         fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)

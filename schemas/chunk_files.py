@@ -1,5 +1,7 @@
-"""The files of an array's values, looked at before they are decoded: the Zarr v3 sharding codec (ZEP 2) and
-the frame header of Zstandard (RFC 8878, section 3.1.1.1) say how much they hold.
+"""Check the files of an array's values before they are decoded.
+
+The Zarr v3 sharding codec (ZEP 2) and the frame header of Zstandard (RFC 8878, section 3.1.1.1) state how
+much they contain.
 """
 
 from __future__ import annotations
@@ -16,24 +18,29 @@ from schemas.arrays import Chunks
 
 FLOOR = 64 * 2**20
 RATIO = 1000
-"""What is decoded of a file may have ``FLOOR`` bytes and ``RATIO`` for each of its own. A pose of one frame,
-repeated to a stream of 300, has up to 300."""
+"""Decoded content of a file may have ``FLOOR`` bytes, plus ``RATIO`` per byte of the file.
+
+A pose of one frame, repeated to a stream of 300, reaches a ratio of 300.
+"""
 
 _ABSENT = 2**64 - 1
 """Offset and length of a chunk that a shard does not store."""
 _CHECKSUM = 4
 _HEADER = 18
-"""Bytes of the longest frame header with its magic number."""
+"""Bytes of the longest frame header, including its magic number."""
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _LONG_TEXT = 1024
-"""Bytes that a text may have, on average."""
+"""Most bytes of a text, on average."""
 _TEXT = 4
-"""Bytes of the count before, and of the length of, the texts of ``vlen-utf8``."""
+"""Bytes of the number of texts in ``vlen-utf8``, and of the length of each."""
 
 
 def check_file(root: str, name: str, chunks: Chunks) -> None:
-    """Raises ValueError when a file of an array is no regular one of the folder ``root`` or cannot hold what
-    its array's metadata say: an index that points outside, values of another size. An absent file may be."""
+    """Raise ValueError if a file of an array is not a sound, regular file of the folder ``root``.
+
+    It must be able to hold what the array's metadata state: no index that points outside, no values of
+    another size. An absent file is accepted.
+    """
     path = regular.inside(root, name)
     try:
         size = regular.check(path)
@@ -47,19 +54,20 @@ def check_file(root: str, name: str, chunks: Chunks) -> None:
 
 
 def names(path: str, chunks: Chunks) -> Iterator[str]:
-    """The files of an array by their paths in the store, in C order; those that hold nothing but zeros may
-    be absent."""
+    """Paths, in the store, of the files of an array, in C order; files of zeros only may be absent."""
     return ("/".join([path, "c", *map(str, place)]) for place in product(*map(range, chunks.files)))
 
 
 def most(chunks: Chunks) -> int:
-    """Bytes that a file of an array may have: Zstandard makes what cannot be compressed hardly larger."""
+    """Most bytes of a file of an array: Zstandard hardly enlarges what it cannot compress."""
     return FLOOR + 2 * chunks.count * chunks.values * (chunks.itemsize or _LONG_TEXT)
 
 
 def check_whole(path: str, chunks: Chunks, size: Callable[[str], int | None]) -> None:
-    """Raises ValueError when the files of an array cannot hold as much as its shape promises. ``size``:
-    bytes of a file of the store, None where there is none."""
+    """Raise ValueError if the files of an array cannot hold as much as its shape promises.
+
+    ``size``: bytes of a file of the store, None if it does not exist.
+    """
     stored = 0
     for name in names(path, chunks):
         if chunks.promised <= FLOOR + RATIO * stored:
@@ -70,7 +78,7 @@ def check_whole(path: str, chunks: Chunks, size: Callable[[str], int | None]) ->
 
 
 def check_text(root: str, path: str, chunks: Chunks) -> None:
-    """As ``check_whole``, of texts that are all different, so that every chunk of them is stored."""
+    """``check_whole`` for texts that are all different, so that every chunk of them must be stored."""
     for name in names(path, chunks):
         if prod(chunks.shape) > 1 and not os.path.exists(os.path.join(root, name)):
             raise ValueError(f"the file {name} is not there")
@@ -78,7 +86,7 @@ def check_text(root: str, path: str, chunks: Chunks) -> None:
 
 
 def _stored(file: BinaryIO, size: int, chunks: Chunks) -> Iterator[tuple[int, int]]:
-    """(start, length) of every chunk that a shard stores."""
+    """(start, length) of each chunk that a shard stores."""
     length = 16 * chunks.count + _CHECKSUM * chunks.index_checksum
     if length > size:
         raise ValueError(f"has {size} bytes, fewer than the index of a shard of {chunks.count} chunks")
@@ -93,7 +101,7 @@ def _stored(file: BinaryIO, size: int, chunks: Chunks) -> Iterator[tuple[int, in
 
 
 def _decoded(file: BinaryIO, start: int, length: int, chunks: Chunks) -> int:
-    """Bytes that a chunk has when it is decoded. Raises ValueError when they are not those of its values."""
+    """Bytes of a decoded chunk; raises ValueError if they are not those of its values."""
     file.seek(start)
     size = _content(file.read(min(length, _HEADER))) if chunks.compressed else length
     if not chunks.compressed and chunks.checksum:
@@ -105,7 +113,7 @@ def _decoded(file: BinaryIO, start: int, length: int, chunks: Chunks) -> int:
 
 
 def _content(header: bytes) -> int:
-    """Content size of a Zstandard frame from its first bytes. Raises ValueError where it does not tell it."""
+    """Content size in the header of a Zstandard frame; raises ValueError if it is not stated."""
     if len(header) < 6 or not header.startswith(_MAGIC):
         raise ValueError("a chunk is no frame of Zstandard")
     flags = header[4]

@@ -1,4 +1,4 @@
-"""What the commands of both packages have in common, with click alone; rich where a table is drawn."""
+"""What the commands of both packages have in common, using click alone, and rich where a table is drawn."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
-    """``click.echo`` of text in which nothing commands the terminal, whoever wrote the names in it."""
+    """``click.echo`` with text that cannot control the terminal, whoever wrote the names in it."""
     if not err or isinstance(text, bytes) or speaking.is_said(text):
         click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
 
 
 class Plain:
-    """A table as rich draws it, of whose texts nothing commands the terminal."""
+    """A table drawn by rich, with texts that cannot control the terminal."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -38,15 +38,15 @@ class Plain:
 
 
 class Commands(click.Group):
-    """Commands of which an option that takes one value may be given once.
+    """A group of commands whose single-value options may be given only once.
 
-    One that has ``steps``, by name, is run whole or step by step: ``convert plan ...``.
+    A command that has ``steps``, by name, is run as a whole or step by step: ``convert plan ...``.
     """
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Raises UsageError for an option that is repeated: click would silently take its last value."""
+        """Raise UsageError for a repeated option, of which click would silently take the last value."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             step = getattr(command, "steps", {}).get(rest[0]) if rest else None
@@ -62,7 +62,7 @@ class Commands(click.Group):
 
 
 def _takes_one_value(parameter: click.Parameter) -> bool:
-    """Whether a repetition would lose something. A flag says the same twice, unless it has an opposite."""
+    """Whether repetition would lose a value; a repeated flag says the same, unless it has an opposite."""
     return isinstance(parameter, click.Option) and not (
         parameter.multiple or (parameter.is_flag and not parameter.secondary_opts)
     )
@@ -71,10 +71,10 @@ def _takes_one_value(parameter: click.Parameter) -> bool:
 def program(
     package: str, libraries: Sequence[str], **settings: Any
 ) -> Callable[[Callable[[bool], None]], Commands]:
-    """Makes a program of a function that is told whether ``--debug`` was given, and whose text is its help.
+    """Make a program of a function that receives whether ``--debug`` was given; its docstring is the help.
 
-    It has ``--version``, which names the package's version and those of ``libraries``, ``--quiet``,
-    ``--log-level`` and ``--debug``. ``settings`` are more of click's for contexts.
+    The program has ``--version``, which prints the versions of the package and of ``libraries``, ``--quiet``,
+    ``--log-level`` and ``--debug``. ``settings`` are further context settings of click.
     """
 
     def version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:

@@ -1,11 +1,11 @@
-"""Every error that the project raises on purpose.
+"""All errors that the project raises on purpose.
 
     SkelError                 exit code 1; anything a user can act on
     ├── UsageError            exit code 2; the command was asked for something that does not exist
     │   ├── ConfigError       exit code 2; a settings file or override does not fit its model
-    │   └── UnknownSampleError  exit code 2; a store has no such sample; a KeyError and an IndexError, too
+    │   └── UnknownSampleError  exit code 2; a store has no such sample; also a KeyError and an IndexError
     ├── RawDataError          a raw file cannot be read; a row of the findings unless --strict
-    ├── StoreError            a store is absent, of another format, damaged, or lacks what was asked for
+    ├── StoreError            a store is absent, of another format, damaged, or lacks what was requested
     └── CheckpointError       a checkpoint is absent, damaged, or does not fit the model
 
 Each message is one line: where, what was expected and found, and what to do about it.
@@ -19,7 +19,7 @@ from itertools import islice
 
 
 class SkelError(Exception):
-    """Base of all: ``where: message. remedy`` on one line."""
+    """Base class of all: ``where: message. remedy`` on one line."""
 
     exit_code = 1
 
@@ -70,11 +70,11 @@ class CheckpointError(SkelError):
 
 
 MOST_NAMES, LONGEST_NAME = 1000, 200
-"""Names that are compared with one, and characters of each: what a file holds may be a million of them."""
+"""Most names that are compared with one, and most characters of each: a file may have a million names."""
 
 
 def near(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Those of the first ``MOST_NAMES`` names that are like one, as ``difflib`` finds them.
+    """The closest of the first ``MOST_NAMES`` names, as found by ``difflib``.
 
     >>> near("aimcrl", ["aimclr", "ms-clr"])
     ['aimclr']
@@ -84,7 +84,7 @@ def near(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6) ->
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None) -> UsageError:
-    """The error for a name that is in none of our tables: names them all and the closest one.
+    """The error for an unknown name, which lists all known names and suggests the closest one.
 
     >>> str(unknown("method", "aimcrl", ["aimclr", "ms-clr"]))
     "unknown method 'aimcrl'. Did you mean 'aimclr'? Known: aimclr, ms-clr"

@@ -1,4 +1,4 @@
-"""What may be read of a store that comes from elsewhere, asked before every file of it."""
+"""Decide what may be read of a store from elsewhere, before each of its files is read."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ from schemas.places import Place, is_address
 
 METADATA = "zarr.json"
 MOST_ATTRIBUTES = 256 * 2**20
-"""Bytes of the manifest and of the findings: a million of these."""
+"""Most bytes of the manifest and of the findings: a million findings."""
 MOST_METADATA = 2**20
-"""Bytes of the metadata of an array, and of a skeleton."""
+"""Most bytes of the metadata of an array, and of a skeleton."""
 FINDINGS = f"findings/{METADATA}"
 TABLE = "findings.csv"
 AHEAD = 2
-"""Files of an array that come while one before them is read. On loopback four made the first one late: all
-share the network."""
+"""Files of an array that are fetched while the one before them is read.
+
+Four made the first one late on loopback, because all share the network.
+"""
 _TRIES, _PAUSE = 40, 0.05
-"""Looks for the manifest, and seconds between them: while a store is replaced there is none for a moment."""
+"""Attempts to read the manifest, and seconds between them: a store being replaced briefly has none."""
 Stamp = tuple[int, int, int]
 
 
 def stamp_of(root: str) -> Stamp | None:
-    """What tells the manifest in a folder from another one in its place; None where there is none."""
+    """Stamp that distinguishes the manifest in a folder from a later one; None if there is none."""
     try:
         status = os.stat(os.path.join(root, METADATA))
     except OSError:
@@ -43,33 +45,33 @@ def stamp_of(root: str) -> Stamp | None:
 
 @dataclass
 class Now:
-    """The manifest that is there now."""
+    """The current manifest."""
 
     stamp: Stamp | None
     others: frozenset[str] = frozenset()
-    """Arrays of which it says something else than the one that was opened, or nothing."""
+    """Arrays for which it has another entry than the one that was opened, or none."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """What may be read of a store: ``allows`` is asked before every file of it."""
+    """What may be read of a store: ``allows`` is called before each of its files is read."""
 
     where: Path
-    """As it was named."""
+    """The store's path as the user gave it."""
     root: str
-    """The real path of the folder that its files are in, or come to when they are read."""
+    """Real path of the folder that has its files, or receives them when they are read."""
     mirror: Mirror | None = field(default=None, compare=False, repr=False)
-    """What brings files of an address to the folder."""
+    """Fetches files from an address to the folder."""
     chunks: dict[str, Chunks] = field(default_factory=dict)
-    """Array -> how it lies in files. Others are not read."""
+    """Array -> its layout in files; other arrays are not read."""
     groups: frozenset[str] = frozenset()
     listed: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Array -> what the manifest says of it, with a checksum of its values."""
+    """Array -> its entry in the manifest, with a checksum of its values."""
     now: Now = field(default_factory=lambda: Now(None), compare=False, repr=False)
     _seen: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def allows(self, name: str) -> bool:
-        """Whether a file, by its path in the store, belongs to it. Raises StoreError when it is not sound."""
+        """Whether a file belongs to the store, by its path in it; raises StoreError if it is not sound."""
         path, _, last = name.rpartition("/")
         if last == METADATA:
             return path in self.chunks or path in self.groups
@@ -84,9 +86,11 @@ class Received:
         return True
 
     def is_same(self, name: str) -> bool:
-        """Asked when a file was read: whether the store is still the one that it was before. False: another
-        one has its place, with the same array; read the file again. Raises StoreError where its array is
-        another one, or the store is gone."""
+        """Whether the store is still the same, to be called after a file was read.
+
+        False if another store has taken its place with the same array: read the file again. Raises StoreError
+        if its array is now a different one, or the store is gone.
+        """
         path, _, last = name.rpartition("/")
         path = path if last == METADATA else _array_of(name)
         if self.mirror is not None or path not in self.listed:
@@ -115,7 +119,7 @@ class Received:
         raise StoreError("was removed while it was read", where=self.where, remedy="Open it again")
 
     def check(self, path: str) -> None:
-        """Raises StoreError when the files of an array cannot hold what its shape promises."""
+        """Raise StoreError if the files of an array cannot hold what its shape promises."""
         if path not in self._seen and path in self.chunks:
             with damages(self.where, path):
                 chunk_files.check_whole(path, self.chunks[path], self._size)
@@ -128,23 +132,27 @@ class Received:
             return None
 
     def bring(self, name: str) -> None:
-        """Of a store behind an address: a file of an array is in the folder afterwards, if there is one.
-        Raises StoreError when it does not come."""
+        """Fetch a file of an array, if it exists, to the folder; for stores at addresses.
+
+        Raises StoreError if fetching fails.
+        """
         path = _array_of(name)
         if self.mirror is not None and path in self.chunks:
             with damages(self.where, path):
                 self.mirror.bring(name, most=chunk_files.most(self.chunks[path]))
 
     def check_ids(self) -> None:
-        """Raises ValueError when the file of the ids is absent or cannot hold them."""
+        """Raise ValueError if the file of the ids is absent or cannot hold them."""
         name = "samples/id"
         for file in chunk_files.names(name, self.chunks[name]):
             self.bring(file)
         chunk_files.check_text(self.root, name, self.chunks[name])
 
     def ahead(self, path: str, rows: Iterable[int]) -> None:
-        """Behind an address: the files with these rows of an array are going to be read soon, and may come
-        meanwhile."""
+        """Announce that these rows of an array will soon be read, so that their files may come meanwhile.
+
+        For stores at addresses.
+        """
         if self.mirror is not None and path in self.chunks:
             chunks = self.chunks[path]
             behind = "/0" * (len(chunks.shape) - 1)
@@ -152,27 +160,28 @@ class Received:
             self.mirror.ahead((f"{path}/c/{file}{behind}" for file in files), most=chunk_files.most(chunks))
 
     def bring_all(self, *, but: tuple[str, ...] = ()) -> None:
-        """Behind an address: the values of all arrays, without those whose paths end so, are in the folder
-        afterwards."""
+        """Fetch the values of all arrays except paths that end in ``but``; for stores at addresses."""
         if self.mirror is not None:
             chosen = ((path, each) for path, each in self.chunks.items() if not path.endswith(but or "\0"))
             names = (name for path, each in chosen for name in chunk_files.names(path, each))
             self.mirror.bring_all(names, most=lambda name: chunk_files.most(self.chunks[_array_of(name)]))
 
     def bring_metadata(self) -> None:
-        """Behind an address that lists its files: what describes arrays and groups, those that do not belong
-        to the store, too, is in the folder afterwards."""
+        """Fetch the metadata of all arrays and groups, including those that do not belong to the store.
+
+        For stores at addresses that list their files.
+        """
         if self.mirror is not None:
             names = [name for name in self.mirror.sizes(()) if name.endswith(f"/{METADATA}")]
             self.mirror.bring_all(names, most=lambda name: MOST_METADATA)
 
     def close(self) -> None:
-        """Behind an address: the folder may go; nothing is read afterwards."""
+        """Release the folder, after which nothing may be read; for stores at addresses."""
         if self.mirror is not None:
             self.mirror.close()
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file by its path in the store."""
+        """Bytes of each file, by its path in the store."""
         if self.mirror is not None:
             names = [*metadata_of(self.groups), *metadata_of(self.chunks), TABLE]
             names += [name for path, each in self.chunks.items() for name in chunk_files.names(path, each)]
@@ -182,9 +191,9 @@ class Received:
 
 
 class Guarded:
-    """Mixed into zarr's store of files, in front of it: only what ``received`` allows is read.
+    """Mixin in front of zarr's store of files that reads only what ``received`` allows.
 
-    It stands here, without zarr, because both packages open stores and neither imports the other.
+    It is here, without zarr, because both packages open stores and neither imports the other.
     """
 
     received: Received
@@ -210,18 +219,18 @@ class Guarded:
 
 
 def _array_of(name: str) -> str:
-    """The array that a file of values is of."""
+    """The array that a file of values belongs to."""
     return name.rpartition("/c/")[0]
 
 
 def metadata_of(paths: Iterable[str]) -> list[str]:
-    """The files that describe groups and arrays."""
+    """Paths of the files that describe groups and arrays."""
     return [f"{path}/{METADATA}".lstrip("/") for path in paths]
 
 
 @contextmanager
 def damages(where: Path, place: str) -> Iterator[None]:
-    """A ValueError or OSError inside becomes the StoreError of a place."""
+    """Turn a ValueError or OSError into the StoreError of a place."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -229,7 +238,7 @@ def damages(where: Path, place: str) -> Iterator[None]:
 
 
 def damaged(path: Path | str, place: str, why: object) -> SkelError:
-    """The error for what is not sound at a place of a store. A UsageError says nothing of the store."""
+    """The error for an unsound place of a store; a UsageError, which is not about the store, stays one."""
     if isinstance(why, UsageError):
         return UsageError(why.message, where=why.where, remedy=why.remedy)
     reason = why_of(why) if isinstance(why, BaseException) else str(why)

@@ -1,4 +1,4 @@
-"""One writer at a time, told by a lock that the system gives back when its process ends, however it ends."""
+"""Allow one writer at a time, by a lock that the system releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 from schemas.errors import StoreError
 
 _UNKNOWN = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL)
-"""What file systems without locks answer. There, nothing keeps two writers apart."""
+"""Errors of file systems without locks, where nothing keeps two writers apart."""
 
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-"""What a system answers when another process holds the lock."""
+"""Errors of a system when another process holds the lock."""
 
 _FAR = 2**30
-"""Windows keeps others from reading the bytes that are locked: lock one far behind the process id."""
+"""Byte to lock on Windows, where locked bytes cannot be read by others: far beyond the process id."""
 
 
 @contextmanager
 def locked(path: Path, *, what: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, made with its folder; it is removed at the end.
+    """Hold the lock file ``path``, which is created with its folder and removed at the end.
 
     A lock that a dead process left is taken over: the file alone means nothing. Raises StoreError, which
-    names the other process, when ``what`` is being written by it.
+    names the other process, when that one is writing ``what``.
     """
     handle = _acquire(path, what)
     try:
@@ -42,7 +42,7 @@ def _acquire(path: Path, what: Path) -> int:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
-            continue  # its folder was removed by who had finished just now
+            continue  # its folder was just removed by a process that had finished
         try:
             _lock(handle, what)
             if _is_at(handle, path):
@@ -57,8 +57,10 @@ def _acquire(path: Path, what: Path) -> int:
 
 
 def is_taken(handle: int) -> bool:
-    """Lock an open file until it is closed, unless another process holds it: True then, and nothing is
-    locked. Systems without locks take nothing."""
+    """Lock an open file until it is closed; True, without a lock, if another process holds it.
+
+    On systems without locks it is never taken.
+    """
     try:
         _TRY(handle)
     except OSError as error:
@@ -80,9 +82,11 @@ def _lock(handle: int, what: Path) -> None:
 
 
 def _release(handle: int, path: Path) -> None:
-    """Remove the file while it is locked, so that nobody takes it over in between; Windows removes no file
-    that is open, and there its name is tried again when it is closed, and its folder with it if that is
-    all."""
+    """Remove the file while it is locked, so that nobody takes it over in between.
+
+    Windows removes no open file. There the name is tried again after closing, with its folder if that is
+    empty.
+    """
     with suppress(PermissionError):
         path.unlink(missing_ok=True)
         os.close(handle)
@@ -94,7 +98,7 @@ def _release(handle: int, path: Path) -> None:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether the file that was opened still has its name."""
+    """Whether the opened file still has its name."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
@@ -116,7 +120,7 @@ def _try_windows(handle: int) -> None:
 
 
 def _try_nothing(handle: int) -> None:
-    """A system that knows neither kind of lock: nothing keeps two writers apart."""
+    """For systems with neither kind of lock, where nothing keeps two writers apart."""
 
 
 def _kind() -> Callable[[int], None]:
@@ -128,4 +132,4 @@ def _kind() -> Callable[[int], None]:
 
 
 _TRY = _kind()
-"""How this system locks."""
+"""The locking function of this system."""

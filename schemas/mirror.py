@@ -1,7 +1,7 @@
-"""A store behind an address, as a folder on this machine that its files come to when they are asked for.
+"""A store at an address, as a folder on this machine to which its files are fetched on demand.
 
-Metadata come when a store is opened, other files, whole, when they are read, several at a time. The folder is
-that of one version: address and manifest name it (``schemas.cache``).
+Metadata are fetched when a store is opened; other files, whole, when they are read, several at a time. A
+folder holds one version: it is named by address and manifest (``schemas.cache``).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from schemas.objects import Found, Objects
 from schemas.places import Place
 
 AT_ONCE = 8
-"""Files that come at the same time."""
+"""Files that are fetched at the same time."""
 
 _LOOKS = 10
-"""At a store that changes between a look at it and the next, before it is given up."""
+"""Attempts to list a store that changes between two requests, before giving up."""
 
 
 class Mirror:
-    """The folder, and what brings files to it."""
+    """A folder, and the means to fetch files to it."""
 
     def __init__(
         self, source: Objects, root: Path, first: tuple[str, Found], listed: dict[str, Found] | None
@@ -38,9 +38,9 @@ class Mirror:
         self.source = source
         self.root = root
         self._first = first
-        """The file that tells versions apart, as it was."""
+        """The file that identifies the version, with its entry when the store was opened."""
         self._listed = listed
-        """All objects; None where the server lists none."""
+        """All objects; None if the server does not list them."""
         self._absent: set[str] = set()
         self._start()
 
@@ -49,10 +49,10 @@ class Mirror:
         self._coming: dict[str, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
         self.close: Callable[[], object] = lambda: None
-        """Gives the folder up; nothing is read afterwards."""
+        """Releases the folder; nothing is read afterwards."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs, which connects anew."""
+        """The state for another process, which connects anew."""
         own = ("_lock", "_coming", "_pool", "close")
         state = {name: value for name, value in self.__dict__.items() if name not in own}
         return state | {"source": self.source.place}
@@ -62,12 +62,12 @@ class Mirror:
         self._start()
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
+        """Bytes of a file; None if it does not exist."""
         entry = self.source.find(name) if self._listed is None else self._listed.get(name)
         return None if entry is None else entry.size
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        """Of all files; where the server does not list them, of those among ``names``."""
+        """Bytes of all files; if the server does not list them, of those among ``names``."""
         if self._listed is not None:
             return {name: entry.size for name, entry in self._listed.items() if regular.is_plain(name)}
         asked = [*names]
@@ -76,19 +76,21 @@ class Mirror:
             return {name: size for name, size in sizes if size is not None}
 
     def bring(self, name: str, *, most: int) -> None:
-        """The file is in the folder afterwards, if there is one. Raises StoreError where it does not come,
-        ValueError for one of more than ``most`` bytes."""
+        """Fetch a file to the folder, if it exists.
+
+        Raises StoreError if fetching fails, ValueError for a file of more than ``most`` bytes.
+        """
         if not self._is_settled(name):
             self._ask_for(name, most).result()
 
     def bring_all(self, names: Iterable[str], *, most: Callable[[str], int]) -> None:
-        """As ``bring``, several at a time. One that is too large does not come, and is told by ``bring``."""
+        """``bring`` several files at a time; one that is too large is skipped, and reported by ``bring``."""
         for coming in [self._ask_for(name, most(name)) for name in names if not self._is_settled(name)]:
             with suppress(ValueError):
                 coming.result()
 
     def ahead(self, names: Iterable[str], *, most: int) -> None:
-        """These are going to be read: let them come meanwhile. What goes wrong is told by ``bring``."""
+        """Start to fetch files that will be read; ``bring`` reports what goes wrong."""
         for name in names:
             if not self._is_settled(name):
                 self._ask_for(name, most)
@@ -113,7 +115,7 @@ class Mirror:
                 self._coming.pop(name, None)
 
     def _fetch(self, name: str, most: int) -> bool:
-        """Bring a file; False where there is none."""
+        """Fetch a file; returns False if it does not exist."""
         known = (self._listed or {}).get(name)
         if not regular.is_plain(name) or (self._listed is not None and known is None):
             return False
@@ -135,7 +137,7 @@ class Mirror:
                 beside.unlink(missing_ok=True)
 
     def _check(self, name: str, entry: Found, size: int) -> None:
-        """All of it came, and it is of the version that was opened."""
+        """Check that the file is complete, and of the version that was opened."""
         again = "Run the same command again"
         if size != entry.size:
             message = f"{name} broke off after {size} of {entry.size} bytes"
@@ -145,11 +147,11 @@ class Mirror:
 
 
 def open_mirror(place: Place, name: str, *, most: int, anew: bool = False) -> Mirror | None:
-    """The mirror of what lies at an address now, with the file ``name`` in it, which tells its versions
-    apart; None where there is no such file.
+    """The mirror of the current content of an address; None if it has no file ``name``.
 
-    ``anew``: in a folder of its own that goes with it; nothing that was brought before is used. Raises
-    StoreError, SkelError without obstore, and ValueError for a file of more than ``most`` bytes.
+    That file identifies the version. ``anew``: use a new folder that is removed with the mirror, and nothing
+    that was fetched before. Raises StoreError, SkelError without obstore, and ValueError for a file of more
+    than ``most`` bytes.
     """
     source = objects.connect(place)
     for _ in range(_LOOKS):
@@ -191,7 +193,7 @@ def _beside(target: Path) -> Path:
 
 
 def _while_running(take: Callable[[Any], object]) -> Callable[[Any], object]:
-    """What is on its way when the program ends does not keep it waiting."""
+    """Stop a transfer when the program ends, so that it does not delay the exit."""
 
     def taken(piece: Any) -> None:
         if not threading.main_thread().is_alive():

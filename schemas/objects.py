@@ -1,7 +1,7 @@
-"""The objects of a store behind an address, through obstore (extra ``cloud``).
+"""Access the objects of a store at an address, through obstore (extra ``cloud``).
 
-obstore is imported when an address is met, and no earlier. It repeats requests that were dropped or answered
-with "slow down" (5xx, 429), and goes on within an object where its connection was lost.
+obstore is imported only when an address is used. It repeats requests that were dropped or answered with "slow
+down" (5xx, 429), and resumes within an object whose connection was lost.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _RETRIES = {
         "base": 2,
     },
 }
-"""The waits grow from 0.1 s, about twice as long each time."""
+"""Retries, whose delays grow from 0.1 s, about doubling each time."""
 _CLIENT = {"connect_timeout": "10s", "timeout": "120s"}
-"""``timeout`` is of one request with its answer; what is left of an object is asked for again."""
+"""Timeouts; ``timeout`` is for one request with its answer, and the rest of an object is requested again."""
 
 _PIECE = 4 * 2**20
 """Bytes of an object that are in memory at a time."""
@@ -40,7 +40,7 @@ _AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Found:
-    """What an object store says of one object."""
+    """An object store's information about one object."""
 
     size: int
     tag: str | None
@@ -56,11 +56,11 @@ class Objects:
 
     @property
     def can_list(self) -> bool:
-        """Web servers neither list nor write."""
+        """Whether the server can list, and also write; web servers do neither."""
         return not str(self.place).startswith("http")
 
     def find(self, name: str) -> Found | None:
-        """None where there is no such object."""
+        """Look up an object; None if it does not exist."""
         with _server_errors(self.place):
             try:
                 return _entry(self._client.head(name))
@@ -74,7 +74,7 @@ class Objects:
             return {each["path"]: _entry(each) for page in self._client.list() for each in page}
 
     def read(self, name: str, *, most: int) -> tuple[bytes, Found] | None:
-        """A small object; None where there is none. Raises ValueError for more than ``most`` bytes."""
+        """Read a small object; None if it does not exist; raises ValueError for more than ``most`` bytes."""
         content = bytearray()
         entry = self.fetch(name, content.extend, most=most)
         return None if entry is None else (bytes(content), entry)
@@ -82,10 +82,10 @@ class Objects:
     def fetch(
         self, name: str, take: Callable[[Any], object], *, most: int, tag: str | None = None
     ) -> Found | None:
-        """Hand an object to ``take``, piece by piece, as buffers; None where there is none.
+        """Pass an object to ``take`` in pieces, as buffers; returns None if it does not exist.
 
-        ``tag``: of the version that is meant. Raises StoreError where it is another by now, ValueError for
-        more than ``most`` bytes.
+        ``tag``: the expected version. Raises StoreError if the version has changed, ValueError for more than
+        ``most`` bytes.
         """
         with _server_errors(self.place):
             try:
@@ -101,7 +101,7 @@ class Objects:
             return entry
 
     def write(self, name: str, file: Path) -> None:
-        """A file as an object, which is there with all of it or not at all."""
+        """Write a file as an object, which exists completely or not at all."""
         with _server_errors(self.place):
             self._client.put(name, file)
 
@@ -110,7 +110,7 @@ class Objects:
             self._client.put(name, content)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove objects; those that there are not are none."""
+        """Remove objects; names that do not exist are ignored."""
         left = [*names]
         with _server_errors(self.place):
             for first in range(0, len(left), _AT_ONCE):
@@ -118,8 +118,10 @@ class Objects:
 
 
 def connect(place: Place) -> Objects:
-    """The objects below an address; asks for nothing yet. Raises SkelError without obstore, StoreError for
-    settings that obstore does not take."""
+    """The objects below an address, without any request yet.
+
+    Raises SkelError without obstore, StoreError for settings that obstore does not accept.
+    """
     library = _library(place)
     address = str(place)
     options = dict(_CLIENT)
@@ -133,7 +135,7 @@ def connect(place: Place) -> Objects:
 
 
 def _plain_endpoint() -> bool:
-    """Whether the user named an endpoint without TLS."""
+    """Whether the user configured an endpoint without TLS."""
     names = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_ENDPOINT")
     return any(os.environ.get(name, "").startswith("http://") for name in names)
 
@@ -150,7 +152,7 @@ def _library(place: Place) -> Any:
 
 
 def _entry(meta: Any) -> Found:
-    """Azure's lists have tags without the quotes that they have elsewhere."""
+    """Convert metadata to an entry, adding the quotes that tags lack in Azure's lists."""
     tag = meta["e_tag"]
     return Found(int(meta["size"]), tag if tag is None or tag.endswith('"') else f'"{tag}"')
 
@@ -172,12 +174,12 @@ _NO_KEYS = (
     "Account must be",
     "token",
 )
-"""Where the clients look for credentials when they are given none."""
+"""Signs in errors that no credentials were given: where clients look for them, and what they report."""
 
 
 @contextmanager
 def _server_errors(place: Place) -> Iterator[None]:
-    """What obstore raises becomes one sentence."""
+    """Turn obstore's exceptions into errors of one sentence."""
     check_process(place)
     try:
         yield
@@ -191,8 +193,10 @@ def _server_errors(place: Place) -> Iterator[None]:
 
 
 def check_process(place: Place) -> None:
-    """Raises UsageError in a fork of a process that has asked for objects: obstore's threads are not in it,
-    and an answer would never come."""
+    """Raise UsageError in a fork of a process that has made requests.
+
+    obstore's threads do not exist in the fork, and an answer would never arrive.
+    """
     if _asked_in.setdefault("process", os.getpid()) != os.getpid():
         raise UsageError(
             "a forked process cannot ask for objects where the one before the fork has",
@@ -202,7 +206,7 @@ def check_process(place: Place) -> None:
 
 
 _asked_in: dict[str, int] = {}
-"""The id of the process that asked first."""
+"""Id of the process that made the first request."""
 
 
 def _check_bucket(place: Place, error: BaseException) -> None:
@@ -245,7 +249,7 @@ _LONGEST = 160
 
 
 def _reason(text: str) -> str:
-    """The part of an error of obstore that tells something: its first line, behind addresses and counts."""
+    """The informative part of an error of obstore: its first line, without addresses and counts."""
     first = text.splitlines()[0] if text else "unknown"
     for mark in ("Server returned non-2xx status code: ", "HTTP error: "):
         first = first.rpartition(mark)[2]

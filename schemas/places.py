@@ -1,4 +1,4 @@
-"""Where a store lies: a folder, or an address such as ``s3://bucket/store.zarr``."""
+"""The location of a store: a folder, or an address such as ``s3://bucket/store.zarr``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 SCHEMES = ("s3", "gs", "az", "http", "https")
-"""Of object stores: Amazon's protocol, Google's, Azure's; the last two are read and never written to."""
+"""Schemes of object stores: Amazon's protocol, Google's, Azure's; the last two can only be read."""
 
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/+(?=[^/])")
-"""A ``Path`` of an address has one slash where there were two."""
+"""Matches an address, also with the single slash that a ``Path`` of it has."""
 
 if TYPE_CHECKING:
     _Path = Path
-else:  # Python 3.11 has no Path that can be subclassed but that of the system
+else:  # Python 3.11 can subclass only the concrete Path of the system
     _Path = type(Path())
 
 
@@ -35,13 +35,13 @@ class Place(_Path):
         return _ADDRESS.sub(r"\1://", super().__str__(), count=1)
 
     def resolve(self, strict: bool = False) -> Place:
-        """As of a path; an address is the same from everywhere."""
+        """``Path.resolve``; an address is the same from everywhere."""
         return self if self.is_address else Place(super().resolve(strict))
 
     def exists(self, **named: bool) -> bool:
-        """Whether there is such a file or folder; of an address, whether a store lies there.
+        """Whether a file or folder exists; for an address, whether it has a store.
 
-        Raises StoreError where an object store does not answer the question.
+        Raises StoreError if an object store does not answer.
         """
         if not self.is_address:
             return super().exists(**named)
@@ -51,5 +51,5 @@ class Place(_Path):
 
 
 def is_address(path: object) -> bool:
-    """Whether it is the address of a store, or a ``Path`` that was made of one."""
+    """Whether this is the address of a store, or a ``Path`` made from one."""
     return _ADDRESS.match(str(path)) is not None

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, as one of our errors: the path, what is allowed, what was found."""
+"""Turn pydantic's errors into ours: the path, what is allowed, what was found."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pydantic import BaseModel, ByteSize, ValidationError
 from schemas.errors import ConfigError, near
 
 _LONGEST = 60
-"""Characters that are shown of a value."""
+"""Most characters of a value that are shown."""
 
 _WIDEST = 8
-"""Items that are shown of a list or mapping, at every level."""
+"""Most items of a list or mapping that are shown, at every level."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Problem:
     """The first problem of a validation."""
 
     path: str
-    """Dotted: ``crop.train``; empty when it concerns the whole."""
+    """Dotted path such as ``crop.train``; empty if the whole is concerned."""
     message: str
     remedy: str = ""
 
@@ -36,7 +36,7 @@ class Problem:
 
 
 def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "option") -> Problem:
-    """The first problem in ``error``, which validating ``model`` raised; ``noun``: what a field is called."""
+    """The first problem in ``error``, raised by validating ``model``; ``noun``: the word for a field."""
     details = _first(error)
     location, kind = details["loc"], details["type"]
     if kind == "extra_forbidden":
@@ -50,7 +50,7 @@ def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "opti
 
 
 def _first(error: ValidationError) -> Any:
-    """The first error; of a mapping that lacks a key and has an unknown one, that one: it is a slip of it."""
+    """The first error, or an unknown key beside a missing one, which is probably a misspelling of it."""
     first, *others = error.errors()
     beside = (other for other in others if other["loc"][:-1] == first["loc"][:-1])
     unknown = next((other for other in beside if other["type"] == "extra_forbidden"), first)
@@ -66,8 +66,11 @@ def config_error(
     noun: str = "option",
     remedy: str = "",
 ) -> ConfigError:
-    """The first problem as ConfigError. ``section``: the dotted path of ``model`` in the settings; ``file``:
-    where they were read; ``remedy`` is added to what the problem itself advises."""
+    """The first problem as a ConfigError.
+
+    ``section``: the dotted path of ``model`` in the settings; ``file``: the file of the settings; ``remedy``
+    is added to the problem's own advice.
+    """
     first = problem(error, model, noun=noun)
     path = ".".join(filter(None, (section, first.path)))
     where = ": ".join(str(part) for part in (file, path) if part)
@@ -85,10 +88,10 @@ def _unknown(location: tuple[int | str, ...], model: type[BaseModel], noun: str)
 
 
 _OWN = ("value_error", "assertion_error")
-"""Types of errors that our validators raise: their text says what is allowed."""
+"""Types of errors that our validators raise, whose text states what is allowed."""
 
 _BOUNDS = ("greater_than", "less_than", "finite_number", "too_short", "too_long", "string_", "multiple_of")
-"""Beginnings of the types of errors of which pydantic's text says more than the annotation."""
+"""Prefixes of error types for which pydantic's text is more precise than the annotation."""
 
 
 _PATTERNS = {
@@ -115,7 +118,7 @@ def _message(details: Any, annotation: Any) -> str:
 
 
 def _input_text(details: Any) -> str:
-    """``, found 3``. Nothing for a mapping or model, of which the message names what is wrong."""
+    """``, found 3``, or empty for a mapping or model, since the message names what is wrong in it."""
     value = details["input"]
     if isinstance(value, BaseModel) or (isinstance(value, Mapping) and details["type"] in _OWN):
         return ""
@@ -125,13 +128,13 @@ def _input_text(details: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """As a settings file has it, ``true``, ``null``, ``[1, 2]``, and not much of what is long."""
+    """A value as written in a settings file (``true``, ``null``, ``[1, 2]``), shortened if it is long."""
     text = _part(value, depth=3)
     return text if len(text) <= _LONGEST + 2 else f"{text[:_LONGEST]}..."
 
 
 def _part(value: Any, *, depth: int) -> str:
-    """Bounded in width and depth: aliases of YAML can make a value of a few lines endless."""
+    """Bounded in width and depth, because YAML aliases can make a value of a few lines endless."""
     if isinstance(value, str):
         return repr(value[: _LONGEST + 1])
     if value is None or isinstance(value, bool):
@@ -168,7 +171,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _path(annotation: Any, location: tuple[int | str, ...]) -> str:
-    """The place in a model, dotted, without the names that pydantic gives to members of a union."""
+    """Dotted path in a model, without the names that pydantic gives to members of a union."""
     names = []
     for part in location:
         inner = next(filter(None, (_inside(each, part) for each in alternatives(annotation))), None)
@@ -179,7 +182,7 @@ def _path(annotation: Any, location: tuple[int | str, ...]) -> str:
 
 
 def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:
-    """The annotation of the place in a model that an error's ``loc`` names."""
+    """The annotation at the location in a model that an error's ``loc`` names."""
     for part in location:
         annotation = next(
             filter(None, (_inside(each, part) for each in alternatives(annotation))), annotation
@@ -205,7 +208,7 @@ _PLURALS = {int: "whole numbers", float: "numbers", str: "names"}
 
 
 def _described(annotation: Any) -> str:
-    """What is allowed, in words; empty for types that have none here."""
+    """What is allowed, in words; empty for types that are not described here."""
     each = [_name(kind) for kind in alternatives(annotation)]
     if not all(each):
         return ""

@@ -1,8 +1,8 @@
-"""A store that comes from elsewhere: its manifest, and whether its metadata and files are what it says.
+"""Open a store from elsewhere: read its manifest, and check its metadata and files against it.
 
-Everything is told by ``zarr.json`` files and the sizes of others, before zarr opens an array: the time it
-takes grows with the number of arrays, not with that of samples. What is refused here is told by
-``skeltools validate`` as faults, place by place.
+All checks use ``zarr.json`` files and the sizes of others, before zarr opens an array: their time grows with
+the number of arrays, not with that of samples. ``skeltools validate`` reports what is refused here as faults,
+place by place.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Faults = dict[str, str]
 def open_received(path: Path, *, complete: bool = True) -> tuple[StoreManifest, Received]:
     """The manifest of a store, and what may be read of it.
 
-    ``complete``: it must list all arrays of the format. Raises StoreError: absent, no store, of a newer
-    format, or damaged, with the first place that is.
+    ``complete``: whether it must list all arrays of the format. Raises StoreError if it is absent, no store,
+    of a newer format, or damaged, with the first unsound place.
     """
     for _ in range(_TRIES):
         folder = _folder_of(path)
@@ -66,8 +66,11 @@ def open_received(path: Path, *, complete: bool = True) -> tuple[StoreManifest, 
 
 
 def open_damaged(path: Path) -> tuple[StoreManifest, Received, Faults]:
-    """As ``open_received``, with what is wrong at which places. Of an address all is read anew, whatever was
-    read of it before. Raises StoreError where there is no readable manifest."""
+    """``open_received`` that also returns the faults and their places.
+
+    At an address everything is read anew, whatever was read before. Raises StoreError if there is no readable
+    manifest.
+    """
     folder = _folder_of(path, anew=True)
     manifest, faults = _manifest(folder), dict[str, str]()
     return manifest, look(folder, manifest, faults), faults
@@ -75,17 +78,17 @@ def open_damaged(path: Path) -> tuple[StoreManifest, Received, Faults]:
 
 @dataclass(frozen=True)
 class _Folder:
-    """Where the files of a store are: ``root`` is a real path."""
+    """Location of a store's files; ``root`` is a real path."""
 
     where: Path
     root: str
     mirror: Mirror | None = None
     now: Now = field(default_factory=lambda: Now(None))
-    """As it was before the manifest was read."""
+    """The manifest's stamp before it was read."""
 
 
 def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
-    """Raises StoreError where there is nothing."""
+    """Locate the files of a store; raises StoreError if there is nothing."""
     place = Place(path)
     if not place.is_address:
         if not place.exists():
@@ -104,7 +107,7 @@ def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
 
 
 def _manifest(folder: _Folder) -> StoreManifest:
-    """Raises StoreError: no store, of a newer format, or without a readable manifest."""
+    """Read the manifest; raises StoreError for no store, a newer format, or no readable manifest."""
     path, metadata = folder.where, _metadata(folder)
     attributes = metadata.get("attributes")
     version = attributes.get("format") if isinstance(attributes, dict) else None
@@ -129,7 +132,7 @@ def _manifest(folder: _Folder) -> StoreManifest:
 
 
 def unlisted(manifest: StoreManifest) -> Faults:
-    """The arrays that a store must have and that its manifest does not list."""
+    """Arrays that a store must have and that its manifest does not list."""
     required = [f"samples/{name}" for name in arrays.SAMPLES]
     required += [f"splits/{name}" for name in manifest.protocols]
     for name in manifest.conventions:
@@ -139,7 +142,7 @@ def unlisted(manifest: StoreManifest) -> Faults:
 
 
 def claims_to_be_store(path: Path) -> bool:
-    """Whether a folder says that it is a store of any format, be it damaged or newer than this code."""
+    """Whether a folder claims to be a store of any format, even a damaged or a newer one."""
     try:
         place = Place(path)
         if not place.is_address:
@@ -163,7 +166,7 @@ def _metadata(folder: _Folder) -> dict[str, Any]:
 
 
 def look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: bool = True) -> Received:
-    """What may be read of a store; the faults of its metadata are put into ``faults`` by their places."""
+    """Determine what may be read of a store; faults of its metadata are added to ``faults`` by place."""
     root = folder.root
     groups = sorted({"", *_groups(manifest), *(["findings"] if complete else [])})
     if folder.mirror is not None:
@@ -190,7 +193,7 @@ def look(folder: _Folder, manifest: StoreManifest, faults: Faults, *, complete: 
 
 
 def _check_ids(received: Received) -> None:
-    """Raises ValueError when the file of the ids is absent or cannot hold them; it is not read then."""
+    """Raise ValueError if the file of the ids is absent or cannot hold them; the ids are then not read."""
     try:
         received.check_ids()
     except ValueError:
@@ -199,13 +202,13 @@ def _check_ids(received: Received) -> None:
 
 
 def _most(name: str) -> int:
-    """Bytes that a file of metadata may have."""
+    """Most bytes of a file of metadata."""
     return MOST_ATTRIBUTES if name in (METADATA, FINDINGS, TABLE) else MOST_METADATA
 
 
 @contextmanager
 def _noted(faults: Faults, place: str) -> Iterator[None]:
-    """A ValueError or OSError inside becomes a fault of a place."""
+    """Turn a ValueError or OSError into a fault of a place."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -221,7 +224,7 @@ def _groups(manifest: StoreManifest) -> Iterator[str]:
 
 
 def _check_group(root: str, name: str, joints: dict[str, int]) -> None:
-    """A group has metadata; those of a convention say how many joints it has. Findings are read later."""
+    """Check that a group has metadata, and record a convention's joint count; findings are read later."""
     path = _metadata_file(root, name)
     if name in ("", "findings"):
         regular.check(path)
@@ -239,7 +242,7 @@ def _check_group(root: str, name: str, joints: dict[str, int]) -> None:
 def _known(
     name: str, sizes: dict[str, int], joints: dict[str, int], of_convention: dict[str, dict[str, int]]
 ) -> dict[str, int]:
-    """The sizes of axes for an array: those of its convention's sequences, or of its one stream."""
+    """Known axis sizes for an array: those shared by its convention's sequences, or its stream's own."""
     kind, convention, *_ = [*name.split("/"), ""]
     own = {"v": joints[convention]} if convention in joints else {}
     if kind == "sequences":
@@ -248,7 +251,7 @@ def _known(
 
 
 def _rows(name: str, manifest: StoreManifest) -> int | None:
-    """Of a stream: the samples that its convention has."""
+    """For a stream, the number of samples that its convention has."""
     kind, convention, *_ = [*name.split("/"), ""]
     info = manifest.conventions.get(convention)
     return max(0, manifest.samples - len(info.missing)) if kind == "streams" and info else None

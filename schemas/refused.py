@@ -1,7 +1,7 @@
-"""Content from elsewhere: whatever a parser raises on it comes out as one of our errors.
+"""Parse content from elsewhere: whatever a parser raises on it becomes one of our errors.
 
-Parsers of text, JSON, YAML, zip, HDF5 and tensors meet garbage with errors of every kind: RecursionError,
-MemoryError, numbers of 5,000 digits, text that is none. A reader that stands in ``refusing`` names one error.
+Parsers of text, JSON, YAML, zip, HDF5 and tensors raise errors of every kind on garbage: RecursionError,
+MemoryError, numbers of 5,000 digits, text that is none. A reader inside ``refusing`` raises one kind.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from schemas.errors import SkelError
 
 _PACKAGES = Path(__file__).parents[1]
 _LONGEST = 200
-"""Characters of a reason."""
+"""Most characters of a reason."""
 
 
 LIMITS = (OSError, MemoryError, RecursionError)
-"""What Python raises where the system, or its own bounds, refuse a file."""
+"""What Python raises when the system, or its own limits, refuse a file."""
 
 REPORT = "This is a fault of the program: please report it with the file and `skeltools --version`"
 
@@ -30,8 +30,10 @@ REPORT = "This is a fault of the program: please report it with the file and `sk
 def refusing(
     refuse: Callable[[str], SkelError], *, describe: Callable[[Exception], str] | None = None
 ) -> Iterator[None]:
-    """Every exception inside becomes ``refuse(reason)``; errors of ours stay as they are. ``describe``:
-    another way to say the reason."""
+    """Turn every exception into ``refuse(reason)``, except our own errors.
+
+    ``describe``: another function to state the reason.
+    """
     try:
         yield
     except SkelError:
@@ -41,13 +43,15 @@ def refusing(
 
 
 def cause(error: Exception) -> str:
-    """The ``reason`` of what the system refuses. Readers raise all other kinds of error about no file: of
-    these, the ``failure``."""
+    """The ``reason`` if the system refuses a file, otherwise the ``failure``.
+
+    Readers raise other kinds of error because of a fault of their own, whatever the file.
+    """
     return reason(error) if isinstance(error, LIMITS) else failure(error)
 
 
 def failure(error: Exception) -> str:
-    """The kind of an error, what it says, and the innermost line of this program that it came through."""
+    """The type of an error, its text, and the innermost line of this program that it passed through."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGES)] or frames
     place = f", in {Path(ours[-1].filename).name}, line {ours[-1].lineno}" if ours else ""
@@ -56,7 +60,7 @@ def failure(error: Exception) -> str:
 
 
 def reason(error: Exception) -> str:
-    """In a few words, on one line.
+    """The reason of an error in a few words, on one line.
 
     >>> reason(RecursionError("maximum recursion depth exceeded")), reason(KeyError("x")), reason(EOFError())
     ('is nested too deeply', "KeyError: 'x'", 'EOFError')

@@ -1,4 +1,4 @@
-"""Small files from elsewhere: nothing but regular files is opened, and what is in them is bounded."""
+"""Read small files from elsewhere: only regular files are opened, and their content is bounded."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 from schemas.refused import reason
 
 DEEPEST = 64
-"""Levels of JSON: a manifest has seven. Python's own parser gives up between 1,000 and 100,000."""
+"""Most levels of JSON: a manifest has seven, and Python's own parser gives up between 1,000 and 100,000."""
 
 
 def read(path: Path, *, most: int) -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
     Raises ValueError for a pipe, a device and a file of more than ``most`` bytes, OSError when it cannot be
     read.
@@ -30,7 +30,7 @@ def read(path: Path, *, most: int) -> bytes:
 
 
 def check(path: Path) -> int:
-    """Bytes of a regular file. Raises ValueError for a pipe, a device, a folder; OSError when absent."""
+    """Bytes of a regular file; raises ValueError for a pipe, device or folder, OSError if absent."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is no regular file")
@@ -40,7 +40,8 @@ def check(path: Path) -> int:
 def inside(root: str, name: str) -> Path:
     """The file ``name`` (with ``/``) below a folder whose real path is ``root``.
 
-    Raises ValueError where a part of the name is a link or goes up: what is read of a folder lies in it.
+    Raises ValueError if a part of the name is a link or goes up, so that only files inside the folder are
+    read.
     """
     path = os.path.join(root, *name.split("/"))
     if os.path.realpath(path) != path:
@@ -49,8 +50,9 @@ def inside(root: str, name: str) -> Path:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name, of parts between ``/``, leads to a file in a folder, whoever made it up; what begins
-    with a dot is no part of a store.
+    """Whether a name with parts between ``/`` leads to a file in a folder, whoever chose it.
+
+    What begins with a dot is not part of a store.
 
     >>> is_plain("samples/id/c/0"), is_plain("../id"), is_plain(".id"), is_plain("a//b")
     (True, False, False, False)
@@ -59,12 +61,12 @@ def is_plain(name: str) -> bool:
 
 
 def read_json(path: Path, *, most: int) -> Any:
-    """The content of a JSON file. Raises ValueError: no JSON, nested too deeply, or as ``read``."""
+    """Read a JSON file; raises ValueError if it is no JSON or nested too deeply, and what ``read`` raises."""
     return parse_json(read(path, most=most))
 
 
 def parse_json(content: bytes) -> Any:
-    """Raises ValueError for what is no JSON in UTF-8, and for more than ``DEEPEST`` levels of it."""
+    """Parse JSON; raises ValueError unless it is JSON in UTF-8 of at most ``DEEPEST`` levels."""
     try:
         value = json.loads(content.decode("utf-8"))
     except (RecursionError, MemoryError) as error:
@@ -82,14 +84,17 @@ def parse_json(content: bytes) -> Any:
 
 
 MOST_NODES = 50_000
-"""Values of a settings file, those of an alias as often as it is there. PyYAML reads 20,000 in a second, and
-a model that refuses each of them takes 5 seconds, and a gigabyte, for a million."""
+"""Most values of a settings file, counting an alias each time it occurs.
+
+PyYAML reads 20,000 in a second, and a model that refuses each of them takes 5 seconds, and a gigabyte, for a
+million.
+"""
 
 
 def check_size(root: Any, inside: Callable[[Any], Iterable[Any]], *, most: int = MOST_NODES) -> None:
-    """Raises ValueError for a tree of more than ``most`` nodes or ``DEEPEST`` levels.
+    """Raise ValueError for a tree of more than ``most`` nodes or ``DEEPEST`` levels.
 
-    Nodes may be shared, as aliases of YAML are, and count as often as they are met, but are visited once.
+    Shared nodes, such as aliases of YAML, count each time they occur, but are visited once.
     """
     sizes: dict[int, int] = {}
 

@@ -1,4 +1,4 @@
-"""Everything that decides a training run. Saved beside its checkpoints as the only source of settings."""
+"""All settings of a training run, saved beside its checkpoints as the only source of settings."""
 
 from __future__ import annotations
 
@@ -17,41 +17,53 @@ class Component(Model):
 
 
 class OtherStore(Model):
-    """A store that a run is trained on besides ``data.store``: one encoder for the clips of all."""
+    """A store that a run is trained on besides ``data.store``; one encoder serves the clips of all."""
 
     store: str
     split: str | None = None
-    """Its split; None takes that of ``data.split`` where the store has it, else its first."""
+    """Its split; None uses that of ``data.split`` if the store has it, else its first."""
     conventions: tuple[str, ...] = ()
-    """Its conventions. Empty: of ``data.conventions`` those that it has where they were asked for, else as
-    for a run of this store alone."""
+    """Its conventions.
+
+    Empty: those of ``data.conventions`` that it has, if any were requested, else as for a run of this store
+    alone.
+    """
 
 
 class DataConfig(Model):
     store: str
-    """The store that is monitored, and evaluated when no other is named. A list here is read as this one and
-    ``more``."""
+    """The store that is monitored, and evaluated unless another is named.
+
+    A list here is read as this store and ``more``.
+    """
     split: str | None = None
-    """Split whose training half is used; None takes the store's first."""
+    """Split whose training half is used; None uses the store's first."""
     conventions: tuple[str, ...] = ()
-    """Empty: what the method's preset prefers, of those the store has."""
+    """Conventions; empty: those that the method's preset prefers, of those the store has."""
     stream: Literal["joint", "bone", "motion"] = "joint"
     frames: int = Field(default=50, ge=1)
     bodies: int | None = Field(default=None, ge=1)
-    """M of a clip: stores with fewer bodies get absent ones, all zero. None: as many as the store has."""
+    """Bodies M of a clip; None: as many as the store has.
+
+    Clips of stores with fewer bodies are padded with absent ones, all zero.
+    """
     memory_limit: ByteSize | None = Field(default=None, gt=0)
-    """Host memory that the clips of a process may take, in bytes or as ``8GB``; what is larger is read from
-    the store shard by shard, in another order. None: half of the machine's memory."""
+    """Host memory that the clips of a process may use, in bytes or as ``8GB``.
+
+    Larger data are read from the store shard by shard, in another order. None: half of the machine's memory.
+    """
     more: tuple[OtherStore, ...] = ()
     """Other stores that train the same encoder."""
     weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
-    """Share of an epoch's steps that each store has, in the order of the stores. Empty: an epoch shows every
-    clip of each once."""
+    """Share of an epoch's steps for each store, in the order of the stores.
+
+    Empty: an epoch has every clip of each store once.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, values: Any) -> Any:
-        """Runs of earlier versions have ``protocol`` for ``split``; a list of stores is one and more."""
+        """Read ``protocol`` of earlier versions as ``split``, and a list of stores as one and ``more``."""
         if not isinstance(values, dict):
             return values
         if "protocol" in values and "split" not in values:
@@ -68,7 +80,7 @@ class DataConfig(Model):
 
 
 def with_more(data: dict[str, Any]) -> dict[str, Any]:
-    """Settings of data whose ``store`` may be a list of paths: the first stays there, others go to ``more``.
+    """Settings whose ``store`` may be a list of paths: the first stays there, the others go to ``more``.
 
     >>> with_more({"store": ["a.zarr", "b.zarr"]})
     {'store': 'a.zarr', 'more': [{'store': 'b.zarr'}]}
@@ -81,7 +93,7 @@ def with_more(data: dict[str, Any]) -> dict[str, Any]:
 
 
 class AugmentConfig(Model):
-    """Two chains of augmentations; a method decides which of its views gets which."""
+    """Two chains of augmentations; a method decides which of its views uses which."""
 
     normal: tuple[Component, ...] = ()
     extreme: tuple[Component, ...] = ()
@@ -90,21 +102,21 @@ class AugmentConfig(Model):
 class OptimiseConfig(Model):
     epochs: int = Field(default=300, ge=1)
     batch_size: int = Field(default=128, ge=2)
-    """Clips of a step, of all processes together."""
+    """Clips per step, over all processes."""
     accumulate: int = Field(default=1, ge=1)
-    """Parts that a process works on one after another for one step: they need less memory than the batch."""
+    """Parts of a step that a process works on in turn, with less memory than the whole batch."""
     optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
-    """``adamw`` takes ``weight_decay`` apart from the gradient; ``adam`` adds it, as ``sgd`` does."""
+    """``adamw`` decouples ``weight_decay`` from the gradient; ``adam`` adds it, as ``sgd`` does."""
     lr: float = Field(default=0.1, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    """Share of the last steps in a step; of Adam the first of its two."""
+    """Momentum of SGD, or the first beta of Adam."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    """Of Adam: share of the last squared gradients in their mean."""
+    """Second beta of Adam: decay of the mean of squared gradients."""
     weight_decay: float = Field(default=1e-4, ge=0)
     nesterov: bool = False
     schedule: Literal["step", "cosine", "constant"] = "step"
     milestones: tuple[int, ...] = ()
-    """Epochs at which ``step`` multiplies the rate by ``gamma``."""
+    """Epochs at which ``step`` multiplies the learning rate by ``gamma``."""
     gamma: float = Field(default=0.1, gt=0, le=1)
     warmup_epochs: int = Field(default=0, ge=0)
 
@@ -118,36 +130,42 @@ class OptimiseConfig(Model):
 class RuntimeConfig(Model):
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    """Of matrix products. ``auto`` becomes bf16 where the device computes it itself, else fp32."""
+    """Precision of matrix products; ``auto`` becomes bf16 on devices with native bf16, else fp32."""
     seed: int = Field(default=0, ge=0)
     log_every: int = Field(default=10, ge=1)
     """Steps between lines of ``metrics.jsonl``."""
     checkpoint_every: int = Field(default=10, ge=1)
     """Epochs between checkpoints; the last epoch is always saved."""
     keep_every: int = Field(default=0, ge=0)
-    """Epochs between checkpoints that are kept beside the last one, for ``trainer evaluate --epoch``; 0:
-    none."""
+    """Epochs between checkpoints kept in addition to the last, for ``trainer evaluate --epoch``; 0: none."""
     knn_every: int = Field(default=0, ge=0)
-    """Epochs between monitors of the features: kNN and RankMe; 0 means never."""
+    """Epochs between monitors of the features, kNN and RankMe; 0 means never."""
     lidar_views: int = Field(default=0, ge=0)
-    """Views of each of a thousand clips that every monitor encodes for LiDAR, which costs as many passes; 0:
-    without LiDAR. Two or more; LiDAR has 50."""
+    """Views of each of a thousand clips that every monitor encodes for LiDAR; 0: without LiDAR.
+
+    Each view costs a pass. At least two are needed; LiDAR uses 50.
+    """
 
     log: str | None = None
-    """What else is told what ``metrics.jsonl`` is told: ``tensorboard``, or a module with the calls of wandb:
-    ``wandb``, ``trackio``."""
+    """Where the records of ``metrics.jsonl`` are logged as well.
+
+    Either ``tensorboard``, or a module with the calls of wandb: ``wandb``, ``trackio``.
+    """
     batch_norm: Literal["local", "sync"] = "local"
-    """What BatchNorm takes its statistics of: the clips of one process, or those of all."""
+    """What BatchNorm computes its statistics over: the clips of one process, or those of all."""
     compile: bool = False
-    """Compile encoders and augmentations with ``torch.compile``: minutes at the start, then fewer passes over
-    memory on CUDA. On the CPU steps are slower compiled."""
+    """Compile encoders and augmentations with ``torch.compile``.
+
+    This takes minutes at the start, then saves passes over memory on CUDA. On the CPU, compiled steps are
+    slower.
+    """
     cuda_graphs: bool = False
-    """With ``compile`` on CUDA: replay whole networks as graphs. Every batch must have one shape."""
+    """With ``compile`` on CUDA: replay whole networks as graphs, which needs batches of one shape."""
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, values: Any) -> Any:
-        """Runs of earlier versions have ``tensorboard``, yes or no."""
+        """Read the boolean ``tensorboard`` of earlier versions."""
         if not isinstance(values, dict) or not isinstance(values.get("tensorboard"), bool):
             return values
         others = {key: value for key, value in values.items() if key != "tensorboard"}
@@ -163,14 +181,14 @@ class RuntimeConfig(Model):
 
 
 class InitConfig(Model):
-    """Weights that a training starts from in the place of random ones."""
+    """Weights that a training starts from instead of random ones."""
 
     kind: Literal["run", "export", "released"]
-    """A run folder, an encoder of ``trainer export``, or a checkpoint of published code that was imported."""
+    """A run folder, an encoder of ``trainer export``, or an imported checkpoint of published code."""
     path: str
-    """Of the folder, or of the released file."""
+    """Path of the folder, or of the released file."""
     sha256: str
-    """Of the file that holds the weights."""
+    """Hash of the file that contains the weights."""
     code: str | None = None
     """The published code base of a released checkpoint, as ``trainer import --from`` names it."""
     skip: tuple[str, ...] = ()
@@ -179,7 +197,7 @@ class InitConfig(Model):
 
 class RunConfig(Model):
     preset: str
-    """Where the settings started from, e.g. ``ms-clr/demo``; what was overridden is in the values."""
+    """Preset that the settings started from, e.g. ``ms-clr/demo``; the values include what was overridden."""
     data: DataConfig
     augment: AugmentConfig = AugmentConfig()
     encoder: Component
@@ -187,6 +205,6 @@ class RunConfig(Model):
     optimise: OptimiseConfig = OptimiseConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     evaluate: dict[str, dict[str, Any]] = {}
-    """Protocol -> options that suit the run's data where the protocol's own, the papers', do not."""
+    """Protocol -> options that suit the run's data where the protocol's own (the papers') do not."""
     init_from: InitConfig | None = None
-    """None: the weights were drawn from the seed. Read when a training begins, not when it is resumed."""
+    """None: the weights were drawn from the seed; read when a training begins, not when it is resumed."""

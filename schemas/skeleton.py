@@ -1,4 +1,4 @@
-"""A skeleton convention: which joints there are, in which order, and how they hang together."""
+"""A skeleton convention: its joints, their order, and how they are connected."""
 
 from __future__ import annotations
 
@@ -24,19 +24,23 @@ _OPPOSITE = {"left": "right", "up": "down", "forward": "backward"}
 
 
 MOST_JOINTS = 1024
-"""Joints of a convention: graphs in a store grow with their square. Body, hands and face mesh come to 543."""
+"""Most joints of a convention, as graphs in a store grow with their square.
+
+Body, hands and face mesh have 543.
+"""
 
 
 class SkeletonSpec(Model):
-    """One convention. All indices are 0-based positions in ``joints``.
+    """One convention; all indices are 0-based positions in ``joints``.
 
-    ``edges`` holds ``(child, parent)`` pairs of one tree whose root is ``center``: pairs of a tree with
-    another root are turned round on the way from that root to the centre. ``axes`` names where x, y and z
-    point as seen from the sensor: Kinect camera space, the canonical frame of a store, is
-    ``("left", "up", "forward")`` in metres; MeTRAbs delivers ``("right", "down", "forward")`` in millimetres.
+    ``edges`` holds ``(child, parent)`` pairs of one tree whose root is ``center``; in a tree with another
+    root, the pairs between that root and the centre are reversed. ``axes`` names the directions of x, y and
+    z as seen from the sensor: Kinect camera space, the canonical frame of a store, is
+    ``("left", "up", "forward")`` in metres; MeTRAbs delivers ``("right", "down", "forward")`` in
+    millimetres.
 
     ``shoulders``, ``left_right_swap`` and ``body_parts`` are None where the convention has none: a hand has
-    no shoulders, an animal no arms. What needs one of them says so (``require``).
+    no shoulders, an animal no arms. Code that needs one of them states so (``require``).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_+\-]+$")
@@ -48,7 +52,7 @@ class SkeletonSpec(Model):
     left_right_swap: tuple[int, ...] | None = None
     """``x[..., left_right_swap, :]`` exchanges the sides; an involution."""
     body_parts: dict[str, tuple[int, ...]] | None = None
-    """Joints by the names of ``PARTS``, each joint once; a part that is not given is empty."""
+    """Joints by the names of ``PARTS``, each joint once; a part that is left out is empty."""
     units: Literal["metres", "millimetres"] = "metres"
     axes: tuple[Direction, Direction, Direction] = ("left", "up", "forward")
     source: str = ""
@@ -59,7 +63,7 @@ class SkeletonSpec(Model):
 
     @property
     def parents(self) -> tuple[int, ...]:
-        """``parents[v]`` is the joint that v hangs on; the centre is its own parent, so its bone is zero."""
+        """``parents[v]`` is the parent joint of v; the centre is its own parent, so its bone is zero."""
         parent = list(range(self.num_joints))
         for child, up in self.edges:
             parent[child] = up
@@ -67,7 +71,7 @@ class SkeletonSpec(Model):
 
     @property
     def from_centre(self) -> tuple[int, ...]:
-        """All joints, each behind its parent; the centre first."""
+        """All joints, each after its parent; the centre first."""
         children: dict[int, list[int]] = {}
         for child, up in self.edges:
             children.setdefault(up, []).append(child)
@@ -77,12 +81,12 @@ class SkeletonSpec(Model):
         return tuple(order)
 
     def without(self, joints: Iterable[str]) -> SkeletonSpec:
-        """The same skeleton without some joints, which are named; ``<name>-<number of joints>``.
+        """The same skeleton without these joints, given by name; it is called ``<name>-<number of joints>``.
 
-        What hung on one that goes hangs on the next joint towards the centre. If the centre goes, it is its
-        first child that stays. A joint whose mirror image goes, too, is its own; shoulders go together, and
-        body parts stay as they are but for the joints that go. Raises ValueError for a joint that there is
-        not, and if fewer than two are left.
+        Children of a removed joint are connected to the next joint towards the centre. If the centre is
+        removed, its first remaining child replaces it. A joint whose mirror image is removed becomes its own;
+        shoulders are removed together, and body parts lose only the removed joints. Raises ValueError for a
+        joint that does not exist, and if fewer than two are left.
         """
         gone = set(joints)
         if strange := sorted(gone - set(self.joints)):
@@ -110,7 +114,7 @@ class SkeletonSpec(Model):
         )
 
     def _above(self, joint: int, joints_left: Container[int], center: int) -> int:
-        """The next kept joint towards the centre, or the new centre where there is none."""
+        """The next kept joint towards the centre, or the new centre if there is none."""
         parent = self.parents
         while parent[joint] != joint:
             joint = parent[joint]
@@ -144,7 +148,7 @@ class SkeletonSpec(Model):
         ]
         if any(not 0 <= v < size for v in used):
             raise ValueError(f"an index is outside 0..{size - 1}")
-        # The one attribute that is not as given; instances are immutable for everybody else.
+        # The only attribute that is not as given; instances are immutable for everybody else.
         object.__setattr__(self, "edges", self._rooted(size))
         swap = self.left_right_swap
         if swap is not None and (len(swap) != size or any(swap[swap[v]] != v for v in range(size))):
@@ -162,7 +166,7 @@ class SkeletonSpec(Model):
         return self
 
     def _rooted(self, size: int) -> tuple[tuple[int, int], ...]:
-        """The edges, in their order, of the same tree with the centre as its root."""
+        """The edges, in their order, of the same tree rooted at the centre."""
         parent = dict(self.edges)
         if len(self.edges) != size - 1 or len(parent) != size - 1:
             raise ValueError("edges must give every joint but one, the root, exactly one parent")
@@ -182,7 +186,7 @@ class SkeletonSpec(Model):
 
     @model_serializer(mode="wrap")
     def _without_absent(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What the convention does not have is not written: a store says nothing of a hand's shoulders."""
+        """Omit what the convention does not have: a store has no entry for a hand's shoulders."""
         return {key: value for key, value in serialise(self).items() if value is not None}
 
 
@@ -191,11 +195,11 @@ PROPERTIES = {
     "left_right_swap": "sides (left_right_swap)",
     "body_parts": "body parts",
 }
-"""What a convention may lack, in words."""
+"""Properties that a convention may lack, in words."""
 
 
 def require(spec: SkeletonSpec, needs: Iterable[str], *, by: str, where: object = None, remedy: str) -> None:
-    """Raise UsageError when the convention lacks one of ``needs``, which are keys of ``PROPERTIES``.
+    """Raise UsageError if the convention lacks one of ``needs``, which are keys of ``PROPERTIES``.
 
     ``by`` is the name of what needs them: a step of a recipe, an augmentation, a method.
     """
@@ -209,17 +213,17 @@ def require(spec: SkeletonSpec, needs: Iterable[str], *, by: str, where: object 
 
 
 class Naming(Model):
-    """What the joints of a convention are called elsewhere, and which of them lie between two others.
+    """Names of a convention's joints elsewhere, and the joints that are midpoints of two others.
 
-    It stands in the file of the convention beside the keys of ``SkeletonSpec`` and is no part of a store.
+    They are in the convention's file beside the keys of ``SkeletonSpec``, and are not part of a store.
     """
 
     synonyms: dict[str, tuple[str, ...]] = {}
-    """Joint -> other names of the same point. One that COCO has is given as COCO writes it: ``left_hip``."""
+    """Joint -> other names of the same point; names that COCO has are written as in COCO: ``left_hip``."""
     midpoints: dict[str, tuple[str, str]] = {}
-    """Joint -> the two joints of the convention in whose middle it lies by definition."""
+    """Joint -> the two joints of the convention of which it is the midpoint by definition."""
     own: tuple[str, ...] = ()
-    """Joints whose names mean other points elsewhere: in a mapping they go by their synonyms alone."""
+    """Joints whose names mean other points elsewhere, so that only their synonyms are used in a mapping."""
 
     def check(self, joints: Sequence[str]) -> None:
         """Raise ValueError for a joint that the convention does not have, and for an ambiguous synonym."""

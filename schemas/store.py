@@ -1,4 +1,4 @@
-"""What a store says about itself: the attributes of its root group."""
+"""A store's description of itself: the attributes of its root group."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ FORMAT = 1
 
 
 def stored_spec(attributes: Mapping[str, Any]) -> SkeletonSpec:
-    """The convention that the attributes of ``skeletons/<convention>`` describe; keys that are not known are
-    left out, unlike those of users' own files, where they are slips. Raises pydantic's ValidationError."""
+    """The convention that the attributes of ``skeletons/<convention>`` describe.
+
+    Unknown keys are ignored, unlike those of users' own files, where they are slips. Raises pydantic's
+    ValidationError.
+    """
     return SkeletonSpec.model_validate(
         {name: value for name, value in attributes.items() if name in SkeletonSpec.model_fields}
     )
@@ -31,7 +34,7 @@ class Finding(Stored):
 
     file: str
     place: str = ""
-    """Where in the file: ``line 12``, ``frame 3``, a key."""
+    """Position in the file: ``line 12``, ``frame 3``, a key."""
     problem: str
     """A short fixed phrase, so that findings can be counted, e.g. ``truncated``."""
     detail: str = ""
@@ -45,7 +48,7 @@ class Finding(Stored):
 
 
 class ArrayInfo(Stored):
-    """One array. ``sha256`` is taken over its values in C order, independent of chunks and codec."""
+    """One array; ``sha256`` is over its values in C order, independent of chunks and codec."""
 
     dimensions: tuple[str, ...]
     shape: tuple[int, ...]
@@ -62,7 +65,7 @@ class ProtocolInfo(Stored):
 
 
 class ConventionInfo(Stored):
-    """One skeleton convention of a store and how its poses came into canonical axes."""
+    """One skeleton convention of a store and how its poses were converted to canonical axes."""
 
     reader: str
     axes: str
@@ -76,7 +79,7 @@ class ConventionInfo(Stored):
 
     @model_serializer(mode="wrap")
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """``coordinates`` is written for 2D poses only: stores of 3D poses stay as they are."""
+        """Write ``coordinates`` for 2D poses only, so that stores of 3D poses stay as they are."""
         return {k: v for k, v in serialise(self).items() if (k, v) != ("coordinates", "xyz")}
 
 
@@ -86,11 +89,11 @@ _REPLACED = {
     "denoised": ("turn_clip", {}),
     "isc": ("center_spine", {"origin": "first_frame"}),
 }
-"""Shipped recipe -> a step, with options, that it had before and has no more."""
+"""Shipped recipe -> a step, with options, that only its earlier form has."""
 
 
 class RecipeRecord(Stored):
-    """The preprocessing that made the joint streams, with what each step met."""
+    """The preprocessing that made the joint streams, with the counts of its steps."""
 
     name: str
     steps: tuple[Component, ...]
@@ -98,7 +101,7 @@ class RecipeRecord(Stored):
 
     @property
     def label(self) -> str:
-        """The name; of a shipped recipe that was another when the store was made, with a remark."""
+        """The name, with a remark if a shipped recipe was different when the store was made."""
         step, options = _REPLACED.get(self.name, ("", {}))
         replaced = any(each.name == step and options.items() <= each.options.items() for each in self.steps)
         return f"{self.name} (an earlier form)" if replaced else self.name
@@ -108,16 +111,16 @@ class PartInfo(Stored):
     """One of the stores that a store was merged from."""
 
     name: str
-    """What stands before its ids and its findings."""
+    """Prefix of its ids and its findings."""
     dataset: str
     hash: str
     samples: int = Field(ge=0)
     shifts: dict[str, int] = {}
-    """What was added to its numbers of subjects, cameras and setups, so that nobody has another's."""
+    """Offsets added to its numbers of subjects, cameras and setups, so that no two parts share any."""
     synthetic: bool = False
     source: dict[str, str | int] = {}
     parts: tuple[PartInfo, ...] = ()
-    """These three as in its own manifest."""
+    """``synthetic``, ``source`` and ``parts`` are those of its own manifest."""
 
     @property
     def data_sets(self) -> tuple[tuple[str, bool], ...]:
@@ -130,7 +133,7 @@ class StoreManifest(Stored):
     format: int = Field(ge=1)
     dataset: str
     synthetic: bool = False
-    """True when the raw data are the built-in demo: its numbers say nothing about the real data set."""
+    """True if the raw data are the built-in demo: its numbers say nothing about the real data set."""
     tool: str
     samples: int = Field(ge=0)
     classes: tuple[str, ...]
@@ -139,27 +142,27 @@ class StoreManifest(Stored):
     recipe: RecipeRecord
     arrays: dict[str, ArrayInfo]
     findings: dict[str, int] = {}
-    """Problem -> how often; the rows themselves are attributes of the group ``findings``."""
+    """Problem -> count; the rows themselves are attributes of the group ``findings``."""
     source: dict[str, str | int] = {}
     """Name of the raw folder, number of files and bytes read, hash of their names and sizes."""
     parts: tuple[PartInfo, ...] = ()
-    """The stores that it was merged from; most stores were not."""
+    """The stores that it was merged from; empty for most stores."""
 
     @model_serializer(mode="wrap")
     def _without_parts(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of a store that was not merged nothing is written of parts."""
+        """Omit ``parts`` from the manifest of a store that was not merged."""
         return {k: v for k, v in serialise(self).items() if k != "parts" or v}
 
     @property
     def data_sets(self) -> tuple[tuple[str, bool], ...]:
-        """(name, whether it is the built-in demo) of all data sets in it: one, or those that were merged."""
+        """(name, whether it is the built-in demo) of all its data sets: one, or those that were merged."""
         return _data_sets(self)
 
     @property
     def hash(self) -> str:
-        """Hex sha256 of what the store holds: ids, labels, splits, sequences and the recipe of its streams.
+        """Hex SHA-256 of the content: ids, labels, splits, sequences and the recipe of the streams.
 
-        Taken over ``{"arrays": {path: sha256}, "recipe": steps}`` as compact JSON, keys sorted, so that
+        It is taken over ``{"arrays": {path: sha256}, "recipe": steps}`` as compact JSON, keys sorted, so that
         adding streams keeps it, and any other change of the data, or of what is made of them, does not.
         Options of steps that are null are left out: a step that gets a new option, off by default, keeps the
         hashes of older stores.

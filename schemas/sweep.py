@@ -1,4 +1,4 @@
-"""What a sweep is: the file that ``trainer sweep`` reads."""
+"""The settings of a sweep: the file that ``trainer sweep`` reads."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ OPTIONS = (
     "init_from",
     "init_skip",
 )
-"""Settings that have an option of their own in ``trainer pretrain``; all others are dotted paths."""
+"""Settings that have their own option in ``trainer pretrain``; all others are dotted paths."""
 
 Settings = dict[str, Any]
-"""Name of an option, or dotted path -> value. None stands for: not given."""
+"""Name of an option, or dotted path -> value; None means that it is not given."""
 
 
 Grid = dict[str, Any]
-"""Axis -> its values, or the one value."""
+"""Axis -> its values, or its single value."""
 
 
 class SweepEvaluation(Model):
@@ -53,10 +53,10 @@ class SweepEvaluation(Model):
 
 
 class SweepEnsemble(Model):
-    """One `trainer ensemble` of the runs that differ in an axis alone."""
+    """One `trainer ensemble` of the runs that differ only in one axis."""
 
     over: str
-    """The axis: ``stream``, mostly."""
+    """The axis, usually ``stream``."""
     protocol: str = "linear"
     convention: tuple[str, ...] = ()
     weights: str = "paper"
@@ -67,9 +67,9 @@ class SlurmConfig(Model):
     """How `trainer sweep --slurm` writes its script."""
 
     options: dict[str, str | int] = {}
-    """Of sbatch, by their long names: ``partition: gpu``, ``gpus: 1``, ``mem: 32G``."""
+    """Options of sbatch, by their long names: ``partition: gpu``, ``gpus: 1``, ``mem: 32G``."""
     at_once: int | None = Field(default=None, ge=1)
-    """Runs at the same time; None: as many as the cluster gives."""
+    """Runs at the same time; None: as many as the cluster allows."""
     setup: tuple[str, ...] = ()
     """Lines of bash before the run: ``module load cuda``, ``. .venv/bin/activate``."""
 
@@ -90,14 +90,16 @@ class SweepConfig(Model):
     out: str | None = None
     """Folder of the runs; None: ``runs/`` and the name of the file."""
     given: Settings = {}
-    """What all runs have."""
+    """Settings of all runs."""
     grid: tuple[dict[str, tuple[Any, ...] | dict[str, Settings]], ...] = Field(min_length=1)
-    """One grid or several, whose runs stand side by side. Axis -> its values; of an axis that is no setting,
-    name -> the settings that the name stands for."""
+    """One or several independent grids: axis -> its values.
+
+    For an axis that is no setting: name -> the settings that the name stands for.
+    """
     evaluate: tuple[SweepEvaluation, ...] = ()
     ensemble: tuple[SweepEnsemble, ...] = ()
     launch: str = ""
-    """What starts a training in place of Python: ``torchrun --nproc-per-node 4``."""
+    """Command that starts a training instead of Python: ``torchrun --nproc-per-node 4``."""
     slurm: SlurmConfig = SlurmConfig()
 
     @field_validator(
@@ -107,7 +109,7 @@ class SweepConfig(Model):
     )
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        """``[knn, linear]`` is one evaluation by both."""
+        """Read ``[knn, linear]`` as one evaluation with both protocols."""
         if isinstance(value, str | dict):
             value = [value]
         if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
@@ -124,7 +126,7 @@ class SweepConfig(Model):
     @field_validator("grid", mode="before", json_schema_input_type=Grid | tuple[Grid, ...])
     @classmethod
     def _several(cls, value: Any) -> Any:
-        """One grid may stand alone, and so may the one value of an axis."""
+        """Accept a single grid without a list, and a single value for an axis."""
         grids = [value] if isinstance(value, dict) else value
         if not isinstance(grids, list) or not all(isinstance(grid, dict) for grid in grids):
             return grids
@@ -151,7 +153,7 @@ def _values(axis: str, values: Any) -> Any:
 
 
 def _checked(settings: Settings) -> Settings:
-    """Raises ValueError for a name that is neither an option nor a dotted path."""
+    """Return the settings; raises ValueError for a name that is neither an option nor a dotted path."""
     for name in settings:
         if name not in OPTIONS and "." not in name:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and what the system refuses, such as a full disk, in one sentence."""
+"""Write files completely or not at all, and describe what the system refuses, such as a full disk."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _REMEDIES = {
 
 
 def remedy(error: OSError) -> str:
-    """What to do about it."""
+    """What to do about an error."""
     return _REMEDIES.get(error.errno or 0, f"Look whether the disk is full, {_AGAIN}")
 
 
 def refusal(error: OSError | MemoryError) -> SkelError:
-    """What a command says: the place, why, and a remedy.
+    """The error of a command: the place, the reason, and a remedy.
 
     >>> str(refusal(OSError(errno.ENOSPC, "No space left on device", "s.zarr")))
     's.zarr: No space left on device. Make room on the disk, then run the same command again'
@@ -51,9 +51,9 @@ def refusal(error: OSError | MemoryError) -> SkelError:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` to write to; it takes the place of ``path`` when the block ends well.
+    """Yield a file beside ``path`` to write to, which replaces ``path`` if the block succeeds.
 
-    An OSError names ``path``, and not the file beside it.
+    An OSError names ``path`` instead of the file beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -61,7 +61,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        if error.errno is not None:  # else its text alone tells anything
+        if error.errno is not None:  # else only its text is informative
             error.filename = str(path)
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Text from files, as files, tables and terminals may have it."""
+"""Make text from files safe for files, tables and terminals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 
 
 def escaped(text: str) -> str:
-    """Text that any file, table or terminal takes: what is not printable, and what is no Unicode at all in
-    the names of files, becomes a backslash escape.
+    """Escape text for any file, table or terminal.
+
+    What is not printable, and what is not Unicode in file names, becomes a backslash escape.
 
     >>> escaped("a\\x1b[2J\\udcff\\n")
     'a\\\\x1b[2J\\\\udcff\\\\n'
@@ -18,8 +19,9 @@ def escaped(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Lines as a terminal may have them: nothing in them but the ends of lines and tabs commands it. The
-    escapes are those of JSON, so that JSON keeps its values.
+    """Escape text for a terminal, which only ends of lines and tabs in it may control.
+
+    The escapes are those of JSON, so that JSON keeps its values.
 
     >>> shown("one\\ttwo\\x1b[2J\\nthree")
     'one\\ttwo\\\\u001b[2J\\nthree'

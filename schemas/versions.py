@@ -1,4 +1,4 @@
-"""What ``--version`` says, without importing anything heavy."""
+"""The output of ``--version``, without importing anything heavy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def text(program: str, own: str, packages: Sequence[str]) -> str:
-    """``trainer 0.1.0``, and a line with the versions that a report of a fault needs."""
+    """``trainer 0.1.0``, and a line with the versions that a fault report needs."""
     from schemas import FORMAT
 
     others = ", ".join(f"{name} {_version(name)}" for name in packages)

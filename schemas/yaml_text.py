@@ -1,4 +1,4 @@
-"""YAML and JSON that users write: as the standard loaders read them, but a key may be there only once."""
+"""Load YAML and JSON written by users as the standard loaders do, but with each key only once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from schemas import regular
 from schemas.refused import reason
 
 MOST_TEXT = 2**20
-"""Bytes of a file of settings or of a convention: forty times the largest of those that ship. PyYAML reads
-half a megabyte of text in a second."""
+"""Most bytes of a settings or convention file: forty times the largest one that ships.
+
+PyYAML reads half a megabyte of text in a second.
+"""
 
 
 class KeyTwiceError(yaml.YAMLError, ValueError):
-    """A key of one mapping is given twice, so that one of its values would be lost."""
+    """A key occurs twice in a mapping, so that one of its values would be lost."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Counts levels and values as it meets them: the scanner's time for a bracket grows with those that are
-    open, and all of it is slow."""
+    """A loader that counts levels and values while it reads.
+
+    The scanner's time for a bracket grows with the number of open ones, and all of it is slow.
+    """
 
     values = 0
 
@@ -47,7 +51,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError("is nested too deeply")
 
     def construct_yaml_int(self, node: Any) -> Any:
-        """Raises ValueError for a number of more digits than Python writes, also for one in another base."""
+        """Raise ValueError for a number with more digits than Python writes, also for one in another base."""
         number = super().construct_yaml_int(node)
         str(number)
         return number
@@ -70,12 +74,14 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def load_yaml(text: str) -> Any:
-    """The content of ``text``. Raises yaml.YAMLError and no other error, also for values that there are not,
-    such as a 13th month, and for what is nested too deeply or grows by its aliases; KeyTwiceError names key
-    and lines."""
+    """Parse YAML, raising only yaml.YAMLError; KeyTwiceError names key and lines.
+
+    That includes impossible values, such as a 13th month, and text that is nested too deeply or grows by its
+    aliases.
+    """
     try:
-        loader = _Loader(text)  # a SafeLoader: plain values alone
-        loader.name = "the file"  # in the places that its errors name
+        loader = _Loader(text)  # a SafeLoader: only plain values
+        loader.name = "the file"  # for the locations in its errors
         node = loader.get_single_node()
         regular.check_size(node, _inside)
         return None if node is None else loader.construct_document(node)
@@ -86,7 +92,7 @@ def load_yaml(text: str) -> Any:
 
 
 def _inside(node: Any) -> Iterable[Any]:
-    """The nodes that a node of YAML holds."""
+    """The nodes that a YAML node contains."""
     if isinstance(node, yaml.MappingNode):
         return (each for pair in node.value for each in pair)
     return node.value if isinstance(node, yaml.SequenceNode) else ()
@@ -97,8 +103,10 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def load_json(text: str) -> Any:
-    """The content of ``text``. Raises ValueError and no other error, also for what is nested too deeply or
-    has more than ``regular.MOST_NODES`` values; KeyTwiceError names the key."""
+    """Parse JSON, raising only ValueError; KeyTwiceError names the key.
+
+    That includes text that is nested too deeply or has more than ``regular.MOST_NODES`` values.
+    """
     try:
         content = json.loads(text, object_pairs_hook=_once)
         regular.check_size(content, _parts)
@@ -110,7 +118,7 @@ def load_json(text: str) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """A file of settings: regular, in UTF-8, of at most ``MOST_TEXT`` bytes. Raises OSError, ValueError."""
+    """Read a settings file: regular, in UTF-8, at most ``MOST_TEXT`` bytes; raises OSError, ValueError."""
     return regular.read(path, most=MOST_TEXT).decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Raw skeleton data sets to one clean multi-skeleton store.
+"""Convert raw skeleton data sets into one clean multi-skeleton store.
 
     raw files -> readers -> SkeletonSequence -> preprocess -> store
 
@@ -10,9 +10,9 @@
     clip.joints, clip.names, clip.class_name        # [T, M, V, 3] metres, joint names, "drink water"
     s.stream("joint", frames=24)                    # [N, 3, T, V, M], a zarr array
 
-What ``__all__`` lists is public; every other module is private and may change between versions. Importing the
-package imports next to nothing: names are loaded when they are first used. PyTorch is needed for nothing here
-but ``.pt`` files of poses.
+The names in ``__all__`` are public; every other module is private and may change between versions. Importing
+the package is cheap, because each name is loaded on first use. PyTorch is needed only for ``.pt`` files of
+poses.
 """
 
 from __future__ import annotations

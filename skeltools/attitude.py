@@ -1,7 +1,7 @@
-"""Which way up people are, and which axes of their files would put them upright.
+"""Detect which way up people are, and which axes of their files would put them upright.
 
-A person stands, sits or bends in most clips of nearly any set, so that heads lie above ankles in the median
-of the clips, whatever happens in some.
+People stand, sit or bend in most clips of nearly any data set, so heads lie above ankles in the median over
+clips, whatever single clips show.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ UPSIDE_DOWN = "people look upside down"
 LYING = "people look as if they lay"
 
 DOWN = -0.5
-"""Median y of the directions, over clips, from which on downward people stand on their heads."""
+"""Median y of the clips' directions below which people count as upside down."""
 ALONG = 0.75
-"""Median of |x| or |z| from which on they lie: within 41 degrees of the axis."""
+"""Median of |x| or |z| from which people count as lying: within 41 degrees of the axis."""
 
 _WAYS = {
     "left": (0, 1),
@@ -30,13 +30,16 @@ _WAYS = {
     "forward": (2, 1),
     "backward": (2, -1),
 }
-"""Direction of an axis of a file -> axis of the store and sign."""
+"""Direction of a file's axis -> axis of the store and sign."""
 _SAID = re.compile(r"x ({0}), y ({0}), z ({0})\b".format("|".join(_WAYS)))
 
 
 def direction(poses: Array, parts: Mapping[str, int]) -> Array:
-    """[P, V, 3], NaN where a joint is unseen -> [3]: mean unit vector from ankles to head, or from hips to
-    shoulders where one of these has none; zeros where nothing tells."""
+    """[P, V, 3], NaN where a joint is unseen -> [3]: mean unit vector from ankles to head.
+
+    Hips stand in for ankles that are unknown or never seen, shoulders for an unknown head; zeros if no pose
+    has both ends.
+    """
     top = poses[:, parts["head"]] if "head" in parts else _middle(poses, parts, "shoulder")
     bottom = _middle(poses, parts, "ankle")
     if bottom is None or not np.isfinite(bottom).any():
@@ -56,10 +59,10 @@ def _middle(poses: Array, parts: Mapping[str, int], part: str) -> Array | None:
 
 
 def odd(ups: Sequence[Sequence[float]], axes: str, *, mirrored: bool, flat: bool) -> tuple[str, str]:
-    """Problem and detail, empty where people stand, of the ``direction`` of each clip.
+    """Return the problem and its detail (empty where people stand) from the ``direction`` of each clip.
 
-    ``axes``: what the axes of the files were said to be, in words; ``mirrored``: the people look so;
-    ``flat``: the poses are 2D.
+    ``axes``: the declared axes of the files, in words; ``mirrored``: whether people look mirrored; ``flat``:
+    whether the poses are 2D.
     """
     directions = np.array([up for up in ups if any(up)], np.float64).reshape(-1, 3)
     if not len(directions):
@@ -79,7 +82,7 @@ def odd(ups: Sequence[Sequence[float]], axes: str, *, mirrored: bool, flat: bool
 
 
 def axis_of_file(axes: str, place: int) -> str:
-    """x, y or z: the axis of the file that became this one of the store; the store's own where nothing tells.
+    """x, y or z: the file's axis that became axis ``place`` of the store, or the store's own if unstated.
 
     >>> axis_of_file("x right, y forward, z up, in m", 1)
     'z'
@@ -91,7 +94,7 @@ def axis_of_file(axes: str, place: int) -> str:
 
 
 def _said(axes: str) -> list[tuple[int, int]]:
-    """For x, y and z of the file the axis of the store and its sign; nothing where the words do not tell."""
+    """For x, y and z of the file, the store's axis and its sign; empty if the words do not state them."""
     match = _SAID.search(axes)
     return [_WAYS[word] for word in match.groups()] if match else []
 
@@ -101,9 +104,10 @@ def _file_sign(axes: str, place: int) -> int:
 
 
 def _advice(axes: str, place: int, sign: int, *, mirrored: bool, flat: bool) -> str:
-    """What was said of the axes, and what would turn the axis ``place``, ``sign`` of the store up.
+    """The declared axes, and those that would turn axis ``place`` of the store, with ``sign``, upward.
 
-    It is a rotation where people's sides are right, and a reflection where they are mirrored.
+    The change is a rotation where people's sides are right, and a reflection where they are mirrored or where
+    flat poses are upside down.
     """
     said = _said(axes)
     if not said:

@@ -1,4 +1,4 @@
-"""Labels of single frames: the actions of a recording that is kept whole, through discovery to its clip."""
+"""Frame labels: the actions of a recording that is kept whole, from discovery to its clip."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYS = ("action", "from", "to")
 
 @dataclass(frozen=True)
 class Action:
-    """Frames ``start:end`` of a recording, 0-based, the end excluded; ``end`` None: to its last one."""
+    """Frames ``start:end`` of a recording, 0-based, end excluded; None stands for the recording's end."""
 
     label: int
     start: int
@@ -23,7 +23,7 @@ class Action:
 
 
 def details(actions: Iterable[Action]) -> tuple[tuple[str, int], ...]:
-    """Actions as details of a RawItem, three after another."""
+    """Encode actions as details of a RawItem, three pairs per action."""
     return tuple(
         pair
         for action in actions
@@ -34,7 +34,7 @@ def details(actions: Iterable[Action]) -> tuple[tuple[str, int], ...]:
 
 
 def taken(fields: Iterable[tuple[str, int]]) -> tuple[dict[str, int], tuple[Action, ...]]:
-    """Details of a RawItem as its other fields, and the actions among them."""
+    """Split the details of a RawItem into its other fields and its actions."""
     pairs = list(fields)
     values = [value for key, value in pairs if key in _KEYS]
     triples = zip(values[::3], values[1::3], values[2::3], strict=True)
@@ -43,7 +43,7 @@ def taken(fields: Iterable[tuple[str, int]]) -> tuple[dict[str, int], tuple[Acti
 
 
 def labels(actions: Iterable[Action], frames: int) -> NDArray[np.int16]:
-    """[frames] int16: the label of each frame, -1 where nothing is labelled; of two the later row's."""
+    """[frames] int16: the label of each frame, -1 where unlabelled; the later of overlapping actions wins."""
     made = np.full(frames, UNKNOWN, np.int16)
     for action in actions:
         made[action.start : action.end] = action.label

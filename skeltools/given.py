@@ -18,9 +18,9 @@ _KINDS = "clips of a store, SkeletonSequence objects or arrays [T, M, V, 3]"
 
 
 def each(clips: Clips) -> Iterator[tuple[str | None, SkeletonSequence | Any]]:
-    """(id, SkeletonSequence or array) of all clips; the id of an array outside a mapping is None.
+    """Yield (id, SkeletonSequence or array) for each clip; the id of an array outside a mapping is None.
 
-    Raises UsageError for what is no collection of clips.
+    Raises UsageError for anything but a collection of clips.
     """
     if isinstance(clips, str | bytes | Clip | SkeletonSequence) or not hasattr(clips, "__iter__"):
         single = isinstance(clips, Clip | SkeletonSequence)

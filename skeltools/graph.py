@@ -37,11 +37,11 @@ def spatial_partition(spec: SkeletonSpec) -> Adjacency:
 
 
 def degenerate_partition(spec: SkeletonSpec) -> Adjacency:
-    """[3, V, V]: the partition of the released code bases, where hop distances are cut at one.
+    """[3, V, V]: the partition of the released code bases, where hop distances above one count as infinite.
 
-    Every joint further than one bone from the centre is then equally (infinitely) far. Subset 0 is the joint
-    itself; subset 1 the neighbours that are as far or further, most edges among them; subset 2 those that
-    are nearer. For 25 joints they hold 25, 40 and 8 entries. Weights trained with released code need it.
+    All joints more than one bone from the centre are then equally far. Subset 0 is the joint itself; subset 1
+    the neighbours that are as far or further, which are most edges; subset 2 those that are nearer. For 25
+    joints they hold 25, 40 and 8 entries. Weights trained with released code need this partition.
     """
     source, target = (np.where(distance <= 1, distance, np.inf) for distance in _distance_to_center(spec))
     itself = np.eye(spec.num_joints, dtype=np.bool_)
@@ -60,7 +60,7 @@ def _subsets(spec: SkeletonSpec, *subsets: NDArray[np.bool_]) -> Adjacency:
 
 
 def pad(adjacency: Adjacency, size: int) -> tuple[Adjacency, NDArray[np.bool_]]:
-    """[3, V, V] -> ([3, size, size] with zeros behind, [size] mask that is True for the V real joints)."""
+    """Pad [3, V, V] with zeros to [3, size, size]; also returns a [size] mask, True for the V real joints."""
     joints = adjacency.shape[-1]
     if size < joints:
         raise ValueError(f"cannot pad {joints} joints to {size}")

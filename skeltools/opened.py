@@ -1,4 +1,4 @@
-"""A store as Python sees it: clips by id, conventions, splits, streams; each read when it is asked for."""
+"""A store opened in Python: clips by id, conventions, splits and streams, each read on access."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Ground = Literal["white", "dark", "transparent"]
 
 STREAMS = ("joint", "bone", "motion")
 PARTS = {"train": 1, "test": 2}
-"""Values of a split."""
+"""Part of a split -> its value in the split's array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,24 +44,24 @@ class Clip:
     joints: Joints
     """[T, M, V, 3] float32, metres: x to the sensor's left, y up, z away from it; zero where absent."""
     present: Mask
-    """[T, M] bool: whether this body was seen in this frame."""
+    """[T, M] bool: whether the body was seen in the frame."""
     order: NDArray[np.int8]
-    """[T, M]: place of the body among those of its frame in the raw file, 0-based; -1 where absent."""
+    """[T, M]: 0-based position of the body among those of its frame in the raw file; -1 where absent."""
     spec: SkeletonSpec
     """The convention: joint names, edges, centre."""
     label: int
-    """0-based class; -1 when it is not known."""
+    """0-based class; -1 if unknown."""
     class_name: str | None
     subject: int | None
     camera: int | None
     setup: int | None
     repetition: int | None
     frame_labels: NDArray[np.int16] | None = None
-    """[T] int16, of a recording that was kept whole: the class of each frame, -1 for none; else None."""
+    """[T] int16: the class of each frame, -1 for none; None unless the recording was kept whole."""
     unseen: Mask | None = None
-    """[T, M, V] bool: joints that were not seen though their body was, and are zero; None: all were seen."""
+    """[T, M, V] bool: joints not seen although their body was, which are zero; None: all were seen."""
     score: Joints | None = None
-    """[T, M, V] float32: how sure an estimator was of each joint; None: not told."""
+    """[T, M, V] float32: the estimator's confidence in each joint; None: not recorded."""
 
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.joints.shape))
@@ -89,11 +89,12 @@ class Clip:
         names: bool = False,
         words: bool = True,
     ) -> Any:
-        """A film strip: poses in a row, as a figure of matplotlib, which notebooks show.
+        """Draw a film strip, poses in a row, as a matplotlib figure, which notebooks display.
 
-        ``frames``: so many, evenly spread, or which: ``"10:60:5"``, ``"3,7,9"``. ``view``: front is what the
-        sensor saw. ``size``: width and height in points of 1/96 inch. ``words``: titles and numbers. Raises
-        UsageError for frames or a view that the clip does not have, and without the extra ``plots``.
+        ``frames``: a number of evenly spaced frames, or a selection such as ``"10:60:5"`` or ``"3,7,9"``.
+        ``view``: front is what the sensor saw. ``size``: width and height in points of 1/96 inch. ``words``:
+        whether to add titles and numbers. Raises UsageError for frames or a view that the clip does not have,
+        and if the extra ``plots`` is not installed.
 
             >>> figure = open("store.zarr")[0].plot(5, view="three-quarter")
             >>> figure.savefig("strip.pdf")
@@ -118,10 +119,10 @@ class Clip:
         names: bool = False,
         words: bool = True,
     ) -> Any:
-        """The clip in motion: notebooks play it and let it be turned, and its ``save`` writes it.
+        """Animate the clip: notebooks play it and let the user rotate it; its ``save`` writes it to a file.
 
-        ``frames``: all, or those that ``plot`` takes. ``fps``: of the recording; None is 30. The rest is as
-        in ``plot``. ``save(path, force=False)`` writes .mp4, .gif, .webp or .apng.
+        ``frames``: None for all, or as for ``plot``. ``fps``: frame rate of the recording; None means 30. The
+        other arguments are those of ``plot``. ``save(path, force=False)`` writes .mp4, .gif, .webp or .apng.
 
             >>> open("store.zarr")[0].animate(speed=0.5).save("slow.gif")
             PosixPath('slow.gif')
@@ -135,7 +136,7 @@ class Clip:
 
     @property
     def sequence(self) -> SkeletonSequence:
-        """The clip as readers give it, which `write` and `prepare` take as well."""
+        """The clip as readers return it, a form that `write` and `prepare` accept as well."""
         fields = ("subject", "camera", "setup", "repetition")
         values: dict[str, Any] = {
             name: value for name in fields if (value := getattr(self, name)) is not None
@@ -162,10 +163,10 @@ def _needs_plots() -> None:
 
 
 class OpenedStore:
-    """A store that is open for reading: ``skeltools.open`` makes it.
+    """A store that is open for reading, as returned by ``skeltools.open``.
 
-    It looks like a mapping from sample ids to clips in the store's first convention, in the store's order:
-    ``len(s)``, ``for id in s``, ``id in s`` and ``s[id]``. Rows count as well: ``s[0]``, ``s[-1]``.
+    It behaves like a mapping from sample ids to clips in the store's first convention, in the store's order:
+    ``len(s)``, ``for id in s``, ``id in s`` and ``s[id]``. Row numbers work as well: ``s[0]``, ``s[-1]``.
     """
 
     def __init__(self, opened: Store) -> None:
@@ -178,37 +179,37 @@ class OpenedStore:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The store's folder."""
         return self._opened.path
 
     @property
     def manifest(self) -> StoreManifest:
-        """What the store says of itself: data set, recipe, arrays, provenance."""
+        """The store's description of itself: data set, recipe, arrays, provenance."""
         return self._opened.manifest
 
     @property
     def conventions(self) -> tuple[str, ...]:
-        """The skeleton conventions; the first one is the data set's own where it has one."""
+        """The skeleton conventions; the first is the data set's own where it has one."""
         return tuple(self.manifest.conventions)
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; the place is the label."""
+        """Class names, indexed by label."""
         return tuple(self.manifest.classes)
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """Sample ids in the store's order, which is that of the rows of all arrays."""
+        """Sample ids in the store's order, which is the row order of all arrays."""
         return tuple(store.read_column(self._opened, "samples/id").tolist())
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """[N] int64, 0-based; -1 where the class is not known."""
+        """[N] int64, 0-based; -1 where the class is unknown."""
         return store.read_column(self._opened, "samples/label").astype(np.int64)
 
     @cached_property
     def splits(self) -> dict[str, NDArray[np.uint8]]:
-        """Name of a split -> [N] uint8: 0 not used, 1 training half, 2 test half."""
+        """Name of a split -> [N] uint8: 0 unused, 1 training part, 2 test part."""
         return {name: store.read(self._opened, f"splits/{name}") for name in self.manifest.protocols}
 
     @property
@@ -230,15 +231,15 @@ class OpenedStore:
         return isinstance(id, str) and id in self._rows
 
     def __getitem__(self, id: str | int) -> Clip:
-        """The clip of a sample id or of a row. Raises as ``clip`` does."""
+        """Return the clip of a sample id or of a row; raises as ``clip`` does."""
         return self.clip(id)
 
     def clip(self, id: str | int, convention: str | None = None) -> Clip:
-        """A sample in one convention, the store's first by default.
+        """Return a sample in one convention, by default the store's first.
 
-        Raises UnknownSampleError, a KeyError and IndexError, for an id or a row that the store does not have,
-        with the closest ids; UsageError for an unknown convention, StoreError when the convention lacks the
-        sample or the store is damaged.
+        Raises UnknownSampleError (both a KeyError and an IndexError) for an id or a row that the store does
+        not have, and names the ids closest to an unknown one; UsageError for an unknown convention;
+        StoreError when the convention lacks the sample or the store is damaged.
         """
         row, spec = self._row(id), self.spec(convention)
         sequence = next(store.read_sequences(self._opened, spec.name, row, row + 1))
@@ -252,9 +253,10 @@ class OpenedStore:
         )
 
     def clips(self, convention: str | None = None) -> Iterator[Clip]:
-        """All clips of one convention in the store's order, without those that it lacks.
+        """Iterate over the clips of one convention in the store's order, without samples that it lacks.
 
-        Faster than one by one: files are read in long runs, and only these are held in memory.
+        Faster than reading clips one by one: files are read in long runs, and only the current run is held in
+        memory.
         """
         spec = self.spec(convention)
         for sequence in store.read_sequences(self._opened, spec.name):
@@ -291,7 +293,7 @@ class OpenedStore:
 
     @checks_arguments
     def rows(self, split: str, part: Literal["train", "test"] = "train") -> NDArray[np.int64]:
-        """[n] int64: rows of one half of a split, to index ``ids``, ``labels`` and streams with.
+        """[n] int64: rows of one part of a split, for indexing ``ids``, ``labels`` and streams.
 
         Raises UsageError for a split that the store does not have.
         """
@@ -301,7 +303,7 @@ class OpenedStore:
 
     @checks_arguments
     def spec(self, convention: str | None = None) -> SkeletonSpec:
-        """A convention as the store records it. Raises UsageError for one that it does not have."""
+        """Return a convention as the store records it; raises UsageError for one that it does not have."""
         name = self.conventions[0] if convention is None else convention
         if name not in self.conventions:
             raise unknown("convention", name, self.conventions, where=self.path)
@@ -336,11 +338,12 @@ class OpenedStore:
         convention: str | None = None,
         in_memory: bool = False,
     ) -> Any:
-        """A stored stream [N, 3, T, V, M] float32: a zarr array, which is read when it is sliced.
+        """Return a stored stream [N, 3, T, V, M] float32 as a zarr array, which is read when it is sliced.
 
-        ``kind``: joint, bone or motion. ``frames``: its length T, which may be left out where the store has
-        one. ``in_memory``: all of it as a NumPy array; rows in any order are much faster so. Raises
-        UsageError for unknown names, StoreError for a stream that is not stored; ``add_streams`` adds it.
+        ``kind``: joint, bone or motion. ``frames``: its length T, optional where the store has only one.
+        ``in_memory``: read all of it into a NumPy array, which is much faster for rows in random order.
+        Raises UsageError for unknown names, StoreError for a stream that is not stored; ``add_streams`` adds
+        it.
         """
         if kind not in STREAMS:
             raise unknown("stream", kind, STREAMS)
@@ -359,7 +362,7 @@ class OpenedStore:
         return store.read(self._opened, path) if in_memory else store.array(self._opened, path)
 
     def _lengths(self, convention: str, kind: str) -> list[int]:
-        """The lengths T of which the store has this stream."""
+        """The lengths T for which the store has this stream."""
         places = [path.split("/") for path in self.manifest.arrays if path.startswith("streams/")]
         return sorted(int(place[2][1:]) for place in places if (place[1], place[3]) == (convention, kind))
 
@@ -403,7 +406,7 @@ class OpenedStore:
 def open(path: str | Path) -> OpenedStore:
     """Open a store for reading.
 
-    Raises StoreError when there is none, when it is of a newer format, or damaged.
+    Raises StoreError when there is no store at ``path``, or when it has a newer format or is damaged.
 
         >>> s = open("store.zarr")
         >>> clip = s["S002C001P002R001A001"]

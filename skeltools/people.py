@@ -1,14 +1,14 @@
-"""Whether poses look like people: left and right at their sides, of a person's height, and with a depth.
+"""Check whether poses look like people: left and right at their sides, a person's height, and depth.
 
-Every reading of a file gives some poses; only anatomy can tell a wrong one. Three cues, which hold for
-anybody in any attitude and wherever the camera stands:
+However a file is read, the result is some poses; only anatomy can reveal a wrong reading. Three cues hold for
+anybody in any posture, wherever the camera stands:
 
     toes     toes lie in front of ankles:                   (left - right shoulder) x up . (toes - ankles) > 0
     face     the nose lies in front of the ears:            the same with (nose - ears)
     limbs    knees bend forward, elbows backward:           the same with both, where there are no feet
 
-A mirror image, or a skeleton whose sides are exchanged, turns the sign. The score of a cue is the sum of
-these products over that of their absolute values, from -1 to 1. Measured on genuine recordings:
+A mirror image, or a skeleton whose sides are exchanged, flips the sign. The score of a cue is the sum of
+these products divided by the sum of their absolute values, from -1 to 1. Measured on genuine recordings:
 
     cue      clips   NW-UCLA        MSR-Action3D   demo (Kinect, SMPL-X)
     toes     64      0.94 to 1.00   0.95 to 1.00   0.97 to 1.00
@@ -16,9 +16,9 @@ these products over that of their absolute values, from -1 to 1. Measured on gen
     limbs    64      0.08 to 0.6    0.45 to 0.8    0.65 to 0.9
     limbs    16      -0.17 to 0.8   0.14 to 0.9    0.44 to 0.9
 
-(2,000 draws of so many clips each.) Sets with exchanged sides have these scores with the other sign.
+(2,000 draws of that many clips each.) Sets with exchanged sides have the same scores with the other sign.
 
-Of a user's own data every clip is looked at, and those that differ from all others are named.
+In a user's own data every clip is inspected, and clips that differ from all others are named.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ POINT = "all joints at one point"
 STILL = "nothing moves"
 
 EXCHANGED = {"toes": -0.5, "face": -0.5, "limbs": -0.2}
-"""Scores from which on downward people look mirrored."""
+"""Scores below which people count as mirrored."""
 FEWEST = {"toes": 1, "face": 1, "limbs": 16}
-"""Clips that it takes to say so."""
+"""Fewest clips needed to report it."""
 
 HEIGHTS = (0.8, 2.3)
-"""Metres from head to ankle along the bones, from a small child to more than anybody."""
+"""Metres from head to ankle along the bones: from a small child's height to more than anybody's."""
 USUAL = (1.2, 2.0)
-"""Metres that a likely factor brings it to."""
+"""Metres within which a factor must bring a height to be its likely correction."""
 FACTORS = (
     (0.001, "millimetres read as metres"),
     (0.01, "centimetres read as metres"),
@@ -67,23 +67,30 @@ FACTORS = (
     (25.4, "inches read as millimetres"),
     (0.3048, "feet read as metres"),
 )
-"""What a height may be multiplied by, the likelier cause first; the inch and the foot by definition."""
+"""Factors that may correct a height, the likelier cause first; the inch and the foot by definition."""
 
 STEADY = 0.2
-"""Coefficient of variation, over a clip, up to which the bones of the trunk and legs are those of a body. A
-sensor comes to a tenth; points at random to 0.4."""
+"""Largest coefficient of variation over a clip at which bones of the trunk and legs are those of a body.
+
+A sensor reaches a tenth, random points 0.4.
+"""
 
 UNEVEN = 0.35
-"""Difference, of their mean, up to which the median bones of the left and the right leg are one person's."""
+"""Largest difference, relative to their mean, at which median left and right leg bones are one person's."""
 
 FLAT = 0.05
-"""Of the largest extent of a pose: what an axis of less than this is no depth. One pose in a hundred of
-NW-UCLA and of the demo has less than 0.13."""
+"""Part of a pose's largest extent below which the extent along an axis is no depth.
+
+One pose in a hundred of NW-UCLA and of the demo has less than 0.13.
+"""
 
 OUTLYING = 5.0
-"""Times the median height of the clips, or its part, that is no matter of age."""
+"""Factor above or below the clips' median height that age does not explain."""
 OUTLYING_2D = 50.0
-"""The same of 2D poses, whose people are near or far; pixels among fractions of an image come to hundreds."""
+"""The same for 2D poses, whose people may be near or far.
+
+Mixing pixels and fractions of an image reaches hundreds.
+"""
 
 
 # --- names --------------------------------------------------------------------------------------------------
@@ -99,14 +106,14 @@ _SIDED = {
     "foot": ("foot", "foo"),
     "ear": ("ear",),
 }
-"""Part -> what conventions call it, without its side."""
+"""Part -> what conventions call it, without the side."""
 _CENTRAL = {"nose": ("nose",), "head": ("head_top", "htop", "top_head", "head", "nose")}
 _SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 _STEMS = tuple(sorted({name for names in _SIDED.values() for name in names}, key=len, reverse=True))
 
 
 def _split(name: str) -> tuple[str, str]:
-    """(side or nothing, the rest): ``LeftToeBase``, ``left_toe_base`` and ``ltoebase`` are one joint.
+    """Split a name into its side, if any, and the rest: ``LeftToeBase`` and ``ltoebase`` are both left toes.
 
     >>> _split("LeftToeBase"), _split("lsho_smpl"), _split("ANKLE_RIGHT"), _split("head")
     (('left', 'toe_base'), ('left', 'sho_smpl'), ('right', 'ankle'), ('', 'head'))
@@ -121,17 +128,16 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def parts_of(spec: SkeletonSpec) -> dict[str, int]:
-    """``left hip`` -> joint, for those parts of a person that the names of the joints tell; both sides or
-    none.
+    """``left hip`` -> joint, for the parts of a person that joint names identify; both sides or neither.
 
-    Nothing for an animal that ships with the package.
+    Empty for an animal that ships with the package.
     """
     return dict(_parts(spec.name, spec.joints, spec.shoulders))
 
 
 @lru_cache(maxsize=64)
 def _parts(convention: str, joints: tuple[str, ...], shoulders: tuple[int, int] | None) -> dict[str, int]:
-    """``parts_of``, once for each skeleton: every clip is asked for it."""
+    """``parts_of``, cached per skeleton because every clip needs it."""
     if convention in skeletons.names("animals"):
         return {}
     synonyms = skeletons.naming(convention).synonyms if convention in skeletons.names() else {}
@@ -152,7 +158,7 @@ def _parts(convention: str, joints: tuple[str, ...], shoulders: tuple[int, int] 
 
 
 def _find(called: Sequence[tuple[str, int]], names: tuple[str, ...]) -> int | None:
-    """The joint of the first of these names; names may have a word more behind, or before."""
+    """The joint that has the first of these names, alone or else followed or preceded by another word."""
     tests = (
         str.__eq__,
         lambda rest, name: rest.startswith(f"{name}_"),
@@ -164,7 +170,7 @@ def _find(called: Sequence[tuple[str, int]], names: tuple[str, ...]) -> int | No
 
 
 def _feet(parts: dict[str, int]) -> dict[str, int]:
-    """Where there are ankles, a foot is where the toes are; without, it is the ankle."""
+    """Treat a foot as the toes where there is an ankle, and as the ankle where there is none."""
     for side in ("left", "right"):
         foot = parts.pop(f"{side} foot", None)
         if foot is not None:
@@ -177,39 +183,38 @@ def _feet(parts: dict[str, int]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Look:
-    """What some poses of one convention look like; small, so that it can be kept of many clips."""
+    """Summary of some poses of one convention, small enough to keep for many clips."""
 
     poses: int
     cue: str
-    """Name of the cue that the convention allows; empty for none."""
+    """The cue that the convention allows; empty for none."""
     signed: float
-    """Sum of its products."""
+    """Sum of the cue's products."""
     absolute: float
     """Sum of their absolute values."""
     height: float
-    """Median length of the bones from head to ankle, metres; 0 when unknown, and of points in space that are
-    no body."""
+    """Median length of the bones from head to ankle, metres; 0 if unknown or if 3D points are no body."""
     body: bool
-    """Whether its bones are a body's; of points at random neither sides nor heights tell anything."""
+    """Whether the bones are a body's; random points say nothing about sides or heights."""
     flat: tuple[int, int, int]
-    """Poses that are flat, though not quite, along x, y and z."""
+    """Poses that are nearly, but not exactly, flat along x, y and z."""
     low: tuple[float, float, float]
     high: tuple[float, float, float]
     """Range of the coordinates."""
     level: tuple[int, int, int] = (0, 0, 0)
-    """Poses that have no extent at all along x, y and z, though along another."""
+    """Poses that have no extent at all along x, y and z, but some along another axis."""
     up: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Mean direction from ankles to head, see ``attitude.direction``."""
     point: bool = False
     """Whether all joints of every pose lie at one point."""
     still: bool = False
-    """Whether nobody who is seen twice ever moves."""
+    """Whether nobody who is present in several frames ever moves."""
     id: str = ""
-    """The clip's."""
+    """Id of the clip."""
 
 
 def look_at(clip: SkeletonSequence, spec: SkeletonSpec) -> Look | None:
-    """``look`` at a clip."""
+    """Apply ``look`` to a clip."""
     joints = clip.joints
     if clip.unseen is not None:
         joints = np.where(clip.unseen[..., None], np.float32(np.nan), joints)
@@ -218,7 +223,7 @@ def look_at(clip: SkeletonSequence, spec: SkeletonSpec) -> Look | None:
 
 
 def look(spec: SkeletonSpec, joints: NDArray[Any], present: NDArray[np.bool_]) -> Look | None:
-    """Joints [T, M, V, 3] metres, NaN where a joint was not seen, present [T, M]; None without a pose."""
+    """Summarise joints [T, M, V, 3] in metres, NaN where unseen, with present [T, M]; None without a pose."""
     poses = joints[present].astype(np.float64)
     poses = poses[np.isfinite(poses).any(axis=(1, 2))]
     if not len(poses):
@@ -248,7 +253,7 @@ def look(spec: SkeletonSpec, joints: NDArray[Any], present: NDArray[np.bool_]) -
 
 
 def _is_still(joints: NDArray[Any], present: NDArray[np.bool_]) -> bool:
-    """Whether everybody who is present twice has all joints at the same place throughout."""
+    """Whether somebody is present in several frames, and nobody who is ever moves a joint."""
     twice = present.sum(axis=0) > 1
     seen = np.where(present[:, twice, None, None], joints[:, twice], np.nan)
     span = np.fmax.reduce(seen, axis=0) - np.fmin.reduce(seen, axis=0)
@@ -261,7 +266,7 @@ def _three(values: Sequence[Any]) -> tuple[Any, Any, Any]:
 
 
 def _chains(spec: SkeletonSpec, parts: Mapping[str, int]) -> list[list[int]]:
-    """Joints from the head to each ankle, along the tree; nothing where either is unknown."""
+    """Joints along the tree from the head to each ankle; empty where either is unknown."""
     if not {"head", "left ankle", "right ankle"} <= parts.keys():
         return []
     up = _ancestors(spec, parts["head"])
@@ -282,11 +287,11 @@ def _ancestors(spec: SkeletonSpec, joint: int) -> list[int]:
 
 
 def _lengths(poses: Array, parts: Mapping[str, int], chains: list[list[int]]) -> Array:
-    """[P, 2, L]: lengths of what adds up to a height on the left and on the right; NaN where a joint was not
-    seen.
+    """[P, 2, L]: lengths that add up to the height, on the left and the right; NaN where a joint was unseen.
 
-    Where the parts are known, they are head, middle of the shoulders, middle of the hips, knee and ankle,
-    for bones may take a way round, over the ribs; else the bones themselves. L is 0 where neither is known.
+    Where the parts are known, the lengths connect head, mid-shoulders, mid-hips, knee and ankle, because
+    bones may take a detour over the ribs; otherwise they are those of the bones. L is 0 where neither is
+    known.
     """
     sides = ("left", "right")
     if all(f"{side} {part}" in parts for part in ("shoulder", "hip", "knee", "ankle") for side in sides) and (
@@ -304,14 +309,13 @@ def _lengths(poses: Array, parts: Mapping[str, int], chains: list[list[int]]) ->
 
 
 def _steps(line: Array) -> Array:
-    """[P, L + 1, 3] -> [P, L]: from each point to the next."""
+    """[P, L + 1, 3] -> [P, L]: distances between consecutive points."""
     lengths: Array = np.linalg.norm(np.diff(line, axis=1), axis=-1)
     return lengths
 
 
 def _is_body(lengths: Array) -> bool:
-    """Whether bones keep their length over the clip, and are alike at both sides; nothing speaks against it
-    where there are none."""
+    """Whether bones keep their length over the clip and match left to right; True if there are none."""
     whole = lengths[np.isfinite(lengths).all(axis=(1, 2))]
     if not lengths.shape[2]:
         return True
@@ -323,13 +327,13 @@ def _is_body(lengths: Array) -> bool:
 
 
 def _height(lengths: Array) -> float:
-    """Sitting and bending change nothing. Of poses in which all of it was seen; 0 for none."""
+    """Median height over poses in which all of it was seen, unaffected by sitting and bending; 0 for none."""
     whole = lengths[np.isfinite(lengths).all(axis=(1, 2))].sum(axis=2)
     return float(np.median(whole)) if len(whole) else 0.0
 
 
 def _cue(poses: Array, parts: Mapping[str, int]) -> tuple[str, Array]:
-    """The surest cue that these parts allow, and its product in every pose; NaN where a joint is unseen."""
+    """The most reliable cue these parts allow and its product in each pose, NaN where a joint is unseen."""
 
     def middle(part: str) -> Array:
         both: Array = (poses[:, parts[f"left {part}"]] + poses[:, parts[f"right {part}"]]) / 2
@@ -360,12 +364,14 @@ def _dot(a: Array, b: Array) -> Array:
 # --- many clips ---------------------------------------------------------------------------------------------
 
 CLIPS = 64
-"""Clips of a convention that are looked at, at most: of so many, the weakest cue told the two sides of every
-genuine set apart."""
+"""Most clips of a convention that are inspected.
+
+With this many, the weakest cue distinguished the two sides of every genuine set.
+"""
 
 
 def spread(number: int) -> slice:
-    """Places of at most CLIPS of ``number`` clips, evenly over them; the same for the same number.
+    """Slice of at most CLIPS of ``number`` clips, evenly spread; the same for the same number.
 
     >>> list(range(200)[spread(200)])[:3]
     [0, 4, 8]
@@ -376,11 +382,11 @@ def spread(number: int) -> slice:
 def judge(
     looks: Sequence[Look], *, place: str, axes: str = "", flat: bool = False, each: bool = False
 ) -> list[Finding]:
-    """What of the clips of one convention is no person's; ``place`` is what the findings are about.
+    """Report what in the clips of one convention is unlike people; ``place`` is what the findings are about.
 
-    ``axes``: what the axes of the files were said to be, in words. ``flat``: the poses are 2D. ``each``: the
-    looks are those of all clips, and clips that are unlike the others are named; the set is still judged by
-    CLIPS of them.
+    ``axes``: the declared axes of the files, in words. ``flat``: the poses are 2D. ``each``: the looks are
+    those of all clips, and clips that are unlike the others are named; the set is still judged by CLIPS of
+    them.
     """
     chosen = looks[spread(len(looks))] if each else looks
     rows = _of_set(chosen, axes, flat=flat)
@@ -394,10 +400,10 @@ def judge(
 
 
 def _of_set(looks: Sequence[Look], axes: str, *, flat: bool) -> list[tuple[str, str]]:
-    """Problem -> detail, empty for none."""
+    """Problem and detail of each check; the detail is empty for no problem."""
     level = "" if flat else _level(looks, axes)
     if not level and not flat and (score := _score(looks)):
-        return [(SCORE, score)]  # of such poses neither sides nor heights tell anything
+        return [(SCORE, score)]  # such poses say nothing about sides or heights
     bodies = sum(each.body for each in looks) * 2 >= len(looks) and not flat and not level
     mirrored = _mirrored(looks) if bodies else ""
     return [
@@ -409,7 +415,7 @@ def _of_set(looks: Sequence[Look], axes: str, *, flat: bool) -> list[tuple[str, 
 
 
 def _level(looks: Sequence[Look], axes: str) -> str:
-    """An axis along which most poses have no extent at all."""
+    """Describe an axis along which most poses have no extent at all."""
     poses = sum(each.poses for each in looks)
     for place in range(3):
         if sum(each.level[place] for each in looks) * 2 > poses:
@@ -422,11 +428,11 @@ def _level(looks: Sequence[Look], axes: str) -> str:
 # --- clips unlike the others --------------------------------------------------------------------------------
 
 _NAMED = 4
-"""Clips that a finding names."""
+"""Most clips that a finding names."""
 
 
 def _of_clips(looks: Sequence[Look], *, flat: bool) -> list[tuple[str, str]]:
-    """Problem -> detail that names clips, empty for none."""
+    """Problem of each check and the clips that have it; empty for none."""
     return [
         (OUTLIERS, _outliers(looks, OUTLYING_2D if flat else OUTLYING)),
         (POINT, _named([look.id for look in looks if look.point], len(looks))),
@@ -440,9 +446,9 @@ def _named(ids: Sequence[str], clips: int) -> str:
 
 
 def _outliers(looks: Sequence[Look], factor: float) -> str:
-    """Clips far from the median height of all, the likely cause of the first."""
+    """Name the clips whose height is far from the median, with the height of the first."""
     heights = {look.id: look.height for look in looks if look.height}
-    if len(heights) < 3:  # of two nobody knows which
+    if len(heights) < 3:  # with two, neither is the odd one
         return ""
     typical = float(np.median(list(heights.values())))
     odd = [id for id, height in heights.items() if not typical / factor <= height <= typical * factor]
@@ -456,7 +462,7 @@ def _outliers(looks: Sequence[Look], factor: float) -> str:
 
 
 def _score(looks: Sequence[Look]) -> str:
-    """An axis along which nearly all poses are flat, and all of whose values are of one sign."""
+    """Describe an axis along which most poses are flat and whose values all have one sign."""
     poses = sum(each.poses for each in looks)
     for place, axis in enumerate("xyz"):
         low, high = min(each.low[place] for each in looks), max(each.high[place] for each in looks)
@@ -489,7 +495,7 @@ def _mirrored(looks: Sequence[Look]) -> str:
 
 
 def _odd_height(looks: Sequence[Look], *, unit: bool) -> str:
-    """``unit``: whether to guess at a mix-up of units."""
+    """Describe a median height that is no person's; ``unit``: whether to guess at a mix-up of units."""
     heights = [each.height for each in looks if each.height]
     if not heights or HEIGHTS[0] <= (typical := float(np.median(heights))) <= HEIGHTS[1]:
         return ""

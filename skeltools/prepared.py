@@ -1,4 +1,4 @@
-"""Clips in memory to what an encoder takes, by the recipes that make the streams of a store."""
+"""Prepare clips in memory as encoder input, with the recipes that make the streams of a store."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def prepare(
     recipe: Any = "default",
     convention: str | Path | SkeletonSpec | None = None,
 ) -> NDArray[np.float32]:
-    """[N, 3, T, V, M] float32: clips of any length as an encoder takes them, all of one convention.
+    """Prepare clips of any length, all of one convention, as encoder input [N, 3, T, V, M] float32.
 
     ``clips``: clips of a store, SkeletonSequence objects or arrays [T, M, V, 3] in metres, x to the sensor's
-    left, y up, z away from it. ``frames``: T. ``bodies``: M. ``recipe``: a name, a YAML file, or a recipe as
-    a store's manifest or an encoder's card has it. ``convention``: of the clips; arrays need it, and so do
-    sequences of one that does not ship with the package.
+    left, y up, z away from it. ``frames``: T. ``bodies``: M. ``recipe``: a name, a YAML file, or a recipe
+    taken from a store's manifest or an encoder's card. ``convention``: that of the clips, required for arrays
+    and for sequences whose convention does not ship with the package.
 
-    Raises UsageError for unknown names, for clips that do not fit the convention, and without any; SkelError
-    for a clip of which the recipe leaves nothing.
+    Raises UsageError for unknown names, for clips that do not fit the convention, and if there are no clips;
+    SkelError for a clip of which the recipe leaves nothing.
 
         >>> import skeltools
         >>> s = skeltools.open("store.zarr")

@@ -1,8 +1,8 @@
-"""Processes of this machine that work for a conversion. One that dies is replaced, and its work done again.
+"""Local worker processes of a conversion; one that dies is replaced, and its work is repeated.
 
-Where the system can, they are forked from a server process that imports what they need while this process
-imports the same and finds the raw files. A process then starts in some milliseconds; a new Python that
-imports the readers takes a second.
+Where the system supports it, they are forked from a server process that imports what they need while this
+process does its own imports and discovers the raw files. A worker then starts within milliseconds; a new
+Python that imports the readers takes a second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from schemas import SkelError
 Job = TypeVar("Job")
 
 DEATHS = 3
-"""Processes that may die while one job is waited for: so often a job that kills who does it is tried."""
+"""Deaths of worker processes, while waiting for one job, at which the job is given up."""
 
 _PRELOADED = ["skeltools.conversion.workers", "skeltools.readers"]
 
@@ -31,7 +31,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 def warm_up() -> None:
-    """Let the server process begin its imports now. Nothing waits for it."""
+    """Start the server process's imports now, without waiting for them."""
     if _method() == "forkserver":
         from multiprocessing import forkserver
 
@@ -42,9 +42,9 @@ def warm_up() -> None:
 
 @contextmanager
 def processes(number: int, work: Callable[[Job], None]) -> Iterator[Processes[Job]]:
-    """So many, which do ``work`` with one thread each; on an error what waits is given up.
+    """Run ``number`` processes that do ``work`` with one thread each; an error cancels pending jobs.
 
-    Raises SkelError when they die again and again.
+    Raises SkelError when workers die repeatedly.
     """
     warm_up()
     with _one_thread():
@@ -56,7 +56,7 @@ def processes(number: int, work: Callable[[Job], None]) -> Iterator[Processes[Jo
 
 
 class Processes(Generic[Job]):
-    """Those of a pool, and of the pool that follows when it breaks."""
+    """A pool of processes, replaced when it breaks."""
 
     def __init__(self, size: int, work: Callable[[Job], None]) -> None:
         self.size, self._work = size, work
@@ -71,11 +71,11 @@ class Processes(Generic[Job]):
         )
 
     def submit(self, job: Job) -> Pending[Job]:
-        """Have a job done."""
+        """Submit a job."""
         return Pending(self, job)
 
     def send(self, job: Job) -> tuple[ProcessPoolExecutor, Future[None]]:
-        """The pool that does it, and its answer."""
+        """Submit a job; returns the pool that runs it and its future."""
         try:
             return self.pool, self.pool.submit(self._work, job)
         except BrokenProcessPool as error:
@@ -83,7 +83,7 @@ class Processes(Generic[Job]):
             return self.pool, self.pool.submit(self._work, job)
 
     def replace(self, broken: ProcessPoolExecutor, error: BrokenProcessPool) -> None:
-        """A new pool in place of one that broke, unless there is one. Raises SkelError where none helps."""
+        """Replace a broken pool, unless already done; raises SkelError where a new one would not help."""
         if broken is not self.pool:
             return
         self._deaths += 1
@@ -96,19 +96,19 @@ class Processes(Generic[Job]):
         self.pool = self._new_pool()
 
     def finished(self) -> None:
-        """The job that was waited for is done."""
+        """Note that the awaited job is done, which resets the count of deaths."""
         self._deaths = 0
 
 
 class Pending(Generic[Job]):
-    """A job that a process does, or another one after its death."""
+    """A job in a worker process, resubmitted if the process dies."""
 
     def __init__(self, crew: Processes[Job], job: Job) -> None:
         self._crew, self._job = crew, job
         self._pool, self._answer = crew.send(job)
 
     def result(self) -> None:
-        """Wait until it is done; raises what went wrong in it."""
+        """Wait until the job is done; raises the job's own exception."""
         while True:
             try:
                 self._answer.result()
@@ -124,7 +124,7 @@ def _method() -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Numerical libraries look at these when they are loaded, that is when a new process starts."""
+    """Limit new processes to one thread; numerical libraries read these variables when they are loaded."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
@@ -138,7 +138,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _start(started: Any) -> None:
-    """Ctrl-C reaches every process of the terminal; only the writing one answers it. Its death ends all."""
+    """Leave Ctrl-C, which reaches every process of the terminal, to the writing process; exit if it dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     started.set()

@@ -1,4 +1,4 @@
-"""Raw files and what is common to finding them: folders, zip files, names, duplicates."""
+"""Raw files, and what is common to discovering them: folders, zip files, names, duplicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas import Finding, RawDataError, escaped, regular
 from skeltools.sequence import Joints, Mask, SkeletonSequence
 
 MAX_BYTES = 64 * 2**20
-"""Ten times what the longest clips of our sources take; a file or zip member that claims more is not read."""
+"""Ten times the size of our sources' longest clips; a file or zip member that claims more is not read."""
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, RuntimeError, ValueError)
 """What zipfile raises on damaged archives; RuntimeError includes encryption and unknown compression."""
@@ -28,41 +28,46 @@ HDF5_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, Attribute
 """What h5py raises on damaged files."""
 
 MAX_COORDINATE = 1e6
-"""Metres, or millimetres. A sensor sees some metres; squares of what a flipped bit makes overflow float32."""
+"""Largest coordinate, in metres or millimetres; a sensor sees a few metres.
+
+Squares of larger values, such as a flipped bit makes, overflow float32.
+"""
 
 MAX_RATIO = 200
-"""What a zip file claims to hold may be so many times its own size; skeleton text comes to 4."""
+"""Largest ratio of the size that a zip file claims to hold to its own; skeleton text reaches 4."""
 
 METRABS = "metrabs"
-"""Folder beside the raw files of a data set that holds poses estimated from its videos, and nothing else."""
+"""Folder beside the raw files of a data set that holds only poses estimated from its videos."""
 
 _STORE, _UNFINISHED = "zarr.json", ".partial"
 _ENCRYPTED = 0x1
 UNPACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Methods that zipfile unpacks piece by piece; 4 kB of bzip2 become 4 GB in one go."""
+"""Methods that zipfile unpacks piece by piece; 4 kB of bzip2 become 4 GB in a single step."""
 
 
 Raw = Path | Sequence[Path]
-"""Where raw data lie: a folder or zip file, or several."""
+"""Location of raw data: a folder or zip file, or several."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """How raw files of one kind are read.
+    """Reader of one kind of raw file.
 
-    A RawItem is small and can be pickled: workers of another process read what this one discovered.
+    A RawItem is small and can be pickled, so worker processes can read what this one discovered.
     """
 
     discover: Callable[..., Listing]
-    """Of a folder or zip file, or of several: what there is, by names and small tables only; cheap, parses no
-    clip."""
+    """List what one or several folders or zip files hold, from names and small tables only.
+
+    Cheap: no clip is parsed.
+    """
     read: Callable[..., SkeletonSequence]
-    """Of a RawItem: one clip in canonical axes. Raises RawDataError, which names file and line."""
+    """Read the clip of a RawItem, in canonical axes; raises RawDataError, which names file and line."""
 
 
 @dataclass(frozen=True)
 class RawItem:
-    """One clip in one convention, where it lies, and how many bytes it takes there."""
+    """One clip in one convention: its location, and its size there in bytes."""
 
     id: str
     convention: str
@@ -71,18 +76,18 @@ class RawItem:
     """Name inside the zip file, or ``sample/convention`` inside an HDF5 file."""
     size: int = 0
     details: tuple[tuple[str, int], ...] = ()
-    """What discovery learnt that the file itself does not tell: its label, its window of frames."""
+    """What discovery learnt that is not in the file itself: its label, its window of frames."""
     settings: str = ""
-    """File that says how to read this one, for a user's own data."""
+    """File that describes how to read this one, for a user's own data."""
 
     @property
     def where(self) -> str:
-        """For messages: ``path`` or ``path::member``."""
+        """Location for messages: ``path`` or ``path::member``."""
         return self.path if self.member is None else f"{self.path}::{self.member}"
 
     @property
     def file(self) -> str:
-        """For findings, which must not depend on where the raw data lie: the file's own name."""
+        """The file's own name, for findings, which must not depend on the location of the raw data."""
         return Path(self.member or self.path).name
 
 
@@ -92,20 +97,20 @@ class Listing:
     """Sorted by id, then convention; each pair once."""
     findings: tuple[Finding, ...] = ()
     halves: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Splits that the source itself carries: protocol -> id -> 1 train, 2 test. They go before rules."""
+    """Splits that the source itself provides, which precede rules: protocol -> id -> 1 train, 2 test."""
     rules: Mapping[str, str] = field(default_factory=dict)
-    """Protocol of ``halves`` -> where it comes from, in words."""
+    """Protocol of ``halves`` -> its origin, in words."""
     classes: tuple[str, ...] | None = None
-    """Class names that the source itself carries."""
+    """Class names that the source itself provides."""
     synthetic: bool = False
-    """The source says that it was made from the built-in demo data."""
+    """Whether the source states that it was made from the built-in demo data."""
     anonymous: bool = False
-    """The source names no samples: the ids are made up by the reader and tell nothing."""
+    """Whether the source names no samples, so that ids are made up by the reader and carry no information."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file of the right suffix, before its name was understood. ``place`` is relative to the raw folder."""
+    """A file with the right suffix whose name is not parsed yet; ``place`` is relative to the raw folder."""
 
     path: str
     member: str | None
@@ -120,10 +125,11 @@ class Found:
 def discover(
     raw: Raw, suffix: str, *, convention: str, fields: Callable[[str], dict[str, int] | None]
 ) -> Listing:
-    """Items of all files in ``raw`` that end in ``suffix`` and whose stem ``fields`` understands.
+    """List the files in ``raw`` that end in ``suffix`` and whose stem ``fields`` can parse.
 
-    ``raw`` is a folder (searched recursively, zip files in it included) or a zip file, or several of these.
-    Raises RawDataError when ``raw`` itself is a file that is no zip; nothing found is an empty listing.
+    ``raw`` is a folder (searched recursively, including its zip files) or a zip file, or several of these.
+    Raises RawDataError when ``raw`` itself is a file but not a zip file; without any match, the listing is
+    empty.
     """
     files, findings = search(raw, suffix)
     items: list[RawItem] = []
@@ -139,17 +145,16 @@ def discover(
 
 
 def roots_of(raw: Raw) -> tuple[Path, ...]:
-    """The folders and zip files that raw data lie in."""
+    """The folders and zip files that contain the raw data."""
     return (raw,) if isinstance(raw, Path) else tuple(raw)
 
 
 def first_of_each(
     items: Iterable[RawItem], roots: Sequence[Path] = ()
 ) -> tuple[tuple[RawItem, ...], tuple[Finding, ...]]:
-    """Sorted items, of those with the same id and convention only the first by path; with several ``roots``
-    that of the first root.
+    """Sort items and keep the first of each id and convention, by root and then path; the rest are findings.
 
-    Ids that differ only in case are the same: they would be one file on other systems.
+    Ids that differ only in case count as the same, because they would be one file on other systems.
     """
 
     def number(item: RawItem) -> int:
@@ -171,13 +176,13 @@ def first_of_each(
 
 
 def _root_of(item: RawItem, roots: Sequence[Path]) -> int:
-    """The place of the item's root among ``roots``; of nested ones the first."""
+    """Index of the item's root among ``roots``; of nested roots, the first."""
     path = Path(item.path)
     return next((number for number, root in enumerate(roots) if path.is_relative_to(root)), len(roots) - 1)
 
 
 def _below(item: RawItem, root: Path) -> str:
-    """The item's place with the root's own name before it."""
+    """The item's location below ``root``, preceded by the root's own name."""
     path = Path(item.path)
     below = path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else ""
     place = "/".join(part for part in (root.name, below) if part) if path != root else path.name
@@ -185,7 +190,7 @@ def _below(item: RawItem, root: Path) -> str:
 
 
 def _beside(item: RawItem, other: RawItem) -> str:
-    """The item's place without what both places share: short, and the same wherever the raw data lie."""
+    """The item's location without the part both share: short, and independent of where the raw data lie."""
     if item.path == other.path:
         return f"{Path(item.path).name}::{item.member}"
     common = os.path.commonpath([os.path.dirname(item.path), os.path.dirname(other.path)])
@@ -194,17 +199,17 @@ def _beside(item: RawItem, other: RawItem) -> str:
 
 
 def search(raw: Raw, suffix: str | tuple[str, ...]) -> tuple[list[Found], list[Finding]]:
-    """Files of ``raw``, a folder (zip files in it included) or a zip file, whose name ends in ``suffix``.
+    """Find the files of ``raw``, a folder (including its zip files) or a zip file, that end in ``suffix``.
 
-    ``raw`` may be several of these, whose files come in their order. ``suffix`` is in small letters and fits
-    capitals, too, as some programs unpack names.
+    ``raw`` may be several of these, whose files are listed in their order. ``suffix`` is in lower case and
+    matches upper case as well, because some programs change names when they unpack.
     """
     roots = roots_of(raw)
     all_files: list[Found] = []
     findings: list[Finding] = []
     for root in roots:
         files, rows = _search(root, suffix)
-        if len(roots) > 1 and root.is_dir():  # the place in an archive begins with its name already
+        if len(roots) > 1 and root.is_dir():  # the place in an archive already begins with its name
             files = [replace(file, place=f"{escaped(root.name)}/{file.place}") for file in files]
         all_files += files
         findings += rows
@@ -233,11 +238,11 @@ def _skipped(place: str, problem: str, detail: str = "") -> Finding:
 
 
 def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterator[Path]:
-    """All files below, sorted within each folder; hidden ones left out, links to folders followed once.
-    Stores among the raw files, finished or not, are none of them.
+    """Yield all visible files below ``folder``, sorted within each folder, except those of stores.
 
-    Devices, pipes and sockets are never opened, links to nothing and folders that may not be read are left
-    out: each is added to ``findings``.
+    Links to folders are followed once; stores among the raw files are skipped, finished or not. Devices,
+    pipes and sockets are never opened, and they are left out, as are dangling links and unreadable folders:
+    each is added to ``findings``.
     """
     findings = [] if findings is None else findings
 
@@ -270,8 +275,11 @@ def _visible(name: str) -> bool:
 
 
 def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: list[Finding]) -> list[Found]:
-    """Members are only ever read, never written to disk, so no name can do harm; those of archives that are
-    meant to are findings all the same."""
+    """List the members of a zip file that end in ``suffix``.
+
+    Members are only read, never written to disk, so no name can do harm; names that are meant to do harm are
+    findings nevertheless.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -297,7 +305,7 @@ def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: 
 
 
 def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:
-    """Why a member that would be of use is left alone; empty when it is not."""
+    """Why a member that would be of use is skipped; empty if it is not."""
     parts = re.split(r"[/\\]", info.filename)
     if info.filename.lower().endswith(".zip"):
         return "zip file inside a zip file"
@@ -311,7 +319,7 @@ def _problem_of(info: zipfile.ZipInfo, suffix: str | tuple[str, ...]) -> str:
 
 
 def read_bytes(item: RawItem) -> bytes:
-    """The item's whole file or zip member. Raises RawDataError when it is unreadable or too large."""
+    """Read the item's whole file or zip member; raises RawDataError when it is unreadable or too large."""
     try:
         if item.member is not None:
             archive = _archive_of(item)
@@ -326,9 +334,9 @@ def read_bytes(item: RawItem) -> bytes:
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """A member of the size that it claims, never more in memory. Raises what is in ``ZIP_ERRORS``.
+    """Read a member, with no more in memory than its declared size; raises any of ``ZIP_ERRORS``.
 
-    ``ZipFile.read`` unpacks all that the data expand to before it looks at the claim.
+    ``ZipFile.read`` unpacks everything that the data expand to before it checks the declared size.
     """
     if info.compress_type not in UNPACKED:
         raise zipfile.BadZipFile(f"compression method {info.compress_type}: pack it again with deflate")
@@ -351,21 +359,21 @@ def _archive_of(item: RawItem) -> zipfile.ZipFile:
 
 @lru_cache(maxsize=8)
 def _archive(path: str, _changed: int, _size: int) -> zipfile.ZipFile:
-    """Archives open in this process: NTU's zip has a directory that takes a second to read."""
+    """Archives opened in this process, cached because the directory of NTU's zip takes a second to read."""
     return zipfile.ZipFile(path)
 
 
 def finding(item: RawItem, problem: str, *, action: str, place: str = "", detail: str = "") -> Finding:
-    """A finding about this item."""
+    """Create a finding about this item."""
     return Finding(file=item.file, place=place, problem=problem, detail=detail, action=action)
 
 
 def all_finite(joints: Joints) -> Mask:
-    """[..., V, 3] -> [...]: every coordinate is a finite number, and no larger than a pose can have."""
+    """[..., V, 3] -> [...]: whether every coordinate is finite and at most ``MAX_COORDINATE``."""
     with np.errstate(invalid="ignore"):
         return np.asarray((np.abs(joints) <= MAX_COORDINATE).all(axis=(-2, -1)))
 
 
 def known(fields: dict[str, int] | None) -> dict[str, Any]:
-    """Protocol fields for Sequence; an id that tells nothing leaves them unknown."""
+    """Protocol fields for a SkeletonSequence; None, from an id without information, leaves them unknown."""
     return dict(fields or {})

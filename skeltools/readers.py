@@ -1,4 +1,4 @@
-"""Every reader of raw data by name, as a store's manifest records it."""
+"""All readers of raw data by name, as recorded in a store's manifest."""
 
 from typing import Any
 
@@ -12,4 +12,4 @@ READERS: dict[str, Any] = {
     "metrabs": metrabs,
     **FORMATS,
 }
-"""Name -> ``discover`` and ``read``, as ``raw_items.Reader`` has them."""
+"""Name -> an object with ``discover`` and ``read``, as in ``raw_items.Reader``."""

@@ -15,20 +15,23 @@ Joints = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 LEAST_SEEN = 0.25
-"""Share of its joints that must be seen for a body to be present: the upper body of a person behind a table
-is a third of most conventions, fewer joints than a quarter are hardly a pose."""
+"""Share of a body's joints that must be seen for the body to be present.
+
+The upper body of a person behind a table is a third of most conventions; fewer joints than a quarter are
+hardly a pose.
+"""
 
 UNKNOWN = -1
-"""Label or protocol field that the source does not tell."""
+"""Label or protocol field that the source does not state."""
 
 
 @dataclass(frozen=True)
 class SkeletonSequence:
     """One clip in canonical axes: right-handed, x to the sensor's left, y up, z away from it, metres.
 
-    Shapes: T frames, M bodies, V joints of ``convention``. A body keeps its place on axis M for the whole
+    Shapes: T frames, M bodies, V joints of ``convention``. A body keeps its index on axis M for the whole
     clip. Where ``present`` is False, joints are zero and ``order`` is -1. Where ``unseen`` is True, the joint
-    of a body that is present was not seen, and is zero. 2D poses have z = 0.
+    of a present body was not seen and is zero. 2D poses have z = 0.
     """
 
     id: str
@@ -36,9 +39,9 @@ class SkeletonSequence:
     joints: Joints
     """[T, M, V, 3] float32."""
     present: Mask
-    """[T, M] bool: this body was seen in this frame."""
+    """[T, M] bool: whether the body was seen in the frame."""
     order: NDArray[np.int8]
-    """[T, M]: place of the body among those of its frame in the file, 0-based; -1 where absent."""
+    """[T, M]: 0-based position of the body among those of its frame in the file; -1 where absent."""
     body_ids: tuple[int, ...]
     """Length M: the source's own id of each body."""
     label: int = UNKNOWN
@@ -48,11 +51,11 @@ class SkeletonSequence:
     setup: int = UNKNOWN
     repetition: int = UNKNOWN
     findings: tuple[Finding, ...] = field(default=())
-    """What the reader met and mended in this clip."""
+    """Problems that the reader found and repaired in this clip."""
     unseen: Mask | None = None
-    """[T, M, V] bool: joints that were not seen though their body was; None: all were seen."""
+    """[T, M, V] bool: joints that were not seen although their body was; None: all were seen."""
     score: Joints | None = None
-    """[T, M, V] float32: how sure an estimator was of each joint, as the source has it; None: not told."""
+    """[T, M, V] float32: the estimator's confidence in each joint, as in the source; None: not recorded."""
 
     def __post_init__(self) -> None:
         frames, bodies = self.present.shape
@@ -68,15 +71,15 @@ class SkeletonSequence:
 
     @classmethod
     def from_joints(cls, id: str, joints: Any, convention: str, **fields: int) -> SkeletonSequence:
-        """A clip from an array [T, M, V, 3], or [T, V, 3] of one person, in canonical axes and metres.
+        """Build a clip from an array [T, M, V, 3], or [T, V, 3] of one person, in canonical axes and metres.
 
-        ``joints``: a NumPy array, a tensor or nested lists of numbers. A joint is not seen where one of its
-        coordinates is not finite; a body is absent in a frame where it is seen by fewer than ``LEAST_SEEN``
-        of its joints, or all of them are zero. ``fields``: label, subject, camera, setup, repetition, whole
+        ``joints``: a NumPy array, a tensor or nested lists of numbers. A joint is unseen where one of its
+        coordinates is not finite; a body is absent from a frame where fewer than ``LEAST_SEEN`` of its joints
+        are seen, or all of them are zero. ``fields``: label, subject, camera, setup, repetition, as whole
         numbers. Raises UsageError for joints of another shape, and for other fields.
         """
         values = pose_array(joints, where=id)
-        with np.errstate(over="ignore"):  # too large for float32 is not finite
+        with np.errstate(over="ignore"):  # too large for float32 counts as not finite
             values = values.astype(np.float32)
         seen: Mask = np.asarray(np.isfinite(values).all(axis=3))
         values = np.where(seen[..., None], values, np.float32(0))
@@ -105,7 +108,7 @@ class SkeletonSequence:
 
 
 def presence(seen: Mask) -> tuple[Mask, Mask | None]:
-    """Joints that are seen [T, M, V] -> bodies present [T, M], and their joints that are not seen [T, M, V].
+    """Seen joints [T, M, V] -> present bodies [T, M], and the unseen joints of these [T, M, V].
 
     The second is None where every joint of every present body is seen.
     """
@@ -115,7 +118,7 @@ def presence(seen: Mask) -> tuple[Mask, Mask | None]:
 
 
 def per_body(clip: SkeletonSequence, bodies: Any) -> SkeletonSequence:
-    """The clip with these places of axis M only, in this order; ``bodies``: whole numbers."""
+    """Select the bodies at these indices of axis M, in this order; ``bodies``: whole numbers."""
     places = list(bodies)
     return replace(
         clip,
@@ -129,7 +132,7 @@ def per_body(clip: SkeletonSequence, bodies: Any) -> SkeletonSequence:
 
 
 def per_frame(clip: SkeletonSequence, span: slice) -> SkeletonSequence:
-    """The clip with these frames only."""
+    """Select a range of frames."""
     return replace(
         clip,
         joints=clip.joints[span],
@@ -141,19 +144,19 @@ def per_frame(clip: SkeletonSequence, span: slice) -> SkeletonSequence:
 
 
 _FIELDS = ("label", "subject", "camera", "setup", "repetition")
-"""Whole numbers that a source may tell of a clip."""
+"""Whole numbers that a source may state about a clip."""
 
 _MOST_BODIES = 127
-"""Places on axis M that ``order`` can number."""
+"""Most bodies on axis M that ``order`` can number."""
 
 
 def pose_array(joints: Any, *, where: object) -> NDArray[Any]:
-    """Numbers [T, M, V, 3] from an array, a tensor or nested lists [T, M, V, 3] or [T, V, 3].
+    """Convert an array, a tensor or nested lists [T, M, V, 3] or [T, V, 3] to an array [T, M, V, 3].
 
-    What a masked array hides is NaN. Raises UsageError for anything else; ``where``: the id of the clip.
+    Masked values become NaN. Raises UsageError for anything but numbers; ``where``: the id of the clip.
     """
     expected = "expected an array of numbers [T, M, V, 3], or [T, V, 3] of one person"
-    if hasattr(joints, "detach"):  # a tensor; PyTorch is not imported for it
+    if hasattr(joints, "detach"):  # a tensor; PyTorch need not be imported
         joints = joints.detach().cpu()
     if isinstance(joints, np.ma.MaskedArray) and joints.dtype.kind in "fiu":
         joints = np.ma.filled(joints.astype(np.float64), np.nan)

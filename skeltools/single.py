@@ -1,4 +1,4 @@
-"""Raw files one by one, without a conversion: what a classifier is asked about."""
+"""Read single raw files without a conversion, as input for a classifier."""
 
 from __future__ import annotations
 
@@ -36,28 +36,30 @@ _DESCRIBE = (
 
 @dataclass(frozen=True)
 class RawClip:
-    """One clip of a raw file, or what is wrong with it."""
+    """One clip of a raw file, or the problem that prevented reading it."""
 
     id: str
     sequence: SkeletonSequence | None
-    """None where it could not be read."""
+    """None if it could not be read."""
     class_name: str | None = None
-    """What its name or a table says."""
+    """Class name according to the clip's name or a table."""
     problem: str = ""
     """Why it could not be read."""
 
 
 def read_clips(path: Path, spec: SkeletonSpec, *, settings: Path | None = None) -> Iterator[RawClip]:
-    """The clips of a file or a folder, in canonical axes and metres.
+    """Yield the clips of a file or a folder, in canonical axes and metres.
 
-    NTU's ``.skeleton`` files, folders and zip files of them; a ``dataset.yaml``, or a folder with one: all of
-    its clips; a file beside a ``dataset.yaml``, or with ``settings``: as that describes it. Without it:
-    ``.npy``, ``.npz`` of one array or with ``joints``, and folders of these, [T, M, V, 3] or [T, V, 3] of the
-    convention ``spec``, metres, x to the sensor's left, y up, z away from it; and formats that say themselves
-    what they are.
+    - NTU's ``.skeleton`` files, and folders and zip files of them.
+    - A ``dataset.yaml``, or a folder with one: all of its clips.
+    - A file beside a ``dataset.yaml``, or with ``settings``: as these describe it.
+    - Otherwise ``.npy`` files, ``.npz`` files with a single array or with ``joints``, and folders of these:
+      [T, M, V, 3] or [T, V, 3] of the convention ``spec``, metres, x to the sensor's left, y up, z away from
+      it.
+    - Formats that identify themselves.
 
-    Raises UsageError for what is not there and SkelError for settings that do not fit. A clip that cannot be
-    read is told in its ``problem``.
+    Raises UsageError for a path that does not exist and SkelError for settings that do not fit. The
+    ``problem`` of a clip states why it could not be read.
     """
     if not path.exists():
         raise UsageError("no such file or folder", where=path, remedy="Name a store, a raw file or a folder")
@@ -105,7 +107,7 @@ def _folder(path: Path, spec: SkeletonSpec, settings: Path | None) -> Iterator[R
 
 
 def _described(settings: Path, only: Path | None) -> Iterator[RawClip]:
-    """Clips by a settings file; ``only`` those of one file or folder, which may lie elsewhere."""
+    """Read clips by a settings file; ``only`` limits them to one file or folder, which may lie elsewhere."""
     root = custom.settings_file(settings)
     if not root.is_file():
         raise UsageError("no such settings file", where=root, remedy=_DESCRIBE)
@@ -127,9 +129,9 @@ def _lies_in(file: Path, place: Path) -> bool:
 
 
 def _undescribed(path: Path, spec: SkeletonSpec) -> Iterator[RawClip]:
-    """Formats that say themselves what they are, in the convention of the encoder.
+    """Read formats that identify themselves, in the convention of the encoder.
 
-    Raises SkelError for others: units and axes of a table are nobody's guess.
+    Raises SkelError for others, because units and axes of a table cannot be guessed.
     """
     known = Settings(name="clip", convention=spec.name)
     files = list(visible_files(path)) if path.is_dir() else [path]
@@ -164,7 +166,7 @@ def _undescribed(path: Path, spec: SkeletonSpec) -> Iterator[RawClip]:
 
 
 def _convention(spec: SkeletonSpec, folder: Path) -> str:
-    """As settings name it: one that ships, with its synonyms, or a file for another."""
+    """The convention's name, if it ships with the package and so has synonyms; otherwise a file of it."""
     if spec.name in skeletons.names() and skeletons.load(spec.name) == spec:
         return spec.name
     renamed = spec.model_copy(update={"name": f"{spec.name}-of-the-encoder"})
@@ -173,12 +175,12 @@ def _convention(spec: SkeletonSpec, folder: Path) -> str:
 
 
 def _shown(text: str, folder: Path, copied: Path, path: Path) -> str:
-    """Without the temporary folder's name."""
+    """Remove the temporary folder's name from a message."""
     return text.replace(str(copied), str(path)).replace(f"{folder}/", "").replace(str(folder), str(path))
 
 
 def _array(path: Path, spec: SkeletonSpec) -> RawClip:
-    """A ``.npy``, or a ``.npz`` of one array or with ``joints``, as Python takes it."""
+    """Read a ``.npy``, or a ``.npz`` of one array or with ``joints``, with axes as in ``from_joints``."""
     try:
         values = npy_file(path) if path.suffix.lower() == ".npy" else _joints(path)
         if values.nbytes > MAX_BYTES:
@@ -191,7 +193,7 @@ def _array(path: Path, spec: SkeletonSpec) -> RawClip:
 
 
 def _joints(path: Path) -> NDArray[Any]:
-    """The array that is meant. Raises RawDataError."""
+    """Read the array named ``joints``, or else the only one; raises RawDataError if there is neither."""
     try:
         with zipfile.ZipFile(path) as archive:
             sizes = {each.filename: each.file_size for each in archive.infolist()}

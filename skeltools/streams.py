@@ -1,4 +1,4 @@
-"""Bone and motion streams, derived from joints. Axis order ``[..., C, T, V, M]``, C = 3, as in a store."""
+"""Bone and motion streams derived from joints, with axes ``[..., C, T, V, M]``, C = 3, as in a store."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""People that come unordered in every frame, linked into tracks; tracks matched to the bodies of another
-skeleton.
+"""Link people, who come unordered in every frame, into tracks; match tracks to another skeleton's bodies.
 
 Positions are in canonical axes, metres. Conventions are compared over ``landmarks``, joints that nearly all
-of them have: limbs tell two people apart, and tell left from right.
+of them have: limbs distinguish two people, and left from right.
 """
 
 from __future__ import annotations
@@ -16,29 +15,40 @@ from schemas import SkeletonSpec
 from skeltools.sequence import Joints, Mask
 
 GATE = 0.5
-"""Metres of mean joint distance that a person may move per frame. A sprinter makes 10 m/s, a third of a metre
-at 30 frames a second; the rest is for the depth of monocular estimates, which jitters by a decimetre."""
+"""Metres of mean joint distance that a person may move per frame.
+
+A sprinter runs at 10 m/s, a third of a metre at 30 frames a second; the rest is for the depth of monocular
+estimates, which jitters by a decimetre.
+"""
 
 GATE_LIMIT = 1.5
-"""Metres at most, however long the gap: further away it is likelier to be somebody else."""
+"""Largest gate in metres, however long the gap: further away it is more likely somebody else."""
 
 BODY = 1.7
-"""Metres from corner to corner of the box around the joints of an adult who stands: what GATE is meant for.
-Where nobody knows how long a unit is, a person may move in proportion to the size of their own box."""
+"""Diagonal, in metres, of the box around the joints of a standing adult, for whom GATE is meant.
+
+Where the length of a unit is unknown, people may move in proportion to the size of their own box.
+"""
 
 MAX_GAP = 30
 """Frames, one second in all of our sources, after which a track that was not seen again is closed."""
 
 ELSEWHERE = 0.5
-"""Metres: from here on a disagreement of places counts no more. Estimates that assume another field of view
-than the camera's, or the wrong setting of mirrored video, put everybody elsewhere."""
+"""Metres beyond which a difference of positions counts no further.
+
+Estimates that assume a field of view other than the camera's, or the wrong setting for mirrored video, shift
+everybody's position.
+"""
 
 FOREIGN = 0.8
-"""Metres of mismatch from which on two are not the same: elsewhere, and in a pose as unlike as somebody
-else's. Between conventions, the same person's poses differ by a decimetre."""
+"""Metres of mismatch from which on two skeletons are different people.
+
+They are then elsewhere, in a pose as unlike as somebody else's. Between conventions, the same person's poses
+differ by a decimetre.
+"""
 
 NEAREST = 0.1
-"""Metres: never divide by the depth of what lies at or behind the sensor."""
+"""Smallest depth, in metres, to divide by, for what lies at or behind the sensor."""
 
 _LIMBS = (
     ("elbowleft", "left_elbow", "lelb"),
@@ -47,22 +57,21 @@ _LIMBS = (
     ("kneeleft", "left_knee", "lkne"),
     ("ankleleft", "left_ankle", "lank"),
 )
-"""How the names of left joints begin in the conventions of Kinect, COCO and MeTRAbs."""
+"""Prefixes of the names of left joints in the Kinect, COCO and MeTRAbs conventions."""
 
 _FORBIDDEN = 1e6
 _HARDLY = 1e-6
-"""Metres: what a foreign pair is worth per frame, so that it beats one that is never seen together."""
+"""Metres that a foreign pair is worth per frame, so that it beats a pair that is never seen together."""
 
 
 def link(poses: Joints, people: NDArray[np.int64], *, relative: bool = False) -> NDArray[np.int64]:
-    """Track number of every person: poses [P, V, 3] of all frames end to end, people [T] how many in each ->
-    [P].
+    """Assign a track number to each person: poses [P, V, 3] and numbers of people per frame [T] -> [P].
 
-    Numbers count from 0 in order of first appearance. In each frame people are assigned to the open tracks by
-    the Hungarian method on the mean joint distance to the track's last pose, within a gate that grows with
-    the gap. Joints that were not seen are NaN: distances are over those that both poses have, and a track
-    remembers where a joint was seen last. ``relative``: the gate is for a body whose box measures BODY, and
-    in proportion for others, as 2D poses need it.
+    The poses of all frames are concatenated. Track numbers count from 0 in order of first appearance. In each
+    frame people are assigned to the open tracks by the Hungarian method on the mean joint distance to the
+    track's last pose, within a gate that grows with the gap. Unseen joints are NaN: distances are over the
+    joints that both poses have, and a track remembers where each joint was last seen. ``relative``: the gate
+    is meant for a body whose box measures BODY and scales with the box of others, as 2D poses need it.
     """
     track = np.empty(len(poses), np.int64)
     last: dict[int, tuple[int, Joints]] = {}  # open track -> frame and pose in which it was last seen
@@ -88,7 +97,7 @@ def _remembered(pose: Joints, before: Joints) -> Joints:
 def _continue(
     here: Joints, last: dict[int, tuple[int, Joints]], frame: int, relative: bool
 ) -> dict[int, int]:
-    """Person of this frame -> open track."""
+    """Person of this frame -> open track that continues with it."""
     if not len(here) or not last:
         return {}
     numbers = list(last)
@@ -103,8 +112,10 @@ def _continue(
 
 
 def _assign(cost: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the pairs that cost least together. SciPy is loaded when it is first needed: that
-    takes as long as all the rest of a conversion's start."""
+    """Rows and columns of the pairs with the least total cost.
+
+    SciPy is imported on first use, because that takes as long as the rest of a conversion's start.
+    """
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = linear_sum_assignment(cost)
@@ -112,7 +123,7 @@ def _assign(cost: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _mean_seen(apart: NDArray[Any]) -> NDArray[Any]:
-    """[..., V] distances, NaN where one of the two was not seen -> [...] their mean, NaN without any."""
+    """[..., V] distances, NaN where one of the two was not seen -> [...]: their mean, NaN without any."""
     missing = np.isnan(apart)
     if not missing.any():
         return np.asarray(apart.mean(axis=-1))
@@ -122,7 +133,7 @@ def _mean_seen(apart: NDArray[Any]) -> NDArray[Any]:
 
 
 def _sizes(poses: Joints) -> NDArray[Any]:
-    """[P, V, 3] -> [P]: from corner to corner of the box around the joints that were seen; 0 for none."""
+    """[P, V, 3] -> [P]: diagonal of the box around the joints that were seen; 0 for none."""
     missing = np.isnan(poses)
     high = np.where(missing, -np.inf, poses).max(axis=1)
     low = np.where(missing, np.inf, poses).min(axis=1)
@@ -130,8 +141,10 @@ def _sizes(poses: Joints) -> NDArray[Any]:
 
 
 def landmarks(spec: SkeletonSpec) -> dict[str, int]:
-    """Landmark -> joint: both shoulders, and those elbows, wrists, hips, knees and ankles that the names
-    tell; nothing for a convention without sides."""
+    """Landmark -> joint: both shoulders, and elbows, wrists, hips, knees and ankles that the names identify.
+
+    Empty for a convention without sides.
+    """
     swap = spec.left_right_swap
     if swap is None:
         return {}
@@ -146,7 +159,7 @@ def landmarks(spec: SkeletonSpec) -> dict[str, int]:
 
 
 def shared_landmarks(a: SkeletonSpec, b: SkeletonSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[L] joints of either convention for the landmarks that both have, in the same order."""
+    """[L] joints of each convention for the landmarks that both have, in the same order."""
     in_a, in_b = landmarks(a), landmarks(b)
     names = [name for name in in_a if name in in_b]
     return np.array([in_a[name] for name in names], np.int64), np.array(
@@ -157,14 +170,14 @@ def shared_landmarks(a: SkeletonSpec, b: SkeletonSpec) -> tuple[NDArray[np.int64
 def match(
     tracks: tuple[Joints, Mask], bodies: tuple[Joints, Mask], *, specs: tuple[SkeletonSpec, SkeletonSpec]
 ) -> dict[int, int]:
-    """Body -> track, each at most once, the surest pair first.
+    """Match bodies to tracks, each at most once, the surest pair first; returns body -> track.
 
-    Both are (joints [T, M, V, 3], present [T, M]); ``specs`` are the conventions of tracks and bodies.
-    Hungarian on the frames that a pair is seen together, each worth more the less the two differ: a sensor
-    that takes a new id for the same person, or sees one for an instant where there is none, must not take a
-    person's track away from the body that is with it all the time. Pairs that differ by FOREIGN are left out,
-    but never the surest one: under a wrong setting of mirrored video all differ, and it takes a pair to find
-    that out.
+    Both are (joints [T, M, V, 3], present [T, M]); ``specs`` are the conventions of tracks and bodies. The
+    Hungarian method weights the frames in which a pair is seen together by how little the two differ: a
+    sensor that assigns a new id to the same person, or briefly sees a person where there is none, must not
+    take a track away from the body that is with it all the time. Pairs that differ by FOREIGN are left out,
+    but never the surest one: with the wrong setting for mirrored video all pairs differ, and detecting that
+    requires a pair.
     """
     own, theirs = shared_landmarks(*specs)
     worth = np.zeros((bodies[1].shape[1], tracks[1].shape[1]))
@@ -180,14 +193,14 @@ def match(
 
 
 def mismatch(a: Joints, b: Joints) -> float:
-    """How unlike two trajectories of landmarks [T, L, 3] are, in metres; b is the sensor's.
+    """Mismatch of two trajectories of landmarks [T, L, 3], in metres; ``b`` is the sensor's.
 
-    The mean landmark distance of the poses, each centred on itself, for absolute depth of monocular estimates
-    is poor; and the distance of the directions in which the sensor sees them, at b's depth and up to
-    ELSEWHERE, for the direction is what an image does tell.
+    It is the sum of two terms: the mean landmark distance of the poses, each centred on itself because the
+    absolute depth of monocular estimates is poor; and the distance of the directions in which the sensor sees
+    them, at b's depth and up to ELSEWHERE, because an image does determine the direction.
     """
     a, b = a.astype(np.float64), b.astype(np.float64)
-    if not a.shape[1]:  # no landmark in common: nothing speaks against it
+    if not a.shape[1]:  # no landmark in common: nothing speaks against a match
         return 0.0
     center_a, center_b = a.mean(axis=1), b.mean(axis=1)
     pose = np.linalg.norm((a - center_a[:, None]) - (b - center_b[:, None]), axis=-1).mean()
@@ -198,11 +211,11 @@ def mismatch(a: Joints, b: Joints) -> float:
 
 
 def rank(joints: Joints, present: Mask) -> NDArray[np.int64]:
-    """[M] tracks of (joints [T, M, V, 3], present [T, M]), those seen longest and moving most first.
+    """Rank the M tracks of (joints [T, M, V, 3], present [T, M]), those seen longest and moving most first.
 
-    Frames seen times one plus the mean joint path per frame in decimetres: among equally long tracks people
-    who act come before those who stand by, while a short false detection that jumps about does not come
-    first.
+    The key is the number of frames seen times one plus the mean joint path per frame in decimetres, capped at
+    1: among equally long tracks, people who act precede bystanders, while a short false detection that jumps
+    about does not come first.
     """
     frames = present.sum(axis=0)
     pair = present[1:] & present[:-1]

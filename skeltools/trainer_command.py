@@ -1,7 +1,7 @@
-"""The command ``trainer``: starts ``trainer.cli``, once it is certain that Python's ``trainer`` is ours.
+"""The ``trainer`` command: starts ``trainer.cli`` after checking that Python's ``trainer`` is ours.
 
-Other distributions have a package of that name, too. It would be imported before any code of ours, so the
-check stands here.
+Other distributions also have a package of that name. It would be imported before any code of ours, which is
+why the check is here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ def main() -> None:
 
 
 def foreign(package: str = "trainer") -> str:
-    """What is wrong with the ``trainer`` that Python would import, in one line; empty when it is ours.
+    """Describe in one line what is wrong with the ``trainer`` that Python would import; empty if it is ours.
 
-    Ours lies beside skeltools and names it; another distribution in the same environment overwrites the file.
+    Ours lies beside skeltools and mentions it; another distribution in the same environment overwrites the
+    file.
     """
     spec = find_spec(package)
     if spec is None:

@@ -1,4 +1,4 @@
-"""A store written from clips that are in memory already."""
+"""Write a store from clips in memory."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from skeltools.custom.settings import FIELDS, FILE
 from skeltools.given import Clips, each
 from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
 
-_MOST_BODIES = 8  # of a data set of one's own, as custom/settings.py has it
+_MOST_BODIES = 8  # for a user's own data, as in custom/settings.py
 _NO_MORE: Any = object()
-_LARGEST = 2**15 - 1  # of labels and fields, as custom/tables.py has it
+_LARGEST = 2**15 - 1  # for labels and fields, as in custom/tables.py
 _IDS = "Use printable text without / and \\ that begins with no . or #, without outer spaces, up to 200 bytes"
-_LONGEST_ID = 200  # bytes: ids are names of files for a while, which have 255
+_LONGEST_ID = 200  # bytes: ids temporarily name files, whose limit is 255
 
 
 @dataclass(frozen=True)
 class _Row:
-    """What has to be remembered of a clip whose joints are written."""
+    """What is remembered of a clip once its joints are written."""
 
     id: str
     label: int | str | None
@@ -60,18 +60,18 @@ def write(
     """Write clips of one convention to a new store at ``path``, as ``skeltools convert custom`` would.
 
     ``clips``: clips of a store, SkeletonSequence objects, or arrays [T, M, V, 3] or [T, V, 3] whose absent
-    bodies are NaN or zero; a mapping has their ids as keys. ``ids`` and ``labels``, one for each clip in
-    their order, are for arrays; without ids these are clip0000, clip0001, ... Labels are class numbers from 0
-    or class names; None is no label. ``classes``: names in the order of the numbers (default: the
-    names sorted, or ``0``, ``1``, ...). ``convention``: by name or file; arrays need it, and so do sequences
-    of one that does not ship with the package. ``splits``: name -> ``{"train": ids, "test": ids}``, without
-    ``test`` the other clips. ``name``: of the data set. ``axes`` and ``units``: of arrays, where x, y and z
-    point as seen from the sensor, and m, cm or mm. ``recipe`` and ``frames`` make the joint streams.
-    ``force`` replaces a store at ``path`` once the new one is complete.
+    bodies are NaN or zero; the keys of a mapping are ids. ``ids`` and ``labels``, one for each clip in their
+    order, are for arrays; the default ids are clip0000, clip0001, ... Labels are class numbers from 0 or
+    class names; None means no label. ``classes``: names in the order of the numbers (default: the names
+    sorted, or ``0``, ``1``, ...). ``convention``: a name or file, required for arrays and for sequences whose
+    convention does not ship with the package. ``splits``: name -> ``{"train": ids, "test": ids}``; without
+    ``test``, the other clips are the test half. ``name``: name of the data set. ``axes`` and ``units``, for
+    arrays: the directions of x, y and z as seen from the sensor, and m, cm or mm. ``recipe`` and ``frames``
+    define the joint streams. ``force`` replaces a store at ``path`` once the new one is complete.
 
-    The clips go through files in a temporary folder beside the store, so that they meet the same checks as
-    files do; what is wrong with one is a row of the findings. Raises UsageError for clips that cannot be
-    written, ConfigError for names that do not fit, StoreError for a place that is taken.
+    The clips pass through files in a temporary folder beside the store, so they undergo the same checks as
+    files do; a problem with a clip is a row of the findings. Raises UsageError for clips that cannot be
+    written, ConfigError for names that do not fit, StoreError if ``path`` is taken.
 
         >>> import numpy as np, skeltools
         >>> walk, sit = np.random.default_rng(0).normal(size=(2, 60, 17, 3))
@@ -88,7 +88,7 @@ def write(
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.clips-", dir=home.parent) as temporary:
-            folder = Path(temporary) / name  # which the store records as its source
+            folder = Path(temporary) / name  # the store records this name as its source
             folder.mkdir()
             rows, plain, known = _write_clips(clips, folder, ids=ids, labels=labels, spec=spec)
             settings = {
@@ -118,7 +118,7 @@ def write(
 
 
 def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], force: bool) -> Summary:
-    """``convert``, whose errors do not name the temporary folder."""
+    """Run ``convert`` and hide the temporary folder in its errors."""
     try:
         summary = convert("custom", raw=folder, out=out, recipe=recipe, frames=frames, force=force)
     except SkelError as error:
@@ -137,7 +137,7 @@ def _converted(folder: Path, out: Path, *, recipe: str, frames: Sequence[int], f
 def _write_clips(
     clips: Clips, folder: Path, *, ids: Sequence[str] | None, labels: Any, spec: SkeletonSpec | None
 ) -> tuple[list[_Row], bool, str]:
-    """A file for each clip; the rows, whether there are plain arrays, and the name of the convention."""
+    """Write a file for each clip; returns the rows, whether any clip is a plain array, and the convention."""
     rows: list[_Row] = []
     plain, known = False, None if spec is None else spec.name
     named, given_labels = _given("ids", ids), _given("labels", labels)
@@ -169,7 +169,7 @@ def _write_clips(
 
 
 def _given(what: str, values: Any) -> Iterator[Any]:
-    """The items of a list, an array or a tensor."""
+    """Iterate over the items of a list, an array or a tensor."""
     if values is None:
         return iter(())
     if hasattr(values, "tolist"):
@@ -202,7 +202,7 @@ def _check_id(id: object, folder: Path) -> None:
 
 
 def _convention(given: SkeletonSpec | None, name: str, folder: Path) -> str:
-    """What ``dataset.yaml`` says: a name, or a file in the folder."""
+    """The convention for ``dataset.yaml``: a name, or a file written to the folder."""
     if given is None or (name in skeletons.names() and given == skeletons.load(name)):
         return name
     (folder / "convention.json").write_text(given.model_dump_json(), encoding="utf-8")
@@ -210,7 +210,7 @@ def _convention(given: SkeletonSpec | None, name: str, folder: Path) -> str:
 
 
 def _labels(rows: list[_Row], classes: Sequence[str] | None, folder: Path) -> dict[str, object]:
-    """Keys of ``dataset.yaml`` about labels, with the table beside it."""
+    """Write the table of labels; returns the keys of ``dataset.yaml`` about labels."""
     labelled = [row.label for row in rows if row.label is not None]
     names = _class_names(labelled, classes)
     known = [field for field in FIELDS if any(field in row.fields for row in rows)]
@@ -227,7 +227,7 @@ def _labels(rows: list[_Row], classes: Sequence[str] | None, folder: Path) -> di
 
 
 def _class_names(labels: list[int | str], classes: Sequence[str] | None) -> list[str]:
-    """Class names, the place being the number. Raises UsageError for labels that are none of them."""
+    """Class names, indexed by class number; raises UsageError for labels outside them."""
     kinds = {type(label) for label in labels}
     if not kinds <= {int} and not kinds <= {str}:
         what = ", ".join(sorted(kind.__name__ for kind in kinds))

@@ -1,6 +1,6 @@
-"""The command line of skeltools: parse, call, print. Errors become one line on stderr and an exit code.
+"""The command line of skeltools: parse, call, print; errors become one line on stderr and an exit code.
 
-One file per command; ``terminal`` has what they share.
+There is one file per command; ``terminal`` has what they share.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ for module in (
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry point: run the command and exit. Exit codes: 0, 1 data or runtime, 2 usage, 130 interrupted."""
+    """Entry point: run the command and exit with 0, 1 (data or runtime), 2 (usage) or 130 (interrupted)."""
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:] if args is None else args))
 
@@ -111,5 +111,5 @@ def run(args: list[str]) -> int:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """Unwind as after Ctrl-C, so that what is unfinished is put in order."""
+    """Unwind as after Ctrl-C, so that unfinished work is cleaned up."""
     sys.exit(_TERMINATED)

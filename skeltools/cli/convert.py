@@ -68,7 +68,7 @@ _WHAT = (
     click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete."),
     click.option("--fresh", is_flag=True, help="Start again, and discard what a stopped conversion left."),
 )
-"""What is converted to what, for ``convert`` and ``convert plan``."""
+"""Arguments and options that define a conversion, for ``convert`` and ``convert plan``."""
 
 _STORE = click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
 
@@ -89,7 +89,7 @@ class WithSteps(click.Command):
     steps: dict[str, click.Command] = {}
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The steps and what they do."""
+        """Write the steps and their descriptions."""
         with formatter.section("In steps, on a cluster (`skeltools docs clusters`)"):
             formatter.write_dl([(name, step.get_short_help_str(80)) for name, step in self.steps.items()])
 
@@ -105,14 +105,15 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
     """Convert the raw files of DATASET to a store.
 
     DATASET is ntu60, ntu120, nw-ucla, pku-mmd-1, pku-mmd-2, or custom: your own recordings, arrays, text,
-    JSON of estimators or motion capture, which a dataset.yaml in RAW describes (`skeltools docs your-data`).
-    A bad raw file becomes a row of the findings (see inspect).
+    JSON of estimators or motion capture, described by a dataset.yaml in RAW (`skeltools docs your-data`). A
+    bad raw file becomes a row of the findings (see inspect).
 
-    custom --from reads your own data in an archive of other code. A dataset.yaml beside the archive may say
-    name, convention, classes and bodies; else --name, --classes and --convention do, or the archive itself.
+    custom --from reads your own data in an archive of other code. Name, convention, classes and bodies come
+    from a dataset.yaml beside the archive, if any, else from --name, --classes and --convention or the
+    archive itself.
 
-    A conversion that is stopped, by Ctrl-C, a kill or a full disk, keeps what is done in OUT.partial: the
-    same command goes on from there. It starts over when raw files or options have changed, or with --fresh.
+    A conversion that is stopped by Ctrl-C, a kill or a full disk keeps its finished work in OUT.partial, and
+    the same command resumes it. It starts over when raw files or options have changed, or with --fresh.
 
     --add-metrabs adds the MeTRAbs conventions in RAW that the store at OUT lacks, with the store's own recipe
     and lengths; its samples stay as they are, and the raw skeletons are not needed.
@@ -133,7 +134,7 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
     if options["workers"]:
         from skeltools.processes import warm_up
 
-        warm_up()  # while this process imports the same
+        warm_up()  # in parallel with this process's own imports
     options["conventions"] = options["conventions"] or None
     options["raw"] = options["raw"] or None
     run = _adding(options) if add_metrabs else _converting()
@@ -143,7 +144,10 @@ def convert(dataset: str, add_metrabs: bool, **options: Any) -> None:
 
 
 def _report(summary: Summary) -> None:
-    """Raises SkelError for raw files whose reader failed: the store is written, and the exit code is 1."""
+    """Print the summary; raises SkelError for raw files whose reader failed.
+
+    The store is written nevertheless, and the exit code is 1.
+    """
     manifest = summary.manifest
     for warning in summary.warnings:
         note(f"warning: {warning}")
@@ -180,7 +184,10 @@ def _converting() -> Callable[..., Summary]:
 
 
 def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
-    """Adding takes fewer options: the others are those of the store, and it never replaces anything."""
+    """Return ``add_metrabs`` after refusing the options that it does not have.
+
+    They are determined by the store, and nothing is ever replaced.
+    """
     from skeltools.conversion.append import add_metrabs
 
     given = click.get_current_context().get_parameter_source
@@ -201,8 +208,9 @@ def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
 def plan(dataset: str, **options: Any) -> None:
     """Divide a conversion into shards, numbered from 0.
 
-    The options are those of `skeltools convert`, and hold for all three steps. The plan is kept in
-    OUT.partial, with what shards have read: the same plan again keeps it, another one discards it.
+    The options are those of `skeltools convert`, and apply to all three steps. The plan is stored in
+    OUT.partial with what shards have read: planning the same again keeps it, planning anything else discards
+    it.
 
     \b
     Example:
@@ -228,11 +236,11 @@ def plan(dataset: str, **options: Any) -> None:
 @click.argument("number", metavar="N", type=click.IntRange(0))
 @_WORKERS
 def shard(store_path: Path, number: int, workers: int) -> None:
-    """Read shard N of the conversion to STORE that was planned.
+    """Read shard N of the planned conversion to STORE.
 
-    Shards may be read in any order, at once, and twice: what is read already is not read again. The machine
-    sees the raw files and STORE under the paths of the plan, and has the same version of skeltools. A raw
-    file that was changed since is an error.
+    Shards may be read in any order, concurrently and repeatedly: what was already read is not read again. The
+    machine must see the raw files and STORE under the paths of the plan, and have the same version of
+    skeltools. A raw file that has changed since planning is an error.
 
     \b
     Example:
@@ -257,9 +265,9 @@ def shard(store_path: Path, number: int, workers: int) -> None:
 @click.command("publish")
 @_STORE
 def publish(store_path: Path) -> None:
-    """Assemble STORE from the shards that were read. It names shards that are missing.
+    """Assemble STORE from the shards that were read.
 
-    The store is that of `skeltools convert`, byte for byte.
+    It lists missing shards. The store is that of `skeltools convert`, byte for byte.
 
     \b
     Example:

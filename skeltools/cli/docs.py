@@ -35,7 +35,7 @@ def command(topic: str | None, as_json: bool) -> None:
 
 
 def pages() -> dict[str, Path]:
-    """Name -> page: those in the package, or those of the source tree that it runs from."""
+    """Name -> page, from the package, or else from the source tree that it runs from."""
     package = Path(__file__).parents[1]
     folder = next((each for each in (package / "docs", package.parent / "docs") if each.is_dir()), None)
     if folder is None:

@@ -24,9 +24,9 @@ from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, show
 def command(store_path: Path, **options: Any) -> None:
     """Write STORE, or a part of it, in another format.
 
-    STORE is $SKELTOOLS_STORE or ./store.zarr when not given. zarr is a store again; hdf5 holds all of one in
-    a file; pyskl holds sequences at full length; crossclr and ctrgcn hold one stream. `skeltools convert
-    --from` reads all but zarr. Run `skeltools docs interchange` to read what each keeps.
+    STORE is $SKELTOOLS_STORE or ./store.zarr when not given. zarr is again a store; hdf5 is a whole store in
+    one file; pyskl has sequences at full length; crossclr and ctrgcn have one stream. `skeltools convert
+    --from` reads all of them but zarr. Run `skeltools docs interchange` for what each format keeps.
 
     \b
     Example:

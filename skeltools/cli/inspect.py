@@ -35,10 +35,10 @@ def command(
       skeltools inspect store.zarr --findings --csv > findings.csv
       skeltools inspect store.zarr --plots pictures/
 
-    --plots draws classes, lengths, people, cameras, joints that are missing, bones, mean poses and findings
-    as PNG and SVG, with a page of all: pictures/index.html. It needs the extra plots.
+    --plots draws classes, lengths, people, cameras, missing joints, bones, mean poses and findings as PNG and
+    SVG, with an overview page: pictures/index.html. It needs the extra plots.
 
-    Run `skeltools docs findings` to read what each problem means and what to do about it.
+    Run `skeltools docs findings` for what each problem means and what to do about it.
     """
     if as_csv and not only_findings:
         raise click.UsageError("--csv needs --findings")
@@ -130,7 +130,7 @@ def _classes(stats: dict[str, Any]) -> Table:
 
 
 def _findings(problems: dict[str, Any]) -> Iterator[Table | str]:
-    """A row a problem, with the first files that have it."""
+    """One row per problem, with the first files that have it."""
     if not problems["rows"]:
         yield "findings: none"
         return

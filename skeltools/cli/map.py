@@ -38,9 +38,9 @@ def command(store_path: Path, out: Path | None, as_json: bool, **options: Any) -
     """Write STORE in another skeleton convention, joint by joint.
 
     STORE is $SKELTOOLS_STORE or ./store.zarr when not given. Joints are mapped by their names and declared
-    synonyms, and to the middle of two where the convention says so; never by their places. Without --out the
-    list of them is all that is made. Joints that STORE does not have are an error, or with --partial absent:
-    the convention is then what is left of the other, such as coco_17-of-kinectv2_25.
+    synonyms, and to the midpoint of two where the convention defines it, but never by index. Without --out,
+    only the list of joints is printed. Joints that STORE does not have are an error, or absent with
+    --partial: the convention is then the remaining part of the other, such as coco_17-of-kinectv2_25.
 
     \b
     Example:

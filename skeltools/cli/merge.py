@@ -42,11 +42,11 @@ from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show
 @click.option("--frames", multiple=True, type=LENGTH, help="Length T of a stream  [those that all have].")
 @click.option("--force", is_flag=True, help="Replace an existing store once the new one is complete.")
 def command(stores: tuple[Path, ...], out: Path, **options: Any) -> None:
-    """Write two or more stores as one.
+    """Merge two or more stores into one.
 
-    Ids get the name of their data set in front. Classes and splits of one name become one. Conventions stay
-    side by side: a sample has those that its store has. Subjects, cameras and setups of different data sets
-    get different numbers. Streams are made again with one recipe.
+    Ids are prefixed with the name of their data set. Classes and splits with the same name become one.
+    Conventions stay side by side: a sample has those that its store has. Subjects, cameras and setups of
+    different data sets get different numbers. Streams are made again with one recipe.
 
     \b
     Example:

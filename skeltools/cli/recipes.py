@@ -16,7 +16,7 @@ from skeltools.cli.terminal import show, table_of
 def command(name: str | None, as_json: bool) -> None:
     """List the preprocessing recipes, or print NAME (a name or your own YAML file) with all of its options.
 
-    What is printed is itself a recipe file: change it and give it to convert or streams as --recipe.
+    The output is itself a recipe file: edit it and pass it to convert or streams as --recipe.
 
     \b
     Example:

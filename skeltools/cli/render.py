@@ -70,9 +70,9 @@ def command(
 ) -> None:
     """Draw the clip ID of STORE: an animation, or a film strip for a paper.
 
-    ID is the id of a sample or the number of its row. Blue is a person's left and orange the right; joints of
-    the right side are hollow, and joints that were not seen are crosses where they probably were. All
-    conventions have one scale.
+    ID is a sample id or a row number. Blue is a person's left and orange the right; joints of the right side
+    are hollow, and joints that were not seen are crosses at their likely positions. All conventions are drawn
+    to one scale.
 
     \b
     Example:
@@ -98,7 +98,7 @@ def command(
 
 
 def _clips(opened: OpenedStore, id: str, conventions: tuple[str, ...]) -> list[Clip]:
-    """The clip in the conventions that were asked for; ``all``: in those that have it."""
+    """The clip in the requested conventions; ``all`` means those that have it."""
     from schemas import StoreError
 
     place: str | int = int(id) if id not in opened and re.fullmatch(r"\d{1,9}", id) else id

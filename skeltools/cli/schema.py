@@ -20,7 +20,7 @@ SCHEMAS = {
     "result": ("schemas.results", "EvaluationResult", "a file in results/ of a run"),
     "sweep": ("schemas.sweep", "SweepConfig", "the file of `trainer sweep`"),
 }
-"""Name -> module and model there, and what it describes."""
+"""Name -> module, model in it, and what the model describes."""
 
 
 @click.command("schema")
@@ -29,7 +29,8 @@ SCHEMAS = {
 def command(name: str | None, as_json: bool) -> None:
     """List the files that have a JSON Schema (draft 2020-12), or print the schema NAME.
 
-    Editors check and complete YAML and JSON by them; programs of others check what they wrote.
+    Editors use the schemas to check and complete YAML and JSON; other programs use them to check their
+    output.
 
     \b
     Example:

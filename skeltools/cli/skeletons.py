@@ -17,8 +17,9 @@ _WORDS = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "b
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the convention, or all names, as JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the skeleton conventions by group, or draw the tree of NAME (a name or your own JSON or YAML file)
-    and say where it comes from.
+    """List the skeleton conventions by group, or draw the tree of NAME and state its source.
+
+    NAME is a convention's name or your own JSON or YAML file.
 
     \b
     Example:

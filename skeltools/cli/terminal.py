@@ -20,12 +20,12 @@ from schemas.places import Place
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
 
-_PIPED_WIDTH = 160  # columns for tables that no terminal shows
+_PIPED_WIDTH = 160  # columns of tables that are not shown on a terminal
 
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on stderr while it is a terminal; yields the ``on_progress`` callback, or None."""
+    """Show a progress bar if stderr is a terminal; yields the ``on_progress`` callback, or None."""
     console = Console(stderr=True)
     if not (console.is_terminal and speaking.shows_progress()):
         yield None
@@ -37,7 +37,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def show(*lines: Table | str) -> None:
-    """To stdout: as wide as the terminal, or wide enough for every column when it is none."""
+    """Print to stdout, as wide as the terminal, or wide enough for every column if there is none."""
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     for line in lines:
@@ -57,7 +57,7 @@ def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = Non
 
 @contextmanager
 def unfinished(out: Path) -> Iterator[None]:
-    """Say how to go on when a conversion to ``out`` is stopped by Ctrl-C or SIGTERM."""
+    """Say how to continue when a conversion to ``out`` is stopped by Ctrl-C or SIGTERM."""
     from skeltools.conversion.publish import work_folder
 
     try:

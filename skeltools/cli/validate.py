@@ -20,9 +20,9 @@ from skeltools.cli.terminal import STORE, progress, show, table_of
 def command(store_path: Path, as_json: bool, bones: bool) -> None:
     """Check STORE: layout, checksums, splits, graphs, poses, bones, findings.
 
-    The exit code is 1 when there is a fault. Notes name what is unusual but may be right: a bone that varies
-    much, a split that comes with the source, test clips that are copies of training clips. STORE is
-    $SKELTOOLS_STORE or ./store.zarr when not given.
+    The exit code is 1 when there is a fault. Notes report what is unusual but may be right: a bone whose
+    length varies much, a split that comes with the source, test clips that are copies of training clips.
+    STORE is $SKELTOOLS_STORE or ./store.zarr when not given.
 
     \b
     Example:

@@ -36,11 +36,11 @@ def command(
     conventions: tuple[str, ...],
     force: bool,
 ) -> None:
-    """Look at the clips of STORE in the browser: played, turned, beside each other in several conventions.
+    """View the clips of STORE in the browser: play and rotate them, side by side in several conventions.
 
-    STORE is $SKELTOOLS_STORE or ./store.zarr when not given. The page is there for this machine alone, at an
-    address that nobody guesses, until Ctrl-C. With --html it becomes one file that opens anywhere, without
-    store, server or network.
+    STORE is $SKELTOOLS_STORE or ./store.zarr when not given. The page is served to this machine alone, at an
+    address that cannot be guessed, until Ctrl-C. With --html it is written as one file that opens anywhere,
+    without store, server or network.
 
     \b
     Example:

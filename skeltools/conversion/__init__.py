@@ -1,9 +1,9 @@
-"""Raw files to a store: plan, read in parts, assemble, check, publish.
+"""Convert raw files to a store: plan, read in parts, assemble, check, publish.
 
-Reading and preparing may run in worker processes; parts are assembled in the order of the ids by one process,
-so the store is the same byte for byte whatever the number of workers. A conversion that is stopped, however
-that happens, goes on where it was when it is started again; nothing exists under the store's name until all
-of it is written and read back.
+Reading and preparing may run in worker processes; one process assembles the parts in the order of the ids, so
+the store is the same byte for byte whatever the number of workers. A conversion that is stopped, in whatever
+way, resumes when it is started again; nothing exists under the store's name until all of it is written and
+read back.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MIRROR = "left and right look exchanged"
 
 @dataclass(frozen=True)
 class Summary:
-    """What a conversion made and what a user should hear about it."""
+    """The result of a conversion, and what a user should know about it."""
 
     path: Path
     manifest: StoreManifest
@@ -46,7 +46,7 @@ class Summary:
 
     @property
     def failed(self) -> tuple[Finding, ...]:
-        """Raw files that are left out because their reader failed: a fault of the program."""
+        """Raw files that are left out because their reader failed, which is a fault of the program."""
         return tuple(row for row in self.findings if row.problem == FAILED)
 
 
@@ -74,25 +74,25 @@ def convert(
 ) -> Summary:
     """Convert a data set's raw files to a store at ``out``, a folder or an address.
 
-    ``raw`` is found as ``datasets.find_raw`` says, and may be a list: NTU RGB+D 120 lies in two archives. A
-    sample that is in two of them is a finding. ``source`` names an archive format of
-    ``FORMATS`` that it is in instead of the data set's own. ``recipe``: preprocessing, by name or file
-    (default: ``default``, for 2D poses ``centered``). ``frames``: lengths T of the joint
-    streams (default: the data set's, for demo data the demo's). ``conventions``: only these, by name or file
-    (default: all that have files). ``mirrored``: whether the videos behind MeTRAbs poses are mirror images
-    (default: what the data set is known to be). ``workers``: processes that read; 0 reads in this one, and a
-    script that gives more needs ``if __name__ == "__main__":`` above its calls. ``dask``: address of a
-    dask.distributed scheduler whose workers read instead; all see raw files and ``out`` under the same paths.
-    ``strict``: the first bad file is an error. ``force`` replaces an existing store once the new one is
-    complete. ``fresh``: do not go on from what an earlier, stopped run left. ``name`` and ``classes`` (a file
-    of one class name a line, or the names): of your own data in an archive. ``uncut``: PKU-MMD's recordings
-    stay whole, with a label for each frame. ``on_progress(done, total)`` counts samples; ``on_note`` is told
-    when work goes on or starts over, and what was guessed of an archive.
+    ``raw`` is located by the rules of ``datasets.find_raw``, and may be a list: NTU RGB+D 120 comes in two
+    archives. A sample that is in two of them is a finding. ``source`` names an archive format of ``FORMATS``
+    to read instead of the data set's own. ``recipe``: preprocessing, by name or file (default: ``default``,
+    for 2D poses ``centered``). ``frames``: lengths T of the joint streams (default: the data set's, for demo
+    data the demo's). ``conventions``: only these, by name or file (default: all that have files).
+    ``mirrored``: whether the videos behind MeTRAbs poses are mirror images (default: what is known of the
+    data set). ``workers``: number of processes that read; 0 reads in this process, and a script that uses
+    more needs ``if __name__ == "__main__":`` above its calls. ``dask``: address of a dask.distributed
+    scheduler whose workers read instead; all must see raw files and ``out`` under the same paths. ``strict``:
+    raise an error for the first bad file. ``force`` replaces an existing store once the new one is complete.
+    ``fresh``: do not resume an earlier, stopped run. ``name`` and ``classes`` (a file with one class name per
+    line, or the names): for your own data in an archive. ``uncut``: keep PKU-MMD's recordings whole, with a
+    label for each frame. ``on_progress(done, total)`` counts samples; ``on_note`` receives messages when work
+    resumes or starts over, and about guesses made for an archive.
 
     Raises UsageError (unknown names, no raw data), StoreError (``out`` is taken, or being written by another
-    process, or the disk is full), SkelError (no file could be read, those who read die again and again),
-    RawDataError (``strict``; a raw file was changed meanwhile). After an error, and after Ctrl-C, what is
-    done is kept for the next run.
+    process, or the disk is full), SkelError (no file could be read, or workers die repeatedly), RawDataError
+    (``strict``; a raw file changed meanwhile). After an error or Ctrl-C, finished work is kept for the next
+    run.
     """
     asked = Asked.of(
         dataset,
@@ -124,7 +124,7 @@ def convert(
 
 
 Finish = Callable[[Begun, Work, Ledger, tuple[str, ...]], Finished]
-"""Makes a store of what was read, for the conventions that somebody has a clip of."""
+"""Makes a store of what was read, for the conventions that have at least one clip."""
 
 
 def carry_out(
@@ -138,7 +138,7 @@ def carry_out(
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Summary:
-    """Read what is not read yet, finish the store, and publish it."""
+    """Read what has not been read yet, finish the store, and publish it."""
     plan = begun.plan
     with publish.working(out, plan=begun.digest, fresh=fresh, on_note=on_note) as work:
         publish.check_target(out, force=force)
@@ -165,11 +165,11 @@ def carry_out(
 
 
 _SHOWN = 3
-"""Problems that the error for raw files of which none is any good shows: the most frequent ones."""
+"""Number of problems, the most frequent ones, that the error for unusable raw files shows."""
 
 
 def nothing_read(folder: Path, ledger: Ledger) -> SkelError:
-    """The error for raw files of which none is any good: each problem with a file and its reason."""
+    """The error for raw files none of which is usable: each problem with a file and its reason."""
     bad = Counter(finding.problem for finding in ledger.findings)
     reasons = "; ".join(
         f"{n} x {name}{_example(name, ledger.findings)}" for name, n in bad.most_common(_SHOWN)
@@ -182,7 +182,7 @@ def nothing_read(folder: Path, ledger: Ledger) -> SkelError:
 
 
 def _example(problem: str, findings: Sequence[Finding]) -> str:
-    """A file with this problem, for the reason that most have; reasons that differ in numbers are one."""
+    """A file with this problem for its most common reason; reasons that differ only in numbers are one."""
     examples = [finding for finding in findings if finding.problem == problem]
     kinds = [re.sub(r"\d+", "0", finding.detail) for finding in examples]
     usual = Counter(kind for kind in kinds if kind).most_common(1)
@@ -192,7 +192,7 @@ def _example(problem: str, findings: Sequence[Finding]) -> str:
 
 
 def people_findings(dataset: Dataset, plan: Plan, ledger: Ledger) -> tuple[str, ...]:
-    """Warnings, also kept as findings, for conventions whose poses are no person's: see ``people``."""
+    """Warnings, also recorded as findings, for conventions whose poses are unlike people: see ``people``."""
     warnings = []
     for name, looks in sorted(ledger.looks.items()):
         estimated = name != plan.native and plan.reader not in FORMATS
@@ -211,7 +211,7 @@ def people_findings(dataset: Dataset, plan: Plan, ledger: Ledger) -> tuple[str, 
 
 
 def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
-    """A warning, also kept as a finding, for each convention that fits better when read the other way."""
+    """A warning, also recorded as a finding, for each convention that fits better if read the other way."""
     warnings = []
     for name, agrees in sorted(ledger.mirror.items()):
         against = agrees.count(False)

@@ -1,8 +1,8 @@
-"""Conventions added to a store that is there: MeTRAbs poses of the samples that it holds.
+"""Add conventions to an existing store: MeTRAbs poses of the samples that it holds.
 
-Nothing of the store is rewritten but graphs, findings and manifest, which are small. What is new is read in
-parts and assembled as in a conversion, so it goes on after a stop; then it takes its place in one step. The
-native clips that tracks are matched to come from the store: the raw skeletons are not needed.
+Of the store, only graphs, findings and manifest, which are small, are rewritten. New data are read in parts
+and assembled as in a conversion, so the work resumes after a stop; the result then takes its place in one
+step. The native clips that tracks are matched to come from the store: the raw skeletons are not needed.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def add_metrabs(
 ) -> Summary:
     """Add the conventions of MeTRAbs poses in ``raw`` that the store at ``out`` lacks, and only these.
 
-    Rows stay as they are: a sample without poses has none of the convention, poses of other samples are
+    Rows stay as they are: a sample without poses lacks the convention, and poses of other samples are
     findings. New joint streams have the store's recipe and lengths. The other options are those of
     ``conversion.convert``; ``findings`` of the summary are the new ones.
 
-    Raises UsageError (a store of another data set, nothing to add, a convention that is there already), and
-    what ``convert`` does.
+    Raises UsageError (a store of another data set, nothing to add, a convention that the store already has),
+    and whatever ``convert`` raises.
     """
     places, out, hands = datasets.paths_of(raw), Place(out), Hands(workers, dask)
     if out.is_address:
@@ -124,15 +124,18 @@ def _dataset(opened: Store, name: str, raw: tuple[Path, ...] | None) -> Dataset:
 
 
 def _listing(opened: Store, known: Dataset, roots: tuple[Path, ...], names: set[str]) -> Listing:
-    """The poses beside the raw data, under the ids of the store. Raw files are looked at only where a name
-    is none of these: it may be that of a recording, or of a user's own file."""
+    """List the poses beside the raw data under the ids of the store.
+
+    Raw files are inspected only if some name is not one of these ids: it may be that of a recording, or of a
+    user's own file.
+    """
     listing = beside.discover(known, roots, names)
     ids = set(store.read(opened, "samples/id").tolist())
     if known.reader == "ntu" or all(item.id in ids for item in listing.items):
         return listing
     try:
         native = READERS[known.reader].discover(roots[0] if len(roots) == 1 else roots).items
-    except SkelError:  # there are no raw files, and poses need none
+    except SkelError:  # there are no raw files, and poses do not need them
         native = ()
     return beside.align(known, roots, native, listing, ids=ids)
 
@@ -140,7 +143,7 @@ def _listing(opened: Store, known: Dataset, roots: tuple[Path, ...], names: set[
 def _new_items(
     opened: Store, listing: Listing, asked: dict[str, SkeletonSpec], folder: Path
 ) -> list[RawItem]:
-    """Files of conventions that the store lacks, of those ``asked`` for if any are."""
+    """Files of conventions that the store lacks, limited to the requested ones (``asked``) if any."""
     there = opened.manifest.conventions
     for name in asked:
         if name in there:
@@ -162,7 +165,7 @@ def _new_items(
 
 
 def _tasks(opened: Store, items: list[RawItem], native: str) -> tuple[list[Task], list[Finding]]:
-    """One task a row of the store, in its order, be there files or not; findings for the files of no row."""
+    """One task per row of the store, in its order, with or without files; findings for files of no row."""
     ids = store.read(opened, "samples/id").tolist()
     by_id: dict[str, dict[str, RawItem]] = {id: {} for id in ids}
     findings = []
@@ -206,7 +209,7 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
 def _finish(
     opened: Store, begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, ...]
 ) -> Finished:
-    """Offsets, graphs of all conventions, findings; what is new is read back for its checksum."""
+    """Write offsets, all graphs, findings and the manifest; new arrays are read back for their checksums."""
     plan, old, revised = begun.plan, opened.manifest, _revise(opened, work, conventions)
     root = store.reopen(revised)
     for name in conventions:
@@ -233,7 +236,7 @@ def _finish(
 
 
 def _revise(opened: Store, work: Work, conventions: tuple[str, ...]) -> Path:
-    """The store and what is new as one folder, made of links to the files of both."""
+    """Combine the store and the new arrays into one folder of links to the files of both."""
     made = store.reopen(work.made)
     for path in (f"sequences/{name}/{part}" for name in conventions for part in store.OF_JOINTS):
         store.remove_empty(made, path)
@@ -255,7 +258,7 @@ def _arrays(old: StoreManifest, root: store.Group, conventions: tuple[str, ...])
 
 
 def _source(old: StoreManifest, added: dict[str, str | int]) -> dict[str, str | int]:
-    """Files and bytes of both; the hash is that of the old hash and the new one, each on a line."""
+    """Add up files and bytes of both; the hash is that of the old and the new hash, one per line."""
     both = f"{old.source.get('sha256', '')}\n{added['sha256']}\n"
     sums = {name: int(old.source.get(name, 0)) + int(added[name]) for name in ("files", "bytes")}
     return {**old.source, **sums, "sha256": hashlib.sha256(both.encode()).hexdigest()}

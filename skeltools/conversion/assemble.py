@@ -1,8 +1,8 @@
-"""Finished parts into the sharded arrays of a store, in order, by one process.
+"""Assemble finished parts into the sharded arrays of a store, in order and in one process.
 
-A file of an array is written once, when the parts that it takes are finished; then it is brought to disk and
-entered in the journal; then the parts that no array needs any more lose their arrays. So at every moment each
-row is in a file of the journal or in a part, and one file at a time is in memory.
+A file of an array is written once, when the parts that it needs are finished; it is then synced to disk and
+entered in the journal; after that, parts that no array needs any more lose their arrays. So at every moment
+each row is in a file of the journal or in a part, and only one file at a time is in memory.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ OnProgress = Callable[[int, int], None]
 OnNote = Callable[[str], None]
 
 _ROWS = ""
-"""Key of ``_Assembly.ends`` for arrays of one row a sample; the others have the convention's frames."""
+"""Key of ``_Assembly.ends`` for arrays with one row per sample; the other keys are conventions."""
 
 HERE = Hands()
-"""This process reads."""
+"""Reading in this process."""
 
 
 @dataclass(frozen=True)
 class _Growing:
-    """An array in the making, and what its first axis counts."""
+    """An array being written, and what its first axis counts."""
 
     path: str
     unit: str
@@ -48,7 +48,7 @@ class _Growing:
 
 @dataclass
 class _Assembly:
-    """The arrays of a store in the making at ``made``, from the parts in ``folder``."""
+    """The arrays of a store being written at ``made``, from the parts in ``folder``."""
 
     folder: Path
     made: Path
@@ -56,12 +56,12 @@ class _Assembly:
     ledger: Ledger
     growing: tuple[_Growing, ...]
     ends: dict[str, list[int]]
-    """What the arrays count, after each part that was taken; begins with 0."""
+    """Unit of the arrays -> their total length after each part that was taken, starting with 0."""
     removed: int = 0
-    """Parts whose arrays are removed."""
+    """Number of parts whose arrays are removed."""
 
     def take(self, number: int) -> list[Finding]:
-        """The next part is finished: note what it knows, write the files that are full now.
+        """Take the next finished part: add its ledger, and write the files that are now full.
 
         Returns the findings of this part.
         """
@@ -74,9 +74,9 @@ class _Assembly:
         return part.findings
 
     def close(self) -> None:
-        """All parts are taken: write what is left, and cut axis M of the sequences to what they need.
+        """Write what is left after the last part, and cut axis M of the sequences to the size that they need.
 
-        What is there only if it is not all zero goes where it is.
+        Arrays that are stored only if they are not all zero are removed where they are.
         """
         self._write(final=True)
         for array in self.growing:
@@ -117,14 +117,14 @@ class _Assembly:
         return block
 
     def _sync(self, array: _Growing) -> None:
-        """The file that was written last; an array of nothing but zeros has none."""
+        """Sync the file that was written last; an array of zeros only has none."""
         folder = self.made / array.path / "c" / str((array.writer.rows - 1) // array.writer.shard)
         if folder.is_dir():
             durable.sync_tree(folder)
             durable.sync(folder.parent)
 
     def _remove_parts(self) -> None:
-        """Parts that lie in full files of every array: a last one that is not full may be written again."""
+        """Remove arrays of parts that lie in full files of every array; a partial last file may change."""
         done = min(bisect_right(self.ends[array.unit], _in_full_files(array)) - 1 for array in self.growing)
         for number in range(self.removed, done):
             chunks.arrays_file(self.folder, number).unlink(missing_ok=True)
@@ -143,10 +143,10 @@ def assemble(
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Ledger:
-    """Read what an earlier run did not, and write all growing arrays; returns what is known of the rows.
+    """Read what an earlier run did not, and write all growing arrays; returns the ledger of all rows.
 
-    ``findings`` come before those of the samples. ``stamps``: the raw files as planned, for a cluster.
-    ``on_note`` is told what was done already.
+    ``findings`` precede those of the samples. ``stamps``: the raw files as planned, for a cluster.
+    ``on_note`` receives a message about what was already done.
     """
     assembly = _begin(work, plan, Ledger.of(plan, findings))
     groups = chunks.cut(tasks)
@@ -176,8 +176,11 @@ def jobs_of(
     strict: bool,
     stamps: Stamps | None,
 ) -> list[Job]:
-    """The parts with these numbers. With ``stamps`` they may be read on another machine, which has to see the
-    same raw files and run the same program."""
+    """Jobs for the parts with these numbers.
+
+    With ``stamps`` they may be read on another machine, which must see the same raw files and run the same
+    program.
+    """
     program = "" if stamps is None else fingerprint.program()
 
     def stamps_of(tasks: list[Task]) -> Stamps | None:
@@ -192,7 +195,7 @@ def jobs_of(
 
 @dataclass
 class _Count:
-    """Samples that are read, told with every one."""
+    """Count of the samples read so far, reported whenever it grows."""
 
     done: int
     total: int
@@ -205,7 +208,7 @@ class _Count:
 
 
 def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:
-    """The arrays as far as the journal of an earlier run says that they are written."""
+    """Open the arrays as far as they are written according to the journal of an earlier run."""
     rows: dict[str, int] = {}
     if work.made.is_dir() and work.journal.is_file():
         rows = json.loads(work.journal.read_text(encoding="utf-8"))
@@ -216,7 +219,7 @@ def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:
 
 
 def _unfinished(assembly: _Assembly, total: int) -> list[int]:
-    """Numbers of those of ``total`` parts that are still to be read."""
+    """Numbers of the parts, out of ``total``, that still have to be read."""
     counted = dict.fromkeys(assembly.ends, 0)
     left = []
     finished = chunks.finished(assembly.folder)

@@ -1,4 +1,4 @@
-"""What a conversion is: its options, and what they come to once the raw files are found."""
+"""A conversion before it starts: its options, and the plan that follows once the raw files are found."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from skeltools.raw_items import Listing
 _DEMO = "DEMO.json"
 """Marker that ``skeltools demo`` leaves in a folder of built-in raw data."""
 _DEMO_FRAMES = (24, 50)
-"""Lengths of the demo's joint streams: its own presets take the shorter one, the papers' the longer one."""
+"""Lengths of the demo's joint streams: its own presets use the shorter one, the papers' the longer one."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Options of ``convert`` on which the store depends, as it explains them."""
+    """Options of ``convert`` on which the store depends, documented there."""
 
     dataset: str
     raw: tuple[Path, ...] | None = None
@@ -42,7 +42,7 @@ class Asked:
 
     @classmethod
     def of(cls, dataset: str, **options: Any) -> Asked:
-        """From the arguments of ``convert``."""
+        """Create the options from the arguments of ``convert``."""
         for name in ("frames", "conventions"):
             options[name] = tuple(options[name] or ())
         classes = options["classes"]
@@ -50,7 +50,7 @@ class Asked:
         return cls(dataset, **{**options, "raw": datasets.paths_of(options["raw"])})
 
     def anywhere(self) -> Asked:
-        """The same with whole paths, for other folders and machines."""
+        """The same options with absolute paths, for other folders and machines."""
         classes = self.classes
         return replace(
             self,
@@ -63,7 +63,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Begun:
-    """A conversion before a clip is read."""
+    """A conversion that is planned, before any clip is read."""
 
     dataset: Dataset
     plan: Plan
@@ -74,21 +74,21 @@ class Begun:
     stamps: Stamps
     strict: bool
     digest: str
-    """Hash of all that the store depends on: see ``fingerprint``."""
+    """Hash of everything that the store depends on: see ``fingerprint``."""
 
     @property
     def synthetic(self) -> bool:
-        """Whether the raw files are, or were made from, those of the built-in demo."""
+        """Whether the raw files are those of the built-in demo or were made from them."""
         return _synthetic(self.roots, self.listing)
 
 
 def _whole(name: str) -> str:
-    """A file's whole path; names that ship with the package stay."""
+    """The absolute path of a file; names that ship with the package stay as they are."""
     return str(Path(name).absolute()) if Path(name).suffix and Path(name).is_file() else name
 
 
 def begin(asked: Asked, *, on_note: OnNote | None = None) -> Begun:
-    """Find the raw files, and say what is made of them. Raises UsageError, ConfigError, RawDataError."""
+    """Find the raw files and plan the conversion; raises UsageError, ConfigError, RawDataError."""
     source = asked.source
     interchange.check_source(source)
     interchange.check_options(asked.dataset, source, name=asked.name, classes=asked.classes)
@@ -121,7 +121,7 @@ def begin(asked: Asked, *, on_note: OnNote | None = None) -> Begun:
 
 
 Found = tuple[Dataset, Listing, dict[str, SkeletonSpec], tuple[Path, ...]]
-"""A data set: what it is, its files, the conventions asked for, and where they lie."""
+"""A data set: its description, its files, the requested conventions, and its locations."""
 
 
 def _raw_files(asked: Asked) -> Found:
@@ -134,7 +134,7 @@ def _raw_files(asked: Asked) -> Found:
 
 
 def _archive(asked: Asked, source: str, on_note: OnNote | None) -> Found:
-    """A data set in an archive of other code."""
+    """A data set in an archive in the format of other code."""
     if asked.uncut:
         raise UsageError("an archive has no recordings that --uncut could keep whole")
     opened = interchange.open_archive(
@@ -150,7 +150,7 @@ def _archive(asked: Asked, source: str, on_note: OnNote | None) -> Found:
 
 
 def _only(raw: tuple[Path, ...] | None, source: str) -> Path | None:
-    """The one archive. Raises UsageError for several."""
+    """The single archive; raises UsageError for several."""
     if raw is not None and len(raw) > 1:
         raise UsageError(
             f"{len(raw)} places with --raw, but one archive of {source} is read at a time",
@@ -160,7 +160,7 @@ def _only(raw: tuple[Path, ...] | None, source: str) -> Path | None:
 
 
 def _named(roots: tuple[Path, ...]) -> list[tuple[str, bool]]:
-    """What of the raw folders, besides their files, is in the manifest."""
+    """What the manifest records about the raw folders other than their files."""
     return [(folder.resolve().name, (folder / _DEMO).is_file()) for folder in roots]
 
 

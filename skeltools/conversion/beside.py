@@ -1,8 +1,8 @@
-"""Poses of MeTRAbs beside a data set's raw files: which sample each file of them belongs to.
+"""Assign the MeTRAbs poses beside a data set's raw files to samples.
 
 <raw>/metrabs/<convention>/<sample id>.npz       of one sample
 <raw>/metrabs/<convention>/<raw file>.npz        of all samples that are cut from one recording, such as
-                                                 the actions of a video of PKU-MMD; cut as they are
+                                                 the actions of a PKU-MMD video; cut in the same way
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WITHOUT_CLIP = "poses without a clip"
 NATIVE = "poses of the native convention"
 
 _FIELDS_OF = {"ntu": ntu.fields, "nwucla": nwucla.fields}
-"""Reader -> what the id of a sample tells: there, poses without native skeletons are samples, too."""
+"""Reader -> parser of sample ids, for data sets in which poses without native skeletons are samples too."""
 
 _FIELDS = ("label", "subject", "camera", "setup", "repetition")
 
@@ -32,9 +32,9 @@ _WHOLE = 2**40
 
 
 def discover(dataset: Dataset, roots: tuple[Path, ...], conventions: Iterable[str]) -> Listing:
-    """Poses in the folders ``metrabs`` beside the raw data that ``find_roots`` found, by names only.
+    """List the poses in ``metrabs`` folders beside the raw data that ``find_roots`` found, by names only.
 
-    ``conventions`` as ``metrabs.discover`` takes them. A user's own clips may lie in folders, and so may
+    ``conventions`` are those of ``metrabs.discover``. A user's own clips may lie in subfolders, and so may
     their poses.
     """
     homes = [home for home in map(datasets.home, roots) if dataset.metrabs and home.is_dir()]
@@ -55,10 +55,10 @@ def align(
     *,
     ids: Iterable[str] = (),
 ) -> Listing:
-    """Estimated poses under the ids of the samples that they are of, with what the native items tell.
+    """List estimated poses under the ids of their samples, with the fields of the native items.
 
-    ``ids``: samples that are there besides those of ``native``. Poses of no sample, and those that claim to
-    be the native skeletons, are findings.
+    ``ids``: samples that exist in addition to those of ``native``. Poses of no sample, and poses that claim
+    to be the native skeletons, are findings.
     """
     if dataset.reader == "ntu":
         return estimated
@@ -91,8 +91,10 @@ def _finding(file: str, problem: str, detail: str) -> Finding:
 def _by_file(
     dataset: Dataset, homes: tuple[Path, ...], native: Iterable[RawItem]
 ) -> dict[str, list[RawItem]]:
-    """Name of a raw file, without suffix -> its samples. A file of many clips that are no windows of one
-    recording names none of them."""
+    """Name of a raw file, without suffix -> its samples.
+
+    A file of several clips that are not windows of one recording is left out.
+    """
     samples: dict[str, list[RawItem]] = {}
     for item in native:
         place = Path(item.member or item.path)
@@ -106,18 +108,18 @@ def _by_file(
 
 
 def _window(item: RawItem) -> tuple[int, int | None] | None:
-    """First frame and end within the recording, None for its own; nothing where it is a file of its own."""
+    """First frame and end within the recording, None being its own end; None if it has its own file."""
     details = dict(item.details)
     return (details["start"], details.get("end")) if "start" in details else None
 
 
 def _of(item: RawItem, native: RawItem) -> RawItem:
-    """Estimated poses as those of a native clip: its id, and what discovery learnt of it."""
+    """Give estimated poses the id of a native clip and the fields that discovery learnt about it."""
     return replace(item, id=native.id, details=tuple(pair for pair in native.details if pair[0] in _FIELDS))
 
 
 def _cut(item: RawItem, native: RawItem, clips: list[RawItem], rate: float | None) -> RawItem:
-    """Those frames of the poses of a recording that are the native clip's."""
+    """Select the frames of the native clip from the poses of a recording."""
     made, window = _of(item, native), _window(native)
     if window is None:
         return made

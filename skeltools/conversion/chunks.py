@@ -1,10 +1,10 @@
-"""Parts of a conversion: a fixed number of samples each, read by one process, kept in two files.
+"""Parts of a conversion: a fixed number of samples each, read by one process and stored in two files.
 
-    <number>.npz     the arrays of its samples, end to end; removed once they lie in the store
-    <number>.json    all that is small: fields, lengths, findings, counts; kept until the store is complete
+    <number>.npz     the arrays of its samples, concatenated; removed once they are in the store
+    <number>.json    everything small: fields, lengths, findings, counts; kept until the store is complete
 
-The second is written last: a part that has it is finished. What a part holds depends on its samples and the
-plan alone, not on who reads it or when.
+The second file is written last: a part that has it is finished. The content of a part depends only on its
+samples and the plan, not on who reads it or when.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from skeltools.people import Look
 from skeltools.sequence import SkeletonSequence
 
 SAMPLES = 64
-"""Samples of a part: what is lost at most, for each worker, when a conversion is killed."""
+"""Samples per part: the most that each worker loses when a conversion is killed."""
 
 FIELDS = ("id", "label", "subject", "camera", "setup", "repetition", "frames", "bodies")
 
 
 def cut(tasks: list[Task]) -> list[list[Task]]:
-    """Tasks in runs of ``SAMPLES``; the place of a run is the number of its part."""
+    """Split tasks into runs of ``SAMPLES``; the index of a run is the number of its part."""
     return [tasks[start : start + SAMPLES] for start in range(0, len(tasks), SAMPLES)]
 
 
 def finished(folder: Path) -> set[int]:
-    """Numbers of the parts that are finished.
+    """Numbers of the finished parts.
 
-    Names are listed and not asked for one by one: a network file system remembers for a while that there was
-    no such file, and another machine may have written it since.
+    The folder is listed, rather than tested name by name: a network file system remembers for a while that a
+    file did not exist, and another machine may have written it since.
     """
     matches = (re.fullmatch(r"(\d+)\.json", name) for name in os.listdir(folder))
     return {int(match[1]) for match in matches if match}
@@ -62,7 +62,7 @@ def write(
     plan: Plan,
     check: Callable[[Sample], None] | None = None,
 ) -> None:
-    """Collect the samples of a part and write its two files. ``check`` may raise at a sample."""
+    """Collect the samples of a part and write its two files; ``check`` may raise at a sample."""
     ledger = Ledger.of(plan)
     clips: dict[str, list[NDArray[Any]]] = {}
     joints: dict[str, dict[int, NDArray[np.float32]]] = {}
@@ -90,7 +90,7 @@ def write(
 
 
 def read_array(folder: Path, number: int, path: str) -> NDArray[Any] | None:
-    """One array of a part, by its path in the store; None where no sample of it has that convention."""
+    """One array of a part, by its path in the store; None if the part does not have it."""
     with np.load(arrays_file(folder, number), allow_pickle=False) as arrays:
         return arrays.get(path)
 
@@ -104,7 +104,7 @@ def _ledger_file(folder: Path, number: int) -> Path:
 
 
 def _end_to_end(path: str, clips: list[NDArray[Any]]) -> NDArray[Any]:
-    """Frames of all clips; those of fewer bodies are filled up behind."""
+    """Concatenate the frames of all clips; clips with fewer bodies are padded on that axis."""
     bodies = max(clip.shape[1] for clip in clips)
     made = np.full((sum(map(len, clips)), bodies, *clips[0].shape[2:]), fill_of(path), dtype=clips[0].dtype)
     at = 0
@@ -115,7 +115,7 @@ def _end_to_end(path: str, clips: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _in_rows(joints: dict[int, NDArray[np.float32]], rows: int) -> NDArray[np.float32]:
-    """Row -> [3, T, V, M] to [rows, 3, T, V, M], zero where a row has none."""
+    """Row -> [3, T, V, M] to [rows, 3, T, V, M], zero for rows without an entry."""
     made = np.zeros((rows, *next(iter(joints.values())).shape), np.float32)
     for row, joint in joints.items():
         made[row] = joint
@@ -123,7 +123,7 @@ def _in_rows(joints: dict[int, NDArray[np.float32]], rows: int) -> NDArray[np.fl
 
 
 def fill_of(path: str) -> int:
-    """What stands where there is no body: -1 in ``order``, else zero."""
+    """Fill value for absent bodies: -1 in ``order``, else zero."""
     return -1 if _name(path) == "order" else 0
 
 
@@ -136,17 +136,17 @@ def _name(path: str) -> str:
 
 @dataclass
 class Ledger:
-    """What is known of rows: everything but the poses. Of one part, or of all parts so far."""
+    """Everything known about rows except the poses, for one part or for all parts so far."""
 
     frames: dict[str, list[int]]
-    """convention -> frames of every row, 0 where it lacks the sample."""
+    """convention -> frames of each row, 0 where it lacks the sample."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     bodies: Counter[str] = field(default_factory=Counter)
-    """convention -> places on axis M that its sequences need."""
+    """convention -> size of axis M that its sequences need."""
     counts: Counter[str] = field(default_factory=Counter)
     mirror: dict[str, list[bool]] = field(default_factory=dict)
     looks: dict[str, list[Look]] = field(default_factory=dict)
-    """convention -> what the clips that were looked at look like."""
+    """convention -> looks of the clips that were inspected."""
     findings: list[Finding] = field(default_factory=list)
 
     @classmethod
@@ -154,7 +154,7 @@ class Ledger:
         return cls({name: [] for name in plan.specs}, findings=list(findings))
 
     def add(self, sample: Sample, *, keep: bool) -> None:
-        """Take note of a sample; ``keep``: one that has nothing to show still is a row."""
+        """Record a sample; with ``keep``, a sample without any clip is a row as well."""
         self.findings.extend(sample.findings)
         self.counts.update(sample.counts)
         for name, agrees in sample.mirror.items():
@@ -172,7 +172,7 @@ class Ledger:
                 self.bodies[name] = max(self.bodies[name], sequence.bodies)
 
     def extend(self, part: Ledger) -> None:
-        """Append what a part knows, behind what is known already."""
+        """Append the ledger of the next part."""
         self.rows.extend(part.rows)
         self.counts.update(part.counts)
         self.findings.extend(part.findings)
@@ -196,13 +196,13 @@ class Ledger:
 
 
 def _row(clip: SkeletonSequence) -> dict[str, Any]:
-    """Columns of ``samples``; ``bodies`` counts people who are there, whatever places axis M has."""
+    """Columns of ``samples``; ``bodies`` counts people who are present, whatever the size of axis M."""
     people = int(clip.present.any(axis=0).sum())
     return {**{name: getattr(clip, name) for name in FIELDS}, "bodies": people}
 
 
 def read_ledger(folder: Path, number: int) -> Ledger:
-    """What a finished part knows."""
+    """Read the ledger of a finished part."""
     content = json.loads(_ledger_file(folder, number).read_text(encoding="utf-8"))
     return Ledger(
         frames=content["frames"],

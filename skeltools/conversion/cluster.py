@@ -1,6 +1,6 @@
-"""A cluster that reads parts: workers of a dask scheduler that see the raw files and the store's folder.
+"""Read parts on a cluster: workers of a dask scheduler that see the raw files and the store's folder.
 
-dask gives what a worker had in hand to another one when it dies. The optional extra ``dask``.
+When a worker dies, dask passes its work to another one. Needs the optional extra ``dask``.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from skeltools.conversion.workers import Job
 
 PATIENCE = 60
-"""Seconds in which a scheduler must answer and a first worker be there."""
+"""Seconds for the scheduler to answer, and then for a first worker to be available."""
 
 _ADDRESS = re.compile(r"\w+://\S+|[^\s/]+:\d+")
-"""With a protocol or with a port. For others dask waits, and says more than an error."""
+"""Addresses with a protocol or a port; for others dask waits, and prints more than an error."""
 
 _LEAST = 8
-"""Readers that a cluster is taken to have at least: it may grow meanwhile."""
+"""Fewest readers that a cluster is assumed to have, since it may grow."""
 
 
 @contextmanager
 def cluster(address: str) -> Iterator[Crew]:
-    """The workers of the scheduler at ``address``, such as ``tcp://HOST:8786``; what waits is given up on an
-    error, and the cluster stays.
+    """Use the workers of the scheduler at ``address``, such as ``tcp://HOST:8786``.
 
-    Raises UsageError (no dask, no address, nobody answers), SkelError (no worker, the scheduler is lost, one
-    part killed its worker again and again).
+    On an error pending work is dropped; the cluster itself stays. Raises UsageError (dask is not installed,
+    not an address, no answer), SkelError (no worker, the scheduler is lost, one part killed its worker
+    repeatedly).
     """
     client = _connect(address)
     try:
@@ -63,7 +63,7 @@ class Pending:
 
 
 def _connect(address: str) -> Any:
-    """A client of the scheduler with a worker at least."""
+    """A client of the scheduler, once it has at least one worker."""
     try:
         from distributed import Client
     except ImportError as error:
@@ -77,7 +77,7 @@ def _connect(address: str) -> Any:
     )
     if not _ADDRESS.fullmatch(address):
         raise nobody
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # failures are reported in one sentence
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (TimeoutError, OSError, ValueError, TypeError) as error:
@@ -95,7 +95,7 @@ def _connect(address: str) -> Any:
 
 @contextmanager
 def _cluster_errors(address: str) -> Iterator[None]:
-    """What goes wrong in the cluster, and not in a part, in a sentence."""
+    """Report what goes wrong in the cluster, rather than in a part, in one sentence."""
     from distributed import CancelledError, KilledWorker
     from distributed.comm import CommClosedError
 

@@ -1,7 +1,7 @@
-"""Streams made from what a store already holds: other lengths from ``sequences``, bone and motion from joint.
+"""Make streams from what a store holds: other lengths from ``sequences``, bone and motion from joint.
 
-New arrays are written into a second folder of links to the store's files, which takes the store's place when
-all of them are complete. A reader sees the old store or the new one.
+New arrays are written into a second folder of links to the store's files, which replaces the store once all
+of them are complete. A reader sees the old store or the new one.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ DERIVED: dict[str, Callable[[Joint, SkeletonSpec], Joint]] = {
     "bone": streams.bone,
     "motion": lambda joint, spec: streams.motion(joint),
 }
-"""Kinds of stream besides joint: (joint [N, 3, T, V, M], spec) -> the same shape."""
+"""Kinds of stream other than joint: (joint [N, 3, T, V, M], spec) -> the same shape."""
 
 
 @dataclass(frozen=True)
 class Added:
-    """Paths of arrays: written now, and already there."""
+    """Paths of the arrays that were written, and of those that existed already."""
 
     written: tuple[str, ...]
     skipped: tuple[str, ...]
@@ -76,12 +76,12 @@ def add_streams(
 ) -> Added:
     """Add streams to a store, without its raw files.
 
-    ``kinds``: bone, motion. ``frames``: lengths T; a length that the store does not have gets its joint
-    stream first (default: the lengths that it has). ``conventions``: only these. ``recipe``: preprocessing of
-    new joint streams; a store holds one recipe, so another than the recorded one remakes all of its streams
-    and needs ``force``. ``force`` also rewrites what is there. ``on_progress(done, total)`` counts rows.
+    ``kinds``: bone, motion. ``frames``: lengths T; a new length gets its joint stream first (default: the
+    lengths that the store has). ``conventions``: only these. ``recipe``: preprocessing of new joint streams;
+    a store holds one recipe, so any other than the recorded one remakes all of its streams and needs
+    ``force``. ``force`` also rewrites existing streams. ``on_progress(done, total)`` counts rows.
 
-    Raises UsageError for what the store or we do not know, StoreError for a store that cannot be used.
+    Raises UsageError for unknown names, StoreError for a store that cannot be used.
     """
     opened = store.open_store(path)
     _check_names(opened.manifest, kinds, conventions)
@@ -141,7 +141,7 @@ def _jobs(
     *,
     remake: bool,
 ) -> list[_Job]:
-    """The arrays that were asked for, joint before those made from it; with ``remake`` all there are, too."""
+    """The requested streams, joint before those made from it; with ``remake``, all existing ones as well."""
     present = [_job(path) for path in manifest.arrays if path.startswith("streams/")]
     names = conventions or tuple(manifest.conventions)
     lengths = frames or tuple(sorted({job.frames for job in present}))
@@ -158,7 +158,7 @@ def _jobs(
 
 
 def _order(job: _Job) -> tuple[str, int, bool, str]:
-    """Joints before what is made from them."""
+    """Sort key that puts joint streams before those made from them."""
     return job.convention, job.frames, job.kind != "joint", job.kind
 
 
@@ -177,9 +177,9 @@ def make_streams(
     bodies: int,
     on_progress: OnProgress | None = None,
 ) -> tuple[dict[str, int], dict[str, ArrayInfo]]:
-    """Joint streams, and those of ``kinds``, of conventions that have none, in a store in the making.
+    """Make joint streams, and those of ``kinds``, of conventions that have none, in a store being written.
 
-    Returns what the recipe met at the smallest length, and the new arrays for the manifest.
+    Returns the recipe's counts at the smallest length, and the new arrays for the manifest.
     """
     made = {
         _Job(name, length, kind) for name in conventions for length in frames for kind in ("joint", *kinds)
@@ -202,8 +202,7 @@ def _write_all(
     *,
     bodies: int,
 ) -> dict[str, int]:
-    """Write every array, in place of an older one; returns what the recipe met, at one length of each
-    convention."""
+    """Write all arrays, replacing older ones; returns the recipe's counts, at one length per convention."""
     root = store.reopen(revised)
     total, done = len(todo) * opened.manifest.samples, 0
     counts: dict[str, Counter[str]] = {}
@@ -231,7 +230,7 @@ def _writer(opened: Store, root: store.Group, job: _Job, bodies: int) -> store.A
 
 
 def bodies_of(opened: Store) -> int:
-    """Bodies of a stream, the same for all of a store. Raises StoreError when it has none."""
+    """Bodies of a stream, the same for all streams of a store; raises StoreError when there is none."""
     for path, info in opened.manifest.arrays.items():
         if path.startswith("streams/") and len(info.shape) == len(store.STREAM_DIMENSIONS):
             return info.shape[-1]
@@ -241,7 +240,7 @@ def bodies_of(opened: Store) -> int:
 def _prepared(
     opened: Store, job: _Job, recipe: Recipe | None, counts: Counter[str], bodies: int
 ) -> Iterator[Joint]:
-    """Rows [1, 3, T, V, M] of a joint stream; zero where the convention lacks the sample."""
+    """Rows [1, 3, T, V, M] of a joint stream; zero where the sample is absent or nothing of it is left."""
     spec = store.read_spec(opened, job.convention)
     recipe = recipe or recorded(opened.manifest.recipe)
     empty = np.zeros((1, 3, job.frames, spec.num_joints, bodies), np.float32)
@@ -259,8 +258,10 @@ def _prepared(
 
 
 def _derived(opened: Store, root: store.Group, job: _Job, *, made: Collection[str]) -> Iterator[Joint]:
-    """Blocks of rows of a bone or motion stream, from the joint stream beside it: one that was just ``made``,
-    or that of the store, whose files are looked at before they are read."""
+    """Blocks of rows of a bone or motion stream, from the corresponding joint stream.
+
+    That one was just ``made``, or else is the store's, whose files are checked before they are read.
+    """
     spec = store.read_spec(opened, job.convention)
     path = store.stream_path(job.convention, job.frames, "joint")
     joint = root[path] if path in made else store.array(opened, path)
@@ -272,7 +273,7 @@ def _derived(opened: Store, root: store.Group, job: _Job, *, made: Collection[st
 def _list(
     opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, counts: dict[str, int]
 ) -> None:
-    """List the new arrays in the manifest."""
+    """Enter the new arrays in the manifest."""
     root = store.reopen(revised)
     described = {job.path: store.describe_at(root, job.path) for job in todo}
     changed: dict[str, object] = {"arrays": dict(sorted({**opened.manifest.arrays, **described}.items()))}

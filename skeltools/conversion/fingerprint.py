@@ -1,4 +1,4 @@
-"""A hash of all that a store depends on, so that work goes on only where it would end in the same store."""
+"""Hash of everything that a store depends on; work resumes only where it would end in the same store."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from skeltools.conversion.sample import Task
 from skeltools.raw_items import RawItem
 
 _LIBRARIES = ("numpy", "numcodecs", "zarr")
-"""Those whose version may change a byte of a store."""
+"""Libraries whose version may change a byte of a store."""
 
 _SOURCES = (".py", ".json", ".yaml", ".csv", ".txt")
 """Suffixes of the files that a conversion depends on: code, conventions, recipes, facts."""
 
 Stamps = dict[str, tuple[int, int] | None]
-"""Raw file -> size in bytes and time of the last change in nanoseconds; None where there is no such file."""
+"""Raw file -> size in bytes and modification time in nanoseconds; None where there is no such file."""
 
 
 def of(*inputs: object, tasks: Iterable[Task], stamps: Stamps) -> str:
-    """Hex sha256 over this program, ``inputs`` (plan, data set, options), and names and stamps of raw files.
+    """Hex SHA-256 over this program, ``inputs`` (plan, data set, options), and names and stamps of raw files.
 
-    Where the raw files lie is not part of it.
+    The location of the raw files is not part of it.
     """
     digest = hashlib.sha256()
     digest.update(program().encode())
@@ -45,19 +45,21 @@ def of(*inputs: object, tasks: Iterable[Task], stamps: Stamps) -> str:
 
 
 def stamps_of(tasks: Iterable[Task]) -> Stamps:
-    """The raw files as they are now."""
+    """Stamps of the raw files as they are now."""
     return {path: _stamp(path) for path in paths_of(tasks)}
 
 
 def paths_of(tasks: Iterable[Task]) -> Iterable[str]:
-    """Raw files, and the files that say how to read them, each once."""
+    """Raw files, and the files that describe how to read them, each once."""
     items = [item for task in tasks for item in task.items.values()]
     return dict.fromkeys(path for item in items for path in (item.path, item.settings) if path)
 
 
 def check_same(stamps: Stamps) -> None:
-    """Raises RawDataError when a raw file is another one than when the work was planned, or not to be seen:
-    what one machine does not see must not become a finding."""
+    """Raise RawDataError if a raw file differs from the one that was planned with, or cannot be seen.
+
+    A file that one machine does not see must not become a finding.
+    """
     for path, before in stamps.items():
         now = _stamp(path)
         if now != before:
@@ -70,7 +72,7 @@ def check_same(stamps: Stamps) -> None:
 
 
 def check_program(expected: str) -> None:
-    """Raises SkelError when the work was planned by another skeltools, or beside other libraries."""
+    """Raise SkelError if the work was planned by another version of skeltools, or with other libraries."""
     if program() != expected:
         raise SkelError(
             f"this is skeltools {__version__} with {_libraries()}, and the conversion was planned by another "
@@ -81,9 +83,9 @@ def check_program(expected: str) -> None:
 
 
 def check_unchanged(stamps: Stamps) -> None:
-    """Raises RawDataError when a raw file is another one than when the work began.
+    """Raise RawDataError if a raw file has changed since the work began.
 
-    One that is gone is none: whether it could be read is among the findings.
+    Missing files are ignored: whether a file could be read is among the findings.
     """
     for path, before in stamps.items():
         now = _stamp(path)
@@ -107,7 +109,7 @@ def _stamp(path: str) -> tuple[int, int] | None:
 def program() -> str:
     """Hash of this program and the libraries that may change a byte of a store.
 
-    The files count, and not the version alone: while the package is being worked on that stays the same.
+    It covers the source files and not only the version, which stays the same during development.
     """
     digest = hashlib.sha256(json.dumps([__version__, _libraries()]).encode())
     folder = Path(__file__).parents[1]
@@ -121,13 +123,13 @@ def _libraries() -> str:
 
 
 def _entry(item: RawItem) -> list[Any]:
-    """What a raw item says besides where it lies."""
+    """The content of a raw item without its location."""
     name, settings = os.path.basename(item.path), os.path.basename(item.settings)
     return [item.id, item.convention, name, item.member, item.size, item.details, settings]
 
 
 def _plain(value: Any) -> Any:
-    """What JSON knows, the same for the same value in every process."""
+    """Convert a value to JSON types, with the same result in every process."""
     if isinstance(value, BaseModel):
         return _plain(value.model_dump())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

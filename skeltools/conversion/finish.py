@@ -1,4 +1,4 @@
-"""A new store's small things, once its clips are written: columns, splits, graphs, findings, the manifest."""
+"""Complete a store once its clips are written: columns, splits, graphs, findings and the manifest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STRAIGHT_AXES = "(-x, -y, z) / 1000: the videos are not mirrored"
 
 @dataclass(frozen=True)
 class Finished:
-    """A store that lacks nothing but its name."""
+    """A complete store that is not yet under its name."""
 
     folder: Path
     manifest: StoreManifest
@@ -44,9 +44,9 @@ class Finished:
 
 
 def new_store(begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, ...]) -> Finished:
-    """Write all that is small, read everything back for its checksum, and write the manifest.
+    """Write everything that is small, read everything back for its checksum, and write the manifest.
 
-    ``conventions``: those that somebody has a clip of.
+    ``conventions``: those that have at least one clip.
     """
     dataset, plan, listing, tasks = begun.dataset, begun.plan, begun.listing, begun.tasks
     for name in set(plan.specs) - set(conventions):
@@ -95,7 +95,7 @@ _COLUMNS = {
 def _write_columns(
     root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, conventions: tuple[str, ...]
 ) -> dict[str, ProtocolInfo]:
-    """``samples``, ``splits`` and the offsets of ``sequences``; returns what was split how."""
+    """Write ``samples``, ``splits`` and the offsets of ``sequences``; returns the protocols of the splits."""
     columns: dict[str, NDArray[Any]] = {
         name: np.array([row[name] for row in ledger.rows], dtype=dtype) for name, dtype in _COLUMNS.items()
     }
@@ -136,7 +136,7 @@ def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> Conv
 
 
 def estimated(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
-    """What the manifest says of a convention of MeTRAbs poses."""
+    """The manifest's entry for a convention of MeTRAbs poses."""
     axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
     return ConventionInfo(
         reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=_missing(name, ledger)
@@ -144,7 +144,7 @@ def estimated(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
 
 
 def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, conventions: tuple[str, ...]) -> None:
-    """What was read back has as many rows and frames as were put in. Anything else is a defect of ours."""
+    """Check that as many rows and frames were read back as were written; a mismatch is a defect of ours."""
     expected = {
         path: len(ledger.rows) for path in arrays if path.startswith(("samples/", "splits/", "streams/"))
     }
@@ -162,7 +162,7 @@ def _check(arrays: dict[str, ArrayInfo], ledger: Ledger, conventions: tuple[str,
 
 
 _FIRST_ARCHIVE = range(1, 18)
-"""Setups of nturgbd_skeletons_s001_to_s017.zip; NTU RGB+D 120 has a second archive with the others."""
+"""Setups of nturgbd_skeletons_s001_to_s017.zip; the second archive of NTU RGB+D 120 has the others."""
 
 
 def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A store in another skeleton convention: its sequences mapped joint by joint, and streams made of them."""
+"""Map a store to another skeleton convention: its sequences joint by joint, and streams made from them."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def map_store(
     force: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Summary:
-    """Write the store at ``path`` to ``out`` in the convention ``to``, joint by joint, by name.
+    """Write the store at ``path`` to ``out`` in the convention ``to``, matching joints by name.
 
-    ``to``: a convention by name or file, or what is left of one by the joints of another, such as
-    ``coco_17-of-kinectv2_25``. ``convention``: the one of the store that is mapped (default: its first), or a
-    file of it that has synonyms, which a store has not. ``partial``: joints that cannot be had may be absent;
-    the convention is then what is left of ``to``. ``keep``: the store's own conventions stay, the mapped one
-    comes beside them. ``recipe`` and ``frames`` of the joint streams (default: the store's). ``force``
-    replaces a store at ``out`` once the new one is complete.
+    ``to``: a convention by name or file, or the part of one that the joints of another cover, such as
+    ``coco_17-of-kinectv2_25``. ``convention``: the convention of the store that is mapped (default: its
+    first), or a file of it with synonyms, which a store does not record. ``partial``: joints that cannot be
+    obtained may be absent; the convention is then the remaining part of ``to``. ``keep``: the store's own
+    conventions stay, and the mapped one is added. ``recipe`` and ``frames``: those of the joint streams
+    (default: the store's). ``force`` replaces a store at ``out`` once the new one is complete.
 
     Samples, labels, splits and findings are those of the store; without ``keep``, samples that the mapped
-    convention lacks are left out and are findings, which are those of the summary. Raises UsageError for
-    names that are not known and for joints that cannot be had, all of which it names; StoreError for a store
-    that cannot be used and for a place that is taken.
+    convention lacks are left out and reported as findings, and the summary's findings are these new ones.
+    Raises UsageError for unknown names and for joints that cannot be obtained, all of which it names;
+    StoreError for a store that cannot be used and if ``out`` is taken.
 
         >>> import skeltools
         >>> made = skeltools.map_store(
@@ -81,7 +81,7 @@ def map_store(
 
 
 def plan_mapping(opened: Store, to: str | Path, convention: str | Path | None = None) -> Mapping:
-    """How a store's convention is mapped, before anything is written. Raises UsageError as ``map_store``."""
+    """Plan the mapping of a store's convention without writing; raises UsageError as ``map_store`` does."""
     spec, naming = _source(opened, convention)
     target, named = find(str(to))
     if target.name == spec.name:
@@ -94,7 +94,7 @@ def plan_mapping(opened: Store, to: str | Path, convention: str | Path | None = 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is made of which."""
+    """The mapping, and what the new store is to contain."""
 
     mapping: Mapping
     recipe: Recipe
@@ -108,7 +108,7 @@ class _Plan:
 
 
 def _source(opened: Store, convention: str | Path | None) -> tuple[SkeletonSpec, Naming]:
-    """The convention that is mapped, with its synonyms: those of a file that is given, or the package's."""
+    """The convention that is mapped, with its synonyms: those of a given file, or the package's."""
     known = opened.manifest.conventions
     name = next(iter(known), "") if convention is None else str(convention)
     if name in known or not name.endswith(skeletons.SUFFIXES):
@@ -135,7 +135,7 @@ def _plan(
     recipe: str | Path | None,
     frames: Sequence[int] | None,
 ) -> _Plan:
-    """Raises UsageError for joints that are absent without ``partial``, and for what ``keep`` cannot have."""
+    """Plan the new store; raises UsageError for absent joints without ``partial`` and ``keep`` conflicts."""
     source, target = made.source, made.target
     if made.absent and not partial:
         raise UsageError(
@@ -169,9 +169,9 @@ def _warnings(made: Mapping) -> tuple[str, ...]:
 
 
 def mapped(clip: SkeletonSequence, made: Mapping) -> SkeletonSequence:
-    """A clip in the mapping's result. A joint between two is unseen where one of them is.
+    """Map a clip to the mapping's result; a joint between two others is unseen where either of them is.
 
-    A body of whose joints too few are left (``presence``), or which is zero in all of them, is absent.
+    A body that retains too few joints (``presence``), or whose joints are all zero, is absent.
     """
     joints, unseen = apply(made, clip.joints), clip.unseen
     pairs = [made.origins[joint] for joint in made.mapped]
@@ -195,14 +195,14 @@ def mapped(clip: SkeletonSequence, made: Mapping) -> SkeletonSequence:
 
 @dataclass
 class _Left:
-    """The rows that stay, and what happened to the others."""
+    """The rows that stay, and the losses of all rows."""
 
     rows: list[int]
     findings: list[Finding]
 
 
 def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence | None]:
-    """Mapped clips of the rows that stay: with ``keep`` all of them, None where there is nobody."""
+    """Mapped clips of the rows that stay; with ``keep``, all rows, with None where nobody is left."""
     ids = store.read_column(opened, "samples/id")
     for row, clip in enumerate(store.read_sequences(opened, plan.mapping.source.name)):
         made = None if clip is None else mapped(clip, plan.mapping)
@@ -217,7 +217,7 @@ def _clips(opened: Store, plan: _Plan, left: _Left) -> Iterator[SkeletonSequence
 def _losses(
     plan: _Plan, id: str, clip: SkeletonSequence | None, made: SkeletonSequence | None
 ) -> Iterator[Finding]:
-    """What a clip lost. A convention that is kept tells itself which samples it lacks."""
+    """Findings on what a clip lost; with ``keep``, the convention itself records which samples it lacks."""
     file, out = f"{plan.spec.name}/{id}", "has none of the convention" if plan.keep else "left out"
     if clip is None or made is None:
         if not plan.keep:
@@ -239,7 +239,7 @@ def _write(
     progress = Progress(samples * (1 + len(plan.frames) * (1 + len(plan.kinds))), on_progress)
     if plan.keep:
         durable.link_tree(opened.path, folder, copied=publish.METADATA_FILES)
-        shutil.rmtree(folder / "skeletons")  # written again, padded to the largest
+        shutil.rmtree(folder / "skeletons")  # written again, padded to the largest convention
         root = store.reopen(folder)
     else:
         root = store.create(folder)
@@ -274,7 +274,7 @@ def _write(
 
 
 def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _Left) -> StoreManifest:
-    """The manifest of the old store with the new convention behind its own."""
+    """Write graphs and findings; returns the old store's manifest with the new convention after its own."""
     old, name = opened.manifest, plan.spec.name
     ids = store.read_column(opened, "samples/id").tolist()
     specs = {each: store.read_spec(opened, each) for each in old.conventions} | {name: plan.spec}
@@ -297,7 +297,10 @@ def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: 
 
 
 def _alone(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _Left) -> StoreManifest:
-    """The manifest of a store of the rows that stay, in the new convention only."""
+    """Write columns, graphs and findings of the rows that stay; returns their manifest.
+
+    It has the new convention only.
+    """
     old, rows = opened.manifest, np.array(left.rows, np.int64)
     ids = store.read_column(opened, "samples/id")[rows].tolist()
     columns = {name: store.read(opened, f"samples/{name}")[rows] for name in ("label", *remade.NUMBERS)}
@@ -328,7 +331,7 @@ def _findings(opened: Store, root: store.Group, left: _Left) -> tuple[Finding, .
 
 
 def _info(old: StoreManifest, plan: _Plan, missing: tuple[str, ...]) -> ConventionInfo:
-    """As the convention that it is made from, with the mapping in words."""
+    """The entry of the convention that it is made from, with a description of the mapping."""
     source = old.conventions[plan.mapping.source.name]
     axes = f"{source.axes}; then mapped {plan.mapping.words()}"
     return source.model_copy(update={"axes": axes, "missing": missing})

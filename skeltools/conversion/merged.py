@@ -1,7 +1,7 @@
-"""Several stores as one: rows of all, conventions side by side, classes and splits by name.
+"""Merge several stores into one: the rows of all, conventions side by side, classes and splits by name.
 
-Rows are merged in the order of their ids, each store read once from front to back for every array; no joint
-is made up: a row has the conventions that its store has.
+Rows are merged in the order of their ids, and each store is read once from front to back for every array. No
+joint is made up: a row has the conventions that its store has.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
 
 _APART = ("subject", "camera", "setup")
-"""Numbers that mean somebody or something of one data set: those of two data sets are kept apart."""
+"""Numbers that identify somebody or something within one data set, and are kept apart between data sets."""
 _LARGEST = np.iinfo(np.int16).max
 
 
@@ -61,21 +61,21 @@ def merge(
     force: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Summary:
-    """Write two or more stores to ``out`` as one.
+    """Merge two or more stores into one at ``out``.
 
-    ``name``: of the new data set (default: those of the stores, joined by ``+``). ``prefixes``: what stands
-    before the ids of each store and in front of its findings, one a store (default: the name of its data
-    set); stores of one prefix are parts of one data set: their subjects, cameras and setups are the same,
-    those of others get other numbers. ``classes``: ``by-name``, those of one name are one, without regard to
-    case, or ``apart`` (default: by name; names that are mere numbers are then refused). ``split_missing``:
-    where the rows are whose store does not have a split. ``recipe`` of the streams (default: the one that all
-    have) and their ``frames`` (default: the lengths that all have). ``force`` replaces a store at ``out``
-    once the new one is complete.
+    ``name``: name of the new data set (default: those of the stores, joined by ``+``). ``prefixes``: one per
+    store, put before its ids and its findings (default: the name of its data set). Stores with one prefix are
+    parts of one data set and share its subjects, cameras and setups; those of other stores get other numbers.
+    ``classes``: ``by-name`` unites classes of the same name, ignoring case, and ``apart`` keeps them apart
+    (default: by name; names that are mere numbers are then refused). ``split_missing``: where the rows go
+    whose store does not have a split. ``recipe``: recipe of the streams (default: the one that all have).
+    ``frames``: their lengths (default: the lengths that all have). ``force`` replaces a store at ``out`` once
+    the new one is complete.
 
     Streams are made again from the sequences, with as many bodies as the store with the most. Raises
-    UsageError for what does not go together: ids that are there twice, two conventions of one name, 2D poses
-    and 3D poses in one convention, other recipes, no common length; StoreError for stores that cannot be used
-    and a place that is taken.
+    UsageError for stores that do not fit together: duplicate ids, two conventions with one name, 2D and 3D
+    poses, different recipes, no common length; StoreError for stores that cannot be used and if ``out`` is
+    taken.
 
         >>> import skeltools
         >>> both = skeltools.merge(["store.zarr", "store.zarr"], out="both.zarr", prefixes=["a", "b"])
@@ -93,11 +93,11 @@ def merge(
 
 @dataclass(frozen=True)
 class _Source:
-    """A store that is merged."""
+    """A store to merge."""
 
     opened: Store
     prefix: str
-    """With its hyphen; may be empty."""
+    """Prefix of its ids, with the hyphen; may be empty."""
 
     @property
     def manifest(self) -> StoreManifest:
@@ -105,12 +105,12 @@ class _Source:
 
     @property
     def name(self) -> str:
-        """Whose people its subjects are: stores of one name are parts of one data set."""
+        """The data set whose people its subjects are: stores with one name are parts of one data set."""
         return self.prefix[:-1] or self.manifest.dataset
 
     @cached_property
     def ids(self) -> list[str]:
-        """With the prefix. Raises StoreError where they are not in order: rows are merged by it."""
+        """Ids with the prefix; raises StoreError unless sorted, as rows are merged in their order."""
         ids = [f"{self.prefix}{id}" for id in store.read(self.opened, "samples/id").tolist()]
         if any(one >= other for one, other in pairwise(ids)):
             raise self.damaged("samples/id", "ids are not sorted, or one is there twice")
@@ -130,38 +130,37 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is made of which."""
+    """The stores to merge, and what the new store is to contain."""
 
     sources: tuple[_Source, ...]
     name: str
     order: tuple[int, ...]
-    """The source of every row of the new store; those of one source are in its own order."""
+    """The source of each row of the new store; the rows of one source are in its own order."""
     ids: tuple[str, ...]
     classes: tuple[str, ...]
     labels: tuple[tuple[int, ...], ...]
-    """For each source: its label -> the new one."""
+    """For each source: its label -> the new label."""
     shifts: tuple[dict[str, int], ...]
-    """For each source: column -> what is added to its numbers."""
+    """For each source: column -> offset added to its numbers."""
     specs: dict[str, SkeletonSpec]
     split_missing: int
-    """The half of rows whose store does not have a split."""
+    """The half that rows belong to whose store does not have a split."""
     recipe: Recipe
     frames: tuple[int, ...]
     kinds: tuple[str, ...]
     bodies: int
 
     def places(self, number: int) -> NDArray[np.int64]:
-        """Rows of the new store that come from a source, in its order."""
+        """Rows of the new store that come from a source, in the source's order."""
         return np.flatnonzero(np.array(self.order) == number)
 
     def relabelled(self, number: int, labels: NDArray[Any]) -> NDArray[Any]:
-        """Labels of a source as those of the new store. Raises StoreError for one that is none of its
-        classes."""
+        """Labels of a source as those of the new store; raises StoreError for one outside its classes."""
         source = self.sources[number]
         known = len(source.manifest.classes)
         if labels.size and not (labels.min() >= UNKNOWN and labels.max() < known):
             raise source.damaged("samples/label", f"one is none of the {known} classes")
-        new_labels = np.array([*self.labels[number], UNKNOWN])  # -1, no label, is the last
+        new_labels = np.array([*self.labels[number], UNKNOWN])  # -1, no label, indexes the last
         return new_labels[labels]
 
 
@@ -231,7 +230,7 @@ def _name(sources: tuple[_Source, ...], name: str | None) -> str:
 
 
 def _check_ids(rows: list[tuple[str, int]], sources: tuple[_Source, ...]) -> None:
-    """Raise UsageError for ids that two stores have: they are the same samples, or need other prefixes."""
+    """Raise UsageError for ids in two stores: they are the same samples, or need different prefixes."""
     twice = [(one, other) for one, other in pairwise(rows) if one[0] == other[0]]
     if twice:
         (id, first), (_, second) = twice[0]
@@ -244,7 +243,10 @@ def _check_ids(rows: list[tuple[str, int]], sources: tuple[_Source, ...]) -> Non
 
 
 def _specs(sources: tuple[_Source, ...]) -> dict[str, SkeletonSpec]:
-    """The conventions of all, in the order in which they come. Raises UsageError for two of one name."""
+    """The conventions of all stores, in order of appearance.
+
+    Raises UsageError for two different ones with the same name, and for 2D and 3D poses together.
+    """
     specs: dict[str, SkeletonSpec] = {}
     first: dict[str, _Source] = {}
     kinds: dict[str, str] = {}
@@ -269,7 +271,7 @@ def _specs(sources: tuple[_Source, ...]) -> dict[str, SkeletonSpec]:
 
 
 def _difference(one: SkeletonSpec, other: SkeletonSpec) -> str | None:
-    """What differs first; units, axes and words of the source are of the raw files, not of the store."""
+    """The first field that differs; units, axes and wording concern the raw files, not the store."""
     for name in ("joints", "parents", "center", "shoulders", "left_right_swap", "body_parts"):
         if getattr(one, name) != getattr(other, name):
             return name
@@ -315,9 +317,9 @@ def _kinds(sources: tuple[_Source, ...]) -> tuple[str, ...]:
 def _classes(
     sources: tuple[_Source, ...], classes: str | None
 ) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """Names of all classes, and for each source its label -> the new one.
+    """Names of all classes, and for each source its label -> the new label.
 
-    Two classes of one store stay two, whatever their names.
+    Two classes of one store stay separate, whatever their names.
     """
     names: list[str] = []
     owners: list[set[str]] = []
@@ -348,7 +350,7 @@ def _classes(
 
 
 def _place(name: str, names: list[str], taken: set[int]) -> int:
-    """The place of a class: of the same name, else of one that differs in case only, else a new one."""
+    """Index of the class of the same name, else of one that differs only in case, else of a new one."""
     for same in (lambda other: other == name, lambda other: other.casefold() == name.casefold()):
         for place, other in enumerate(names):
             if place not in taken and same(other):
@@ -357,7 +359,7 @@ def _place(name: str, names: list[str], taken: set[int]) -> int:
 
 
 def _shifts(sources: tuple[_Source, ...]) -> tuple[dict[str, int], ...]:
-    """What is added to subjects, cameras and setups of each source, so that no two data sets share one."""
+    """Offsets for subjects, cameras and setups of each source, so that no two data sets share a number."""
     shifts: dict[str, dict[str, int]] = {source.name: {} for source in sources}
     for column in _APART:
         used: set[int] = set()
@@ -378,7 +380,7 @@ def _shifts(sources: tuple[_Source, ...]) -> tuple[dict[str, int], ...]:
 
 
 def _warnings(plan: _Plan) -> Iterator[str]:
-    """Classes that became one, and splits that some stores do not have."""
+    """Warn of classes that are united, and of splits that some stores do not have."""
     if shared := _shared(plan):
         more = f" and {len(shared) - 5} more" if len(shared) > 5 else ""
         yield f"classes of several data sets by name: {', '.join(shared[:5])}{more}"
@@ -392,7 +394,7 @@ def _warnings(plan: _Plan) -> Iterator[str]:
 
 
 def _shared(plan: _Plan) -> list[str]:
-    """Classes that are in stores of more than one name."""
+    """Classes that occur in stores of more than one name."""
     owners: dict[int, set[str]] = {}
     for source, labels in zip(plan.sources, plan.labels, strict=True):
         for label in labels:
@@ -440,7 +442,7 @@ def _having(plan: _Plan, convention: str) -> list[_Source]:
 
 
 def _clips(plan: _Plan, convention: str) -> Iterator[SkeletonSequence | None]:
-    """One clip a row, None where its store lacks the convention or the sample in it."""
+    """One clip per row, None where its store lacks the convention or the sample in it."""
     read: list[Iterator[SkeletonSequence | None]] = [
         store.read_sequences(source.opened, convention)
         if convention in source.manifest.conventions
@@ -452,7 +454,7 @@ def _clips(plan: _Plan, convention: str) -> Iterator[SkeletonSequence | None]:
 
 
 def _frame_labels(plan: _Plan, convention: str) -> Iterator[NDArray[Any] | None]:
-    """The labels of the frames of every row, in the new classes; None where its store has none."""
+    """The frame labels of each row, in the new classes; None where its store has none."""
     read: list[Iterator[NDArray[Any] | None]] = [
         remade.frame_labels(source.opened, convention)
         if convention in source.manifest.conventions
@@ -465,7 +467,7 @@ def _frame_labels(plan: _Plan, convention: str) -> Iterator[NDArray[Any] | None]
 
 
 def _columns(plan: _Plan) -> dict[str, NDArray[np.int16]]:
-    """``label`` and numbers of every row."""
+    """``label`` and the number columns of all rows."""
 
     columns = {name: _gathered(plan, partial(_shifted, plan, name)) for name in remade.NUMBERS}
     label = _gathered(plan, lambda number: plan.relabelled(number, plan.sources[number].column("label")))
@@ -478,7 +480,7 @@ def _shifted(plan: _Plan, column: str, number: int) -> NDArray[Any]:
 
 
 def _gathered(plan: _Plan, of: Callable[[int], NDArray[Any]]) -> NDArray[np.int16]:
-    """A column of the new store from those of each source."""
+    """Build a column of the new store from those of the sources."""
     made = np.zeros(len(plan.ids), np.int16)
     for number in range(len(plan.sources)):
         made[plan.places(number)] = of(number)
@@ -545,22 +547,24 @@ def _part(source: _Source, shifts: dict[str, int]) -> PartInfo:
 
 
 def _provenance(plan: _Plan, parts: tuple[PartInfo, ...]) -> dict[str, str | int]:
-    """Files and bytes of all; the hash is taken over those of the stores, each followed by a newline."""
+    """Files and bytes of all; the hash is over the hashes of the stores, each followed by a newline."""
     hashes = "".join(f"{part.hash}\n" for part in parts)
     sums = {name: sum(int(part.source.get(name, 0)) for part in parts) for name in ("files", "bytes")}
     return {"name": plan.name, **sums, "sha256": hashlib.sha256(hashes.encode()).hexdigest()}
 
 
 def _rule(plan: _Plan, split: str) -> str:
-    """In the words of each store, whose numbers the rule speaks of."""
+    """The rule in the words of each store, since it refers to that store's numbers."""
     infos = [source.manifest.protocols.get(split) for source in plan.sources]
     rules = [None if info is None else info.rule for info in infos]
     return _joined(plan, rules, alike=len({source.name for source in plan.sources}) == 1)
 
 
 def _joined(plan: _Plan, said: list[str | None], *, alike: bool = True) -> str:
-    """What the stores say of something, None where one has none: by name, but where all say the same once,
-    if it means the ``alike``."""
+    """Join what the stores say of something, each preceded by its store's name; None is left out.
+
+    If all say the same, and ``alike`` (it means the same in all), it is said once.
+    """
     if alike and len(set(said)) == 1:
         return str(said[0])
     pairs = zip(plan.sources, said, strict=True)

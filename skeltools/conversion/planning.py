@@ -1,4 +1,4 @@
-"""What a conversion has to do, before any clip is opened: samples, their files, their conventions."""
+"""Plan a conversion before any clip is opened: samples, their files, their conventions."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ _EXPECTED = frozenset(
         f"more than {MAX_TRACKS} bodies",
     }
 )
-"""Problems that sound raw data have, too."""
+"""Problems that intact raw data have as well."""
 
 _MIRROR_CLIPS = 32
-"""Clips per convention on which the left/right reading is checked, spread over the set."""
+"""Clips per convention on which left and right are checked, spread over the set."""
 
 
 def refuse(findings: Iterable[Finding]) -> None:
-    """Raise RawDataError for the first finding that tells of a bad file."""
+    """Raise RawDataError for the first finding that indicates a bad file."""
     for finding in findings:
         if finding.problem not in _EXPECTED:
             place = f", {finding.place}" if finding.place else ""
@@ -58,7 +58,7 @@ def refuse(findings: Iterable[Finding]) -> None:
 
 
 def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) -> Listing:
-    """Items and findings of the native reader and, where the data set may have them, of MeTRAbs poses.
+    """List items and findings of the native reader and, where the data set may have them, of MeTRAbs poses.
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
@@ -78,14 +78,16 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) 
 
 
 def estimated(dataset: Dataset, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the conventions asked for that poses beside the native ones may be in."""
+    """The requested conventions that estimated poses may have: all but the native one."""
     native = dataset.convention
     return tuple(name for name in asked if name != native and skeletons.load(name).name != native)
 
 
 def load_asked(dataset: Dataset, names: Iterable[str]) -> dict[str, SkeletonSpec]:
-    """Conventions by name or file, as ``skeletons.load_all`` has them; the native one is the data set's own,
-    also where it is a file of the user's."""
+    """Load conventions by name or file, as ``skeletons.load_all`` does.
+
+    The native one is the data set's own, even where it is a file of the user's.
+    """
     names = list(names)
     asked = skeletons.load_all(name for name in names if name != dataset.convention)
     native = dataset.convention in {*names, *asked}
@@ -93,7 +95,7 @@ def load_asked(dataset: Dataset, names: Iterable[str]) -> dict[str, SkeletonSpec
 
 
 def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tuple[list[Task], list[Finding]]:
-    """One task a sample, sorted by id; native files are always read, for the tracks to be matched to."""
+    """One task per sample, sorted by id; native files are always read, because tracks are matched to them."""
     missing, findings = dataset.missing, list(listing.findings)
     by_id: dict[str, dict[str, RawItem]] = {}
     for item in listing.items:
@@ -115,9 +117,11 @@ def tasks_of(dataset: Dataset, listing: Listing, asked: Collection[str]) -> tupl
 def mark_comparisons(
     tasks: list[Task], native: str, has_native: Sequence[bool], *, own: bool = False
 ) -> list[Task]:
-    """Choose the clips on which the left/right reading is checked, evenly over those with a native clip, and
-    those that are looked at for whether they are people's, evenly over all of a convention; all native clips
-    where they are a user's ``own``."""
+    """Choose the clips on which left and right are checked, and those inspected for whether they show people.
+
+    The former are spread evenly over the clips that have a native clip, the latter over all clips of a
+    convention; of a user's ``own`` data, all native clips are inspected.
+    """
     marks: dict[int, set[str]] = {}
     for convention in {name for task in tasks for name in task.items} - {native}:
         paired = [i for i, task in enumerate(tasks) if has_native[i] and convention in task.items]
@@ -137,8 +141,10 @@ def mark_comparisons(
 
 
 def check_found(listing: Listing, asked: Collection[str], folder: Path, *, source: str | None = None) -> None:
-    """Raises UsageError for a convention of which there are no files. ``source``: the archive's format, into
-    which nobody can put poses."""
+    """Raise UsageError for a convention without files.
+
+    ``source``: the format of an archive, to which no poses can be added.
+    """
     conventions = {item.convention for item in listing.items}
     for name in asked:
         if name not in conventions:
@@ -159,7 +165,7 @@ def specs_of(dataset: Dataset, tasks: list[Task], asked: dict[str, SkeletonSpec]
 
 
 def source_of(folder: Raw, tasks: list[Task]) -> dict[str, str | int]:
-    """What the store was made from, the same for a folder and a zip file of it but for its name."""
+    """What the store was made from; a folder and a zip file of it differ only in the name."""
     items = [(name, item) for task in tasks for name, item in sorted(task.items.items())]
     lines = "".join(f"{name}/{item.id} {' '.join(map(str, _numbers_of(item)))}\n" for name, item in items)
     sizes = {(item.path, item.member): item.size for _, item in items}

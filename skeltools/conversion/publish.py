@@ -1,12 +1,12 @@
-"""A store is complete or absent: it is made in a work folder beside its place, and gets its name at the end.
+"""Make a store in a work folder beside its place and name it at the end, so it is complete or absent.
 
 store.zarr.partial/
   lock             held by the process that writes
-  plan.json        hash of all that the store will depend on; as long as it is the same, work goes on
-  shards/          what each shard has to read, where it is read in shards (``shards``)
+  plan.json        hash of all that the store will depend on; work resumes as long as it is the same
+  shards/          what each shard has to read, where work is divided into shards (``shards``)
   parts-<hash>/    what was read, in parts (``chunks``)
   journal.json     files of arrays that are written (``assemble``)
-  store/           the store in the making
+  store/           the store being written
   complete/        the finished one, on its way to its name
   replaced/        the older store, where two folders cannot exchange their names in one step
   revision/        a store that is being added to (``revising``)
@@ -35,11 +35,11 @@ _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
 _SHARDS = "shards"
 METADATA_FILES = frozenset({"zarr.json"})
-"""What is written again when a store is added to: copied, where other files are linked."""
+"""Files that are rewritten when a store is added to, and so copied where other files are linked."""
 
 
 def work_folder(out: Path) -> Path:
-    """Where a conversion to ``out`` keeps what it has done.
+    """Folder in which a conversion to ``out`` keeps its work.
 
     >>> work_folder(Path("a/store.zarr")).as_posix()
     'a/store.zarr.partial'
@@ -49,20 +49,20 @@ def work_folder(out: Path) -> Path:
 
 
 def parts_folder(out: Path, plan: str) -> Path:
-    """Where the parts of a plan are kept."""
+    """Folder of the parts of a plan."""
     return work_folder(out) / f"parts-{plan[:12]}"
 
 
 def shards_folder(out: Path) -> Path:
-    """Where it is laid down what shards have to read."""
+    """Folder that records what each shard has to read."""
     return work_folder(out) / _SHARDS
 
 
 def check_target(out: Path, *, force: bool) -> None:
     """Refuse a target that is taken, before any work is done.
 
-    Raises StoreError: an existing store without ``force``; anything else that is no empty folder, always; an
-    address that cannot be written to.
+    Raises StoreError for an existing store without ``force``, for anything else that is not an empty folder,
+    and for an address that cannot be written to.
     """
     if (place := Place(out)).is_address:
         upload.check_target(place, force=force)
@@ -85,12 +85,12 @@ def check_target(out: Path, *, force: bool) -> None:
 
 @dataclass(frozen=True)
 class Work:
-    """A work folder that is ours."""
+    """A work folder that this process holds."""
 
     folder: Path
     parts: Path
     made: Path
-    """The store in the making."""
+    """The store being written."""
     journal: Path
     resumed: bool
     """Whether an earlier run of the same plan left its work here."""
@@ -109,9 +109,10 @@ def working(
 ) -> Iterator[Work]:
     """Hold the work folder of ``out``, with what an earlier run of the same ``plan`` (a hash) left in it.
 
-    Work of another plan is discarded, and so is any when ``fresh``; ``on_note`` is told. On an error the
-    folder stays for the next run, unless nothing in it is worth that. Raises StoreError: another process
-    writes to ``out``; the disk does not take the files; the folder is none of ours.
+    Work of another plan is discarded, and so is any work if ``fresh``; ``on_note`` receives a message about
+    it. On an error the folder stays for the next run, unless nothing in it is worth keeping. Raises
+    StoreError if another process writes to ``out``, if the disk does not accept the files, or if the folder
+    is not one of ours.
     """
     folder = work_folder(out)
     with _disk_errors(out, folder):
@@ -130,7 +131,7 @@ def working(
 
 @contextmanager
 def _disk_errors(out: Path, folder: Path) -> Iterator[None]:
-    """What the disk does not take is a StoreError, with what there is to go on from."""
+    """Raise a StoreError, with advice on how to continue, for anything that the disk does not accept."""
     try:
         yield
     except OSError as error:
@@ -142,7 +143,7 @@ def _disk_errors(out: Path, folder: Path) -> Iterator[None]:
 
 
 def _check_ours(folder: Path) -> None:
-    """Never remove what somebody else put where our work folder belongs."""
+    """Raise StoreError rather than remove what somebody else put where the work folder belongs."""
     known = {_PLAN, _LOCK, _JOURNAL, _DONE, _STORE, _COMPLETE, _REPLACED, _REVISION, _SHARDS}
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     strange = [name for name in names if name not in known and not name.startswith((".", "parts-"))]
@@ -178,7 +179,7 @@ def _plan_of(folder: Path) -> str | None:
 
 
 def _bring_back(folder: Path) -> None:
-    """A finished store that did not get its name is finished again; the older one it replaced goes."""
+    """Restore a finished store that did not get its name; an older one that was replaced is removed."""
     complete = folder / _COMPLETE
     if complete.exists():
         try:
@@ -199,7 +200,7 @@ def _sum_of(path: Path) -> str | None:
 
 
 def recover(out: Path) -> None:
-    """Give ``out`` its name back where a kill came between the two steps of replacing it."""
+    """Restore the name ``out`` where a kill came between the two steps of replacing it."""
     replaced = work_folder(out) / _REPLACED
     if not replaced.exists():
         return
@@ -210,10 +211,10 @@ def recover(out: Path) -> None:
 
 
 def discard(folder: Path, *, but: str | None = None) -> None:
-    """Remove a work folder, or all in it ``but`` one file: the plan first, so that no half of it is used."""
+    """Remove a work folder, or all in it ``but`` one file; the plan goes first, so that no half is used."""
     (folder / _PLAN).unlink(missing_ok=True)
     if but is None:
-        # Under another name, so that nothing of the next run, which may begin now, is removed with it.
+        # It is renamed first, so that nothing of the next run, which may begin now, is removed with it.
         removed = folder.with_name(f".{folder.name}.removed-{os.getpid()}")
         try:
             folder.rename(removed)
@@ -234,13 +235,13 @@ def discard(folder: Path, *, but: str | None = None) -> None:
 
 
 def _remove_removed(folder: Path) -> None:
-    """What killed runs had begun to remove."""
+    """Remove what killed runs had begun to remove."""
     for left in folder.parent.glob(f".{folder.name}.removed-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 def link_store(path: Path, work: Work) -> Path:
-    """A copy of a store in the work folder, made of links: add and remove files in it, but change none."""
+    """Copy a store into the work folder as links: add and remove files in the copy, but change none."""
     copy = work.folder / _REVISION
     shutil.rmtree(copy, ignore_errors=True)
     durable.link_tree(path, copy, copied=METADATA_FILES)
@@ -255,9 +256,9 @@ def publish(
     force: bool,
     on_note: Callable[[str], None] | None = None,
 ) -> None:
-    """Give the finished store its name, in one step where the system can; the work folder goes.
+    """Give the finished store its name, in one step where the system can, and remove the work folder.
 
-    To an address it is sent, of which ``on_note`` is told.
+    If ``out`` is an address the store is uploaded, and ``on_note`` receives a message about it.
     """
     made = made or work.made
     if (place := Place(out)).is_address:
@@ -293,9 +294,9 @@ def _replace(complete: Path, out: Path, *, aside: Path) -> None:
 
 @contextmanager
 def revising(path: Path) -> Iterator[Path]:
-    """Yield a copy of a store to add to; at the end it takes the store's place, on an error it goes.
+    """Yield a copy of a store to add to; at the end it replaces the store, on an error it is removed.
 
-    The copy is made of links to the same files, and takes no room: add and remove files in it, but change
+    The copy is made of links to the same files and needs no space: add and remove files in it, but change
     none. Readers see the old store or the new one. Raises StoreError as ``working`` does.
     """
     if (place := Place(path)).is_address:
@@ -323,8 +324,7 @@ def revising(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _revising_there(place: Place) -> Iterator[Path]:
-    """As ``revising``, of an address; the copy lacks the values of derived streams, which nothing is made
-    of."""
+    """``revising`` for an address; the copy lacks the values of derived streams, which are not needed."""
     folder = work_folder(place)
     copy = folder / _REVISION
     _check_ours(folder)
@@ -343,17 +343,17 @@ def _revising_there(place: Place) -> Iterator[Path]:
 
 
 def _remove_if_empty(folder: Path) -> None:
-    """The folder goes unless an unfinished conversion is in it."""
+    """Remove the folder unless it holds an unfinished conversion."""
     if {entry.name for entry in folder.iterdir()} <= {_LOCK}:
         discard(folder)
 
 
 @contextmanager
 def publishing(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a path to write to; on success it gets the name ``out``, on any error it is removed.
+    """Yield a path to write to; on success it is renamed to ``out``, on any error it is removed.
 
-    For what is made in one go. A store that has the name keeps it until then. Raises StoreError when the disk
-    or the server does not take the files.
+    For what is made in one go. An existing store keeps the name until then. Raises StoreError when the disk
+    or the server does not accept the files.
     """
     home = upload.home(out)
     partial = home.with_name(f"{home.name}.partial-{os.getpid()}")

@@ -1,7 +1,7 @@
-"""A store made from the sequences of others: what mapping and merging have in common.
+"""Make a store from the sequences of others: what mapping and merging have in common.
 
-Nothing but one file of one array is in memory at a time. A store is written beside its name (``publish``),
-so that it is complete or absent.
+Only one file of one array is in memory at a time. The store is written beside its name (``publish``), so it
+is complete or absent.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
 
 FRAME_LABEL = "frame_label"
-"""Array [F] of ``sequences`` of recordings that are not cut into actions: the class of each frame, or -1."""
+"""Array [F] of ``sequences`` of recordings that are not cut into actions: each frame's class, or -1."""
 
 NUMBERS = ("subject", "camera", "setup", "repetition")
-"""Columns of ``samples`` that the source tells; int16."""
+"""Columns of ``samples`` that come from the source; int16."""
 
 
 @dataclass
 class Progress:
-    """Rows that are written, of all arrays together."""
+    """Count of the rows written, over all arrays."""
 
     total: int
     tell: OnProgress | None
@@ -48,14 +48,14 @@ class Progress:
             self.tell(self.done, self.total)
 
     def rest(self) -> OnProgress:
-        """For work that counts by itself."""
+        """A callback for work that counts its rows itself."""
         before = self.done
         return lambda done, total: self.add(before + done - self.done)
 
 
 @contextmanager
 def in_the_making(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a place for a store that gets the name ``out`` when all of it is on disk; on an error it goes."""
+    """Yield a path for a store that is named ``out`` once all of it is on disk; on an error it is removed."""
     with publish.publishing(out, force=force) as partial:
         yield partial
         durable.sync_tree(partial)
@@ -63,14 +63,14 @@ def in_the_making(out: Path, *, force: bool) -> Iterator[Path]:
 
 @dataclass
 class Rows:
-    """What is known of the rows of one convention once its sequences are written."""
+    """What is known about the rows of one convention once its sequences are written."""
 
     frames: list[int] = field(default_factory=list)
-    """0 where the convention lacks the sample."""
+    """Frames of each row; 0 where the convention lacks the sample."""
     bodies: list[int] = field(default_factory=list)
-    """Places on axis M up to the last one that is taken."""
+    """Size of axis M that each row needs."""
     people: list[int] = field(default_factory=list)
-    """Places that are taken."""
+    """People who are present in each row."""
 
     def offsets(self) -> NDArray[np.int64]:
         return np.concatenate([[0], np.cumsum(self.frames, dtype=np.int64)]).astype(np.int64)
@@ -88,9 +88,9 @@ def write_sequences(
     bodies: int,
     progress: Progress,
 ) -> Rows:
-    """``sequences/<convention>`` from one clip a row, None where the convention lacks the sample.
+    """Write ``sequences/<convention>`` from one clip per row, None where the convention lacks the sample.
 
-    ``bodies``: the most that a clip may have; axis M is cut to what they need.
+    ``bodies``: the most that a clip may have; axis M is cut to the size that the clips need.
     """
     writers = store.sequence_writers(root, convention, joints=joints, bodies=bodies)
     written = Rows()
@@ -111,7 +111,7 @@ def write_sequences(
 
 
 def _filled(clip: SkeletonSequence, part: str, writer: store.ArrayWriter) -> NDArray[Any]:
-    """One array of a clip with as many bodies as the writer takes."""
+    """One array of a clip, padded to the bodies of the writer."""
     values = getattr(clip, part)
     made = np.full((clip.frames, *writer.row), fill_of(part), dtype=writer.dtype)
     if values is not None:
@@ -122,9 +122,9 @@ def _filled(clip: SkeletonSequence, part: str, writer: store.ArrayWriter) -> NDA
 def write_frame_labels(
     root: store.Group, convention: str, rows: Rows, row_labels: Iterable[NDArray[Any] | None]
 ) -> None:
-    """``frame_label`` of a convention's sequences, [frames] a row, None where a row has none (-1).
+    """Write ``frame_label`` of a convention's sequences from [frames] per row, or None (-1) for a row.
 
-    Nothing is written when no row has any.
+    Nothing is written when no row has labels.
     """
     made = np.full(sum(rows.frames), UNKNOWN, np.int16)
     known, at = False, 0
@@ -138,7 +138,7 @@ def write_frame_labels(
 
 
 def frame_labels(opened: Store, convention: str) -> Iterator[NDArray[np.int16] | None]:
-    """The labels of the frames of each row of a store; None for all of them where it has none."""
+    """The frame labels of each row of a store; None for all rows where it has none."""
     place = f"sequences/{convention}"
     if f"{place}/{FRAME_LABEL}" not in opened.manifest.arrays:
         yield from repeat(None, opened.manifest.samples)
@@ -156,7 +156,7 @@ def write_columns(
     halves: Mapping[str, NDArray[np.uint8]],
     written: Iterable[Rows],
 ) -> None:
-    """``samples`` and ``splits``; frames and bodies are those of the first convention that has the sample."""
+    """Write ``samples`` and ``splits``; frames and bodies are those of the first convention that has them."""
     frames, bodies = np.zeros(len(ids), np.int32), np.zeros(len(ids), np.int8)
     for each in written:
         new = frames == 0
@@ -176,7 +176,7 @@ def add_streams(
     bodies: int,
     progress: Progress,
 ) -> StoreManifest:
-    """Write a manifest, the streams that are to be made from the sequences, and the manifest with them."""
+    """Write a manifest, the streams to be made from the sequences, and the manifest that includes them."""
     store.write_manifest(partial, manifest)
     counts, arrays = derive.make_streams(
         store.open_store(partial),
@@ -199,12 +199,12 @@ def add_streams(
 
 
 def lengths_of(opened: Store, conventions: Iterable[str]) -> tuple[int, ...]:
-    """Lengths T of the joint streams, of any of these conventions."""
+    """Lengths T of the joint streams of these conventions."""
     return tuple(sorted({length for name, length, kind in _streams(opened, conventions) if kind == "joint"}))
 
 
 def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
-    """Kinds of stream besides joint that all of these conventions have."""
+    """Kinds of stream other than joint that all of these conventions have."""
     kinds: list[set[str]] = []
     for name in conventions:
         kinds.append({kind for _, _, kind in _streams(opened, (name,))})
@@ -212,7 +212,7 @@ def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
 
 
 def tracks_of(opened: Store, convention: str) -> int:
-    """Bodies that the store keeps of a clip in this convention."""
+    """Bodies on axis M of a convention's sequences."""
     return store.array(opened, f"sequences/{convention}/joints").shape[1]
 
 

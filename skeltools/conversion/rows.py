@@ -1,4 +1,4 @@
-"""What a store says of its rows: columns, halves of splits, numbers of findings."""
+"""What a store records about its rows: columns, halves of splits, counts of findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_columns(
     columns: Mapping[str, NDArray[Any]],
     halves: Mapping[str, NDArray[np.uint8]],
 ) -> None:
-    """``samples`` and ``splits``: a value of each column, and a half of each split, for each of the ids."""
+    """Write ``samples`` and ``splits``: for each id, a value of each column and the half of each split."""
     for name, values in {"id": np.array(ids, dtype=object), **columns}.items():
         store.write_array(root, f"samples/{name}", values, ("N",))
     for name, half in halves.items():
@@ -28,10 +28,10 @@ def write_columns(
 
 
 def split_info(rule: str, half: NDArray[np.uint8]) -> ProtocolInfo:
-    """What a manifest says of a split: its rule, and samples of both halves."""
+    """A manifest's entry for a split: its rule, and the number of samples in either half."""
     return ProtocolInfo(rule=rule, train=int((half == TRAIN).sum()), test=int((half == TEST).sum()))
 
 
 def counted(findings: Iterable[Finding]) -> dict[str, int]:
-    """Problem -> how often, as a manifest has it."""
+    """Problem -> number of findings, as in a manifest."""
     return dict(sorted(Counter(finding.problem for finding in findings).items()))

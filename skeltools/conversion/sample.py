@@ -1,4 +1,4 @@
-"""Reading and preparing one sample. Knows nothing of stores."""
+"""Read and prepare one sample, independently of stores."""
 
 from __future__ import annotations
 
@@ -23,24 +23,29 @@ from skeltools.readers import READERS
 from skeltools.sequence import UNKNOWN, SkeletonSequence, per_body
 
 MAX_TRACKS = 4
-"""Tracks of a clip that ``sequences`` keeps. Kinect sees 6 people at most; who was lost gets a new id."""
+"""Most tracks of a clip that ``sequences`` keeps.
+
+Kinect sees 6 people at most; a person who was lost gets a new id.
+"""
 
 UNREADABLE = "unreadable file"
 FAILED = "reader failed"
-"""What a reader raises about a file is a RawDataError, or one of ``LIMITS``. Any other exception is a fault
-of the reader, whatever the file is like."""
+"""Problem of a file whose reader raised anything but a RawDataError or one of ``LIMITS``.
+
+That is a fault of the reader, whatever the file is like.
+"""
 NEVER_SEEN = "joints never seen"
 _HDF5 = (".h5", ".hdf5")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What reading a sample depends on besides its files. Small: it goes to the workers with every batch."""
+    """What reading a sample depends on, other than its files; small, as workers get it with every batch."""
 
     reader: str
     native: str
     specs: dict[str, SkeletonSpec]
-    """The conventions that are kept, the native one first."""
+    """The conventions to keep, the native one first."""
     frames: tuple[int, ...]
     recipe: Recipe
     bodies: int
@@ -49,16 +54,16 @@ class Plan:
     base: Path | None = None
     """The store that conventions are added to: its rows are the samples, and it has their native clips."""
     classes: int | None = None
-    """Classes that an archive's labels may name; None where the reader itself sees to it."""
+    """Number of classes that an archive's labels may refer to; None where the reader checks it."""
     native_spec: SkeletonSpec | None = None
-    """The native convention where it is a user's own, whether it is kept or not."""
+    """The native convention if it is a user's own, whether or not it is kept."""
     own: bool = False
-    """The native clips are a user's own: their axes may be those of a room."""
+    """Whether the native clips are a user's own, whose axes may be those of a room."""
     rate: float | None = 30.0
-    """Frames a second of the native clips; None where nobody knows."""
+    """Frames per second of the native clips; None if unknown."""
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a recipe with a step that a convention cannot have."""
+        """Raise UsageError for a recipe with a step that a convention cannot have."""
         check_fits(self.recipe, self.specs.values())
 
 
@@ -71,19 +76,19 @@ class Task:
     compare: frozenset[str] = frozenset()
     """Conventions whose left/right reading is compared with the native skeleton on this clip."""
     look: frozenset[str] = frozenset()
-    """Conventions of which this clip is among those that are looked at: are these people?"""
+    """Conventions for which this clip is among those inspected for whether they show people."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What came of a task. Conventions that could not be read are absent, and among the findings."""
+    """The result of a task; conventions that could not be read are absent, and among the findings."""
 
     id: str
     sequences: dict[str, SkeletonSequence] = field(default_factory=dict)
     streams: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
     """(convention, T) -> [3, T, V, M]."""
     counts: dict[str, int] = field(default_factory=dict)
-    """What the recipe's steps met, at the first T."""
+    """Counts of the recipe's steps, at the first T."""
     findings: tuple[Finding, ...] = ()
     mirror: dict[str, bool] = field(default_factory=dict)
     """Convention -> whether the chosen left/right reading fits the native skeleton better."""
@@ -91,7 +96,7 @@ class Sample:
 
 
 def track_limit(bodies: int) -> int:
-    """Tracks that ``sequences`` keeps, for a data set whose streams hold ``bodies``."""
+    """Tracks that ``sequences`` keeps for a data set whose streams have ``bodies`` bodies."""
     return 1 if bodies == 1 else max(bodies, MAX_TRACKS)
 
 
@@ -99,9 +104,9 @@ def track_limit(bodies: int) -> int:
 
 
 def read_sample(task: Task, plan: Plan, *, native: SkeletonSequence | None = None) -> Sample:
-    """Read a sample's files and prepare its streams. What cannot be read becomes a finding.
+    """Read a sample's files and prepare its streams; what cannot be read becomes a finding.
 
-    ``native``: its native clip, where that is not among the files.
+    ``native``: its native clip, if that is not among the files.
     """
     findings: list[Finding] = []
     clips = _read_clips(task, plan, findings, native)
@@ -130,7 +135,7 @@ def read_sample(task: Task, plan: Plan, *, native: SkeletonSequence | None = Non
 def _read_clips(
     task: Task, plan: Plan, findings: list[Finding], given: SkeletonSequence | None
 ) -> dict[str, SkeletonSequence]:
-    """The sample's clips by convention, the native one first: the others' tracks are matched to it."""
+    """The sample's clips by convention, the native one first because the others' tracks are matched to it."""
     clips: dict[str, SkeletonSequence] = {}
     for name in sorted(task.items, key=lambda name: (name != plan.native, name)):
         item = task.items[name]
@@ -162,7 +167,7 @@ def _read(item: RawItem, name: str, plan: Plan, native: SkeletonSequence | None)
 
 
 def _storable(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequence:
-    """The clip, if a store can hold it as it is. Raises RawDataError."""
+    """Return the clip if a store can hold it as it is; raises RawDataError otherwise."""
     zero = clip.present & ~clip.joints.any(axis=(2, 3))
     if zero.any():
         raise RawDataError(
@@ -176,7 +181,7 @@ def _storable(clip: SkeletonSequence, plan: Plan, item: RawItem) -> SkeletonSequ
 
 
 def file_of(item: RawItem) -> str:
-    """A raw file as findings name it: by convention when it is beside others of the same name."""
+    """A raw file's name in findings, with its convention if it is beside others of the same name."""
     if item.path.lower().endswith(_HDF5):
         return f"{Path(item.path).name}::{item.member}"
     return f"{item.convention}/{item.file}" if Path(item.path).parent.name == item.convention else item.file
@@ -191,7 +196,7 @@ def _unreadable(item: RawItem, error: RawDataError) -> Finding:
 
 
 def _native_options(plan: Plan) -> dict[str, Any]:
-    """What the readers of estimated poses must know of native clips that are a user's own."""
+    """What readers of estimated poses must know about native clips that are a user's own."""
     return {"native_spec": plan.native_spec} if plan.own else {}
 
 
@@ -223,10 +228,10 @@ def _prepare(
 def _keep_tracks(
     clip: SkeletonSequence, limit: int, item: RawItem, findings: list[Finding]
 ) -> SkeletonSequence:
-    """The tracks that ``sequences`` keeps, in their order in the file; a finding when some are left out.
+    """Select the tracks that ``sequences`` keeps, in file order, with a finding when some are left out.
 
-    Kept are those that most often hold one of the first two places of a frame, which is what the published
-    recipe sees, then those that move most.
+    The tracks that most often have one of the first two places of a frame, which are what the published
+    recipe sees, come first, then those that move most.
     """
     if clip.bodies <= limit:
         return clip

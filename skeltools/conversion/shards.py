@@ -1,12 +1,12 @@
 """A conversion in three steps, for job arrays of a cluster and for plain shells: plan, read shards, publish.
 
 store.zarr.partial/
-  shards/<number>.json   parts of a shard: their raw files, and what these were like
+  shards/<number>.json   parts of a shard: their raw files, with the stamps of these
   shards/plan.json       what all shards have in common, and the options; written last
 
-A shard is a run of parts. It needs nothing but these two files, the raw files and this program, so shards may
-be read in any order, twice and at once: whoever reads a part writes the same bytes. Publishing finds the raw
-files again, and goes on only if that comes to the plan that the shards were read by.
+A shard is a run of parts. It needs only these two files, the raw files and this program, so shards may be
+read in any order, repeatedly and concurrently: whoever reads a part writes the same bytes. Publishing
+discovers the raw files again, and continues only if that leads to the plan that the shards were read by.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ _COMMON = "plan.json"
 
 @dataclass(frozen=True)
 class Planned:
-    """What ``plan_shards`` laid down."""
+    """The result of ``plan_shards``."""
 
     out: Path
     shards: int
     samples: int
     filled: int
-    """Shards that have something to read; a shard has 64 samples at least."""
+    """Shards that have something to read; such a shard has 64 samples or more."""
 
 
 @dataclass(frozen=True)
 class ShardRead:
-    """What ``read_shard`` found to do."""
+    """What ``read_shard`` did."""
 
     samples: int
     """Samples of the shard."""
     read: int
-    """Samples of these that were read now; the others had been."""
+    """Number of these that were read now; the others had been read before."""
 
 
 @checks_arguments
@@ -77,10 +77,10 @@ def plan_shards(
     uncut: bool = False,
     on_note: OnNote | None = None,
 ) -> Planned:
-    """Divide a conversion into ``shards`` that ``read_shard`` reads, on any machine that sees the files.
+    """Divide a conversion into ``shards`` that ``read_shard`` reads on any machine that sees the files.
 
-    The other options are those of ``convert``, and hold for all three steps. What shards of the same plan
-    have read already is kept. Raises what ``convert`` does before it reads.
+    The other options are those of ``convert``, and apply to all three steps. What shards of the same plan
+    have already read is kept. Raises what ``convert`` raises before it reads.
     """
     asked = Asked.of(
         dataset, raw=raw, source=source, frames=frames, recipe=recipe, conventions=conventions,
@@ -116,12 +116,12 @@ def read_shard(
     workers: Annotated[int, Field(ge=0)] = 0,
     on_progress: OnProgress | None = None,
 ) -> ShardRead | None:
-    """Read a shard of the conversion to ``out``; what of it was read before is not read again. None where the
-    store is published already: a job that is queued again has nothing to do.
+    """Read a shard of the conversion to ``out``, except what was read before.
 
-    ``workers``: processes that read, as in ``convert``. Raises UsageError (no such shard, nothing planned),
-    SkelError (planned by another version), RawDataError (a raw file is another one than planned, or not to be
-    seen here; ``strict``).
+    Returns None if the store is already published, so a job that is queued again has nothing to do.
+    ``workers``: number of processes that read, as in ``convert``. Raises UsageError (no such shard, nothing
+    planned), SkelError (planned by another version), RawDataError (a raw file differs from the planned one,
+    or cannot be seen here; ``strict``).
     """
     out = _folder(out)
     if _is_published(out):
@@ -149,11 +149,11 @@ def read_shard(
 
 @checks_arguments
 def publish_shards(out: Path | str) -> Summary:
-    """Assemble the store at ``out`` from its shards; it is the one that ``convert`` makes, byte for byte. One
-    that is published already stays as it is.
+    """Assemble the store at ``out`` from its shards, byte for byte the one that ``convert`` makes.
 
-    Raises UsageError (nothing planned), StoreError (shards that are missing), SkelError (planned by another
-    version), RawDataError (a raw file was changed since), and what ``convert`` does.
+    A store that is already published stays as it is. Raises UsageError (nothing planned), StoreError (missing
+    shards), SkelError (planned by another version), RawDataError (a raw file has changed since), and what
+    ``convert`` raises.
     """
     out = _folder(out)
     if _is_published(out):
@@ -184,12 +184,12 @@ def publish_shards(out: Path | str) -> Summary:
 
 
 def _parts(number: int, shards: int, parts: int) -> range:
-    """Those of a shard: runs that differ by one part at most."""
+    """The parts of a shard: runs that differ by one part at most."""
     return range(number * parts // shards, (number + 1) * parts // shards)
 
 
 def _missing(out: Path, common: dict[str, Any]) -> list[int]:
-    """Shards with a part that is not finished."""
+    """Shards with an unfinished part."""
     folder = publish.parts_folder(out, common["digest"])
     finished = chunks.finished(folder) if folder.is_dir() else set()
     count, parts = common["shards"], common["count"]
@@ -197,7 +197,7 @@ def _missing(out: Path, common: dict[str, Any]) -> list[int]:
 
 
 def in_words(numbers: Iterable[int]) -> str:
-    """Numbers and runs of them.
+    """Numbers, with consecutive ones as ranges.
 
     >>> in_words([1, 2, 3, 7, 9, 10])
     '1-3, 7, 9, 10'

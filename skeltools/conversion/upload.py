@@ -1,6 +1,6 @@
-"""A finished store on its way to an address. Its root's metadata go last: without them there is no store.
+"""Upload a finished store to an address; the root's metadata go last, as without them there is no store.
 
-What an upload that was stopped left is told by a hidden object, ``.upload``, and is replaced by the next one.
+A hidden object, ``.upload``, marks what an interrupted upload left, which the next one replaces.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNFINISHED = ".upload"
 
 
 def home(place: Path) -> Path:
-    """Where a store is made on this machine: a folder where it is going to be, or one for an address.
+    """Folder on this machine in which a store is made: its own place, or a cache folder for an address.
 
     >>> home(Path("a/store.zarr")).as_posix()
     'a/store.zarr'
@@ -35,20 +35,23 @@ def home(place: Path) -> Path:
 
 
 def leave(place: Path) -> None:
-    """Remove the folder that an address had on this machine, unless there is something in it."""
+    """Remove the folder that an address had on this machine, unless it contains something."""
     if Place(place).is_address:
         with suppress(OSError):
             home(place).parent.rmdir()
 
 
 def check_target(place: Place, *, force: bool) -> None:
-    """Raises StoreError for an address that cannot be written to, a store without ``force``, and other
-    objects always."""
+    """Check that a store may be written to an address.
+
+    Raises StoreError for an address that cannot be written to, for a store without ``force``, and for other
+    objects always.
+    """
     _check_free(objects.connect(place), force=force)
 
 
 def _check_free(target: Objects, *, force: bool) -> dict[str, objects.Found]:
-    """The objects that are there now."""
+    """Check a target as ``check_target`` does, and return the objects that are there now."""
     place = target.place
     if not target.can_list:
         raise StoreError(
@@ -72,10 +75,10 @@ def _check_free(target: Objects, *, force: bool) -> dict[str, objects.Found]:
 
 
 def send(folder: Path, place: Place, *, force: bool) -> None:
-    """All files of a store, in place of an older one, which is no more as soon as this begins.
+    """Upload all files of a store in place of an older one, which ceases to exist as soon as this begins.
 
-    Raises StoreError as ``check_target``, and when the server does not take them; what is there then is no
-    store.
+    Raises StoreError as ``check_target`` does, and when the server does not accept the files; what is there
+    then is not a store.
     """
     target = objects.connect(place)
     before = _check_free(target, force=force)
@@ -90,8 +93,11 @@ def send(folder: Path, place: Place, *, force: bool) -> None:
 
 
 def send_changes(folder: Path, opened: Store) -> None:
-    """What of a copy of a store is new. At every moment there is a store: the old one, at the most without
-    the arrays that are written again, or the new one. Raises StoreError when the server does not take it."""
+    """Upload what is new in a copy of a store; raises StoreError when the server does not accept it.
+
+    At every moment there is a store at the address: the old one, possibly without the arrays that are
+    rewritten, or the new one.
+    """
     old, new = opened.manifest, store.open_store(folder).manifest
     written = {path for path, info in new.arrays.items() if old.arrays.get(path) != info}
     target, files = objects.connect(Place(opened.path)), _files(folder)
@@ -106,7 +112,7 @@ def send_changes(folder: Path, opened: Store) -> None:
 
 
 def _array_of(name: str) -> str:
-    """The array that a file, of values or metadata, is of."""
+    """The array that a file of values or metadata belongs to."""
     return name.removesuffix(f"/{METADATA}").partition("/c/")[0]
 
 
@@ -116,13 +122,13 @@ def _write_manifest(target: Objects, opened: Store, manifest: dict[str, object])
 
 
 def _files(folder: Path) -> set[str]:
-    """The files of a store by their paths in it; hidden ones are no part of it."""
+    """The files of a store by their paths in it, without hidden ones, which do not belong to it."""
     names = (file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     return {name for name in names if regular.is_plain(name)}
 
 
 def _write(target: Objects, folder: Path, names: Iterable[str]) -> None:
-    """Some files, several at a time, the largest first."""
+    """Upload some files, several at a time, the largest first."""
     ordered = sorted(names, key=lambda name: (-(folder / name).stat().st_size, name))
     pool = ThreadPoolExecutor(AT_ONCE, "upload")
     try:

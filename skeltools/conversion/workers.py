@@ -1,4 +1,4 @@
-"""Reading the parts of a conversion: in this process, in several, or on a cluster. All run ``read``."""
+"""Read the parts of a conversion in this process, in several, or on a cluster; all of them run ``read``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.sequence import SkeletonSequence
 
 _LOOK_AHEAD = 3
-"""Parts per worker that wait for their turn, so that no worker waits for work."""
+"""Parts per worker that are queued, so that no worker waits for work."""
 
 
 @dataclass(frozen=True)
 class Hands:
-    """Who reads: so many processes (0: this one), or the cluster of a dask scheduler."""
+    """Where parts are read: in a number of processes (0: this one), or on the cluster of a dask scheduler."""
 
     processes: int = 0
     dask: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for both."""
+        """Raise UsageError if both are given."""
         if self.processes and self.dask:
             raise UsageError(
                 "--workers are processes of this machine, --dask reads on a cluster",
@@ -47,20 +47,20 @@ class Job:
     folder: Path
     strict: bool
     program: str = ""
-    """``fingerprint.program`` of who planned it, where another machine may read it."""
+    """``fingerprint.program`` at planning time, where another machine may read the part."""
     stamps: Stamps | None = None
-    """Its raw files when it was planned, where another machine may read it."""
+    """The part's raw files at planning time, where another machine may read it."""
 
 
 class Pending(Protocol):
-    """A part that somebody reads."""
+    """A part that is being read."""
 
     def result(self) -> None:
-        """Wait until it is finished; raises what went wrong."""
+        """Wait until it is finished; raises the part's own exception."""
 
 
 class Crew(Protocol):
-    """Those who read."""
+    """A group of readers."""
 
     @property
     def size(self) -> int: ...
@@ -73,7 +73,7 @@ def read_parts(
 ) -> Generator[int, None, None]:
     """Write the parts; yields their numbers in the order of the jobs, each once it is finished.
 
-    ``on_sample(n)``: n more samples are read.
+    ``on_sample(n)``: n more samples have been read.
     """
     if hands.dask and jobs:
         from skeltools.conversion.cluster import cluster
@@ -102,10 +102,10 @@ def _in_order(jobs: list[Job], crew: Crew, on_sample: Callable[[int], None]) -> 
 
 
 def read(job: Job, on_sample: Callable[[int], None] | None = None) -> None:
-    """Write the two files of a part, unless they are there: who read it may have died after that.
+    """Write the two files of a part, unless both exist: their reader may have died after writing them.
 
-    Raises RawDataError (strict; a raw file that is another one than planned), StoreError (the work folder is
-    not to be seen here), SkelError (another version than planned).
+    Raises RawDataError (strict; a raw file differs from the planned one), StoreError (the work folder cannot
+    be seen here), SkelError (another version than planned).
     """
     if job.program:
         fingerprint.check_program(job.program)
@@ -120,7 +120,7 @@ def read(job: Job, on_sample: Callable[[int], None] | None = None) -> None:
 
 
 def _samples(job: Job, on_sample: Callable[[int], None] | None) -> Iterator[Sample]:
-    """What the tasks come to; the raw files are looked at before the first and after the last one."""
+    """Read the samples of a job; the raw files are checked before the first and after the last one."""
     fingerprint.check_same(job.stamps or {})
     for task, native in zip(job.tasks, _natives(job), strict=False):
         made = sample.read_sample(task, job.plan, native=native)
@@ -133,7 +133,7 @@ def _samples(job: Job, on_sample: Callable[[int], None] | None) -> Iterator[Samp
 
 
 def _natives(job: Job) -> Iterator[SkeletonSequence | None]:
-    """The native clips of a part's samples that a store holds; without a store they come from raw files."""
+    """Native clips of a part's samples from the store that is added to; without one, None for each sample."""
     if job.plan.base is None:
         return repeat(None)
     opened = _opened(job.plan.base)

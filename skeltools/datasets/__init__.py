@@ -1,4 +1,4 @@
-"""The data sets that ``convert`` knows: what they are made of, and where their raw files lie."""
+"""The data sets that ``convert`` knows: their properties, and the location of their raw files."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from skeltools.raw_items import METRABS, Raw, roots_of
 
 RAW_VARIABLE = "SKELTOOLS_RAW"
 DEFAULT_RAW = Path("raw")
-_DEPTH = 5  # folders below the given one that are searched for the first raw file
+_DEPTH = 5  # levels of folders below the given one that are searched for the first raw file
 
 
 ROOMS = (ntu, nwucla, pkummd)
-"""A data set is a module with ``DATASETS`` and their ``READERS``. A new one is a file and its name here."""
+"""Modules with ``DATASETS`` and their ``READERS``; a new data set is a file and its name here."""
 
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for room in ROOMS for dataset in room.DATASETS}
 
 CUSTOM = "custom"
-"""Stands for the data set that a user's own ``dataset.yaml`` describes."""
+"""Name of the data set that a user's own ``dataset.yaml`` describes."""
 
 NAMES = (*DATASETS, CUSTOM)
-"""What ``choose`` knows."""
+"""Names that ``choose`` accepts."""
 
 
 def choose(name: str, raw: Raw | None = None) -> Dataset:
-    """A data set by name; ``custom`` is what the ``dataset.yaml`` in ``raw`` describes, the first one there.
+    """A data set by name; ``custom`` is the one that the first ``dataset.yaml`` in ``raw`` describes.
 
-    Raises UsageError for an unknown one, ConfigError for settings that do not fit.
+    Raises UsageError for an unknown name, ConfigError for settings that do not fit.
     """
     if name == CUSTOM:
         return _custom(_custom_roots(raw)[0])
@@ -46,9 +46,10 @@ def choose(name: str, raw: Raw | None = None) -> Dataset:
 
 
 def uncut(dataset: Dataset) -> Dataset:
-    """The data set with whole recordings instead of the actions that are cut out of them.
+    """The data set with whole recordings instead of the actions cut out of them.
 
-    Raises UsageError for one whose files are single actions, or that says so in its own settings.
+    Raises UsageError for one whose files are single actions, and for one that states this in its own
+    settings.
     """
     if dataset.reader == CUSTOM:
         remedy = "Say uncut: true in dataset.yaml, beside labels with the columns start and end"
@@ -96,19 +97,19 @@ _CUSTOM_HINT = (
 
 
 def paths_of(raw: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...] | None:
-    """One place or several as paths; None, also for none of several, stands for the usual places."""
+    """One or several places as paths; None, also for an empty sequence, stands for the usual places."""
     if raw is None or isinstance(raw, str | Path):
         return None if raw is None else (Path(raw),)
     return tuple(map(Path, raw)) or None
 
 
 def absolute(raw: tuple[Path, ...] | None) -> tuple[Path, ...]:
-    """Whole paths of these places; of the usual one for none."""
+    """Absolute paths of these places; of the usual one if there are none."""
     return tuple(place.absolute() for place in raw or (_root(None, None),))
 
 
 def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -> Path:
-    """The folder with ``dataset.yaml``, or a settings file of another name."""
+    """The folder with ``dataset.yaml``, or a settings file with another name."""
     root = _root(raw, environ)
     for folder in (root, root / CUSTOM):
         if (folder / custom_settings.FILE).is_file():
@@ -126,9 +127,9 @@ def _root(raw: Path | None, environ: Mapping[str, str] | None) -> Path:
 
 
 def _custom_roots(raw: Raw | None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
-    """The folder with ``dataset.yaml`` (or a settings file), then those of further clips that it describes.
+    """The folder with ``dataset.yaml`` (or a settings file), then the folders of further clips it describes.
 
-    Raises UsageError for a further one that is no folder, or holds other settings.
+    Raises UsageError for a further place that is no folder, or that contains other settings.
     """
     roots = () if raw is None else roots_of(raw)
     if len(roots) < 2:
@@ -158,9 +159,9 @@ def _describes(root: Path) -> bool:
 def find_roots(
     dataset: Dataset, raw: Raw | None = None, environ: Mapping[str, str] | None = None
 ) -> tuple[Path, ...]:
-    """``find_raw`` of each of several folders or zip files: a data set may lie in two archives.
+    """Apply ``find_raw`` to each of several folders or zip files, as a data set may be in two archives.
 
-    Raises UsageError, also for one that is given twice.
+    Raises UsageError, also for a place that is given twice.
     """
     roots = () if raw is None else roots_of(raw)
     real = [os.path.realpath(root) for root in roots]
@@ -172,10 +173,10 @@ def find_roots(
 
 
 def find_raw(dataset: Dataset, raw: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
-    """The folder or zip file that holds a data set: below ``raw``, else $SKELTOOLS_RAW, else ``./raw``.
+    """The folder or zip file that contains a data set: below ``raw``, else $SKELTOOLS_RAW, else ``./raw``.
 
-    Each may be the data set's own folder, its zip file, or a parent that holds one folder per data set
-    (``raw/ntu60/``, ``raw/nw-ucla.zip``). Raises UsageError that says how to get and lay out the data.
+    Each may be the data set's own folder, its zip file, or a parent with one folder per data set
+    (``raw/ntu60/``, ``raw/nw-ucla.zip``). Raises UsageError that says how to obtain and lay out the data.
     """
     if dataset.reader == CUSTOM:
         return _find_settings(raw, environ)
@@ -193,7 +194,7 @@ def find_raw(dataset: Dataset, raw: Path | None = None, environ: Mapping[str, st
 
 
 def _named(dataset: Dataset, root: Path) -> Iterator[Path]:
-    """Entries of a parent folder that bear the data set's name; folders first, then zip files."""
+    """Entries of a parent folder that have the data set's name; folders first, then zip files."""
     if root.is_dir():
         named = [path for path in sorted(root.iterdir()) if _name(path) in dataset.folder_names]
         yield from sorted(named, key=Path.is_file)
@@ -204,12 +205,12 @@ def _name(path: Path) -> str:
 
 
 def _usual(path: Path) -> str:
-    """A file's name with its suffix in small letters."""
+    """A file's name with its suffix in lower case."""
     return path.stem + path.suffix.lower()
 
 
 def _holds(dataset: Dataset, path: Path) -> bool:
-    """Whether a folder or zip file holds a raw file of the data set. Looks no further than the first."""
+    """Whether a folder or zip file has a raw file of the data set; stops at the first one."""
     if path.is_file():
         return _zip_holds(dataset, path)
     if dataset.metrabs and _estimates(dataset, path / METRABS):
@@ -221,9 +222,9 @@ def _holds(dataset: Dataset, path: Path) -> bool:
 
 
 def _estimates(dataset: Dataset, folder: Path) -> bool:
-    """Whether a folder ``metrabs`` may hold poses of this data set's samples, which need no raw skeletons.
+    """Whether a folder ``metrabs`` may have poses of this data set's samples, which need no raw skeletons.
 
-    Names tell; what an HDF5 file holds is not looked at.
+    Only names are considered; HDF5 files are not opened.
     """
     if dataset.setups is not None or not folder.is_dir():
         return folder.is_dir()
@@ -237,7 +238,7 @@ def _estimates(dataset: Dataset, folder: Path) -> bool:
 
 
 def home(raw: Path) -> Path:
-    """The folder of a data set that ``find_raw`` found: a zip file's, or a settings file's, is where it lies.
+    """The folder of a data set that ``find_raw`` found: for a zip or settings file, the folder it is in.
 
     >>> home(Path("raw/nw-ucla.zip")).as_posix()
     'raw'
@@ -246,12 +247,12 @@ def home(raw: Path) -> Path:
 
 
 def _files(dataset: Dataset, folder: Path, depth: int) -> Iterator[Path]:
-    """Files of a folder, then those of its folders; other data sets' folders and archives are not entered."""
+    """Files of a folder, then of its subfolders; folders and archives of other data sets are not entered."""
     others = {name for other in DATASETS.values() if other is not dataset for name in other.folder_names}
     others -= set(dataset.folder_names)
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except PermissionError:  # reading the folder that is found tells of it
+    except PermissionError:  # reading the chosen folder reports it
         return
     yield from (path for path in entries if path.is_file() and _name(path) not in others)
     if depth:

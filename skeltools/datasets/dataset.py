@@ -1,4 +1,4 @@
-"""What a data set is to ``convert``: names, classes, splits, and how its raw files are found."""
+"""A data set as ``convert`` sees it: names, classes, splits, and how its raw files are found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skeltools.datasets.splits import Rule
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set. Class names and missing lists are read from ``facts`` when they are first asked for."""
+    """One data set; class names and missing lists are read from ``facts`` on first use."""
 
     name: str
     title: str
@@ -24,12 +24,12 @@ class Dataset:
     convention: str
     """Convention of the native skeletons."""
     published: str
-    """Begins the names of its files in ``facts``; empty when there are none."""
+    """Prefix of the names of its files in ``facts``; empty when there are none."""
     num_classes: int
     bodies: int
-    """Bodies on axis M of its streams: the most people that an action of it needs."""
+    """Bodies on axis M of its streams: the most people that one of its actions needs."""
     folder_names: tuple[str, ...]
-    """Names, in any case, of its folder (or zip file) below a parent that holds several data sets."""
+    """Names, in any case, of its folder (or zip file) below a parent with several data sets."""
     file_pattern: str
     """Regular expression of a raw file's name."""
     example: str
@@ -37,11 +37,11 @@ class Dataset:
     hint: str
     """Where to get the raw files and how to lay them out."""
     class_names: tuple[str, ...] = ()
-    """Action names where no file in ``facts`` has them; the place is the label."""
+    """Action names, indexed by label, where no file in ``facts`` has them."""
     rules: Mapping[str, Rule] = field(default_factory=dict)
-    """Name of a split -> its rule; a source may carry splits of its own."""
+    """Name of a split -> its rule; a source may provide splits of its own."""
     id_pattern: str | None = None
-    """Regular expression of the ids of its samples, where its reader meets those of others."""
+    """Regular expression of the ids of its samples, where its reader also encounters those of others."""
     setups: int | None = None
     """NTU: the highest setup number that belongs to this part of the data set."""
     metrabs: bool = False
@@ -49,13 +49,13 @@ class Dataset:
     mirrored: bool = False
     """Whether its videos are mirror images, as Kinect v2 delivers them."""
     rate: float | None = 30.0
-    """Frames a second of its native clips, as Kinect has them; None where nobody knows."""
+    """Frames per second of its native clips, as with Kinect; None if unknown."""
     axes: str = "Kinect camera space as recorded: x to the sensor's left, y up, z forward, metres"
-    """How its native skeletons come into canonical axes, in words."""
+    """How its native skeletons are converted to canonical axes, in words."""
     frames: tuple[int, ...] = (50,)
-    """Lengths T of its joint streams where ``convert`` is told none."""
+    """Default lengths T of its joint streams."""
     coordinates: Literal["xyz", "xy"] = "xyz"
-    """``xy``: its native skeletons are 2D poses."""
+    """``xy`` for native skeletons that are 2D poses."""
     own_spec: SkeletonSpec | None = None
     """A native convention that does not ship with the package."""
 
@@ -73,7 +73,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Action names; the place is the label."""
+        """Action names, indexed by label."""
         published = facts.classes(self.published)[: self.num_classes] if self.published else ()
         return self.class_names or published
 
@@ -83,7 +83,7 @@ class Dataset:
         return frozenset(id for id in facts.missing(self.published) if self.accepts(id))
 
     def accepts(self, sample_id: str) -> bool:
-        """Whether a sample is part of this data set, by its id: NTU-60 is setups 1..17 and actions 1..60."""
+        """Whether a sample id is part of this data set: NTU-60 is setups 1..17 and actions 1..60."""
         if self.id_pattern is not None:
             return re.fullmatch(self.id_pattern, sample_id, re.ASCII) is not None
         if self.setups is None:

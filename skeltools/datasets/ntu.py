@@ -1,8 +1,8 @@
-"""NTU RGB+D 60 and 120: ``SsssCcccPpppRrrrAaaa.skeleton``, one text file a clip, in folders or the official
-zip; where there is no text of a clip, ``.skeleton.npy`` (see ``ntu_npy``).
+"""NTU RGB+D 60 and 120: one text file ``SsssCcccPpppRrrrAaaa.skeleton`` per clip.
 
-Kinect v2 camera space is the canonical frame, so coordinates are taken as they are. Format: NTU's own
-``read_skeleton_file.m`` (shahroudy/NTURGB-D); see ``ntu_text``.
+The files are in folders or in the official zip; a clip without text may be ``.skeleton.npy`` (see
+``ntu_npy``). Kinect v2 camera space is the canonical frame, so coordinates are taken as they are. Format:
+NTU's own ``read_skeleton_file.m`` (shahroudy/NTURGB-D); see ``ntu_text``.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ from skeltools.sequence import SkeletonSequence
 
 CONVENTION = "kinectv2_25"
 MAX_TRACKS = 100
-"""Body ids of one clip. Kinect tracks six people and takes a new id when it loses one; a damaged file of many
-ids would need memory of frames x ids."""
+"""Most body ids of one clip.
+
+Kinect tracks six people and takes a new id when it loses one; a damaged file with many ids would need memory
+of frames x ids.
+"""
 
 _TEXT, _NPY = ".skeleton", ".skeleton.npy"
 _NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 
 
 def fields(name: str) -> dict[str, int] | None:
-    """What ``S001C002P003R001A050`` says, as fields of SkeletonSequence; None for other names."""
+    """Parse ``S001C002P003R001A050`` into fields of SkeletonSequence; None for other names."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -59,9 +62,9 @@ def fields(name: str) -> dict[str, int] | None:
 
 
 def discover(raw: Raw) -> Listing:
-    """All ``.skeleton`` files of folders, of the zip files in them, or of zip files, by name only.
+    """List all ``.skeleton`` files of folders, of the zip files in them, or of zip files, by name only.
 
-    A ``.skeleton.npy`` counts where there is no text of its clip: it lacks the ids of the bodies.
+    A ``.skeleton.npy`` counts only if its clip has no text, because it lacks the ids of the bodies.
     """
     files, findings = search(raw, (_TEXT, _NPY))
     items: list[RawItem] = []
@@ -77,7 +80,7 @@ def discover(raw: Raw) -> Listing:
 
 
 def _id(file: Found) -> str:
-    """The name without suffix, which may be in capitals."""
+    """The name without its suffix, which may be in upper case."""
     name = Path(file.member or file.path).name
     return name[: -len(_NPY if name.lower().endswith(_NPY) else _TEXT)]
 
@@ -87,15 +90,15 @@ def _is_npy(item: RawItem) -> bool:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip: a slot on axis M for every body id, in order of first appearance.
+    """Read one clip, with a slot on axis M for each body id, in order of first appearance.
 
     A body whose joints are all zero, or not all finite (a finding), is absent in that frame. ``order`` is its
-    place in the file, absent ones counted. Raises RawDataError, with the line where there is one.
+    place in the file, counting absent bodies. Raises RawDataError, with the line where there is one.
     """
     parse = ntu_npy.parse if _is_npy(item) else ntu_text.parse
     bodies = parse(read_bytes(item), where=item.where)
     finite = all_finite(bodies.joints)
-    with np.errstate(invalid="ignore"):  # NaNs of some bit patterns signal where they are looked at
+    with np.errstate(invalid="ignore"):  # NaNs with some bit patterns signal when they are read
         seen = finite & bodies.joints.any(axis=(1, 2))
     first = _first_in_frame(bodies)
     slots: dict[int, int] = {}

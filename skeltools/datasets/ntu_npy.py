@@ -1,11 +1,11 @@
-"""``.skeleton.npy``: a clip as the authors' script ``txt2npy.py`` saves it (shahroudy/NTURGB-D).
+"""``.skeleton.npy``: a clip as saved by the authors' script ``txt2npy.py`` (shahroudy/NTURGB-D).
 
-A pickled dict in an array of objects, interpreted, never executed:
+The file is a pickled dict in an array of objects, which is interpreted, never executed:
 
-    file_name, nbodys [T] bodies a frame, njoints 25, skel_body0 [T, 25, 3] metres, skel_body1, ...
+    file_name, nbodys [T] bodies per frame, njoints 25, skel_body0 [T, 25, 3] metres, skel_body1, ...
 
-Body k of a frame is the k-th of the text. The ids by which Kinect tracks people are not kept, so a body is
-known by its place alone.
+Body k of a frame is the k-th one of the text. The ids by which Kinect tracks people are lost, so a body is
+identified by its place alone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _REMEDY = "Use the .skeleton text that it was made from"
 
 
 def parse(data: bytes, *, where: str) -> Bodies:
-    """Raises RawDataError for anything but such a dict."""
-    from skeltools.formats import unpickle  # formats are made of data sets
+    """Parse a dict as above; raises RawDataError for anything else."""
+    from skeltools.formats import unpickle  # formats depend on data sets
 
     content = unpickle.of_npy(data, where=where)
     if not isinstance(content, dict) or "skel_body0" not in content:
@@ -53,7 +53,7 @@ def parse(data: bytes, *, where: str) -> Bodies:
 
 
 def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[Any]:
-    """[T, 25, 3] of floats."""
+    """The [T, 25, 3] floating-point array of one body."""
     values = content.get(f"skel_body{number}")
     sound = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 3
     if not isinstance(values, np.ndarray) or not sound or values.shape[1:] != (JOINTS, 3) or not len(values):
@@ -65,7 +65,7 @@ def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[Any]:
 
 
 def _there(counts: Any, joints: NDArray[np.float32], where: str) -> NDArray[np.bool_]:
-    """[T, M]: body k is in a frame of more than k bodies; without counts, where it is not all zero."""
+    """[T, M]: body k is in a frame with more than k bodies; without counts, where it is not all zero."""
     frames, bodies = joints.shape[:2]
     if counts is None:
         return np.asarray(joints.any(axis=(2, 3)))

@@ -1,4 +1,4 @@
-"""The text of a Kinect ``.skeleton`` file to arrays.
+"""Parse the text of a Kinect ``.skeleton`` file into arrays.
 
     number of frames
     per frame: number of bodies, then per body
@@ -6,10 +6,10 @@
         number of joints (25)
         25 lines of 12 fields: x y z (metres), depth x y, colour x y, orientation w x y z, tracking state
 
-Two parsers that agree. The quick one finds all tokens of the file at once with numpy, checks that every line
-begins where the format says, and decodes only the three of twelve columns that are kept. Whatever does not
-fit exactly goes to the careful one, which walks line by line and knows what to say about the line it stops
-at.
+There are two parsers, which agree. The quick one finds all tokens of the file at once with NumPy, checks that
+every line begins where the format says, and decodes only the three of twelve columns that are kept. Whatever
+does not fit exactly goes to the careful one, which reads line by line and can describe the line at which it
+stops.
 """
 
 from __future__ import annotations
@@ -28,39 +28,44 @@ JOINTS = 25
 BODY_FIELDS = 10
 JOINT_FIELDS = 12
 MAX_ID = 2**64 - 1
-"""Kinect's tracking ids are unsigned 64-bit integers."""
+"""Largest tracking id; Kinect's ids are unsigned 64-bit integers."""
 
 _BODY_TOKENS = BODY_FIELDS + 1 + JOINTS * JOINT_FIELDS
 _EXACT_DIGITS = 15
-"""Integers of so many digits, and powers of ten up to 22, are exact in float64: their quotient is rounded
-once, as by ``float`` (Clinger, "How to read floating point numbers accurately", PLDI 1990)."""
+"""Integers of up to this many digits, and powers of ten up to 22, are exact in float64.
+
+Their quotient is therefore rounded once, as by ``float`` (Clinger, "How to read floating point numbers
+accurately", PLDI 1990).
+"""
 
 _BLOCK = 2**16
-"""Characters looked at together. With small intermediate arrays, and one array larger than all others
-together (``edge``), malloc keeps its memory between clips; returning and fetching it again cost as much as
-the parsing."""
+"""Characters examined together.
+
+With small intermediate arrays, and one array larger than all others together (``edge``), malloc keeps its
+memory between clips; returning and fetching it again cost as much as the parsing.
+"""
 
 _POWERS = np.array([10.0**k for k in range(_EXACT_DIGITS + 1)])
 
 
 @dataclass(frozen=True)
 class Bodies:
-    """All bodies of a file in file order; B of them over all frames."""
+    """All bodies of a file in file order; B bodies over all frames."""
 
     frames: int
     frame: NDArray[np.int64]
-    """[B]"""
+    """[B]: frame of the body."""
     place: NDArray[np.int64]
     """[B]: position among the bodies of its frame."""
     ids: list[int]
     joints: NDArray[np.float32]
-    """[B, 25, 3] metres; what is no finite number in the file is none here."""
+    """[B, 25, 3] metres; a value that is not a finite number in the file is not finite here."""
     extra_line: int = 0
-    """Line at which data go on after the last frame; 0 when they do not."""
+    """Line at which data continue after the last frame; 0 if they do not."""
 
 
 def parse(data: bytes, *, where: object = None) -> Bodies:
-    """Raises RawDataError with the line number when ``data`` is not such a text."""
+    """Parse the text; raises RawDataError with the line number when ``data`` is not in the format."""
     quick = _parse_quickly(data)
     return _parse_carefully(data, where) if quick is None else quick
 
@@ -72,7 +77,7 @@ _REMEDY = "The file is damaged or no NTU skeleton: fetch it again"
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token i of ``data`` is ``data[start[i]:stop[i]]``."""
+    """Tokens of a text: token i of ``data`` is ``data[start[i]:stop[i]]``."""
 
     data: bytes
     text: NDArray[np.uint8]
@@ -84,7 +89,7 @@ class Tokens:
 
 
 def tokenise(data: bytes) -> Tokens | None:
-    """None when there are control characters, about which ``bytes.split`` is particular."""
+    """Find all tokens; None if there are control characters, which ``bytes.split`` treats specially."""
     data = b"\n" + data.rstrip() + b"\n" + b" " * (_EXACT_DIGITS + 2)  # so that the last token has a window
     text = np.frombuffer(data, np.uint8)
     edge = np.empty(len(text), np.int64)
@@ -101,7 +106,7 @@ def tokenise(data: bytes) -> Tokens | None:
 
 
 def _parse_quickly(data: bytes) -> Bodies | None:
-    """None when anything at all is unusual."""
+    """Parse a text without anything unusual; None for any other."""
     tokens = tokenise(data)
     plan = None if tokens is None else _plan(tokens)
     if tokens is None or plan is None:
@@ -119,7 +124,7 @@ def _parse_quickly(data: bytes) -> Bodies | None:
 
 
 def _plan(tokens: Tokens) -> tuple[NDArray[np.int64], ...] | None:
-    """Tokens of frame lines; frame, place and first token of every body. None if they do not add up."""
+    """Tokens of frame lines; frame, place and first token of each body; None if they do not add up."""
     count = len(tokens.start)
     total = _unsigned(tokens[0]) if count else None
     if total is None or total > count:
@@ -139,7 +144,7 @@ def _plan(tokens: Tokens) -> tuple[NDArray[np.int64], ...] | None:
 
 
 def _lines_begin_as_planned(tokens: Tokens, heads: NDArray[np.int64], body: NDArray[np.int64]) -> bool:
-    """True when line breaks stand before the planned tokens, nowhere else, and each body has 25 joints."""
+    """Whether line breaks precede exactly the planned tokens, and each body has 25 joints."""
     number = body + BODY_FIELDS
     joints = number[:, None] + 1 + JOINT_FIELDS * np.arange(JOINTS)
     first = np.concatenate([[0], heads, body, number, joints.ravel()])
@@ -154,9 +159,10 @@ def _lines_begin_as_planned(tokens: Tokens, heads: NDArray[np.int64], body: NDAr
 
 
 def decimals(tokens: Tokens, which: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Values of tokens, exactly as ``float`` reads them; None if one is no number.
+    """Values of tokens, exactly as ``float`` reads them; None if one is not a number.
 
-    Plain decimals, nearly all there are, are decoded together: characters as a matrix of one row per column.
+    Plain decimals, which are nearly all, are decoded together: characters as a matrix with one row per
+    column.
     """
     start = tokens.start[which]
     length = (tokens.stop[which] - start).clip(max=255).astype(np.uint8)
@@ -216,7 +222,7 @@ def _parse_carefully(data: bytes, where: object) -> Bodies:
 
 
 def _line_taker(lines: list[bytes], where: object) -> Callable[[str, Callable[[list[bytes]], Any]], Any]:
-    """A function that takes the next line and parses its fields, or says what was expected there."""
+    """Return a function that takes the next line and parses its fields, or reports what was expected."""
     numbered = enumerate(lines, start=1)
 
     def take(expected: str, parse_fields: Callable[[list[bytes]], Any]) -> Any:
@@ -269,12 +275,12 @@ def _shown(fields: list[bytes]) -> str:
 
 
 def _unsigned(token: bytes) -> int | None:
-    """Never through float: ids of 17 digits merge in float64."""
+    """Parse an unsigned integer without float64, in which ids of 17 digits would merge."""
     return int(token) if token.isdigit() and len(token) <= 20 else None
 
 
 def as_number(token: bytes) -> float | None:
-    """As ``float``; Microsoft's ``-1.#IND`` and its like are nan, ``1_0``, which Python takes, is none."""
+    """As ``float``, but Microsoft's ``-1.#IND`` and the like are nan, and Python's ``1_0`` is no number."""
     if b"#" in token:
         return float("nan") if token.lstrip(b"-")[:3] == b"1.#" else None
     try:
@@ -284,5 +290,5 @@ def as_number(token: bytes) -> float | None:
 
 
 def to_float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is then treated as nan is
+    with np.errstate(over="ignore"):  # 1e300 becomes infinite, and is then treated like nan
         return values.astype(np.float32)

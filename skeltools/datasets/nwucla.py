@@ -1,7 +1,8 @@
-"""Northwestern-UCLA Multiview Action 3D, as the JSON files that the CTR-GCN family passes on.
+"""Northwestern-UCLA Multiview Action 3D, as the JSON files that the CTR-GCN family distributes.
 
-``aAA_sSS_eEE_vVV.json`` (action, subject, take, view) with keys ``skeletons``, T x 20 x 3 in Kinect v1 camera
-space and metres, which is the canonical frame, and ``label``, 1 to 10. One person.
+The files are ``aAA_sSS_eEE_vVV.json`` (action, subject, take, view) with the keys ``skeletons``, T x 20 x 3
+in Kinect v1 camera space and metres, which is the canonical frame, and ``label``, 1 to 10. There is one
+person.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 """Numbers in file names by 0-based class; a07 and a10 do not exist (feeders/feeder_ucla.py of CTR-GCN)."""
 
 MIRRORED = True
-"""Kinect's SDK delivers mirror images, in which the column grows with x, to the sensor's left. The videos of
-the data set were not looked at: the comparison with the skeletons tells if they are none."""
+"""Whether the videos are mirror images, as Kinect's SDK delivers them.
+
+In these the column grows with x, to the sensor's left. The videos of the data set were not inspected; the
+comparison with the skeletons reveals whether they are mirrored.
+"""
 
 _NAME = re.compile(r"a(\d{2})_s(\d{2})_e(\d{2})_v(\d{2})", re.ASCII)
 
 
 def fields(name: str) -> dict[str, int] | None:
-    """What ``a08_s01_e02_v03`` says, as fields of a sequence; None for other names and unknown actions."""
+    """Parse ``a08_s01_e02_v03`` into fields of a sequence; None for other names and unknown actions."""
     match = _NAME.fullmatch(name)
     if match is None or int(match[1]) not in ACTIONS:
         return None
@@ -43,14 +47,14 @@ def fields(name: str) -> dict[str, int] | None:
 
 
 def discover(raw: Raw) -> Listing:
-    """All JSON files of folders, of the zip files in them, or of zip files, by name only."""
+    """List all JSON files of folders, of the zip files in them, or of zip files, by name only."""
     return discover_files(raw, ".json", convention=CONVENTION, fields=fields)
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip of one body with id 0, absent in frames that are all zero or not all finite (a finding).
+    """Read a clip of one body with id 0, absent in frames that are all zero or not all finite (a finding).
 
-    Raises RawDataError when the file is no such JSON, or its label contradicts its name.
+    Raises RawDataError when the file is not JSON of this kind, or its label contradicts its name.
     """
     content = _parse(item)
     named = fields(item.id)
@@ -94,10 +98,10 @@ def _parse(item: RawItem) -> dict[str, Any]:
 
 
 def _skeletons(value: Any, item: RawItem) -> NDArray[np.float32]:
-    """[T, 20, 3]"""
+    """The clip's joints, [T, 20, 3]."""
     try:
         table = np.array(value)
-        if table.dtype.kind not in "fiuO":  # numpy would read text as numbers
+        if table.dtype.kind not in "fiuO":  # NumPy would read text as numbers
             raise ValueError(f"found {table.dtype}")
         with np.errstate(over="ignore"):
             joints = table.astype(np.float64).astype(np.float32)

@@ -1,14 +1,14 @@
 """PKU-MMD, parts I and II: long videos as skeleton text, cut into actions by their label files.
 
-A sample is one action. Its id is the video, the view and the place of its row in the label file, from 1:
+A sample is one action. Its id is the video, the view and the position of its row in the label file, from 1:
 ``0002-L_003``, ``A01N01-L_012``. Cameras are numbered L 1, M 2, R 3 (left, middle, right). Part I numbers its
-videos, which go into ``setup``, and does not tell the subjects; in part II ``setup`` is the sequence aa and
-``subject`` is nn of AaaNnn.
+videos, which becomes ``setup``, and does not identify the subjects; in part II ``setup`` is the sequence aa
+and ``subject`` is nn of AaaNnn.
 
-Frames are ``start:end``, 0-based, the end excluded. The data set does not say so: of the public loaders
-those that give reasons agree on it (a start of 0 occurs, so 1-based it is not; an end may be the number of
-frames). The text has no body ids, and bodies may change places in it: bodies are linked by distance
-(``tracking``), at most two people at a time. Kinect v2 camera space is the canonical frame.
+Frames are ``start:end``, 0-based, end excluded. The data set does not specify this; the public loaders that
+give reasons agree on it (a start of 0 occurs, so it is not 1-based; an end may equal the number of frames).
+The text has no body ids, and bodies may change places in it: bodies are linked by distance (``tracking``), at
+most two people at a time. Kinect v2 camera space is the canonical frame.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ CONVENTION = "kinectv2_25"
 CAMERAS = {"L": 1, "M": 2, "R": 3}
 
 MAX_TRACKS = 32
-"""People of one action that are laid out; more comes of noise alone, of which the longest tracks are kept."""
+"""Most tracks of one action that are stored, the longest ones; more arise from noise alone."""
 
 _SUFFIXES = (".txt", ".csv")
 _OF_ANY_PART = re.compile(r"(\d{4}|A\d\dN\d\d)-[LMR]", re.ASCII)
 _HEAD = 128
-"""Bytes that tell a label file, which has commas, from skeletons, when neither suffix nor folder does."""
+"""Bytes to read to tell a label file, which has commas, from skeletons, if suffix and folder do not."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """How one part of the data set names its videos."""
+    """Naming of the videos of one part of the data set."""
 
     video: re.Pattern[str]
-    """Groups ``setup``, ``view`` and, where the name tells it, ``subject``."""
+    """Groups ``setup``, ``view`` and, where the name contains it, ``subject``."""
 
 
 def fields(video: str, part: Part) -> dict[str, int] | None:
-    """What ``A01N02-L`` says, as fields of SkeletonSequence; None for names that are not of this part."""
+    """Parse ``A01N02-L`` into fields of SkeletonSequence; None for names that are not of this part."""
     match = part.video.fullmatch(video)
     if match is None:
         return None
@@ -78,10 +78,10 @@ def fields(video: str, part: Part) -> dict[str, int] | None:
 
 
 def discover(raw: Raw, part: Part, *, uncut: bool = False) -> Listing:
-    """All actions of folders, of the zip files in them, or of zip files. Reads labels and lists.
+    """List all actions of folders, of the zip files in them, or of zip files; reads labels and lists.
 
-    Skeletons may lie in one of several, and their labels in another. ``uncut``: a sample is a whole video,
-    whose actions are those of its frames.
+    Skeletons and their labels may be in different places. ``uncut``: a sample is a whole video, whose actions
+    label its frames.
     """
     files, findings = search(raw, _SUFFIXES)
     skeletons, labels = _first_of_each(files, part, findings)
@@ -114,7 +114,7 @@ def _video(id: str) -> str:
 def _first_of_each(
     files: Iterable[Found], part: Part, findings: list[Finding]
 ) -> tuple[dict[str, Found], dict[str, Found]]:
-    """Video -> skeleton file, video -> label file; of several the first by path."""
+    """Video -> skeleton file, video -> label file; of several files, the first by path."""
     kinds: dict[str, dict[str, Found]] = {"skeleton": {}, "label": {}}
     for file in files:
         kind = _kind_by_name(file)
@@ -129,7 +129,7 @@ def _first_of_each(
 
 
 def _kind_by_name(file: Found) -> str | None:
-    """By the nearest folder that says so (PKU_Skeleton_Renew, Train_Label_PKU_final), or the suffix."""
+    """Kind by the nearest folder that states it (PKU_Skeleton_Renew, Train_Label_PKU_final), or by suffix."""
     for folder in reversed(re.split("/|::", file.place.lower())[:-1]):
         says = [kind for kind in ("label", "skeleton") if kind in folder]
         if len(says) == 1:
@@ -138,7 +138,10 @@ def _kind_by_name(file: Found) -> str | None:
 
 
 def _kind_by_head(file: Found) -> str:
-    """Labels have commas. What cannot be read is taken for skeletons, whose reader says what is wrong."""
+    """Kind by content: labels have commas.
+
+    An unreadable file counts as skeletons, whose reader reports the problem.
+    """
     try:
         if file.member is None:
             with open(file.path, "rb") as opened:
@@ -190,7 +193,7 @@ def _actions(
 
 
 def _recording(video: str, skeletons: Found, part: Part, actions: Iterable[RawItem]) -> RawItem:
-    """The whole video of these actions."""
+    """The whole video that contains these actions."""
     rows = [dict(item.details) for item in actions]
     marks = framewise.details(Action(each["label"], each["start"], each["end"]) for each in rows)
     named = fields(video, part) or {}
@@ -203,11 +206,11 @@ def _recording(video: str, skeletons: Found, part: Part, actions: Iterable[RawIt
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One action or whole video: at most two people at a time, linked by distance; ``order`` is the place in
-    the file.
+    """Read one action or whole video, with at most two people at a time, linked by distance.
 
-    A body whose joints are all zero, or not all finite (a finding), is absent in that frame. An end beyond
-    the video is cut (a finding). Raises RawDataError, with the line where there is one.
+    ``order`` is the place in the file. A body whose joints are all zero, or not all finite (a finding), is
+    absent in that frame. An end beyond the video is cut (a finding). Raises RawDataError, with the line where
+    there is one.
     """
     values, actions = framewise.taken(item.details)
     known: dict[str, Any] = values
@@ -257,7 +260,7 @@ def _findings(item: RawItem, window: tuple[int, int, int], bad: Mask) -> tuple[F
 
 
 def _beyond(item: RawItem, actions: Iterable[Action], frames: int) -> tuple[Finding, ...]:
-    """Of a whole video: actions that end after it."""
+    """Finding on the actions of a whole video that end after it."""
     beyond = [action for action in actions if action.end is not None and action.end > frames]
     if not beyond:
         return ()
@@ -266,7 +269,7 @@ def _beyond(item: RawItem, actions: Iterable[Action], frames: int) -> tuple[Find
 
 
 def _cached_video(item: RawItem) -> NDArray[np.float32]:
-    """[F, 2, 25, 3]; the actions of a video come one after the other, so it is parsed once."""
+    """[F, 2, 25, 3]: the parsed video, cached because its actions are read one after the other."""
     status = os.stat(item.path)
     outcome = _parsed(item.path, item.member, item.size, status.st_mtime_ns)
     if isinstance(outcome, RawDataError):
@@ -276,7 +279,7 @@ def _cached_video(item: RawItem) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=2)
 def _parsed(path: str, member: str | None, size: int, _changed: int) -> NDArray[np.float32] | RawDataError:
-    """The error of a damaged file is kept, too: it has as many actions as a sound one."""
+    """Parse a video; the error of a damaged file is cached too, as it has as many actions as a sound one."""
     item = RawItem("", CONVENTION, path, member, size)
     try:
         return pkummd_text.parse_skeletons(read_bytes(item), where=item.where)
@@ -285,7 +288,7 @@ def _parsed(path: str, member: str | None, size: int, _changed: int) -> NDArray[
 
 
 def _tracks(frames: Joints, there: Mask) -> tuple[Joints, Mask, NDArray[np.int8]]:
-    """Joints [T, M, 25, 3], present and order [T, M] of the people in bodies [T, 2, 25, 3], seen [T, 2]."""
+    """Bodies [T, 2, 25, 3], seen [T, 2] -> joints [T, M, 25, 3], present and order [T, M] of the people."""
     frame, slot = np.nonzero(there)
     number = _people(frames[frame, slot], there)
     longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_TRACKS])
@@ -303,11 +306,11 @@ def _tracks(frames: Joints, there: Mask) -> tuple[Joints, Mask, NDArray[np.int8]
 
 
 def _people(poses: Joints, there: Mask) -> NDArray[np.int64]:
-    """Person of every pose [P]. A sensor that loses somebody for long does not see a third person afterwards.
+    """Assign a person to each pose, [P].
 
-    ``tracking.link`` begins a new track after a second or a leap. The first two tracks are two people; each
-    later one goes on with the nearest of those that are not seen in any of its frames, and is somebody new
-    only where there is none.
+    A sensor that loses somebody for long does not see a third person afterwards. ``tracking.link`` begins a
+    new track after a second or a leap. The first two tracks are two people; each later one continues the
+    nearest person who is not seen in any of its frames, and is somebody new only if there is none.
     """
     people = there.sum(axis=1)
     if _steady(poses, there):
@@ -334,9 +337,9 @@ def _people(poses: Joints, there: Mask) -> NDArray[np.int64]:
 
 
 def _steady(poses: Joints, there: Mask) -> bool:
-    """Whether the same places are taken in every frame, and ``tracking.link`` would leave everybody there.
+    """Whether every frame has bodies in the same places, and ``tracking.link`` would leave them there.
 
-    Nearly all actions are like that, and to see it takes a tenth of the time of linking frame by frame.
+    Nearly all actions are like this, and the check takes a tenth of the time of linking frame by frame.
     """
     if (there != there[0]).any():
         return False
@@ -366,7 +369,7 @@ READERS = {
 PKU1_TEST_VIDEOS = range(291, 335)
 """The test list of part I in gen_v1.py of Adamink/ViewAdaptiveLSTM."""
 _XVIEW = splits.rule("camera", (2, 3), 3)
-"""Cameras L 1, M 2, R 3: the official cross-view_v2.txt of part II. Part I has the same rule."""
+"""Cameras L 1, M 2, R 3, as in the official cross-view_v2.txt of part II; part I has the same rule."""
 
 
 def _part(

@@ -1,7 +1,7 @@
-"""The official split files of PKU-MMD (cross-subject.txt, cross-view_v2.txt, ...), both of whose lists count.
+"""The official split files of PKU-MMD (cross-subject.txt, cross-view_v2.txt, ...), with both lists used.
 
-A video in neither list is not used. Videos in both, names that are no video, and subjects or cameras that a
-list puts on both sides are findings.
+A video in neither list is unused. Videos in both, names that are no video, and subjects or cameras that a
+list puts into both halves are findings.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from skeltools.datasets.pkummd_text import parse_split
 
 _NAME = re.compile(r"cross[-_ ]?(subject|view)(?:[-_ ]?v?[12])?\.txt", re.IGNORECASE)
 _PROTOCOLS = {"subject": ("xsub", "subject"), "view": ("xview", "camera")}
-"""Word in the file name -> protocol, and the field that must not be on both sides."""
+"""Word in the file name -> protocol, and the field that must not be in both halves."""
 
 Halves = dict[str, dict[str, int]]
 
@@ -29,8 +29,8 @@ def given_halves(
 ) -> tuple[Halves, dict[str, str], list[Finding]]:
     """Protocol -> video -> 1 train, 2 test; protocol -> rule in words; findings.
 
-    ``files``: place -> content. ``videos``: those that are there, with their fields. Lists whose names are
-    those of another part (no name fits ``pattern``) are left alone.
+    ``files``: place -> content. ``videos``: the existing ones, with their fields. Lists whose names are those
+    of another part (no name fits ``pattern``) are ignored.
     """
     halves: Halves = {}
     rules: dict[str, str] = {}

@@ -1,8 +1,8 @@
 """The two text formats of PKU-MMD: skeletons of a whole video, and the table of its actions.
 
-Skeletons: a line a frame, 150 numbers separated by any white space (most lines begin with a blank): body 1
-joints 1..25 as x y z, then body 2; a body that is absent is all zeros. Numbers are decoded together, as those
-of NTU are (``ntu_text``), in blocks that bound the memory.
+Skeletons: one line per frame, with 150 numbers separated by any white space (most lines begin with a blank):
+joints 1..25 of body 1 as x y z, then those of body 2; an absent body is all zeros. Numbers are decoded
+together, like those of NTU (``ntu_text``), in blocks that bound the memory.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ JOINTS, BODIES = 25, 2
 NUMBERS = BODIES * JOINTS * 3
 
 _BLOCK = 256
-"""Frames whose numbers are decoded together: the tables of characters stay within the cache."""
+"""Frames whose numbers are decoded together, so that the character tables stay within the cache."""
 _REMEDY = "The file is damaged or no PKU-MMD skeleton: fetch it again"
 
 
 def parse_skeletons(data: bytes, *, where: object = None) -> NDArray[np.float32]:
-    """[F, 2, 25, 3] metres; what is no finite number in the file is none here.
+    """Parse skeletons into [F, 2, 25, 3] metres; a value that is not a finite number is not finite here.
 
-    Lines without a number are no frames. Raises RawDataError with the line number.
+    Lines without a number are not frames. Raises RawDataError with the line number.
     """
     if not data.strip():
         raise RawDataError("the file is empty", where=where, remedy=_REMEDY)
@@ -36,7 +36,7 @@ def parse_skeletons(data: bytes, *, where: object = None) -> NDArray[np.float32]
 
 
 def _parse_quickly(tokens: Tokens) -> NDArray[np.float32] | None:
-    """None when a line has not 150 fields, or one of them is no number."""
+    """Parse all lines together; None if a line does not have 150 fields, or one of them is not a number."""
     ends = np.flatnonzero(tokens.text == ord("\n"))
     in_line = np.diff(np.searchsorted(tokens.start, ends))
     if not ((in_line == NUMBERS) | (in_line == 0)).all():
@@ -80,10 +80,10 @@ CLASSES = 51
 
 @dataclass(frozen=True)
 class Action:
-    """One row of a label file; frames ``start:end`` of the video, 0-based, the end excluded."""
+    """One row of a label file: frames ``start:end`` of the video, 0-based, end excluded."""
 
     ordinal: int
-    """Its place among the rows of the file, from 1: rows that are skipped count, so ids are stable."""
+    """Position among the rows of the file, from 1; skipped rows count, so ids are stable."""
     label: int
     """0-based."""
     start: int
@@ -92,7 +92,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a row; ``action`` is what was done about it."""
+    """A problem of a row; ``action`` is what was done about it."""
 
     line: int
     problem: str
@@ -104,7 +104,7 @@ SWAPPED = "start after end"
 
 
 def parse_labels(text: str) -> tuple[list[Action], list[Problem]]:
-    """Rows ``action, start, end, confidence``; the confidence may be missing. Blank lines are no rows."""
+    """Parse rows ``action, start, end, confidence``; confidence is optional, and blank lines are no rows."""
     actions: list[Action] = []
     problems: list[Problem] = []
     ordinal = 0
@@ -140,10 +140,10 @@ def _is_integer(field: str) -> bool:
 
 
 def parse_split(text: str) -> tuple[list[str], list[str]] | None:
-    """(training, test) names of a split file; None when it is none.
+    """(training, test) names of a split file; None if it is not one.
 
-    Four lines: a heading, names, a heading, names, told apart by their place alone, for the headings are
-    spelt in several ways. Names are separated by commas; a comma at the end means nothing.
+    It has four lines: a heading, names, a heading, names. They are identified by position alone, because the
+    headings are spelt in several ways. Names are separated by commas; a trailing comma is ignored.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) != 4:

@@ -1,4 +1,4 @@
-"""Train and test halves: by rules over the fields of the samples, or as a source carries them."""
+"""Train and test halves, by rules over the fields of the samples or as given by a source."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ UNUSED, TRAIN, TEST = 0, 1, 2
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule over one field of a sample. A sample whose field is in neither half is not used."""
+    """A rule over one field of a sample; a sample whose field is in neither half is unused."""
 
     field: Literal["subject", "camera", "setup"]
     train: frozenset[int]
     test: frozenset[int]
     words: str = ""
-    """Says the rule where a list of numbers would not."""
+    """States the rule where a list of numbers would not."""
 
     @property
     def rule(self) -> str:
@@ -44,11 +44,11 @@ def halves_of(
     ids: Sequence[str],
     fields: Mapping[str, ArrayLike],
 ) -> dict[str, tuple[NDArray[np.uint8], str]]:
-    """Name of a split -> ([N] uint8, where it comes from in words): all splits of a store.
+    """All splits of a store: name of a split -> ([N] uint8, its origin in words).
 
-    What the source itself carries (``given_halves``, by id, with its ``rules``) goes before the rules of the
-    data set over ``fields`` (``subject``, ``camera``, ``setup``). Beside given splits a rule that no sample
-    falls under is left out: archives without names know no fields.
+    Splits given by the source itself (``given_halves``, by id, with their ``rules``) take precedence over the
+    rules of the data set over ``fields`` (``subject``, ``camera``, ``setup``). Beside given splits, a rule
+    that applies to no sample is left out: archives without names know no fields.
     """
     carried = {
         name: (half, rules.get(name, "as the source says")) for name, half in given(given_halves, ids).items()
@@ -68,7 +68,7 @@ def halves_of(
 
 
 def given(halves: Mapping[str, Mapping[str, int]], ids: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
-    """Name of a split -> [N] uint8, from splits by id that a source carries; other ids are not used."""
+    """Name of a split -> [N] uint8, from splits by id that a source provides; other ids are unused."""
     return {
         name: np.array([half.get(id, UNUSED) for id in ids], dtype=np.uint8) for name, half in halves.items()
     }
@@ -77,7 +77,7 @@ def given(halves: Mapping[str, Mapping[str, int]], ids: Sequence[str]) -> dict[s
 def assign(
     rules: Mapping[str, Rule], *, subject: ArrayLike, camera: ArrayLike, setup: ArrayLike
 ) -> dict[str, NDArray[np.uint8]]:
-    """Name of a split -> [N] uint8 (0 not used, 1 train, 2 test), from [N] arrays of each sample's fields."""
+    """Name of a split -> [N] uint8 (0 unused, 1 train, 2 test), from [N] arrays of each sample's fields."""
     fields = {"subject": np.asarray(subject), "camera": np.asarray(camera), "setup": np.asarray(setup)}
     return {name: _halves(fields[rule.field], rule) for name, rule in rules.items()}
 

@@ -1,7 +1,7 @@
 """Arrays of archives that are larger than memory: ``.npy`` files and members of ``.npz`` files, mapped.
 
-Nothing is believed before it is checked: the size that a header claims is compared with the bytes that are
-there, and arrays of objects, which are pickles, are refused.
+Everything is checked before it is trusted: the size that a header claims is compared with the bytes that
+exist, and arrays of objects, which are pickles, are refused.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from schemas import RawDataError
 from skeltools.raw_items import UNPACKED, ZIP_ERRORS
 
 MAX_COMPRESSED = 2 * 2**30
-"""Compressed members cannot be mapped and are held in memory; larger ones are refused."""
+"""Largest compressed member, which cannot be mapped and is held in memory; larger ones are refused."""
 
 HEADER_ERRORS = (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError, TokenError)
-"""What numpy raises on the damaged header of an array."""
+"""What NumPy raises for a damaged header of an array."""
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _LOCAL = struct.Struct("<4s22xHH")  # signature, then lengths of name and extra field, at the end of 30 bytes
 
 
 def npy_file(path: Path) -> NDArray[Any]:
-    """The array of a ``.npy`` file, read-only and mapped. Raises RawDataError: no such array, truncated."""
+    """Map the array of a ``.npy`` file, read-only; raises RawDataError if it is no array or truncated."""
     try:
         return _mapped(path, 0, path.stat().st_size, where=str(path))
     except OSError as error:
@@ -39,7 +39,7 @@ def npy_file(path: Path) -> NDArray[Any]:
 
 
 def npz_file(path: Path, *, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-    """Those of the ``wanted`` arrays that a ``.npz`` file has: mapped, or in memory if compressed."""
+    """The ``wanted`` arrays that an ``.npz`` file has, mapped, or in memory if compressed."""
     arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -87,7 +87,7 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
 
 
 def _mapped(path: Path, start: int, size: int, *, where: str) -> NDArray[Any]:
-    """The array whose ``.npy`` form is the ``size`` bytes of a file from ``start``."""
+    """Map the array whose ``.npy`` form is the ``size`` bytes of a file from ``start``."""
     with path.open("rb") as file:
         file.seek(start)
         shape, fortran, dtype = _header(file, where)
@@ -117,7 +117,7 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtyp
         )
     if any(type(size) is not int or size < 0 for size in shape):
         raise _unreadable(f"shape {shape}", where)
-    if math.prod(size or 1 for size in shape) * dtype.itemsize > sys.maxsize:  # even if one of them is 0
+    if math.prod(size or 1 for size in shape) * dtype.itemsize > sys.maxsize:  # even if one of the sizes is 0
         raise _unreadable(f"shape {shape}", where)
     return shape, fortran, dtype
 

@@ -1,4 +1,4 @@
-"""Files that survive a kill and a power cut: written beside their names, brought to disk, renamed."""
+"""Files that survive a kill and a power cut: written under another name, synced to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _WINDOWS = os.name == "nt"
 
 
 def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """A file that is there with all of what ``fill`` writes to it, or not at all."""
-    # Not the process id: those of two machines may be equal.
+    """Write a file that exists with everything that ``fill`` writes to it, or not at all."""
+    # Not the process id, which may be the same on two machines.
     beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with open(beside, "wb") as file:
@@ -39,15 +39,15 @@ def write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """As ``write``; the name is on disk, too, when this returns."""
+    """``write`` text; when this returns, the file's name is on disk as well."""
     write(path, lambda file: file.write(text.encode()))
     sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to disk.
+    """Sync a file, or the names in a folder, to disk.
 
-    Windows opens no folders, and brings a file to disk for those only who may write to it.
+    Windows opens no folders, and syncs a file only for those who may write to it.
     """
     if _WINDOWS and path.is_dir():
         return
@@ -59,9 +59,10 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring a folder and all below it to disk.
+    """Sync a folder and everything below it to disk.
 
-    In threads, for the disk takes what waits together in one go: 240 small files in 0.07 s instead of 0.9 s.
+    This uses threads, as the disk handles waiting requests together: 240 small files in 0.07 s instead of 0.9
+    s.
     """
     walked = list(os.walk(folder))
     files = [Path(here, name) for here, _, names in walked for name in names]
@@ -71,10 +72,11 @@ def sync_tree(folder: Path) -> None:
 
 
 def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
-    """A second folder of the same files: links, which take no room; copies where the disk knows no links.
+    """Create a second folder of the same files, as links without extra space, or copies if links fail.
 
     Files named in ``copied`` are copied, so that they may be changed; hidden ones are left out. Raises
-    StoreError for a link, a pipe or a device among them, before anything is made; OSError, the first one.
+    StoreError for a link, a pipe or a device among them, before anything is created; otherwise the first
+    OSError.
     """
     _check_plain(source)
     errors: list[OSError] = []
@@ -95,7 +97,7 @@ def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
 
     try:
         shutil.copytree(source, target, copy_function=link, ignore=shutil.ignore_patterns(".*"))
-    except shutil.Error as error:  # a list of all of them, as text
+    except shutil.Error as error:  # it has all of them, as text
         raise (errors or [error])[0] from error
 
 
@@ -114,7 +116,7 @@ def _check_plain(folder: Path) -> None:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders in one step; False where the system cannot, and nothing happened."""
+    """Exchange the names of two folders in one step; returns False, without effect, if the system cannot."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):

@@ -1,4 +1,4 @@
-"""What lies in an HDF5 file itself: nothing is followed into another, which may be a pipe or a secret."""
+"""Read an HDF5 file itself, never another file that it links to, which may be a pipe or a secret."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import h5py
 
 LARGEST_CHUNK = 2**30
-"""Bytes of a chunk, which HDF5 holds whole in memory however little of it is wanted."""
+"""Most bytes of a chunk, which HDF5 holds in memory whole, however little of it is wanted."""
 
 
 def inside(group: h5py.Group, path: str) -> Any:
-    """The group or dataset at a path below ``group``; None where there is none.
+    """The group or dataset at a path below ``group``; None if it does not exist.
 
     Raises OSError, as h5py does for what it cannot read, for links that lead elsewhere, for datasets whose
-    values lie in other files, and for chunks of more than ``LARGEST_CHUNK`` bytes.
+    values are in other files, and for chunks of more than ``LARGEST_CHUNK`` bytes.
     """
     node: Any = group
     for part in filter(None, path.split("/")):

@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when it does no harm."""
+"""Delay Ctrl-C until it does no harm."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 def uncut() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back until a write is done.
 
-    zarr works in a thread of its own, which would go on writing after an interrupted call, into a folder that
-    is being removed. Writes are short: one file of an array.
+    zarr works in a thread of its own, which would continue after an interrupted call and write into a folder
+    that is being removed. Writes are short: one file of an array.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # no signal arrives here
+        yield  # signals do not arrive here
         return
     held: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What is in a store, as plain data: the table of ``skeltools inspect`` and its ``--json`` are made of it."""
+"""The content of a store as plain data, for the table of ``skeltools inspect`` and its ``--json``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FIELDS = ("subject", "camera", "setup", "repetition")
 
 
 def statistics(path: Path) -> dict[str, Any]:
-    """Counts, lengths, findings and sizes of a store; everything in it can be written as JSON.
+    """Counts, lengths, findings and sizes of a store; all of it can be written as JSON.
 
-    Reads the small arrays only. Raises StoreError when there is no store that can be read.
+    Reads the small arrays only. Raises StoreError when no store can be read.
     """
     opened = store.open_store(path)
     manifest = opened.manifest
@@ -101,7 +101,7 @@ def _array(opened: Store, path: str, sizes: Mapping[str, int]) -> dict[str, Any]
 
 
 def _classes(names: tuple[str, ...], label: NDArray[Any]) -> list[dict[str, Any]]:
-    """Every class that has a sample, by label; -1 are those without."""
+    """Every class that has a sample, by label; -1 stands for samples without a label."""
     counts = Counter(label.tolist())
     return [
         {

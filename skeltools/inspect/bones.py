@@ -1,4 +1,4 @@
-"""Lengths of the bones of a store: medians and spread over all poses, one block of frames in memory."""
+"""Bone lengths of a store: medians and spread over all poses, with one block of frames in memory."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from numpy.typing import NDArray
 from schemas import SkeletonSpec
 
 PLAUSIBLE = (0.01, 1.2)
-"""Metres. From the joints of a face or a hand to the leg of a tall person."""
+"""Metres, from the joints of a face or a hand to the leg of a tall person."""
 
 UNITS = (0.003, 10.0)
-"""Metres. Bones of a median outside are no metres at all: a body in millimetres has bones of hundreds."""
+"""Metres within which the median bone must lie; a body in millimetres has bones of hundreds."""
 
 NO_METRES = "these are no metres"
 
 SPREAD = 1.0
-"""Coefficient of variation, over all people and frames, from which a bone is worth a note. People differ by a
-tenth; what a sensor guesses of hands and feet comes to a half."""
+"""Coefficient of variation, over all people and frames, above which a bone is worth a note.
+
+People differ by a tenth; a sensor's guesses of hands and feet reach a half.
+"""
 
 _EDGES = np.geomspace(1e-6, 1e6, 2764)
-"""A per cent apart: medians are that exact."""
+"""Bin edges one per cent apart, which is the precision of the medians."""
 
 
 @dataclass
 class Lengths:
-    """Adds up poses of one convention."""
+    """Accumulates the bone lengths of poses of one convention."""
 
     spec: SkeletonSpec
     _poses: NDArray[np.int64] = field(init=False)
@@ -41,7 +43,7 @@ class Lengths:
         self._sums = np.zeros((2, len(self.spec.edges)))
 
     def add(self, joints: NDArray[Any], present: NDArray[np.bool_]) -> None:
-        """Joints [F, M, V, 3] metres and present [F, M]; bones of joints that are not finite do not count."""
+        """Add joints [F, M, V, 3] metres with present [F, M]; bones with a non-finite joint do not count."""
         poses = joints[present].astype(np.float64)
         for bone, (child, parent) in enumerate(self.spec.edges):
             length = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
@@ -51,7 +53,7 @@ class Lengths:
             self._sums[:, bone] += length.sum(), np.square(length).sum()
 
     def rows(self) -> list[dict[str, Any]]:
-        """For every bone its joints, median in metres and coefficient of variation; none without poses."""
+        """For each bone its joints, median in metres and coefficient of variation; empty without poses."""
         if not self._poses.any():
             return []
         poses = np.maximum(self._poses, 1)
@@ -73,7 +75,7 @@ class Lengths:
 
 
 def wrong_units(rows: list[dict[str, Any]]) -> str:
-    """What tells that the poses are not in metres; empty when nothing does."""
+    """Evidence that the poses are not in metres; empty if there is none."""
     if not rows:
         return ""
     typical = float(np.median([row["median"] for row in rows]))
@@ -83,12 +85,12 @@ def wrong_units(rows: list[dict[str, Any]]) -> str:
 
 
 def without_length(rows: list[dict[str, Any]]) -> bool:
-    """Whether most bones have none: their ends lie at one point."""
+    """Whether most bones have no length: their ends lie at one point."""
     return bool(np.median([row["median"] for row in rows]) <= _EDGES[0])
 
 
 def notes(rows: list[dict[str, Any]]) -> list[str]:
-    """Bones that are too short, too long or too uneven for a body, in words."""
+    """Describe bones that are too short, too long or too uneven for a body."""
     odd = [row for row in rows if not PLAUSIBLE[0] <= row["median"] <= PLAUSIBLE[1]]
     uneven = [row for row in rows if row["variation"] > SPREAD]
     sentences = []

@@ -1,4 +1,4 @@
-"""A store described for others: a Markdown data card, and Croissant JSON-LD (mlcommons.org/croissant)."""
+"""Describe a store for others: a Markdown data card, and Croissant JSON-LD (mlcommons.org/croissant)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BAR = 40
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a data set that a store was made from."""
+    """Terms and citation of a data set that a store was made from."""
 
     terms: str
     url: str
@@ -61,7 +61,7 @@ SOURCES: dict[str, Source] = {
     "pku-mmd-1": _PKU,
     "pku-mmd-2": _PKU,
 }
-"""By name of the data set; the terms are no more than its authors tell whoever asks for the data."""
+"""By name of the data set; the terms are no more than what its authors state to whoever requests it."""
 
 _OWN = Source("State your licence here: the data are your own.", "", "")
 _DEMO = Source("The terms of skeltools itself (MIT): the data were made by it.", "", "")
@@ -81,7 +81,7 @@ def title_of(dataset: str, *, synthetic: bool) -> str:
 
 
 def card(path: Path) -> str:
-    """The data card of a store as Markdown. The same store gives the same text, wherever it lies."""
+    """The data card of a store as Markdown; the same store yields the same text, wherever it lies."""
     stats = statistics(path)
     sections = (_head, _terms, _samples, _conventions, _splits, _classes, _recipe, _findings, _provenance)
     return "\n".join("\n".join(section(path, stats)) + "\n" for section in sections)
@@ -127,7 +127,7 @@ def _samples(path: Path, stats: dict[str, Any]) -> Iterator[str]:
 
 
 def histogram(values: np.ndarray) -> list[str]:
-    """A line a bin: its range, a bar, its count."""
+    """One line per bin: its range, a bar, its count."""
     counts, edges = np.histogram(values, bins=min(_BINS, int(np.ptp(values)) + 1))
     width = len(str(int(values.max())))
     return [
@@ -257,7 +257,7 @@ _GROUPS = ("samples", "splits", "skeletons", "sequences", "streams", "findings")
 def croissant(path: Path) -> dict[str, Any]:
     """Croissant 1.0 metadata of a store: its files, classes, splits and findings.
 
-    Arrays are described, but Croissant 1.0 has no way to extract from zarr: their fields name the group.
+    Arrays are described, but Croissant 1.0 cannot extract from zarr: their fields name the group.
     """
     opened = store.open_store(path)
     manifest = opened.manifest
@@ -341,7 +341,7 @@ def _class_records(classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _array_records(opened: store.Store) -> Iterator[dict[str, Any]]:
-    """One set of records a group; the axes of each array are in its field's description."""
+    """One record set per group; the axes of each array are in its field's description."""
     kinds = {"string": "sc:Text", "float32": "sc:Float", "bool": "sc:Boolean"}
     for group in _GROUPS:
         arrays = {path: i for path, i in opened.manifest.arrays.items() if path.startswith(f"{group}/")}

@@ -1,4 +1,4 @@
-"""Test clips that are training clips, number for number: a classifier has seen the answer."""
+"""Find test clips that equal a training clip number for number, so that a classifier has seen the answer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.store import Store
 
 NAMED = 3
-"""So many ids stand in a note."""
+"""Number of ids in a note."""
 
 
 def across_halves(opened: Store) -> dict[str, tuple[str, ...]]:
-    """Split -> ids of its test clips whose joints are those of a training clip, to the bit.
+    """Split -> ids of its test clips whose joints are identical to those of a training clip.
 
-    A clip is looked at in the first convention that has it. Splits without such clips are left out.
+    A clip is compared in the first convention that has it. Splits without such clips are left out.
     """
     prints = _prints(opened)
     ids = np.array(store.read(opened, "samples/id").tolist(), object)
@@ -37,7 +37,7 @@ def sentence(ids: tuple[str, ...], tests: int) -> str:
 
 
 def _prints(opened: Store) -> np.ndarray:
-    """[N] of 16 bytes for each clip, b"" for one without poses; equal for equal joints."""
+    """[N]: a 16-byte hash of each clip's joints, b"" for a clip without poses."""
     prints = np.full(opened.manifest.samples, b"", "S16")
     for convention in opened.manifest.conventions:
         if (prints != b"").all():

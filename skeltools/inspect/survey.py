@@ -1,4 +1,4 @@
-"""What all poses of a store say together: joints that were not seen, lengths of bones, the mean pose."""
+"""Statistics over all poses of a store: joints that were not seen, bone lengths, the mean pose."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """Of one convention: V joints, B bones in the order of ``spec.edges``, K classes, S subjects."""
+    """Statistics of a convention: V joints, B bones (in order of ``spec.edges``), K classes, S subjects."""
 
     spec: SkeletonSpec
     labels: tuple[int, ...]
-    """Of the K classes; -1 stands for clips without."""
+    """Labels of the K classes; -1 stands for clips without a label."""
     subjects: tuple[int, ...]
     poses: Counts
-    """[K]: bodies that were there, added up over frames."""
+    """[K]: bodies that were present, summed over frames."""
     unseen: Counts
-    """[K, V]: how many of these did not have the joint."""
+    """[K, V]: number of these whose joint was not seen."""
     lengths: Counts
-    """[S, B]: bones of which both ends were seen."""
+    """[S, B]: number of bones with both ends seen."""
     mean: Numbers
-    """[S, B]: length of the bone, in metres; NaN where there was none."""
+    """[S, B]: mean length of the bone, in metres; NaN where there was none."""
     variation: Numbers
-    """[S, B]: standard deviation of the length over the mean; NaN where there was none."""
+    """[S, B]: standard deviation of the length divided by the mean; NaN where there was none."""
     pose: Numbers
-    """[V, 3]: mean place of a joint from the centre, of bodies turned so that their shoulders point along x,
-    the left one to -x, as of people who look at the sensor; NaN where it was never seen with the centre."""
+    """[V, 3]: mean position of a joint relative to the centre; NaN if the two were never seen together.
+
+    Bodies are turned so that their shoulders point along x, the left one to -x, as of people who look at the
+    sensor.
+    """
 
     @property
     def share(self) -> Numbers:
@@ -45,7 +48,7 @@ class Survey:
 
 
 def survey(path: Path, convention: str) -> Survey:
-    """Go once through all sequences of a convention; a run of clips is in memory at a time.
+    """Read all sequences of a convention once, with one run of clips in memory at a time.
 
     Joints that are not finite count as not seen. Raises StoreError for a convention that the store does not
     have.
@@ -119,8 +122,10 @@ class _Sums:
 
 
 def facing(joints: Numbers, spec: SkeletonSpec) -> Numbers:
-    """Poses [n, V, 3] turned about the vertical so that the left shoulder lies at -x of the right one, in one
-    depth. Flat poses and conventions without shoulders stay as they are."""
+    """Turn poses [n, V, 3] about the vertical until the left shoulder is at -x of the right, at equal depth.
+
+    Flat poses and conventions without shoulders stay as they are.
+    """
     if spec.shoulders is None or not joints[..., 2].any():
         return joints
     left, right = spec.shoulders
@@ -133,5 +138,5 @@ def facing(joints: Numbers, spec: SkeletonSpec) -> Numbers:
 
 
 def name_of_subject(subject: int) -> str:
-    """A number, or what stands for those that are not known."""
+    """The subject's number, or ``unknown``."""
     return "unknown" if subject == UNKNOWN else str(subject)

@@ -1,4 +1,4 @@
-"""Whether a store is what its manifest says and what docs/reference/store-format.md asks of it."""
+"""Check whether a store matches its manifest and the requirements of docs/reference/store-format.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is not as it must be."""
+    """One thing that is wrong in a store."""
 
     place: str
     """Path in the store."""
@@ -36,18 +36,20 @@ class Fault:
 
 @dataclass
 class Report:
-    """What is wrong with a store, and what is only worth knowing."""
+    """What is wrong with a store, and what is merely worth knowing."""
 
     faults: tuple[Fault, ...] = ()
     notes: list[Fault] = field(default_factory=list)
-    """Not as usual, but no breach of the format: bones of an odd length, a source's own splits, test clips
-    that are training clips."""
+    """What is unusual but no breach of the format.
+
+    Examples are bones of an odd length, a source's own splits, and test clips that are training clips.
+    """
     bones: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Convention -> median length and variation of every bone."""
+    """Convention -> median length and variation of each bone."""
 
 
 def remedy_for(report: Report) -> str:
-    """What to do about the faults of a store."""
+    """How to fix the faults of a store."""
     if all(NO_METRES in fault.problem for fault in report.faults):
         return "Mend `units` (or `axes`) in dataset.yaml, or the files, and convert again"
     return "Convert the raw data again"
@@ -55,15 +57,15 @@ def remedy_for(report: Report) -> str:
 
 @checks_arguments
 def validate(path: Path | str, *, on_progress: OnProgress | None = None) -> tuple[Fault, ...]:
-    """All faults of a store, none when it is sound: see ``check``."""
+    """All faults of a store, empty if it is sound: see ``check``."""
     return check(path, on_progress=on_progress).faults
 
 
 def check(path: Path | str, *, on_progress: OnProgress | None = None) -> Report:
-    """Faults and notes. Reads every byte of the store.
+    """Collect faults and notes; reads every byte of the store.
 
-    ``on_progress(done, total)`` counts arrays. Raises StoreError when there is no store to look at: absent,
-    no store, of a newer format, or without a readable manifest.
+    ``on_progress(done, total)`` counts arrays. Raises StoreError when there is no store to check: absent, no
+    store, of a newer format, or without a readable manifest.
     """
     opened, unsound = store.open_damaged(path)
     try:
@@ -82,7 +84,7 @@ def _checked(opened: Store, unsound: Mapping[str, str], on_progress: OnProgress 
             faults += _array(opened, name)
         if on_progress:
             on_progress(done, total)
-    if not faults:  # the contents are only worth a look when every array is there and intact
+    if not faults:  # the contents are only worth checking when every array is there and intact
         faults += _contents(opened, report)
     report.faults = tuple(faults)
     return report
@@ -101,7 +103,7 @@ def _contents(opened: Store, report: Report) -> list[Fault]:
         try:
             faults += part_faults
         except StoreError as error:
-            faults += [] if faults else [Fault(place, error.message)]  # else it is told already
+            faults += [] if faults else [Fault(place, error.message)]  # else it is already reported
     if not faults:
         for split, ids in copies.across_halves(opened).items():
             tests = opened.manifest.protocols[split].test
@@ -113,7 +115,7 @@ def _contents(opened: Store, report: Report) -> list[Fault]:
 
 
 def _layout(opened: Store) -> Iterator[Fault]:
-    """Arrays that must be listed, and files that are there without belonging to an array that is listed."""
+    """Arrays that must be listed, and files that do not belong to a listed array."""
     for path, problem in received.unlisted(opened.manifest).items():
         yield Fault(path, problem)
     for path, problem in store.strange_files(opened):
@@ -121,7 +123,7 @@ def _layout(opened: Store) -> Iterator[Fault]:
 
 
 def _findings(opened: Store, report: Report) -> Iterator[Fault]:
-    """The rows can be read, are as many as the manifest counts, and findings.csv tells the same."""
+    """Check that the rows are readable, match the manifest's counts, and are those of findings.csv."""
     try:
         rows = store.read_findings(opened)
         table = findings.is_equal(opened.folder, rows)
@@ -138,7 +140,7 @@ def _findings(opened: Store, report: Report) -> Iterator[Fault]:
 
 
 def _array(opened: Store, path: str) -> Iterator[Fault]:
-    """An array is there, readable, and as the manifest describes it, to the bit."""
+    """Check that an array exists, is readable, and is exactly what the manifest describes."""
     expected = opened.manifest.arrays[path]
     try:
         actual = store.describe(store.array(opened, path))
@@ -169,18 +171,20 @@ def _samples(opened: Store) -> Iterator[Fault]:
 
 
 def _lowest_label(opened: Store) -> int:
-    """A user's own clips, and recordings that are not cut into actions, may have none."""
+    """The lowest valid label: -1, for none, in a user's own clips and in recordings not cut into actions."""
     uncut = any(path.endswith("/frame_label") for path in opened.manifest.arrays)
     return UNKNOWN if uncut or opened.manifest.dataset not in DATASETS else 0
 
 
 _FIELDS = {"xsub": "subject", "xview": "camera", "xset": "setup"}
-"""Protocol -> what must not be on both sides of it, where no rule of ours says so."""
+"""Protocol -> column whose values must not be in both halves, where no rule of ours states it."""
 
 
 def _splits(opened: Store, report: Report) -> Iterator[Fault]:
-    """Counts are the manifest's, halves those of their rule, and no subject, camera or setup is on both sides
-    of a split over it."""
+    """Check that counts are the manifest's and halves those of their rule, and that the halves are apart.
+
+    No subject, camera or setup may be in both halves of a split over it.
+    """
     manifest = opened.manifest
     columns = {name: store.read(opened, f"samples/{name}") for name in _FIELDS.values()}
     rules = DATASETS[manifest.dataset].rules if manifest.dataset in DATASETS else {}
@@ -212,7 +216,7 @@ def _splits(opened: Store, report: Report) -> Iterator[Fault]:
 
 
 def _skeleton(opened: Store, convention: str) -> Iterator[Fault]:
-    """The spec describes a skeleton, and graphs and mask are those that follow from it."""
+    """Check that the spec describes a skeleton, and that graphs and mask are those that follow from it."""
     place = f"skeletons/{convention}"
     try:
         spec = store.read_spec(opened, convention)
@@ -263,8 +267,10 @@ def _sequences(opened: Store, convention: str, report: Report) -> Iterator[Fault
 
 
 def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> dict[str, str]:
-    """Problem -> detail of what of the clips is no person's: see ``people``. Of a user's own data all
-    ``rows`` that there are, else some, spread over them."""
+    """Problem -> detail of what in the clips is unlike people: see ``people``.
+
+    Of a user's own data all clips are inspected; otherwise some of ``rows``, evenly spread.
+    """
     own = opened.manifest.dataset not in DATASETS
     spec, looks = store.read_spec(opened, convention), []
     some = [(row, row + 1) for row in rows[people.spread(len(rows))].tolist()]
@@ -284,7 +290,7 @@ def _people(opened: Store, convention: str, rows: NDArray[np.int64]) -> dict[str
 
 
 def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault]:
-    """Labels of frames, where the store has them, are as many as the frames, and classes or -1."""
+    """Check that frame labels, if the store has them, are as many as the frames, and are classes or -1."""
     place = f"sequences/{convention}/frame_label"
     info = opened.manifest.arrays.get(place)
     if info is None:
@@ -300,10 +306,11 @@ def _frame_labels(opened: Store, convention: str, frames: int) -> Iterator[Fault
 def _poses(
     opened: Store, convention: str, frames: int, report: Report, *, height: str, point: bool
 ) -> Iterator[Fault]:
-    """Joints are finite, and zero exactly where no body is present; so is the order -1. Bones are metres.
+    """Check that joints are finite, and zero exactly where no body is present, and that bones are in metres.
 
-    ``height``: what is wrong with that of the people, in the words that the conversion has for it; ``point``:
-    all joints of some lie at one point, which the conversion takes, too.
+    ``order`` must be -1 exactly where no body is present. ``height``: what is wrong with the height of the
+    people, in the conversion's words; ``point``: whether all joints of some clips lie at one point, which the
+    conversion accepts as well.
     """
     place, lengths = f"sequences/{convention}", Lengths(store.read_spec(opened, convention))
     problems: dict[str, str] = {}
@@ -352,7 +359,7 @@ def _unseen_problems(joints: NDArray[Any], present: NDArray[Any], unseen: NDArra
 
 
 def _stream(opened: Store, path: str) -> Iterator[Fault]:
-    """Shape fits its path, values are finite, and rows are zero where the convention lacks the sample."""
+    """Check that the shape fits the path, values are finite, and rows of lacking samples are zero."""
     _, convention, length, _ = path.split("/")
     shape = opened.manifest.arrays[path].shape
     spec = store.read_spec(opened, convention)
@@ -373,7 +380,7 @@ def _stream(opened: Store, path: str) -> Iterator[Fault]:
 
 
 def _derivation(opened: Store, path: str) -> Iterator[Fault]:
-    """Bone and motion are those of the joint stream beside them."""
+    """Check that bone and motion streams are those of the corresponding joint stream."""
     _, convention, _, kind = path.split("/")
     joint = path.removesuffix(kind) + "joint"
     if kind not in DERIVED or joint not in opened.manifest.arrays:

@@ -3,20 +3,20 @@
     <raw>/metrabs/<convention>/<sample_id>.npz     poses3d, optional people_per_frame and joint_names
     <raw>/metrabs/<convention>/<sample_id>.pt      one tensor [T, M, V, 3]
     <raw>/metrabs/*.h5                             /<sample_id>/<convention>/ with the same names as the .npz
-    <raw>/metrabs/all/...                          all joints of a model at once; see ``metrabs_slices``
+    <raw>/metrabs/all/...                          all joints of a model at once; see ``slices``
 
-``poses3d`` is in millimetres, camera axes x right, y down, z forward: dense [T, M, V, 3], where people who
-are absent are zeros or NaN, or ragged [P, V, 3] with ``people_per_frame`` [T] that adds up to P. One more
-axis, before the joints, holds test-time augmentations, of which the mean is taken. ``extrinsic_matrix`` says
-that poses are in the world's frame and takes them back to the camera's. People come unordered; they are
-linked into tracks (``tracking``), of which at most two are kept, and put on the sensor's clock
-(``clock``), with the help of ``fps`` where the file has it.
+``poses3d`` is in millimetres, camera axes x right, y down, z forward: dense [T, M, V, 3], with zeros or NaN
+for absent people, or ragged [P, V, 3] with ``people_per_frame`` [T], which adds up to P. One more axis,
+before the joints, contains test-time augmentations, which are averaged. ``extrinsic_matrix`` indicates poses
+in the world frame, and converts them back to the camera's. People come unordered; they are linked into tracks
+(``tracking``), of which at most two are kept, and put on the sensor's clock (``clock``), using ``fps`` where
+the file has it.
 
-Left and right. Kinect v2 images, and so the videos of NTU RGB+D, are mirrored: MeTRAbs calls the subject's
-right arm left, and x grows to the sensor's left already. ``mirrored=True`` undoes it by (x, -y, z) / 1000 and
-exchanging the names of the sides. For a video that is not mirrored, (-x, -y, z) / 1000, a rotation, is all
-there is to do. Either reading gives a possible human being; only the native skeleton can tell which one is
-right: ``mirror_check``.
+Left and right: Kinect v2 images, and so the videos of NTU RGB+D, are mirrored: MeTRAbs calls the subject's
+right arm left, and x already grows to the sensor's left. ``mirrored=True`` undoes this by (x, -y, z) / 1000
+and exchanging the names of the sides. A video that is not mirrored needs only (-x, -y, z) / 1000, a rotation.
+Both readings yield a possible human being; only the native skeleton can tell which one is right:
+``mirror_check``.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ from skeltools.sequence import Joints, Mask, SkeletonSequence
 
 FOLDER = METRABS
 MAX_PEOPLE = 32
-"""People in one frame; more is no action recognition video, but a wrong axis."""
+"""Most people in one frame; more indicate a wrong axis rather than an action recognition video."""
 
 KEPT = 2
-"""Tracks of one clip, as many as our streams have bodies."""
+"""Tracks to keep of one clip, as many as our streams have bodies."""
 
 _AXES = ("right", "down", "forward")
 
 
 def discover(raw: Path, *, conventions: Iterable[str] | None = None, nested: bool = False) -> Listing:
-    """All clips of all conventions below ``raw``/metrabs, by name only.
+    """List all clips of all conventions below ``raw``/metrabs, by name only.
 
     ``conventions`` restricts the search to these names, and makes a user's own convention files known. A
-    folder that is named after none is a finding; no folder ``metrabs`` is an empty listing. Poses of all
-    joints are listed once for each convention that can be sliced from them; where a clip has a file of the
-    convention, that is read. ``nested``: ids are paths below the convention's folder.
-    Raises RawDataError when two folders are one convention's.
+    folder whose name is no convention is a finding; without a folder ``metrabs`` the listing is empty. Poses
+    of all joints are listed once for each convention that can be sliced from them; where a clip has its own
+    file of the convention, that is read instead. ``nested``: ids are paths below the convention's folder.
+    Raises RawDataError when two folders belong to one convention.
     """
     shipped = _estimated(skeletons.names())
     wanted = shipped if conventions is None else _estimated(conventions)
@@ -78,7 +78,10 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _refuse_twins(folders: Iterable[Path]) -> None:
-    """Two folders whose names differ in case are one convention, half of which would be lost unseen."""
+    """Raise RawDataError for folders whose names differ only in case.
+
+    They are one convention, half of which would be lost unnoticed.
+    """
     seen: dict[str, Path] = {}
     for folder in folders:
         first = seen.setdefault(folder.name.casefold(), folder)
@@ -93,7 +96,7 @@ def _refuse_twins(folders: Iterable[Path]) -> None:
 def _slices(
     whole: list[RawItem], wanted: dict[str, SkeletonSpec], known: dict[str, SkeletonSpec], place: str
 ) -> tuple[list[RawItem], list[Finding]]:
-    """Files of all joints, once for each convention that the table of the first readable one allows."""
+    """Files of all joints, once for each convention that the table of the first readable file allows."""
     if not whole:
         return [], []
     try:
@@ -116,7 +119,7 @@ _TRIED = 5
 
 
 def _table(whole: list[RawItem]) -> slices.Table | None:
-    """Raises RawDataError for a damaged table, OSError or RawDataError when no file can be read."""
+    """The table of joints; raises RawDataError if it is damaged, that or OSError if no file is readable."""
     beside = slices.table_for(Path(whole[0].path), None)
     if beside is not None and beside.skeletons is not None:
         return beside
@@ -131,13 +134,13 @@ def _table(whole: list[RawItem]) -> slices.Table | None:
 
 
 def _own_first(items: list[RawItem]) -> list[RawItem]:
-    """Without the slices of clips that have a file of the convention."""
+    """Leave out the slices of clips that have their own file of the convention."""
     own = {(item.id, item.convention) for item in items if not containers.holds_all(item)}
     return [i for i in items if not (containers.holds_all(i) and (i.id, i.convention) in own)]
 
 
 def _estimated(names: Iterable[str]) -> dict[str, SkeletonSpec]:
-    """Those conventions that MeTRAbs estimates: the shipped ones of its group, and users' own in its axes.
+    """The conventions that MeTRAbs estimates: the shipped ones of its group, and users' own in its axes.
 
     Raises UsageError for one without sides, which a mirrored video exchanges.
     """
@@ -184,15 +187,16 @@ def read(
     native_spec: SkeletonSpec | None = None,
     native_rate: float | None = RATE,
 ) -> SkeletonSequence:
-    """One clip in canonical axes, at most two tracks.
+    """Read one clip in canonical axes, with at most two tracks.
 
-    With ``native``, the sensor's skeletons of the same clip, tracks are matched to its bodies: slots come in
-    the order of its bodies and carry their ids; people who are none of them are dropped. Without, the two
-    tracks that are seen longest and move most are kept. ``order`` counts the slots present in a frame, for
-    the order in the file means nothing. Label and protocol fields are native's, or what the sample id says.
+    With ``native``, the sensor's skeletons of the same clip, tracks are matched to its bodies: slots are in
+    the order of its bodies and carry their ids, and all other people are dropped. Without it, the two tracks
+    that are seen longest and move most are kept. ``order`` counts the slots present in a frame, because the
+    order in the file means nothing. Label and protocol fields are those of ``native``, or what the sample id
+    states.
 
-    ``spec`` and ``native_spec`` are needed for conventions that do not ship with the package;
-    ``native_rate`` is None where nobody knows the native clips'. Raises RawDataError.
+    ``spec`` and ``native_spec`` are required for conventions that do not ship with the package;
+    ``native_rate`` is None if the rate of the native clips is unknown. Raises RawDataError.
     """
     spec = skeletons.load(item.convention) if spec is None else spec
     poses = containers.load(item, spec)
@@ -221,7 +225,7 @@ def read(
 
 
 def _canonical(millimetres: Joints, spec: SkeletonSpec, *, mirrored: bool) -> Joints:
-    """[..., V, 3] camera axes -> metres, x to the sensor's left, y up."""
+    """[..., V, 3] millimetres in camera axes -> metres, x to the sensor's left, y up."""
     if mirrored:
         return millimetres[..., list(spec.left_right_swap or ()), :] * np.array(
             [1e-3, -1e-3, 1e-3], np.float32
@@ -230,9 +234,9 @@ def _canonical(millimetres: Joints, spec: SkeletonSpec, *, mirrored: bool) -> Jo
 
 
 def _tracks(people: Joints, poses: Poses) -> tuple[Joints, Mask]:
-    """People [P, V, 3] of all frames -> joints [T, K, V, 3], present [T, K] of all K tracks worth a look.
+    """People [P, V, 3] of all frames -> joints [T, K, V, 3] and present [T, K] of the K longest tracks.
 
-    Of a damaged file's many short tracks only the longest are laid out, so that memory stays in proportion.
+    A damaged file may have many short tracks; leaving these out keeps memory in proportion.
     """
     number = tracking.link(people, poses.people)
     longest = np.sort(np.argsort(-np.bincount(number), kind="stable")[:MAX_PEOPLE])
@@ -254,7 +258,7 @@ def _slots(
     native: SkeletonSequence | None,
     conventions: tuple[SkeletonSpec, SkeletonSpec | None],
 ) -> tuple[list[int], tuple[int, ...]]:
-    """Tracks to keep, and the body ids that they get."""
+    """Tracks to keep, and the body ids assigned to them."""
     if native is not None:
         specs = (conventions[0], conventions[1] or skeletons.load(native.convention))
         pairs = tracking.match((joints, present), (native.joints, _whole(native, specs)), specs=specs)
@@ -296,16 +300,16 @@ def _sequence(
 
 @dataclass(frozen=True)
 class MirrorCheck:
-    """Mean distance of shared landmarks from the native skeleton, metres; NaN when nothing is in common."""
+    """Mean distance of shared landmarks from the native skeleton, metres; NaN if there are none."""
 
     as_set: float
-    """As the poses were read."""
+    """Of the poses as they were read."""
     as_other: float
-    """Had they been read with the other setting of ``mirrored``."""
+    """Of the poses read with the other setting of ``mirrored``."""
 
     @property
     def agrees(self) -> bool:
-        """False when the other setting fits better; nothing in common is no objection."""
+        """False if the other setting fits better; without shared landmarks there is no objection."""
         return not self.as_other < self.as_set
 
 
@@ -317,13 +321,13 @@ def mirror_check(
     native_spec: SkeletonSpec | None = None,
     turned: bool = False,
 ) -> MirrorCheck:
-    """Compares both readings of one clip with the native skeleton, each pose centred.
+    """Compare both readings of one clip with the native skeleton, each pose centred.
 
-    The other reading is this one reflected in x with the sides exchanged. Tracks are matched to bodies anew
-    under each, for who stands left is another person then. Shoulders and hips tell the readings apart when
-    the subject is turned, arms and legs when the two sides do different things; somebody who stands upright
-    facing the sensor looks the same in both, so judge by many clips. ``turned``: native clips may be in the
-    axes of a room; poses are turned onto them, each track by one rotation.
+    The other reading is this one reflected in x with the sides exchanged. Tracks are matched to bodies
+    separately for each, because the person on the left is then somebody else. Shoulders and hips distinguish
+    the readings when the subject is turned, arms and legs when the two sides do different things; somebody
+    who stands upright facing the sensor looks the same in both, so judge by many clips. ``turned``: native
+    clips may be in the axes of a room; poses are turned onto them, each track by one rotation.
     """
     named = skeletons.load(poses.convention) if spec is None else spec
     specs = (named, native_spec or skeletons.load(native.convention))
@@ -357,7 +361,7 @@ def _distance(
 
 
 def _whole(native: SkeletonSequence, specs: tuple[SkeletonSpec, SkeletonSpec]) -> Mask:
-    """[T, M]: where all landmarks in common were seen; where they never are, where the body was."""
+    """[T, M]: where all shared landmarks were seen; for a body that never has all, where it was present."""
     if native.unseen is None:
         return native.present
     theirs = tracking.shared_landmarks(*specs)[1]
@@ -366,7 +370,7 @@ def _whole(native: SkeletonSequence, specs: tuple[SkeletonSpec, SkeletonSpec]) -
 
 
 def _turned(pose: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Poses [F, L, 3] by the one rotation that brings them nearest to the reference (Kabsch)."""
+    """Turn poses [F, L, 3] by the one rotation that brings them closest to the reference (Kabsch)."""
     if not len(pose):
         return pose
     left, _, right = np.linalg.svd(np.einsum("fli,flj->ij", pose, reference))

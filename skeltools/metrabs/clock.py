@@ -1,7 +1,7 @@
-"""Estimated tracks on the sensor's clock, which is the reference.
+"""Put estimated tracks on the sensor's clock, which is the reference.
 
 Videos are cut and re-encoded: a decoder loses a frame or two at the end, and some copies run at another rate.
-Frame i of n lasts from i / n to (i + 1) / n of the clip; it stands for its middle.
+Frame i of n lasts from i / n to (i + 1) / n of the clip, and represents the middle of that interval.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from schemas import RawDataError
 from skeltools.sequence import Joints, Mask
 
 RATE = 30.0
-"""Frames a second of Kinect, and so of every native clip."""
+"""Frames per second of Kinect, and so of every native clip."""
 
 FEW = 3
 """Frames, a tenth of a second, by which two recordings of one clip may differ at the end."""
 
 RATES = (10.0, 12.0, 15.0, 20.0, 24.0, 25.0, 48.0, 50.0, 60.0, 120.0)
-"""Rates of video that another number of frames may be explained by, when the file tells none."""
+"""Video rates that may explain a different number of frames when the file states none."""
 
 NATIVE_RATES = (90.0, 100.0, 200.0, 240.0)
 """Rates of motion capture that video does not have."""
 
 LONGER = 1.5
-"""Times the end of its last action that a recording may be long without telling its rate. One of twice the
-rate is longer, if no more than a quarter of it follows its last action."""
+"""Longest recording without a stated rate, as a multiple of the end of its last action.
+
+One of twice the rate is longer, if no more than a quarter of it follows its last action.
+"""
 
 LIMIT = (5.0, 240.0)
-"""Frames a second that video has."""
+"""Frames per second that a video can have."""
 
 
 def check_rate(fps: float, where: str) -> float:
@@ -48,12 +50,12 @@ def to_native(
     where: str,
     native_rate: float | None = RATE,
 ) -> tuple[Joints, Mask, str]:
-    """Tracks (joints [T, K, V, 3], present [T, K]) at the native clip's ``frames``, and what was done, in
-    words; empty when nothing was.
+    """Fit tracks (joints [T, K, V, 3], present [T, K]) to the native clip's number of ``frames``.
 
-    Without a native clip only a rate ``fps`` that is not the sensor's asks for resampling. ``native_rate`` is
-    None where nobody knows the sensor's: then it is what the lengths say together with ``fps``. Raises
-    RawDataError when the lengths cannot be those of one clip.
+    Also returns what was done, in words; empty if nothing was. Without a native clip, only a rate ``fps``
+    other than the sensor's requires resampling. ``native_rate`` is None if the sensor's rate is unknown,
+    which is then inferred from the lengths and ``fps``. Raises RawDataError when the lengths cannot be those
+    of one clip.
     """
     joints, present = tracks
     length = len(present)
@@ -75,8 +77,10 @@ def to_native(
 
 
 def _native_rate(length: int, frames: int | None, fps: float | None) -> float:
-    """Frames a second of native clips that do not tell: the video's own where the lengths are alike, else the
-    usual rate that explains them."""
+    """Infer the unknown frame rate of native clips.
+
+    It is the video's own where the lengths are alike, else the usual rate that explains them.
+    """
     if fps is None:
         return RATE
     if frames is None or abs(length - frames) <= FEW:
@@ -86,9 +90,11 @@ def _native_rate(length: int, frames: int | None, fps: float | None) -> float:
 
 
 def check_recording(length: int, last: int, where: str, *, fps: float | None, rate: float) -> None:
-    """Raises RawDataError where poses of a recording, ``length`` frames, do not fit to clips of it, the last
-    of which ends at frame ``last`` of the sensor. The rates of both, ``fps`` and ``rate`` (0 when unknown),
-    explain any length, but no missing end."""
+    """Raise RawDataError if poses of a recording do not fit the clips of it.
+
+    The poses have ``length`` frames; the last clip ends at frame ``last`` of the sensor. The rates of both,
+    ``fps`` and ``rate`` (0 if unknown), explain any length, but no missing end.
+    """
     has_rates = fps is not None and rate > 0
     same = length * rate / fps if fps and rate else float(length)
     if last - FEW <= same and (has_rates or same <= LONGER * last):
@@ -102,7 +108,7 @@ def check_recording(length: int, last: int, where: str, *, fps: float | None, ra
 
 
 def _rate(length: int, frames: int) -> float | None:
-    """The usual rate that explains ``length`` frames where the sensor has ``frames``, to a frame."""
+    """The usual rate that explains ``length`` frames, to within one, where the sensor has ``frames``."""
     fitting = [rate for rate in RATES if abs(frames * rate / RATE - length) <= 1]
     return min(fitting, key=lambda rate: abs(frames * rate / RATE - length), default=None)
 
@@ -117,7 +123,7 @@ def _another_length(length: int, frames: int, fps: float | None, where: str) -> 
 
 
 def _fit(joints: Joints, present: Mask, frames: int) -> tuple[Joints, Mask]:
-    """Cut, or filled with absence, at the end."""
+    """Cut at the end, or pad with absence."""
     missing = max(0, frames - len(present))
     longer = np.pad(joints, ((0, missing), (0, 0), (0, 0), (0, 0)))
     return longer[:frames], np.pad(present, ((0, missing), (0, 0)))[:frames]
@@ -126,8 +132,8 @@ def _fit(joints: Joints, present: Mask, frames: int) -> tuple[Joints, Mask]:
 def resample(joints: Joints, present: Mask, frames: int) -> tuple[Joints, Mask]:
     """[T, K, V, 3], [T, K] -> the same duration in ``frames`` frames, linear in time.
 
-    A new frame between two of the old holds the track if the nearer one does (of two equally near ones:
-    either), and then the mean of those that do, weighted by nearness.
+    A new frame between two old ones has the track if the nearer one does (if both are equally near, if either
+    does), and then the mean of those that do, weighted by nearness.
     """
     last = len(present) - 1
     place = np.clip((np.arange(frames) + 0.5) * len(present) / frames - 0.5, 0, last)

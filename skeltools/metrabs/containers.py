@@ -1,7 +1,7 @@
-"""The containers of MeTRAbs poses (``.npz``, ``.h5``, ``.pt``) to one checked form: all people, end to end.
+"""Read the containers of MeTRAbs poses (``.npz``, ``.h5``, ``.pt``) into one checked form.
 
-Nothing is believed before it is checked: sizes that a header claims are compared with the bytes that are
-there before memory is taken, pickles are never executed.
+It has all people, concatenated over frames. Everything is checked before it is trusted: sizes that a header
+claims are compared with the bytes that exist before memory is allocated, and pickles are never executed.
 """
 
 from __future__ import annotations
@@ -33,32 +33,35 @@ HDF5 = (".h5", ".hdf5")
 KEYS = ("poses3d", "people_per_frame", "joint_names", "fps", "extrinsic_matrix")
 
 MAX_JOINTS = 2000
-"""The largest model has 555 joints."""
+"""Most joints of a model; the largest has 555."""
 
 MOST_FRAMES = 4_000_000
-"""Frames of a recording: nine hours at 120 a second."""
+"""Most frames of a recording: nine hours at 120 a second."""
 
 WINDOW = ("start", "end", "last", "rate")
-"""Details of an item that is cut from the poses of a recording: frames of the sensor, where the last clip of
-the recording ends, and the sensor's frames in a thousand seconds; 0 where nobody knows."""
+"""Details of an item that is cut from the poses of a recording.
+
+They are frames of the sensor, the end of the recording's last clip, and the sensor's frames in a thousand
+seconds (0 if unknown).
+"""
 
 
 @dataclass(frozen=True)
 class Poses:
-    """P people of all frames end to end, in the convention's order of joints."""
+    """P people of all frames, concatenated, in the convention's order of joints."""
 
     joints: Joints
-    """[P, V, 3] millimetres, camera axes; only people who are there."""
+    """[P, V, 3] millimetres, camera axes; only people who are present."""
     people: NDArray[np.int64]
     """[T] people in each frame; adds up to P."""
     bad: int
-    """People left out because some of their coordinates, not all, are no finite numbers."""
+    """Number of people left out because some, but not all, of their coordinates are not finite."""
     fps: float | None = None
-    """Frames a second, when the file tells."""
+    """Frames per second, if the file states it."""
 
 
 def load(item: RawItem, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError naming the shape, the key or the joints that do not fit."""
+    """Read an item's poses; raises RawDataError, which names the shape, key or joints that do not fit."""
     arrays = _read_all(item) if holds_all(item) else _read(item)
     if "poses3d" not in arrays:
         raise _wrong(item, "no array poses3d in it")
@@ -76,8 +79,10 @@ def load(item: RawItem, spec: SkeletonSpec) -> Poses:
 
 
 def _cut(poses: Poses, item: RawItem) -> Poses:
-    """Those frames that are the clip's, where the file holds a whole recording. Windows count frames of the
-    sensor. Raises RawDataError for a recording on another clock."""
+    """Select the frames of the clip if the file has a whole recording.
+
+    Windows count frames of the sensor. Raises RawDataError for a recording on another clock.
+    """
     window = {name: value for name, value in item.details if name in WINDOW}
     if not window:
         return poses
@@ -98,7 +103,7 @@ def _people(
 ) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """[P, V, 3] and [T], from dense or ragged arrays of the joints at ``positions``.
 
-    One axis more, before the joints, holds the test-time augmentations that the model kept apart; their mean
+    An additional axis before the joints has the test-time augmentations that the model kept apart; their mean
     is what it returns by default (``average_aug``).
     """
     size = poses.shape[-2] if holds_all(item) else spec.num_joints
@@ -126,7 +131,7 @@ def _people(
         raise _wrong(
             item, f"people_per_frame is {people.dtype} {people.shape}, expected counts, one per frame"
         )
-    if people.size > MOST_FRAMES:  # of which few bytes may tell any number
+    if people.size > MOST_FRAMES:  # a few bytes may claim any number of these
         raise _wrong(item, f"people_per_frame tells of {people.size} frames (limit {MOST_FRAMES})")
     if sum(people.tolist()) != len(poses):  # in Python: an array's sum may wrap around
         raise _wrong(
@@ -136,7 +141,7 @@ def _people(
 
 
 def _positions(arrays: dict[str, NDArray[Any]], item: RawItem, spec: SkeletonSpec) -> list[int]:
-    """Where the convention's joints are in the file."""
+    """Indices of the convention's joints in the file."""
     names = _names(arrays["joint_names"], item) if "joint_names" in arrays else None
     if holds_all(item):
         shape = arrays["poses3d"].shape
@@ -162,7 +167,7 @@ def _names(names: NDArray[Any], item: RawItem) -> list[str]:
 
 
 def _sliced(names: list[str] | None, joints: int, item: RawItem, spec: SkeletonSpec) -> list[int]:
-    """Where the convention's joints are among all ``joints`` of a model."""
+    """Indices of the convention's joints among all ``joints`` of a model."""
     table = slices.table_for(Path(item.path), names)
     if table is None:
         wanted = f"{slices.TABLE} or {slices.NAMES}"
@@ -184,8 +189,11 @@ def _fps(fps: NDArray[Any], item: RawItem) -> float:
 
 
 def _in_camera(joints: NDArray[Any], matrix: NDArray[Any] | None, item: RawItem) -> NDArray[Any]:
-    """[P, V, 3] in the camera's frame. With an extrinsic matrix the model returned the world's: its inverse
-    is the way back, a rotation and a move in millimetres; people who are absent stay so."""
+    """[P, V, 3] in the camera's frame; absent people stay absent.
+
+    With an extrinsic matrix the model returned poses in the world frame. The matrix, a rotation and a move in
+    millimetres from world to camera, converts them back.
+    """
     if matrix is None:
         return joints
     whole = matrix.dtype.kind in "iuf" and matrix.shape in ((4, 4), (3, 4))
@@ -208,14 +216,14 @@ def _too_large(item: RawItem, key: str, size: int) -> RawDataError:
 
 
 def holds_all(item: RawItem) -> bool:
-    """Whether the file or group holds all joints of a model, from which the convention is sliced."""
+    """Whether the file or group has all joints of a model, from which the convention is sliced."""
     if item.member is not None:
         return item.member.endswith(f"/{slices.ALL}")
     return slices.ALL in slices.folders_of(Path(item.path))
 
 
 def names_in(item: RawItem) -> list[str] | None:
-    """Joint names that a file of all joints holds. Raises RawDataError."""
+    """Joint names in a file of all joints; raises RawDataError."""
     arrays = _read_all(item)
     return _names(arrays["joint_names"], item) if "joint_names" in arrays else None
 
@@ -227,7 +235,7 @@ def _read_all(item: RawItem) -> dict[str, NDArray[Any]]:
 
 @lru_cache(maxsize=1)
 def _last_read(path: str, member: str | None, _changed: int, _size: int) -> dict[str, NDArray[Any]]:
-    """The last file of all joints: a sample's conventions are read one after the other."""
+    """The last file of all joints, cached because a sample's conventions are read one after the other."""
     return _read(RawItem(Path(path).stem, slices.ALL, path, member))
 
 
@@ -253,7 +261,7 @@ def _load_npz(item: RawItem) -> dict[str, NDArray[Any]]:
 
 
 def _array(data: bytes, key: str, item: RawItem) -> NDArray[Any]:
-    """numpy takes the memory that a header claims before it looks for the values: compare first."""
+    """Check the size that a header claims, for which NumPy would allocate memory, then read the array."""
     header = io.BytesIO(data)
     reader = npy.read_array_header_1_0 if npy.read_magic(header) == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = reader(header)
@@ -269,7 +277,7 @@ def _array(data: bytes, key: str, item: RawItem) -> NDArray[Any]:
 
 
 def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
-    """Items of the groups /<sample_id>/<convention>; a damaged file is a finding, another kind is nothing."""
+    """Items of the groups /<sample_id>/<convention>; a damaged file is a finding, other kinds are ignored."""
     items: list[RawItem] = []
     if path.suffix.lower() not in HDF5:
         return [], []
@@ -289,7 +297,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
 
 
 def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
-    """Datasets, or attributes of the group or of poses3d."""
+    """Read datasets, or attributes of the group or of poses3d."""
     try:
         with h5py.File(item.path, "r") as file:
             group = inside(file, item.member or "")
@@ -311,7 +319,7 @@ def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
 
 
 def _unpacked(path: str) -> int:
-    """Bytes of the members of a zip file, which is what torch writes; 0 of another."""
+    """Bytes of the members of a zip file, which is what torch writes; 0 for other files."""
     try:
         with zipfile.ZipFile(path) as archive:
             return sum(info.file_size for info in archive.infolist())
@@ -324,7 +332,7 @@ def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
         size = max(regular.check(Path(item.path)), _unpacked(item.path))
         if size > MAX_BYTES:
             raise _too_large(item, "the file", size)
-        import torch  # after what refuses a file, for it takes seconds
+        import torch  # after what refuses a file, because this takes seconds
     except ImportError as error:
         raise _wrong(
             item, "reading .pt files needs torch", remedy="Install torch, or save the poses as .npz"

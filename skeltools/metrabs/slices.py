@@ -1,17 +1,17 @@
-"""Conventions out of poses that hold all joints of a MeTRAbs model at once.
+"""Slice conventions from poses that have all joints of a MeTRAbs model at once.
 
     <raw>/metrabs/all/<sample_id>.npz|.pt     poses3d with J joints instead of a convention's V
     <raw>/metrabs/*.h5                        /<sample_id>/all/
 
-Which of the J joints make a convention is said by, in this order,
+Which of the J joints form a convention is determined by, in this order,
 
     skeletons.json     {"smpl_24": {"indices": [...], "names": [...]}, ...} beside the files or in
-                       <raw>/metrabs: the model's table of skeletons. ``names`` may be left out
+                       <raw>/metrabs: the model's table of skeletons. ``names`` is optional
     joint_names        of the file itself, J names
-    joint_names.txt    a name a line, beside the files or in <raw>/metrabs
+    joint_names.txt    one name per line, beside the files or in <raw>/metrabs
 
 A model names all of its joints with the suffix of the skeleton that they belong to: ``lkne_smpl``,
-``htop_mpi_inf_3dhp``. A convention can be sliced when all of its joints are there under its own suffix.
+``htop_mpi_inf_3dhp``. A convention can be sliced if all of its joints exist under its own suffix.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.raw_items import METRABS
 
 ALL = "all"
-"""Folder or HDF5 group, in place of a convention's name."""
+"""Name of the folder or HDF5 group, in place of a convention's."""
 
 TABLE = "skeletons.json"
 NAMES = "joint_names.txt"
 
 MAX_TABLE = 2**20
-"""Bytes; a model's table of 23 skeletons takes 50 kB."""
+"""Most bytes of a table; a model's table of 23 skeletons takes 50 kB."""
 
 OWN_NAMES = {"kinectv2_25": "metrabs_kinectv2_25"}
 """The model's name of a skeleton -> ours, where they differ."""
@@ -44,8 +44,10 @@ SUFFIXES = {
     "berkeley_mhad_43": ("berkeley_mhad", "bmhad"),
     "lsp_14": ("lsp", "3doh"),
 }
-"""Suffixes of a convention's joints where they are not its name without the number: those of the data set
-that MeTRAbs' author (isarandi/posepile) took the joints from."""
+"""Suffixes of a convention's joints, where they are not its name without the number.
+
+They are those of the data set from which MeTRAbs' author (isarandi/posepile) took the joints.
+"""
 
 FULL_NAMES = {
     "coco_17": {
@@ -67,19 +69,19 @@ FULL_NAMES = {
         "rhandtip": "rfin",
     },
 }
-"""Joint -> its name in the full set where that is another one (posepile, create_skeleton_info_file.py)."""
+"""Joint -> its name in the full set, where that differs (posepile, create_skeleton_info_file.py)."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What is known of the J joints of a file: their names, or index lists of skeletons."""
+    """What is known about the J joints of a file: their names, or index lists of skeletons."""
 
     names: tuple[str, ...] = ()
     skeletons: Mapping[str, tuple[tuple[int, ...], tuple[str, ...]]] | None = None
     """Our name of a convention -> (indices, names or nothing)."""
 
     def positions(self, spec: SkeletonSpec) -> list[int] | None:
-        """Where the convention's joints are, in its order; None when the table does not hold all of them."""
+        """Indices of the convention's joints, in its order; None if the table does not have all of them."""
         if self.skeletons is None:
             return _by_suffix(self.names, spec)
         if spec.name not in self.skeletons:
@@ -118,7 +120,7 @@ def _by_suffix(names: Sequence[str], spec: SkeletonSpec) -> list[int] | None:
         for suffix in SUFFIXES.get(spec.name, (stem,))
     ]
     if sorted(names) == sorted(spec.joints) or all("_" in joint for joint in spec.joints):
-        candidates.append(list(spec.joints))  # the convention's own names carry suffixes, or are all there is
+        candidates.append(list(spec.joints))  # the convention's own names have suffixes, or are the only ones
     for wanted in candidates:
         if all(name in place for name in wanted):
             return [place[name] for name in wanted]
@@ -129,7 +131,7 @@ def _by_suffix(names: Sequence[str], spec: SkeletonSpec) -> list[int] | None:
 
 
 def table_for(path: Path, names: Sequence[str] | None) -> Table | None:
-    """The table for a file of all joints, given the joint names that it holds itself; None without any.
+    """The table for a file of all joints, given the joint names in the file; None if there is none.
 
     Raises RawDataError when the table beside it is damaged.
     """
@@ -143,14 +145,14 @@ def table_for(path: Path, names: Sequence[str] | None) -> Table | None:
 
 
 def _beside(path: Path, name: str) -> Path | None:
-    """In the file's folder, or in <raw>/metrabs above the folder of all joints."""
+    """A file of this name in the file's folder, or in <raw>/metrabs above the folder of all joints."""
     depth = len(folders_of(path)) if ALL in folders_of(path) else 0
     folders = [path.parent, *path.parents[1 : depth + 1]]
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 def folders_of(path: Path) -> tuple[str, ...]:
-    """The folders between <raw>/metrabs and a file, the convention's first; its own where there is none.
+    """The folders between <raw>/metrabs and a file, the convention's first; outside of it, the file's own.
 
     >>> folders_of(Path("raw/metrabs/all/monday/walk.npz"))
     ('all', 'monday')
@@ -227,7 +229,7 @@ def _damaged(path: Path, message: str) -> RawDataError:
 
 
 def unused_findings(place: str, table: Table, specs: Iterable[SkeletonSpec]) -> list[Finding]:
-    """One row that lists all joints, or skeletons, that no convention of ours uses."""
+    """One finding that lists all joints, or skeletons, that no convention of ours uses."""
     left = table.unused(specs)
     if not left:
         return []

@@ -1,17 +1,17 @@
-"""Preprocessing: from a Sequence of any length to one row of a joint stream.
+"""Preprocessing: from a SkeletonSequence of any length to one row of a joint stream.
 
 A *step* is a pure function ``step(clip, goal, *, options) -> (clip, counts) | Dropped``. ``counts`` says what
-the step met (``{"frames interpolated": 3}``); ``Dropped`` says why nothing is left. A *recipe* is a list of
-steps with options, a YAML file; those in ``skeltools/recipes`` ship with the package. ``prepare`` runs one,
-and adds up the counts.
+the step encountered (``{"frames interpolated": 3}``); ``Dropped`` says why nothing is left. A *recipe* is a
+list of steps with options, written as a YAML file; the files in ``skeltools/recipes`` ship with the package.
+``prepare`` runs a recipe and adds up the counts.
 
-    clip.py      what steps see and return            steps.py     STEPS, and the check of their options
-    tracks.py    which bodies, in which slot          recipes.py   YAML files
-    denoise.py   tracks that are hardly people        run.py       prepare
+    clip.py      what steps receive and return    steps.py     STEPS, and the check of their options
+    tracks.py    which bodies, in which slot      recipes.py   YAML files
+    denoise.py   tracks that are hardly people    run.py       prepare
     timing.py    cutting, filling, resizing
     placing.py   moving and turning
 
-Steps keep the floating type they get; ``prepare`` gives them float64 and rounds once, at the end.
+Steps keep the floating-point type of their input; ``prepare`` uses float64 and rounds once, at the end.
 """
 
 from schemas import Component
@@ -23,7 +23,7 @@ from skeltools.preprocess.steps import STEPS
 from skeltools.preprocess.timing import resize_time
 
 RECIPES: dict[str, tuple[Component, ...]] = {name: load(name).steps for name in recipes.names()}
-"""Those that ship with the package."""
+"""Steps of the recipes that ship with the package."""
 
 __all__ = [
     "RECIPES",

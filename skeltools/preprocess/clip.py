@@ -1,4 +1,4 @@
-"""What every step sees: the clip, what the recipe works towards, and how a step ends."""
+"""What every step receives and returns: the clip, the recipe's goal, and the outcome."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from schemas import SkeletonSpec
 from skeltools.sequence import Mask, SkeletonSequence, per_body
 
 Array = NDArray[Any]
-"""Joints in float64 while steps run; ``prepare`` rounds once, at the end."""
+"""Joints, in float64 while steps run; ``prepare`` rounds once, at the end."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a recipe works towards."""
+    """The shape that a recipe works towards."""
 
     spec: SkeletonSpec
     frames: int
@@ -30,14 +30,14 @@ class Prepared:
     """One row of a joint stream."""
 
     joint: NDArray[np.float32]
-    """[3, T, V, M] float32, T = frames and M = bodies of the goal; absent bodies are zero."""
+    """[3, T, V, M] float32, with the frames T and bodies M of the goal; absent bodies are zero."""
     counts: dict[str, int] = field(default_factory=dict)
-    """What the steps met, only what is not zero, e.g. ``{"bodies dropped": 1}``."""
+    """What the steps encountered, without zeros, e.g. ``{"bodies dropped": 1}``."""
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """Nothing is left of the clip, and why."""
+    """Nothing is left of the clip, for this reason."""
 
     reason: str
 
@@ -49,7 +49,7 @@ NOBODY = Dropped("no body in any frame")
 
 
 def with_joints(clip: SkeletonSequence, joints: Array, present: Mask) -> SkeletonSequence:
-    """The clip with other joints; from here on the order of bodies in the file is their place on axis M."""
+    """Replace the joints of a clip; from here on the order of bodies in the file is their index on axis M."""
     places = np.arange(present.shape[1], dtype=np.int8)
     order = np.where(present, places, np.int8(-1))
     ids = clip.body_ids if len(clip.body_ids) == len(places) else tuple(range(len(places)))
@@ -57,19 +57,19 @@ def with_joints(clip: SkeletonSequence, joints: Array, present: Mask) -> Skeleto
 
 
 def with_tracks(clip: SkeletonSequence, tracks: list[int]) -> SkeletonSequence:
-    """Only these tracks, in this order."""
+    """Select these tracks, in this order."""
     return per_body(clip, tracks)
 
 
 def with_frames(clip: SkeletonSequence, span: slice) -> SkeletonSequence:
-    """Only these frames."""
+    """Select these frames."""
     return replace(clip, joints=clip.joints[span], present=clip.present[span], order=clip.order[span])
 
 
 def motion_energy(joints: Array, present: Mask) -> NDArray[np.float64]:
     """[T, M, V, 3], [T, M] -> [M]: ``sum_t mean_v |x[t, v] - mean_t x[v]|^2`` over the frames present.
 
-    Square metres times frames.
+    The unit is square metres times frames.
     """
     weight = present[:, :, None, None].astype(np.float64)
     mean = (joints * weight).sum(axis=0) / np.maximum(weight.sum(axis=0), 1)
@@ -78,5 +78,5 @@ def motion_energy(joints: Array, present: Mask) -> NDArray[np.float64]:
 
 
 def first_frame(clip: SkeletonSequence) -> int:
-    """First frame in which the first body is present."""
+    """Index of the first frame in which the first body is present."""
     return int(clip.present[:, 0].argmax())

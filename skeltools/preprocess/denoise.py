@@ -1,11 +1,11 @@
-"""Steps that drop tracks which are hardly people: too short, too wide, too still or too wild.
+"""Steps that drop tracks that are hardly people: too short, too wide, too still or too wild.
 
-Thresholds are those by which the NTU community cleans its raw skeletons (the denoising scripts that CTR-GCN
-and its successors share: noise length 11, spread 0.8 and 0.69754, motion 0.089925 and 2). They look only at
-clips with more than one track, and so does every step here: who is alone stays.
+The thresholds are those with which the NTU community cleans its raw skeletons (the denoising scripts that
+CTR-GCN and its successors share: noise length 11, spread 0.8 and 0.69754, motion 0.089925 and 2). The scripts
+consider only clips with more than one track, and so does every step here: a single track always stays.
 
-When all tracks of a clip would go, ``keep_best`` keeps the one of most motion energy, which is counted; with
-``keep_best: false`` the clip is dropped.
+When all tracks of a clip would be dropped, ``keep_best`` keeps the one with the most motion energy, and
+counts it; with ``keep_best: false`` the clip is dropped.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def denoise_spread(
 ) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Drop tracks that are too wide for their height in a ``share`` or more of their frames.
 
-    A frame is noise where the joints' extent in x is more than ``ratio`` times their extent in y, up
-    (published: 0.8 and 0.69754): furniture and crossed limbs, but also people who lie down, so it is no step
-    for data with falls. Frames of the tracks that stay are not touched.
+    A frame is noise where the joints' extent in x is more than ``ratio`` times their extent in y, the
+    vertical (published: 0.8 and 0.69754). This catches furniture and crossed limbs, but also people who lie
+    down, so the step is unsuitable for data with falls. Frames of the tracks that stay are not changed.
     """
     extent = np.ptp(clip.joints, axis=2)  # [T, M, 3]
     wide = (extent[..., 0] > ratio * extent[..., 1]) & clip.present
@@ -58,11 +58,12 @@ def denoise_motion(
     high: Annotated[float, Field(gt=0)] = 2.0,
     keep_best: bool = True,
 ) -> tuple[SkeletonSequence, Counts] | Dropped:
-    """Drop tracks of less than ``low`` or more than ``high`` square metres of variance.
+    """Drop tracks whose variance is less than ``low`` or more than ``high`` square metres.
 
-    The variance of all joints of all frames about their common mean, summed over x, y and z, the community's
-    measure of motion (published: 0.089925 and 2). It holds the body's own extent, about a quarter of a square
-    metre for somebody who stands: less is smaller than a person, more runs across the room.
+    It is the variance of all joints of all frames about their common mean, summed over x, y and z, which is
+    the community's measure of motion (published: 0.089925 and 2). It includes the body's own extent, about a
+    quarter of a square metre for somebody who stands: less is smaller than a person, more runs across the
+    room.
     """
     variance = np.array([_variance(clip.joints[clip.present[:, m], m]) for m in range(clip.bodies)])
     noise = (variance < low) | (variance > high)
@@ -77,7 +78,7 @@ def _variance(joints: Array) -> float:
 def _without(
     clip: SkeletonSequence, noise: NDArray[np.bool_], what: str, keep_best: bool
 ) -> tuple[SkeletonSequence, Counts] | Dropped:
-    """The clip without the tracks that are noise, unless there is one track alone."""
+    """Remove the tracks that are noise, unless the clip has a single track."""
     seen = np.asarray(clip.present.any(axis=0))
     if not seen.any():
         return NOBODY

@@ -9,7 +9,7 @@ from schemas import SkeletonSpec, require
 from skeltools.preprocess.clip import Array
 
 TINY = 1e-6
-"""Published threshold (A-GCN, data_gen/rotation.py): lines and axes with a smaller 1-norm do not count."""
+"""Published threshold (A-GCN, data_gen/rotation.py): lines and axes with a smaller 1-norm are ignored."""
 
 X = (1.0, 0.0, 0.0)
 Y = (0.0, 1.0, 0.0)
@@ -30,8 +30,8 @@ def onto(line: Array, target: tuple[float, float, float], *, opposite: str) -> N
     """[..., 3] -> [..., 3, 3]: smallest rotation that turns a line onto X, Y or Z (``joints @ rotation.T``).
 
     Axis and angle come from cross product and arc cosine, the matrix from Euler-Rodrigues, as in A-GCN's
-    ``pre_normalization``. No line: no rotation. ``opposite`` decides about a line that points the other way,
-    where the smallest rotation is not unique: ``stay``, or ``about y``.
+    ``pre_normalization``. Without a line there is no rotation. ``opposite`` says what happens to a line that
+    points the other way, for which the smallest rotation is not unique: ``stay``, or ``about y``.
     """
     along = target.index(1.0)
     length = np.linalg.norm(line, axis=-1)
@@ -77,24 +77,27 @@ def about_y(cosine: ArrayLike, sine: ArrayLike) -> NDArray[np.float64]:
 
 
 def angles(lines: Array, target: tuple[float, float, float]) -> NDArray[np.float64]:
-    """[P, 3] -> [P]: degrees between lines and a unit vector; 180 for a line that is none."""
+    """[P, 3] -> [P]: degrees between lines and a unit vector; 180 for a line of no length."""
     length = np.linalg.norm(lines, axis=1)
     cosine = np.where(length < TINY, -1.0, lines @ np.array(target) / np.maximum(length, TINY))
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
 MEDIAN_STEPS = 100
-"""Steps of Weiszfeld's method at most."""
+"""Most steps of Weiszfeld's method."""
 
 MEDIAN_REACHED = 1e-5
-"""Metres: a shorter step is the last. Lines of NW-UCLA's clips are then within 0.02 degrees of the exact."""
+"""Metres; iteration ends after a shorter step.
+
+Lines of NW-UCLA's clips are then within 0.02 degrees of the exact ones.
+"""
 
 
 def spatial_median(points: Array) -> NDArray[np.float64]:
-    """[P, D] -> [D]: near the point of least summed distance, by Weiszfeld's method from the mean.
+    """[P, D] -> [D]: close to the point of least summed distance, by Weiszfeld's method from the mean.
 
-    As the median of numbers it stays with the greater part of the points wherever the others are; other than
-    the medians of the coordinates it turns with the points, so that it does not see where the sensor stands.
+    Like the median of numbers, it stays with the majority of the points wherever the others are. Unlike the
+    medians of the coordinates it turns with the points, so it does not depend on where the sensor stands.
     """
     median = points.mean(axis=0)
     for _ in range(MEDIAN_STEPS):
@@ -108,7 +111,7 @@ def spatial_median(points: Array) -> NDArray[np.float64]:
 
 
 def trunk_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Joints whose mean is the lower and the upper end of the trunk: hips and shoulders.
+    """Joints whose means are the lower and the upper end of the trunk: hips and shoulders.
 
     The hips are the topmost joints of both legs. Empty without legs or shoulders.
     """
@@ -120,11 +123,11 @@ def trunk_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def spine_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Joints whose mean is the lower and the upper end of the bone from hip to spine; empty without legs.
+    """Joints whose means are the lower and the upper end of the hip-to-spine bone; empty without legs.
 
-    The hip is the joint from which both legs branch, the spine the next joint towards the centre: SpineBase
-    and SpineMid in Kinect v2, joints 0 and 1, as A-GCN has them. Where the legs branch only at the centre
-    (coco_17, lsp_14) the middle of the hips and the middle of the shoulders stand for them.
+    The hip is the joint from which both legs branch, the spine the next joint towards the centre: in Kinect
+    v2 SpineBase and SpineMid, joints 0 and 1, as in A-GCN. Where the legs branch only at the centre (coco_17,
+    lsp_14), the middle of the hips and the middle of the shoulders are used instead.
     """
     parent, (hips, shoulders) = spec.parents, trunk_joints(spec)
     if not hips:
@@ -137,7 +140,7 @@ def spine_joints(spec: SkeletonSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _ancestors(parent: tuple[int, ...], joint: int) -> list[int]:
-    """The joint and all above it, up to the centre."""
+    """The joint and all joints above it, up to the centre."""
     above = [joint]
     while parent[above[-1]] != above[-1]:
         above.append(parent[above[-1]])

@@ -29,17 +29,20 @@ from skeltools.preprocess.geometry import (
 from skeltools.sequence import SkeletonSequence
 
 Pose = Literal["median", "first_frame"]
-"""Where a line of the body is taken from: its spatial median over the frames, or the first frame."""
+"""Source of a line of the body: its spatial median over the frames, or the first frame."""
 
 PUBLISHED_EPSILON = 1e-4
-"""Released CrosSCLR adds it to the length of the shoulder line, metres."""
+"""Metres that released CrosSCLR adds to the length of the shoulder line."""
 
 LEAST_LINE = 0.2
-"""Of the shoulders' width: 8 of NW-UCLA's 1,484 clips have a shorter median line from above."""
+"""Shortest usable line seen from above, as a part of the shoulders' width.
+
+8 of NW-UCLA's 1,484 clips have a shorter median line.
+"""
 
 
 def center_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
-    """Move the whole clip so that the first body's centre joint is at the origin when it first appears."""
+    """Move the whole clip so that the first body's centre is at the origin in that body's first frame."""
     origin = clip.joints[first_frame(clip), 0, goal.spec.center]
     joints = np.where(clip.present[:, :, None, None], clip.joints - origin, 0.0)
     return replace(clip, joints=joints), {}
@@ -48,7 +51,7 @@ def center_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, C
 def turn_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip by the rotation that turns the first body's shoulder line onto +x.
 
-    It is the smallest such rotation, taken from the first frame in which that body is present. A line that
+    It is the smallest such rotation, computed from the first frame in which that body is present. A line that
     points to -x, where the smallest rotation is not unique, is turned about y, so that up stays up. Clips
     without a shoulder line are left as they are and counted.
     """
@@ -67,11 +70,12 @@ def turn_upright(
     """Turn the whole clip by the smallest rotation that turns the first body's trunk onto +y, straight up.
 
     The trunk is the line from the middle of the hips to the middle of the shoulders. A sensor that looks down
-    or up tilts everybody in front of it, and this takes its tilt away. In frames in which the trunk is more
-    than ``max_tilt`` degrees from the vertical (45: nearer to lying than to standing) somebody lies or bends,
-    which is part of the action: they say nothing of the sensor. ``pose``: the median of the other frames, if
-    they are half of those with the body or more, or the first frame, if it is among them. Else the clip stays
-    as it is and is counted, and so are clips of conventions without legs or shoulders.
+    or up tilts everybody in front of it, and this step removes that tilt. Frames in which the trunk is more
+    than ``max_tilt`` degrees from the vertical (45: nearer to lying than to standing) are ignored: somebody
+    lies or bends, which is part of the action and says nothing about the sensor. ``pose``: use the median of
+    the other frames, if they are at least half of those with the body, or the first frame, if it is among
+    them. Otherwise the clip stays as it is and is counted, as are clips of conventions without legs or
+    shoulders.
     """
     low, high = trunk_joints(goal.spec)
     if not low:
@@ -90,10 +94,10 @@ def turn_about_y(
 ) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip about the vertical until the first body's shoulders, seen from above, lie along +x.
 
-    y is not touched, so that nobody is tilted. ``pose``: the median of the shoulder lines, or the first of
-    them. A line that is shorter from above than a fifth of the shoulders' width has no direction worth the
-    name. The median of somebody who turns round may be as short; then the first frame decides. Where that
-    line is short, too, as of somebody who lies on a side, the clip stays as it is and is counted.
+    y is unchanged, so nobody is tilted. ``pose``: use the median of the shoulder lines, or the first of them.
+    A line that, seen from above, is shorter than a fifth of the shoulders' width has no reliable direction.
+    If that is true of the median, as it may be for somebody who turns round, the first frame decides. If its
+    line is short too, as for somebody who lies on a side, the clip stays as it is and is counted.
     """
     lines = shoulder_line(_poses(clip, "median"), goal.spec)
     least = LEAST_LINE * np.median(np.linalg.norm(lines, axis=1))
@@ -118,9 +122,9 @@ def center_frames(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence,
 def turn_frames(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn every body in every frame by the smallest rotation that turns its shoulder line onto +x.
 
-    It leans people whose shoulders are not level; ``turn_frames_about_y`` is the published turn. A line that
-    already points to -x is left there, and so is a body without one (all zero, or both shoulders in one
-    place). Older stores of recipe crossclr record this step.
+    This tilts people whose shoulders are not level; ``turn_frames_about_y`` is the published turn. A line
+    that already points to -x is left there, and so is a body without a line (all zero, or both shoulders in
+    one place). Older stores of recipe crossclr record this step.
     """
     rotation = onto(shoulder_line(clip.joints, goal.spec), X, opposite="stay")
     turned: Array = clip.joints @ rotation.swapaxes(-1, -2)
@@ -131,9 +135,9 @@ def turn_frames_about_y(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSeq
     """Turn every body in every frame about the vertical, as the published preprocessing of CrosSCLR does.
 
     With v the line from the left to the right shoulder and l its length seen from above, the angle of a frame
-    is ``arccos(v_x / (l + 1e-4))``. A body has one sense of turning for the whole clip: all of its angles are
-    negative where the sum of v_z over the frames is 0 or more. So frames in which v_z has the other sign are
-    turned the wrong way, and a line along x is turned a little: both are part of the published arrays.
+    is ``arccos(v_x / (l + 1e-4))``. A body is turned in one direction for the whole clip: all of its angles
+    are negative where the sum of v_z over the frames is 0 or more. So frames in which v_z has the other sign
+    are turned the wrong way, and a line along x is turned a little: both are part of the published arrays.
     (Released CrosSCLR and AimCLR: feeder/NTUDatasets.py.)
     """
     line = shoulder_line(clip.joints, goal.spec)
@@ -149,10 +153,10 @@ def center_spine(
     """Move all bodies so that the first body's spine joint is at the origin.
 
     ``origin``: ``first_frame`` moves the clip as one, so that people still walk; ``every_frame`` holds the
-    first body in place and moves the others along, none of them where the first body is absent. The spine
-    joint is SpineMid, joint 1, in Kinect v2 ("sub the center joint" in A-GCN's ``pre_normalization``); in
-    other conventions see ``spine_joints``, and without legs the convention's centre. Joints that are exactly
-    zero say that the sensor did not see them; they stay zero, as in A-GCN.
+    first body in place and moves the others along, and nothing moves in frames where the first body is
+    absent. The spine joint is SpineMid, joint 1, in Kinect v2 ("sub the center joint" in A-GCN's
+    ``pre_normalization``); for other conventions see ``spine_joints``, and without legs it is the
+    convention's centre. A joint that is exactly zero was not seen by the sensor; it stays zero, as in A-GCN.
     """
     _, spine = spine_joints(goal.spec)
     place = clip.joints[:, 0, list(spine or (goal.spec.center,))].mean(axis=1)  # [T, 3]
@@ -165,9 +169,9 @@ def center_spine(
 def turn_spine(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """Turn the whole clip so that the first body's bone from hip to spine points to +z.
 
-    The smallest rotation, from the first frame in which that body is present; a bone that points to -z is
-    left there, as in A-GCN's ``pre_normalization`` (joints 0 and 1 of Kinect v2). Clips without such a bone
-    are left as they are and counted.
+    The rotation is the smallest one, computed from the first frame in which that body is present; a bone that
+    points to -z is left there, as in A-GCN's ``pre_normalization`` (joints 0 and 1 of Kinect v2). Clips
+    without such a bone are left as they are and counted.
     """
     low, high = spine_joints(goal.spec)
     pose = clip.joints[first_frame(clip), 0]
@@ -177,14 +181,14 @@ def turn_spine(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Co
 
 
 def turn_shoulders(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
-    """As ``turn_clip``, but a line that already points to -x is left there, as in A-GCN."""
+    """``turn_clip``, except that a line that already points to -x is left there, as in A-GCN."""
     line = shoulder_line(clip.joints[first_frame(clip), 0], goal.spec)
     turned: Array = clip.joints @ onto(line, X, opposite="stay").T
     return replace(clip, joints=turned), {"clips without a shoulder line": _is_none(line)}
 
 
 def _poses(clip: SkeletonSequence, pose: Pose) -> Array:
-    """[P, V, 3]: the first body in the frames in which it is present, or in the first of them."""
+    """[P, V, 3]: the first body in the frames in which it is present, or in the first of these."""
     present = clip.present[:, 0]
     poses: Array = clip.joints[present if present.any() else slice(1), 0]
     return poses[:1] if pose == "first_frame" else poses

@@ -1,4 +1,4 @@
-"""Recipes: steps in order, from a YAML file.
+"""Recipes: ordered steps from a YAML file.
 
 The file is a list. Each item is the name of a step, or its name and options::
 
@@ -6,10 +6,10 @@ The file is a list. Each item is the name of a step, or its name and options::
     - fill_gaps: {max_gap: 15}
     - resize: {absent: masked}
 
-``{name: resize, options: {absent: masked}}``, as a store's manifest has it, is the same.
+``{name: resize, options: {absent: masked}}``, as in a store's manifest, is equivalent.
 
-Those that ship with the package are the files of ``skeltools/recipes``; a user's own file works wherever a
-recipe is asked for.
+The files in ``skeltools/recipes`` ship with the package; a user's own file works wherever a recipe is
+expected.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ FOLDER = Path(__file__).parents[1] / "recipes"
 SUFFIXES = (".yaml", ".yml", ".json")
 
 MAX_BYTES = 2**16
-"""A recipe is a page at most."""
+"""Largest size of a recipe's file."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Checked steps with all of their options, and the name that the manifest gets."""
+    """Checked steps with all of their options, and the name that the manifest records."""
 
     name: str
     steps: tuple[Component, ...]
 
 
 def load(recipe: str) -> Recipe:
-    """A shipped recipe by name, or a user's own YAML file; its name is then the file's stem.
+    """Load a shipped recipe by name, or a user's own YAML file, whose stem becomes the recipe's name.
 
-    Raises UsageError for an unknown name, ConfigError for a file that is absent or no recipe; nothing but
-    the file is looked at.
+    Raises UsageError for an unknown name, ConfigError for a file that is absent or no recipe; only the file
+    is read.
     """
     if recipe in names():
         return _shipped(recipe)
@@ -76,7 +76,7 @@ def load(recipe: str) -> Recipe:
 
 @cache
 def names() -> tuple[str, ...]:
-    """The recipes that ship with the package: ``default``, then by name."""
+    """Names of the recipes that ship with the package: ``default`` first, then by name."""
     return tuple(sorted((path.stem for path in FOLDER.glob("*.yaml")), key=lambda n: (n != "default", n)))
 
 
@@ -86,7 +86,7 @@ def _shipped(name: str) -> Recipe:
 
 
 def resolve(recipe: str | Recipe | tuple[Component, ...]) -> tuple[Component, ...]:
-    """The steps of a recipe with all of their options, checked. See ``load``."""
+    """The checked steps of a recipe with all of their options; see ``load``."""
     if isinstance(recipe, Recipe):
         return recipe.steps
     return load(recipe).steps if isinstance(recipe, str) else check(recipe)
@@ -98,10 +98,10 @@ def recorded(record: RecipeRecord) -> Recipe:
 
 
 def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Component, ...]:
-    """The steps with all of their options.
+    """Complete steps with all of their options.
 
-    Raises ConfigError for what a step does not know, and for steps that together make no stream: none of
-    them chooses the bodies, none resizes, or the length changes after the last ``resize``.
+    Raises ConfigError for unknown steps and options, and for steps that together make no stream: none of them
+    chooses the bodies, none resizes, or the length changes after the last ``resize``.
     """
     full = tuple(checked(step, where=f"{where}: step {i}") for i, step in enumerate(steps, start=1))
     names = [step.name for step in full]
@@ -121,7 +121,7 @@ def check(steps: tuple[Component, ...], *, where: str = "recipe") -> tuple[Compo
 
 
 def check_fits(recipe: Recipe, specs: Iterable[SkeletonSpec]) -> None:
-    """Raise UsageError that names the first step which a convention cannot have, and what it lacks."""
+    """Raise UsageError that names the first step that a convention cannot have, and what it lacks."""
     for spec in specs:
         for step in recipe.steps:
             require(
@@ -134,12 +134,12 @@ def check_fits(recipe: Recipe, specs: Iterable[SkeletonSpec]) -> None:
 
 
 def recipe_for(coordinates: str) -> str:
-    """The name of the recipe that poses get when nobody chooses one, by their ``coordinates``, xyz or xy."""
+    """Name of the default recipe for poses with these ``coordinates``, xyz or xy."""
     return "default" if coordinates == "xyz" else "centered"
 
 
 def check_depth(recipe: Recipe, coordinates: str) -> None:
-    """Raise UsageError that names the first step which turns people in space, for 2D poses."""
+    """Raise UsageError that names the first step that turns people in space, for 2D poses."""
     turning = next((step.name for step in recipe.steps if step.name in TURN), None)
     if coordinates == "xy" and turning:
         raise UsageError(
@@ -149,7 +149,7 @@ def check_depth(recipe: Recipe, coordinates: str) -> None:
 
 
 def to_yaml(steps: tuple[Component, ...]) -> str:
-    """The recipe as a file has it, with all of its options."""
+    """Write a recipe as the text of a file, with all of its options."""
     items: list[Any] = [{step.name: step.options} if step.options else step.name for step in steps]
     return "".join(
         f"- {yaml.safe_dump(item, default_flow_style=None, sort_keys=False, width=1000).strip()}\n"

@@ -1,4 +1,4 @@
-"""Running a recipe on one clip."""
+"""Run a recipe on one clip."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def prepare(
     frames: int,
     bodies: int,
 ) -> Prepared | Dropped:
-    """Run a recipe (a name, a file, what ``load`` made of either, or steps) on one clip.
+    """Run a recipe (a name, a file, what ``load`` returns for either, or steps) on one clip.
 
-    Raises UsageError for an unknown recipe, one with a step that needs what ``spec`` does not have, or a clip
-    that does not fit ``spec``; ConfigError for steps and options that do not exist. Files and steps are read
-    and checked each time: for many clips, ``load`` first.
+    Raises UsageError for an unknown recipe, a recipe with a step that needs what ``spec`` does not have, or a
+    clip that does not fit ``spec``; ConfigError for steps and options that do not exist. Files and steps are
+    read and checked on every call: for many clips, ``load`` the recipe first.
     """
     steps = resolve(recipe)
     name = recipe if isinstance(recipe, str) else getattr(recipe, "name", "given")
@@ -50,7 +50,7 @@ def prepare(
 
 
 def _as_stream(clip: SkeletonSequence, goal: Goal) -> NDArray[np.float32]:
-    """[T, M, V, 3] -> [3, T, V, M], with empty slots behind when there are fewer bodies than wanted."""
+    """[T, M, V, 3] -> [3, T, V, M], padded with empty slots if there are fewer bodies than wanted."""
     if clip.frames != goal.frames or clip.bodies > goal.bodies:
         raise ConfigError(
             f"the recipe ends with {clip.frames} frames and {clip.bodies} bodies a clip, "

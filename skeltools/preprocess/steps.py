@@ -1,6 +1,6 @@
 """The steps by name, and the check of what a recipe says about them.
 
-A step's keyword-only parameters are its options: their annotations and defaults are the schema.
+The keyword-only parameters of a step are its options; their annotations and defaults are the schema.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ STEPS: dict[str, Step] = {
 }
 
 FIRST = "fill_joints"
-"""Every recipe begins with this step, with its defaults where the recipe does not name it."""
+"""Step that every recipe begins with, with default options if the recipe does not name it."""
 
 CHOOSE = ("rank_by_motion", "rank_by_spread", "first_tracks", "file_order")
-"""Steps that leave as many bodies as the stream has (``file_order`` unless it fills other ``slots``). A
-recipe needs one."""
+"""Steps that leave as many bodies as the stream has, one of which every recipe needs.
+
+``file_order`` does so unless it fills other ``slots``.
+"""
 
 CUT = ("crop_to_presence", "cut_to_count", "file_order")
-"""Steps that change the number of frames: ``resize`` comes after them."""
+"""Steps that change the number of frames, and so must precede ``resize``."""
 
 TURN = (
     "turn_clip",
@@ -74,18 +76,18 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "turn_spine": ("shoulders", "body_parts"),
     "turn_shoulders": ("shoulders",),
 }
-"""Step -> what a convention must have for it, of ``schemas.skeleton.PROPERTIES``; the others need nothing."""
+"""Step -> properties that it needs of a convention (``schemas.skeleton.PROPERTIES``); others need none."""
 
 
 class _Options(BaseModel):
-    """Options as they are written: ``true`` is no number, ``"300"`` is text. Only 1 for 1.0 is forgiven."""
+    """Options exactly as written: ``true`` is no number, ``"300"`` is text; only 1 for 1.0 is accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 @cache
 def options_of(name: str) -> type[BaseModel]:
-    """The model of a step's options."""
+    """The pydantic model of a step's options."""
     step = STEPS[name]
     hints = get_type_hints(step, include_extras=True)
     parameters = inspect.signature(step).parameters.values()
@@ -96,7 +98,7 @@ def options_of(name: str) -> type[BaseModel]:
 
 
 def checked(step: Component, *, where: str) -> Component:
-    """The step with all of its options, those that were not given at their defaults.
+    """Return a step with all of its options, those not given at their defaults.
 
     Raises ConfigError that begins with ``where`` and names the option, e.g. ``mine.yaml: step 3
     resize.absent``, for an unknown step or option (with the closest known one) and for a wrong type or value.

@@ -1,4 +1,4 @@
-"""Steps along the axis of time: cutting, filling gaps, resizing."""
+"""Steps along the time axis: cutting, filling gaps, resizing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skeltools.sequence import Mask, SkeletonSequence
 
 
 def crop_to_presence(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
-    """Cut the frames before the first and after the last in which any body is present."""
+    """Cut the frames before the first and after the last one in which any body is present."""
     filled = np.flatnonzero(clip.present.any(axis=1))
     if not filled.size:
         return NOBODY
@@ -25,8 +25,8 @@ def crop_to_presence(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequen
 def cut_to_count(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
     """Keep the first n frames, n being the number of frames in which joint 0 of body 1 is not zero.
 
-    That is the published way to tell a clip's length, before anything is moved. Where body 1 has a gap, it
-    cuts the tail. Joint 0 is the first of the convention's joints, SpineBase in Kinect v2.
+    This is the published way to determine a clip's length, before anything is moved. Where body 1 has a gap,
+    it cuts the tail. Joint 0 is the first of the convention's joints, SpineBase in Kinect v2.
     """
     count = int(clip.joints[:, 0, 0].any(axis=1).sum())
     if not count:
@@ -37,12 +37,13 @@ def cut_to_count(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, 
 def fill_joints(
     clip: SkeletonSequence, goal: Goal, *, max_gap: Annotated[int, Field(ge=0)] = 30
 ) -> tuple[SkeletonSequence, Counts]:
-    """Fill single joints that were not seen though their body was.
+    """Fill single joints that were not seen although their body was.
 
-    A joint that is unseen for up to ``max_gap`` frames on end (one second at 30 frames a second) is
+    A joint that is unseen for up to ``max_gap`` consecutive frames (one second at 30 frames a second) is
     interpolated linearly in time between the frames in which it is seen, or held where there is none on one
-    side. For longer it moves along with its parent in the tree, as far from it as when it was last, or first,
-    seen, and stands in its place if it never is; the centre is held. Every recipe begins with this step.
+    side. In a longer gap it moves along with its parent in the tree, at the offset it had when it was last,
+    or first, seen; if it never is, it takes its parent's position. The centre is held. Every recipe begins
+    with this step.
     """
     if clip.unseen is None:
         return clip, {}
@@ -66,11 +67,11 @@ class _Filled:
     values: Array
     """[T, 3]."""
     far: Mask
-    """[T]: longer unseen than may be interpolated."""
+    """[T]: whether the joint is unseen for longer than may be interpolated."""
 
 
 def _fill_joint(path: Array, seen: Mask, base: Array, max_gap: int) -> _Filled:
-    """One joint of one body, [T, 3] and [T]; ``base``: its parent [T, 3], or zero for the centre."""
+    """Fill one joint of one body, [T, 3] and [T]; ``base``: its parent [T, 3], or zero for the centre."""
     frames = np.arange(len(path))
     known = np.flatnonzero(seen)
     if not known.size:
@@ -89,9 +90,9 @@ def _fill_joint(path: Array, seen: Mask, base: Array, max_gap: int) -> _Filled:
 def fill_gaps(
     clip: SkeletonSequence, goal: Goal, *, max_gap: Annotated[int, Field(ge=1)] | None = None
 ) -> tuple[SkeletonSequence, Counts]:
-    """Interpolate linearly inside each track; before its first and after its last frame it stays absent.
+    """Interpolate linearly inside each track, which stays absent before its first and after its last frame.
 
-    ``max_gap``: frames that a gap may have; longer ones stay as they are and are counted. null: any.
+    ``max_gap``: longest gap in frames; longer ones stay as they are and are counted. null: any length.
     """
     joints, present, left_open = clip.joints.copy(), clip.present.copy(), 0
     for body in range(clip.bodies):
@@ -117,11 +118,11 @@ def fill_gaps(
 
 
 def fill_null_frames(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
-    """A-GCN's filling of frames without a body: a body that begins late is moved to the front, and what is
-    empty behind its last frame repeats it from its first.
+    """Fill frames without a body as A-GCN does, body by body.
 
-    Its gaps close up only when it begins late; else they stay empty. As in A-GCN's ``pre_normalization``
-    ("pad the null frames with the previous frames"), body by body.
+    A body that begins late is moved to the front, which also closes its gaps; the gaps of other bodies stay
+    empty. The frames after its last one then repeat it from its first, as in A-GCN's ``pre_normalization``
+    ("pad the null frames with the previous frames").
     """
     joints, present = clip.joints.copy(), clip.present.copy()
     moved = repeated = 0
@@ -146,9 +147,9 @@ def resize(
 ) -> tuple[SkeletonSequence, Counts]:
     """Resample to ``goal.frames`` by linear interpolation in time.
 
-    ``absent`` says how frames without a body enter. ``masked``: not at all; a resampled frame holds the body
-    if at least half of its weight does. ``zeros`` (published): as a skeleton shrunk to the origin. A clip
-    that has the length already is kept, bit for bit.
+    ``absent`` says how frames without a body enter. ``masked``: not at all; a resampled frame has the body if
+    at least half of its weight does. ``zeros`` (published): as a skeleton shrunk to the origin. A clip that
+    already has the length is unchanged.
     """
     joints = resize_time(clip.joints, goal.frames)
     if absent == "zeros":
@@ -163,8 +164,8 @@ def resize(
 def resize_time(x: Array, frames: int) -> Array:
     """[T, ...] float -> [frames, ...]: linear in time, as ``cv2.resize`` with INTER_LINEAR does.
 
-    Frame centres lie at half places: result t takes the value at ``(t + 0.5) * T / frames - 0.5``, held
-    within the clip. One frame is repeated; the same length is the same values.
+    Frame centres lie at half-integers: result t is the value at ``(t + 0.5) * T / frames - 0.5``, clamped to
+    the clip. A single frame is repeated; the same length returns the same values.
     """
     if len(x) == frames:
         return x.copy()

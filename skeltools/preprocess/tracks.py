@@ -1,4 +1,4 @@
-"""Steps that choose which bodies a stream holds, and in which slot."""
+"""Steps that choose which bodies a stream contains, and in which slot."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from skeltools.sequence import SkeletonSequence
 
 
 def rank_by_motion(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
-    """Keep the ``goal.bodies`` tracks of most motion energy, most first.
+    """Keep the ``goal.bodies`` tracks with the most motion energy, in descending order.
 
-    Energy of a track is ``sum_t mean_v |x[t, v] - mean_t x[v]|^2`` over the frames in which it is present
-    (square metres times frames): the variance by which the NTU community ranks bodies, times the
-    track's length, so that a few frames of flicker do not outrank a person. Ties: the longer track, then
-    the earlier one in the file.
+    The energy of a track is ``sum_t mean_v |x[t, v] - mean_t x[v]|^2`` over the frames in which it is present
+    (square metres times frames): the variance by which the NTU community ranks bodies, times the track's
+    length, so that a few frames of flicker do not outrank a person. Ties go to the longer track, then to the
+    earlier one in the file.
     """
     seen = clip.present.sum(axis=0)
     if not seen.any():
@@ -42,7 +42,7 @@ def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence
     """Keep the ``goal.bodies`` bodies of largest spread, largest first; ties in their order on axis M.
 
     Spread is the sum over x, y and z of the standard deviation of all joints in all frames in which the body
-    is present: how A-GCN's and ISC's readers choose two of up to four bodies.
+    is present: the criterion by which A-GCN's and ISC's readers choose two of up to four bodies.
     """
     seen = np.asarray(clip.present.any(axis=0))
     if not seen.any():
@@ -57,10 +57,10 @@ def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence
 
 
 def first_tracks(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
-    """Slot m is track m of the sequence, for the whole clip; tracks behind the last slot are dropped.
+    """Assign track m of the sequence to slot m for the whole clip, and drop tracks beyond the last slot.
 
-    Nothing is ranked and no slot is closed up: what was slot 1 of an archive stays slot 1, also when nobody
-    is in slot 0.
+    Nothing is ranked and no slot is closed up: slot 1 of an archive stays slot 1, even when nobody is in slot
+    0.
     """
     if not clip.present[:, : goal.bodies].any():
         return NOBODY
@@ -76,10 +76,10 @@ def file_order(
     slots: Annotated[int, Field(ge=1, le=16)] | None = None,
     keep: Literal["middle"] | None = None,
 ) -> tuple[SkeletonSequence, Counts]:
-    """Slot m holds, in every frame, the body that the file lists at place m; cut at ``max_frames``.
+    """Put the body that the file lists at place m into slot m, frame by frame; cut at ``max_frames``.
 
-    300 is the length of the published readers' array (``max_frame``). ``slots``: how many are filled; null
-    means the bodies of the stream. The readers that choose among bodies later fill 4 (``max_body_kinect``).
+    300 is the length of the published readers' array (``max_frame``). ``slots``: number of slots to fill;
+    null means the bodies of the stream. Readers that choose among bodies later fill 4 (``max_body_kinect``).
     ``keep``: which frames of a longer clip stay; null means the first, ``middle`` as many from its middle
     (AimCLR's reader of PKU-MMD; no clip of NTU RGB+D is longer than 300).
     """
@@ -87,7 +87,7 @@ def file_order(
     start = cut // 2 if keep == "middle" else 0
     clip = with_frames(clip, slice(start, start + clip.frames - cut))
     places = np.arange(slots or goal.bodies)
-    listed = clip.order[:, :, None] == places  # [T, M, slots]: this body is listed there
+    listed = clip.order[:, :, None] == places  # [T, M, slots]: the body is listed there
     present = listed.any(axis=1)
     source = listed.argmax(axis=1)
     joints = np.take_along_axis(clip.joints, source[:, :, None, None], axis=1)

@@ -1,7 +1,7 @@
-"""Skeleton conventions: one JSON file each; the file name is the name. Users' own files work everywhere.
+"""Skeleton conventions: one JSON file each, named after the convention; users' files work everywhere.
 
-Those that ship with the package lie in a folder for each group: sensors, hands, ... A file has the keys of
-``SkeletonSpec`` and, optionally, those of ``Naming``.
+The conventions that ship with the package are in a folder for each group: sensors, hands, ... A file has the
+keys of ``SkeletonSpec`` and, optionally, those of ``Naming``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _files() -> dict[str, Path]:
 
 
 def names(group: str | None = None) -> tuple[str, ...]:
-    """The conventions that ship with the package, or those of one group, sorted."""
+    """Names of the conventions that ship with the package, or of one group of them, sorted."""
     return tuple(name for name in _files() if group in (None, group_of(name)))
 
 
@@ -50,7 +50,7 @@ def group_of(name: str) -> str:
 
 
 def load(name: str) -> SkeletonSpec:
-    """A convention by name, or from a user's own ``.json`` / ``.yaml`` file.
+    """Load a convention by name, or from a user's own ``.json`` / ``.yaml`` file.
 
     Raises UsageError for an unknown name, ConfigError for a file that is absent or describes no skeleton.
     """
@@ -59,9 +59,9 @@ def load(name: str) -> SkeletonSpec:
 
 @checks_arguments
 def skeleton(convention: str | Path | SkeletonSpec) -> SkeletonSpec:
-    """A skeleton convention by name, such as ``coco_17``, or from a ``.json`` or ``.yaml`` file.
+    """Load a skeleton convention by name, such as ``coco_17``, or from a ``.json`` or ``.yaml`` file.
 
-    A SkeletonSpec is returned as it is. Raises UsageError for an unknown name, with the closest one;
+    A SkeletonSpec is returned as it is. Raises UsageError, with the closest name, for an unknown one;
     ConfigError for a file that is absent or describes no skeleton.
 
         >>> skeleton("coco_17").joints[:3]
@@ -71,17 +71,17 @@ def skeleton(convention: str | Path | SkeletonSpec) -> SkeletonSpec:
 
 
 def naming(name: str) -> Naming:
-    """Synonyms and midpoints of a convention by name or file; both are empty where it declares none.
+    """Synonyms and midpoints of a convention, by name or file; both are empty where it declares none.
 
-    Raises what ``load`` does.
+    Raises what ``load`` raises.
     """
     return _find(name)[1]
 
 
 def describe(name: str) -> dict[str, Any]:
-    """The content of a convention's file: the keys of ``SkeletonSpec`` and those of ``Naming`` that it has.
+    """The content of a convention's file: the keys of ``SkeletonSpec``, and those of ``Naming`` that it has.
 
-    Raises what ``load`` does.
+    Raises what ``load`` raises.
     """
     spec, naming = _find(name)
     return spec.model_dump(mode="json") | naming.model_dump(mode="json", exclude_defaults=True)
@@ -96,10 +96,10 @@ def _find(name: str) -> tuple[SkeletonSpec, Naming]:
 
 
 def load_all(names_or_files: Iterable[str]) -> dict[str, SkeletonSpec]:
-    """Conventions by their own names, from names and users' files.
+    """Load conventions from names and users' files; returns them by their own names.
 
-    Raises what ``load`` does, and UsageError when two different conventions have one name: two files, or a
-    file and one that ships with the package.
+    Raises what ``load`` raises, and UsageError when two different conventions have the same name: two files,
+    or a file and a convention that ships with the package.
     """
     specs: dict[str, SkeletonSpec] = {}
     origin: dict[str, str] = {}
@@ -135,7 +135,7 @@ def _read(path: Path) -> tuple[SkeletonSpec, Naming]:
         return spec, naming
     except OSError as error:
         raise ConfigError(f"cannot read the skeleton convention ({error.strerror})", where=path) from error
-    except Exception as error:  # parsers meet garbage with errors of every kind
+    except Exception as error:  # parsers raise errors of every kind for garbage
         raise ConfigError(
             f"not a valid skeleton convention: {_first_problem(error)}",
             where=path,

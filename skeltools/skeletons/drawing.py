@@ -1,4 +1,4 @@
-"""A convention as text: its tree from the centre outwards."""
+"""Draw a convention as text: its tree from the centre outwards."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from schemas.skeleton import PROPERTIES
 
 
 def tree(spec: SkeletonSpec) -> str:
-    """The tree with joint numbers and names; after each joint its body part and its mirror image, if any.
+    """The tree with joint numbers and names, each followed by body part and mirror image, if it has them.
 
-    Lines end without blanks; the text has no final newline. Needs a terminal or file in UTF-8.
+    Lines have no trailing blanks; the text has no final newline. Needs a terminal or file in UTF-8.
     """
     rows = list(_rows(spec, spec.center, prefix="", branch=""))
     width = max(len(drawn) for drawn, _ in rows)
@@ -39,7 +39,7 @@ def _header(spec: SkeletonSpec) -> str:
 
 
 def _rows(spec: SkeletonSpec, joint: int, *, prefix: str, branch: str) -> Iterator[tuple[str, int]]:
-    """(drawn line, joint) of a joint and everything that hangs on it, children by their number."""
+    """(drawn line, joint) for a joint and everything below it, with children in numeric order."""
     yield f"{prefix}{branch}{joint} {spec.joints[joint]}", joint
     children = sorted(child for child, parent in spec.edges if parent == joint)
     below = prefix + {"": "", "├── ": "│   ", "└── ": "    "}[branch]

@@ -1,14 +1,14 @@
-"""One convention's joints from another's: by name and declared synonyms, never by index.
+"""Map the joints of one convention to another: by name and declared synonyms, never by index.
 
 A joint of the target is, in this order,
 
-1. the middle of two others, where its convention's file says so (``midpoints``) and the source has both;
-   a joint of the source that is defined as the same middle is taken as it is;
-2. the joint of the source that has a name in common with it: its own name or a declared synonym, without
-   regard to case, ``_`` and other signs;
+1. the midpoint of two others, where its convention's file defines it (``midpoints``) and the source has
+   both; a joint of the source that is defined as the same midpoint is taken as it is;
+2. the joint of the source that shares a name with it: its own name or a declared synonym, ignoring case,
+   ``_`` and other signs;
 3. absent.
 
-Nothing is guessed: a joint that no file calls by the name of another is absent, however near it lies.
+Nothing is guessed: a joint that no file calls by the name of another is absent, however close they are.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ _OF = "-of-"
 
 @dataclass(frozen=True)
 class Mapping:
-    """Where each joint of ``target`` comes from in ``source``."""
+    """The origin in ``source`` of each joint of ``target``."""
 
     source: SkeletonSpec
     target: SkeletonSpec
     origins: tuple[tuple[int, ...], ...]
-    """For each joint of the target the joints of the source: none (absent), one, or two in whose middle it
-    lies."""
+    """For each joint of the target, its joints in the source: none (absent), one, or two for a midpoint."""
 
     @cached_property
     def mapped(self) -> tuple[int, ...]:
@@ -50,13 +49,13 @@ class Mapping:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """Names of the source's joints that no joint of the target comes from."""
+        """Names of the source's joints from which no joint of the target is made."""
         used = {joint for origin in self.origins for joint in origin}
         return tuple(name for joint, name in enumerate(self.source.joints) if joint not in used)
 
     @cached_property
     def result(self) -> SkeletonSpec:
-        """The target, or what is left of it without the joints that cannot be had (``without``)."""
+        """The target, or the part of it (``without``) that excludes joints that cannot be obtained."""
         if not self.absent:
             return self.target
         source = f"{self.target.source}. Without {', '.join(self.absent)}, which {self.source.name} lacks"
@@ -64,7 +63,7 @@ class Mapping:
         return self.target.without(self.absent).model_copy(update={"name": name, "source": source})
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """(joint of the target, where it comes from in words) in the order of the target."""
+        """(joint of the target, its origin in words), in the order of the target."""
         for name, origin in zip(self.target.joints, self.origins, strict=True):
             from_ = [self.source.joints[joint] for joint in origin]
             yield name, "absent" if not from_ else from_[0] if len(from_) == 1 else _middle(from_)
@@ -83,10 +82,10 @@ def _middle(names: list[str]) -> str:
 def mapping(
     source: SkeletonSpec, source_naming: Naming, target: SkeletonSpec, target_naming: Naming
 ) -> Mapping:
-    """Where each joint of ``target`` comes from, by the rules at the top of this module.
+    """Map each joint of ``target`` by the rules in the docstring of this module.
 
-    A joint of the source is one joint of the target at most. Raises UsageError when the two have fewer than
-    two joints in common, which is no skeleton.
+    A joint of the source is used for at most one joint of the target, other than in midpoints. Raises
+    UsageError when the two have fewer than two joints in common, which is no skeleton.
     """
     if _whole(source.name) == _whole(target.name):  # parts of one convention, or the same
         same = {t: source.joints.index(name) for t, name in enumerate(target.joints) if name in source.joints}
@@ -107,9 +106,9 @@ def mapping(
 
 
 def apply(made: Mapping, joints: NDArray[Any]) -> NDArray[np.float32]:
-    """[..., V, 3] in the source's joints to [..., V', 3] in those of ``made.result``.
+    """[..., V, 3] in the source's joints -> [..., V', 3] in those of ``made.result``.
 
-    What is taken as it is keeps every bit; middles are computed in float64 and rounded once.
+    Joints that are taken as they are keep every bit; midpoints are computed in float64 and rounded once.
     """
     pairs = [made.origins[joint] for joint in made.mapped]
     first, last = ([origin[place] for origin in pairs] for place in (0, -1))
@@ -128,7 +127,7 @@ def apply(made: Mapping, joints: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def normalised(name: str) -> str:
-    """A name without regard to case, ``_`` and other signs.
+    """A name without case, ``_`` and other signs.
 
     >>> normalised("Left_Shoulder")
     'leftshoulder'
@@ -138,16 +137,16 @@ def normalised(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Names:
-    """What a joint is called."""
+    """The names of a joint."""
 
     declared: frozenset[str]
     """Its synonyms, normalised."""
     all: frozenset[str]
-    """Synonyms and, unless it means something else elsewhere, its own name."""
+    """Synonyms, and its own name unless that means another joint elsewhere."""
 
 
 def _names(spec: SkeletonSpec, naming: Naming) -> list[_Names]:
-    """Names of every joint. A synonym of one joint is stronger than the own name of another."""
+    """Names of every joint; a synonym of one joint takes precedence over another joint's own name."""
     declared = [frozenset(map(normalised, naming.synonyms.get(joint, ()))) for joint in spec.joints]
     names = []
     for place, joint in enumerate(spec.joints):
@@ -161,8 +160,8 @@ def _names(spec: SkeletonSpec, naming: Naming) -> list[_Names]:
 def _same(source: list[_Names], target: list[_Names]) -> dict[int, int]:
     """Joint of the target -> the same joint of the source, one to one.
 
-    Where names allow several, a name that both declare goes before one that one of them declares, and that
-    before two own names; then the more names in common.
+    Where names allow several pairs, a name declared by both takes precedence over one declared by one of
+    them, and that over two own names; then the number of common names decides.
     """
     pairs = sorted(_pairs(source, target))
     taken: set[int] = set()
@@ -175,7 +174,7 @@ def _same(source: list[_Names], target: list[_Names]) -> dict[int, int]:
 
 
 def _pairs(source: list[_Names], target: list[_Names]) -> Iterator[tuple[int, int, str, int, int]]:
-    """Pairs with a name in common, in the order of how much it says, the same in both directions."""
+    """Pairs with a common name, with keys that sort the strongest first and alike in both directions."""
     holders: dict[str, list[int]] = {}
     for t, names in enumerate(target):
         for name in names.all:
@@ -195,8 +194,10 @@ def _of_two(
     target: SkeletonSpec,
     target_naming: Naming,
 ) -> tuple[int, ...]:
-    """The two joints of the source in whose middle ``name`` lies by definition; empty when it does not, or
-    when the source has the very same middle."""
+    """The two joints of the source that define ``name`` as their midpoint; empty if there are none.
+
+    Also empty if the source itself has the same midpoint.
+    """
     if name not in target_naming.midpoints:
         return ()
     ends = [same.get(target.joints.index(end)) for end in target_naming.midpoints[name]]
@@ -214,15 +215,15 @@ def _of_two(
 
 
 def _whole(name: str) -> str:
-    """The convention that one of this name is, or is a part of: ``coco_17-of-sbu_15`` and ``coco_17-12``."""
+    """The convention that this name is, or is a part of: ``coco_17-of-sbu_15`` is a part of ``coco_17``."""
     whole = re.sub(rf"({_OF}.*|-\d+)$", "", name)
     return whole if whole in skeletons.names() else name.partition(_OF)[0]
 
 
 def find(name: str) -> tuple[SkeletonSpec, Naming]:
-    """A convention to map to or from, by name or file, or what is left of one: ``coco_17-of-kinectv2_25``.
+    """A convention to map to or from, by name or file, or a part of one such as ``coco_17-of-kinectv2_25``.
 
-    Raises what ``skeletons.load`` does.
+    Raises what ``skeletons.load`` raises.
     """
     whole, of, other = name.partition(_OF)
     if not of or name in skeletons.names() or name.endswith(skeletons.SUFFIXES):
@@ -233,7 +234,7 @@ def find(name: str) -> tuple[SkeletonSpec, Naming]:
 
 
 def left(naming: Naming, joints: Iterable[str]) -> Naming:
-    """What of a naming is about these joints."""
+    """The part of a naming that concerns these joints."""
     names = set(joints)
     return Naming(
         synonyms={joint: others for joint, others in naming.synonyms.items() if joint in names},
@@ -243,9 +244,9 @@ def left(naming: Naming, joints: Iterable[str]) -> Naming:
 
 
 def naming_of(spec: SkeletonSpec) -> Naming:
-    """Synonyms of a convention as a store has it: those of the shipped one of that name and those joints.
+    """Synonyms of a store's convention: those of the shipped one with that name and those joints.
 
-    A store does not hold synonyms: of a user's own convention there are none, and its names alone count.
+    Stores do not contain synonyms: a user's own convention has none, and only its names count.
     """
     whole = _whole(spec.name)
     if whole not in skeletons.names() or not set(spec.joints) <= set(skeletons.load(whole).joints):

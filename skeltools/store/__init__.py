@@ -1,9 +1,9 @@
-"""Reading and writing a store of format 1 (docs/reference/store-format.md). Nothing else here touches zarr.
+"""Read and write stores of format 1 (docs/reference/store-format.md); only this package uses zarr.
 
 layout       names and sizes
-local        files that are looked at before zarr reads them
-columns      what must hold of offsets, ids, labels and splits
-reading      open, read, walk through sequences
+local        files that are checked before zarr reads them
+columns      constraints on offsets, ids, labels and splits
+reading      open, read, iterate over sequences
 writing      arrays that grow by whole files, graphs, findings, the manifest
 describing   dimensions, dtype and checksum of arrays
 """

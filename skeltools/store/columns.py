@@ -1,4 +1,4 @@
-"""Columns whose values point somewhere: what must hold before a reader goes where they point."""
+"""Columns whose values refer to other data: what must hold before a reader follows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HALVES = 2
 
 
 def problem(path: str, values: NDArray[Any], manifest: StoreManifest) -> str | None:
-    """What is wrong with a whole column of a store; None for one that is sound, and for other arrays."""
+    """Describe what is wrong with a whole column of a store; None for a sound one, and for other arrays."""
     kind, _, name = path.partition("/")
     if name.endswith("/offsets"):
         return _offsets(values, manifest.arrays[path.removesuffix("offsets") + "joints"].shape[0])

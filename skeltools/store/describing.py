@@ -1,4 +1,4 @@
-"""What the manifest says of an array: dimensions, shape, dtype, checksum."""
+"""Describe arrays for the manifest: dimensions, shape, dtype, checksum."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from schemas.guarded import METADATA, MOST_ATTRIBUTES
 from skeltools.store.reading import Store, blocks, read_values
 
 _THREADS = min(4, os.cpu_count() or 1)
-"""Arrays that are read at a time, a file of each."""
+"""Number of arrays that are read at a time, one file of each."""
 
 
 def describe(array: zarr.Array) -> ArrayInfo:
-    """Dimensions, shape, dtype and checksum of an array, as the manifest lists them. Reads all of it."""
+    """Dimensions, shape, dtype and checksum of an array, as listed in the manifest; reads all of it."""
     return ArrayInfo(
         dimensions=dimension_names(array),
         shape=array.shape,
@@ -31,7 +31,7 @@ def describe(array: zarr.Array) -> ArrayInfo:
 
 
 def describe_at(root: zarr.Group, path: str) -> ArrayInfo:
-    """As ``describe``, of the array at a path. Raises KeyError when there is none."""
+    """``describe`` the array at a path; raises KeyError when there is none."""
     array = root[path]
     if not isinstance(array, zarr.Array):
         raise KeyError(f"{path} is a group")
@@ -39,17 +39,17 @@ def describe_at(root: zarr.Group, path: str) -> ArrayInfo:
 
 
 def dimension_names(array: zarr.Array) -> tuple[str, ...]:
-    """Names of the axes; empty when the array has none."""
+    """Names of the axes; empty if the array has none."""
     return tuple(str(name) for name in getattr(array.metadata, "dimension_names", None) or ())
 
 
 def dtype_name(array: zarr.Array) -> str:
-    """``string`` for text, else numpy's name."""
+    """``string`` for text, else NumPy's name."""
     return "string" if array.dtype.kind in "TUO" else str(array.dtype)
 
 
 def checksum(array: zarr.Array) -> str:
-    """Hex sha256 of the values in C order, little endian; of strings as UTF-8 joined by newlines.
+    """Hex SHA-256 of the values in C order, little endian; of strings as UTF-8, joined by newlines.
 
     Reads one file of the array at a time.
     """
@@ -64,14 +64,14 @@ def checksum(array: zarr.Array) -> str:
 
 
 def describe_all(root: zarr.Group) -> dict[str, ArrayInfo]:
-    """Every array below a group by its path, sorted; hidden ones are not part of the store."""
+    """Describe every array below a group, sorted by path; hidden ones are not part of the store."""
     arrays = _arrays(root)
-    with ThreadPoolExecutor(_THREADS) as pool:  # decoding and hashing leave the other threads alone
+    with ThreadPoolExecutor(_THREADS) as pool:  # decoding and hashing release the interpreter lock
         return dict(zip(arrays, pool.map(describe, arrays.values()), strict=True))
 
 
 def strange_files(store: Store) -> Iterator[tuple[str, str]]:
-    """(path, what is wrong) of links, pipes and devices in the folder, and of arrays that are not listed."""
+    """(path, problem) of links, pipes and devices in the folder, and of arrays that are not listed."""
     store.received.bring_metadata()
     for path, entry in _entries(store.folder, ""):
         if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
@@ -83,7 +83,7 @@ def strange_files(store: Store) -> Iterator[tuple[str, str]]:
 
 
 def _entries(folder: Path, name: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """All that lies in a folder and below it, sorted, by its path; without what is hidden."""
+    """Everything in a folder and below it with its path, sorted, without hidden entries."""
     with os.scandir(folder / name) as scan:
         entries = sorted(scan, key=lambda entry: entry.name)
     for entry in entries:
@@ -104,7 +104,7 @@ def _is_array(path: str) -> bool:
 
 def _arrays(root: zarr.Group) -> dict[str, zarr.Array]:
     with warnings.catch_warnings():
-        # Files beside the metadata, of which findings.csv is one, are no part of the hierarchy.
+        # Files beside the metadata, such as findings.csv, are not part of the hierarchy.
         warnings.filterwarnings("ignore", message="Object at .* is not recognized as a component")
         members = list(root.members(max_depth=None))
     arrays = {path: member for path, member in members if isinstance(member, zarr.Array)}

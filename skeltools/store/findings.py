@@ -1,4 +1,4 @@
-"""Findings as a table: the file ``findings.csv`` of a store, and what they come to by problem."""
+"""Findings as a table: the file ``findings.csv`` of a store, and a summary by problem."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EXAMPLES = 3
 """Rows of one problem that a summary shows."""
 
 _FORMULA = ("=", "+", "-", "@")
-"""Characters that make a spreadsheet take the cell for a formula. File names come from strangers."""
+"""Characters that make a spreadsheet treat a cell as a formula; file names come from strangers."""
 
 
 def to_csv(rows: Iterable[Finding]) -> str:
-    """A header and a line each, as RFC 4180 has it. A cell that a spreadsheet would run begins with ``'``."""
+    """A header and a line per row, as in RFC 4180; a cell that a spreadsheet would run begins with ``'``."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\r\n")
     table.writerow(COLUMNS)
@@ -37,12 +37,12 @@ def _cell(value: str) -> str:
 
 
 def write(store: Path, rows: Iterable[Finding]) -> None:
-    """``findings.csv`` in the folder of a store, all of it or not at all."""
+    """Write ``findings.csv`` to the folder of a store, completely or not at all."""
     durable.write_text(store / FILE, to_csv(rows))
 
 
 def is_equal(store: Path, rows: Iterable[Finding]) -> bool | None:
-    """Whether ``findings.csv`` tells what ``rows`` do; None where there is no such file.
+    """Whether ``findings.csv`` has the same content as ``rows``; None if there is no such file.
 
     Raises StoreError when it cannot be read.
     """
@@ -51,7 +51,7 @@ def is_equal(store: Path, rows: Iterable[Finding]) -> bool | None:
 
 
 def content(store: Path) -> bytes | None:
-    """What ``findings.csv`` holds; None where there is no such file. Raises StoreError when it is no file."""
+    """Content of ``findings.csv``; None if it does not exist; raises StoreError if it cannot be read."""
     try:
         return regular.read(regular.inside(os.path.realpath(store), FILE), most=MOST_ATTRIBUTES)
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def content(store: Path) -> bytes | None:
 
 
 def summary(rows: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Problem by problem, the most frequent first: its count, what was done, the first rows as examples."""
+    """For each problem, the most frequent first: its count, what was done, and its first rows as examples."""
     groups: dict[str, list[Finding]] = {}
     for row in rows:
         groups.setdefault(row.problem, []).append(row)

@@ -1,4 +1,4 @@
-"""Names and sizes of what lies in a store, as docs/reference/store-format.md has them."""
+"""Names and sizes of the content of a store, as in docs/reference/store-format.md."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ METADATA = guarded.METADATA
 STREAM_DIMENSIONS = ("N", "C", "T", "V", "M")
 
 SAMPLE_CHUNK, SAMPLE_SHARD = 64, 2048
-"""Rows of a stream per chunk and per file: the fastest whole-array load of those measured."""
+"""Rows of a stream per chunk and per file: the fastest of the measured sizes to load whole arrays."""
 FRAME_CHUNK, FRAME_SHARD = 2048, 32768
 """Frames of a sequence array per chunk and per file; a file of one convention stays below 70 MB raw."""
 
 
 OF_JOINTS = {"unseen": "bool", "score": "float32"}
-"""Arrays [F, M, V] of a convention's ``sequences`` that are there only if one of their values is not zero."""
+"""Arrays [F, M, V] of a convention's ``sequences`` that exist only if one of their values is not zero."""
 
 
 def stream_path(convention: str, frames: int, kind: str) -> str:
-    """Where a stream lies in a store.
+    """Path of a stream in a store.
 
     >>> stream_path("kinectv2_25", 50, "joint")
     'streams/kinectv2_25/t50/joint'

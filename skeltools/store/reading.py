@@ -1,4 +1,4 @@
-"""Opening a store and reading from it."""
+"""Open a store and read from it."""
 
 from __future__ import annotations
 
@@ -29,36 +29,38 @@ class Store:
     manifest: StoreManifest
     root: zarr.Group
     received: Received
-    """What of its files may be read."""
+    """Which of its files may be read."""
     arrays: dict[str, zarr.Array] = field(default_factory=dict, compare=False, repr=False)
-    """Those that were looked at, by path."""
+    """Arrays that were checked, by path."""
     columns: dict[str, NDArray[Any]] = field(default_factory=dict, compare=False, repr=False)
-    """The values of those with a number or an id for each sample, once they were read."""
+    """Values, once read, of arrays with a number or an id per sample."""
 
     @property
     def folder(self) -> Path:
-        """Where its files are on this machine; of a store behind an address, those that were read."""
+        """Location of its files on this machine; for a store at an address, of those that were read."""
         return Path(self.received.root)
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder claims to be a skeleton store of any format, be it damaged or newer than this code."""
+    """Whether a folder claims to be a skeleton store of any format, even a damaged or a newer one."""
     return received.claims_to_be_store(path)
 
 
 def open_store(path: Path | str) -> Store:
-    """Open a store, by folder or address, for reading. Raises StoreError: absent, no store, of a newer
-    format, or damaged.
+    """Open a store, in a folder or at an address, for reading.
 
-    Its metadata are compared with its manifest before anything is read: see ``schemas.received``.
+    Raises StoreError if it is absent, no store, of a newer format, or damaged. Its metadata are compared with
+    its manifest before anything is read: see ``schemas.received``.
     """
     path = Place(path)
     return _opened(path, *received.open_received(path))
 
 
 def open_damaged(path: Path | str) -> tuple[Store, received.Faults]:
-    """A store of which some places cannot be read, and what is wrong with these. Raises StoreError where
-    there is no readable manifest."""
+    """Open a store of which some places cannot be read; also returns what is wrong with these.
+
+    Raises StoreError if there is no readable manifest.
+    """
     path = Place(path)
     manifest, readable, faults = received.open_damaged(path)
     return _opened(path, manifest, readable), faults
@@ -72,7 +74,7 @@ def _opened(path: Path, manifest: StoreManifest, readable: Received) -> Store:
 
 
 def array(store: Store, path: str) -> zarr.Array:
-    """One array, not yet read. Raises StoreError that names the arrays of its kind when it is not there."""
+    """One array, not yet read; raises StoreError, which lists the arrays of its kind, if it is absent."""
     if path not in store.manifest.arrays:
         folder = path.split("/")[0]
         known = [name for name in store.manifest.arrays if name.startswith(folder)]
@@ -93,7 +95,7 @@ def array(store: Store, path: str) -> zarr.Array:
 
 
 def group(root: zarr.Group, path: str) -> zarr.Group:
-    """A group below another. Raises KeyError when there is none."""
+    """A group below another; raises KeyError when there is none."""
     member = root[path]
     if not isinstance(member, zarr.Group):
         raise KeyError(f"{path} is an array")
@@ -101,9 +103,10 @@ def group(root: zarr.Group, path: str) -> zarr.Group:
 
 
 def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-    """Rows ``start:stop`` of an array in memory; strings as an object array of ``str``.
+    """Read rows ``start:stop`` of an array; strings as an object array of ``str``.
 
-    Raises StoreError when they cannot be read, and for whole columns that would lead astray: see ``columns``.
+    Raises StoreError when they cannot be read, and for a whole column with inconsistent values: see
+    ``columns``.
     """
     values = read_as_it_is(store, path, start, stop)
     wrong = columns.problem(path, values, store.manifest) if start == 0 and stop is None else None
@@ -113,26 +116,26 @@ def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> ND
 
 
 def read_as_it_is(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-    """As ``read``, whatever the values say."""
+    """``read`` without the check of whole columns."""
     return read_values(array(store, path), start, stop)
 
 
 def read_at(store: Store, path: str, rows: NDArray[np.int64]) -> NDArray[Any]:
-    """Rows of an array in any order; a chunk that holds several of them is read once."""
+    """Read rows of an array in any order; a chunk that holds several of them is read once."""
     source = array(store, path)
     with _damages(source):
         return np.asarray(source.oindex[rows])
 
 
 def read_column(store: Store, path: str) -> NDArray[Any]:
-    """A whole array of a number or an id for each sample, read once: for clips asked for one by one."""
+    """Read a whole array with a number or an id per sample, once, for access to single clips."""
     if path not in store.columns:
         store.columns[path] = read(store, path)
     return store.columns[path]
 
 
 def read_values(source: zarr.Array, start: int = 0, stop: int | None = None) -> NDArray[Any]:
-    """As ``read_as_it_is``, of an array that is open. Raises StoreError."""
+    """``read_as_it_is`` for an open array; raises StoreError."""
     with _damages(source):
         values = np.asarray(source[start:stop])
     return values.astype(object) if values.dtype.kind in "TU" else values
@@ -140,7 +143,7 @@ def read_values(source: zarr.Array, start: int = 0, stop: int | None = None) -> 
 
 @contextmanager
 def _damages(source: zarr.Array) -> Iterator[None]:
-    """A checksum, a codec, an absent file: zarr raises many kinds, which become a StoreError."""
+    """Turn the many exceptions that zarr raises (checksum, codec, absent file) into a StoreError."""
     try:
         yield
     except StoreError:
@@ -152,7 +155,7 @@ def _damages(source: zarr.Array) -> Iterator[None]:
 
 
 def blocks(source: zarr.Array) -> Iterator[NDArray[Any]]:
-    """The array in runs of rows that lie in one file each."""
+    """Iterate over the array in runs of rows that lie in one file each."""
     step = (source.shards or source.chunks)[0]
     for start in range(0, source.shape[0], step):
         if isinstance(source.store, local.Files):
@@ -161,7 +164,7 @@ def blocks(source: zarr.Array) -> Iterator[NDArray[Any]]:
 
 
 def read_spec(store: Store, convention: str) -> SkeletonSpec:
-    """The convention as the store records it. Raises StoreError that names those of the store for another."""
+    """Read a convention as the store records it; raises StoreError, which lists the store's, for another."""
     known = store.manifest.conventions
     if convention not in known:
         message = f"holds no convention '{convention}'"
@@ -173,7 +176,7 @@ def read_spec(store: Store, convention: str) -> SkeletonSpec:
 
 
 def read_findings(store: Store) -> tuple[Finding, ...]:
-    """The rows of ``findings``: every problem that the conversion met."""
+    """The rows of ``findings``: every problem that the conversion encountered."""
     try:
         content = regular.read_json(store.folder / FINDINGS, most=MOST_ATTRIBUTES)
         return tuple(Finding.model_validate(row) for row in content["attributes"]["rows"])
@@ -184,9 +187,9 @@ def read_findings(store: Store) -> tuple[Finding, ...]:
 def read_sequences(
     store: Store, convention: str, first: int = 0, last: int | None = None
 ) -> Iterator[SkeletonSequence | None]:
-    """The SkeletonSequence of every row ``first:last`` of one convention; None where it lacks the sample.
+    """Read the SkeletonSequence of rows ``first:last`` of one convention; None where it lacks the sample.
 
-    Holds at most FRAME_SHARD frames (or one clip) in memory. Body ids are the places on axis M: the source's
+    At most FRAME_SHARD frames (or one clip) are in memory. Body ids are the indices on axis M: the source's
     own ids are not kept.
     """
     group = f"sequences/{convention}"
@@ -213,7 +216,7 @@ def _columns(store: Store, first: int, last: int) -> dict[str, list[Any]]:
 
 
 def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that hold up to ``limit`` frames together, or a single row."""
+    """Ranges of rows that together have up to ``limit`` frames, or a single row."""
     first = 0
     for row in range(1, len(offsets)):
         if offsets[row] - offsets[first] > limit and row - 1 > first:
@@ -241,6 +244,6 @@ def _sequence(
 
 
 def _of_joints(clip: Mapping[str, NDArray[Any]], part: str, bodies: int) -> NDArray[Any] | None:
-    """[T, M, V] of a clip; None where the store, or this clip, has nothing of the kind."""
+    """[T, M, V] of a clip; None where the store, or this clip, has no such values."""
     values = clip.get(part)
     return values[:, :bodies] if values is not None and values[:, :bodies].any() else None

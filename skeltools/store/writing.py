@@ -1,4 +1,4 @@
-"""Writing the arrays, graphs and manifest of a store that is in the making."""
+"""Write the arrays, graphs and manifest of a store that is being made."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from skeltools.store.layout import METADATA, STREAM_DIMENSIONS
 
 @uncut()
 def create(path: Path) -> zarr.Group:
-    """A new, empty root group at a path that must not exist."""
+    """Create a new, empty root group at a path that must not exist."""
     return zarr.open_group(path, mode="w-", zarr_format=3)
 
 
 def restart(path: Path, rows: Mapping[str, int]) -> zarr.Group:
-    """A new root group where an interrupted run left whole files of growing arrays; nothing else is kept.
+    """Create a root group where an interrupted run left whole files of growing arrays; all else is removed.
 
-    ``rows``: array path -> rows in files that are known to be complete. Metadata, small arrays, files behind
-    these rows and what zarr had not renamed yet are removed; writers make the metadata again.
+    ``rows``: array path -> rows in files that are known to be complete. Metadata, small arrays, files after
+    these rows and what zarr had not renamed yet are removed; writers create the metadata again.
     """
     sizes = {"streams": layout.SAMPLE_SHARD, "sequences": layout.FRAME_SHARD}
     complete = {name: range(count // sizes[name.split("/")[0]]) for name, count in rows.items()}
@@ -45,7 +45,7 @@ def restart(path: Path, rows: Mapping[str, int]) -> zarr.Group:
 
 
 def reopen(path: Path) -> zarr.Group:
-    """The root group of an unfinished store, for writing."""
+    """Open the root group of an unfinished store for writing."""
     return zarr.open_group(path, mode="r+", zarr_format=3)
 
 
@@ -62,20 +62,20 @@ def write_manifest(path: Path, manifest: StoreManifest) -> None:
 
 @uncut()
 def remove(root: zarr.Group, path: str) -> None:
-    """Remove an array or group, if it is there."""
+    """Remove an array or group, if it exists."""
     if path in root:
         del root[path]
 
 
 def remove_empty(root: zarr.Group, path: str) -> None:
-    """Remove an array that holds nothing but zeros, of which no chunk is stored."""
+    """Remove an array that contains only zeros, of which no chunk is stored."""
     if not (folder_of(root) / path / "c").is_dir():
         remove(root, path)
 
 
 @uncut()
 def write_graphs(root: zarr.Group, specs: Mapping[str, SkeletonSpec]) -> None:
-    """``skeletons/<convention>``: the spec as attributes; graphs and mask, padded to the largest one."""
+    """Write ``skeletons/<convention>``: the spec as attributes; graphs and mask, padded to the largest."""
     largest = max(spec.num_joints for spec in specs.values())
     for name, spec in specs.items():
         group = f"skeletons/{name}"
@@ -97,14 +97,14 @@ def graphs(spec: SkeletonSpec, size: int) -> dict[str, tuple[NDArray[Any], tuple
 
 @uncut()
 def write_findings(root: zarr.Group, findings: Iterable[Finding]) -> None:
-    """``findings``: one attribute, ``rows``; the same as a table in the file ``findings.csv``."""
+    """Write ``findings``: one attribute, ``rows``, and the same as a table in the file ``findings.csv``."""
     rows = list(findings)
     root.require_group("findings").attrs.put({"rows": [row.model_dump(mode="json") for row in rows]})
     findings_file.write(folder_of(root), rows)
 
 
 def folder_of(root: zarr.Group) -> Path:
-    """Where a root group lies."""
+    """Folder of a root group."""
     place = root.store
     assert isinstance(place, LocalStore)
     return Path(place.root)
@@ -112,7 +112,7 @@ def folder_of(root: zarr.Group) -> Path:
 
 @uncut()
 def write_array(root: zarr.Group, path: str, values: NDArray[Any], dimensions: tuple[str, ...]) -> None:
-    """A small array in one chunk: columns of ``samples``, splits, offsets, graphs."""
+    """Write a small array in one chunk: columns of ``samples``, splits, offsets, graphs."""
     chunks = tuple(max(1, size) for size in values.shape)
     made = root.create_array(
         path,
@@ -135,7 +135,7 @@ def _compressors() -> tuple[ZstdCodec, Crc32cCodec]:
 
 
 class ArrayWriter:
-    """Appends rows to one sharded array. Writes a whole file at a time and buffers less than one."""
+    """Append rows to one sharded array, writing a whole file at a time and buffering less than one."""
 
     @uncut()
     def __init__(
@@ -150,7 +150,7 @@ class ArrayWriter:
         shard: int,
         rows: int = 0,
     ) -> None:
-        """``rows``: so many, in whole files, are there; only what describes the array is made anew."""
+        """``rows``: rows that exist in whole files; only what describes the array is created again."""
         self.row = row
         self.rows = rows
         self.shard = shard
@@ -172,7 +172,7 @@ class ArrayWriter:
         )
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Add rows ``[n, ...]``; axes shorter than the array's are filled up with zeros behind."""
+        """Add rows ``[n, ...]``; axes shorter than the array's are padded with zeros at the end."""
         behind = tuple(slice(0, size) for size in rows.shape[1:])
         while len(rows):
             if not self._filled and len(rows) >= self.shard and rows.shape[1:] == self.row:
@@ -203,7 +203,7 @@ class ArrayWriter:
             self._array.resize((first, second_axis, *rest))
 
     def flush(self) -> None:
-        """Write the rows that wait in the buffer. Nothing may be appended to a file that is not full."""
+        """Write the buffered rows; after a file that is not full, nothing more may be appended."""
         if self._filled and self._buffer is not None:
             self._write(self._buffer[: self._filled])
             self._filled = 0
@@ -219,7 +219,7 @@ class ArrayWriter:
 def stream_writer(
     root: zarr.Group, path: str, *, frames: int, joints: int, bodies: int, rows: int = 0
 ) -> ArrayWriter:
-    """Writer of one stream ``[N, 3, T, V, M]`` float32, of which ``rows`` are there."""
+    """Writer of one stream ``[N, 3, T, V, M]`` float32, of which ``rows`` rows exist."""
     return ArrayWriter(
         root,
         path,
@@ -235,10 +235,9 @@ def stream_writer(
 def sequence_writers(
     root: zarr.Group, convention: str, *, joints: int, bodies: int, rows: Mapping[str, int] | None = None
 ) -> dict[str, ArrayWriter]:
-    """Writers of ``joints`` [F, M, V, 3], ``present`` and ``order`` [F, M] of one convention, and of those of
-    ``OF_JOINTS`` [F, M, V].
+    """Writers of ``joints`` [F, M, V, 3], ``present``, ``order`` [F, M] and ``OF_JOINTS`` [F, M, V].
 
-    ``rows``: of each, by path, so many are there.
+    ``rows``: path of an array -> rows that exist.
     """
     shapes: dict[str, tuple[tuple[str, ...], tuple[int, ...], str]] = {
         "joints": (("F", "M", "V", "C"), (bodies, joints, 3), "float32"),

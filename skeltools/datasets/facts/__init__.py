@@ -1,4 +1,4 @@
-"""What the authors of the data sets published, as small text files: one item a line, ``#`` starts a remark.
+"""What the authors of the data sets published, as small text files: one item per line, ``#`` for comments.
 
 <reader>_classes.txt   action names in label order (NW-UCLA: after the action's prefix in file names)
 <reader>_missing.txt   ids of the samples to leave out
@@ -15,7 +15,7 @@ _FOLDER = Path(__file__).parent
 
 @cache
 def classes(reader: str) -> tuple[str, ...]:
-    """Action names of everything that a reader's data sets hold, in label order."""
+    """Action names of all data sets of a reader, in label order."""
     return tuple(name for _, name in actions(reader))
 
 
@@ -31,7 +31,7 @@ def actions(reader: str) -> tuple[tuple[int, str], ...]:
 
 @cache
 def missing(reader: str) -> frozenset[str]:
-    """Ids of the samples that the authors ask to leave out; empty when they published no list."""
+    """Ids of the samples that the authors ask to leave out; empty if they published no list."""
     name = f"{reader}_missing.txt"
     return frozenset(_lines(name)) if (_FOLDER / name).exists() else frozenset()
 
