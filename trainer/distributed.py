@@ -178,7 +178,7 @@ def mean(value: Tensor) -> Tensor:
 
 @torch.no_grad()
 def average_(tensors: Iterable[Tensor]) -> None:
-    """Each tensor becomes its mean over the processes, bit for bit the same in all of them."""
+    """Replace tensors by their means over the processes, equal bit for bit (``test_distributed.py``)."""
     if not _joined():
         return
     own = list(tensors)
