@@ -83,7 +83,7 @@ class HCN(nn.Module):
         return r"(position|motion)\..*", r"fifth\..*", r"sixth\..*"
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: the sixth convolution's output, without joints."""
+        """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: output of the sixth convolution."""
         joints = self.joints[convention]
         bodies = x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
 
