@@ -354,7 +354,7 @@ def _there(wanted: list[str], store: Store) -> list[str]:
 
 
 def _with_room(config: RunConfig, opened: Sequence[Store]) -> tuple[RunConfig, dict[str, str]]:
-    """Set ``data.bodies`` to the most of any store. Raises StoreError where clips of the length are missing."""
+    """Set ``data.bodies`` to the most of any store. Raises StoreError if clips of the length are missing."""
     from trainer.store import bodies_of
 
     if len(opened) == 1 or config.data.bodies is not None:
