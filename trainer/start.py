@@ -1,8 +1,7 @@
 """``--init-from``: the weights that a training starts from instead of random ones.
 
-Weights are named ``ENCODER.encoder.*`` and ``ENCODER.projector.*`` here, whatever the method; its encoders
-are ``joint``, ``bone``, ``seq``, ... A weight without a counterpart is an error unless a pattern leaves it
-out.
+Weights are named ``ENCODER.encoder.*`` and ``ENCODER.projector.*`` here for every method; encoders are
+``joint``, ``bone``, ``seq``, ... A weight without a counterpart is an error unless a pattern leaves it out.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
 
 
 def settings_of(options: dict[str, Any]) -> config.Settings:
-    """Of a run that starts, by the options of the command."""
+    """Settings of a new run, from the options of the command."""
     from trainer import config
     from trainer.store import open_store
 

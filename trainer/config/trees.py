@@ -26,7 +26,7 @@ class Override:
 
 
 def read_file(path: Path, *, known: Iterable[str] = RunConfig.model_fields) -> Tree:
-    """Read a YAML settings file. Raises ConfigError when it is not valid YAML or not a mapping."""
+    """Read a YAML settings file. Raises ConfigError if it is unreadable, invalid YAML or not a mapping."""
     with refusing(lambda why: ConfigError(f"cannot read the settings ({why})", where=path)):
         text = read_text(path)
     with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path)):

@@ -315,7 +315,7 @@ def _notes_of_size(run: Run) -> list[str]:
 
 
 def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
-    """Warnings about the weights that the run starts from: none where needed, or an unknown kind of poses."""
+    """Warnings if a tuning method starts at random or the kind of the weights' poses is unknown."""
     init = run.config.init_from
     if init is None and run.method.tunes:
         return [

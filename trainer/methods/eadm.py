@@ -58,7 +58,7 @@ def drop(
 
 
 def _weights(energy: Tensor, threshold: float, counted: Tensor | None) -> Tensor:
-    """1 / (share kept) where ``energy`` is below the threshold, 0 elsewhere; a body without any is kept."""
+    """1 / (share kept) where ``energy`` is below the threshold, else 0; a body all above it is kept whole."""
     mask = energy < threshold
     mask = mask | ~mask.flatten(1).any(dim=1).view(-1, 1, 1, 1)
     whole = torch.tensor(mask.numel(), device=mask.device)
