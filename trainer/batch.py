@@ -42,10 +42,10 @@ class Pairing:
     """Whether all batches of an epoch use the same pair."""
 
     def draw(self, generator: torch.Generator, *, epoch_seed: int) -> tuple[str, str]:
-        """Draw a pair from the batch's generator, or from one seeded with ``epoch_seed`` if it is kept for an
-        epoch.
+        """Draw a pair from the batch's generator.
 
-        Nothing is drawn when there is only one pair.
+        If the pair is kept for an epoch, a generator seeded with ``epoch_seed`` is used instead. Nothing is drawn
+        when there is only one pair.
         """
         if len(self.pairs) == 1:
             return self.pairs[0]

@@ -127,7 +127,7 @@ def present(x: Tensor) -> Tensor:
 
 @functools.cache
 def _quantiles() -> Tensor:
-    """[65536] float32: midpoints of N(0, 1) divided into as many equal shares; the extremes are +-4.3."""
+    """[65536] float32: quantiles of N(0, 1) at the midpoints of as many equal shares, within +-4.3."""
     middles = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
     return torch.special.ndtri(middles).to(torch.float32)
 

@@ -103,7 +103,7 @@ class GraphNetwork(nn.Module):
         return tuple(rf"blocks\.{place}\..*" for place in range(len(self.blocks)))
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, sample by sample."""
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, by sample, then body."""
         own = self.conventions[convention]
         assert isinstance(own, GraphConvention)
 

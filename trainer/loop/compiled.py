@@ -1,4 +1,4 @@
-"""Compilation of training by ``torch.compile``, which changes neither weights, their names nor draws."""
+"""Compilation of training by ``torch.compile``; weights, their names and draws stay the same."""
 
 from __future__ import annotations
 
