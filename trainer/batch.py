@@ -44,8 +44,8 @@ class Pairing:
     def draw(self, generator: torch.Generator, *, epoch_seed: int) -> tuple[str, str]:
         """Draw a pair from the batch's generator.
 
-        If the pair is kept for an epoch, a generator seeded with ``epoch_seed`` is used instead. Nothing is drawn
-        when there is only one pair.
+        If the pair is kept for an epoch, a generator seeded with ``epoch_seed`` is used instead. Nothing is
+        drawn when there is only one pair.
         """
         if len(self.pairs) == 1:
             return self.pairs[0]

@@ -50,9 +50,9 @@ def sweep(
 
     ``grid``: a file or its content: ``given``, ``grid``, ``evaluate``, ``ensemble``. ``out``: folder of the
     runs, required if a mapping does not name one. ``jobs``: number of runs at a time; None: one, or one for
-    each of ``devices``. ``check``: check the settings of all runs before the first one starts. ``on_run(name,
-    how)`` is called from other threads when a run starts and when it ends: done, there (completed before),
-    failed, taken (another process is working on it) or stopped.
+    each of ``devices``. ``check``: check the settings of all runs before the first one starts.
+    ``on_run(name, how)`` is called from other threads when a run starts and when it ends: done, there
+    (completed before), failed, taken (another process is working on it) or stopped.
 
     A failed run does not affect the others; it is listed in ``failed`` and the logger ``trainer`` warns of
     it. Ctrl-C saves everything and raises KeyboardInterrupt; the same call continues. Raises ConfigError for

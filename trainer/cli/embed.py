@@ -53,10 +53,10 @@ def command(
 ) -> None:
     """Write the features of clips: of stores, raw files, or folders of these.
 
-    RUN is a run or an export. The file has the arrays ids, labels (-1: not known), classes and features [N,
-    D] float32; for a method that trained several encoders features_joint, features_bone and so on, and for
-    several conventions features_joint_CONVENTION. A .zarr has the same arrays, a .parquet has a row for each
-    clip: id, label, class and the features. The numbers are the same in all formats.
+    RUN is a run or an export. The file has the arrays ids, labels (-1: not known), classes and features
+    [N, D] float32; for a method that trained several encoders features_joint, features_bone and so on, and
+    for several conventions features_joint_CONVENTION. A .zarr has the same arrays, a .parquet has a row for
+    each clip: id, label, class and the features. The numbers are the same in all formats.
 
     \b
     Examples:

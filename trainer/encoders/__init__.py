@@ -1,8 +1,9 @@
 """Encoders, which map a batch of one convention's clips to features.
 
-An encoder is an nn.Module with ``feature_dim``, ``feature_map(x [N,3,T,Vmax,M], convention)``, ``pool(map,
-bodies) -> [N, feature_dim]`` and ``forward(x, convention)``, which applies both. Its class attribute
-``Options`` is the pydantic model of its settings; it is built by ``Encoder(skeletons, options=...)``.
+An encoder is an nn.Module with ``feature_dim``, ``feature_map(x [N,3,T,Vmax,M], convention)``,
+``pool(map, bodies) -> [N, feature_dim]`` and ``forward(x, convention)``, which applies both. Its class
+attribute ``Options`` is the pydantic model of its settings; it is built by
+``Encoder(skeletons, options=...)``.
 
 The class attribute ``map_axes`` describes the map. ``"TV"``: [N*M, C, T', V], frames and joints of every
 body, which a method may weight, mask or drop before pooling. None: joints or bodies are already mixed, and
