@@ -11,11 +11,11 @@
     model = trainer.load("runs/aimclr")                 # model.embed(joints): raw clips in, features out
     trainer.publish("runs/aimclr", "aimclr-xview")      # for others, who may trainer.verify its figures
 
-What ``__all__`` lists is public: the calls above, and the blocks of a training of one's own
-(examples/pretrain.py). Every other module is private and may change between versions. Axis order is
-``N C T V M`` (samples, coordinates, frames, joints, bodies), always. The store is all that the two halves
-share: skeltools is imported for raw clips alone, which ``load`` prepares as a store's. Importing the package
-imports next to nothing: names are loaded when they are first used, torch with them.
+The names in ``__all__`` are public: the calls above and the building blocks of a custom training script
+(examples/pretrain.py). Every other module is private and may change between versions. The axis order is
+always ``N C T V M`` (samples, coordinates, frames, joints, bodies). The two packages share only the store:
+skeltools is imported solely for raw clips, which ``load`` prepares in the same way as those of a store.
+Importing the package is cheap: each name is loaded on first use, and torch with it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ _HOMES = {
     "update_": ("trainer.momentum", "update_"),
     "verify": ("trainer.publishing", "verify"),
 }
-"""Public name -> module and name there."""
+"""Public name -> (module, name in that module)."""
 
 __all__ = [
     "Bank",

@@ -1,4 +1,4 @@
-"""What a method is given at each step. There are no labels in it, so none can reach a loss."""
+"""The batch that a method receives at each step; it carries no labels, so none can reach a loss."""
 
 from __future__ import annotations
 
@@ -12,37 +12,41 @@ from trainer import seeds
 
 @dataclass(frozen=True)
 class Batch:
-    """N clips in one or several conventions, row n being the same recorded action in all of them."""
+    """N clips in one or several conventions; row n is the same recorded action in all of them."""
 
     clips: dict[str, Tensor]
     """convention -> joints [N, 3, T, V, M] with the convention's own V."""
     query: str
     """The convention that the query sees."""
     key: str
-    """The convention that the key sees: the same one, or with MS-CLR another."""
+    """The convention that the key sees: the same one or, with MS-CLR, another."""
     rows: Tensor
-    """[N] int64: row of each clip in the training split."""
+    """[N] int64: the row of each clip in the training split."""
     epoch: int
     """0-based."""
     generator: torch.Generator
-    """On the clips' device, seeded from (seed, epoch, step): draws of augmentations."""
+    """On the clips' device, seeded from (seed, epoch, step); used for the draws of augmentations."""
     host_generator: torch.Generator
-    """On the CPU, seeded alike: draws that Python needs as numbers. The pair of conventions is drawn from it
-    first."""
+    """On the CPU, seeded likewise; used for draws that Python needs as numbers. The pair of conventions is
+    the first draw."""
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """The pairs of conventions (query, key) that batches are seen in, all equally likely."""
+    """The equally likely (query, key) pairs of conventions in which batches are presented."""
 
     pairs: tuple[tuple[str, str], ...]
     passes: int = 1
-    """How often an epoch shows every clip."""
+    """How many times an epoch shows every clip."""
     kept_for_an_epoch: bool = False
-    """Whether all batches of an epoch have the same pair."""
+    """Whether all batches of an epoch use the same pair."""
 
     def draw(self, generator: torch.Generator, *, epoch_seed: int) -> tuple[str, str]:
-        """A pair from the batch's generator, or from one of (seed, epoch); of one pair nothing is drawn."""
+        """Draw a pair from the batch's generator.
+
+        If the pair is kept for an epoch, a generator seeded with ``epoch_seed`` is used instead. Nothing is
+        drawn when there is only one pair.
+        """
         if len(self.pairs) == 1:
             return self.pairs[0]
         if self.kept_for_an_epoch:
@@ -51,10 +55,10 @@ class Pairing:
 
 
 def part(whole: Batch, index: int, *, of: int) -> Batch:
-    """Part ``index`` of a batch in ``of`` equal ones, with the draws that its rows have in the whole.
+    """Part ``index`` of a batch divided into ``of`` equal parts, whose rows get the draws of the whole batch.
 
-    Nothing may have been drawn from ``generator`` yet; the generators of the part are copies. Parts one after
-    another are the whole batch.
+    Nothing may have been drawn from ``generator`` yet; the part's generators are copies. The parts in order
+    make up the whole batch.
     """
     if of == 1:
         return whole

@@ -1,7 +1,7 @@
-"""BatchNorm whose statistics are those of the batch of all processes.
+"""BatchNorm with statistics computed over the batch of all processes.
 
-Networks are converted after they are built: parameters, buffers and their names stay, so checkpoints of both
-kinds are the same.
+Networks are converted after they are built; parameters, buffers and their names do not change, so checkpoints
+are the same with and without it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from trainer import distributed
 
 
 class JoinedBatchNorm(_BatchNorm):
-    """BatchNorm over all dimensions but the second, and over all processes while it trains.
+    """BatchNorm over all dimensions but the second and, in training mode, over all processes.
 
-    In plain arithmetic, for the devices that PyTorch's own ``SyncBatchNorm`` does not know. The processes may
-    have different numbers of rows.
+    Written in plain tensor operations for devices that PyTorch's ``SyncBatchNorm`` does not support. The
+    processes may have different numbers of rows.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions."""
+        """Accept any number of dimensions."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, ...] -> same."""
@@ -44,9 +44,9 @@ class JoinedBatchNorm(_BatchNorm):
 
 @torch.no_grad()
 def track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Move the running statistics of ``norm``, where it has any, towards those of a batch, [C] each.
+    """Update the running statistics of ``norm``, if it has any, with the mean and variance [C] of a batch.
 
-    ``variance`` is the unbiased one.
+    ``variance`` is the unbiased estimate.
     """
     if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
         return
@@ -57,7 +57,7 @@ def track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
 
 
 def join_(network: nn.Module) -> None:
-    """In place: every BatchNorm of the network takes its statistics over all processes from now on."""
+    """In place, make every BatchNorm of the network compute its statistics over all processes."""
     for parent in network.modules():
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -74,6 +74,6 @@ def running_statistics(module: nn.Module) -> list[Tensor]:
 def _joined(norm: _BatchNorm) -> _BatchNorm:
     kind = nn.SyncBatchNorm if norm.weight is not None and norm.weight.is_cuda else JoinedBatchNorm
     made: _BatchNorm = kind(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-    # The same tensors, not equal ones: an optimiser may hold them.
+    # The same tensor objects, not copies: an optimiser may hold references to them.
     made._parameters, made._buffers = norm._parameters, norm._buffers
     return made.train(norm.training)

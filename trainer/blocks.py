@@ -1,4 +1,4 @@
-"""The blocks of a training of one's own, by name and with plain arguments; see examples/pretrain.py."""
+"""Building blocks of a custom training script, with plain arguments; see examples/pretrain.py."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trainer.skeleton import Skeleton
 from trainer.store import Samples, Store
 
 Values = TypeVar("Values", Tensor, NDArray[Any])
-"""Tensors or NumPy arrays; what comes out is what went in."""
+"""Tensors or NumPy arrays; the result is of the same kind as the arguments."""
 
 
 @checks_arguments
@@ -38,9 +38,9 @@ def load_clips(
     frames: int,
     stream: Literal["joint", "bone", "motion"] = "joint",
 ) -> Samples:
-    """The clips of one half of a split in memory: ``clips[convention]`` [N, 3, T, V, M], ``labels`` [N].
+    """Load one half of a split into memory: ``clips[convention]`` [N, 3, T, V, M] and ``labels`` [N].
 
-    Rows are those that all conventions have. Raises StoreError that names what the store has instead.
+    Only rows that all the conventions have are loaded. Raises StoreError, naming what the store has instead.
     """
     return stores.load(store, split=split, part=part, conventions=conventions, frames=frames, stream=stream)
 
@@ -49,19 +49,18 @@ def load_clips(
 def batches(
     clips: InstanceOf[Samples], *, batch_size: Count, seed: int = 0, epoch: int = 0
 ) -> Iterator[Batch]:
-    """The batches of one epoch on the clips' device, in an order that depends on (seed, epoch) alone.
+    """Yield the batches of one epoch on the clips' device, in an order that depends only on (seed, epoch).
 
-    The last incomplete batch is left out, unless it is the only one. Raises StoreError for fewer than two
-    clips.
+    An incomplete last batch is dropped unless it is the only one. Raises StoreError for fewer than two clips.
     """
     return data.batches(clips, batch_size=batch_size, seed=seed, epoch=epoch)
 
 
 def augmentation(*steps: str | tuple[str, Mapping[str, Any]]) -> Chain:
-    """A chain of augmentations ``(x [N,3,T,V,M], skeleton, generator) -> x``, drawn for every sample.
+    """Build a chain of augmentations ``(x [N,3,T,V,M], skeleton, generator) -> x``, drawn anew per sample.
 
-    A step is a name, or a name and its options: ``("shear", {"amplitude": 0.5})``. Raises UsageError for an
-    unknown name, ConfigError for options.
+    A step is a name, or a name with its options: ``("shear", {"amplitude": 0.5})``. Raises UsageError for an
+    unknown name and ConfigError for invalid options.
 
         >>> import trainer
         >>> chain = trainer.augmentation(("shear", {"amplitude": 0.5}), "temporal_flip")
@@ -84,10 +83,10 @@ def _step(step: Any) -> Component:
 def encoder(
     name: str, skeletons: Mapping[str, InstanceOf[Skeleton]], *, seed: int = 0, **options: Any
 ) -> encoders.Encoder:
-    """A new encoder ``(x [N,3,T,V,M], convention) -> [N, feature_dim]`` for these conventions, on the CPU.
+    """Build an encoder ``(x [N,3,T,V,M], convention) -> [N, feature_dim]`` for these conventions, on the CPU.
 
-    ``name``: stgcn, agcn, ctrgcn, vit, bigru or hcn. ``seed``: of its weights. Raises UsageError for another
-    name, ConfigError for options.
+    ``name`` is stgcn, agcn, ctrgcn, vit, bigru or hcn; ``seed`` determines the initial weights. Raises
+    UsageError for any other name and ConfigError for invalid options.
     """
     if not skeletons:
         raise UsageError("an encoder needs a skeleton", remedy="trainer.skeletons(store, conventions)")
@@ -102,7 +101,7 @@ def info_nce(
     """The contrastive loss: ``-log(exp(q.k/tau) / (exp(q.k/tau) + sum_i exp(q.m_i/tau)))``, batch mean.
 
     ``q`` and ``k`` [N, D], the two views of N clips, and ``queue`` [K, D], the negatives, are unit vectors;
-    ``temperature`` is tau. Source: AimCLR, Eq. (1). Raises UsageError for shapes that do not fit.
+    ``temperature`` is tau. Source: AimCLR, Eq. (1). Raises UsageError for mismatched shapes.
     """
     if q.dim() != 2 or k.shape != q.shape or queue.dim() != 2 or queue.shape[1] != q.shape[1]:
         raise UsageError(
@@ -116,9 +115,9 @@ def info_nce(
 
 @checks_arguments
 def features(encoder: InstanceOf[nn.Module], clips: InstanceOf[Samples], convention: str) -> Tensor:
-    """[N, feature_dim] float32 on the CPU: every clip, encoded in evaluation mode.
+    """Encode every clip in evaluation mode: [N, feature_dim] float32 on the CPU.
 
-    Raises UsageError for a convention that the clips are not in.
+    Raises UsageError for a convention that ``clips`` does not have.
     """
     if convention not in clips.clips:
         raise unknown("convention of the clips", convention, clips.clips)
@@ -136,10 +135,11 @@ def knn(
     k: int = 20,
     temperature: float = 0.1,
 ) -> Values:
-    """[N_test, classes] float32: each of the ``k`` nearest by cosine votes exp(similarity / temperature).
+    """kNN votes [N_test, classes] float32 of the ``k`` nearest training features by cosine similarity.
 
-    ``train`` [N, D], ``train_labels`` [N] from 0, ``test`` [N_test, D]: tensors on the CPU or NumPy arrays,
-    and so are the votes. Raises UsageError for shapes and labels that do not fit.
+    Each neighbour votes exp(similarity / temperature). ``train`` [N, D], ``train_labels`` [N] (0-based) and
+    ``test`` [N_test, D] are tensors on the CPU or NumPy arrays; the votes are of the same kind. Raises
+    UsageError for mismatched shapes and invalid labels.
     """
     bank, labels, queries = (
         _tensor(name, values, axes=axes)
@@ -162,9 +162,9 @@ def knn(
 
 @checks_arguments
 def accuracy(scores: Any, labels: Any, *, top: Count = 1) -> float:
-    """Share of the rows of ``scores`` [N, classes] whose label is among the ``top`` highest.
+    """Fraction of the rows of ``scores`` [N, classes] whose label is among the ``top`` highest.
 
-    Tensors or NumPy arrays. Raises UsageError for shapes and labels that do not fit.
+    Accepts tensors or NumPy arrays. Raises UsageError for mismatched shapes and invalid labels.
     """
     rows, own = _tensor("scores", scores, axes=2), _tensor("labels", labels, axes=1)
     if not len(rows) or len(rows) != len(own):

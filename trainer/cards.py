@@ -1,4 +1,4 @@
-"""What the cards of encoders and classifiers share: a kind, a format, and how both are checked."""
+"""Common to the cards of encoders and classifiers: reading them and checking their kind and format."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from schemas.refused import refusing
 
 _Card = TypeVar("_Card", bound=Model)
 _MOST = 64 * 2**20
-"""Bytes of a card: that of an encoder of many conventions has 100 kB."""
+"""Maximum size of a card in bytes; the card of an encoder of many conventions has 100 kB."""
 
 
 def read(path: Path, refuse: Callable[[Path, str], CheckpointError]) -> object:
-    """The content of a JSON file. Raises ``refuse(path, reason)`` when it is absent or none."""
+    """Read a JSON file. Raises ``refuse(path, reason)`` when it is absent or not JSON."""
     with refusing(lambda why: refuse(path, why)):
         return regular.read_json(path, most=_MOST)
 
@@ -32,8 +32,10 @@ def checked(
     model: type[_Card],
     refuse: Callable[[Path, str], CheckpointError],
 ) -> _Card:
-    """The content of a card of one kind and of a format up to ``newest``. Raises CheckpointError, that of
-    ``refuse(path, reason)`` for what is no such card."""
+    """Validate the content of a card of one kind, with a format up to ``newest``.
+
+    Raises CheckpointError: the one of ``refuse(path, reason)`` for content that is not such a card.
+    """
     if not isinstance(content, dict) or content.get("kind") != kind:
         raise refuse(path, f"its kind is not '{kind}'")
     version = content.get("format")

@@ -1,4 +1,4 @@
-"""Everything a run needs to continue, in one file that is complete or absent."""
+"""Checkpoints: everything a run needs to continue, in one file that is either complete or absent."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from trainer.store import Store
 
 FORMAT = 1
 LAST = Path("checkpoints", "last.pt")
-"""Where a run folder keeps the newest checkpoint."""
+"""Location of the newest checkpoint in a run folder."""
 
 KEPT = "epoch-{:04}.pt"
-"""Beside it: the checkpoints that ``runtime.keep_every`` keeps."""
+"""File name, in the same folder, of the checkpoints that ``runtime.keep_every`` keeps."""
 
 _MARK = "skeltools trainer checkpoint"
 _WRAPPED = "base."
-"""What the names of MS-CLR's weights began with when it was a module around its base."""
+"""Prefix of MS-CLR's weight names in earlier versions, where it was a module around its base."""
 
 
 @dataclass(frozen=True)
@@ -44,31 +44,31 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimiser: dict[str, Any]
     meter: list[dict[str, float]]
-    """Metrics of the steps of the unfinished epoch."""
+    """Metrics of the steps done in the unfinished epoch."""
     log_position: int
-    """Bytes of ``metrics.jsonl`` that had been written."""
+    """Size of ``metrics.jsonl`` in bytes at the time of saving."""
     more_hashes: list[str] = field(default_factory=list)
-    """Of the other stores of a run of several, in their order."""
+    """Hashes of the other stores of a run on several stores, in their order."""
 
     @property
     def hashes(self) -> list[str]:
-        """Of all stores of the run."""
+        """Hashes of all stores of the run."""
         return [self.store_hash, *self.more_hashes]
 
 
 def epoch_file(epoch: int) -> Path:
-    """Where a run folder keeps the checkpoint behind an epoch, counted from 1."""
+    """Location in a run folder of the checkpoint kept after an epoch, counted from 1."""
     return LAST.with_name(KEPT.format(epoch))
 
 
 def kept_epochs(run: Path) -> list[int]:
-    """Epochs whose checkpoints the run folder keeps, ascending."""
+    """Epochs whose checkpoints the run folder has kept, ascending."""
     names = [path.stem.removeprefix("epoch-") for path in (run / LAST).parent.glob("epoch-*.pt")]
     return sorted(int(name) for name in names if name.isdigit())
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
-    """Writes beside the target, then renames: a crash leaves the previous checkpoint untouched."""
+    """Write to a temporary file, then rename it: a crash leaves the previous checkpoint untouched."""
     content = {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
     content |= {"kind": _MARK, "format": FORMAT, "config": checkpoint.config.model_dump_json()}
     with replacing(path) as partial, partial.open("wb") as file:
@@ -78,7 +78,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def _dump(content: dict[str, Any], file: IO[bytes]) -> None:
-    """Raises the OSError of a full disk, of which PyTorch makes a RuntimeError about positions."""
+    """Save ``content``. Raises the OSError of a full disk, which PyTorch hides behind a RuntimeError."""
     try:
         torch.save(content, file)
     except RuntimeError as error:
@@ -88,9 +88,10 @@ def _dump(content: dict[str, Any], file: IO[bytes]) -> None:
 
 
 def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
-    """Raises CheckpointError when the file is absent, damaged, newer, or something else.
+    """Load a checkpoint.
 
-    Only tensors and plain values are read: no code in the file is run.
+    Raises CheckpointError when the file is absent, damaged, of a newer format or not a checkpoint. Only
+    tensors and plain values are read; no code in the file is executed.
     """
     if not path.is_file():
         raise CheckpointError(
@@ -119,7 +120,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
 
 
 def _check(saved: Checkpoint) -> None:
-    """Raises TypeError for a value of another type than ``save`` wrote."""
+    """Raises TypeError for a value whose type differs from what ``save`` writes."""
     counts = (saved.epoch, saved.step, saved.log_position)
     if any(type(value) is not int or value < 0 for value in counts):
         raise TypeError("a count is none")
@@ -133,7 +134,10 @@ def _check(saved: Checkpoint) -> None:
 
 
 def load_with_hash(path: Path) -> tuple[Checkpoint, str]:
-    """Also the hash of the file. Raises as ``load``, and when a run in progress replaces it meanwhile."""
+    """Load a checkpoint together with the hash of its file.
+
+    Raises like ``load``, and also when a run in progress replaces the file meanwhile.
+    """
     digest = file_hash(path) if path.is_file() else ""
     checkpoint = load(path)
     if file_hash(path) != digest:
@@ -144,11 +148,11 @@ def load_with_hash(path: Path) -> tuple[Checkpoint, str]:
 
 
 def check_sums(path: Path) -> None:
-    """Raises for a file that is no zip archive or has a damaged member; torch.load does not look.
+    """Raises for a file that is not a zip archive or has a damaged member; torch.load does not check.
 
-    Nor does it read a member that is marked as a folder, which one changed bit in its attributes does: the
-    tensor stays as memory was. What torch.save writes has no attributes, and is not packed: what is packed
-    may be a thousand times as large as the file.
+    Nor does torch.load read a member that is marked as a folder, which takes one flipped bit in its
+    attributes: the tensor is then uninitialised memory. torch.save writes neither attributes nor compressed
+    members, so both are refused; a compressed member may expand to a thousand times the size of the file.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -167,7 +171,7 @@ def _unreadable(path: Path) -> CheckpointError:
 
 
 def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: int) -> Method:
-    """The method of a configuration with its first random weights, on the CPU, drawn from ``seed`` alone."""
+    """The method of a configuration on the CPU, with initial random weights drawn from ``seed`` alone."""
     return methods.build(
         config.method,
         encoder=config.encoder,
@@ -179,9 +183,7 @@ def fresh_method(config: RunConfig, skeletons: Mapping[str, Skeleton], *, seed: 
 
 
 def check_store(saved: Checkpoint, store: Store, *, where: object, remedy: str, place: int = 0) -> None:
-    """Raises CheckpointError when ``store`` is not the one that the run was trained on; of several its
-    ``place``-th.
-    """
+    """Raises CheckpointError when ``store`` is not the ``place``-th store that the run was trained on."""
     own = saved.hashes[place] if place < len(saved.hashes) else "of none"
     if own != store.hash:
         raise CheckpointError(
@@ -192,7 +194,10 @@ def check_store(saved: Checkpoint, store: Store, *, where: object, remedy: str, 
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor], *, where: object) -> None:
-    """Strict: missing, unexpected and misshapen weights are an error that names the first of them."""
+    """Load weights strictly.
+
+    Raises CheckpointError that names the first missing, unexpected or misshapen weights.
+    """
     own = module.state_dict()
     problems = [f"{name} is missing" for name in own if name not in weights]
     problems += [f"{name} is unexpected" for name in weights if name not in own]

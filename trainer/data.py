@@ -1,7 +1,7 @@
-"""Whole batches on the device, in an order that is seeded and can be entered at any step.
+"""Batches on the device, in a seeded order that can be entered at any step.
 
-Where the clips lie meanwhile is decided by their size (``load``): on the device; in host memory, from where a
-batch is sent while the device works on the one before; or in the store, read shard by shard (``shards``).
+``load`` decides by size where the clips are held: on the device; in host memory, from which each batch is
+copied while the device works on the previous one; or in the store, read shard by shard (``shards``).
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from trainer.shards import Shards
 from trainer.store import OnProgress, Samples, Selection
 
 Source = Samples | Shards
-"""Clips in memory or in the store. ``labels`` are on the device that batches go to."""
+"""Clips in memory or in the store. ``labels`` are on the device that receives the batches."""
 
 
 @dataclass(frozen=True)
 class Together:
-    """The training halves of several stores. A batch is of one of them; see ``batches``."""
+    """The training halves of several stores. Each batch comes from one of them; see ``batches``."""
 
     sources: tuple[Source, ...]
     pairings: tuple[Pairing, ...]
-    """Of each store, in its own conventions."""
+    """The pairing of each store, in its own conventions."""
     weights: tuple[float, ...]
-    """Share of the steps that each store has; empty: every clip of each once in a pass."""
+    """Share of the steps that each store gets; empty: every clip of every store once per pass."""
     labels: Tensor
-    """[N] int64 of all rows, store by store; classes of two stores have no label in common. -1: none."""
+    """[N] int64: labels of all rows, store by store, -1 for none. No two stores share a label."""
 
     def __len__(self) -> int:
         return sum(map(len, self.sources))
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The row of each store's first clip among all rows."""
+        """The index of each store's first clip among all rows."""
         return tuple(sum(map(len, self.sources[:place])) for place in range(len(self.sources)))
 
     def steps(self, *, batch_size: int) -> tuple[int, ...]:
-        """Steps of an epoch that each store has.
+        """Number of steps of an epoch that each store gets.
 
-        Their sum is that of an epoch of each store by itself. ``weights`` divide it: every store gets one
-        step at least, the others by the method of largest remainders.
+        The total is the sum of the steps of one epoch of each store by itself. ``weights`` divide it by the
+        method of largest remainders, with at least one step per store.
         """
         alone = [
             steps_per_epoch(source, batch_size=batch_size, passes=pairing.passes)
@@ -60,14 +60,14 @@ class Together:
 
 
 Training = Source | Together
-"""What a run is trained on."""
+"""The data that a run is trained on."""
 
 Clips = dict[str, Tensor]
 T = TypeVar("T")
 
 
 def parts_of(data: DataConfig) -> list[DataConfig]:
-    """The settings of each store of a run by itself."""
+    """The data settings of each store of a run, as if it were the only one."""
     alone = data.model_copy(update={"more": (), "weights": ()})
     others = [
         {"store": other.store, "split": other.split, "conventions": other.conventions} for other in data.more
@@ -82,11 +82,11 @@ def load(
     memory_limit: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Source:
-    """The clips of a selection where they fit: on the device, in host memory, or left in the store.
+    """Hold the clips of a selection where they fit: on the device, in host memory, or left in the store.
 
-    ``memory_limit``: bytes of host memory that clips may take, None half of the machine's. The order of
-    batches is the same on the device and in host memory; shards have another one. Raises ConfigError when
-    the limit is smaller than what two shards take, StoreError when the store cannot be read.
+    ``memory_limit`` is the host memory in bytes that clips may use; None means half of the machine's. The
+    order of batches is the same on the device and in host memory, but different for shards. Raises
+    ConfigError when the limit is too small to hold two shards, StoreError when the store cannot be read.
     """
     limit = memory.given_limit(memory_limit)
     if shards.bytes_in_memory(selection) > limit:
@@ -95,7 +95,7 @@ def load(
 
 
 def held_bytes(samples: Training) -> int:
-    """Host memory that the clips take, with the buffers of those that are in the store."""
+    """Host memory in bytes that the clips use, including the buffers of those left in the store."""
     if isinstance(samples, Together):
         return sum(map(held_bytes, samples.sources))
     if isinstance(samples, Shards):
@@ -104,7 +104,7 @@ def held_bytes(samples: Training) -> int:
 
 
 def near(source: Source, device: torch.device) -> Source:
-    """The clips on the device where they fit there, or else where they are; the labels there in any case."""
+    """Move the clips to the device if they fit there, and the labels in any case."""
     room = memory.device_limit(device)
     if isinstance(source, Samples) and (
         room is None or sum(clip.nbytes for clip in source.clips.values()) <= room
@@ -122,7 +122,7 @@ def together(
     memory_limit: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Together:
-    """The clips of several stores where they fit, as ``load``, each in its share of the memory."""
+    """Hold the clips of several stores where they fit, as ``load`` does, each in its share of the memory."""
     limits = _shared(memory.given_limit(memory_limit), selections)
     sources = tuple(
         load(each, device=device, memory_limit=limit, on_progress=on_progress)
@@ -132,7 +132,7 @@ def together(
 
 
 def _shared(limit: int, selections: Sequence[Selection]) -> list[int]:
-    """A memory limit divided: the least that works for each, and of the rest what it would need besides."""
+    """Divide a memory limit: each selection gets its minimum, and the rest in proportion to what it lacks."""
     whole = [shards.bytes_in_memory(each) for each in selections]
     if sum(whole) <= limit:
         return whole
@@ -153,7 +153,7 @@ def _all_labels(selections: Sequence[Selection]) -> Tensor:
 
 
 def _divided(total: int, weights: Sequence[float]) -> tuple[int, ...]:
-    """``total`` in whole parts as the weights say, by largest remainders; what would be zero becomes one."""
+    """Divide ``total`` into whole parts by weight, by largest remainders; a part of zero becomes one."""
     exact = [total * weight / sum(weights) for weight in weights]
     parts = [int(each) for each in exact]
     by_remainder = sorted(range(len(parts)), key=lambda place: parts[place] - exact[place])
@@ -167,9 +167,10 @@ def _divided(total: int, weights: Sequence[float]) -> tuple[int, ...]:
 
 
 def steps_per_epoch(samples: Training, *, batch_size: int, passes: int = 1) -> int:
-    """The last incomplete batch of a pass is dropped, as the papers do, unless it would be the only one.
+    """Number of steps of an epoch of ``passes`` passes.
 
-    Several stores have ``passes`` of their own.
+    The incomplete last batch of a pass is dropped, as in the papers, unless it would be the only one. For
+    several stores, each pairing's own ``passes`` are used.
     """
     if isinstance(samples, Together):
         return sum(samples.steps(batch_size=batch_size))
@@ -185,14 +186,14 @@ def batches(
     pairing: Pairing | None = None,
     start_step: int = 0,
 ) -> Iterator[Batch]:
-    """The batches of one epoch from ``start_step`` on, each with a pair of conventions drawn by ``pairing``.
+    """Yield the batches of an epoch from ``start_step`` on, each with a pair of conventions from ``pairing``.
 
-    Without one query and key see the first convention. An epoch is ``pairing.passes`` passes over the
-    samples, each in an order of its own. Order, generators and pairs depend on (seed, epoch, step) alone, so
-    the batches after a resume are those of an uninterrupted run.
+    Without a pairing, query and key see the first convention. An epoch is ``pairing.passes`` passes over the
+    samples, each in its own order. Order, generators and pairs depend only on (seed, epoch, step), so the
+    batches after a resume are those of an uninterrupted run.
 
-    Of several stores each batch is of one, in its own conventions and with the pairing that it has; the
-    stores take turns in a random order. ``rows`` count through all stores.
+    With several stores, each batch comes from one store, with its conventions and its pairing; the stores
+    take turns in a random order. ``rows`` are numbered across all stores.
     """
     if isinstance(samples, Together):
         yield from _of_several(samples, batch_size=batch_size, seed=seed, epoch=epoch, start_step=start_step)
@@ -209,7 +210,7 @@ def batches(
         first = max(start_step - turn * per_pass, 0)
         taken = _one_pass(samples, batch_size=batch_size, seed=seed, epoch=epoch, turn=turn, start=first)
         steps = range(turn * per_pass + first, (turn + 1) * per_pass)
-        for step, (rows, clips) in zip(steps, taken, strict=False):  # the incomplete last batch is left over
+        for step, (rows, clips) in zip(steps, taken, strict=False):  # drops the incomplete last batch
             host_generator = seeds.generator("cpu", seed, epoch, step, "host")
             query, key = pairing.draw(host_generator, epoch_seed=epoch_seed)
             yield Batch(
@@ -226,10 +227,10 @@ def batches(
 def _of_several(
     samples: Together, *, batch_size: int, seed: int, epoch: int, start_step: int
 ) -> Iterator[Batch]:
-    """The batches of one epoch of several stores.
+    """Yield the batches of one epoch of several stores.
 
-    What a store gives at a step depends on how many steps it has had in the epoch: passes go on until the
-    epoch has the steps that the store is due, the last of them cut short.
+    A store's batch depends on how many steps the store has had in the epoch. Its passes repeat until it has
+    had its steps of the epoch; the last pass is cut short.
     """
     turns = _turns(samples, batch_size=batch_size, seed=seed, epoch=epoch)
     given = [
@@ -262,7 +263,7 @@ def _of_several(
 
 
 def _turns(samples: Together, *, batch_size: int, seed: int, epoch: int) -> list[int]:
-    """Whose turn each step of the epoch is."""
+    """The index of the store that each step of the epoch draws from."""
     due = torch.tensor(samples.steps(batch_size=batch_size))
     order = torch.randperm(int(due.sum()), generator=seeds.generator("cpu", seed, epoch, "turns"))
     turns: list[int] = torch.arange(len(due)).repeat_interleave(due)[order].tolist()
@@ -272,7 +273,7 @@ def _turns(samples: Together, *, batch_size: int, seed: int, epoch: int) -> list
 def _passes(
     source: Source, *, batch_size: int, seed: int, epoch: int, start: int
 ) -> Iterator[tuple[Tensor, Clips]]:
-    """Pass after pass of a store from batch ``start`` of the epoch on, without end."""
+    """Repeat passes over a store without end, from batch ``start`` of the epoch on."""
     per_pass = steps_per_epoch(source, batch_size=batch_size)
     for turn in count(start // per_pass):
         first = start - turn * per_pass if turn == start // per_pass else 0
@@ -283,7 +284,7 @@ def _passes(
 def _one_pass(
     samples: Source, *, batch_size: int, seed: int, epoch: int, turn: int, start: int
 ) -> Iterator[tuple[Tensor, Clips]]:
-    """Rows and clips on the device of one pass from batch ``start`` on."""
+    """Yield rows and clips, on the device, of one pass from batch ``start`` on."""
     if isinstance(samples, Shards):
         buffers = shards.plan(samples, seed=seed, epoch=epoch, turn=turn)
         batches = shards.batches(samples, buffers, sizes=repeat(batch_size), skip=start * batch_size)
@@ -293,7 +294,7 @@ def _one_pass(
 
 
 def indexed(samples: Samples, chosen: Iterable[Tensor]) -> Iterator[tuple[Tensor, Clips]]:
-    """Rows and clips, on the device of the labels, of batches by their rows."""
+    """Yield rows and clips, on the device of the labels, of batches given by their rows."""
     there = (rows.to(samples.device) for rows in chosen)
     clips = samples.clips.items()
     batches = ((rows, {name: clip.index_select(0, rows) for name, clip in clips}) for rows in there)
@@ -301,20 +302,20 @@ def indexed(samples: Samples, chosen: Iterable[Tensor]) -> Iterator[tuple[Tensor
 
 
 def sent(batches: Iterator[tuple[Tensor, Clips]], source: Source) -> Iterator[tuple[Tensor, Clips]]:
-    """Batches of a source's clips on the device of its labels."""
+    """Move batches of a source's clips to the device of its labels."""
     device = source.labels.device
     there = isinstance(source, Samples) and source.device == device
     return batches if there or device.type != "cuda" else _ahead(batches, device)
 
 
 def _ahead(batches: Iterator[tuple[Tensor, Clips]], device: torch.device) -> Iterator[tuple[Tensor, Clips]]:
-    """Sent to a CUDA device: a batch travels from pinned memory while the one before is used."""
+    """Copy each batch to a CUDA device from pinned memory while the previous one is in use."""
     stream = torch.cuda.Stream(device)
 
     def send(batch: tuple[Tensor, Clips]) -> tuple[Tensor, Clips, torch.cuda.Event]:
         rows, clips = batch
         with torch.cuda.stream(stream):
-            # PyTorch's pinned allocator does not give memory out again before the copy from it is over.
+            # PyTorch's pinned allocator does not reuse memory before the copy from it has finished.
             there = {name: clip.pin_memory().to(device, non_blocking=True) for name, clip in clips.items()}
             return rows.pin_memory().to(device, non_blocking=True), there, stream.record_event()
 
@@ -327,7 +328,7 @@ def _ahead(batches: Iterator[tuple[Tensor, Clips]], device: torch.device) -> Ite
 
 
 def _one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items; before one is given out the next one has been made."""
+    """Yield the items, producing each next one before the current one is yielded."""
     waiting: deque[T] = deque()
     for item in items:
         waiting.append(item)

@@ -1,4 +1,4 @@
-"""Where a run computes, and in which number format."""
+"""The device on which a run computes, and its numeric precision."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from schemas import UsageError
 
 
 def choose(name: str) -> torch.device:
-    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` -> a device that exists; auto takes CUDA or the CPU.
+    """``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` -> a device that exists; auto is CUDA, else the CPU.
 
-    An Apple GPU is used when it is asked for: nobody has measured there what this project claims. Raises
-    UsageError for another name and for a GPU that this machine lacks.
+    An Apple GPU is used only on request, since the project's claims have not been measured on one. Raises
+    UsageError for any other name and for a GPU that this machine lacks.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
@@ -47,14 +47,14 @@ def _apple(name: str) -> torch.device:
 
 
 _BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
-"""Of the instruction sets that PyTorch names, those that multiply bf16 matrices."""
+"""Instruction sets, under PyTorch's names, that multiply bf16 matrices."""
 
 
 def computes_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 matrices itself. Where it does not, PyTorch emulates them.
+    """Whether the device multiplies bf16 matrices in hardware; PyTorch emulates it where it does not.
 
     An emulated step takes about ten times as long as one in fp32 (measured on a CPU with AVX2 alone). False
-    where PyTorch, before 2.11, does not tell what the CPU can do.
+    on a CPU with PyTorch before 2.11, which does not report the CPU's capabilities.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -65,13 +65,13 @@ def computes_bf16(device: torch.device) -> bool:
 
 
 def multiplies_tiles() -> bool:
-    """Whether the CPU has AMX, whose units for bf16 matrices are many times as fast as its vector units."""
+    """Whether the CPU has AMX, whose bf16 matrix units are many times as fast as its vector units."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16", False))
 
 
 def settled_precision(device: torch.device, precision: str) -> str:
-    """``fp32`` or ``bf16``; ``auto`` takes bf16 where the device computes it."""
+    """``fp32`` or ``bf16``; ``auto`` is bf16 where the device computes it in hardware."""
     if precision != "auto":
         return precision
     return "bf16" if computes_bf16(device) else "fp32"
@@ -80,7 +80,7 @@ def settled_precision(device: torch.device, precision: str) -> str:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """A context in which matrix products run in ``precision``; does nothing for fp32.
 
-    Raises UsageError for ``auto``: a run's settings say which one it is, so that a resumed run keeps it.
+    Raises UsageError for ``auto``: a run's settings name the precision, so that a resumed run keeps it.
     """
     if precision == "auto":
         raise UsageError("the run's runtime.precision is not settled", remedy="Resolve the settings first")

@@ -1,12 +1,12 @@
-"""Several processes that train one model: all that they say to each other is here.
+"""Communication between the processes that train one model.
 
     torchrun --nproc-per-node N -m trainer pretrain ...
 
-Every function is the identity in a single process, so that nobody else counts processes. Gradients are
-averaged by one flat ``all_reduce`` behind the backward pass instead of wrapping the method in
+Every function is the identity in a single process, so callers need not count processes. Gradients are
+averaged by one flat ``all_reduce`` after the backward pass, and the method is not wrapped in
 DistributedDataParallel: the networks are small (AimCLR's ST-GCN: 1.6 MB of gradients), methods call parts of
-their networks, not ``forward`` alone, MS-CLR leaves out other weights in every step, and the running
-statistics of BatchNorm ride along, so that all processes hold the same state after every step.
+their networks and not only ``forward``, and MS-CLR skips different weights in every step. The running
+statistics of BatchNorm are averaged in the same call, so all processes hold the same state after every step.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from torch import Tensor
 from schemas import ConfigError, SkelError, UsageError
 
 PATIENCE = timedelta(minutes=30)
-"""How long a process waits for the others, e.g. while the first one reads the test half for its monitor."""
+"""How long a process waits for the others, e.g. while the first reads the test half for its monitor."""
 
 _DECORATION = re.compile(r"\[\S+:\d+\]\s*|\s*GLHF!.*")
-"""What gloo writes around its words: a place in its source, and good wishes."""
+"""What gloo adds to its messages: a source location and ``GLHF!``."""
 
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Inside, the processes that one launcher started know each other; nothing when there is one.
+    """Inside this context, the processes of one launcher form a group; a single process needs none.
 
-    They find each other by the variables that torchrun sets. CPU tensors travel by gloo, CUDA's by NCCL. A
-    group that exists already is used and left as it is. Raises SkelError when another process is gone.
+    They find each other by the variables that torchrun sets. CPU tensors are sent by gloo, CUDA tensors by
+    NCCL. An existing group is used and left as it is. Raises SkelError when another process is gone.
     """
     if not _launched() or _joined():
         yield
@@ -65,12 +65,12 @@ def processes() -> Iterator[None]:
 
 
 def fresh_part(store: dist.Store, *, rank: int, size: int) -> dist.Store:
-    """A part of a store that these processes alone write to, once all of them have come.
+    """Wait for all processes, then return a prefix of the store that only they write to.
 
-    torchrun keeps its store when it starts processes again (``--max-restarts``), with the addresses of those
-    that are gone, and ``TORCHELASTIC_RESTART_COUNT`` differs between nodes (PyTorch's issue 135712). So each
-    process says a name that nobody has had; the first one answers to the names until all have acknowledged
-    its own. Raises SkelError when that takes longer than ``PATIENCE``.
+    When torchrun restarts processes (``--max-restarts``), it keeps its store with the addresses of the
+    processes that are gone, and ``TORCHELASTIC_RESTART_COUNT`` differs between nodes (PyTorch issue 135712).
+    So each process announces a unique name, and the first one replies to these names with its own until all
+    have acknowledged it. Raises SkelError when that takes longer than ``PATIENCE``.
     """
     own, late = uuid4().hex, time.monotonic() + PATIENCE.total_seconds()
     if rank:
@@ -97,9 +97,9 @@ def is_main() -> bool:
 
 
 def local_device(name: str) -> str:
-    """The device of this process when the run asks for ``name``: each has a GPU of its own.
+    """The device of this process when the run requests ``name``: each process has its own GPU.
 
-    Raises UsageError when several processes are asked to share one GPU.
+    Raises UsageError when several processes would have to share one GPU.
     """
     if size() > 1 and name == "mps":
         raise _shared(name)
@@ -111,7 +111,7 @@ def local_device(name: str) -> str:
 
 
 def parts(micro_batches: int) -> tuple[range, int]:
-    """Which parts of a batch are this process's when each has ``micro_batches``, and how many there are."""
+    """The parts of a batch that this process works on, ``micro_batches`` of them, and the total number."""
     first = _rank() * micro_batches
     return range(first, first + micro_batches), size() * micro_batches
 
@@ -137,7 +137,7 @@ def check_parts(batch_size: int, micro_batches: int) -> None:
 
 
 def highest(number: int) -> int:
-    """The highest ``number`` of all processes; they wait for each other."""
+    """The highest ``number`` of all processes, which wait for each other."""
     if not _joined():
         return number
     maximum = torch.tensor(number)
@@ -146,7 +146,7 @@ def highest(number: int) -> int:
 
 
 def total(value: Tensor) -> Tensor:
-    """The sum of ``value`` over the processes; its gradient is that of the losses of all of them."""
+    """The sum of ``value`` over the processes; its gradient is summed over their losses."""
     summed: Tensor = _Total.apply(value) if _joined() else value
     return summed
 
@@ -166,19 +166,19 @@ class _Total(torch.autograd.Function):
 
 
 def wait() -> None:
-    """Returns when all processes have come here."""
+    """Return once all processes have called it."""
     highest(0)
 
 
 @torch.no_grad()
 def mean(value: Tensor) -> Tensor:
-    """The mean of ``value`` over the processes, without gradient."""
+    """The mean of ``value`` over the processes, without a gradient."""
     return value if size() == 1 else total(value) / size()
 
 
 @torch.no_grad()
 def average_(tensors: Iterable[Tensor]) -> None:
-    """Each tensor becomes its mean over the processes, bit for bit the same in all of them."""
+    """Replace tensors by their means over the processes, equal bit for bit (``test_distributed.py``)."""
     if not _joined():
         return
     own = list(tensors)
@@ -188,7 +188,7 @@ def average_(tensors: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def gather(rows: Tensor) -> Tensor:
-    """[N, ...] of every process -> [processes * N, ...] in the order of the batch, without gradient."""
+    """[N, ...] of every process -> [processes * N, ...] in the order of the batch, without a gradient."""
     if not _joined():
         return rows
     rows = rows.contiguous()
@@ -198,7 +198,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def joined(rows: Tensor) -> Tensor:
-    """[N, ...] of every process -> [processes * N, ...], with the gradient of the losses of all of them."""
+    """[N, ...] of every process -> [processes * N, ...], with a gradient summed over the losses of all."""
     if not _joined():
         return rows
     wide = rows.new_zeros(size(), *rows.shape)
@@ -208,10 +208,10 @@ def joined(rows: Tensor) -> Tensor:
 
 @torch.no_grad()
 def in_groups(work: Callable[[Tensor], Tensor], rows: Tensor, *, groups: int, width: int) -> Tensor:
-    """``work([n, ...]) -> [n, width]`` float32 on groups of every ``groups``-th row. [N, ...] -> [N, width].
+    """Apply ``work([n, ...]) -> [n, width]`` to groups of every ``groups``-th row: [N, ...] -> [N, width].
 
-    The groups are of the joined batch; each process works on some of them. At least two rows are in each.
-    Without gradient.
+    The result is float32, without a gradient. The groups are of the batch of all processes, each of which
+    works on some of them; every group has at least two rows.
     """
     whole = gather(rows)
     groups = max(1, min(groups, len(whole) // 2))

@@ -1,9 +1,9 @@
-"""Settings for stores of few clips: which preset, batch, queue and frames.
+"""Settings for stores of few clips: preset, batch size, queue length and number of frames.
 
-The papers' settings are for tens of thousands of clips. A queue of 32768 keys takes 145 epochs to fill with
-226 clips and then holds many older keys of each of them, and a batch of 128 is one step an epoch. Both
-settings that this project tuned by measurement, for 1,020 clips of NW-UCLA and for some 300 of the demo, are
-points on the rule here.
+The papers' settings are for tens of thousands of clips. With 226 clips, a queue of 32768 keys takes 145
+epochs to fill and then holds many older keys of each clip, and a batch of 128 makes one step per epoch. The
+two settings that this project tuned by measurement, for 1,020 clips of NW-UCLA and for some 300 of the demo,
+both follow the rule implemented here.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 SMALL = "small"
-"""Name of the preset, of every method."""
+"""Name of the preset for few clips, which every method has."""
 
 FEW = 5000
-"""Training clips from which on the papers' settings are the default. PKU-MMD II, the smallest set with
-published settings, has 5,332."""
+"""Number of training clips from which the papers' settings are the default. PKU-MMD II, the smallest data set
+with published settings, has 5,332."""
 
 LEAST_STEPS = 6
-"""Steps of an epoch that a fitted batch leaves at least; NW-UCLA's 1,020 clips have 7 in batches of 128."""
+"""Minimum steps per epoch with a fitted batch size; NW-UCLA's 1,020 clips make 7 in batches of 128."""
 
 LARGEST, SMALLEST = 128, 4
-"""Batches: the papers', and the least that BatchNorm's statistics are worth something of."""
+"""Batch sizes: the papers', and the smallest for which BatchNorm's statistics are of use."""
 
 LONGEST_QUEUE = 32768
-"""The papers'."""
+"""Queue length of the papers."""
 
 WARN_STEPS = 5
-"""Steps of an epoch below which a run says so."""
+"""Number of steps per epoch below which a run warns."""
 
 WARN_LEFT_OUT = 0.2
-"""Share of the clips that an epoch leaves out, from which on a run says so."""
+"""Share of the clips left out of an epoch from which a run warns."""
 
 
 def batch_for(clips: int) -> int:
-    """The largest power of two up to 128 with six steps an epoch; not below 4, nor above all clips.
+    """The largest power of two up to 128 with six steps per epoch, but at least 4 and at most all clips.
 
     >>> [batch_for(clips) for clips in (3, 48, 227, 1020, 40000)]
     [3, 8, 32, 128, 128]
@@ -47,9 +47,9 @@ def batch_for(clips: int) -> int:
 
 
 def queue_for(clips: int) -> int:
-    """The largest power of two up to three quarters of an epoch, and no longer than the papers' queue.
+    """The largest power of two up to three quarters of an epoch, at most the length of the papers' queue.
 
-    Nearer to an epoch most queries would find an older key of their own clip in it (``own_rows`` of MoCo).
+    In a queue nearer to an epoch, most queries would find an older key of their clip (MoCo's ``own_rows``).
 
     >>> [queue_for(clips) for clips in (48, 227, 1020, 50000)]
     [32, 128, 512, 32768]
@@ -58,7 +58,7 @@ def queue_for(clips: int) -> int:
 
 
 def frames_for(wanted: int, lengths: Sequence[int]) -> int:
-    """The wanted length where the store has it, else the nearest that it has, the longer of two.
+    """The wanted length if the store has it, else the nearest one it has; of two equally near, the longer.
 
     >>> frames_for(24, (24, 50)), frames_for(24, (50, 64)), frames_for(24, ())
     (24, 50, 24)
@@ -67,7 +67,10 @@ def frames_for(wanted: int, lengths: Sequence[int]) -> int:
 
 
 def queues(options: Mapping[str, Any], path: str) -> Iterator[tuple[str, int]]:
-    """(dotted path, keys) of the queues among a method's options and its base's; ``path``: of these."""
+    """Yield (dotted path, number of keys) of the queues in a method's options and those of its base.
+
+    ``path`` is the dotted path of ``options``.
+    """
     for key, value in options.items():
         if key == "queue" and isinstance(value, int):
             yield f"{path}.{key}", value
@@ -84,10 +87,10 @@ def warnings(
     at: str = "method.options.queue",
     left_out: int | None = None,
 ) -> list[str]:
-    """What a run with these settings on so many clips should be told; nothing where they fit.
+    """Warnings about settings that do not suit a run on ``clips`` clips; empty where they do.
 
-    ``steps``: of an epoch; ``queue``: its keys, None for a method without one, at ``at`` in the settings.
-    ``left_out``: clips that an epoch leaves out; None: the incomplete last batch.
+    ``steps``: steps per epoch. ``queue``: its number of keys, None for a method without one; ``at``: its path
+    in the settings. ``left_out``: clips that an epoch leaves out; None: those of the incomplete last batch.
     """
     texts = []
     batch, fitting = min(batch_size, clips), batch_for(clips)

@@ -1,7 +1,7 @@
-"""Model repositories of Hugging Face by address, ``hf://user/name``, or ``hf://user/name@revision``.
+"""Hugging Face model repositories by address: ``hf://user/name`` or ``hf://user/name@revision``.
 
-``huggingface_hub`` (extra ``hub``) is imported when an address is met, and no earlier. It finds the user's
-own access token, keeps what it has downloaded, and answers from there without a network.
+``huggingface_hub`` (extra ``hub``) is imported only when an address is used. It finds the user's access token
+and caches downloads, from which it also works offline.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from schemas import SkelError, UsageError
 
 PREFIX = "hf://"
 _ADDRESS = re.compile(r"hf:/{1,2}(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
-"""A ``Path`` of an address has one slash where there were two."""
+"""One slash is accepted too: a ``Path`` collapses the two of an address."""
 
 _KINDS = ("*.json", "*.md", "*.onnx", "*.safetensors", "*.yaml")
-"""What a published folder holds; nothing else is downloaded."""
+"""Files that a published folder holds; nothing else is downloaded."""
 
 _Answer = TypeVar("_Answer")
 
 
 def is_address(path: object) -> bool:
-    """Whether it begins as an address of a repository does."""
+    """Whether ``path`` begins like the address of a repository."""
     return str(path).startswith("hf:/")
 
 
 def address(path: object) -> str:
-    """Of an address that may have gone through a ``Path``; else the path as it is."""
+    """Restore an address that may have passed through a ``Path``; any other path is returned as it is."""
     return re.sub("^hf:/+", PREFIX, str(path))
 
 
 def parsed(path: object) -> tuple[str, str | None]:
-    """``user/name`` and the revision, None for the newest. Raises UsageError for what is no address."""
+    """Split an address into ``user/name`` and revision, None for the newest.
+
+    Raises UsageError for anything that is not an address.
+    """
     match = _ADDRESS.fullmatch(str(path))
     if match is None:
         raise UsageError(
@@ -46,10 +49,10 @@ def parsed(path: object) -> tuple[str, str | None]:
 
 
 def local(path: str | Path) -> Path:
-    """The folder of a published model: a path as it is; of an address what is downloaded, or was before.
+    """The folder of a published model: a path as it is; for an address, the download or its cached copy.
 
-    Raises UsageError for a damaged address, SkelError without ``huggingface_hub``, for a repository that
-    there is not or that may not be read, and without a network for one that was not downloaded before.
+    Raises UsageError for a malformed address. Raises SkelError without ``huggingface_hub``, for a repository
+    that does not exist or may not be read, and without a network for one that has not been downloaded before.
     """
     if not is_address(path):
         return Path(path)
@@ -61,7 +64,7 @@ def local(path: str | Path) -> Path:
 
 
 def asked(question: Callable[[], _Answer], where: object) -> _Answer:
-    """The library's answer; its errors, those of its network layer among them, as one sentence."""
+    """Call ``question``; raise errors of the library and its network layer as a one-sentence SkelError."""
     try:
         return question()
     except Exception as error:  # of many kinds, most of them its own
@@ -69,7 +72,7 @@ def asked(question: Callable[[], _Answer], where: object) -> _Answer:
 
 
 def api() -> Any:
-    """An ``HfApi``. Raises SkelError without the package."""
+    """An ``HfApi``. Raises SkelError when the package is not installed."""
     return _library().HfApi()
 
 
@@ -93,7 +96,7 @@ _REMEDIES = {
     "RevisionNotFoundError": _WRONG,
     "HFValidationError": "Write it as hf://user/name",
 }
-"""What the library raises -> what helps; of several kinds that an error is of, the first."""
+"""Name of the library's error class -> remedy; the first class in the error's MRO that has one counts."""
 
 
 def _refused(error: Exception, where: object) -> SkelError:

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one JSON object a line, cut back to the checkpoint when a run resumes."""
+"""``metrics.jsonl``: one JSON object per line, truncated to the checkpoint when a run resumes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from schemas.refused import refusing
 
 Record = dict[str, Any]
 Mirror = Callable[[Record, int], None]
-"""Gets every record and its global step; ``trainer.loggers`` has some."""
+"""Receives every record and its global step; ``trainer.loggers`` has implementations."""
 
 
 @dataclass
 class Logbook:
-    """An open log. ``position`` goes into checkpoints; lines behind it are dropped on resume."""
+    """An open log. Checkpoints record its ``position``; later lines are dropped on resume."""
 
     file: IO[bytes]
     mirrors: tuple[Mirror, ...] = ()
@@ -29,7 +29,7 @@ class Logbook:
         return self.file.tell()
 
     def write(self, record: Record, *, global_step: int) -> None:
-        """Numbers that JSON lacks (nan, inf) are written as null."""
+        """Append a record as one line; numbers that JSON lacks (nan, inf) are written as null."""
         clean = {key: _finite(value) for key, value in record.items()}
         self.file.write(json.dumps(clean).encode() + b"\n")
         self.file.flush()
@@ -44,7 +44,7 @@ class Logbook:
 
 
 def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] = ()) -> Logbook:
-    """Opens the log for writing after byte ``position`` and drops everything behind it."""
+    """Open the log for writing at byte ``position`` and drop everything after it."""
     size = path.stat().st_size if path.exists() else 0
     if size < position:
         raise CheckpointError(
@@ -59,7 +59,7 @@ def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] =
 
 
 def read(path: Path) -> list[Record]:
-    """All records of a log. Raises CheckpointError for a line that is none."""
+    """All records of a log. Raises CheckpointError for a line that is not a record."""
     remedy = "Restore the file from a copy"
     with refusing(lambda why: CheckpointError(f"is no log of a run: {why}", where=path, remedy=remedy)):
         regular.check(path)

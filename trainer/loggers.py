@@ -1,4 +1,4 @@
-"""What else is told what ``metrics.jsonl`` is told: TensorBoard, or a module with the calls of wandb.
+"""Mirrors of ``metrics.jsonl``: TensorBoard, or any module with the calls of wandb.
 
 with loggers.opened("wandb", folder, settings) as mirror:
     mirror({"event": "epoch", "loss": 1.5}, global_step)
@@ -20,17 +20,17 @@ from trainer.logbook import Mirror, Record
 
 TENSORBOARD = "tensorboard"
 CALLS = ("init", "log", "finish")
-"""What a module must have, as wandb and trackio do: init(project=, name=, config=, ...), log(metrics, step=),
-finish()."""
+"""Functions that a module must have, as wandb and trackio do: init(project=, name=, config=, ...),
+log(metrics, step=), finish()."""
 
 NAMED = "logged-as"
-"""File in the run folder with the id that a resumed run goes on under."""
+"""File in the run folder with the logging id that a resumed run continues under."""
 
 _PLACE = ("event", "epoch", "step")
 
 
 def require(name: str) -> None:
-    """Raises UsageError for a logger that is not installed, or that is none."""
+    """Raises UsageError for a logger that is not installed and for a module that is not a logger."""
     module = _module(name)
     missing = [call for call in CALLS if not callable(getattr(module, call, None))]
     if name != TENSORBOARD and missing:
@@ -45,9 +45,9 @@ def require(name: str) -> None:
 def opened(
     name: str, folder: Path, settings: Mapping[str, Any], *, resumed: bool = False
 ) -> Iterator[Mirror]:
-    """The mirror of a run's log; what it opens is closed behind it. ``settings``: of the run, as plain JSON.
+    """A context with a mirror of a run's log, closed on exit. ``settings``: the run's, as plain JSON.
 
-    Raises as ``require``, and SkelError for a module whose ``init`` fails.
+    Raises like ``require``, and SkelError for a module whose ``init`` fails.
     """
     require(name)
     if name == TENSORBOARD:
@@ -89,7 +89,7 @@ def _module(name: str) -> Any:
 
 @contextmanager
 def _tensorboard(folder: Path) -> Iterator[Mirror]:
-    from torch.utils.tensorboard import SummaryWriter  # an extra; not needed unless asked for
+    from torch.utils.tensorboard import SummaryWriter  # an extra; imported only on request
 
     writer = SummaryWriter(str(folder))
 
@@ -105,14 +105,14 @@ def _tensorboard(folder: Path) -> Iterator[Mirror]:
 
 
 def _start(module: Any, name: str, folder: Path, settings: Mapping[str, Any], *, resumed: bool) -> None:
-    """Project ``skeltools``, the run named after its folder; optional arguments as far as init has them."""
+    """Call ``init`` with project ``skeltools``, the folder's name and the optional arguments it supports."""
     more = {"dir": str(folder), "id": _id(folder), "resume": "allow" if resumed else "never"}
     try:
         known = inspect.signature(module.init).parameters
         anything = any(each.kind is each.VAR_KEYWORD for each in known.values())
         chosen = {key: value for key, value in more.items() if anything or key in known}
         module.init(project="skeltools", name=folder.resolve().name, config=dict(settings), **chosen)
-    except Exception as error:  # of any kind: no account, no network, another version
+    except Exception as error:  # any kind: no account, no network, another version
         raise SkelError(
             f"init failed: {' '.join(str(error).split()) or type(error).__name__}",
             where=f"--log {name}",
@@ -121,7 +121,7 @@ def _start(module: Any, name: str, folder: Path, settings: Mapping[str, Any], *,
 
 
 def _id(folder: Path) -> str:
-    """Of the run, drawn once: it holds no seed, for runs of one seed must not be taken for each other."""
+    """The run's logging id, drawn once and independent of the seed: runs with equal seeds stay distinct."""
     file = folder / NAMED
     if not file.is_file():
         file.write_text(uuid.uuid4().hex[:12] + "\n", encoding="utf-8")
@@ -129,7 +129,7 @@ def _id(folder: Path) -> str:
 
 
 def _mirror(module: Any, name: str) -> Mirror:
-    """Hands the numbers on. Where that fails, it says so once: a training does not end for want of a plot."""
+    """A mirror that logs the numbers; the first failure is warned of and ends logging, not the training."""
     failed: list[Exception] = []
 
     def mirror(record: Record, global_step: int) -> None:

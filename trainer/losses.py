@@ -1,4 +1,4 @@
-"""Contrastive losses: pure functions on tensors, in float32 or better, whatever the autocast around them.
+"""Contrastive losses: pure functions on tensors, in float32 or better regardless of any enclosing autocast.
 
 q and k are [N, D] unit vectors, the queue is [K, D], tau is the temperature.
 """
@@ -14,28 +14,29 @@ from torch.nn import functional as F
 Reduction = Literal["sum", "mean"]
 
 NOTHING = -1e30
-"""The score of what has no weight; see ``without``."""
+"""The score of an entry without weight; see ``without``."""
 
 
 def logits(q: Tensor, k: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """[N, 1+K]: similarity of each query to its own key (column 0) and to the queue, divided by tau."""
     with torch.autocast(q.device.type, enabled=False):
         q, k, queue = (t if t.dtype == torch.float64 else t.float() for t in (q, k, queue))
-        q = q / temperature  # [N, D]: the quotients of [N, 1+K] would be another copy, and one more backward
+        q = q / temperature  # [N, D]: dividing the [N, 1+K] scores would cost another copy and backward
         positive = (q * k).sum(dim=1, keepdim=True)
         return torch.cat([positive, q @ queue.t()], dim=1)
 
 
 def without(scores: Tensor, own: Tensor) -> Tensor:
-    """scores [N, 1+K] in which the queue entries ``own`` [N, K] bool have no weight and no gradient.
+    """Scores [N, 1+K] in which the queue entries ``own`` [N, K] bool have no weight and no gradient.
 
-    They get ``NOTHING``, whose exponential is 0 beside any similarity. It is finite, so that 0 times it is 0.
+    They become ``NOTHING``, whose exponential is 0 next to any similarity; it is finite, so that 0 times it
+    is 0.
     """
     return scores.masked_fill(F.pad(own, (1, 0)), NOTHING)
 
 
 def weightless(scores: Tensor) -> Tensor:
-    """[N, 1+K] -> same bool: what ``without`` left without weight."""
+    """[N, 1+K] -> [N, 1+K] bool: the entries that ``without`` gave no weight."""
     return scores.detach() < NOTHING / 2
 
 
@@ -52,7 +53,7 @@ def nce(scores: Tensor) -> Tensor:
 def multi_positive_nce(scores: Tensor, positives: Tensor, *, reduction: Reduction = "sum") -> Tensor:
     """InfoNCE with several positives per query. scores [N, 1+K], positives [N, 1+K] bool -> scalar.
 
-    AimCLR, Eq. (9): every positive has a term ``-log softmax(scores)`` and the terms are added (``sum``).
+    AimCLR, Eq. (9): every positive contributes ``-log softmax(scores)`` and the terms are added (``sum``).
     The released code divides by their number (``mean``). Every row needs a positive.
     """
     total = -torch.where(positives, F.log_softmax(scores, dim=1), 0).sum(dim=1)
@@ -62,9 +63,9 @@ def multi_positive_nce(scores: Tensor, positives: Tensor, *, reduction: Reductio
 
 
 def distribution_divergence(target: Tensor, scores: Tensor) -> Tensor:
-    """``-sum_j p_j log p~_j``, mean over the batch: p of ``target`` (detached), p~ of ``scores``, [N, 1+K].
+    """``-sum_j p_j log p~_j``, batch mean; p is the softmax of ``target`` (detached), p~ of ``scores``.
 
-    AimCLR, Eq. (7) and (8).
+    Both are [N, 1+K]. AimCLR, Eq. (7) and (8).
     """
     return F.cross_entropy(scores, F.softmax(target.detach(), dim=1))
 
@@ -72,7 +73,7 @@ def distribution_divergence(target: Tensor, scores: Tensor) -> Tensor:
 def nearest(scores: Tensor, neighbours: int) -> Tensor:
     """[N, 1+K] bool: the ``neighbours`` queue entries most similar to each query; column 0 is False.
 
-    Entries without weight are not among them, so that there may be fewer.
+    Entries without weight are excluded, so there may be fewer.
     """
     mask = torch.zeros_like(scores, dtype=torch.bool)
     best, places = scores[:, 1:].topk(neighbours, dim=1)
@@ -98,13 +99,13 @@ def cross_stream_nce(
     context: bool = True,
     masked: bool = False,
 ) -> Tensor:
-    """CrosSCLR's mining: the nearest of the ``other`` stream are positives of this one. -> scalar.
+    """CrosSCLR's mining: the nearest neighbours in the ``other`` stream are positives of this one. -> scalar.
 
     scores, other [N, 1+K]: ``logits`` of the same clips in two streams, whose queues hold the same clips in
-    the same slots. With ``context`` the products of both streams' similarities to every slot, over tau, are
+    the same slots. With ``context``, the products of both streams' similarities to every slot, over tau, are
     K more logits with the same positives. The terms of the positives are averaged; the gradient reaches
     both streams through the products, and none passes the choice of neighbours. ``masked``: some entries are
-    ``without`` weight, the same in both streams; their products have none either.
+    ``without`` weight, the same ones in both streams; their products have no weight either.
     """
     positives = nearest(other, neighbours)
     positives[:, 0] = True
@@ -136,7 +137,7 @@ def with_negative(
 ) -> Tensor:
     """``logits`` [N, 1+K] with one more negative for each query: [N, 2+K]. q and negative are [N, D].
 
-    ``detach``: no gradient flows into the negative. SkeleMixCLR, Eq. (4) and (5), "detach" of its Table VII.
+    ``detach``: no gradient flows into the negative. SkeleMixCLR, Eq. (4) and (5); "detach" in its Table VII.
     """
     dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
     negative = negative.detach() if detach else negative

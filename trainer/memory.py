@@ -1,4 +1,4 @@
-"""How much memory the clips of a run may take, where nothing else was asked for."""
+"""Default limits on the memory that the clips of a run may use."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from pathlib import Path
 import torch
 
 SHARE = 0.5
-"""Of a memory, for clips. The rest is for the model, what decoding a store takes, and other programs."""
+"""Share of a memory for clips; the rest is for the model, for decoding a store and for other programs."""
 
 _ASSUMED = 8 * 2**30
-"""Bytes of a machine whose system does not tell: what a small one has."""
+"""Bytes assumed where the system does not report its memory: those of a small machine."""
 
 _CONTROL_GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says what a container may use: version 2, version 1."""
+"""Files in which Linux states a container's memory limit: control groups version 2, version 1."""
 
 
 def host_limit() -> int:
-    """Bytes that one process may fill with clips: its part of half of the machine or container.
+    """Bytes of clips that one process may hold: its part of half the memory of the machine or container.
 
-    Of the memory built in, not of what is free at the moment: the same run decides alike every time.
+    It depends on the total memory, not on what is free at the moment, so a run always decides the same way.
     """
     return int(SHARE * _built_in()) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def given_limit(limit: int | None) -> int:
-    """Bytes of ``data.memory_limit``; None: ``host_limit``."""
+    """``data.memory_limit`` in bytes; None means ``host_limit``."""
     return host_limit() if limit is None else limit
 
 
 def device_limit(device: torch.device) -> int | None:
-    """Bytes of a GPU that clips may fill: half of what is free. None for the CPU, which has the host's."""
+    """Bytes of a GPU that clips may use: half of what is free. None for the CPU: see ``host_limit``."""
     if device.type != "cuda":
         return None
     free, _ = torch.cuda.mem_get_info(device)
@@ -39,7 +39,7 @@ def device_limit(device: torch.device) -> int | None:
 
 
 def _of_system() -> int:
-    """Bytes of memory that the system knows. Where it does not tell, as on Windows, ``_ASSUMED``."""
+    """Bytes of memory that the system reports, or ``_ASSUMED`` where it reports none, as on Windows."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

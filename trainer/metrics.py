@@ -1,4 +1,4 @@
-"""Accuracies, and running means that cost no synchronisation with the device per step."""
+"""Accuracies, and running means that need no synchronisation with the device at each step."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def accuracy(scores: Tensor, labels: Tensor, *, top: int = 1) -> float:
 
 
 def ranks(scores: Tensor, labels: Tensor) -> Tensor:
-    """[N] int64: how many classes are before the label; of equal scores the first class is, as in argmax."""
+    """[N] int64: number of classes ranked before the label; ties go to the first class, as in argmax."""
     own = scores.gather(1, labels[:, None])
     earlier = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
     return ((scores > own) | ((scores == own) & earlier)).sum(dim=1)
 
 
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:
-    """[classes, classes] int64 on the CPU: rows of ``scores`` by label (row) and highest score (column)."""
+    """[classes, classes] int64 on the CPU: counts of samples by label (row) and highest score (column)."""
     classes = scores.shape[1]
     cells = labels * classes + scores.argmax(dim=1)
     return torch.bincount(cells.cpu(), minlength=classes * classes).view(classes, classes)
@@ -40,7 +40,7 @@ def per_class(scores: Tensor, labels: Tensor, names: tuple[str, ...]) -> dict[st
 
 @dataclass
 class Meter:
-    """The metrics of every step of an epoch. They stay on the device until someone looks."""
+    """The metrics of every step of an epoch. They stay on the device until they are read."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
     waiting: list[dict[str, Tensor]] = field(default_factory=list)
@@ -49,9 +49,9 @@ class Meter:
         self.waiting.append({name: value.detach() for name, value in metrics.items()})
 
     def settle(self) -> list[dict[str, float]]:
-        """Brings what waits to the host in one transfer; all rows of the epoch so far.
+        """Move waiting metrics to the host in one transfer and return all rows of the epoch so far.
 
-        Of several processes the means over them, so all must look at the same time.
+        With several processes the values are means over them, so all must call this at the same time.
         """
         if self.waiting:
             values = [value.float().reshape(()) for row in self.waiting for value in row.values()]
@@ -61,7 +61,7 @@ class Meter:
         return self.rows
 
     def mean(self, last: int | None = None) -> dict[str, float]:
-        """Means over the ``last`` steps, or all; a metric that steps lack, or have as nan, of the others."""
+        """Means over the ``last`` steps, or over all; steps where a metric is absent or nan are left out."""
         rows = self.settle()[-last:] if last else self.settle()
         names = dict.fromkeys(name for row in rows for name in row)
         columns = {

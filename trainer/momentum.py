@@ -1,6 +1,6 @@
-"""MoCo's moving parts: the key network, its moving average, the queue of past keys, the projector.
+"""MoCo's components: the key network, its moving average, the queue of past keys and the projector.
 
-Source: He et al., "Momentum Contrast", CVPR 2020, and MoCo v2's projector, as CrosSCLR took them over.
+Source: He et al., "Momentum Contrast", CVPR 2020, and MoCo v2's projector, as adopted by CrosSCLR.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def frozen_copy(network: Network) -> Network:
-    """A deep copy whose parameters take no gradient: a key network that starts equal to the query network."""
+    """A deep copy whose parameters need no gradient: a key network that starts equal to the query network."""
     return copy.deepcopy(network).requires_grad_(False)
 
 
@@ -24,7 +24,7 @@ def frozen_copy(network: Network) -> Network:
 def update_(key: nn.Module, query: nn.Module, momentum: float) -> None:
     """In place: ``key <- momentum * key + (1 - momentum) * query``, parameters only.
 
-    Buffers stay: the key network's BatchNorm runs on its own batches.
+    Buffers are not changed: the key network's BatchNorm tracks its own batches.
     """
     keys, queries = _parameters(key), _parameters(query)
     torch._foreach_mul_(keys, momentum)
@@ -35,8 +35,8 @@ def update_(key: nn.Module, query: nn.Module, momentum: float) -> None:
 def parameter_distance(query: nn.Module, key: nn.Module) -> Tensor:
     """Scalar ``||query - key|| / ||query||`` over the weights: 0 when equal, near 1.4 when unrelated.
 
-    Weights are the matrices and kernels. Scales, biases and edge importances all start at the same values
-    and would hide how far apart the rest is.
+    Weights are the matrices and kernels. Scales, biases and edge importances are left out: they start at the
+    same values in every network and would mask the distance of the rest.
     """
     queries, keys = _weights(query), _weights(key)
     apart = torch.stack(torch._foreach_norm(torch._foreach_sub(queries, keys)))
@@ -62,11 +62,11 @@ class Queue(nn.Module):
     keys: Tensor
     """[size, dim] unit vectors, random at the start."""
     rows: Tensor
-    """[size] int64: row of the training split that each key is of, -1 for those drawn at the start."""
+    """[size] int64: training-split row of each key's clip, -1 for keys drawn at the start."""
     steps: Tensor
-    """[size] int64: the ``enqueue`` that each key came with, from 1; 0 for those drawn at the start."""
+    """[size] int64: the ``enqueue`` call that added each key, from 1; 0 for keys drawn at the start."""
     pointer: Tensor
-    """Where the next key goes: int64 scalar."""
+    """int64 scalar: the slot of the next key."""
 
     def __init__(self, size: int, dim: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -78,9 +78,9 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, rows: Tensor, *, in_place: bool = False) -> None:
-        """keys [N, dim] of rows [N] replace the N oldest ones; of more than ``size`` the last ones remain.
+        """Replace the N oldest keys by ``keys`` [N, dim] of ``rows`` [N], or by the last ``size`` of them.
 
-        ``in_place`` saves a copy of the queue; no loss that looked at it may be differentiated after that.
+        ``in_place`` avoids a copy of the queue; no loss computed from it may be differentiated afterwards.
         """
         size = len(self.keys)
         places = torch.arange(len(keys), device=self.keys.device)[-size:]
@@ -94,13 +94,13 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def age(self) -> Tensor:
-        """Scalar float: mean age in steps of the keys that came in, 0 for the newest; nan without any."""
+        """Scalar float: mean age in steps of the enqueued keys, 0 for the newest; nan if there are none."""
         ages = (self.steps.max() - self.steps).masked_fill(self.steps == 0, 0).sum()
         return ages / (self.steps > 0).sum()
 
     @torch.no_grad()
     def random_share(self) -> Tensor:
-        """Scalar float: share of the keys that are still those drawn at the start."""
+        """Scalar float: share of the keys that are still the random ones drawn at the start."""
         return (self.steps == 0).float().mean()
 
 

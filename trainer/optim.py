@@ -1,4 +1,4 @@
-"""The optimisers of the papers and the learning rate as a pure function of training time."""
+"""The optimisers of the papers, and the learning rate as a pure function of training time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from schemas import OptimiseConfig
 from trainer.methods import Method
 
 SHARE = "share"
-"""Of a group of parameters: its rate over that of the settings."""
+"""Key of a parameter group: the ratio of its learning rate to that of the settings."""
 
 
 def of_method(method: Method, config: OptimiseConfig) -> torch.optim.Optimizer:
-    """The optimiser of the settings over what learns of a method, each weight at its own rate."""
+    """The configured optimiser over the trainable parameters of a method, each at its own rate."""
     rates = method.rates
     if not rates:
         return build(method.parameters(), config)
@@ -31,9 +31,9 @@ def of_method(method: Method, config: OptimiseConfig) -> torch.optim.Optimizer:
 def build(
     parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], config: OptimiseConfig
 ) -> torch.optim.Optimizer:
-    """The optimiser of the settings over the parameters that learn; the key encoder's do not.
+    """The configured optimiser over the trainable parameters, which exclude the key encoder's.
 
-    Groups of parameters may have a ``SHARE``.
+    Parameter groups may have a ``SHARE``.
     """
     learning: Any = [each for each in parameters if isinstance(each, dict) or each.requires_grad]
     if config.optimiser == "sgd":
@@ -50,7 +50,7 @@ def build(
 
 
 def learning_rate(config: OptimiseConfig, time: float) -> float:
-    """The rate at ``time``, counted in epochs (2.5 is the middle of the third).
+    """The learning rate at ``time``, counted in epochs (2.5 is the middle of the third).
 
     Warm-up is linear. ``step`` multiplies by gamma at each milestone; ``cosine`` falls from the end of the
     warm-up to zero at the last epoch.

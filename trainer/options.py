@@ -1,4 +1,4 @@
-"""Options of named parts: checked against a pydantic model, with errors that name the dotted config path."""
+"""Checking the options of named components against a pydantic model; errors name the dotted config path."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ M = TypeVar("M", bound=Model)
 def checked(model: type[M], options: Mapping[str, Any], *, where: str) -> M:
     """``options`` as an instance of ``model``.
 
-    Raises ConfigError that names the path, e.g. ``encoder.options.channels``, for an unknown key (with the
-    closest known one), a wrong type or a value out of range.
+    Raises ConfigError that names the path, e.g. ``encoder.options.channels``, for an unknown key (suggesting
+    the closest known one), a wrong type or a value out of range.
     """
     try:
         return model.model_validate(dict(options))

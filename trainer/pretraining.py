@@ -1,4 +1,4 @@
-"""``trainer.pretrain``: a training from Python, with the settings of the command line."""
+"""``trainer.pretrain``: pre-training from Python, with the settings of the command line."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def pretrain(
 
     ``store``: one store, or several that train one encoder; ``store_weights`` divides the steps among them.
 
-    The arguments are the options of ``trainer pretrain``. What is None comes from ``config``, a YAML file,
-    then from the preset, which the store chooses where ``preset`` is None. ``settings`` are those of
-    ``--set``, by dotted path or nested: ``{"optimise.lr": 0.05}`` or ``{"optimise": {"lr": 0.05}}``.
-    ``resume`` goes on with the run in ``out``, which then needs neither store nor method; ``auto`` starts it
-    where there is no checkpoint. ``force`` replaces it. ``on_progress`` is told of every step.
+    The arguments are the options of ``trainer pretrain``. Those that are None come from ``config``, a YAML
+    file, and then from the preset, which is chosen by the store where ``preset`` is None. ``settings`` are
+    those of ``--set``, by dotted path or nested: ``{"optimise.lr": 0.05}`` or ``{"optimise": {"lr": 0.05}}``.
+    ``resume`` continues the run in ``out``, which then needs neither store nor method; ``auto`` starts it if
+    there is no checkpoint. ``force`` replaces it. ``on_progress`` is called after every step.
 
-    What the command says of the settings before it starts, such as those that a store of few clips was given,
-    goes to the logger ``trainer``, and so do warnings without ``on_progress``.
+    Notes that the command prints on the settings before it starts, e.g. those for a store of few clips, go to
+    the logger ``trainer``; without ``on_progress``, so do warnings.
 
-    Ctrl-C saves everything and raises KeyboardInterrupt; ``resume`` goes on from there. Raises what
-    ``trainer pretrain`` says: UsageError, ConfigError, StoreError, CheckpointError.
+    Ctrl-C saves everything and raises KeyboardInterrupt; ``resume`` continues from there. Raises the errors
+    that ``trainer pretrain`` reports: UsageError, ConfigError, StoreError, CheckpointError.
     """
     given = {
         "data.weights": None if store_weights is None else list(store_weights),
@@ -114,7 +114,7 @@ def _warn(progress: Progress) -> None:
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of all that is no mapping; a name first, because it drops the old options."""
+    """Yield (dotted path, value) of all leaves; ``name`` comes first because setting it drops old options."""
     for key, value in sorted(settings.items(), key=lambda item: item[0] != "name"):
         path = f"{above}.{key}" if above else str(key)
         if isinstance(value, Mapping) and value:

@@ -1,7 +1,7 @@
 """A run folder, opened: settings, checkpoint, method, store and results.
 
-Everything that looks at a finished training goes through here: evaluation, reports, tables, ensembles and
-export. Importing this module imports no torch, and neither do settings and results; ``open_run`` does.
+Everything that uses a finished training goes through this module: evaluation, reports, tables, ensembles and
+export. Importing it does not import torch, nor does reading settings and results; ``open_run`` does.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ if TYPE_CHECKING:
 CONFIG = "config.yaml"
 RESULTS = "results"
 METRICS = "metrics.jsonl"
-"""Where a run folder keeps its evaluations."""
+"""Names in a run folder: its settings, the folder of its evaluations, its log."""
 EXPORTED = "encoder.json"
-"""The file that marks an exported encoder, which is no run."""
+"""The file that marks an exported encoder, which is not a run."""
 _MOST_RESULT = 64 * 2**20
-"""Bytes of a result: a hundred times those of one with 120 classes."""
+"""Maximum size of a result in bytes: a hundred times that of one with 120 classes."""
 JOINED = "+"
-"""Between the names of encoders, streams or conventions that are evaluated together: joint+motion+bone."""
+"""Joins the names of encoders, streams or conventions that are evaluated together: joint+motion+bone."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What was read when the run was opened; the rest is read when it is asked for, and once."""
+    """An opened run: the fields are read on opening, everything else once, on first access."""
 
     path: Path
     checkpoint: Checkpoint
@@ -62,10 +62,10 @@ class Run:
     """SHA-256 of the checkpoint's file."""
     device: torch.device
     store_paths: tuple[Path, ...] = ()
-    """Where the run's store is now; none: where it was in training. Of a run of several stores the first is
-    the one that is evaluated."""
+    """Where the run's store is now; empty: where it was in training. In a run on several stores, the first
+    one is evaluated."""
     epoch_file: Path | None = None
-    """Of the folder: the checkpoint of an earlier epoch; None: the last one."""
+    """Path in the folder of an earlier epoch's checkpoint; None: the last one."""
 
     def __repr__(self) -> str:
         data, saved = self.config.data, self.checkpoint
@@ -79,7 +79,7 @@ class Run:
 
     @cached_property
     def store(self) -> Store:
-        """Raises StoreError when it is gone, CheckpointError when it is not the store of the training."""
+        """The store. Raises StoreError if it is gone, CheckpointError if the run was not trained on it."""
         from trainer import checkpoint
         from trainer import store as stores
 
@@ -97,7 +97,7 @@ class Run:
 
     @cached_property
     def stores(self) -> list[Store]:
-        """All stores that the encoder was trained on. Raises StoreError for one that is not found."""
+        """All stores that the encoder was trained on. Raises StoreError for one that cannot be located."""
         from trainer import store as stores
 
         there = {self.store.hash: self.store}
@@ -118,7 +118,7 @@ class Run:
 
     @cached_property
     def data(self) -> DataConfig:
-        """The settings of ``store`` by itself, with the bodies that the encoder was trained on."""
+        """The data settings of ``store`` alone, with the number of bodies that the encoder was trained on."""
         from trainer import data
 
         own = data.parts_of(self.config.data)[self._place]
@@ -126,12 +126,12 @@ class Run:
 
     @property
     def _place(self) -> int:
-        """Of ``store`` among the run's."""
+        """Index of ``store`` among the run's stores."""
         return self.checkpoint.hashes.index(self.store.hash) if self.config.data.more else 0
 
     @property
     def store_name(self) -> str:
-        """The data set of ``store`` where the run has several, numbered where two are alike; else empty."""
+        """The data set of ``store`` if the run has several, numbered if it is not unique; else empty."""
         if not self.config.data.more:
             return ""
         names = [store.manifest.dataset for store in self.stores]
@@ -148,7 +148,7 @@ class Run:
 
     @cached_property
     def skeletons(self) -> dict[str, Skeleton]:
-        """Of the conventions that the encoder knows, in the order of the run's stores."""
+        """Skeletons of the conventions that the encoder was trained on, in the order of the run's stores."""
         from trainer import data
         from trainer import store as stores
 
@@ -157,7 +157,7 @@ class Run:
 
     @cached_property
     def method(self) -> Any:
-        """With its weights, on the CPU. Raises CheckpointError when they do not fit."""
+        """The trained method on the CPU. Raises CheckpointError when its weights do not fit."""
         from trainer import checkpoint
 
         method = checkpoint.fresh_method(self.config, self.skeletons, seed=self.config.runtime.seed)
@@ -173,21 +173,24 @@ class Run:
 
     @property
     def checkpoint_file(self) -> Path:
-        """Of the folder."""
+        """Path of the opened checkpoint in the run folder."""
         from trainer import checkpoint
 
         return self.epoch_file or checkpoint.LAST
 
     def encoder(self, name: str | None = None) -> nn.Module:
-        """``forward(x [N,3,T,V,M], convention) -> [N, D]``, on the device, in evaluation mode.
+        """An encoder, ``forward(x [N,3,T,V,M], convention) -> [N, D]``, on the device, in evaluation mode.
 
-        ``name`` may be left out when the method trains one encoder. Raises UsageError as ``encoder_name``.
+        ``name`` may be omitted when the method trains one encoder. Raises UsageError like ``encoder_name``.
         """
         encoder: nn.Module = self.method.encoders[self.encoder_name(name)]
         return encoder.to(self.device).eval()
 
     def encoder_name(self, name: str | None = None) -> str:
-        """Raises UsageError for an unknown name, and for none where the method trains several encoders."""
+        """The name of an encoder, by default the only one.
+
+        Raises UsageError for an unknown name, and for None where the method trains several encoders.
+        """
         known, method = list(self.method.encoders), self.config.method.name
         if name is not None and name not in known:
             raise unknown(f"encoder of {method}", name, known)
@@ -199,9 +202,9 @@ class Run:
         return known[0] if name is None else name
 
     def conventions(self, names: Sequence[str] = ()) -> list[str]:
-        """The run's first, the reference, for none; ``all``: all of the run. UsageError for others.
+        """Resolve names: none is the run's first, the reference; ``all`` is all. UsageError for unknown ones.
 
-        Of a run of several stores those of the one that is evaluated.
+        In a run on several stores, the conventions are those of the store that is evaluated.
         """
         trained = self.data.conventions if self.config.data.more else self.config.data.conventions
         chosen = list(dict.fromkeys(trained if "all" in names else names or trained[:1]))
@@ -216,7 +219,7 @@ class Run:
 
     @property
     def metrics(self) -> tuple[dict[str, Any], ...]:
-        """The records of ``metrics.jsonl``: ``event`` says what each is of. Empty without a log."""
+        """The records of ``metrics.jsonl``; ``event`` is the kind of each. Empty without a log."""
         from trainer import logbook
 
         path = self.path / METRICS
@@ -224,7 +227,7 @@ class Run:
 
     @property
     def results(self) -> tuple[SavedResult, ...]:
-        """Of the evaluations so far, sorted by file name."""
+        """Results of the evaluations so far, sorted by file name."""
         return tuple(read_results(self.path))
 
     @checks_arguments
@@ -241,10 +244,10 @@ class Run:
         memory_limit: Annotated[ByteSize, Field(gt=0)] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[EvaluationResult]:
-        """As ``trainer evaluate``, by default knn. Arguments, errors: ``trainer.evaluate.run.evaluate``.
+        """Evaluate like ``trainer evaluate``, by default with knn.
 
-        ``memory_limit``: host memory that the clips may take, in bytes or as ``"8GB"``, in place of the run's
-        ``data.memory_limit``.
+        See ``trainer.evaluate.run.evaluate`` for arguments and errors. ``memory_limit``: host memory that the
+        clips may use, in bytes or as ``"8GB"``, overriding the run's ``data.memory_limit``.
         """
         from trainer.evaluate.run import evaluate
 
@@ -262,7 +265,7 @@ class Run:
         )
 
     def _within(self, memory_limit: int) -> Run:
-        """The same with another limit of memory."""
+        """The same run with another memory limit."""
         data = self.config.data.model_copy(update={"memory_limit": memory_limit})
         config = self.config.model_copy(update={"data": data})
         return replace(self, checkpoint=replace(self.checkpoint, config=config))
@@ -277,14 +280,14 @@ def open_run(
     unfinished: bool = False,
     epoch: int | None = None,
 ) -> Run:
-    """A run folder of ``trainer.pretrain``, ``trainer pretrain`` or ``trainer import``: its last checkpoint.
+    """Open a run of ``trainer.pretrain``, ``trainer pretrain`` or ``trainer import`` at its last checkpoint.
 
-    ``store``: where the run's store is now, None where it was in training. Of a run of several stores it says
-    which one is meant; others that were moved follow in a list. ``device``: auto, cpu, cuda, cuda:N or mps.
-    ``unfinished``: also a run that has not reached its last epoch. ``epoch``: the checkpoint behind that
-    epoch, which ``runtime.keep_every`` kept, in place of the last. Raises CheckpointError when there is no
-    checkpoint, it is damaged, or the run is unfinished; an encoder that was exported is no run, and
-    ``load_encoder`` opens it.
+    ``store``: where the run's store is now; None: where it was in training. For a run on several stores it
+    selects the one to evaluate; others that have moved follow in a list. ``device``: auto, cpu, cuda, cuda:N
+    or mps. ``unfinished``: also accept a run that has not reached its last epoch. ``epoch``: open the
+    checkpoint after that epoch, kept by ``runtime.keep_every``, instead of the last one. Raises
+    CheckpointError when there is no checkpoint, when it is damaged, when the run is unfinished, and for an
+    exported encoder, which ``load_encoder`` opens.
 
         >>> import trainer
         >>> run = trainer.open("runs/skeletonclr")
@@ -320,7 +323,7 @@ def open_run(
 
 
 def _epoch_file(run: Path, epoch: int) -> Path | None:
-    """The kept checkpoint of an epoch, None for the last one. Raises CheckpointError when there is none."""
+    """The kept checkpoint of an epoch, None for the last one. Raises CheckpointError if there is none."""
     from trainer import checkpoint
 
     known = checkpoint.kept_epochs(run)
@@ -339,7 +342,7 @@ def _epoch_file(run: Path, epoch: int) -> Path | None:
 
 
 def read_config(path: Path) -> RunConfig:
-    """The settings of a run folder. Raises UsageError when it is none, SkelError for damaged settings."""
+    """Read a run's settings. Raises UsageError if it is not a run folder, SkelError for damaged settings."""
     file = path / CONFIG
     if not file.is_file():
         raise UsageError(
@@ -361,18 +364,18 @@ def read_config(path: Path) -> RunConfig:
 
 @dataclass(frozen=True)
 class SavedResult:
-    """A result and the file it is in."""
+    """A result and its file."""
 
     path: Path
     result: EvaluationResult
 
     @property
     def of_kept(self) -> bool:
-        """Whether it is of an earlier epoch's checkpoint that was kept."""
+        """Whether it is of a kept checkpoint of an earlier epoch."""
         return is_kept(self.result)
 
     def scores(self) -> Scores:
-        """Raises SkelError when the result has none, or they are absent or damaged."""
+        """The result's scores. Raises SkelError when it has none, or when they are absent or damaged."""
         from trainer.evaluate.scores import read_scores
 
         if self.result.scores is None:
@@ -385,7 +388,7 @@ class SavedResult:
 
 
 def read_result(path: Path) -> SavedResult:
-    """Raises SkelError when the file is absent, damaged, or something else."""
+    """Read a result. Raises SkelError when the file is absent, damaged or not a result."""
     if not path.exists():
         raise SkelError(
             "no result here", where=path, remedy="Make one with `trainer evaluate RUN --protocol linear`"
@@ -403,9 +406,9 @@ def read_result(path: Path) -> SavedResult:
 
 
 def read_results(path: Path) -> list[SavedResult]:
-    """All results of a run folder, sorted by file name; empty when nothing was evaluated yet.
+    """All results of a run folder, sorted by file name; empty when nothing has been evaluated yet.
 
-    Raises SkelError when there is no such folder, and for a damaged file.
+    Raises SkelError when the folder does not exist and for a damaged file.
     """
     if not path.is_dir():
         raise SkelError(
@@ -422,11 +425,11 @@ def find_results(
     encoders: Sequence[str] = (),
     joined: bool = True,
 ) -> list[SavedResult]:
-    """The results of ``protocol`` of a run folder's last checkpoint, or the one that ``path`` is the file of.
+    """Results of ``protocol`` for a run folder's last checkpoint, or the one result if ``path`` is its file.
 
-    ``protocol``: the name of a result or of its protocol: ``semi-5`` or ``semi``. ``conventions``,
-    ``encoders``: only those; none: all. ``joined`` False: without those of several encoders or conventions
-    together. Raises SkelError when nothing is left, naming what there is.
+    ``protocol``: the name of a result or of its protocol: ``semi-5`` or ``semi``. ``conventions`` and
+    ``encoders`` restrict the results; empty: all. ``joined`` False excludes results of several encoders or
+    conventions together. Raises SkelError when nothing is left, naming the results that exist.
     """
     if path.is_file():
         return [read_result(path)]
@@ -451,9 +454,9 @@ def find_results(
 
 
 def only_result(results: Sequence[SavedResult], *, where: Path) -> SavedResult:
-    """The one result. Of several encoders or conventions that of all together, when there is one.
+    """The only result or, among several, the one that combines the most encoders and conventions.
 
-    Raises SkelError that names the others.
+    Raises SkelError, naming the candidates, when neither exists.
     """
     if len(results) == 1:
         return results[0]
@@ -471,9 +474,9 @@ def only_result(results: Sequence[SavedResult], *, where: Path) -> SavedResult:
 def likes(
     ones: Sequence[SavedResult], others: Sequence[SavedResult]
 ) -> list[tuple[SavedResult, SavedResult]]:
-    """Pairs of results of one figure in one convention, on one stream and encoder: what compares.
+    """Comparable pairs of results: of the same figure, convention, stream and encoder.
 
-    Those come first that speak most for a run: of all its encoders together, in a single convention.
+    The most representative results come first: those of all encoders together, in a single convention.
     """
     pairs = [(one, other) for one in ones for other in others if kind_of(one) == kind_of(other)]
     return sorted(pairs, key=lambda pair: _place(pair[0]))
@@ -482,7 +485,7 @@ def likes(
 def only_like(
     ones: Sequence[SavedResult], others: Sequence[SavedResult]
 ) -> tuple[SavedResult, SavedResult] | None:
-    """The first pair of ``likes``; None without any, or where another one is as good."""
+    """The first pair of ``likes``; None if there is none or if the second ranks equally."""
     pairs = likes(ones, others)
     if not pairs or (len(pairs) > 1 and _place(pairs[0][0]) == _place(pairs[1][0])):
         return None
@@ -490,19 +493,19 @@ def only_like(
 
 
 def kind_of(saved: SavedResult) -> tuple[str, ...]:
-    """Figure, convention, stream and encoder; what several together are made of in any order."""
+    """Figure, convention, stream and encoder; the members of a combination are sorted."""
     result = saved.result
     parts = (result.convention, result.stream, result.encoder or result.stream)
     return (result.figure, *(JOINED.join(sorted(part.split(JOINED))) for part in parts))
 
 
 def is_kept(result: EvaluationResult) -> bool:
-    """Whether it is of an earlier epoch's checkpoint that was kept (``runtime.keep_every``)."""
+    """Whether it is of a kept checkpoint of an earlier epoch (``runtime.keep_every``)."""
     return Path(result.checkpoint).name.startswith("epoch-")
 
 
 def apart_from_seed(config: RunConfig) -> str:
-    """The same for runs that differ by seed alone, wherever their stores lie and on whatever they ran."""
+    """A key shared by runs that differ only in seed, store location and the machine they ran on."""
     tree = config.model_dump(mode="json")
     tree["runtime"] = {name: tree["runtime"][name] for name in ("precision", "batch_norm")}
     for part in (tree["data"], *tree["data"]["more"]):
@@ -512,7 +515,7 @@ def apart_from_seed(config: RunConfig) -> str:
 
 
 def measured_on(result: EvaluationResult) -> str:
-    """``kinectv2_25, joint``: convention, and stream or encoder, in words."""
+    """Convention with stream and encoder in words, e.g. ``kinectv2_25, joint``."""
     encoder = "" if result.encoder in ("", result.stream) else f": {result.encoder}"
     return f"{result.convention}, {result.stream}{encoder}"
 
@@ -522,5 +525,5 @@ def _place(saved: SavedResult) -> tuple[int, int]:
 
 
 def _joined(saved: SavedResult) -> int:
-    """How many conventions and encoders were joined to others."""
+    """Number of further conventions and encoders that a combined result has."""
     return saved.result.convention.count(JOINED) + saved.result.encoder.count(JOINED)

@@ -1,7 +1,7 @@
-"""Counter-based seeds: every draw has an address, so that a resumed run repeats it without saved state.
+"""Counter-based seeds: every draw has an address, so a resumed run repeats it without saved state.
 
 An address is the run's seed and a path such as ``(epoch, step, "augment")``. Equal addresses give equal
-draws on every machine and Python; different addresses give unrelated ones.
+draws on every machine and Python version; different addresses give unrelated draws.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 
 def derive(seed: int, *path: int | str) -> int:
-    """A 63-bit seed for the address. SHA-256, because Python salts ``hash`` anew in every process."""
+    """A 63-bit seed for the address, by SHA-256: Python salts ``hash`` differently in every process."""
     address = "/".join([str(seed), *(str(part) for part in path)])
     return int.from_bytes(hashlib.sha256(address.encode()).digest()[:8], "big") >> 1
 
@@ -25,8 +25,8 @@ def generator(device: torch.device | str, seed: int, *path: int | str) -> torch.
 class PartGenerator(torch.Generator):
     """A generator for rows ``start`` to ``stop`` of a batch of ``total``: its draws are those of the batch.
 
-    Who draws for every row draws for the whole batch and keeps its own rows (``augment.draws``), so a batch
-    that is worked on in parts gets the numbers that it would get at once.
+    Per-row draws are made for the whole batch and cut to these rows (``augment.draws``), so a batch processed
+    in parts gets the same numbers as one processed at once.
     """
 
     start: int
@@ -35,7 +35,7 @@ class PartGenerator(torch.Generator):
 
 
 def part_generator(whole: torch.Generator, start: int, stop: int, *, total: int) -> PartGenerator:
-    """For some rows of the batch that ``whole``, from which nothing was drawn yet, is for."""
+    """A generator for some rows of the batch of ``whole``, from which nothing may have been drawn yet."""
     made = PartGenerator(device=whole.device)
     made.manual_seed(whole.initial_seed())
     made.start, made.stop, made.total = start, stop, total

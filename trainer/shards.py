@@ -1,9 +1,9 @@
 """Clips of a split that does not fit in memory: shuffled shards, read ahead of the training.
 
-A pass takes the shards in random order, a bufferful at a time, and the rows of a buffer in random order.
-While the batches of one buffer are used, a thread reads the next. Random rows of the store would be a
-thousand times slower. A decoded copy on disk, mapped into memory, is as fast as its disk is at random reads,
-and takes twice the store's space there; docs/guides/performance.md says why it is not what is done.
+A pass reads the shards in random order, one buffer at a time, and uses the rows of a buffer in random order.
+While the batches of one buffer are used, a thread reads the next buffer. Reading random rows of the store
+would be a thousand times slower. A decoded, memory-mapped copy on disk would be as fast as the disk's random
+reads and twice the size of the store; docs/guides/performance.md explains why it is not used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from trainer import store as stores
 from trainer.store import Selection
 
 BUFFERS = 2
-"""In memory at the same time: one that is used, one that is read."""
+"""Buffers in memory at the same time: one in use, one being read."""
 
 Taken = tuple[Tensor, dict[str, Tensor]]
-"""Rows [n] of the selection, and of each convention their clips [n, 3, T, V, M]."""
+"""Rows [n] of the selection, and their clips [n, 3, T, V, M] by convention."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Shards:
 
     selection: Selection
     labels: Tensor
-    """[N] int64, on the device that batches go to."""
+    """[N] int64, on the device that receives the batches."""
     per_buffer: int
-    """Shards of a buffer. The order of the rows depends on it."""
+    """Shards per buffer. The order of the rows depends on it."""
 
     def __len__(self) -> int:
         return len(self.selection)
@@ -46,17 +46,17 @@ class Shards:
 
     @property
     def peak_bytes(self) -> int:
-        """The most that clips take in memory, without the batch that is made of them."""
+        """Peak bytes of memory that the clips use, without the batch assembled from them."""
         return self.selection.shard_bytes + self.per_buffer * _bytes_for_each(self.selection)
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """What is read at a time, and in which order it is used."""
+    """The shards read at a time, and the order in which their rows are used."""
 
     shards: tuple[range, ...]
     order: Tensor
-    """[n] int64: places in the buffer."""
+    """[n] int64: positions in the buffer."""
 
     @property
     def rows(self) -> Tensor:
@@ -65,9 +65,9 @@ class Buffer:
 
 
 def within(selection: Selection, limit: int, *, device: torch.device) -> Shards:
-    """With the largest buffers that keep clips below ``limit`` bytes.
+    """``Shards`` with the largest buffers that keep the clips within ``limit`` bytes.
 
-    Raises ConfigError, with the least that works, when not even buffers of one shard do.
+    Raises ConfigError, naming the smallest possible limit, when not even buffers of one shard fit.
     """
     per_buffer = (limit - selection.shard_bytes) // _bytes_for_each(selection)
     if per_buffer < 1:
@@ -76,7 +76,7 @@ def within(selection: Selection, limit: int, *, device: torch.device) -> Shards:
 
 
 def check_limit(limit: int, least: int) -> None:
-    """Raises ConfigError when a limit is below the least that works."""
+    """Raises ConfigError when a limit is below the smallest possible one."""
     if limit < least:
         raise ConfigError(
             f"{limit} bytes are too few to read this store shard by shard, the least is {least}",
@@ -91,7 +91,7 @@ def least_bytes(selection: Selection) -> int:
 
 
 def bytes_in_memory(selection: Selection) -> int:
-    """What holding all clips takes while the last shard of them is read."""
+    """Bytes of memory for all clips while their last shard is being read."""
     return len(selection) * selection.clip_bytes + selection.shard_bytes
 
 
@@ -100,9 +100,9 @@ def _bytes_for_each(selection: Selection) -> int:
 
 
 def plan(shards: Shards, *, seed: int, epoch: int, turn: int, counts: Tensor | None = None) -> list[Buffer]:
-    """One pass over all rows, every one once, or as often as ``counts`` [N] int64 says.
+    """Plan one pass over all rows, each once, or as often as given in ``counts`` [N] int64.
 
-    It depends on nothing but the address, ``per_buffer`` and these.
+    The plan depends only on the address of the seed, ``per_buffer`` and ``counts``.
     """
     all_pieces = shards.selection.shards
     draw = seeds.generator("cpu", seed, epoch, turn, "shards")
@@ -119,9 +119,9 @@ def plan(shards: Shards, *, seed: int, epoch: int, turn: int, counts: Tensor | N
 def batches(
     shards: Shards, buffers: Sequence[Buffer], *, sizes: Iterable[int], skip: int = 0
 ) -> Iterator[Taken]:
-    """A pass from its row ``skip`` on, as many rows at a time as ``sizes`` says; the last may be fewer.
+    """Yield a pass from row ``skip`` on, in batches of the given ``sizes``; the last one may be smaller.
 
-    Buffers before the start are not read. A batch may take rows of two buffers.
+    Buffers before the start are not read. A batch may have rows of two buffers.
     """
     wanted, begun = iter(sizes), list[Taken]()
     size = next(wanted)
@@ -130,7 +130,7 @@ def batches(
     with ThreadPoolExecutor(1, "read ahead") as thread:
         reading = [_read(thread, shards, each) for each in buffers[:1]]
         for place, buffer in enumerate(buffers):
-            clips = reading.pop().result()  # the one before is free now
+            clips = reading.pop().result()  # the previous buffer is free now
             reading = [_read(thread, shards, each) for each in buffers[place + 1 : place + 2]]
             rows, places, skip = buffer.rows[skip:], buffer.order[skip:], 0
             while len(rows):

@@ -1,4 +1,4 @@
-"""Names for the parts of a training step in a profile. When nobody profiles they cost a look at a flag."""
+"""Named parts of a training step in a profile; without a profiler each costs one flag check."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ALL = (DATA, FORWARD, AUGMENTATION, QUERY, KEY, MOMENTUM, BACKWARD, QUEUE, OPTIM
 
 
 def span(name: str) -> AbstractContextManager[None]:
-    """A context whose time the profile shows under ``name``."""
+    """A context whose duration appears under ``name`` in the profile."""
     return _recorded(name) if torch.autograd._profiler_enabled() else nullcontext()
 
 
 @contextmanager
 def _recorded(name: str) -> Iterator[None]:
-    """A GPU works behind the program: without waiting its time would count where somebody waits for it."""
+    """Record a span, synchronising a GPU before and after: its asynchronous work would count elsewhere."""
     _wait()
     with record_function(name):
         yield

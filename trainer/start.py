@@ -1,7 +1,7 @@
-"""What a training starts from in the place of random weights: ``--init-from``.
+"""``--init-from``: the weights that a training starts from instead of random ones.
 
-Weights are named ``ENCODER.encoder.*`` and ``ENCODER.projector.*`` here, whatever the method: ``joint``,
-``bone``, ``seq``, ... are its encoders. What is not named is an error, unless a pattern leaves it out.
+Weights are named ``ENCODER.encoder.*`` and ``ENCODER.projector.*`` here for every method; encoders are
+``joint``, ``bone``, ``seq``, ... A weight without a counterpart is an error unless a pattern leaves it out.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from trainer.store import Store
 
 _QUERY = re.compile(r"(?:(?:.*\.)?(?P<of>\w+)\.query|network)\.(?P<rest>(?:encoder|projector)\..+)")
 _ONLY = (None, "moco")
-"""What methods of one encoder call its MoCo, None where they have a network alone; the encoder has the name
-of the run's stream."""
+"""Attribute that holds the MoCo in methods with one encoder, None where they have only a network; the encoder
+is named after the run's stream."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Start:
 
     weights: dict[str, Tensor]
     adjacency: str | None
-    """Partition of the joints that an ST-GCN's graphs are; None for other encoders."""
+    """The joint partition of an ST-GCN's graphs; None for other encoders."""
     exported: bool
 
 
 def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
-    """``path``, a run folder, an exported encoder or ``hf://user/name``, for the settings.
+    """Describe ``path``, a run folder, an exported encoder or ``hf://user/name``, for the settings.
 
-    Raises CheckpointError for others.
+    Raises CheckpointError for anything else.
     """
     asked, path = path, hub.local(path)
     kind = "export" if (path / CARD).is_file() else "run"
@@ -62,17 +62,17 @@ def describe(path: Path, *, skip: Sequence[str] = ()) -> InitConfig:
 
 
 def initialise(method: Method, init: InitConfig) -> None:
-    """Sets the networks of a method to the weights that ``init`` describes.
+    """Set the networks of a method to the weights that ``init`` describes.
 
-    Key networks start as copies, as in MoCo; queues stay as they are. Raises CheckpointError that names every
-    weight that is missing, unexpected or of another shape, UsageError for a pattern that matches nothing.
+    Key networks start as copies, as in MoCo; queues do not change. Raises CheckpointError that names every
+    weight that is missing, unexpected or of another shape, and UsageError for a pattern that matches nothing.
     """
     _load(dict(method.networks.items()), read_start(init), init)
     method.follow()
 
 
 def initialise_encoders(encoders: Mapping[str, nn.Module], init: InitConfig) -> None:
-    """As ``initialise``, for encoders without projectors."""
+    """Like ``initialise``, for encoders without projectors."""
     start = read_start(init)
     weights = {name: value for name, value in start.weights.items() if name.split(".")[1] == "encoder"}
     modules = {name: nn.ModuleDict({"encoder": encoder}) for name, encoder in encoders.items()}
@@ -80,9 +80,10 @@ def initialise_encoders(encoders: Mapping[str, nn.Module], init: InitConfig) -> 
 
 
 def check_kind(init: InitConfig, store: Store, convention: str) -> str:
-    """What is not known of the weights' poses, in words; empty where they are of the store's kind.
+    """Check that weights and store are of the same kind of poses; returns a note where that is unknown.
 
-    Raises CheckpointError for weights of 3D poses where the store's are 2D, and the other way round.
+    The note is empty where the kinds agree. Raises CheckpointError for weights of 3D poses where the store's
+    are 2D, and vice versa.
     """
     here, trained_on = stores.kind_of(store, convention), _kind_of(init)
     if trained_on is None:
@@ -99,7 +100,7 @@ def check_kind(init: InitConfig, store: Store, convention: str) -> str:
 
 
 def _kind_of(init: InitConfig) -> str | None:
-    """2D or 3D; None where nothing says it. All published code is of 3D poses."""
+    """2D or 3D; None where it cannot be determined. All published code is for 3D poses."""
     if init.kind == "released":
         return "3D"
     path = hub.local(init.path)
@@ -115,7 +116,7 @@ def _kind_of(init: InitConfig) -> str | None:
 
 
 def read_start(init: InitConfig) -> Start:
-    """The weights that ``init`` describes. Raises CheckpointError when they are no longer the same."""
+    """Read the weights that ``init`` describes. Raises CheckpointError when they have changed."""
     path = Path(init.path)
     if init.kind == "released":
         raise CheckpointError(
@@ -185,7 +186,7 @@ def _load(modules: Mapping[str, nn.Module], start: Start, init: InitConfig) -> N
 
 
 def _left_out(names: set[str], init: InitConfig) -> set[str]:
-    """The names that the patterns match. Raises UsageError for a pattern without any."""
+    """The names that the patterns match. Raises UsageError for a pattern that matches none."""
     left = {pattern: {name for name in names if fnmatchcase(name, pattern)} for pattern in init.skip}
     for pattern, matched in left.items():
         if not matched:
@@ -223,7 +224,7 @@ def _check_fit(own: Mapping[str, Tensor], start: Start, left: set[str], init: In
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The names, those of an encoder or a projector as one where there are many. Shapes are told apart."""
+    """The names as text; more than 20 are grouped by encoder and projector, unless they carry shapes."""
     if len(names) <= 20 or " " in names[0]:
         return ", ".join(names)
     heads = Counter(".".join(name.split(".")[:2]) for name in names)
@@ -233,7 +234,7 @@ def _listed(names: Sequence[str]) -> str:
 def _check_graphs(modules: Mapping[str, Any], start: Start, left: set[str], init: InitConfig) -> None:
     """Raises CheckpointError when the settings name another partition of the joints than the weights have.
 
-    Graphs are among the weights: they would be replaced, and the settings would say something else.
+    Graphs are among the weights: they would be replaced and would contradict the settings.
     """
     for name, module in modules.items():
         own = module.state_dict()

@@ -1,7 +1,7 @@
-"""Reading a store: the trainer's only contact with zarr. The format is 1: docs/reference/store-format.md.
+"""Reading stores of format 1 (docs/reference/store-format.md); the only module that reads zarr arrays.
 
-Rows are read in whole shards, all of them (``load``) or some (``read``), and indexed in memory; random rows
-of a sharded store would be a thousand times slower.
+Rows are read in whole shards, all of them (``load``) or some (``read``), and indexed in memory; reading
+random rows of a sharded store would be a thousand times slower.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from trainer.local import open_group
 from trainer.skeleton import Skeleton
 
 PARTS = {"train": 1, "test": 2}
-"""Values of ``splits/<name>``; 0 marks a sample that the split does not use."""
+"""Values in ``splits/<name>``; 0 marks a sample that the split does not use."""
 
 _BLOCK = 2048
-"""Rows read at a time: the rows of one shard, so that no shard is decoded twice."""
+"""Rows read at a time: those of one shard, so that no shard is decoded twice."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -46,7 +46,7 @@ class Store:
     manifest: StoreManifest
     group: zarr.Group
     received: Received
-    """What of its files may be read."""
+    """The files that may be read."""
 
     @property
     def hash(self) -> str:
@@ -62,10 +62,10 @@ class Store:
 
 @dataclass(frozen=True)
 class Samples:
-    """N rows of a store in memory, row n being the same recorded action in every convention."""
+    """N rows of a store in memory; row n is the same recorded action in every convention."""
 
     clips: dict[str, Tensor]
-    """convention -> [N, 3, T, V, M] float32, V being the convention's own."""
+    """convention -> [N, 3, T, V, M] float32, with the convention's own V."""
     labels: Tensor
     """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
@@ -87,13 +87,13 @@ class Samples:
 
 @dataclass(frozen=True)
 class Selection:
-    """N rows of a store whose clips are not read yet: one half of a split, in one stream."""
+    """N rows of a store whose clips have not been read yet: one half of a split, in one stream."""
 
     store: Store
     paths: dict[str, str]
     """convention -> path of its array."""
     shapes: dict[str, tuple[int, ...]]
-    """convention -> (3, T, V, M), M with the absent bodies that are added."""
+    """convention -> (3, T, V, M), with M including the absent bodies that are added."""
     labels: Tensor
     """[N] int64, 0-based; -1 for a sample without a label."""
     ids: tuple[str, ...]
@@ -105,26 +105,26 @@ class Selection:
 
     @property
     def clip_bytes(self) -> int:
-        """Of one row in all conventions."""
+        """Bytes of one row in all conventions."""
         return sum(map(self._bytes, self.shapes))
 
     @property
     def shard_bytes(self) -> int:
-        """What decoding one shard of the largest convention takes for itself, besides the rows kept of it.
+        """Bytes needed to decode one shard of the largest convention, in addition to the rows kept of it.
 
-        Its file, which is as large as its values when they cannot be compressed, and its values.
+        They hold its file, which is as large as its values if they are incompressible, and its values.
         """
         return 2 * min(_BLOCK, self.store.manifest.samples) * max(map(self._bytes, self.shapes))
 
     @cached_property
     def shards(self) -> tuple[range, ...]:
-        """For each shard with rows of the selection: which of the N they are."""
+        """For each shard that has rows of the selection, the range of these among the N."""
         starts = range(0, self.store.manifest.samples + _BLOCK, _BLOCK)
         edges = np.searchsorted(self.rows, starts).tolist()
         return tuple(range(first, last) for first, last in pairwise(edges) if first < last)
 
     def part(self, places: Tensor) -> Selection:
-        """Some of the N rows, by their places [n] int64, ascending."""
+        """Some of the N rows, given by their ascending positions [n] int64."""
         ids = tuple(self.ids[place] for place in places.tolist())
         return replace(self, labels=self.labels[places], ids=ids, rows=self.rows[places.numpy()])
 
@@ -134,10 +134,10 @@ class Selection:
 
 @checks_arguments
 def open_store(path: str | Path) -> Store:
-    """A store by its folder or address. Raises StoreError when there is none, when it is newer than this
-    code, or damaged.
+    """Open a store by its folder or address.
 
-    Its metadata are compared with its manifest before anything is read: see ``schemas.received``.
+    Raises StoreError when it does not exist, is of a newer format than this code supports, or is damaged. Its
+    metadata are compared with its manifest before anything is read; see ``schemas.received``.
     """
     path = Place(path)
     manifest, received = open_received(path, complete=False)
@@ -146,7 +146,7 @@ def open_store(path: str | Path) -> Store:
 
 @checks_arguments
 def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str, Skeleton]:
-    """Specs and graphs of the chosen conventions, without padding. Raises StoreError for an absent one."""
+    """Specs and graphs of the given conventions, without padding. Raises StoreError for an absent one."""
     by_name = {}
     for name in conventions:
         check_convention(store, name)
@@ -164,9 +164,9 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
 
 
 def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Skeleton]:
-    """The skeletons of all conventions that stores are read in, for one encoder.
+    """The skeletons of all conventions in which several stores are read, for one encoder.
 
-    Raises StoreError where two stores mean different skeletons by one name, and for stores of 2D and of 3D
+    Raises StoreError where two stores use one name for different skeletons, and for a mixture of 2D and 3D
     poses.
     """
     by_name: dict[str, Skeleton] = {}
@@ -192,7 +192,7 @@ def skeletons_of(several: Sequence[tuple[Store, Sequence[str]]]) -> dict[str, Sk
 
 
 def kind_of(store: Store, convention: str) -> str:
-    """2D or 3D."""
+    """Whether the poses of a convention are ``2D`` or ``3D``."""
     return "2D" if store.manifest.conventions[convention].coordinates == "xy" else "3D"
 
 
@@ -219,7 +219,7 @@ def load(
     bodies: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Samples:
-    """``select`` and ``read`` of all shards: the rows in memory, in the store's order."""
+    """Load the rows that ``select`` chooses into memory, in the store's order."""
     selection = select(
         store,
         split=split,
@@ -244,12 +244,12 @@ def select(
     labelled: bool = False,
     bodies: int | None = None,
 ) -> Selection:
-    """The rows of one half of a split that all the conventions have, in the store's order.
+    """Select the rows of one half of a split that all the conventions have, in the store's order.
 
-    ``labelled``: without those that have no label. ``bodies``: M of a clip, absent bodies fill up what the
-    store lacks; None: as many as it has. Raises StoreError when the split, a convention, the stream at this
-    number of frames, or every row is missing, naming what the store has and the command that adds it, and
-    when it has more bodies.
+    ``labelled``: leave out rows without a label. ``bodies``: M of a clip, padded with absent bodies if the
+    store has fewer; None: as many as the store has. Raises StoreError when the split, a convention, the
+    stream at this number of frames, or every row is missing, naming what the store has and the command that
+    adds it, and when the store has more bodies.
     """
     check_split(store, split)
     for name in conventions:
@@ -267,7 +267,7 @@ def select(
 def select_all(
     store: Store, convention: str, *, frames: int, stream: str = "joint", bodies: int | None = None
 ) -> Selection:
-    """All rows that a convention has, in the store's order; arguments and errors as of ``select``."""
+    """Select all rows of a convention, in the store's order; arguments and errors are those of ``select``."""
     check_stream(store, convention, frames=frames, stream=stream)
     there = np.diff(_values(store, f"sequences/{convention}/offsets")) > 0
     rows = np.flatnonzero(there).astype(np.int64)
@@ -281,20 +281,20 @@ def select_all(
 
 
 def ids_of(store: Store, *, split: str, part: str, conventions: Sequence[str]) -> tuple[str, ...]:
-    """Of the rows that ``select`` takes; empty where it would find none."""
+    """Sample ids of the rows that ``select`` chooses; empty if there are none."""
     _, rows = _half(store, split, part, conventions)
     ids = _values(store, "samples/id")
     return tuple(str(ids[row]) for row in rows)
 
 
 def labels_of(store: Store, *, split: str, part: str, conventions: Sequence[str]) -> Tensor:
-    """[n] int64, -1 for none: of the rows that ``select`` takes; empty where it would find none."""
+    """Labels [n] int64, -1 for none, of the rows that ``select`` chooses; empty if there are none."""
     _, rows = _half(store, split, part, conventions)
     return torch.from_numpy(_labels(store)[rows])
 
 
 def frame_labels(store: Store, convention: str) -> dict[str, NDArray[np.int64]]:
-    """Sample id -> [T] class of each frame, -1 for none, of recordings that were kept whole; else empty."""
+    """Sample id -> [T] class of each frame, -1 for none. Empty unless the recordings were kept whole."""
     check_convention(store, convention)
     path = f"sequences/{convention}/frame_label"
     if path not in store.group:
@@ -314,7 +314,7 @@ def frame_labels(store: Store, convention: str) -> dict[str, NDArray[np.int64]]:
 
 
 def lengths_of(store: Store, conventions: Sequence[str]) -> list[int]:
-    """Numbers of frames of which all these conventions have joint streams, ascending."""
+    """Numbers of frames, ascending, at which all these conventions have joint streams."""
     per_convention: list[set[int]] = []
     for name in conventions:
         folder = store.group.get(f"streams/{name}")
@@ -327,7 +327,7 @@ def lengths_of(store: Store, conventions: Sequence[str]) -> list[int]:
 
 
 def bodies_of(store: Store, convention: str, *, frames: int) -> int:
-    """M of a store's clips, absent bodies included. Raises StoreError when it has no such joint stream."""
+    """M of a store's clips, absent bodies included. Raises StoreError if it has no such joint stream."""
     check_stream(store, convention, frames=frames, stream="joint")
     return int(_array(store, _stream_path(convention, frames, "joint")).shape[4])
 
@@ -344,7 +344,7 @@ def _shape(store: Store, path: str, bodies: int | None) -> tuple[int, ...]:
 
 
 def in_memory(selection: Selection, *, on_progress: OnProgress | None = None) -> Samples:
-    """All rows of a selection. Raises StoreError as ``read``."""
+    """Read all rows of a selection. Raises StoreError like ``read``."""
     clips = read(selection, selection.shards, on_progress=on_progress)
     return Samples(clips, selection.labels, selection.ids, torch.from_numpy(selection.rows))
 
@@ -352,7 +352,7 @@ def in_memory(selection: Selection, *, on_progress: OnProgress | None = None) ->
 def read(
     selection: Selection, shards: Sequence[range], *, on_progress: OnProgress | None = None
 ) -> dict[str, Tensor]:
-    """convention -> [n, 3, T, V, M] float32: the rows in some of the selection's ``shards``, shard by shard.
+    """Read the rows in some of the selection's ``shards``, as convention -> [n, 3, T, V, M] float32.
 
     Raises StoreError naming an array that cannot be read.
     """
@@ -381,12 +381,12 @@ def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor)
     if block.shape[-1] < into.shape[-1]:
         into[..., : block.shape[-1]] = torch.from_numpy(block[rows - start])
         return
-    # Straight into place: mode "raise", the default, would copy once more.
+    # Written in place: the default mode, "raise", would make another copy.
     np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 
 
 def _half(store: Store, split: str, part: str, conventions: Sequence[str]) -> tuple[int, NDArray[np.int64]]:
-    """How many rows the half of the split has, and those that all the conventions have."""
+    """The number of rows in one half of a split, and the rows among them that all the conventions have."""
     chosen = np.asarray(_values(store, f"splits/{split}")) == PARTS[part]
     in_split = int(chosen.sum())
     for name in conventions:
@@ -422,7 +422,7 @@ _NO_HALF = {
 def _with_label(
     store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, split: str, part: str
 ) -> NDArray[np.int64]:
-    """Those of ``rows`` that have a label. Raises StoreError when none has."""
+    """The rows that have a label. Raises StoreError if there are none."""
     chosen = rows[labels[rows] >= 0]
     if not len(chosen):
         raise StoreError(
@@ -436,7 +436,7 @@ def _with_label(
 
 
 def _labels(store: Store) -> NDArray[np.int64]:
-    """[rows of the store] int64, -1 for none."""
+    """Labels of all rows of the store, int64, -1 for none."""
     labels = np.asarray(_values(store, "samples/label")).astype(np.int64)
     classes = len(store.manifest.classes)
     if len(labels) and not (labels.min() >= -1 and labels.max() < classes):
@@ -470,7 +470,7 @@ def check_convention(store: Store, name: str) -> None:
 
 
 def check_stream(store: Store, name: str, *, frames: int, stream: str) -> None:
-    """Raises StoreError when the convention or its stream at this number of frames is not in the store."""
+    """Raises StoreError when the store lacks the convention or its stream at this number of frames."""
     check_convention(store, name)
     if _stream_path(name, frames, stream) in store.group:
         return
@@ -516,7 +516,7 @@ def _array(store: Store, path: str) -> Any:
 
 
 def _values(store: Store, path: str) -> Any:
-    """All of a small array."""
+    """Read all of a small array."""
     array = _array(store, path)
     try:
         return array[:]

@@ -1,4 +1,4 @@
-"""Bone and motion streams of augmented joints, on the device. The store holds those of the plain joints."""
+"""Bone and motion streams of augmented joints, on the device; the store has those of the original joints."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def joint(x: Tensor, spec: SkeletonSpec) -> Tensor:
 
 
 def bone(x: Tensor, spec: SkeletonSpec) -> Tensor:
-    """``x[v] - x[parent(v)]`` over the convention's own tree; zero at the centre. x [..., V, M] -> same."""
+    """``x[v] - x[parent(v)]`` in the convention's tree, zero at the centre. x [..., V, M] -> same."""
     parents = [*spec.parents, *range(spec.num_joints, x.shape[-2])]
     return x - x[..., torch.tensor(parents, device=x.device), :]
 
 
 def motion(x: Tensor, spec: SkeletonSpec) -> Tensor:
-    """``x[t + 1] - x[t]``, last frame zero. x [..., T, V, M] -> same."""
+    """``x[t + 1] - x[t]``, zero at the last frame. x [..., T, V, M] -> same."""
     step = torch.zeros_like(x)
     step[..., :-1, :, :] = x[..., 1:, :, :] - x[..., :-1, :, :]
     return step
@@ -30,7 +30,7 @@ STREAMS = {"joint": joint, "bone": bone, "motion": motion}
 
 
 def derive(x: Tensor, kind: str, spec: SkeletonSpec) -> Tensor:
-    """The stream ``kind`` of joints x [N,3,T,V,M] -> same shape. Raises UsageError for an unknown kind."""
+    """Derive the stream ``kind`` of joints x [N,3,T,V,M] -> same. Raises UsageError for an unknown kind."""
     if kind not in STREAMS:
         raise unknown("stream", kind, STREAMS)
     return STREAMS[kind](x, spec)

@@ -1,4 +1,4 @@
-"""``trainer.sweep``: a grid of runs from Python, as ``trainer sweep`` makes them."""
+"""``trainer.sweep``: a grid of runs from Python, as with ``trainer sweep``."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ OnRun = Callable[[str, Literal["started"] | How], None]
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep that has been worked on."""
+    """The state of a sweep after a call of ``sweep``."""
 
     out: Path
-    """Folder of the runs: each is opened by ``trainer.open(out / name)``."""
+    """Folder of the runs; ``trainer.open(out / name)`` opens one."""
     lines: tuple[dict[str, Any], ...]
     """The lines of ``table.csv``: axes, run, figure, ``top1`` in percent and its interval, ..."""
     failed: dict[str, str]
-    """Run or ensemble -> its error and its log. The same call tries them anew."""
+    """Run or ensemble -> its error and its log. The same call tries these again."""
 
     def __repr__(self) -> str:
         return f"<sweep {self.out}: {len(self.lines)} results, {len(self.failed)} failed>"
@@ -46,17 +46,17 @@ def sweep(
     check: bool = True,
     on_run: OnRun | None = None,
 ) -> Swept:
-    """Train and evaluate every combination of a grid, each in a process of its own; what is whole is skipped.
+    """Train and evaluate every combination of a grid, each in its own process; completed ones are skipped.
 
-    ``grid``: the file, or what would be in it: ``given``, ``grid``, ``evaluate``, ``ensemble``. ``out``:
-    folder of the runs, needed where a mapping names none. ``jobs`` runs at a time; None for one, or one for
-    each of ``devices``. ``check``: try the settings of all runs before the first starts. ``on_run(name,
-    how)`` is told, from other threads, of runs that start and of how they ended: done, there (before),
-    failed, taken (another process works on it), stopped.
+    ``grid``: a file or its content: ``given``, ``grid``, ``evaluate``, ``ensemble``. ``out``: folder of the
+    runs, required if a mapping does not name one. ``jobs``: number of runs at a time; None: one, or one for
+    each of ``devices``. ``check``: check the settings of all runs before the first one starts.
+    ``on_run(name, how)`` is called from other threads when a run starts and when it ends: done, there
+    (completed before), failed, taken (another process is working on it) or stopped.
 
-    A run that fails leaves the others alone; it is in ``failed``, and the logger ``trainer`` warns. Ctrl-C
-    saves everything and raises KeyboardInterrupt; the same call goes on. Raises ConfigError for a grid that
-    is none, and for settings of a run that do not fit, UsageError without a folder.
+    A failed run does not affect the others; it is listed in ``failed`` and the logger ``trainer`` warns of
+    it. Ctrl-C saves everything and raises KeyboardInterrupt; the same call continues. Raises ConfigError for
+    an invalid grid and for invalid settings of a run, UsageError without a folder.
     """
     plan, text = _plan(grid, None if out is None else Path(out))
     if jobs is not None and jobs < 1:
@@ -87,7 +87,7 @@ def sweep(
 
 
 def _plan(grid: str | Path | Mapping[str, Any], out: Path | None) -> tuple[Plan, str | None]:
-    """And the text of a file that there is not."""
+    """The plan of a grid and, for a mapping, the text of the equivalent file."""
     if not isinstance(grid, Mapping):
         return read_plan(Path(grid), out=out), None
     named = out or grid.get("out")
@@ -101,7 +101,7 @@ def _plan(grid: str | Path | Mapping[str, Any], out: Path | None) -> tuple[Plan,
 
 
 def _plain(value: Any) -> Any:
-    """Paths as text, sequences as lists."""
+    """Convert paths to text and sequences to lists, recursively."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

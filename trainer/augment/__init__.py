@@ -1,12 +1,13 @@
 """Augmentations of whole batches on the device, with independent random parameters for every sample.
 
-An augmentation is ``(x [N,3,T,V,M], skeleton, generator, *, options...) -> x``. The generator lives on x's
-device; x may be padded with zero joints behind the skeleton's own. The annotations of the keyword-only
-parameters are the schema of its options. Numbers for every sample come from ``augment.draws``: in a batch
-that is worked on in parts, a sample then gets those that it would get in the whole.
+An augmentation is ``(x [N,3,T,V,M], skeleton, generator, *, options...) -> x``. The generator is on x's
+device; x may be padded with zero joints after the skeleton's own. The annotations of the keyword-only
+parameters are the schema of its options. Per-sample numbers come from ``augment.draws``, so that a sample of
+a batch processed in parts gets the same numbers as in the whole batch.
 
-It is written as a ``@Planned`` function, which draws and returns what is going to be done: ``Transform``,
-``Sometimes`` (a share of the samples) or ``Everywhere``. A chain draws all of it first (``augment.chain``).
+An augmentation is written as a ``@Planned`` function that draws and returns a plan: ``Transform``,
+``Sometimes`` (for a share of the samples) or ``Everywhere``. A chain first draws all plans, then executes
+them (``augment.chain``).
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def choice(
 ) -> Everywhere:
     """One of several augmentations, drawn for every sample; each has its own name and options.
 
-    x [N,3,T,V,M] -> what they give, which must be of one shape. Default: ISC's random choice of its two
-    spatial augmentations (section 3.1.3). Every one sees the whole batch, so the time is their sum.
+    x [N,3,T,V,M] -> their output, which must have one shape. Default: ISC's random choice between its two
+    spatial augmentations (section 3.1.3). All are applied to the whole batch, so their times add up.
     """
     return _one_of(
         x, skeleton, generator, links=[_link(each, f"of.{place}") for place, each in enumerate(of)]
@@ -82,11 +83,11 @@ AUGMENTATIONS: dict[str, Planned[...]] = {
 
 
 NEEDS = {"spatial_flip": ("left_right_swap",)}
-"""Augmentation -> what a convention must have for it, of ``schemas.skeleton.PROPERTIES``."""
+"""Augmentation -> properties (``schemas.skeleton.PROPERTIES``) that a convention must have for it."""
 
 
 def check_fits(components: Sequence[Component], skeletons: Iterable[Skeleton], *, where: str) -> None:
-    """Raise UsageError for the first augmentation which a convention cannot have, and what it lacks."""
+    """Raise UsageError for the first augmentation that a convention cannot support, naming what it lacks."""
     skeletons = tuple(skeletons)
     for place, component in enumerate(components):
         for skeleton in skeletons:
@@ -104,15 +105,16 @@ def check_fits(components: Sequence[Component], skeletons: Iterable[Skeleton], *
 
 
 def compile_chain(components: Sequence[Component], *, where: str = "augment") -> Chain:
-    """One function that applies the named augmentations in order; names and options are checked here.
+    """A function that applies the named augmentations in order; names and options are checked here.
 
-    Raises UsageError for an unknown name, ConfigError (``augment.normal.0.options.p: ...``) for options.
+    Raises UsageError for an unknown name and ConfigError (``augment.normal.0.options.p: ...``) for invalid
+    options.
     """
     return Chain(tuple(_link(component, f"{where}.{place}") for place, component in enumerate(components)))
 
 
 def apply(chain: Sequence[Component], x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
-    """``compile_chain`` and call at once. x [N,3,T,V,M] -> same."""
+    """Compile a chain and apply it at once. x [N,3,T,V,M] -> same."""
     return compile_chain(chain)(x, skeleton, generator)
 
 
@@ -123,7 +125,7 @@ def _link(component: Component, where: str) -> Planned[[]]:
     options = dict(checked(signature_model(function), component.options, where=f"{where}.options"))
     if function is not choice:
         return Planned(functools.partial(function.plan, **options))
-    # Its own augmentations are checked now as well, not when the first batch comes.
+    # Its own augmentations are checked now, too, and not when the first batch arrives.
     links = [_link(each, f"{where}.options.of.{place}") for place, each in enumerate(options["of"])]
     return Planned(functools.partial(_one_of, links=links))
 

@@ -1,4 +1,4 @@
-"""Augmentations one after another: all are drawn, then all are done."""
+"""Chains of augmentations: all plans are drawn first, then executed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Doing = Callable[[Tensor, Sequence[Plan], bool], Tensor]
 
 
 def do(x: Tensor, plans: Sequence[Plan], own: bool) -> Tensor:
-    """The plans in their order. x [N,3,T,V,M] -> same, or with another number of frames.
+    """Execute the plans in order. x [N,3,T,V,M] -> same, or with another number of frames.
 
-    ``own``: nobody else needs x, which may be overwritten. Draws nothing, so it may be compiled.
+    ``own``: x is not needed elsewhere and may be overwritten. Nothing is drawn here, so it may be compiled.
     """
     for plan in _merged(plans):
         done = plan.of(x, own=own)
@@ -36,7 +36,7 @@ class Chain:
     """``chain.do``, or a compiled form of it."""
 
     def __call__(self, x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
-        """x [N,3,T,V,M] -> same, or with another number of frames; x itself stays as it is."""
+        """x [N,3,T,V,M] -> same, or with another number of frames; x itself is not changed."""
         # Half precision would round coordinates to centimetres.
         with torch.autocast(x.device.type, enabled=False):
             plans: list[Plan] = []
@@ -49,7 +49,7 @@ class Chain:
 
 
 def _merged(plans: Sequence[Plan]) -> list[Plan]:
-    """Transforms that follow one another as one."""
+    """Merge consecutive transforms into one."""
     merged: list[Plan] = []
     for plan in plans:
         last = merged[-1] if merged else None

@@ -1,4 +1,4 @@
-"""Random parameters, one per sample, and the ranges that options may have."""
+"""Random parameters, one per sample, and the types of options that are ranges."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ Change = Callable[[Tensor, Rows], Tensor]
 
 
 def uniform(generator: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """float32 ``shape`` from U(low, high), on the generator's device."""
+    """Draw a float32 tensor of ``shape`` from U(low, high), on the generator's device."""
     return low + (high - low) * _rows(generator, shape, torch.rand)
 
 
 def normal(generator: torch.Generator, *shape: int) -> Tensor:
-    """float32 ``shape`` from N(0, 1), on the generator's device."""
+    """Draw a float32 tensor of ``shape`` from N(0, 1), on the generator's device."""
     return _rows(generator, shape, torch.randn)
 
 
 def integers(generator: torch.Generator, size: int, below: int) -> Tensor:
-    """[size] int64 from 0 .. below - 1, on the generator's device."""
+    """Draw [size] int64 from 0 .. below - 1, on the generator's device."""
     return _rows(generator, (size,), lambda shape, **place: torch.randint(below, shape, **place))
 
 
@@ -59,25 +59,25 @@ class Drawn:
     chosen: Tensor
     """[N] bool."""
     rows: Rows
-    """What picks samples out of [N,...]. On the CPU the chosen ones. Elsewhere all of them: to ask which were
-    chosen, the host would have to wait for the device."""
+    """Index of samples in [N,...]: the chosen ones on the CPU, all of them elsewhere, where the host would
+    have to wait for the device to learn which were chosen."""
     first: int
-    """On the CPU, in a part of a batch: how many are chosen in front of the part."""
+    """On the CPU, for a part of a batch: number of samples chosen before the part."""
     count: int
-    """On the CPU: how many are chosen in the whole batch."""
+    """On the CPU: number of samples chosen in the whole batch."""
 
     @classmethod
     def among(cls, chosen: Tensor) -> Drawn:
-        """``chosen`` [N] bool, of a batch that is no part of another."""
+        """Build from ``chosen`` [N] bool of a batch that is not part of another."""
         if chosen.device.type != "cpu":
             return cls(chosen, slice(None), 0, len(chosen))
         rows = chosen.nonzero().flatten()
         return cls(chosen, rows, 0, len(rows))
 
     def change(self, x: Tensor, change: Change, *, own: bool = False) -> Tensor:
-        """x [N,...], with ``change(samples [n,...], rows)`` in the place of those that are chosen.
+        """x [N,...] with the chosen samples replaced by ``change(samples [n,...], rows)``.
 
-        ``own``: nobody else needs x, which may be overwritten.
+        ``own``: x is not needed elsewhere and may be overwritten.
         """
         if isinstance(self.rows, slice):
             there = self.chosen.view(-1, *[1] * (x.dim() - 1))
@@ -88,7 +88,7 @@ class Drawn:
         return (x.index_copy_ if own else x.index_copy)(0, self.rows, changed)
 
     def normal(self, generator: torch.Generator, *shape: int) -> Tensor:
-        """float32 [n, *shape] from N(0, 1), for the samples of ``rows``; on the CPU 65,536 values of it."""
+        """float32 [n, *shape] from N(0, 1) for the samples ``rows``; on the CPU from 65,536 quantiles."""
         if isinstance(self.rows, slice):
             return normal(generator, len(self.chosen), *shape)
         drawn = _normal_by_table(generator, self.count, *shape)
@@ -96,7 +96,7 @@ class Drawn:
 
 
 def draw(p: float, generator: torch.Generator, size: int) -> Drawn:
-    """A random share ``p`` of ``size`` samples."""
+    """Choose each of ``size`` samples with probability ``p``."""
     start, total = 0, size
     if isinstance(generator, PartGenerator) and size == generator.stop - generator.start:
         start, total = generator.start, generator.total
@@ -109,38 +109,38 @@ def draw(p: float, generator: torch.Generator, size: int) -> Drawn:
 
 @dataclass(frozen=True)
 class Sometimes(Plan):
-    """A plan: ``change(samples [n,...], rows)`` for the samples that were drawn; see ``Drawn``."""
+    """A plan that applies ``change(samples [n,...], rows)`` to the drawn samples; see ``Drawn``."""
 
     drawn: Drawn
     change: Change
 
     def of(self, x: Tensor, *, own: bool = False) -> Tensor:
-        """x [N,...] -> same. ``own``: nobody else needs x, which may be overwritten."""
+        """x [N,...] -> same. ``own``: x is not needed elsewhere and may be overwritten."""
         return self.drawn.change(x, self.change, own=own)
 
 
 def present(x: Tensor) -> Tensor:
-    """x [N,3,T,V,M] -> [N,1,T,1,M] bool: the bodies that a frame has; an absent one is all zeros."""
-    # A sum of absolute values, over what lies apart in memory first: much faster than asking each value.
+    """x [N,3,T,V,M] -> [N,1,T,1,M] bool: the bodies present in each frame; an absent one is all zeros."""
+    # A sum of absolute values, over distant memory first: much faster than testing each value.
     return (x.abs().sum(dim=1, keepdim=True).transpose(3, 4).sum(dim=4) != 0).unsqueeze(3)
 
 
 @functools.cache
 def _quantiles() -> Tensor:
-    """[65536] float32: N(0, 1) in as many equal shares, the middle of each; the last are at +-4.3."""
+    """[65536] float32: quantiles of N(0, 1) at the midpoints of as many equal shares, within +-4.3."""
     middles = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
     return torch.special.ndtri(middles).to(torch.float32)
 
 
 def _normal_by_table(generator: torch.Generator, *shape: int) -> Tensor:
-    """float32 ``shape`` from N(0, 1) on the CPU: four values of each random word, faster than randn."""
+    """float32 ``shape`` from N(0, 1) on the CPU: four values per random word, faster than randn."""
     size = math.prod(shape)
     words = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
     return _quantiles().index_select(0, words.view(torch.uint16)[:size].int()).view(shape)
 
 
 def _rows(generator: torch.Generator, shape: tuple[int, ...], draw: Callable[..., Tensor]) -> Tensor:
-    """A draw; of a part of a batch, the part's rows of the draw for the whole batch."""
+    """Draw a tensor; for a part of a batch, draw for the whole batch and return the part's rows."""
     place = {"generator": generator, "device": generator.device}
     if isinstance(generator, PartGenerator) and shape[:1] == (generator.stop - generator.start,):
         return draw((generator.total, *shape[1:]), **place)[generator.start : generator.stop]

@@ -1,7 +1,7 @@
-"""Augmentations in two steps: what happens to each sample is drawn, then it is done.
+"""Augmentations in two steps: a plan is drawn for each sample, then executed.
 
-In between, a chain can see what follows: it merges transforms, and works in place on clips that are its own.
-And what is done draws nothing, so that it can be compiled.
+Between the steps a chain knows all its plans: it merges transforms and works in place on clips of its own.
+Executing a plan draws nothing, so it can be compiled.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ P = ParamSpec("P")
 
 
 class Plan(ABC):
-    """What an augmentation is going to do to a batch of clips, with everything drawn that it needs."""
+    """What an augmentation will do to a batch of clips, with all random numbers drawn."""
 
     resizes: bool = False
-    """Whether the clips may get another number of frames: what follows is planned when this is done."""
+    """Whether the number of frames may change; later augmentations are planned after it is executed."""
 
     @abstractmethod
     def of(self, x: Tensor, *, own: bool = False) -> Tensor:
-        """x [N,3,T,V,M] -> same. ``own``: nobody else needs x, which may be overwritten."""
+        """x [N,3,T,V,M] -> same. ``own``: x is not needed elsewhere and may be overwritten."""
 
 
 @dataclass(frozen=True)
 class Everywhere(Plan):
-    """A plan: ``change(x [N,3,T,V,M])`` for the whole batch, which stays as it is."""
+    """A plan that applies ``change(x [N,3,T,V,M])`` to the whole batch, out of place."""
 
     change: Callable[[Tensor], Tensor]
     resizes: bool = False
@@ -44,9 +44,9 @@ class Everywhere(Plan):
 
 
 class Planned(Generic[P]):
-    """An augmentation made of what draws its plan: ``plan(x, skeleton, generator, *, options...)``.
+    """An augmentation defined by the function that draws its plan.
 
-    That may look at nothing of x but its shape and device.
+    ``plan(x, skeleton, generator, *, options...)`` may use only x's shape and device.
     """
 
     def __init__(self, plan: Callable[Concatenate[Tensor, Skeleton, torch.Generator, P], Plan]) -> None:
@@ -56,5 +56,5 @@ class Planned(Generic[P]):
     def __call__(
         self, x: Tensor, skeleton: Skeleton, generator: torch.Generator, *args: P.args, **options: P.kwargs
     ) -> Tensor:
-        """x [N,3,T,V,M] -> same; x itself stays as it is."""
+        """x [N,3,T,V,M] -> same; x itself is not changed."""
         return self.plan(x, skeleton, generator, *args, **options).of(x)

@@ -1,7 +1,7 @@
 """Augmentations of the coordinates: SkeletonCLR's shear; AimCLR's flip, rotate and axis mask; ISC's two.
 
-Canonical axes: x to the sensor's left, y up, z away from the sensor. All maps are linear and act on the
-whole clip alike, so joints that are zero (absent bodies, padding) stay zero.
+Canonical axes: x to the sensor's left, y up, z away from the sensor. All maps are linear and the same for the
+whole clip, so joints that are zero (absent bodies, padding) stay zero.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trainer.skeleton import Skeleton
 def shear(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, amplitude: NonNegative = 0.5
 ) -> Transform:
-    """Each sample times a matrix with ones on the diagonal and the six others from U(-amplitude, amplitude).
+    """Multiply each sample by a matrix with unit diagonal and six entries from U(-amplitude, amplitude).
 
     x [N,3,T,V,M] -> same. 0.5 is SkeletonCLR's; "Shear" of AimCLR's normal and extreme augmentations.
     """
@@ -39,10 +39,10 @@ def spatial_flip(
     p: Probability = 0.5,
     mirror_axis: bool = True,
 ) -> Transform:
-    """Exchange left and right joints of a share ``p`` of the samples. x [N,3,T,V,M] -> same.
+    """Swap left and right joints of each sample with probability ``p``. x [N,3,T,V,M] -> same.
 
-    A mirror also negates the left-right axis x; the released code of AimCLR only permutes the joints, which
-    swaps the sides of a body without mirroring it: ``mirror_axis=False``.
+    To mirror the body, the left-right axis x is also negated; the released code of AimCLR only permutes the
+    joints, which swaps the sides of a body without mirroring it: ``mirror_axis=False``.
     """
     require(skeleton.spec, ("left_right_swap",), by="augmentation spatial_flip", remedy="Leave it out")
     swap = torch.tensor([*(skeleton.spec.left_right_swap or ()), *range(skeleton.num_joints, x.shape[3])])
@@ -64,11 +64,12 @@ def rotate(
     others: NonNegative = 1.0,
     sense: Literal["right", "left"] = "right",
 ) -> Transform:
-    """Turn about x, then y, then z: one of them, drawn, by U(0, main) degrees, the other two by U(0, others).
+    """Rotate about x, y and z: a random one by U(0, main) degrees, the other two by U(0, others).
 
-    x [N,3,T,V,M] -> same; turns about the origin. 30 and 1 degrees are AimCLR's. ``sense``: ``right`` turns
-    y towards z, z towards x and x towards y, ``left`` the other way round, as AimCLR's released code; the
-    paper does not say. Angles have one sign, so the two make different clips.
+    x [N,3,T,V,M] -> same; rotations are about the origin, first x, then y, then z. 30 and 1 degrees are
+    AimCLR's. ``sense``: ``right`` turns y towards z, z towards x and x towards y, ``left`` the opposite way,
+    as in AimCLR's released code; the paper does not say. Angles have one sign, so the two senses make
+    different clips.
     """
     size = len(x)
     is_main = integers(generator, size, 3)[:, None] == torch.arange(3, device=x.device)
@@ -82,9 +83,9 @@ def rotate(
 def rotate_y(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, angle: NonNegative = 0.8
 ) -> Transform:
-    """Turn about the vertical axis by U(-angle, angle) radians: the person seen from another side.
+    """Rotate about the vertical axis by U(-angle, angle) radians: the person seen from another side.
 
-    x [N,3,T,V,M] -> same. Not of a paper; it helps where few cameras see few people, as in NW-UCLA.
+    x [N,3,T,V,M] -> same. Not from a paper; it helps where few cameras see few people, as in NW-UCLA.
     """
     limit = min(angle, math.pi)
     return Transform(matrices=turn(1, uniform(generator, len(x), low=-limit, high=limit)))
@@ -94,7 +95,7 @@ def rotate_y(
 def axis_mask(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
 ) -> Transform:
-    """Zero one coordinate axis, drawn, of a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
+    """Zero a random coordinate axis of each sample with probability ``p``. x [N,3,T,V,M] -> same."""
     axis = integers(generator, len(x), 3)[:, None] == torch.arange(3, device=x.device)
     axes_left = ~(axis & draw(p, generator, len(x)).chosen[:, None])
     return Transform(matrices=axes_left.float().diag_embed())
@@ -106,7 +107,7 @@ def pose_augmentation(
 ) -> Transform:
     """ISC's shear, Eq. (1): ``shear`` with off-diagonals from U(-1, 1), twice SkeletonCLR's.
 
-    x [N,3,T,V,M] -> same. A clip seen from elsewhere, nearer or farther.
+    x [N,3,T,V,M] -> same. Like a clip seen from another place, nearer or farther.
     """
     return _shear(x, generator, amplitude)
 
@@ -121,11 +122,11 @@ def joint_jitter(
     amplitude: NonNegative = 1.0,
     zero_p: Probability = 0.0,
 ) -> Everywhere:
-    """Move a share of the joints, drawn for each sample, by a 3x3 matrix of U(-amplitude, amplitude).
+    """Multiply a random share of each sample's joints by a 3x3 matrix from U(-amplitude, amplitude).
 
-    x [N,3,T,V,M] -> same; the same joints and one matrix in every frame and body. ISC, Eq. (2), takes 15 of
-    25 joints; other conventions have as many in proportion, rounded. ``zero_p``: probability that a sample's
-    chosen joints are set to zero instead, 0.5 in the released code and not in the paper.
+    x [N,3,T,V,M] -> same; the joints and the matrix are the same in every frame and body. ISC, Eq. (2), uses
+    15 of 25 joints; for other conventions the number is proportional, rounded. ``zero_p``: probability that a
+    sample's chosen joints are set to zero instead, 0.5 in the released code and not in the paper.
     """
     size, joints = len(x), skeleton.num_joints
     order = uniform(generator, size, joints).argsort(dim=1).argsort(dim=1)
@@ -144,7 +145,7 @@ def _shear(x: Tensor, generator: torch.Generator, amplitude: float) -> Transform
 
 
 def turn(axis: int, angles: Tensor) -> Tensor:
-    """[N] radians -> [N,3,3]: right-handed turns about one main axis (0 x, 1 y, 2 z)."""
+    """[N] radians -> [N,3,3]: right-handed rotations about one coordinate axis (0 x, 1 y, 2 z)."""
     first, second = (axis + 1) % 3, (axis + 2) % 3
     matrices = torch.eye(3, device=angles.device).repeat(len(angles), 1, 1)
     matrices[:, first, first] = matrices[:, second, second] = angles.cos()

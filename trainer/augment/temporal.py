@@ -1,4 +1,4 @@
-"""Augmentations that act along time, ISC's crop among them, and AimCLR's noise and blur."""
+"""Augmentations along time, including ISC's crop, and AimCLR's noise and blur."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def temporal_crop(
     *,
     ratio: Annotated[int, Field(ge=1)] = 6,
 ) -> Transform:
-    """Mirror ``T // ratio`` frames at both ends, the edge frame repeated, and cut T frames out at random.
+    """Mirror ``T // ratio`` frames at both ends, repeating the edge frame, and cut out T frames at random.
 
     x [N,3,T,V,M] -> same. Ratio 6 is SkeletonCLR's.
     """
@@ -59,15 +59,15 @@ def temporal_crop_resize(
     sampling: Literal["ends", "centres"] = "ends",
     absent: Literal["masked", "zeros"] = "masked",
 ) -> Everywhere:
-    """Cut a stretch of U(ratio) of the clip out, anywhere in it, and resize it linearly to ``frames``.
+    """Cut out a random segment of U(ratio) of the clip and resize it linearly to ``frames``.
 
-    x [N,3,T,V,M] -> [N,3,frames,V,M]; None keeps T, so that a short stretch plays slower. ISC, Eq. (3), with
-    ratio from 0.1. A store's clips are resized to T frames without padding, so the stretch is cut from the
-    whole action. Lengths are rounded and never below ``min_frames``, counted in frames of x; the released
-    code never cuts below 64 of its raw frames. To keep detail in short stretches, let the run's data.frames
-    be larger than ``frames``.
+    x [N,3,T,V,M] -> [N,3,frames,V,M]; None keeps T, so that a short segment plays slower. ISC, Eq. (3), with
+    ratio from 0.1. A store's clips are resized to T frames without padding, so the segment is cut from the
+    whole action. Lengths are rounded and at least ``min_frames``, in frames of x; the released code never
+    cuts below 64 of its raw frames. To keep detail in short segments, set the run's data.frames larger than
+    ``frames``.
 
-    The paper does not say how a stretch is resized: see ``stretched`` for ``sampling`` and ``absent``. In the
+    The paper does not say how a segment is resized; see ``stretched`` for ``sampling`` and ``absent``. In the
     released code they are ``centres`` and ``zeros``, and ``rounding`` of a length is ``down``.
     """
     total = x.shape[2]
@@ -87,7 +87,7 @@ def temporal_crop_resize(
 def temporal_flip(
     x: Tensor, skeleton: Skeleton, generator: torch.Generator, *, p: Probability = 0.5
 ) -> Transform:
-    """Reverse time in a share ``p`` of the samples. x [N,3,T,V,M] -> same."""
+    """Reverse time in each sample with probability ``p``. x [N,3,T,V,M] -> same."""
     forth = torch.arange(x.shape[2], device=x.device)
     chosen = draw(p, generator, len(x)).chosen
     return Transform(frames=torch.where(chosen[:, None], forth.flip(0), forth))
@@ -103,10 +103,10 @@ def gaussian_noise(
     std: NonNegative = 0.01,
     absent: Literal["keep", "noise"] = "keep",
 ) -> Sometimes:
-    """Add N(0, std) metres to every coordinate of the bodies present, in a share ``p`` of the samples.
+    """Add N(0, std) metres to every coordinate of the present bodies, in each sample with probability ``p``.
 
     x [N,3,T,V,M] -> same. 0.01 is AimCLR's. Padded joints stay zero, and so do absent bodies (``keep``); the
-    released code of AimCLR adds noise to them, too (``noise``).
+    released code of AimCLR adds noise to these, too (``noise``).
     """
     drawn = draw(p, generator, len(x))
     noise = drawn.normal(generator, *x.shape[1:])
@@ -128,12 +128,12 @@ def gaussian_blur(
     sigma: PositiveRange = (0.1, 2.0),
     normalise_kernel: bool = True,
 ) -> Sometimes:
-    """Smooth a share ``p`` of the samples in time by ``exp(-d^2 / (2 sigma^2))``, sigma ~ U(sigma) frames.
+    """Smooth samples in time by ``exp(-d^2 / (2 sigma^2))``, sigma ~ U(sigma) frames, with probability ``p``.
 
-    x [N,3,T,V,M] -> same; the kernel spans ``kernel_size`` frames (15) and sigma is U(0.1, 2) in AimCLR.
-    With ``normalise_kernel`` every frame becomes the weighted mean of the frames in which its body is
-    present, and frames without it stay zero. The released code neither divides by the sum of the weights,
-    so it amplifies up to five times, nor looks at presence: ``normalise_kernel=False``.
+    x [N,3,T,V,M] -> same; in AimCLR the kernel spans ``kernel_size`` 15 frames and sigma is U(0.1, 2).
+    With ``normalise_kernel``, every frame becomes the weighted mean of the frames in which its body is
+    present, and frames without the body stay zero. The released code neither divides by the sum of the
+    weights, so it amplifies up to five times, nor regards presence: ``normalise_kernel=False``.
     """
     width = uniform(generator, len(x), low=sigma[0], high=sigma[1]).view(-1, 1)
     frames = torch.arange(x.shape[2], device=x.device)
@@ -148,7 +148,7 @@ def gaussian_blur(
         real = present(part)
         total = _over_time(weights, real.to(part.dtype))
         share = torch.where(real, total.reciprocal(), 0.0)
-        # One for every joint: the product then runs over what lies together.
+        # Expanded to every joint, so that the product runs over contiguous memory.
         return blurred * share.expand(-1, -1, -1, part.shape[3], -1).contiguous()
 
     return Sometimes(draw(p, generator, len(x)), blur)
@@ -163,13 +163,14 @@ def stretched(
     sampling: Literal["ends", "centres"] = "ends",
     absent: Literal["masked", "zeros"] = "masked",
 ) -> Tensor:
-    """``length`` [N] whole frames of every clip from ``start`` [N] on, resized linearly to ``frames`` F.
+    """Resize ``length`` [N] whole frames of every clip from ``start`` [N] on linearly to ``frames`` F.
 
-    x [N,3,T,V,M] -> [N,3,F,V,M]. ``sampling``: with ``ends`` the first and the last of L frames stay, and
-    frame t stands at ``t (L - 1) / (F - 1)``; with ``centres`` frames have a width, as pixels have, and frame
-    t stands at ``(t + 0.5) L / F - 0.5``, held within the stretch (PyTorch's ``interpolate``). Between two
-    frames is their weighted mean; with ``absent: masked`` of those in which the body is present, and it is
-    absent when the nearer one is; with ``zeros`` an absent body is a skeleton shrunk to the origin.
+    x [N,3,T,V,M] -> [N,3,F,V,M]. ``sampling``: with ``ends``, the first and last of L frames are kept, and
+    frame t is at ``t (L - 1) / (F - 1)``; with ``centres``, frames have a width, like pixels, and frame t is
+    at ``(t + 0.5) L / F - 0.5``, clamped to the segment (PyTorch's ``interpolate``). A value between two
+    frames is their weighted mean. With ``absent: masked``, only frames in which the body is present are
+    averaged, and the body is absent if it is absent in the nearer frame; with ``zeros``, an absent body
+    counts as a skeleton shrunk to the origin.
     """
     index = torch.arange(frames, device=x.device)
     start, length = start[:, None].float(), length[:, None].float()
@@ -181,9 +182,9 @@ def stretched(
 
 
 def _at(x: Tensor, times: Tensor, *, masked: bool) -> Tensor:
-    """x [N,3,T,V,M] at times [N, F] from 0 to T-1, linear between two frames: [N,3,F,V,M].
+    """x [N,3,T,V,M] at times [N, F] from 0 to T-1, linearly interpolated between two frames: [N,3,F,V,M].
 
-    ``masked``: between those with the body; else an absent body is zeros as good as any numbers.
+    ``masked``: use only frames with the body; otherwise the zeros of an absent body count as values.
     """
     before = times.floor()
     late = (times - before).view(len(x), 1, -1, 1, 1)

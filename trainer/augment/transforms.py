@@ -1,7 +1,7 @@
-"""Transforms of clips: joints are exchanged, frames are picked, points are mapped linearly.
+"""Transforms of clips: joints are swapped, frames are selected, points are mapped linearly.
 
-Such maps can be done one after another or as one: joints, frames and coordinates do not mix. A chain merges
-those that follow one another, so that values are copied once or twice in all and not for each of them.
+Consecutive transforms can be merged, because joints, frames and coordinates do not mix. A chain does so, so
+values are copied once or twice in all instead of once per transform.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trainer.augment.planned import Plan
 
 @dataclass(frozen=True)
 class Transform(Plan):
-    """What happens to the N clips of a batch, each with numbers of its own; None leaves everything there.
+    """A transform of the N clips of a batch, each with its own parameters; None is the identity.
 
     ``out[n, :, t, v] = matrices[n] @ x[n, :, frames[n, t], v']`` with ``v' = swap[v]`` where ``swapped[n]``,
     else ``v``.
@@ -31,10 +31,10 @@ class Transform(Plan):
     swapped: Tensor | None = None
     """[N] bool."""
     swap: Tensor | None = None
-    """[V] int64, with ``swapped``: the joint of the other side. Twice is nothing; one skeleton has one."""
+    """[V] int64, with ``swapped``: the joint of the other side. An involution, unique for a skeleton."""
 
     def then(self, later: Transform) -> Transform:
-        """Both as one: this one, then ``later``."""
+        """Merge this transform and ``later``, applied in this order."""
         return Transform(
             _both(self.matrices, later.matrices, lambda first, second: second @ first),
             _both(self.frames, later.frames, lambda first, second: first.gather(1, second)),
@@ -43,7 +43,7 @@ class Transform(Plan):
         )
 
     def of(self, x: Tensor, *, own: bool = False) -> Tensor:
-        """x [N,3,T,V,M] -> same. ``own``: nobody else needs x, which may be overwritten."""
+        """x [N,3,T,V,M] -> same. ``own``: x is not needed elsewhere and may be overwritten."""
         if torch.compiler.is_compiling():
             return self._at_once(x)
         if self.frames is not None:
@@ -56,7 +56,7 @@ class Transform(Plan):
         return Drawn.among(self.swapped).change(x, lambda part, _: pick_joints(part, swap), own=own)
 
     def _at_once(self, x: Tensor) -> Tensor:
-        """The formula as it is written, which compiled code does in one pass over x."""
+        """The formula as written, which compiled code evaluates in one pass over x."""
         size, _, frames, joints, _ = x.shape
         sample = torch.arange(size, device=x.device)[:, None, None]
         frame, joint = (torch.arange(each, device=x.device).expand(size, each) for each in (frames, joints))
@@ -76,17 +76,17 @@ def linear_map(x: Tensor, matrices: Tensor) -> Tensor:
 
 
 def pick_frames(x: Tensor, index: Tensor) -> Tensor:
-    """Frames [N,T] of x [N,3,T,V,M], each sample its own. -> same."""
-    # Frames are rows of V*M values that lie together: copying rows is much faster than gathering values.
+    """Select frames [N,T] of x [N,3,T,V,M], individually for each sample -> same."""
+    # A frame is a contiguous row of V*M values: copying rows is much faster than gathering values.
     first = torch.arange(len(x) * x.shape[1], device=x.device).view(len(x), -1, 1) * x.shape[2]
     return x.flatten(3).flatten(0, 2).index_select(0, (first + index[:, None]).flatten()).view_as(x)
 
 
 def pick_joints(x: Tensor, order: Tensor) -> Tensor:
-    """Joints ``order`` of x [N,3,T,V,M]."""
+    """Select the joints ``order`` of x [N,3,T,V,M]."""
     if x.shape[4] != 2 or x.element_size() != 4:
         return x.index_select(3, order)
-    # Two bodies lie together and are copied as one integer, rows of joints at a time: a fifth of the time.
+    # Two bodies are adjacent and copied as one integer, a row of joints at a time: a fifth of the time.
     joints = x.contiguous().view(torch.int64).view(-1, len(order))
     return joints.gather(1, order.expand(len(joints), -1)).view(x.dtype).view_as(x)
 

@@ -1,6 +1,6 @@
 """The command line of the trainer: parse, call, print. Errors become one line and an exit code here.
 
-One file per command; ``display`` has what they show while they work.
+There is one file per command; ``display`` has their progress bars.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ for module in (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command and exits: 0 done, 1 data or runtime error, 2 usage, 128 + n after a signal n."""
+    """Run a command and exit: 0 done, 1 data or runtime error, 2 usage error, 128 + n after signal n."""
     arguments = sys.argv[1:] if arguments is None else arguments
     malloc.keep_freed()
     try:

@@ -38,9 +38,9 @@ def command(
 ) -> None:
     """McNemar's test: do two evaluations differ by more than chance, on the same test samples?
 
-    RUN_A and RUN_B are run folders or single result files. Of two runs results of the same convention, stream
-    and encoder are taken where there are any, else a warning names both. Only saved scores are read: no
-    store, no GPU.
+    RUN_A and RUN_B are run folders or single result files. From two runs, results of the same convention,
+    stream and encoder are used if there are any; otherwise a warning names both. Only saved scores are read:
+    no store, no GPU.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""What the commands show while they work: bars on a terminal, plain lines elsewhere."""
+"""Progress of the commands: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 
 def table_console() -> Console:
-    """Tables to stdout; wide when piped, so that no cell is cut."""
+    """A console for tables on stdout; wide when piped, so that no cell is cut."""
     return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
 
 
 @contextmanager
 def bar(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A bar on stderr while something long runs; nothing when stderr is no terminal. It is told what is done
-    and the total, None where nobody knows."""
+    """A progress bar on stderr, or None if stderr is not a terminal.
+
+    Call it with the number of items done and the total, None if unknown.
+    """
     if not (sys.stderr.isatty() and speaking.shows_progress()):
         yield None
         return
@@ -40,7 +42,7 @@ def bar(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
 
 @contextmanager
 def training_display(title: str) -> Iterator[tuple[OnLoad | None, OnStep]]:
-    """Bars over reading and over all steps on a terminal; one line an epoch elsewhere."""
+    """Bars for reading and for all steps on a terminal; one line per epoch elsewhere."""
     if not (sys.stderr.isatty() and speaking.shows_progress()):
         yield None, _epoch_line(title)
         return

@@ -54,9 +54,9 @@ def command(
     """Write the features of clips: of stores, raw files, or folders of these.
 
     RUN is a run or an export. The file has the arrays ids, labels (-1: not known), classes and features
-    [N, D] float32; of a method that trained several encoders features_joint, features_bone and so on, and of
-    several conventions features_joint_CONVENTION. A .zarr has the same arrays, a .parquet a row for each
-    clip: id, label, class and the features. The numbers are equal.
+    [N, D] float32; for a method that trained several encoders features_joint, features_bone and so on, and
+    for several conventions features_joint_CONVENTION. A .zarr has the same arrays, a .parquet has a row for
+    each clip: id, label, class and the features. The numbers are the same in all formats.
 
     \b
     Examples:

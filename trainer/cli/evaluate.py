@@ -84,7 +84,7 @@ def command(
     """Measure the encoders of a run on the test half of its split, each on its stored stream.
 
     Results and the scores of every test sample are written to RUN/results/. Streams that a method trains
-    together are fused as well: --set fusion.scores=logits, --set fusion.motion=0.6. With --init-from, the
+    together are also fused: --set fusion.scores=logits, --set fusion.motion=0.6. With --init-from, the
     protocols finetune, semi and supervised start from those weights.
 
     \b
@@ -112,7 +112,7 @@ def command(
 
 
 def options_of(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``linear.lr=0.1`` -> {"linear": {"lr": 0.1}}. Raises ConfigError for text that is no assignment."""
+    """``linear.lr=0.1`` -> {"linear": {"lr": 0.1}}. Raises UsageError for text that is not an assignment."""
     from trainer import config
 
     options: dict[str, dict[str, Any]] = {}

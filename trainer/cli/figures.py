@@ -21,9 +21,9 @@ def print_json(results: Sequence[EvaluationResult]) -> None:
 
 
 def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()) -> None:
-    """Columns that say nothing are left out; what a reader must know stands below.
+    """Print results as a table without uninformative columns, followed by notes for the reader.
 
-    ``names``: of the rows, where they are of several runs; none: of one run, whose best encoder is marked.
+    ``names``: names of the rows if they are of several runs; empty for one run, whose best encoder is marked.
     """
     from trainer.evaluate.ensemble import best_encoders
 

@@ -1,4 +1,4 @@
-"""``trainer predict --follow``: answers while frames come."""
+"""``trainer predict --follow``: answers while frames arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTIONS = ("window", "stride", "units", "axes")
 
 
 def options(command: Any) -> Any:
-    """``--follow`` and what goes with it, as ``live`` and a mapping's worth of options."""
+    """Add ``--follow``, as ``live``, and its options to a command."""
     for option in (
         click.option("--axes", metavar="X,Y,Z", help="--follow: where they point. Default: left,up,forward."),
         click.option("--units", type=click.Choice(["m", "cm", "mm", "in"]), help="--follow: default: m."),
@@ -78,8 +78,10 @@ def run(
     unknown: Any,
     keep: float,
 ) -> None:
-    """Prints a line for each window as soon as it is complete. Raises UsageError for ``unknown`` of several
-    encoders, and as ``follow.follow``."""
+    """Print a line for each window as soon as it is complete.
+
+    Raises UsageError for ``unknown`` with several encoders, and like ``follow.follow``.
+    """
     from trainer.use import follow, follow_lines, segment, sources
 
     if unknown is not None and len(models) > 1:
@@ -112,6 +114,6 @@ def run(
 
 
 def _said(text: str) -> None:
-    """At once: whoever reads the answers waits for them."""
+    """Print and flush, since the reader is waiting for the answer."""
     echo(text)
     sys.stdout.flush()

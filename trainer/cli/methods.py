@@ -43,7 +43,7 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def _as_json(name: str | None) -> list[dict[str, Any]]:
-    """Of all methods: what they are, papers, presets; of one: its presets, every value and its source."""
+    """For all methods: summaries, papers, presets; for one: its presets with every value and its source."""
     from trainer import config
 
     if name is None:
@@ -70,7 +70,7 @@ def _overview(method: str) -> None:
 
 
 def _describe(method: str) -> None:
-    """What the method is, which encoders it takes, and its options."""
+    """Print the encoders that suit the method, and its options."""
     from trainer import config
     from trainer.encoders import ENCODERS
     from trainer.methods import METHODS, options_of

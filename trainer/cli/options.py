@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ UNFINISHED = click.option(
 
 
 def usual_store() -> Path:
-    """``$SKELTOOLS_STORE``, else ``./store.zarr``, as in skeltools. Raises UsageError without either."""
+    """``$SKELTOOLS_STORE``, else ``./store.zarr``, as in skeltools. Raises UsageError if there is neither."""
     store = Place(os.environ.get("SKELTOOLS_STORE") or "store.zarr")
     if "SKELTOOLS_STORE" not in os.environ and not store.exists():
         raise UsageError("no store given", remedy="Name one with --store PATH; `skeltools convert` makes it")
@@ -106,14 +106,14 @@ def usual_store() -> Path:
 
 
 def device_name(name: str) -> str:
-    """A device as PyTorch names it. Raises UsageError for one that there is not."""
+    """A device under PyTorch's name. Raises UsageError for one that does not exist."""
     from trainer import device
 
     return str(device.choose(name))
 
 
 def stream_weights(text: str) -> dict[str, float]:
-    """``paper``, ``equal`` or ``joint=1,bone=0.5``; streams that are not named then have weight 0."""
+    """Parse ``paper``, ``equal`` or ``joint=1,bone=0.5``; in the last form, other streams have weight 0."""
     from trainer.evaluate.ensemble import WEIGHTS
 
     if text in WEIGHTS:

@@ -89,8 +89,8 @@ def command(
 
     RUN is a run whose evaluation kept a classifier (`trainer evaluate RUN --protocol linear`), or an export
     with one. A line has the clip's id, its class and the probability, calibrated on clips that the classifier
-    did not learn from. Encoders of several streams answer together, weighed by --weights, and several
-    conventions of a store as well; a raw file is in one convention.
+    was not trained on. Encoders of several streams answer together, weighted by --weights, and so do several
+    conventions of a store; a raw file is in one convention.
 
     \b
     Examples:
@@ -146,7 +146,7 @@ def _only(conventions: Sequence[str]) -> str | None:
 
 
 def _print(answers: list[Answer]) -> None:
-    """A line for each clip; on the error stream what a reader must know."""
+    """Print a line per clip on stdout, and notes for the reader on stderr."""
     right = labelled = 0
     for answer in answers:
         best = answer.said.top(1)

@@ -138,7 +138,7 @@ def _title(out: Path, settings: RunConfig) -> str:
 
 
 def _report(ended: loop.Ended, settings: RunConfig, *, as_json: bool) -> None:
-    """How it ended, and what comes next."""
+    """Print how the training ended and what to do next."""
     out, epochs = ended.folder, settings.optimise.epochs
     if ended.profile is not None:
         show_profile(ended.profile, as_json=as_json)
@@ -154,7 +154,7 @@ def _report(ended: loop.Ended, settings: RunConfig, *, as_json: bool) -> None:
 
 
 def _next(out: Path, settings: RunConfig) -> list[str]:
-    """What can be done with the run now: nothing that its store has no labels, halves or streams for."""
+    """Suggestions for the next command, as far as the store's labels, halves and streams allow."""
     reason, missing = _unmeasurable(settings), _missing_streams(out)
     if reason:
         return [
@@ -172,7 +172,7 @@ def _next(out: Path, settings: RunConfig) -> list[str]:
 
 
 def _unmeasurable(settings: RunConfig) -> str:
-    """Why the run's own store gives no figure; empty where it has labels in two halves."""
+    """Why no figure can be measured on the run's own store; empty if it has labels in both halves."""
     from trainer.evaluate.features import Split
     from trainer.store import open_store
 
@@ -182,7 +182,7 @@ def _unmeasurable(settings: RunConfig) -> str:
 
 
 def _missing_streams(out: Path) -> list[str]:
-    """Streams of the run's encoders that its store does not have."""
+    """Streams of the run's encoders that its store lacks."""
     from schemas import SkelError
     from trainer import store as stores
     from trainer.evaluate.features import stream_of
@@ -210,7 +210,7 @@ def _settings_to_resume(out: Path, options: dict[str, Any]) -> config.Settings:
 
 
 def settings_of(options: dict[str, Any]) -> config.Settings:
-    """Of a run that starts, by the options of the command."""
+    """Settings of a new run, from the options of the command."""
     from trainer import config
     from trainer.store import open_store
 
@@ -267,7 +267,7 @@ def _overrides(options: dict[str, Any]) -> list[config.Override]:
 
 
 def _init(options: dict[str, Any]) -> list[config.Override]:
-    """``--init-from`` and what is left out of it, as settings."""
+    """``--init-from`` and ``--init-skip`` as settings."""
     from trainer import config, start
 
     if options["init_from"] is None:

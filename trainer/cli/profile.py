@@ -1,4 +1,4 @@
-"""The breakdown of a profile, on one screen."""
+"""Printing the breakdown of a profile."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for 
 
 
 def show_profile(profile: Profile, *, as_json: bool = False) -> None:
-    """Parts of a step, operations, memory, and where the trace is, to stdout. JSON has seconds and bytes."""
+    """Print a step's parts, operations, memory and trace path to stdout. JSON is in seconds and bytes."""
     if as_json:
         echo(json.dumps(asdict(profile) | {"trace": str(profile.trace)}, indent=2))
         return

@@ -37,9 +37,9 @@ from trainer.cli.options import STORES_OF_RUN, UNFINISHED
 def command(run: Path, to: str, **given: Any) -> None:
     """Write an encoder for others: an export with model card, figures, recipe, settings and hashes.
 
-    The figures are the results of `trainer evaluate` that are of this encoder alone, each with its interval,
-    settings, store and command; `trainer verify` measures them again. The folder is what `trainer.load`,
-    --init-from, embed and predict take. Hugging Face needs huggingface_hub and `hf auth login`.
+    The figures are the results of `trainer evaluate` for this encoder alone, each with its interval,
+    settings, store and command; `trainer verify` measures them again. `trainer.load`, --init-from, embed and
+    predict accept the folder. Hugging Face needs huggingface_hub and `hf auth login`.
 
     \b
     Examples:

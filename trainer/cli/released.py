@@ -106,7 +106,7 @@ def _print(done: Imported) -> None:
 
 
 def _grouped(names: dict[str, str]) -> dict[tuple[str, str], int]:
-    """Weights and statistics of a layer, and the same layer of all blocks, as one, with how many they are."""
+    """Numbers of weights, grouped over a layer's tensors and over the same layer of all blocks."""
     counts: dict[tuple[str, str], int] = {}
     for pair in names.items():
         released, ours = (_NUMBER.sub(r"\1*", _LAST.sub("", name), count=1) for name in pair)

@@ -51,9 +51,9 @@ def command(
 ) -> None:
     """Write one page about a run, or about several side by side: results, curves, confusion, features.
 
-    The page is one HTML file that needs no network, for screen, telephone, dark and paper. At its head it
-    says what the runs come to; clips play where scripts run. It names what is missing, with the command that
-    makes it.
+    The page is one HTML file that needs no network and suits screens, telephones, dark mode and paper. It
+    begins with a verdict on the runs; clips play if scripts are enabled. Whatever is missing is listed with
+    the command that makes it.
 
     \b
     Examples:

@@ -91,8 +91,8 @@ def command(
 ) -> None:
     """Find clips in a store by the features of an encoder: the nearest to a clip, and clips to look at.
 
-    RUN is a run or an export. Similarity is the cosine that kNN compares, exact, over all clips of the store.
-    A clip that is found is one to look at, not one that is wrong.
+    RUN is a run or an export. Similarity is the cosine that kNN uses, computed exactly over all clips of the
+    store. The clips found are candidates to inspect, not proven errors.
 
     \b
     Examples:
@@ -150,7 +150,7 @@ def _left_out(text: str) -> None:
 def _rows(
     bank: Bank, queries: Sequence[str], asked: Sequence[str], k: int | None, threshold: float | None
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """What was found, a mapping for each row, and what its reader must know."""
+    """The findings, a mapping per row, and notes for the reader."""
     near = {} if k is None else {"k": k}
     limit = near if threshold is None else near | {"threshold": threshold}
     if queries:
@@ -215,7 +215,7 @@ def _shown(value: Any) -> str:
 
 
 def _decimals(value: float) -> str:
-    """Six of a cosine, which may be near one; of tiny numbers the first digits."""
+    """Six decimals, for a cosine may be near one; two significant digits for tiny numbers."""
     return f"{value:.2g}" if 0 < abs(value) < 1e-4 else f"{value:.6f}"
 
 

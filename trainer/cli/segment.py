@@ -100,13 +100,13 @@ def command(
     unfinished: bool,
     **options: Any,
 ) -> None:
-    """Find what happens from where to where in recordings that are not cut into actions.
+    """Find which action happens when in recordings that are not cut into actions.
 
-    With one store of whole recordings, whose frames are labelled (`skeltools convert pku-mmd-1 --uncut`), a
-    linear layer on windows of the frozen encoder is learned on the training half, background as a class of
-    its own, and measured on the test half: frame accuracy, F1 at overlaps of 10, 25 and 50 %, edit score, and
-    PKU-MMD's mean average precision at an overlap of 0.5. The result is in RUN/results/, with the layer.
-    With other stores, and with raw files, that layer says what is in them.
+    With one store of whole recordings with frame labels (`skeltools convert pku-mmd-1 --uncut`), a linear
+    layer on windows of the frozen encoder is trained on the training half, with background as a class of its
+    own, and measured on the test half: frame accuracy, F1 at overlaps of 10, 25 and 50 %, edit score, and
+    PKU-MMD's mean average precision at an overlap of 0.5. The result is in RUN/results/, with the layer. With
+    other stores and with raw files, that layer segments their recordings.
 
     \b
     Examples:

@@ -46,11 +46,12 @@ def command(
     no_check: bool,
     as_json: bool,
 ) -> None:
-    """Train and evaluate every combination of a grid, and put all results into one table.
+    """Train and evaluate every combination of a grid, and collect all results in one table.
 
-    FILE names what all runs have (`given`), the values to combine (`grid`), and how runs are evaluated. The
-    settings of all runs are checked before the first starts. A run that fails leaves the others alone and is
-    named at the end; the same command again goes on: runs that are whole are skipped, others resumed.
+    FILE holds the common settings of all runs (`given`), the values to combine (`grid`), and how runs are
+    evaluated. The settings of all runs are checked before the first one starts. A failed run does not affect
+    the others and is listed at the end. The same command continues a sweep: completed runs are skipped,
+    others resumed.
 
     \b
     Examples:
@@ -104,7 +105,7 @@ def _left(plan: Plan) -> list[Task]:
 
 
 def check(plan: Plan, tasks: Sequence[Task], *, on_checked: Callable[[int, int], None] | None = None) -> None:
-    """Parses the commands of the runs and builds what they would train; of runs that differ by seed, one.
+    """Parse the commands of the runs and build what they would train, once for runs that differ only by seed.
 
     Raises ConfigError that names the run.
     """
@@ -148,7 +149,7 @@ def _of_run(plan: Plan, task: Task, error: SkelError | click.ClickException) -> 
 
 
 def _show(plan: Plan, left: Sequence[Task]) -> None:
-    """The lines that would be run; a comment where none would."""
+    """Print the commands that would be run, with a comment for each run."""
     from trainer.sweeps import state
     from trainer.sweeps.plan import line
 
@@ -176,7 +177,7 @@ def _slurm(plan: Plan, left: Sequence[Task]) -> None:
 
 
 class _Told:
-    """A line on stderr when a run starts and when it ended."""
+    """Prints a line on stderr when a run starts and when it ends."""
 
     def __init__(self, total: int, *, quiet: bool = False) -> None:
         self.total, self.ended, self.quiet = total, 0, quiet
@@ -207,7 +208,7 @@ def _tabulate(plan: Plan, *, as_json: bool) -> None:
 
 
 def _print(plan: Plan, lines: Sequence[Line]) -> None:
-    """Means over seeds: a row for each combination of the other axes, a column for each figure."""
+    """Print means over seeds: a row for each combination of the other axes, a column for each figure."""
     from trainer.sweeps import table
 
     averaged = table.means(plan, lines)
@@ -230,7 +231,7 @@ def _print(plan: Plan, lines: Sequence[Line]) -> None:
 
 
 def _end(plan: Plan, outcomes: Sequence[Outcome], stopped: int | None) -> None:
-    """What failed and what to do; the exit status."""
+    """Print what failed and what to do next; exit with a status unless all is well."""
     failed = [outcome for outcome in outcomes if outcome.how == "failed"]
     for outcome in failed:
         echo(f"failed: {outcome.task.name}: {outcome.reason} (log: {outcome.log})", err=True)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Remarks:
     heading: str
     entries: list[tuple[str, list[str]]]
-    """A line and the lines under it."""
+    """Pairs of a line and the lines under it."""
     commands: bool = False
-    """Whether the lines under are for a shell."""
+    """Whether the lines under it are shell commands."""
 
 
 @click.command("table")
@@ -43,9 +43,9 @@ def command(
     """List the result tables of the papers, or show one with results of RUNS beside the published numbers.
 
     RUNS are run folders that have been evaluated, and results that `trainer ensemble` wrote. For each result
-    the table says whether its data and its schedule can be compared with the paper's. Runs that differ by
-    their seed alone are one figure: mean and standard deviation. For each missing result
-    it prints the commands that make it, from the raw data or from RUNS.
+    the table says whether its data and its schedule can be compared with the paper's. Runs that differ only
+    in their seed are combined into mean and standard deviation. For each missing result it prints the
+    commands that make it, from the raw data or from RUNS.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def _print_table(filled: FilledTable) -> None:
 
 
 def _shown(cell: Cell | None) -> str:
-    """``79.7 | 58.3 (-21.4) *``; the star marks figures that are not comparable."""
+    """A cell such as ``79.7 | 58.3 (-21.4) *``; the star marks figures that are not comparable."""
     if cell is None:
         return "-"
     printed = f"{cell.published.value:.1f}"
@@ -134,7 +134,7 @@ def _title(cell: Cell) -> str:
 
 
 def _remarks(filled: FilledTable) -> Iterator[Remarks]:
-    """What belongs under the table."""
+    """Yield the remarks under the table."""
     table = filled.table
     notes = [*table.notes, *(f"{row.label}: {row.note}" for row in table.rows if row.note)]
     if notes:
@@ -159,7 +159,7 @@ def _remarks(filled: FilledTable) -> Iterator[Remarks]:
 
 
 def _judged(ours: Ours) -> list[str]:
-    """Whether data and schedule compare."""
+    """Whether data and schedule are comparable."""
     parts = (("data", ours.verdict.data), ("schedule", ours.verdict.schedule))
     return [
         f"{what} {'not comparable: ' + '; '.join(differs) if differs else 'comparable'}"
@@ -187,7 +187,7 @@ def _markdown(filled: FilledTable) -> Iterator[str]:
 
 
 def _latex(filled: FilledTable) -> Iterator[str]:
-    """A tabular with booktabs' rules; what keeps figures from being compared stands behind it as comments."""
+    """A tabular with booktabs rules, followed by comments on what makes figures not comparable."""
     table = filled.table
     yield f"% {table.source}: {table.caption}"
     yield f"% {table.title}. {table.unit}: published | ours (difference); * not comparable."
@@ -227,7 +227,7 @@ _CSV = (
 
 
 def _csv(filled: FilledTable) -> str:
-    """A line for each printed number and figure of ours; without one of ours its fields are empty."""
+    """A line for each printed number and figure of ours; the fields of a missing figure are empty."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(_CSV)

@@ -36,9 +36,9 @@ from trainer.cli.options import DEVICE, usual_store
 def command(published: str, stores: tuple[Path, ...], tolerance: float, device: str, as_json: bool) -> None:
     """Measure the figures of a published encoder, or of a run, again.
 
-    First the files must be those that were published. Then each figure is measured: with a store of the same
-    fingerprint it must be found again, on another one top-1 must lie in its 95 % interval. The exit code is 1
-    when a check fails, or no figure could be measured.
+    First, the files must be those that were published. Then each figure is measured: on a store with the same
+    fingerprint it must be reproduced; on another store, top-1 must lie in its 95 % interval. The exit code is
+    1 if a check fails or no figure could be measured.
 
     \b
     Examples:

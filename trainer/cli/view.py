@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Look at RUN in the browser: the views that its method sees, its errors, nearest clips, a map of all.
 
-    The page has the run's store as well, as `skeltools view` shows it. It is there for this machine alone, at
-    an address that nobody guesses, until Ctrl-C. Features are computed when their tab is first opened. --html
-    writes the first items of every tab to one file instead.
+    The page also shows the run's store, as `skeltools view` does. It is served to this machine only, at an
+    unguessable address, until Ctrl-C. Features are computed when their tab is first opened. --html writes the
+    first items of every tab to one file instead.
 
     \b
     Examples:

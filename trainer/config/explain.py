@@ -1,4 +1,4 @@
-"""What a method's options mean, read from where they are declared."""
+"""The meaning of a method's options, read from their declarations."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 @dataclass(frozen=True)
 class Option:
-    """A setting of a part."""
+    """A setting of a component."""
 
     name: str
     default: str
-    """As YAML would have it; empty when it must be given."""
+    """The default in YAML; empty if a value must be given."""
     choices: tuple[str, ...]
-    """The names that a choice allows, else empty."""
+    """The allowed values of a choice, else empty."""
     text: str
     """The declaration's docstring as one line."""
 
 
 def options(model: type[BaseModel]) -> list[Option]:
-    """Every option of a part, in the order of declaration, those of the model that it extends first."""
+    """Every option of a component in order of declaration, with inherited options first."""
     texts = _docstrings(model)
     return [
         Option(name, _default(field), _choices(field), texts.get(name, ""))
@@ -49,7 +49,7 @@ def _choices(field: FieldInfo) -> tuple[str, ...]:
 
 
 def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Field -> the string after its declaration, in the class or else in one that it extends."""
+    """Field -> the string after its declaration, in the class or in one of its bases."""
     docstrings: dict[str, str] = {}
     for kind in reversed(model.__mro__):
         if issubclass(kind, BaseModel) and kind is not BaseModel:
@@ -67,6 +67,6 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _plain(docstring: str) -> str:
-    """On one line, without marks for literals, in the words of a settings file: ``null``, not None."""
+    """The docstring on one line, without literal marks and with ``null`` for None, as in a settings file."""
     text = " ".join(docstring.split()).replace("``", "")
     return re.sub(r"\bNone(?=[:;,])", "null", text)

@@ -1,4 +1,4 @@
-"""Preset ``small`` made to fit the stores of a run, by the rule of ``trainer.few``."""
+"""Fitting the preset ``small`` to the stores of a run, by the rule of ``trainer.few``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from trainer.config.trees import Tree, set_value
 def fit(
     tree: Tree, clips: int, *, smallest: int, lengths: Sequence[int], given: Mapping[str, str]
 ) -> dict[str, str]:
-    """Sets batch, queue and frames of a run, but for those that were ``given``; returns their origins.
+    """Set batch size, queue and frames of a run unless they are ``given``; returns the origins of those set.
 
-    ``clips``: of all training halves; ``smallest``: of the smallest; ``lengths``: of the stores' clips.
+    ``clips``: number of clips in all training halves; ``smallest``: in the smallest half; ``lengths``:
+    numbers of frames of the stores' clips.
     """
     wanted: dict[str, tuple[Any, str]] = {
         "optimise.batch_size": (
@@ -36,7 +37,7 @@ def fit(
 
 
 def notes(settings: RunConfig, clips: int) -> tuple[str, ...]:
-    """What was chosen for a store of few clips and why, line by line, for whoever starts the run."""
+    """Lines for the user on which settings were chosen for a store of few clips, and why."""
     optimise = settings.optimise
     steps = max(1, clips // optimise.batch_size)
     queues = [keys for _, keys in few.queues(settings.method.options, "method.options")]

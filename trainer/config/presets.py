@@ -1,10 +1,10 @@
-"""Presets: published or tuned settings of a method, one YAML file each, and where every value comes from.
+"""Presets: published or tuned settings of the methods, in one YAML file per method, with the values' sources.
 
-A preset is a partial ``RunConfig``. It may ``extends:`` another preset of its method (or ``method/preset``),
-or name under ``base:`` the preset of its base method; ``without:`` lists dotted paths of branches
-that it does not take over from it. ``sources:`` maps dotted paths, of values or
-whole branches, to the place in a paper or in released code where the value stands; a value without one is
-tuned. Options named ``*_from`` may be shares of the epochs (see ``shares``).
+A preset is a partial ``RunConfig``. With ``extends:`` it builds on another preset of its method (or on
+``method/preset``), of which ``without:`` lists dotted paths of branches to leave out; with ``base:`` it names
+the preset of its base method. ``sources:`` maps dotted paths, of values or whole branches, to the place in a
+paper or released code that gives the value; a value without a source is tuned. Options named ``*_from`` may
+be shares of the epochs (see ``shares``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from schemas import UsageError, unknown
 from trainer.config.trees import Tree, leaves, merge
 
 FOLDER = Path(__file__).parents[1] / "presets"
-"""One file for each method, whose first preset stands in for those that other methods have and it has not."""
+"""One file per method; its first preset substitutes for presets that only other methods have."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Preset:
     summary: str
     tree: Tree
     sources: dict[str, str]
-    """Dotted path -> where the value comes from, e.g. a section of the paper."""
+    """Dotted path -> source of the value, e.g. a section of the paper."""
 
 
 @cache
@@ -56,20 +56,20 @@ def preset_methods() -> tuple[str, ...]:
 
 
 def about(method: str) -> tuple[str, str]:
-    """(summary, paper) of a method; the paper is empty where there is none."""
+    """(summary, paper) of a method; the paper is empty if there is none."""
     return _file(method)["summary"], _file(method).get("paper", "")
 
 
 def preset_names(method: str) -> tuple[str, ...]:
-    """The names of a method's presets, the usual one first: ``paper``, or ``default`` where there is none."""
+    """The names of a method's presets, the usual one first: ``paper``, or ``default`` without a paper."""
     return tuple(_file(method)["presets"])
 
 
 def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
-    """A preset by name, with what it ``extends`` and its ``base`` method merged in.
+    """A preset by name, with the preset that it ``extends`` and its ``base`` method merged in.
 
-    ``base`` puts another method in the place of the usual base, with that one's preset of the same name or
-    else its first. Raises UsageError for unknown names and when the method has no base.
+    ``base`` replaces the usual base by another method, with its preset of the same name or else its first.
+    Raises UsageError for unknown names and when the method has no base.
     """
     known = _file(method)["presets"]
     if name not in known:
@@ -88,7 +88,7 @@ def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
         start, sources = _without(own.pop("without", ()), parent)
     tree = merge(start, merge(own, {"method": {"name": method}}))
     if base is not None:
-        # What is said of the usual base's values holds for another one as far as the values are the same.
+        # Sources given for the usual base's values hold for another base where its values are the same.
         mine, usual = dict(leaves(tree)), dict(leaves(find_preset(method, name).tree))
         written = {path: said for path, said in written.items() if below(mine, path) == below(usual, path)}
     sources = origins(tree, start, sources, fallback=f"tuned: preset {method}/{name}")
@@ -99,7 +99,7 @@ def find_preset(method: str, name: str, *, base: str | None = None) -> Preset:
 
 
 def _without(branches: Iterable[str], parent: Preset) -> tuple[Tree, dict[str, str]]:
-    """What a preset hands down, without some branches and what is said of them."""
+    """The settings and sources of a preset without some branches."""
     tree, sources = deepcopy(parent.tree), parent.sources
     for branch in branches:
         *way, last = branch.split(".")
@@ -109,7 +109,7 @@ def _without(branches: Iterable[str], parent: Preset) -> tuple[Tree, dict[str, s
 
 
 def _wrapped(title: str) -> tuple[Tree, dict[str, str]]:
-    """A base method's preset as a part of another one's: its method becomes ``method.options.base``."""
+    """The preset of a base method as part of another preset: its method becomes ``method.options.base``."""
     inner = find_preset(*title.split("/"))
     tree = inner.tree | {"method": {"options": {"base": inner.tree["method"]}}}
     sources = {
@@ -125,7 +125,7 @@ def _counterpart(method: str, title: str) -> str:
 
 
 def origins(tree: Tree, before: Tree, sources: Mapping[str, str], *, fallback: str) -> dict[str, str]:
-    """The sources of what is as it was ``before``, and ``fallback`` for every other value."""
+    """The sources of values that are as they were ``before``, and ``fallback`` for all others."""
     new, old = dict(leaves(tree)), dict(leaves(before))
     unchanged = {path: source for path, source in sources.items() if below(new, path) == below(old, path)}
     changed = {path: fallback for path, value in new.items() if path not in old or old[path] != value}
@@ -133,7 +133,7 @@ def origins(tree: Tree, before: Tree, sources: Mapping[str, str], *, fallback: s
 
 
 def _spread(written: Mapping[str, str], tree: Tree) -> dict[str, str]:
-    """The sources of whole branches, for every value in them; the nearest branch speaks."""
+    """Assign sources of whole branches to every value in them; the innermost branch wins."""
     sources: dict[str, str] = {}
     for branch in sorted(written, key=len):
         sources |= {path: written[branch] for path, _ in leaves(tree) if f"{path}.".startswith(f"{branch}.")}

@@ -1,4 +1,4 @@
-"""From a method's name to a complete run: preset, settings file, overrides, and what the store decides."""
+"""From a method's name to the complete settings of a run: preset, settings file, overrides and store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trainer.config.presets import Preset, find_preset, origins, preset_methods,
 from trainer.config.shares import whole_epochs
 from trainer.config.trees import Override, Tree, leaves, merge, read_file, set_value
 
-if TYPE_CHECKING:  # which imports torch: the commands that only print need none
+if TYPE_CHECKING:  # imports torch, which commands that only print do not need
     from trainer.store import Store
 
 
@@ -32,7 +32,7 @@ class Settings:
     config: RunConfig
     sources: dict[str, str]
     notes: tuple[str, ...] = ()
-    """What the store decided and its user should be told before the run starts."""
+    """Notes for the user, before the run starts, on what the store determined."""
 
 
 def resolve(
@@ -45,18 +45,18 @@ def resolve(
     file: Path | None = None,
     overrides: Sequence[Override] = (),
 ) -> Settings:
-    """The run's complete settings for this store, and for ``more`` that train the same encoder.
+    """The complete settings of a run on this store, and on ``more`` stores that train the same encoder.
 
-    ``method`` may carry its preset (``aimclr-released``); without one it is picked by the store. ``file`` may
-    name both under the key ``preset``. Raises UsageError for unknown names, ConfigError for keys and values
-    that do not fit, naming the dotted path, and StoreError for what the store lacks.
+    ``method`` may include its preset (``aimclr-released``); otherwise the store determines it. ``file`` may
+    name both under the key ``preset``. Raises UsageError for unknown names, ConfigError, naming the dotted
+    path, for invalid keys and values, and StoreError for anything that the store lacks.
     """
 
     def refuse(why: str) -> ConfigError:
         return ConfigError(f"the settings do not have the form of settings: {why}", where=file)
 
     layer = read_file(file) if file is not None else {}
-    # what is merged is not checked yet
+    # the merged settings have not been checked yet
     with refusing(refuse, describe=cause) if file is not None else nullcontext():
         named = {"method": method, "preset": preset, "base": base}
         return _resolved(store, more, layer, file, **named, overrides=overrides)
@@ -121,7 +121,7 @@ _MAY_CHANGE = (
     "runtime.cuda_graphs",
     "optimise.accumulate",
 )
-"""What a resumed run may set anew: how long, where, in which parts, and what is written down on the way."""
+"""Settings that may change on resume: duration, store and device, batch parts, logging and checkpoints."""
 
 
 def resume(
@@ -134,10 +134,10 @@ def resume(
     file: Path | None = None,
     overrides: Sequence[Override] = (),
 ) -> Settings:
-    """A run's own settings with what may change replaced; repeating what it was started with is fine.
+    """A run's own settings with changeable ones replaced; repeating those it was started with is allowed.
 
-    More epochs continue a ``step`` or ``constant`` schedule as if they had been asked for at once; ``cosine``
-    is stretched. Raises ConfigError when anything is asked for that would make it another run.
+    More epochs continue a ``step`` or ``constant`` schedule as if they had been requested at the start;
+    ``cosine`` is stretched. Raises ConfigError for a setting that would make it another run.
     """
     asked = [Override(path, value, str(file)) for path, value in leaves(read_file(file) if file else {})]
     asked = [each for each in asked if each.path != "preset"]
@@ -172,7 +172,7 @@ _OTHER = re.compile(r"data\.more\.\d+\.store")
 
 
 def _moved(saved: RunConfig, paths: Sequence[Path]) -> list[Override]:
-    """Where the stores of a run are now, all or the first. Raises UsageError for more than it has."""
+    """Overrides for stores that have moved: all or the first ones. Raises UsageError for too many."""
     number = 1 + len(saved.data.more)
     if len(paths) > number:
         raise UsageError(
@@ -185,7 +185,7 @@ def _moved(saved: RunConfig, paths: Sequence[Path]) -> list[Override]:
 
 
 def _settled(config: RunConfig) -> tuple[RunConfig, dict[str, str]]:
-    """With the number format of the device in the place of ``auto``, and the origin of it."""
+    """Replace the precision ``auto`` by that of the device; also returns the origin of the value."""
     from trainer import device as devices
 
     if config.runtime.precision != "auto":
@@ -215,7 +215,7 @@ def _choose(
 
 
 def _split(name: str) -> tuple[str, str | None]:
-    """``aimclr-released`` -> (aimclr, released); a method's own name may hold hyphens too."""
+    """``aimclr-released`` -> (aimclr, released); the name of a method may itself contain hyphens."""
     if name in preset_methods():
         return name, None
     for method in preset_methods():
@@ -225,18 +225,18 @@ def _split(name: str) -> tuple[str, str | None]:
 
 
 _PRESET_OF = {"nw-ucla": "nw-ucla", "pku-mmd-1": "pku-1", "pku-mmd-2": "pku-2"}
-"""Data set -> the preset for it, where a method has one."""
+"""Data set -> its preset, if a method has it."""
 
 
 _PUBLISHED = ("ntu60", "ntu120", *_PRESET_OF)
-"""Data sets that have settings of their own, however many clips of them there are."""
+"""Data sets that have their own settings, regardless of the number of clips."""
 
 
 def _suited(method: str, opened: Sequence[Store], named: Mapping[str, Any]) -> str:
-    """The preset of the first store's data set; for other data ``small`` where there are few clips.
+    """The preset of the first store's data set; for other data, ``small`` if there are few clips.
 
-    Weights to start from (``--init-from``) need the encoder that they are of: mostly the papers', but of a
-    method that tunes what another one has learned from the same store.
+    With ``--init-from``, ``small`` is not chosen: the encoder must match the weights, which mostly come from
+    the papers' encoder. A method that tunes an encoder is an exception: its weights come from the same store.
     """
     from trainer.methods import tunes
 
@@ -253,7 +253,7 @@ def _suited(method: str, opened: Sequence[Store], named: Mapping[str, Any]) -> s
 
 
 def _clips(store: Store, split: object, conventions: Sequence[str] = ()) -> int:
-    """Clips of a store's training half: of ``split`` where it has that, else of its first."""
+    """Number of clips in a store's training half of ``split``, or of its first split if it lacks that one."""
     from trainer.store import labels_of
 
     splits = list(store.manifest.protocols)
@@ -264,7 +264,7 @@ def _clips(store: Store, split: object, conventions: Sequence[str] = ()) -> int:
 
 
 def _fit_to(tree: Tree, opened: Sequence[Store], given: Mapping[str, str]) -> tuple[dict[str, str], int]:
-    """Sets the sizes of preset ``small`` for these stores: their origins, and how many clips train."""
+    """Set the sizes of preset ``small`` for these stores; returns their origins and the number of clips."""
     from trainer.store import lengths_of
 
     parts = [tree["data"], *tree["data"].get("more", ())]
@@ -277,7 +277,7 @@ def _fit_to(tree: Tree, opened: Sequence[Store], given: Mapping[str, str]) -> tu
 
 
 def _opened(tree: Tree, store: Store, more: Sequence[Store]) -> list[Store]:
-    """All stores of the run: ``more``, or those that the settings name. Raises ConfigError for one twice."""
+    """All stores of the run: ``more``, or those named in the settings. Raises ConfigError for duplicates."""
     from trainer.store import open_store
 
     others = list(more) or [open_store(each["store"]) for each in _named(tree)]
@@ -291,13 +291,13 @@ def _opened(tree: Tree, store: Store, more: Sequence[Store]) -> list[Store]:
 
 
 def _named(tree: Tree) -> list[dict[str, Any]]:
-    """What the settings say of other stores, where it is what it should be."""
+    """The well-formed entries for other stores in the settings."""
     entries = (tree.get("data") or {}).get("more") or []
     return [each for each in entries if isinstance(each, dict) and isinstance(each.get("store"), str)]
 
 
 def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bool) -> dict[str, str]:
-    """As ``_fill_from_store`` for the other stores."""
+    """Like ``_fill_from_store``, for the other stores."""
     if len(opened) == 1:
         return {}
     several = "base" in (tree["method"].get("options") or {})
@@ -324,7 +324,7 @@ def _fill_from_others(tree: Tree, opened: Sequence[Store], *, chosen_by_user: bo
 def _other(
     store: Store, given: Mapping[str, Any], data: Tree, wanted: list[str], *, several: bool
 ) -> dict[str, Any]:
-    """The settings of another store, with what its own settings and ``--convention`` ask for."""
+    """The settings of another store, following its own entry and ``--convention``."""
     from trainer.store import check_convention, check_split
 
     splits = list(store.manifest.protocols)
@@ -344,7 +344,7 @@ def _other(
 
 
 def _there(wanted: list[str], store: Store) -> list[str]:
-    """The wanted conventions that the store has. Raises StoreError when it has none."""
+    """The wanted conventions that the store has. Raises StoreError if it has none of them."""
     from trainer.store import check_convention
 
     conventions = [name for name in wanted if name in store.manifest.conventions]
@@ -354,7 +354,7 @@ def _there(wanted: list[str], store: Store) -> list[str]:
 
 
 def _with_room(config: RunConfig, opened: Sequence[Store]) -> tuple[RunConfig, dict[str, str]]:
-    """With places for the bodies of all stores. Raises StoreError where one has no clips of the length."""
+    """Set ``data.bodies`` to the most of any store. Raises StoreError if clips of the length are missing."""
     from trainer.store import bodies_of
 
     if len(opened) == 1 or config.data.bodies is not None:
@@ -371,7 +371,7 @@ def _with_room(config: RunConfig, opened: Sequence[Store]) -> tuple[RunConfig, d
 def _fill_from_store(
     tree: Tree, store: Store, others: Sequence[Store], *, chosen_by_user: bool
 ) -> dict[str, str]:
-    """Sets the store's path, a split and conventions that exist; returns the origins of what it set."""
+    """Set the store's path and an existing split and conventions; returns the origins of what it set."""
     from trainer.store import check_split
 
     data = tree["data"] = dict(tree.get("data") or {})
@@ -424,7 +424,7 @@ def _check_conventions(wanted: list[str], store: Store, *, several: bool) -> Non
 
 
 def _preferred(wanted: list[str], store: Store, *, several: bool) -> list[str]:
-    """A preset's conventions as far as the store has them; else the sensor's own, or all for several."""
+    """A preset's conventions that the store has; else the sensor's own or, for several, all."""
     there = [name for name in wanted if name in store.manifest.conventions]
     if not several:
         return there[:1] or [store.native]
@@ -433,7 +433,7 @@ def _preferred(wanted: list[str], store: Store, *, several: bool) -> list[str]:
 
 
 def validate(tree: Mapping[str, Any]) -> RunConfig:
-    """Raises ConfigError for the first key or value that does not fit, with its dotted path."""
+    """Validate settings. Raises ConfigError for the first invalid key or value, with its dotted path."""
     try:
         return RunConfig.model_validate(tree)
     except ValidationError as error:

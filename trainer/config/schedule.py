@@ -1,4 +1,4 @@
-"""The schedule of a run as text: stages and learning rate over the epochs."""
+"""The schedule of a run drawn as text: stages and learning rate over the epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas import Component, OptimiseConfig
 from trainer.config.presets import Preset
 from trainer.config.shares import whole_epochs
 
-if TYPE_CHECKING:  # which imports torch: the commands that only print need none
+if TYPE_CHECKING:  # imports torch, which commands that only print do not need
     from trainer.methods import Stage
 
 _LABEL = 7
@@ -19,9 +19,10 @@ _LABEL = 7
 
 
 def draw(method: Component, optimise: OptimiseConfig, *, width: int = 78) -> list[str]:
-    """Lines of ASCII: an axis of epochs done, the stages above their bounds, the rate, and what stages are.
+    """Draw lines of ASCII: an axis of epochs done, stages, learning rate, and a summary of each stage.
 
-    The method's options must be whole epochs by now (``whole_epochs``). Raises as ``methods.build`` does.
+    Stage boundaries in the method's options must be whole epochs (``whole_epochs``). Raises like
+    ``methods.build``.
     """
     from trainer import methods
 
@@ -45,14 +46,14 @@ def draw(method: Component, optimise: OptimiseConfig, *, width: int = 78) -> lis
 
 
 def drawn(preset: Preset) -> list[str]:
-    """The schedule of a preset."""
+    """Draw the schedule of a preset."""
     optimise = OptimiseConfig.model_validate(preset.tree["optimise"])
     method, _ = whole_epochs(Component.model_validate(preset.tree["method"]), optimise.epochs)
     return draw(method, optimise)
 
 
 def unreached(stages: Sequence[Stage], epochs: int) -> list[str]:
-    """A line for every stage that would begin only after the last epoch, but for those that are set to it."""
+    """A line for every stage that would begin after the last epoch, except those set to begin right there."""
     return [
         f"stage {index + 1} '{stage.name}' would begin after {stage.start} epochs, the run has {epochs}"
         for index, stage in enumerate(stages)
@@ -72,7 +73,7 @@ def _bounds(optimise: OptimiseConfig) -> list[int]:
 
 
 def _rates(optimise: OptimiseConfig) -> dict[int, str]:
-    """Epochs done -> rate: where it steps, or five points of a curve."""
+    """Epochs done -> learning rate: at its steps, or at points of a curve."""
     from trainer import optim
 
     epochs = optimise.epochs
@@ -95,7 +96,7 @@ def _put(texts: Mapping[int, str], columns: int, *, fill: str = " ") -> str:
 
 
 def _numbers(marks: Sequence[int], epochs: int, columns: int) -> str:
-    """The marks' numbers below each other's place; one that would touch its neighbour is left out."""
+    """The marks' numbers at their columns; a number that would touch its neighbour is left out."""
     texts = {columns - len(str(epochs)): str(epochs)}
     for mark in marks[:-1]:
         start, end = _column(mark, epochs, columns), _column(mark, epochs, columns) + len(str(mark))
@@ -105,7 +106,7 @@ def _numbers(marks: Sequence[int], epochs: int, columns: int) -> str:
 
 
 def _cells(texts: Mapping[int, str], epochs: int, columns: int, *, bounded: bool = True) -> str:
-    """Every text after its mark, cut where the next one begins."""
+    """Every text after its mark, cut off where the next one begins."""
     marks = [*texts, epochs]
     line = _put({columns - 1: "|"}, columns) if bounded else " " * columns
     for mark, following in itertools.pairwise(marks):

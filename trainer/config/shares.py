@@ -1,7 +1,7 @@
-"""Stage boundaries given as a share of the epochs, so that they move along with ``--epochs``.
+"""Stage boundaries given as a share of the epochs, so that they scale with ``--epochs``.
 
-Every option of a method whose name ends in ``_from`` is a stage boundary: a whole number is an epoch, counted
-from 0; a number with a point, between 0 and 1, is that share of ``optimise.epochs``.
+Every option of a method whose name ends in ``_from`` is a stage boundary: an integer is an epoch, counted
+from 0; a float between 0 and 1 is that share of ``optimise.epochs``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from schemas import Component, ConfigError
 
 
 def whole_epochs(method: Component, epochs: int) -> tuple[Component, dict[str, str]]:
-    """The method with whole epochs in the place of shares, and dotted path -> how each came about.
+    """The method with whole epochs in place of shares, and dotted path -> note on the share for each.
 
-    Rounds to the nearest epoch. Raises ConfigError for a number with a point that is no share.
+    Rounds to the nearest epoch. Raises ConfigError for a float that is not a share.
     """
     notes: dict[str, str] = {}
     options = _replaced(method.options, "method.options", epochs, notes)

@@ -1,4 +1,4 @@
-"""A configuration as a text that says where every value comes from."""
+"""A configuration as text that names the origin of every value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.config.resolve import Settings
 
 
 def render(settings: Settings) -> str:
-    """The configuration as YAML that ``--config`` reads back, every value with its origin as a comment."""
+    """The configuration as YAML that ``--config`` accepts, with the origin of every value as a comment."""
     lines: list[tuple[str, str]] = []
     _render(settings.config.model_dump(mode="json"), "", 0, settings.sources, lines)
     width = min(max(len(text) for text, _ in lines), 60)

@@ -1,4 +1,4 @@
-"""Settings as plain nested mappings: reading, merging, setting single values."""
+"""Settings as plain nested mappings: reading, merging and setting single values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tree = dict[str, Any]
 
 @dataclass(frozen=True)
 class Override:
-    """One value at a dotted path; ``origin`` says which flag it came from."""
+    """One value at a dotted path; ``origin`` is the flag that it came from."""
 
     path: str
     value: Any
@@ -26,7 +26,7 @@ class Override:
 
 
 def read_file(path: Path, *, known: Iterable[str] = RunConfig.model_fields) -> Tree:
-    """A YAML settings file. Raises ConfigError when it is none, or holds no mapping of ``known``."""
+    """Read a YAML settings file. Raises ConfigError if it is unreadable, invalid YAML or not a mapping."""
     with refusing(lambda why: ConfigError(f"cannot read the settings ({why})", where=path)):
         text = read_text(path)
     with refusing(lambda why: ConfigError(f"not valid YAML: {why}", where=path)):
@@ -40,9 +40,9 @@ def read_file(path: Path, *, known: Iterable[str] = RunConfig.model_fields) -> T
 
 
 def merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> Tree:
-    """``upper`` over ``lower``: mappings key by key, all else, lists too, replaced as a whole.
+    """Merge ``upper`` over ``lower``: mappings key by key; anything else, including lists, is replaced whole.
 
-    A component of another name replaces the one below with its options, which would not fit it.
+    A component with another name replaces the lower one together with its options, which would not apply.
     """
     merged = dict(lower)
     for key, value in upper.items():
@@ -59,7 +59,7 @@ def _same_name(below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of everything that is no mapping; the items of lists of mappings by number."""
+    """Yield (dotted path, value) of everything that is not a mapping; items of lists of mappings by index."""
     if isinstance(tree, Mapping) and (tree or not path):
         for key, value in tree.items():
             yield from leaves(value, f"{path}.{key}" if path else str(key))
@@ -71,7 +71,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def parse_override(text: str) -> Override:
-    """``optimise.lr=0.05`` -> Override; the value is read as YAML, so ``[1, 2]`` and ``true`` work."""
+    """Parse ``optimise.lr=0.05``; the value is read as YAML, so ``[1, 2]`` and ``true`` work."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise UsageError(f"--set {text}: expected KEY=VALUE", remedy="For example --set optimise.lr=0.05")
@@ -85,7 +85,7 @@ def parse_override(text: str) -> Override:
 
 
 def set_value(tree: Tree, path: str, value: Any) -> None:
-    """Sets one value in place, making mappings on the way; a number steps into a list.
+    """Set one value in place, creating mappings along the path; a number is an index into a list.
 
     A new ``name`` of a component drops the options of the old one.
     """
@@ -106,7 +106,7 @@ def set_value(tree: Tree, path: str, value: Any) -> None:
 
 
 def _enter(node: Any, key: str, *, where: str) -> Any:
-    """The child, copied into its parent: presets are shared, so nothing of theirs may change in place."""
+    """The child, copied into its parent: presets are shared and must not change in place."""
     place: Any = key
     if isinstance(node, list):
         if not key.isdigit() or int(key) >= len(node):

@@ -1,16 +1,17 @@
-"""Encoders: a batch of one convention's clips to features.
+"""Encoders, which map a batch of one convention's clips to features.
 
 An encoder is an nn.Module with ``feature_dim``, ``feature_map(x [N,3,T,Vmax,M], convention)``,
-``pool(map, bodies) -> [N, feature_dim]`` and ``forward(x, convention)``, which is both; a class attribute
-``Options`` is the pydantic model of its settings, and it is made by ``Encoder(skeletons, options=...)``.
+``pool(map, bodies) -> [N, feature_dim]`` and ``forward(x, convention)``, which applies both. Its class
+attribute ``Options`` is the pydantic model of its settings; it is built by
+``Encoder(skeletons, options=...)``.
 
-The class attribute ``map_axes`` says what the map is. ``"TV"``: [N*M, C, T', V], frames and joints of every
-body, which a method may weigh, mask or drop before it is pooled. None: joints or bodies are mixed by then,
-and only ``pool`` can read it; a method that needs more calls ``require_map``.
+The class attribute ``map_axes`` describes the map. ``"TV"``: [N*M, C, T', V], frames and joints of every
+body, which a method may weight, mask or drop before pooling. None: joints or bodies are already mixed, and
+only ``pool`` can interpret the map; a method that needs more calls ``require_map``.
 
-``steps`` names what features pass on their way, one after another from the input to the output, by regular
-expressions for names of weights; what none matches comes before them. An encoder may have
-``part_map(x, convention, visible)``, its map of some cells alone at the cost of these: ``vit`` has it.
+``steps`` lists the steps that features pass through from input to output, each as a regular expression that
+matches names of weights; weights that match none come before the first step. An encoder may have
+``part_map(x, convention, visible)``, which computes its map for some cells only, at their cost: ``vit`` does.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ ENCODERS: dict[str, type[STGCN] | type[AGCN] | type[BiGRU] | type[CTRGCN] | type
 def build(
     component: Component, skeletons: Mapping[str, Skeleton], *, generator: torch.Generator | None = None
 ) -> Encoder:
-    """The encoder that ``component`` names, on the CPU, with weights drawn from ``generator``.
+    """Build the encoder that ``component`` names, on the CPU, with weights drawn from ``generator``.
 
-    Without a generator they come from PyTorch's global state. Raises UsageError for an unknown name and
-    ConfigError (``encoder.options.channels: ...``) for options that do not fit.
+    Without a generator they are drawn from PyTorch's global state. Raises UsageError for an unknown name and
+    ConfigError (``encoder.options.channels: ...``) for invalid options.
     """
     options = check(component)
     with draws_from(generator):
@@ -57,14 +58,14 @@ def build(
 
 
 def check(component: Component, *, where: str = "encoder") -> Model:
-    """The checked options of an encoder, which stands at ``where`` in the settings. Raises as ``build``."""
+    """The checked options of the encoder at ``where`` in the settings. Raises like ``build``."""
     if component.name not in ENCODERS:
         raise unknown("encoder", component.name, ENCODERS, where=f"{where}.name")
     return checked(ENCODERS[component.name].Options, component.options, where=f"{where}.options")
 
 
 def require_map(encoder: Component, *, method: str) -> None:
-    """Raises UsageError, naming those that fit, when the encoder's map has no axes of frames and joints."""
+    """Raises UsageError, naming suitable encoders, when the encoder's map lacks axes of frames and joints."""
     kind = ENCODERS.get(encoder.name)
     if kind is not None and kind.map_axes != "TV":
         fit = [name for name, each in ENCODERS.items() if each.map_axes == "TV"]

@@ -1,12 +1,12 @@
-"""A-GCN: graph convolutions whose graph is partly learned and partly made from each clip.
+"""A-GCN: graph convolutions whose graph is partly learned and partly computed from each clip.
 
 Source: Shi et al., "Two-Stream Adaptive Graph Convolutional Networks for Skeleton-Based Action Recognition"
 (2s-AGCN), CVPR 2019, one stream of it, as ISC uses it for graphs. Its adaptive layer, Eq. (3), sums over the
 subsets k of the graph: ``out = sum_k W_k x (A_k + B_k + C_k)`` with A the skeleton, B learned, C attention.
 
-As in ST-GCN here, convolutions are shared between conventions; A, B and the input BatchNorm are each one's
-own. The input is normalised per body, so that any number of bodies fits, or per place of a body, as in the
-released code. Padded joints are cut off at the entrance.
+As in this package's ST-GCN, convolutions are shared between conventions; each convention has its own A, B and
+input BatchNorm. The input is normalised per body, which allows any number of bodies, or per body slot, as in
+the released code. Padded joints are removed at the input.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from trainer.skeleton import Skeleton
 
 class AGCNOptions(GraphOptions):
     temporal_kernel: int = Field(default=9, ge=1)
-    """Frames that a temporal convolution sees. 2s-AGCN: 9."""
+    """Kernel size of a temporal convolution in frames. 2s-AGCN: 9."""
     init: Literal["default", "normal", "released"] = "default"
     """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales. ``released``: 2s-AGCN's, fan-out
-    normal weights, and BatchNorm scales of 1e-6 behind the graph, so that a block starts as its shortcut."""
+    normal weights, and BatchNorm scales of 1e-6 after the graph, so that a block starts as its shortcut."""
 
 
 class AGCN(GraphNetwork):
@@ -64,7 +64,7 @@ class AGCN(GraphNetwork):
 
 
 class Convention(GraphConvention):
-    """Its graph A, what is learned on top, B, and its input BatchNorm."""
+    """A convention's graph A, the learned addition B, and its input BatchNorm."""
 
     graph: Tensor
 
@@ -82,8 +82,8 @@ class Convention(GraphConvention):
 class AdaptiveGraphConvolution(nn.Module):
     """``out[:, w] = sum_k W_k sum_v x[:, v] (G_k + C_k)[v, w]``: [N,C,T,V] -> [N,C',T,V], G = A + B.
 
-    ``C_k = softmax_v(theta_k(x)[v] . phi_k(x)[w] / (E T))``, the products summed over the E channels of the
-    embeddings theta and phi, a quarter of C', and over the frames. There is no bias: BatchNorm follows.
+    ``C_k = softmax_v(theta_k(x)[v] . phi_k(x)[w] / (E T))``, with the products summed over the E channels of
+    the embeddings theta and phi, a quarter of C', and over the frames. There is no bias: BatchNorm follows.
     """
 
     def __init__(self, channels: int, out: int) -> None:
@@ -108,7 +108,7 @@ class AdaptiveGraphConvolution(nn.Module):
 
 
 class Block(nn.Module):
-    """Adaptive graph layer with its shortcut, ReLU, temporal convolution, BatchNorm; plus residual; ReLU."""
+    """Adaptive graph layer with shortcut, ReLU, temporal convolution, BatchNorm; plus residual; ReLU."""
 
     def __init__(self, channels: int, out: int, *, kernel: int, stride: int, residual: bool) -> None:
         super().__init__()
@@ -141,8 +141,8 @@ class Block(nn.Module):
 def _as_released(module: nn.Module) -> None:
     """Released 2s-AGCN: N(0, sqrt(2 / fan-out)) weights, biases 0.
 
-    The embeddings of a subset have a fan-out of their own. The weights of its graph convolution have
-    N(0, sqrt(2 / (3 inputs outputs))), three for the subsets (``conv_branch_init``).
+    The embeddings of each subset have their own fan-out. The weights of its graph convolution are
+    N(0, sqrt(2 / (3 inputs outputs))), where 3 is the number of subsets (``conv_branch_init``).
     """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -1,10 +1,10 @@
-"""A bidirectional GRU over a clip as a series of numbers: the sequence representation of ISC.
+"""A bidirectional GRU over a clip as a sequence of vectors: the sequence representation of ISC.
 
 Source: Thoker et al., "Skeleton-Contrastive 3D Action Representation Learning" (ISC), ACM MM 2021, section
-4.2: three layers of 1024 units, after Su et al., "Predict & Cluster", CVPR 2020. A frame is the coordinates
-of all joints of all bodies in a row.
+4.2: three layers of 1024 units, after Su et al., "Predict & Cluster", CVPR 2020. A frame is the vector of the
+coordinates of all joints of all bodies.
 
-Conventions differ in the length of a frame, so each has a first layer of its own; the others are shared.
+Conventions differ in the length of a frame, so each has its own first layer; the others are shared.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ COORDINATES = 3
 
 class BiGRUOptions(Model):
     units: int = Field(default=1024, ge=1)
-    """Of each direction in every layer; the feature has twice as many. ISC: 1024."""
+    """Units of each direction in every layer; the feature has twice as many. ISC: 1024."""
     layers: int = Field(default=3, ge=1)
-    """ISC: 3."""
+    """Number of layers. ISC: 3."""
     max_bodies: int = Field(default=2, ge=1)
-    """Bodies that a frame has room for; the places of those that a clip lacks are zero. ISC: 2."""
+    """Bodies that a frame has room for; those that a clip lacks are zero. ISC: 2."""
     pooling: Literal["last", "mean"] = "last"
-    """``last``: the states in which the two directions end, each having read the whole clip (the final
-    state of Predict & Cluster). ``mean``: the outputs of the top layer, averaged over the frames."""
+    """``last``: the final states of the two directions, each after reading the whole clip (the final state of
+    Predict & Cluster). ``mean``: the outputs of the top layer, averaged over the frames."""
     unidirectional_inference: bool = False
-    """Step the network frame by frame, as the released code does: its backward half then runs forward in
-    time too, and never sees the future. Slow; only for figures and weights of that code."""
+    """Step the network frame by frame, as the released code does: the backward half then also runs forward in
+    time and never sees the future. Slow; only for figures and weights of that code."""
     init: Literal["default", "xavier"] = "default"
-    """``default``: PyTorch's, U(-1/sqrt(units), 1/sqrt(units)). ``xavier``: every matrix from U(-a, a) with
-    a = sqrt(6 / (rows + columns)), the three gates being one matrix; biases stay PyTorch's (released ISC)."""
+    """``default``: PyTorch's, U(-1/sqrt(units), 1/sqrt(units)). ``xavier``: every matrix from U(-a, a) with a
+    = sqrt(6 / (rows + columns)), the three gates being one matrix; biases remain PyTorch's (released ISC)."""
 
 
 class BiGRU(nn.Module):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``.
 
-    Its map joins the bodies and has no axis of joints: attention on neurons and masks do not fit it.
+    Its map joins the bodies and has no joint axis: attention on neurons and masks cannot be used.
     """
 
     Options = BiGRUOptions
@@ -74,7 +74,7 @@ class BiGRU(nn.Module):
         return r"first\..*", *(rf"rest\..*_l{layer}(_reverse)?" for layer in range(self.options.layers - 1))
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N, feature_dim, T, 1]: the top layer's outputs, forward half first.
+        """x [N,3,T,Vmax,M] -> [N, feature_dim, T, 1]: outputs of the top layer, forward half first.
 
         Raises UsageError when x has more bodies than a frame has room for.
         """
@@ -84,7 +84,7 @@ class BiGRU(nn.Module):
         return outputs.transpose(1, 2).unsqueeze(3)
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
-        """[N, feature_dim, T, 1] -> [N, feature_dim] float32; ``bodies`` are joined already."""
+        """[N, feature_dim, T, 1] -> [N, feature_dim] float32; the ``bodies`` are already joined."""
         features = features.squeeze(3).float()
         if self.options.pooling == "mean":
             return features.mean(dim=2)
@@ -96,7 +96,7 @@ class BiGRU(nn.Module):
         return self.pool(self.feature_map(x, convention), x.shape[4])
 
     def _frames(self, x: Tensor, convention: str) -> Tensor:
-        """[N,3,T,Vmax,M] -> [N, T, max_bodies*V*3]: without padding, with places for the bodies not there."""
+        """[N,3,T,Vmax,M] -> [N, T, max_bodies*V*3]: without padded joints, with zeros for missing bodies."""
         missing = self.options.max_bodies - x.shape[4]
         if missing < 0:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""How the bodies of a clip go through an encoder that shares its weights between them."""
+"""Encoding the bodies of a clip with weights shared between them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trainer.kernels.kept import cached, may_keep
 
 
 def by_body(x: Tensor, joints: int) -> Tensor:
-    """[N,3,T,Vmax,M] -> [N*M, V*3, T]: without padding, the bodies of a sample behind one another."""
+    """[N,3,T,Vmax,M] -> [N*M, V*3, T] without padding; the bodies of a sample are consecutive."""
     samples, coordinates, frames, _, bodies = x.shape
     x = x[..., :joints, :].permute(0, 4, 3, 1, 2)
     return x.reshape(samples * bodies, joints * coordinates, frames)
@@ -28,9 +28,10 @@ def pool_map(features: Tensor, bodies: int, *, join: str) -> Tensor:
 
 
 def map_mean(features: Tensor) -> Tensor:
-    """[B,C,T,V] -> [B,C] float32: mean over frames and joints; the gradient gets the layout of the map.
+    """[B,C,T,V] -> [B,C] float32: mean over frames and joints, whose gradient has the layout of the map.
 
-    A mean's gradient is laid out in the order of dimensions, and the layers below are slower on two layouts.
+    The gradient of a plain mean is laid out in the order of dimensions, and mixed layouts slow the layers
+    down.
     """
     if features.is_contiguous(memory_format=torch.channels_last):
         return features.permute(0, 2, 3, 1).mean(dim=(1, 2), dtype=torch.float32)
@@ -46,15 +47,15 @@ def encode_each(
     network: nn.Module | None = None,
     name: str = "",
 ) -> Tensor:
-    """``encode(bodies [B, ...]) -> [B, ...]`` at no more cost than needed; ``join`` is the encoder's option.
+    """Apply ``encode(bodies [B, ...]) -> [B, ...]`` at the least cost; ``join`` is the encoder's option.
 
-    ``present``: absent bodies get zeros; see ``only_present``. Otherwise absent ones are encoded, too: in
-    training all of them, since they are in the statistics of BatchNorm; in evaluation one for all of them,
-    and once for all batches where ``encode`` follows from ``name`` and the weights of ``network`` alone.
+    ``present``: absent bodies get zeros; see ``only_present``. Otherwise absent bodies are encoded, too: all
+    of them in training, since they are part of BatchNorm's statistics; one for all in evaluation, and only
+    once for all batches where ``encode`` depends only on ``name`` and the weights of ``network``.
     """
     if join == "present":
         return only_present(bodies, encode)
-    if training or torch.compiler.is_compiling():  # a graph that is traced keeps one shape
+    if training or torch.compiler.is_compiling():  # a traced graph keeps one shape
         return encode(bodies)
     weights = [] if network is None else [*network.parameters(), *network.buffers()]
     if network is None or not may_keep(network, weights):
@@ -65,7 +66,7 @@ def encode_each(
 
 
 def absent_known(bodies: Tensor, encode: Callable[[Tensor], Tensor], absent: Callable[[], Tensor]) -> Tensor:
-    """``encode(bodies)``, where the features of those that are all zero are ``absent()`` [1, ...]."""
+    """``encode(bodies)``, with ``absent()`` [1, ...] as the features of bodies that are all zero."""
     there = _present(bodies)
     rows = there.nonzero().flatten()
     if len(rows) == len(bodies):
@@ -75,10 +76,10 @@ def absent_known(bodies: Tensor, encode: Callable[[Tensor], Tensor], absent: Cal
 
 
 def absent_once(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-    """``encode(bodies)`` of an encoder in evaluation, where equal bodies get equal features.
+    """``encode(bodies)`` in evaluation mode, where equal bodies have equal features.
 
-    The absent ones, all zero, are encoded as one and take no more time: most clips of most data sets show one
-    person in a place for two.
+    Absent bodies, all zero, are encoded only once, which saves time: most clips of most data sets show one
+    person and have room for two.
     """
     there = _present(bodies)
     absent = (~there).nonzero().flatten()
@@ -90,9 +91,9 @@ def absent_once(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def only_present(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-    """``encode(bodies [B, ...]) -> [B, ...]`` of the bodies that are there; absent ones, all zero, get zeros.
+    """Apply ``encode(bodies [B, ...]) -> [B, ...]`` to present bodies; absent ones, all zero, get zeros.
 
-    They take no time and enter no statistic. A batch without anybody is encoded as it is.
+    Absent bodies take no time and enter no statistic. A batch without any body is encoded as it is.
     """
     rows = _present(bodies).nonzero().flatten()
     if len(rows) in (0, len(bodies)):
@@ -110,11 +111,11 @@ def encoded(x: Tensor, *, join: str) -> Tensor | None:
 
 
 def mean_of_present(features: Tensor) -> Tensor:
-    """[N, M, C] -> [N, C]: mean over the bodies that are not all zero, as absent ones are."""
+    """[N, M, C] -> [N, C]: mean over the present bodies; the features of absent ones are all zero."""
     present = (features != 0).any(dim=2).sum(dim=1, keepdim=True)
     return features.sum(dim=1) / present.clamp_min(1)
 
 
 def _present(bodies: Tensor) -> Tensor:
-    """[B, ...] -> [B] bool."""
+    """[B, ...] -> [B] bool: the bodies that are not all zero."""
     return (bodies != 0).flatten(1).any(dim=1)

@@ -1,13 +1,13 @@
-"""CTR-GCN: graph convolutions whose learned graph each channel refines by the clip.
+"""CTR-GCN: graph convolutions whose learned graph is refined for each channel and clip.
 
 Source: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action
 Recognition", ICCV 2021, one stream of it. Its layer, Eq. (3) to (7), sums over three subsets k:
 ``out_c[u] = sum_k sum_v (A_k + alpha Q_kc)[u, v] (W_k x)_c[v]`` with A learned and shared by all channels,
-and ``Q_k = xi_k(tanh(phi_k(x)[u] - psi_k(x)[v]))`` made from the frames' mean. Time is seen at several
-dilations.
+and ``Q_k = xi_k(tanh(phi_k(x)[u] - psi_k(x)[v]))`` computed from the mean over frames. Temporal convolutions
+have several dilations.
 
-Convolutions and alpha are shared between conventions; A and the input BatchNorm are each one's own. Padded
-joints are cut off at the entrance.
+Convolutions and alpha are shared between conventions; each convention has its own A and input BatchNorm.
+Padded joints are removed at the input.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ from trainer.kernels.conv_norm import conv_norm
 from trainer.skeleton import Skeleton
 
 FIRST = 8
-"""Channels of phi and psi where the clip itself comes in. Released CTR-GCN."""
+"""Channels of phi and psi in the first block, whose input is the clip. Released CTR-GCN."""
 
 
 class CTRGCNOptions(GraphOptions):
     temporal_kernel: int = Field(default=5, ge=1)
-    """Frames that a dilated branch sees. CTR-GCN: 5."""
+    """Kernel size of a dilated branch in frames. CTR-GCN: 5."""
     dilations: tuple[Width, ...] = (1, 2)
-    """Of the branches over time; two more, a maximum over three frames and a 1x1 convolution, have as many
-    channels each. CTR-GCN: 1 and 2."""
+    """Dilations of the temporal branches; two more branches, a maximum over three frames and a 1x1
+    convolution, have equally many channels. CTR-GCN: 1 and 2."""
     reduction: int = Field(default=8, ge=1)
-    """Channels over those from which a refinement is made. CTR-GCN: 8."""
+    """Ratio of a block's channels to those from which a refinement is computed. CTR-GCN: 8."""
     init: Literal["released", "default", "normal"] = "released"
-    """``released``: CTR-GCN's, fan-out normal weights, BatchNorm scales N(1, 0.02) over time and 1e-6 behind
-    the graph. ``default``: PyTorch's. ``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales."""
+    """``released``: CTR-GCN's, fan-out normal weights, BatchNorm scales N(1, 0.02) in the temporal branches
+    and 1e-6 after the graph. ``default``: PyTorch's. ``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm
+    scales."""
 
     @model_validator(mode="after")
     def _check(self) -> CTRGCNOptions:
@@ -82,7 +83,7 @@ class CTRGCN(GraphNetwork):
 
 
 class Convention(GraphConvention):
-    """The learned graph A of every block, and its input BatchNorm."""
+    """The learned graph A of every block, and the input BatchNorm, of one convention."""
 
     def __init__(self, skeleton: Skeleton, options: CTRGCNOptions) -> None:
         super().__init__()
@@ -95,8 +96,10 @@ class Convention(GraphConvention):
 
 
 class RefinedGraphConvolution(nn.Module):
-    """The sum over subsets of Eq. (7): [N,C,T,V] -> [N,C',T,V] with a graph [3,V,V], ``graph[k, u, v]`` being
-    what u takes of v."""
+    """The sum over subsets of Eq. (7): [N,C,T,V] -> [N,C',T,V] with a graph [3,V,V].
+
+    ``graph[k, u, v]`` is the weight with which u receives from v.
+    """
 
     def __init__(self, channels: int, out: int, *, reduction: int) -> None:
         super().__init__()
@@ -109,7 +112,7 @@ class RefinedGraphConvolution(nn.Module):
 
     def refined(self, x: Tensor, graph: Tensor) -> Tensor:
         """[N,C,T,V], [3,V,V] -> [N, 3, C', V, V]: the graph of every channel."""
-        # phi and psi are linear: those of the frames' mean are the mean over frames.
+        # phi and psi are linear, so applying them to the mean over frames gives their mean over frames.
         mean = x.mean(dim=2, keepdim=True)
         taking, giving = self.phi(mean).squeeze(2), self.psi(mean).squeeze(2)
         assert self.xi.bias is not None
@@ -128,8 +131,10 @@ class RefinedGraphConvolution(nn.Module):
 
 
 class TemporalBranches(nn.Module):
-    """Convolutions over time at several dilations, a maximum over three frames and a 1x1 convolution, side by
-    side: [N,C,T,V] -> [N,C,ceil(T / stride),V]. All but the last stand behind a 1x1 convolution of their own.
+    """Parallel temporal branches: [N,C,T,V] -> [N,C,ceil(T / stride),V].
+
+    They are convolutions at several dilations, a maximum over three frames and a 1x1 convolution. All but the
+    last are preceded by a 1x1 convolution of their own.
     """
 
     def __init__(self, channels: int, *, kernel: int, dilations: tuple[int, ...], stride: int) -> None:
@@ -163,7 +168,7 @@ class TemporalBranches(nn.Module):
 
 
 class Block(nn.Module):
-    """Refined graph layer, BatchNorm, shortcut, ReLU, the branches over time; plus residual; ReLU."""
+    """Refined graph layer, BatchNorm, shortcut, ReLU, temporal branches; plus residual; ReLU."""
 
     def __init__(
         self, channels: int, out: int, *, stride: int, residual: bool, options: CTRGCNOptions
@@ -195,9 +200,9 @@ def _through(layers: nn.Module, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _as_released(module: nn.Module) -> None:
-    """Released CTR-GCN: N(0, sqrt(2 / fan-out)) weights of single subsets and branches, biases 0."""
+    """Released CTR-GCN: N(0, sqrt(2 / fan-out)) weights for each subset and branch, biases 0."""
     if isinstance(module, nn.Conv2d):
-        # Layers that lie side by side here are layers of their own there.
+        # Layers that are fused here are separate layers in the released code.
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
         if module.bias is not None:
             nn.init.zeros_(module.bias)

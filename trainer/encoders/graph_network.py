@@ -1,8 +1,7 @@
-"""What A-GCN and CTR-GCN have in common: blocks over a graph of each convention's own, behind a BatchNorm of
-its own.
+"""Common base of A-GCN and CTR-GCN: an input BatchNorm and graphs per convention, with shared blocks.
 
-The input is normalised per body, so that any number of bodies fits, or per place of a body, as in the
-released code. Padded joints are cut off at the entrance.
+The input is normalised per body, which allows any number of bodies, or per body slot, as in the released
+code. Padded joints are removed at the input.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from trainer.encoders.input_norm import COORDINATES, alike, by_slot, input_norm
 SUBSETS = 3
 """Identity, inward, outward."""
 SMALL = 1e-6
-"""Scale of the BatchNorm behind the graph at the start, so that a block begins as its shortcut. Released
-2s-AGCN and CTR-GCN."""
+"""Initial scale of the BatchNorm after the graph, so that a block starts as its shortcut. Released 2s-AGCN
+and CTR-GCN."""
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -32,18 +31,18 @@ class GraphOptions(Model):
     stride_blocks: tuple[Width, ...] = (5, 8)
     """Blocks, counted from 1, that halve the frames. 2s-AGCN and CTR-GCN: 5 and 8."""
     temporal_kernel: int = Field(ge=1)
-    """Frames that a convolution over time sees."""
+    """Kernel size of a temporal convolution in frames."""
     input_norm: Literal["body", "slot"] = "body"
-    """What the input BatchNorm takes its statistics of. ``body``: all bodies alike. ``slot``: each place of a
-    body for itself, with the zeros of the absent ones, as in the released code: 150 channels for two bodies
-    of 25 joints. Weights of the one do not fit the other."""
+    """Statistics of the input BatchNorm. ``body``: shared by all bodies. ``slot``: separate for each body
+    slot, including the zeros of absent bodies, as in the released code: 150 channels for two bodies of 25
+    joints. The two kinds have incompatible weights."""
     max_bodies: int = Field(default=2, ge=1)
-    """Places that ``input_norm: slot`` has; released: 2. Where clips have fewer bodies the places behind them
-    learn from the same bodies, and the mean is over the bodies that clips have: the released mean over two
-    wants a store of two."""
+    """Number of slots of ``input_norm: slot``; released: 2. Where clips have fewer bodies, the remaining
+    slots learn from the same bodies, and the mean is over the bodies that clips have; the released mean over
+    two needs a store with two."""
     bodies: Literal["average", "present"] = "average"
-    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
-    that they are. ``present``: absent bodies are neither encoded nor in any statistic or mean."""
+    """How bodies are joined after pooling. ``average``: over all slots, with absent bodies encoded as zeros.
+    ``present``: absent bodies are neither encoded nor included in any statistic or mean."""
 
     @model_validator(mode="after")
     def _check_graph(self) -> GraphOptions:
@@ -57,7 +56,7 @@ class GraphOptions(Model):
 
     @property
     def blocks(self) -> list[tuple[int, int, int, bool]]:
-        """Of each block: channels in and out, stride, whether it has a residual."""
+        """For each block: input and output channels, stride, whether it has a residual."""
         widths = (COORDINATES, *self.channels)
         return [
             (widths[place], out, 2 if place + 1 in self.stride_blocks else 1, place > 0)
@@ -66,13 +65,13 @@ class GraphOptions(Model):
 
 
 class GraphConvention(nn.Module):
-    """What a convention does not share: its graphs, and its input BatchNorm."""
+    """The parts of one convention only: its graphs and its input BatchNorm."""
 
     joints: int
     data_bn: nn.BatchNorm1d
 
     def graphs_of_blocks(self) -> Iterable[Tensor]:
-        """[SUBSETS, V, V] for each block."""
+        """The graph [SUBSETS, V, V] of each block."""
         raise NotImplementedError
 
 
@@ -104,7 +103,7 @@ class GraphNetwork(nn.Module):
         return tuple(rf"blocks\.{place}\..*" for place in range(len(self.blocks)))
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, by sample, then body."""
         own = self.conventions[convention]
         assert isinstance(own, GraphConvention)
 
@@ -114,7 +113,7 @@ class GraphNetwork(nn.Module):
             return features
 
         if self.options.input_norm == "slot":
-            # Behind it absent bodies are no zeros any more, and those of two places are not alike.
+            # After it, absent bodies are no longer zero, and those of two slots differ.
             slots = self.options.max_bodies
             return encode(by_slot(x, own.data_bn, own.joints, slots=slots, encoder=self.name))
         return encode_each(

@@ -1,4 +1,4 @@
-"""Graphs of a convention that the store does not hold, from its own tree."""
+"""Graphs that are not in the store, built from a convention's tree."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from schemas import SkeletonSpec
 
 
 def inward_outward(spec: SkeletonSpec) -> Tensor:
-    """[3, V, V] float32: identity, inward and outward edges of A-GCN; ``A[k, v, w]`` is what v gives to w.
+    """[3, V, V] float32: A-GCN's identity, inward and outward edges; ``A[k, v, w]`` weights v's input to w.
 
-    A joint gathers itself (0), its parent (1) and the mean of its children (2): each subset by itself is
-    normalised by columns, while the spatial partition normalises the three together. Source: 2s-AGCN (Shi et
+    A joint gathers itself (0), its parent (1) and the mean of its children (2): each subset is normalised by
+    columns separately, while the spatial partition normalises the three together. Source: 2s-AGCN (Shi et
     al., CVPR 2019); the normalisation is that of its released code.
     """
     joints = torch.arange(spec.num_joints)

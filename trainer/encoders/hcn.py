@@ -1,8 +1,8 @@
-"""HCN: a clip as an image of frames by joints, with the coordinates as its colours.
+"""HCN: a clip as an image of frames by joints, with coordinates as colour channels.
 
 Source: Li et al., "Co-occurrence Feature Learning from Skeleton Data for Action Recognition and Detection
-with Hierarchical Aggregation", IJCAI 2018: features of single joints first, then, with the joints as
-channels, of all joints together; the same for the motion; the maximum over the persons. ISC's image
+with Hierarchical Aggregation", IJCAI 2018: features first of single joints, then, with the joints as
+channels, of all joints together; the same for the motion; and the maximum over persons. ISC's image
 representation.
 
 Conventions differ in their joints, so each has its own first convolution over all joints (one for positions,
@@ -27,7 +27,7 @@ from trainer.skeleton import Skeleton
 
 COORDINATES = 3
 HALVINGS = 4
-"""Poolings by two between the clip and the map."""
+"""Number of poolings by two between the clip and the map."""
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -36,31 +36,31 @@ class HCNOptions(Model):
     point: Width = 64
     """Channels of the first convolution, on single joints in single frames. HCN: 64."""
     row: Width = 64
-    """Channels of the second one, on single joints over time; they become an axis of the image beside time,
-    which is pooled to a sixteenth. HCN has 32; ISC's feature of 4096 needs 64."""
+    """Channels of the second convolution, on single joints over time; they become an axis of the image next
+    to time, which is pooled to a sixteenth. HCN has 32; ISC's feature of 4096 needs 64."""
     channels: tuple[Width, Width, Width, Width] = (32, 64, 128, 256)
-    """Of the third to the sixth convolution, on all joints together. HCN: 32, 64, 128, 256."""
+    """Channels of the third to sixth convolution, on all joints together. HCN: 32, 64, 128, 256."""
     segments: int = Field(default=4, ge=1)
-    """Stretches of time that the feature keeps apart: what is left of 64 frames, ISC's, after four poolings.
-    Clips of other lengths are brought to as many by a maximum, so that any length gives one feature size."""
+    """Number of time segments in the feature: those left of ISC's 64 frames after four poolings. Clips of
+    other lengths are max-pooled to this number, so the feature size does not depend on the length."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    """Of whole channels, after the fourth, fifth and sixth convolution. HCN: 0.5."""
+    """Dropout of whole channels, after the fourth, fifth and sixth convolution. HCN: 0.5."""
     fourth_relu: bool = True
-    """A ReLU behind the fourth convolution, as behind all from there on (HCN). The HCN that ISC released has
+    """Whether a ReLU follows the fourth convolution, like all later ones (HCN). The HCN that ISC released has
     none there."""
     init: Literal["default", "normal", "xavier"] = "default"
     """``normal``: N(0, 0.02) weights. ``xavier``: U(-a, a), a = sqrt(6 / (fan-in + fan-out)), and biases 0,
     as in the HCN that ISC released."""
     bodies: Literal["maximum", "present"] = "maximum"
-    """``maximum``: over all slots, and absent bodies are encoded as the zeros that they are (HCN).
-    ``present``: over the bodies that are there, which also saves the others' time."""
+    """``maximum``: over all slots, with absent bodies encoded as zeros (HCN). ``present``: over the present
+    bodies, which also saves the time of the others."""
 
 
 class HCN(nn.Module):
     """``forward(x [N,3,T,Vmax,M], convention) -> [N, feature_dim]``.
 
-    The joints are mixed early, so its map has none: attention on neurons and masks do not fit it. There is
-    no BatchNorm, as in the paper.
+    Joints are mixed early, so the map has no joint axis: attention on neurons and masks cannot be used. As in
+    the paper, there is no BatchNorm.
     """
 
     Options = HCNOptions
@@ -83,7 +83,7 @@ class HCN(nn.Module):
         return r"(position|motion)\..*", r"fifth\..*", r"sixth\..*"
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: the sixth convolution's, without joints."""
+        """x [N,3,T,Vmax,M] -> [N*M, C, segments, row / 16]: output of the sixth convolution."""
         joints = self.joints[convention]
         bodies = x[..., :joints, :].permute(0, 4, 1, 2, 3).flatten(0, 1)
 
@@ -100,7 +100,7 @@ class HCN(nn.Module):
 
     def pool(self, features: Tensor, bodies: int) -> Tensor:
         """[N*M, C, segments, row / 16] -> [N, feature_dim] float32: the maximum over the bodies."""
-        # Nothing is negative behind a ReLU: the zeros of absent bodies do not win against any other.
+        # Nothing is negative after a ReLU, so the zeros of absent bodies never exceed another value.
         return features.flatten(1).view(-1, bodies, self.feature_dim).amax(dim=1).float()
 
     def forward(self, x: Tensor, convention: str) -> Tensor:
@@ -108,7 +108,7 @@ class HCN(nn.Module):
 
 
 class Branch(nn.Module):
-    """[B,3,T,V] -> [B, channels, T/4, row/4], of positions or of motion: HCN's convolutions one to four."""
+    """[B,3,T,V] -> [B, channels, T/4, row/4]: HCN's convolutions one to four, for positions or motion."""
 
     def __init__(self, joints: Mapping[str, int], options: HCNOptions) -> None:
         super().__init__()
@@ -139,5 +139,5 @@ def moved(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Maximum over pairs in both axes of [B,C,H,W]; an odd one at the end stays: no clip is too short."""
+    """Maximum over pairs in both axes of [B,C,H,W]; an odd last one is kept, so no clip is too short."""
     return F.max_pool2d(x, 2, ceil_mode=True)

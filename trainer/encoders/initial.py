@@ -1,4 +1,4 @@
-"""Initial weights of a network, from an explicit generator."""
+"""Initial weights of a network, drawn from an explicit generator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ STANDARD_DEVIATION = 0.02
 
 
 def initialise(network: nn.Module, init: str) -> None:
-    """``default``: PyTorch's weights stay. ``normal``: N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0.
-    ``xavier``: U(-a, a) with a = sqrt(6 / (fan-in + fan-out)), biases 0; BatchNorm stays."""
+    """Initialise the weights of a network in place.
+
+    ``default``: PyTorch's weights are kept. ``normal``: N(0, 0.02), BatchNorm scales N(1, 0.02), biases 0.
+    ``xavier``: U(-a, a) with a = sqrt(6 / (fan-in + fan-out)), biases 0; BatchNorm is not changed.
+    """
     if init == "default":
         return
     for module in network.modules():
@@ -33,9 +36,9 @@ def initialise(network: nn.Module, init: str) -> None:
 
 @contextmanager
 def draws_from(generator: torch.Generator | None) -> Iterator[None]:
-    """PyTorch's modules draw their weights from a hidden global state: inside, it is seeded by ``generator``.
+    """A context in which the global state from which PyTorch draws weights is seeded by ``generator``.
 
-    The state outside stays as it was. None changes nothing.
+    The state is restored on exit. None changes nothing.
     """
     if generator is None:
         yield

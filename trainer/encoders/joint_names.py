@@ -1,4 +1,4 @@
-"""Names of joints that mean the same in different conventions: ``ShoulderLeft``, ``LShoulder``, ``lsho``."""
+"""Joint names shared between conventions: ``ShoulderLeft``, ``LShoulder`` and ``lsho`` are one joint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHORT = {
     "toe": "toe",
     "wri": "wrist",
 }
-"""What the conventions of MeTRAbs call a joint behind the letter of its side."""
+"""Abbreviations of joints in the conventions of MeTRAbs, without the letter of the side."""
 
 _WHOLE = {
     "hip_center": "pelvis",
@@ -33,14 +33,14 @@ _WHOLE = {
     "shoulder_center": "neck",
     "thor": "thorax",
 }
-"""Other names of joints without a side; Kinect's, H36M's and those of MeTRAbs."""
+"""Other names of joints without a side: Kinect's, H36M's and those of MeTRAbs."""
 
 _SIDES = {"l": "left", "r": "right", "left": "left", "right": "right"}
 _WORD = re.compile(r"[^\W\d_a-z]+(?![a-z])|[^\W\d_a-z]?[^\W\d_A-Z]+|\d+")
 
 
 def common_name(joint: str) -> str:
-    """The name that conventions share: words with ``_`` between them, the side first.
+    """The shared name of a joint: words joined by ``_``, the side first.
 
     >>> common_name("ShoulderLeft"), common_name("LShoulder"), common_name("lsho")
     ('left_shoulder', 'left_shoulder', 'left_shoulder')
@@ -52,7 +52,7 @@ def common_name(joint: str) -> str:
 
 
 def _parted(word: str) -> tuple[str, ...]:
-    """``lsho`` as a side and a joint; any other word as it is."""
+    """Split a word such as ``lsho`` into side and joint; any other word is returned as it is."""
     if word[:1] in ("l", "r") and word[1:] in _SHORT:
         return word[0], _SHORT[word[1:]]
     return (word,)

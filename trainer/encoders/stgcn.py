@@ -4,7 +4,7 @@ Source: Yan et al., "Spatial Temporal Graph Convolutional Networks", AAAI 2018, 
 CrosSCLR and AimCLR; the sharing between conventions is MS-CLR's (section 3.2): convolutions are shared,
 every convention has its own adjacency, edge importance and input BatchNorm.
 
-Padded joints are cut off at the entrance, so they are in no statistic, graph, mean or gradient.
+Padded joints are removed at the input, so they enter no statistic, graph, mean or gradient.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ class STGCNOptions(Model):
     stride_blocks: tuple[Width, ...] = (5, 8)
     """Blocks, counted from 1, that halve the frames. ST-GCN: 5 and 8."""
     temporal_kernel: int = Field(default=9, ge=1)
-    """Frames that a temporal convolution sees. ST-GCN: 9."""
+    """Kernel size of a temporal convolution in frames. ST-GCN: 9."""
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    """After every temporal convolution but that of block 1. ST-GCN: 0.5."""
+    """Dropout after every temporal convolution except that of block 1. ST-GCN: 0.5."""
     edge_importance: bool = True
-    """Learnable weight of every edge in every block, one at the start. ST-GCN, section 3.5."""
+    """Whether every edge has a learnable weight in every block, initially one. ST-GCN, section 3.5."""
     adjacency: Literal["spatial", "degenerate", "inward_outward"] = "spatial"
     """``spatial``: root, centripetal and centrifugal over full hop distances. ``degenerate``: hop distances
-    cut at one, as released code computes it; old weights need it. ``inward_outward``: A-GCN's identity,
-    inward and outward edges, as the released code of SkeleMixCLR."""
+    cut at one, as computed by released code; old weights need it. ``inward_outward``: A-GCN's identity,
+    inward and outward edges, as in the released code of SkeleMixCLR."""
     init: Literal["default", "normal"] = "default"
-    """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales, as CrosSCLR and AimCLR."""
+    """``normal``: N(0, 0.02) weights and N(1, 0.02) BatchNorm scales, as in CrosSCLR and AimCLR."""
     bodies: Literal["average", "present"] = "average"
-    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
-    that they are (the papers). ``present``: absent bodies are neither encoded nor in any statistic or mean,
-    which also saves their time."""
+    """How bodies are joined after pooling. ``average``: over all slots, with absent bodies encoded as zeros
+    (the papers). ``present``: absent bodies are neither encoded nor included in any statistic or mean, which
+    also saves their time."""
     padding: Literal["inert", "counted"] = "inert"
-    """Joints that other conventions have and this one has not. ``inert``: there are none. ``counted``: in
-    training the clip is filled up with them behind the input's BatchNorm; no joint sees them, but all other
-    BatchNorms count them, as in the released code of MS-CLR."""
+    """Treatment of joints that other conventions have and this one lacks. ``inert``: they are left out.
+    ``counted``: in training, the clip is padded with them after the input BatchNorm; no joint receives from
+    them, but all other BatchNorms count them, as in the released code of MS-CLR."""
 
     @model_validator(mode="after")
     def _check(self) -> STGCNOptions:
@@ -74,7 +74,7 @@ class STGCN(nn.Module):
 
     Options = STGCNOptions
     map_axes: Literal["TV"] | None = "TV"
-    """Axes of the feature map behind batch and channels: frames and joints."""
+    """Axes of the feature map after batch and channels: frames and joints."""
 
     def __init__(self, skeletons: Mapping[str, Skeleton], *, options: STGCNOptions) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class STGCN(nn.Module):
         return tuple(rf"blocks\.{place}\..*" for place in range(len(self.blocks)))
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, bodies inside samples."""
+        """x [N,3,T,Vmax,M] -> [N*M, feature_dim, T', V]: the last block's output, by sample, then body."""
         own = self.conventions[convention]
         assert isinstance(own, Convention)
 
@@ -132,7 +132,7 @@ class STGCN(nn.Module):
 
 
 class Convention(nn.Module):
-    """What a convention does not share: its graph, the importance of its edges, its input BatchNorm."""
+    """The parts of one convention only: its graph, edge importance and input BatchNorm."""
 
     adjacency: Tensor
 
@@ -145,12 +145,12 @@ class Convention(nn.Module):
         self.data_bn = nn.BatchNorm1d(self.joints * COORDINATES)
 
     def normalised(self, bodies: Tensor) -> Tensor:
-        """[B, V*3, T] -> [B,3,T,V], each coordinate of each joint normalised over bodies and frames."""
+        """[B, V*3, T] -> [B,3,T,V] with each coordinate of each joint normalised over bodies and frames."""
         x = self.data_bn(bodies).view(len(bodies), self.joints, COORDINATES, -1)
         return x.permute(0, 2, 3, 1).contiguous(memory_format=torch.channels_last)
 
     def adjacencies(self, blocks: int) -> list[Tensor]:
-        """One weighted [3, V, V] for each block."""
+        """The weighted adjacency [3, V, V] of each block."""
         if not self.importance:
             return [self.adjacency] * blocks
         weights = [self.adjacency, *self.importance]
@@ -168,8 +168,8 @@ def _graph(skeleton: Skeleton, kind: str) -> Tensor:
 class GraphConvolution(nn.Module):
     """``out[:, w] = sum_k sum_v (W_k x[:, v] + b_k) A_k[v, w]``: [N,C,T,V] -> [N,C',T,V].
 
-    Neighbours are gathered first and channels mixed after, both as matrix products on the channels-last
-    layout: nothing is transposed in memory. The weights are those of a 1x1 convolution to 3*C' channels.
+    Neighbours are gathered first and channels are mixed afterwards, both as matrix products in channels-last
+    layout, so nothing is transposed in memory. The weights are those of a 1x1 convolution to 3*C' channels.
     """
 
     def __init__(self, channels: int, out: int) -> None:
@@ -178,7 +178,7 @@ class GraphConvolution(nn.Module):
         self.conv = nn.Conv2d(channels, SUBSETS * out, 1)
 
     def forward(self, x: Tensor, adjacency: Tensor, norm: nn.Module) -> Tensor:
-        """The layer and the BatchNorm behind it, which in evaluation is folded into the layer."""
+        """Apply the layer and the BatchNorm after it, which is folded into the layer in evaluation."""
         samples, channels, frames, joints = x.shape
         weights = [*weights_of(self.conv, norm), adjacency]
         gather, flat, bias = cached(norm, "matrices", weights, lambda: self._matrices(adjacency, norm))

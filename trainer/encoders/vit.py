@@ -1,12 +1,11 @@
-"""ViT: a plain transformer whose tokens are some frames of one joint.
+"""ViT: a plain transformer whose tokens are a few frames of one joint.
 
-Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, in the sizes and with the tokens of
-Mao et al., "Masked Motion Predictors are Strong 3D Action Representation Learners" (MAMP), ICCV 2023: 4
-frames of a joint, 8 layers of 256 numbers and 8 heads, normalised before each part. A body is a sequence of
-its own.
+Source: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, with the sizes and tokens of Mao et
+al., "Masked Motion Predictors are Strong 3D Action Representation Learners" (MAMP), ICCV 2023: tokens of 4
+frames of a joint, 8 pre-norm layers of width 256 with 8 heads. Each body is a separate sequence.
 
-Conventions share everything: a joint is known by its name (``joint_names``), not by its place.
-``adopt`` takes in a convention that was never trained on. Padded joints are cut off at the entrance.
+Conventions share all weights: a joint is identified by its name (``joint_names``), not by its index.
+``adopt`` adds a convention that was never trained on. Padded joints are removed at the input.
 """
 
 from __future__ import annotations
@@ -29,33 +28,33 @@ from trainer.skeleton import Skeleton
 
 COORDINATES = 3
 DEVIATION = 0.02
-"""Of embeddings of joints and times at the start. MAMP."""
+"""Standard deviation of the initial embeddings of joints and times. MAMP."""
 LONGEST = 10_000.0
-"""Longest period of ``sinusoidal``, over 2 pi. Vaswani et al., NeurIPS 2017, section 3.5."""
+"""Longest period of ``sinusoidal``, divided by 2 pi. Vaswani et al., NeurIPS 2017, section 3.5."""
 
 
 class ViTOptions(Model):
     dim: int = Field(default=256, ge=2)
-    """Numbers of a token, and of the feature. MAMP: 256."""
+    """Width of the tokens and of the feature. MAMP: 256."""
     layers: int = Field(default=8, ge=1)
-    """MAMP: 8."""
+    """Number of transformer layers. MAMP: 8."""
     heads: int = Field(default=8, ge=1)
-    """Attentions of a layer, side by side; they share ``dim``. MAMP: 8."""
+    """Attention heads per layer; they share ``dim``. MAMP: 8."""
     mlp_ratio: float = Field(default=4, gt=0)
-    """Width inside a layer's perceptron over ``dim``. MAMP: 4."""
+    """Ratio of the width inside a layer's perceptron to ``dim``. MAMP: 4."""
     patch: int = Field(default=4, ge=1)
-    """Frames of a token; the last frame is repeated where the clip does not divide. MAMP: 4."""
+    """Frames per token; the last frame is repeated if the clip's length is not a multiple. MAMP: 4."""
     time: Literal["learned", "sinusoidal"] = "learned"
-    """What tells a token its time. ``learned``: a vector for each of ``positions`` (MAMP). ``sinusoidal``:
+    """Time embedding of a token. ``learned``: a vector for each of ``positions`` (MAMP). ``sinusoidal``:
     fixed waves, for clips of any length."""
     positions: int = Field(default=30, ge=1)
-    """Times that ``learned`` has: 30 of 4 frames, 120 in all (MAMP). A shorter clip takes the first ones; for
-    a longer one they are stretched."""
+    """Number of ``learned`` times: 30 of 4 frames, 120 frames in all (MAMP). A shorter clip uses the first
+    ones; for a longer clip they are interpolated."""
     init: Literal["released", "default", "normal"] = "released"
     """``released``: MAMP's, Xavier weights and biases 0. ``default``: PyTorch's. ``normal``: N(0, 0.02)."""
     bodies: Literal["average", "present"] = "average"
-    """How bodies join after pooling. ``average``: over all slots, and absent ones are encoded as the zeros
-    that they are (MAMP). ``present``: absent bodies are neither encoded nor in any mean."""
+    """How bodies are joined after pooling. ``average``: over all slots, with absent bodies encoded as zeros
+    (MAMP). ``present``: absent bodies are neither encoded nor included in any mean."""
 
     @model_validator(mode="after")
     def _check(self) -> ViTOptions:
@@ -99,10 +98,10 @@ class ViT(nn.Module):
         return *(rf"layers\.{place}\..*" for place in range(len(self.layers))), r"norm\..*"
 
     def adopt(self, convention: str, spec: SkeletonSpec) -> tuple[str, ...]:
-        """From now on clips of this convention are read, too; returns the joints without an embedding.
+        """Accept clips of this convention, too; returns its joints that have no embedding of their own.
 
-        Such a joint has the mean of those that have one and are fewest edges away from it in the tree; zero
-        where no joint has one. No weight is added.
+        Such a joint gets the mean embedding of the joints that have one and are fewest edges away in the
+        tree, or zero if no joint has one. No weight is added.
         """
         self.sources[convention] = tuple(
             _nearest(spec, joint, self.joints) for joint in range(spec.num_joints)
@@ -110,7 +109,7 @@ class ViT(nn.Module):
         return tuple(joint for joint in spec.joints if common_name(joint) not in self.joints)
 
     def feature_map(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,Vmax,M] -> [N*M, dim, ceil(T / patch), V]: the tokens behind the last layer."""
+        """x [N,3,T,Vmax,M] -> [N*M, dim, ceil(T / patch), V]: the tokens after the last layer."""
         embedded = self.embedded(convention)
 
         def encode(bodies: Tensor) -> Tensor:
@@ -122,9 +121,9 @@ class ViT(nn.Module):
         )
 
     def part_map(self, x: Tensor, convention: str, visible: Tensor) -> Tensor:
-        """As ``feature_map``, of some tokens alone: no other one is read, and their features are zeros.
+        """Like ``feature_map`` for some tokens only: the others are not read, and their features are zero.
 
-        visible [N*M, K] int64: places of a body's tokens in its map, flattened.
+        visible [N*M, K] int64: positions of a body's tokens in its flattened map.
         """
         embedded = self.embedded(convention)
         bodies = _bodies(x, len(embedded))
@@ -139,13 +138,13 @@ class ViT(nn.Module):
         return whole.permute(0, 3, 1, 2)
 
     def _tokens(self, bodies: Tensor, embedded: Tensor) -> Tensor:
-        """[B,3,T,V], [V, dim] -> [B,T',V, dim]: of some frames each, with what tells their joint and time."""
+        """[B,3,T,V], [V, dim] -> tokens [B,T',V, dim], with the embeddings of their joint and time."""
         tokens = self.patches(whole(bodies, self.options.patch)).permute(0, 2, 3, 1)
         embedded_tokens: Tensor = tokens + embedded + self.at(tokens.shape[1])[:, None].to(tokens)
         return embedded_tokens
 
     def _read(self, tokens: Tensor) -> Tensor:
-        """[B, L, dim] -> same: the layers, and the last norm."""
+        """[B, L, dim] -> same: the layers and the last norm."""
         for layer in self.layers:
             tokens = layer(tokens)
         out: Tensor = self.norm(tokens)
@@ -179,8 +178,7 @@ class ViT(nn.Module):
 
 
 class Layer(nn.Module):
-    """[B, L, dim] -> same: attention of all tokens to all, then a perceptron, each on normalised tokens and
-    added to what came in."""
+    """A pre-norm transformer layer [B, L, dim] -> same: self-attention and a perceptron, both residual."""
 
     def __init__(self, dim: int, *, heads: int, hidden: int) -> None:
         super().__init__()
@@ -207,20 +205,20 @@ def _bodies(x: Tensor, joints: int) -> Tensor:
 
 
 def whole(x: Tensor, patch: int) -> Tensor:
-    """[B,3,T,V] -> [B,3,T',V], T' the next multiple of ``patch``: the last frame again and again."""
+    """[B,3,T,V] -> [B,3,T',V], T' the next multiple of ``patch``, by repeating the last frame."""
     more = -x.shape[2] % patch
     return torch.cat([x, x[:, :, -1:].expand(-1, -1, more, -1)], dim=2) if more else x
 
 
 def waves(count: int, dim: int, *, device: torch.device) -> Tensor:
-    """[count, dim]: sines of dim / 2 frequencies, then cosines, of the times 0, 1, ..."""
+    """[count, dim]: sines, then cosines, of the times 0, 1, ... at dim / 2 frequencies."""
     share = torch.arange(dim // 2, device=device) / (dim // 2)
     angles = torch.arange(count, device=device)[:, None] * torch.exp(-math.log(LONGEST) * share)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def _nearest(spec: SkeletonSpec, joint: int, known: nn.ParameterDict) -> tuple[str, ...]:
-    """Names of the known joints that are fewest edges away from a joint: its own where it is one of them."""
+    """Names of the known joints that are fewest edges away from a joint; its own if it is known."""
     seen, here = {joint}, [joint]
     while here:
         names = tuple(dict.fromkeys(name for v in here if (name := common_name(spec.joints[v])) in known))

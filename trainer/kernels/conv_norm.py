@@ -1,4 +1,4 @@
-"""A convolution along time and the BatchNorm behind it: in evaluation one pass over memory."""
+"""A convolution along time followed by BatchNorm; in evaluation, both in one pass over memory."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def conv_norm(x: Tensor, conv: nn.Conv2d, norm: nn.Module) -> Tensor:
 
 
 def _folded(conv: nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-    """Weight and bias of both together, and a place for what ``conv_time`` makes of the weight."""
+    """Weight and bias of both layers folded into one, and a cache for the kernels of ``conv_time``."""
     assert conv.bias is not None
     scale, shift = scale_and_shift(norm)
     return conv.weight * scale.view(-1, 1, 1, 1), conv.bias * scale + shift, {}
 
 
 def weights_of(*layers: nn.Module) -> list[Tensor]:
-    """Parameters and running statistics of layers that have no layers inside."""
+    """Parameters and running statistics of layers without sublayers."""
     own = (each for layer in layers for each in (*layer._parameters.values(), *layer._buffers.values()))
     return [each for each in own if each is not None]
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Of a BatchNorm in evaluation, [C] each: ``norm(x) = scale * x + shift``."""
+    """Scale and shift [C] of a BatchNorm in evaluation: ``norm(x) = scale * x + shift``."""
     assert isinstance(norm, nn.modules.batchnorm._BatchNorm)
     assert norm.running_mean is not None
     assert norm.running_var is not None

@@ -1,4 +1,4 @@
-"""Dropout whose masks are drawn eight values at a time on the CPU, where drawing them one by one is slow."""
+"""Dropout with masks drawn eight values at a time on the CPU, where drawing them one by one is slow."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LEVELS = 256
-"""A byte decides over a value: on the CPU the rate is rounded to a multiple of 1/256."""
+"""One byte decides about each value, so on the CPU the rate is rounded to a multiple of 1/256."""
 
 
 class Dropout(nn.Dropout):
-    """``torch.nn.Dropout``, from PyTorch's global generator; values that stay are divided by their share."""
+    """``torch.nn.Dropout`` with PyTorch's global generator; kept values are divided by their share."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p == 0:

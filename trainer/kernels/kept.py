@@ -1,6 +1,7 @@
-"""What follows from weights alone, kept while they stay: an encoder that is used folds its BatchNorms once.
+"""A cache of values that depend only on weights: an encoder in use folds its BatchNorms only once.
 
-Of one clip folding takes as long as the layers. What is kept is what would be computed, bit for bit.
+For a single clip, folding takes as long as the layers. A cached value equals the computed one bit for bit
+(tests/trainer/test_kernels_kept.py).
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from torch import Tensor, nn
 
 _Value = TypeVar("_Value")
 _KEPT: WeakKeyDictionary[nn.Module, dict[str, tuple[Any, list[Tensor], Any]]] = WeakKeyDictionary()
-"""Module -> name -> state of the weights, the weights so that none takes the address of another, value."""
+"""Module -> name -> (state of the weights, the weights, value); weights are held so addresses stay unique."""
 
 
 def cached(owner: nn.Module, name: str, weights: Sequence[Tensor], make: Callable[[], _Value]) -> _Value:
-    """``make()``, or what it gave last for the same ``weights``, for an ``owner`` in evaluation.
+    """``make()``, or its last result for the same ``weights`` while ``owner`` is in evaluation mode.
 
-    Made anew in training, where gradients are needed, and while something is traced or computed in another
-    number format by autocast.
+    The value is always recomputed in training, where gradients are needed, during tracing and under autocast.
     """
     if not may_keep(owner, weights):
         return make()
@@ -35,7 +35,7 @@ def cached(owner: nn.Module, name: str, weights: Sequence[Tensor], make: Callabl
 
 
 def may_keep(owner: nn.Module, weights: Sequence[Tensor]) -> bool:
-    """Whether ``kept`` keeps anything."""
+    """Whether ``cached`` may keep a value."""
     if owner.training or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     if torch.is_grad_enabled() and any(each.requires_grad for each in weights):

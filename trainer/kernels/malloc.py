@@ -1,4 +1,4 @@
-"""Freed memory that stays with the process: on Linux, fresh memory costs more than the arithmetic on it."""
+"""Keeping freed memory in the process: on Linux, fresh memory costs more than the arithmetic on it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 import sys
 
 LARGEST = 32 * 2**20
-"""Bytes of a block that comes from the kept memory: the most that glibc allows on 64 bits (mallopt(3),
-M_MMAP_THRESHOLD). A larger block comes from the system and goes back to it."""
+"""Largest block in bytes that is served from kept memory: the maximum of glibc on 64 bits (mallopt(3),
+M_MMAP_THRESHOLD). Larger blocks are requested from the system and returned to it."""
 
 KEPT = 512 * 2**20
-"""Bytes that stay with the process when nothing uses them: a few batches of clips and their views."""
+"""Unused bytes that the process keeps: enough for a few batches of clips and their views."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 
@@ -19,11 +19,11 @@ _SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MA
 
 
 def keep_freed() -> bool:
-    """Lets malloc keep up to ``KEPT`` freed bytes for the next tensors; whether it does.
+    """Make malloc keep up to ``KEPT`` freed bytes for later tensors; returns whether it does.
 
-    Of this process, for good; only glibc's malloc knows how. Without it a tensor of some megabytes is new
-    memory every time, which the system clears page by page; that can take as long as an augmentation itself.
-    Nothing is changed where the environment already says how malloc shall behave.
+    The setting holds for the rest of the process; only glibc's malloc supports it. Without it, every tensor
+    of some megabytes is new memory, which the system clears page by page; that can take as long as an
+    augmentation itself. Nothing is changed where the environment already configures malloc.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _SETTINGS):
         return False

@@ -1,12 +1,12 @@
-"""BatchNorm in training on the CPU in the layout channels last, with sums that are right.
+"""BatchNorm in training on the CPU in channels-last layout, with accurate sums.
 
-PyTorch's kernel for that layout (2.13) adds all values of a channel up one after another in float32. At
-256 bodies of 50 frames and 25 joints these are 320,000, and where many are the same, as those of bodies that
-are absent, every addition rounds the same way: the normalised values are off by 1e-2 and more. Its kernel
-for contiguous tensors adds in float64 and is twice to four times as slow.
+PyTorch's kernel for that layout (2.13) adds all values of a channel one after another in float32. For 256
+bodies of 50 frames and 25 joints these are 320,000, and where many are equal, like those of absent bodies,
+every addition rounds the same way: the normalised values are off by 1e-2 and more. PyTorch's kernel for
+contiguous tensors adds in float64 and takes two to four times as long.
 
-Here values are added in float32 a chunk at a time, pairwise, away from an estimate of the mean, and the sums
-of chunks in float64. A chunk stays in the cache, so that memory is read as often as by PyTorch's kernel.
+Here, deviations from an estimate of the mean are added pairwise in float32 within chunks, and the sums of
+chunks in float64. A chunk stays in the cache, so memory is read as often as by PyTorch's kernel.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from torch.nn import functional as F
 from trainer.batch_norm import track
 
 CHUNK = 2**19
-"""Values that are worked on together. Smaller ones make threads wait for each other more often."""
+"""Values per chunk. With smaller chunks, threads wait for each other more often."""
 SAMPLED = 16
-"""The estimate of the mean is made of every 16th frame."""
+"""The mean is estimated from every 16th frame."""
 RUN = 512
-"""Values that PyTorch's kernel may add up in float32 one after another in the backward pass."""
+"""Values that PyTorch's kernel may add one after another in float32 in the backward pass."""
 WIDTH = 1024
-"""Sums that it keeps at once, about: more do not stay in the first cache."""
+"""Approximate number of sums that it keeps at once; more do not fit in the first-level cache."""
 
 
 def normalise(x: Tensor, norm: nn.Module) -> Tensor:
-    """``norm(x)``, x [N,C,T,V], for a BatchNorm: in training on the CPU in channels last as in float64.
+    """``norm(x)`` of x [N,C,T,V] for a BatchNorm; in training on the CPU in channels last, as if in float64.
 
-    The running statistics move as they do in ``norm``. Values, statistics and gradients are right to the
+    The running statistics are updated as in ``norm``. Values, statistics and gradients are accurate to the
     rounding of float32. Other BatchNorms (those of several processes), number formats, devices and layouts
-    take their own way, and so does compiled code.
+    use ``norm`` itself, and so does compiled code.
     """
     if type(norm) is not nn.BatchNorm2d or not _applies(x, norm):
         out: Tensor = norm(x)
@@ -52,14 +52,14 @@ def _applies(x: Tensor, norm: nn.BatchNorm2d) -> bool:
         return False
     if x.device.type != "cpu" or x.dtype != torch.float32:
         return False
-    # One value a channel has no variance: PyTorch says so.
+    # A single value per channel has no variance: left to PyTorch, which raises for it.
     return x.is_contiguous(memory_format=torch.channels_last) and x.numel() > x.shape[1]
 
 
 class ChannelsLast(torch.autograd.Function):
     """``apply(x [N,C,T,V], weight [C], bias [C], eps) -> x normalised, its mean and variance [C] float64``.
 
-    The variance is the biased one. All are float32, x in the layout channels last. The statistics have no
+    The variance is biased. The arguments are float32, with x in channels-last layout. The statistics have no
     gradient.
     """
 
@@ -71,7 +71,7 @@ class ChannelsLast(torch.autograd.Function):
         inverse = (variance + eps).rsqrt()
         near = mean.float()
         shift = (bias - (mean - near) * inverse * weight).float()
-        # Evaluation's kernel adds nothing up: it multiplies and shifts.
+        # The evaluation kernel computes no sums: it only scales and shifts.
         out = F.batch_norm(x, near, variance.float(), weight, shift, training=False, eps=eps)
         ctx.save_for_backward(x, weight, mean, inverse)
         ctx.mark_non_differentiable(mean, variance)
@@ -84,7 +84,7 @@ class ChannelsLast(torch.autograd.Function):
         slope = slope.contiguous(memory_format=torch.channels_last)
         total, product = _slopes(x, slope, mean.float())
         count = x.numel() // x.shape[1]
-        # d loss / d weight = sum of slope * normalised; the kernel's mean was rounded.
+        # d loss / d weight = sum of slope * normalised, corrected for the kernel's rounded mean.
         of_weight = (product - (mean - mean.float()) * total) * inverse
         of_slope = weight * inverse
         of_x = -of_slope * inverse * of_weight / count
@@ -100,7 +100,7 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [C] float64 of each channel of x [N,C,T,V] in channels last."""
     channels, joints = x.shape[1], x.shape[3]
     frames, count = _frames(x), x.numel() // x.shape[1]
-    # Away from any value in the middle of them, squares lose nothing when the mean is taken off.
+    # Squares are of deviations from a value near the mean, so subtracting its square loses no precision.
     guess = frames[::SAMPLED].mean(0).view(joints, channels).mean(0)
     middle = guess.repeat(joints)
     away, squares = [], []
@@ -115,8 +115,8 @@ def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
 def _slopes(x: Tensor, slope: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Sums [C] float64 of ``slope`` and of ``slope * (x - mean)``, in channels last.
 
-    PyTorch's kernel makes both while it reads once, of short runs; the joints are channels of their own
-    there, which makes the runs shorter and its vectors longer.
+    PyTorch's kernel computes both in one pass, over short runs; groups of joints count as channels of their
+    own there, which shortens the runs and lengthens its vectors.
     """
     channels, joints = x.shape[1], x.shape[3]
     mean = mean.repeat(_together(joints, channels))
@@ -134,22 +134,22 @@ def _slopes(x: Tensor, slope: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _together(joints: int, channels: int) -> int:
-    """The most joints, of equal groups, whose channels are no more than ``WIDTH``; at least one."""
+    """The largest size of equal groups of joints with at most ``WIDTH`` channels in all; at least one."""
     return max((each for each in range(2, WIDTH // channels + 1) if joints % each == 0), default=1)
 
 
 def _frames(x: Tensor) -> Tensor:
-    """[N,C,T,V] in channels last -> a view [N*T, V*C]."""
+    """A view [N*T, V*C] of [N,C,T,V] in channels last."""
     samples, channels, frames, joints = x.shape
     return x.permute(0, 2, 3, 1).view(samples * frames, joints * channels)
 
 
 def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Of all tensors [rows, columns] the same rows."""
+    """Yield chunks with the same rows of all tensors [rows, columns]."""
     rows = max(1, CHUNK // tensors[0].shape[1])
     return zip(*(each.split(rows) for each in tensors), strict=True)
 
 
 def _by_channel(sums: list[Tensor], channels: int) -> Tensor:
-    """Sums of chunks, [places * C] each -> [C] float64."""
+    """Sums of chunks [joints * C] -> sums per channel [C] float64."""
     return torch.stack(sums).view(-1, channels).sum(0, dtype=torch.float64)

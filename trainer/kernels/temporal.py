@@ -1,13 +1,13 @@
-"""Convolution along time with fewer multiplications than taps times frames: on the CPU, by frequencies.
+"""Convolution along time in the frequency domain: fewer multiplications than taps times frames, on the CPU.
 
-A convolution is a product at every frequency (convolution theorem). For T frames and K taps a period of
-``T + (K - 1) / 2`` frames keeps what a convolution with zero padding gives apart; half of its frequencies are
-the conjugates of the others, and a complex product is three real ones (Gauss). For T = 13 and K = 9, ST-GCN's
-last block, these are 27 matrix products instead of 97. The transforms are small matrices, applied to a few
-clips at a time that stay in the cache. In float32 the result is as near to the exact one as the direct way's.
+A convolution is a product at every frequency (convolution theorem). For T frames and K taps, a period of
+``T + (K - 1) / 2`` frames prevents wrap-around in a zero-padded convolution; half of the frequencies are
+conjugates of the others, and a complex product takes three real ones (Gauss). For T = 13 and K = 9, ST-GCN's
+last block, that is 27 matrix products instead of 97. The transforms are small matrices, applied to a few
+clips at a time that stay in the cache. In float32 the result is as accurate as that of the direct method.
 
-bf16 clips are convolved in float32, too, and the result is rounded: without AMX, a processor multiplies bf16
-at twice the rate of float32 at best, and the direct way has more than three times the products.
+bf16 clips are also convolved in float32, and the result is rounded: without AMX, a processor multiplies bf16
+at twice the rate of float32 at best, and the direct method has more than three times the products.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from trainer import device as devices
 
 LEAST_CHANNELS = 64
-"""Below, the transforms take as long as what they save: at 32 channels nothing was gained, on AVX2."""
+"""With fewer channels, the transforms cost as much as they save: with 32, nothing was gained on AVX2."""
 LEAST_GAIN = 1.5
-"""Products of the direct way over those at the frequencies, from which the transforms pay."""
+"""Ratio of products by the direct method to those in the frequency domain from which the transforms pay."""
 ROWS = 400
-"""Joints of clips that are worked on together: enough for a matrix product, little enough for a cache."""
+"""Joints of clips processed together: enough for a matrix product, few enough for the cache."""
 
 
 def conv_time(
@@ -36,9 +36,9 @@ def conv_time(
 ) -> Tensor:
     """x [N,C,T,V], weight [O,C,K,1] with K odd, bias [O] -> [N,O,ceil(T / stride),V]; zeros around the clip.
 
-    Takes the direct way or, on the CPU in float32 and bf16, the faster one. The result has the layout of x,
-    channels last or contiguous, and under autocast its number format. ``kernels`` keeps the weight at the
-    frequencies, by the number of frames, for a weight that stays.
+    Uses the direct method or, on the CPU in float32 and bf16, the faster of the two. The result has the
+    layout of x, channels last or contiguous, and under autocast its number format. ``kernels`` caches the
+    transformed weight by number of frames, for a weight that does not change.
     """
     if _pays(x, weight, stride):
         given = x.to(_format(x))
@@ -59,7 +59,7 @@ def _pays(x: Tensor, weight: Tensor, stride: int) -> bool:
 
 
 def _format(x: Tensor) -> torch.dtype:
-    """Number format of a convolution of x, on the CPU."""
+    """Number format in which the CPU computes a convolution of x."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
 
 
@@ -70,13 +70,13 @@ def _suits(number_format: torch.dtype) -> bool:
 
 
 def direct_products(frames: int, taps: int) -> int:
-    """Pairs of an output frame and a tap that falls inside of the clip."""
+    """Number of pairs of an output frame and a tap that falls inside the clip."""
     side = taps // 2
     return sum(min(t, side) + 1 + min(frames - 1 - t, side) for t in range(frames))
 
 
 def frequencies(frames: int, taps: int) -> int:
-    """Complex ones of an odd period that is long enough; the first is real."""
+    """Number of frequencies of an odd period that is long enough; the first is real, the others complex."""
     return (frames + taps // 2) // 2 + 1
 
 
@@ -112,7 +112,7 @@ def _convolved(x: Tensor, weight: Tensor, kernels_of: dict[int, Tensor]) -> Tens
 
 
 def _slopes(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Of x and of the weight."""
+    """Gradients of x and of the weight."""
     into, of_taps, back = _transforms(x.shape[2], weight.shape[2], weight.dtype)
     kernels = _kernels(of_taps, weight)
     slopes = torch.zeros_like(kernels)
@@ -127,9 +127,9 @@ def _slopes(gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor
 
 @functools.lru_cache(maxsize=64)
 def _transforms(frames: int, taps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """[3F,T] to the frequencies, [3F,K] of the taps, [T,3F] back.
+    """Transforms [3F,T] of frames to frequencies, [3F,K] of taps to frequencies, and [T,3F] back.
 
-    With a clip's spectrum a + bi and the kernel's c + di the rows are a + b, a, b and c, d - c, c + d: their
+    With a clip's spectrum a + bi and the kernel's c + di, the rows are a + b, a, b and c, d - c, c + d; their
     products p, q, r give (a + bi)(c + di) = (p - r) + (p + q)i.
     """
     count = frequencies(frames, taps)
@@ -138,12 +138,12 @@ def _transforms(frames: int, taps: int, dtype: torch.dtype) -> tuple[Tensor, Ten
     at = turn * torch.arange(frames)
     real, imaginary = at.cos(), -at.sin()
     into = torch.cat([real + imaginary, real, imaginary])
-    # A layer's "convolution" is a correlation: the kernel turns the other way, and its middle is at zero.
+    # A layer's "convolution" is a correlation: the kernel is reversed, with its middle at zero.
     at_tap = turn * (torch.arange(taps) - taps // 2)
     real_tap, imaginary_tap = at_tap.cos(), at_tap.sin()
     of_taps = torch.cat([real_tap, imaginary_tap - real_tap, real_tap + imaginary_tap])
     twice = torch.full((count, 1), 2 / period, dtype=torch.float64)
-    twice[0] /= 2  # every frequency but zero stands for its conjugate, too
+    twice[0] /= 2  # every frequency except zero also stands for its conjugate
     real, imaginary = twice * real, twice * imaginary
     back = torch.cat([real + imaginary, imaginary, -real]).t()
     return into.to(dtype), of_taps.to(dtype), back.contiguous().to(dtype)
@@ -161,13 +161,13 @@ def _portions(x: Tensor) -> list[slice]:
 
 
 def _apply(transform: Tensor, x: Tensor) -> Tensor:
-    """[3F,T] on x [n,C,T,V] -> [3F, n*V, C], in the number format of the transform."""
+    """Apply a transform [3F,T] to x [n,C,T,V] -> [3F, n*V, C], in the number format of the transform."""
     frames_first = x.permute(2, 0, 3, 1).to(transform.dtype, memory_format=torch.contiguous_format)
     frames_first = frames_first.reshape(x.shape[2], -1)
     return (transform @ frames_first).view(len(transform), -1, x.shape[1])
 
 
 def _undo(transform: Tensor, spectra: Tensor, *, joints: int) -> Tensor:
-    """[T,3F] on spectra [3F, n*V, C] -> [n,T,V,C]."""
+    """Apply a transform [T,3F] to spectra [3F, n*V, C] -> [n,T,V,C]."""
     frames = (transform @ spectra.flatten(1)).view(len(transform), -1, joints, spectra.shape[2])
     return frames.transpose(0, 1)

@@ -1,4 +1,4 @@
-"""Training: ``pretrain`` makes or continues a run folder; ``train`` is the loop inside."""
+"""Training: ``pretrain`` creates or continues a run folder; ``train`` is its training loop."""
 
 from trainer.loop.session import build, load_training_half, pretrain, resumes
 from trainer.loop.signals import Stop

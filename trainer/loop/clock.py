@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """Counts from the step at which this session began; ``total`` is the last step of the run."""
+    """Measures pace from the step ``done`` at which this session began; ``total`` is the run's last step."""
 
     def __init__(self, done: int, *, total: int, clips_per_step: int) -> None:
         self.first, self.total, self.clips = done, total, clips_per_step
@@ -30,7 +30,7 @@ class Clock:
         return self._speed(done - self.first, self.seconds)
 
     def remaining(self, done: int) -> float:
-        """Seconds to the last step at the session's pace."""
+        """Seconds left to the last step at the session's pace."""
         return self.seconds / max(done - self.first, 1) * (self.total - done)
 
     def _speed(self, steps: int, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""What training compiles by ``torch.compile``: the same weights under the same names, the same draws."""
+"""Compilation of training by ``torch.compile``; weights, their names and draws stay the same."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from trainer.methods.parts import Views
 FeatureMap = Callable[[Tensor, str], Tensor]
 
 _VARIANTS = 64
-"""Compiled forms of one function: for every convention, with and without gradient, for every chain."""
+"""Limit on compiled variants of a function: per convention, with and without gradient, per chain."""
 
 
 def compile_method(method: Method, runtime: RuntimeConfig, *, device: torch.device) -> None:
-    """In place: encoders and augmentations are compiled at their first use in training.
+    """In place, have encoders and augmentations compiled at their first use in training.
 
-    Of encoders the ``feature_map``; evaluation stays as it is, for its batches have other sizes. Of
-    augmentations what is done, not what is drawn: the compiler does not know explicit generators. On the CPU
-    they stay as they are, where they pick the samples that were drawn and work in place, which is faster than
-    the compiled form (benchmarks/results/speed.json). Raises ConfigError for ``runtime.cuda_graphs`` where
-    shapes or device do not allow it.
+    For encoders, ``feature_map`` is compiled; evaluation is not, since its batches have other sizes. For
+    augmentations, the operations are compiled but not the draws, because the compiler does not support
+    explicit generators. On the CPU augmentations are not compiled: there they process only the samples that
+    were drawn, in place, which is faster than the compiled form (benchmarks/results/speed.json). Raises
+    ConfigError for ``runtime.cuda_graphs`` where shapes or device do not allow it.
     """
     encoders: list[Any] = list(method.compiled)
     if runtime.cuda_graphs:
@@ -40,7 +40,7 @@ def compile_method(method: Method, runtime: RuntimeConfig, *, device: torch.devi
 
 
 def _compile_views(method: Method) -> None:
-    """In place: what every chain of augmentations does to clips is compiled at its first use."""
+    """In place, have the operations of every augmentation chain compiled at their first use."""
     fast: Doing = torch.compile(do)
     for module in method.modules():
         views = {name: each for name, each in vars(module).items() if isinstance(each, Views)}
@@ -59,7 +59,7 @@ def _in_training(encoder: Any, *, mode: str | None, dynamic: bool | None) -> Fea
 
 
 def _dynamic(encoder: Any) -> bool | None:
-    """Whether the number of bodies in a batch changes from step to step; else the compiler finds out."""
+    """True if the number of bodies in a batch varies between steps; None leaves it to the compiler."""
     return True if _skips_bodies(encoder) else None
 
 

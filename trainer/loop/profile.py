@@ -1,4 +1,4 @@
-"""A look at some steps of a training: how long their parts take, which operations, a trace for a viewer."""
+"""Profiling of some training steps: durations of their parts, operations, and a trace for a viewer."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from torch.profiler import ProfilerActivity
 from trainer import distributed, span
 
 WARM_UP = 3
-"""Steps before the first that counts: memory is reserved, kernels are chosen, the profiler wakes up."""
+"""Steps before the first measured one: memory is reserved, kernels are chosen, the profiler starts up."""
 
 TRACE = Path("profile", "trace.json")
-"""Where a run folder has the trace, for chrome://tracing or https://ui.perfetto.dev."""
+"""Location of the trace in a run folder, for chrome://tracing or https://ui.perfetto.dev."""
 
 _MOST = 10
-"""Operations in a profile."""
+"""Maximum number of operations in a profile."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One of PyTorch's operations; numbers are per step."""
+    """One PyTorch operation; numbers are per step."""
 
     name: str
     calls: float
     seconds: float
-    """In itself, without the operations that it calls: on the device where there is one."""
+    """Self time, without the operations that it calls; on the device where there is one."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What was seen; seconds are those of a mean step."""
+    """Result of profiling; seconds are means per step."""
 
     steps: int
     seconds: float
     parts: dict[str, float]
-    """Part of a step -> seconds, the rest under ``other``."""
+    """Part of a step -> seconds; the rest is under ``other``."""
     operations: tuple[Operation, ...]
     memory: dict[str, int]
-    """What of -> the highest number of bytes so far."""
+    """Process or device -> peak bytes so far."""
     trace: Path
 
 
 class Profiler:
-    """Counts the steps of all processes and looks at those of the first. ``result`` is there when it is done.
+    """Profiles the steps of the first process; the others only count theirs. ``result`` is set at the end.
 
-    It looks inside its ``with`` block; call ``after_step`` behind each step.
+    It records within its ``with`` block; call ``after_step`` after each step.
     """
 
     def __init__(self, steps: int, *, folder: Path, device: torch.device) -> None:
@@ -64,7 +64,7 @@ class Profiler:
 
     @property
     def total(self) -> int:
-        """Steps that it takes."""
+        """Number of steps needed, including warm-up."""
         return WARM_UP + self.steps
 
     def __enter__(self) -> Profiler:
@@ -73,11 +73,11 @@ class Profiler:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.watching is not None:  # the steps ended before their time
+        if self.watching is not None:  # training ended before all steps were profiled
             self.watching.stop()
 
     def _watch(self) -> None:
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # or it prints when it starts and stops
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # otherwise it prints when it starts and stops
         activities = [ProfilerActivity.CPU]
         if self.device.type == "cuda":
             activities.append(ProfilerActivity.CUDA)
@@ -86,7 +86,7 @@ class Profiler:
         self.watching.start()
 
     def after_step(self) -> bool:
-        """Whether all steps have been seen."""
+        """Count a step; returns whether all steps have been profiled."""
         self.done += 1
         if self.done == self.total:
             self._finish()
@@ -113,7 +113,7 @@ class Profiler:
 
 
 def _parts(events: Iterable[Any], steps: int, seconds: float) -> dict[str, float]:
-    """Parts of a step in their order; what ``forward`` does besides its own parts is the loss."""
+    """Parts of a step in order; the time of ``forward`` outside its named parts is the loss's."""
     spent = {event.key: event.cpu_time_total / 1e6 / steps for event in events}
     inside = [span.AUGMENTATION, span.QUERY, span.KEY, span.MOMENTUM]
     loss = spent.get(span.FORWARD, 0.0) - sum(spent.get(name, 0.0) for name in inside)
@@ -133,9 +133,9 @@ def _operations(events: Iterable[Any], steps: int, *, on_device: bool) -> tuple[
 
 
 def _of_process() -> dict[str, int]:
-    """Most bytes that the process had at once; nothing on Windows, which has no ``resource``.
+    """Peak resident bytes of the process; empty on Windows, which has no ``resource``.
 
-    Linux counts kilobytes, macOS bytes (getrusage(2) of each).
+    Linux reports kilobytes, macOS bytes (see getrusage(2) of each).
     """
     try:
         resource: Any = import_module("resource")

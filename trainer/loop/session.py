@@ -1,4 +1,4 @@
-"""A training session: settings to a run folder, started fresh or continued."""
+"""A training session: from settings to a run folder, started fresh or continued."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainer.methods import Method
 from trainer.store import Selection, Store
 
 LOCK = ".training"
-"""In a run folder while it is written: one process at a time, or one group of them."""
+"""Lock file in a run folder: only one process, or one group of processes, writes to it at a time."""
 _OURS = (
     "checkpoints",
     "metrics.jsonl",
@@ -39,7 +39,7 @@ _OURS = (
     "profile",
     loggers.TENSORBOARD,
     loggers.NAMED,
-    "config.yaml",  # last: without it the folder would be no run folder, and --force not take it
+    "config.yaml",  # last: without it the folder would not count as a run folder, and --force would refuse
 )
 _CPU = torch.device("cpu")
 
@@ -55,10 +55,10 @@ def pretrain(
     on_progress: OnProgress | None = None,
     on_load: Callable[[int, int], None] | None = None,
 ) -> Ended:
-    """Trains a run in folder ``out``, from the start or, with ``resume``, from its last checkpoint.
+    """Train a run in folder ``out``, from the start or, with ``resume``, from its last checkpoint.
 
-    With ``profile`` only as many steps as that, and a few before them; they are looked at. Of several
-    processes, each of which calls this, the first one writes the folder, which all of them must see.
+    With ``profile``, only that many steps, after a few for warm-up, are trained and profiled. With several
+    processes, each calls this; the first one writes the folder, which must be visible to all of them.
 
     ``config`` must be resolved: a split and conventions are set. Everything is checked before the folder
     is touched. Raises UsageError for a folder in use, StoreError, CheckpointError and SkelError otherwise.
@@ -81,7 +81,7 @@ def pretrain(
     optimiser = optim.of_method(method, config.optimise)
     if profile is not None:
         _check_profile(profile, left=_steps_left(config, samples, saved))
-    distributed.wait()  # all have looked at the folder
+    distributed.wait()  # until all processes have checked the folder
     with _alone(out), _open_log(out, config, saved, force=force) as log:
         alarm_kinds = _alarm_kinds(out) if distributed.is_main() else set()
         own, *others = (store.hash for store in opened)
@@ -101,9 +101,9 @@ def pretrain(
 
 
 def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Method, torch.device]:
-    """The stores, the untrained method and the device of a run. Every setting has been checked behind it.
+    """The stores, the untrained method and the device of a run; it checks every setting.
 
-    The method has the weights of ``init_from``, or random ones without it and when ``initial`` is off.
+    The method has the weights of ``init_from``; random ones without it or when ``initial`` is off.
     """
     if config.runtime.log is not None:
         loggers.require(config.runtime.log)
@@ -122,9 +122,10 @@ def build(config: RunConfig, *, initial: bool = True) -> tuple[list[Store], Meth
 
 
 def _check_lengths(opened: Sequence[Store], method: Method, config: RunConfig) -> None:
-    """Raises StoreError for a store without clips of the run's length.
+    """Raises StoreError for a store without clips of the run's number of frames.
 
-    It names the one command that adds all that the run is trained and measured on, and what is there.
+    The error names the command that adds all the streams needed for training and evaluation, and the lengths
+    that the store has.
     """
     streams = dict.fromkeys(stream_of(name, config.data) for name in method.encoders)
     flags = [f"--{stream}" for stream in streams if stream != "joint"]
@@ -141,10 +142,10 @@ def _check_lengths(opened: Sequence[Store], method: Method, config: RunConfig) -
 
 
 def _prepare_networks(method: Method, config: RunConfig, *, device: torch.device) -> None:
-    """To the device, with BatchNorm and compilation as the run has them. Names of weights stay."""
+    """Move the method to the device, with the run's BatchNorm and compilation; weights keep their names."""
     method.to(device)
     if device.type == "cuda" and distributed.size() > 1:
-        torch.cuda.set_device(device)  # NCCL takes the current one
+        torch.cuda.set_device(device)  # NCCL uses the current device
     if config.runtime.batch_norm == "sync" and distributed.size() > 1:
         method.join_batch_norm()
     if config.runtime.compile:
@@ -158,7 +159,7 @@ def load_training_half(
     device: torch.device = _CPU,
     on_load: Callable[[int, int], None] | None = None,
 ) -> Source:
-    """The joints of the training half; bone and motion are derived after augmentation."""
+    """Load the joints of the training half; bone and motion are derived after augmentation."""
     selection = _training_half(store, config.data)
     limit = config.data.memory_limit
     return data.load(selection, device=device, memory_limit=limit, on_progress=on_load)
@@ -171,7 +172,7 @@ def load_training(
     device: torch.device = _CPU,
     on_load: Callable[[int, int], None] | None = None,
 ) -> Training:
-    """The training halves of all stores of the run: ``load_training_half`` where it has one."""
+    """Load the training halves of all stores of the run; for one store, like ``load_training_half``."""
     if len(opened) == 1:
         return load_training_half(opened[0], config, device=device, on_load=on_load)
     return data.together(
@@ -185,7 +186,7 @@ def load_training(
 
 
 def _training_half(store: Store, part: DataConfig) -> Selection:
-    """``part``: the settings of this store."""
+    """Select a store's training half; ``part`` holds the data settings of this store."""
     if part.split is None:
         raise UsageError("the run's data.split is not set", remedy="Resolve the settings first")
     return stores.select(
@@ -199,16 +200,16 @@ def _training_half(store: Store, part: DataConfig) -> Selection:
 
 
 def _smallest_batch(samples: Training, config: RunConfig) -> int:
-    """Clips of a step; of several stores, those of the one that has the fewest."""
+    """Number of clips in a step; with several stores, in a step of the smallest store."""
     sources = samples.sources if isinstance(samples, data.Together) else (samples,)
     return min(config.optimise.batch_size, *map(len, sources))
 
 
 def resumes(out: Path, asked: bool | str, *, force: bool) -> tuple[bool, bool]:
-    """Whether a run goes on, and whether what is in ``out`` is replaced.
+    """Whether a run continues, and whether the content of ``out`` is replaced.
 
-    ``auto``, for jobs that are started again: goes on where there is a checkpoint; a run that was stopped
-    before its first one begins again.
+    ``auto``, for jobs that are restarted automatically, continues if there is a checkpoint; a run that was
+    stopped before its first checkpoint starts again.
     """
     if asked != "auto":
         return bool(asked), force
@@ -217,12 +218,12 @@ def resumes(out: Path, asked: bool | str, *, force: bool) -> tuple[bool, bool]:
 
 
 def _is_left(path: Path) -> bool:
-    """Whether a training that was killed before it had written its settings leaves such a file."""
+    """Whether the file is one left by a training that was killed before it had written its settings."""
     return path.name == LOCK or path.name.startswith(".config.yaml.partial-")
 
 
 def check_folder(out: Path, *, force: bool) -> None:
-    """Raises UsageError when ``out`` holds a run and ``force`` is off, or anything that is no run."""
+    """Raises UsageError when ``out`` holds a run and ``force`` is off, or anything that is not a run."""
     if not out.exists() or (out.is_dir() and all(_is_left(path) for path in out.iterdir())):
         return
     if not out.is_dir() or not (out / "config.yaml").exists():
@@ -253,14 +254,13 @@ def write_config(config: RunConfig, out: Path) -> None:
 
 
 def _alone(out: Path) -> AbstractContextManager[None]:
-    """Raises StoreError when another training writes to ``out``."""
+    """A lock on ``out`` for the first process. Raises StoreError when another training writes to it."""
     return locked(out / LOCK, what=out) if distributed.is_main() else nullcontext()
 
 
 @contextmanager
 def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None, *, force: bool) -> Iterator[Logbook]:
-    """The folder made ready, its log, and whatever that is mirrored to; of several processes the first one
-    has them."""
+    """Prepare the folder and open its log with its mirrors; only the first of several processes does so."""
     if not distributed.is_main():
         with Logbook(Path(os.devnull).open("wb")) as nowhere:
             yield nowhere
@@ -281,12 +281,12 @@ def _open_log(out: Path, config: RunConfig, saved: Checkpoint | None, *, force: 
 
 
 def _alarm_kinds(out: Path) -> set[str]:
-    """Kinds of alarms that the log has."""
+    """Kinds of alarms recorded in the log."""
     return {line["kind"] for line in logbook.read(out / "metrics.jsonl") if line["event"] == "warning"}
 
 
 def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
-    """What the user should know before the first step."""
+    """Notes that the user should see before the first step."""
     notes = [*_notes_of_size(run), *_note_of_parts(run, batch_size)]
     without = why_none(opened[0], run.config)
     if without:
@@ -301,7 +301,7 @@ def _notes(run: Run, opened: Sequence[Store], batch_size: int) -> list[str]:
 
 
 def _notes_of_size(run: Run) -> list[str]:
-    """Whether batch and queue fit the number of clips."""
+    """Warnings about a batch size or queue that does not suit the number of clips."""
     at, keys = next(few.queues(run.config.method.options, "method.options"), ("", None))
     together = isinstance(run.samples, data.Together)
     return few.warnings(
@@ -315,7 +315,7 @@ def _notes_of_size(run: Run) -> list[str]:
 
 
 def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
-    """What is not known of the weights that it starts from."""
+    """Warnings if a tuning method starts at random or the kind of the weights' poses is unknown."""
     init = run.config.init_from
     if init is None and run.method.tunes:
         return [
@@ -327,7 +327,7 @@ def _note_of_start(run: Run, opened: Sequence[Store]) -> list[str]:
 
 
 def _note_of_parts(run: Run, batch_size: int) -> list[str]:
-    """What BatchNorm sees of a batch that is worked on in parts."""
+    """A note on how many clips BatchNorm's statistics cover when a batch is processed in parts."""
     sync = run.config.runtime.batch_norm == "sync"
     parts = run.config.optimise.accumulate * (1 if sync else distributed.size())
     if parts == 1 or not batch_norm.running_statistics(run.method):
@@ -346,7 +346,7 @@ def _steps_left(config: RunConfig, samples: Training, saved: Checkpoint | None) 
 
 
 def _check_profile(steps: int, *, left: int) -> None:
-    """Raises UsageError when a run with ``left`` steps to go cannot be looked at for so many."""
+    """Raises UsageError when a run with ``left`` remaining steps cannot be profiled for ``steps`` steps."""
     if 1 <= steps <= left - WARM_UP:
         return
     raise UsageError(
@@ -384,6 +384,6 @@ def _restore(run: Run, saved: Checkpoint) -> None:
 
 @contextmanager
 def _untouched_global_rng(device: torch.device) -> Iterator[None]:
-    """Whatever training does to PyTorch's global generators is undone behind it."""
+    """Restore PyTorch's global generators on exit."""
     with torch.random.fork_rng(devices=[device.index] if device.type == "cuda" else []):
         yield

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the loop grants after the step it is in."""
+"""Ctrl-C and SIGTERM as a request to stop, which the loop honours after the current step."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 @dataclass
 class Stop:
-    """Set by the first Ctrl-C or SIGTERM; the loop looks at it after every step."""
+    """A stop request, set by the first Ctrl-C or SIGTERM; the loop checks it after every step."""
 
     signal: int | None = None
 
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Catches SIGINT and SIGTERM once; a second one takes its usual course. Nothing off the main thread."""
+    """Catch the first SIGINT or SIGTERM; a second has its usual effect. Does nothing off the main thread."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,4 +1,4 @@
-"""One step of the optimiser: parts of a batch forward and backward, their gradients joined, the update."""
+"""One optimiser step: forward and backward on the parts of a batch, averaged gradients, the update."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MINED = "mined_rows"
 def take(
     method: Method, optimiser: torch.optim.Optimizer, batch: Batch, *, config: RunConfig, step: int
 ) -> dict[str, Tensor]:
-    """A step on ``batch``, the ``step``-th of its epoch; returns what the method says of it, detached.
+    """Take a step on ``batch``, the ``step``-th of its epoch; returns the method's metrics, detached.
 
-    Every process works on its parts of the batch, ``optimise.accumulate`` of them, one after another. Scalars
-    are means over the parts of this process, mined rows those of the whole batch.
+    Every process works through its ``optimise.accumulate`` parts of the batch, one after another. Scalars are
+    means over the parts of this process; mined rows are those of the whole batch.
     """
     mine, number = distributed.parts(config.optimise.accumulate)
     optimiser.zero_grad(set_to_none=True)
@@ -46,7 +46,7 @@ def take(
 
 
 def _seed_dropout(seed: int, epoch: int, step: int, part: int) -> None:
-    """Dropout draws from the global generator: seeded by its address, a step repeats after a resume."""
+    """Seed the global generator, from which dropout draws, by address: a resumed step draws the same."""
     address = ("dropout", part) if part else ("dropout",)
     torch.manual_seed(seeds.derive(seed, epoch, step, *address))
 

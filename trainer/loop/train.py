@@ -1,4 +1,4 @@
-"""The one training loop. It knows batches, losses and checkpoints, and nothing of contrast or queues."""
+"""The only training loop; it handles batches, losses and checkpoints, and nothing specific to a method."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from trainer.span import DATA, span
 
 @dataclass(frozen=True)
 class Progress:
-    """What a display needs after each step."""
+    """State for a progress display after each step."""
 
     epoch: int
     """1-based."""
@@ -42,16 +42,16 @@ class Progress:
     """Mean over the steps since the last line of the log, nan before the first."""
     clips_per_second: float
     eta: float
-    """Seconds to the end at the mean pace of this session."""
+    """Seconds left at the mean pace of this session."""
     stage: str = ""
-    """``2/2 mining``: number, of how many, name; empty for methods of one stage."""
+    """Number, total and name of the stage, e.g. ``2/2 mining``; empty for methods of one stage."""
     warnings: tuple[str, ...] = ()
-    """Alarms that this step raised; every kind once in a run."""
+    """Alarms raised by this step; each kind is raised once per run."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training session ended: after the last epoch, or by a signal with everything saved."""
+    """How a training session ended: after the last epoch, or early with everything saved."""
 
     folder: Path
     epoch: int
@@ -61,12 +61,12 @@ class Ended:
     loss: float
     seconds: float
     profile: Profile | None = None
-    """Of a session that ended because it was to be looked at."""
+    """The profile, if the session was to be profiled."""
 
 
 @dataclass
 class Run:
-    """The moving parts of one training session."""
+    """The state of one training session."""
 
     folder: Path
     config: RunConfig
@@ -80,15 +80,15 @@ class Run:
     step: int = 0
     meter: Meter = field(default_factory=Meter)
     loss: float = math.nan
-    """Mean of the last line of the log."""
+    """Mean loss in the last line of the log."""
     check: Monitor = dict
     """The monitor of the features."""
     alarm_kinds: set[str] = field(default_factory=set)
-    """Kinds of alarms that the log has."""
+    """Kinds of alarms recorded in the log."""
     warnings: list[str] = field(default_factory=list)
-    """Alarms that nobody has been told yet."""
+    """Alarms not reported yet."""
     more_hashes: list[str] = field(default_factory=list)
-    """Of the other stores of a run of several."""
+    """Hashes of the other stores of a run on several stores."""
 
     @cached_property
     def pairing(self) -> Pairing:
@@ -124,8 +124,9 @@ def train(
     on_progress: OnProgress | None = None,
     profiler: Profiler | None = None,
 ) -> Ended:
-    """Trains from the run's epoch and step to its last epoch, until ``stop`` is set in any process, or until
-    ``profiler`` has seen its steps.
+    """Train from the run's current epoch and step to its last epoch.
+
+    Ends early when ``stop`` is set in any process or ``profiler`` has profiled its steps.
     """
     stop = stop or Stop()
     optimise, runtime = run.config.optimise, run.config.runtime
@@ -184,7 +185,7 @@ def _step(run: Run, batch: Batch) -> dict[str, Tensor]:
 
 
 def _log_compilation(run: Run, clock: Clock) -> None:
-    """What compiling has cost: the time of the session's first step."""
+    """Log the cost of compiling: the duration of the session's first step."""
     place = {"event": "compile", "epoch": run.epoch + 1, "step": run.step}
     run.log.write({**place, "seconds": round(clock.seconds, 1)}, global_step=run.done)
     clock.new_lap(run.done)
@@ -239,7 +240,7 @@ def _progress(run: Run, clock: Clock) -> Progress:
 
 
 def _settled(run: Run, *, last: int | None = None) -> dict[str, float]:
-    """Mean metrics; a loss that is no number ends the run before anything is saved."""
+    """Mean metrics; a loss that is not finite ends the run before anything is saved."""
     rows = run.meter.settle()
     for index, row in enumerate(rows):
         if not math.isfinite(row["loss"]):
@@ -256,9 +257,9 @@ def _diverged(run: Run, message: str) -> SkelError:
 
 
 def save(run: Run, place: Path = LAST) -> None:
-    """Writes the checkpoint to ``place`` in the run folder, unless the run has diverged.
+    """Write the checkpoint to ``place`` in the run folder, unless the run has diverged.
 
-    All processes check, the first one writes.
+    All processes check for divergence; the first one writes.
     """
     if run.meter.rows or run.meter.waiting:
         _settled(run)

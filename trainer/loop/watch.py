@@ -1,6 +1,6 @@
-"""What the log says about embeddings and mined neighbours, and the alarms of a set-up that cannot learn.
+"""Metrics of embeddings and mined neighbours for the log, and alarms about a set-up that cannot learn.
 
-Nothing here waits for the device during a step: metrics are tensors until the log settles them.
+Nothing here waits for the device during a step: metrics remain tensors until the log settles them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 from trainer.methods import Method
 
 COLLAPSED = 0.05
-"""``feature_std`` below which all embeddings are called the same: a mean pairwise cosine above 0.9975."""
+"""``feature_std`` below which all embeddings count as equal: a mean pairwise cosine above 0.9975."""
 
 SAME_LABEL, ITSELF = "mined_same_label", "mined_itself"
 
@@ -21,8 +21,8 @@ SAME_LABEL, ITSELF = "mined_same_label", "mined_itself"
 def of_step(method: Method, metrics: Mapping[str, Tensor], rows: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """A step's metrics as scalars on their device, with ``feature_std`` and ``mined_*`` added.
 
-    ``rows`` [N] are the batch's rows of the training half, ``labels`` the labels of all of its rows: for
-    monitoring only, after the loss.
+    ``rows`` [N] are the batch's rows in the training half, ``labels`` the labels of all rows of that half;
+    labels are used for monitoring only, after the loss.
     """
     scalars = {name: value.detach() for name, value in metrics.items() if name != "mined_rows"}
     spread = method.spread()
@@ -38,7 +38,7 @@ def of_step(method: Method, metrics: Mapping[str, Tensor], rows: Tensor, labels:
 def same_label(mined: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
     """Scalar: share of the mined neighbours [N, k] (-1: unknown) that have the label of their query's row.
 
-    Older keys of the query's own clip do not count, nor do samples without a label (negative). nan when no
+    Older keys of the query's own clip and samples without a label (negative) are not counted. nan if no
     neighbour is left.
     """
     own, other = labels[rows][:, None], labels[mined.clamp_min(0)]
@@ -47,7 +47,7 @@ def same_label(mined: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
 
 
 def alarms(method: Method, record: Mapping[str, float]) -> dict[str, str]:
-    """Kind -> text of every alarm that an epoch's mean metrics give."""
+    """Kind -> text of every alarm that an epoch's mean metrics raise."""
     texts = {}
     deviation = record.get("feature_std", math.nan)
     if deviation < COLLAPSED:

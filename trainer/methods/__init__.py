@@ -1,10 +1,10 @@
-"""Methods of pre-training: a batch to a loss.
+"""Pre-training methods, which map a batch to a loss.
 
-``Method`` is what the loop asks of them: ``Options``, ``encoders`` and ``forward(batch)``, and hooks that
-have defaults. Every method can be the base of MS-CLR as well, unless it says why not: a batch names the
-conventions that its query and its key see.
+``Method`` is the interface that the loop uses: ``Options``, ``encoders``, ``forward(batch)`` and hooks with
+defaults. Every method can also be the base of MS-CLR unless it states why not: a batch names the conventions
+that its query and its key see.
 
-A new method is a file here, one import and one line in ``METHODS``, and a file in ``presets/``.
+To add a method, add a file here, one import and one line in ``METHODS``, and a file in ``presets/``.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ METHODS: dict[str, type[Method]] = {
 }
 
 MSCLR = "ms-clr"
-"""The method that is a pairing of conventions around one of ``METHODS``, its base."""
+"""The method that pairs conventions around a base method, one of ``METHODS``."""
 
 
 def names() -> list[str]:
-    """What ``method.name`` may be."""
+    """Valid values of ``method.name``."""
     return sorted([*METHODS, MSCLR])
 
 
@@ -61,7 +61,7 @@ def options_of(name: str) -> type[Model]:
 
 
 def tunes(name: str) -> bool:
-    """Whether the method is for an encoder that was trained before."""
+    """Whether the method tunes an encoder that has been trained before."""
     return name in METHODS and METHODS[name].tunes
 
 
@@ -74,10 +74,11 @@ def build(
     stream: str,
     generator: torch.Generator,
 ) -> Method:
-    """The method that ``component`` names, for MS-CLR its base, on the CPU.
+    """Build the method that ``component`` names, or its base for MS-CLR, on the CPU.
 
-    ``generator`` (CPU) draws its weights and queue. Raises UsageError for an unknown name or, with MS-CLR,
-    conventions that do not fit, ConfigError for options, with their path (``method.options.temperature``).
+    ``generator`` (CPU) draws its weights and queue. Raises UsageError for an unknown name and, with MS-CLR,
+    for unsuitable conventions; raises ConfigError for invalid options, with their path
+    (``method.options.temperature``).
     """
     kind, options = _kind(component)
     if component.name == MSCLR:
@@ -87,7 +88,7 @@ def build(
 
 
 def pairing(component: Component, conventions: Sequence[str]) -> Pairing:
-    """The pairs of conventions that batches of a run with these ``conventions`` are seen in.
+    """The pairs of conventions in which the batches of a run with these ``conventions`` are presented.
 
     Raises UsageError for several conventions without MS-CLR, and for too few with it.
     """
@@ -103,9 +104,9 @@ def pairing(component: Component, conventions: Sequence[str]) -> Pairing:
 
 
 def pairings(component: Component, data: DataConfig) -> tuple[Pairing, ...]:
-    """``pairing`` of every store of a run, in their order. Raises as it does, naming the store.
+    """``pairing`` of every store of a run, in order. Raises like ``pairing``, naming the store.
 
-    The reference of MS-CLR's anchored pairs is the first convention of a store that lacks the run's.
+    In a store that lacks the reference convention of MS-CLR's anchored pairs, its first convention is used.
     """
     of_stores = [pairing(component, data.conventions)]
     for other in data.more:
@@ -120,13 +121,13 @@ def pairings(component: Component, data: DataConfig) -> tuple[Pairing, ...]:
 
 
 def stages(component: Component) -> tuple[Stage, ...]:
-    """The stages of a method with the options of ``component``. Raises as ``build`` does."""
+    """The stages of a method with the options of ``component``. Raises like ``build``."""
     kind, options = _kind(component)
     return kind.stages(options)
 
 
 def _kind(component: Component) -> tuple[type[Method], Model]:
-    """The class that computes the loss, for MS-CLR its base's, and its checked options."""
+    """The class that computes the loss (for MS-CLR, that of its base) and its checked options."""
     options = checked(options_of(component.name), component.options, where="method.options")
     if not isinstance(options, MSCLROptions):
         return METHODS[component.name], options

@@ -26,11 +26,11 @@ from trainer.span import QUERY, span
 
 class AimCLROptions(MoCoOptions):
     contrast_weight: float = Field(default=1.0, ge=0)
-    """Alpha of both stages' loss (Two-stage Training Strategy): weight of InfoNCE, later of Eq. (9)."""
+    """Alpha in the loss of both stages (Two-stage Training Strategy): weight of InfoNCE, later of Eq. (9)."""
     divergence_weight: float = Field(default=1.0, ge=0)
-    """Beta of both stages' loss: weight of L_D."""
+    """Beta in the loss of both stages: weight of L_D."""
     eadm: bool = True
-    """Whether the extreme query with dropped features takes part. Without it L_D is Eq. (7) alone, and two
+    """Whether the extreme query with dropped features is used. Without it, L_D is Eq. (7) alone and only two
     queries mine: Table 1, rows without EADM."""
     mine_from: int = Field(default=150, ge=0)
     """First epoch (0-based) of the second stage, in which nearest neighbours join the positives."""
@@ -39,7 +39,7 @@ class AimCLROptions(MoCoOptions):
     nnm_reduction: losses.Reduction = "sum"
     """Terms of several positives: added as in Eq. (9), or averaged as in the released code (``mean``)."""
     eadm_threshold: float = Field(default=0.7, gt=0, le=1)
-    """Attention from which features are dropped. Released: 0.7."""
+    """Attention at and above which features are dropped. Released: 0.7."""
     temporal_map: TemporalMap = "neuron"
     """What EADM drops in its second step; see ``eadm.drop``. Released: ``neuron``."""
 
@@ -55,7 +55,7 @@ class AimCLROptions(MoCoOptions):
 class AimCLR(SingleMoCoMethod):
     """``forward(batch) -> {"loss", "contrast", "divergence", similarities..., "extreme"}``.
 
-    In the second stage also ``mined_rows`` [N, 3 * neighbours], without EADM [N, 2 * neighbours].
+    The second stage adds ``mined_rows`` [N, 3 * neighbours], or [N, 2 * neighbours] without EADM.
     """
 
     Options = AimCLROptions
@@ -112,9 +112,9 @@ class AimCLR(SingleMoCoMethod):
     def _contrast(
         self, normal: Tensor, others: Sequence[Tensor], *, epoch: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """InfoNCE in the first stage, Eq. (1); with the mined neighbours of all queries after, Eq. (9).
+        """InfoNCE, Eq. (1), in the first stage; in the second, Eq. (9) with the neighbours of all queries.
 
-        In the second stage also ``mined_rows``, the rows of the neighbours.
+        The second stage adds ``mined_rows``, the rows of the neighbours.
         """
         if epoch < self.options.mine_from:
             return losses.nce(normal), {}
@@ -138,7 +138,7 @@ def extreme_queries(
 ) -> tuple[Tensor, ...]:
     """z~ and z~_drop of an extreme view x [N,3,T,V,M], [N, dim] each, from one pass of the encoder.
 
-    Without ``eadm`` z~ alone.
+    Without ``eadm``, only z~.
     """
     encoder, bodies = network.encoder, x.shape[4]
     with span(QUERY):
@@ -150,5 +150,5 @@ def extreme_queries(
 
 
 def d3m(normal: Tensor, *others: Tensor) -> Tensor:
-    """L_D on the scores [N, 1+K] of the normal query and the others: the mean of Eq. (7) and (8)."""
+    """L_D of the scores [N, 1+K] of the normal query and the others: the mean of Eq. (7) and (8)."""
     return torch.stack([losses.distribution_divergence(normal, other) for other in others]).mean()

@@ -1,4 +1,4 @@
-"""CrosSCLR: joint, motion and bone tell each other which clips are alike.
+"""CrosSCLR: the joint, motion and bone streams mine positives for each other.
 
 Source: Li et al., "3D Human Action Representation Learning via Cross-View Consistency Pursuit", CVPR 2021,
 whose "views" are the streams here.
@@ -23,20 +23,20 @@ from trainer.methods.parts import Parts, make_views
 
 class CrosSCLROptions(MoCoOptions):
     streams: Streams = ("joint", "motion", "bone")
-    """What is trained; each has an encoder, a projector and a queue of its own. The first is monitored."""
+    """Streams to train, each with its own encoder, projector and queue. The first is monitored."""
     mine_from: int = Field(default=150, ge=0)
     """First epoch (0-based) of the second stage, in which the streams mine positives for each other."""
     neighbours: int = Field(default=1, ge=1)
-    """Nearest queue entries of another stream that become positives, 1 in the paper."""
+    """Number of nearest queue entries of another stream that become positives, 1 in the paper."""
     context: bool = True
-    """The second stage also contrasts the products of two streams' similarities to every queue slot."""
+    """Whether the second stage also contrasts products of two streams' similarities to every queue slot."""
     heads: Literal["independent", "shared"] = "independent"
-    """``shared``: the streams after the first have the whole head of the first in the place of their last
-    layer, as in the released code, by accident: ``Linear - ReLU - Linear - ReLU - Linear`` with 230,272
-    parameters in all heads of CrosSCLR's sizes, 98,688 of them of the first. The first stream's key head then
-    follows once for every stream whose key network is updated."""
+    """``shared``: in the streams after the first, the whole head of the first replaces the last layer of the
+    head, as in the released code, by accident: ``Linear - ReLU - Linear - ReLU - Linear`` with 230,272
+    parameters in all heads of CrosSCLR's sizes, 98,688 of them of the first. The first stream's key head is
+    then updated once for every stream whose key network is updated."""
     key_update: Literal["all", "motion"] = "all"
-    """Key networks that follow in the second stage. Released: only that of motion, by accident."""
+    """Key networks that are updated in the second stage. Released: only that of motion, by accident."""
 
     @model_validator(mode="after")
     def _check(self) -> CrosSCLROptions:
@@ -81,7 +81,7 @@ class CrosSCLR(MoCoMethod):
         return out
 
     def _mined(self, stream: str, scores: Mapping[str, Tensor]) -> Tensor:
-        """L_u: with the nearest keys of each other stream among the positives, mean over the others."""
+        """L_u: mean over the other streams of the loss with their nearest keys as positives."""
         options = self.options
         terms = [
             losses.cross_stream_nce(

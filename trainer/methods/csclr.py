@@ -1,4 +1,4 @@
-"""CSCLR: every stream's query also finds the keys of the other streams, and positives are made harder.
+"""CSCLR: every stream's query is also contrasted with the other streams' keys; positives are made harder.
 
 Source: "CSCLR: Cross-Stream Contrastive Learning for Self-Supervised Skeleton-Based Action Recognition".
 The equation numbers below are the paper's. There is no released code.
@@ -32,28 +32,29 @@ Scores = dict[str, Tensor]
 
 class CSCLROptions(MoCoOptions):
     streams: Streams = ("joint", "bone", "motion")
-    """What is trained; each has an encoder, a projector and a queue of its own. The first is monitored."""
+    """Streams to train, each with its own encoder, projector and queue. The first is monitored."""
     intra: Literal["aimclr", "infonce"] = "aimclr"
-    """A stream's own loss. ``infonce``: Eq. (2). ``aimclr``: with AimCLR's divergence of the extreme and the
-    dropped query beside it; the paper's row without inter-stream contrast is its AimCLR."""
+    """A stream's own loss. ``infonce``: Eq. (2). ``aimclr``: adds AimCLR's divergence of the extreme and the
+    dropped query; the paper's row without inter-stream contrast is its AimCLR."""
     mine_from: int = Field(default=150, ge=0)
     """First epoch (0-based) of the second stage, in which nearest neighbours join the positives."""
     neighbours: int = Field(default=1, ge=1)
-    """Nearest keys of the normal query, of its own stream, that join: 1 in the paper."""
+    """Number of nearest keys of the normal query in its own stream that become positives: 1 in the paper."""
     transform_from: int = Field(default=300, ge=0)
     """First epoch (0-based) of the third stage, in which positives are made harder."""
     transform: Literal["intra", "all"] = "intra"
-    """Which positives the third stage transforms. Eq. (8) has those of one stream; ``all`` takes the pairs
-    across streams too."""
+    """Positives that the third stage transforms. ``intra``: those within one stream, Eq. (8); ``all``: also
+    the pairs across streams."""
     transform_alpha: float = Field(default=2, gt=0)
     """Alpha of Eq. (10): the strength is Beta(alpha, alpha) * mu + 1. Table 9: 0.5 and 2."""
     transform_mu: float = Field(default=1.0, ge=0)
     """Mu of Eq. (10). Table 9: 1, 1.2 and 1.5."""
     inter: tuple[Stream, ...] | None = None
-    """Streams whose queries look for the keys of each other, Eq. (4). None: all of ``streams``; two of them:
-    Table 8, 2s-Inter; none of them, ``[]``: the rows of Tables 7 and 8 without inter-stream contrast."""
+    """Streams whose queries are contrasted with each other's keys, Eq. (4). None: all of ``streams``; two of
+    them: Table 8, 2s-Inter; none of them, ``[]``: the rows of Tables 7 and 8 without inter-stream
+    contrast."""
     eadm_threshold: float = Field(default=0.7, gt=0, le=1)
-    """Attention from which features are dropped, as in AimCLR. For ``intra: aimclr``."""
+    """Attention at and above which features are dropped, as in AimCLR. For ``intra: aimclr``."""
     temporal_map: TemporalMap = "neuron"
     """What EADM drops in its second step; see ``eadm.drop``. For ``intra: aimclr``."""
 
@@ -73,12 +74,12 @@ class CSCLR(MoCoMethod):
     """``forward(batch) -> {"loss", "intra", "inter", "contrast_STREAM", "divergence_STREAM", ...}``.
 
     Losses are sums over the streams, Eq. (5) to (7). The divergence compares queries with each other, so it
-    sees their similarities as they are, in the third stage too.
+    uses their untransformed similarities in the third stage too.
     """
 
     Options = CSCLROptions
     needs_map = True
-    """For EADM; ``intra: infonce`` takes every encoder."""
+    """For EADM; ``intra: infonce`` works with every encoder."""
 
     def __init__(self, options: CSCLROptions, parts: Parts) -> None:
         super().__init__()
@@ -156,7 +157,7 @@ class CSCLR(MoCoMethod):
         }
 
     def _contrast(self, scores: Tensor, batch: Batch) -> Tensor:
-        """A stream for itself: Eq. (2), later Eq. (11), later Eq. (11) of transformed positives."""
+        """A stream's own loss by stage: Eq. (2), Eq. (11), Eq. (11) with transformed positives."""
         if batch.epoch < self.options.mine_from:
             return losses.nce(scores)
         positives = losses.nearest(scores, self.options.neighbours)
@@ -164,7 +165,7 @@ class CSCLR(MoCoMethod):
         return losses.pooled_nce(self._transformed(scores, batch), positives)
 
     def _across(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """``u->v`` -> loss of the queries of stream u with keys and queue of stream v, Eq. (3) and (4)."""
+        """``u->v`` -> loss of stream u's queries with the keys and queue of stream v, Eq. (3) and (4)."""
         by_pair = {}
         across = self.options.streams if self.options.inter is None else self.options.inter
         for u, v in permutations(across, 2):
@@ -175,7 +176,7 @@ class CSCLR(MoCoMethod):
         return by_pair
 
     def _transformed(self, scores: Tensor, batch: Batch) -> Tensor:
-        """Scores with their positive made harder in the third stage, each pair by a strength of its own."""
+        """Scores whose positives are made harder in the third stage, each pair by its own strength."""
         options = self.options
         if batch.epoch < options.transform_from:
             return scores
@@ -186,12 +187,12 @@ class CSCLR(MoCoMethod):
 
 
 def strengths(count: int, generator: torch.Generator, *, alpha: float, mu: float) -> Tensor:
-    """[count] from ``Beta(alpha, alpha) * mu + 1``, Eq. (10), on the generator's device.
+    """Draw [count] numbers from ``Beta(alpha, alpha) * mu + 1``, Eq. (10), on the generator's device.
 
-    For a whole alpha Beta(alpha, alpha) is the median of 2 alpha - 1 numbers from U(0, 1): the alpha-th order
-    statistic. For others it is Devroye's ("Random variate generation in one line of code", 1996), with S a
-    sign and u, v from U(0, 1): ``(1 + S / sqrt(1 + 1 / ((u^(-1/alpha) - 1) cos^2(2 pi v)))) / 2``.
-    PyTorch's own Beta takes no generator.
+    For an integer alpha, Beta(alpha, alpha) is the distribution of the median of 2 alpha - 1 numbers from
+    U(0, 1), the alpha-th order statistic. Otherwise Devroye's formula is used ("Random variate generation in
+    one line of code", 1996), with a random sign S and u, v from U(0, 1):
+    ``(1 + S / sqrt(1 + 1 / ((u^(-1/alpha) - 1) cos^2(2 pi v)))) / 2``. PyTorch's Beta accepts no generator.
     """
     if alpha == int(alpha):
         return uniform(generator, count, 2 * int(alpha) - 1).median(dim=1).values * mu + 1

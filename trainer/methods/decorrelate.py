@@ -1,4 +1,4 @@
-"""Two views of a clip that agree, in dimensions that do not: no queue, no key network, no negatives.
+"""Agreement of two views in decorrelated dimensions, without queue, key network or negatives.
 
 Objectives, each from its own paper:
 
@@ -6,10 +6,10 @@ Objectives, each from its own paper:
 - ``barlow``: Zbontar et al., "Barlow Twins", ICML 2021, Eq. (1) and (2); on skeletons the baseline SkeletonBT
   of Zhou et al., "Self-supervised Action Representation Learning from Partial Spatio-Temporal Skeleton
   Sequences" (PSTL), AAAI 2023;
-- ``sigreg``: Balestriero and LeCun, "LeJEPA", arXiv:2511.08544: views near their mean and embeddings that are
-  an isotropic Gaussian by the test of Epps and Pulley along random directions.
+- ``sigreg``: Balestriero and LeCun, "LeJEPA", arXiv:2511.08544: views close to their mean, and embeddings
+  that follow an isotropic Gaussian by the test of Epps and Pulley along random directions.
 
-Losses are over the clips of all processes; of ``optimise.accumulate`` parts each has its own.
+Losses are computed over the clips of all processes; each of ``optimise.accumulate`` parts has its own.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ from trainer.span import QUERY, span
 Weight = Annotated[float, Field(ge=0)]
 
 SMALL = 1e-4
-"""Added to a variance before its root: VICReg, section 4.1, epsilon."""
+"""Added to a variance before taking the square root: VICReg, section 4.1, epsilon."""
 
 KNOTS, RANGE = 17, 3.0
-"""Points t of the quadrature and their largest, of a function that is even in t: LeJEPA, released minimal
+"""Number of quadrature points t and the largest one, for a function even in t: LeJEPA, released minimal
 example."""
 
 
 class DecorrelateOptions(Model):
     objective: Literal["vicreg", "barlow", "sigreg"] = "vicreg"
-    """What keeps embeddings from being all the same."""
+    """What keeps the embeddings from collapsing to a single point."""
     dim: int = Field(default=1024, ge=2)
     """Dimensions of an embedding."""
     hidden: int = Field(default=1024, ge=1)
     """Width of the two layers between the feature and the embedding, each with BatchNorm and ReLU."""
     invariance: Weight = 25.0
-    """Of ``vicreg``: the weight of the mean squared distance of two views."""
+    """For ``vicreg``: weight of the mean squared distance between two views."""
     variance: Weight = 25.0
-    """Of ``vicreg``: the weight of the hinge on standard deviations below 1."""
+    """For ``vicreg``: weight of the hinge on standard deviations below 1."""
     covariance: Weight = 1.0
-    """Of ``vicreg``: the weight of squared covariances between dimensions."""
+    """For ``vicreg``: weight of squared covariances between dimensions."""
     off_diagonal: Weight = 5e-3
-    """Of ``barlow``: the weight of squared correlations between dimensions, lambda; SkeletonBT has 2e-4."""
+    """For ``barlow``: weight of squared correlations between dimensions, lambda; SkeletonBT has 2e-4."""
     share: float = Field(default=0.05, ge=0, le=1)
-    """Of ``sigreg``: the share of the Gaussian in the loss, lambda; the rest is the distance of the views."""
+    """For ``sigreg``: share of the Gaussian term in the loss, lambda; the rest is the views' distance."""
     slices: int = Field(default=256, ge=1)
-    """Of ``sigreg``: random directions in a step."""
+    """For ``sigreg``: number of random directions per step."""
 
 
 class Decorrelate(OneNetwork):
-    """``forward(batch) -> {"loss", ...}`` with the terms of the objective before their weights."""
+    """``forward(batch) -> {"loss", ...}`` with the unweighted terms of the objective."""
 
     Options = DecorrelateOptions
 
@@ -88,7 +88,7 @@ class Decorrelate(OneNetwork):
         return {name: term if name == "loss" else term.detach() for name, term in terms.items()}
 
     def _embedded(self, batch: Batch, convention: str) -> Tensor:
-        """[N of all processes, dim], float32 or better."""
+        """Embeddings [N of all processes, dim] of one view, in float32 or better."""
         view = self.views.normal(batch, convention)
         with span(QUERY):
             z: Tensor = self.network.projector(self.network.encoder(view, convention))
@@ -96,7 +96,7 @@ class Decorrelate(OneNetwork):
 
 
 def expander(features: int, hidden: int, dim: int) -> nn.Sequential:
-    """Two hidden layers with BatchNorm and ReLU, and a linear one: VICReg, section 4.2, and Barlow Twins."""
+    """Two hidden layers with BatchNorm and ReLU, then a linear one: VICReg, section 4.2, and Barlow Twins."""
     return nn.Sequential(
         nn.Linear(features, hidden, bias=False),
         nn.BatchNorm1d(hidden),
@@ -121,12 +121,12 @@ def vicreg(one: Tensor, other: Tensor, options: DecorrelateOptions, _: Any) -> d
 
 
 def hinge(z: Tensor) -> Tensor:
-    """[N, D] -> scalar: by how much the standard deviations of the dimensions are below 1, on average."""
+    """[N, D] -> scalar: mean shortfall of the dimensions' standard deviations below 1."""
     return F.relu(1 - (z.var(dim=0) + SMALL).sqrt()).mean()
 
 
 def covariance(z: Tensor) -> Tensor:
-    """[N, D] -> scalar: the sum of squared covariances of different dimensions over D."""
+    """[N, D] -> scalar: the sum of squared covariances of different dimensions, divided by D."""
     z = z - z.mean(dim=0)
     return apart(z.t() @ z / (len(z) - 1)).square().sum() / z.shape[1]
 
@@ -139,7 +139,7 @@ def apart(square: Tensor) -> Tensor:
 def barlow(one: Tensor, other: Tensor, options: DecorrelateOptions, _: Any) -> dict[str, Tensor]:
     """Barlow Twins, Eq. (1) and (2): ``{"loss", "on_diagonal", "off_diagonal"}`` of views [N, D].
 
-    The correlations are of views normalised over the batch, as by BatchNorm without scale and shift.
+    Views are normalised over the batch before they are correlated, as by BatchNorm without scale and shift.
     """
     correlation = whitened(one).t() @ whitened(other) / len(one)
     terms = {
@@ -159,12 +159,12 @@ def lejepa(
 ) -> dict[str, Tensor]:
     """LeJEPA, Algorithms 1 and 2: ``{"loss", "invariance", "gaussian"}`` of views [N, D].
 
-    ``generator`` (CPU) draws the directions, alike in all processes.
+    ``generator`` (CPU) draws the directions, the same in all processes.
     """
     directions = torch.randn(one.shape[1], options.slices, generator=generator)
     directions = F.normalize(directions, dim=0).to(one)
     terms = {
-        "invariance": (one - other).square().mean() / 4,  # of each view to the mean of both
+        "invariance": (one - other).square().mean() / 4,  # distance of each view to the mean of both
         "gaussian": (gaussian(one, directions) + gaussian(other, directions)) / 2,
     }
     loss = (1 - options.share) * terms["invariance"] + options.share * terms["gaussian"]
@@ -172,10 +172,10 @@ def lejepa(
 
 
 def gaussian(z: Tensor, directions: Tensor) -> Tensor:
-    """[N, D] along the columns of [D, S] -> scalar: N times the mean distance from a standard Gaussian.
+    """[N, D] projected on the columns of [D, S] -> scalar: N times the mean distance to a standard Gaussian.
 
-    Epps and Pulley: the integral over t of ``|phi_N(t) - exp(-t^2/2)|^2 exp(-t^2/2)``, phi_N the empirical
-    characteristic function, by the trapezoidal rule over t in -RANGE..RANGE.
+    Epps and Pulley: the integral over t of ``|phi_N(t) - exp(-t^2/2)|^2 exp(-t^2/2)``, with phi_N the
+    empirical characteristic function, by the trapezoidal rule over t in -RANGE..RANGE.
     """
     t = torch.linspace(0, RANGE, KNOTS, dtype=z.dtype, device=z.device)
     bell = torch.exp(-t.square() / 2)

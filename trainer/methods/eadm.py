@@ -1,4 +1,4 @@
-"""AimCLR's energy-based attention-guided drop module: force the features to do without what stands out.
+"""AimCLR's energy-based attention-guided drop module (EADM): drop the features that stand out most.
 
 Source: Guo et al., "Contrastive Learning from Extremely Augmented Skeleton Sequences", AAAI 2022, Eq. (3)
 and Algorithm 1. The attention is SimAM's: the sigmoid of a neuron's inverse energy.
@@ -23,7 +23,7 @@ ENERGY_REGULARISER = 1e-4
 def attention(features: Tensor) -> Tensor:
     """[B,C,T,V] -> same: ``sigmoid((x - mu)^2 / (4 (var + 1e-4)) + 0.5)`` within each channel of each body.
 
-    The inverse of Eq. (3), without gradient. The variance divides by T*V - 1, as in SimAM.
+    The inverse of Eq. (3), without a gradient. The variance divides by T*V - 1, as in SimAM.
     """
     deviation = (features - features.mean(dim=(2, 3), keepdim=True)).square()
     neurons = features.shape[2] * features.shape[3]
@@ -40,12 +40,12 @@ def drop(
 ) -> Tensor:
     """[B,C,T,V] -> same float32, with joints and then neurons, joints or frames of high attention zeroed.
 
-    First the joints whose attention, averaged over channels and frames, reaches ``threshold``; then, by
-    ``temporal_map``: ``neuron`` every single value of channel, joint and frame (the released code),
-    ``joint`` a joint in a frame (averaged over channels), ``frame`` a frame (over channels and joints).
-    Each time the rest is scaled by count / count_kept of the whole batch, over all processes: of the bodies
-    ``counted`` [B] bool, None for all. Those that an encoder leaves out, whose features are zeros, must not
-    count as kept. A body is never dropped whole.
+    First, the joints whose attention, averaged over channels and frames, reaches ``threshold`` are dropped.
+    Then ``temporal_map`` selects the unit: ``neuron`` is a single value of channel, joint and frame (the
+    released code), ``joint`` a joint in a frame (averaged over channels), ``frame`` a frame (averaged over
+    channels and joints). Each time, the rest is scaled by count / count_kept of the whole batch over all
+    processes, counting the bodies ``counted`` [B] bool, None for all. Bodies that an encoder leaves out,
+    whose features are zeros, must not count as kept. A body is never dropped entirely.
     """
     features = features.float()
     with torch.no_grad():
@@ -58,7 +58,7 @@ def drop(
 
 
 def _weights(energy: Tensor, threshold: float, counted: Tensor | None) -> Tensor:
-    """1 / share kept where ``energy`` is below the threshold, 0 elsewhere; all of a body if none is."""
+    """1 / (share kept) where ``energy`` is below the threshold, else 0; a body all above it is kept whole."""
     mask = energy < threshold
     mask = mask | ~mask.flatten(1).any(dim=1).view(-1, 1, 1, 1)
     whole = torch.tensor(mask.numel(), device=mask.device)

@@ -1,4 +1,4 @@
-"""ISC: what one encoder sees in a clip is contrasted with what an encoder of another kind sees in it.
+"""ISC: a clip's embeddings by encoders of different kinds are contrasted with each other.
 
 Source: Thoker et al., "Skeleton-Contrastive 3D Action Representation Learning", ACM MM 2021, section 3.3.
 The "skeletons" of its inter-skeleton contrast are representations of one convention: a series for a GRU, an
@@ -31,14 +31,14 @@ class ISCOptions(MoCoOptions):
     queue: int = Field(default=16384, ge=1)
     """Past keys of every representation; slot i of all queues is the same clip. ISC: 16384 on NTU RGB+D."""
     representations: dict[Name, Component | None] = {"seq": None, "graph": Component(name="agcn")}
-    """Name -> encoder, each with a projector, a key network and a queue of its own. The first is null: it
-    is the run's ``encoder``. ISC trains bigru (seq) with agcn (graph), and has hcn (img) as the third."""
+    """Name -> encoder, each with its own projector, key network and queue. The first is null and stands for
+    the run's ``encoder``. ISC trains bigru (seq) with agcn (graph), and has hcn (img) as the third."""
     mode: Literal["inter", "intra"] = "inter"
-    """``inter``: the queries of one representation against the keys and the queue of every other one,
-    Eq. (6). ``intra``: of the same one, each alone, the ablation of section 3.2."""
+    """``inter``: queries of one representation are contrasted with the keys and the queue of every other one,
+    Eq. (6). ``intra``: with those of the same representation, the ablation of section 3.2."""
     projector_end: Literal["projector_init", "released"] = "projector_init"
-    """Initial weights of the last layer of a projector. ``projector_init``: as the layers before it.
-    ``released``: as the released encoders begin the layer of classes whose place it takes, so by encoder:
+    """Initial weights of a projector's last layer. ``projector_init``: like the layers before it.
+    ``released``: as the released encoders initialise the classification layer that it replaces, by encoder:
     bigru U(-a, a), a = sqrt(6 / (inputs + dim)); hcn the same, and biases 0; agcn N(0, sqrt(2 / dim))."""
 
     @model_validator(mode="after")
@@ -113,7 +113,7 @@ def _moco(options: ISCOptions, parts: Parts) -> MoCo:
 
 @torch.no_grad()
 def _begin_as_released(network: Network, encoder: str) -> None:
-    """See ``projector_end``. Other encoders, which ISC has not released, are left as they are."""
+    """In place, apply ``projector_end: released``; encoders that ISC has not released keep their weights."""
     last = network.projector[-1]
     assert isinstance(last, nn.Linear)
     if encoder in ("bigru", "hcn"):
@@ -125,7 +125,7 @@ def _begin_as_released(network: Network, encoder: str) -> None:
 
 
 def _components(options: ISCOptions, own: Component) -> Mapping[str, Component]:
-    """Every representation's encoder, checked where it stands in the settings."""
+    """Every representation's encoder, checked; errors name its place in the settings."""
     components = {}
     for name, component in options.representations.items():
         if component is not None:

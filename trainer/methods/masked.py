@@ -1,25 +1,28 @@
-"""Most of a clip is hidden, and what is there is predicted: features of a teacher, or the joints themselves.
+"""Masked prediction: most of a clip is hidden; a teacher's features of it, or its joints, are predicted.
 
 Sources, from which no code was taken:
 
-- ``target: features``: an encoder sees what is not hidden, a predictor tells the features that a slowly
+- ``target: features``: an encoder sees the visible cells, and a predictor estimates the features that a
+slowly
   following copy of it, the teacher, has of the whole clip: Abdelfattah and Alahi, "S-JEPA: A Joint Embedding
   Predictive Architecture for Skeletal Action Recognition", ECCV 2024. ``distance: cross_entropy`` is its loss
   over centred and sharpened targets, by the formulas of Caron et al., "Emerging Properties in Self-Supervised
   Vision Transformers" (DINO), ICCV 2021.
-- ``target: joints``: the motion of what is hidden, hidden by motion: Mao et al., "Masked Motion Predictors
-  are Strong 3D Action Representation Learners" (MAMP), ICCV 2023.
-- ``local_views``: the feature of a short view is told from those of other clips by what the teacher has of
-  the whole one, besides: Do et al., "Less is More: Decoder-Free Masked Modeling for Efficient Skeleton
-  Representation Learning" (SLiM), arXiv:2603.10648, in outline.
+- ``target: joints``: the motion of hidden cells, which are chosen by motion: Mao et al., "Masked Motion
+  Predictors are Strong 3D Action Representation Learners" (MAMP), ICCV 2023.
+- ``local_views``: in addition, the feature of a short view must identify the teacher's feature of its whole
+  clip among those of other clips: Do et al., "Less is More: Decoder-Free Masked Modeling for Efficient
+  Skeleton Representation Learning" (SLiM), arXiv:2603.10648, in outline.
 
-It needs an encoder whose map has frames and joints. One with ``part_map`` (vit) reads only what is seen; to
-others the rest is put in as one learned point, so that hidden joints are told from those at the origin.
+The encoder's map must have frames and joints. An encoder with ``part_map`` (vit) reads only the visible
+cells; for others, hidden joints are replaced by one learned point, so that they differ from joints at the
+origin.
 
-As a base of ``ms-clr`` what is hidden is told in the query's convention, and local views are of the key's.
+As a base of ``ms-clr``, it predicts in the query's convention, and local views are in the key's.
 
-Absent bodies count for nothing. A loss is the mean over clips of the mean over what is hidden of a clip, but
-local views are told from the clips of all processes; of ``optimise.accumulate`` parts each has its own.
+Absent bodies are not counted. A loss is the mean over clips of the mean over a clip's hidden cells, except
+that local views are compared with the clips of all processes; each of ``optimise.accumulate`` parts has its
+own.
 """
 
 from __future__ import annotations
@@ -51,56 +54,58 @@ from trainer.streams import motion
 Share = Annotated[float, Field(ge=0, le=1)]
 
 PATCH = 4
-"""Frames of a cell where the encoder has none of its own. MAMP: 4."""
+"""Frames per cell if the encoder does not define them. MAMP: 4."""
 SMALL = 1e-6
-"""Added to a variance before its root. Released MAMP."""
+"""Added to a variance before taking the square root. Released MAMP."""
 
 
 class MaskedOptions(Model):
     target: Literal["features", "joints"] = "features"
-    """What is predicted of hidden cells: the teacher's features (S-JEPA), or their joints (MAMP)."""
+    """What is predicted for hidden cells: the teacher's features (S-JEPA) or their joints (MAMP)."""
     mask: masks.Kind = "tube"
-    """What is hidden. ``tube``: the same joints for ``tube`` cells of time; ``parts``: likewise, whole parts
-    of the body (after SLiM); ``random``: any cells; ``motion``: those that move first (MAMP)."""
+    """What is hidden. ``tube``: the same joints for ``tube`` cells in time; ``parts``: likewise, whole body
+    parts (after SLiM); ``random``: any cells; ``motion``: preferably those that move (MAMP)."""
     ratio: float = Field(default=0.9, gt=0, lt=1)
-    """Share of the cells of a body that is hidden. MAMP: 0.9."""
+    """Share of a body's cells that is hidden. MAMP: 0.9."""
     tube: int = Field(default=2, ge=1)
-    """Cells of time that a tube is long."""
+    """Length of a tube in cells."""
     patch: int | None = Field(default=None, ge=1)
-    """Frames of a cell; None: those of the encoder's tokens, else 4. The map of another encoder is stretched
-    to as many."""
+    """Frames per cell; None: those of the encoder's tokens, else 4. The map of an encoder without tokens is
+    interpolated to the number of cells."""
     motion_temperature: Positive = 0.8
-    """Of ``mask: motion``: lower takes what moves most more surely. MAMP: 0.8 for NTU-60."""
+    """For ``mask: motion``: the lower, the more surely the cells that move most are hidden. MAMP: 0.8 for
+    NTU-60."""
     momentum: Share = 0.996
-    """Share of itself that the teacher keeps at every step. DINO's at the start."""
+    """Share of itself that the teacher keeps at every step. DINO's initial value."""
     distance: Literal["cross_entropy", "smooth_l1"] = "smooth_l1"
-    """Of ``target: features``. ``cross_entropy``: between softmaxes, of targets that are centred and
-    sharpened (S-JEPA). ``smooth_l1``: of targets normalised as by LayerNorm."""
+    """For ``target: features``. ``cross_entropy``: between softmaxes, with centred and sharpened targets
+    (S-JEPA). ``smooth_l1``: with targets normalised as by LayerNorm."""
     teacher_temperature: Positive = 0.04
-    """Of ``cross_entropy``: targets are divided by it. DINO: 0.04."""
+    """For ``cross_entropy``: targets are divided by it. DINO: 0.04."""
     student_temperature: Positive = 0.1
-    """Of ``cross_entropy``: predictions are divided by it. DINO: 0.1."""
+    """For ``cross_entropy``: predictions are divided by it. DINO: 0.1."""
     centre_momentum: Share = 0.9
-    """Of ``cross_entropy``: share of itself that the centre of the targets keeps. DINO: 0.9."""
+    """For ``cross_entropy``: share of itself that the centre of the targets keeps. DINO: 0.9."""
     quantity: Literal["motion", "position"] = "motion"
-    """Of ``target: joints``: their steps from frame to frame (MAMP), or where they are."""
+    """For ``target: joints``: their motion from frame to frame (MAMP), or their positions."""
     normalise: Literal["cell", "axis", "none"] = "cell"
-    """Of ``target: joints``: to mean 0 and variance 1, all numbers of a cell together (MAMP), or each axis
+    """For ``target: joints``: to mean 0 and variance 1, over all values of a cell (MAMP), or for each axis
     over the whole body and clip."""
     layers: int = Field(default=5, ge=0)
-    """Of the predictor, which is a transformer; 0: hidden features are told one by one. MAMP: 5."""
+    """Layers of the predictor, a transformer; 0: every hidden feature is predicted separately. MAMP: 5."""
     width: int = Field(default=256, ge=2)
-    """Numbers of a token of the predictor. MAMP: 256."""
+    """Width of the predictor's tokens. MAMP: 256."""
     heads: int = Field(default=8, ge=1)
-    """Attentions of a layer of the predictor. MAMP: 8."""
+    """Attention heads per layer of the predictor. MAMP: 8."""
     local_views: int = Field(default=0, ge=0)
-    """Views of the extreme chain whose features are contrasted with the teacher's of the whole clip."""
+    """Number of views by the extreme chain whose features are contrasted with the teacher's of the whole
+    clip."""
     contrast: float = Field(default=1.0, ge=0)
-    """Weight of that beside the prediction."""
+    """Weight of this contrast relative to the prediction."""
     temperature: Positive = 0.2
-    """Of the contrast of local views: SkeleMixCLR's of two views of a clip."""
+    """Temperature of the contrast of local views: SkeleMixCLR's for two views of a clip."""
     dim: int = Field(default=128, ge=1)
-    """Dimensions that local views are compared in. MoCo v2's and all of its kind: 128."""
+    """Dimensions in which local views are compared. MoCo v2 and related methods: 128."""
 
     @model_validator(mode="after")
     def _check(self) -> MaskedOptions:
@@ -110,23 +115,23 @@ class MaskedOptions(Model):
 
 
 class Network(nn.Module):
-    """What the teacher is a copy of."""
+    """The network of which the teacher is a copy."""
 
     encoder: Any
     projector: Any
-    """With local views alone."""
+    """Only with local views."""
 
 
 class Masked(OneNetwork):
-    """``forward(batch) -> {"loss", "prediction"}``, with local views ``contrast`` as well."""
+    """``forward(batch) -> {"loss", "prediction"}``, and ``contrast`` with local views."""
 
     Options = MaskedOptions
     needs_map = True
 
     centre: Tensor
-    """[C], of ``cross_entropy``: where targets are on average."""
+    """[C], for ``cross_entropy``: moving average of the targets."""
     step: list[Tensor] | None = None
-    """In ``one_step``: what its passes found the centre to be."""
+    """Within ``one_step``: the centre and the targets' means of the passes so far."""
 
     def __init__(self, options: MaskedOptions, parts: Parts) -> None:
         super().__init__()
@@ -178,7 +183,7 @@ class Masked(OneNetwork):
 
     @contextmanager
     def one_step(self) -> Iterator[None]:
-        """The teacher moves before the first pass, the centre of its features after the last."""
+        """The teacher is updated before the first pass, the centre of its features after the last."""
         self.step = []
         try:
             yield
@@ -215,7 +220,7 @@ class Masked(OneNetwork):
         return losses
 
     def _seen(self, view: Tensor, convention: str, hidden: Tensor) -> Tensor:
-        """[N*M, C, T', V]: the encoder's map of a view without what is hidden, one place a cell."""
+        """[N*M, C, T', V]: the encoder's map of a view without its hidden cells, one position per cell."""
         encoder = self.network.encoder
         if hasattr(encoder, "part_map"):
             _, times, joints = hidden.shape
@@ -237,7 +242,7 @@ class Masked(OneNetwork):
         return features
 
     def _from_features(self, predicted: Tensor, taught: Tensor | None, times: int) -> Tensor:
-        """predicted [B,T',V,C], the teacher's map -> [B,T',V]: how far from each other."""
+        """Distance [B,T',V] between predictions [B,T',V,C] and the teacher's map."""
         assert taught is not None
         options, predicted = self.options, wide(predicted)
         target = wide(stretched(taught, times).permute(0, 2, 3, 1))
@@ -249,14 +254,14 @@ class Masked(OneNetwork):
         return -(sharp * F.log_softmax(predicted / options.student_temperature, dim=3)).sum(dim=3)
 
     def _joints(self, view: Tensor, spec: SkeletonSpec) -> Tensor:
-        """[N*M, T', V, 3*patch]: what is to be told of every cell."""
+        """[N*M, T', V, 3*patch]: the prediction target of every cell."""
         moved = motion(view, spec) if self.options.quantity == "motion" else view
         return normalised(masks.cells(moved, self.patch), self.options.normalise)
 
     def _contrast(self, batch: Batch, taught: Tensor | None, bodies: int) -> Tensor:
-        """Scalar: local views are to find the teacher's feature of their clip among those of the batch.
+        """Scalar loss: local views must identify the teacher's feature of their clip among the batch's.
 
-        They are of the key's convention, the whole clip of the query's.
+        Local views are in the key's convention, the whole clip in the query's.
         """
         assert self.teacher is not None
         with torch.no_grad():
@@ -275,7 +280,7 @@ class Masked(OneNetwork):
         return torch.stack(losses).mean()
 
     def _advance(self) -> None:
-        """Move the teacher towards the network, once a step; nothing outside of training."""
+        """Move the teacher towards the network, once per step and only in training."""
         if self.training and not self.step and self.teacher is not None:
             with span(MOMENTUM):
                 update_(self.teacher, self.network, self.options.momentum)
@@ -283,7 +288,7 @@ class Masked(OneNetwork):
             self.step.append(self.centre)
 
     def _remember(self, target: Tensor) -> None:
-        """The mean of targets [B,T',V,C], for the centre; only in training."""
+        """Record the mean of targets [B,T',V,C] for the centre; only in training."""
         mean = target.mean(dim=(0, 1, 2))
         if self.training and self.step is not None:
             self.step.append(mean)
@@ -292,7 +297,7 @@ class Masked(OneNetwork):
 
     @torch.no_grad()
     def _settle(self, means: list[Tensor]) -> None:
-        """``means``: the centre, and the means of a step's passes. Of several processes the mean of all."""
+        """Update the centre from ``means``: the old centre and the passes' means, averaged over processes."""
         if len(means) > 1:
             share = self.options.centre_momentum
             mean = distributed.mean(torch.stack(means[1:]).mean(dim=0))
@@ -300,7 +305,7 @@ class Masked(OneNetwork):
 
 
 def stretched(features: Tensor, times: int) -> Tensor:
-    """[B,C,T',V] -> [B,C,times,V], linearly along time."""
+    """[B,C,T',V] -> [B,C,times,V] by linear interpolation along time."""
     if features.shape[2] == times:
         return features
     size = (times, features.shape[3])
@@ -308,7 +313,7 @@ def stretched(features: Tensor, times: int) -> Tensor:
 
 
 def normalised(cells: Tensor, how: str) -> Tensor:
-    """[B,T',V,3*patch] -> same, to mean 0 and variance 1 over a ``cell``, or over an ``axis`` of the body."""
+    """[B,T',V,3*patch] -> same, with mean 0 and variance 1 over a ``cell`` or an ``axis`` of the body."""
     if how == "none":
         return cells
     split = cells if how == "cell" else cells.unflatten(3, (3, -1))
@@ -319,24 +324,24 @@ def normalised(cells: Tensor, how: str) -> Tensor:
 
 
 def present(x: Tensor) -> Tensor:
-    """[N,3,T,V,M] -> [N*M] bool: the bodies that are there; an absent one is all zeros."""
+    """[N,3,T,V,M] -> [N*M] bool: the bodies that are present; an absent one is all zeros."""
     return (x != 0).flatten(1, 3).any(dim=1).flatten()
 
 
 def mean_of_clips(apart: Tensor, counted: Tensor, bodies: int) -> Tensor:
-    """apart, counted [N*M, T', V] -> scalar: the mean over clips of the mean over what is counted of each."""
+    """apart, counted [N*M, T', V] -> scalar: the mean over clips of each clip's mean over counted cells."""
     of_clips = (each.view(-1, bodies * each[0].numel()) for each in (apart * counted, counted))
     total, number = (each.sum(dim=1) for each in of_clips)
     return (total / number.clamp_min(1)).mean()
 
 
 def wide(x: Tensor) -> Tensor:
-    """In float32 or better."""
+    """Cast to float32 unless it is float64."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def _patch(asked: int | None, encoder: nn.Module) -> int:
-    """Frames of a cell. Raises UsageError where an encoder's tokens have another number."""
+    """Frames per cell. Raises UsageError if the encoder's tokens have a different number."""
     own = getattr(encoder.options, "patch", None)
     if asked is not None and own is not None and asked != own:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What a method is: the contract with the loop, and the defaults of everything that is optional."""
+"""The interface between a method and the loop, with defaults for everything optional."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trainer.batch import Batch
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of epochs with one loss.
+    """A range of epochs with one loss.
 
-    A boundary is an option named ``*_from``: a whole epoch, or in settings a share of ``optimise.epochs``
-    between 0 and 1, which ``config.resolve`` turns into an epoch before the method sees it.
+    Its start is an option named ``*_from``: an epoch or, in settings, a share of ``optimise.epochs`` between
+    0 and 1, which ``config.resolve`` turns into an epoch before the method sees it.
     """
 
     name: str
@@ -27,11 +27,11 @@ class Stage:
     start: int
     """First epoch, 0-based."""
     summary: str
-    """What the loss is made of, in a line."""
+    """What the loss consists of, in one line."""
 
 
 def current(stages: Sequence[Stage], epoch: int) -> int:
-    """Index of the stage that ``epoch`` (0-based) is in: the last one that has begun.
+    """Index of the stage of ``epoch`` (0-based): the last one that has begun.
 
     >>> current((Stage("one", 0, ""), Stage("two", 5, "")), 5)
     1
@@ -41,23 +41,23 @@ def current(stages: Sequence[Stage], epoch: int) -> int:
 
 
 class Method(nn.Module):
-    """A batch to a loss. Made by ``Kind(options, parts)``; its state changes in training mode only.
+    """Maps a batch to a loss. Built as ``Kind(options, parts)``; its state changes in training mode only.
 
-    It owes ``Options``, ``encoders`` and ``forward``. Everything else has the default written here, which
-    suits a method without queue and key networks; ``MoCoMethod`` has what momentum contrast needs.
+    Subclasses must define ``Options``, ``encoders`` and ``forward``. The defaults of everything else suit a
+    method without queue and key networks; ``MoCoMethod`` adds what momentum contrast needs.
     """
 
     Options: ClassVar[type[Model]]
     """The pydantic model of the method's own settings, all with defaults."""
 
     needs_map: ClassVar[bool] = False
-    """Whether only encoders fit whose map has frames and joints; see ``encoders.require_map``."""
+    """Whether the encoder's map must have frames and joints; see ``encoders.require_map``."""
 
     why_unpaired: ClassVar[str] = ""
-    """Why ``ms-clr`` cannot take the method as its base; empty where it can."""
+    """Why the method cannot be the base of ``ms-clr``; empty if it can."""
 
     tunes: ClassVar[bool] = False
-    """Whether it is for an encoder that was trained before, by ``--init-from``."""
+    """Whether it tunes an encoder that has been trained before, given by ``--init-from``."""
 
     @staticmethod
     def stages(options: Any) -> tuple[Stage, ...]:
@@ -66,16 +66,16 @@ class Method(nn.Module):
 
     @property
     def encoders(self) -> Mapping[str, nn.Module]:
-        """The encoders that are evaluated, without projectors, by stream or representation; the first one is
-        monitored."""
+        """Encoders to evaluate, without projectors, by stream or representation; the first is monitored."""
         raise NotImplementedError
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """``{"loss": scalar with gradient, ...: detached scalar metrics}``.
+        """Compute ``{"loss": scalar with gradient, ...: detached scalar metrics}``.
 
-        The query sees the convention ``batch.query``, the key ``batch.key``; of two equal views each gets
-        one. A method that mines neighbours may add ``mined_rows`` [N, k] int64: rows of the training half, -1
-        for none. The loop, which knows labels, makes a scalar of it; no label ever comes in here.
+        The query sees the convention ``batch.query`` and the key ``batch.key``; in a method with two
+        equivalent views, each is used for one of them. A method that mines neighbours may add ``mined_rows``
+        [N, k] int64: rows of the training half, -1 for none. The loop, which has the labels, reduces these to
+        a scalar; the method never sees a label.
         """
         raise NotImplementedError
 
@@ -83,50 +83,50 @@ class Method(nn.Module):
 
     @property
     def rates(self) -> Mapping[str, float]:
-        """Name of a weight -> its learning rate over that of the run, where it is another one.
+        """Name of a weight -> ratio of its learning rate to that of the run, where they differ.
 
-        0 for a weight that does not learn; it takes no gradient.
+        0 for a frozen weight, which has no gradient.
         """
         return {}
 
     def one_step(self) -> AbstractContextManager[None]:
-        """Encloses the passes, forward and backward, of one step of the optimiser: of the parts of one batch.
+        """A context around the forward and backward passes of one optimiser step, i.e. the parts of a batch.
 
-        For state that moves once in a step, such as a queue.
+        For state that is updated once per step, such as a queue.
         """
         return nullcontext()
 
     def join_batch_norm(self) -> None:
-        """For ``runtime.batch_norm=sync``: BatchNorm has the statistics of all processes from now on."""
+        """For ``runtime.batch_norm=sync``: make BatchNorm use the statistics of all processes."""
         batch_norm.join_(self)
 
     @property
     def compiled(self) -> Sequence[nn.Module]:
-        """For ``runtime.compile``: the encoders whose ``feature_map`` is compiled. Views are found."""
+        """For ``runtime.compile``: encoders whose ``feature_map`` is compiled; ``Views`` are found anyway."""
         return tuple(self.encoders.values())
 
     def spread(self) -> Tensor | None:
-        """Scalar ``feature_std`` of the embeddings of the last pass in training; None where it is unknown."""
+        """Scalar ``feature_std`` of the embeddings in the last training pass; None if unknown."""
         return None
 
     def diagnostics(self, steps: int) -> dict[str, float]:
-        """Figures of the state after an epoch of ``steps`` steps, for the log."""
+        """Figures on the method's state after an epoch of ``steps`` steps, for the log."""
         return {}
 
     def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
-        """Kind -> text of the alarms that an epoch's mean metrics give, besides those of every method."""
+        """Kind -> text of alarms raised by an epoch's mean metrics, in addition to those of every method."""
         return {}
 
     # --- hooks of ``--init-from``
 
     @property
     def networks(self) -> nn.ModuleDict:
-        """Name of an encoder -> what gets initial weights, with a child ``encoder`` and perhaps others."""
+        """Name of an encoder -> module to initialise, with a child ``encoder`` and possibly others."""
         alone = {name: nn.ModuleDict({"encoder": encoder}) for name, encoder in self.encoders.items()}
         return nn.ModuleDict(alone)
 
     def follow(self) -> None:
-        """``networks`` have new initial weights: whatever is a copy of them becomes one again."""
+        """Called when ``networks`` have new initial weights, to renew the copies of them."""
 
 
 class OneNetwork(Method):

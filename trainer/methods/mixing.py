@@ -1,8 +1,8 @@
-"""SkeleMix: mixed clips, and the features of their two halves apart.
+"""SkeleMix: mixing clips, and separate features of the two halves of a mixed clip.
 
 Source: Chen et al., "Contrastive Learning from Spatio-Temporal Mixed Skeleton Sequences" (SkeleMixCLR),
-section III-B, and Eq. (3) for the mask pooling. The *trimmed* view is the fragment that a clip took over from
-its partner, some body parts for some frames; the *truncated* view is what is left of the clip itself.
+section III-B, and Eq. (3) for the mask pooling. The *trimmed* view is the fragment that a clip received from
+its partner, some body parts for some frames; the *truncated* view is the rest of the clip itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from schemas import SkeletonSpec
 from schemas.skeleton import PARTS
 
 SCALE = 16
-"""Feature frames of a clip in the paper (64 input frames, stride 4): the unit of a fragment's length."""
+"""Feature frames of a clip in the paper (64 input frames, stride 4); fragment lengths are in these units."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Region:
     stop: int
 
     def stretched(self, frames: int, *, of: int) -> Region:
-        """A region of ``of`` feature frames as the one of ``frames`` input frames that it sees at its centre.
+        """Convert a region in ``of`` feature frames to the ``frames`` input frames at their centres.
 
         The encoder's stride is ``ceil(frames / of)``; where it does not divide the clip, the last feature
-        frame stands for the frames that are left.
+        frame covers the remaining frames.
         """
         stride = -(-frames // of)
         return Region(self.joints, self.start * stride, min(self.stop * stride, frames))
 
     def mask(self, frames: int, joints: int, *, device: torch.device) -> Tensor:
-        """[T, V] bool: True inside."""
+        """[T, V] bool: True inside the region."""
         inside = torch.zeros(frames, joints, dtype=torch.bool)
         inside[self.start : self.stop, list(self.joints)] = True
         return inside.to(device, non_blocking=True)
@@ -52,12 +52,12 @@ def draw_region(
     fragment: tuple[int, int] = (7, 11),
     by_parts: bool = True,
 ) -> Region:
-    """A region of ``frames`` feature frames: ~U(parts) body parts, length ~U(fragment), start uniform.
+    """Draw a region in ``frames`` feature frames: ~U(parts) body parts, length ~U(fragment), uniform start.
 
-    Both ranges include their ends. ``fragment`` counts sixteenths of the clip, which are the feature frames
-    of the paper; in a clip of other length both ends are scaled and rounded (13 frames: 6 to 9), to at least
-    one frame. Without ``by_parts`` the joints are drawn each for itself, ~U(40 %, 60 %) of them: 10 to 15 of
-    25. ``generator`` is on the CPU.
+    Both ranges include their ends. ``fragment`` is in sixteenths of the clip, which are the feature frames
+    of the paper; for another clip length both ends are scaled and rounded (13 frames: 6 to 9), to at least
+    one frame. Without ``by_parts``, joints are drawn individually, ~U(40 %, 60 %) of them: 10 to 15 of 25.
+    ``generator`` is on the CPU.
     """
     shortest, longest = (max(1, (2 * length * frames + SCALE) // (2 * SCALE)) for length in fragment)
     known = [(spec.body_parts or {})[part] for part in parts_with_joints(spec)]
@@ -73,25 +73,25 @@ def draw_region(
 
 
 def parts_with_joints(spec: SkeletonSpec) -> tuple[str, ...]:
-    """The body parts that a fragment can have: a convention may leave one empty, or have none."""
+    """The body parts that a fragment can have: a convention may leave a part empty, or define none."""
     return tuple(part for part in PARTS if spec.body_parts and spec.body_parts[part])
 
 
 def draw_shift(samples: int, generator: torch.Generator) -> int:
-    """~U(1, samples - 1): clip n is mixed with clip n - shift, which is never n itself."""
+    """Draw a shift ~U(1, samples - 1): clip n is mixed with clip n - shift, which is never n itself."""
     return _between(1, samples - 1, generator)
 
 
 def mix(x: Tensor, mask: Tensor, shift: int) -> Tensor:
-    """Each clip with its partner's coordinates where ``mask`` [T, V] is set. x [N,3,T,V,M] -> same.
+    """Give each clip its partner's coordinates where ``mask`` [T, V] is set. x [N,3,T,V,M] -> same.
 
-    Bodies are exchanged slot by slot, absent ones too: the fragment of an absent body is zero.
+    Bodies are exchanged slot by slot, including absent ones: the fragment of an absent body is zero.
     """
     return torch.where(mask[:, :, None], x.roll(shift, 0), x)
 
 
 def has_fragment(x: Tensor, mask: Tensor) -> Tensor:
-    """[N, M] bool: the bodies of x [N,3,T,V,M] that are there somewhere inside ``mask`` [T, V]."""
+    """[N, M] bool: the bodies of x [N,3,T,V,M] that are present somewhere inside ``mask`` [T, V]."""
     return (x.ne(0).any(dim=1) & mask[:, :, None]).flatten(1, 2).any(dim=1)
 
 
@@ -100,13 +100,13 @@ def mask_pool(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     inside = mask.flatten().float()
     weights = torch.stack([inside / inside.sum(), (1 - inside) / (1 - inside).sum()])
     with torch.autocast(features.device.type, enabled=False):
-        # Channels last, as encoders leave it: nothing is copied.
+        # Channels last, as encoders return it, so nothing is copied.
         means = weights @ features.permute(0, 2, 3, 1).flatten(1, 2).float()
     return means[:, 0], means[:, 1]
 
 
 def join_bodies(means: Tensor, counted: Tensor) -> Tensor:
-    """[N*M, C] -> [N, C]: mean over the bodies that ``counted`` [N, M] names; zero where there is none."""
+    """[N*M, C] -> [N, C]: mean over the bodies marked in ``counted`` [N, M]; zero if there are none."""
     weights = counted.to(means.dtype)
     total = (means.view(*counted.shape, -1) * weights[:, :, None]).sum(dim=1)
     return total / weights.sum(dim=1, keepdim=True).clamp_min(1)

@@ -1,4 +1,4 @@
-"""A query network, its slowly following key network and the queue of past keys: momentum contrast."""
+"""Momentum contrast: a query network, a slowly following key network and a queue of past keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainer.span import KEY, MOMENTUM, QUERY, QUEUE, span
 Positive = Annotated[float, Field(gt=0)]
 
 AT_CHANCE = 0.01
-"""Relative distance of ``info_nce`` from log(1 + K) within which nothing is told apart."""
+"""Relative distance of ``info_nce`` from log(1 + K) within which the loss is at chance level."""
 
 
 class MoCoOptions(Model):
@@ -44,26 +44,27 @@ class MoCoOptions(Model):
     projector_init: Literal["default", "normal"] = "default"
     """``normal``: N(0, 0.02), as the released code initialises every layer; see the encoder's ``init``."""
     key_init: Literal["copy", "independent"] = "copy"
-    """``independent``: the key network starts with weights of its own, as released code re-initialises it
-    after the copy. On small data that is fatal: a momentum of 0.999 needs thousands of steps to catch up."""
+    """``independent``: the key network starts with its own random weights, as in released code, which
+    re-initialises it after the copy. On small data that is fatal: with a momentum of 0.999 it needs thousands
+    of steps to catch up."""
     key_norm: Literal["none", "shuffle"] = "none"
-    """What the keys' BatchNorm takes its statistics of. ``none``: the whole batch, the clips that the queries
-    are normalised over (the papers). ``shuffle``: ``key_groups`` parts of the batch, each for itself, so that
-    statistics do not tell which key belongs to which query; MoCo's shuffling, also on one device. Several
+    """Clips over which the keys' BatchNorm computes its statistics. ``none``: the whole batch, as for the
+    queries (the papers). ``shuffle``: each of ``key_groups`` parts of the batch separately, so that
+    statistics do not reveal which key belongs to which query; MoCo's shuffling, also on one device. Several
     processes share the groups of the joined batch."""
     key_groups: int = Field(default=4, ge=2)
-    """Parts of ``shuffle``: clip n is in group n mod ``key_groups``. A batch has random order, so groups
-    are random; none is the part of the batch that a process has."""
+    """Number of parts for ``shuffle``: clip n is in group n mod ``key_groups``. Batches are in random order,
+    so the groups are random; none coincides with the part of the batch that a process has."""
     own_rows: Literal["keep", "mask"] = "keep"
-    """Older keys of a query's own clip in the queue. ``keep``: they are negatives as all others are (the
-    papers and their released code). ``mask``: they have no weight, and are never mined. Epochs are shuffled
-    anew, so that a queue shorter than an epoch holds such keys as well: of a share of (K / clips)^2 / 2 of
-    the queries, and more in few large batches. Of 1020 clips in batches of 128: 5 % of the queries with a
-    queue of 256, 18 % with 512, 61 % with 1024."""
+    """Older keys of a query's own clip in the queue. ``keep``: they are negatives like all others (the papers
+    and their released code). ``mask``: they have no weight and are never mined. Every epoch is reshuffled, so
+    even a queue shorter than an epoch holds such keys: for a share of (K / clips)^2 / 2 of the queries, and
+    more with few large batches. For 1020 clips in batches of 128: 5 % of the queries with a queue of 256, 18
+    % with 512, 61 % with 1024."""
 
 
 class Network(nn.Module):
-    """An encoder and the projector behind it."""
+    """An encoder followed by a projector."""
 
     spread: Tensor | None = None
     """Monitoring only: ``spread`` of the last embeddings in training, on their device."""
@@ -92,13 +93,13 @@ class Network(nn.Module):
 
 
 class MoCo(nn.Module):
-    """State of momentum contrast. A step: ``advance``, queries, ``keys``, the loss, ``remember``.
+    """State of momentum contrast. A step consists of ``advance``, queries, ``keys``, the loss, ``remember``.
 
-    Inside ``MoCoMethod.one_step`` several such passes are one step.
+    Inside ``MoCoMethod.one_step``, several such passes form one step.
     """
 
     held: list[tuple[Tensor, Tensor]] | None = None
-    """In ``one_step``: keys and rows of its passes so far."""
+    """Within ``one_step``: keys and rows of the passes so far."""
 
     def __init__(self, options: MoCoOptions, parts: Parts) -> None:
         super().__init__()
@@ -111,14 +112,14 @@ class MoCo(nn.Module):
         self.queue = Queue(options.queue, options.dim, generator=parts.generator)
 
     def advance(self) -> None:
-        """Move the key network towards the query network, once a step; nothing outside of training."""
+        """Move the key network towards the query network, once per step and only in training."""
         if self.training and not self.held:
             with span(MOMENTUM):
                 update_(self.key, self.query, self.options.momentum)
 
     @torch.no_grad()
     def keys(self, x: Tensor, convention: str) -> Tensor:
-        """x [N,3,T,V,M] -> [N, dim] unit vectors without gradient."""
+        """x [N,3,T,V,M] -> [N, dim] unit vectors, without a gradient."""
         if self.options.key_norm == "none" or not self.training:
             return self.key(x, convention)
         return distributed.in_groups(
@@ -129,9 +130,9 @@ class MoCo(nn.Module):
         )
 
     def scores(self, q: Tensor, k: Tensor, rows: Tensor) -> Tensor:
-        """[N, 1+K]: similarities to the own key and to the queue over the temperature.
+        """[N, 1+K]: similarities to the own key and to the queue, divided by the temperature.
 
-        ``rows`` [N]: the clips that the keys k are of, whose older keys ``own_rows`` may mask.
+        ``rows`` [N] are the clips of the keys k, whose older keys ``own_rows`` may mask.
         """
         scores = losses.logits(q, k, self.queue.keys, self.options.temperature)
         if self.options.own_rows == "keep":
@@ -139,9 +140,9 @@ class MoCo(nn.Module):
         return losses.without(scores, rows[:, None] == self.queue.rows)
 
     def remember(self, k: Tensor, rows: Tensor) -> None:
-        """Put this step's keys, of clips ``rows``, into the queue, after the scores; only in training.
+        """Enqueue this step's keys of clips ``rows``, after the scores are computed; only in training.
 
-        Of several processes the keys of all, in the order of the joined batch: their queues stay equal.
+        Keys of all processes are enqueued in the order of the joined batch, so that the queues stay equal.
         """
         if self.training and self.held is not None:
             self.held.append((k, rows))
@@ -149,23 +150,23 @@ class MoCo(nn.Module):
             self.queue.enqueue(distributed.gather(k), distributed.gather(rows))
 
     def settle(self) -> None:
-        """Put the keys of a step that is over into the queue."""
+        """Enqueue the keys of a finished step."""
         if self.held:
             k, rows = (torch.cat(each) for each in zip(*self.held, strict=True))
             with span(QUEUE):
                 self.queue.enqueue(distributed.gather(k), distributed.gather(rows), in_place=True)
 
     def join_batch_norm(self) -> None:
-        """From now on BatchNorm has the statistics of all processes, but for keys that have groups."""
+        """Make BatchNorm use the statistics of all processes, except for keys normalised in groups."""
         batch_norm.join_(self.query)
         if self.options.key_norm == "none":
             batch_norm.join_(self.key)
 
     @torch.no_grad()
     def similarities(self, scores: Tensor) -> dict[str, Tensor]:
-        """Mean cosine of queries to their own keys and to the queue, and the InfoNCE of it.
+        """Mean cosine of queries with their own keys and with the queue, and the InfoNCE of the scores.
 
-        ``info_nce`` means the same in every stage and method; at log(1 + K) nothing is told apart.
+        ``info_nce`` means the same in every stage and method; log(1 + K) is chance level.
         """
         scores = scores.detach()
         queue = scores[:, 1:]
@@ -181,7 +182,7 @@ class MoCo(nn.Module):
     def mined_rows(self, positives: Tensor, most: int) -> Tensor:
         """[N, most] int64: training rows of the queue entries in a mask [N, 1+K], -1 for none or unknown.
 
-        Call it before ``remember``. ``most`` bounds the entries of a query; without it their number would
+        Call it before ``remember``. ``most`` bounds the number of entries per query, which would otherwise
         have to be read from the device.
         """
         chosen, slots = positives[:, 1:].byte().topk(min(most, positives.shape[1] - 1), dim=1)
@@ -189,11 +190,11 @@ class MoCo(nn.Module):
 
 
 class MoCoMethod(Method):
-    """A method whose state is momentum contrast, of one encoder or of several in step."""
+    """A method with momentum contrast, of one encoder or of several in lockstep."""
 
     views: Views
     moco_of: dict[str, MoCo]
-    """Name of an encoder -> its MoCo, which is a child module as well."""
+    """Name of an encoder -> its MoCo, which is also a child module."""
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
@@ -205,12 +206,12 @@ class MoCoMethod(Method):
 
     @property
     def key_networks(self) -> nn.ModuleDict:
-        """As ``networks``, those that follow by the moving average."""
+        """Like ``networks``, for the key networks that follow by moving average."""
         return nn.ModuleDict({name: moco.key for name, moco in self.moco_of.items()})
 
     @contextmanager
     def one_step(self) -> Iterator[None]:
-        """Key networks move before the first pass, the keys of all enter the queues after the last."""
+        """Key networks are updated before the first pass; all keys are enqueued after the last."""
         mocos = self.moco_of.values()
         for moco in mocos:
             moco.held = []
@@ -232,13 +233,13 @@ class MoCoMethod(Method):
         return [network.encoder for network in networks]
 
     def spread(self) -> Tensor | None:
-        """The least of the query networks'."""
+        """The smallest spread of the query networks."""
         spreads = [moco.query.spread for moco in self.moco_of.values()]
         known = [each for each in spreads if each is not None]
         return torch.stack(known).min() if known else None
 
     def diagnostics(self, steps: int) -> dict[str, float]:
-        """Distance of the key networks; age in epochs and random share of the queues, which fill alike."""
+        """Distance of the key networks; age in epochs and random share of the queues, which are equal."""
         queue = self._queue()
         distance = parameter_distance(self.networks, self.key_networks)
         return {
@@ -248,7 +249,7 @@ class MoCoMethod(Method):
         }
 
     def alarms(self, means: Mapping[str, float]) -> dict[str, str]:
-        """``chance``, when the loss is that of guessing."""
+        """The alarm ``chance`` when the loss is at chance level."""
         chance = math.log(1 + len(self._queue().keys))
         loss = means.get("info_nce", math.nan)
         if not abs(loss / chance - 1) < AT_CHANCE:
@@ -267,7 +268,7 @@ class MoCoMethod(Method):
 
 
 class SingleMoCoMethod(MoCoMethod):
-    """A method of one encoder, which is named after the run's stream."""
+    """A method with one encoder, named after the run's stream."""
 
     def __init__(self, options: MoCoOptions, parts: Parts) -> None:
         super().__init__()
@@ -280,6 +281,6 @@ class SingleMoCoMethod(MoCoMethod):
 def spread(embeddings: Tensor) -> Tensor:
     """Scalar: mean over dimensions of the standard deviation of [N, D] unit vectors, times sqrt(D).
 
-    Near 1 when they point everywhere, 0 when all are the same: about sqrt(1 - mean pairwise cosine).
+    Near 1 when they point in all directions, 0 when all are equal: about sqrt(1 - mean pairwise cosine).
     """
     return embeddings.std(dim=0).mean() * embeddings.shape[1] ** 0.5

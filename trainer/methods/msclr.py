@@ -2,7 +2,7 @@
 
 Source: "MS-CLR: Multi-Skeleton Contrastive Learning for Human Action Recognition", section 3.3. The loss is
 that of a base method, whose encoder shares its convolutions between conventions; all of them fill one queue.
-What MS-CLR adds is which conventions a batch is seen in.
+MS-CLR adds the choice of the conventions in which a batch is presented.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from trainer.batch import Pairing
 
 class MSCLROptions(Model):
     base: Component = Component(name="aimclr")
-    """The method whose loss is taken, with its options. The paper's is AimCLR (MS-AimCLR)."""
+    """The method whose loss is used, with its options. The paper's is AimCLR (MS-AimCLR)."""
     pairing: Literal["cross", "anchored", "random"] = "cross"
-    """Which conventions query and key may get. ``cross``: two different ones. ``anchored``: two different
-    ones, one of them the reference, on either side. ``random``: any two, equal ones too."""
+    """Conventions that query and key may get. ``cross``: two different ones. ``anchored``: two different
+    ones, one of which is the reference, on either side. ``random``: any two, including equal ones."""
     draw: Literal["batch", "epoch"] = "batch"
-    """How often a pair of conventions is drawn. The released code draws one in each data-loader worker and
-    epoch; ``epoch`` is that with one worker."""
+    """How often a pair of conventions is drawn. The released code draws one per data-loader worker and epoch,
+    which with one worker is ``epoch``."""
     reference: str | None = None
-    """The convention that ``anchored`` keeps on one side; None: the first of the run."""
+    """The convention that is always in an ``anchored`` pair; None: the first of the run."""
 
 
 def pairing(options: MSCLROptions, conventions: Sequence[str]) -> Pairing:
-    """The pairs that a run over these conventions draws from; an epoch shows every clip once in each.
+    """The pairs that a run over these conventions draws from; an epoch has one pass per convention.
 
     Raises UsageError for fewer than two conventions and for a reference that is not among them.
     """

@@ -1,4 +1,4 @@
-"""Several streams of a clip, each with an encoder pair and a queue of its own, all moved in step."""
+"""Several streams of a clip, each with its own encoder pair and queue, updated in lockstep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Streams = Annotated[tuple[Stream, ...], AfterValidator(_distinct)]
 
 
 class StreamMoCos(nn.Module):
-    """A MoCo per stream. Slot i of every queue is the same clip: all are of one size and filled together."""
+    """A MoCo per stream; the queues are filled together, so slot i is the same clip in all of them."""
 
     def __init__(
         self,
@@ -57,15 +57,15 @@ class StreamMoCos(nn.Module):
         return {stream: moco.query(views[stream], convention) for stream, moco in self.mocos.items()}
 
     def keys(self, views: Mapping[str, Tensor], convention: str) -> dict[str, Tensor]:
-        """As ``queries``, by the key networks and without gradient."""
+        """Like ``queries``, by the key networks and without a gradient."""
         return {stream: moco.keys(views[stream], convention) for stream, moco in self.mocos.items()}
 
     def scores(self, q: Mapping[str, Tensor], k: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-        """stream -> [N, 1+K]: similarities to the own key and the own queue over the temperature."""
+        """stream -> [N, 1+K]: similarities to the stream's own key and queue, divided by the temperature."""
         return {stream: moco.scores(q[stream], k[stream], rows) for stream, moco in self.mocos.items()}
 
     def similarities(self, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What a MoCo says of its scores: of every stream, and the mean over them under the plain name."""
+        """``MoCo.similarities`` averaged over the streams, and ``positive_STREAM`` of every stream."""
         of = {stream: moco.similarities(scores[stream]) for stream, moco in self.mocos.items()}
         metrics = list(next(iter(of.values())))
         means = {metric: torch.stack([each[metric] for each in of.values()]).mean() for metric in metrics}
@@ -73,7 +73,7 @@ class StreamMoCos(nn.Module):
         return {**means, **named("positive", positives)}
 
     def mined_rows(self, scores: Mapping[str, Tensor], neighbours: int) -> Tensor:
-        """[N, streams * neighbours] int64: rows of each stream's nearest keys, -1 for unknown; to look at."""
+        """[N, streams * neighbours] int64: rows of each stream's nearest keys, -1 if unknown; for the log."""
         rows = [
             moco.mined_rows(losses.nearest(scores[stream], neighbours), neighbours)
             for stream, moco in self.mocos.items()
@@ -81,13 +81,13 @@ class StreamMoCos(nn.Module):
         return torch.cat(rows, dim=1)
 
     def remember(self, k: Mapping[str, Tensor], rows: Tensor) -> None:
-        """Put the keys of the clips ``rows`` into all queues, into the same slots; only in training."""
+        """Enqueue the keys of the clips ``rows`` in the same slots of all queues; only in training."""
         for stream, moco in self.mocos.items():
             moco.remember(k[stream], rows)
 
 
 def _put_behind(network: Network, first: Network) -> None:
-    """In place: the projector's last layer gives way to the whole projector of ``first``."""
+    """In place, replace the projector's last layer by the whole projector of ``first``."""
     *layers, last = network.projector
     if last.in_features != first.encoder.feature_dim:
         raise ConfigError(
@@ -110,7 +110,7 @@ def total(values: Mapping[str, Tensor]) -> Tensor:
 
 
 def no_single_stream(parts: Parts, *, method: str) -> None:
-    """Raises UsageError when the run's ``data.stream`` asks for one stream of a method that has several."""
+    """Raises UsageError when ``data.stream`` selects a single stream for a method that trains several."""
     if parts.stream != "joint":
         raise UsageError(
             f"{method} trains several streams at once and derives them from the joints, "

@@ -1,13 +1,14 @@
-"""An encoder that was trained before, tuned by contrast with nearest neighbours: its last steps alone.
+"""Tuning the last steps of a pre-trained encoder by contrast with nearest neighbours.
 
 Sources, from which no code was taken: Mehraban et al., "STARS: Self-supervised Tuning for 3D Action
 Recognition in Skeleton Sequences", arXiv:2407.10935, and its released code, which tunes the second half of
-MAMP's layers at rates that fall layer by layer towards the input; the loss and its network are those of
+MAMP's layers at rates that decrease layer by layer towards the input; the loss and its network are those of
 Dwibedi et al., "With a Little Help from My Friends: Nearest-Neighbor Contrastive Learning of Visual
 Representations" (NNCLR), ICCV 2021, Eq. (3) and (4).
 
-The positive of a clip is what is nearest to one view of it among past clips, not the other view. What learns
-is said by the encoder's ``steps``; what does not is as in evaluation, BatchNorm and dropout as well.
+The positive of a clip is not its other view but the nearest neighbour of one view among past clips. The
+encoder's ``steps`` define which parts can learn; the frozen part runs as in evaluation, including its
+BatchNorm and dropout.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ Width = Annotated[int, Field(ge=1)]
 
 class NNTuneOptions(Model):
     tuned: int | None = Field(default=None, ge=0)
-    """Steps of the encoder that learn, the last ones; None: half of them, rounded up. 0: none, the projector
-    alone. Of ``vit`` a layer is a step, and so is its last norm: the half is STARS's. Of others a step is a
-    block or a layer."""
+    """Number of the encoder's last steps that learn; None: half of them, rounded up. 0: only the projector
+    learns. In ``vit`` every layer is a step, and so is the last norm; half of them is STARS's choice. In
+    others a step is a block or a layer."""
     decay: float = Field(default=0.65, gt=0, le=1)
-    """Rate of a step over that of the step behind it; the last step has the whole rate. Released STARS, its
-    default: 0.65."""
+    """Ratio of a step's learning rate to that of the step after it; the last step has the full rate. Released
+    STARS, its default: 0.65."""
     temperature: Positive = 0.1
     """Tau: similarities are divided by it. NNCLR: 0.1."""
     queue: int = Field(default=32768, ge=1)
-    """Past embeddings among which neighbours are looked for. NNCLR has 98304 for ImageNet."""
+    """Number of past embeddings among which neighbours are searched. NNCLR: 98304 for ImageNet."""
     dim: Width = 256
     """Dimensions of an embedding. NNCLR: 256."""
     hidden: Width = 2048
@@ -59,11 +60,11 @@ class NNTuneOptions(Model):
     """Width of the predictor's hidden layer. NNCLR: 4096."""
     own_rows: Literal["keep", "mask"] = "keep"
     """Older embeddings of a clip itself in the queue: ``keep`` them as neighbours (NNCLR), or ``mask`` them,
-    so that a neighbour is another clip."""
+    so that a neighbour is always another clip."""
 
 
 class Network(nn.Module):
-    """An encoder and the projector behind it."""
+    """An encoder followed by a projector."""
 
     encoder: Any
     projector: nn.Sequential
@@ -76,7 +77,7 @@ class NNTune(OneNetwork):
     tunes = True
 
     step: list[tuple[Tensor, Tensor]] | None = None
-    """In ``one_step``: embeddings and rows of its passes so far."""
+    """Within ``one_step``: embeddings and rows of the passes so far."""
 
     def __init__(self, options: NNTuneOptions, parts: Parts) -> None:
         super().__init__()
@@ -112,12 +113,12 @@ class NNTune(OneNetwork):
         return {f"network.encoder.{name}": self._rate(name) for name in names}
 
     def _rate(self, name: str) -> float:
-        """Of a weight of the encoder, over that of the run; 0 for one that does not learn."""
+        """Ratio of the learning rate of an encoder weight to that of the run; 0 for a frozen one."""
         behind = [place for place, step in enumerate(reversed(self.learning)) if re.fullmatch(step, name)]
         return self.options.decay ** behind[0] if behind else 0.0
 
     def train(self, mode: bool = True) -> NNTune:
-        """As any module; BatchNorm and dropout of what does not learn stay as in evaluation."""
+        """Set the mode; BatchNorm and dropout of the frozen part stay in evaluation mode."""
         super().train(mode)
         for name, module in self.network.encoder.named_modules():
             if isinstance(module, _BatchNorm | _DropoutNd) and not self._rate(f"{name}.weight"):
@@ -133,7 +134,7 @@ class NNTune(OneNetwork):
 
     @contextmanager
     def one_step(self) -> Iterator[None]:
-        """The embeddings of all passes enter the queue after the last."""
+        """The embeddings of all passes are enqueued after the last one."""
         self.step = []
         try:
             yield
@@ -160,7 +161,7 @@ class NNTune(OneNetwork):
         return {"loss": loss, **similar, "mined_rows": rows[:, None]}
 
     def _embedded(self, batch: Batch, convention: str) -> tuple[Tensor, Tensor]:
-        """[N, dim] unit vectors, float32 or better: the projection of a view, and what is predicted of it."""
+        """[N, dim] unit vectors, float32 or better: the projection of a view, and the prediction from it."""
         view = self.views.normal(batch, convention)
         with span(QUERY):
             z = self.network.projector(self.network.encoder(view, convention))
@@ -170,7 +171,7 @@ class NNTune(OneNetwork):
 
     @torch.no_grad()
     def _nearest(self, z: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """z [N, dim] of clips ``rows`` -> the nearest of the queue [N, dim], and the rows of these [N]."""
+        """z [N, dim] of clips ``rows`` -> nearest queue entries [N, dim] and their rows [N]."""
         with torch.autocast(z.device.type, enabled=False):
             similar = z @ self.queue.keys.to(z.dtype).t()
         if self.options.own_rows == "mask":
@@ -179,14 +180,14 @@ class NNTune(OneNetwork):
         return self.queue.keys[places].to(z.dtype), self.queue.rows[places]
 
     def _nce(self, neighbours: Tensor, p: Tensor) -> Tensor:
-        """NNCLR, Eq. (3): a neighbour is to find the prediction of its clip among those of the batch."""
+        """NNCLR, Eq. (3): identify the prediction of a neighbour's clip among those of the batch."""
         with torch.autocast(p.device.type, enabled=False):
             scores = neighbours @ distributed.joined(p).t() / self.options.temperature
         own = distributed.parts(1)[0].start * len(p) + torch.arange(len(p), device=p.device)
         return F.cross_entropy(scores, own)
 
     def _remember(self, z: Tensor, rows: Tensor) -> None:
-        """Put a pass's embeddings into the queue, after the loss; only in training."""
+        """Enqueue a pass's embeddings after the loss is computed; only in training."""
         if self.training and self.step is not None:
             self.step.append((z, rows))
         elif self.training:
@@ -198,7 +199,7 @@ class NNTune(OneNetwork):
 
 
 def perceptron(*widths: int) -> nn.Sequential:
-    """Linear layers, all but the last with BatchNorm and ReLU: [N, first] -> [N, last]. NNCLR."""
+    """Linear layers, each but the last followed by BatchNorm and ReLU: [N, first] -> [N, last]. NNCLR."""
     made = nn.Sequential()
     for place, (width, out) in enumerate(pairwise(widths)):
         if place:

@@ -1,4 +1,4 @@
-"""What methods are assembled from: the settings around them, and the views of a clip."""
+"""Building blocks of methods: the settings around them, and the views of a clip."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Parts:
     stream: str
     """joint, bone or motion."""
     generator: torch.Generator
-    """On the CPU: initial weights and queue."""
+    """On the CPU; draws initial weights and queue."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Views:
     stream: str
 
     def done_by(self, do: Doing) -> Views:
-        """The same views, with ``do`` in the place of ``augment.chain.do``: a compiled form of it."""
+        """The same views with ``do``, a compiled form, in place of ``augment.chain.do``."""
         normal, extreme = (replace(chain, do=do) for chain in (self.normal_chain, self.extreme_chain))
         return replace(self, normal_chain=normal, extreme_chain=extreme)
 
@@ -53,18 +53,18 @@ class Views:
         return self._streams_of(self.extreme_chain, batch, convention, (self.stream,))[self.stream]
 
     def normal_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
-        """stream -> [N,3,T,V,M], all of one draw of the normal chain: the same view in every stream."""
+        """stream -> [N,3,T,V,M], all from one draw of the normal chain: the same view in every stream."""
         return self._streams_of(self.normal_chain, batch, convention, streams)
 
     def extreme_streams(self, batch: Batch, convention: str, streams: Sequence[str]) -> dict[str, Tensor]:
-        """stream -> [N,3,T,V,M], all of one draw of the extreme chain."""
+        """stream -> [N,3,T,V,M], all from one draw of the extreme chain."""
         return self._streams_of(self.extreme_chain, batch, convention, streams)
 
     def _streams_of(
         self, chain: Chain, batch: Batch, convention: str, streams: Sequence[str]
     ) -> dict[str, Tensor]:
         skeleton = self.skeletons[convention]
-        # A batch made by hand may be padded; draws and statistics do not depend on it.
+        # A batch made by hand may have padded joints; draws and statistics must not depend on them.
         joints = batch.clips[convention][..., : skeleton.num_joints, :]
         with span(AUGMENTATION):
             view = chain(joints, skeleton, batch.generator)
@@ -72,7 +72,7 @@ class Views:
 
 
 def make_views(parts: Parts) -> Views:
-    """Raises UsageError for an augmentation that needs what a convention does not have."""
+    """Build the views. Raises UsageError for an augmentation that needs something a convention lacks."""
     check_fits(parts.augment.normal, parts.skeletons.values(), where="augment.normal")
     check_fits(parts.augment.extreme, parts.skeletons.values(), where="augment.extreme")
     return Views(

@@ -1,7 +1,7 @@
-"""What tells of the hidden cells of a clip from a map of the others: a transformer over all of them.
+"""The predictor of a clip's hidden cells from a map of the visible ones: a transformer over all cells.
 
 Source: the decoder of Mao et al., "Masked Motion Predictors are Strong 3D Action Representation Learners"
-(MAMP), ICCV 2023, whose times are learned; here they are waves, so that a clip may have any length.
+(MAMP), ICCV 2023, with sinusoidal instead of learned time embeddings, so that a clip may have any length.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from trainer.encoders.vit import DEVIATION, Layer, waves
 from trainer.skeleton import Skeleton
 
 MLP_RATIO = 4
-"""Width inside a layer's perceptron over that of a token. MAMP."""
+"""Ratio of the width inside a layer's perceptron to the token width. MAMP."""
 
 
 class Predictor(nn.Module):
-    """A map [B, features, T', V], and what of it is hidden [B,T',V] -> [B,T',V,numbers], of every cell."""
+    """A map [B, features, T', V] and a mask of hidden cells [B,T',V] -> predictions [B,T',V,numbers]."""
 
     def __init__(
         self,

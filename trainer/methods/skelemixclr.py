@@ -1,12 +1,12 @@
-"""SkeleMixCLR: clips with fragments of other clips, whose halves are contrasted apart.
+"""SkeleMixCLR: clips mixed with fragments of other clips, both parts contrasted separately.
 
 Source: Chen et al., "Contrastive Learning from Spatio-Temporal Mixed Skeleton Sequences for Self-Supervised
 Skeleton-Based Action Recognition". SkeleMixCLR+ mixes three times. The equation numbers below are the
 paper's.
 
-What is mixed is the query's own view, after its augmentations (section III-B: "on x-hat") and in the run's
-stream: no bone then reaches from one person to another, and no motion jumps at the fragment's ends. The keys
-of clips and partners are rows of one pass of the key network.
+The query's own view is mixed, after its augmentations (section III-B: "on x-hat") and in the run's stream, so
+that no bone connects two persons and no motion jumps at the fragment's ends. The keys of clips and partners
+are rows of one pass of the key network.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ class SkeleMixCLROptions(MoCoOptions):
     temperature: Positive = 0.2
     """Tau: similarities are divided by it. SkeleMixCLR, pretext training: 0.2."""
     mixes: int = Field(default=1, ge=1)
-    """Mixed copies of a batch in each step, R: 1 in SkeleMixCLR, 3 in SkeleMixCLR+."""
+    """R, the number of mixed copies of a batch in each step: 1 in SkeleMixCLR, 3 in SkeleMixCLR+."""
     mix_weight: float = Field(default=1.0, ge=0)
     """Lambda of Eq. (7): weight of the hard pairs of mixed clips. Table III: 1."""
     mix_reduction: losses.Reduction = "sum"
-    """The losses of several mixes: added as in Eq. (7) and in the released code that made the published
-    numbers; ``mean`` averages them, as a first version does that its scripts do not run."""
+    """Losses of several mixes: added as in Eq. (7) and in the released code behind the published numbers;
+    ``mean`` averages them, like an early version that the released scripts do not run."""
     parts: Range = (2, 3)
-    """Fewest and most body parts of a fragment, out of five. Table II: 2 and 3."""
+    """Minimum and maximum number of body parts in a fragment, out of five. Table II: 2 and 3."""
     fragment: Range = (7, 11)
     """Shortest and longest fragment, in sixteenths of the clip. Table II: 7 and 11 of 16 feature frames."""
     joints: Literal["parts", "random"] = "parts"
-    """Joints of a fragment. ``random``: 40 to 60 % of all, drawn without regard to body parts, Table VI; the
-    released code takes 10 to 15 of 25."""
+    """Joints of a fragment. ``random``: 40 to 60 % of all joints, drawn regardless of body parts, Table VI;
+    the released code draws 10 to 15 of 25."""
     filling: Literal["partner", "zeros"] = "partner"
-    """What a fragment is filled with. ``zeros``: nothing, Table V; everything else stays, as in the released
-    code, so that the fragment's positive is still the partner's key."""
+    """Content of a fragment. ``zeros``: nothing, Table V; all else is unchanged, as in the released code, so
+    the fragment's positive is still the partner's key."""
     hard: Literal["both", "trimmed", "truncated", "view"] = "both"
-    """What is contrasted beside the normal view, Table VII: the mean of both halves of the mixed clip, one of
-    them (L_p or L_g), or in its place another normal view with the clip's key (Cont)."""
+    """What is contrasted in addition to the normal view, Table VII: both halves of the mixed clip (their
+    mean), one of them (L_p or L_g), or instead another normal view with the clip's key (Cont)."""
     between: Literal["detached", "attached", "none"] = "detached"
-    """Whether the halves are negatives of each other (d_pg of Table VII), and whether without gradient for
-    the other one (its detach)."""
+    """Whether the halves are negatives of each other (d_pg of Table VII), and whether no gradient flows into
+    the other half (its detach)."""
     projector_norm: Literal["none", "batch"] = "batch"
     """``batch``: BatchNorm after the projector's first layer, as in the released code."""
 
@@ -80,7 +80,8 @@ class SkeleMixCLR(SingleMoCoMethod):
     """``forward(batch) -> {"loss", "mix", similarities...}``.
 
     ``positive`` and ``negative`` are the mean cosines of the easy pairs (query with key and queue);
-    ``trimmed``, ``truncated`` (with their keys) and ``between`` (with each other) those of the hard ones.
+    ``trimmed``, ``truncated`` (with their keys) and ``between`` (with each other) are those of the hard
+    pairs.
     """
 
     Options = SkeleMixCLROptions
@@ -102,7 +103,7 @@ class SkeleMixCLR(SingleMoCoMethod):
         q, frames = self._normal_query(x, batch.query)
         k = self.moco.keys(self.views.normal(batch, batch.key), batch.key)
         scores = self.moco.scores(q, k, batch.rows)
-        # One pass for each mix: every pass has its own BatchNorm statistics, as the normal view has.
+        # One pass per mix: every pass has its own BatchNorm statistics, like the normal view.
         if self.options.hard == "view":
             mixed = [self._another(batch, k) for _ in range(self.options.mixes)]
         else:
@@ -119,7 +120,7 @@ class SkeleMixCLR(SingleMoCoMethod):
         }
 
     def _normal_query(self, x: Tensor, convention: str) -> tuple[Tensor, int]:
-        """Embeddings [N, dim] of the normal view and the frames of its feature map."""
+        """Embeddings [N, dim] of the normal view and the number of frames of its feature map."""
         network = self.moco.query
         with span(QUERY):
             features = network.encoder.feature_map(x, convention)
@@ -129,12 +130,12 @@ class SkeleMixCLR(SingleMoCoMethod):
         return q, features.shape[2]
 
     def _another(self, batch: Batch, k: Tensor) -> dict[str, Tensor]:
-        """InfoNCE of one more normal view."""
+        """InfoNCE of another normal view."""
         q = self.moco.query(self.views.normal(batch, batch.query), batch.query)
         return {"loss": losses.nce(self.moco.scores(q, k, batch.rows))}
 
     def _mix(self, x: Tensor, k: Tensor, *, frames: int, batch: Batch) -> dict[str, Tensor]:
-        """Eq. (6) of one mix of the views x, ``frames`` feature frames long, and its mean cosines."""
+        """Eq. (6) for one mix of the views x, which have ``frames`` feature frames, and its mean cosines."""
         shift = mixing.draw_shift(len(x), batch.host_generator)
         p, g = self._halves(x, batch, shift=shift, frames=frames)
         partner = k.roll(shift, 0)
@@ -150,7 +151,7 @@ class SkeleMixCLR(SingleMoCoMethod):
         return {"loss": torch.stack(list(terms.values())).mean(), **cosines}
 
     def _halves(self, x: Tensor, batch: Batch, *, shift: int, frames: int) -> tuple[Tensor, Tensor]:
-        """Embeddings of the trimmed and of the truncated views, [N, dim] each."""
+        """Embeddings of the trimmed and the truncated views, [N, dim] each."""
         region = mixing.draw_region(
             self.views.skeletons[batch.query].spec,
             frames,
@@ -177,7 +178,7 @@ class SkeleMixCLR(SingleMoCoMethod):
         return p, g
 
     def _nce(self, view: Tensor, keys: Tensor, rows: Tensor, *, other: Tensor) -> Tensor:
-        """Eq. (4) and (5): InfoNCE with the clip's other half as one more negative; keys are of ``rows``."""
+        """Eq. (4) and (5): InfoNCE with the clip's other half as an extra negative; keys are of ``rows``."""
         scores, between = self.moco.scores(view, keys, rows), self.options.between
         if between != "none":
             scores = losses.with_negative(

@@ -1,7 +1,7 @@
 """SkeletonCLR: momentum contrast between two normal views of a clip, the baseline of all methods.
 
 Source: Li et al., "3D Human Action Representation Learning via Cross-View Consistency Pursuit" (CrosSCLR),
-CVPR 2021, section 3.2; as AimCLR sums it up in Eq. (1) and (2).
+CVPR 2021, section 3.2; summarised in AimCLR, Eq. (1) and (2).
 """
 
 from __future__ import annotations
