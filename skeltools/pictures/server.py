@@ -91,8 +91,7 @@ class Reply:
 
 
 def page_files(folder: Path = PAGE) -> dict[str, Reply]:
-    """Name -> file of the page; "" is ``index.html``. Only regular files of known kinds, no folders or
-    links."""
+    """Name -> file of the page; "" is ``index.html``. Only regular files of known kinds, no symlinks."""
     files = {"design.css": Reply(200, design.css().encode(), KINDS[".css"])}
     for each in sorted(folder.iterdir()):
         if each.suffix in KINDS and each.is_file() and not each.is_symlink():
