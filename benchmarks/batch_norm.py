@@ -165,7 +165,7 @@ def in_turns(work: Callable[[], object], setting: Setting) -> dict[str, Any]:
                 begin = {clock: read() for clock, read in clocks.items()}
                 work()
                 for clock, read in clocks.items():
-                    if turn:  # the first warms up
+                    if turn:  # the first turn is a warm-up
                         taken[clock][name].append(read() - begin[clock])
     return {
         clock: {

@@ -35,7 +35,7 @@ GROUPS = ("data", "encoder", "steps", "compiled", "evaluation", "larger", "memor
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    malloc.keep_freed()  # as the command line does; the baseline gains as well
+    malloc.keep_freed()  # as in the command line; the baseline benefits as well
     torch.manual_seed(0)
     device = devices.choose(options.device)
     repeats = options.repeats or (3 if options.quick else 5)

@@ -62,7 +62,7 @@ class Clip:
     member: str | None = None
     """Identifies the clip among those that share a path."""
     size: int = 0
-    """Bytes."""
+    """Size in bytes."""
     label: str | None = None
     """Its class, if the file contains one. The user's names and tables take precedence."""
 

@@ -221,9 +221,10 @@ def read(rows: Sequence[Sequence[str]], joints: Joints) -> Header:
 
 
 def spread(row: Sequence[str], width: int, coordinates: str, joints: Joints) -> list[str] | None:
-    """Labels of all columns for a row that names joints without x, y, z, each once or above all of its
-    columns, possibly after frame and time. None: the row names no joints; empty: their number does not match
-    the columns.
+    """Labels of all columns for a row that names joints without x, y, z.
+
+    Each joint is named once, or above all of its columns, possibly after frame and time. None: the row names
+    no joints; empty: their number does not match the columns.
     """
     names = [name for name, _ in groupby(field.strip() for field in row if field.strip())]
     lead = list(takewhile(is_frame, names))

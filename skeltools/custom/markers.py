@@ -127,10 +127,9 @@ def numbers(
     first: int,
     split: Callable[[str], list[str]],
 ) -> NDArray[np.float64]:
-    """Parse the given columns of a table's lines to [T, columns]; ``first`` is the first line's number in the
-    file.
+    """Parse the given columns of a table's lines to [T, columns].
 
-    An empty or missing field is NaN. Raises RawDataError.
+    ``first``: the first line's number in the file. An empty or missing field is NaN. Raises RawDataError.
     """
     if len(lines) * len(columns) * 8 > MAX_BYTES:
         raise RawDataError(

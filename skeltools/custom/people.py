@@ -57,8 +57,7 @@ def _numbers(clip: SkeletonSequence, relative: bool) -> NDArray[np.int64]:
 def _laid_out(
     clip: SkeletonSequence, at: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], tracks: int
 ) -> SkeletonSequence:
-    """The clip with bodies moved to their tracks. ``at``: frame, place in the frame, and track of each body
-    kept."""
+    """The clip with bodies moved to their tracks. ``at``: frame, place in it, and track of each body kept."""
     frame, place, slot = at
 
     def moved(array: NDArray[Any], empty: object) -> NDArray[Any]:

@@ -109,8 +109,7 @@ def _npz_array(path: str, name: str) -> NDArray[Any] | None:
 
 @lru_cache(maxsize=1)
 def _last_npz(path: str, name: str, _changed: tuple[int, int]) -> NDArray[Any] | None:
-    """The array of the last clip that was cut from a recording: its other clips follow, and decompression is
-    slow."""
+    """The array of the last recording: its other clips follow, and decompression is slow."""
     return _npz_array(path, name)
 
 

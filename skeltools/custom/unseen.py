@@ -27,8 +27,7 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Marks:
-    """Masks [T, M, V] of the joints of a clip that are not valid positions; all joints of an absent body are
-    marked."""
+    """Masks [T, M, V] of the joints without a valid position; all joints of an absent body are marked."""
 
     infinite: Mask
     """A coordinate is infinite, absurdly large, or NaN while others of the joint are numbers."""

@@ -71,7 +71,7 @@ class Plan:
     cameras: int
 
     def performances(self) -> list[tuple[int, int, int]]:
-        """(action, subject, repetition), sorted."""
+        """All (action, subject, repetition), sorted."""
         subjects, repetitions = range(1, self.subjects + 1), range(1, self.repetitions + 1)
         return [(a, s, r) for a in self.actions for s in subjects for r in repetitions]
 

@@ -55,7 +55,7 @@ class Take:
     stature: float
     """Metres."""
     gap: float = 0.0
-    """Two-person actions: distance between the persons' standing places, statures."""
+    """Two-person actions: initial distance between the persons, statures."""
     partner: float = 1.0
     """Two-person actions: the partner's stature divided by one's own."""
 

@@ -444,10 +444,11 @@ def _note(folder: Path) -> dict[str, Any]:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """Write ``<out>/<protocol>/{train,val}_{position,bone,motion}.npy`` [N, 3, T, V, M], ``_label.pkl`` and
-    ``_num_frame.npy``, which is T for all: a stream has no padding.
+    """Write the halves of each protocol to a folder ``<out>/<protocol>``.
 
-    Rows that the convention lacks, and samples that a protocol does not use, are left out.
+    The files are ``{train,val}_{position,bone,motion}.npy`` [N, 3, T, V, M], ``_label.pkl`` and
+    ``_num_frame.npy``, which is T for all: a stream has no padding. Rows that the convention lacks, and
+    samples that a protocol does not use, are left out.
     """
     path = only_stream(selection)
     for protocol in selection.protocols:

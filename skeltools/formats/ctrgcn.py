@@ -293,7 +293,7 @@ def _note(value: NDArray[Any] | None, path: Path) -> dict[str, Any]:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """``x_train`` [N, T, M * V * 3], ``y_train`` [N, classes] one-hot, ``x_test``, ``y_test``, ``export``."""
+    """Write ``x_train`` [N, T, M * V * 3], one-hot ``y_train`` [N, classes], the test half and ``export``."""
     path = only_stream(selection)
     (protocol,) = selection.protocols
     half = selection.half(protocol)

@@ -25,8 +25,7 @@ from skeltools.formats.note import is_class
 from skeltools.raw_items import Listing, RawItem
 
 USUAL = {25: "kinectv2_25", 17: "coco_17", 18: "openpose_18", 20: "kinectv1_20"}
-"""Number of joints -> the usual convention of such archives: the layouts of pyskl's, CTR-GCN's and ST-GCN's
-own graphs."""
+"""Number of joints -> the usual convention: the layouts of the graphs in pyskl, CTR-GCN and ST-GCN."""
 
 AXES = "as the archive holds them, taken as x left, y up, z forward, metres"
 _FLAT = "2D poses: x and y in pixels of the image, turned to x left, y up; z is 0"

@@ -133,8 +133,7 @@ def _only_file(raw: Path) -> Path:
 def _problem(
     annotation: dict[str, Any], opened: _File, row: int, size: int, *, own: bool
 ) -> tuple[str | None, str, str]:
-    """(id, problem, detail) of an annotation that should have ``size`` coordinates; the problem is empty if
-    there is none."""
+    """(id, problem, detail) of an annotation that should have ``size`` coordinates; problem "" means none."""
     id = archives.sample_id(annotation.get("frame_dir"))
     if id is None:
         return None, "unusable sample name", ascii(annotation.get("frame_dir"))[:80]

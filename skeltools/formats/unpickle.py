@@ -399,8 +399,8 @@ def _set_order(dtype: _Dtype, state: Any) -> None:
 
 
 def _unit(unit: Any) -> str:
-    """Convert the pickled unit of dates and times, ``({}, (b"D", 1, 1, 1))``, to numpy's notation,
-    ``[D]``."""
+    """The unit of dates and times in numpy's notation, ``[D]``, from its pickle, ``({}, (b"D", 1, 1,
+    1))``."""
     sound = type(unit) is tuple and len(unit) == 2 and type(unit[1]) is tuple and len(unit[1]) >= 2
     name, count = unit[1][:2] if sound else (None, None)
     name = name.decode("latin-1") if type(name) is bytes else name
