@@ -87,7 +87,7 @@ class Plan:
 
 
 def setup_of(subject: int) -> int:
-    """Setup 2 or 4: NTU's lists of missing samples contain none of a default demo's in these."""
+    """A subject's setup, 2 or 4: NTU lists none of a default demo's samples in these as missing."""
     return 4 if subject % 2 else 2
 
 

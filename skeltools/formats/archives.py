@@ -164,7 +164,7 @@ def to_sequence(
 ) -> SkeletonSequence:
     """Convert a clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
 
-    ``order`` [T, M] is the rank of each body in its frame (default: the slot). ``padded``: zeros after the
+    ``order`` [T, M] is the place of each body in its frame (default: the slot). ``padded``: zeros after the
     last pose are padding. ``protocol_fields``: by default those in the id. ``unseen``, ``score`` [T, M, V]:
     as in SkeletonSequence. Clips of a user's own data are read by ``own_clips`` and may have other
     coordinates; ``image_size`` is the width and height in pixels for 2D poses. Raises RawDataError: no body

@@ -39,7 +39,7 @@ class Raw:
     score: NDArray[Any] | None = None
     """[T, M, V]"""
     order: NDArray[np.int8] | None = None
-    """[T, M] rank of each body in its frame; None: the slot."""
+    """[T, M] place of each body in its frame; None: the slot."""
     image_size: tuple[int, int] | None = None
     """Width and height in pixels, of 2D poses."""
 

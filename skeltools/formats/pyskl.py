@@ -8,7 +8,7 @@ or the list of annotations alone, as in early mmaction2. Absent bodies are all z
 ``original_shape``, (height, width). The pickle is loaded whole, once per process, so each of the
 ``--workers`` needs memory of its size.
 
-Our own export adds ``order`` [M, T] to an annotation, the rank of each body in its frame, and, where
+Our own export adds ``order`` [M, T] to an annotation, the place of each body in its frame, and, where
 available, ``unseen`` and ``keypoint_score``; for a user's own data it also adds a ``note``.
 """
 
@@ -305,7 +305,7 @@ def _foreign(what: str, path: Path) -> RawDataError:
 def write(partial: Path, selection: Selection) -> None:
     """Write ``{"split": {...}, "annotations": [...]}``, plain values and numpy arrays, one clip at a time.
 
-    In addition to pyskl's keys, an annotation has ``order`` [M, T] int8, the rank of each body in its frame,
+    In addition to pyskl's keys, an annotation has ``order`` [M, T] int8, the place of each body in its frame,
     which the published preprocessing relies on, and ``unseen`` [M, T, V] if it has unseen joints; pyskl
     ignores both. Only a user's own data has a ``note``.
     """

@@ -399,8 +399,7 @@ def _set_order(dtype: _Dtype, state: Any) -> None:
 
 
 def _unit(unit: Any) -> str:
-    """The unit of dates and times in numpy's notation, ``[D]``, from its pickle, ``({}, (b"D", 1, 1,
-    1))``."""
+    """The unit of dates and times, pickled as ``({}, (b"D", 1, 1, 1))``, in numpy's notation, ``[D]``."""
     sound = type(unit) is tuple and len(unit) == 2 and type(unit[1]) is tuple and len(unit[1]) >= 2
     name, count = unit[1][:2] if sound else (None, None)
     name = name.decode("latin-1") if type(name) is bytes else name

@@ -107,8 +107,8 @@ class Listing:
         """A scene of the sample, its row and the conventions that contain it.
 
         The scene has ``count`` frames from ``first`` on (default: as many as fit in one answer). If these are
-        not all frames, ``window`` describes them; labels are then numbered from its start, findings by the
-        recording.
+        not all frames, ``window`` describes them; frame labels then count from its start, while findings keep
+        the recording's frame numbers.
 
         Raises UnknownSampleError for an id that is not in the store, and UsageError for unknown conventions
         or if none of the requested ones has the sample.
