@@ -1,1 +1,1 @@
-"""What measures speed, memory and accuracy: `python -m benchmarks.NAME`. Results are in `results/`."""
+"""Benchmarks of speed, memory and accuracy: `python -m benchmarks.NAME`. Results are in `results/`."""

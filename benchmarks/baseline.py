@@ -1,10 +1,10 @@
-"""What our speed is measured against: pre-training and linear evaluation in the plain way of the field.
+"""The speed baseline: pre-training and linear evaluation in the common, unoptimised style.
 
 Written for this project from the papers' equations, in the style that released code shares: eager float32 in
-the layout [N, C, T, V], a graph convolution as a 1x1 convolution to 3 C' channels and an einsum, a ReLU, a
-BatchNorm and a dropout as modules of their own, the moving average a parameter at a time, the queue written
-slot by slot, and a linear evaluation that encodes all clips again in every epoch. It computes what ours does:
-with our weights it gives our features (tests/test_benchmarks.py).
+the layout [N, C, T, V], graph convolution as a 1x1 convolution to 3 C' channels and an einsum, separate
+modules for ReLU, BatchNorm and dropout, a moving average over one parameter at a time, a queue written slot
+by slot, and a linear evaluation that re-encodes all clips in every epoch. It computes the same as ours: with
+our weights it yields our features (tests/test_benchmarks.py).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch.nn import functional as F
 CHANNELS = (16, 16, 16, 16, 32, 32, 32, 64, 64, 256)
 STRIDE_BLOCKS = (5, 8)
 KERNEL, DROPOUT = 9, 0.5
-"""ST-GCN at a quarter of its width, as CrosSCLR and AimCLR have it."""
+"""ST-GCN at a quarter of its width, as in CrosSCLR and AimCLR."""
 
 QUEUE, DIM, TEMPERATURE, MOMENTUM, THRESHOLD = 32768, 128, 0.07, 0.999, 0.7
-"""AimCLR, Pretext training; the threshold is that of its released code."""
+"""From AimCLR, Pretext training; the threshold is from its released code."""
 
 
 class GraphConvolution(nn.Module):
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 class STGCN(nn.Module):
-    """x [N, 3, T, V, M] -> features [N, 256]; every body is a sample of the batch inside."""
+    """x [N, 3, T, V, M] -> features [N, 256]; internally, every body is a sample of the batch."""
 
     def __init__(self, adjacency: Tensor) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class STGCN(nn.Module):
 
 
 def weights_from(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a ``trainer`` ST-GCN of one convention, under this module's names."""
+    """The state of a single-convention ``trainer`` ST-GCN, with this module's names."""
     return {(".".join(name.split(".")[2:]) if name.startswith("conventions.") else name): value
             for name, value in ours.items()}  # fmt: skip
 
@@ -110,7 +110,7 @@ class Network(nn.Module):
 
 
 class MoCo(nn.Module):
-    """Query and key network and a queue [DIM, K], as MoCo's own code lays it out."""
+    """Query and key networks and a queue [DIM, K], laid out as in MoCo's code."""
 
     def __init__(self, adjacency: Tensor, *, queue: int = QUEUE) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class MoCo(nn.Module):
 
     @torch.no_grad()
     def keys(self, x: Tensor) -> Tensor:
-        """The keys, after the key network has followed."""
+        """The keys, after the momentum update of the key network."""
         for query, key in zip(self.query.parameters(), self.key.parameters(), strict=True):
             key.data = key.data * MOMENTUM + query.data * (1 - MOMENTUM)
         return self.key(x)
@@ -150,7 +150,7 @@ def skeletonclr_loss(moco: MoCo, views: tuple[Tensor, ...]) -> Tensor:
 
 
 def aimclr_loss(moco: MoCo, views: tuple[Tensor, ...]) -> Tensor:
-    """AimCLR's first stage: InfoNCE of the normal view, divergence of the extreme and the dropped one."""
+    """AimCLR's first stage: InfoNCE of the normal view, and divergence of the extreme and dropped ones."""
     normal, other, extreme = views
     q = moco.query(normal)
     features = moco.query.encoder.feature_map(extreme)
@@ -171,7 +171,7 @@ def aimclr_loss(moco: MoCo, views: tuple[Tensor, ...]) -> Tensor:
 
 
 def drop(x: Tensor) -> Tensor:
-    """EADM: joints, then neurons whose attention reaches the threshold become zero. [B,C,T,V] -> same."""
+    """EADM: zero joints, then neurons, whose attention reaches the threshold. [B, C, T, V] -> same."""
     deviation = (x - x.mean(dim=[2, 3], keepdim=True)).pow(2)
     variance = deviation.sum(dim=[2, 3], keepdim=True) / (x.shape[2] * x.shape[3] - 1)
     attention = torch.sigmoid(deviation / (4 * (variance + 1e-4)) + 0.5).detach()
@@ -190,7 +190,7 @@ LOSSES: dict[str, Callable[[MoCo, tuple[Tensor, ...]], Tensor]] = {
 def step(
     name: str, moco: MoCo, optimiser: torch.optim.Optimizer, views: Iterable[Tensor], *, device: torch.device
 ) -> float:
-    """One step on a batch of views; the loss is read at once, as progress bars do."""
+    """One step on a batch of views; the loss is read immediately, as for a progress bar."""
     moved = tuple(view.to(device, non_blocking=True) for view in views)
     loss = LOSSES[name](moco, moved)
     optimiser.zero_grad()
@@ -212,7 +212,7 @@ def linear_epoch(
     *,
     batch_size: int = 128,
 ) -> float:
-    """An epoch of the linear probe that encodes every clip of both halves (clips, labels); test accuracy."""
+    """One epoch of the linear probe that re-encodes both halves (clips, labels); returns test accuracy."""
     encoder.eval()
     (clips, labels), (test_clips, test_labels) = halves
     for rows in torch.randperm(len(clips)).split(batch_size):

@@ -1,15 +1,15 @@
-"""The built-in demo: MS-CLR over each base against the same base on Kinect alone, at equal updates.
+"""The built-in demo: MS-CLR over each base against the same base on Kinect alone, with equal updates.
 
     python -m benchmarks.bases --work bases [--share 1.0] [--seeds 3] [--jobs 2]
 
-The demo with ``--subjects 40``, four times its usual people, so that the test half has 640 clips. MS-CLR gets
-``--share`` of the updates of the base's ``demo`` preset over the usual demo. Each of its epochs passes over
-the clips once for each of its two conventions, so the base alone gets twice as many; ``BASE-short`` gets as
-many epochs, and half of the updates, as the paper compares them. All start from that preset and are read by
-linear probe and kNN on Kinect joints of the held-out camera; three-stream bases by each stream and by the
-fusion of all; MS-CLR on its other convention and by the ensemble of both as well. Every run keeps its figures
-in the work folder: the script can be stopped and started again. The table goes to
-benchmarks/results/bases.json.
+Uses the demo with ``--subjects 40``, four times the default, so that the test half has 640 clips. MS-CLR gets
+``--share`` of the updates of the base's ``demo`` preset on the default demo. Each of its epochs passes over
+the clips once for each of its two conventions, so the base alone gets twice as many epochs; ``BASE-short``
+gets the same number of epochs, and half of the updates, as in the paper's comparison. All start from that
+preset and are evaluated by linear probe and kNN on Kinect joints of the held-out camera; three-stream bases
+for each stream and for the fusion of all; MS-CLR also on its other convention and for the ensemble of both.
+Every run keeps its figures in the work folder, so that the script can be interrupted and restarted. The table
+is written to benchmarks/results/bases.json.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from trainer import config
 BASES = ("skeletonclr", "aimclr", "skelemixclr", "crosclr", "csclr")
 KINECT = "kinectv2_25"
 CONVENTIONS = 2
-"""Of ms-clr/demo: Kinect and SMPL-X."""
+"""Number of conventions in ms-clr/demo: Kinect and SMPL-X."""
 SUBJECTS, USUAL_SUBJECTS = 40, 10
-"""Here, and of `skeltools demo` by default."""
+"""Number of subjects here, and the default of `skeltools demo`."""
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def prepare(work: Path) -> Path:
-    """The demo's store."""
+    """Make the store of the demo."""
     store = work / "store.zarr"
     if not store.exists():
         runs.command(runs.SKELTOOLS, "demo", work / "raw", "--subjects", SUBJECTS, folder=work)
@@ -70,18 +70,18 @@ def prepare(work: Path) -> Path:
 
 
 def epochs_of(base: str, share: float) -> int:
-    """Of MS-CLR over this base: as many updates as on the usual demo. Three-stream presets are shorter."""
+    """Epochs of MS-CLR over this base: updates as on the default demo. Three-stream presets are shorter."""
     epochs: int = config.find_preset(base, "demo").tree["optimise"]["epochs"]
     return max(1, round(share * epochs * USUAL_SUBJECTS / SUBJECTS))
 
 
 def names_of(base: str) -> tuple[str, str, str]:
-    """The rows: MS-CLR over it, the base alone with as many updates, and with as many epochs."""
+    """The rows: MS-CLR over the base, the base alone with equal updates, and with equal epochs."""
     return f"ms-{base}", base, f"{base}-short"
 
 
 def run(work: Path, store: Path, base: str, name: str, seed: int, *, epochs: int, device: str) -> None:
-    """One run and its figures, unless they are there; ``epochs`` are those of MS-CLR."""
+    """Train and evaluate one run, unless its figures exist; ``epochs`` are those of MS-CLR."""
     multi, alone, _ = names_of(base)
     over = name == multi
     which: tuple[object, ...] = ("--method", base, "--convention", KINECT)
@@ -89,13 +89,13 @@ def run(work: Path, store: Path, base: str, name: str, seed: int, *, epochs: int
         which = ("--method", "ms-clr", "--base", base)
     if name == alone:
         epochs *= CONVENTIONS
-    if base == "aimclr":  # its demo preset has no second stage: mining begins where the run ends
+    if base == "aimclr":  # its demo preset has no second stage: mining starts when the run ends
         prefix = "method.options.base.options" if over else "method.options"
         which = (*which, "--set", f"{prefix}.mine_from={epochs}")
     begin = (*which, "--store", store, "--preset", "demo", "--split", "xview")
     also = ("--epochs", epochs, "--device", device)
     probes = ("--convention", "all") if over else ()
-    # Without training all are the same encoder on Kinect.
+    # Untrained, all are the same encoder on Kinect.
     many.train_and_probe(work, name, seed, begin=begin, options=also, random=name == alone, probes=probes)
 
 

@@ -1,11 +1,11 @@
-"""BatchNorm in training on the CPU in channels last: ours beside PyTorch's, errors and time.
+"""BatchNorm in training on the CPU in channels last: errors and time of ours against PyTorch's.
 
     GOMP_SPINCOUNT=10000 python -m benchmarks.batch_norm [--threads 2] [--repeats 5] [--store nw-ucla.zarr]
 
-Errors are against float64: of single layers in the shapes of ST-GCN's blocks, half of the bodies absent, and,
-with ``--store`` (a store of NW-UCLA), of the gradients of first steps of SkeletonCLR. ``contiguous`` is the
-kernel of PyTorch for that layout. Times are of a pass of the encoder and of steps, in turns: wall time and
-the time of the processor, which other jobs of the machine disturb less. The result goes to
+Errors are relative to float64: of single layers in the shapes of ST-GCN's blocks, with half of the bodies
+absent, and, with ``--store`` (a store of NW-UCLA), of the gradients of SkeletonCLR's first steps.
+``contiguous`` is PyTorch's kernel for that layout. Times are of an encoder pass and of steps, in turn:
+elapsed time, and processor time, which other load on the machine affects less. The result is written to
 benchmarks/results/batch_norm.json.
 """
 
@@ -38,10 +38,10 @@ Layer = Callable[[Tensor, nn.Module], Tensor]
 
 BODIES = 256
 SHAPES = ((16, 50), (32, 25), (64, 13), (256, 13), (16, 24), (32, 12), (64, 6), (256, 6))
-"""Channels and frames, for clips of 50 and of 24."""
+"""(channels, frames), for clips of 50 and of 24 frames."""
 JOINTS = 25
 MEANS = (0.0, 10.0)
-"""Before a ReLU, in standard deviations."""
+"""Means of the input before a ReLU, in standard deviations."""
 
 
 def pytorch(x: Tensor, norm: nn.Module) -> Tensor:
@@ -59,7 +59,7 @@ LAYERS: dict[str, Layer] = {"ours": normalise.normalise, "pytorch": pytorch, "co
 
 @contextmanager
 def encoders_with(layer: Layer) -> Iterator[None]:
-    """Inside, encoders normalise by ``layer``."""
+    """A context in which encoders normalise with ``layer``."""
     users: tuple[Any, ...] = (conv_norm, stgcn)
     for user in users:
         user.normalise = layer
@@ -71,7 +71,7 @@ def encoders_with(layer: Layer) -> Iterator[None]:
 
 
 def layer_errors(channels: int, frames: int, mean: float) -> dict[str, Any]:
-    """Of every layer the largest errors: values, gradient of the input, running mean and variance."""
+    """The largest errors of every layer: values, gradient of the input, running mean and variance."""
     draw = torch.Generator().manual_seed(0)
     x = (torch.randn(BODIES, channels, frames, JOINTS, generator=draw) + mean).relu_()
     x[BODIES // 2 :] = x[BODIES // 2, :, :1, :1].clone()
@@ -101,9 +101,9 @@ def _passed(layer: Layer, x: Tensor, slope: Tensor) -> tuple[Tensor, ...]:
 
 
 def gradient_errors(store: Path) -> dict[str, list[float]]:
-    """Of first steps of skeletonclr/nw-ucla on real clips: distance to float64's gradients over their size.
+    """Relative distance to float64 gradients in first steps of skeletonclr/nw-ucla on real clips.
 
-    Views, keys and what dropout draws are the same; three batches.
+    Views, keys and dropout masks are the same; three batches.
     """
     settings = config.resolve(stores.open_store(store), method="skeletonclr", preset="nw-ucla").config
     opened, method, device = session.build(settings)
@@ -124,7 +124,7 @@ def gradient_errors(store: Path) -> dict[str, list[float]]:
 
 
 def _gradients(method: Any, views: list[Tensor], convention: str) -> Tensor:
-    """Of SkeletonCLR's loss, all weights of the query network behind one another, float64."""
+    """Gradients of SkeletonCLR's loss for all weights of the query network, concatenated, in float64."""
     torch.manual_seed(0)
     with torch.no_grad():
         keys = _embedded(method.moco.key, views[1], convention)
@@ -135,13 +135,13 @@ def _gradients(method: Any, views: list[Tensor], convention: str) -> Tensor:
 
 
 def _embedded(network: Any, view: Tensor, convention: str) -> Tensor:
-    """As the network does it, in the number format of its weights up to the end."""
+    """The network's forward pass, entirely in the number format of its weights."""
     features = network.encoder.feature_map(view, convention).mean((2, 3))
     return F.normalize(network.projector(features.view(len(view), -1, features.shape[1]).mean(1)), dim=1)
 
 
 def times(setting: Setting, chosen: Sequence[str]) -> dict[str, Any]:
-    """Of a pass of the encoder, forward and backward, and of steps: ours and PyTorch's in turns."""
+    """Times of an encoder pass, forward and backward, and of steps: ours and PyTorch's in turn."""
     skeletons = {bulk.CONVENTION: bulk.skeleton(bulk.CONVENTION)}
     encoder = encoders.build(speed_models.config_of("aimclr", setting).encoder, skeletons).train()
     x = torch.from_numpy(bulk.clips(setting.batch))
@@ -165,7 +165,7 @@ def in_turns(work: Callable[[], object], setting: Setting) -> dict[str, Any]:
                 begin = {clock: read() for clock, read in clocks.items()}
                 work()
                 for clock, read in clocks.items():
-                    if turn:  # the first warms up
+                    if turn:  # the first turn is a warm-up
                         taken[clock][name].append(read() - begin[clock])
     return {
         clock: {

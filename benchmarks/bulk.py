@@ -1,4 +1,4 @@
-"""Clips and stores of NTU's sizes, made of noise: what is in them does not change how long they take."""
+"""Clips and stores of NTU's sizes, made of noise: their contents do not affect processing times."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from trainer.store import Samples
 CONVENTION = "kinectv2_25"
 CLASSES = 60
 TWO_BODIES = 0.2
-"""Share of the clips with a second person: 11 of NTU-60's 60 classes are mutual."""
+"""Share of clips with a second person: 11 of NTU-60's 60 classes are two-person actions."""
 
 
 def clips(count: int, *, joints: int = 25, frames: int = 50, seed: int = 0) -> NDArray[np.float32]:
-    """[N, 3, T, V, 2]: a pose that wanders, in metres; most clips have one person."""
+    """[N, 3, T, V, 2]: randomly drifting poses, in metres; most clips have one person."""
     draw = np.random.default_rng(seed)
     values = np.zeros((count, 3, frames, joints, 2), np.float32)
     for row in range(count):
@@ -36,7 +36,7 @@ def clips(count: int, *, joints: int = 25, frames: int = 50, seed: int = 0) -> N
 
 
 def samples(by_convention: dict[str, NDArray[np.float32]]) -> Samples:
-    """In memory, as a store would give them."""
+    """Samples in memory, as loaded from a store."""
     count = len(next(iter(by_convention.values())))
     tensors = {name: torch.from_numpy(values) for name, values in by_convention.items()}
     labels = torch.arange(count) % CLASSES
@@ -44,7 +44,7 @@ def samples(by_convention: dict[str, NDArray[np.float32]]) -> Samples:
 
 
 def skeleton(name: str) -> Skeleton:
-    """A convention with its graphs, without a store."""
+    """A convention with its graphs, made without a store."""
     spec = conventions.load(name)
     graphs: list[Tensor] = [
         torch.from_numpy(made(spec)) for made in (graph.spatial_partition, graph.degenerate_partition)
@@ -53,7 +53,7 @@ def skeleton(name: str) -> Skeleton:
 
 
 def write_store(path: Path, *, count: int, frames: int = 50) -> Path:
-    """A store whose joint stream is the same clips again and again; three in four rows are for training."""
+    """Write a store whose joint stream repeats the same clips; three in four rows are for training."""
     root = writing.create(path)
     some = clips(256, frames=frames)
     writer = writing.stream_writer(

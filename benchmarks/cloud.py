@@ -1,11 +1,11 @@
-"""Reading a store over the S3 protocol on loopback against reading it from the local disk, in the same run.
+"""Read a store over the S3 protocol on loopback, against reading it from the local disk in the same run.
 
     python -m benchmarks.cloud [--count 8192] [--repeats 5] [--record]
 
-Writes a store of NTU's shapes to a temporary folder and to an S3 server (moto, in a process of its own), and
-loads all rows of a split: from the folder, from the address with an empty cache, and again with what was
-kept, in turn. The median over the repeats counts; that all have the same clips is checked. Server and reader
-share the machine's cores. With --record the result replaces benchmarks/results/cloud.json.
+Writes a store of NTU's shapes to a temporary folder and to an S3 server (moto, in a separate process), and
+loads all rows of a split in turn: from the folder, from the address with an empty cache, and again with a
+warm cache. Figures are medians over the repeats; all must load the same clips. Server and reader share the
+machine's cores. With --record the result replaces benchmarks/results/cloud.json.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measure(folder: Path, cache: Path, repeats: int) -> dict[str, Any]:
-    """Seconds of each way, and the speed of both ways over the network as shares of the disk's."""
+    """Seconds for each source, and the speed of both network reads relative to the disk."""
     expected, _ = load(folder)
     seconds: dict[str, list[float]] = {"disk": [], "address": [], "address, kept": []}
     for _ in range(repeats):
@@ -73,7 +73,7 @@ def measure(folder: Path, cache: Path, repeats: int) -> dict[str, Any]:
 
 
 def load(place: Path | str) -> tuple[torch.Tensor, float]:
-    """The clips of the training half, and how long opening and reading took."""
+    """The clips of the training half, and the seconds for opening and reading."""
     start = time.perf_counter()
     opened = stores.open_store(place)
     split = next(iter(opened.manifest.protocols))
@@ -83,7 +83,7 @@ def load(place: Path | str) -> tuple[torch.Tensor, float]:
 
 @contextmanager
 def serving() -> Iterator[None]:
-    """A server in a process of its own, which the environment names."""
+    """Run a server in a separate process, with the environment pointing to it."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
     process.start()

@@ -1,12 +1,12 @@
-"""Two that read against one: processes here, and workers of a dask cluster; and one that is killed.
+"""Conversion by two readers against one, as local processes and as dask workers, one of which is killed.
 
     python -m benchmarks.cluster [--files 2000] [--rounds 3] [--quick]
 
-All ways convert the same NTU-format demo files (links under other names) in turns, so that other work on the
-machine disturbs all of them; ratios are of the medians. ``processes`` are commands, from their start to their
-end. ``dask`` is a call in a process that is there, as the cluster is: workers are processes of one thread
-each, over TCP. In one more round a worker is killed in the middle. Every store is compared with the first,
-byte for byte. Writes benchmarks/results/cluster.json.
+All variants convert the same NTU-format demo files (links under other names) in turn, so that other load on
+the machine affects all of them; ratios are of the medians. ``processes`` times whole commands. ``dask`` times
+a call in a running process with a running cluster: workers are processes of one thread each, over TCP. In an
+additional round a worker is killed midway. Every store is compared with the first, byte for byte. Writes
+benchmarks/results/cluster.json.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def by_command(raw: Path, out: Path, processes: int) -> None:
 
 
 def workers(number: int) -> LocalCluster:
-    """So many workers that have imported what they need."""
+    """A local cluster of ``number`` workers whose imports are already done."""
     made = LocalCluster(
         n_workers=number, threads_per_worker=1, host="127.0.0.1", protocol="tcp", dashboard_address=None
     )
@@ -110,7 +110,7 @@ def _import() -> None:
 
 
 def by_dask(raw: Path, out: Path, cluster: LocalCluster, kill_after: int = 0) -> None:
-    """``kill_after``: so many samples, a worker is killed."""
+    """Convert on a cluster. ``kill_after``: number of samples after which a worker is killed."""
     left = [worker.pid for worker in cluster.workers.values()][: 1 if kill_after else 0]
 
     def on_progress(done: int, total: int) -> None:

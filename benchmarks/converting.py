@@ -1,13 +1,13 @@
-"""Conversion: speed against a plain reader and writer, memory as the data grow, how fast the store loads.
+"""Conversion: speed against a plain reader and writer, memory as the data grow, loading speed of the store.
 
     python -m benchmarks.converting [--quick]
 
-speed    reads NTU-format demo text and writes what training needs: ours, on one core, against the way of
-         the field (a dict for every joint, one padded array per half, .npy and .pkl), in the same run. Its
-         scripts read all files anew for each of the two protocols; figures for one protocol are given, too.
-         Ratios on one core are of processor time, which other work on the machine does not change
-memory   largest sum of the resident sets of all processes, for growing numbers of clips in two conventions
-         (links to the same demo files under other names)
+speed    reading NTU-format demo text and writing what training needs: ours, on one core, against common
+         practice (a dict for every joint, one padded array per half, .npy and .pkl), in the same run. The
+         latter reads all files once for each of the two protocols; figures for one protocol are included.
+         Ratios on one core are of processor time, which other load on the machine does not change
+memory   peak of the summed resident memory of all processes, for growing numbers of clips in two
+         conventions (links to the same demo files under other names)
 loading  opening a store and loading its streams through trainer.store
 
 Writes benchmarks/results/converting.json.
@@ -43,7 +43,7 @@ from skeltools.skeletons import load as load_skeleton
 
 CONVENTIONS = ("kinectv2_25", "smplx_42")
 PUBLISHED_FRAMES = 300
-"""Length of the published reader's array."""
+"""Length of the array in the published reader."""
 SHARES = {
     "tokens": ("ntu_text.py", "tokenise"),
     "decimals": ("ntu_text.py", "decimals"),
@@ -55,7 +55,7 @@ SHARES = {
     "discover": ("planning.py", "discover"),
     "bringing to disk": ("~", "<built-in method posix.fsync>"),
 }
-"""Part of the work -> file and function whose cumulative time it is; reading includes tokens and decimals."""
+"""Part of the work -> file and function with its cumulative time; reading includes tokens and decimals."""
 
 
 def main() -> None:
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def speed(folder: Path, quick: bool) -> dict[str, Any]:
-    """Both read the same native files; ours writes sequences at full length besides, and checksums."""
+    """Both read the same native files; ours also writes sequences at full length, and checksums."""
     raw = Path(folder, "demo", "ntu60")
     items = ntu.discover(raw).items
     size = sum(item.size for item in items)
@@ -131,7 +131,7 @@ def run_ours(folder: Path, raw: Path, *, workers: int) -> None:
 
 
 def plain(folder: Path, items: Any, protocols: tuple[str, ...]) -> None:
-    """The field's way: all clips of a half in one array of 300 frames, centred, then resized to 50."""
+    """Common practice: all clips of a half in one array of 300 frames, centred, then resized to 50."""
     for protocol in protocols:
         for half in ("train", "val"):
             chosen = [item for item in items if (_is_train(item.id, protocol)) == (half == "train")]
@@ -157,7 +157,7 @@ def _is_train(id: str, protocol: str) -> bool:
 
 
 def profile(folder: Path, raw: Path) -> dict[str, float]:
-    """Percent of the time of one conversion in this process."""
+    """Percentage of time in each part of one conversion in this process."""
     profiler = cProfile.Profile()
     profiler.runcall(run_ours, folder, raw, workers=0)
     stats: Any = pstats.Stats(profiler)
@@ -175,7 +175,7 @@ def profile(folder: Path, raw: Path) -> dict[str, float]:
 
 
 def memory(folder: Path, quick: bool) -> dict[str, Any]:
-    """Largest resident memory in megabytes, own process and children, by number of clips."""
+    """Peak resident memory in megabytes, of the process and its children, by number of clips."""
     sizes = (100, 200) if quick else (1000, 5000, 20000)
     workers = 2
     rows = []
@@ -195,7 +195,7 @@ def memory(folder: Path, quick: bool) -> dict[str, Any]:
 
 
 def replicate(demo: Path, raw: Path, clips: int) -> None:
-    """Links to the demo's files under other names of NTU: setup, subject and repetition count up."""
+    """Make links to the demo's files under new NTU names, with increasing setup and repetition."""
     natives = sorted(demo.rglob("*.skeleton"))
     poses = {path.stem: path for path in demo.glob(f"metrabs/{CONVENTIONS[1]}/*.npz")}
     (raw / "skeletons").mkdir(parents=True)
@@ -209,7 +209,7 @@ def replicate(demo: Path, raw: Path, clips: int) -> None:
 
 
 def watch(command: list[str]) -> int:
-    """Largest sum of the resident memory of a process and its children, in bytes; looks 20 times a second."""
+    """Peak summed resident memory of a process and its children, in bytes; sampled 20 times a second."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -229,7 +229,7 @@ def family(process: int) -> list[int]:
 
 
 def resident(process: int) -> int:
-    """Pages of a process; those of libraries, which processes share, are counted for each."""
+    """Resident bytes of a process; libraries, which processes share, count for each."""
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
@@ -240,9 +240,9 @@ def resident(process: int) -> int:
 
 
 def loading(folder: Path, quick: bool) -> dict[str, Any]:
-    """Opening a store, and loading three streams in two conventions into memory through trainer.store.
+    """Open a store, and load three streams in two conventions into memory through trainer.store.
 
-    The training half is kept; to get it all samples are read and decoded, for both halves share the files.
+    Only the training half is kept, but all samples are read and decoded, as both halves share the files.
     """
     from trainer import store as reader
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.demo [--seeds 3]
 
-Linear accuracy on the held-out camera, Kinect joints. The result goes to benchmarks/results/demo.json.
+Linear accuracy on the held-out camera, Kinect joints. Writes benchmarks/results/demo.json.
 """
 
 from __future__ import annotations

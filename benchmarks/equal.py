@@ -1,11 +1,11 @@
-"""Whether two versions of the project make the same bytes and the same numbers of the demo data.
+"""Compare the bytes and numbers that two versions of the project produce from the demo data.
 
-    python -m benchmarks.equal --work before          (in a checkout of the one version)
+    python -m benchmarks.equal --work before          (in a checkout of one version)
     python -m benchmarks.equal --work after --against before/equal.json          (in the other)
 
 Bytes: every file of stores of the built-in raw data, with streams. Numbers: the metrics of every epoch and a
-hash of the last weights of a short training of every method, and the results of every protocol, times left
-out. What differs is listed, and the exit status is 1. Runs are small; about five minutes on one core.
+hash of the final weights of a short training of every method, and the results of every protocol, without
+times. Differences are listed, and the exit status is then 1. Runs are small: about five minutes on one core.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ MAY_DIFFER = (
     "run",
     "path",
 )
-"""Parts of the keys of times, names, versions and hashes of files that hold them."""
+"""Parts of keys whose values are times, names or versions, or hashes of files that contain them."""
 
 
 def main() -> int:
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def stores(work: Path) -> dict[str, dict[str, str]]:
-    """Store -> file -> hash, of the demo's NTU data with several recipes."""
+    """Store -> file -> hash, for the demo's NTU data with several recipes."""
     if not (work / "raw").exists():
         runs.command(runs.SKELTOOLS, "demo", "raw", folder=work)
     for name, arguments in {
@@ -114,7 +114,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def trainings(work: Path) -> dict[str, Any]:
-    """Run -> metrics of its epochs and hash of its weights."""
+    """Run -> the metrics of its epochs and a hash of its weights."""
     split = split_option(work)
     by_run = {}
     for name, (method, *options) in TRAININGS.items():
@@ -138,7 +138,7 @@ def trainings(work: Path) -> dict[str, Any]:
 
 
 def split_option(work: Path) -> str:
-    """``--split``, which versions before it call ``--protocol``."""
+    """``--split``, called ``--protocol`` in earlier versions."""
     text, _ = runs.command(runs.TRAINER, "pretrain", "--help", folder=work)
     return "--split" if "--split" in text else "--protocol"
 
@@ -154,7 +154,7 @@ def weights(run: Path) -> str:
 
 
 def results(work: Path) -> dict[str, Any]:
-    """Run and protocol -> what ``trainer evaluate --json`` says."""
+    """Run and protocol -> the output of ``trainer evaluate --json``."""
     made: dict[str, Any] = {}
     for name, protocols in EVALUATIONS.items():
         for protocol in protocols:
@@ -169,7 +169,7 @@ def results(work: Path) -> dict[str, Any]:
 
 
 def numbers(value: Any) -> Any:
-    """Without what differs from run to run."""
+    """A value without the keys that differ from run to run."""
     if isinstance(value, dict):
         return {
             key: numbers(each) for key, each in value.items() if not any(part in key for part in MAY_DIFFER)
@@ -178,7 +178,7 @@ def numbers(value: Any) -> Any:
 
 
 def differences(one: Any, other: Any, where: str = "") -> Any:
-    """A line for every leaf that differs."""
+    """Yield a line for every leaf that differs."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in sorted(one.keys() | other.keys()):
             yield from differences(one.get(key), other.get(key), f"{where}/{key}")

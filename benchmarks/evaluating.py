@@ -2,11 +2,11 @@
 
     python -m benchmarks.evaluating [--train 40000] [--test 16000]
 
-Features are synthetic: 256 numbers a clip, clouds around the centres of 60 classes. Each part runs in a
-process of its own, so that its peak of memory is its own. Re-encoding every epoch, as released code does, is
-measured on some clips (ST-GCN of the papers, T = 50, 25 joints, 2 bodies) and projected onto all clips and
-epochs: a projection, no run. ``processor_seconds`` are those of all threads: what ``seconds`` would be on one
-idle core. The result goes to benchmarks/results/evaluating.json.
+Features are synthetic: 256 numbers per clip, in clouds around the centres of 60 classes. Each part runs in a
+separate process, so that its peak memory is its own. Re-encoding in every epoch, as released code does, is
+measured on a sample of clips (ST-GCN of the papers, T = 50, 25 joints, 2 bodies) and projected to all clips
+and epochs; it is not run. ``processor_seconds`` is the sum over all threads: what ``seconds`` would be on one
+idle core. The result is written to benchmarks/results/evaluating.json.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WIDTH, CLASSES = 256, 60
 NAMES = tuple(f"class {number}" for number in range(CLASSES))
 CLIP = (3, 50, 25, 2)
 _SPREAD = 6.0
-"""Of the clouds: so wide that neither probe is perfect."""
+"""Width of the clouds, chosen so that neither probe is perfect."""
 
 
 def main() -> None:
@@ -60,9 +60,9 @@ def main() -> None:
 
 
 def run(part: str) -> dict[str, Any]:
-    """One part in a process of its own, with the options of this one."""
+    """Run one part in a separate process with the same options."""
     command = [sys.executable, "-m", "benchmarks.evaluating", *sys.argv[1:], "--part", part]
-    # Threads that spin while they wait would be counted, and would starve other processes.
+    # Spinning threads would count as processor time and starve other processes.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -102,7 +102,7 @@ def probe(options: argparse.Namespace) -> dict[str, Any]:
 
 @torch.no_grad()
 def encoder(options: argparse.Namespace) -> dict[str, Any]:
-    """Clips a second of the forward pass in evaluation mode, as features are computed."""
+    """Clips per second of the forward pass in evaluation mode, as for computing features."""
     from skeltools import graph, skeletons
     from trainer.encoders.stgcn import STGCN, STGCNOptions
     from trainer.skeleton import Skeleton
@@ -124,7 +124,7 @@ def encoder(options: argparse.Namespace) -> dict[str, Any]:
 def projection(
     encoder: dict[str, Any], linear: dict[str, Any], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """What encoding both halves in every epoch would take, against encoding them once and the probe."""
+    """Projected time of encoding both halves in every epoch, against encoding them once plus the probe."""
     once = (options.train + options.test) / encoder["clips_per_second"]
     every, probing = once * linear["epochs"], linear["seconds"]
     return {

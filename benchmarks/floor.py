@@ -1,11 +1,11 @@
-"""How fast it could be: operation and byte counts over the machine's measured rates.
+"""Lower bounds on time, from operation and byte counts and the machine's measured rates.
 
 A layer takes at least the longer of two times: its multiply-adds at the rate of a large matrix product, and
-its bytes at the rate of a large copy, every input read and every output written once. Layers follow one
-another. BatchNorm, ReLU, dropout and the sum with the residual count as nothing, as if they were part of the
-layers beside them; of the adjacency matrix only its non-zeros count. So nothing that computes these layers
-one by one and as they are written can be faster. A convolution that is not computed as it is written can: the
-one along time takes fewer products by frequencies (``trainer/kernels/temporal.py``), and counts as direct.
+its bytes at the rate of a large copy, every input read and every output written once. Layers run in sequence.
+BatchNorm, ReLU, dropout and the residual sum count as nothing, as if fused into neighbouring layers; of the
+adjacency matrix only the non-zeros count. So no direct computation of these layers one by one can be faster.
+A convolution that is not computed directly can: the temporal one needs fewer products in the frequency domain
+(``trainer/kernels/temporal.py``), but counts as direct.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SUBSETS, COORDINATES = 3, 3
 
 @dataclass(frozen=True)
 class Rates:
-    """What the machine reaches."""
+    """Rates that the machine reaches."""
 
     products: float
-    """Multiply-adds per second of a large matrix product in the precision of ours."""
+    """Multiply-adds per second of a large matrix product in our precision."""
     copies: float
-    """Bytes per second, read and written, of a large copy."""
+    """Bytes per second of a large copy, read and written."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Layer:
     products: float
     """Multiply-adds."""
     read: float
-    """Values."""
+    """Values read; ``written`` counts values as well."""
     written: float
 
 
 def measure(device: torch.device, *, precision: str = "fp32", quick: bool = False, repeats: int = 5) -> Rates:
-    """Both rates, the best of several: what disturbs the machine must not raise the floor."""
+    """Measure both rates, the best of several repeats: other load on the machine must not raise the floor."""
     large = device.type == "cuda"
     size = 512 if quick and not large else 8192 if large else 2048
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -77,7 +77,7 @@ def stgcn(
     stride_blocks: Sequence[int],
     kernel: int,
 ) -> list[Layer]:
-    """The layers of an ST-GCN's forward pass on one clip; neighbours are gathered on the narrower side."""
+    """Layers of an ST-GCN's forward pass on one clip; neighbours are gathered on the narrower side."""
     joints, edges = adjacency.shape[-1], int((adjacency != 0).sum())
     layers, given = [], COORDINATES
     for block, out in enumerate(channels, start=1):
@@ -94,17 +94,17 @@ def stgcn(
 
 
 def queue(clips: int, *, keys: int, dim: int) -> Layer:
-    """The similarities of a batch of queries to all keys: per batch, not per clip."""
+    """Similarities of a batch of queries to all keys: counts per batch, not per clip."""
     return Layer(clips * keys * dim, keys * dim, clips * keys)
 
 
 def forward(layers: Iterable[Layer], rates: Rates, *, value_bytes: int = 4) -> float:
-    """Seconds."""
+    """Seconds of the forward pass."""
     return sum(_longer(each.products, each.read + each.written, rates, value_bytes) for each in layers)
 
 
 def training(layers: Iterable[Layer], rates: Rates, *, value_bytes: int = 4) -> float:
-    """Seconds forward and backward: the gradients of input and weights are a product each.
+    """Seconds of the forward and backward pass; the gradients of input and weights take one product each.
 
     The backward pass reads the gradient of the output and the input, and writes the gradient of the input.
     """
@@ -116,7 +116,7 @@ def training(layers: Iterable[Layer], rates: Rates, *, value_bytes: int = 4) -> 
 
 
 def copying(values: int, rates: Rates) -> float:
-    """Seconds to read and write so many float32 values once."""
+    """Seconds to read and write ``values`` float32 values once."""
     return 2 * 4 * values / rates.copies
 
 

@@ -1,15 +1,15 @@
-"""Damaged files: 2,000 mutations of every format, read as a conversion reads them.
+"""Fuzzing: 2,000 mutated files of every format, read as in a conversion.
 
     python -m benchmarks.fuzz [--count 2000] [--seed 0] [--grammars] [--formats ntu ...]
 
-A child process reads them with 500 MB above what it has and five seconds a file. Each file must be refused
-with an error of ours or read into a sequence that a store can hold; hangs, other errors, warnings and more
-memory are failures. Bytes are changed at random (tests/skeltools/fuzzing.py); with ``--grammars``, what YAML,
-JSON, pickles, zip and HDF5 say (grammars.py; zarr has benchmarks/hostile_store.py). The tests do the same
-with fewer.
+A child process reads them with at most 500 MB of additional memory and five seconds per file. Each file must
+be refused with one of our errors or read into a sequence that a store can hold; hangs, other errors, warnings
+and more memory are failures. Bytes are changed at random (tests/skeltools/fuzzing.py); with ``--grammars``,
+the contents of YAML, JSON, pickles, zip and HDF5 are changed (grammars.py; for zarr see
+benchmarks/hostile_store.py). The tests do the same with fewer files.
 
-Writes benchmarks/results/fuzz.json, or fuzz_grammars.json, and failures to the terminal. Exit code 1 when
-there is any.
+Writes benchmarks/results/fuzz.json, or fuzz_grammars.json, and prints failures. The exit code is 1 if there
+are any.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from benchmarks import record
 
 TIMEOUT = 600
-"""Seconds for all files of a format."""
+"""Time limit in seconds for all files of a format."""
 ROOT = Path(__file__).parents[1]
 
 
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def formats(*, grammars: bool) -> list[str]:
-    """The names of what is damaged, asked of a process, so that this one imports nothing."""
+    """The names of the formats, from a subprocess, so that this process imports nothing."""
     kind = "GRAMMARS" if grammars else "FORMATS"
     code = f"import json; from tests.skeltools.fuzz_runs import {kind}; print(json.dumps(list({kind})))"
     process = subprocess.run(
@@ -70,7 +70,7 @@ def formats(*, grammars: bool) -> list[str]:
 
 
 def run(name: str, count: int, seed: int) -> dict:
-    """One format in a process of its own."""
+    """Fuzz one format in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "found.jsonl")
         arguments = [name, "--count", str(count), "--seed", str(seed), "--out", str(out)]
@@ -85,7 +85,7 @@ def run(name: str, count: int, seed: int) -> dict:
 
 
 def unfinished(name: str, error: Exception) -> dict:
-    """A child that was killed, or that a library of C did not give back: how far it came is not known."""
+    """The row of a child that was killed, or that hung in a C library: its progress is unknown."""
     keys = ("files", "accepted", "refused", "findings", "tracebacks", "out_of_memory")
     failure = {"case": "unknown", "file": "unknown", "error": str(error)}
     return {"format": name, **dict.fromkeys(keys, 0), "hangs": 1, "unfinished": True, "failures": [failure]}

@@ -1,20 +1,20 @@
-"""All that a GPU has to show, in pieces that go on where they stopped.
+"""All GPU benchmarks, in resumable pieces.
 
     python -m benchmarks.gpu --work gpu [--raw nw-ucla.zip] [--limit 450] [--only equal speed ...]
 
-Give the same command again and again until it says that all pieces are there: finished ones are not repeated,
-and none is begun after ``--limit`` seconds; a training is stopped then and goes on with the next command.
-``--device cpu --quick`` tries all of it in small where there is no GPU. A piece that fails is told with its
-error and tried again by the next command; ``--retry`` also repeats those beyond their bounds. The pieces go
-to benchmarks/results/gpu.json, with ``--quick`` to gpu_quick.json in the work folder.
+Repeat the command until it reports all pieces as done: finished pieces are not repeated, and none is started
+after ``--limit`` seconds; a training is stopped then and resumed by the next command. ``--device cpu
+--quick`` tries everything in small sizes without a GPU. A piece that fails is reported with its error and
+retried by the next command; ``--retry`` also repeats those beyond their bounds. Results are written to
+benchmarks/results/gpu.json, with ``--quick`` to gpu_quick.json in the work folder.
 
 equal      augmentations, and a step of every method with every encoder, against the CPU: fp32 and bf16
-resume     a training that was stopped inside of an epoch against the whole one
-processes  two processes that share the device against one, by gloo
-speed      encoder and steps beside the plain baseline and the floor, batches of 128 and 1,024; compiled, and
-           as CUDA graphs; with the memory that each takes
-memory     the most memory of a step, whole and in four parts
-ucla       NW-UCLA's table with the presets' own schedules (needs --raw)
+resume     a training that was stopped within an epoch against an uninterrupted one
+processes  two processes that share the device against one, with gloo
+speed      encoder and steps against the plain baseline and the floor, batches of 128 and 1,024; compiled, and
+           with CUDA graphs; with the memory of each
+memory     peak memory of a step, whole and in four parts
+ucla       NW-UCLA's table with the presets' schedules (needs --raw)
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from trainer.methods import METHODS
 
 GROUPS = ("equal", "resume", "processes", "speed", "memory", "ucla")
 LIMIT = 450
-"""Seconds after which no piece is begun: with the longest piece less than ten minutes."""
+"""Seconds after which no piece is started: with the longest piece, less than ten minutes in total."""
 
 Piece = Callable[[], dict[str, Any]]
 
@@ -76,7 +76,7 @@ def arguments() -> argparse.Namespace:
 
 
 def pieces(device: torch.device, options: argparse.Namespace, until: float) -> Iterator[tuple[str, Piece]]:
-    """Name -> what measures it, the quickest first."""
+    """(name, function that measures it) of every piece, the quickest first."""
     quick, work = options.quick, options.work.resolve()
     yield "equal augmentations", partial(augmentations, device, samples=8 if quick else 128)
     for method in gpu_equal.NAMES:
@@ -102,7 +102,7 @@ def pieces(device: torch.device, options: argparse.Namespace, until: float) -> I
 
 
 def measured(make: Piece) -> dict[str, Any]:
-    """A piece's figures and seconds; of one that fails its error, which the next command tries again."""
+    """A piece's figures and seconds, or the error if it fails; the next command retries it."""
     begin = time.perf_counter()
     try:
         figures = make()
@@ -126,7 +126,7 @@ def summary(figures: dict[str, Any]) -> str:
 
 
 def collect(folder: Path, wanted: dict[str, Piece], device: torch.device, *, quick: bool) -> int:
-    """Writes all pieces that are there; how many of those wanted are not, or are not as they should be."""
+    """Write all finished pieces; returns 1 if any of those wanted is missing or beyond its bounds, else 0."""
     there = {
         path.stem.replace("_", " "): json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))
     }
@@ -147,7 +147,7 @@ def collect(folder: Path, wanted: dict[str, Piece], device: torch.device, *, qui
 
 
 def augmentations(device: torch.device, *, samples: int) -> dict[str, Any]:
-    """Metres; a view of the same draws may differ by rounding only."""
+    """Largest differences in metres; views with the same random draws may differ by rounding only."""
     differences = gpu_equal.augmentations(device, samples=samples)
     worst = {name: value for name, value in differences.items() if not value <= gpu_equal.METRES}
     return {
@@ -168,14 +168,14 @@ def encoder_rows(setting: Setting) -> dict[str, Any]:
 
 
 def step_rows(method: str, setting: Setting) -> dict[str, Any]:
-    """A step, the baseline's and the floor where there are such, and the hours of 300 epochs of NTU-60."""
+    """A step, the baseline and the floor where available, and the hours for 300 epochs of NTU-60."""
     rates = floor.measure(setting.device, precision=setting.precision, quick=setting.quick)
     rows = list(speed_models.steps(setting, rates, (method,)))
     return {"rows": [row.as_json() for row in [*rows, *speed_models.projected(rows, setting)]]}
 
 
 def compiled(setting: Setting, *, graphs: bool) -> dict[str, Any]:
-    """AimCLR's step by ``--compile``, eager beside; graphs exist on CUDA alone."""
+    """AimCLR's step with ``--compile`` against eager; graphs exist only on CUDA."""
     if graphs and setting.device.type != "cuda":
         return {"left_out": "CUDA graphs need CUDA"}
     fast = speed_models.our_steps("aimclr", setting, compiled=True, graphs=graphs)
@@ -190,7 +190,7 @@ def compiled(setting: Setting, *, graphs: bool) -> dict[str, Any]:
 
 
 def memory(method: str, setting: Setting) -> dict[str, Any]:
-    """Parts of a batch -> the most megabytes of a step; on the CPU, where nobody counts them, nothing."""
+    """Number of parts of a batch -> peak megabytes of a step; empty on the CPU, where it is not counted."""
     megabytes = {}
     for parts in (1, 4):
         steps = speed_models.our_steps(method, setting, parts=parts)

@@ -1,6 +1,6 @@
-"""Whether a device computes what the CPU computes: augmentations, and a step of every method and encoder.
+"""Check that a device computes the same as the CPU: augmentations, and a step of every method and encoder.
 
-The CPU and a GPU draw other numbers from one seed, so both are given those that the CPU draws.
+CPU and GPU draw different numbers from the same seed, so both are given the CPU's draws.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.methods import METHODS
 from trainer.methods.moco import MoCoOptions
 
 BOUNDS = {"fp32": {"loss": 1e-4, "gradients": 1e-3}, "bf16": {"loss": 0.05}}
-"""Largest differences that are let pass: of the loss relative to it, of gradients to the largest one."""
+"""Largest permitted differences: of the loss relative to its value, of gradients to the largest gradient."""
 SMALL: dict[str, dict[str, Any]] = {
     "stgcn": {"channels": [8, 16], "stride_blocks": [2]},
     "agcn": {"channels": [8, 16], "stride_blocks": [2]},
@@ -34,7 +34,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "bigru": {"units": 8, "layers": 1},
     "hcn": {"point": 8, "row": 8, "channels": [8, 8, 16, 16]},
 }
-"""Options with ``quick``; without it the encoders have their defaults."""
+"""Encoder options with ``quick``; otherwise the defaults are used."""
 
 
 TINY: dict[str, dict[str, Any]] = {
@@ -42,16 +42,16 @@ TINY: dict[str, dict[str, Any]] = {
     "masked": {"layers": 1, "width": 16, "heads": 2, "local_views": 1, "dim": 16},
     "nn-tune": {"queue": 64, "dim": 16, "hidden": 16, "predictor": 16},
 }
-"""Options of methods with ``quick``."""
+"""Method options with ``quick``."""
 
 METRES = 1e-5
-"""Largest difference of a view that is let pass: rounding of coordinates of some metres."""
+"""Largest permitted difference of a view: rounding of coordinates of a few metres."""
 MS_CLR = "ms-clr"
 NAMES = (*METHODS, MS_CLR)
 
 
 class HostDraws:
-    """In the place of ``torch`` in ``augment.draws``: numbers come from the CPU, then go to the device."""
+    """Replaces ``torch`` in ``augment.draws``: numbers are drawn on the CPU and moved to the device."""
 
     def __init__(self, seed: int) -> None:
         self.host = torch.Generator().manual_seed(seed)
@@ -70,13 +70,13 @@ class HostDraws:
 
 
 def _normal(drawn: draws.Drawn, generator: torch.Generator, *shape: int) -> Tensor:
-    """As ``Drawn.normal``, drawn for all samples on every device."""
+    """Like ``Drawn.normal``, but drawn for all samples on every device."""
     return draws.normal(generator, len(drawn.chosen), *shape)[drawn.rows]
 
 
 @contextmanager
 def host_draws(seed: int) -> Iterator[None]:
-    """Inside, augmentations draw the same on every device."""
+    """A context in which augmentations draw the same numbers on every device."""
     with (
         mock.patch.object(draws, "torch", HostDraws(seed)),
         mock.patch.object(draws.Drawn, "normal", _normal),
@@ -85,7 +85,7 @@ def host_draws(seed: int) -> Iterator[None]:
 
 
 def augmentations(device: torch.device, *, samples: int) -> dict[str, float]:
-    """Augmentation -> largest difference of its views, in the clips' own unit, of three draws."""
+    """Augmentation -> largest difference of its views over three draws, in the clips' unit."""
     skeleton = bulk.skeleton(bulk.CONVENTION)
     clips = torch.from_numpy(bulk.clips(samples))
     differences = {}
@@ -104,7 +104,7 @@ def augmentations(device: torch.device, *, samples: int) -> dict[str, float]:
 
 
 def fitting(method: str) -> list[str]:
-    """The encoders that a method takes; of isc, which has its own, the first."""
+    """The encoders that a method accepts; for isc, which brings its own, only the first."""
     if method == "isc":
         return ["bigru"]
     if method == MS_CLR:
@@ -113,7 +113,7 @@ def fitting(method: str) -> list[str]:
 
 
 def step(method: str, encoder: str, device: torch.device, *, quick: bool) -> dict[str, dict[str, float]]:
-    """Number format -> differences of a step's ``loss`` and ``gradients`` from the CPU's in fp32."""
+    """Number format -> differences of a step's ``loss`` and ``gradients`` from the CPU in fp32."""
     made, names = _built(method, encoder, quick=quick), tuple(_skeletons(method))
     reference = _one(copy.deepcopy(made), names, torch.device("cpu"), "fp32", quick=quick)
     return {
@@ -149,7 +149,7 @@ def _chain(*names: str) -> tuple[Component, ...]:
 
 
 def _encoder_options(name: str, *, quick: bool) -> dict[str, Any]:
-    """Without dropout, whose masks the devices draw differently."""
+    """Options without dropout, whose masks differ between devices."""
     dropout = {"dropout": 0.0} if "dropout" in ENCODERS[name].Options.model_fields else {}
     return {**(SMALL[name] if quick else {}), **dropout}
 
@@ -162,7 +162,7 @@ def _skeletons(method: str) -> dict[str, Any]:
 def _one(
     made: methods.Method, names: tuple[str, ...], device: torch.device, number_format: str, *, quick: bool
 ) -> dict[str, Tensor]:
-    """The loss and the gradients of one step, on the CPU."""
+    """The loss and the gradients of one step, moved to the CPU."""
     made = made.to(device)
     with host_draws(7), devices.autocast(device, number_format):
         loss = made(_batch(names, device, quick=quick))["loss"]
@@ -202,7 +202,7 @@ def _apart(one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, float]
 
 
 def beyond(differences: dict[str, dict[str, float]]) -> list[str]:
-    """The differences of ``step`` that are larger than their bounds, in words."""
+    """The differences from ``step`` that exceed their bounds, in words."""
     return [
         f"{number_format} {what} {differences[number_format][what]:.2g}"
         for number_format, bounds in BOUNDS.items()

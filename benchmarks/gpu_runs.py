@@ -1,4 +1,4 @@
-"""Trainings that benchmarks.gpu looks at: stopped ones, those of two processes, and NW-UCLA's table."""
+"""Trainings for benchmarks.gpu: stopped and resumed ones, two processes, and NW-UCLA's table."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from trainer.config import Override
 
 UCLA = ("skeletonclr", "aimclr", "skelemixclr", "crosclr", "isc", "csclr")
 ROUNDING = 1e-3
-"""Largest difference of weights of two processes from those of one, relative to the largest weight."""
+"""Largest permitted difference of two processes' weights from one's, relative to the largest weight."""
 PATIENCE = 400.0
-"""Seconds for two processes; they wait for each other where one has failed."""
+"""Time limit in seconds for two processes; if one fails, the other waits for it."""
 AT_ONCE = 30.0
-"""Seconds that a run is given at the end of a command to save what it has."""
+"""Seconds that a run has at the end of a command to save its state."""
 
 
 def resume(device: torch.device, work: Path, *, quick: bool) -> dict[str, Any]:
-    """A run that stopped inside of its second epoch and went on, and one that did not: weights and losses."""
+    """Compare the weights of a run stopped in its second epoch and resumed with an uninterrupted run's."""
     store, folder = _store(work, quick=quick), work / "resume"
     shutil.rmtree(folder, ignore_errors=True)
     settings = _settings(store, device, quick=quick)
@@ -49,7 +49,7 @@ def resume(device: torch.device, work: Path, *, quick: bool) -> dict[str, Any]:
 
 
 def processes(device: torch.device, work: Path, *, quick: bool) -> dict[str, Any]:
-    """Two processes that share one device, tied by gloo, against one: weights after the same steps."""
+    """Compare the weights after training with two processes sharing a device, by gloo, and with one."""
     store, folder = _store(work, quick=quick), work / "processes"
     shutil.rmtree(folder, ignore_errors=True)
     more = {"runtime.batch_norm": "sync"}
@@ -86,7 +86,7 @@ def processes(device: torch.device, work: Path, *, quick: bool) -> dict[str, Any
 
 
 def child(store: str, device: str, out: str, quick: str) -> None:
-    """One of two processes; gloo carries CUDA tensors by the host, so that both may have the same GPU."""
+    """One of two processes; gloo moves CUDA tensors through the host, so both may share a GPU."""
     dist.init_process_group("gloo")
     settings = _settings(
         Path(store), torch.device(device), quick=quick == "1", **{"runtime.batch_norm": "sync"}
@@ -96,7 +96,7 @@ def child(store: str, device: str, out: str, quick: str) -> None:
 
 
 def ucla(method: str, seed: int, options: argparse.Namespace, until: float) -> dict[str, Any]:
-    """A run of NW-UCLA with its preset's schedule, as far as the time goes, and its figures in the end."""
+    """Train on NW-UCLA with the preset's schedule while time permits; once finished, return the figures."""
     work = options.work.resolve() / "ucla"
     work.mkdir(exist_ok=True)
     store = methods.prepare(work, options.raw, "default")
@@ -131,7 +131,7 @@ def ucla(method: str, seed: int, options: argparse.Namespace, until: float) -> d
 
 
 def difference(one: Path, other: Path) -> float:
-    """The largest of two runs' weights, relative to the largest weight."""
+    """Largest difference between the weights of two runs, relative to the largest weight."""
     first, second = (checkpoint.load(run / LAST).model for run in (one, other))
     pairs = [(first[name].double(), second[name].double()) for name in first]
     return max(float((a - b).abs().max()) for a, b in pairs) / max(float(a.abs().max()) for a, _ in pairs)
@@ -149,7 +149,7 @@ def _store(work: Path, *, quick: bool) -> Path:
 
 
 def _settings(store: Path, device: torch.device, *, quick: bool, **more: Any) -> Any:
-    """SkeletonCLR for three epochs, without dropout, in small."""
+    """Settings of a small SkeletonCLR run: three epochs, no dropout."""
     values: dict[str, Any] = {
         "encoder.options.channels": [8, 16] if quick else [32, 32, 64, 128],
         "encoder.options.stride_blocks": [2],

@@ -1,16 +1,15 @@
-"""Stores that harm: 2,000 changes by the grammar of zarr and of the format, used as a received store is used.
+"""Hostile stores: 2,000 changes by the grammar of zarr and of the format, used like a received store.
 
     python -m benchmarks.hostile_store [--count 2000] [--flips 500] [--seed 0] [--cases 17 ...]
 
-A process that is forked once, and again after a case that ends it, inspects, describes, validates, exports
-and opens each store, reads all of it, loads a training half and adds a stream. Each use must end in an answer
-or an error of ours, within five seconds of the processor, 500 MB above what the process had, and without
-control characters on the terminal. How stores are changed: tests/skeltools/hostile_stores.py, whose tests do
-the same with fewer.
+A forked process, forked again after a case that ends it, inspects, describes, validates, exports and opens
+each store, reads all of it, loads a training half and adds a stream. Each use must end in a result or one of
+our errors, within five processor seconds and 500 MB of additional memory, and without control characters on
+the terminal. tests/skeltools/hostile_stores.py makes the changes; its tests do the same with fewer.
 
-Then 500 single bits are flipped in files of values: reading everything, or ``validate``, must find each.
+Then 500 single bits are flipped in value files: reading everything, or ``validate``, must detect each.
 
-Writes benchmarks/results/hostile_store.json, and failures to the terminal. Exit code 1 when there is any.
+Writes benchmarks/results/hostile_store.json and prints failures. The exit code is 1 if there are any.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from tests.skeltools import hostile_stores
 from tests.skeltools.fuzz_runs import MEMORY, SECONDS, Hang, _resident
 
 MEMORY_DISK = Path("/dev/shm")
-"""Where stores are copied to, if the system has it: a case has a hundred small files."""
+"""Folder for copies of stores, if the system has it: a case consists of a hundred small files."""
 _IMPORTED = (
     "trainer.store",
     "skeltools.inspect.validate",
@@ -50,12 +49,12 @@ _IMPORTED = (
 )
 _IMPORTED += ("skeltools.formats.export", "skeltools.conversion.derive", "skeltools.cli.inspect")
 WAITING = 20
-"""Seconds on the clock after which a use hangs: other processes may have the processor."""
+"""Elapsed seconds after which a use counts as hanging: other processes may hold the processor."""
 KILLED = 90
 _HUNG = 3
-"""Exit code of a process that goes because something in it hangs."""
+"""Exit code of a process that ends because of a hang."""
 SPARE = 4 * 2**30
-"""Bytes above what a process has that it may ask the system for, so that none takes the machine with it."""
+"""Additional bytes of address space that a process may request, so that none exhausts the machine."""
 
 Case = dict[str, Any]
 
@@ -100,7 +99,7 @@ def summary(cases: list[Case]) -> dict[str, Any]:
 
 
 def made(folder: Path) -> Path:
-    """The sound store, from a process of its own: one that used zarr has threads, and is not forked."""
+    """Make the sound store in a separate process: one that has used zarr has threads and must not fork."""
     code = "import sys, pathlib; from tests.skeltools import hostile_stores as h; "
     code += "h.write_sound(pathlib.Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True, cwd=Path(__file__).parents[1])
@@ -110,15 +109,15 @@ def made(folder: Path) -> Path:
 def run(
     sound: Path, cases: Iterable[int], seed: int, *, use: Callable[[Path, int, int], Case] | None = None
 ) -> list[Case]:
-    """What came of each case."""
-    for module in _IMPORTED:  # so that no child does
+    """The outcome of each case."""
+    for module in _IMPORTED:  # so that children need not import them
         import_module(module)
 
     return list(_all(sound, list(cases), seed, use or changed))
 
 
 def _all(sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case]) -> Iterator[Case]:
-    """Case by case in one process; in another from the next case on where one of them ends it."""
+    """Run cases in one process; if a case ends it, continue with the next case in a new one."""
     while cases:
         pid, pipe = _forked(sound, cases, seed, use)
         with os.fdopen(pipe) as lines:
@@ -147,7 +146,7 @@ def _tell(case: Case, left: int) -> None:
 def _forked(
     sound: Path, cases: list[int], seed: int, use: Callable[[Path, int, int], Case]
 ) -> tuple[int, int]:
-    """A process for cases, and the pipe through which it tells a line of JSON for each."""
+    """Fork a process for the cases, with a pipe on which it reports a line of JSON for each."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
@@ -174,12 +173,12 @@ def _write_cases(
             entry = use(store, case, seed)
         os.write(pipe, json.dumps(entry).encode() + b"\n")
         if "hang" in entry["kinds"]:
-            return _HUNG  # what waits in a thread keeps the next use waiting
+            return _HUNG  # a waiting thread would block the next use
     return 0
 
 
 def changed(store: Path, case: int, seed: int) -> Case:
-    """One case: the store is changed, and used in every way."""
+    """One case: change the store, and use it in every way."""
     rng = np.random.default_rng([seed, case])
     drawn = hostile_stores.change(store, rng)
     entry: Case = {"case": case, "change": drawn, "uses": 0, "seconds": 0.0, "megabytes": 0.0}
@@ -187,7 +186,7 @@ def changed(store: Path, case: int, seed: int) -> Case:
     for name, use in hostile_stores.uses(store):
         _measured(entry, name, use)
         if "hang" in entry["kinds"]:
-            break  # what waits in a thread keeps the next use waiting
+            break  # a waiting thread would block the next use
     return entry
 
 
@@ -227,7 +226,7 @@ def _limit() -> None:
 
 
 def flipped(store: Path, case: int, seed: int) -> Case:
-    """One bit of a file of values is flipped: reading everything or ``validate`` must find it."""
+    """Flip one bit of a value file: reading everything or ``validate`` must detect it."""
     from skeltools.inspect.validate import validate
 
     place, bit = hostile_stores.flip_one(store, np.random.default_rng([seed, case, 1]))

@@ -1,10 +1,10 @@
-"""Does a conversion survive ``kill -9``? Kills it at random moments, goes on, compares every byte.
+"""Check that a conversion survives ``kill -9``: kill it at random moments, resume, compare every byte.
 
     python -m benchmarks.kill [--kills 50] [--seed 0] [--quick]
 
-Half of the kills come with ``--workers 0``, half with 2; a run that ends before its kill is done again with
-another moment. After each one the same command runs to its end, and
-its store is compared with that of a run that nothing disturbed. Writes benchmarks/results/kill.json.
+Half of the kills are with ``--workers 0``, half with 2; a run that ends before its kill is repeated with
+another moment. After each kill the same command runs to completion, and its store is compared with that of an
+undisturbed run. Writes benchmarks/results/kill.json.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measure(folder: Path, kills: int, subjects: int, seed: int) -> dict[str, Any
         outcome = one_kill(folder, workers, draw.uniform(0.0, seconds[workers]), whole)
         if "killed" not in outcome:
             missed += 1
-            seconds[workers] *= 0.95  # it takes less time than the first one did
+            seconds[workers] *= 0.95  # later runs take less time than the first
         count.update(outcome)
         print(f"{count['killed']}/{kills} workers {workers}: {', '.join(outcome)}", flush=True)
     return {
@@ -81,7 +81,7 @@ def measure(folder: Path, kills: int, subjects: int, seed: int) -> dict[str, Any
 
 
 def one_kill(folder: Path, workers: int, after: float, whole: dict[str, str]) -> list[str]:
-    """Kill a conversion ``after`` so many seconds, start it again; returns what happened."""
+    """Kill a conversion after ``after`` seconds and restart it; returns what happened."""
     out = folder / "store"
     process = subprocess.Popen(command(folder, "store", workers), stdout=subprocess.DEVNULL)
     time.sleep(after)

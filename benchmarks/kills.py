@@ -1,14 +1,14 @@
-"""Do commands survive ``kill -9``? Each is killed 50 times, looked at, and given again.
+"""Check that commands survive ``kill -9``: each is killed 50 times, examined, and run again.
 
     python -m benchmarks.kills [--kills 50] [--seed 0] [--commands streams ...]
 
-Half of the kills come at random moments, half before a random change of a name on disk, where files get
-theirs. After each one, what is there must be the old, the new, or told to be not whole; then the same command
-runs to its end, and what it leaves must be that of a run that nothing disturbed: stores, exports and pages
-byte by byte, weights and results value by value. All is done in forks of this process, which imported
-everything before. ``benchmarks.kill`` does the same with conversions.
+Half of the kills are at random moments, half before a random rename or other change of a name on disk. After
+each kill, the output must be the old one, the new one, or recognised as incomplete; then the same command
+runs to completion, and its output must equal that of an undisturbed run: stores, exports and pages byte by
+byte, weights and results value by value. Everything runs in forks of this process, which has done all imports
+before. ``benchmarks.kill`` does the same with conversions.
 
-Writes benchmarks/results/kills.json. Exit code 1 when a kill left something wrong.
+Writes benchmarks/results/kills.json. The exit code is 1 if a kill left a wrong state.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from tests.killed import changes_of, killed_after, killed_before
 
 MEMORY_DISK = Path("/dev/shm")
 State = dict[str, str]
-"""Name of what a command writes -> a hash of it."""
+"""Name of an output of a command -> its hash."""
 
 
 def _store(path: Path) -> State:
-    """A sound store, file by file."""
+    """The files of a store, which must be sound. Raises AssertionError."""
     from skeltools.inspect.validate import validate
 
     faults = validate(path)
@@ -90,7 +90,7 @@ def _encoder(folder: Path) -> State:
 
 
 def _published(folder: Path) -> State:
-    """Files that are those of the manifest. Raises AssertionError for others."""
+    """The files of the manifest. Raises AssertionError if they do not match it."""
     from trainer.publishing import manifest
 
     told = manifest.read_manifest(folder)
@@ -100,14 +100,14 @@ def _published(folder: Path) -> State:
 
 @dataclass(frozen=True)
 class Command:
-    """A command and what it writes, both by their paths in the folder ``{0}``."""
+    """A command and its output, with paths relative to the folder ``{0}``."""
 
     words: tuple[str, ...]
     out: str
     read: Callable[[Path], State]
-    """What is at ``out``, which is there. Raises SkelError where it tells that it is not whole."""
+    """Reads the existing output at ``out``. Raises SkelError if it is recognised as incomplete."""
     grows: bool = False
-    """Parts of the result, or one of an earlier epoch, may be there."""
+    """Whether partial results, or those of an earlier epoch, are valid."""
 
 
 _STREAMS = ("skeltools", "streams", "{0}/s.zarr", "--bone", "--motion", "--frames", "4")
@@ -149,7 +149,7 @@ def main() -> int:
             rows[name] = {**row, "commit": record.commit()}
             ordered = [rows[each] for each in COMMANDS if each in rows]
             result = {"benchmark": "kill -9 of commands, then the same command again", "commands": ordered}
-            print(f"written to {record.write('kills', result).name}")  # what stops later keeps it
+            print(f"written to {record.write('kills', result).name}")  # kept if a later row fails
     return 1 if any(row["wrong"] for row in rows.values()) else 0
 
 
@@ -161,7 +161,7 @@ def measured() -> dict[str, dict[str, Any]]:
 
 
 def warm_up(folder: Path) -> None:
-    """Import here what commands import, so that forks do not; a fork tells what that is."""
+    """Import everything that commands import, as reported by a fork, so that later forks need not."""
 
     def imported() -> list[str]:
         prepare(folder / "all")
@@ -177,10 +177,10 @@ def warm_up(folder: Path) -> None:
 
 
 def measure(name: str, folder: Path, kills: int, draw: random.Random) -> dict[str, Any]:
-    """One command, killed so often."""
+    """Kill one command ``kills`` times."""
     command, begun = COMMANDS[name], time.perf_counter()
     folder.mkdir()
-    case = folder / "case"  # one path for all, for some of it is in what is written
+    case = folder / "case"  # the same path for all, since outputs may contain parts of it
     told(folder, lambda: prepare(case))
     case.rename(folder / "sound")
 
@@ -242,7 +242,7 @@ def _kind(found: Any, old: Any, new: Any, *, grows: bool) -> str:
 
 
 def state(command: Command, folder: Path) -> Any:
-    """``nothing``, ``told`` that it is not whole, or what is there."""
+    """``nothing``, ``told`` (recognised as incomplete), or the output's state."""
     out = folder / command.out
     if not out.exists():
         return "nothing"
@@ -253,7 +253,7 @@ def state(command: Command, folder: Path) -> Any:
 
 
 def run(command: Command, folder: Path) -> None:
-    """Raises AssertionError when it does not end well."""
+    """Run a command. Raises AssertionError if it fails."""
     program, *words = (word.format(folder) for word in command.words)
     with (
         (folder.parent / "told.txt").open("w") as out,
@@ -269,7 +269,7 @@ def run(command: Command, folder: Path) -> None:
 
 
 def told(folder: Path, work: Callable[[], Any]) -> Any:
-    """What ``work`` returns, from a fork: what has used zarr has threads, and is not forked any more."""
+    """The result of ``work`` from a fork: a process that has used zarr has threads and must not fork."""
     answer = folder / "answer.json"
 
     def write() -> None:
@@ -284,7 +284,7 @@ def told(folder: Path, work: Callable[[], Any]) -> Any:
 
 
 def prepare(folder: Path) -> None:
-    """A store of raw skeletons, a store to train on, a run of it with results, settings for another run."""
+    """Make a store of raw skeletons, a store to train on, a run with results, and settings for another."""
     from skeltools import convert
     from tests.skeltools import hostile_stores
     from tests.trainer import runs

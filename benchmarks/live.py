@@ -1,4 +1,4 @@
-"""How much memory tensors take: counted while operations run, on any device."""
+"""Count the memory of tensors while operations run, on any device."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch.utils._pytree import tree_leaves
 
 
 class Live(TorchDispatchMode):
-    """A context that counts the bytes of the tensors made inside of it, from their making to their end."""
+    """A context that counts the bytes of the tensors created inside it, over their lifetime."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0
         self.most = 0
-        """Highest value of ``now`` so far; may be set back."""
+        """Highest value of ``now`` so far; may be reset."""
         self._known: set[int] = set()
 
     def __torch_dispatch__(
@@ -32,7 +32,7 @@ class Live(TorchDispatchMode):
 
     def _add(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
-        if key in self._known:  # a view, or what an operation in place gave back
+        if key in self._known:  # a view, or the result of an in-place operation
             return
         self._known.add(key)
         self.now += size

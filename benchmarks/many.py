@@ -1,4 +1,4 @@
-"""Tables of many runs: each keeps its figures in a work folder, so that a script can be stopped and go on."""
+"""Tables of many runs, each with its figures in a work folder, so that a script can be interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Job = TypeVar("Job")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """With the options that all such tables have."""
+    """A parser with the options common to all such tables."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -28,14 +28,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def work_folder(options: argparse.Namespace) -> Path:
-    """The folder, made."""
+    """The work folder, created if necessary."""
     work: Path = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     return work
 
 
 def do_all(run: Callable[[Job], None], wanted: Iterable[Job], *, jobs: int, threads: int = 1) -> None:
-    """``run`` for each, some at a time. The commands that it starts have ``threads`` each."""
+    """Call ``run`` for each job, ``jobs`` at a time. The commands that it starts have ``threads`` each."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(run, wanted))
@@ -51,11 +51,11 @@ def train_and_probe(
     random: bool = True,
     probes: Sequence[str] = (),
 ) -> None:
-    """``NAME-SEED.json`` in the work folder: figures of one run, trained and random, unless it is there.
+    """Write ``NAME-SEED.json`` in the work folder, unless it exists: figures of one run, trained and random.
 
-    ``begin`` is what ``trainer pretrain`` needs to start and not to resume; ``options`` go with both.
-    ``random`` is false where another run of the table has the same random encoder. ``probes`` go to
-    ``trainer evaluate`` of the trained one.
+    ``begin``: options of ``trainer pretrain`` to start, but not to resume; ``options`` apply to both.
+    ``random``: false if another run of the table has the same random encoder. ``probes``: options of
+    ``trainer evaluate`` for the trained one.
     """
     figures = work / f"{name}-{seed}.json"
     if figures.exists():
@@ -72,7 +72,7 @@ def train_and_probe(
 
 
 def probe(work: Path, out: Path, *options: str) -> dict[str, dict[str, float]]:
-    """Protocol -> encoder or fusion -> percent; conventions but the run's first are named as well."""
+    """Protocol -> encoder or fusion -> percent; conventions other than the run's first are named as well."""
     text, _ = runs.command(
         runs.TRAINER, "evaluate", out, "--protocol", "knn", "--protocol", "linear", "--json", *options,
         folder=work,
@@ -89,7 +89,7 @@ def probe(work: Path, out: Path, *options: str) -> dict[str, dict[str, float]]:
 
 
 def collect(work: Path, methods: Iterable[str]) -> dict[str, Any]:
-    """All figures of the work folder, and mean and standard deviation of linear probe and kNN."""
+    """All figures in the work folder, with mean and standard deviation of linear probe and kNN."""
     rows = [json.loads(path.read_text()) for path in sorted(work.glob("*-[0-9].json"))]
     return {
         **{protocol: _spread(rows, list(methods), protocol) for protocol in ("linear", "knn")},
@@ -115,7 +115,7 @@ def _spread(
 def table(
     figures_of: dict[str, dict[str, dict[str, dict[str, float]]]], protocol: str = "linear"
 ) -> Iterable[str]:
-    """Markdown, a line an encoder."""
+    """A Markdown table with a line per encoder."""
     yield f"| method | encoder | {protocol} % | random encoder % |"
     yield "|---|---|---|---|"
     for name, encoders in figures_of.items():

@@ -2,11 +2,10 @@
 
     python -m benchmarks.methods --raw nw-ucla.zip --work ucla [--epochs 60] [--seeds 3] [--jobs 2]
 
-Every run keeps its folder and its figures in the work folder, so that the script can be stopped and started
-again, and finished runs are not repeated. Each run takes one thread; ``--jobs`` of them run at a time. Beside
-the methods stand their encoder with random weights and logistic regression on the stored joints, without any
-network. The table goes to benchmarks/results/methods.json. docs/results/reproducing.md says where the
-data set is.
+Every run keeps its folder and its figures in the work folder, so that the script can be interrupted and
+restarted without repeating finished runs. Each run uses one thread; ``--jobs`` runs execute at a time. The
+methods are compared with their encoder with random weights and with logistic regression on the stored joints.
+The table is written to benchmarks/results/methods.json. See docs/results/reproducing.md for the data set.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from benchmarks.nw_ucla import raw_joints
 
 METHODS = ("skeletonclr", "aimclr", "skelemixclr", "crosclr", "isc", "csclr", "skelemixclr-plus")
 PRESETS = {"skelemixclr-plus": ("skelemixclr", "nw-ucla-plus")}
-"""Names of the table that are no method: method and preset. The others take the preset nw-ucla."""
+"""Names in the table that are not methods -> method and preset. The others use the preset nw-ucla."""
 
 
 def main() -> None:
@@ -52,7 +51,7 @@ def main() -> None:
 
 
 def prepare(work: Path, raw: Path, recipe: str) -> Path:
-    """The store of the whole table."""
+    """Make the store for the whole table."""
     store = work / "store.zarr"
     if not store.exists():
         convert = ("convert", "nw-ucla", "--raw", raw.resolve(), "--recipe", recipe)

@@ -1,9 +1,9 @@
-"""NW-UCLA, cross-view, joint stream: SkeletonCLR without labels, then a linear probe.
+"""NW-UCLA, cross-view, joint stream: SkeletonCLR pre-training, then a linear probe.
 
     python -m benchmarks.nw_ucla --raw nw-ucla.zip [--seeds 1] [-- --epochs 100 ...]
 
-What stands behind ``--`` goes to ``trainer pretrain``. Beside the method stand the same encoder with random
-weights and logistic regression on the stored joints, without any network. The result goes to
+Options after ``--`` are passed to ``trainer pretrain``. The method is compared with the same encoder with
+random weights and with logistic regression on the stored joints. The result is written to
 benchmarks/results/nw_ucla.json. The data set is not part of this project: see docs/results/reproducing.md.
 """
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def raw_joints(store: Path) -> float:
-    """Logistic regression on standardised joints, percent of the test half."""
+    """Accuracy of logistic regression on standardised joints, percent of the test half."""
     root = zarr.open_group(store, mode="r")
     joints = np.asarray(root["streams/kinectv1_20/t50/joint"])
     values = joints.reshape(len(joints), -1)

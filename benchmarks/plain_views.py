@@ -1,7 +1,7 @@
 """Views of the baseline: numpy on one clip at a time, in the workers of a DataLoader.
 
-The definitions are those of ``trainer.augment``, which has their sources; how they are computed is the way of
-the field: a clip [C, T, V, M] at a time, random numbers from numpy's global state, a copy in most steps.
+The definitions are those of ``trainer.augment``, which cites their sources; the computation follows common
+practice: one clip [C, T, V, M] at a time, random numbers from numpy's global state, a copy in most steps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 Clip = NDArray[np.float32]
 
 WORKERS = 4
-"""DataLoader workers of the released code bases."""
+"""Number of DataLoader workers in the released code bases."""
 
 
 def shear(x: Clip, amplitude: float = 0.5) -> Clip:
@@ -91,12 +91,12 @@ def _mapped(x: Clip, matrix: NDArray[np.float64]) -> Clip:
 
 
 def normal(x: Clip) -> Clip:
-    """AimCLR's and SkeletonCLR's normal view."""
+    """The normal view of AimCLR and SkeletonCLR."""
     return temporal_crop(shear(x))
 
 
 def extreme(x: Clip, swap: tuple[int, ...]) -> Clip:
-    """AimCLR's eight extreme augmentations, in its order."""
+    """AimCLR's eight extreme augmentations, in the order of the paper."""
     x = spatial_flip(temporal_crop(shear(x)), swap)
     x = temporal_flip(axis_mask(rotate(x)))
     return gaussian_blur(gaussian_noise(x))
@@ -120,7 +120,7 @@ class Views(Dataset[tuple[torch.Tensor, ...]]):
 def loader(
     clips: Clip, swap: tuple[int, ...], *, batch_size: int, workers: int = WORKERS
 ) -> DataLoader[tuple[torch.Tensor, ...]]:
-    """Shuffled batches of the three views, [N, C, T, V, M] each; ``workers`` 0 works in this process."""
+    """Shuffled batches of the three views, [N, C, T, V, M] each; with ``workers`` 0, in this process."""
     return DataLoader(
         Views(clips, swap),
         batch_size=batch_size,

@@ -1,10 +1,10 @@
-"""NW-UCLA, SkeletonCLR: accuracy after training in bf16 and in fp32, the same seeds.
+"""NW-UCLA, SkeletonCLR: accuracy after training in bf16 and in fp32 with the same seeds.
 
     python -m benchmarks.precision --raw nw-ucla.zip --work precision [--epochs 20] [--seeds 3] [--jobs 2]
 
 Evaluation is in fp32 for both. Every run keeps its figures in the work folder, so that the script can be
-stopped and started again. Where a processor has no bf16 instructions PyTorch computes what they would, ten
-times slower; the result says so. It goes to benchmarks/results/precision.json.
+interrupted and restarted. On a processor without bf16 instructions PyTorch emulates them, ten times slower;
+the result records this. It is written to benchmarks/results/precision.json.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Throughput over processes: the same run by one process, by several, and by one process with more threads.
+"""Throughput over processes: the same run with one process, several, and one process with more threads.
 
     python -m benchmarks.processes [--processes 2] [--method aimclr] [--epochs 2] [--pretrain ...]
 
-Every process has one thread, on a CPU that has a core for each; on GPUs each has one of its own. The batch is
-that of all processes together, and BatchNorm is ``sync``, so that all rows compute the same. Clips per second
-are the log's, of the last epoch. The data are synthetic, of NTU's shape. The result goes to
+Every process has one thread, on a CPU with a core for each; on GPUs, each has its own. The batch size is the
+total of all processes, and BatchNorm is ``sync``, so that all rows compute the same. Clips per second are
+taken from the log of the last epoch. The data are synthetic, of NTU's shape. The result is written to
 benchmarks/results/processes.json.
 """
 
@@ -62,7 +62,7 @@ def main() -> None:
 def clips_per_second(
     out: Path, store: Path, options: argparse.Namespace, processes: int, threads: int
 ) -> float:
-    """Of the last epoch of a run."""
+    """Clips per second in the last epoch of a run."""
     command = [
         sys.executable,
         "-m",

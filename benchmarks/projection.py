@@ -1,13 +1,13 @@
-"""What a GPU that nobody measured could do: a projection from counts, and nothing else.
+"""Projected speed of GPUs that were not measured, from operation counts alone.
 
     python -m benchmarks.projection
 
-Counts the operations and bytes of AimCLR's step as ``floor`` does, at the rates that data sheets print, and
-says how long 300 epochs of NTU-60's size would take at the whole floor and at two fifths of it, the share
-that this project aims for. No share is claimed: small batches reach less, since a kernel takes microseconds
-to start; ``launches_ms`` says how much. The memory of a step is counted while one runs on the CPU in the
-forms that a GPU takes: its tensors, without the workspaces of CUDA's libraries. ``speed.py`` measures where
-there is a GPU. The result goes to benchmarks/results/projection.json.
+Counts the operations and bytes of AimCLR's step like ``floor``, at the rates in data sheets, and projects the
+time of 300 epochs of NTU-60's size at the full floor and at two fifths of it, the share that this project
+aims for. No share is claimed: small batches reach less, since a kernel takes microseconds to start;
+``launches_ms`` estimates this. The memory of a step is counted while one runs on the CPU along the GPU's code
+paths: tensors only, without the workspaces of CUDA's libraries. ``speed.py`` measures actual GPUs. The result
+is written to benchmarks/results/projection.json.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SHEETS = {
     "H100 SXM": Rates(products=989e12 / 2, copies=3.35e12),
     "H200 SXM": Rates(products=989e12 / 2, copies=4.8e12),
 }
-"""NVIDIA's data sheets: dense bf16 operations per second, two for a multiply-add, and bytes per second."""
+"""From NVIDIA's data sheets: dense bf16 operations per second, two per multiply-add, and bytes per second."""
 SHARE = 0.4
-"""Of the floor."""
+"""The share of the floor that is aimed for."""
 BATCHES = (128, 1024)
 KERNELS = 2000
-"""Operations of an eager AimCLR step that compute something, about: 1,948 were counted by a dispatch mode."""
+"""Approximate number of kernels in an eager AimCLR step: a dispatch mode counted 1,948 operations."""
 LAUNCH = 5e-6
-"""Seconds from one kernel to the next, about, when Python starts them."""
+"""Approximate seconds between kernels launched from Python."""
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def row(name: str, rates: Rates, batch: int) -> dict[str, object]:
-    """One GPU and batch."""
+    """The projection for one GPU and batch size."""
     setting = Setting(torch.device("cpu"), "bf16", 1, batch)
     bound = floor_of("aimclr", setting, rates)
     assert bound is not None
@@ -72,13 +72,13 @@ def row(name: str, rates: Rates, batch: int) -> dict[str, object]:
 
 
 def step_memory(batch: int) -> dict[str, object]:
-    """Most megabytes of tensors alive in a step of AimCLR in bf16, weights and queue among them."""
+    """Peak megabytes of live tensors in a bf16 step of AimCLR, including weights and queue."""
     setting = Setting(torch.device("cpu"), "bf16", 1, batch)
     direct = mock.patch.object(temporal, "LEAST_CHANNELS", float("inf"))
     whole_masks = mock.patch.object(Dropout, "forward", nn.Dropout.forward)
     with direct, whole_masks, Live() as live:
         steps = our_steps("aimclr", setting)
-        next(steps)  # makes gradients and the optimiser's state
+        next(steps)  # creates gradients and the optimiser's state
         live.most = live.now
         next(steps)
     return {

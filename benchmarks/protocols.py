@@ -1,10 +1,10 @@
-"""Every evaluation protocol on one checkpoint, each by the command line, with the time it takes.
+"""Every evaluation protocol on one checkpoint, each by the command line, with its time.
 
     python -m benchmarks.protocols                                    # built-in demo data, pre-trained here
     python -m benchmarks.protocols --run RUN [--target STORE] [-- --set finetune.epochs=20 ...]
 
-What stands behind ``--`` goes to ``trainer evaluate``. ``transfer`` needs the target store; for the demo it
-shows other people. The table goes to benchmarks/results/protocols.json, or where --name says.
+Options after ``--`` are passed to ``trainer evaluate``. ``transfer`` needs a target store, which for the demo
+contains other people. The table is written to benchmarks/results/protocols.json, or under --name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def demo(folder: Path, *, epochs: int | None) -> tuple[Path, Path, dict[str, float]]:
-    """A run on the demo data, a store of other people, and the seconds that each took."""
+    """Make a run on the demo data and a store of other people; also returns the seconds of each step."""
     seconds = {}
     for seed in (0, 1):
         raw, store = folder / f"raw-{seed}", folder / f"store-{seed}.zarr"
@@ -76,9 +76,9 @@ def demo(folder: Path, *, epochs: int | None) -> tuple[Path, Path, dict[str, flo
 
 
 def measured(run: Path, protocol: str, options: Sequence[object]) -> list[dict[str, Any]]:
-    """A row for every figure of the protocol; seconds are those of the whole command.
+    """A row for every figure of the protocol; seconds are for the whole command.
 
-    ``cpu_s`` is the processor time: what the command would take on one core that nobody else uses.
+    ``cpu_s`` is the processor time: what the command would take on one idle core.
     """
     before = _processor_time()
     text, seconds = runs.command(
@@ -104,7 +104,7 @@ def measured(run: Path, protocol: str, options: Sequence[object]) -> list[dict[s
 
 
 def _processor_time() -> float:
-    """Seconds that finished child processes have computed."""
+    """Processor seconds of finished child processes."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -114,7 +114,7 @@ def _percent(share: float | None) -> float | None:
 
 
 def table(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """Markdown, a line a figure."""
+    """A Markdown table with a line per figure."""
     lines = [
         "| protocol | encoder | top-1 % | best epoch % | random kNN % | seconds | of processor |",
         "|---|---|---|---|---|---|---|",

@@ -1,10 +1,10 @@
-"""Reading NTU text: our reader against one that builds a dict per joint, one core, in the same run.
+"""Read NTU text: our reader against one that builds a dict per joint, on one core, in the same run.
 
     python -m benchmarks.reading [--files 60] [--repeats 9] [--record]
 
-Writes synthetic clips of NTU's length and number format to a temporary folder, reads all of them with either
-reader in turn, and prints the median over the repeats. Both end with the same array of joints; that is
-checked. With --record the result replaces benchmarks/results/reading.json.
+Writes synthetic clips of NTU's length and number format to a temporary folder, reads all of them with each
+reader in turn, and prints the median over the repeats. Both must yield the same array of joints. With
+--record the result replaces benchmarks/results/reading.json.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def ours(item: RawItem) -> NDArray[np.float32]:
 
 
 def dict_per_joint(item: RawItem) -> NDArray[np.float32]:
-    """How the field's readers do it: line by line, a dict for every body and every joint, then an array."""
+    """The common way: read line by line, make a dict for every body and every joint, then an array."""
     frames = []
     with open(item.path) as file:
         for _ in range(int(file.readline())):
@@ -82,7 +82,7 @@ def dict_per_joint(item: RawItem) -> NDArray[np.float32]:
 def measure(
     readers: dict[str, Callable[[RawItem], Any]], items: tuple[RawItem, ...], repeats: int
 ) -> dict[str, list[float]]:
-    """Seconds for all files, per repeat; the readers take turns so that a busy machine disturbs both."""
+    """Seconds for all files, per repeat; the readers take turns, so that other load affects both."""
     seconds: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(repeats):
         for name, read in readers.items():
@@ -94,7 +94,7 @@ def measure(
 
 
 def write_clips(folder: Path, count: int) -> None:
-    """Clips of 40 to 150 frames, every fifth with two people, seven significant digits as in NTU's files."""
+    """Write clips of 40 to 150 frames, every fifth with two people, with seven digits as in NTU's files."""
     rng = np.random.default_rng(0)
     for number in range(count):
         frames, bodies = int(rng.integers(40, 150)), 1 + (number % 5 == 4)

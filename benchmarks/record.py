@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures: on which machine and from which commit they come."""
+"""Write benchmark results together with the machine and the commit they come from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def write(name: str, result: dict[str, Any]) -> Path:
-    """``results/<name>.json``: the result, the machine, the commit."""
+    """Write ``results/<name>.json`` with the result, the machine and the commit."""
     path = RESULTS / f"{name}.json"
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps({**result, "machine": machine(), "commit": commit()}, indent=2) + "\n")
@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, and the instructions that matter for speed, as Linux tells them; ``unknown`` elsewhere."""
+    """Name of the processor and its relevant instruction sets, from Linux; ``unknown`` elsewhere."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
@@ -44,7 +44,7 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the working tree, ``-dirty`` when it has changes, ``unknown`` outside of one."""
+    """The commit of the working tree, with ``-dirty`` if it has changes; ``unknown`` outside of one."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

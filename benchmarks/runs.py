@@ -1,4 +1,4 @@
-"""Running the command lines, as a user would, and collecting what they report."""
+"""Run the command lines as a user would, and collect what they report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SKELTOOLS = ("-c", "from skeltools.cli import main; main()")
 
 
 def command(program: tuple[str, ...], *arguments: object, folder: Path) -> tuple[str, float]:
-    """Standard output and seconds of one command; what it says on stderr is passed on."""
+    """Standard output and seconds of one command; its stderr is passed through."""
     environment = {"GOMP_SPINCOUNT": "10000", **os.environ}
     begin = time.perf_counter()
     done = subprocess.run(
@@ -34,7 +34,7 @@ def command(program: tuple[str, ...], *arguments: object, folder: Path) -> tuple
 def pretrain_and_probe(
     folder: Path, store: Path, method: str, *, seed: int, options: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """One run and its evaluation: accuracies in percent, seconds of pre-training."""
+    """Pre-train and evaluate one run: accuracies in percent, and seconds of pre-training."""
     out = folder / f"{method}-{seed}"
     _, seconds = command(
         TRAINER, "pretrain", "--store", store, "--method", method, "--seed", seed, "--out", out, *options,
@@ -64,6 +64,6 @@ def _percent(result: dict[str, Any]) -> float | None:
 
 
 def spread(rows: Sequence[dict[str, Any]], key: str) -> dict[str, float]:
-    """Mean and, for two rows or more, sample standard deviation."""
+    """Mean and, for two or more rows, sample standard deviation."""
     values = [row[key] for row in rows]
     return {"mean": round(mean(values), 1)} | ({"std": round(stdev(values), 1)} if len(values) > 1 else {})

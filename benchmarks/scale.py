@@ -1,11 +1,11 @@
-"""Many tiny samples: is every step linear in time and bounded in memory?
+"""Check on many tiny samples that every step is linear in time and bounded in memory.
 
     python -m benchmarks.scale [--samples 200000] [--work FOLDER] [--quick]
 
-Clips of 4 frames and 15 joints, a file each, go through conversion, inspect, validate, streams and the first
-batch of a training, each in a process of its own, for an eighth, half and all of the samples. Told are
-processor seconds, which other work on the machine changes little, the clock's, and the largest resident
-memory. Writes benchmarks/results/scale.json.
+Clips of 4 frames and 15 joints, one file each, go through conversion, inspect, validate, streams and the
+first batch of a training, each in a separate process, for an eighth, half and all of the samples. It reports
+processor seconds (which other load on the machine hardly affects), elapsed seconds and peak resident memory.
+Writes benchmarks/results/scale.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks import record
 
 FRAMES, CONVENTION, JOINTS, CLASSES = 4, "openpose_mpi_15", 15, 10
 FOLDER = 1000
-"""Files of a folder."""
+"""Number of files per folder."""
 
 FIRST_BATCH = f"""
 import sys, trainer
@@ -35,7 +35,7 @@ clips = trainer.load_clips(
 )
 next(trainer.batches(clips, batch_size=128))
 """
-"""What comes before the first step of a training: half of the samples in memory, and a batch of them."""
+"""The work before the first step of a training: loading half of the samples, and making a batch."""
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
             rows.append({"samples": samples, **measure(Path(folder, str(samples)), samples)})
             print(rows[-1], flush=True)
             result = {"benchmark": f"clips of {FRAMES} frames, {JOINTS} joints, a file each", "runs": rows}
-            if not options.quick:  # what stops later keeps what was measured
+            if not options.quick:  # written after each row, to keep it if a later one fails
                 print(f"written to {record.write('scale', result).name}", flush=True)
 
 
@@ -74,7 +74,7 @@ def measure(folder: Path, samples: int) -> dict[str, Any]:
 
 
 def write_raw(folder: Path, samples: int) -> None:
-    """A person who stands about, a little noise, and one of ten classes by the folder of the file's name."""
+    """Write clips of a standing person with a little noise, with ten classes, and their dataset.yaml."""
     draw = np.random.default_rng(0)
     pose = draw.normal(size=(1, JOINTS, 3)) * 0.3 + [0, 1, 3]
     lines = ["file,label,subject"]
@@ -91,7 +91,7 @@ def write_raw(folder: Path, samples: int) -> None:
 
 
 def run(command: list[str]) -> dict[str, float]:
-    """Seconds and memory of a process that ends well."""
+    """Seconds and memory of a process, which must succeed."""
     begin = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         _, status, used = os.wait4(process.pid, 0)

@@ -1,18 +1,18 @@
-"""One encoder for several data sets against one for each: SkeletonCLR, each set's own probes, several seeds.
+"""One encoder for several data sets against one for each: SkeletonCLR, probes on each set, several seeds.
 
     python -m benchmarks.several_stores --stores nw-ucla.zarr msr.zarr --work W [--epochs 20] [--seeds 3]
     python -m benchmarks.several_stores --demo --work W [--epochs 12] [--seeds 3]
 
-With ``--stores`` the sets are stores of real recordings, with a training and a test half each. With
-``--demo`` they are three draws of the built-in demo, other people in each, of which the first is seen in
-Kinect's joints and the others in those of two body models. A fourth draw, in a convention that no
-pre-training saw, is learned from a tenth of its labels: from random weights, from its own pre-training, and
-from that of the other sets.
+With ``--stores`` the sets are stores of real recordings, each with a training and a test half. With
+``--demo`` they are three draws of the built-in demo with different people, the first in Kinect's joints and
+the others in those of two body models. A fourth draw, in a convention absent from the others' pre-training,
+is learned from a tenth of its labels, starting from random weights, from its own pre-training, and from that
+of the other sets.
 
-Every encoder is trained for ``--epochs`` passes over its clips: the one for all takes as many steps as those
-for one set together. ``--equal-steps`` adds encoders for one set that take as many. Every run keeps its
-folder and figures in the work folder, so that the script can be stopped and started again. The result goes to
-benchmarks/results/several_stores.json or several_stores_demo.json.
+Every encoder is trained for ``--epochs`` passes over its clips: the joint encoder takes as many steps as the
+single-set encoders together. ``--equal-steps`` adds single-set encoders with as many steps. Every run keeps
+its folder and figures in the work folder, so that the script can be interrupted and restarted. The result is
+written to benchmarks/results/several_stores.json or several_stores_demo.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks import many, record, runs
 
 TOGETHER = "together"
 CONVENTIONS = {"kinect": "kinectv2_25", "smpl": "smpl_24", "mhad": "berkeley_mhad_43"}
-"""Demo: name of a set -> the convention that it is seen in."""
+"""Demo: name of a set -> its convention."""
 UNSEEN = ("unseen", "smplx_42")
 FEW = ("--set", "semi.shares=[10]", "--set", "semi.draws=3")
 PRESETS = {"real": "nw-ucla", "demo": "demo"}
@@ -37,17 +37,17 @@ EPOCHS = {"real": 20, "demo": 12}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained on what."""
+    """The encoders and their stores."""
 
     work: Path
     stores: Mapping[str, Path]
     options: tuple[object, ...]
-    """Of every ``trainer pretrain``."""
+    """Options of every ``trainer pretrain``."""
     epochs: int
     unseen: Path | None
 
     def trained_on(self, name: str) -> list[Path]:
-        """The stores of an encoder: a set's own, or all; behind ``name`` may stand how many epochs it has."""
+        """The stores of an encoder: one set's or all; ``name`` may end in a factor for the epochs."""
         known = {**self.stores, **({UNSEEN[0]: self.unseen} if self.unseen else {})}
         return list(self.stores.values()) if name == TOGETHER else [known[name.partition(" x")[0]]]
 
@@ -94,7 +94,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def demo_stores(work: Path) -> tuple[dict[str, Path], Path]:
-    """The three sets of the demo, and the one in a convention that they lack."""
+    """The three sets of the demo, and the fourth in a convention that they lack."""
     made = {}
     for seed, (name, convention) in enumerate([*CONVENTIONS.items(), UNSEEN]):
         made[name] = work / f"{name}.zarr"
@@ -108,7 +108,7 @@ def demo_stores(work: Path) -> tuple[dict[str, Path], Path]:
 
 
 def one(plan: Plan, name: str, seed: int) -> None:
-    """A run on one set or on all, and the probes of every set that it was trained on."""
+    """Train on one set or on all, and probe every set that the run was trained on."""
     figures = plan.work / f"{name.replace(' ', '-')}-{seed}.json"
     if figures.exists():
         return
@@ -133,16 +133,16 @@ def one(plan: Plan, name: str, seed: int) -> None:
 
 
 def _probes(work: Path, out: Path, store: Path, *options: str) -> dict[str, float]:
-    """kNN and linear probe of a run on one of its stores, percent."""
+    """kNN and linear probe of a run on one of its stores, in percent."""
     figures = runs.probe(work, out, "--store", str(store), *options)
     return {protocol: figures[protocol] for protocol in ("knn", "linear")}
 
 
 def few_labels(plan: Plan, seed: int) -> None:
-    """The set in the unseen convention, learned from a tenth of its labels, whatever the weights were before.
+    """Learn the set in the unseen convention from a tenth of its labels, from each kind of initial weights.
 
-    From another run come the convolutions that conventions share; graph, edges and input BatchNorm of the
-    convention start as in random weights.
+    Another run provides the convolutions that conventions share; the convention's graph, edges and input
+    BatchNorm start from random initialisation.
     """
     figures = plan.work / f"few-labels-{seed}.json"
     if figures.exists():
@@ -164,7 +164,7 @@ def few_labels(plan: Plan, seed: int) -> None:
 
 
 def _longer(stores: Mapping[str, Path], kind: str) -> dict[str, float]:
-    """Set -> by which factor its encoder must be trained longer to have the steps of the one for all."""
+    """Set -> the factor by which its encoder must train longer to match the steps of the joint encoder."""
     from trainer import config
     from trainer.data import steps_per_epoch
     from trainer.loop import load_training_half
@@ -179,7 +179,7 @@ def _longer(stores: Mapping[str, Path], kind: str) -> dict[str, float]:
 
 
 def collect(work: Path) -> dict[str, Any]:
-    """All figures of the work folder; of each set the mean and the standard deviation by encoder."""
+    """All figures in the work folder, with mean and standard deviation for each set by encoder."""
     rows = [json.loads(path.read_text()) for path in sorted(work.glob("*-[0-9]*.json"))]
     probed, few = [row for row in rows if "sets" in row], [row["few"] for row in rows if "few" in row]
     names = dict.fromkeys(name for row in probed for name in row["sets"])
@@ -203,7 +203,7 @@ def _by_encoder(rows: Sequence[dict[str, Any]], name: str, protocol: str) -> dic
 
 
 def table(result: Mapping[str, Any]) -> Sequence[str]:
-    """Markdown: a line for each set and encoder."""
+    """A Markdown table with a line for each set and encoder."""
     lines = ["| set | encoder | linear % | kNN % |", "|---|---|---|---|"]
     percent: Callable[[dict[str, float]], str] = many.percent
     for name, protocols in result["sets"].items():

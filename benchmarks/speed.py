@@ -1,11 +1,11 @@
-"""How fast it is: every part of the way, beside a plain baseline and beside what the machine allows.
+"""Speed of every part of the pipeline, against a plain baseline and against what the machine allows.
 
     python -m benchmarks.speed [--quick] [--threads N] [--precision fp32|bf16] [--device auto] [--batch 128]
 
-Prints a table and writes benchmarks/results/speed.json: the median of the repeats with the smallest and the
-largest, the baseline's in the same turns (``baseline``, always float32), the floor (``floor``) and the share
-of it that is reached. docs/guides/performance.md explains the columns. ``--quick`` takes small sizes and few
-repeats, under six minutes on two cores, and writes results/speed_quick.json; ``--only`` with one part writes
+Prints a table and writes benchmarks/results/speed.json: the median, smallest and largest of the repeats, the
+baseline in the same turns (``baseline``, always float32), the floor (``floor``) and the share of it that is
+reached. docs/guides/performance.md explains the columns. ``--quick`` uses small sizes and few repeats, under
+six minutes on two cores, and writes results/speed_quick.json; ``--only`` with one part writes
 results/speed_PART.json.
 """
 
@@ -35,7 +35,7 @@ GROUPS = ("data", "encoder", "steps", "compiled", "evaluation", "larger", "memor
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    malloc.keep_freed()  # as the command line does; the baseline gains as well
+    malloc.keep_freed()  # as in the command line; the baseline benefits as well
     torch.manual_seed(0)
     device = devices.choose(options.device)
     repeats = options.repeats or (3 if options.quick else 5)
@@ -87,7 +87,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measured(setting: Setting, rates: Rates, folder: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """All rows, in the order of the way that data take."""
+    """All rows, in pipeline order."""
     wanted = set(options.only)
     store = folder / "store.zarr"
     if wanted & {"data", "larger"}:
@@ -116,12 +116,12 @@ def measured(setting: Setting, rates: Rates, folder: Path, options: argparse.Nam
 
 
 def emulated(setting: Setting) -> bool:
-    """bf16 asked for, on a device that PyTorch has to emulate it on."""
+    """Whether bf16 is requested on a device where PyTorch must emulate it."""
     return setting.precision == "bf16" and not devices.computes_bf16(setting.device)
 
 
 def file_name(setting: Setting, parts: Sequence[str] = GROUPS) -> str:
-    """``speed``, with what is not the default: ``speed_cuda_bf16``, ``speed_quick``, ``speed_data``."""
+    """``speed`` with suffixes for non-defaults: ``speed_cuda_bf16``, ``speed_quick``, ``speed_data``."""
     only = parts[0] if len(parts) == 1 else ""
     words = ("speed", only, setting.device.type, setting.precision, "quick" if setting.quick else "")
     return "_".join(word for word in words if word not in ("", "cpu", "fp32"))

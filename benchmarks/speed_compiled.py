@@ -1,4 +1,4 @@
-"""Rows about ``--compile``: AimCLR's step and views beside the same eager, and what compiling costs."""
+"""Speed table, rows about ``--compile``: AimCLR's step and views against eager, and the compilation time."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NOTE = "baseline: ours, eager"
 
 
 def compiled(setting: Setting) -> Iterator[Row]:
-    """AimCLR: its three views, compiled on every device though runs leave them eager on the CPU; its step."""
+    """AimCLR's three views, compiled on every device though runs leave them eager on the CPU; its step."""
     yield views(setting)
     yield step(setting)
 
 
 def views(setting: Setting) -> Row:
-    """The three views of a batch on the device."""
+    """The three views of a batch, on the device."""
     x = torch.from_numpy(bulk.clips(setting.batch)).to(setting.device)
     skeleton, eager = bulk.skeleton(bulk.CONVENTION), aimclr_chains()
     generator = torch.Generator(setting.device).manual_seed(0)
@@ -36,14 +36,14 @@ def views(setting: Setting) -> Row:
         for kind in ("normal", "normal", "extreme"):
             chains[kind](x, skeleton, generator)
 
-    # Twice: on the CPU the number of drawn samples becomes a variable when it is another one.
+    # Twice: on the CPU, a different number of drawn samples triggers recompilation with a dynamic size.
     first = seconds_of(lambda: made_by(fast), setting) + seconds_of(lambda: made_by(fast), setting)
     seconds = in_turn({"ours": lambda: made_by(fast), "plain": lambda: made_by(eager)}, setting)
     return _row("AimCLR's three views, compiled", setting, seconds, first)
 
 
 def step(setting: Setting) -> Row:
-    """A whole step of AimCLR, as ``trainer pretrain --compile`` takes it."""
+    """A whole step of AimCLR, as in ``trainer pretrain --compile``."""
     fast, eager = our_steps("aimclr", setting, compiled=True), our_steps("aimclr", setting)
     first = seconds_of(lambda: next(fast), setting)
     seconds = in_turn({"ours": lambda: next(fast), "plain": lambda: next(eager)}, setting)

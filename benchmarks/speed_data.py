@@ -1,4 +1,4 @@
-"""Rows of the table about data: loading a store, batches, augmentations, sets larger than memory."""
+"""Speed table, rows about data: loading a store, batches, augmentations, sets larger than memory."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from trainer.store import Selection
 
 FRAMES, BATCH = 50, 128
 ROWS = 8 * 2048
-"""Of the store that is read: eight shards."""
+"""Number of rows in the store that is read: eight shards."""
 
 
 def recorded() -> Iterator[Row]:
-    """Reading and conversion have benchmarks of their own: what these found last."""
+    """The last results of the separate benchmarks of reading and conversion."""
     for name, label, plain in (
         ("reading", "reading NTU text", "dict per joint"),
         ("converting", "converting NTU text, one core", "plain"),
@@ -49,7 +49,7 @@ def recorded() -> Iterator[Row]:
 
 
 def loading(setting: Setting, rates: Rates, store: Path) -> Iterator[Row]:
-    """Opening the store; reading its training half into memory."""
+    """Opening the store, and reading its training half into memory."""
     opened = in_turn({"open": lambda: stores.open_store(store)}, setting)["open"]
     yield Row("opening a store", f"{rows_of_store(setting)} clips", opened)
     selection = select(store)
@@ -66,7 +66,7 @@ def loading(setting: Setting, rates: Rates, store: Path) -> Iterator[Row]:
 
 
 def assembly(setting: Setting, rates: Rates) -> Iterator[Row]:
-    """A batch of clips on the device; the same and the three views of AimCLR against one baseline worker."""
+    """A batch of clips on the device, alone and with AimCLR's three views against one baseline worker."""
     clips = bulk.clips(4 * BATCH)
     samples = bulk.samples({bulk.CONVENTION: clips}).to(setting.device)
     spec = bulk.skeleton(bulk.CONVENTION)
@@ -94,7 +94,7 @@ def assembly(setting: Setting, rates: Rates) -> Iterator[Row]:
 
 
 def augmentations(setting: Setting, rates: Rates) -> Iterator[Row]:
-    """Each of ``AUGMENTATIONS`` with its defaults; the baseline, where it has the same, a clip at a time."""
+    """Each of ``AUGMENTATIONS`` with its defaults, against the baseline's equivalent, clip by clip."""
     clips = bulk.clips(BATCH)
     x = torch.from_numpy(clips).to(setting.device)
     skeleton = bulk.skeleton(bulk.CONVENTION)
@@ -117,7 +117,7 @@ def _one_by_one(function: Any, clips: Any, more: tuple[Any, ...]) -> None:
 
 
 def aimclr_chains() -> dict[str, augment.Chain]:
-    """normal and extreme, as the paper's preset has them."""
+    """The chains ``normal`` and ``extreme`` of the paper's preset."""
     tree = config.find_preset("aimclr", "paper").tree["augment"]
     return {
         kind: augment.compile_chain([Component.model_validate(link) for link in links])
@@ -141,9 +141,9 @@ def _endless(samples: data.Source, batch: int) -> Iterator[Any]:
 
 
 def larger_than_memory(setting: Setting, store: Path) -> Iterator[Row]:
-    """An epoch of batches from memory, from shuffled shards, and from a decoded copy that is mapped."""
+    """An epoch of batches from memory, from shuffled shards, and from a memory-mapped decoded copy."""
     selection = select(store)
-    limit = Shards(selection, selection.labels, per_buffer=1).peak_bytes  # the least that works
+    limit = Shards(selection, selection.labels, per_buffer=1).peak_bytes  # the smallest that works
     ways = {
         "batches of an epoch, split in memory": (_epoch, (store, None, BATCH)),
         "batches of an epoch, shuffled shards": (_epoch, (store, limit, BATCH)),
@@ -166,7 +166,7 @@ def larger_than_memory(setting: Setting, store: Path) -> Iterator[Row]:
 
 
 def _apart(function: Any, *arguments: Any) -> tuple[float, int]:
-    """Seconds and megabytes of a call in a process of its own, which has no memory of others to use again."""
+    """Seconds and megabytes of a call in a separate process, which cannot reuse freed memory."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *arguments, torch.get_num_threads()).result()
 
@@ -182,7 +182,7 @@ def _epoch(store: Path, limit: int | None, batch: int, threads: int) -> tuple[fl
 
 
 def _mapped_epoch(store: Path, batch: int, cold: bool, threads: int) -> tuple[float, int]:
-    """The way not taken: every row of a decoded copy in random order, the file in the page cache or not."""
+    """The rejected alternative: all rows of a decoded copy in random order, page cache warm or cold."""
     torch.set_num_threads(threads)
     selection = select(store)
     with tempfile.NamedTemporaryFile(dir=store.parent, suffix=".npy") as file:

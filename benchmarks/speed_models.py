@@ -1,4 +1,4 @@
-"""Rows of the table about networks: the encoder, a step of every method, epochs, linear evaluation, kNN."""
+"""Speed table, rows about networks: the encoder, a step of every method, epochs, linear evaluation, kNN."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from trainer.methods import METHODS
 from trainer.store import Samples
 
 NTU_CLIPS = 40_091
-"""Training clips of NTU-60 xsub: the epoch that is projected."""
+"""Number of training clips of NTU-60 xsub, for projected epochs."""
 EPOCHS = 300
 CLASSES = 60
 NAMES = tuple(f"class {number}" for number in range(CLASSES))
 
 PASSES = {"skeletonclr": (1, 1, 1), "aimclr": (2, 1, 3)}
-"""Method -> passes of the encoder that are trained, that are not, and queries: what its floor counts."""
+"""Method -> encoder passes with gradients, passes without, and queries: the counts of its floor."""
 
 
 def config_of(method: str, setting: Setting) -> RunConfig:
-    """The paper's preset, as a run of it has it."""
+    """The configuration of a run with the paper's preset."""
     tree = config.find_preset(method, "paper").tree
     runtime = {**tree.get("runtime", {}), "device": str(setting.device), "precision": setting.precision}
     where = {"data": {**tree["data"], "store": "-"}, "runtime": runtime, "preset": f"{method}/paper"}
@@ -44,7 +44,7 @@ def config_of(method: str, setting: Setting) -> RunConfig:
 
 
 def layers_of(encoder: encoders.STGCN, *, frames: int = 50) -> list[Layer]:
-    """Counts of an ST-GCN of one convention, two bodies."""
+    """Layer counts of an ST-GCN for one convention and two bodies."""
     options = encoder.options
     return floor.stgcn(
         bulk.skeleton(bulk.CONVENTION).adjacency,
@@ -57,7 +57,7 @@ def layers_of(encoder: encoders.STGCN, *, frames: int = 50) -> list[Layer]:
 
 
 def encoder(setting: Setting, rates: Rates) -> Iterator[Row]:
-    """The paper's ST-GCN on T = 50, V = 25, M = 2, frozen and in training."""
+    """The paper's ST-GCN on T = 50, V = 25, M = 2, in evaluation and in training."""
     skeleton = bulk.skeleton(bulk.CONVENTION)
     built = encoders.build(config_of("aimclr", setting).encoder, {bulk.CONVENTION: skeleton})
     assert isinstance(built, encoders.STGCN)
@@ -87,7 +87,7 @@ def encoder(setting: Setting, rates: Rates) -> Iterator[Row]:
 
 
 def last_convolution(setting: Setting) -> Row:
-    """ST-GCN's largest layer, the last convolution along time, forward and backward: ours and PyTorch's."""
+    """ST-GCN's largest layer, the last temporal convolution, forward and backward: ours and PyTorch's."""
     frames, joints, taps, channels = 13, 25, 9, baseline.CHANNELS[-1]
     x = torch.randn(2 * setting.batch, channels, frames, joints, device=setting.device)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_(True)
@@ -109,7 +109,7 @@ def last_convolution(setting: Setting) -> Row:
 
 
 def steps(setting: Setting, rates: Rates, only: tuple[str, ...] = ()) -> Iterator[Row]:
-    """A whole step of every method, from the batch to the update; for some the baseline's beside."""
+    """A whole step of every method, from the batch to the update, with the baseline where there is one."""
     for method in only or tuple(METHODS):
         ours = our_steps(method, setting)
         work: dict[str, Callable[[], object]] = {"ours": lambda ours=ours: next(ours)}
@@ -123,7 +123,7 @@ def steps(setting: Setting, rates: Rates, only: tuple[str, ...] = ()) -> Iterato
 def our_steps(
     method: str, setting: Setting, *, compiled: bool = False, graphs: bool = False, parts: int = 1
 ) -> Iterator[dict[str, Tensor]]:
-    """Steps of the training loop without end, in the paper's sizes, ``parts`` of a batch after another."""
+    """Endless steps of the training loop in the paper's sizes, with each batch in ``parts`` micro-batches."""
     settings = config_of(method, setting)
     settings = settings.model_copy(
         update={
@@ -151,13 +151,13 @@ def our_steps(
         compile_method(made, settings.runtime, device=setting.device)
     optimiser = optim.build(made.parameters(), settings.optimise)
     for number in itertools.count():
-        # Epoch 0 of each pass: the first stage, which the baseline has.
+        # Always epoch 0: the first stage, which the baseline implements.
         for batch in data.batches(samples, batch_size=setting.batch, seed=number, epoch=0):
             yield step.take(made, optimiser, batch, config=settings, step=number)
 
 
 def plain_steps(method: str, setting: Setting) -> Iterator[float]:
-    """The same of the baseline, its views from DataLoader workers: 4, or as many as there are cores."""
+    """Endless steps of the baseline, with views from DataLoader workers: 4, or one per core if fewer."""
     skeleton = bulk.skeleton(bulk.CONVENTION)
     clips = bulk.clips(max(256, 4 * setting.batch))
     moco = baseline.MoCo(skeleton.adjacency).to(setting.device).train()
@@ -171,7 +171,7 @@ def plain_steps(method: str, setting: Setting) -> Iterator[float]:
 
 
 def floor_of(method: str, setting: Setting, rates: Rates) -> float | None:
-    """Seconds of a step's encoder passes and its products with the queue; None where they are not counted."""
+    """Seconds for a step's encoder passes and its products with the queue; None for uncounted methods."""
     if method not in PASSES:
         return None
     trained, frozen, queries = PASSES[method]
@@ -190,7 +190,7 @@ def floor_of(method: str, setting: Setting, rates: Rates) -> float | None:
 
 
 def projected(rows: list[Row], setting: Setting) -> Iterator[Row]:
-    """Epochs of NTU-60's size from the time of a step; nothing of this was run."""
+    """Epochs of NTU-60's size, projected from the time of a step; none of them was run."""
     for row in [row for row in rows if row.name.removeprefix("step of ") in baseline.LOSSES]:
         count = NTU_CLIPS // setting.batch
         scaled = [[count * s for s in times] for times in (row.ours, row.baseline or [])]
@@ -211,7 +211,7 @@ def projected(rows: list[Row], setting: Setting) -> Iterator[Row]:
 
 
 def evaluation(setting: Setting, rates: Rates) -> Iterator[Row]:
-    """Linear evaluation, encoding once or in every epoch; the probe and kNN on given features."""
+    """Linear evaluation, encoding once or in every epoch; the probe and kNN on precomputed features."""
     yield _linear(setting, rates)
     train, test = (4000, 1600) if setting.quick else (40_000, 16_000)
     halves = [Features(*_features(count, seed)) for seed, count in enumerate((train, test))]
@@ -264,7 +264,7 @@ def extracted(encoder: Any, samples: Samples, setting: Setting) -> Features:
 
 
 def _features(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Around a centre for each class, so that a probe has something to find."""
+    """Features around a centre for each class, so that a probe can separate them."""
     draw = torch.Generator().manual_seed(0)
     centres = torch.randn(CLASSES, baseline.CHANNELS[-1], generator=draw)
     labels = torch.arange(count) % CLASSES

@@ -1,4 +1,4 @@
-"""Measuring side by side: who is compared takes turns, so that a busy machine disturbs all alike."""
+"""Side-by-side timing: alternatives run in turn, so that other load on the machine affects all equally."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import torch
 Work = Callable[[], object]
 
 LEAST = 0.1
-"""Seconds that a measurement lasts at least: shorter work is repeated inside of it."""
+"""Minimum duration of a measurement in seconds: shorter work is repeated within it."""
 
 MOST = 100
-"""Repetitions inside of a measurement."""
+"""Most repetitions within a measurement."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What all rows of a table are measured with."""
+    """Settings shared by all rows of a table."""
 
     device: torch.device
     precision: str
-    """fp32 or bf16, of ours; the baseline is always fp32."""
+    """Precision of ours, fp32 or bf16; the baseline is always fp32."""
     repeats: int
     batch: int
     quick: bool = False
@@ -34,14 +34,14 @@ class Setting:
 
 @dataclass
 class Row:
-    """One line of the table. Times are seconds of one call, one for each repeat."""
+    """One line of the table. Times are in seconds per call, one for each repeat."""
 
     name: str
     size: str
     ours: list[float]
     baseline: list[float] | None = None
     floor: float | None = None
-    """Seconds that the machine's rates allow, from counts; see ``floor``."""
+    """Lower bound in seconds from counts and the machine's rates; see ``floor``."""
     note: str = ""
     more: dict[str, Any] = field(default_factory=dict)
     """Further figures, for the JSON file."""
@@ -62,7 +62,7 @@ class Row:
 
 
 def in_turn(work: Mapping[str, Work], setting: Setting) -> dict[str, list[float]]:
-    """Seconds of one call of each, ``setting.repeats`` times, after a call that warms up."""
+    """Seconds per call for each, ``setting.repeats`` times, after warm-up."""
     inner = {name: _repetitions(call, setting.device) for name, call in work.items()}
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(setting.repeats):
@@ -72,7 +72,7 @@ def in_turn(work: Mapping[str, Work], setting: Setting) -> dict[str, list[float]
 
 
 def _repetitions(call: Work, device: torch.device) -> int:
-    """Calls for a measurement of ``LEAST`` seconds; the first call warms up and counts only if it is long."""
+    """Calls for a measurement of ``LEAST`` seconds; the first call is a warm-up, and counts only if long."""
     first = _seconds(call, 1, device)
     second = first if first > 10 * LEAST else _seconds(call, 1, device)
     return max(1, min(MOST, int(LEAST / second)))
@@ -88,13 +88,13 @@ def _seconds(call: Work, times: int, device: torch.device) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """A GPU works behind the program: wait until it is done."""
+    """Wait for a GPU, which runs asynchronously, to finish."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def gpu_megabytes(device: torch.device, call: Work) -> dict[str, int]:
-    """The most memory that tensors take during a call; nothing on the CPU."""
+    """Peak memory of tensors during a call; empty on the CPU."""
     if device.type != "cuda":
         return {}
     torch.cuda.reset_peak_memory_stats(device)
@@ -103,9 +103,9 @@ def gpu_megabytes(device: torch.device, call: Work) -> dict[str, int]:
 
 
 def resident_megabytes(*, peak: bool = False) -> int:
-    """Memory of this process at the moment, or the most that it ever had (Linux).
+    """Current or peak resident memory of this process (Linux).
 
-    Not getrusage: that one passes the peak of a parent on to the programs that it starts.
+    Not from getrusage, in which a child process inherits the peak of its parent.
     """
     wanted = "VmHWM" if peak else "VmRSS"
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -1,10 +1,10 @@
-"""How much of the code a reader must open to follow something through it.
+"""How much code a reader must open to follow an operation through it.
 
     python -m benchmarks.trips --work DIR [--name trips]
 
-For each trip, the files and functions of ours that ran, counted by ``sys.setprofile`` whatever their names.
-Imports do not count, nor do comprehensions and lambdas. Beside them lines and files of code, words
-of the README, and what ``--help`` costs (median of five). The result goes to benchmarks/results/NAME.json.
+For each trip, counts our files and functions that ran, with ``sys.setprofile``. Imports, comprehensions and
+lambdas do not count. Also counts lines and files of code and words of the README, and measures the time of
+``--help`` (median of five). The result is written to benchmarks/results/NAME.json.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRAINING = ("--epochs", "1", "--batch-size", "16", "--device", "cpu")
 
 
 class Trip:
-    """Counts the functions of the packages that run while it is on."""
+    """Counts the functions of the packages that run while it is active."""
 
     def __init__(self) -> None:
         self.functions: set[tuple[str, str]] = set()
@@ -104,7 +104,7 @@ def trips(work: Path) -> dict[str, dict[str, int]]:
 
 
 def one_file(work: Path) -> None:
-    """``raw``, and ``one`` with a single file of it."""
+    """Make ``raw``, and ``one`` with a single file from it."""
     if not (work / "raw").exists():
         runs.command(runs.SKELTOOLS, "demo", "raw", folder=work)
     first = min((work / "raw").rglob("*.skeleton"))
@@ -132,7 +132,7 @@ def _quietly(main: Callable[[], Any], arguments: tuple[str, ...]) -> None:
 
 
 def trip(program: Callable[..., None], *arguments: str) -> dict[str, int]:
-    """Of a whole command, run once before so that nothing is imported in it."""
+    """Counts for a whole command, run once before so that nothing is imported during the trip."""
     program(*arguments)
     seen = Trip()
     with seen.on():
@@ -150,7 +150,7 @@ def adjacency() -> dict[str, int]:
 
 
 def training(method: str, store: Path) -> tuple[dict[str, int], dict[str, int]]:
-    """What ran before the first loss, and in it."""
+    """Counts before the first loss, and within it."""
     from torch.nn.modules import module
 
     before, step = Trip(), Trip()

@@ -1,11 +1,11 @@
-"""NW-UCLA, cross-view: ways to turn a clip, each a recipe; SkeletonCLR, several seeds, linear and kNN.
+"""NW-UCLA, cross-view: recipes that rotate clips differently; SkeletonCLR, several seeds, linear and kNN.
 
     python -m benchmarks.turns --raw nw-ucla.zip --work turns [--epochs 20] [--seeds 3] [--jobs 2]
 
-All recipes but crossclr are ``default`` with other turns, so that what helps can be told: upright or not, the
-first frame's pose or the median, with the limit of ``default`` or without one. Beside each stands logistic
-regression on the stored joints, without any network. Finished runs of the work folder are not repeated. The
-table goes to benchmarks/results/turns.json. docs/results/reproducing.md says where the data set is.
+All recipes but crossclr are ``default`` with different rotations, to show what helps: upright or not, the
+pose of the first frame or the median, with the limit of ``default`` or without. Each is compared with
+logistic regression on the stored joints. Finished runs in the work folder are not repeated. The table is
+written to benchmarks/results/turns.json. See docs/results/reproducing.md for the data set.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VARIANTS: dict[str, list[Any] | None] = {
     "default": None,
     "crossclr": None,
 }
-"""Name -> turns in the place of default's; None: the shipped recipe of that name."""
+"""Name -> rotation steps in place of those of ``default``; None: the shipped recipe of that name."""
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def prepare(work: Path, raw: Path, name: str) -> Path:
-    """The store of one variant; its recipe is a file beside it."""
+    """Make the store of one variant, with its recipe in a file beside it."""
     store = work / f"{name}.zarr"
     if not store.exists():
         recipe = name

@@ -1,12 +1,11 @@
-"""What using a trained encoder takes: a clip to its class, features of a store, a data set for PyTorch.
+"""Cost of using a trained encoder: classifying a clip, features of a store, a data set for PyTorch.
 
     python -m benchmarks.use [--repeats 15] [--record]
 
-The encoder is the papers' ST-GCN at a quarter of its width, of 50 frames, after a few steps on the demo: its
-weights do not change how long it takes. Who is compared takes turns, figures are medians. Times are seconds
-of the processor, which other programs on the machine disturb less than those of the clock; data loaders with
-workers are timed by the clock. One core, float32. With --record the result replaces
-benchmarks/results/use.json.
+The encoder is the papers' ST-GCN at a quarter of its width, for 50 frames, after a few steps on the demo: its
+weights do not affect the time. Alternatives are measured in turn; figures are medians. Times are processor
+seconds, which other load on the machine affects less than elapsed time; data loaders with workers are timed
+by elapsed time. One core, float32. With --record the result replaces benchmarks/results/use.json.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def make(folder: Path) -> tuple[Path, list[Path]]:
-    """An export with a classifier and ONNX graphs, beside its store; raw files of one and of two people."""
+    """Make an export with a classifier and ONNX graphs, beside its store; raw files of one and two people."""
     raw_data, store = folder / "raw", folder / "store.zarr"
     assert run_skeltools(["demo", str(raw_data), "--subjects", "3"]) == 0
     convert = ["convert", "ntu60", "--raw", str(raw_data), "--out", str(store), "--frames", str(FRAMES)]
@@ -89,7 +88,7 @@ def make(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
-    """Milliseconds of each part, and of the whole way from joints in memory."""
+    """Milliseconds of each part, and of the whole path from joints in memory."""
     import onnxruntime
 
     model = trainer.load(export)
@@ -130,7 +129,7 @@ def clip_to_class(export: Path, file: Path, repeats: int) -> dict[str, Any]:
 
 
 def embedding(export: Path, store: Path, repeats: int) -> dict[str, Any]:
-    """Seconds of ``trainer embed``'s way, from opening the store on, and of the encoder's forward alone."""
+    """Speed of ``trainer embed`` from opening the store on, and of the encoder's forward pass alone."""
     model = trainer.load(export)
     opened = stores.open_store(store)
     name = next(iter(model.conventions))
@@ -149,7 +148,7 @@ def embedding(export: Path, store: Path, repeats: int) -> dict[str, Any]:
 
 
 class Plain(Dataset[Any]):
-    """As the feeders of the field: an array of clips, a clip at a time."""
+    """A typical data set of released code: an array of clips, accessed one clip at a time."""
 
     def __init__(self, clips: NDArray[np.float32], labels: list[int]) -> None:
         self.clips, self.labels = clips, labels
@@ -162,7 +161,7 @@ class Plain(Dataset[Any]):
 
 
 def loading(store: Path, repeats: int) -> dict[str, Any]:
-    """Clips a second of an epoch of shuffled batches, each way."""
+    """Clips per second over an epoch of shuffled batches, for each loader."""
     dataset = trainer.SkeletonDataset(store, frames=FRAMES)
     plain = Plain(dataset.clips.numpy(), dataset.labels.tolist())
     sampler = BatchSampler(RandomSampler(dataset), BATCH, drop_last=True)
@@ -208,7 +207,7 @@ def _drained(batches: Iterator[Any]) -> None:
 
 
 def _ratio(seconds: Mapping[str, list[float]], ours: str, theirs: str) -> float:
-    """How many times as fast, the median over turns."""
+    """Speed-up factor, the median over turns."""
     pairs = zip(seconds[ours], seconds[theirs], strict=True)
     return round(median(other / own for own, other in pairs), 2)
 
@@ -216,7 +215,7 @@ def _ratio(seconds: Mapping[str, list[float]], ours: str, theirs: str) -> float:
 def in_turn(
     work: Mapping[str, Work], repeats: int, clock: Callable[[], float] = time.process_time
 ) -> dict[str, list[float]]:
-    """Seconds of each call, after two that warm up."""
+    """Seconds of each call, after two warm-up calls."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     with torch.no_grad():
         for turn in range(-2, repeats):

@@ -1,9 +1,9 @@
-"""The viewer on 50,000 samples: how long the page waits for the server, and how long we wait for the page.
+"""The viewer on 50,000 samples: response times of the server and of the page.
 
     python -m benchmarks.viewer --work /tmp/viewer
 
-The store is synthetic and stays in the work folder. Times are medians, of whole requests over the loopback,
-from one client that keeps its connection open as browsers do. The page is measured where there is a Chromium.
+The store is synthetic and stays in the work folder. Times are medians of whole requests over loopback, from
+one client that keeps its connection open, as browsers do. The page is measured if Chromium is available.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ CONVENTION = "kinectv2_25"
 CLASSES = 60
 FRAMES = 40
 DIFFERENT = 200
-"""Clips that the store repeats: what they are does not matter, only that they are many."""
+"""Number of distinct clips that the store repeats: only the total number matters."""
 
 
 def write_store(path: Path, samples: int) -> None:
-    """A store of so many clips, every fifth with two people, every tenth with a finding; without streams."""
+    """Write a store without streams; every fifth clip has two people, every tenth a finding."""
     spec = skeletons.load(CONVENTION)
     root = store.create(path)
     ids = [f"S{n // 4000 + 1:03}C{n % 3 + 1:03}P{n % 40 + 1:03}R001A{n:06}" for n in range(samples)]
@@ -103,7 +103,7 @@ def milliseconds(ask: Callable[[], object], times: int = 1) -> float:
 
 
 def measure(path: Path) -> dict[str, Any]:
-    """Milliseconds of each question; ``first`` is asked of a server that has just started."""
+    """Milliseconds of each request; ``first`` is the first one after the server starts."""
     with served(path) as server:
         connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
 

@@ -1,7 +1,7 @@
-"""The viewer's page in Chromium, drawn by the processor: the first list, a sample after a click, pictures.
+"""The viewer's page in Chromium with software rendering: the first list, a sample after a click, drawing.
 
-Times are those of the clock, so other work on the machine makes them longer; ``cpu_ms`` is what all processes
-of the browser spend on one picture, whatever else runs.
+Times are elapsed times, so other load on the machine increases them; ``cpu_ms`` is the processor time that
+all processes of the browser spend on one picture.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CLICK = """(async (place) => {
   while (page.player.scenes[0].id !== id || page.player.stale) await new Promise((done) => setTimeout(done));
   return performance.now() - before;
 })"""
-"""Milliseconds from a click on a row to its first picture."""
+"""Returns the milliseconds from a click on a row to its first picture."""
 
 _TWICE = """(async () => {
   const stage = document.querySelector(".stage");
@@ -36,11 +36,11 @@ _TWICE = """(async () => {
   skeltoolsPage.player.show([{ ...told, tracks: [told.tracks[0], told.tracks[0]] }]);
   await skeltoolsPage.player.measure(1);
 })()"""
-"""Two tracks of 25 joints on 800 x 600 pixels."""
+"""Shows two tracks of 25 joints on 800 x 600 pixels."""
 
 
 def measure(url: str) -> dict[str, Any]:
-    """Milliseconds of the first list and of a click, pictures a second, processor time of each."""
+    """Milliseconds to the first list and per click, pictures per second, and processor time per picture."""
     with tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
         warm = browser.open(url, (1440, 900))
         warm.wait("skeltoolsPage?.listed", 60)
@@ -55,7 +55,7 @@ def measure(url: str) -> dict[str, Any]:
 
 
 def pictures(page: Page) -> dict[str, Any]:
-    """Drawn without a pause, for some seconds."""
+    """Measure continuous drawing over a few seconds."""
     drawn, spent = page.run("skeltoolsPage.player.drawn"), processor_seconds(os.getpid())
     rate = page.run(f"skeltoolsPage.player.measure({SECONDS})")
     drawn = page.run("skeltoolsPage.player.drawn") - drawn
@@ -69,12 +69,12 @@ def pictures(page: Page) -> dict[str, Any]:
 
 
 def processor_seconds(parent: int) -> float:
-    """Of all children of a process, and theirs."""
+    """Processor time of all descendants of a process."""
     children: dict[int, list[tuple[int, float]]] = {}
     for each in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = each.read_text().rsplit(")", 1)[1].split()
-        except OSError:  # it ended
+        except OSError:  # the process has ended
             continue
         ticks = int(fields[11]) + int(fields[12])
         children.setdefault(int(fields[1]), []).append(

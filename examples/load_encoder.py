@@ -1,4 +1,4 @@
-"""Features of clips of your own from a trained encoder, without run and store.
+"""Features of your own clips from a trained encoder, without a run or store.
 
 trainer export runs/skeletonclr --out encoder
 python examples/load_encoder.py encoder
@@ -19,13 +19,13 @@ def main(path: str) -> None:
     joints = encoder.conventions[encoder.convention].num_joints
     print(f"{encoder.card.method}, {encoder.stream} stream, {encoder.convention}: {joints} joints")
 
-    # Here would be yours: [T, M, V, 3] of any length, metres, x to the sensor's left, y up, z away from it.
+    # Put your clips here: [T, M, V, 3] of any length, metres, x to the sensor's left, y up, z away from it.
     draws = np.random.default_rng(0)
     standing = np.array([0, 1, 3]) + draws.normal(size=(1, 1, joints, 3))
     still = np.repeat(standing, 90, axis=0)
     rising = still[:70] + np.linspace(0, 0.5, 70)[:, None, None, None] * [0, 1, 0]
 
-    # The recipe, length and stream that the encoder was trained on; then [N, 3, T, V, M] -> [N, D].
+    # Apply the recipe, length and stream of the encoder's training; then [N, 3, T, V, M] -> [N, D].
     clips = skeltools.prepare(
         [still, rising],
         convention=encoder.conventions[encoder.convention],

@@ -1,10 +1,10 @@
-"""A whole contrastive training on one page: SkeletonCLR (MoCo v2 on skeletons) from the package's blocks.
+"""A complete contrastive training on one page: SkeletonCLR (MoCo v2 on skeletons) from the package's blocks.
 
     skeltools demo raw/ && skeltools convert ntu60 --out store.zarr
     python examples/pretrain.py store.zarr
 
-`trainer pretrain` does the same with presets, checkpoints, logs and every method; this is for reading, and
-for trying an idea that is none of them yet.
+`trainer pretrain` does the same with presets, checkpoints, logs and every method; this script is for reading
+and for prototyping new methods.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import trainer
 
 
 class Network(nn.Module):
-    """An encoder and MoCo's projector after it: clips [N, 3, T, V, M] -> [N, 128] unit vectors."""
+    """An encoder followed by MoCo's projector: clips [N, 3, T, V, M] -> unit vectors [N, 128]."""
 
     def __init__(self, encoder: nn.Module, dim: int = 128) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
 
-    # The store: clips of both halves in one convention. Labels are for the check at the end alone.
+    # The store: clips of both halves in one convention. Labels are used only for the evaluation at the end.
     store = trainer.open_store(options.store)
     convention = store.native
     skeletons = trainer.skeletons(store, [convention])
@@ -52,7 +52,7 @@ def main() -> None:
     train = trainer.load_clips(store, part="train", **chosen).to(device)
     test = trainer.load_clips(store, part="test", **chosen).to(device)
 
-    # Two views of a clip, an encoder with a key network that follows it, and a queue of past keys.
+    # Two views of a clip, an encoder with a momentum key network, and a queue of past keys.
     augment = trainer.augmentation(("shear", {"amplitude": 0.5}), ("temporal_crop", {"ratio": 6}))
     encoder = trainer.encoder("stgcn", skeletons, channels=[16, 16, 32, 64], stride_blocks=[3], dropout=0.0)
     query = Network(encoder).to(device)
@@ -76,7 +76,7 @@ def main() -> None:
             losses.append(loss.item())
         print(f"epoch {epoch + 1}: loss {sum(losses) / len(losses):.3f}")
 
-    # What the features are good for: the nearest neighbours in the training half vote.
+    # Evaluation: the nearest neighbours in the training half vote on the class.
     bank, queries = (trainer.features(query.encoder, clips, convention) for clips in (train, test))
     votes = trainer.knn(bank, train.labels, queries, classes=len(store.manifest.classes))
     print(f"20 nearest neighbours: {trainer.accuracy(votes, test.labels):.1%} of {len(test)} test clips")

@@ -1,8 +1,8 @@
-"""What is in a store, from Python: clips by id, other conventions, streams as NumPy arrays.
+"""Read a store from Python: clips by id, other conventions, streams as NumPy arrays.
 
 python examples/read_store.py store.zarr
 
-The store itself is plain zarr: examples/read_zarr.py reads one without any code of this package.
+A store is plain zarr: examples/read_zarr.py reads one without this package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(path: str) -> None:
 
     clip = s[s.ids[0]]  # or s["S001C001P001R001A001"]
     print(f"{clip.id}: '{clip.class_name}', joints {clip.joints.shape} in {clip.convention}")
-    steps = np.linalg.norm(np.diff(clip.joints[:, 0], axis=0), axis=-1)  # [T-1, V] metres a frame
+    steps = np.linalg.norm(np.diff(clip.joints[:, 0], axis=0), axis=-1)  # [T-1, V] metres per frame
     seen = clip.present[1:, 0] & clip.present[:-1, 0]
     fastest = clip.names[np.median(steps[seen], axis=0).argmax()]
     print(f"median speed of a joint: {np.median(steps[seen]) * 30:.2f} m/s at 30 frames per second")
@@ -32,7 +32,7 @@ def main(path: str) -> None:
         print(f"the same clip in {convention}: {len(other.names)} joints, {other.names[0]} first")
 
     frames = min(int(array.split("/")[2][1:]) for array in s.manifest.arrays if array.startswith("streams/"))
-    joints = s.stream("joint", frames=frames, in_memory=True)  # [N, 3, T, V, M], what an encoder takes
+    joints = s.stream("joint", frames=frames, in_memory=True)  # [N, 3, T, V, M], the input of an encoder
     train = s.rows(next(iter(s.splits)), "train")
     print(f"training half of the first split: clips {joints[train].shape}, labels {s.labels[train][:5]}...")
 

@@ -1,4 +1,4 @@
-"""A store is plain zarr: this reads one with zarr and numpy alone, no code of this package.
+"""Read a store, which is plain zarr, with zarr and numpy alone, without this package.
 
 python examples/read_zarr.py store.zarr
 """

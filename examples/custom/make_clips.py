@@ -1,6 +1,6 @@
-"""Writes eight small clips beside dataset.yaml: two people wave or walk before two cameras.
+"""Write eight small clips beside dataset.yaml: two people wave or walk in front of two cameras.
 
-Run it as `python make_clips.py FOLDER`; without FOLDER, into its own. Then convert the folder:
+Run `python make_clips.py FOLDER` (default: the script's folder), then convert the folder:
 `skeltools convert custom --raw FOLDER --out my-lab.zarr`.
 """
 
@@ -22,7 +22,7 @@ LEFT_HAND, LEFT_FOOT, RIGHT_FOOT = 4, 7, 8
 
 
 def clip(action: str, subject: int, camera: int, frames: int = 40) -> np.ndarray:
-    """[T, M, V, C]: one person; the second place is empty, which is NaN."""
+    """One clip [T, M, V, C] with one person; the second place is empty, that is, NaN."""
     phase = np.arange(frames) / 6 + subject
     body = np.repeat(STANDING[None], frames, axis=0)
     if action == "wave":

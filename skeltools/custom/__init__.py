@@ -1,14 +1,14 @@
-"""A user's own recordings: arrays, text, JSON, motion capture, described by one ``dataset.yaml``.
+"""A user's own recordings (arrays, text, JSON, motion capture), described by one ``dataset.yaml``.
 
-The settings are explained in docs/guides/custom-data.md. ``discover`` reads the settings, names, the table of
-labels and the names of arrays in files of many clips; ``read`` turns one clip into canonical axes.
+docs/guides/custom-data.md explains the settings. ``discover`` reads the settings, file names, the table of
+labels and the array names in multi-clip files; ``read`` returns one clip in canonical axes.
 
-settings, tables     dataset.yaml; what names and tables tell of clips
-discovery, cuts      which clips there are; segments and windows of recordings
-clip_files, known    formats that describe themselves, each a module of ``skeltools/formats``
-poses, text, ...     arrays and tables, laid out as the settings say
-canonical, unseen    joints by name, axes, units; what was not seen
-reading              one clip of all that
+settings, tables     dataset.yaml; clip fields from names and tables
+discovery, cuts      listing clips; segments and windows of recordings
+clip_files, known    self-describing formats, each a module of ``skeltools/formats``
+poses, text, ...     arrays and tables in the layout that the settings give
+canonical, unseen    joint order, axes and units; unseen joints
+reading              reading one clip with all of the above
 """
 
 from skeltools.custom.discovery import discover, settings_file

@@ -1,4 +1,4 @@
-"""Poses as a file has them, in the convention's order of joints, canonical axes and metres."""
+"""Convert stored poses to the convention's joint order, canonical axes and metres."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from skeltools.sequence import Joints
 
 
 def in_order(poses: Poses, spec: SkeletonSpec, naming: Naming, item: RawItem) -> Poses:
-    """Joints by name, where the file names them, in the convention's order; those it does not have are NaN.
+    """Put joints that the file names into the convention's order; joints that it lacks are NaN.
 
-    Upper and lower case are the same, and so are the convention's synonyms. Raises RawDataError when it names
-    none of the convention's joints, or one of them twice.
+    Names match regardless of case, and by the convention's synonyms. Raises RawDataError when the file names
+    none of the convention's joints, or a joint twice.
     """
     if not poses.joints:
         return poses
@@ -50,7 +50,7 @@ def canonical(
     units: float | None = None,
     axes: custom_settings.Directions | None = None,
 ) -> Joints:
-    """[T, M, V, 2 or 3] as a file has it -> [T, M, V, 3] in canonical axes and metres; z of 2D poses is 0."""
+    """Convert stored poses [T, M, V, 2 or 3] to [T, M, V, 3] in canonical axes and metres; z is 0 in 2D."""
     turned = custom_settings.change(settings, spec, units=units, axes=axes)
     origin = np.array(custom_settings.origin(settings))
     size = values.shape[-1]

@@ -1,4 +1,4 @@
-"""What the header of a table calls its columns: joint and coordinate, frame or time, or something else."""
+"""Interpret the header of a table: which columns are joint coordinates, frame or time, or anything else."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _FRAMES = _set(
     "frame frames frameno framenr framenum framenumber frameid frameindex subframe time timestamp timestamps "
     "timesec times timecode t ts ms sec secs seconds index idx sample samples unnamed0"
 )
-"""Names of columns that count frames or tell the time."""
+"""Names of columns that hold frame numbers or times."""
 _COUNTING = _set("no nr num number id count s us ns 0")
-"""Words that may stand behind those."""
+"""Words that may follow those."""
 _SCORES = _set(
     "score scores conf confidence likelihood visibility visible state tracked trackingstate prob probability "
     "presence"
 )
 _SHORT_SCORES = _set("s c p")
-"""Score, confidence, probability, as the last word only: ``hip_c``."""
+"""Score, confidence, probability; only as the last word: ``hip_c``."""
 _OTHER = _set(
     "rot rotation rotations quat quaternion orientation angle angles euler velocity vel acceleration acc "
     "qx qy qz qw rx ry rz rotx roty rotz speed residual error"
 )
-"""A column with such a word is no position."""
+"""A column with one of these words is not a position."""
 _NOISE = _set(
     "position positions pos translation trans coord coordinate coordinates loc location joint joints marker "
     "bone keypoint landmark kp world global mm cm"
 )
-"""Words that tell nothing of a name."""
+"""Words that carry no information in a name."""
 _UNITS = re.compile(
     r"[(\[](mm|cm|m|(?:milli|centi)?met(?:re|er)s?|px|pixels?|s|ms|seconds)[)\]]", re.IGNORECASE
 )
@@ -50,7 +50,7 @@ _SIDES = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "ri
 
 
 _TITLES = 8
-"""Rows of a header that are looked at."""
+"""Most rows of a header that are considered."""
 
 
 Place = tuple[str, int, str]
@@ -59,7 +59,7 @@ Place = tuple[str, int, str]
 
 @dataclass(frozen=True)
 class Column:
-    """What a label may mean: ``words`` name a joint (maybe of a ``body``), ``axis`` is x, y, z or s."""
+    """A possible meaning of a label: ``words`` name a joint (maybe of a ``body``), ``axis`` is in "xyzs"."""
 
     words: tuple[str, ...]
     axis: str
@@ -67,25 +67,25 @@ class Column:
 
 
 def is_frame(label: str) -> bool:
-    """Whether a column counts frames or tells the time."""
+    """Whether a column holds frame numbers or times."""
     words = words_of(_UNITS.sub(" ", label))
     behind = set(words[1:]) <= _FRAMES | _COUNTING
     return "".join(words) in _FRAMES or bool(words and words[0] in _FRAMES and behind)
 
 
 def key(name: str) -> str:
-    """A name without case, blanks and punctuation."""
+    """Normalise a name: lower case, no blanks or punctuation."""
     return "".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 def words_of(label: str) -> list[str]:
-    """Small words of a label: ``leftHip1_X`` -> left, hip, 1, x."""
+    """Split a label into lower-case words: ``leftHip1_X`` -> left, hip, 1, x."""
     parts = re.findall(r"[^\W_]+", label)
     return [word.casefold() for part in parts for word in _BETWEEN.split(part)]
 
 
 def meanings(label: str) -> Iterator[Column]:
-    """What a label may say, the likeliest first; nothing for one that is no coordinate."""
+    """Possible meanings of a label, the likeliest first; none if it is not a coordinate."""
     label = _UNITS.sub(" ", label.strip().strip('"'))
     before, colon, behind = label.rpartition(":")
     words = words_of(label)
@@ -104,7 +104,7 @@ def meanings(label: str) -> Iterator[Column]:
 
 
 def _split(words: list[str]) -> Iterator[Column]:
-    """Words -> (name, axis): the axis is the last word, the first, one between, or the last letter."""
+    """Split words into name and axis; the axis is the last word, the first, another, or the last letter."""
     places = [len(words) - 1, 0, *range(len(words) - 2, 0, -1)] if words else []
     for place in dict.fromkeys(places):
         axis = _axis(words[place], last=place == len(words) - 1)
@@ -126,9 +126,9 @@ def _axis(word: str, *, last: bool) -> str:
 
 @dataclass(frozen=True)
 class Joints:
-    """The joints of a convention by all that they may be called.
+    """Finds the joints of a convention by any of their names.
 
-    ``own_names``: joint -> its name in the files, as the user says.
+    ``own_names``: joint -> its name in the files, as set by the user.
     """
 
     spec: SkeletonSpec
@@ -137,7 +137,7 @@ class Joints:
 
     @cached_property
     def _exactly(self) -> dict[str, int]:
-        """The joints' own names go before synonyms: Kinect v2's Neck is not the neck of COCO."""
+        """Joints by name; proper names take precedence over synonyms: Kinect v2's Neck is not COCO's neck."""
         names = {key(self.own_names.get(joint, joint)): v for v, joint in enumerate(self.spec.joints)}
         for place, joint in enumerate(self.spec.joints):
             if joint not in self.own_names:
@@ -147,7 +147,7 @@ class Joints:
 
     @cached_property
     def _sided(self) -> dict[str, int]:
-        """By side and the rest: LeftHip, hip_l and HipLeft are one."""
+        """Joints by side and the rest of the name: LeftHip, hip_l and HipLeft are the same."""
         names: dict[str, int] = {}
         for place, joint in enumerate(self.spec.joints):
             if joint not in self.own_names:
@@ -156,12 +156,12 @@ class Joints:
         return names
 
     def find(self, words: Sequence[str]) -> int:
-        """Place of the joint of this name, or -1."""
+        """Index of the joint with this name, or -1."""
         exact = self._exactly.get("".join(words))
         return self._sided.get(_of_side(list(words)), -1) if exact is None else exact
 
     def place(self, column: Column) -> tuple[str, int]:
-        """(body, place of the joint or -1): with words of no meaning, and with a number of a body."""
+        """(body, index of the joint or -1) of a column, also without noise words or with a body's number."""
         for words in (column.words, tuple(word for word in column.words if word not in _NOISE)):
             if (joint := self.find(words)) >= 0:
                 return column.body, joint
@@ -186,18 +186,18 @@ def _of_side(words: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Header:
-    """What the columns of a table are, as far as its header tells."""
+    """The meaning of a table's columns, as far as its header gives it."""
 
     labels: tuple[str, ...]
     """A label for each column."""
     joints: Mapping[Place, tuple[int, ...]]
     """(body, joint, axis) -> its columns."""
     strangers: tuple[str, ...]
-    """Names that have coordinates and are no joint of the convention."""
+    """Names with coordinates that are not joints of the convention."""
     nameless: tuple[str, ...]
-    """Axis of each column that is called x, y, z or a score and nothing else; '' for the others."""
+    """Axis of each column that is named just x, y, z or a score; '' for the others."""
     frames: tuple[int, ...]
-    """Columns that count frames or tell the time."""
+    """Columns with frame numbers or times."""
 
     @property
     def named(self) -> frozenset[int]:
@@ -205,8 +205,9 @@ class Header:
 
 
 def read(rows: Sequence[Sequence[str]], joints: Joints) -> Header:
-    """The header that names most joints: one of its rows, or two together, as motion capture suites write
-    names above coordinates. ``rows`` have a field for each column; the last is nearest to the numbers."""
+    """Interpret the rows of a header: use the row that names most joints, or two rows together, as motion
+    capture suites write names above coordinates. ``rows`` have one field per column; the last is nearest to
+    the numbers."""
     rows = rows[-_TITLES:]
     single = [list(row) for row in reversed(rows)]
     single += [
@@ -220,8 +221,11 @@ def read(rows: Sequence[Sequence[str]], joints: Joints) -> Header:
 
 
 def spread(row: Sequence[str], width: int, coordinates: str, joints: Joints) -> list[str] | None:
-    """Labels of all columns where a row names joints without x, y, z: each once or above all of its columns,
-    maybe behind frame and time. None: it does not; empty: it names others than there are columns for."""
+    """Labels of all columns for a row that names joints without x, y, z.
+
+    Each joint is named once, or above all of its columns, possibly after frame and time. None: the row names
+    no joints; empty: their number does not match the columns.
+    """
     names = [name for name, _ in groupby(field.strip() for field in row if field.strip())]
     lead = list(takewhile(is_frame, names))
     named = names[len(lead) :]
@@ -233,7 +237,7 @@ def spread(row: Sequence[str], width: int, coordinates: str, joints: Joints) -> 
 
 
 def _filled(row: Sequence[str]) -> list[str]:
-    """Empty fields have the name to their left: it stands above all coordinates of a joint."""
+    """Fill empty fields with the name to their left, which spans all coordinates of a joint."""
     filled, last = [], ""
     for field in row:
         last = field.strip() or last
@@ -266,7 +270,7 @@ def _header(labels: Sequence[str], other: Sequence[bool], joints: Joints) -> Hea
 def _whole_bodies(
     places: Mapping[Place, tuple[int, ...]],
 ) -> dict[Place, tuple[int, ...]]:
-    """Without bodies that have less than half of the joints of another: Spine1 is no body 1 of Spine."""
+    """Drop bodies that have less than half as many joints as another: Spine1 is not body 1 of Spine."""
     joints: dict[str, set[int]] = {}
     for body, joint, _ in places:
         joints.setdefault(body, set()).add(joint)
@@ -275,7 +279,7 @@ def _whole_bodies(
 
 
 def _by_number(labels: Sequence[str], other: Sequence[bool], count: int) -> dict[Place, tuple[int, ...]]:
-    """Joints that are numbered from 0 or 1 on, all of them; nothing where they are not."""
+    """Columns by joint if all joints are numbered from 0 or 1 on; else empty."""
     numbered: dict[tuple[int, str], list[int]] = {}
     for column, label in enumerate(labels):
         for each in () if other[column] or is_frame(label) else meanings(label):

@@ -1,8 +1,8 @@
-"""Clips that are a part of a recording: rows of a table with start and end, and windows of equal length.
+"""Cut clips out of recordings: rows of a table with start and end, and windows of equal length.
 
-What is cut is told when files are found (``RawItem.details``: ``start`` and ``end``, frames from 0, the end
-excluded) and done when a clip is read. Of arrays only these frames are read, so a recording may be larger
-than a clip may be; a recording in another format is read once for all of its clips.
+The cut is determined during discovery (``RawItem.details``: ``start`` and ``end``, frames from 0, end
+excluded) and made when a clip is read. Only these frames of an array are read, so a recording may exceed the
+size limit of a clip; a recording in another format is read once for all of its clips.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from skeltools.raw_items import MAX_BYTES, RawItem, finding
 
 ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
 MAX_WINDOWS = 100_000
-"""Of one recording: more come of a damaged header, or a stride that was meant otherwise."""
+"""Most windows of a recording: more indicate a damaged header or a mistaken stride."""
 COLUMNS = ("start", "end")
 REMEDY = (
     "Cut the recording: a table with the columns start and end, or windows: {length: ...} in dataset.yaml"
@@ -36,7 +36,7 @@ _MAX_FRAME = 10**9
 _NUMBER = re.compile(r"\d{1,9}(\.\d{0,9})?", re.ASCII)
 
 Window = tuple[int, int | None]
-"""First frame, and the one behind the last; None: to the end of the recording."""
+"""First frame, and the one after the last; None: to the end of the recording."""
 Read = Callable[[RawItem, Settings, SkeletonSpec], Poses]
 
 
@@ -44,9 +44,9 @@ Read = Callable[[RawItem, Settings, SkeletonSpec], Poses]
 
 
 def window_of_row(cells: Mapping[str, str], settings: Settings) -> tuple[Window, str]:
-    """Frames that a row of the table names, and what is wrong with it in words, else nothing.
+    """The frames that a row of the table gives, and a description of its error, or an empty text.
 
-    An empty cell is the beginning or the end of the recording.
+    An empty cell means the beginning or the end of the recording.
     """
     values: list[int | None] = []
     for column in COLUMNS:
@@ -62,7 +62,7 @@ def window_of_row(cells: Mapping[str, str], settings: Settings) -> tuple[Window,
 
 
 def _frame(column: str, text: str, settings: Settings) -> tuple[int, str]:
-    """A cell as a frame from 0, ends excluded; seconds to the nearest frame."""
+    """Convert a cell to a frame from 0, ends excluded; seconds are rounded to the nearest frame."""
     how = settings.segments
     if not _NUMBER.fullmatch(text):
         return 0, f"{column} '{text[:20]}' is no number from 0"
@@ -80,7 +80,7 @@ def _frame(column: str, text: str, settings: Settings) -> tuple[int, str]:
 
 
 def windows(frames: int, how: Windows) -> list[Window]:
-    """Windows of a recording; one that is shorter than a window is one. Frames that fill none are left out.
+    """Windows of a recording; one shorter than a window is a single window. Leftover frames are dropped.
 
     Raises RawDataError for more than ``MAX_WINDOWS``.
     """
@@ -96,7 +96,7 @@ def windows(frames: int, how: Windows) -> list[Window]:
 
 
 def details(window: Window | None) -> tuple[tuple[str, int], ...]:
-    """A window as details of a RawItem."""
+    """A window in the form of ``RawItem.details``."""
     if window is None:
         return ()
     start, end = window
@@ -104,18 +104,18 @@ def details(window: Window | None) -> tuple[tuple[str, int], ...]:
 
 
 def window_of(item: RawItem) -> Window | None:
-    """The frames that are this clip; None: all of its file."""
+    """The frames of this clip; None: all frames of its file."""
     known = dict(item.details)
     return (known["start"], known.get("end")) if "start" in known else None
 
 
 def is_array(item: RawItem, settings: Settings) -> bool:
-    """Whether its frames can be read without the others: an array with an axis of frames alone."""
+    """Whether the clip's frames can be read alone: from an array with a separate axis for frames."""
     return Path(item.path).suffix.lower() in ARRAYS and "T" in (settings.layout or DEFAULT).split()
 
 
 def slices(shape: tuple[int, ...], item: RawItem, settings: Settings) -> tuple[slice, ...]:
-    """What to take of an array of this shape. Raises RawDataError for frames that are not there."""
+    """The slices of an array of this shape to read. Raises RawDataError for frames that do not exist."""
     window = window_of(item)
     axis = len(shape) if window is None else time_axis(settings)
     if window is None or axis >= len(shape):
@@ -130,12 +130,12 @@ def time_axis(settings: Settings) -> int:
 
 
 def of_array(array: NDArray[Any], item: RawItem, settings: Settings) -> NDArray[Any]:
-    """The clip's own frames of a mapped array."""
+    """The clip's frames of a memory-mapped array."""
     return array[slices(array.shape, item, settings)]
 
 
 def check_size(shape: tuple[int, ...], itemsize: int, item: RawItem) -> None:
-    """Raises RawDataError for more than a clip may have, before memory is taken."""
+    """Raise RawDataError for more bytes than a clip may have, before memory is allocated."""
     size = math.prod(shape) * itemsize
     if size > MAX_BYTES:
         message = f"{size} bytes are too many for one clip (limit {MAX_BYTES})"
@@ -143,7 +143,7 @@ def check_size(shape: tuple[int, ...], itemsize: int, item: RawItem) -> None:
 
 
 def check_text(item: RawItem) -> None:
-    """Raises RawDataError for text of more bytes than are read."""
+    """Raise RawDataError for a text file above the size limit."""
     if item.size > MAX_BYTES:
         raise RawDataError(
             f"{item.size} bytes are too many for one file of text (limit {MAX_BYTES})",
@@ -153,7 +153,7 @@ def check_text(item: RawItem) -> None:
 
 
 def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """The clip's own frames of a file that is read whole; clips of one recording come one after another."""
+    """The clip's frames of a file that is read whole; cached, as clips of a recording are read in turn."""
     window = window_of(item)
     if window is None:
         return read(item, settings, spec)
@@ -179,7 +179,7 @@ class _Recording:
 
 @lru_cache(maxsize=1)
 def _read_whole(recording: _Recording) -> Poses | RawDataError:
-    """The error of a damaged file is kept, too: it has as many clips as a sound one."""
+    """Read a recording. The error of a damaged file is cached as well, as each of its clips asks for it."""
     try:
         return recording.read(recording.item, recording.settings, recording.spec)
     except RawDataError as error:
@@ -198,7 +198,7 @@ def _inside(window: Window, frames: int, item: RawItem) -> slice:
 
 
 def findings(item: RawItem, frames: int) -> tuple[Finding, ...]:
-    """What is to be told of a clip of which so many frames are there."""
+    """Findings about a clip of which ``frames`` frames exist."""
     window = window_of(item)
     if window is None or window[1] is None or window[1] - window[0] <= frames:
         return ()

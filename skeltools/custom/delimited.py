@@ -1,8 +1,8 @@
-"""Tables as text: which delimiter, where the numbers begin, and the numbers.
+"""Parse text tables: detect the delimiter and the first row of numbers, then read the numbers.
 
-Spreadsheets, motion capture suites and scripts write the same table in many ways: fields between commas,
-semicolons, tabs or runs of blanks, decimal points or commas, remarks, titles above the header. What
-dataset.yaml says is obeyed; the rest is told by the lines themselves.
+Spreadsheets, motion capture suites and scripts write the same table in many ways: fields separated by commas,
+semicolons, tabs or runs of blanks, decimal points or commas, comments, titles above the header. Settings in
+dataset.yaml take precedence; everything else is inferred from the lines themselves.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from schemas import RawDataError
 from skeltools.raw_items import MAX_BYTES, RawItem
 
 BLANKS = "whitespace"
-"""Name of the delimiter that is any run of blanks and tabs."""
+"""The delimiter setting for any run of blanks and tabs."""
 
 _REMARKS = ("#", "%")
 _GUESSES = (
     *((";", "."), (";", ","), ("\t", "."), ("\t", ","), (",", ".")),
     *((BLANKS, "."), (BLANKS, ","), (",", ","), ("|", ".")),
 )
-"""(delimiter, decimal mark), in the order in which they are preferred where several explain a file."""
+"""(delimiter, decimal mark), in order of preference where several fit a file equally well."""
 _SAMPLE = 20
-"""Half the lines by which a delimiter is told: from the middle of a file, all of a short one."""
+"""Half the number of lines used to detect the delimiter: from the middle of a file, or all of a short one."""
 _HEAD = 100
-"""Lines in which the first row of numbers is looked for."""
+"""Number of lines searched for the first row of numbers."""
 _NOTE = 3
-"""So many whole numbers alone in a line above a table are a note, such as numbers of frames and joints."""
+"""Up to this many whole numbers alone in a line above a table are a note, such as frame and joint counts."""
 _NEAR = 4
-"""Words and numbers in a row, and a row of words so near below: both are titles."""
+"""A row of words and numbers is a title if another row of words follows within this many rows."""
 _COUNTED = 6
-"""A first row of at least so many whole numbers in turn, 0 1 2 ..., is a header as pandas writes it."""
+"""A first row of at least this many consecutive whole numbers, 0 1 2 ..., is a header as pandas writes it."""
 _NOTHING = frozenset(
     {
         "",
@@ -56,28 +56,28 @@ _NOTHING = frozenset(
         "-1.#qnan",
     }
 )
-"""Words for "no number", among them those of C's ``printf`` on Windows."""
+"""Spellings of a missing number, including those of C's ``printf`` on Windows."""
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text, cut into its header and its rows of numbers."""
+    """A text table, split into its header and its rows of numbers."""
 
     header: tuple[tuple[str, ...], ...]
-    """Rows of words above the numbers, with a field for each column; the last is the nearest."""
+    """Rows of words above the numbers, with one field per column; the last is nearest to the numbers."""
     titles: tuple[tuple[str, ...], ...]
-    """Fields of all rows of words above the numbers, and of the last remark there, however many."""
+    """Fields of every row of words above the numbers, or of the last comment there, however many."""
     misfit: int
-    """Fields of the row of words right above the numbers if a row has another number of them, else 0."""
+    """Number of fields in the row of words right above the numbers if it does not match the rows, else 0."""
     lines: tuple[str, ...]
     """Rows of numbers, at least one."""
     places: tuple[int, ...]
-    """Each row's line in the file, counted from 1."""
+    """Line number of each row in the file, from 1."""
     delimiter: str
     decimal: str
     open_end: bool
-    """Whether every row ends in a delimiter with nothing behind it."""
+    """Whether every row ends in a trailing delimiter."""
 
     @property
     def width(self) -> int:
@@ -89,7 +89,7 @@ class Table:
 
 
 def decoded(data: bytes, item: RawItem) -> str:
-    """Text in UTF-8, or in UTF-16 with its mark. Raises RawDataError for what is no text."""
+    """Decode UTF-8, or UTF-16 with a byte order mark. Raises RawDataError for data that is not text."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
     if b"\0" in data:
@@ -98,21 +98,21 @@ def decoded(data: bytes, item: RawItem) -> str:
 
 
 def holds_numbers(head: bytes) -> bool:
-    """Whether the beginning of a file has a row of at least two numbers, or nothing at all."""
+    """Whether the beginning of a file is empty or contains a row of at least two numbers."""
     coding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     lines = [re.split(r"[;,|\s]+", line.strip()) for line in head.decode(coding, "replace").splitlines()]
     return not any(map(any, lines)) or any(len(fields) > 1 and _numbers(fields) for fields in lines)
 
 
 def rows(data: bytes, delimiter: str) -> list[list[str]]:
-    """Rows of a small table, blank lines left out. Raises ``csv.Error``."""
+    """Rows of a small table without blank lines. Raises ``csv.Error``."""
     text = data.decode("utf-8-sig", "replace")
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     return [row for row in table if any(field.strip() for field in row)]
 
 
 def fields_of(line: str, delimiter: str) -> list[str]:
-    """Fields of a line, which may be in quotes; an empty line has one."""
+    """Split a line into its fields, which may be quoted; an empty line has one."""
     if delimiter == BLANKS:
         return line.split() or [""]
     if delimiter == " ":
@@ -126,7 +126,7 @@ def fields_of(line: str, delimiter: str) -> list[str]:
 
 
 def number(field: str, decimal: str = ".") -> float | None:
-    """A field as a number: NaN where nothing is given, None for another word."""
+    """Parse a field as a number: NaN if it is missing, None if it is any other word."""
     field = field.strip().strip('"')
     if field.lower() in _NOTHING:
         return float("nan")
@@ -140,8 +140,8 @@ def number(field: str, decimal: str = ".") -> float | None:
 
 
 def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: int | None = None) -> Table:
-    """Header and rows of a text. ``skip_rows``: lines of the file above the header that are left out; None:
-    as the lines tell. Raises RawDataError for a file without a row of numbers."""
+    """Parse a text into header and rows. ``skip_rows``: number of lines to skip above the header; None:
+    detect it. Raises RawDataError for a file without a row of numbers."""
     every = enumerate(re.split(r"\r\n|\n|\r", text), start=1)
     lines = [(place, line) for place, line in every if place > (skip_rows or 0) and line.strip()]
     written = [(place, line) for place, line in lines if not _is_remark(line)]
@@ -169,7 +169,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
 
 
 def _other_delimiter(sample: Sequence[str], mark: str) -> str:
-    """A hint where another delimiter than the one that was given makes numbers of the lines."""
+    """A hint for the error message if a delimiter other than the given one turns the lines into numbers."""
     better, decimal = marks_of(sample)
     if better == mark or not any(_numbers(fields_of(line, better), decimal) for line in sample):
         return ""
@@ -182,7 +182,7 @@ def _is_remark(line: str) -> bool:
 
 
 def marks_of(sample: Sequence[str], delimiter: str | None = None) -> tuple[str, str]:
-    """Delimiter and decimal mark by which most fields of the lines are numbers; one given is obeyed."""
+    """The delimiter (the given one, if any) and decimal mark with which most fields parse as numbers."""
     guesses = [guess for guess in _GUESSES if delimiter in (None, guess[0])]
     if delimiter is not None and not guesses:
         guesses = [(delimiter, "."), (delimiter, ",")]
@@ -196,13 +196,13 @@ def _even(sample: Sequence[str], delimiter: str) -> bool:
 
 
 def _usual(split: list[list[str]], decimal: str) -> int:
-    """How many fields most rows of numbers have."""
+    """The most common number of fields among the rows of numbers."""
     sizes = [len(fields) for fields in split if _numbers(fields, decimal)] or [len(f) for f in split]
     return Counter(sizes).most_common(1)[0][0]
 
 
 def _explained(sample: Sequence[str], delimiter: str, decimal: str) -> tuple[float, int]:
-    """Share of the fields that are numbers, and their number, of lines that have any."""
+    """Share and count of the fields that parse as numbers, over the rows of numbers."""
     split = [fields_of(line, delimiter) for line in sample]
     split = [row for row in split if len(row) > 1 or delimiter == BLANKS]
     fields = [f for row in split if _numbers(row, decimal) for f in row if f.strip()]
@@ -211,13 +211,13 @@ def _explained(sample: Sequence[str], delimiter: str, decimal: str) -> tuple[flo
 
 
 def _numbers(fields: Sequence[str], decimal: str = ".") -> bool:
-    """Whether most of what is in a row are numbers."""
+    """Whether most of the non-empty fields in a row are numbers."""
     there = [field for field in fields if field.strip()]
     return 2 * sum(number(field, decimal) is not None for field in there) > len(there)
 
 
 def _is_counted(fields: Sequence[str]) -> bool:
-    """Whether a row counts 0 1 2 ... or 1 2 3 ..., maybe behind an empty field: pandas numbers columns so."""
+    """Whether a row counts 0 1 2 ... or 1 2 3 ..., maybe after an empty field, as pandas numbers columns."""
     there = fields[1:] if fields and not fields[0].strip() else fields
     if len(there) < _COUNTED or there[0].strip() not in ("0", "1"):
         return False
@@ -226,8 +226,8 @@ def _is_counted(fields: Sequence[str]) -> bool:
 
 
 def _start(head: list[list[str]], width: int, decimal: str) -> int:
-    """The first row of numbers. Shorter ones above it count as notes if words lie between, or if there are
-    few of them; all others are rows, so that a damaged one is told and not lost."""
+    """Index of the first row of numbers. Shorter rows above it are notes if words lie between, or if they
+    hold a few whole numbers; all others count as rows, so that a damaged one is reported and not lost."""
     is_row = [_numbers(fields, decimal) and not _is_counted(fields) for fields in head]
     for n, fields in enumerate(head[:-1]):
         worded = any(number(field, decimal) is None for field in fields)
@@ -248,7 +248,7 @@ def _whole(fields: Sequence[str]) -> bool:
 
 
 def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decimal: str) -> Table:
-    """``titles``: rows of words above ``body``."""
+    """Build the table from ``body`` and ``titles``, the rows of words above it."""
     lines = tuple(line for _, line in body)
     width = len(fields_of(lines[0], mark))
     nearest = titles[-1] if titles else []
@@ -276,9 +276,9 @@ def _cut(titles: list[list[str]], body: list[tuple[int, str]], mark: str, decima
 
 
 def values(grid: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.float64]:
-    """[rows, columns]: some columns of all rows; NaN where nothing is given.
+    """The given columns of all rows as [rows, columns]; NaN where a value is missing.
 
-    Raises RawDataError: a row of another length, a word, too many numbers for one clip.
+    Raises RawDataError for a row of a different length, a word, or too many numbers for one clip.
     """
     size = len(grid.lines) * grid.width * 8
     if size > MAX_BYTES:
@@ -288,7 +288,7 @@ def values(grid: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.flo
 
 
 def _quickly(grid: Table) -> NDArray[np.float64] | None:
-    """All columns, if numpy understands each field."""
+    """All columns, if numpy can parse every field."""
     lines = [line.replace(",", ".") for line in grid.lines] if grid.decimal == "," else list(grid.lines)
     if grid.open_end:
         lines = [line.rstrip(" ")[:-1] for line in lines]
@@ -297,7 +297,7 @@ def _quickly(grid: Table) -> NDArray[np.float64] | None:
     delimiter = None if grid.delimiter == BLANKS else grid.delimiter
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about rows without any field; they are told below
+            warnings.simplefilter("ignore")  # about rows without any field; they are reported below
             whole = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
     except (ValueError, TypeError):
         return None
@@ -320,7 +320,7 @@ def _field_by_field(grid: Table, columns: Sequence[int], item: RawItem) -> NDArr
 
 
 def _cause(grid: Table, line: str) -> str:
-    """Why a row may have another number of fields than the first."""
+    """The likely reason why a row has a different number of fields from the first."""
     common = Counter(len(grid.fields(line)) for line in grid.lines[:_HEAD]).most_common(1)[0][0]
     if common != grid.width:
         return (

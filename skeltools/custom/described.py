@@ -1,4 +1,4 @@
-"""``convention: file``: the skeleton that the clips themselves describe."""
+"""``convention: file``: the skeleton is read from the clips themselves."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from skeltools.raw_items import MAX_BYTES, visible_files
 
 
 def spec_of_first(settings: Settings, path: Path) -> SkeletonSpec:
-    """The skeleton of the first clip, by path, whose format describes one and that can be read.
+    """The skeleton of the first readable clip, by path, whose format describes one.
 
-    Raises ConfigError where there is none.
+    Raises ConfigError if there is none.
     """
     problem: RawDataError | None = None
     for file in visible_files(path.parent, []):

@@ -1,4 +1,4 @@
-"""What clips there are in a user's own data: files, arrays in files of many clips, windows and segments."""
+"""Discover the clips in a user's own data: files, arrays in multi-clip files, windows and segments."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ JSON = ".json"
 
 
 def settings_file(raw: Path) -> Path:
-    """``dataset.yaml`` of a folder, or the settings file itself."""
+    """The ``dataset.yaml`` in a folder, or ``raw`` itself if it is a settings file."""
     return raw / FILE if raw.is_dir() else raw
 
 
 def discover(raw: Raw) -> Listing:
-    """All clips below the folder of the settings, and below further ones. Raises ConfigError when these do
-    not fit what is there.
+    """List all clips below the folder of the settings and below any further folders.
 
-    ``raw``: the folder with dataset.yaml or a settings file; of several it is the first.
+    ``raw`` is the folder with dataset.yaml or a settings file; if there are several paths, the first one is.
+    Raises ConfigError when the settings do not match the files.
     """
     first, *others = roots_of(raw)
     path = settings_file(first)
@@ -79,7 +79,7 @@ def discover(raw: Raw) -> Listing:
 
 
 def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
-    """Raise ConfigError for a ``min_score`` where no clip has a score: arrays and text without an s."""
+    """Raise ConfigError for a ``min_score`` when no clip has scores: arrays and text without an s."""
     if not settings.min_score or settings.coordinates.endswith("s"):
         return
     if all(format_of(Path(item.path), settings) is None for item in clips):
@@ -93,7 +93,7 @@ def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
 def _cut(
     item: RawItem, fields: tables.Told, path: Path, settings: Settings, findings: list[Finding]
 ) -> list[RawItem]:
-    """The clips of a file: as the table says, or windows of what the table leaves whole."""
+    """The clips of a file: the table's segments, or windows of whatever the table does not cut."""
     made = []
     for clip in fields.clips.get(item.id, ()):
         marks = (*cuts.details(clip.window), *framewise.details(clip.actions))
@@ -117,7 +117,7 @@ def _cut(
 
 
 def _frames(item: RawItem, path: Path, settings: Settings) -> int:
-    """Frames of a file: arrays tell them in their headers, others are read. Raises RawDataError."""
+    """Number of frames in a file, from the header of an array, else by reading it. Raises RawDataError."""
     if format_of(Path(item.path), settings) is None and cuts.is_array(item, settings):
         return poses.array_frames(item, settings)
     whole = replace(item, details=(*cuts.details((0, None)), *item.details))
@@ -138,9 +138,9 @@ def _clips(
     findings: list[Finding],
     labels: dict[str, str],
 ) -> list[RawItem]:
-    """Clips below a folder with their names as ids: the path without suffix, or what ``{clip}`` is.
+    """Clips below a folder. Each id is the path without suffix, or the name that ``{clip}`` matches.
 
-    ``labels`` gets the classes that files tell, by the clip's name.
+    Classes stored in the files themselves are added to ``labels``, by clip name.
     """
     convention = spec.name
     described = {
@@ -201,7 +201,7 @@ def _clips(
 
 
 def _of_no_format(file: Path) -> tuple[bool, str]:
-    """Whether a file is no JSON at all, and why it is no clip."""
+    """Whether a file cannot be read as JSON, and why it is not a clip."""
     try:
         if file.stat().st_size > MAX_BYTES:
             return False, f"more than {MAX_BYTES} bytes"
@@ -216,8 +216,8 @@ def _of_no_format(file: Path) -> tuple[bool, str]:
 
 
 def _one_of_each(clips: list[RawItem], root: Path, findings: list[Finding]) -> list[RawItem]:
-    """Of files that differ in their suffix alone, such as ``x.npy`` and ``x.csv``, the one that can be read
-    as the settings say; arrays before others, then by path."""
+    """Keep one of the files that differ only in suffix, such as ``x.npy`` and ``x.csv``: the first that can
+    be read with the settings, arrays before others, then by path."""
     groups: dict[tuple[str, str | None], list[RawItem]] = {}
     for item in clips:
         groups.setdefault((item.id, None if item.member is None else item.path), []).append(item)
@@ -252,7 +252,7 @@ def _is_readable(item: RawItem) -> bool:
 
 
 def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list[Finding]) -> list[Clip]:
-    """Clips of the files of one format; a file that is damaged is a finding."""
+    """Clips in the files of one format; a damaged file becomes a finding."""
     if known.clips is None:
         return [
             Clip(file.relative_to(folder).with_suffix("").as_posix(), file, size=file.stat().st_size)
@@ -269,7 +269,7 @@ def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list
 
 
 def _members(file: Path, settings: Settings) -> list[tuple[str, str]]:
-    """(clip, array) of a file of many clips, or (clip, the same) of text."""
+    """(clip, array name) pairs in a multi-clip file; for text, both are the clip's name."""
     if file.suffix.lower() in text.SUFFIXES:
         return [(escaped(name), name) for name in text.clips(file, settings)]
     key = settings.key or ""

@@ -1,4 +1,4 @@
-"""Files of poses that are not read here, and what makes files of them that are."""
+"""Advice on converting pose files that cannot be read."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ EXPORTS = {
     ".rar": "Unpack it",
     ".7z": "Unpack it",
 }
-"""Suffix -> what to do with it."""
+"""Suffix -> how to convert such a file."""
 
 
 def advice(roots: Sequence[Path]) -> str:
-    """What to do with the commonest files below that are not read here; empty if there are none."""
+    """How to convert the most common unreadable files below the folders; empty if there are none."""
     counts = Counter(file.suffix.lower() for root in roots for file in visible_files(root))
     known = [(count, suffix) for suffix, count in counts.items() if suffix in EXPORTS]
     if not known:

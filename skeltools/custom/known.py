@@ -1,4 +1,4 @@
-"""Formats of clips that describe themselves; a new one is a module of ``skeltools/formats``, named here."""
+"""Registry of self-describing clip formats; a new one is a module of ``skeltools/formats``, listed here."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _KNOWN: tuple[ClipFormat, ...] = (
     MAT,
 )
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
-"""In the order in which they are asked whether a file is theirs."""
+"""In the order in which they are tried on a file."""
 
 
 def format_of(file: Path, settings: Settings) -> ClipFormat | None:
-    """The format of a file: as ``format`` of the settings says, else told by what is in it; None if none.
+    """The format of a file: the setting ``format``, else detected from its contents; None if there is none.
 
-    Raises ConfigError for a format that is not known.
+    Raises ConfigError for an unknown format.
     """
     if settings.format is not None:
         if settings.format not in CLIP_FORMATS:

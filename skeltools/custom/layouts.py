@@ -1,4 +1,4 @@
-"""Arrays of any layout as [T, M, V, C], and what is likely wrong with one that does not fit."""
+"""Rearrange arrays of any layout to [T, M, V, C], and guess what is wrong with one that does not fit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from skeltools.custom.settings import COORDINATES, Settings
 from skeltools.raw_items import RawItem
 
 DEFAULT = "T VC"
-"""The layout where none is told: a row a frame."""
+"""The default layout: one row per frame."""
 MAX_BODIES = 32
 
 _LIKELY_BODIES = 2
-"""More in one row are not guessed at."""
+"""Guesses consider at most this many bodies per row."""
 _LAYOUTS = (
     *(
         "T V C",
@@ -45,9 +45,10 @@ _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
 def laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:
-    """Any layout -> [T, M, V, C]. Raises RawDataError for a shape that does not fit, with a guess why.
+    """Rearrange any layout to [T, M, V, C]. Raises RawDataError, with a likely cause, if the shape does not
+    fit.
 
-    2D poses may have a third coordinate that is the same for all joints of a pose: it is left out.
+    2D poses may have a third coordinate that is the same for all joints of a pose; it is dropped.
     """
     layout = settings.layout or DEFAULT
     sizes = fitted(array.shape, layout, settings, spec)
@@ -76,7 +77,7 @@ def fitted(
     *,
     coordinates: str | None = None,
 ) -> dict[str, int] | None:
-    """Sizes of the letters of a layout; None if a shape does not fit it."""
+    """The size of each letter of a layout; None if the shape does not fit it."""
     known = {"V": spec.num_joints, "C": len(coordinates or settings.coordinates)}
     axes = layout.split()
     sizes = dict(known)
@@ -113,7 +114,7 @@ def _expected(axis: str, known: dict[str, int]) -> str:
 
 
 def guesses(shape: tuple[int, ...], settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
-    """What may be the cause of a misfit, the likeliest first: a question, and the key that says so."""
+    """Likely causes of a misfit, the likeliest first: a question, and the setting that would fix it."""
     layout = settings.layout or DEFAULT
     if len(shape) > 1 and fitted(shape[1:], layout, settings, spec) is not None:
         yield f"{shape[0]} clips in one array? `convert custom --from crossclr` reads it with its labels"
@@ -143,7 +144,7 @@ def _likely(
 
 
 def _counted(shape: tuple[int, ...], layout: str, spec: SkeletonSpec, size: int) -> str:
-    """``80 = 20 x 4: `` of the axis that has the coordinates."""
+    """The size of the axis with the coordinates as a product, ``80 = 20 x 4: ``."""
     for axis, length in zip(layout.split(), shape, strict=True):
         if "C" in axis and axis != "C":
             others = length // size

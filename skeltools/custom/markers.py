@@ -1,4 +1,4 @@
-"""What the files of motion capture suites have in common: named points of one or several subjects."""
+"""Read the named points of one or several subjects, as the files of motion capture suites have them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,10 @@ def poses_of_points(
     units: str,
     axes: Directions | None = None,
 ) -> Poses:
-    """Points [T, N, 3], NaN where not seen, as bodies of joints by name.
+    """Group points [T, N, 3], NaN where not seen, into bodies with joints by name.
 
-    A label may begin with its subject, ``anna:LASI``; several subjects are several bodies, in the order in
-    which they come. Raises RawDataError: no names, too many subjects; it is not told which axis is up, or
-    what the unit is.
+    A label may have its subject as prefix, ``anna:LASI``; each subject is a body, in order of appearance.
+    Raises RawDataError if there are no names or too many subjects, or if the up axis or the unit is unknown.
     """
     if axes is None and settings.axes is None and not _own_convention(item, settings):
         raise RawDataError(
@@ -79,15 +78,15 @@ def poses_of_points(
 
 
 def _own_convention(item: RawItem, settings: Settings) -> bool:
-    """Whether the user wrote the convention's file, which then says where its axes point."""
+    """Whether the convention is the user's own file, which then defines the axes."""
     return bool(convention_file(settings, Path(item.settings)))
 
 
 def _subjects(labels: Sequence[str], wanted: Container[str]) -> dict[str, list[tuple[str, int]]]:
-    """Subject -> (name, place) of its points.
+    """Subject -> (name, index) of its points.
 
-    Points without a subject belong to the only one, or to none of several. A subject without any joint of the
-    convention, such as a ball, is none, unless nobody has one.
+    Points without a subject belong to the only subject; if there are several, they are ignored. A subject
+    without any joint of the convention, such as a ball, is dropped, unless no subject has one.
     """
     split = [label.strip().rpartition(":") for label in labels]
     named = list(dict.fromkeys(subject for subject, _, name in split if subject and name))
@@ -105,7 +104,7 @@ def _subjects(labels: Sequence[str], wanted: Container[str]) -> dict[str, list[t
 
 
 def _names(subjects: dict[str, list[tuple[str, int]]], wanted: Container[str]) -> list[str]:
-    """Every name once; twice only where a joint of the convention is, which is then an error of the clip."""
+    """Every name once; twice if a subject has a joint of the convention twice, which is an error later."""
     names: dict[str, str] = {}
     for columns in subjects.values():
         here = [name.casefold() for name, _ in columns]
@@ -128,9 +127,9 @@ def numbers(
     first: int,
     split: Callable[[str], list[str]],
 ) -> NDArray[np.float64]:
-    """[T, columns] of a table's lines, of which ``first`` is the number of the first one in the file.
+    """Parse the given columns of a table's lines to [T, columns].
 
-    An empty field, or one that the line has not, is NaN. Raises RawDataError.
+    ``first``: the first line's number in the file. An empty or missing field is NaN. Raises RawDataError.
     """
     if len(lines) * len(columns) * 8 > MAX_BYTES:
         raise RawDataError(

@@ -1,7 +1,7 @@
-"""Regular expressions of settings, on names of clips: an answer, or an error soon.
+"""Match regular expressions from the settings against clip names in bounded time.
 
-Python's ``re`` goes back and tries again, for patterns such as ``(a+)+b`` longer than anybody waits, and
-nothing but the end of its process stops it: a pattern that may take long is matched in a process of its own.
+Python's ``re`` backtracks, exponentially for patterns such as ``(a+)+b``, and can only be stopped by ending
+its process: a pattern that may take long is matched in a separate process.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from collections.abc import Sequence
 from schemas import ConfigError
 
 LONGEST = 10_000
-"""Characters of a pattern."""
+"""Most characters of a pattern."""
 SECONDS = 2
-"""Of the processor, for all names of a pattern; one more for each ``NAMES_A_SECOND``."""
+"""Processor seconds allowed for all names of a pattern, plus one for every ``NAMES_A_SECOND`` names."""
 NAMES_A_SECOND = 10_000
-"""A hundredth of what a usual pattern does."""
+"""A hundredth of the speed of a typical pattern."""
 _WAITED = 30
-"""On the clock, as many times: other processes may have the processor, and Windows measures nothing else."""
+"""Elapsed time allowed, as a multiple of the processor time: other processes may hold the processor, and
+Windows cannot limit processor time."""
 _MEMORY = 2**30
 _FEW = 100_000
-"""Ways that are tried in this process: some hundredths of a second."""
+"""Most ways of matching that are tried in this process: a few hundredths of a second."""
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
 _GROUP = re.compile(r"\(\?(?:P<\w+>|:)")
 _CHOICE = re.compile(r"[*+?{|]")
@@ -52,7 +53,7 @@ Groups = dict[str, str | None]
 
 
 def check(pattern: str) -> None:
-    """Raises ValueError for what is no regular expression."""
+    """Raise ValueError for an invalid or overlong regular expression."""
     if len(pattern) > LONGEST:
         raise ValueError(f"'{short(pattern)}' has more than {LONGEST} characters")
     try:
@@ -62,14 +63,14 @@ def check(pattern: str) -> None:
 
 
 def named(pattern: str | None) -> set[str]:
-    """The names of its groups."""
+    """The names of the pattern's groups."""
     return set(re.compile(pattern or "").groupindex)
 
 
 def match(pattern: str, names: Sequence[str], *, where: object) -> list[Groups | None]:
-    """Of every name that ``pattern`` fits as a whole the groups that have names, else None.
+    """The named groups for every name that ``pattern`` matches in full, None for the others.
 
-    Raises ConfigError for a pattern that is not done in time (``SECONDS``), with the name that it met.
+    Raises ConfigError, with the name it stopped at, for a pattern that exceeds the time limit (``SECONDS``).
     """
     if _ways(pattern, names) > _FEW:
         return _elsewhere(pattern, names, where)
@@ -78,10 +79,10 @@ def match(pattern: str, names: Sequence[str], *, where: object) -> list[Groups |
 
 
 def _ways(pattern: str, names: Sequence[str]) -> float:
-    """A bound of the ways in which ``re`` may try to fit a pattern to names.
+    """An upper bound on the ways in which ``re`` may try to match a pattern against the names.
 
-    k repeats, one behind the other, divide n characters in (n + k over k) ways; an ``|`` and a ``?`` double
-    them, which is less. For repeats of groups, which may hold repeats, there is no such bound.
+    k consecutive repeats divide n characters in (n + k over k) ways; a ``|`` or a ``?`` only doubles the
+    count, which is less. Repeated groups, which may contain repeats, have no such bound.
     """
     plain = _GROUP.sub("(", _ESCAPED.sub("x", pattern))
     if re.compile(pattern).flags & re.VERBOSE or _AGAIN.search(plain):
@@ -108,5 +109,5 @@ def _elsewhere(pattern: str, names: Sequence[str], where: object) -> list[Groups
 
 
 def short(text: str) -> str:
-    """For messages."""
+    """A text cut to at most 60 characters, for messages."""
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,4 +1,4 @@
-"""People of a user's clip who come in any order, put into tracks: a place on axis M is one person."""
+"""Put people in arbitrary order into tracks, so that each place on axis M is one person."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from skeltools.raw_items import MAX_BYTES, RawItem, finding
 from skeltools.sequence import Joints, SkeletonSequence
 
 _MAX_LAID_OUT = 4 * MAX_BYTES
-"""Bytes of joints: a clip of many short tracks is laid out for the longest of them only."""
+"""Most bytes of joints: of a clip with many short tracks, only the longest are kept."""
 
 
 def in_tracks(
     clip: SkeletonSequence, item: RawItem, *, identities: NDArray[np.int64] | None = None, relative: bool
 ) -> SkeletonSequence:
-    """The clip with a track on every place of axis M, those seen longest first.
+    """The clip with one track per place on axis M, the longest first.
 
-    ``identities``: [T, M] numbers of the people, where the file has them; else they are linked by
-    ``tracking``, whose gate is ``relative`` to a body's size for 2D poses. At most ``MAX_BODIES`` tracks are
-    kept.
+    ``identities``: person numbers [T, M], if the file has them; else people are linked by ``tracking``, with
+    a gate ``relative`` to body size for 2D poses. At most ``MAX_BODIES`` tracks are kept.
     """
     frame, place = np.nonzero(clip.present)
     number = (
@@ -48,7 +47,7 @@ def in_tracks(
 
 
 def _numbers(clip: SkeletonSequence, relative: bool) -> NDArray[np.int64]:
-    """[P]: the track of everybody present, frame by frame."""
+    """[P]: the track number of each body present, frame by frame."""
     poses: Joints = clip.joints[clip.present]
     if clip.unseen is not None:
         poses = np.where(clip.unseen[clip.present][..., None], np.float32(np.nan), poses)
@@ -58,7 +57,7 @@ def _numbers(clip: SkeletonSequence, relative: bool) -> NDArray[np.int64]:
 def _laid_out(
     clip: SkeletonSequence, at: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], tracks: int
 ) -> SkeletonSequence:
-    """``at``: frame, place in the file's frame, and track of everybody who is kept."""
+    """The clip with bodies moved to their tracks. ``at``: frame, place in it, and track of each body kept."""
     frame, place, slot = at
 
     def moved(array: NDArray[Any], empty: object) -> NDArray[Any]:

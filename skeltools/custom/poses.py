@@ -1,4 +1,4 @@
-"""The poses of one file of a user's own data as [T, M, V, 3], nothing turned or scaled yet."""
+"""Read the poses of one file of a user's own data as [T, M, V, C], before axes and units are converted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HDF5 = (".h5", ".hdf5")
 ARRAYS = (".npy", ".npz", *HDF5)
 SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
 CLIP = "{clip}"
-"""In ``key``: the place of the clip's name, for files of many clips."""
+"""The placeholder for the clip's name in ``key``, for multi-clip files."""
 
 _REMEDY = "Mend the file, or what dataset.yaml says about it"
 
@@ -47,8 +47,8 @@ __all__ = [
 
 
 def is_clip(file: Path, settings: Settings) -> bool:
-    """Whether a file is a clip by its suffix. ``.txt`` is used for anything: where ``files`` says nothing,
-    one without a row of numbers at its beginning is none."""
+    """Whether a file is a clip, by its suffix. ``.txt`` is used for anything: unless ``files`` is set, such a
+    file must also have a row of numbers at its beginning."""
     suffix = file.suffix.lower()
     if suffix != ".txt" or settings.files != "*":
         return suffix in SUFFIXES
@@ -60,7 +60,7 @@ def is_clip(file: Path, settings: Settings) -> bool:
 
 
 def has_many(file: Path, settings: Settings) -> bool:
-    """Whether a file holds many clips, by ``key`` or ``csv.clip``."""
+    """Whether a file holds many clips, according to ``key`` or ``csv.clip``."""
     suffix = file.suffix.lower()
     if suffix in text.SUFFIXES:
         return bool(settings.csv.clip)
@@ -68,8 +68,8 @@ def has_many(file: Path, settings: Settings) -> bool:
 
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Poses of an array or table; NaN where nothing is given. Raises RawDataError: shape, key, column or
-    number."""
+    """Poses of an array or table; NaN where a value is missing. Raises RawDataError for a wrong shape, key,
+    column or number."""
     suffix = Path(item.path).suffix.lower()
     if suffix in text.SUFFIXES:
         return text.poses(item, settings, spec)
@@ -77,7 +77,7 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Poses of an array that lies as ``layout`` says. Raises RawDataError: no numbers, size, shape."""
+    """Poses of an array in the given ``layout``. Raises RawDataError for a wrong dtype, size or shape."""
     if array.dtype.kind not in "fiu":
         raise _wrong(item, f"holds {array.dtype}, expected numbers")
     cuts.check_size(array.shape, array.dtype.itemsize, item)
@@ -109,7 +109,7 @@ def _npz_array(path: str, name: str) -> NDArray[Any] | None:
 
 @lru_cache(maxsize=1)
 def _last_npz(path: str, name: str, _changed: tuple[int, int]) -> NDArray[Any] | None:
-    """The array of the last clip that was cut from one: its others come next, and unpacking takes long."""
+    """The array of the last recording: its other clips follow, and decompression is slow."""
     return _npz_array(path, name)
 
 
@@ -122,7 +122,7 @@ def _changed(item: RawItem) -> tuple[int, int]:
 
 
 def npz_names(path: Path) -> list[str]:
-    """Names of the arrays. Raises RawDataError."""
+    """Names of the arrays in a ``.npz`` file. Raises RawDataError."""
     try:
         with zipfile.ZipFile(path) as archive:
             return sorted(n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy"))
@@ -151,7 +151,7 @@ def _taken(shape: tuple[int, ...], slices: tuple[slice, ...]) -> tuple[int, ...]
 
 
 def array_frames(item: RawItem, settings: Settings) -> int:
-    """Frames of an array, by its header alone. Raises RawDataError."""
+    """Number of frames in an array, from its header alone. Raises RawDataError."""
     axis = cuts.time_axis(settings)
     suffix = Path(item.path).suffix.lower()
     shape = _h5_shape(item, settings) if suffix in HDF5 else _LOADERS[suffix](item, settings).shape
@@ -173,7 +173,7 @@ def _h5_shape(item: RawItem, settings: Settings) -> tuple[int, ...]:
 
 
 def h5_names(path: Path) -> list[str]:
-    """Paths of the datasets. Raises RawDataError."""
+    """Paths of the datasets in an HDF5 file. Raises RawDataError."""
     try:
         with h5py.File(path, "r") as file:
             return _datasets(file)
@@ -186,7 +186,7 @@ def _datasets(file: h5py.File) -> list[str]:
     names: list[str] = []
 
     def note(name: str | bytes, node: object) -> None:
-        if isinstance(node, h5py.Dataset) and isinstance(name, str):  # bytes: it is no text
+        if isinstance(node, h5py.Dataset) and isinstance(name, str):  # bytes: not valid text
             names.append(name)
 
     file.visititems(note)

@@ -1,4 +1,4 @@
-"""One clip of a user's own data in canonical axes and metres, with what of it was not seen."""
+"""Read one clip of a user's own data in canonical axes and metres, with a mask of unseen joints."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip in canonical axes; a body keeps its place on axis M, and people who come in any order are
+    """Read one clip in canonical axes. Bodies keep their places on axis M; people in arbitrary order are
     linked into tracks.
 
-    A joint is not seen where it is no finite number, where its score is ``min_score`` or less, and, unless
-    the settings say ``missing: nan``, where it is exactly zero. A body is present in a frame where
-    ``LEAST_SEEN`` of its joints are. Raises RawDataError, also for a joint that is seen in no frame.
+    A joint is unseen where it is not finite, where its score is ``min_score`` or less and, unless the
+    settings have ``missing: nan``, where it is exactly zero. A body is present in the frames where
+    ``LEAST_SEEN`` of its joints are seen. Raises RawDataError, also for a joint that is seen in no frame.
     """
     known, _ = framewise.taken(item.details)
     known = {name: value for name, value in known.items() if name not in cuts.COLUMNS}
@@ -76,7 +76,7 @@ def read(item: RawItem) -> SkeletonSequence:
 
 
 def _with_crowd(clip: SkeletonSequence, item: RawItem, bodies: int) -> SkeletonSequence:
-    """The clip, with a finding where more people are in it than streams hold."""
+    """The clip, with an added finding if it has more people than streams hold."""
     seen = int(clip.present.any(axis=0).sum())
     if seen <= bodies:
         return clip
@@ -90,7 +90,7 @@ def _with_crowd(clip: SkeletonSequence, item: RawItem, bodies: int) -> SkeletonS
 
 
 def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """What the file says. Raises RawDataError."""
+    """The poses as stored in the file. Raises RawDataError."""
     known = format_of(Path(item.path), settings)
     if known is None and cuts.is_array(item, settings):
         return poses.poses(item, settings, spec)
@@ -101,7 +101,7 @@ def poses_of(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 @lru_cache(maxsize=8)
 def _prepared(path: str, _checksum: int) -> tuple[Settings, SkeletonSpec, SkeletonSpec, Naming]:
-    """Settings, the convention of the store, that of the files, and what its joints are called elsewhere."""
+    """Settings, the store's convention, the files' convention, and the other names of its joints."""
     settings, place = custom_settings.load(Path(path)), Path(path)
     naming = custom_settings.naming_of(settings, place)
     synonyms = {

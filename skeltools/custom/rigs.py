@@ -1,6 +1,6 @@
-"""The convention of a rig: joints and their tree as a motion capture file has them, the rest told by names.
+"""Make a convention from a rig: joints and their tree from a motion capture file, the rest from joint names.
 
-What the names do not tell without doubt is left out: a rig without sides has no shoulders and no body parts.
+Whatever the names leave ambiguous is left out: a rig without sides has no shoulders and no body parts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from schemas.skeleton import Direction
 from skeltools.raw_items import RawItem
 
 MAX_JOINTS = 400
-"""Joints of one rig: the largest game characters, with face and fingers, have about 300."""
+"""Most joints of a rig: the largest game characters, with face and fingers, have about 300."""
 
 _SWAPS = (
     (r"left", "right"),
@@ -23,11 +23,11 @@ _SWAPS = (
     (r"^l(?=[A-Z])", "r"),
     (r"^l", "r"),
 )
-"""What marks a left joint, and what stands there in the name of its mirror image: LeftArm, hand_l, L Thigh,
-LHip, lfemur. The third and fourth see the name as it is written."""
+"""What marks a left joint, and its replacement in the name of the mirror image: LeftArm, hand_l, L Thigh,
+LHip, lfemur. The third is applied to the name as written, the others to its lower case."""
 
 _SHOULDERS = (r"up(per)?_?arm|^arm|humerus|shldr", r"shoulder", r"clavicle|collar")
-"""What the joint of the upper arm is called, the surest first; with a side taken off."""
+"""Names of the joint of the upper arm without the side, the most certain first."""
 
 _ARM = re.compile(r"arm|hand|shoulder|elbow|wrist|clavicle|collar|humerus|shldr|finger|thumb")
 _LEG = re.compile(r"leg|thigh|hip|femur|knee|calf|shin|tibia|foot|ankle|toe")
@@ -44,10 +44,10 @@ def spec_of_rig(
     source: str,
     axes: tuple[Direction, Direction, Direction],
 ) -> SkeletonSpec:
-    """Of joints with the places of their parents, -1 for the root. Raises RawDataError for no tree.
+    """The convention of joints with the indices of their parents, -1 for the root.
 
-    Its name is ``<kind>_<joints>_<checksum>``: the same rig has the same name in every data set, and two rigs
-    have not.
+    Its name is ``<kind>_<joints>_<checksum>``, so that a rig has the same name in every data set, and
+    different rigs have different names. Raises RawDataError if the joints do not form a tree.
     """
     if not 2 <= len(joints) <= MAX_JOINTS:
         raise RawDataError(f"its skeleton has {len(joints)} joints, expected 2 to {MAX_JOINTS}", where=source)
@@ -73,7 +73,7 @@ def spec_of_rig(
 
 
 def check_same(joints: Sequence[str], parents: Sequence[int], spec: SkeletonSpec, item: RawItem) -> None:
-    """Raise RawDataError for a file whose rig is another than the one that the set's convention is from."""
+    """Raise RawDataError for a file whose rig differs from the one that the data set's convention is from."""
     lacks = [name for name in spec.joints if name not in joints]
     more = [name for name in joints if name not in spec.joints]
     own = {frozenset((v, up)) for v, up in enumerate(parents) if up >= 0}
@@ -89,7 +89,7 @@ def check_same(joints: Sequence[str], parents: Sequence[int], spec: SkeletonSpec
 
 
 def bare(name: str) -> str:
-    """A joint's name without the character's: ``mixamorig:LeftArm``, ``Bip01 L Thigh``."""
+    """A joint's name without the character's prefix: ``mixamorig:LeftArm``, ``Bip01 L Thigh``."""
     return re.sub(r"^(bip\d*|mixamorig\d*)[ _]*", "", name.rsplit(":", 1)[-1].strip(), flags=re.IGNORECASE)
 
 
@@ -97,9 +97,9 @@ def bare(name: str) -> str:
 
 
 def mirror_images(joints: Sequence[str], parents: Sequence[int]) -> tuple[int, ...] | None:
-    """[V] the mirror image of every joint, itself in the middle; None where names do not tell.
+    """[V] the mirror image of every joint, itself on the midline; None if the names do not determine it.
 
-    Both sides must hang together alike. A joint whose other side is not there is its own image.
+    Both sides must have the same structure. A joint without a counterpart is its own image.
     """
     at = {bare(name).casefold(): v for v, name in enumerate(joints)}
     swap = list(range(len(joints)))
@@ -116,7 +116,7 @@ def mirror_images(joints: Sequence[str], parents: Sequence[int]) -> tuple[int, .
 
 
 def _others(name: str) -> list[str]:
-    """What the right joint may be called whose left one has this name, in lower case."""
+    """Possible names, in lower case, of the right joint whose left counterpart has this name."""
     names = []
     for number, (mark, other) in enumerate(_SWAPS):
         text = name if number == 2 else name.casefold()
@@ -126,12 +126,12 @@ def _others(name: str) -> list[str]:
 
 
 def _left(joints: Sequence[str], swap: Sequence[int], v: int) -> bool:
-    """Whether a joint is the left one of a pair."""
+    """Whether a joint is the left of a pair."""
     return swap[v] != v and bare(joints[swap[v]]).casefold() in _others(bare(joints[v]))
 
 
 def _side_off(name: str) -> str:
-    """A name in lower case without what marks its side."""
+    """A name in lower case without its side."""
     low = re.sub(r"left|right", "", bare(name).casefold())
     low = re.sub(r"(?<![a-z])[lr](?![a-z])", "", low)
     if low == bare(name).casefold():
@@ -140,7 +140,7 @@ def _side_off(name: str) -> str:
 
 
 def _shoulders(joints: Sequence[str], swap: Sequence[int]) -> tuple[int, int] | None:
-    """(left, right) joints of the upper arms; None where no pair, or more than one, bears their names."""
+    """(left, right) joints of the upper arms; None unless exactly one pair has such a name."""
     left = [v for v in range(len(joints)) if _left(joints, swap, v)]
     for names in _SHOULDERS:
         arms = [v for v in left if re.search(names, _side_off(joints[v])) and "fore" not in joints[v].lower()]
@@ -154,7 +154,7 @@ def _shoulders(joints: Sequence[str], swap: Sequence[int]) -> tuple[int, int] | 
 
 
 def _below(parents: Sequence[int]) -> list[list[int]]:
-    """[V] joints of the subtree of each, itself first."""
+    """[V] the joints in the subtree of each joint, itself first."""
     below = [[v] for v in range(len(parents))]
     for v in range(len(parents) - 1, -1, -1):
         if parents[v] >= 0:
@@ -165,7 +165,7 @@ def _below(parents: Sequence[int]) -> list[list[int]]:
 def _parts(
     joints: Sequence[str], parents: Sequence[int], swap: Sequence[int]
 ) -> dict[str, tuple[int, ...]] | None:
-    """Arms and legs are the whole of what hangs on their first joint; the trunk is the rest."""
+    """Body parts: an arm or leg is the subtree of its first joint; the trunk is the rest."""
     below = _below(parents)
     limbs: dict[str, list[int]] = {name: [] for name in ("left_arm", "right_arm", "left_leg", "right_leg")}
     for v in range(len(joints)):
@@ -185,7 +185,7 @@ def _parts(
 
 
 def _centre(joints: Sequence[str], parents: Sequence[int]) -> int:
-    """The hips if they are the root or on the way to the first fork, else the first fork itself."""
+    """The hips if they lie between the root and the first fork (inclusive), else the first fork."""
     children = [[u for u, up in enumerate(parents) if up == v] for v in range(len(joints))]
     joint = list(parents).index(-1)
     while not _HIPS.search(bare(joints[joint]).casefold()) and len(children[joint]) == 1:
@@ -194,7 +194,7 @@ def _centre(joints: Sequence[str], parents: Sequence[int]) -> int:
 
 
 def head_and_feet(joints: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Places of the joints whose names are of the head, and of the feet."""
+    """Indices of the joints named as head, and of those named as feet."""
     names = [bare(name).casefold() for name in joints]
     head = [v for v, name in enumerate(names) if _HEAD.search(name)]
     return head, [v for v, name in enumerate(names) if _FOOT.search(name)]

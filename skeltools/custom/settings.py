@@ -1,4 +1,4 @@
-"""``dataset.yaml``: what a user says about their own data. docs/guides/custom-data.md explains its keys."""
+"""``dataset.yaml``, the description of a user's own data. docs/guides/custom-data.md explains its keys."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from skeltools.custom import patterns
 
 FILE = "dataset.yaml"
 OF_FILES = "file"
-"""``convention`` of data whose files describe their own skeleton."""
+"""The ``convention`` of data whose files describe their own skeleton."""
 
 FIELDS = ("subject", "camera", "setup", "repetition")
-"""Whole numbers that a file name or a table may tell of a clip, beside ``id`` and ``label``."""
+"""Integer fields of a clip that a file name or a table may contain, in addition to ``id`` and ``label``."""
 
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254}
 """Metres per unit; the inch by definition (international yard and pound agreement, 1959)."""
@@ -40,17 +40,17 @@ _SPELLED_OUT = {
 }
 
 COORDINATES = ("xyz", "xyzs", "xy", "xys")
-"""What axis C may hold: x, y, z, and s, a score or tracking state of the joint."""
+"""Possible contents of axis C: x, y, z and s, the joint's score or tracking state."""
 
 GENDERS = ("female", "male", "neutral")
-"""As AMASS writes them, and as its body models are called."""
+"""As spelled in AMASS files and in the names of its body models."""
 
 IMAGE_HEIGHT = 2.0
-"""Metres that the height of an image stands for where ``image_size`` scales pixels: a person who fills it is
-a tall one."""
+"""Metres that the height of an image corresponds to when ``image_size`` scales pixels: the height of a tall
+person filling the image."""
 
 _IMAGE_AXES: tuple[Direction, Direction, Direction] = ("right", "down", "forward")
-"""Pixels count to the image's right and down."""
+"""Pixel coordinates grow to the right and down."""
 
 _OF_SPEC = {"metres": "m", "millimetres": "mm"}
 _CANONICAL = ({"left": 1, "right": -1}, {"up": 1, "down": -1}, {"forward": 1, "backward": -1})
@@ -59,12 +59,12 @@ _REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
 
 
 Scale = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
-"""Metres per unit: a nanometre to a thousand kilometres, so that coordinates stay numbers of float32."""
+"""Metres per unit, from a nanometre to a thousand kilometres, so that coordinates stay finite in float32."""
 Pixels = Annotated[int, Field(ge=1, le=10**6)]
 
 
 class Axes(Model):
-    """Where x, y and z point, seen from the sensor."""
+    """The directions of x, y and z, as seen from the sensor."""
 
     x: Direction
     y: Direction
@@ -78,27 +78,27 @@ class Axes(Model):
 
 
 class Csv(Model):
-    """How text (``.csv``, ``.tsv``, ``.txt``) is written."""
+    """The form of text files (``.csv``, ``.tsv``, ``.txt``)."""
 
     form: Literal["wide", "long"] = "wide"
     delimiter: str | None = None
-    """One character, or ``whitespace`` for runs of blanks; None: as the lines tell."""
+    """One character, or ``whitespace`` for runs of blanks; None: detected."""
     skip_rows: int | None = Field(default=None, ge=0)
-    """Lines of the file above the header or the numbers; None: as the lines tell."""
+    """Number of lines above the header or the numbers; None: detected."""
     skip_columns: int = Field(default=0, ge=0)
-    """Columns before those of the joints."""
+    """Number of columns before those of the joints."""
     skip_last: int = Field(default=0, ge=0)
-    """Columns behind those of the joints."""
+    """Number of columns after those of the joints."""
     by_order: bool = False
-    """wide: take columns in the order in which they stand, whatever the header calls them."""
+    """wide: take columns in file order, whatever the header calls them."""
     clip: tuple[str | int, ...] = ()
-    """Columns, by name or number from 1, whose values together name the clip: a file of many clips."""
+    """Columns, by name or number from 1, whose values together name the clip, in a multi-clip file."""
     joints: dict[str, str] = {}
-    """Joints that the file calls otherwise -> their names there."""
+    """Joint -> its name in the file, for joints that the file names differently."""
     columns: dict[Literal["frame", "body", "joint", "x", "y", "z", "score"], str] = {}
-    """long: the names of the columns where they are others than these."""
+    """long: the file's column names where they differ from these."""
     first_joint: Literal[0, 1] = 0
-    """long: the number of the first joint, where joints are numbers."""
+    """long: the number of the first joint, if joints are numbered."""
 
     @field_validator("clip", mode="before")
     @classmethod
@@ -114,16 +114,16 @@ class Csv(Model):
 
 
 class Selector(Model):
-    """Clips of which all that is given holds."""
+    """Selects the clips that meet all given conditions."""
 
     subject: tuple[int, ...] | None = None
     camera: tuple[int, ...] | None = None
     setup: tuple[int, ...] | None = None
     repetition: tuple[int, ...] | None = None
     pattern: str | None = None
-    """Regular expression that the clip's whole name fits."""
+    """Regular expression that must match the clip's whole name."""
     list: str | None = None
-    """File of ids, one a line."""
+    """File of ids, one per line."""
 
     @field_validator("pattern")
     @classmethod
@@ -144,13 +144,13 @@ class Split(Model):
 
 
 class Segments(Model):
-    """How the columns start and end of the table of labels count."""
+    """The meaning of the columns ``start`` and ``end`` in the table of labels."""
 
     unit: Literal["frames", "seconds"] = "frames"
     first: Literal[0, 1] = 0
-    """frames: the number of the first one."""
+    """frames: the number of the first frame."""
     end: Literal["exclusive", "inclusive"] = "exclusive"
-    """frames: whether the one at ``end`` is part of the clip."""
+    """frames: whether the frame at ``end`` is part of the clip."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -160,12 +160,12 @@ class Segments(Model):
 
 
 class Windows(Model):
-    """Clips of equal length from recordings that no table cuts."""
+    """Cut recordings into clips of equal length where no table cuts them."""
 
     length: int = Field(ge=1, le=1_000_000)
-    """Frames."""
+    """In frames."""
     stride: int | None = Field(default=None, ge=1)
-    """Frames from the beginning of one to that of the next; default: the length."""
+    """Frames from the start of one window to the start of the next; default: the length."""
 
 
 class Settings(Model):
@@ -176,18 +176,18 @@ class Settings(Model):
     axes: Axes | None = None
     coordinates: Literal["xyz", "xyzs", "xy", "xys"] = "xyz"
     units: Literal["m", "cm", "mm", "in"] | Scale | tuple[Scale, Scale, Scale] | None = None
-    """Name of a unit, or metres per unit: one number, or one for each of x, y and z."""
+    """Name of a unit, or metres per unit: one number, or one each for x, y and z."""
     image_size: tuple[Pixels, Pixels] | None = None
-    """Width and height in pixels; the image's middle becomes the origin, its height IMAGE_HEIGHT."""
+    """Width and height in pixels; the centre of the image becomes the origin, its height IMAGE_HEIGHT."""
     min_score: float = Field(default=0.0, allow_inf_nan=False)
-    """A joint of this score or a lower one is not seen."""
+    """A joint with this score or a lower one counts as unseen."""
     leave_out: tuple[str, ...] = ()
-    """Joints that the store shall not have."""
+    """Joints to leave out of the store."""
     never_seen: Literal["refuse", "keep"] = "refuse"
-    """What becomes of a clip with a joint that is seen in none of its frames."""
+    """How to handle a clip with a joint that is seen in none of its frames."""
     format: str | None = None
     body_model: str | None = Field(default=None, pattern=r"\.(npz|pkl)$")
-    """File of SMPL, SMPL+H or SMPL-X, for AMASS files; ``{gender}`` in it is the clip's."""
+    """SMPL, SMPL+H or SMPL-X model file, for AMASS files; ``{gender}`` is replaced by the clip's gender."""
     missing: Literal["nan", "0", "either"] = "either"
     bodies: int | None = Field(default=None, ge=1, le=8)
     key: str | None = None
@@ -196,17 +196,17 @@ class Settings(Model):
     labels: str | None = None
     label_base: int | None = None
     unlabelled: Literal["keep", "skip"] = "keep"
-    """What becomes of clips without a label among labelled ones."""
+    """How to handle clips without a label among labelled ones."""
     classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     splits: dict[str, Split] = {}
     mirrored_video: bool = False
-    """Whether the videos behind the poses in the folder ``metrabs`` are mirror images."""
+    """Whether the poses in the folder ``metrabs`` come from mirrored videos."""
     segments: Segments = Segments()
     windows: Windows | None = None
     fps: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
-    """Frames a second."""
+    """Frames per second."""
     uncut: bool = False
-    """Whether recordings stay whole, with a label for each frame."""
+    """Whether recordings stay whole, with one label per frame."""
 
     @model_validator(mode="after")
     def _one_way_to_cut(self) -> Self:
@@ -244,7 +244,7 @@ class Settings(Model):
     @field_validator("axes", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        """Also a list, as conventions have it."""
+        """Accept a list as well, as conventions have it."""
         if not isinstance(value, list | tuple):
             return value
         if len(value) != 3:
@@ -314,13 +314,13 @@ def _regular(value: str | None) -> str | None:
 
 
 def checksum(path: Path) -> int:
-    """Of the file, so that a reader in another process notices another content."""
+    """Checksum of the file, by which a reader in another process notices a change."""
     with refusing(lambda why: ConfigError(f"cannot be read ({why})", where=path, remedy=_REMEDY)):
         return zlib.crc32(regular.read(path, most=MOST_TEXT))
 
 
 def load(path: Path) -> Settings:
-    """Raises ConfigError with the place in the file."""
+    """Load the settings. Raises ConfigError with the position in the file."""
     return _load(path, checksum(path))
 
 
@@ -340,24 +340,24 @@ def _load(path: Path, _checksum: int) -> Settings:
         raise config_error(error, Settings, file=path, noun="key", remedy=_REMEDY) from error
 
 
-# --- what follows from it -----------------------------------------------------------------------------------
+# --- derived values -----------------------------------------------------------------------------------------
 
 
 def convention_file(settings: Settings, path: Path) -> str:
-    """The user's own convention beside the settings; empty for one that ships with the package."""
+    """Path of the user's own convention beside the settings; empty for one that ships with the package."""
     own = settings.convention.endswith((".json", ".yaml", ".yml"))
     return str(path.parent / settings.convention) if own else ""
 
 
 def naming_of(settings: Settings, path: Path) -> Naming:
-    """What the joints of the files' convention are called elsewhere. Raises what ``file_spec`` does."""
+    """Other names of the joints of the files' convention. Raises the same errors as ``file_spec``."""
     if settings.convention == OF_FILES:
         return Naming()
     return skeletons.naming(convention_file(settings, path) or settings.convention)
 
 
 def body_models(settings: Settings) -> tuple[str, ...]:
-    """Files that ``body_model`` may mean: one, or one for each of GENDERS."""
+    """Files that ``body_model`` may refer to: one, or one for each of GENDERS."""
     name = settings.body_model
     return () if name is None else tuple(dict.fromkeys(name.replace("{gender}", g) for g in GENDERS))
 
@@ -365,10 +365,10 @@ def body_models(settings: Settings) -> tuple[str, ...]:
 def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
     """The convention of the files, with all of its joints.
 
-    Raises ConfigError or UsageError for one that is none, or takes a shipped one's name.
+    Raises ConfigError or UsageError if it is invalid, or uses the name of one that ships with the package.
     """
     if settings.convention == OF_FILES:
-        from skeltools.custom import described  # the formats need the settings first
+        from skeltools.custom import described  # the formats import this module
 
         return described.spec_of_first(settings, path)
     own = convention_file(settings, path)
@@ -385,7 +385,7 @@ def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
 def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
     """The convention of the store: that of the files without the joints of ``leave_out``.
 
-    Raises what ``file_spec`` does, and ConfigError for a joint to leave out that is none of it.
+    Raises the same errors as ``file_spec``, and ConfigError if ``leave_out`` names an unknown joint.
     """
     spec = file_spec(settings, path)
     try:
@@ -395,7 +395,7 @@ def spec_of(settings: Settings, path: Path) -> SkeletonSpec:
 
 
 def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
-    """Names of joints; a pattern such as ``*_end`` stands for all that fit it."""
+    """Names of the joints to leave out; a pattern such as ``*_end`` stands for all that match it."""
     names = [(name, fnmatch.filter(spec.joints, name) if "*" in name else []) for name in settings.leave_out]
     return [joint for name, matches in names for joint in matches or (name,)]
 
@@ -403,9 +403,10 @@ def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
 def change(
     settings: Settings, spec: SkeletonSpec, *, units: float | None = None, axes: Directions | None = None
 ) -> NDArray[np.float64]:
-    """[3, 3]: coordinates @ change are canonical, in metres.
+    """The matrix [3, 3] for which ``coordinates @ change`` is in canonical axes and metres.
 
-    ``units`` (metres) and ``axes`` are what the file says; the settings go before it, the convention behind.
+    ``units`` (metres) and ``axes`` come from the file: the settings override them, and they override the
+    convention.
     """
     scale = np.broadcast_to(_scale(settings, spec, units), 3)
     return np.array(
@@ -433,7 +434,7 @@ def _scale(settings: Settings, spec: SkeletonSpec, scale: float | None) -> float
 
 
 def origin(settings: Settings) -> tuple[float, float, float]:
-    """What becomes the origin, in the file's units: the middle of the image, where its size is told."""
+    """The origin in the file's units: the centre of the image if its size is set, else zero."""
     width, height = settings.image_size or (0, 0)
     return width / 2, height / 2, 0.0
 
@@ -450,6 +451,6 @@ def in_words(settings: Settings, spec: SkeletonSpec) -> str:
 
 
 def bodies(settings: Settings) -> int:
-    """Bodies of a stream: as told, else 2 where clips may have several, else 1."""
+    """Number of bodies in a stream: the setting, else 2 if clips may have several, else 1."""
     several = "M" in (settings.layout or "") or settings.csv.form == "long"
     return settings.bodies or (2 if several else 1)

@@ -1,4 +1,4 @@
-"""What names and tables tell of a user's clips: id, label, subject, ..., and the splits made of them."""
+"""Read the ids, labels and other fields of a user's clips from names and tables, and make the splits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from skeltools.custom.settings import FIELDS, Selector, Settings, Split
 from skeltools.framewise import Action
 
 MOST_TABLE = 256 * 2**20
-"""Bytes of a table of labels and of a list of clips."""
+"""Most bytes of a table of labels or a list of clips."""
 
 ALL = "all"
-"""The one split of data without splits: everything trains."""
+"""The only split of data without splits: every clip is in train."""
 
 NO_LABEL = "some clips have no label"
 CASE_ALONE = "classes that differ only in case"
@@ -27,40 +27,40 @@ NO_CLIP = "classes that no clip has"
 
 _KEPT = "kept: they pre-train, protocols leave them out"
 _EXAMPLES = 3
-"""Clips that a finding about many of them names."""
+"""Number of clips named by a finding about many."""
 _HINTS = 100
-"""Findings that may say what was meant: looking for it takes as long as there are classes."""
+"""Only this many findings suggest a similar class: the search takes time proportional to the classes."""
 _DELIMITERS = ",;\t"
 _MAX = 2**15 - 1
 _TRAIN, _TEST = 1, 2
 _UNKNOWN = -1
-"""Label of a clip that has none."""
+"""The label of an unlabelled clip."""
 
 
 @dataclass(frozen=True)
 class Clip:
     id: str
     fields: tuple[tuple[str, int], ...]
-    """``label``, -1 where there is none, and those of FIELDS that are known."""
+    """``label``, -1 if there is none, and those of FIELDS that are known."""
     window: cuts.Window | None = None
-    """The frames of its file that it is; None: all."""
+    """The frames of its file that the clip covers; None: all."""
     actions: tuple[Action, ...] = ()
-    """Of a recording that stays whole: what its frames show."""
+    """The actions in a recording that stays whole."""
 
 
 @dataclass(frozen=True)
 class Told:
     clips: dict[str, tuple[Clip, ...]]
-    """By the name of the file or array; those about which something is wrong are left out, with a finding."""
+    """Clips by the name of their file or array; those with an error are left out and reported as findings."""
     classes: tuple[str, ...]
-    """Empty where no clip has a label."""
+    """Empty if no clip has a label."""
     ids: dict[str, str]
-    """Name of a file or array -> its id, with which those of its clips begin."""
+    """Name of a file or array -> its id, which is the prefix of its clips' ids."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A clip of a file, as text."""
+    """One clip of a file, its fields as text."""
 
     id: str
     values: Mapping[str, str]
@@ -69,19 +69,19 @@ class _Part:
 
 @dataclass
 class _Texts:
-    """What was found of a file as text, before labels are numbered."""
+    """The fields of a file as text, before labels are numbered."""
 
     id: str
     values: dict[str, str] = field(default_factory=dict)
     why: str = ""
-    """Why it has no label, where the table tells labels and not its own."""
+    """Why it has no label, if the table has labels but none for this file."""
     rows: int = 0
-    """Rows of the table that cut it, wrong ones included."""
+    """Number of table rows that cut it, including invalid ones."""
     segments: list[_Part] = field(default_factory=list)
 
     @property
     def parts(self) -> list[_Part]:
-        """The clips of the file: one, or one a row. A single row without start and end is all of it."""
+        """The clips of the file: one, or one per row. A single row without start and end is all of it."""
         if not self.rows:
             return [_Part(self.id, self.values)]
         if self.rows == 1 and [part.window for part in self.segments] == [(0, None)]:
@@ -96,10 +96,11 @@ def fields_of(
     findings: list[Finding],
     labels: Mapping[str, str] | None = None,
 ) -> Told:
-    """``names``: name of every clip -> its file, for findings. The table goes before the names, and these
-    before ``labels``: name of a clip -> the class that its file tells.
+    """Collect the fields of all clips. The table takes precedence over names, and names over ``labels``.
 
-    A clip without a label has -1, or is left out as ``unlabelled: skip`` says: one finding for each reason.
+    ``names``: name of every clip -> its file, for findings. ``labels``: name of a clip -> the class stored in
+    its file. A clip without a label gets -1, or is skipped with ``unlabelled: skip``; each reason is one
+    finding.
     """
     texts = _by_pattern(path, settings, names, findings)
     own = {name: label for name, label in (labels or {}).items() if name in texts}
@@ -140,7 +141,7 @@ def fields_of(
 
 
 def _whole(id: str, parts: list[Clip]) -> Clip:
-    """The recording of these parts: their labels are those of its frames, its own fields those they share."""
+    """Join the parts of a recording: its frames keep the parts' labels, and it has the fields they share."""
     if [part.window for part in parts] == [None]:
         return parts[0]
     shared = set.intersection(*(set(part.fields) for part in parts))
@@ -158,8 +159,8 @@ def _numbers(
     *,
     hint: bool,
 ) -> tuple[dict[str, int], str]:
-    """Label and fields as numbers; what is wrong with them, in words, else nothing. ``hint``: with the class
-    that is likest to an unknown one."""
+    """Convert label and fields to numbers; the second value describes an error, or is empty. ``hint``:
+    suggest the most similar class for an unknown one."""
     fields = {"label": _UNKNOWN}
     problem = ""
     for key in FIELDS:
@@ -174,7 +175,7 @@ def _numbers(
 
 
 def _says_none(settings: Settings, texts: set[str]) -> Callable[[str], bool]:
-    """Whether a label says that there is none: -1 among numbers from 0 on, as many tables have it."""
+    """A function that recognises labels meaning "no label": -1 among numbers from 0 on, as in many tables."""
     numbered = settings.label_base is not None and settings.label_base >= 0
     if settings.label_base is None:
         values = [_integer(text) for text in (*texts, *(settings.classes or ()))]
@@ -185,7 +186,7 @@ def _says_none(settings: Settings, texts: set[str]) -> Callable[[str], bool]:
 
 
 def _alike(path: Path, classes: tuple[str, ...]) -> list[Finding]:
-    """One row for each group of classes whose names differ only in case: a slip in a label, most likely."""
+    """One finding for each group of classes whose names differ only in case, most likely a typing error."""
     groups: dict[str, list[str]] = {}
     for name in classes:
         groups.setdefault(name.casefold(), []).append(name)
@@ -197,7 +198,7 @@ def _alike(path: Path, classes: tuple[str, ...]) -> list[Finding]:
 
 
 def _without(path: Path, settings: Settings, without: Mapping[str, list[str]], total: int) -> list[Finding]:
-    """One row for each reason for which clips have no label."""
+    """One finding for each reason why clips have no label."""
     action = "skipped" if settings.unlabelled == "skip" else _KEPT
     return [
         Finding(
@@ -217,7 +218,7 @@ def _skip(findings: list[Finding], file: str, problem: str, detail: str) -> None
 def _by_pattern(
     path: Path, settings: Settings, names: Mapping[str, str], findings: list[Finding]
 ) -> dict[str, _Texts]:
-    """A pattern with a slash is for the whole name, one without for what follows its last slash."""
+    """Match the pattern against whole names if it contains a slash, else after their last slash."""
     if settings.pattern is None:
         return {name: _Texts(name.replace("/", "_")) for name in names}
     candidates = [name if "/" in settings.pattern else name.rpartition("/")[2] for name in names]
@@ -250,10 +251,10 @@ def _by_table(
     names: Mapping[str, str],
     findings: list[Finding],
 ) -> bool:
-    """Add what the rows of a table tell to the files of their ids. Returns whether it tells labels.
+    """Add the fields of a table's rows to the files they refer to. Returns whether the table has labels.
 
-    With a column start or end each row is a clip of its own, called by the id and the place of the row among
-    those of its id, from 1; rows that are wrong count, so the ids of others stay.
+    With a column ``start`` or ``end``, each row is a clip, named by the id and the row's position among the
+    rows with that id, from 1. Invalid rows count, so that the ids of the others do not change.
     """
     labels = settings.labels or ""
     table = path.parent / labels
@@ -314,12 +315,12 @@ def _add_segment(
 
 
 def _is_empty(cell: str, settings: Settings) -> bool:
-    """Also ``nan``, as which some programs write it, unless that is a class."""
+    """Whether a cell is empty; ``nan``, which some programs write instead, counts unless it is a class."""
     return not cell or (cell.lower() == "nan" and cell not in (settings.classes or ()))
 
 
 def _read_table(path: Path, labels: str) -> tuple[list[str], list[list[str]]]:
-    """Header, in small letters, and rows; columns are divided by what is most often in the header."""
+    """Header in lower case, and rows; the delimiter is the one that occurs most often in the header."""
     try:
         data = regular.read(path.parent / labels, most=MOST_TABLE)
         first = data.lstrip()[:10_000].split(b"\n", 1)[0].decode("utf-8", "replace")
@@ -331,7 +332,8 @@ def _read_table(path: Path, labels: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _finder(texts: Mapping[str, _Texts], names: Mapping[str, str]) -> Callable[[str], _Texts | None]:
-    """The clip that a cell names: by id, by path below the folder or file name, with or without suffix."""
+    """A function that finds the clip a cell refers to: by id, path below the folder or file name, with or
+    without suffix."""
     by_id = {entry.id: entry for entry in texts.values()}
     others: dict[str, list[_Texts]] = {}
     for name, entry in texts.items():
@@ -347,7 +349,7 @@ def _finder(texts: Mapping[str, _Texts], names: Mapping[str, str]) -> Callable[[
 
 
 def _integer(text: str) -> int | None:
-    """A whole number of up to nine digits, also as ``3.0``, which tables with empty cells make of it."""
+    """Parse a whole number of up to nine digits, also as ``3.0``, which tables with empty cells write."""
     match = re.fullmatch(r"(-?\d{1,9})(\.0*)?", text, re.ASCII)
     return int(match[1]) if match else None
 
@@ -369,7 +371,7 @@ def _classes(
     is_none: Callable[[str], bool],
     findings: list[Finding],
 ) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Class names, and the class of every text that stands for one; none where nothing is labelled."""
+    """Class names, and the class of every label text; both are empty if nothing is labelled."""
     labels = (each["label"] for each in values if "label" in each)
     texts = sorted({text for text in labels if not is_none(text)}, key=_numeric)
     if settings.label_base is None or not texts:
@@ -397,7 +399,7 @@ def _absent(path: Path, names: list[str], classes: int) -> Finding:
 
 
 def _numeric(text: str) -> tuple[int, str]:
-    """Numbers by their value, then names."""
+    """Sort key: numbers by value, then names."""
     return (int(text), "") if re.fullmatch(r"\d{1,9}", text) else (10**9, text)
 
 
@@ -426,9 +428,10 @@ def halves_of(
     clips: Mapping[str, tuple[str, Mapping[str, int]]],
     recordings: Mapping[str, str] | None = None,
 ) -> tuple[Halves, dict[str, str], list[Finding]]:
-    """Split -> id -> 1 train, 2 test; split -> rule in words. ``clips``: id -> (name, fields).
+    """Make the splits: split -> id -> 1 (train) or 2 (test), split -> rule in words, and findings.
 
-    ``recordings``: id of a clip that was cut -> that of its recording, by which lists may name it.
+    ``clips``: id -> (name, fields). ``recordings``: id of a cut clip -> id of its recording, which lists may
+    use instead.
     """
     whole: dict[str, list[str]] = {}
     for id, recording in (recordings or {}).items():
@@ -490,7 +493,7 @@ def _listed(
     whole: Mapping[str, list[str]],
     findings: list[Finding],
 ) -> set[str]:
-    """Ids of a file; that of a recording stands for all of its clips."""
+    """Ids listed in a file; the id of a recording stands for all of its clips."""
     try:
         data = regular.read(path.parent / file, most=MOST_TABLE)
         lines = data.decode("utf-8-sig").splitlines()
@@ -505,7 +508,7 @@ def _listed(
 
 
 def _there(selector: Selector, clips: Mapping[str, tuple[str, Mapping[str, int]]]) -> str:
-    """What the clips have of that by which was selected."""
+    """The values that the clips have for the selected fields, for an error message."""
     texts = []
     for key in FIELDS:
         if getattr(selector, key) is not None:

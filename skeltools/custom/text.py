@@ -1,6 +1,6 @@
-"""Poses in tables of text, ``.csv``, ``.tsv`` or ``.txt``: a row a frame, or a joint, or as ``layout`` says.
+"""Read poses from text tables (``.csv``, ``.tsv``, ``.txt``): one row per frame, per joint, or by ``layout``.
 
-Columns are taken by the names in the header where it names joints, else in the order in which they stand.
+Columns are matched by the names in the header if it names joints, else taken in file order.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 SUFFIXES = (".csv", ".tsv", ".txt")
 
 _SURPLUS = 4
-"""So many columns too many may be frame, time and labels."""
+"""Up to this many extra columns may be frame, time and labels."""
 _WIDEST = 20_000
-"""Columns beyond which a header is not looked at; a row of so many is no row of joints."""
+"""Headers of more columns are ignored: such a row is not a row of joints."""
 _EMPTY = 0.2
-"""Share of empty fields from which on the delimiter is doubted."""
+"""Share of empty fields above which the delimiter is suspect."""
 
 
 def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """The poses of a file; NaN where nothing is given. Raises RawDataError, with the likely cause."""
+    """Read the poses of a file; NaN where a value is missing. Raises RawDataError, with the likely cause."""
     csv = settings.csv
     table = _table(item, settings)
     if table.width <= csv.skip_columns + csv.skip_last:
@@ -48,7 +48,7 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def _table(item: RawItem, settings: Settings) -> Table:
-    """The rows of the clip, all of the file or those that have its name."""
+    """The rows of the clip: all rows of the file, or those with its name."""
     if item.member is None:
         return _whole_table(item, settings.csv)
     table, members = _of_many(item, settings)
@@ -65,7 +65,7 @@ def _whole_table(item: RawItem, csv: Csv) -> Table:
 
 
 def clips(path: Path, settings: Settings) -> list[str]:
-    """Names of the clips of a file, as the columns ``csv.clip`` tell. Raises RawDataError."""
+    """Names of the clips in a file, from the columns ``csv.clip``. Raises RawDataError."""
     return list(_of_many(RawItem(path.stem, "", str(path)), settings)[1])
 
 
@@ -80,7 +80,7 @@ def _of_many(item: RawItem, settings: Settings) -> tuple[Table, dict[str, list[i
 
 @lru_cache(maxsize=1)
 def _members(path: str, _stamp: tuple[int, int], csv_json: str) -> tuple[Table, dict[str, list[int]]]:
-    """Table of a file, and the rows of each of its clips in their order; clips come one after another."""
+    """The table of a file, and the rows of each of its clips in order; cached, as clips are read in turn."""
     item, csv = RawItem(Path(path).stem, "", path), Csv.model_validate_json(csv_json)
     table = _whole_table(item, csv)
     at = _clip_columns(table, item, csv)
@@ -116,11 +116,11 @@ def _joints(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Joints:
     return Joints(spec, naming, settings.csv.joints)
 
 
-# --- a row a frame ------------------------------------------------------------------------------------------
+# --- one row per frame --------------------------------------------------------------------------------------
 
 
 def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
-    """[T, M, V, C]."""
+    """The poses [T, M, V, C] of a table with one row per frame."""
     naming = _clip_columns(table, item, settings.csv)
     span = range(settings.csv.skip_columns, table.width - settings.csv.skip_last)
     columns_left = [column for column in span if column not in naming]
@@ -141,9 +141,10 @@ def _wide(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
 
 
 def _without_counts(table: Table, joints: int, item: RawItem) -> Table:
-    """Rows of joints without lines between frames that count the rows to come, as dumps of sensors have them.
+    """Remove the lines between frames that count the rows to follow, as in sensor dumps.
 
-    A frame of no rows is one without a body. Raises RawDataError for other counts than the joints'.
+    A count of 0 is a frame without a body. Raises RawDataError if any other count is not the number of
+    joints.
     """
     counts = [_count(table, line) for line in table.lines]
     if table.width < 2 or all(count is None for count in counts):
@@ -173,7 +174,7 @@ def _without_counts(table: Table, joints: int, item: RawItem) -> Table:
 
 
 def _count(table: Table, line: str) -> int | None:
-    """A whole number alone in its line."""
+    """The value of a line that holds a single whole number, else None."""
     fields = table.fields(line)
     return int(fields[0]) if len(fields) == 1 and fields[0].strip().isdecimal() else None
 
@@ -181,8 +182,8 @@ def _count(table: Table, line: str) -> int | None:
 def _named(
     table: Table, columns_left: Sequence[int], item: RawItem, settings: Settings, joints: Joints
 ) -> Header | None:
-    """The header of these columns if it names joints; None if it does not. Raises RawDataError where it does
-    and cannot be understood."""
+    """The header of these columns if it names joints, else None. Raises RawDataError if it names joints but
+    cannot be interpreted."""
     rows = [[row[column] for column in columns_left] for row in table.header]
     header = columns.read(rows, joints) if rows else None
     if header is not None and header.joints:
@@ -204,7 +205,7 @@ def _named(
 def _nameless(
     table: Table, columns_left: list[int], of_joint: bool, item: RawItem, settings: Settings, joints: Joints
 ) -> list[int]:
-    """Columns of coordinates where a header names no joint. ``of_joint``: a row is a joint."""
+    """The coordinate columns if no header names joints. ``of_joint``: each row is a joint."""
     if table.misfit:
         _refuse_names(table, item)
     if not table.header:
@@ -225,7 +226,7 @@ def _refuse_names(table: Table, item: RawItem) -> None:
 
 
 def _check_nameless(header: Header, item: RawItem, joints: Joints) -> None:
-    """Raise for a header that is one of the long form, or that names joints which the convention lacks."""
+    """Raise for a header of the long form, or one that names joints the convention lacks."""
     small = {columns.key(label) for label in header.labels}
     if {"x", "y"} <= small and small & {"joint", "jointname", "jointtype", "marker", "keypoint", "landmark"}:
         raise wrong(item, "has a column of joints: is a row a joint? `csv: {form: long}`")
@@ -240,14 +241,14 @@ def _check_nameless(header: Header, item: RawItem, joints: Joints) -> None:
 
 
 def _of_a_joint(header: Header, settings: Settings) -> list[int]:
-    """Columns of x, y, ... where a row is a joint; without such names all but frame and time."""
+    """Columns of x, y, ... if each row is a joint; without such names, all but frame and time."""
     if all(header.nameless.count(axis) == 1 for axis in settings.coordinates):
         return [header.nameless.index(axis) for axis in settings.coordinates]
     return [n for n in range(len(header.labels)) if n not in header.frames]
 
 
 def _joint_column(table: Table) -> int:
-    """The column that names the joint of each row; 0 if there is none, or it is not told by a header."""
+    """The column, from 1, that the header marks as the joint of each row; 0 if there is none."""
     names = [columns.key(name) for name in table.header[-1]] if table.header else []
     return next((n for n, name in enumerate(names) if name in _LONG["joint"]), -1) + 1
 
@@ -255,7 +256,7 @@ def _joint_column(table: Table) -> int:
 def _in_order(
     numbers: NDArray[np.float64], table: Table, column: int, item: RawItem, settings: Settings, joints: Joints
 ) -> NDArray[np.float64]:
-    """Rows in the convention's order, frame by frame, where a column says which joint each one is."""
+    """Sort the rows of each frame into the convention's order, by the column that names their joints."""
     if settings.csv.by_order:
         return numbers
     count = joints.spec.num_joints
@@ -274,7 +275,7 @@ def _in_order(
 
 
 def _in_turn(header: Header, settings: Settings) -> list[int]:
-    """Columns without frame and time; where all others are x, y, z without names, in this order."""
+    """Columns without frame and time; if all others are called just x, y or z, each joint's in this order."""
     columns_left = [n for n in range(len(header.labels)) if n not in header.frames]
     axes = [header.nameless[n] for n in columns_left]
     wanted = settings.coordinates
@@ -295,7 +296,7 @@ def _by_name(
     settings: Settings,
     joints: Joints,
 ) -> NDArray[np.float64]:
-    """[T, M, V, C] by the names in the header; columns of anything else are left out."""
+    """The poses [T, M, V, C] by the names in the header; other columns are left out."""
     wanted, spec = settings.coordinates, joints.spec
     bodies = list(dict.fromkeys(body for body, _, _ in header.joints))
     _check_names(header, bodies, item, settings, joints)
@@ -323,7 +324,7 @@ def _by_name(
 def _check_names(
     header: Header, bodies: Sequence[str], item: RawItem, settings: Settings, joints: Joints
 ) -> None:
-    """Raise unless every joint that is not left out has all coordinates, once for each body."""
+    """Raise unless every joint that is not left out has all coordinates exactly once for each body."""
     spec, wanted = joints.spec, settings.coordinates
     needed = [v for v, name in enumerate(spec.joints) if name not in settings.leave_out]
     gone = [spec.joints[v] for v in needed if v not in header.named]
@@ -371,13 +372,13 @@ def _lacking(name: str, axes: Sequence[str], header: Header, joint: int, body: s
     return f"the header has no {', '.join(axes)} of {name}; it has {has or 'none'}"
 
 
-# --- what is likely wrong -----------------------------------------------------------------------------------
+# --- likely causes of errors --------------------------------------------------------------------------------
 
 
 def _guesses(
     numbers: NDArray[np.float64], table: Table, settings: Settings, spec: SkeletonSpec
 ) -> Iterator[str]:
-    """Of numbers that do not fit the layout, the likeliest cause first."""
+    """Likely causes for numbers that do not fit the layout, the likeliest first."""
     empty = int(np.isnan(numbers[0]).sum())
     if table.delimiter != delimited.BLANKS and empty > _EMPTY * numbers.shape[1]:
         yield (
@@ -396,7 +397,7 @@ def _guesses(
 def _surplus(
     numbers: NDArray[np.float64], joined: bool, several: bool, settings: Settings, spec: SkeletonSpec
 ) -> Iterator[str]:
-    """Columns too many, maybe of rows with scores, maybe of two bodies."""
+    """Guesses for extra columns, possibly of rows with scores or of two bodies."""
     width, size = numbers.shape[1], len(settings.coordinates)
     for bodies in (1, 2) if joined else (1,):
         for score in (False, True)[: 1 if settings.coordinates.endswith("s") else 2]:
@@ -408,7 +409,7 @@ def _surplus(
 
 
 def _leading(numbers: NDArray[np.float64], width: int, count: int) -> str:
-    """Whether columns too many stand in front or behind: a time rises."""
+    """Whether the extra columns come first or last: a time column increases."""
     counted = f"{width} = {width - count} + {count}: "
     if _rises(numbers[:, -1]) and not _rises(numbers[:, 0]):
         which = "is the last column" if count == 1 else f"are the last {count} columns"
@@ -430,7 +431,7 @@ def _cut_short(width: int, settings: Settings, spec: SkeletonSpec) -> Iterator[s
         yield f"{width} = {expected} - {expected - width}: as if a column were missing"
 
 
-# --- a row a joint ------------------------------------------------------------------------------------------
+# --- one row per joint --------------------------------------------------------------------------------------
 
 _LONG = {
     "frame": ("frame", "frameid", "framenumber", "frameno", "frameindex", "framenum"),
@@ -441,11 +442,11 @@ _LONG = {
     "z": ("z", "posz", "positionz", "zposition", "pz", "tz"),
     "score": ("score", "confidence", "conf", "visibility", "trackingstate", "likelihood", "state"),
 }
-"""What the columns are called where ``csv.columns`` says nothing."""
+"""Recognised names of the columns that ``csv.columns`` does not set."""
 
 
 def _long(table: Table, item: RawItem, settings: Settings, joints: Joints) -> NDArray[np.float64]:
-    """[T, M, V, C] of rows with frame, body, joint and coordinates; the lowest frame is first."""
+    """The poses [T, M, V, C] of rows with frame, body, joint and coordinates, from the lowest frame on."""
     at = _columns(table, item, settings)
     axes = [at["score" if axis == "s" else axis] for axis in settings.coordinates]
     points = delimited.values(table, axes, item)
@@ -473,7 +474,7 @@ def _long(table: Table, item: RawItem, settings: Settings, joints: Joints) -> ND
 
 
 def _columns(table: Table, item: RawItem, settings: Settings) -> dict[str, int]:
-    """frame, joint, x, y, ..., and body if there is one -> column."""
+    """Column of frame, joint, x, y, ..., and of body if there is one."""
     if table.misfit:
         raise wrong(
             item, f"line {table.places[0]}: {table.width} fields, the header above has {table.misfit}"
@@ -503,7 +504,7 @@ def _columns(table: Table, item: RawItem, settings: Settings) -> dict[str, int]:
 def _keys(
     table: Table, item: RawItem, at: dict[str, int], settings: Settings, joints: Joints
 ) -> list[tuple[int, str, int]]:
-    """(frame, body, joint) of each row."""
+    """The (frame, body, joint) of each row."""
     known: dict[str, int] = {}
     keys = []
     for row, line in enumerate(table.lines):

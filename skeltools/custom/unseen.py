@@ -1,4 +1,4 @@
-"""Which joints of a user's poses were seen, and what a user should hear about those that were not."""
+"""Detect the joints of a user's poses that were not seen, and report them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from skeltools.raw_items import MAX_COORDINATE, RawItem, finding
 from skeltools.sequence import Mask
 
 UNSEEN = "joints not seen"
-"""The problem of clips that are kept with joints marked as unseen."""
+"""The finding's problem for a clip that is kept with joints marked as unseen."""
 
 
 class NeverSeenError(RawDataError):
-    """A clip that was read, but has joints that are seen in none of its frames."""
+    """A clip that can be read, but has joints that are seen in none of its frames."""
 
 
 _SHOWN = 4
-"""Joints that a finding names: those that are missed most."""
+"""Number of joints that a finding names: those missing most often."""
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What of a clip's poses is no position, [T, M, V] each; a body that is absent is marked whole."""
+    """Masks [T, M, V] of the joints without a valid position; all joints of an absent body are marked."""
 
     infinite: Mask
-    """A coordinate is infinite, absurd, or not a number where others of the joint are."""
+    """A coordinate is infinite, absurdly large, or NaN while others of the joint are numbers."""
     nan: Mask
-    """Nothing is given."""
+    """All coordinates are NaN."""
     zero: Mask
-    """At exactly zero, and that is no place where it could be."""
+    """All coordinates are exactly zero, and the joint cannot really be there."""
     doubtful: Mask
-    """A score too low."""
+    """The score is too low."""
 
     @property
     def seen(self) -> Mask:
@@ -46,10 +46,10 @@ class Marks:
 def marks(
     values: NDArray[np.float64], score: NDArray[np.float64] | None, *, zeros: bool, min_score: float
 ) -> Marks:
-    """Of poses [T, M, V, 2 or 3] as their file has them, and scores [T, M, V].
+    """The masks of poses [T, M, V, 2 or 3], as stored in their file, and scores [T, M, V].
 
-    ``zeros``: whether a joint at exactly zero was not seen. Even then it is a position where it is the only
-    one of its body there and other joints lie on both sides of it: poses relative to their own root.
+    ``zeros``: whether a joint at exactly zero was not seen. Even then, zero is a position if only one joint
+    of the body is there and the others lie on both sides of it, as in poses relative to their root.
     """
     missing = np.isnan(values)
     nan: Mask = np.asarray(missing.all(axis=-1))
@@ -62,7 +62,7 @@ def marks(
 
 
 def _is_root(values: NDArray[np.float64], at_zero: Mask, unknown: Mask) -> Mask:
-    """[T, M, V]: the only joint of its body at zero, in the midst of the others."""
+    """[T, M, V]: whether a joint is the only one of its body at zero, with the others around it."""
     others = np.where((at_zero | unknown)[..., None], np.nan, values)
     with np.errstate(invalid="ignore"):
         sides = (others < 0).any(axis=2) & (others > 0).any(axis=2)
@@ -70,11 +70,11 @@ def _is_root(values: NDArray[np.float64], at_zero: Mask, unknown: Mask) -> Mask:
     return at_zero & (around & (at_zero.sum(axis=2) == 1))[..., None]
 
 
-# --- what is told -------------------------------------------------------------------------------------------
+# --- errors and findings ------------------------------------------------------------------------------------
 
 
 def nobody(masks: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
-    """The error for a clip without a body in any frame, with what is known of the cause."""
+    """The error for a clip without a body in any frame, with the likely cause."""
     frames = len(masks.nan)
     never = np.asarray(~masks.seen.any(axis=(0, 1)))
     if never.all():
@@ -95,7 +95,7 @@ _TRUST_SCORES = "; or `min_score: -1` if they are where the file says, whatever 
 
 
 def never_seen(masks: Marks, present: Mask, joints: Sequence[str], item: RawItem) -> RawDataError | None:
-    """The error that names the joints which are seen in no frame; None if there are none."""
+    """The error that names the joints seen in no frame; None if there are none."""
     never = np.asarray(~(masks.seen & present[..., None]).any(axis=(0, 1)))
     if not never.any():
         return None
@@ -108,11 +108,12 @@ def never_seen(masks: Marks, present: Mask, joints: Sequence[str], item: RawItem
 
 
 _FEWEST_PIXELS = 2.0
-"""Within so many a whole clip is none of pixels: parts of an image go from 0 to 1, or from -1 to 1."""
+"""A clip that spans at most this many pixels is not in pixels: fractions of an image range over 0 to 1, or
+-1 to 1."""
 
 
 def no_pixels(seen: NDArray[np.float64], settings: Settings, item: RawItem) -> RawDataError | None:
-    """The error for coordinates [P, 2 or 3] that ``image_size`` takes for pixels though they are none."""
+    """The error for coordinates [P, 2 or 3] that ``image_size`` declares to be pixels, but which are not."""
     if settings.image_size is None or not len(seen):
         return None
     low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
@@ -134,7 +135,7 @@ def _listed(joints: Sequence[str], chosen: NDArray[np.bool_]) -> str:
 
 
 def _reason(masks: Marks) -> str:
-    """In words, what most of the joints that are not seen are."""
+    """The most common reason for unseen joints, in words."""
     counts = {
         "missing": int(masks.nan.sum()),
         "infinite or absurd": int(masks.infinite.sum()),
@@ -154,7 +155,7 @@ def findings(
     *,
     strict_nan: bool,
 ) -> tuple[Finding, ...]:
-    """What a user should know about a clip that is kept. ``strict_nan``: absent bodies ought to be zeros."""
+    """Findings about a clip that is kept. ``strict_nan``: absent bodies must be zeros, not NaN."""
     return tuple(_rows(masks, present, unseen, joints, item, strict_nan))
 
 
@@ -186,5 +187,5 @@ def _rows(
 
 
 def first(frames: Mask) -> int:
-    """[T, M] -> the first frame with one, counted from 1."""
+    """The first frame, from 1, in which a mask [T, M] is set."""
     return int(np.flatnonzero(frames.any(axis=1))[0]) + 1

@@ -1,14 +1,14 @@
-"""The built-in raw data: simulated people, recorded by simulated sensors, in the formats of NTU and MeTRAbs.
+"""Built-in raw data: simulated people, recorded by simulated sensors, in the formats of NTU and MeTRAbs.
 
-    subject -> body, style          body.py       segments, points on them, the joints of every convention
-    action -> controls              actions.py    scripts made of the paths of motion.py
-    controls -> pose                kinematics.py bones of constant length, joints within their range
+    subject -> body, style          body.py       segments, points on them, joints of all conventions
+    action -> controls              actions.py    scripts built from the paths of motion.py
+    controls -> pose                kinematics.py constant bone lengths, joints within their range
     people on the floor             perform.py
-    pose -> what a sensor reports   sensors.py    Kinect v2 and a monocular estimator, with their errors
+    pose -> sensor output           sensors.py    Kinect v2 and a monocular estimator, with errors
     clips -> files                  files.py
-    clips one after another         recordings.py
+    clips in sequence               recordings.py
 
-NTU RGB+D may not be redistributed; numbers measured on this set say nothing about it.
+NTU RGB+D may not be redistributed; results on this data set say nothing about it.
 """
 
 from skeltools.demo.actions import ACTIONS

@@ -1,4 +1,4 @@
-"""The classes of NTU RGB+D that the demo knows. A new one: a script in solo.py or duo.py and a line here."""
+"""The demo's classes of NTU RGB+D. To add one, write a script in solo.py or duo.py and add a line here."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Duo = Callable[[Take, Take], tuple[Controls, Controls]]
 
 @dataclass(frozen=True)
 class Action:
-    """A class of NTU RGB+D that the demo knows."""
+    """One of the demo's classes of NTU RGB+D."""
 
     seconds: float
-    """How long it takes on average."""
+    """Average duration."""
     solo: Solo | None = None
     duo: Duo | None = None
     gap: tuple[float, float] = (0.0, 0.0)
-    """Two-person actions: distance of the persons at the start, metres."""
+    """Two-person actions: range of the initial distance between the persons, metres."""
     free_fall: bool = False
-    """Gravity sets the pace, so time must not be stretched."""
+    """Whether gravity sets the pace, so that time must not be warped."""
 
 
 ACTIONS: Mapping[int, Action] = {
@@ -45,4 +45,4 @@ ACTIONS: Mapping[int, Action] = {
     58: Action(2.2, duo=duo.shake_hands, gap=(0.85, 1.05)),
     59: Action(2.2, duo=duo.walk_towards, gap=(2.1, 2.9)),
 }
-"""NTU's action number -> script. Numbers as in file names; labels are one less."""
+"""NTU's action number, as in file names (labels are one less) -> script."""

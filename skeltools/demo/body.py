@@ -1,9 +1,9 @@
-"""The body: segments, the points on them, and which point each joint name of a convention means.
+"""The body: its segments, points on them, and the point for each joint of a convention.
 
 All offsets are in statures (fractions of standing height) in the axes of the upright body: x to the
 subject's own left, y up, z to the front. Segment lengths and joint heights follow Winter, Biomechanics and
 Motor Control of Human Movement, figure 4.1 (after Drillis and Contini 1966): shank 0.246, thigh 0.245, ankle
-height 0.039, upper arm 0.186, forearm 0.146, hand 0.108; points on the skin are placed by eye around them.
+height 0.039, upper arm 0.186, forearm 0.146, hand 0.108; points on the skin were placed around them by eye.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ THIGH, SHANK, UPPER_ARM, FOREARM = 0.245, 0.246, 0.186, 0.146
 ANKLE_HEIGHT = 0.039
 BALL = (0.0, -0.028, 0.075)  # from the ankle to the ball of the foot
 
-# name -> (parent, place of its origin in the parent). Sided ones are given for the left.
+# name -> (parent, its origin in the parent). Paired segments are given for the left side.
 _TRUNK: dict[str, tuple[str, Offset]] = {
     "pelvis": ("", (0.0, 0.0, 0.0)),
     "lumbar": ("pelvis", (0.0, 0.045, -0.012)),
@@ -61,7 +61,7 @@ def mirrored(offset: Offset, side: int) -> Offset:
 
 @cache
 def segments() -> dict[str, tuple[str, Offset]]:
-    """Every segment in an order in which parents come first."""
+    """All segments, parents first."""
     table = dict(_TRUNK)
     for name, (parent, offset) in _LIMBS.items():
         for side in SIDES:
@@ -75,7 +75,7 @@ def segment_index() -> dict[str, int]:
     return {name: index for index, name in enumerate(segments())}
 
 
-# convention -> joint name -> (segment, offset). ``?`` stands for the side's prefix; given for the left.
+# joint name -> (segment, offset). ``?`` stands for the side's prefix; offsets are given for the left.
 _Table = dict[str, tuple[str, Offset]]
 _O = (0.0, 0.0, 0.0)
 
@@ -170,7 +170,7 @@ CONVENTIONS = tuple(_TABLES)
 
 @dataclass(frozen=True)
 class Points:
-    """V points fixed to segments: ``segment`` [V] indices into ``segments()``, ``offset`` [V, 3] statures."""
+    """V points fixed to segments: ``segment`` [V] indexes ``segments()``, ``offset`` [V, 3] in statures."""
 
     segment: NDArray[np.intp]
     offset: Array
@@ -216,19 +216,19 @@ class Body:
 
     @property
     def leg(self) -> float:
-        """Hip to ankle of the straight leg, metres."""
+        """Distance from hip to ankle of the straight leg, metres."""
         return THIGH * self.of("left thigh") + SHANK * self.of("left shank")
 
     @property
     def pelvis_height(self) -> float:
-        """Height of the pelvis over the floor when the knees are straight, metres."""
+        """Height of the pelvis above the floor with straight knees, metres."""
         return self.ankle_height + self.leg - segments()["left thigh"][1][1] * self.of("pelvis")
 
 
 def body_of(subject: int, seed: int) -> Body:
-    """The subject's body: stature 1.52 to 1.90 m and every segment up to 4 % longer or shorter than average.
+    """A subject's body: stature 1.52 to 1.90 m and every segment up to 4 % longer or shorter than average.
 
-    Left and right are equally long, so only the parts are drawn, not the sides.
+    Left and right have equal lengths, so each pair is drawn once.
     """
     rng = generator(seed, "body", subject)
     stature = rng.uniform(1.52, 1.90)

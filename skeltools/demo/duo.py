@@ -1,6 +1,6 @@
-"""Actions of two persons, from NTU RGB+D's list. Each script returns what the first and the second do.
+"""Two-person actions of NTU RGB+D. Each script returns the controls of the first and the second person.
 
-Both stand on stages of their own that face each other, ``gap`` apart. Units as in solo.py.
+Each person has their own stage; the stages face each other, ``gap`` apart. Units as in solo.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Pair = tuple[Controls, Controls]
 
 
 def punch(take: Take, other: Take) -> Pair:
-    """The first hits at the other's face, by some twice; the other shrinks back."""
+    """The first person punches at the other's face once or twice; the other recoils."""
     controls, hand = stand(take), take.hand
     hits = [take.between(0.36, 0.44)] if take.rng.random() < 0.6 else [0.3, 0.58]
     guard = Key(0.0, "chest", near(take, 0.07, 0.02, 0.13), (0.5, -0.9, -0.4), curl=1.6)
@@ -36,7 +36,7 @@ def punch(take: Take, other: Take) -> Pair:
 
 
 def _recoil(take: Take, hits: Sequence[float], from_side: int) -> Controls:
-    """The one who is hit leans back and turns the head, a moment later."""
+    """The person who is hit leans back and turns the head a moment later."""
     controls, size = stand(take), take.about(1.0, 0.35)
     away = size * np.sum([pulse(take.time, hit - 0.03, hit + 0.09, hit + 0.35) for hit in hits], axis=0)
     controls.trunk[:, 0] -= 0.32 * away
@@ -48,7 +48,7 @@ def _recoil(take: Take, hits: Sequence[float], from_side: int) -> Controls:
 
 
 def shake_hands(take: Take, other: Take) -> Pair:
-    """Both give the right hand, as people do; the hands meet half-way."""
+    """Both give the right hand; the hands meet half-way."""
     up, down = take.between(0.22, 0.3), take.between(0.72, 0.82)
     shaken = plateau(take.time, up, up + 0.08, down - 0.08, down)
     bob = take.about(0.022, 0.5) * shaken * wave(take.time, take.about(1.7, 0.3) * take.length)
@@ -67,7 +67,7 @@ def shake_hands(take: Take, other: Take) -> Pair:
 
 
 def hug(take: Take, other: Take) -> Pair:
-    """Both step up to each other, left arm over the other's shoulder, right arm around the waist."""
+    """Both walk up to each other and hug: left arm over the other's shoulder, right arm around the waist."""
     meet, leave = take.between(0.34, 0.4), take.between(0.68, 0.76)
     closest = 0.155 * (take.stature + other.stature) / 2
 
@@ -101,7 +101,7 @@ def walk_towards(take: Take, other: Take) -> Pair:
 
 
 def _walk(take: Take, controls: Controls, *, span: tuple[float, float], way: float, count: int) -> Controls:
-    """Walks ``way`` statures forward in ``count`` steps; arms and shoulders swing against the legs."""
+    """Walk ``way`` statures forward in ``count`` steps; arms and shoulders swing opposite to the legs."""
     first = LEFT if take.rng.random() < 0.5 else RIGHT
     trunk, feet = steps(take.time, span, count, first)
     controls.root[:, 2] += way * trunk

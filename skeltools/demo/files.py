@@ -1,4 +1,4 @@
-"""Writes the demo: NTU ``.skeleton`` text, MeTRAbs-style arrays, and the marker that says what they are."""
+"""Write the demo: NTU ``.skeleton`` text, MeTRAbs-style arrays, and the marker that identifies them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Ids = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True)
 class DemoSummary:
-    """What was written."""
+    """Summary of a written demo."""
 
     folder: Path
     clips: int
@@ -62,7 +62,7 @@ class DemoSummary:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a demo holds."""
+    """The contents of a demo."""
 
     seed: int
     actions: tuple[int, ...]
@@ -71,7 +71,7 @@ class Plan:
     cameras: int
 
     def performances(self) -> list[tuple[int, int, int]]:
-        """(action, subject, repetition), sorted."""
+        """All (action, subject, repetition), sorted."""
         subjects, repetitions = range(1, self.subjects + 1), range(1, self.repetitions + 1)
         return [(a, s, r) for a in self.actions for s in subjects for r in repetitions]
 
@@ -87,7 +87,7 @@ class Plan:
 
 
 def setup_of(subject: int) -> int:
-    """Setups 2 and 4: their official lists of missing samples hold none of a default demo's."""
+    """A subject's setup, 2 or 4: NTU lists none of a default demo's samples in these as missing."""
     return 4 if subject % 2 else 2
 
 
@@ -106,13 +106,13 @@ def write_demo(
     cameras: int = 3,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> DemoSummary:
-    """Writes ``out/ntu60``: ``nturgb+d_skeletons/*.skeleton``, ``metrabs/<convention>/*.npz`` and the marker.
+    """Write ``out/ntu60``: ``nturgb+d_skeletons/*.skeleton``, ``metrabs/<convention>/*.npz`` and the marker.
 
-    The same arguments give the same bytes. A clip depends on the seed and on its own ids only, so a larger
-    demo holds the smaller one. ``actions`` are NTU's numbers, all that there are by default; ``on_progress``
-    gets (clips written, clips in all). An earlier demo is replaced when the new one is complete.
+    The same arguments give the same bytes. A clip depends only on the seed and its own ids, so a larger demo
+    contains every smaller one. ``actions`` are NTU's numbers (default: all available); ``on_progress`` is
+    called with (clips written, total clips). An existing demo is replaced once the new one is complete.
 
-    Raises UsageError for arguments out of range, SkelError when ``out/ntu60`` holds anything but a demo.
+    Raises UsageError for arguments out of range, SkelError if ``out/ntu60`` holds anything but a demo.
     """
     plan = checked(Plan(seed, tuple(sorted(set(actions or ACTIONS))), subjects, repetitions, cameras))
     folder = Path(out) / FOLDER
@@ -127,9 +127,9 @@ def write_demo(
 
 @contextmanager
 def replacing(folder: Path, plan: Plan, files: Callable[[Plan], set[str]]) -> Iterator[Path]:
-    """A folder with the demo's marker, to write to; it takes ``folder``'s place when the block ends well.
+    """Yield a temporary folder with the demo's marker; it replaces ``folder`` when the block succeeds.
 
-    Raises SkelError when ``folder`` holds anything but its marker and ``files`` of a plan, relative to it.
+    Raises SkelError if ``folder`` holds anything but a marker and the ``files`` of its plan, relative to it.
     """
     refuse_foreign(folder, files)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
@@ -165,7 +165,7 @@ def checked(plan: Plan) -> Plan:
 
 
 def refuse_foreign(folder: Path, wanted: Callable[[Plan], set[str]] = Plan.files) -> None:
-    """Nothing but our own files may be replaced."""
+    """Raise SkelError unless the folder is absent, empty, or holds only a demo's files."""
     if not folder.exists() and not folder.is_symlink():
         return
     plain = folder.is_dir() and not folder.is_symlink()
@@ -182,7 +182,7 @@ def refuse_foreign(folder: Path, wanted: Callable[[Plan], set[str]] = Plan.files
 
 
 def _earlier(folder: Path) -> Plan:
-    """The plan of the demo that lies there."""
+    """The plan of the existing demo in a folder."""
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         numbers = {name: int(marker[name]) for name in ("seed", "subjects", "repetitions", "cameras")}
@@ -241,12 +241,12 @@ def _write_poses(path: Path, convention: str, detections: Detections) -> None:
     )
 
 
-# One body of one frame: the line of 10 fields, the number of joints, a line of 12 fields for each.
+# One body in one frame: a line of 10 fields, the number of joints, and a line of 12 fields per joint.
 _BODY = "%d %d %d %d %d %d %d %.7g %.7g %d\r\n25\r\n" + ("%.7g " * 11 + "%d\r\n") * 25
 
 
 def ntu_text(bodies: list[Body25], order: Array) -> str:
-    """A ``.skeleton`` file: frames, and in each its bodies by rising ``order`` [T, B]."""
+    """The text of a ``.skeleton`` file: in each frame, its bodies by increasing ``order`` [T, B]."""
     blocks = [_blocks(body) for body in bodies]
     seen = np.stack([body.seen for body in bodies], axis=1)
     lines = [f"{len(seen)}\r\n"]
@@ -258,7 +258,7 @@ def ntu_text(bodies: list[Body25], order: Array) -> str:
 
 
 def _blocks(body: Body25) -> list[str]:
-    """[T]: the text of one body in every frame; empty where it was not seen."""
+    """[T]: the text of one body in each frame; empty where it was not seen."""
     columns = np.concatenate(
         [body.joints, depth_pixels(body.joints), colour_pixels(body.joints), body.orientation], axis=2
     )
@@ -273,19 +273,19 @@ def _blocks(body: Body25) -> list[str]:
 
 
 def _hand_states(state: NDArray[np.int64]) -> list[list[int]]:
-    """[T, 4]: confidence and state of the left and the right hand: 2 open, 1 not tracked."""
+    """[T, 4]: confidence and state of the left and the right hand; state 2 is open, 1 not tracked."""
     sure = (state[:, [7, 11]] == 2).astype(np.int64)
     return np.stack([sure[:, 0], 1 + sure[:, 0], sure[:, 1], 1 + sure[:, 1]], axis=1).tolist()
 
 
 def depth_pixels(joints: Array) -> Array:
-    """[..., 3] camera space -> [..., 2] column and row of the 512 x 424 depth image."""
+    """Project camera space [..., 3] to [..., 2], column and row of the 512 x 424 depth image."""
     ray = joints[..., :2] / joints[..., 2:] * [1, -1]
     return np.asarray(DEPTH_FOCAL * ray + DEPTH_CENTER)
 
 
 def colour_pixels(joints: Array) -> Array:
-    """[..., 3] camera space -> [..., 2] column and row of the 1920 x 1080 colour image."""
+    """Project camera space [..., 3] to [..., 2], column and row of the 1920 x 1080 colour image."""
     shifted = joints[..., :2] + [COLOUR_BASELINE, 0.0]
     return np.asarray(COLOUR_FOCAL * (shifted / joints[..., 2:] * [1, -1]) + COLOUR_CENTER)
 

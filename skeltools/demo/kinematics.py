@@ -1,7 +1,8 @@
-"""From controls to a posed body: forward kinematics of the trunk, inverse kinematics of arms and legs.
+"""Pose a body from controls: forward kinematics of the trunk, inverse kinematics of arms and legs.
 
-Bones keep their length by construction, elbows and knees bend one way only and within their range. A stage
-is the acting person's own frame: origin on the floor between the feet, x to the left, y up, z to the front.
+Bones keep their length by construction; elbows and knees bend in one direction only and within their range. A
+stage is the acting person's frame of reference: origin on the floor between the feet, x to the left, y up, z
+to the front.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ from skeltools.demo.body import (
 from skeltools.demo.motion import Vector, ease, soft_positive
 
 SOLE = 0.011
-"""Height of the ball of the foot over the floor, statures: ankle height less the drop to the ball."""
+"""Height of the ball of the foot above the floor, statures: ankle height minus the drop to the ball."""
 ELBOW_LIMIT, KNEE_LIMIT = np.radians(148.0), np.radians(140.0)
-"""Greatest flexion: Winter's and the AAOS tables give about 145-150 and 135-140 degrees."""
+"""Maximum flexion: tables of Winter and the AAOS list about 145-150 and 135-140 degrees."""
 DOWN_AND_OUT: Vector = (0.55, -0.55, -0.60)
-"""Where an elbow points when nothing else is asked for, in the chest's axes, for the left."""
+"""Default direction of the left elbow, in the chest's axes."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """Where a wrist is at a time, for the left; the right is its mirror image.
+    """The position of the left wrist at a time; the right is its mirror image.
 
     ``frame`` is ``hang`` (origin in the shoulder, upright, turned with the chest), ``chest``, ``head``,
-    ``pelvis`` or ``stage``; ``offset`` is in statures, one place [3] or one per frame [T, 3]. ``pole``
-    is where the elbow points, in the chest's axes. Angles in radians: ``twist`` turns the palm forward
-    (pronation when negative), ``flex`` bends the wrist towards the palm, ``curl`` closes the fingers.
-    ``bow`` is by how much the way to the key bulges to the front, so that it passes round the shoulder.
+    ``pelvis`` or ``stage``; ``offset`` is in statures, one position [3] or one per frame [T, 3]. ``pole`` is
+    the direction of the elbow, in the chest's axes. Angles are in radians: ``twist`` turns the palm forward
+    (pronation if negative), ``flex`` bends the wrist towards the palm, ``curl`` closes the fingers. ``bow``
+    is how far the path to the key bulges forward, to pass around the shoulder.
     """
 
     time: float
@@ -61,24 +62,24 @@ class Key:
 
 @dataclass(frozen=True)
 class Foot:
-    """What one foot does."""
+    """Controls of one foot."""
 
     shift: Array
-    """[T, 3]: ball of the foot against standing, statures."""
+    """[T, 3]: displacement of the ball of the foot from standing, statures."""
     pitch: Array
-    """[T]: heel up, radians."""
+    """[T]: heel raised, radians."""
     yaw: float
-    """Toes out, radians."""
+    """Toes turned out, radians."""
 
 
 @dataclass(frozen=True)
 class Controls:
-    """What one person does over T frames. Angles (pitch forward, yaw left, roll to the right) in radians."""
+    """Controls of one person over T frames. Angles (pitch forward, yaw left, roll right) in radians."""
 
     time: Array
-    """[T] 0..1, what the keys' times refer to."""
+    """[T] 0..1, the time axis of the keys."""
     root: Array
-    """[T, 3]: pelvis against standing with straight knees, statures."""
+    """[T, 3]: displacement of the pelvis from standing with straight knees, statures."""
     pelvis: Array
     """[T, 3]"""
     trunk: Array
@@ -100,24 +101,24 @@ class Pose:
     origin: Array
 
     def joints(self, convention: str) -> Array:
-        """[T, V, 3] metres: the joints of a convention."""
+        """The joints of a convention as [T, V, 3], metres."""
         place = points(convention)
         offset = place.offset * self.body.scale[place.segment, None]
         turned = np.einsum("tvij,vj->tvi", self.rotation[:, place.segment], offset)
         return np.asarray(turned + self.origin[:, place.segment])
 
     def cut(self, start: int, stop: int) -> Pose:
-        """Frames ``start`` up to ``stop``."""
+        """Frames ``start`` to ``stop - 1``."""
         return Pose(self.body, self.rotation[start:stop], self.origin[start:stop])
 
     def moved(self, yaw: float, shift: ArrayLike) -> Pose:
-        """The pose turned by ``yaw`` (radians, to the left) about the vertical, then shifted (metres)."""
+        """The pose rotated by ``yaw`` (radians, to the left) about the vertical, then shifted (metres)."""
         turn = euler(np.array([[0.0, yaw, 0.0]]))[0]
         return Pose(self.body, turn @ self.rotation, self.origin @ turn.T + np.asarray(shift))
 
 
 def euler(angles: Array) -> Array:
-    """[T, 3] (pitch, yaw, roll) -> [T, 3, 3]: roll about z first, then pitch about x, then yaw about y."""
+    """Rotations [T, 3, 3] of (pitch, yaw, roll) [T, 3]: roll about z, pitch about x, then yaw about y."""
     (sx, sy, sz), (cx, cy, cz) = np.sin(angles).T, np.cos(angles).T
     rows = [
         [cy * cz + sy * sx * sz, -cy * sz + sy * sx * cz, sy * cx],
@@ -139,7 +140,7 @@ def pose(body: Body, controls: Controls) -> Pose:
 
 
 class _Build:
-    """Segments placed so far."""
+    """The segments placed so far."""
 
     def __init__(self, body: Body, frames: int) -> None:
         self.body = body
@@ -152,12 +153,12 @@ class _Build:
         self.origin[:, index] = self.joint(name) if origin is None else origin
 
     def joint(self, name: str) -> Array:
-        """[T, 3]: where a segment hangs on its parent."""
+        """[T, 3]: the point where a segment attaches to its parent."""
         parent, offset = segments()[name]
         return self.at(parent, offset)
 
     def at(self, segment: str, offset: ArrayLike) -> Array:
-        """[T, 3]: a point of a segment, offset in statures."""
+        """[T, 3]: a point of a segment; ``offset`` in statures."""
         index = segment_index()[segment]
         local = np.broadcast_to(np.asarray(offset) * self.body.scale[index], (len(self.origin), 3))
         return np.asarray(self.origin[:, index] + np.einsum("tij,tj->ti", self.rotation[:, index], local))
@@ -183,7 +184,7 @@ def _place_trunk(build: _Build, controls: Controls, balls: Mapping[int, Array]) 
 
 
 def _too_high(build: _Build, controls: Controls, balls: Mapping[int, Array]) -> Array:
-    """[T]: by how much the pelvis must come down for the legs that stand to reach the floor, metres."""
+    """[T]: how far the pelvis must come down for the standing legs to reach the floor, metres."""
     body, excess = build.body, np.full(len(build.origin), -0.1)
     for side in SIDES:
         hip, ankle = build.joint(sided("thigh", side)), _ankle(body, controls, side, balls[side])
@@ -196,7 +197,7 @@ def _too_high(build: _Build, controls: Controls, balls: Mapping[int, Array]) -> 
 
 
 def _ball(body: Body, controls: Controls, side: int) -> Array:
-    """[T, 3]: ball of the foot, metres. Standing, the ankles are under the hips."""
+    """[T, 3]: position of the ball of the foot, metres. When standing, the ankles are under the hips."""
     ahead = BALL[2] * body.of("left foot")
     yaw = controls.feet[side].yaw * side
     ankle = np.array([side * controls.stance, 0.0, -0.03]) * body.stature
@@ -260,7 +261,7 @@ def _place_arm(build: _Build, controls: Controls, side: int) -> None:
 
 
 def _anchor(build: _Build, key: Key, side: int) -> Array:
-    """[T, 3]: the place of a key in the stage, metres."""
+    """[T, 3]: the position of a key in the stage, metres."""
     stature = build.body.stature
     offset = np.broadcast_to(np.asarray(key.offset, dtype=np.float64), (len(build.origin), 3))
     offset = offset * np.array([side, 1, 1]) * stature
@@ -268,7 +269,7 @@ def _anchor(build: _Build, key: Key, side: int) -> Array:
         return offset
     if key.frame == "hang":
         chest = build.turn("thorax")
-        yaw = np.arctan2(-chest[:, 2, 0], chest[:, 0, 0])  # of the shoulder line: holds when bent double
+        yaw = np.arctan2(-chest[:, 2, 0], chest[:, 0, 0])  # of the shoulder line: valid even when bent double
         upright = euler(np.stack([0 * yaw, yaw, 0 * yaw], axis=1))
         shoulder = build.joint(sided("upperarm", side))
         return np.asarray(shoulder + np.einsum("tij,tj->ti", upright, offset))
@@ -277,7 +278,7 @@ def _anchor(build: _Build, key: Key, side: int) -> Array:
 
 
 def _blend(time: Array, keys: Sequence[Key], values: Sequence[Array]) -> Array:
-    """[T, C]: moves from value to value between the keys' times; values may move themselves."""
+    """[T, C]: interpolates between the values of the keys, which may vary over time themselves."""
     track = np.broadcast_to(values[0], (len(time), values[0].shape[-1])).copy()
     for (before, here), (after, there) in pairwise(zip(keys, values, strict=True)):
         track += ease((time - before.time) / (after.time - before.time))[:, None] * (there - here)
@@ -285,7 +286,7 @@ def _blend(time: Array, keys: Sequence[Key], values: Sequence[Array]) -> Array:
 
 
 def _bulge(time: Array, keys: Sequence[Key]) -> Array:
-    """[T] statures: the bow of the way between keys, highest half-way."""
+    """[T]: the bow of the path between keys, largest half-way; statures."""
     bulge = np.zeros_like(time)
     for before, after in pairwise(keys):
         share = ease((time - before.time) / (after.time - before.time))
@@ -294,10 +295,10 @@ def _bulge(time: Array, keys: Sequence[Key]) -> Array:
 
 
 def _shrug(toward: Array, side: int) -> Array:
-    """[T, 3]: turn of the clavicle when the wrist is ``toward`` the shoulder, statures in the chest's axes.
+    """[T, 3]: rotation of the clavicle for the wrist at ``toward`` from the shoulder, in statures.
 
-    The girdle gives about a third of arm elevation beyond 30 degrees (scapulohumeral rhythm, Inman 1944),
-    here less because it is one segment.
+    ``toward`` is in the chest's axes. The shoulder girdle contributes about a third of arm elevation beyond
+    30 degrees (scapulohumeral rhythm, Inman 1944); here less, as it is a single segment.
     """
     length = np.linalg.norm(toward, axis=1)
     up = toward[:, 1] / length
@@ -309,11 +310,11 @@ def _shrug(toward: Array, side: int) -> Array:
 def two_bones(
     start: Array, target: Array, pole: Array, *, lengths: tuple[float, float], limit: float, forward: bool
 ) -> tuple[Array, Array]:
-    """Rotations [T, 3, 3] of two bones that hang on ``start`` and end at ``target``, both [T, 3] metres.
+    """Rotations [T, 3, 3] of two bones that start at ``start`` and end at ``target``, both [T, 3] metres.
 
     The bones lie along -y of their frames, the hinge between them is x. The middle joint points towards
-    ``pole`` [T, 3]. Out-of-reach targets are approached as far as the joint's range (0 to ``limit``
-    radians of flexion) allows. ``forward``: the middle joint points forward when bent (a knee).
+    ``pole`` [T, 3]. Out-of-reach targets are approached as far as the joint's range (0 to ``limit`` radians
+    of flexion) allows. ``forward``: the middle joint points forward when bent (a knee).
     """
     first, second = lengths
     nearest = float(np.sqrt(first**2 + second**2 + 2 * first * second * np.cos(limit)))
@@ -335,5 +336,5 @@ def two_bones(
 
 
 def _frame(up: Array, left: Array) -> Array:
-    """[T, 3, 3]: columns x, y, z of frames with these y and x axes, which are perpendicular."""
+    """Frames [T, 3, 3] with columns x, y, z from their perpendicular y and x axes."""
     return np.stack([left, up, np.cross(left, up)], axis=2)

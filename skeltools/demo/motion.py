@@ -1,7 +1,7 @@
-"""Motion in time: smooth paths through keys, bursts of oscillation, unrest, and steps.
+"""Motion over time: smooth paths through keys, oscillations, involuntary drift, and steps.
 
-The path between two keys is the quintic that minimises jerk for the given end states, the classic model of
-reaching movements: Flash and Hogan, The coordination of arm movements, J. Neuroscience 5(7), 1985.
+The path between two keys is the minimum-jerk quintic for the given end states, the classic model of reaching
+movements: Flash and Hogan, The coordination of arm movements, J. Neuroscience 5(7), 1985.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Vector = tuple[float, float, float]
 
 
 def ease(progress: ArrayLike) -> Array:
-    """Minimum-jerk progress 0..1 for a share of time; constant outside 0..1."""
+    """Minimum-jerk progress 0..1 at a time in 0..1; constant outside."""
     x = np.clip(np.asarray(progress, dtype=np.float64), 0.0, 1.0)
     return x**3 * (10.0 - 15.0 * x + 6.0 * x**2)
 
 
 def path(time: Array, keys: Sequence[tuple[float, ArrayLike]]) -> Array:
-    """[T] or [T, C]: through (time, value) keys, at rest at each of them, constant before and after."""
+    """A path [T] or [T, C] through (time, value) keys, at rest at each key, constant before and after."""
     values = [np.asarray(value, dtype=np.float64) for _, value in keys]
     shape = (-1,) + (1,) * values[0].ndim
     track = np.broadcast_to(values[0], time.shape + values[0].shape).copy()
@@ -35,17 +35,17 @@ def path(time: Array, keys: Sequence[tuple[float, ArrayLike]]) -> Array:
 
 
 def pulse(time: Array, start: float, top: float, end: float) -> Array:
-    """[T]: 0, up to 1 at ``top`` and back to 0."""
+    """[T]: rises from 0 to 1 at ``top`` and returns to 0."""
     return path(time, [(start, 0.0), (top, 1.0), (end, 0.0)])
 
 
 def plateau(time: Array, start: float, full: float, leave: float, end: float) -> Array:
-    """[T]: 0, up to 1 between ``full`` and ``leave``, back to 0."""
+    """[T]: rises from 0, is 1 between ``full`` and ``leave``, and returns to 0."""
     return path(time, [(start, 0.0), (full, 1.0), (leave, 1.0), (end, 0.0)])
 
 
 def quintic(time: Array, span: tuple[float, float], begin: Vector, end: Vector) -> Array:
-    """[T]: the quintic between two (position, velocity, acceleration) states; only valid inside ``span``."""
+    """[T]: the quintic between two (position, velocity, acceleration) states; valid only inside ``span``."""
     length = span[1] - span[0]
     x = (time - span[0]) / length
     p0, v0, a0 = begin[0], begin[1] * length, begin[2] * length**2 / 2
@@ -57,12 +57,12 @@ def quintic(time: Array, span: tuple[float, float], begin: Vector, end: Vector) 
 
 
 def wave(time: Array, cycles: float, phase: float = 0.0) -> Array:
-    """[T]: sine that runs ``cycles`` times over time 0..1."""
+    """[T]: a sine with ``cycles`` periods over time 0..1."""
     return np.sin(2 * np.pi * (cycles * time + phase))
 
 
 def drift(rng: np.random.Generator, seconds: Array, scale: ArrayLike, *, fastest: float = 0.8) -> Array:
-    """[T, C]: smooth unrest of a living body, three slow sines (0.15 Hz to ``fastest``) per channel.
+    """[T, C]: smooth involuntary motion, the sum of three slow sines (0.15 Hz to ``fastest``) per channel.
 
     ``scale`` [C] is its standard deviation in the channel's unit.
     """
@@ -74,17 +74,17 @@ def drift(rng: np.random.Generator, seconds: Array, scale: ArrayLike, *, fastest
 
 
 def soft_positive(x: ArrayLike, width: float) -> Array:
-    """``max(0, x)`` with its corner rounded over about ``width``."""
+    """``max(0, x)`` with the corner rounded over about ``width``."""
     value = np.asarray(x, dtype=np.float64)
     return 0.5 * (value + np.sqrt(value**2 + width**2))
 
 
 def steps(time: Array, span: tuple[float, float], count: int, first: int) -> tuple[Array, dict[int, Array]]:
-    """A walk of ``count`` steps over one unit of way, within ``span`` of the time.
+    """A walk of ``count`` steps over a distance of 1, within ``span`` of the time.
 
-    Returns progress of the trunk [T] 0..1 and per side (progress, lift, pitch) [T, 3]: lift peaks at 1 in
-    the middle of a swing, pitch at 1 (heel up) in its first half and at -0.4 (toes up) before landing. A foot
-    lands where the trunk will be in the middle of its coming stance.
+    Returns the progress of the trunk [T] 0..1, and per side (progress, lift, pitch) [T, 3]: lift peaks at 1
+    in the middle of a swing, pitch at 1 (heel up) in its first half and at -0.4 (toes up) before landing. A
+    foot lands where the trunk will be in the middle of the foot's next stance.
     """
     share = (time - span[0]) / (span[1] - span[0])
     feet = {side: np.zeros((len(time), 3)) for side in (LEFT, RIGHT)}
@@ -101,6 +101,6 @@ def steps(time: Array, span: tuple[float, float], count: int, first: int) -> tup
 
 
 def _advance(share: ArrayLike) -> Array:
-    """Progress of the trunk: speeds up, walks evenly, slows down."""
+    """Progress of the trunk: accelerates, walks steadily, slows down."""
     x = np.clip(np.asarray(share, dtype=np.float64), 0.0, 1.0)
     return 0.5 * ease(x) + 0.5 * (x - np.sin(2 * np.pi * x) / (2 * np.pi))

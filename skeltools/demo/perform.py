@@ -1,4 +1,4 @@
-"""Performances: who acts, how, where on the floor. What the three cameras of a setup see at once."""
+"""Performances: who acts, how and where on the floor, as seen at once by the three cameras of a setup."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from skeltools.demo.takes import Style, Take
 FRAME_RATE = 30.0
 """Frames per second of a Kinect v2."""
 SIDE_CAMERA = np.radians(45.0)
-"""NTU's cameras stand at 45 degrees; subjects face one of the outer two (Shahroudy et al., CVPR 2016)."""
+"""NTU's cameras are 45 degrees apart; subjects face one of the outer two (Shahroudy et al., CVPR 2016)."""
 
 
 def style_of(subject: int, seed: int) -> Style:
-    """How a subject moves. Nine in ten are right-handed."""
+    """A subject's style of movement. Nine in ten are right-handed."""
     rng = generator(seed, "style", subject)
     return Style(
         tempo=rng.uniform(0.85, 1.25),
@@ -33,9 +33,9 @@ def style_of(subject: int, seed: int) -> Style:
 
 
 def perform(action: int, subject: int, repetition: int = 1, *, seed: int = 0) -> tuple[Pose, ...]:
-    """One performance in the world, metres: y up, origin on the floor amid the cameras, z to camera 1.
+    """Perform an action, in world metres: y up, origin on the floor between the cameras, z towards camera 1.
 
-    One pose, or two for the actions of two persons; ``pose.joints(convention)`` gives [T, V, 3]. The same
+    Returns one pose, or two for two-person actions; ``pose.joints(convention)`` is [T, V, 3]. The same
     arguments give the same motion, whatever was performed before. Raises UsageError for an unknown action.
     """
     if action not in ACTIONS:
@@ -60,7 +60,7 @@ def _script(script: Action, takes: list[Take]) -> list[Controls]:
 
 
 def _takes(script: Action, bodies: list[Body], styles: list[Style], rng: np.random.Generator) -> list[Take]:
-    """A take per person over the same frames: a moment of standing, the action, another moment."""
+    """One take per person over the same frames: standing briefly, the action, standing again."""
     length = script.seconds / styles[0].tempo * rng.uniform(0.88, 1.12)
     before, after = rng.uniform(0.15, 0.55), rng.uniform(0.10, 0.40)
     frames = round((before + length + after) * FRAME_RATE)
@@ -85,14 +85,14 @@ def _takes(script: Action, bodies: list[Body], styles: list[Style], rng: np.rand
 
 
 def _warped(time: Array, amount: float) -> Array:
-    """Time 0..1 at an uneven pace: ``1 + amount`` at both ends, ``1 - amount`` in the middle."""
+    """Warp time 0..1 to an uneven pace: ``1 + amount`` at both ends, ``1 - amount`` in the middle."""
     return np.asarray(time + amount * np.sin(2 * np.pi * np.clip(time, 0, 1)) / (2 * np.pi))
 
 
 def _placed(
     poses: list[Pose], takes: list[Take], facing: float, spot: Array, rng: np.random.Generator
 ) -> tuple[Pose, ...]:
-    """Persons on the floor: one faces ``facing``; two face each other, seen from the side by camera 1."""
+    """Place the persons on the floor: one faces ``facing``; two face each other, side-on to camera 1."""
     if len(poses) == 1:
         return (poses[0].moved(facing, spot),)
     across = np.pi / 2 + np.radians(rng.uniform(-30, 30))

@@ -1,4 +1,4 @@
-"""Continuous recordings of the demo's people, in the format of PKU-MMD: one action after another, uncut."""
+"""Write continuous recordings of the demo's people, in the format of PKU-MMD: actions in sequence, uncut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from skeltools.demo.sensors import camera, kinect, recorded
 
 FOLDER = "pku-mmd-1"
 SKELETONS, LABELS = "PKU_Skeleton_Renew", "Train_Label_PKU_final"
-"""Folders of PKU-MMD I."""
+"""Folder names of PKU-MMD I."""
 
 CLASSES = {
     1: 8,
@@ -36,19 +36,19 @@ CLASSES = {
     55: 16,
     58: 14,
 }
-"""NTU's number of an action of the demo -> PKU-MMD's number of the same one. Walking towards each other is
-none of PKU-MMD's."""
+"""NTU's number of an action -> PKU-MMD's number of the same action. PKU-MMD has no walking towards each
+other."""
 
 TESTED = 290
-"""Videos 291 to 334 are the test half of PKU-MMD I's cross-subject split; every third person is in it."""
+"""Videos 291 to 334 are the test half of PKU-MMD I's cross-subject split; every third person is put there."""
 
 _VIEWS = "LMR"
 _PAUSE = (20, 50)
-"""Frames between two actions, in which the person moves over to where the next one starts."""
+"""Range of frames between two actions, in which the person moves to the start of the next one."""
 
 
 def video_of(subject: int, number: int) -> str:
-    """Name of the recording of a person by a camera, counted from 1."""
+    """Name of a person's recording by a camera; both count from 1."""
     return f"{subject + (0 if subject % 3 else TESTED):04d}-{_VIEWS[number - 1]}"
 
 
@@ -61,10 +61,10 @@ def write_demo_recordings(
     actions: Sequence[int] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Writes ``out/pku-mmd-1``: a recording of every person by every camera, and the marker of a demo.
+    """Write ``out/pku-mmd-1``: a recording of every person by every camera, and the demo's marker.
 
-    Each holds all actions once, in an order of the person's own; they are the performances of ``write_demo``.
-    Arguments and errors are those of ``write_demo``. Gives the folder.
+    Each contains all actions once, in an order specific to the person; they are the performances of
+    ``write_demo``. Arguments and errors are those of ``write_demo``. Returns the folder.
     """
     plan = checked(Plan(seed, tuple(sorted(set(actions or ACTIONS))), subjects, 1, cameras))
     folder, done = Path(out) / FOLDER, 0
@@ -81,13 +81,13 @@ def write_demo_recordings(
 
 
 def _files(plan: Plan) -> set[str]:
-    """Every file of the recordings, relative to their folder."""
+    """All files of the recordings, relative to their folder."""
     videos = [video_of(s, n) for s in range(1, plan.subjects + 1) for n in range(1, plan.cameras + 1)]
     return {f"{name}/{video}.txt" for name in (SKELETONS, LABELS) for video in videos}
 
 
 def _write(folder: Path, video: str, joints: Array, rows: list[tuple[int, int, int]]) -> None:
-    """A line of 150 numbers for each frame; a line for each action, of which the annotator was sure (2)."""
+    """Write a line of 150 numbers per frame, and a line per action, marked as sure (2)."""
     lines = [" ".join(f"{value:.6f}" for value in frame) for frame in joints.reshape(len(joints), -1)]
     (folder / SKELETONS / f"{video}.txt").write_text("\n".join(lines) + "\n", encoding="ascii")
     labels = "".join(f"{action},{start},{end},2\n" for action, start, end in rows)
@@ -95,7 +95,7 @@ def _write(folder: Path, video: str, joints: Array, rows: list[tuple[int, int, i
 
 
 def _recording(plan: Plan, subject: int, number: int) -> tuple[Array, list[tuple[int, int, int]]]:
-    """[T, 2, 25, 3], and (PKU-MMD's number, first frame, the one behind the last) of each action."""
+    """[T, 2, 25, 3], and for each action (PKU-MMD's number, first frame, last frame + 1)."""
     known = [action for action in plan.actions if action in CLASSES]
     order = generator(plan.seed, "order", subject).permutation(known).tolist()
     pauses = generator(plan.seed, "pauses", subject)
@@ -115,7 +115,7 @@ def _recording(plan: Plan, subject: int, number: int) -> tuple[Array, list[tuple
 
 
 def _clip(seed: int, subject: int, number: int, action: int) -> Array:
-    """[T, 2, 25, 3] of what one camera records of a performance; zero for a body that is not seen."""
+    """One camera's recording of a performance as [T, 2, 25, 3]; zero for a body that is not seen."""
     ids = (setup_of(subject), number, subject, 1, action)
     shot = recorded(perform(action, subject, 1, seed=seed), generator(seed, "recording", *ids))
     bodies, _ = kinect(shot, camera(number, ids[0], seed=seed), generator(seed, "kinect", *ids))
@@ -126,7 +126,7 @@ def _clip(seed: int, subject: int, number: int, action: int) -> Array:
 
 
 def _between(one: Array, other: Array, frames: int) -> Array:
-    """[frames, 2, 25, 3]: from one pose to the other; a body that one of them lacks is not there."""
+    """[frames, 2, 25, 3]: interpolation between two poses; a body that either pose lacks is zero."""
     share: NDArray[np.float64] = np.linspace(0, 1, frames)[:, None, None, None]
     there = np.asarray(one.any(axis=(1, 2)) & other.any(axis=(1, 2)))
     return np.asarray(((1 - share) * one + share * other) * there[:, None, None])

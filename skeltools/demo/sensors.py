@@ -1,7 +1,7 @@
-"""The cameras: where they stand, what a Kinect v2 reports of a performance, what MeTRAbs makes of its video.
+"""Simulated cameras: their poses, the output of a Kinect v2, and that of MeTRAbs on its video.
 
 Kinect camera space: x to the sensor's left, y up, z away from it, metres. The image is mirrored, so x also
-grows with the image column.
+increases with the image column.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ NATIVE = "kinectv2_25"
 AZIMUTH = {1: 0.0, 2: 45.0, 3: -45.0}
 """Degrees about the vertical. NTU's camera 1 is the middle one (Shahroudy et al., CVPR 2016, section 3.1)."""
 FIRST_BODY_ID = 2**56
-"""Kinect v2 numbers bodies upwards from 72057594037927936, so neighbours merge in float64."""
+"""Kinect v2 numbers bodies upwards from 72057594037927936, where float64 cannot distinguish neighbours."""
 INFERRED, TRACKED = 1, 2
 
 DEPTH_FOCAL, DEPTH_CENTER, DEPTH_SIZE = 365.5, (256.4, 208.5), (512, 424)
 COLOUR_FOCAL, COLOUR_CENTER, COLOUR_SIZE = 1060.0, (960.0, 567.5), (1920, 1080)
 COLOUR_BASELINE = 0.052
-"""Pixels and metres: Kinect v2's nominal lenses; principal points fit the published first joint of
+"""Kinect v2's nominal lenses, in pixels and metres; the principal points fit the published first joint of
 S001C001P001R001A001 (0.2181 0.1726 3.7855 m at 277.42 191.82 and 1036.2 519.2)."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """``axes`` [3, 3]: its x, y, z in the world, as rows; ``place`` [3] metres."""
+    """``axes`` [3, 3]: its x, y, z in world coordinates, as rows; ``place`` [3]: position in metres."""
 
     axes: Array
     place: Array
 
     def see(self, world: Array) -> Array:
-        """[..., 3] world -> [..., 3] camera space."""
+        """Transform points [..., 3] from the world to camera space."""
         return np.asarray((world - self.place) @ self.axes.T)
 
 
 def camera(number: int, setup: int, *, seed: int) -> Camera:
-    """The camera of a setup: 2.9 to 3.6 m away, 1.0 to 1.6 m high, aimed at the persons' middle."""
+    """A camera of a setup: 2.9 to 3.6 m away, 1.0 to 1.6 m high, aimed at the middle of the persons."""
     rng = generator(seed, "camera", setup, number)
     azimuth = np.radians(AZIMUTH[number] + rng.uniform(-4, 4))
     distance, height = rng.uniform(2.9, 3.6), rng.uniform(1.0, 1.6)
@@ -59,7 +59,7 @@ def camera(number: int, setup: int, *, seed: int) -> Camera:
 
 
 def recorded(poses: tuple[Pose, ...], rng: np.random.Generator) -> tuple[Pose, ...]:
-    """What one camera records of a performance: each starts and stops on its own, up to 0.3 s off."""
+    """One camera's recording of a performance: cameras start and stop independently, up to 0.3 s apart."""
     frames = len(poses[0].origin)
     start, stop = int(rng.integers(0, 10)), frames - int(rng.integers(0, 10))
     return tuple(pose.cut(start, stop) for pose in poses)
@@ -67,7 +67,7 @@ def recorded(poses: tuple[Pose, ...], rng: np.random.Generator) -> tuple[Pose, .
 
 @dataclass(frozen=True)
 class Body25:
-    """What the sensor reports of one body over T frames, in its camera space."""
+    """The sensor's output for one body over T frames, in its camera space."""
 
     id: int
     joints: Array
@@ -75,19 +75,19 @@ class Body25:
     state: NDArray[np.int64]
     """[T, 25]: 1 inferred, 2 tracked."""
     orientation: Array
-    """[T, 25, 4] w x y z; zero for the ends of chains, as in Kinect files."""
+    """[T, 25, 4] quaternions w x y z; zero at the ends of chains, as in Kinect files."""
     lean: Array
-    """[T, 2] sideways, forward."""
+    """[T, 2] sideways and forward."""
     seen: NDArray[np.bool_]
     """[T]"""
 
 
 def kinect(poses: tuple[Pose, ...], view: Camera, rng: np.random.Generator) -> tuple[list[Body25], Array]:
-    """The bodies a Kinect reports, and a place in the file for each of them in every frame [T, B].
+    """The bodies that a Kinect reports, and their order in the file in every frame [T, B].
 
     Noise grows with the square of depth (Khoshelham and Elberink 2012 for its predecessor), is larger at
-    hands and feet, and large and slow where something hides the joint. Frames are lost at times; a body is
-    found late, found again under another id, or is no body at all.
+    hands and feet, and large and slow for occluded joints. Occasionally frames are lost, and a body is
+    detected late, re-detected under another id, or is not a person at all.
     """
     true = [view.see(pose.joints(NATIVE)) for pose in poses]
     hidden = [_hidden(joints, true) for joints in true]
@@ -109,20 +109,20 @@ _REACH[[21, 22, 23, 24]] = 2.2  # tips and thumbs
 
 
 def _jitter(joints: Array, hidden: Array, rng: np.random.Generator) -> Array:
-    """[T, 25, 3] metres."""
+    """[T, 25, 3] measurement noise, metres."""
     depth = (joints[..., 2:] / 2.5) ** 2
     axes = np.array([1.0, 1.0, 1.5])
     reach = _REACH[:, None]
     fast = rng.normal(0, 0.003, joints.shape)
     slow = smooth(rng.normal(0, 0.009, joints.shape), 4.0)
-    bias = rng.normal(0, 0.018, joints.shape[1:])  # clothes, view: off by as much for the whole clip
+    bias = rng.normal(0, 0.018, joints.shape[1:])  # clothes, view: constant over the clip
     guess = rng.normal(0, 0.05, joints.shape[1:]) + smooth(rng.normal(0, 0.055, joints.shape), 3.0)
     return np.asarray((fast + slow + bias) * reach * depth * axes + guess * hidden[..., None])
 
 
 def smooth(noise: Array, frames: float) -> Array:
-    """White noise [T, ...] -> as large, but correlated over about ``frames`` frames."""
-    # A Gaussian filter leaves 1 / gain of white noise; at the ends too only when it wraps around.
+    """Smooth white noise [T, ...] to correlate over about ``frames`` frames, keeping its amplitude."""
+    # A Gaussian filter leaves 1 / gain of white noise; near the ends, this holds only with wrap-around.
     gain = np.sqrt(2 * frames * np.sqrt(np.pi))
     return np.asarray(gaussian_filter1d(noise, frames, axis=0, mode="wrap") * gain)
 
@@ -137,11 +137,11 @@ _OWN = (
     (16, 17, 18, 19),
     (2, 3, 20),
 )
-"""Joints that a capsule of the same body does not hide."""
+"""For each capsule, the joints of the same body that it does not occlude."""
 
 
 def _hidden(joints: Array, everyone: list[Array]) -> Array:
-    """[T, 25] 0..1: how much a joint is hidden by a trunk, a leg or a head, seen from the camera's origin."""
+    """[T, 25] 0..1: how much a trunk, a leg or a head occludes each joint, seen from the camera's origin."""
     worst = np.zeros(joints.shape[:2])
     ray = joints / joints[..., 2:]
     for other in everyone:
@@ -157,7 +157,7 @@ def _hidden(joints: Array, everyone: list[Array]) -> Array:
 
 
 def _distance_to_segment(ray: Array, a: Array, b: Array) -> Array:
-    """[T, V]: distance in metres, across the line of sight, of rays through (x, y, 1) from segments a-b."""
+    """[T, V]: distance in metres, across the line of sight, of segments a-b from rays through (x, y, 1)."""
     depth = (a[..., 2] + b[..., 2]) / 2
     p, q = a[..., :2] / a[..., 2:], b[..., :2] / b[..., 2:]
     along = np.sum((ray[..., :2] - p) * (q - p), axis=-1) / np.maximum(np.sum((q - p) ** 2, axis=-1), 1e-9)
@@ -165,8 +165,8 @@ def _distance_to_segment(ray: Array, a: Array, b: Array) -> Array:
     return np.asarray(np.linalg.norm(ray[..., :2] - nearest, axis=-1) * depth)
 
 
-# Kinect gives a joint the frame of the bone that ends there, y along the bone and away from the centre; the
-# ends of chains get none.
+# Kinect reports for each joint the orientation of the bone that ends there, y along the bone away from the
+# centre; none for the ends of chains.
 _ARM, _LEG = ("clavicle", "upperarm", "forearm", "hand"), ("pelvis", "thigh", "shank", "")
 _BONES = (
     *("pelvis", "lumbar", "thorax", ""),
@@ -181,7 +181,7 @@ _DOWNWARD = np.array([name.endswith((*_ARM[1:], *_LEG[1:3])) for name in _BONES]
 
 
 def _orientation(pose: Pose, view: Camera, rng: np.random.Generator) -> Array:
-    """[T, 25, 4] unit quaternions w x y z in camera space, some degrees off; zero at the ends of chains."""
+    """[T, 25, 4] unit quaternions w x y z in camera space, a few degrees off; zero at the ends of chains."""
     index = segment_index()
     chosen = [index.get(name, 0) for name in _BONES]
     turn = view.axes @ pose.rotation[:, chosen]
@@ -201,7 +201,7 @@ def _lean(joints: Array) -> Array:
 
 
 def _accidents(bodies: list[Body25], rng: np.random.Generator) -> list[Body25]:
-    """Lost frames, a late or re-detected body, a piece of furniture taken for a body."""
+    """Add tracking errors: lost frames, a late or re-detected body, furniture mistaken for a body."""
     frames = len(bodies[0].seen)
     kinds = rng.random(4)
     if kinds[0] < 0.12:  # frames without any body
@@ -225,7 +225,7 @@ def _found_again(body: Body25, at: int, new_id: int) -> list[Body25]:
 
 
 def _furniture(body: Body25, new_id: int, rng: np.random.Generator) -> Body25:
-    """A body that hardly moves, squeezed, beside the scene, for a while."""
+    """A squeezed, nearly motionless body beside the scene, for part of the clip."""
     frames = len(body.seen)
     still, center = body.joints[:1], body.joints[:1, :1]
     beside = rng.uniform([0.7, -0.3, -0.2], [1.0, 0.1, 0.8]) * [rng.choice([-1.0, 1.0]), 1, 1]
@@ -240,7 +240,7 @@ def _furniture(body: Body25, new_id: int, rng: np.random.Generator) -> Body25:
 
 
 def _file_order(bodies: list[Body25], rng: np.random.Generator) -> Array:
-    """[T, B]: bodies are written by rising value. Now and then two change places within a clip."""
+    """[T, B]: bodies are written by increasing value. Sometimes they swap places within a clip."""
     order = np.tile(np.arange(float(len(bodies))), (len(bodies[0].seen), 1))
     if len(bodies) > 1 and rng.random() < 0.5:
         order = -order
@@ -252,10 +252,10 @@ def _file_order(bodies: list[Body25], rng: np.random.Generator) -> Array:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a monocular estimator finds in a clip: people of every frame end to end."""
+    """A monocular estimator's detections in a clip: the people of all frames, concatenated."""
 
     poses: dict[str, NDArray[np.float32]]
-    """convention -> [sum of people, V, 3] millimetres, x right, y down, z forward, in its image."""
+    """Convention -> [sum of people, V, 3] millimetres; x right, y down, z forward in the image."""
     people_per_frame: NDArray[np.int64]
     """[T]"""
 
@@ -263,10 +263,11 @@ class Detections:
 def metrabs(
     poses: tuple[Pose, ...], view: Camera, conventions: tuple[str, ...], rng: np.random.Generator
 ) -> Detections:
-    """MeTRAbs on the (mirrored) video: left and right are exchanged, (x, y, z) is (x, -y, z) of Kinect space.
+    """MeTRAbs on the mirrored video: left and right are swapped, (x, y, z) is (x, -y, z) of Kinect space.
 
-    One network makes all conventions, so its errors are shared: depth scale and drift per clip, slow
-    wander of 15-25 mm per segment, a little noise per joint. People come in random order; some are missed.
+    One network predicts all conventions, so they share its errors: depth scale and drift per clip, slow
+    wander of 15-25 mm per segment; each joint has a little noise. People are in random order; some are
+    missed.
     """
     frames = len(poses[0].origin)
     scale = [1 + rng.normal(0, 0.035) for _ in poses]
@@ -287,7 +288,7 @@ def metrabs(
 
 
 def _wander(pose: Pose, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Per segment [T, S, 3] and for the whole person [T, 1, 3], metres."""
+    """Slow errors of each segment [T, S, 3] and of the whole person [T, 1, 3], metres."""
     frames, segments = pose.origin.shape[:2]
     size = rng.uniform(0.010, 0.017)
     segment = smooth(rng.normal(0, size, (frames, segments, 3)), 3.0) * [0.8, 0.8, 1.4]
@@ -296,17 +297,17 @@ def _wander(pose: Pose, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def _seen(frames: int, people: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """[T, M]: who is found. One frame in 60 misses a person; seldom there is a longer gap."""
+    """[T, M]: who is detected. One frame in 60 misses a person; longer gaps are rare."""
     seen = rng.random((frames, people)) > 1 / 60
     if rng.random() < 0.1:
         at = int(rng.integers(0, frames - 4))
         seen[at : at + int(rng.integers(2, 5)), int(rng.integers(people))] = False
-    seen[frames // 2] = True  # nobody is missed throughout
+    seen[frames // 2] = True  # nobody is missing throughout
     return seen
 
 
 def _ghost(frames: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """[T]: frame that a false further person is copied from, -1 for none; a poster, a reflection."""
+    """[T]: the frame from which a false extra person (a poster, a reflection) is copied; -1 for none."""
     ghost = np.full(frames, -1, dtype=np.int64)
     if rng.random() < 0.05:
         at = int(rng.integers(0, frames - 10))
@@ -317,7 +318,7 @@ def _ghost(frames: int, rng: np.random.Generator) -> NDArray[np.int64]:
 def _ragged(
     people: Array, seen: NDArray[np.bool_], ghost: NDArray[np.int64], order: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """[T, M, V, 3] -> [sum of people, V, 3]; those of a frame in the order [T, M + 1] of their numbers."""
+    """Concatenate people [T, M, V, 3] to [sum of people, V, 3], each frame in ``order`` [T, M + 1]."""
     false = people[np.maximum(ghost, 0), 0] * 0.8 + [900.0, -200.0, 1500.0]
     crowd = np.concatenate([people, false[:, None]], axis=1)
     here = np.concatenate([seen, ghost[:, None] >= 0], axis=1)

@@ -1,7 +1,7 @@
-"""Actions of one person, from NTU RGB+D's list. Written for the left hand; ``take.hand`` says which one acts.
+"""One-person actions of NTU RGB+D, written for the left hand; ``take.hand`` is the hand that acts.
 
-Places are in statures, angles in radians, times in shares of the action, chosen by eye from what the
-classes show.
+Positions are in statures, angles in radians, times in shares of the action; all were chosen by eye from the
+classes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def clap(take: Take) -> Controls:
 
 
 def cross_hands(take: Take) -> Controls:
-    """Forearms crossed before the chest; by some twice."""
+    """Cross the forearms in front of the chest, some people twice."""
     controls = stand(take)
     up, down = take.between(0.3, 0.42), take.between(0.62, 0.78)
     height, ahead = take.between(0.02, 0.12), take.between(0.16, 0.22)
@@ -99,7 +99,7 @@ def cross_hands(take: Take) -> Controls:
 
 
 def throw(take: Take) -> Controls:
-    """Wind up behind the ear, release, follow through to the other side."""
+    """Wind up behind the ear, release, and follow through to the other side."""
     controls, hand = stand(take), take.hand
     back, release = take.between(0.32, 0.38), take.between(0.55, 0.60)
     through, high = release + 0.16, take.between(-0.02, 0.13)
@@ -118,7 +118,7 @@ def throw(take: Take) -> Controls:
 
 
 def pick_up(take: Take) -> Controls:
-    """Bends with the knees or with the back, as the person does, and comes up with the thing in hand."""
+    """Bend with the knees or the back, depending on the person, and come up with the object in hand."""
     controls, knees = stand(take), take.style.knees
     low, leave, end = take.between(0.38, 0.46), take.between(0.5, 0.58), take.between(0.85, 0.95)
     depth = take.about(1.1, 0.08) * plateau(take.time, 0.05, low, leave, end)
@@ -146,7 +146,7 @@ def stand_up(take: Take) -> Controls:
 
 
 def _seated(take: Take, down: Array) -> Controls:
-    """Sitting where ``down`` [T] is 1, standing where it is 0, leaning forward on the way."""
+    """Seated where ``down`` [T] is 1, standing where it is 0, leaning forward in between."""
     controls = stand(take)
     way = (4 * down * (1 - down)) ** 2
     controls.root[:, 1] += take.between(-0.27, -0.235) * down
@@ -158,7 +158,7 @@ def _seated(take: Take, down: Array) -> Controls:
 
 
 def _hands_to_lap(take: Take, controls: Controls, *, stand_until: float, lap_at: float) -> Controls:
-    """Hands hang while standing; when seated most people lay them on the thighs."""
+    """Let the hands hang while standing; when seated, most people put them on the thighs."""
     uses_lap = take.rng.random() < 0.7
     hands = {}
     for side in SIDES:
@@ -170,7 +170,7 @@ def _hands_to_lap(take: Take, controls: Controls, *, stand_until: float, lap_at:
 
 
 def kick(take: Take) -> Controls:
-    """The leg swings back and forward over the standing one; the arms swing against it."""
+    """Swing one leg back and forward past the other; the arms swing in opposition."""
     controls, side = stand(take), take.hand
     back, hit = take.between(0.26, 0.34), take.between(0.46, 0.52)
     home, end = hit + 0.2, hit + 0.34
@@ -196,7 +196,7 @@ def kick(take: Take) -> Controls:
 
 
 def jump(take: Take) -> Controls:
-    """Crouch, push off, free flight, landing; the arms swing from behind to the front."""
+    """Crouch, push off, fly and land; the arms swing from back to front."""
     controls = stand(take)
     flight, off = take.between(0.34, 0.46), take.between(0.42, 0.48)
     second = 1 / take.length  # as a share of time
@@ -221,11 +221,11 @@ def jump(take: Take) -> Controls:
 
 
 _HEELS_UP = 0.022
-"""How much higher than standing the pelvis is when the toes leave the floor, statures."""
+"""How much higher the pelvis is when the toes leave the floor than in standing, statures."""
 
 
 def _flight(take: Take, *, off: float, flight: float, depth: float) -> Array:
-    """[T] statures: height of the pelvis against standing. In the air a parabola: v = g t / 2 at take-off."""
+    """[T] statures: pelvis height relative to standing; in the air a parabola, v = g t / 2 at take-off."""
     speed, fall = GRAVITY * flight / 2 / take.stature, -GRAVITY / take.stature
     seconds, leave = take.time * take.length, off * take.length
     land, low = leave + flight, leave - 0.32

@@ -1,7 +1,7 @@
-"""A take: who acts, at which pace, and what a body does that is not the action itself.
+"""A take: who acts, at what pace, and the motion of the body apart from the action itself.
 
-Scripts start from ``stand`` and send arms through keys with ``act``. They draw how the action is done (how
-often, how wide, where the other arm rests), never what it is.
+Scripts start from ``stand`` and move arms through keys with ``act``. They randomise how the action is done
+(how often, how wide, where the other arm rests), never what it is.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from skeltools.demo.motion import drift, path
 
 @dataclass(frozen=True)
 class Style:
-    """What stays the same over all takes of a subject."""
+    """Properties of a subject that are constant over all takes."""
 
     tempo: float
-    """Speed against the average."""
+    """Speed relative to the average."""
     reach: float
-    """Size of gestures against the average."""
+    """Size of gestures relative to the average."""
     hand: int
     """The hand that acts in most takes."""
     stoop: float
@@ -31,11 +31,11 @@ class Style:
     stance: float
     """Half the distance between the feet, statures."""
     flare: float
-    """How far the elbows stand off, against the average."""
+    """How far the elbows stick out, relative to the average."""
     knees: float
-    """0 bends down with the back, 1 with the knees."""
+    """How to bend down: 0 with the back, 1 with the knees."""
     unrest: float
-    """Size of the involuntary motion, against the average."""
+    """Size of the involuntary motion, relative to the average."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Take:
     """One person in one performance."""
 
     time: Array
-    """[T]: the action runs over 0..1; before and after, the person stands."""
+    """[T]: the action takes place over 0..1; before and after, the person stands."""
     seconds: Array
     """[T]"""
     length: float
-    """Seconds that 0..1 takes."""
+    """Duration of 0..1 in seconds."""
     rng: np.random.Generator
     style: Style
     hand: int
@@ -55,12 +55,12 @@ class Take:
     stature: float
     """Metres."""
     gap: float = 0.0
-    """Two-person actions: distance between the persons' standing places, statures."""
+    """Two-person actions: initial distance between the persons, statures."""
     partner: float = 1.0
-    """Two-person actions: the other's stature over one's own."""
+    """Two-person actions: the partner's stature divided by one's own."""
 
     def about(self, value: float, spread: float = 0.15) -> float:
-        """``value``, varied by up to ``spread`` of itself."""
+        """``value``, varied by up to ``spread`` times itself."""
         return float(value * (1 + spread * self.rng.uniform(-1, 1)))
 
     def between(self, low: float, high: float) -> float:
@@ -71,7 +71,7 @@ class Take:
 
 
 def stand(take: Take) -> Controls:
-    """Upright, alive, with the arms where people let them rest. The start of every script."""
+    """Stand upright with small involuntary motion and resting arms: the start of every script."""
     style, rng = take.style, take.rng
     unrest = style.unrest
     sway = drift(rng, take.seconds, unrest * np.array([0.004, 0.001, 0.004]))
@@ -93,13 +93,13 @@ def stand(take: Take) -> Controls:
 
 
 def _weight_shift(take: Take) -> Array:
-    """[T, 3] statures: every other person moves from one leg to the other at some time."""
+    """[T, 3] statures: in half of the takes, the weight shifts from one leg to the other at some time."""
     at, size = take.between(0.0, 0.8), take.between(-0.025, 0.025) * (take.rng.random() < 0.5)
     return path(take.time, [(at, (0.0, 0.0, 0.0)), (at + 0.25, (size, 0.0, 0.0))])
 
 
 def rest(take: Take, *, low: bool = False) -> Key:
-    """Hanging arm; unless ``low``, one in three is on the belly, in the pocket or on the hip."""
+    """A hanging arm; unless ``low``, about one in three is on the belly, in the pocket or on the hip."""
     shake = drift(take.rng, take.seconds, take.style.unrest * np.array([0.006, 0.004, 0.010]))
     kinds, shares = ("hanging", "belly", "pocket", "hip"), (0.64, 0.14, 0.14, 0.08)
     kind = "hanging" if low else take.rng.choice(kinds, p=shares)
@@ -115,7 +115,7 @@ def rest(take: Take, *, low: bool = False) -> Key:
 
 
 def act(take: Take, controls: Controls, keys: Sequence[Key], side: int) -> Controls:
-    """Between resting and resting again, one arm goes through ``keys``."""
+    """Move one arm from rest through ``keys`` and back to rest."""
     before = controls.hands[side][0]
     flare = take.style.flare
     spread = [replace(key, pole=(key.pole[0] * flare, key.pole[1], key.pole[2])) for key in keys]
@@ -125,10 +125,10 @@ def act(take: Take, controls: Controls, keys: Sequence[Key], side: int) -> Contr
 
 
 def held(key: Key, until: float) -> Key:
-    """The same place at a later time."""
+    """The same position at a later time."""
     return replace(key, time=until, bow=0.0)
 
 
 def near(take: Take, *place: float, spread: float = 0.015) -> Array:
-    """[3]: a place, missed by a little."""
+    """[3]: a position with a small random error."""
     return np.array(place) + take.rng.uniform(-spread, spread, 3)

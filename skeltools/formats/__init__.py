@@ -1,9 +1,9 @@
 """Formats of other code bases and of our own exports (docs/guides/interchange.md).
 
-A format is one module that reads (``about``, ``discover``, ``read``) and writes (``write``), and says what it
-can hold: ``FOLDER``, a folder or one file; ``ONE_CONVENTION`` (``discover`` then takes its ``spec``, else the
-``specs`` of several), ``ONE_STREAM``, ``ONE_PROTOCOL``; ``ONLY_SEQUENCES``, no streams; ``NEEDS_LABELS``, no
-sample without. A new one is a module here and its name in FORMATS.
+Each format is one module with functions to read (``about``, ``discover``, ``read``) and write (``write``),
+and flags for what it can hold: ``FOLDER`` (a folder, not one file); ``ONE_CONVENTION`` (``discover`` then
+takes a ``spec``, else ``specs``), ``ONE_STREAM``, ``ONE_PROTOCOL``; ``ONLY_SEQUENCES`` (no streams);
+``NEEDS_LABELS`` (no unlabelled samples). To add a format, add a module here and list it in FORMATS.
 """
 
 from types import ModuleType

@@ -1,9 +1,9 @@
-"""Acclaim's pair of files: a skeleton, ``.asf``, and its motion, ``.amc``: CMU's recordings, HDM05.
+"""Acclaim's pairs of a skeleton, ``.asf``, and its motion, ``.amc``, as in CMU's recordings and HDM05.
 
 The format is described in M. Meredith and S. Maddock, "Motion Capture File Formats Explained", University of
 Sheffield, 2001, and in http://graphics.cs.cmu.edu/nsp/course/cs229/info/ACCLAIMdef.html. A bone has a
-direction and a length in the world at rest, and axes of its own, in which it is turned; a joint is the far
-end of its bone. Angles are turned in the order in which they are listed, the first one first.
+direction and a length in the world at rest, and local axes about which it rotates; a joint is the far end of
+its bone. Rotations are applied in listed order, the first one first.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ROOT = "root"
 Y_UP: tuple[Direction, Direction, Direction] = ("right", "up", "backward")
 
 INCH = 0.0254
-"""Metres. Lengths are inches multiplied by ``length`` of the skeleton's units: 0.45 at CMU, says
-http://mocap.cs.cmu.edu/faqs.php."""
+"""Metres per inch. Lengths are inches multiplied by ``length`` of the skeleton's units: 0.45 at CMU,
+according to http://mocap.cs.cmu.edu/faqs.php."""
 
 _TURNS = ("rx", "ry", "rz")
 _SHIFTS = ("tx", "ty", "tz")
@@ -36,11 +36,11 @@ _SHIFTS = ("tx", "ty", "tz")
 @dataclass(frozen=True)
 class Bone:
     step: NDArray[np.float64]
-    """[3] from its parent's end to its own, at rest."""
+    """[3] from the parent's end to its own, at rest."""
     axes: NDArray[np.float64]
-    """[3, 3] its own axes in the world at rest."""
+    """[3, 3] its local axes in the world at rest."""
     channels: tuple[str, ...]
-    """What the motion tells of it, in this order: tx, ty, tz, rx, ry, rz, l."""
+    """Its channels in the motion file, in file order, from tx, ty, tz, rx, ry, rz, l."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,20 @@ class Skeleton:
     bones: dict[str, Bone]
     """By name, the root first."""
     parents: dict[str, str]
-    """Each behind its parent, in the order of the hierarchy; the root is not in it."""
+    """Bone -> parent, each after its parent, in the order of the hierarchy; without the root."""
     metres: float
-    """Per unit."""
+    """Metres per unit."""
 
 
 class _Wrong(ValueError):
-    """What is wrong with a line."""
+    """An error in a line."""
 
 
 # --- the skeleton -------------------------------------------------------------------------------------------
 
 
 def skeleton(text: str) -> Skeleton:
-    """Of the text of an ``.asf`` file. Raises ValueError."""
+    """Parse the text of an ``.asf`` file. Raises ValueError."""
     sections = _sections(text)
     root = _keys(sections.get("root", []))
     order = tuple(word.casefold() for word in root.get("order", []))
@@ -86,7 +86,7 @@ def skeleton(text: str) -> Skeleton:
 
 
 def _sections(text: str) -> dict[str, list[list[str]]]:
-    """Lines as words, below the keywords that begin with a colon; comments left out."""
+    """Lines as words, grouped by the preceding keyword that starts with a colon; without comments."""
     sections: dict[str, list[list[str]]] = {}
     lines: list[list[str]] = []
     for line in text.splitlines():
@@ -114,7 +114,7 @@ def _keys(lines: list[list[str]]) -> dict[str, list[str]]:
 
 
 def _numbers(words: list[str], count: int) -> list[float]:
-    """Raises ValueError unless these are so many finite numbers."""
+    """Parse ``count`` finite numbers. Raises ValueError."""
     if len(words) != count or any("_" in word for word in words):
         raise _Wrong(f"expected {count} numbers, found '{' '.join(words)[:40]}'")
     values = [float(word) for word in words]
@@ -124,7 +124,7 @@ def _numbers(words: list[str], count: int) -> list[float]:
 
 
 def _axes(angles: list[str], order: list[str]) -> NDArray[np.float64]:
-    """Three angles in degrees, and the order in which they are turned, ``XYZ``."""
+    """The axes [3, 3] for three angles in degrees and the order of rotation, such as ``XYZ``."""
     letters = "".join(order).casefold() or "xyz"
     if sorted(letters) != ["x", "y", "z"]:
         raise _Wrong(f"axes in the order '{letters[:20]}'")
@@ -150,7 +150,7 @@ def _hierarchy(lines: list[list[str]], bones: dict[str, Bone]) -> dict[str, str]
 
 
 def motion(text: str, bones: dict[str, Bone]) -> dict[str, NDArray[np.float64]]:
-    """Bone -> [T, channels], angles in radians. Raises ValueError with the line."""
+    """Parse the motion: bone -> [T, channels], angles in radians. Raises ValueError with the line number."""
     radians, frames = False, 0
     rows: dict[str, list[list[float]]] = {name: [] for name, bone in bones.items() if bone.channels}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -186,7 +186,7 @@ def _check_frame(rows: dict[str, list[list[float]]], frames: int, number: int) -
 
 
 def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[T, channels] radians -> [T, 3, 3]: the first of the turns first."""
+    """Rotation matrices [T, 3, 3] of channels [T, channels] in radians, applied in channel order."""
     turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     for place, channel in enumerate(channels):
         if channel in _TURNS:
@@ -195,7 +195,7 @@ def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np
 
 
 def positions(rig: Skeleton, moved: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """[T, 1 + bones of the hierarchy, 3] in the file's unit."""
+    """Positions [T, 1 + bones of the hierarchy, 3] in the file's unit."""
     frames = len(moved[ROOT])
     places = {ROOT: np.zeros((frames, 3))}
     turns: dict[str, NDArray[np.float64]] = {}
@@ -220,7 +220,7 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def skeleton_file(file: Path) -> Path:
-    """The ``.asf`` beside an ``.amc``: the one whose name is the longest beginning of its own, ``01.asf`` of
+    """The ``.asf`` beside an ``.amc``: the one whose name is the longest prefix of its own, as ``01.asf`` for
     ``01_02.amc``, or the only one. Raises RawDataError."""
     files = sorted(path for path in file.parent.iterdir() if path.suffix.lower() == ".asf" and path.is_file())
     own = [path for path in files if file.stem.casefold().startswith(path.stem.casefold())]
@@ -235,7 +235,7 @@ def skeleton_file(file: Path) -> Path:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError: damaged, without a skeleton."""
+    """Read one clip. Raises RawDataError if it is damaged or has no skeleton."""
     file = skeleton_file(Path(item.path))
     data = read_bytes(RawItem(item.id, "", str(file))), read_bytes(item)
     asf, amc = (each.decode("utf-8-sig", "replace") for each in data)

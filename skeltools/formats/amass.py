@@ -1,11 +1,12 @@
-"""AMASS and other files of SMPL parameters, ``.npz``: joint positions by a body model that the user gives.
+"""AMASS and other ``.npz`` files of SMPL parameters: joint positions from a body model that the user
+supplies.
 
 A file has ``poses`` [T, 3 J] (axis-angle of each joint, the root's first), ``trans`` [T, 3] and ``betas``
-(https://amass.is.tue.mpg.de), metres, z up. It has no joint positions: where a joint is depends on the body
-model, whose licence does not let others pass it on. With ``body_model`` in dataset.yaml, the ``.npz`` of
-SMPL, SMPL+H or SMPL-X, a joint's place at rest is ``J_regressor @ (v_template + shapedirs @ betas)``, and
-the poses turn it about its parent in ``kintree_table`` (Loper et al., "SMPL: A Skinned Multi-Person Linear
-Model", 2015, equations 3, 8 and 10). Files that hold positions beside their parameters are read as arrays.
+(https://amass.is.tue.mpg.de), metres, z up. It has no joint positions: these depend on the body model, whose
+licence does not permit redistribution. With ``body_model`` in dataset.yaml, the ``.npz`` of SMPL, SMPL+H or
+SMPL-X, a joint's position at rest is ``J_regressor @ (v_template + shapedirs @ betas)``, and the poses rotate
+it about its parent in ``kintree_table`` (Loper et al., "SMPL: A Skinned Multi-Person Linear Model", 2015,
+equations 3, 8 and 10). Files that hold positions as well are read as arrays.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from skeltools.files.arrays import npz_file
 from skeltools.raw_items import MAX_BYTES, RawItem
 
 POSITIONS = ("joints", "jtr", "Jtr", "joints3d", "joint_positions")
-"""Names under which files keep joint positions [T, J, 3] as well."""
+"""Names of the array of joint positions [T, J, 3] in files that have one."""
 
 Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
 
 MAX_JOINTS = 127
-"""SMPL-X with its landmarks."""
+"""The number of joints of SMPL-X with its landmarks."""
 MAX_MODEL = 512 * 2**20
-"""Bytes of an array of a body model: SMPL-X's posedirs, the largest, takes 122 MB and is not read."""
+"""Most bytes of an array of a body model: SMPL-X's posedirs, the largest, takes 122 MB and is not read."""
 
 _MODEL = ("v_template", "shapedirs", "J_regressor", "kintree_table")
 _HEAD_OF_X = ("jaw", "left_eye_smplhf", "right_eye_smplhf")
-"""What SMPL-X has between the body and the hands, as https://github.com/vchoutas/smplx names it."""
+"""SMPL-X's joints between the body and the hands, named as in https://github.com/vchoutas/smplx."""
 _WANTED = (
     "AMASS files hold angles, and positions need the body model: get the .npz of SMPL+H (its page is "
     "https://mano.is.tue.mpg.de) and name it in dataset.yaml, `body_model: SMPLH_NEUTRAL.npz`"
@@ -51,9 +52,9 @@ class BodyModel:
     template: NDArray[np.float64]
     """[J, 3] joints of the mean body, metres."""
     shapes: NDArray[np.float64]
-    """[J, 3, B] what each shape parameter adds."""
+    """[J, 3, B] displacement per shape parameter."""
     parents: tuple[int, ...]
-    """[J], -1 for the root, which is the first; each joint behind its parent."""
+    """[J], -1 for the root, which is first; each joint after its parent."""
 
 
 def _holds(file: Path, head: bytes) -> bool:
@@ -61,7 +62,7 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError: damaged, or of another number of joints than the model; without ``body_model``."""
+    """Read one clip. Raises RawDataError: damaged, fewer joints than the model, or no ``body_model``."""
     path = Path(item.path)
     names = arrays.npz_names(path)
     key = settings.key or next((name for name in POSITIONS if name in names), None)
@@ -115,7 +116,7 @@ def _parameters(path: Path, item: RawItem) -> dict[str, NDArray[np.float64]]:
 
 
 def names_of(size: int) -> tuple[str, ...]:
-    """Joints of SMPL (24), SMPL+H (52) and SMPL-X (55); none for another model."""
+    """Joint names of SMPL (24), SMPL+H (52) and SMPL-X (55); empty for any other model."""
     hands = skeletons.load("smplh_52").joints
     if size == len(hands):
         return hands
@@ -129,7 +130,7 @@ def names_of(size: int) -> tuple[str, ...]:
 
 
 def _model_file(settings: Settings, path: Path, item: RawItem) -> Path:
-    """The model beside the settings, or by an absolute path; ``{gender}`` in it is the file's."""
+    """The model file, relative to the settings or absolute; ``{gender}`` is replaced by the file's gender."""
     name = settings.body_model or ""
     if "{gender}" in name:
         stored = npz_file(path, wanted=("gender",)).get("gender", np.array("neutral"))
@@ -149,7 +150,7 @@ def _model_file(settings: Settings, path: Path, item: RawItem) -> Path:
 
 
 def load_model(file: Path) -> BodyModel:
-    """Raises RawDataError for a file that is no body model, or is a pickle."""
+    """Load a body model. Raises RawDataError for a file that is not one, or is a pickle."""
     if file.suffix == ".pkl":
         raise RawDataError("a pickle, which is not executed: get the .npz of the model", where=file)
     status = file.stat()
@@ -190,8 +191,8 @@ def joints_of(
     trans: NDArray[np.float64],
     betas: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Axis-angle [T, J, 3], root positions [T, 3] and shape [B] -> [T, J, 3]. More betas than the model has,
-    or fewer, are cut off, or zero."""
+    """Joint positions [T, J, 3] from axis-angle [T, J, 3], root positions [T, 3] and shape [B]. Surplus betas
+    are ignored, missing ones are zero."""
     number = min(len(betas), model.shapes.shape[2])
     with np.errstate(all="ignore"):
         rest = model.template + model.shapes[:, :, :number] @ betas[:number]
@@ -205,7 +206,7 @@ def joints_of(
 
 
 def _matrices(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[..., 3] axis times radians -> [..., 3, 3], by Rodrigues' formula."""
+    """Rotation matrices [..., 3, 3] of axis times radians [..., 3], by Rodrigues' formula."""
     angle = np.linalg.norm(angles, axis=-1)[..., None, None]
     x, y, z = np.moveaxis(angles / np.maximum(angle[..., 0], 1e-12), -1, 0)
     zero = np.zeros_like(x)

@@ -1,4 +1,4 @@
-"""What archives of other code bases share: clips as body slots, sample names, labels, protocols."""
+"""Shared code for archives of other code bases: clips as body slots, sample names, labels, protocols."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from skeltools.raw_items import MAX_BYTES, RawItem, all_finite, finding
 from skeltools.sequence import UNKNOWN, SkeletonSequence
 
 CONVENTION = "kinectv2_25"
-"""What archives are read as when nobody says otherwise."""
+"""The default convention of archives."""
 
 TRAIN, TEST = 1, 2
 """Halves of a protocol, as in ``Listing.halves``."""
@@ -30,23 +30,23 @@ TRAIN, TEST = 1, 2
 
 @dataclass(frozen=True)
 class About:
-    """What an archive tells before anybody says what it is of."""
+    """What an archive reveals about itself without any options."""
 
     joints: tuple[int, ...]
-    """Numbers of joints that its clips may have: several where arrays are flat."""
+    """Possible numbers of joints: several if arrays are flat."""
     bodies: int
-    """Places for bodies in a clip, at most."""
+    """Most body slots in a clip."""
     labels: int
-    """Classes that its labels call for: the width of one-hot rows, else the largest label and one."""
+    """Number of classes implied by its labels: the width of one-hot rows, else the largest label plus one."""
     width: int = 0
-    """Values of a frame where arrays are flat: bodies x joints x coordinates."""
+    """Values per frame if arrays are flat: bodies x joints x coordinates."""
     named: bool = True
-    """Whether it names its samples."""
+    """Whether its samples have names."""
     flat: bool = False
     """Whether its poses are 2D."""
     note: Note = field(default_factory=Note)
     specs: dict[str, SkeletonSpec] = field(default_factory=dict)
-    """Conventions that it describes itself, by name."""
+    """Conventions described in the archive, by name."""
 
 
 _SUFFIXES = (".skeleton", ".json", ".txt", ".npy", ".npz")
@@ -59,7 +59,7 @@ _PROTOCOLS = {
 
 
 def protocol_of(name: str) -> str | None:
-    """The protocol that a file or folder name speaks of, e.g. ``xsub`` of ``NTU60_CS``; None if of none.
+    """The protocol in a file or folder name, e.g. ``xsub`` for ``NTU60_CS``; None if there is none.
 
     >>> protocol_of("NTU120_CSet"), protocol_of("xview"), protocol_of("data")
     ('xset', 'xview', None)
@@ -69,14 +69,15 @@ def protocol_of(name: str) -> str | None:
 
 
 def is_protocol(name: str) -> bool:
-    """Whether a name can be that of a split: a path component of the store, short and in lower case."""
+    """Whether a name is valid for a split: a short, lower-case path component of the store."""
     return re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,40}", name, re.ASCII) is not None
 
 
 def sample_id(name: Any) -> str | None:
-    """A sample's name without the suffix of its file; None where it cannot be an id.
+    """A sample's name without file suffix; None if it cannot be an id.
 
-    Ids are printable text of at most 200 characters without slashes: they go into UTF-8 files, one a line.
+    Ids are printable text of at most 200 characters without slashes: they are written to UTF-8 files, one per
+    line.
     """
     if isinstance(name, bytes):
         name = name.decode("utf-8", "surrogateescape")
@@ -89,27 +90,27 @@ def sample_id(name: Any) -> str | None:
 
 
 def whole(value: Any) -> int | None:
-    """A label as int, or None when it is no whole number from 0 that fits the store's int16."""
+    """A label as int, or None if it is not a non-negative integer that fits the store's int16."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value < 2**15:
         return int(value)
     return None
 
 
 def label_of(value: Any, *, own: bool) -> int | None:
-    """A label as ``whole`` has it; -1 for a sample of a user's ``own`` data without one: None or -1."""
+    """A label as by ``whole``; in a user's ``own`` data, a label of None or -1 is -1, unlabelled."""
     unlabelled = value is None or (type(value) is int and value == UNKNOWN)
     return UNKNOWN if own and unlabelled else whole(value)
 
 
 def column(values: Any) -> list[Any] | None:
-    """A list of a pickle, be it a list, a tuple or a 1-D array; None for anything else."""
+    """A pickled list, tuple or 1-D array as a list; None for anything else."""
     if isinstance(values, np.ndarray):
         return values.tolist() if values.ndim == 1 else None
     return list(values) if isinstance(values, (list, tuple)) else None
 
 
 def check_joints(note: dict[str, Any], where: Path) -> None:
-    """Raises RawDataError for an export of ours that holds bones or motion: a store is made from joints."""
+    """Raise RawDataError for one of our exports of bones or motion: a store is made from joints."""
     kind = note.get("stream", "joint")
     if kind != "joint":
         raise RawDataError(
@@ -124,7 +125,7 @@ def joints_of(spec: SkeletonSpec | None) -> SkeletonSpec:
 
 
 def wrong_joints(count: int, spec: SkeletonSpec, where: Path | str) -> RawDataError:
-    """The error for an archive of another convention."""
+    """The error for an archive with a different number of joints from the convention."""
     return RawDataError(
         f"{count} joints, but {spec.name} has {spec.num_joints}",
         where=where,
@@ -133,17 +134,17 @@ def wrong_joints(count: int, spec: SkeletonSpec, where: Path | str) -> RawDataEr
 
 
 def shown(path: Path) -> str:
-    """A file as findings name it: with its folder, which tells the protocol."""
+    """A file as shown in findings: with its folder, which names the protocol."""
     return f"{path.parent.name}/{path.name}"
 
 
 def skipped(file: str, row: int, problem: str, detail: str = "") -> Finding:
-    """A finding about one sample, counted from 1, of an archive."""
+    """A finding about a skipped sample of an archive; samples count from 1."""
     return Finding(file=file, place=f"sample {row + 1}", problem=problem, detail=detail, action="skipped")
 
 
 def fields(id: str) -> dict[str, int]:
-    """Label, subject, camera ... that a sample's name tells; empty for names of no known kind."""
+    """Label, subject, camera, ... from a sample's name; empty for unknown kinds of names."""
     video = id.rpartition("_")[0]
     of_video = pkummd.fields(video, pkummd.PART_1) or pkummd.fields(video, pkummd.PART_2)
     return ntu.fields(id) or nwucla.fields(id) or of_video or {}
@@ -161,13 +162,13 @@ def to_sequence(
     score: NDArray[Any] | None = None,
     image_size: tuple[int, int] | None = None,
 ) -> SkeletonSequence:
-    """A clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
+    """Convert a clip of slots [T, M, V, 3]: a body is present where it is finite and not all zero.
 
-    ``order`` [T, M] is the place of each body in its frame, the slot itself when not given. ``padded``: zeros
-    behind the last pose are no frames of the clip. ``protocol_fields``: by default those of the id's name.
-    ``unseen``, ``score`` [T, M, V]: as SkeletonSequence has them. Clips of a user's own data are read as
-    ``own_clips`` says, and may have other coordinates; ``image_size`` is width and height in pixels of 2D
-    poses. Raises RawDataError: nobody in it, or a label that the name contradicts.
+    ``order`` [T, M] is the place of each body in its frame (default: the slot). ``padded``: zeros after the
+    last pose are padding. ``protocol_fields``: by default those in the id. ``unseen``, ``score`` [T, M, V]:
+    as in SkeletonSequence. Clips of a user's own data are read by ``own_clips`` and may have other
+    coordinates; ``image_size`` is the width and height in pixels for 2D poses. Raises RawDataError: no body
+    in any frame, or a label that contradicts the name.
     """
     check_size(np.shape(joints), item)
     named: dict[str, Any] = {**(fields(item.id) if protocol_fields is None else protocol_fields)}
@@ -209,7 +210,7 @@ def to_sequence(
 
 
 def _of_joints(values: NDArray[Any] | None, there: NDArray[np.bool_]) -> NDArray[Any] | None:
-    """[T, M, V], zero where no body is; None where it is zero everywhere."""
+    """The values [T, M, V], zero where no body is present; None if zero everywhere."""
     if values is None:
         return None
     frames, slots = there.shape
@@ -238,7 +239,7 @@ def _findings(
 
 
 def check_size(shape: tuple[int, ...], item: RawItem) -> None:
-    """Raises RawDataError for a clip [T, M, V, 3] of more bytes, or bodies, than a sensor gives."""
+    """Raise RawDataError for a clip [T, M, V, 3] of too many bytes, or more bodies than a sensor tracks."""
     size = 4 * math.prod(shape)
     if size > MAX_BYTES:
         raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.where)

@@ -1,9 +1,9 @@
-"""BVH: a hierarchy of joints with offsets, and rotations of all of them frame by frame.
+"""BVH: a hierarchy of joints with offsets, and the rotations of all joints in every frame.
 
-The format is Biovision's; it is described in J. Lander, "Working with Motion Capture File Formats", Game
-Developer, January 1998, and in M. Meredith and S. Maddock, "Motion Capture File Formats Explained",
-University of Sheffield, 2001. A joint's rotation is the product of its channels' rotations in the order in
-which they are listed, for column vectors; angles are degrees. Nothing in it tells the unit of lengths.
+Biovision's format is described in J. Lander, "Working with Motion Capture File Formats", Game Developer,
+January 1998, and in M. Meredith and S. Maddock, "Motion Capture File Formats Explained", University of
+Sheffield, 2001. A joint's rotation is the product of its channels' rotations in listed order, for column
+vectors; angles are in degrees. The unit of length is not stored.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from skeltools.formats.rotations import about
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 END = "_end"
-"""Follows the name of a joint in that of its End Site."""
+"""Suffix that makes the name of an End Site from that of its joint."""
 
 Y_UP: tuple[Direction, Direction, Direction] = ("right", "up", "backward")
 Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
-"""Right-handed worlds; with y up, a person at rest has x to the left and looks along z."""
+"""Right-handed axes; with y up, a person at rest has x to the left and faces along z."""
 
 _CHANNELS = {
     f"{axis}{kind}": (kind, number) for number, axis in enumerate("xyz") for kind in ("position", "rotation")
 }
 _PERSON = (1.2, 2.2)
-"""Metres: what people measure from the lowest joint to the highest, or from hand to hand."""
+"""Plausible extent of a person in metres, from the lowest joint to the highest or from hand to hand."""
 _REMEDY = "Export it again, or leave it out"
 
 
 @dataclass(frozen=True)
 class Rig:
-    """V joints, End Sites with a length of their own among them, each behind its parent."""
+    """V joints, including End Sites of non-zero length, each after its parent."""
 
     joints: tuple[str, ...]
     parents: tuple[int, ...]
-    """-1: the root."""
+    """-1 for the root."""
     offsets: NDArray[np.float64]
     """[V, 3] from the parent, in the file's unit."""
     channels: tuple[tuple[tuple[str, int], ...], ...]
-    """[V] (position or rotation, axis) in the file's order; none for End Sites."""
+    """[V] the (position or rotation, axis) channels in file order; none for End Sites."""
 
 
 # --- hierarchy ----------------------------------------------------------------------------------------------
 
 
 def parse(data: bytes, where: str) -> tuple[Rig, NDArray[np.float64]]:
-    """The rig and its motion [T, channels]. Raises RawDataError with the line."""
+    """Parse a file into its rig and motion [T, channels]. Raises RawDataError with the line number."""
     lines = data.decode("utf-8-sig", "replace").splitlines()
     rig, row = _hierarchy(lines, where)
     return rig, _motion(lines, row, sum(map(len, rig.channels)), where)
@@ -62,7 +62,7 @@ def parse(data: bytes, where: str) -> tuple[Rig, NDArray[np.float64]]:
 
 @dataclass
 class _Open:
-    """What was read of a hierarchy so far."""
+    """The part of a hierarchy read so far."""
 
     joints: list[str]
     parents: list[int]
@@ -71,11 +71,11 @@ class _Open:
     path: list[int]
     """The joints whose braces are open."""
     ends: set[int]
-    """End Sites."""
+    """Indices of the End Sites."""
 
 
 def _hierarchy(lines: list[str], where: str) -> tuple[Rig, int]:
-    """The rig, and the line behind ``MOTION``."""
+    """The rig, and the index of the line after ``MOTION``."""
     tree = _Open([], [], [], [], [], set())
     for row, line in enumerate(lines):
         words = line.replace("{", " { ").replace("}", " } ").split()
@@ -91,7 +91,7 @@ def _hierarchy(lines: list[str], where: str) -> tuple[Rig, int]:
 
 
 def _take(words: list[str], tree: _Open, where: str, row: int) -> list[str]:
-    """Enter the first statement of a line; what is left of it. A statement does not cross lines."""
+    """Process the first statement of a line and return the rest. A statement does not span lines."""
     kind, rest = words[0].upper(), words[1:]
     if kind in ("ROOT", "JOINT", "END"):
         stop = rest.index("{") if "{" in rest else len(rest)
@@ -137,7 +137,7 @@ def _enter(kind: str, name: str, tree: _Open, where: str, row: int) -> None:
 
 
 def _rig(tree: _Open) -> Rig:
-    """End Sites without a length lie on their joint and are left out; they have no children."""
+    """Build the rig. End Sites, which have no children, are left out if their length is zero."""
     joints_left = [v for v in range(len(tree.joints)) if v not in tree.ends or any(tree.offsets[v])]
     at = {v: place for place, v in enumerate(joints_left)}
     return Rig(
@@ -162,7 +162,7 @@ def _number(word: str, where: str, row: int) -> float:
 
 
 def _motion(lines: list[str], row: int, width: int, where: str) -> NDArray[np.float64]:
-    """[T, width]; the frames must be as many as the file says."""
+    """Parse the motion to [T, width]; the number of frames must be the declared one."""
     header: dict[str, str] = {}
     while row < len(lines) and (":" in lines[row] or not lines[row].strip()):
         key, _, value = lines[row].partition(":")
@@ -198,7 +198,7 @@ def _frame(line: str, width: int, where: str, row: int) -> NDArray[np.float64]:
 
 
 def positions(rig: Rig, motion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[T, V, 3] in the file's unit, by forward kinematics; NaN where a channel is no finite number."""
+    """Joint positions [T, V, 3] in the file's unit, by forward kinematics; NaN for non-finite channels."""
     frames, size = len(motion), len(rig.joints)
     places = np.empty((frames, size, 3))
     turns: list[NDArray[np.float64]] = []
@@ -222,12 +222,12 @@ def _step(
     *,
     root: bool,
 ) -> NDArray[np.float64]:
-    """[T, 3] from the parent to a joint, before the parent's rotation.
+    """The step [T, 3] from the parent to a joint, before the parent's rotation.
 
-    Position channels are the whole step in some programs' files and its change, which the definition adds to
-    the offset, in others'. Of the root, they are the position, as Blender's importer and the readers of
-    LaFAN1 have it, unless they stay about zero where the offset does not (``_is_about_zero``). Of other
-    joints, whichever is nearer to the offset in the file's median frame.
+    Depending on the program that wrote the file, position channels are either the whole step or a change that
+    is added to the offset, as the definition has it. For the root they are the position, as in Blender's
+    importer and the readers of LaFAN1, unless they stay around zero while the offset does not
+    (``_is_about_zero``). For other joints, the reading nearer to the offset in the median frame is used.
     """
     moved = np.zeros((len(values), 3))
     for place, (kind, axis) in enumerate(channels):
@@ -246,10 +246,11 @@ def _step(
 
 
 def _is_about_zero(offset: NDArray[np.float64], moved: NDArray[np.float64], axes: list[int]) -> bool:
-    """Whether positions [T, 3] are changes of a root's offset: their median is nearer to 0 than half of it.
+    """Whether positions [T, 3] are changes to a root's offset: their median is within half the offset of
+    zero.
 
-    Looked at is the axis on which they vary least in proportion to the offset: that of height, where people
-    walk about.
+    This is decided on the axis on which they vary least relative to the offset: the height, if people walk
+    around.
     """
     axes = [axis for axis in axes if offset[axis]]
     if not axes:
@@ -261,7 +262,7 @@ def _is_about_zero(offset: NDArray[np.float64], moved: NDArray[np.float64], axes
 
 
 def _turn(channels: tuple[tuple[str, int], ...], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[T, 3, 3]: the product of a joint's rotations in the order of its channels."""
+    """[T, 3, 3]: the product of a joint's rotations in channel order."""
     turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     for place, (kind, axis) in enumerate(channels):
         if kind == "rotation":
@@ -277,9 +278,10 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def convention(file: Path) -> SkeletonSpec:
-    """Joints, tree and, where names tell, sides and parts of a file's own skeleton.
+    """The skeleton of a file: joints, tree and, if the names determine them, sides and body parts.
 
-    Which of y and z is up is told by the file's poses: where the head is above the feet. Raises RawDataError.
+    The up axis, y or z, is the one along which the head is above the feet in the file's poses. Raises
+    RawDataError.
     """
     rig, motion = parse(read_bytes(RawItem(file.stem, "", str(file))), str(file))
     return spec_of_rig(rig.joints, rig.parents, kind="bvh", source=file.name, axes=_axes(rig, motion))
@@ -296,7 +298,7 @@ def _axes(rig: Rig, motion: NDArray[np.float64]) -> tuple[Direction, Direction, 
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError: damaged, a hierarchy other than the set's, or no unit told."""
+    """Read one clip. Raises RawDataError: damaged, a hierarchy other than the data set's, or no unit set."""
     rig, motion = parse(read_bytes(item), item.where)
     if settings.convention == OF_FILES:
         check_same(rig.joints, rig.parents, spec, item)
@@ -309,7 +311,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def _no_unit(rig: Rig, motion: NDArray[np.float64], item: RawItem) -> RawDataError:
-    """The error that says which unit would make the skeleton a person: by its extent in the median frame."""
+    """The error for a missing unit, suggesting one for which the median frame's extent fits a person."""
     with np.errstate(all="ignore"):
         tall = float(np.median(np.ptp(positions(rig, _some(motion)), axis=1).max(axis=1)))
     fits = [unit for unit, metres in UNITS.items() if _PERSON[0] <= tall * metres <= _PERSON[1]]
@@ -326,7 +328,7 @@ def _no_unit(rig: Rig, motion: NDArray[np.float64], item: RawItem) -> RawDataErr
 
 
 def _some(motion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A hundred frames at most."""
+    """At most a hundred frames, evenly spaced."""
     return motion[:: -(-len(motion) // 100)]
 
 

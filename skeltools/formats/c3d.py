@@ -1,8 +1,8 @@
-"""C3D: named points of a motion capture system, in binary.
+"""C3D: named points of a motion capture system, in a binary format.
 
-After the C3D File Format User Guide (Motion Lab Systems, https://www.c3d.org): a header of 512 bytes,
-parameters in groups, then frame by frame x, y, z and residual of every point, and analog samples, which are
-passed over. Numbers are those of a PC, a VAX or a MIPS. A point whose residual is negative was not seen.
+Described in the C3D File Format User Guide (Motion Lab Systems, https://www.c3d.org): a header of 512 bytes,
+grouped parameters, then for each frame x, y, z and residual of every point, and analog samples, which are
+skipped. Numbers are in PC, VAX or MIPS format. A point with a negative residual was not seen.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PC, _VAX, _MIPS = 84, 85, 86
 """Processor types of the parameter section."""
 _CHAR, _BYTE, _INTEGER, _REAL = -1, 1, 2, 4
 _MAX_FRAMES = 65535
-"""The largest number that the header can hold."""
+"""The largest value of a header field."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class _File:
         return ">" if self.processor == _MIPS else "<"
 
     def words(self) -> NDArray[Any]:
-        """The header's 16-bit words, without sign."""
+        """The header as unsigned 16-bit words."""
         return np.frombuffer(self.data, f"{self.order}u2", _BLOCK // 2)
 
     def reals(self, data: bytes) -> NDArray[np.float32]:
-        """VAX F floating: its words change places, and its exponent is 2 larger."""
+        """Decode 32-bit floats; VAX F format swaps the words, and its exponent is 2 larger."""
         if self.processor != _VAX:
             return np.frombuffer(data, f"{self.order}f4").astype(np.float32)
         swapped = np.frombuffer(data, "<u2").reshape(-1, 2)[:, ::-1].tobytes()
@@ -61,7 +61,7 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError: damaged, without points, none of the convention's joints among the labels."""
+    """Read one clip. Raises RawDataError: damaged, no points, or no label is a joint of the convention."""
     data = read_bytes(item)
     try:
         with np.errstate(all="ignore"):
@@ -116,7 +116,7 @@ def _parameters(file: _File, section: bytes) -> dict[str, Any]:
 
 
 def _value(file: _File, section: bytes, place: int) -> Any:
-    """Texts for characters, the last axis counting them; an array of the first axis fastest for the rest."""
+    """A parameter's value: a list of texts for characters, else a flat array, first axis fastest."""
     kind, count = struct.unpack_from("bB", section, place)
     sizes = list(section[place + 2 : place + 2 + count])
     start, width = place + 2 + count, abs(kind)
@@ -141,7 +141,7 @@ def _texts(file: _File, name: str) -> list[str]:
 
 
 def _labels(file: _File) -> list[str]:
-    """POINT:LABELS, and LABELS2, ... where points are more than 255."""
+    """POINT:LABELS, continued in LABELS2, ... for more than 255 points."""
     labels = _texts(file, "POINT:LABELS")
     number = 2
     while more := _texts(file, f"POINT:LABELS{number}"):
@@ -151,9 +151,10 @@ def _labels(file: _File) -> list[str]:
 
 
 def _screen(file: _File) -> Directions | None:
-    """Axes of the laboratory by POINT:X_SCREEN and Y_SCREEN, ``+X`` and ``+Z``: which of them go right and up
-    for somebody who looks at the scene; the third makes it right-handed. None where they are not told, and
-    where the screen's up is a negative axis: some programs write ``-Z`` for worlds whose z is up."""
+    """Directions of the laboratory's axes from POINT:X_SCREEN and Y_SCREEN, such as ``+X`` and ``+Z``: the
+    axes that point right and up for a viewer of the scene; the third completes a right-handed frame. None if
+    they are missing, or if the screen's up is a negative axis: some programs write ``-Z`` for worlds with z
+    up."""
     texts = ["".join(_texts(file, f"POINT:{axis}_SCREEN")[:1]).upper() for axis in "XY"]
     places = ["XYZ".find(text[-1:]) if len(text) == 2 and text[0] in "+-" else -1 for text in texts]
     if min(places) < 0 or places[0] == places[1] or texts[1][0] == "-":
@@ -178,7 +179,7 @@ def _screen(file: _File) -> Directions | None:
 
 
 def _points(file: _File) -> NDArray[np.float64]:
-    """[T, N, 3] in the file's unit, NaN where the residual is negative."""
+    """The points [T, N, 3] in the file's unit; NaN where the residual is negative."""
     words = file.words()
     count, analog, start = int(words[1]), int(words[2]), (int(words[8]) - 1) * _BLOCK
     if count == 0:
@@ -197,7 +198,7 @@ def _points(file: _File) -> NDArray[np.float64]:
 
 
 def _frames(file: _File, there: int) -> int:
-    """Frames that the file promises: the header's 16 bits, or a parameter's 32 where they are too few."""
+    """The declared number of frames: 16 bits in the header, or 32 in a parameter for longer recordings."""
     words = file.words()
     counts = [int(words[4]) - int(words[3]) + 1] if words[4] < _MAX_FRAMES else []
     field = [file.parameters.get(f"TRIAL:ACTUAL_{end}_FIELD") for end in ("START", "END")]

@@ -1,4 +1,4 @@
-"""The arrays of a part of a store, block by block, and the manifest that fits them."""
+"""The arrays of a selection from a store, block by block, and the matching manifest."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _DTYPES = {"frames": np.int32, "bodies": np.int8}
 
 @dataclass(frozen=True)
 class Content:
-    """One array of the part."""
+    """One array of the selection."""
 
     path: str
     dimensions: tuple[str, ...]
     shape: tuple[int, ...]
     dtype: str
-    """As in the manifest: numpy's name, or ``string``."""
+    """As in the manifest: numpy's name or ``string``."""
     blocks: Callable[[], Iterator[NDArray[Any]]]
-    """Its values in runs of rows."""
+    """Returns its values in consecutive blocks of rows."""
 
 
 def columns(selection: Selection) -> Iterator[Content]:
-    """``samples``, ``splits`` and the offsets of ``sequences``: one block each."""
+    """``samples``, ``splits``, and the offsets and frame labels of ``sequences``, in one block each."""
     opened = selection.opened
     for name in _COPIED:
         yield _small(f"samples/{name}", store.read(opened, f"samples/{name}")[selection.rows], ("N",))
@@ -47,7 +47,7 @@ def columns(selection: Selection) -> Iterator[Content]:
 
 
 def poses(selection: Selection) -> Iterator[Content]:
-    """``joints``, ``present`` and ``order`` of every convention, with as many bodies as the part needs."""
+    """The per-frame arrays of every convention, with as many bodies as the selection needs."""
     for name in selection.conventions:
         bodies = max(1, int(_bodies(selection, name).max(initial=0)))
         frames = int(_lengths(selection, name).sum())
@@ -73,7 +73,7 @@ def streams(selection: Selection) -> Iterator[Content]:
 
 
 def graphs(selection: Selection) -> Iterator[Content]:
-    """Graphs and masks, padded to the largest convention of the part."""
+    """Graphs and masks, padded to the largest convention of the selection."""
     by_name = specs(selection)
     largest = max(spec.num_joints for spec in by_name.values())
     for name, spec in by_name.items():
@@ -86,7 +86,7 @@ def specs(selection: Selection) -> dict[str, SkeletonSpec]:
 
 
 def manifest(selection: Selection, arrays: Mapping[str, ArrayInfo]) -> StoreManifest:
-    """The manifest of the part. Recipe, findings and raw files stay those of the whole conversion."""
+    """The manifest of the selection. Recipe, findings and raw files remain those of the whole conversion."""
     whole = selection.opened.manifest
     ids = selection.column("id")
     halves = {name: selection.half(name) for name in selection.protocols}
@@ -129,13 +129,13 @@ def _rows(selection: Selection, path: str) -> Callable[[], Iterator[NDArray[Any]
 
 
 def _lengths(selection: Selection, convention: str) -> NDArray[np.int64]:
-    """[rows] frames of each sample in a convention, 0 where it is missing."""
+    """[rows] number of frames of each sample in a convention, 0 if it is missing."""
     offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
     return np.asarray(np.diff(offsets)[selection.rows])
 
 
 def _bodies(selection: Selection, convention: str) -> NDArray[np.int64]:
-    """[rows] bodies of each sample: the last place on axis M that is ever taken."""
+    """[rows] width that each sample needs on axis M: the last place that is ever occupied."""
     offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
     taken = np.zeros(int(offsets[-1]), np.int64)
     start = 0
@@ -148,7 +148,7 @@ def _bodies(selection: Selection, convention: str) -> NDArray[np.int64]:
 
 
 def _people(selection: Selection, convention: str) -> NDArray[np.int64]:
-    """[rows] bodies of each sample: the places on axis M that are ever taken."""
+    """[rows] number of bodies in each sample: the places on axis M that are ever occupied."""
     offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
     taken = np.zeros(int(offsets[-1]), np.int64)
     start = 0
@@ -160,7 +160,7 @@ def _people(selection: Selection, convention: str) -> NDArray[np.int64]:
 
 
 def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
-    """``frames`` and ``bodies`` of each sample, in the first convention of the part that has it."""
+    """``frames`` and ``bodies`` of each sample, in the first selected convention that has it."""
     sizes = {name: np.zeros(len(selection.rows), dtype) for name, dtype in _DTYPES.items()}
     for convention in reversed(selection.conventions):
         lengths = _lengths(selection, convention)

@@ -1,16 +1,16 @@
-"""Folders of CrosSCLR, AimCLR and ST-GCN: a ``.npy`` of all clips and a pickle of names and labels per half.
+"""Folders of CrosSCLR, AimCLR and ST-GCN: per half, a ``.npy`` of all clips and a pickle of names and labels.
 
     <raw>/[<protocol>/]train_data.npy | train_position.npy | train_data_joint.npy    [N, 3, T, V, M] float
     <raw>/[<protocol>/]train_label.pkl                                               (names, labels)
     ... and the same with val_
 
-One folder per protocol (``xsub``, ``xview``, ``xset``), or one folder alone. Clips shorter than T end in
-zeros, or ``<half>_num_frame.npy`` [N] says how many frames each has. Arrays are mapped, not loaded. A sample
-of several protocols is read from the first, by name.
+One folder per protocol (``xsub``, ``xview``, ``xset``), or a single folder. Clips shorter than T are padded
+with zeros, or ``<half>_num_frame.npy`` [N] has the number of frames of each. Arrays are memory-mapped, not
+loaded. A sample in several protocols is read from the first of them, by name.
 
-Archives of one's own data come in wider forms: pairs of other names (``all_data.npy``, ``all_label.pkl``),
-labels without names, also as ``.npy`` or one-hot, 2 to 4 values a joint. Samples without names are called
-``train-000001`` and so on. One ``.npz`` is read as ``ctrgcn`` reads it.
+Archives of a user's own data may vary: pairs with other names (``all_data.npy``, ``all_label.pkl``), labels
+without names, also as ``.npy`` or one-hot, 2 to 4 values per joint. Samples without names are called
+``train-000001`` and so on. A single ``.npz`` is read by ``ctrgcn``.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ ONE_CONVENTION = ONE_STREAM = NEEDS_LABELS = True
 ONE_PROTOCOL = ONLY_SEQUENCES = False
 
 STREAMS = {"joint": "position"}
-"""Kind of stream -> what AimCLR calls its file; the others have our name."""
+"""Kind of stream -> the name in AimCLR's file; other kinds keep our name."""
 
 
 HALVES = {"train": TRAIN, "val": TEST}
 KINDS = ("data", "position", "data_joint")
-"""Names of the joint stream, the first that is there is read."""
+"""Names of the joint stream, in order of preference."""
 
 NOTE = "export.json"
-"""What our own export says about a folder; absent elsewhere."""
+"""Name of the note in a folder of our own exports; absent elsewhere."""
 
 
 _DATA = re.compile(r"(.*?)_?(?:data(?:_joints?)?|position|x)\.npy", re.IGNORECASE)
@@ -66,16 +66,16 @@ class _Pair:
     """Data and labels of one half of one protocol."""
 
     half: int | None
-    """TRAIN or TEST; None where the name tells neither."""
+    """TRAIN or TEST; None if the name has neither."""
     data: Path
     labels: Path
     named_so: bool = True
-    """Whether the names are those of the published code, so that one tells the other."""
+    """Whether the names are those of the published code, so that one follows from the other."""
 
 
 @dataclass(frozen=True)
 class _Half:
-    """What is in the files of a pair."""
+    """The contents of a pair."""
 
     data: NDArray[Any]
     """[N, C, T, V, M]"""
@@ -89,11 +89,11 @@ class _Half:
     frames: list[int] | None
     """True lengths."""
     problem: str
-    """Why a file of lengths that is there does not count."""
+    """Why an existing file of lengths is not used."""
 
 
 def about(raw: Path) -> About:
-    """What the arrays and labels say. Raises what ``discover`` does."""
+    """Describe the archive from its arrays and labels. Raises the same errors as ``discover``."""
     if (npz := _npz(raw)) is not None:
         return ctrgcn.about(npz)
     halves = [_open(pair.data, pair.labels) for pair in _pairs(raw)]
@@ -113,7 +113,7 @@ def _pairs(raw: Path) -> list[_Pair]:
 
 
 def _npz(raw: Path) -> Path | None:
-    """A ``.npz`` file, or the only one of a folder that has no pair of data and labels."""
+    """``raw`` if it is a ``.npz`` file, or the only one in a folder without a pair of data and labels."""
     if raw.is_file():
         return raw if raw.suffix == ".npz" else None
     files = sorted(path for path in raw.glob("*.npz") if ctrgcn.is_archive(path)) if raw.is_dir() else []
@@ -121,10 +121,10 @@ def _npz(raw: Path) -> Path | None:
 
 
 def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, channels: int = 3) -> Listing:
-    """Samples of all halves below ``raw``; reads names and labels, no pose.
+    """List the samples of all halves below ``raw``, reading names and labels but no poses.
 
-    Raises RawDataError: no such folder, data without labels or the reverse, other numbers of samples, arrays
-    of another shape or convention.
+    Raises RawDataError: no such folder, data without labels or the reverse, numbers of samples that differ,
+    or arrays of a wrong shape or convention.
     """
     if (npz := _npz(raw)) is not None:
         return ctrgcn.discover(npz, spec=spec, own=own, channels=channels)
@@ -179,7 +179,7 @@ def _item(id: str, spec: SkeletonSpec, pair: _Pair, size: int) -> RawItem:
 
 
 def _check(opened: _Half, pair: _Pair, spec: SkeletonSpec, own: bool, findings: list[Finding]) -> None:
-    """Raises RawDataError for another convention, or coordinates that only a user's own data may have."""
+    """Raise RawDataError for a wrong convention, or for coordinates that only a user's own data may have."""
     shape = opened.data.shape
     if shape[1] != 3 and not own:
         raise _other_form(opened.data, pair.data)
@@ -197,7 +197,7 @@ def _check(opened: _Half, pair: _Pair, spec: SkeletonSpec, own: bool, findings: 
 
 
 def _folders(raw: Path) -> dict[str, Path]:
-    """Protocol -> folder, by name; ``file`` for a single folder of another name."""
+    """Protocol -> folder, sorted by name; a folder whose name is no protocol is ``file``."""
     if raw.is_file() and _DATA.fullmatch(raw.name):
         raw = raw.parent
     if not raw.is_dir():
@@ -223,7 +223,7 @@ def _folders(raw: Path) -> dict[str, Path]:
 
 
 _PUBLISHED = {f"{half}_{kind}" for half in HALVES for kind in ("label.pkl", *(f"{k}.npy" for k in KINDS))}
-"""Names of the published code."""
+"""File names of the published code."""
 
 
 def _is_data(path: Path) -> bool:
@@ -231,7 +231,7 @@ def _is_data(path: Path) -> bool:
 
 
 def _halves(folder: Path, findings: list[Finding]) -> Iterator[_Pair]:
-    """Those halves that a folder has, under the published names; if none, every pair of one beginning."""
+    """The halves in a folder by their published names; if there are none, all pairs with equal prefixes."""
     if not any((folder / name).is_file() for name in _PUBLISHED):
         yield from _pairs_by_name(folder)
         return
@@ -261,7 +261,7 @@ def _halves(folder: Path, findings: list[Finding]) -> Iterator[_Pair]:
 
 
 def _pairs_by_name(folder: Path) -> Iterator[_Pair]:
-    """Data and labels of the same beginning, or the only ones that there are."""
+    """Pairs of data and labels with equal prefixes, or the only ones in the folder."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     data = {m[1].lower(): path for path in files if (m := _DATA.fullmatch(path.name))}
     labels = {m[1].lower(): path for path in files if (m := _LABELS.fullmatch(path.name))}
@@ -277,7 +277,7 @@ def _pairs_by_name(folder: Path) -> Iterator[_Pair]:
 
 
 def _samples(opened: _Half, labels: Path, findings: list[Finding], *, own: bool) -> Iterator[tuple[str, int]]:
-    """(id, row) of every sample that can be one."""
+    """(id, row) of every valid sample."""
     for row, (name, label) in enumerate(zip(opened.names, opened.labels, strict=True)):
         id = archives.sample_id(name)
         if id is None:
@@ -297,7 +297,7 @@ def _samples(opened: _Half, labels: Path, findings: list[Finding], *, own: bool)
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip, its slots as bodies. Raises RawDataError."""
+    """Read one clip, with its slots as bodies. Raises RawDataError."""
     data = Path(item.path)
     if data.suffix == ".npz":
         return ctrgcn.read(item)
@@ -314,7 +314,7 @@ def read(item: RawItem) -> SkeletonSequence:
 
 
 def _open(data: Path, labels: Path) -> _Half:
-    """Opened once a process, as long as neither file changes."""
+    """Open a pair once per process, as long as no file changes."""
     lengths = _lengths_file(data)
     stamps = (_stamp(data), _stamp(labels), None if lengths is None else _stamp(lengths))
     return _opened(data, labels, lengths, stamps)
@@ -329,7 +329,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _lengths_file(data: Path) -> Path | None:
-    """``train_num_frame.npy`` beside ``train_data.npy``, or ``num_frame.npy`` beside the only data."""
+    """``train_num_frame.npy`` beside ``train_data.npy``, or ``num_frame.npy`` beside the only data file."""
     match = _DATA.fullmatch(data.name)
     begin = f"{match[1]}_" if match and match[1] else ""
     names = [name.format(begin) for name in _LENGTHS]
@@ -375,7 +375,7 @@ def _made_up(labels: Path, count: int) -> list[Any]:
 
 
 def _label_file(path: Path) -> tuple[list[Any] | None, list[Any]]:
-    """(names or None, labels) of ``(names, labels)``, or of labels alone: numbers or one-hot rows."""
+    """Read (names or None, labels) from a pair ``(names, labels)``, or from numbers or one-hot rows alone."""
     content = _npy_labels(path) if path.suffix == ".npy" else unpickle.tree(path, kind="the label pickle")
     pair = content if isinstance(content, (tuple, list)) and len(content) == 2 else (None, None)
     names, numbers = map(archives.column, pair)
@@ -403,8 +403,8 @@ def _npy_labels(path: Path) -> Any:
 
 
 def _numbers(content: Any) -> list[Any]:
-    """Labels from an array or a list of whole numbers, or of one-hot rows; empty if it is neither. A row of
-    zeros has the label -1, one of several classes a text that is none."""
+    """Labels from an array or list of whole numbers, or of one-hot rows; empty if it is neither. A row of
+    zeros becomes the label -1, a row of several classes a text that is not a valid label."""
     values = np.asarray(content) if isinstance(content, np.ndarray) else None
     if isinstance(content, list | tuple) and all(type(each) in (int, float) for each in content):
         values = np.asarray(content, dtype=object)
@@ -421,7 +421,7 @@ def _numbers(content: Any) -> list[Any]:
 
 
 def _frames(path: Path, data: NDArray[Any]) -> tuple[list[int] | None, str]:
-    """True lengths of all clips; None, and why, where they do not fit the data."""
+    """True lengths of all clips; None, and the reason, if they do not fit the data."""
     values = arrays.npy_file(path).reshape(-1)
     if len(values) != len(data) or values.dtype.kind not in "iuf":
         return None, f"{path.name} has {len(values)} {values.dtype}, expected {len(data)} numbers"
@@ -444,10 +444,11 @@ def _note(folder: Path) -> dict[str, Any]:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """``<out>/<protocol>/{train,val}_{position,bone,motion}.npy`` [N, 3, T, V, M], ``_label.pkl`` and
-    ``_num_frame.npy``, T for all: a stream has no padding.
+    """Write the halves of each protocol to a folder ``<out>/<protocol>``.
 
-    Rows that the convention lacks, and samples that a protocol does not use, are left out.
+    The files are ``{train,val}_{position,bone,motion}.npy`` [N, 3, T, V, M], ``_label.pkl`` and
+    ``_num_frame.npy``, which is T for all: a stream has no padding. Rows that the convention lacks, and
+    samples that a protocol does not use, are left out.
     """
     path = only_stream(selection)
     for protocol in selection.protocols:

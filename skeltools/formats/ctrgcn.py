@@ -2,13 +2,13 @@
 
     x_train [N, T, M * V * 3] float    y_train [N, classes], one-hot    x_test, y_test
 
-Archives of one's own data come in wider forms: poses also as [N, 3, T, V, M], [N, 3, T, V] or [N, T, V, 3],
-labels also as N numbers, arrays also called ``data`` and ``label`` or ``labels``, with ``train``, ``test`` or
-``val`` before or behind, or without halves.
+Archives of a user's own data may vary: poses also as [N, 3, T, V, M], [N, 3, T, V] or [N, T, V, 3], labels
+also as N numbers, arrays also named ``data`` and ``label`` or ``labels``, with ``train``, ``test`` or ``val``
+as prefix or suffix, or without halves.
 
-It names no samples: ids are ``train-000001`` and so on, in the order of the file. Clips shorter than T end in
-zeros. The protocol is told by the file's name. Arrays are mapped; a file made with ``savez_compressed`` is
-held in memory.
+Samples have no names: ids are ``train-000001`` and so on, in file order. Clips shorter than T are padded with
+zeros. The protocol is taken from the file name. Arrays are memory-mapped; a file made with
+``savez_compressed`` is loaded into memory.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ FOLDER = False
 ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = NEEDS_LABELS = True
 ONLY_SEQUENCES = False
 
-_DATE = (1980, 1, 1, 0, 0, 0)  # the same store gives the same bytes
+_DATE = (1980, 1, 1, 0, 0, 0)  # fixed, so that the same store gives the same bytes
 
 
 HALVES = {"train": TRAIN, "test": TEST}
 NOTE = "export"
-"""Array with what our own export says about a file, as JSON; absent elsewhere."""
+"""Array with the JSON note of our own exports; absent in other archives."""
 
 PROTOCOL = "file"
-"""Name of the split when the file's own name tells none."""
+"""Name of the split if the file name does not contain one."""
 
 WHOLE = "clip"
-"""Stands for a half, and begins the ids, where the archive has none."""
+"""Replaces the half, and is the prefix of ids, if the archive has no halves."""
 
 _READ = {**HALVES, "val": TEST}
 _POSES, _LABELS = ("x", "data"), ("y", "label", "labels")
@@ -61,14 +61,14 @@ _MEMBER = re.compile(r"(x|data|y|labels?)(?:_(train|test|val))?|(train|test|val)
 @dataclass(frozen=True)
 class _File:
     x: dict[str, NDArray[Any]]
-    """Half -> [N, T, M * V * 3] or as ``_flat`` knows it."""
+    """Half -> [N, T, M * V * 3], or with the axes that ``_axes`` recognises."""
     y: dict[str, NDArray[Any]]
     """Half -> [N, classes] one-hot, or [N] numbers."""
     note: dict[str, Any]
 
 
 def about(raw: Path) -> About:
-    """What the shapes of its arrays and its labels say. Raises what ``discover`` does."""
+    """Describe the archive from its array shapes and labels. Raises the same errors as ``discover``."""
     path = _only_file(raw)
     opened = _open(path)
     first = next(iter(opened.x.values()))
@@ -86,9 +86,9 @@ def about(raw: Path) -> About:
 
 
 def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, channels: int = 3) -> Listing:
-    """Samples of both halves, by the shapes of the arrays. Raises RawDataError for anything else.
+    """List the samples of both halves, from the array shapes. Raises RawDataError for any other file.
 
-    ``channels``: coordinates of a joint in flat arrays.
+    ``channels``: values per joint in flat arrays.
     """
     spec = archives.joints_of(spec)
     path = _only_file(raw)
@@ -129,7 +129,7 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
 
 
 def _only_file(raw: Path) -> Path:
-    """``raw``, or the only ``.npz`` file in it."""
+    """``raw`` if it is a file, else the only ``.npz`` file in it."""
     if raw.is_file():
         return raw
     files = sorted(raw.glob("*.npz"))
@@ -144,7 +144,7 @@ def _only_file(raw: Path) -> Path:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip, its slots as bodies. Raises RawDataError."""
+    """Read one clip, with its slots as bodies. Raises RawDataError."""
     opened = _open(Path(item.path))
     half, _, number = item.id.partition("-")
     row = int(number) - 1
@@ -175,12 +175,12 @@ def _label(y: NDArray[Any], row: int, name: str, item: RawItem) -> int:
 
 
 def _is_numbers(y: NDArray[Any]) -> bool:
-    """Whether labels are numbers, not one-hot rows; rows of one value are, unless all are 1."""
+    """Whether labels are numbers, not one-hot rows; single-column labels are numbers unless all are 1."""
     return y.ndim == 1 or (y.shape[1] == 1 and bool((y != 1).any()))
 
 
 def _classes(y: NDArray[Any]) -> int:
-    """Classes that labels call for."""
+    """The number of classes that the labels imply."""
     if not _is_numbers(y):
         return int(y.shape[1])
     values = np.asarray(y, np.float64)
@@ -198,7 +198,7 @@ def _axes(x: NDArray[Any]) -> str | None:
 
 
 def _clip(x: NDArray[Any], row: int, joints: int, channels: int) -> NDArray[Any]:
-    """[T, M, V, C]"""
+    """One clip of the array as [T, M, V, C]."""
     axes, values = _axes(x), x[row]
     if axes is None:
         return values.reshape(len(values), values.shape[1] // (channels * joints), joints, channels)
@@ -208,7 +208,7 @@ def _clip(x: NDArray[Any], row: int, joints: int, channels: int) -> NDArray[Any]
 
 
 def _open(path: Path) -> _File:
-    """Opened once a process, as long as the file does not change."""
+    """Open the archive once per process, as long as the file does not change."""
     status = path.stat()
     return _opened(path, status.st_mtime_ns, status.st_size)
 
@@ -236,7 +236,7 @@ def _opened(path: Path, _changed: int, _size: int) -> _File:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a ``.npz`` file has poses and labels, by the names of its arrays."""
+    """Whether a ``.npz`` file has poses and labels, judging by its array names."""
     try:
         return any(len(pair) == 2 for pair in _members(path).values())
     except RawDataError:
@@ -244,8 +244,8 @@ def is_archive(path: Path) -> bool:
 
 
 def _members(path: Path) -> dict[str, dict[str, str]]:
-    """Half -> ``x`` and ``y`` -> the name of the array. ``val`` counts where there is no ``test``, arrays of
-    no half where there is none of one."""
+    """Half -> ``x`` and ``y`` -> array name. ``val`` counts if there is no ``test``; arrays without a half
+    count if there are none with one."""
     members: dict[str, dict[str, str]] = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -293,7 +293,7 @@ def _note(value: NDArray[Any] | None, path: Path) -> dict[str, Any]:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """``x_train`` [N, T, M * V * 3], ``y_train`` [N, classes] one-hot, ``x_test``, ``y_test``, ``export``."""
+    """Write ``x_train`` [N, T, M * V * 3], one-hot ``y_train`` [N, classes], the test half and ``export``."""
     path = only_stream(selection)
     (protocol,) = selection.protocols
     half = selection.half(protocol)

@@ -1,4 +1,4 @@
-"""A store, or a part of it, in the formats of other code bases, or as a store of its own."""
+"""Export a store, or a part of it, to the formats of other code bases or to a new store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from skeltools.formats import FORMATS, archives, pyskl, subset, target
 from skeltools.formats.selection import Selection, choose
 
 TARGETS: dict[str, ModuleType] = {**FORMATS, "zarr": subset}
-"""Format -> module with ``write`` and what it can hold, as ``skeltools.formats`` says."""
+"""Format -> module with ``write`` and the flags described in ``skeltools.formats``."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """Summary of an export."""
 
     path: Path
     samples: int
@@ -29,7 +29,7 @@ class Exported:
     protocols: tuple[str, ...]
     streams: tuple[str, ...]
     manifest: StoreManifest
-    """Of the store that it is from."""
+    """The manifest of the source store."""
 
 
 def export(
@@ -47,13 +47,13 @@ def export(
 ) -> Exported:
     """Write the store at ``source`` to ``out`` in the format ``to``, a key of TARGETS.
 
-    ``conventions``, ``streams`` (kinds), ``frames`` (lengths), ``protocols`` restrict what is taken (default:
-    all; formats that hold one take the store's first convention and its joints). ``part``: only train or test
-    samples of the one split. ``ids``: a file with the ids of the samples to take. ``force`` replaces what
-    is there.
+    ``conventions``, ``streams`` (kinds), ``frames`` (lengths) and ``protocols`` restrict the selection
+    (default: all; formats limited to one take the store's first convention and its joint stream). ``part``:
+    only the train or test samples of the single split. ``ids``: a file with the ids of the samples to export.
+    ``force`` replaces an existing target.
 
-    Raises UsageError (unknown names, choices that the format cannot hold), StoreError (no store, ``out``
-    taken, no room). After any error ``out`` is as it was.
+    Raises UsageError (unknown names, choices that the format cannot hold) or StoreError (no store, ``out``
+    exists, disk full). After any error ``out`` is unchanged.
     """
     if to not in TARGETS:
         raise unknown("export format", to, TARGETS)
@@ -96,7 +96,7 @@ def _check_choice(
 
 
 def _check_labels(to: str, selection: Selection) -> None:
-    """Refuse samples without a label where a format has no way to say so."""
+    """Refuse unlabelled samples if the format cannot represent them."""
     without = sum(label < 0 for label in selection.column("label"))
     if without and TARGETS[to].NEEDS_LABELS:
         raise UsageError(
@@ -107,7 +107,7 @@ def _check_labels(to: str, selection: Selection) -> None:
 
 
 def _protocol(selection: Selection, out: Path) -> str:
-    """The only split, or the one that the name of the file tells."""
+    """The only split, or the one named by the output file."""
     named = archives.protocol_of(out.stem)
     if len(selection.protocols) == 1:
         return selection.protocols[0]
@@ -121,7 +121,7 @@ def _protocol(selection: Selection, out: Path) -> str:
 
 
 def _used(selection: Selection) -> NDArray[np.int64]:
-    """The rows that some split uses: formats of train and test files hold no others."""
+    """The rows that any split uses: formats with train and test files hold no others."""
     used = np.zeros(len(selection.rows), np.bool_)
     for protocol in selection.protocols:
         used |= selection.half(protocol) > 0

@@ -1,8 +1,8 @@
-"""A store that ``skeltools export --to hdf5`` wrote: one file with the paths of a store
-(docs/reference/store-format.md).
+"""HDF5 files written by ``skeltools export --to hdf5``, with the paths of a store.
 
-Read are ``samples``, ``splits`` and ``sequences``; the manifest is JSON in the attribute ``manifest`` of the
-root. All conventions of the file come over, as they are.
+docs/reference/store-format.md describes these paths. ``samples``, ``splits`` and ``sequences`` are read, as
+well as the manifest, JSON in the root's attribute ``manifest``. All conventions of the file are imported
+unchanged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from skeltools.sequence import SkeletonSequence
 FOLDER = False
 ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = ONLY_SEQUENCES = NEEDS_LABELS = False
 
-_LEVEL = 1  # of gzip, which every HDF5 library reads
+_LEVEL = 1  # gzip level; every HDF5 library reads gzip
 
 
 SUFFIXES = (".h5", ".hdf5")
@@ -55,14 +55,14 @@ class _File:
     rows: dict[str, int]
     columns: dict[str, list[int]]
     offsets: dict[str, list[int]]
-    """Convention -> N + 1 frame numbers."""
+    """Convention -> N + 1 frame offsets."""
 
 
 def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> Listing:
-    """Samples in every convention of the file. ``specs``: those of conventions that do not ship with the
-    package.
+    """List the samples in every convention of the file.
 
-    Raises RawDataError: no such file, damaged, or a convention of another number of joints.
+    ``specs``: conventions that do not ship with the package. Raises RawDataError: no such file, damaged, or a
+    convention with a different number of joints.
     """
     path = _only_file(raw)
     opened = _open(path)
@@ -87,7 +87,7 @@ def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> L
 
 
 def about(raw: Path) -> About:
-    """What the manifest says. Raises what ``discover`` does."""
+    """Describe the archive from its manifest. Raises the same errors as ``discover``."""
     path = _only_file(raw)
     opened = _open(path)
     manifest, specs = opened.manifest, _specs(opened, path)
@@ -106,7 +106,7 @@ def about(raw: Path) -> About:
 
 
 def _specs(opened: _File, path: Path) -> dict[str, SkeletonSpec]:
-    """The conventions of the file as it describes them; those that ship with the package as they ship."""
+    """The conventions of the file, as shipped with the package, else as the file describes them."""
     return {
         name: skeletons.load(name) if name in skeletons.names() else _spec(opened.handle, name, path)
         for name in opened.offsets
@@ -114,7 +114,7 @@ def _specs(opened: _File, path: Path) -> dict[str, SkeletonSpec]:
 
 
 def _spec(handle: h5py.File, name: str, path: Path) -> SkeletonSpec:
-    """A convention from the attributes of its group: numbers and text, and JSON for the rest."""
+    """Read a convention from the attributes of its group: numbers, text, and JSON for the rest."""
     with _damages(path):
         attributes = inside(handle, f"skeletons/{name}").attrs
         values = {key: _attribute(attributes, key) for key in attributes if key in SkeletonSpec.model_fields}
@@ -152,7 +152,7 @@ def _items(opened: _File, spec: SkeletonSpec, name: str, path: Path) -> list[Raw
 
 
 def _only_file(raw: Path) -> Path:
-    """``raw``, or the only HDF5 file in it."""
+    """``raw`` if it is a file, else the only HDF5 file in it."""
     if raw.is_file():
         return raw
     files = sorted(path for path in raw.iterdir() if path.suffix in SUFFIXES)
@@ -176,7 +176,7 @@ def _halves(opened: _File, path: Path) -> dict[str, dict[str, int]]:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip in one convention. Raises RawDataError."""
+    """Read one clip in one convention. Raises RawDataError."""
     path = Path(item.path)
     opened = _open(path)
     row = opened.rows[item.id]
@@ -199,7 +199,7 @@ def read(item: RawItem) -> SkeletonSequence:
 def _of_joints(
     handle: h5py.File, name: str, start: int, stop: int, shape: tuple[int, ...]
 ) -> NDArray[Any] | None:
-    """``unseen`` or ``score`` [T, M, V] of a clip; None where the file has none."""
+    """``unseen`` or ``score`` [T, M, V] of a clip; None if the file does not have it."""
     dataset = inside(handle, name)
     if dataset is None:
         return None
@@ -211,7 +211,7 @@ def _of_joints(
 
 
 def _open(path: Path) -> _File:
-    """Opened once a process, as long as the file does not change."""
+    """Open the file once per process, as long as it does not change."""
     status = path.stat()
     return _opened(path, status.st_mtime_ns, status.st_size)
 
@@ -276,14 +276,14 @@ def _column(handle: h5py.File, name: str, path: Path) -> NDArray[Any]:
             raise _damaged(path, f"no column {name}")
         if dataset.dtype.kind == "O":
             raise _damaged(path, f"{name} has text of variable length")
-        if dataset.nbytes > MAX_BYTES:  # a dataset may claim a size of which nothing is stored
+        if dataset.nbytes > MAX_BYTES:  # a dataset may declare a size without storing any data
             raise _damaged(path, f"{name} claims {dataset.nbytes} bytes")
         return np.asarray(dataset[()])
 
 
 @contextmanager
 def _damages(path: Path) -> Iterator[None]:
-    """What h5py raises on damaged files, at any access, is a RawDataError."""
+    """Turn the errors that h5py raises on damaged files, at any access, into RawDataError."""
     try:
         yield
     except _ERRORS as error:
@@ -297,12 +297,12 @@ def _damaged(path: Path, why: str) -> RawDataError:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """Arrays in chunks as those of the store; the manifest as JSON in the attribute ``manifest`` of the root.
+    """Write arrays with the store's chunks, and the manifest as JSON in the root's attribute ``manifest``.
 
-    Lists and objects in the attributes of ``skeletons/<convention>`` and ``findings`` are JSON, too. Names of
-    the axes are HDF5's dimension labels. All text is UTF-8 of fixed length: text of variable length lies in
-    heaps, in which the library goes round in circles when they are damaged. The format of HDF5 1.8 is the
-    oldest that holds attributes of this size.
+    Lists and objects in the attributes of ``skeletons/<convention>`` and ``findings`` are JSON as well. Axis
+    names are HDF5 dimension labels. All text is UTF-8 of fixed length: text of variable length is stored in
+    heaps, and a damaged heap sends the library into an endless loop. HDF5 1.8 is the oldest file format that
+    supports attributes of this size.
     """
     arrays: dict[str, ArrayInfo] = {}
     with _Disk(partial, "w+") as disk, h5py.File(disk, "w", libver=("v108", "v108")) as file:
@@ -322,20 +322,20 @@ def write(partial: Path, selection: Selection) -> None:
 
 
 class _Disk(io.FileIO):
-    """A file for HDF5 that takes what a full disk does not, and keeps the error for later.
+    """A file for HDF5 that accepts all writes on a full disk, and keeps the error for later.
 
-    The library ends the process by a segmentation fault when it cannot write what it has to.
+    The library crashes with a segmentation fault when a required write fails.
     """
 
     error: OSError | None = None
 
     def check(self) -> None:
-        """Raises the OSError that there was."""
+        """Raise the OSError of the first failed write, if any."""
         if self.error is not None:
             raise self.error
 
     def flush(self) -> None:
-        """Nothing waits here; what HDF5 sees of an error ends the process or comes as another one."""
+        """Do nothing: writes are unbuffered, and an error seen by HDF5 crashes it or surfaces as another."""
 
     def write(self, data: Any) -> int:
         left = memoryview(data).cast("B")
@@ -349,12 +349,12 @@ class _Disk(io.FileIO):
 
 
 def _text(value: Any) -> np.bytes_:
-    """Text as it is, anything else as JSON."""
+    """Encode text unchanged and anything else as JSON."""
     return np.bytes_((value if isinstance(value, str) else json.dumps(value)).encode())
 
 
 def _copy(file: h5py.File, content: Content) -> ArrayInfo:
-    """Write an array and return what it is, its checksum as that of the store's format."""
+    """Write an array and return its description, with the checksum that the store's format defines."""
     text = content.dtype == "string"
     made = file.create_dataset(
         content.path,
@@ -379,7 +379,7 @@ def _copy(file: h5py.File, content: Content) -> ArrayInfo:
 
 
 def _longest(content: Content) -> int:
-    """Bytes of the longest text of a column."""
+    """Length in bytes of the longest text in a column."""
     return max((len(name.encode()) for block in content.blocks() for name in block), default=1)
 
 
@@ -388,7 +388,7 @@ def _bytes(block: NDArray[Any]) -> bytes:
 
 
 def _chunks(content: Content) -> tuple[int, ...] | None:
-    """Rows of a chunk as in the store; small arrays are one chunk."""
+    """Chunk shape: rows as in the store; small arrays are one chunk."""
     rows = store.SAMPLE_CHUNK if content.path.startswith("streams/") else store.FRAME_CHUNK
     small = content.path.split("/")[0] not in ("streams", "sequences") or len(content.shape) == 1
     first = content.shape[0] if small else min(rows, content.shape[0])
@@ -396,7 +396,7 @@ def _chunks(content: Content) -> tuple[int, ...] | None:
 
 
 def _pieces(content: Content) -> Iterator[NDArray[Any]]:
-    """Blocks of whole chunks, so that none is compressed twice."""
+    """Regroup blocks into whole chunks, so that no chunk is compressed twice."""
     chunks = _chunks(content)
     waiting: list[NDArray[Any]] = []
     for block in content.blocks():

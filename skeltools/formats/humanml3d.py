@@ -1,19 +1,19 @@
-"""HumanML3D's and KIT-ML's features, ``.npy`` [T, 12 V - 1]: joint positions from what they tell of them.
+"""Features of HumanML3D and KIT-ML, ``.npy`` [T, 12 V - 1], converted to joint positions.
 
 A frame holds, in this order (Guo et al., "Generating Diverse and Natural 3D Human Motions from Text", CVPR
 2022, section 5, and recover_from_ric in https://github.com/EricGuo5513/HumanML3D, motion_process.py):
 
 =====================  =====================================================================================
-1                      half the root's turn about y to the next frame, in radians
+1                      half the root's rotation about y to the next frame, in radians
 2                      the root's step to the next frame along x and z, in the heading of that frame
 1                      the root's height
-3 (V - 1)              the other joints, x and z from the root, in its heading; y from the floor
+3 (V - 1)              the other joints, x and z relative to the root, in its heading; y above the floor
 6 (V - 1)              rotations of these joints, not needed here
 3 V                    velocities of all joints, not needed here
 4                      contacts of the feet, not needed here
 =====================  =====================================================================================
 
-The heading of the first frame is z; the root begins above the origin. Lengths are metres.
+The heading of the first frame is z; the root starts above the origin. Lengths are in metres.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from skeltools.files.arrays import npy_file
 from skeltools.raw_items import MAX_BYTES, RawItem
 
 WIDTHS = (263, 251)
-"""Numbers a frame of HumanML3D (22 joints) and KIT-ML (21). Neither is a multiple of 2, 3 or 4."""
+"""Values per frame in HumanML3D (22 joints) and KIT-ML (21). Neither is a multiple of 2, 3 or 4."""
 
 _HEIGHT = (0.05, 3.0)
-"""Metres: where the root is in the median frame, be it of somebody who lies or climbs."""
+"""Plausible height of the root in the median frame, in metres, even for a person lying or climbing."""
 
 
 def _holds(file: Path, head: bytes) -> bool:
@@ -42,7 +42,7 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError: too large, other joints than the convention's, normalised features."""
+    """Read one clip. Raises RawDataError: too large, wrong number of joints, or normalised features."""
     array = npy_file(Path(item.path))
     size = (array.shape[1] + 1) // 12 if array.ndim == 2 else 0
     if size != spec.num_joints or array.shape[1] not in WIDTHS:
@@ -67,7 +67,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def joints_of(features: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """[T, 12 V - 1] -> [T, V, 3], V being ``size``."""
+    """Joint positions [T, V, 3] from features [T, 12 V - 1], where V is ``size``."""
     half = np.concatenate([[0.0], np.cumsum(features[:-1, 0])])
     steps = np.zeros((len(features), 3))
     steps[1:, [0, 2]] = features[:-1, 1:3]
@@ -80,7 +80,7 @@ def joints_of(features: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def _turned_back(points: NDArray[np.float64], half: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points [..., 3] in a heading -> in the world; the heading is ``-2 * half`` radians about y from z."""
+    """Rotate points [..., 3] from the heading, ``-2 * half`` radians about y from z, into the world."""
     c, s = np.cos(2 * half), np.sin(2 * half)
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     return np.stack([c * x - s * z, y, s * x + c * z], axis=-1)

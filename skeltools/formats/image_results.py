@@ -1,15 +1,16 @@
-"""Lists of people of which each names its image: AlphaPose's results, COCO's results and annotations.
+"""Lists of people with the image of each: AlphaPose's results, and COCO's results and annotations.
 
-AlphaPose: ``alphapose-results.json``, a list of {image_id, category_id, keypoints, score, box, idx}, or by
-image in the forms of ``--format open`` and ``cmu``; ``keypoints`` is x, y, score of every keypoint, ``idx``
-who it is if people were tracked: https://github.com/MVIG-SJTU/AlphaPose, its page on output.
+AlphaPose: ``alphapose-results.json``, a list of {image_id, category_id, keypoints, score, box, idx}, or
+grouped by image in the forms of ``--format open`` and ``cmu``; ``keypoints`` is x, y, score of every
+keypoint, ``idx`` the identity if people were tracked: https://github.com/MVIG-SJTU/AlphaPose, its page on
+output.
 
 COCO: ``annotations`` of ``images``, with the names of the keypoints in ``categories``; ``keypoints`` is x, y,
-v, where v = 0 says that nobody marked it; results are a list of {image_id, category_id, keypoints, score}:
-https://cocodataset.org/#format-data. ``video_id``, ``vid_id``, ``frame_id`` and ``track_id`` are those of
-PoseTrack and of video tools.
+v, where v = 0 marks an unlabelled keypoint; results are a list of {image_id, category_id, keypoints, score}:
+https://cocodataset.org/#format-data. ``video_id``, ``vid_id``, ``frame_id`` and ``track_id`` are used by
+PoseTrack and video tools.
 
-A file holds one clip, or several: those of its videos, or of the folders and names of its images.
+A file holds one clip, or several: one per video, or one per folder and name of its images.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from skeltools.formats.pose_json import Person, Place
 from skeltools.raw_items import RawItem
 
 _PLAIN = "alphapose-results"
-"""The name that AlphaPose gives every file: its folder's name is the clip's."""
+"""The name of every AlphaPose file; the clip is named after the folder instead."""
 
 
 @dataclass
 class _Found:
-    """What a file holds, by clip."""
+    """The contents of a file, by clip."""
 
     clips: dict[str, dict[int, list[Person]]] = field(default_factory=dict)
     names: tuple[str, ...] = ()
@@ -47,7 +48,7 @@ class _Found:
             there.append(somebody)
 
 
-# --- telling them -------------------------------------------------------------------------------------------
+# --- detection ----------------------------------------------------------------------------------------------
 
 
 def holds_alphapose(_file: Path, head: bytes) -> bool:
@@ -97,14 +98,14 @@ def _is_image(images: Any) -> bool:
 
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
-    """One of the file's name, or, where it holds several, those of their names in the folder of the file."""
+    """One clip named after the file, or, if it holds several, those named in it, below the file's folder."""
     made: list[Clip] = []
     for file in files:
         size = file.stat().st_size
         try:
             names = list(_results_of(file).clips)
         except RawDataError:
-            names = []  # it is read as one clip, which says what is wrong
+            names = []  # listed as one clip, whose reading reports the error
         place = file.relative_to(folder).with_suffix("")
         if len(names) <= 1:
             plain = place.name == _PLAIN and len(place.parts) > 1
@@ -139,7 +140,7 @@ def _results_of(file: Path) -> _Found:
 
 @lru_cache(maxsize=1)
 def _parsed(path: str, _changed: int, _size: int) -> _Found:
-    """The file's clips, kept while they are read one after the other."""
+    """The clips of a file; cached while they are read in turn."""
     data = pose_json.content(RawItem("", "", path))
     place = Place(path)
     if isinstance(data, list):
@@ -162,7 +163,7 @@ def _results(entries: list[Any], place: Place) -> _Found:
 
 
 def _image(name: Any, place: Place) -> tuple[str, int]:
-    """(clip, frame) of an image_id: a number, or the name of an image's file."""
+    """(clip, frame) of an image_id, which is a number or the name of an image file."""
     if not isinstance(name, str):
         return "", pose_json.whole(name, place, "image_id")
     clip, frame = pose_json.of_image(name)
@@ -170,12 +171,12 @@ def _image(name: Any, place: Place) -> tuple[str, int]:
 
 
 _KEYPOINTS = ("keypoints", "pose_keypoints_2d", "joints")
-"""What AlphaPose calls x, y, score of every keypoint in its own form, OpenPose's, and CMU's."""
+"""Names of the list of x, y, score in AlphaPose's own form, OpenPose's and CMU's."""
 _BY_IMAGE = ("people", "bodies")
 
 
 def _by_image(data: dict[str, Any], place: Place) -> _Found:
-    """``--format open`` and ``cmu``, and the files of its trackers: image -> people."""
+    """Parse ``--format open`` and ``cmu``, and the files of AlphaPose's trackers: image -> people."""
     results = _Found()
     for name, people in data.items():
         here = place.at(f"image {name[:60]}")
@@ -236,7 +237,7 @@ def _key(value: Any, place: Place, what: str) -> str:
 
 
 def _images(data: dict[str, Any], place: Place) -> Iterator[tuple[str, tuple[str, int]]]:
-    """(image, (clip, frame)); two images cannot be one frame."""
+    """(image, (clip, frame)) pairs; raises RawDataError for two images of the same frame."""
     videos = _videos(data.get("videos"))
     taken: dict[tuple[str, int], str] = {}
     for i, image in enumerate(pose_json.listed(data.get("images", []), place, "images")):
@@ -260,7 +261,7 @@ _FRAME = ("frame_id", "frame_index", "frame_number")
 
 
 def _videos(videos: Any) -> dict[str, str]:
-    """Id -> name, of those that have one."""
+    """Id -> name of the videos that have one."""
     entries = [entry for entry in videos if isinstance(entry, dict)] if isinstance(videos, list) else []
     named = {str(entry.get("id")): entry.get("name", entry.get("file_name")) for entry in entries}
     plain = {id: pose_json.of_video(name) for id, name in named.items() if isinstance(name, str)}

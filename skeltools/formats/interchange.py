@@ -1,4 +1,4 @@
-"""Raw data that come as an archive of another code base, not in the format of their data set."""
+"""Open raw data that are an archive of another code base, not in the format of their data set."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ AXES = "as the archive holds them, taken as Kinect camera space in metres"
 
 
 def check_source(source: str | None) -> None:
-    """Raises UsageError that names the formats when ``source`` is none of them."""
+    """Raise UsageError, with the known formats, if ``source`` is not one of them."""
     if source is not None and source not in FORMATS:
         raise unknown("archive format", source, FORMATS)
 
 
 def locate(raw: Path | None) -> Path:
-    """The archive: ``raw``, else $SKELTOOLS_RAW, else ``./raw``. Raises UsageError when it is not there."""
+    """The archive: ``raw``, else $SKELTOOLS_RAW, else ``./raw``. Raises UsageError if it does not exist."""
     variable = os.environ.get(RAW_VARIABLE)
     archive = raw or (Path(variable) if variable else DEFAULT_RAW)
     if not archive.exists():
@@ -47,10 +47,10 @@ def open_archive(
     classes: Path | str | Sequence[str] | None = None,
     on_note: OnNote | None = None,
 ) -> Own:
-    """An archive of a data set, or of a user's own data, for which ``own.open_archive`` explains the options.
+    """Open an archive of a data set, or of a user's own data (see ``own.open_archive`` for the options).
 
-    Raises UsageError for what does not go together, RawDataError for an archive that is not what ``source``
-    says, and for one that is not of the data set.
+    Raises UsageError for incompatible options, and RawDataError for an archive that is not in the format
+    ``source`` or not of the data set.
     """
     known = None if dataset == datasets.CUSTOM else datasets.choose(dataset)
     archive = locate(raw)
@@ -68,7 +68,7 @@ def open_archive(
 
 
 def check_options(dataset: str, source: str | None, *, name: object, classes: object) -> None:
-    """Raises UsageError for a name or class names where the data set has its own."""
+    """Raise UsageError for a name or class names if the data set has its own."""
     for option, value in (("--name", name), ("--classes", classes)):
         if value is not None and (dataset != datasets.CUSTOM or source is None):
             raise UsageError(
@@ -78,7 +78,7 @@ def check_options(dataset: str, source: str | None, *, name: object, classes: ob
 
 
 def _check_items(source: str, archive: Path, listing: Listing) -> None:
-    """Raises RawDataError for an archive of which no sample can be read, with the most frequent reasons."""
+    """Raise RawDataError, with the most frequent reasons, if no sample of an archive can be read."""
     if listing.items:
         return
     counts = Counter(finding.problem for finding in listing.findings)
@@ -92,7 +92,7 @@ def _check_items(source: str, archive: Path, listing: Listing) -> None:
 
 
 def _check_members(source: str, archive: Path, listing: Listing, known: Dataset) -> None:
-    """Raises RawDataError for samples that are none of the data set's: they would get its class names."""
+    """Raise RawDataError for samples of another data set, which would get this one's class names."""
     about = FORMATS[source].about(archive)
     remedy = f"Your own data go through `skeltools convert custom --from {source}`"
     named = about.note.dataset
@@ -124,11 +124,11 @@ def _refuse_several(source: str, archive: Path, asked: Mapping[str, SkeletonSpec
 
 
 def discover(source: str, archive: Path, *, native: str, asked: Mapping[str, SkeletonSpec]) -> Listing:
-    """What an archive holds. Formats of one convention are read as the one that is ``asked`` for, else
+    """List the contents of an archive. Single-convention formats are read as the one ``asked`` for, else
     ``native``.
 
-    Raises UsageError for several conventions asked of a format that holds one, RawDataError for an archive
-    that is not what ``source`` says.
+    Raises UsageError if several conventions are requested from such a format, and RawDataError for an archive
+    that is not in the format ``source``.
     """
     if not FORMATS[source].ONE_CONVENTION:
         return READERS[source].discover(archive, specs=asked)

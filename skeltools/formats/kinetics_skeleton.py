@@ -1,8 +1,9 @@
-"""Kinetics-skeleton, as ST-GCN's authors gave it out, and what people write in its form: a JSON file a clip.
+"""Kinetics-skeleton, as published by the authors of ST-GCN, and other data in its form: one JSON file per
+clip.
 
-``data[].skeleton[]`` has ``pose`` (x, y of 18 joints, fractions of an image of 340 x 256) and ``score``; at
-most five people a frame, in any order; ``frame_index`` counts from 1. ``label`` is the name of the class and
-``label_index`` its number: https://github.com/yysijie/st-gcn/blob/master/OLD_README.md
+``data[].skeleton[]`` has ``pose`` (x, y of 18 joints, fractions of an image of 340 x 256) and ``score``, for
+at most five people per frame, in arbitrary order; ``frame_index`` counts from 1. ``label`` is the name of the
+class and ``label_index`` its number: https://github.com/yysijie/st-gcn/blob/master/OLD_README.md
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from skeltools.formats.pose_json import Person, Place
 from skeltools.raw_items import RawItem
 
 _TAIL = 1024
-"""Bytes at a file's end that hold label and label_index, which its writer puts last."""
+"""Number of bytes at a file's end searched for label and label_index, which are written last."""
 
 
 def holds(_file: Path, head: bytes) -> bool:
@@ -49,7 +50,7 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
 
 
 def _label(file: Path) -> str | None:
-    """The class that a file tells; None, too, for a damaged one, which is found out when it is read."""
+    """The class stored in a file; None if it has none or is damaged, which is reported when it is read."""
     try:
         with file.open("rb") as opened:
             opened.seek(max(0, os.fstat(opened.fileno()).st_size - _TAIL))
@@ -63,7 +64,7 @@ def _label(file: Path) -> str | None:
 
 
 def _after_data(tail: bytes) -> Any:
-    """The keys behind the last list of a file, None where they cannot be told."""
+    """The keys after the last list of a file; None if they cannot be parsed."""
     _, bracket, rest = tail.rpartition(b"]")
     try:
         keys = json.loads(b"{" + rest.strip().lstrip(b",")) if bracket else None
@@ -73,7 +74,7 @@ def _after_data(tail: bytes) -> Any:
 
 
 def label_of(data: Any) -> str | None:
-    """The name of the class, else its number, as text."""
+    """The name of the class, or else its number as text."""
     if not isinstance(data, dict):
         return None
     name, number = data.get("label"), data.get("label_index")

@@ -1,8 +1,8 @@
-"""MATLAB's ``.mat`` files: one array of numbers, laid out as dataset.yaml says, or UTD-MHAD's ``d_skel``.
+"""MATLAB's ``.mat`` files: one numeric array in the layout of dataset.yaml, or UTD-MHAD's ``d_skel``.
 
-Versions 4 to 7 are read here, 7.3, which is HDF5, by h5py; scipy's reader crashes on some damaged files. What
-a file claims is compared with ``MAX_BYTES`` before anything is taken for it; structures, cells and objects
-are named, never built.
+Versions 4 to 7 are parsed here, since scipy's reader crashes on some damaged files; version 7.3 is HDF5 and
+read by h5py. Declared sizes are checked against ``MAX_BYTES`` before memory is allocated; structures, cells
+and objects are named in messages, never built.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ UTD_JOINTS = (
     "HipLeft", "KneeLeft", "AnkleLeft", "FootLeft",
     "HipRight", "KneeRight", "AnkleRight", "FootRight",
 )  # fmt: skip
-"""Its order, which the page of the data set gives, by the names of ``kinectv1_20``."""
+"""Its joint order, as given on the data set's page, with the names of ``kinectv1_20``."""
 
 _COMPRESSED, _MATRIX = 15, 14
-"""Types of elements (MathWorks, "MAT-File Format", table 1-1)."""
+"""Element types (MathWorks, "MAT-File Format", table 1-1)."""
 _COMPLEX = 0x08
 
 _CLASSES = {
@@ -46,7 +46,7 @@ _CLASSES = {
     9: "uint8", 10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64", 15: "uint64",
     16: "function_handle", 17: "opaque",
 }  # fmt: skip
-"""MATLAB's classes (the same, table 1-3)."""
+"""MATLAB's classes (same source, table 1-3)."""
 _NUMBERS = frozenset(_CLASSES[number] for number in range(6, 16))
 
 _STORED = {
@@ -60,7 +60,7 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError: damaged, no such array, structures, too large, another shape than ``layout``."""
+    """Read one clip. Raises RawDataError: damaged, no such array, not numeric, too large, or wrong shape."""
     with open(item.path, "rb") as file:
         newer = b"MATLAB 7.3" in file.read(128)
     name, array = _newer(item, settings) if newer else _older(item, settings)
@@ -76,9 +76,9 @@ def _utd(settings: Settings) -> Settings:
 
 
 def _choose(sizes: dict[str, tuple[tuple[int, ...], str]], item: RawItem, settings: Settings) -> str:
-    """The array to read: ``key``, UTD-MHAD's, or the only one of numbers that is no scalar.
+    """Name of the array to read: ``key``, UTD-MHAD's, or the only numeric one that is not a scalar.
 
-    ``sizes``: name -> shape and MATLAB's class. Raises RawDataError, also for one that is too large.
+    ``sizes``: name -> shape and MATLAB class. Raises RawDataError, also for an array that is too large.
     """
     able = [name for name, (shape, kind) in sizes.items() if kind in _NUMBERS and math.prod(shape) > 1]
     name = settings.key or (UTD if UTD in able else able[0] if len(able) == 1 else "")
@@ -111,13 +111,13 @@ def _save_array(sizes: dict[str, tuple[tuple[int, ...], str]]) -> str:
 
 @dataclass(frozen=True)
 class _Variable:
-    """One array of a file of version 4 to 7, before its numbers are looked at."""
+    """One array in a file of version 4 to 7, before its numbers are decoded."""
 
     shape: tuple[int, ...]
     kind: str
     """MATLAB's class."""
     stored: np.dtype[Any] | None = None
-    """How the numbers are stored, whatever the class."""
+    """Storage type of the numbers, which may differ from the class."""
     data: bytes = b""
 
 
@@ -142,7 +142,7 @@ def _damaged(item: RawItem, error: object) -> RawDataError:
 
 
 def _variables_5(data: bytes) -> Iterator[tuple[str, _Variable]]:
-    """Of versions 5 to 7. All that is deflated may come to ``MAX_BYTES``."""
+    """The variables of versions 5 to 7, of which the decompressed size is limited to ``MAX_BYTES``."""
     order = "<" if data[126:128] == b"IM" else ">"
     place, left = 128, MAX_BYTES
     while place < len(data):
@@ -161,7 +161,7 @@ def _variables_5(data: bytes) -> Iterator[tuple[str, _Variable]]:
 
 
 def _matrix(element: bytes, order: str) -> tuple[str, _Variable]:
-    """Its parts are flags, sizes, name and numbers, in this order."""
+    """Parse an array element, whose parts are flags, sizes, name and numbers, in this order."""
     _, flags, place = _part(element, 0, order)
     if len(flags) < 4:
         raise ValueError("the flags of an array are cut off")
@@ -183,7 +183,7 @@ def _matrix(element: bytes, order: str) -> tuple[str, _Variable]:
 
 
 def _part(element: bytes, place: int, order: str) -> tuple[int, bytes, int]:
-    """(type, data, place of the next); up to four bytes of data may stand in the tag itself."""
+    """(type, data, position of the next part); up to four bytes of data may be in the tag itself."""
     kind, size = struct.unpack_from(f"{order}II", element, place)
     if kind >> 16:
         return kind & 0xFFFF, element[place + 4 : place + 4 + min(4, kind >> 16)], place + 8
@@ -194,7 +194,7 @@ def _part(element: bytes, place: int, order: str) -> tuple[int, bytes, int]:
 
 
 def _variables_4(data: bytes) -> Iterator[tuple[str, _Variable]]:
-    """Of version 4: each is a header of five numbers, a name and a table of numbers."""
+    """The variables of version 4: each is a header of five numbers, a name and a table of numbers."""
     place = 0
     order = "<" if data[:4] and int.from_bytes(data[:4], "little") < 5000 else ">"
     while place < len(data):
@@ -215,7 +215,7 @@ def _variables_4(data: bytes) -> Iterator[tuple[str, _Variable]]:
 
 
 def _newer(item: RawItem, settings: Settings) -> tuple[str, NDArray[Any]]:
-    """MATLAB's first axis is the file's last."""
+    """Read version 7.3, in which MATLAB's first axis is the file's last."""
     try:
         with h5py.File(item.path, "r") as file:
             sizes = {name: _shape_and_class(file[name]) for name in file if not name.startswith("#")}
@@ -229,7 +229,7 @@ def _newer(item: RawItem, settings: Settings) -> tuple[str, NDArray[Any]]:
 
 
 def _shape_and_class(variable: Any) -> tuple[tuple[int, ...], str]:
-    """Shape and MATLAB's class of a variable."""
+    """Shape and MATLAB class of a variable."""
     kind = variable.attrs.get("MATLAB_class", b"double" if isinstance(variable, h5py.Dataset) else b"struct")
     shape = tuple(reversed(variable.shape)) if isinstance(variable, h5py.Dataset) else ()
     return shape, kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)

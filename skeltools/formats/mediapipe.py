@@ -1,12 +1,13 @@
-"""MediaPipe: landmarks of every frame, as people write them to JSON; MediaPipe itself has no file format.
+"""MediaPipe: landmarks of every frame as commonly saved to JSON; MediaPipe itself defines no file format.
 
 A frame is a list of landmarks, or an object that holds them under the names of MediaPipe's results
 (``pose_landmarks``, ``poseLandmarks``, ``pose_world_landmarks``, ...), for one person or a list of people;
-null or nothing is a frame without a person. A landmark is {x, y, z, visibility} or a list of these.
+null or an empty value is a frame without a person. A landmark is {x, y, z, visibility} or a list of these
+values.
 
-``landmarks`` are fractions of the image, z in those of its width; ``world_landmarks`` are metres from the
-middle of the hips. x points to the image's right, y down, z away from the camera (the smaller z, the nearer):
-https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker
+``landmarks`` are fractions of the image size, with z in fractions of its width; ``world_landmarks`` are
+metres from the midpoint of the hips. x points right in the image, y down, z away from the camera (smaller is
+nearer): https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker
 """
 
 from __future__ import annotations
@@ -57,17 +58,17 @@ _HANDS = tuple(
 )
 _HAND = 21
 _UNSAID = ("landmarks", "keypoints")
-"""Names that say nothing of the kind where they stand alone."""
+"""Names that do not identify the kind of landmarks if no others are present."""
 _LISTS = ("frames", "data", "results", "poses")
 _NUMBER = ("frame", "frame_id", "frame_index", "frame_number", "frameIndex", "frameNumber")
 _SCORE = ("visibility", "v", "score", "confidence", "presence")
 
 _BELOW_ZERO = 0.25
-"""Share of x and y below zero from which on landmarks are metres from the middle of the body: half of a
-body's are, while a landmark outside of the image is rare."""
+"""Share of negative x and y from which landmarks are taken as metres from the centre of the body: there, half
+are negative, while landmarks outside the image are rare."""
 
 _FRACTIONS = 5.0
-"""Coordinates beyond so many times the image's size are pixels."""
+"""Coordinates beyond this many times the image size are pixels."""
 
 
 def holds(_file: Path, head: bytes) -> bool:
@@ -88,7 +89,7 @@ def _is_frame(frame: Any) -> bool:
 
 
 def _any(frame: dict[str, Any]) -> bool:
-    """Whether an object holds landmarks: ``keypoints`` alone may be of another format."""
+    """Whether an object holds landmarks; ``keypoints`` alone may belong to another format."""
     values = [frame[key] for key in (*_IMAGE[:-1], *_WORLD, *_HANDS[0], *_HANDS[1]) if key in frame]
     return any(value is None or isinstance(value, list | dict) for value in values)
 
@@ -99,7 +100,7 @@ def _is_points(points: Any) -> bool:
 
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
-    """Numbered files of one frame each are a clip together; other files are a clip each."""
+    """Numbered single-frame files together form a clip; any other file is a clip."""
     return pose_json.clips_of_both(folder, files, _is_image, _numbered)
 
 
@@ -121,14 +122,14 @@ def _numbered(file: Path) -> tuple[str, int | None]:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Which of a frame's landmarks are read first: ``world``, or those in the image."""
+    """Which landmarks of a frame are preferred: ``world``, or those in the image."""
 
     spec: SkeletonSpec
     world: bool
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """World landmarks, or, where the settings say xy or the size of the image, those in the image."""
+    """Read world landmarks, or those in the image if the settings have 2D coordinates or an image size."""
     place = Place(item.path)
     wanted = _Wanted(spec, world=not settings.flat and settings.image_size is None)
     frames: dict[int, list[Person]] = {}
@@ -175,7 +176,7 @@ def _all_frames(item: RawItem, place: Place) -> Iterator[tuple[int, Any]]:
 
 
 def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
-    """(number of the frame, what it holds)."""
+    """(frame number, content) of every frame."""
     if isinstance(data, dict):
         inner = next((data[key] for key in _LISTS if isinstance(data.get(key), list)), None)
         if inner is None and data and all(key.isdigit() for key in data):
@@ -192,7 +193,7 @@ def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
 
 
 def _one_or_many(data: dict[str, Any]) -> list[Any]:
-    """An object of landmarks -> the frames: its lists may be of all frames, not of the people of one."""
+    """Split an object of landmarks into frames: its lists may be over all frames, not people of one frame."""
     lists = {key: data[key] for key in (*_IMAGE, *_WORLD) if _is_list_of_people(data.get(key))}
     if not lists:
         return [data]
@@ -206,7 +207,7 @@ def _is_list_of_people(value: Any) -> bool:
 
 
 def _landmarks(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, Any]:
-    """(whether they are world landmarks, None if that is not said; those of one person or of several)."""
+    """(whether they are world landmarks, or None if unknown; the landmarks of one or several people)."""
     if not isinstance(frame, dict) or "landmark" in frame:
         return None, frame
     kinds = ((True, _WORLD), (False, _IMAGE))
@@ -219,7 +220,7 @@ def _landmarks(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, 
 
 
 def _hands(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, list[Person]]:
-    """The hands of Holistic's results, left before right, for a convention of one hand."""
+    """The hands in Holistic's results, left before right, for a convention of one hand."""
     people: list[Person] = []
     world = False
     for side, keys in enumerate(
@@ -248,7 +249,7 @@ def _people(landmarks: Any, wanted: _Wanted, place: Place) -> Iterator[Person]:
 
 
 def _person(points: Any, wanted: _Wanted, place: Place) -> Person:
-    """Landmarks as objects, as lists, as one list of numbers, or by name."""
+    """Parse landmarks given as objects, as lists, as one flat list of numbers, or by name."""
     if isinstance(points, dict):
         points = points["landmark"] if "landmark" in points else _by_name(points, wanted.spec, place)
     points = pose_json.listed(points, place, "landmarks")
@@ -274,7 +275,7 @@ def _by_name(points: dict[str, Any], spec: SkeletonSpec, place: Place) -> list[A
 
 
 def _numbers(point: Any, place: Place) -> list[Any]:
-    """x, y, z, score; null where it is not told."""
+    """x, y, z, score; None where missing."""
     point = pose_json.objects(point, place, "it")
     if "x" not in point or "y" not in point:
         raise place.wrong("has no x or y")
@@ -282,7 +283,7 @@ def _numbers(point: Any, place: Place) -> list[Any]:
     return [point["x"], point["y"], point.get("z"), score]
 
 
-# --- what is not said ---------------------------------------------------------------------------------------
+# --- detecting the kind of landmarks ------------------------------------------------------------------------
 
 
 def _is_world(frames: Frames) -> bool:
@@ -296,7 +297,7 @@ def _are_fractions(frames: Frames) -> bool:
 
 
 def _plane(frames: Frames) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """x and y of everybody, those that are finite."""
+    """The finite x and y of all people."""
     each = [somebody.values[:, :2].ravel() for there in frames.values() for somebody in there]
     values = np.concatenate(each) if each else np.zeros(0)
     return values[np.isfinite(values)]

@@ -1,10 +1,10 @@
-"""MMPose: ``predictions/*.json`` of its inferencer and of its demos, a file a clip.
+"""MMPose: ``predictions/*.json`` of its inferencer and demos, one file per clip.
 
-A video is a list of frames, ``{frame_id, instances}``; an image, and a frame of older versions, is a list
-of instances. The demos put the list into ``instance_info``, beside ``meta_info`` with the names of
-the keypoints. ``Results.to_json`` of Ultralytics is a list of instances, too.
-An instance has ``keypoints`` (x, y or x, y, z each), ``keypoint_scores``, and a ``track_id``
-if people were tracked: https://mmpose.readthedocs.io/en/latest/user_guides/inference.html
+A video is a list of frames, ``{frame_id, instances}``; an image, or a frame of older versions, is a list of
+instances. The demos put the list into ``instance_info``, next to ``meta_info`` with the keypoint names.
+``Results.to_json`` of Ultralytics is also a list of instances. An instance has ``keypoints`` (x, y or x, y, z
+each), ``keypoint_scores``, and a ``track_id`` if people were tracked:
+https://mmpose.readthedocs.io/en/latest/user_guides/inference.html
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def _is_instance(entry: Any) -> bool:
 
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
-    """Files of one image each that are numbered are the frames of a clip; other files are a clip each."""
+    """Numbered files of one image each together form a clip; any other file is a clip."""
     return pose_json.clips_of_both(folder, files, _is_image, _numbered)
 
 
 def _is_image(file: Path) -> bool:
-    """Whether a file is one numbered frame: a list of instances, as such or as instance_info."""
+    """Whether a file is one numbered frame: a list of instances, alone or in instance_info."""
     return _numbered(file)[1] is not None and _is_one_frame(pose_json.start_of(file))
 
 
@@ -83,7 +83,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def _frames(entries: list[Any], place: Place) -> Iterator[tuple[int, list[Any]]]:
-    """(number, its people). A list of instances is one frame."""
+    """(frame number, people) pairs. A list of instances is one frame."""
     first = next((entry for entry in entries if entry), None)
     if isinstance(first, dict) and "instances" not in first:
         yield 0, entries
@@ -128,7 +128,7 @@ def _person(somebody: Any, place: Place) -> Person:
 
 
 def _columns(points: dict[str, Any], place: Place) -> tuple[list[Any], Any]:
-    """Ultralytics' {x: [...], y: [...], visible: [...]} -> [x, y] of every keypoint, and scores."""
+    """Convert Ultralytics' {x: [...], y: [...], visible: [...]} to [x, y] of every keypoint, and scores."""
     x, y = (pose_json.listed(points.get(axis), place, f"keypoints.{axis}") for axis in "xy")
     if len(x) != len(y):
         raise place.wrong(f"{len(x)} x and {len(y)} y of keypoints")
@@ -136,7 +136,7 @@ def _columns(points: dict[str, Any], place: Place) -> tuple[list[Any], Any]:
 
 
 def _names(meta: Any) -> tuple[str, ...]:
-    """Names of the keypoints in their order; empty where the file does not tell them."""
+    """Names of the keypoints in order; empty if the file has none."""
     names = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
     if not isinstance(names, dict):
         return ()

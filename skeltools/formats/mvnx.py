@@ -1,8 +1,8 @@
-"""MVNX: Xsens MVN's motion of 23 segments, in XML.
+"""MVNX: motion of the 23 segments of Xsens MVN, in XML.
 
-After the MVN user manual (Xsens, "MVNX: MVN Open XML format"): ``position`` of a frame holds x, y and z of
-the origin of every segment, in metres, z up; ``joints`` say which segments hang together. Frames of another
-type than ``normal`` are poses of the calibration and are left out.
+Described in the MVN user manual (Xsens, "MVNX: MVN Open XML format"): ``position`` of a frame holds x, y and
+z of the origin of every segment, in metres, z up; ``joints`` list which segments are connected. Frames of any
+type but ``normal`` are calibration poses and are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from skeltools.custom.settings import OF_FILES, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
-"""x, y and z of a right-handed world whose z is up."""
+"""Directions of x, y and z in a right-handed world with z up."""
 
 
 def _holds(file: Path, head: bytes) -> bool:
@@ -31,7 +31,7 @@ def _holds(file: Path, head: bytes) -> bool:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """Raises RawDataError."""
+    """Read one clip. Raises RawDataError."""
     segments, edges, frames = parse(read_bytes(item), item.where)
     if settings.convention == OF_FILES:
         check_same(segments, _parents(segments, edges), spec, item)
@@ -42,7 +42,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 
 def convention(file: Path) -> SkeletonSpec:
-    """Segments by their origins; edges are its joints. Raises RawDataError."""
+    """The skeleton of a file: segments, by their origins, connected by its joints. Raises RawDataError."""
     segments, edges, _ = parse(read_bytes(RawItem(file.stem, "", str(file))), str(file))
     parents = _parents(segments, edges)
     if any(up >= v for v, up in enumerate(parents)) or parents.count(-1) != 1:
@@ -51,7 +51,7 @@ def convention(file: Path) -> SkeletonSpec:
 
 
 def _parents(segments: tuple[str, ...], edges: list[tuple[str, str]]) -> list[int]:
-    """[V] -1 where no joint leads to a segment."""
+    """[V] the parent of each segment; -1 if no joint leads to it."""
     at = {name: v for v, name in enumerate(segments)}
     parents = [-1] * len(segments)
     for up, down in edges:
@@ -63,9 +63,10 @@ def _parents(segments: tuple[str, ...], edges: list[tuple[str, str]]) -> list[in
 def parse(
     data: bytes, where: str
 ) -> tuple[tuple[str, ...], list[tuple[str, str]], list[NDArray[np.float64]]]:
-    """Names of the segments, pairs (parent, child) of the joints, and [V * 3] of each frame.
+    """Segment names, the joints as (parent, child) pairs, and the positions [V * 3] of each frame.
 
-    Raises RawDataError, also for XML with definitions of its own, which may unfold without end.
+    Raises RawDataError, also for XML with entity or document type definitions, which may expand without
+    limit.
     """
     if re.search(rb"<!\s*(DOCTYPE|ENTITY)", data, re.IGNORECASE):
         raise RawDataError("is XML with definitions of its own, which are not read", where=where)

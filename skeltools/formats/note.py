@@ -1,4 +1,4 @@
-"""What an export says about itself, so that it can be imported again as what it was."""
+"""The note that an export carries about itself, so that it can be imported again unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from skeltools import __version__, datasets, skeletons, store
 from skeltools.formats.selection import Selection
 
 TOOL = "skeltools "
-"""Begins ``tool`` in every note of ours; a version follows."""
+"""Prefix of ``tool`` in every note; the version follows."""
 
 _MOST_CLASSES = 2**15
 """Labels are int16."""
@@ -25,20 +25,20 @@ _LONGEST = 200  # characters of a class name
 
 @dataclass(frozen=True)
 class Note:
-    """What an archive says about itself; empty for one that is no export of ours."""
+    """An archive's note about itself; empty if it is not one of our exports."""
 
     ours: bool = False
     dataset: str | None = None
     classes: tuple[str, ...] | None = None
     bodies: int | None = None
-    """Bodies of a stream."""
+    """Number of bodies in a stream."""
     spec: SkeletonSpec | None = None
     flat: bool = False
-    """2D poses, whose z is 0."""
+    """Whether poses are 2D, with z = 0."""
 
 
 def stream_note(selection: Selection, path: str, protocol: str) -> str:
-    """JSON beside an exported stream. ``full_length``: zeros at a clip's end are frames of it, no padding."""
+    """The JSON note of an exported stream. ``full_length``: zeros at a clip's end are frames, not padding."""
     _, convention, length, kind = path.split("/")
     manifest = selection.opened.manifest
     return json.dumps(
@@ -60,7 +60,7 @@ def stream_note(selection: Selection, path: str, protocol: str) -> str:
 
 
 def own_keys(selection: Selection) -> dict[str, Any]:
-    """What nobody knows of a user's own data: names, classes, bodies, skeleton. Empty for other data sets."""
+    """The name, classes, bodies and skeleton of a user's own data. Empty for built-in data sets."""
     manifest = selection.opened.manifest
     if manifest.dataset in datasets.NAMES:
         return {}
@@ -75,13 +75,13 @@ def own_keys(selection: Selection) -> dict[str, Any]:
 
 
 def bodies_of(manifest: StoreManifest) -> int | None:
-    """Bodies on axis M of a store's streams; None if it has no stream."""
+    """Number of bodies on axis M of a store's streams; None if it has no streams."""
     shapes = [info.shape for path, info in manifest.arrays.items() if path.startswith("streams/")]
     return int(shapes[0][-1]) if shapes else None
 
 
 def parse(keys: Mapping[str, Any], where: Path | str) -> Note:
-    """What ``stream_note`` or ``own_keys`` wrote; empty for what others did, RawDataError if damaged."""
+    """Parse a note of ``stream_note`` or ``own_keys``; empty for foreign notes. Raises RawDataError."""
     if not str(keys.get("tool", "")).startswith(TOOL):
         return Note()
     try:
@@ -111,7 +111,7 @@ def _classes(value: Any) -> tuple[str, ...] | None:
 
 
 def is_class(name: Any) -> bool:
-    """Whether a name of a class can go into a store: printable text of at most 200 characters."""
+    """Whether a class name can be stored: printable text of at most 200 characters."""
     return type(name) is str and 0 < len(name) <= _LONGEST and name.isprintable()
 
 
@@ -122,15 +122,15 @@ def _bodies(value: Any) -> int | None:
 
 
 def _spec(value: Any, name: Any) -> SkeletonSpec | None:
-    """As the note describes it, or by the name of one that ships with the package."""
+    """The convention described in the note, or a shipped one by name."""
     if value is None:
         return skeletons.load(name) if name in skeletons.names() else None
     return spec_from(value)
 
 
 def spec_from(value: Any) -> SkeletonSpec:
-    """A convention from what a file says of it. Raises ValueError, also for text that no UTF-8 file could
-    hold, which the validation itself does not survive."""
+    """Validate a convention described in a file. Raises ValueError, also for text that cannot be encoded as
+    UTF-8, on which the validation itself would fail."""
     try:
         plain = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8").decode("utf-8"))
         return SkeletonSpec.model_validate(plain)

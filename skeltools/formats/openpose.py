@@ -1,8 +1,8 @@
-"""OpenPose: a JSON file a frame, ``CLIP_000000000012_keypoints.json``, with its people in any order.
+"""OpenPose: one JSON file per frame, ``CLIP_000000000012_keypoints.json``, with people in arbitrary order.
 
-``people[].pose_keypoints_2d`` is x, y, score of every keypoint, one after the other; with ``--3d``,
-``pose_keypoints_3d`` is x, y, z, score; a keypoint that was not found is 0, 0, 0. Hands are fields of their
-own: https://github.com/CMU-Perceptual-Computing-Lab/openpose/blob/master/doc/02_output.md
+``people[].pose_keypoints_2d`` is a flat list of x, y, score of every keypoint; with ``--3d``,
+``pose_keypoints_3d`` is x, y, z, score; a keypoint that was not found is 0, 0, 0. Hands are separate fields:
+https://github.com/CMU-Perceptual-Computing-Lab/openpose/blob/master/doc/02_output.md
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIELD = re.compile(r"(pose|body|face|hand_left|hand_right)_keypoints(_[23]d)?")
 _HANDS = ("hand_left", "hand_right")
 _HAND = 21
 _PARTS = (("pose",), ("pose", *_HANDS), ("pose", *_HANDS, "face"))
-"""What a convention's joints may be, in this order: the body, with both hands, with the face."""
+"""What a convention may cover, in this order: the body, with both hands, with the face."""
 
 
 def holds(_file: Path, head: bytes) -> bool:
@@ -53,7 +53,7 @@ def _numbered(file: Path) -> tuple[str, int | None]:
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-    """All frames of the clip whose first file the item is; one without a file has nobody."""
+    """Read all frames of the clip that starts at the item's file; a frame without a file has no people."""
     frames: dict[int, list[Person]] = {}
     for number, file in pose_json.frame_files(item, _numbered, lambda _: True).items():
         data = pose_json.content(replace(item, path=str(file)))
@@ -78,8 +78,8 @@ def people_of(data: Any, settings: Settings, spec: SkeletonSpec, place: Place) -
 def _people(
     somebody: dict[str, Any], settings: Settings, spec: SkeletonSpec, place: Place
 ) -> Iterator[Person]:
-    """Somebody as the convention has them; each hand for itself if it is one of a hand, left before right:
-    they are told apart where no more than one person is there."""
+    """A person's keypoints for the convention. For a convention of one hand, each hand is a person, left
+    before right; the hands are identified as track 0 and 1, which is unique with a single person only."""
     fields = {name: _part(somebody, name, settings, place) for name in _PARTS[-1]}
     parts = {name: part for name, part in fields.items() if part is not None}
     if spec.num_joints == _HAND and not ("pose" in parts and len(parts["pose"].values) == _HAND):
@@ -97,7 +97,7 @@ def _people(
 
 
 def _part(somebody: dict[str, Any], name: str, settings: Settings, place: Place) -> Person | None:
-    """The keypoints of one field, 3D where the settings say so and it has them; None if it is empty."""
+    """The keypoints of one field, in 3D if the settings ask for it and the file has them; None if empty."""
     names = (f"{name}_keypoints_2d", f"{name}_keypoints")
     if not settings.flat and (solid := somebody.get(f"{name}_keypoints_3d")):
         return pose_json.scored(solid, 4, place, f"{name}_keypoints_3d")
@@ -113,9 +113,9 @@ def _joined(parts: Sequence[Person]) -> Person:
 
 
 def _fractions(frames: dict[int, list[Person]], settings: Settings, item: RawItem) -> bool:
-    """Whether coordinates are fractions of the image (``--keypoint_scale 3``), where its size is told.
+    """Whether coordinates are fractions of an image of known size (``--keypoint_scale 3``).
 
-    Raises RawDataError for those from -1 to 1 (``--keypoint_scale 4``).
+    Raises RawDataError for a range of -1 to 1 (``--keypoint_scale 4``).
     """
     everybody = [somebody.values for there in frames.values() for somebody in there]
     if settings.image_size is None or not everybody or not settings.flat:

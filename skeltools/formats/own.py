@@ -1,8 +1,8 @@
-"""A user's own data in an archive of another code base, or in one that we exported.
+"""Read a user's own data from an archive of another code base, or from one of our exports.
 
-A ``dataset.yaml`` beside the archive, or in its folder, may say what the archive does not: name, convention,
-classes, bodies, and how to read coordinates. Options go before it, and what an export of ours says of itself
-before what is guessed.
+A ``dataset.yaml`` beside the archive, or in its folder, may add what the archive lacks: name, convention,
+classes, bodies, and how to read coordinates. Options take precedence over it, and the note of our own exports
+over guesses.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from skeltools.formats.note import is_class
 from skeltools.raw_items import Listing, RawItem
 
 USUAL = {25: "kinectv2_25", 17: "coco_17", 18: "openpose_18", 20: "kinectv1_20"}
-"""Number of joints -> what archives of so many joints are mostly in: the layouts of pyskl's, CTR-GCN's and
-ST-GCN's own graphs."""
+"""Number of joints -> the usual convention: the layouts of the graphs in pyskl, CTR-GCN and ST-GCN."""
 
 AXES = "as the archive holds them, taken as x left, y up, z forward, metres"
 _FLAT = "2D poses: x and y in pixels of the image, turned to x left, y up; z is 0"
 _MOST_BODIES = 2
-"""Bodies of a stream where nobody says more, as for ``custom``."""
+"""Default limit of bodies in a stream, as for ``custom``."""
 
 OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Own:
-    """An archive as a data set."""
+    """An opened archive as a data set."""
 
     dataset: Dataset
     archive: Path
@@ -48,9 +47,9 @@ class Own:
 
 
 def place(raw: Path) -> tuple[Path, Path | None]:
-    """The archive and its settings file, if there is one.
+    """Locate the archive and its settings file, if there is one.
 
-    ``raw`` is the archive, the folder that holds it, or a settings file beside it.
+    ``raw`` is the archive, its folder, or a settings file beside it.
     """
     if raw.is_file() and raw.suffix in (".yaml", ".yml"):
         return raw.parent, raw
@@ -69,11 +68,13 @@ def open_archive(
     classes: Path | str | Sequence[str] | None = None,
     on_note: OnNote | None = None,
 ) -> Own:
-    """``asked``: the conventions that the user names. ``name``, ``classes``: of the data set, instead of what
-    settings or archive say; ``classes`` is a file of one name a line, or the names.
+    """Open an archive of a user's own data.
 
-    Raises ConfigError for settings that do not fit, UsageError where nothing tells the convention,
-    RawDataError for an archive that is not what ``source`` says.
+    ``asked``: the conventions that the user names. ``name``, ``classes``: override those of the settings or
+    the archive; ``classes`` is a file with one name per line, or the names.
+
+    Raises ConfigError for settings that do not fit, UsageError if the convention is unknown, and RawDataError
+    for an archive that is not in the format ``source``.
     """
     archive, path = place(raw)
     settings = None if path is None else custom_settings.load(path)
@@ -112,7 +113,7 @@ def open_archive(
     return Own(dataset, archive, replace(listing, classes=names), stored)
 
 
-# --- what it is of ------------------------------------------------------------------------------------------
+# --- name, classes and bodies -------------------------------------------------------------------------------
 
 
 def _name(about: About, settings: Settings | None, given: str | None, archive: Path) -> str:
@@ -137,7 +138,7 @@ def _name(about: About, settings: Settings | None, given: str | None, archive: P
 def _classes(
     about: About, settings: Settings | None, given: Path | str | Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Class names: as given, of the settings, of the archive, else the numbers of its labels."""
+    """Class names: those given, else from the settings, from the archive, or the numbers of its labels."""
     if given is not None:
         return _class_file(Path(given)) if isinstance(given, str | Path) else _checked(given, "classes")
     if settings is not None and settings.classes:
@@ -186,7 +187,7 @@ def _specs(
     notes: list[str],
 ) -> dict[str, SkeletonSpec]:
     """Conventions of the archive's arrays, the native one first."""
-    if about.specs:  # an export that holds several, each with its description
+    if about.specs:  # an export of several conventions, each with its description
         return _of_export(about, archive, asked)
     if asked:
         spec = next(iter(asked.values()))
@@ -209,7 +210,7 @@ def _of_export(about: About, archive: Path, asked: Mapping[str, SkeletonSpec]) -
 
 
 def _by_joints(about: About, archive: Path, notes: list[str]) -> SkeletonSpec:
-    """What archives of so many joints are mostly in, or the only convention of so many."""
+    """The usual convention for this number of joints, or the only one that has it."""
     shipped = {count: _with_joints(count) for count in about.joints}
     usual = next((USUAL[count] for count in about.joints if count in USUAL), None)
     only = [names[0] for names in shipped.values() if len(names) == 1]
@@ -235,7 +236,7 @@ def _with_joints(count: int) -> list[str]:
 
 
 def _stored(spec: SkeletonSpec, settings: Settings | None, about: About) -> SkeletonSpec:
-    """The convention of the store: that of a foreign archive without the joints of ``leave_out``."""
+    """The convention of the store: for foreign archives, without the joints of ``leave_out``."""
     if settings is None or about.note.ours or not settings.leave_out:
         return spec
     try:
@@ -255,7 +256,7 @@ def _listing(
     path: Path | None,
     specs: dict[str, SkeletonSpec],
 ) -> Listing:
-    """The archive's clips, marked so that they are read as a user's own."""
+    """List the archive's clips, marked to be read as a user's own data."""
     made = FORMATS[source]
     if not made.ONE_CONVENTION:
         listing = made.discover(archive, specs={**about.specs, **specs})
@@ -303,7 +304,7 @@ def _axes(about: About, settings: Settings | None, spec: SkeletonSpec) -> str:
     if settings is None or about.note.ours:
         return _FLAT if _is_flat(about, settings) else AXES
     given = settings.axes or settings.units or settings.image_size
-    if given and not settings.flat:  # as own_clips reads them: the convention's axes and units do not count
+    if given and not settings.flat:  # as in own_clips: the convention's axes and units do not apply
         settings = settings.model_copy(
             update={
                 "axes": settings.axes or own_clips.CANONICAL,

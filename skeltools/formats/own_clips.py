@@ -1,8 +1,8 @@
-"""A clip of a user's own data from an archive: joints that were not seen, scores, 2D poses, axes and units.
+"""Read a clip of a user's own data from an archive: unseen joints, scores, 2D poses, axes and units.
 
-What an archive of another code base holds is read as ``custom`` reads a file, by the rules and the settings
-of dataset.yaml; where it says nothing, coordinates are metres in Kinect camera space. What we exported is in
-that form already: it is taken as it is.
+Archives of other code bases are read like files of ``custom``, with the same rules and the settings of
+dataset.yaml; by default, coordinates are metres in Kinect camera space. Our own exports are already in that
+form and are read unchanged.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from skeltools.raw_items import RawItem
 from skeltools.sequence import UNKNOWN, Mask, SkeletonSequence, presence
 
 FOREIGN, EXPORTED = 1, 2
-"""Values of the detail ``own``: an archive of another code base, and one that we wrote."""
+"""Values of the detail ``own``: an archive of another code base, or one of our exports."""
 
 CANONICAL = Axes(x="left", y="up", z="forward")
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A clip as its archive has it."""
+    """A clip as stored in its archive."""
 
     values: NDArray[Any]
-    """[T, M, V, C]: coordinates, and what the settings say is behind them."""
+    """[T, M, V, C]: coordinates, followed by a score if the settings say so."""
     score: NDArray[Any] | None = None
     """[T, M, V]"""
     order: NDArray[np.int8] | None = None
@@ -49,27 +49,27 @@ def is_own(item: RawItem) -> bool:
 
 
 def is_foreign(item: RawItem) -> bool:
-    """Whether a clip is of a user's own data, and not as we export them."""
+    """Whether a clip is a user's own data from an archive that is not one of our exports."""
     return dict(item.details).get("own") == FOREIGN
 
 
 def label_of(item: RawItem, label: int) -> int:
-    """The class of a label: the first of the settings' ``label_base`` is class 0; -1 where there is none."""
+    """The class of a label, counted from the settings' ``label_base``; -1 if there is none."""
     return UNKNOWN if label == UNKNOWN else label - dict(item.details).get("label_base", 0)
 
 
 def channels(item: RawItem) -> int:
-    """Values of a joint in a frame, for arrays that are flat: 3 unless the settings say otherwise."""
+    """Number of values per joint in flat arrays: 3 unless the settings say otherwise."""
     return dict(item.details).get("channels", 3)
 
 
 def sequence(
     item: RawItem, raw: Raw, *, label: int, padded: bool, protocol_fields: dict[str, int]
 ) -> SkeletonSequence:
-    """A clip of a foreign archive.
+    """Convert a clip of a foreign archive.
 
-    ``padded``: frames behind the last pose are none of the clip's. Raises RawDataError: nobody in it, joints
-    that are never seen, 2D poses of unknown scale.
+    ``padded``: frames after the last pose are padding. Raises RawDataError: no body in any frame, joints that
+    are never seen, or 2D poses of unknown scale.
     """
     settings = _settings(item, raw)
     values, score = _parts(raw, settings, item)
@@ -116,9 +116,9 @@ def sequence(
 def _parts(
     raw: Raw, settings: Settings, item: RawItem
 ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Coordinates [T, M, V, 2 or 3] and scores [T, M, V]; a score may stand behind the coordinates."""
+    """Coordinates [T, M, V, 2 or 3] and scores [T, M, V]; scores may be the last coordinate."""
     wanted = len(settings.coordinates)
-    with np.errstate(invalid="ignore"):  # of a damaged file
+    with np.errstate(invalid="ignore"):  # damaged files
         values = np.asarray(raw.values, np.float64)
         score = None if raw.score is None else np.asarray(raw.score, np.float64)
     if values.shape[-1] == wanted and settings.coordinates.endswith("s"):
@@ -133,7 +133,7 @@ def _parts(
 
 
 def _settings(item: RawItem, raw: Raw) -> Settings:
-    """Those of dataset.yaml, or none, with canonical axes and metres where they say nothing."""
+    """The settings of dataset.yaml, if any, with canonical axes and metres as defaults."""
     given = _given(item.settings, dict(item.details).get("settings", 0))
     update: dict[str, Any] = {}
     size = raw.values.shape[-1]
@@ -164,7 +164,7 @@ def _given(path: str, _checksum: int) -> Settings:
 
 
 def _joints(item: RawItem, count: int) -> tuple[tuple[str, ...], list[int]]:
-    """Names of the archive's joints, and which of them the store has."""
+    """Names of the archive's joints, and the indices of those kept in the store."""
     if item.settings:
         settings, path = custom_settings.load(Path(item.settings)), Path(item.settings)
         try:

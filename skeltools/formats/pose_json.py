@@ -1,7 +1,7 @@
-"""What the formats of poses in JSON share: parsing within limits, the people of every frame, their arrays.
+"""Shared code of the JSON pose formats: parsing within limits, the people of every frame, and their arrays.
 
-JSON is parsed by the standard library. ``NaN`` and ``Infinity``, which many writers leave in, are numbers of
-that kind; ``null`` in place of a number is NaN.
+JSON is parsed by the standard library. ``NaN`` and ``Infinity``, which many programs write, are accepted as
+numbers; ``null`` in place of a number is NaN.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from skeltools.custom.settings import Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 MAX_PEOPLE = 100
-"""In one frame; estimators find some dozens at most."""
+"""Most people in a frame; estimators find a few dozen at most."""
 
 _MAX_LISTS = 2_000_000
-"""Lists and objects of a file: an object takes some 200 bytes of memory."""
+"""Most lists and objects in a file: an object takes about 200 bytes of memory."""
 _MAX_QUOTES = 6_000_000
-"""Two for every text and key: one that occurs once takes 150 bytes of memory."""
+"""Most quotes in a file, two for every text and key: one that occurs once takes 150 bytes of memory."""
 _MAX_NUMBERS = 10_000_000
-"""Commas of a file: numbers take 32 bytes of memory each."""
+"""Most commas in a file: numbers take 32 bytes of memory each."""
 _MAX_NUMBER = 10**15
-"""Of a frame or person: what a nanosecond clock counts in days."""
+"""Largest number of a frame or person: days on a nanosecond clock."""
 
 _PARTS: dict[tuple[int, str], range | tuple[int, ...]] = {
     (133, "coco_wholebody_65"): (*range(23), *range(91, 133)),
@@ -43,9 +43,9 @@ _PARTS: dict[tuple[int, str], range | tuple[int, ...]] = {
     (136, "coco_17"): range(17),
     (26, "coco_17"): range(17),
 }
-"""(keypoints of a file, convention) -> the keypoints that are the convention's. COCO-WholeBody: 17 of the
-body, 6 of the feet, 68 of the face, 21 of each hand (https://github.com/jin-s13/COCO-WholeBody). Halpe: 26
-of body and feet, of which the first 17 are COCO's, then 68 of the face and 42 of the hands
+"""(number of keypoints in a file, convention) -> the convention's keypoints. COCO-WholeBody: 17 of the body,
+6 of the feet, 68 of the face, 21 of each hand (https://github.com/jin-s13/COCO-WholeBody). Halpe: 26 of body
+and feet, of which the first 17 are COCO's, then 68 of the face and 42 of the hands
 (https://github.com/Fang-Haoshu/Halpe-FullBody)."""
 
 _USUAL = {
@@ -59,7 +59,7 @@ _USUAL = {
     33: "mediapipe_33",
     21: "openpose_hand_21",
 }
-"""Keypoints of a person -> the convention that they are usually of."""
+"""Number of keypoints per person -> the usual convention."""
 
 
 LINES = "`skeltools docs your-data` has the lines of dataset.yaml for every format"
@@ -69,12 +69,12 @@ LINES = "`skeltools docs your-data` has the lines of dataset.yaml for every form
 
 
 def content(item: RawItem) -> Any:
-    """What the item's file holds. Raises RawDataError: too large, or no JSON."""
+    """Parse the item's file. Raises RawDataError if it is too large or not JSON."""
     return parsed(read_bytes(replace(item, member=None)), where=item.path)
 
 
 def parsed(data: bytes, *, where: str | Path) -> Any:
-    """Raises RawDataError for what is no JSON, or would take too much memory."""
+    """Parse JSON. Raises RawDataError for invalid JSON, or for data that would take too much memory."""
     lists, quotes = data.count(b"[") + data.count(b"{"), data.count(b'"')
     if lists > _MAX_LISTS or quotes > _MAX_QUOTES or data.count(b",") > _MAX_NUMBERS:
         raise RawDataError("holds too many values for one file", where=where, remedy="Split it into clips")
@@ -88,7 +88,7 @@ def parsed(data: bytes, *, where: str | Path) -> Any:
 
 
 def start_of(file: Path) -> Any:
-    """What the beginning of a file holds; None for one that cannot be read, or is no JSON."""
+    """The parsed beginning of a file; None if it cannot be read or is not JSON."""
     try:
         with file.open("rb") as opened:
             return beginning(opened.read(HEAD))
@@ -98,12 +98,12 @@ def start_of(file: Path) -> Any:
 
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|[\[\]{}]', re.DOTALL)
 _COMMA = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)|,', re.DOTALL)
-"""Strings, for what is in them is neither."""
+"""Both patterns match strings as well, so that brackets and commas inside them are skipped."""
 
 
 @lru_cache(maxsize=1)
 def beginning(head: bytes) -> Any:
-    """What the first bytes of a JSON file hold, without the value that is cut off; None for no JSON."""
+    """Parse the first bytes of a JSON file, without the value that is cut off; None if they are not JSON."""
     text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
     if text[:1] not in ("[", "{"):
         return None
@@ -128,7 +128,7 @@ def beginning(head: bytes) -> Any:
 
 
 def _last_comma(text: str, start: int) -> int:
-    """Place of the last comma that is in no string, -1 for none."""
+    """Position of the last comma outside of strings, -1 if there is none."""
     if '"' not in text[start:]:
         return text.rfind(",", start)
     return max((match.start() for match in _COMMA.finditer(text, start) if match[0] == ","), default=-1)
@@ -139,7 +139,7 @@ def _last_comma(text: str, start: int) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file something is, for messages."""
+    """A position in a file, for messages."""
 
     where: str | Path
     words: str = ""
@@ -165,7 +165,7 @@ def listed(value: Any, place: Place, what: str) -> list[Any]:
 
 
 def whole(value: Any, place: Place, what: str) -> int:
-    """A number that counts: an integer, a float without a fraction, or digits as text."""
+    """Parse a whole number: an integer, a float without a fraction, or digits as text."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,16}", value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
@@ -176,7 +176,7 @@ def whole(value: Any, place: Place, what: str) -> int:
 
 
 def numbers(value: Any, place: Place, what: str) -> NDArray[np.float64]:
-    """A list of numbers, or lists of them of one length -> an array; null is NaN."""
+    """Convert a list of numbers, or nested lists of equal length, to an array; null is NaN."""
     listed(value, place, what)
     try:
         array = np.array(value)
@@ -206,18 +206,18 @@ def _kind(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in one frame."""
+    """One person in one frame."""
 
     values: NDArray[np.float64]
-    """[V, 2] or [V, 3] as the file has them; NaN where a joint was not seen."""
+    """[V, 2] or [V, 3] as stored; NaN where a joint was not seen."""
     score: NDArray[np.float64] | None = None
     """[V]."""
     track: int | None = None
-    """Which person it is, if the file tells it."""
+    """The person's identity, if the file has it."""
 
 
 Frames = Mapping[int, Sequence[Person]]
-"""Number of the frame -> its people; frames that are not there have none."""
+"""Frame number -> its people; missing frames have none."""
 
 
 def person(
@@ -225,7 +225,7 @@ def person(
     score: NDArray[np.float64] | None,
     track: int | None = None,
 ) -> Person:
-    """``values`` [V, 2 or 3], ``score`` [V]. A joint whose score is 0, or that is at (0, 0), was not seen."""
+    """A person of ``values`` [V, 2 or 3] and ``score`` [V]. A joint with score 0, or at zero, is unseen."""
     unseen = np.asarray((values == 0).all(axis=1))
     if score is not None:
         unseen |= score == 0
@@ -233,7 +233,7 @@ def person(
 
 
 def scored(value: Any, size: int, place: Place, what: str, *, track: int | None = None) -> Person:
-    """``size`` - 1 coordinates and a score a joint, one after the other or a list each."""
+    """A person of ``size`` - 1 coordinates and a score per joint, as a flat list or one list per joint."""
     array = numbers(value, place, what)
     if not array.size or array.ndim > 2 or array.size % size or (array.ndim == 2 and array.shape[1] != size):
         raise place.wrong(f"{what} has {array.size} numbers, expected {size} for each joint")
@@ -254,11 +254,11 @@ def poses(
     span: tuple[int, int] | None = None,
     fractions: bool = False,
 ) -> Poses:
-    """All people as one array; the first frame is ``span``'s, or the lowest number.
+    """Collect all people in one array, from the first to the last frame, or over ``span``.
 
-    ``names``: of the file's keypoints, if it tells them. ``fractions``: coordinates are fractions of the
-    image; they become pixels where the settings tell its size. Raises RawDataError: nobody, too many people
-    or frames, keypoints that are not the convention's, 2D poses where the settings say 3D.
+    ``names``: the file's keypoint names, if it has them. ``fractions``: coordinates are fractions of the
+    image, converted to pixels if the settings have its size. Raises RawDataError: nobody, too many people or
+    frames, keypoints of another convention, or 2D poses where the settings have 3D.
     """
     joints, size = _common(frames, place)
     _check_coordinates(size, settings, place)
@@ -290,7 +290,7 @@ def poses(
 
 
 def _common(frames: Frames, place: Place) -> tuple[int, int]:
-    """Keypoints and coordinates of everybody."""
+    """Number of keypoints and of coordinates, which all people must share."""
     shapes = {somebody.values.shape: number for number, there in frames.items() for somebody in there}
     if not shapes:
         raise place.wrong("nobody is in any frame")
@@ -315,9 +315,10 @@ def _check_coordinates(size: int, settings: Settings, place: Place) -> None:
 def _wanted(
     count: int, names: Sequence[str], spec: SkeletonSpec, place: Place
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Names of the joints that are taken, empty for the convention's own order, and which keypoints they are.
+    """Names of the joints to read, empty for the convention's own order, and the indices of their keypoints.
 
-    Names of the file go before its order; where none is the convention's, the number of keypoints decides.
+    The file's names take precedence over its order; if none is a joint of the convention, the number of
+    keypoints decides.
     """
     if len(names) == count and (known := _named(names, spec)):
         same = count == spec.num_joints and all(spec.joints.index(j) == at for j, at in known.items())
@@ -330,7 +331,7 @@ def _wanted(
 
 
 def _named(names: Sequence[str], spec: SkeletonSpec) -> dict[str, int]:
-    """Joint of the convention -> the keypoint of its name."""
+    """Joint of the convention -> index of the keypoint with its name."""
     at = {name.casefold(): place for place, name in enumerate(names)}
     called = _synonyms(spec)
     known = {
@@ -354,7 +355,7 @@ def wrong_count(count: int, spec: SkeletonSpec, place: Place) -> RawDataError:
 
 
 def _has_identities(frames: Frames) -> bool:
-    """Whether the file says of everybody who it is, and of nobody twice in a frame."""
+    """Whether the file identifies every person, and nobody occurs twice in a frame."""
     ids = [[somebody.track for somebody in there] for there in frames.values()]
     return all(None not in here and len(set(here)) == len(here) for here in ids)
 
@@ -369,41 +370,41 @@ def _tracks(frames: Frames, first: int, shape: tuple[int, int]) -> NDArray[np.in
 # --- numbered frames ----------------------------------------------------------------------------------------
 
 Numbering = Callable[[Path], tuple[str, int | None]]
-"""File of one frame -> (name of the clip, number of the frame)."""
+"""File of one frame -> (clip name, frame number)."""
 
 _NUMBERED = re.compile(r"(.*?)[ _.\-]*([0-9]{1,15})", re.DOTALL)
 
 
 def numbered(stem: str) -> tuple[str, int | None]:
-    """Name of a frame's file -> name of the clip and number of the frame: ``walk_p1_000012`` is frame 12 of
-    ``walk_p1``. None where it does not end in a number."""
+    """Split the stem of a frame's file into clip name and frame number: ``walk_p1_000012`` is frame 12 of
+    ``walk_p1``. The number is None if the stem does not end in one."""
     match = _NUMBERED.fullmatch(stem)
     return (stem, None) if match is None else (match[1], int(match[2]))
 
 
 def of_image(name: str) -> tuple[str, int | None]:
-    """Name of an image file -> (clip, frame): its folder and name before the number, and the number."""
+    """Split the name of an image file into clip (its folder, and its name before the number) and frame."""
     *folders, file = _plain(name)
     clip, number = numbered(file)
     return "/".join((*folders, *((clip,) if clip else ()))), number
 
 
 def of_video(name: str) -> str:
-    """Name of a video's file or folder -> that of the clip."""
+    """The clip name for a video file or folder."""
     return "/".join(_plain(name))
 
 
 def _plain(name: str) -> list[str]:
-    """The parts of a path, none of which leads out of a folder, and the last without suffix."""
+    """The parts of a path without ``.`` and ``..``, the last one without suffix."""
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")] or [""]
     return [*parts[:-1], re.sub(r"\.[A-Za-z]{2,4}[0-9]?$", "", parts[-1])]
 
 
 def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
-    """Clips of files that are a frame each: one of a folder and a name before the number.
+    """Group single-frame files into clips, by folder and the name before the number.
 
-    Where a folder has one such name, the clip is called like the folder. ``member`` is the name, which
-    findings show: files of frames are called alike in all folders.
+    If a folder has only one such name, the clip is named after the folder. ``member`` is the clip's name, for
+    findings: file names of frames are the same in all folders.
     """
     groups: dict[tuple[Path, str], list[Path]] = {}
     for file in files:
@@ -425,7 +426,7 @@ def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
 def clips_of_both(
     folder: Path, files: Sequence[Path], is_frame: Callable[[Path], bool], number: Numbering
 ) -> list[Clip]:
-    """Clips of files of which some are a frame each, and the others a clip."""
+    """Clips of a mixture of single-frame files and files that are a clip each."""
     frames = [file for file in files if is_frame(file)]
     whole = sorted(set(files) - set(frames))
     names = [file.relative_to(folder).with_suffix("").as_posix() for file in whole]
@@ -436,9 +437,9 @@ def clips_of_both(
 
 
 def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool]) -> dict[int, Path]:
-    """Frame -> file of the clip whose first file the item is, in order.
+    """Frame -> file, in order, for the clip that starts at the item's file.
 
-    Raises RawDataError: a frame twice, or too many bytes.
+    Raises RawDataError for a duplicate frame, or too many bytes.
     """
     first = Path(item.path)
     files: dict[int, Path] = {}
@@ -461,7 +462,7 @@ def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool])
 
 @lru_cache(maxsize=4)
 def _of_folder(folder: str, _changed: int, number: Numbering) -> dict[str, list[tuple[int, str]]]:
-    """Name before the number -> (frame, file) in order; kept, for a folder may hold thousands of clips."""
+    """Clip name -> sorted (frame, file) pairs; cached, as a folder may hold thousands of clips."""
     by_clip: dict[str, list[tuple[int, str]]] = {}
     for file in sorted(Path(folder).iterdir()):
         if _is_json(file):

@@ -1,15 +1,15 @@
-"""The pickles of pyskl and mmaction2, such as ``ntu60_3danno.pkl``.
+"""Pickles of pyskl and mmaction2, such as ``ntu60_3danno.pkl``.
 
     {"split": {"xsub_train": [names], "xsub_val": [names], ...},
      "annotations": [{"frame_dir": name, "label": int, "total_frames": T, "keypoint": [M, T, V, 3]}, ...]}
 
-or the list of annotations alone, as mmaction2 had it first. Bodies who are absent are all zero. A user's own
-data may be 2D: ``keypoint`` [M, T, V, 2] in pixels, ``keypoint_score`` [M, T, V], and ``img_shape`` or
-``original_shape``, (height, width). The pickle is read whole, once a process: memory of its size for each of
-the ``--workers``.
+or the list of annotations alone, as in early mmaction2. Absent bodies are all zero. A user's own data may be
+2D: ``keypoint`` [M, T, V, 2] in pixels, ``keypoint_score`` [M, T, V], and ``img_shape`` or
+``original_shape``, (height, width). The pickle is loaded whole, once per process, so each of the
+``--workers`` needs memory of its size.
 
-Our own export adds ``order`` [M, T] to an annotation, the places of bodies in their frame, and, where joints
-have them, ``unseen`` and ``keypoint_score``; of a user's own data a ``note``.
+Our own export adds ``order`` [M, T] to an annotation, the place of each body in its frame, and, where
+available, ``unseen`` and ``keypoint_score``; for a user's own data it also adds a ``note``.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class _File:
 
     @property
     def size(self) -> int:
-        """Coordinates of most of the annotations, 3 if there is none."""
+        """The most common number of coordinates, 3 if there are no annotations."""
         counts = Counter(a["keypoint"].shape[3] for a in self.annotations if _is_keypoint(a.get("keypoint")))
         return counts.most_common(1)[0][0] if counts else 3
 
 
 def about(raw: Path) -> About:
-    """What its annotations are like. Raises what ``discover`` does."""
+    """Describe the archive from its annotations. Raises the same errors as ``discover``."""
     path = _only_file(raw)
     opened = _open(path)
     size = opened.size
@@ -81,9 +81,9 @@ def about(raw: Path) -> About:
 
 
 def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False) -> Listing:
-    """All annotations of the file; 2D ones only of a user's ``own`` data.
+    """List all annotations of the file; 2D ones only for a user's ``own`` data.
 
-    Raises RawDataError when it is no such pickle.
+    Raises RawDataError if it is not such a pickle.
     """
     spec = archives.joints_of(spec)
     path = _only_file(raw)
@@ -117,7 +117,7 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False) 
 
 
 def _only_file(raw: Path) -> Path:
-    """``raw``, or the only ``.pkl`` file in it."""
+    """``raw`` if it is a file, else the only ``.pkl`` file in it."""
     if raw.is_file():
         return raw
     files = sorted(raw.glob("*.pkl"))
@@ -133,8 +133,7 @@ def _only_file(raw: Path) -> Path:
 def _problem(
     annotation: dict[str, Any], opened: _File, row: int, size: int, *, own: bool
 ) -> tuple[str | None, str, str]:
-    """(id, problem, detail) of an annotation that should have ``size`` coordinates; no problem is an empty
-    text."""
+    """(id, problem, detail) of an annotation that should have ``size`` coordinates; problem "" means none."""
     id = archives.sample_id(annotation.get("frame_dir"))
     if id is None:
         return None, "unusable sample name", ascii(annotation.get("frame_dir"))[:80]
@@ -166,7 +165,7 @@ def _problem(
 
 
 _OF_JOINTS = {"keypoint_score": "f", "unseen": "b"}
-"""Kind of the arrays [M, T, V] of an annotation, which count in a user's own data and our own exports."""
+"""Dtype kind of the arrays [M, T, V] of an annotation, which are used in own data and our exports only."""
 
 
 def _is_keypoint(value: Any) -> bool:
@@ -183,7 +182,7 @@ def _is_order(order: Any, keypoint: NDArray[Any]) -> bool:
 
 
 def _halves(opened: _File, path: Path) -> tuple[dict[str, dict[str, int]], list[Finding]]:
-    """Protocol -> id -> half, of lists called ``<protocol>_train``, ``_val`` or ``_test``; findings."""
+    """Protocol -> id -> half, from lists named ``<protocol>_train``, ``_val`` or ``_test``; and findings."""
     halves: dict[str, dict[str, int]] = {}
     findings: list[Finding] = []
     for name, members in sorted(
@@ -216,7 +215,7 @@ def _about(path: Path, split: str, problem: str, detail: str) -> Finding:
 
 
 def read(item: RawItem) -> SkeletonSequence:
-    """One clip at full length, its slots as bodies. Raises RawDataError."""
+    """Read one clip at full length, with its slots as bodies. Raises RawDataError."""
     opened = _open(Path(item.path))
     annotation = opened.annotations[opened.rows[item.id]]
     order = annotation.get("order")
@@ -234,7 +233,7 @@ def read(item: RawItem) -> SkeletonSequence:
 
 
 def _label(annotation: dict[str, Any]) -> int:
-    """-1 for a clip of a user's own data without one."""
+    """The label; -1 for an unlabelled clip of a user's own data."""
     return int(annotation.get("label", -1)) if annotation.get("label") is not None else -1
 
 
@@ -244,7 +243,7 @@ def _finite(score: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _image_size(annotation: dict[str, Any]) -> tuple[int, int] | None:
-    """(width, height) of the picture that keypoints are pixels of; the file has height and width."""
+    """(width, height) of the image in pixels, which the file stores as (height, width)."""
     for key in ("img_shape", "original_shape"):
         shape = archives.column(annotation.get(key))
         if shape and len(shape) >= 2 and all(type(side) is int and 0 < side < 2**24 for side in shape[:2]):
@@ -253,7 +252,7 @@ def _image_size(annotation: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _open(path: Path) -> _File:
-    """Read once a process, as long as the file does not change."""
+    """Load the file once per process, as long as it does not change."""
     status = path.stat()
     return _opened(path, status.st_mtime_ns, status.st_size)
 
@@ -304,11 +303,11 @@ def _foreign(what: str, path: Path) -> RawDataError:
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """``{"split": {...}, "annotations": [...]}`` of plain values and numpy arrays, one clip at a time.
+    """Write ``{"split": {...}, "annotations": [...]}``, plain values and numpy arrays, one clip at a time.
 
-    Beside pyskl's keys an annotation has ``order`` [M, T] int8, the place of each body in its frame, which
-    the published preprocessing goes by, and, if it has joints that were not seen, ``unseen`` [M, T, V]; pyskl
-    ignores them. ``note`` is there for a user's own data alone.
+    In addition to pyskl's keys, an annotation has ``order`` [M, T] int8, the place of each body in its frame,
+    which the published preprocessing relies on, and ``unseen`` [M, T, V] if it has unseen joints; pyskl
+    ignores both. Only a user's own data has a ``note``.
     """
     content: dict[str, Any] = {"split": _split(selection)}
     if record := own_keys(selection):
@@ -318,12 +317,12 @@ def write(partial: Path, selection: Selection) -> None:
     content["annotations"] = _Written(_annotations(selection))
     with partial.open("wb") as file:
         pickler = pickle.Pickler(file, protocol=4)
-        pickler.fast = True  # no memory of what was written: clips share nothing
+        pickler.fast = True  # no memo: clips share nothing
         pickler.dump(content)
 
 
 class _Written:
-    """A list that is pickled as it comes, never held."""
+    """A list that is pickled item by item and never held in memory."""
 
     def __init__(self, items: Iterator[Any]) -> None:
         self.items = items
@@ -356,7 +355,7 @@ def _annotations(selection: Selection) -> Iterator[dict[str, Any]]:
 
 
 def _of_joints(clip: SkeletonSequence) -> dict[str, Any]:
-    """What a clip has a joint and a frame, [M, T, V]."""
+    """The arrays [M, T, V] that a clip has per joint and frame."""
     parts = {"unseen": (clip.unseen, np.bool_), "keypoint_score": (clip.score, np.dtype("<f4"))}
     return {
         key: np.ascontiguousarray(values.transpose(1, 0, 2), dtype)  # type: ignore[call-overload]

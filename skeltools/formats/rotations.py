@@ -1,4 +1,4 @@
-"""Rotations about the axes, as the channels of motion capture files have them."""
+"""Rotations about the coordinate axes, as used by the channels of motion capture files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def about(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[T] radians -> [T, 3, 3], right-handed rotations about x, y or z (0, 1, 2)."""
+    """Right-handed rotations about x, y or z (0, 1, 2): [T] radians -> [T, 3, 3]."""
     one, other = (axis + 1) % 3, (axis + 2) % 3
     turn = np.zeros((len(angle), 3, 3))
     turn[:, axis, axis] = 1

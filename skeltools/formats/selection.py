@@ -1,4 +1,4 @@
-"""What of a store is exported: conventions, splits, streams and rows."""
+"""Select what to export from a store: conventions, splits, streams and rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = {"train": TRAIN, "test": TEST}
 
 @dataclass(frozen=True)
 class Selection:
-    """A choice from one store."""
+    """A selection from one store."""
 
     opened: Store
     conventions: tuple[str, ...]
@@ -30,7 +30,7 @@ class Selection:
     streams: tuple[str, ...]
     """Paths of stream arrays."""
     rows: NDArray[np.int64]
-    """Rows of the store, rising."""
+    """Rows of the store, in increasing order."""
 
     @property
     def convention(self) -> str:
@@ -38,11 +38,11 @@ class Selection:
         return self.conventions[0]
 
     def half(self, protocol: str) -> NDArray[np.uint8]:
-        """[rows] 0, 1 or 2."""
+        """[rows] the half of each row in a protocol: 0 (none), 1 (train) or 2 (test)."""
         return np.asarray(store.read(self.opened, f"splits/{protocol}")[self.rows])
 
     def column(self, name: str) -> list[Any]:
-        """[rows] of ``samples/<name>``."""
+        """[rows] the values of ``samples/<name>``."""
         return list(store.read(self.opened, f"samples/{name}")[self.rows].tolist())
 
 
@@ -56,9 +56,9 @@ def choose(
     part: str | None = None,
     ids: Path | None = None,
 ) -> Selection:
-    """Everything that is not restricted. ``ids`` is a text file with one sample id a line.
+    """Select everything that no argument restricts. ``ids`` is a text file with one sample id per line.
 
-    Raises UsageError: names that the store does not have, a ``part`` of no single split, nothing left.
+    Raises UsageError: unknown names, a ``part`` without exactly one split, or an empty selection.
     """
     manifest = opened.manifest
     convention_names = _known("convention", conventions, manifest.conventions, opened)
@@ -75,7 +75,7 @@ def choose(
 
 
 def only_stream(selection: Selection) -> str:
-    """The path of the one stream that is chosen. Raises UsageError that lists them when there are several."""
+    """The path of the only selected stream. Raises UsageError with the lengths if there are several."""
     if len(selection.streams) == 1:
         return selection.streams[0]
     lengths = sorted({int(path.split("/")[2].removeprefix("t")) for path in selection.streams})
@@ -94,7 +94,7 @@ def _known(kind: str, asked: Names[str], there: Names[str] | Any, opened: Store)
 
 
 def _present(opened: Store, conventions: Names[str]) -> NDArray[np.bool_]:
-    """[N] rows that at least one of the conventions has."""
+    """[N] mask of the rows that at least one of the conventions has."""
     rows = np.zeros(opened.manifest.samples, np.bool_)
     for name in conventions:
         rows |= np.diff(store.read(opened, f"sequences/{name}/offsets")) > 0
@@ -168,7 +168,7 @@ def _streams(
 
 
 def stream_blocks(selection: Selection, path: str, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """The ``rows`` of a stream, in blocks that lie in one file each."""
+    """The ``rows`` of a stream, in blocks that each lie in one file."""
     start = 0
     for block in store.blocks(store.array(selection.opened, path)):
         picked = rows[(rows >= start) & (rows < start + len(block))] - start
@@ -178,7 +178,7 @@ def stream_blocks(selection: Selection, path: str, rows: NDArray[np.int64]) -> I
 
 
 def frame_blocks(selection: Selection, path: str, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
-    """The frames of ``rows`` of an array of ``sequences``, in blocks that lie in one file each."""
+    """The frames of ``rows`` in an array of ``sequences``, in blocks that each lie in one file."""
     offsets = store.read(selection.opened, f"{path.rpartition('/')[0]}/offsets")
     wanted = np.zeros(offsets[-1], np.bool_)
     for row in rows.tolist():

@@ -1,4 +1,4 @@
-"""A part of a store as a store of its own."""
+"""Export a part of a store as a new store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = ONLY_SEQUENCES = NEEDS_LABELS = Fal
 
 
 def write(partial: Path, selection: Selection) -> None:
-    """A store of format 1 with the chosen rows, conventions, protocols and streams, bit for bit."""
+    """Write a store of format 1 with the selected rows, conventions, protocols and streams, bit for bit."""
     root = store.create(partial)
     for content in contents.columns(selection):
         for values in content.blocks():

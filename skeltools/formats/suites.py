@@ -1,7 +1,7 @@
-"""Tables that motion capture programs export: OpenSim's TRC, OptiTrack Motive, Vicon Nexus, Qualisys.
+"""Tables exported by motion capture programs: OpenSim's TRC, OptiTrack Motive, Vicon Nexus, Qualisys.
 
-Each has several rows of metadata before the numbers, which name the markers, and most of them the unit. Which
-axis is up none tells.
+Each has several rows of metadata before the numbers, with the names of the markers and mostly the unit. None
+states which axis is up.
 
 - ``.trc``: https://opensimconfluence.atlassian.net/wiki/spaces/OpenSim/pages/53089972/Marker+.trc+Files
 - Motive: https://docs.optitrack.com/motive/data-export/data-export-csv
@@ -27,31 +27,31 @@ from skeltools.custom.settings import Settings
 from skeltools.raw_items import RawItem, read_bytes
 
 _ROWS = 40
-"""Metadata rows at most."""
+"""Most rows of metadata."""
 _SECTIONS = ("trajectories", "devices", "joints", "segments", "model outputs", "events")
-"""Sections of Nexus's files, of which the first has markers."""
+"""Sections of Nexus's files; the first one holds the markers."""
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Where in a table the points are."""
+    """The location of the points in a table."""
 
     labels: list[str]
     columns: list[int]
-    """Of x of every label; y and z follow."""
+    """The column of x for every label; y and z follow."""
     start: int
     """First row of numbers."""
     units: str
     stop: int | None = None
     frames: int | None = None
-    """As the file promises."""
+    """The number of frames declared in the file."""
 
 
 def _reader(
     find: Callable[[list[str], str], _Table], usual: str
 ) -> Callable[[RawItem, Settings, SkeletonSpec], Poses]:
     def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
-        """Raises RawDataError."""
+        """Read one clip. Raises RawDataError."""
         lines = read_bytes(item).decode("utf-8-sig", "replace").splitlines()
         separator = _separator("\n".join(lines[:8]), usual)
         try:
@@ -80,12 +80,12 @@ def _reader(
 
 
 def _separator(text: str, usual: str) -> str:
-    """The usual delimiter, or another where the first lines have none: spreadsheets write files anew."""
+    """The usual delimiter, or another if the first lines lack it: spreadsheets may rewrite the file."""
     return next((each for each in (usual, "\t", ",", ";") if each in text), usual)
 
 
 def _filled(lines: list[str], start: int, stop: int, separator: str) -> tuple[int, int]:
-    """The same rows without blank ones at either end."""
+    """The range of rows without blank ones at either end."""
     blank = f" {separator}"
     while start < stop and not lines[start].strip(blank):
         start += 1
@@ -115,7 +115,7 @@ def _has_sections(file: Path, head: bytes) -> bool:
 def _row(
     lines: list[str], what: str, fits: Callable[[list[str]], bool], separator: str, start: int = 0
 ) -> int:
-    """Number of the first of the rows of metadata that fits."""
+    """Index of the first row of metadata that fits. Raises ValueError."""
     for row in range(start, min(len(lines), start + _ROWS)):
         if fits(_cells(lines[row], separator)):
             return row
@@ -130,7 +130,7 @@ def _whole(text: str) -> int | None:
 
 
 def _trc(lines: list[str], separator: str) -> _Table:
-    """Two rows of keys and values, the names of markers over each three columns, X1 Y1 Z1 ..., numbers."""
+    """Rows: keys, values, marker names over three columns each, X1 Y1 Z1 ..., then numbers."""
     names = _row(lines, "Frame#", lambda cells: cells[:1] == ["Frame#"], separator)
     keys = _row(lines[:names], "DataRate", lambda cells: cells[:1] == ["DataRate"], separator)
     header = dict(zip(_cells(lines[keys], separator), _cells(lines[keys + 1], separator), strict=False))
@@ -145,7 +145,7 @@ def _trc(lines: list[str], separator: str) -> _Table:
 
 
 def _motive(lines: list[str], separator: str) -> _Table:
-    """Type, Name and ID over every column, then Rotation or Position, then Frame, Time, X, Y, Z, ..."""
+    """Rows: Type, Name and ID over every column, Rotation or Position, then Frame, Time, X, Y, Z, ..."""
     header = _cells(lines[0], separator)
     pairs = dict(zip(header[::2], header[1::2], strict=False))
     names = _row(lines, "Name", lambda cells: "Name" in cells[:2], separator)
@@ -164,7 +164,7 @@ def _motive(lines: list[str], separator: str) -> _Table:
 
 
 def _nexus(lines: list[str], separator: str) -> _Table:
-    """Trajectories, the rate, names over each three columns, Frame, Sub Frame, X, Y, Z, ..., units."""
+    """Rows: Trajectories, the rate, names over three columns each, Frame, Sub Frame, X, Y, Z, ..., units."""
     title = next(
         row
         for row, line in enumerate([*lines, "Trajectories"])
@@ -186,9 +186,9 @@ def _nexus(lines: list[str], separator: str) -> _Table:
 
 
 def _qualisys(lines: list[str], separator: str) -> _Table:
-    """Keys with values, MARKER_NAMES among them, maybe a row of titles, and three columns a marker.
+    """Rows: keys with values, including MARKER_NAMES, possibly titles, then three columns per marker.
 
-    Lengths are millimetres, as QTM writes them.
+    Lengths are in millimetres, as QTM writes them.
     """
     names = _row(lines, "MARKER_NAMES", lambda cells: cells[:1] == ["MARKER_NAMES"], separator)
     labels = [cell for cell in _cells(lines[names], separator)[1:] if cell]

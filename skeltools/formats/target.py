@@ -1,4 +1,4 @@
-"""The target of an export is complete or absent: written beside its name, brought to disk, then renamed."""
+"""Write the target of an export atomically: to a temporary name, flushed to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from skeltools import store
 from skeltools.files import durable
 
 NOTE = "export.json"
-"""What an export says about itself, in every folder of one that is made of folders."""
+"""Name of the note in each folder of an export that consists of folders."""
 
 
 def check(out: Path, source: Path, *, folder: bool, force: bool) -> None:
-    """Refuse a target that is taken, before any work is done.
+    """Refuse an existing target before any work is done.
 
-    Raises UsageError for a place inside the store. Raises StoreError for what is there already without
-    ``force``; with it still for anything but a file, an empty folder, an export or a store, as the format has
-    it.
+    Raises UsageError for a target inside the store. Raises StoreError for an existing target without
+    ``force``, and even with it unless the target is, as the format requires, a file, or an empty folder, an
+    export or a store.
     """
     if out.resolve().is_relative_to(source.resolve()):
         raise UsageError(
@@ -48,16 +48,16 @@ def check(out: Path, source: Path, *, folder: bool, force: bool) -> None:
 
 @contextmanager
 def writing(out: Path, source: Path, *, folder: bool, force: bool) -> Iterator[Path]:
-    """Yield a path to write to; on success it gets the name ``out``, on any error it is removed.
+    """Yield a path to write to; on success it is renamed to ``out``, on any error it is removed.
 
-    What has the name keeps it until then. Raises StoreError when the disk does not take the files.
+    An existing target stays in place until then. Raises StoreError if the files cannot be written.
     """
     check(out, source, folder=folder, force=force)
     partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        check(out, source, folder=folder, force=force)  # somebody may have written there in the meantime
+        check(out, source, folder=folder, force=force)  # another process may have written there by now
         (durable.sync_tree if folder else durable.sync)(partial)
         _rename(partial, out)
         durable.sync(out.absolute().parent)
@@ -69,7 +69,7 @@ def writing(out: Path, source: Path, *, folder: bool, force: bool) -> Iterator[P
 
 
 def _rename(partial: Path, out: Path) -> None:
-    """Give a finished export its name; a folder of that name is moved aside first, and back if that fails."""
+    """Rename a finished export; an existing folder is moved aside first, and moved back if that fails."""
     if not out.is_dir():
         os.replace(partial, out)
         return

@@ -1,13 +1,14 @@
-"""Pickled lists of names, labels and poses, read without executing anything.
+"""Read pickled names, labels and poses without executing anything.
 
-A pickle is a program: whoever unpickles one from the net runs what its author wrote. Here its opcodes are
-walked through (``pickletools.genops``) by a machine that knows plain values, plain containers, and the three
-numpy calls that stand for arrays, scalars and dtypes. It looks names up in a table of its own and imports,
-calls and builds nothing else; whatever names anything else is refused. Sizes are compared with the bytes that
-are there before memory is taken, keys must be plain values, and the number of operations is limited.
+A pickle is a program: unpickling a downloaded file runs its author's code. Here its opcodes
+(``pickletools.genops``) are interpreted by a machine that supports plain values, plain containers, and the
+numpy calls that represent arrays, scalars and dtypes. It resolves names in its own table and imports, calls
+and builds nothing else; a pickle that names anything else is refused. Sizes are checked against the available
+bytes before memory is allocated, keys must be plain values, and the number of operations is limited.
 
-What has a plain form gets it: arrays of objects become lists, ordered dicts become dicts, dates, times and
-paths become text. Protocols 0 to 5. Numpy arrays in protocol 0 must have been written by Python 3.
+Values are simplified where possible: arrays of objects become lists, ordered dicts become dicts, dates, times
+and paths become text. Protocols 0 to 5 are supported; numpy arrays in protocol 0 must have been written by
+Python 3.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from schemas import RawDataError, regular
 from skeltools.files.arrays import HEADER_ERRORS
 
 LIMIT_VARIABLE = "SKELTOOLS_MAX_PICKLE"
-"""Environment variable: the largest pickle, in bytes, that is read."""
+"""Environment variable for the size limit of pickles, in bytes."""
 MAX_BYTES = 8 * 2**30
-"""Without it: NTU RGB+D 120 with two people at full length takes about 3 GB."""
+"""Default size limit: NTU RGB+D 120 with two people at full length takes about 3 GB."""
 MAX_OPERATIONS = 20_000_000
-"""Two and a half times what NTU RGB+D 120 needs with one entry a sample."""
+"""Two and a half times what NTU RGB+D 120 needs with one entry per sample."""
 
 MAX_KEY = 64
-"""Values that a key may be made of, tuples in tuples counted through: to hash one is recursive."""
+"""Most values in a key, counting those of nested tuples: hashing a tuple is recursive."""
 
 _CODE = re.compile(r"[<>=|]?(\?|[biuf][1248]|f16|[mM]8|[SU]\d{1,4}|O8?)", re.ASCII)
 _UNIT = re.compile(r"Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as|generic", re.ASCII)
@@ -51,15 +52,15 @@ _MAGIC = {
     b"\x89HDF": "an HDF5 file",
     b"\x1f\x8b": "a gzip file: unpack it",
 }
-"""First bytes of files that are taken for pickles."""
+"""First bytes of files that are mistaken for pickles."""
 _ERRORS = (ValueError, TypeError, KeyError, IndexError, OverflowError, EOFError, MemoryError, RecursionError)
 
 
 def load(path: Path | str, *, kind: str = "a pickle") -> Any:
-    """The value of a pickle file: None, bool, int, float, str, bytes, list, tuple, dict, numpy arrays.
+    """Read a pickle file: None, bool, int, float, str, bytes, list, tuple, dict and numpy arrays.
 
-    Arrays may be read-only; numpy scalars become Python's. ``kind`` is what the file should be, for messages.
-    Raises RawDataError that names what was refused, or why the file is no complete pickle.
+    Arrays may be read-only; numpy scalars become Python scalars. ``kind`` names the expected file in
+    messages. Raises RawDataError that names what was refused, or why the pickle is incomplete.
     """
     path = Path(path)
     limit = _limit()
@@ -80,10 +81,10 @@ def load(path: Path | str, *, kind: str = "a pickle") -> Any:
 
 
 def tree(path: Path | str, *, kind: str = "a pickle") -> Any:
-    """As ``load``, of what is used as a tree: a list that others hold counts as often as it is met.
+    """Like ``load``, for a value that is used as a tree: a shared list counts once for each reference.
 
-    Raises RawDataError as ``load``, for more than ``MAX_OPERATIONS`` of lists, tuples and dicts, and for more
-    levels of them than settings may have.
+    Raises RawDataError like ``load``, and for more than ``MAX_OPERATIONS`` lists, tuples and dicts, or deeper
+    nesting than settings may have.
     """
     value = load(path, kind=kind)
     try:
@@ -104,10 +105,10 @@ def _check_magic(start: bytes, path: Path, kind: str) -> None:
 
 
 def of_npy(data: bytes, *, where: Path | str) -> Any:
-    """The value of a ``.npy`` file that holds an array of objects, that is a pickle behind a header.
+    """Read a ``.npy`` file with an array of objects, which is a pickle after a header.
 
-    An array of no axes is the object itself, others are lists in lists. Raises RawDataError as ``load`` does,
-    and for an array of numbers.
+    A 0-d array becomes the object itself, others become nested lists. Raises RawDataError like ``load``, and
+    for an array of numbers.
     """
     file = io.BytesIO(data)
     try:
@@ -122,7 +123,7 @@ def of_npy(data: bytes, *, where: Path | str) -> Any:
 
 
 def describe(value: Any) -> str:
-    """What a pickle holds, in a few words, for messages to somebody who expected something else."""
+    """Briefly describe the contents of a pickle, for messages about an unexpected one."""
     if isinstance(value, dict):
         if "skel_body0" in value:
             return "a dict of skel_body0 ..., as txt2npy.py of NTU RGB+D writes it"
@@ -144,7 +145,7 @@ def _limit() -> int:
 
 
 class _Measured:
-    """A file that never allocates for more bytes than it has left."""
+    """A file whose reads never allocate more bytes than are left."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         self.file, self.size = file, size
@@ -170,7 +171,7 @@ class _Machine:
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     copied: int = 0
-    """Places of lists that arrays of objects were made into: one list may be told to be many arrays."""
+    """Number of list items made from arrays of objects: one pickled list may be the data of many arrays."""
 
 
 class _Mark:
@@ -182,14 +183,14 @@ _MARK = _Mark()
 
 @dataclass(frozen=True)
 class _Name:
-    """A callable or class that a pickle may mention: a key of ``_CALLS``, or the array type itself."""
+    """A callable or class that a pickle may name: a key of ``_CALLS``, or the array type itself."""
 
     name: str
 
 
 @dataclass
 class _Dtype:
-    """``numpy.dtype(code)``; BUILD tells its byte order."""
+    """``numpy.dtype(code)``; its byte order follows with BUILD."""
 
     code: str
     order: str = "="
@@ -201,21 +202,21 @@ class _Dtype:
 
 @dataclass
 class _Array:
-    """``_reconstruct(...)``, an array whose values come with BUILD."""
+    """``_reconstruct(...)``, an array whose values follow with BUILD."""
 
     values: Any = None
-    """An array; of objects: a list, or the one object of an array of no axes."""
+    """An array; for objects, a list, or the single object of a 0-d array."""
     finished: bool = False
 
 
 def _run(file: _Measured, path: Path | str) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # escapes in the text of a damaged file
+        warnings.simplefilter("ignore", DeprecationWarning)  # invalid escapes in the text of a damaged file
         return _interpreted(file, path)
 
 
 def _containers(value: Any) -> Iterator[Any]:
-    """The lists, tuples and dicts in one of them."""
+    """The lists, tuples and dicts directly inside a container."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
     return (each for each in inside if isinstance(each, dict | list | tuple))
 
@@ -253,7 +254,7 @@ def _refused(path: Path | str, what: str) -> RawDataError:
 
 
 class _Refusal(Exception):
-    """Something a data file has no use for."""
+    """The pickle contains something that does not belong in a data file."""
 
 
 def _refuse(what: str) -> NoReturn:
@@ -272,7 +273,7 @@ def _pop(machine: _Machine) -> Any:
 
 
 def _pop_mark(machine: _Machine) -> list[Any]:
-    """Everything above the last mark."""
+    """Pop everything above the last mark, and the mark."""
     stack = machine.stack
     at = next((i for i in range(len(stack) - 1, -1, -1) if stack[i] is _MARK), None)
     if at is None:
@@ -398,7 +399,7 @@ def _set_order(dtype: _Dtype, state: Any) -> None:
 
 
 def _unit(unit: Any) -> str:
-    """``({}, (b"D", 1, 1, 1))``, the unit of dates and times, as numpy writes it in a dtype: ``[D]``."""
+    """The unit of dates and times, pickled as ``({}, (b"D", 1, 1, 1))``, in numpy's notation, ``[D]``."""
     sound = type(unit) is tuple and len(unit) == 2 and type(unit[1]) is tuple and len(unit[1]) >= 2
     name, count = unit[1][:2] if sound else (None, None)
     name = name.decode("latin-1") if type(name) is bytes else name
@@ -420,7 +421,7 @@ def _filled(shape: Any, dtype: Any, fortran: Any, data: Any) -> Any:
 
 
 def _nested(data: Any, shape: tuple[int, ...]) -> Any:
-    """The objects of an array, which lie in C order whatever its own, as lists in lists."""
+    """Nest the objects of an array as lists; they are stored in C order whatever the order of the array."""
     if type(data) is not list or len(data) != math.prod(shape):
         _refuse("an array of objects of another number")
     if not shape:
@@ -437,7 +438,7 @@ def _checked(shape: Any) -> tuple[int, ...]:
 
 
 def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> NDArray[Any]:
-    """Order K: ``axes`` tells how the array, as it lies in memory, is turned."""
+    """An array from a buffer; for order K, ``axes`` transposes the array from its memory layout."""
     values = _values(data, dtype, shape, "F" if order == "F" else "C")
     if order != "K" or axes is None:
         return values
@@ -447,9 +448,9 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None
 
 
 def _values(data: Any, dtype: Any, shape: Any, order: str) -> NDArray[Any]:
-    """The array, once its bytes are found to be as many as its shape takes."""
+    """The array, after checking that the number of bytes matches its shape."""
     if type(data) is str:
-        data = data.encode("latin-1")  # what Python 2 wrote as bytes
+        data = data.encode("latin-1")  # written as bytes by Python 2
     if type(dtype) is not _Dtype or dtype.code == _OBJECTS or type(data) not in (bytes, bytearray):
         _refuse("an array of objects")
     shape = _checked(shape)
@@ -466,7 +467,7 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _encode(text: Any, codec: Any) -> bytes:
-    """How protocols 0 to 2 write bytes."""
+    """Bytes as written by protocols 0 to 2."""
     if type(text) is not str or codec not in ("latin1", "latin-1"):
         _refuse(f"a text in {str(codec)[:40]}")
     return text.encode("latin-1")
@@ -479,7 +480,7 @@ def _container(kind: type) -> Callable[..., Any]:
     return make
 
 
-# ------------------------------------------------------------------------------- dates, times, paths: as text
+# ------------------------------------------------------------------------------- dates, times, paths as text
 
 
 def _bytes_of(data: Any, size: int) -> bytes:
@@ -494,19 +495,19 @@ def _clock(data: bytes) -> tuple[int, int, int, int]:
 
 
 def _date(data: Any, *_: Any) -> str:
-    """4 bytes, as ``datetime.date`` reduces itself: year, month, day."""
+    """Decode the 4 bytes of a pickled ``datetime.date``: year, month, day."""
     data = _bytes_of(data, 4)
     return datetime.date(int.from_bytes(data[:2], "big"), data[2], data[3]).isoformat()
 
 
 def _time(data: Any, zone: Any = "") -> str:
-    """6 bytes: hour, minute, second, microseconds; the highest bit of the first tells a repeated hour."""
+    """Decode 6 bytes: hour, minute, second, microseconds; the first byte's high bit marks a repeated hour."""
     data = _bytes_of(data, 6)
     return datetime.time(data[0] & 0x7F, *_clock(data)[1:]).isoformat() + _zone_text(zone)
 
 
 def _datetime(data: Any, zone: Any = "") -> str:
-    """10 bytes: those of a date, then of a time; the highest bit of the month tells a repeated hour."""
+    """Decode 10 bytes: a date, then a time; the high bit of the month marks a repeated hour."""
     data = _bytes_of(data, 10)
     day = int.from_bytes(data[:2], "big"), data[2] & 0x7F, data[3]
     return datetime.datetime(*day, *_clock(data[4:])).isoformat() + _zone_text(zone)
@@ -517,7 +518,7 @@ def _zone_text(zone: Any) -> str:
 
 
 def _timedelta(days: Any = 0, seconds: Any = 0, microseconds: Any = 0) -> float:
-    """Seconds."""
+    """A duration in seconds."""
     if any(type(part) is not int for part in (days, seconds, microseconds)):
         _refuse("a duration of another form")
     return datetime.timedelta(days, seconds, microseconds).total_seconds()
@@ -530,7 +531,7 @@ def _timezone(seconds: Any, *_: Any) -> str:
 
 
 def _path(*parts: Any) -> str:
-    """Text: nothing in a file says where to look for another."""
+    """A path as plain text: no path from a file is ever opened."""
     if any(type(part) is not str for part in parts) or sum(map(len, parts)) > _LONGEST_PATH:
         _refuse("a path that cannot be")
     return str(PurePosixPath(*parts))
@@ -576,7 +577,7 @@ _NAMES: dict[str, Any] = {
     **{f"{module}.{name}": _Name("path") for module in ("pathlib", "pathlib._local") for name in _PATHS},
     **{f"numpy.{name}": name for name in (*_NUMBERS, "bool_", "float16", "float32", "float64")},
 }
-"""Name -> what it stands for; types of numbers stand for their names."""
+"""Name -> its meaning; number types are represented by their names."""
 
 # ------------------------------------------------------------------------------------------------ opcodes
 
@@ -588,7 +589,7 @@ _PUSHED = frozenset(
         "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
     }
 )  # fmt: skip
-"""Opcodes whose argument is the value."""
+"""Opcodes that push their argument."""
 
 _Operation = Callable[[_Machine, Any], None]
 

@@ -1,4 +1,4 @@
-"""A store in a browser: the questions of the viewer's page, read from its requests, and their answers."""
+"""A store in a browser: parse the requests of the viewer's page and answer them."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from skeltools.pictures.scene import Kind
 from skeltools.pictures.server import Answer, Query, StaleError
 
 MOST_POSES = 256
-"""That one answer has."""
+"""Most poses in one answer."""
 
 _LARGEST = 2**31 - 1
-"""Of numbers that a request may name."""
+"""Largest number in a request."""
 
 
 class Browsed:
-    """A store that is looked at. ``store`` opens it again when it has changed; the others tell of it."""
+    """A store open in the viewer. The answer ``store`` reopens it after a change; the others report one."""
 
     def __init__(self, path: str | Path) -> None:
-        """Raises StoreError: absent, no store, or damaged."""
+        """Open the store. Raises StoreError if it is absent, not a store, or damaged."""
         self.path = Path(path)
         self._open()
 
     def _open(self) -> None:
         stamp = _stamp(self.path)
         self.listing = Listing(self.path)
-        self._stamp = stamp  # last: a page that shows the old store stays told, should the new one not open
+        self._stamp = stamp  # last: pages of the old store still get StaleError if the new one fails to open
 
     def answers(self) -> dict[str, Answer]:
-        """Name -> what the server answers with."""
+        """Name -> the function that answers such a request."""
         return {
             "store": lambda query: self.renewed().store(),
             "rows": lambda query: self.answer(lambda it: it.rows_json(*_window(query))),
@@ -44,16 +44,16 @@ class Browsed:
         }
 
     def renewed(self) -> Listing:
-        """The listing of the store as it is now."""
+        """The listing of the store in its current state."""
         if _stamp(self.path) != self._stamp:
             self._open()
         return self.listing
 
     def answer(self, ask: Callable[[Listing], Any]) -> Any:
-        """An answer of the store as it was when the page was loaded.
+        """An answer from the store as it was when the page was loaded.
 
-        Raises StaleError when it is another one now. That is looked at after the answer was made: arrays
-        whose files were removed read as zeros.
+        Raises StaleError if the store has changed since. This is checked after the answer is made, since
+        arrays whose files were removed read as zeros.
         """
         try:
             return ask(self.listing)
@@ -65,7 +65,7 @@ class Browsed:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What changes when a store does: it is written beside its place, then gets its name."""
+    """A stamp that changes with the store, which is always written elsewhere and then renamed."""
     try:
         status = os.stat(path / store.METADATA)
     except OSError:
@@ -74,7 +74,7 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 
 
 def one(query: Query, name: str) -> str | None:
-    """The value of what may be given once. Raises UsageError when it is given twice."""
+    """The value of a parameter, or None. Raises UsageError if it is given more than once."""
     values = query.get(name, [])
     if len(values) > 1:
         raise UsageError(f"{name} is given {len(values)} times, but takes one value")
@@ -82,7 +82,7 @@ def one(query: Query, name: str) -> str | None:
 
 
 def number(query: Query, name: str) -> int | None:
-    """A number from 0. Raises UsageError for anything else."""
+    """A parameter as a number from 0, or None. Raises UsageError for anything else."""
     given = one(query, name)
     if given is not None and not (given.isascii() and given.isdigit() and int(given[:12]) <= _LARGEST):
         raise UsageError(f"{name} is a whole number from 0, found '{given[:40]}'")
@@ -103,7 +103,7 @@ def _sample(listing: Listing, query: Query) -> dict[str, Any]:
 
 
 def _rows(listing: Listing, query: Query) -> list[int]:
-    """Those that are named, or a window of all."""
+    """The named rows, or a window of all rows."""
     named = one(query, "rows")
     if named is None:
         first, count = _window(query)

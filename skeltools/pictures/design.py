@@ -1,7 +1,7 @@
-"""The colours of people in pictures, on light and on dark ground; ``design.css`` has them as variables.
+"""Colours of people in pictures, on light and dark ground; ``design.css`` has them as variables.
 
-They grow out of the palette of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers
-tell apart: blue is a person's left, orange the right, arms are lighter than legs, what is neither is grey.
+They are based on the palette of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers
+can distinguish: blue is a person's left, orange the right, arms are lighter than legs, and the rest is grey.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 CENTRE = "trunk"
-"""The part of what is neither left nor right."""
+"""The part of joints that are neither left nor right."""
 
 LIGHT = {
     "trunk": "#59626b",
@@ -32,7 +32,7 @@ DARK = {
 """Body part -> colour on ``#14171a``."""
 
 PERSONS = ("#16191d", "#b0478a", "#008a65", "#8a6d00")
-"""Of joints and names, by the body's place on axis M; the fifth body has the first colour again."""
+"""Colours of joints and names, by the body's place on axis M; the fifth body has the first colour again."""
 
 PERSONS_DARK = ("#eceff1", "#e79ac7", "#4fd1a5", "#e3c75c")
 

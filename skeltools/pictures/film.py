@@ -1,4 +1,4 @@
-"""Moving pictures: marks drawn by OpenCV, four dots for one, written as a video or an image that moves."""
+"""Animations: marks drawn by OpenCV with 2 x 2 supersampling, written as a video or an animated image."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from skeltools.pictures.design import Colours
 from skeltools.pictures.stick import Marks, Word
 
 Pixels = NDArray[np.uint8]
-"""[H, W, 4]: red, green, blue, how much it covers."""
+"""[H, W, 4]: red, green, blue, opacity."""
 
 FINER = 2
-"""A picture is drawn this many times as large, then made smaller: lines without steps."""
+"""A picture is drawn this many times as large, then scaled down, for smooth lines."""
 
 _BITS = 4
-"""OpenCV takes sixteenths of a dot."""
+"""Fractional bits of OpenCV's coordinates, in sixteenths of a pixel."""
 
 _BLUR = 1.4
-"""Dots by which OpenCV's smooth edges make areas wider, as measured by what lines of known width cover."""
+"""Pixels by which OpenCV's antialiasing widens areas, as measured by the coverage of lines of known width."""
 
 _LEAST = 20
-"""Milliseconds: browsers slow down GIFs whose frames are shorter."""
+"""Shortest frame in milliseconds: browsers slow down GIFs with shorter ones."""
 
 _MOST = 1 << 30
-"""Bytes of all frames of a GIF, WebP or APNG together, which Pillow holds in memory."""
+"""Most bytes of all frames of a GIF, WebP or APNG together, which Pillow holds in memory."""
 
 
 def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
-    """Marks as a picture of ``size`` (width, height); what covers less than all is not premultiplied."""
+    """Draw marks on a picture of ``size`` (width, height); the alpha is not premultiplied."""
     width, height = size
     back = (0, 0, 0, 0) if ground is None else _colour(ground)
     fine = np.empty((height * FINER, width * FINER, 4), np.uint8)
@@ -57,7 +57,7 @@ def draw(marks: Marks, size: tuple[int, int], ground: str | None) -> Pixels:
 
 
 def _line(fine: Pixels, ends: NDArray[Any], colour: str, width: float) -> None:
-    """As an area, since OpenCV's lines are whole numbers of dots wide."""
+    """Draw a line as a polygon, since OpenCV's line widths are whole pixels."""
     along = ends[1] - ends[0]
     length = float(np.hypot(*along))
     more = width - _BLUR / FINER
@@ -81,7 +81,7 @@ def _dot(fine: Pixels, middle: NDArray[Any], colour: str, radius: float, inside:
 
 
 def _points(points: NDArray[Any]) -> list[tuple[int, int]]:
-    """Coordinates for OpenCV, whose dot 0 has its middle at 0; far ones are brought to where it can count."""
+    """Convert to OpenCV's fixed-point coordinates, where pixel 0 is centred at 0, clipped to a safe range."""
     fixed = np.rint(((points * FINER) - 0.5) * (1 << _BITS)).clip(-(2**24), 2**24)
     return [(int(x), int(y)) for x, y in fixed]
 
@@ -91,7 +91,7 @@ def _colour(text: str) -> tuple[int, int, int, int]:
 
 
 def _divided(pixels: Pixels) -> Pixels:
-    """Colours as they are where they cover: OpenCV has mixed them with a ground of zeros."""
+    """Undo the premultiplication of colours that OpenCV blended with a transparent black ground."""
     cover = np.maximum(pixels[..., 3:], 1).astype(np.uint16)
     colours = (pixels[..., :3].astype(np.uint16) * 255 + cover // 2) // cover
     return np.concatenate([np.minimum(colours, 255).astype(np.uint8), pixels[..., 3:]], axis=2)
@@ -109,7 +109,7 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 @cache
 def _stencil(text: str, size: float) -> tuple[NDArray[np.uint8], int]:
-    """How much a line of text covers of each dot [h, w], and its height above the base line."""
+    """Coverage [h, w] of each pixel by a line of text, and the text's height above the baseline."""
     font = _font(size)
     left, top, right, bottom = font.getbbox(text, anchor="ls")
     image = Image.new("L", (max(1, int(right - left) + 2), max(1, int(bottom - top) + 2)))
@@ -118,7 +118,7 @@ def _stencil(text: str, size: float) -> tuple[NDArray[np.uint8], int]:
 
 
 def width_of(text: str, size: float) -> float:
-    """Dots that a line of text is wide."""
+    """Width of a line of text in pixels."""
     return float(_font(size).getlength(text))
 
 
@@ -147,10 +147,10 @@ def _overlap(first: int, length: int, whole: int) -> slice:
 def write(
     file: BinaryIO, kind: str, frames: Iterator[Pixels], count: int, fps: float, colours: Colours
 ) -> None:
-    """An animation of ``count`` frames as ``gif``, ``webp`` or ``apng``. ``file`` is open for writing.
+    """Write an animation of ``count`` frames as ``gif``, ``webp`` or ``apng`` to an open ``file``.
 
-    GIF has steps of 10 ms and at most 50 frames a second: frames are left out beyond, and the clip lasts as
-    long as it does. Raises UsageError where the frames would not fit in memory.
+    At most 50 frames a second are written: above that, frames are dropped and the clip's duration is kept.
+    GIF durations are multiples of 10 ms. Raises UsageError if the frames would not fit in memory.
     """
     step = max(1, int(np.ceil(fps * _LEAST / 1000 - 1e-9)))
     shown = islice(frames, 0, None, step)
@@ -164,7 +164,7 @@ def write(
     lasts = _durations(-(-count // step), step / fps, 10 if kind == "gif" else 1)
     images = (_image(each, kind, colours) for each in chain([first], shown))
     still = next(images)
-    more = list(images) if kind == "apng" else images  # Pillow goes through those of a PNG twice
+    more = list(images) if kind == "apng" else images  # Pillow iterates over those of a PNG twice
     options: dict[str, Any] = {"save_all": True, "append_images": more, "duration": lasts, "loop": 0}
     if kind == "gif":
         clear = {"transparency": palette.CLEAR, "disposal": 2} if colours.ground is None else {"disposal": 1}
@@ -176,7 +176,7 @@ def write(
 
 
 def _durations(count: int, seconds: float, unit: int) -> list[int]:
-    """Milliseconds of each frame, in whole units, so that their sum is right.
+    """Duration of each frame in milliseconds, a multiple of ``unit``, such that their sum is accurate.
 
     >>> _durations(4, 1 / 30, 10)
     [30, 40, 30, 30]
@@ -186,7 +186,7 @@ def _durations(count: int, seconds: float, unit: int) -> list[int]:
 
 
 def _image(pixels: Pixels, kind: str, colours: Colours) -> Image.Image:
-    """Of few colours, which makes small files, unless it is partly transparent."""
+    """An image with a palette of few colours, for small files, unless it is partly transparent."""
     if kind != "gif" and colours.ground is None:
         return Image.fromarray(pixels)
     image = Image.fromarray(palette.indexed(pixels, colours))
@@ -195,11 +195,11 @@ def _image(pixels: Pixels, kind: str, colours: Colours) -> Image.Image:
 
 
 CODECS = ("vp09", "mp4v")
-"""Of an .mp4, by preference. Browsers play VP9, which OpenCV's own builds can write; they have no H.264."""
+"""Codecs of an .mp4, by preference. Browsers play VP9, which OpenCV's builds can write; they lack H.264."""
 
 
 def write_video(path: Path, frames: Iterator[Pixels], fps: float) -> None:
-    """A video of frames whose width and height are even. Raises SkelError where OpenCV can write none."""
+    """Write frames of even width and height as a video. Raises SkelError if OpenCV has no codec."""
     first = next(frames)
     height, width = first.shape[:2]
     writer = _writer(path, fps, (width, height))

@@ -1,4 +1,4 @@
-"""Poses in a row, a row for each track: where they stand in a film strip."""
+"""The layout of a film strip: one row of poses per track."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from skeltools.pictures.sides import sides
 from skeltools.pictures.stick import Marks, Place, Word, marks, spaced
 
 WIDE = 691.0
-"""Of a film strip: 7.2 inches, the text width of a page."""
+"""Width of a film strip: 7.2 inches, the text width of a page."""
 
 _NARROW = 340.0
-"""A strip with words is no narrower: they would not fit."""
+"""Minimum width of a strip with words, which would not fit otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What stands in a row, in the plane of its track."""
+    """The content of a row, in the plane of its track."""
 
     flat: Flat
     frames: tuple[int, ...]
     boxes: tuple[Box, ...]
-    """Of each pose."""
+    """Bounds of each pose."""
     wide: float
-    """Room of one pose."""
+    """Width of the space for one pose."""
     tall: float
 
     @property
     def solid(self) -> bool:
-        """Whether it is 3D, and has the scale of all that are."""
+        """Whether the track is 3D; all 3D rows share one scale."""
         return self.flat.track.coordinates == "xyz"
 
 
@@ -61,7 +61,7 @@ def strip(
     title: str | None = None,
     names: bool = False,
 ) -> tuple[Sheet, Marks]:
-    """A row of poses for each track, numbered below. ``title`` None: without words."""
+    """One row of poses per track, with frame numbers below. ``title`` None: without words."""
     rows, words = _rows(flats, frames), title is not None
     sheet = _sheet(rows, len(frames), size, words=words)
     made = Marks()
@@ -122,7 +122,7 @@ def _poses(
 
 
 def _absent(row: Row, tile: tuple[float, float, float, float], colours: Colours) -> Iterator[Word]:
-    """What says that nobody is there: in a frame, or in all of them."""
+    """The word "nobody" in each empty frame, or once if all are empty."""
     x, y, width, height = tile
     there = np.asarray(row.flat.seen[list(row.frames)].any(axis=(1, 2)))
     places = [0.5] if not there.any() else (np.flatnonzero(~there) + 0.5) / len(there)
@@ -131,7 +131,7 @@ def _absent(row: Row, tile: tuple[float, float, float, float], colours: Colours)
 
 
 def _numbers(sheet: Sheet, frames: Sequence[int], colours: Colours) -> Iterator[Word]:
-    """Of the frames, below the last row."""
+    """The frame numbers, below the last row."""
     x, y, width, height = sheet.tiles[-1]
     step = width / len(frames)
     size = min(SMALL, 0.9 * step / (LETTER * max(len(str(frame)) for frame in frames)))
@@ -140,7 +140,7 @@ def _numbers(sheet: Sheet, frames: Sequence[int], colours: Colours) -> Iterator[
 
 
 def _caption(rows: Sequence[Row], title: str) -> str:
-    """The title, and what is to be known of the drawing."""
+    """The title and a legend."""
     sided = any("right" in sides(row.flat.track.spec) for row in rows)
     return f"{title} · numbers: frames{' · hollow joints: right side' if sided else ''}"
 

@@ -1,4 +1,4 @@
-"""A track projected in parallel: what is to the right, up, and towards the reader."""
+"""Parallel projection of a track: right, up, and towards the viewer."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ View = Literal["front", "side", "top", "three-quarter"]
 VIEWS: tuple[View, ...] = ("front", "side", "top", "three-quarter")
 
 _TURN, _RAISE = 0.5, 0.22
-"""Of the three-quarter view, in radians: how far to the side, and how far above; as in ``page/camera.js``."""
+"""Angles of the three-quarter view, to the side and from above, in radians; as in ``page/camera.js``."""
 
 _STRAY = 8.0
-"""A joint this many times as far from the middle of all as their median is out of the picture's frame: a
-person who walks through a room of 6 m has 4."""
+"""A joint this many times as far from the median position as the median joint is left out of the bounds; for
+a person walking through a room of 6 m the ratio is 4."""
 
 _NOBODY = (-0.5, 0.0, 0.5, 1.8)
-"""The box (left, bottom, right, top) of an empty clip: room for one person."""
+"""The box (left, bottom, right, top) of an empty clip, with room for one person."""
 
 _FACTORS = (1, 2, 5, 10, 20, 50)
 _LONGEST = 0.12
-"""Motions are drawn longer by the largest factor that leaves 95 % of them below this share of the height."""
+"""Motions are enlarged by the largest factor that keeps 95 % of them below this share of the height."""
 
 
 class Box(NamedTuple):
-    """In the plane of the picture; ``up`` grows upwards."""
+    """A rectangle in the plane of the picture; vertical coordinates increase upwards."""
 
     left: float
     bottom: float
@@ -50,31 +50,31 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Flat:
-    """A track as seen from one side: T frames, M bodies, V joints."""
+    """A track seen from one direction: T frames, M bodies, V joints."""
 
     track: Track
     view: View
     points: Numbers
-    """[T, M, V, 3]: to the right, up, towards the reader; metres, or the unit of a 2D track."""
+    """[T, M, V, 3]: right, up, towards the viewer; metres, or the unit of a 2D track."""
     seen: NDArray[np.bool_]
     """[T, M, V]."""
     absent: NDArray[np.bool_]
-    """[T, M, V]: joints of a body that is there that were not seen, and whose place is guessed."""
+    """[T, M, V]: unseen joints of a present body, whose positions are guessed."""
     vectors: Numbers | None
-    """[T, M, V, 3]: bones or motions, turned as the points are."""
+    """[T, M, V, 3]: bones or motions, rotated like the points."""
     box: Box
-    """Of all that is drawn, without strays."""
+    """The bounds of everything drawn, without outliers."""
     floor: Numbers | None
-    """[4, 2]: corners of the floor under the people; None where there is no floor."""
+    """[4, 2]: corners of the floor under the people; None if there is no floor."""
     factor: float = 1.0
-    """By which motions are drawn longer than they are."""
+    """Factor by which motions are enlarged."""
 
 
 def directions(view: View) -> Numbers:
-    """[3, 3]: what points to the right, up and towards the reader, in canonical axes.
+    """[3, 3]: the directions right, up and towards the viewer, in canonical axes.
 
-    ``front`` is what the sensor saw. ``side`` is seen from the sensor's right: who faced it looks left.
-    ``top`` is seen from above, with the sensor at the lower edge. ``three-quarter`` is between them.
+    ``front`` is the sensor's view. ``side`` is seen from the sensor's right: a person facing the sensor looks
+    left. ``top`` is seen from above, with the sensor at the lower edge. ``three-quarter`` is between them.
     """
     x, y, z = np.eye(3)
     if view == "top":
@@ -88,9 +88,9 @@ def directions(view: View) -> Numbers:
 
 
 def flatten(tracks: Sequence[Track], view: View = "front", *, floor: bool = True) -> list[Flat]:
-    """Project tracks; motions of all are drawn longer by one factor. ``floor``: make room for it.
+    """Project tracks; their motions are enlarged by a common factor. ``floor``: make room for the floor.
 
-    Raises UsageError for a view of 2D poses that is not from the front.
+    Raises UsageError for any view of 2D poses but the front.
     """
     flats = [_flatten(track, view, room=floor) for track in tracks]
     factor = min((flat.factor for flat in flats), default=1.0)
@@ -119,7 +119,7 @@ def _flatten(track: Track, view: View, *, room: bool) -> Flat:
 def _guessed(
     joints: Numbers, drawn: NDArray[np.bool_], present: NDArray[np.bool_]
 ) -> tuple[Numbers, NDArray[np.bool_]]:
-    """Joints that were not seen get the place in the body that they had when they were seen the next time."""
+    """Give unseen joints the position in the body that they have in the nearest frame where they are seen."""
     count = drawn.sum(axis=2)[..., None]
     middle = joints.sum(axis=2) / np.maximum(count, 1)  # [T, M, 3]: joints that are not drawn are zero
     nearest = _nearest(drawn)
@@ -132,7 +132,7 @@ def _guessed(
 
 
 def _nearest(drawn: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """[T, M, V]: the closest frame in which the joint was seen; -1 if there is none."""
+    """[T, M, V]: the nearest frame in which the joint was seen; -1 if there is none."""
     frames = len(drawn)
     time = np.arange(frames)[:, None, None]
     before = np.maximum.accumulate(np.where(drawn, time, -1), axis=0)
@@ -143,7 +143,7 @@ def _nearest(drawn: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _box(points: Numbers, more: Iterable[Numbers] = ()) -> Box:
-    """Around points [n, 2 or more] that are not far from all others, and ``more``."""
+    """The bounds of points [n, 2 or more], without outliers, and of ``more``."""
     close = points[_near(points[:, :2])][:, :2]
     if not len(close):
         return Box(*_NOBODY)
@@ -162,7 +162,7 @@ def _near(points: Numbers) -> NDArray[np.bool_]:
 
 
 def _floor(joints: Numbers, turn: Numbers) -> Numbers | None:
-    """Corners [4, 2] of the floor under joints [n, 3], a little wider than they are."""
+    """Corners [4, 2] of the floor under joints [n, 3], with a small margin."""
     close = joints[_near(joints)]
     if not len(close):
         return None
@@ -180,7 +180,7 @@ def _factor(vectors: Numbers, box: Box) -> float:
 
 
 def pose_box(flat: Flat, frame: int) -> Box:
-    """Around one frame; that of the clip where nobody is there."""
+    """The bounds of one frame, or those of the clip if nobody is present."""
     points = flat.points[frame][flat.seen[frame]]
     inside = points[_inside(points, flat.box)]
     return _box(inside) if len(inside) else flat.box

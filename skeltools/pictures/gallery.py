@@ -1,4 +1,4 @@
-"""The pictures of a store as files, and the page that shows them."""
+"""Write the plots of a store as files, with a page that shows them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = "index.html"
 
 
 def write(path: Path, out: Path, *, force: bool = False) -> list[Path]:
-    """All pictures of a store as PNG and SVG in a new folder, and a page of them, which comes first.
+    """Write all plots of a store as PNG and SVG to a folder, with a page; returns the files, the page first.
 
     Raises UsageError for a folder that is not empty, unless ``force``; StoreError for a damaged store.
     """
@@ -44,7 +44,7 @@ def _put(content: bytes, file: IO[bytes]) -> None:
 
 
 def page(path: Path, plots: Sequence[Plot]) -> str:
-    """The page of all pictures, which lie beside it."""
+    """The HTML page of all plots, whose files are beside it."""
     manifest = store.open_store(path).manifest
     title = escape(title_of(manifest.dataset, synthetic=manifest.synthetic))
     summary = f"{manifest.samples} samples; hash {manifest.hash[:16]}."

@@ -1,7 +1,7 @@
-"""What the viewer's page asks of a store: its samples as columns, a sample as a scene, poses, findings.
+"""Data of a store for the viewer's page: samples as columns, a sample as a scene, poses, findings.
 
-Every answer is what JSON takes. A store is read when something is asked, a sample at a time, and only its
-columns stay in memory. ``browsed`` has the same as answers to a browser.
+All results can be serialised to JSON. The store is read on demand, one sample at a time, and only its columns
+stay in memory. ``browsed`` serves the same data to a browser.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from skeltools.sequence import UNKNOWN
 FIELDS = ("subject", "camera", "setup", "repetition")
 
 MOST_FINDINGS = 1000
-"""Of all samples, that one answer has."""
+"""Most findings in one answer about all samples."""
 
 MOST_NUMBERS = 6_000_000
-"""Coordinates of a scene that are sent at once, 12 MB: 40,000 frames of two people with 25 joints. Of a
-longer recording it is the first such stretch, or the one that was asked for."""
+"""Most coordinates of a scene in one answer, 12 MB: 40,000 frames of two people with 25 joints. For a longer
+recording, the first such stretch or the requested one is sent."""
 
 
 class Listing:
-    """A store as the page reads it."""
+    """A store as presented to the page."""
 
     def __init__(self, path: str | Path) -> None:
-        """Raises StoreError: absent, no store, or damaged."""
+        """Open the store. Raises StoreError if it is absent, not a store, or damaged."""
         self._held = store.open_store(path)
         self.opened = OpenedStore(self._held)
 
     def store(self) -> dict[str, Any]:
-        """What is in it."""
+        """A summary of the store."""
         manifest = self.opened.manifest
         return {
             "format": 1,
@@ -71,7 +71,7 @@ class Listing:
     def rows(self, first: int = 0, count: int | None = None) -> dict[str, Any]:
         """Columns of samples ``first`` to ``first + count - 1``, in the store's order.
 
-        A label that is not known is -1, another number None; a column of which no number is known is None.
+        An unknown label is -1, any other unknown number None; a column without any known number is None.
         """
         part = slice(first, None if count is None else first + count)
         ids = self.opened.ids[part]
@@ -88,7 +88,7 @@ class Listing:
         }
 
     def rows_json(self, first: int = 0, count: int | None = None) -> bytes:
-        """``rows`` as JSON; that of all samples is made once."""
+        """``rows`` as JSON; the JSON of all samples is cached."""
         whole = (first, count) == (0, None)
         return self._all_rows if whole else json.dumps(self.rows(first, count)).encode()
 
@@ -104,13 +104,14 @@ class Listing:
         first: int = 0,
         count: int | None = None,
     ) -> dict[str, Any]:
-        """A scene of the sample, its row and the conventions that have it.
+        """A scene of the sample, its row and the conventions that contain it.
 
-        It has ``count`` frames from ``first`` on, or as many as are sent at once. If these are not all,
-        ``window`` says so; labels then count from it, findings keep the recording's numbers.
+        The scene has ``count`` frames from ``first`` on (default: as many as fit in one answer). If these are
+        not all frames, ``window`` describes them; frame labels then count from its start, while findings keep
+        the recording's frame numbers.
 
-        Raises UnknownSampleError for an id that the store does not have, UsageError for unknown conventions
-        and for a sample that none of those that are asked for has.
+        Raises UnknownSampleError for an id that is not in the store, and UsageError for unknown conventions
+        or if none of the requested ones has the sample.
         """
         row = self.row(id)
         held = self._holding(row)
@@ -136,7 +137,7 @@ class Listing:
         }
 
     def row(self, id: str) -> int:
-        """Where a sample stands. Raises UnknownSampleError for an id that the store does not have."""
+        """The row of a sample. Raises UnknownSampleError for an id that is not in the store."""
         if id not in self._rows:
             raise UnknownSampleError(
                 f"there is no sample '{id}'", where=self.opened.path.name, remedy="Choose one of the list"
@@ -144,9 +145,9 @@ class Listing:
         return self._rows[id]
 
     def poses(self, rows: Sequence[int]) -> dict[str, Any]:
-        """The middle frame of each row in the first convention, as a track with a frame for each.
+        """The middle frame of each row in the first convention, as a track with one frame per row.
 
-        Raises UsageError for a row that there is not.
+        Raises UsageError for a row out of range.
         """
         if rows and not 0 <= min(rows) <= max(rows) < len(self.opened):
             raise UsageError("rows count from 0 to one less than the samples", where=self.opened.path.name)
@@ -163,14 +164,14 @@ class Listing:
         return {"rows": list(rows), "track": scene.track_json(track)}
 
     def _picked(self, path: str, frames: NDArray[np.int64], there: NDArray[np.bool_]) -> NDArray[Any]:
-        """Frames of an array; zero where a sample is not there."""
+        """The given frames of an array; zero for missing samples."""
         array = store.array(self._held, path)
         values = np.zeros((len(frames), *array.shape[1:]), dtype=array.dtype)
         values[there] = store.read_at(self._held, path, frames[there])
         return values
 
     def findings(self, id: str | None = None) -> dict[str, Any]:
-        """Those of a sample, or the first ``MOST_FINDINGS`` of all."""
+        """The findings of a sample, or the first ``MOST_FINDINGS`` of all."""
         rows = self.opened.findings[:MOST_FINDINGS] if id is None else self._findings.get(id, ())
         return {"findings": [each.model_dump() for each in rows]}
 
@@ -186,7 +187,7 @@ class Listing:
 
     @cached_property
     def _findings(self) -> dict[str, list[Finding]]:
-        """Sample id -> its findings, as far as they name a file of its name."""
+        """Sample id -> its findings, matched by the names in them."""
         by_id: dict[str, list[Finding]] = {}
         for each in self.opened.findings:
             for id in dict.fromkeys(name for name in _names(each) if name in self._rows):
@@ -195,20 +196,21 @@ class Listing:
 
     @cached_property
     def _counts(self) -> NDArray[np.int64]:
-        """[N]: findings of each sample."""
+        """[N]: number of findings for each sample."""
         counts = np.zeros(len(self.opened), dtype=np.int64)
         for id, rows in self._findings.items():
             counts[self._rows[id]] = len(rows)
         return counts
 
     def _holding(self, row: int) -> list[str]:
-        """The conventions that have a sample."""
+        """The conventions that contain a sample."""
         offsets = {name: self._offsets(name) for name in self.opened.conventions}
         return [name for name, each in offsets.items() if each[row] < each[row + 1]]
 
 
 def _stream(path: str) -> str:
-    """
+    """A stream in words.
+
     >>> _stream("streams/kinectv2_25/t50/joint")
     'joint, 50 frames, kinectv2_25'
     """
@@ -217,7 +219,7 @@ def _stream(path: str) -> str:
 
 
 def _known(values: NDArray[Any]) -> list[int | None] | None:
-    """None where a number is not known; None alone where none is."""
+    """The values, None where unknown; a single None if all are unknown."""
     known = values != UNKNOWN
     if known.all():
         return values.tolist()
@@ -225,8 +227,8 @@ def _known(values: NDArray[Any]) -> list[int | None] | None:
 
 
 def _names(finding: Finding) -> Iterator[str]:
-    """What the sample of a finding may be called: by its file, with or without folders and suffixes; in a
-    merged store behind the name of its part; in an archive by its place."""
+    """Possible ids of a finding's sample: its file, with or without folders and suffixes, its place (in an
+    archive), and each of these after the name of its part (in a merged store)."""
     parts = [each for each in re.split(r"/|::", finding.file) if each]
     for name in (finding.file, *parts, finding.place):
         while True:

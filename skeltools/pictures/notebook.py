@@ -1,4 +1,4 @@
-"""A clip that moves in a notebook: the viewer's player in a frame of its own."""
+"""Play a clip in a notebook: the viewer's player in an iframe."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from skeltools.pictures.render import Look, choose, gap, length_of, save
 from skeltools.pictures.scene import Scene, Track, to_json
 
 HEIGHT = 440
-"""Of the frame, in points: people of the size of those of an animation, and the controls."""
+"""Height of the iframe in points: people as large as in an animation, and the controls."""
 
 _LAYOUT = "body { padding: 2px; } #player, .player { height: calc(100vh - 8px); }"
 
 _VIEWS = {"three-quarter": "corner"}
-"""Names of the player that differ."""
+"""View -> the player's name for it, where they differ."""
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>{style}</style></head><body><div id="player"></div>
@@ -33,14 +33,14 @@ new Player(document.getElementById("player"), [scene], {options});
 
 @dataclass(frozen=True, eq=False)
 class Animation:
-    """A clip that plays in a notebook and that ``save`` writes as a file."""
+    """A clip that plays in a notebook, and that ``save`` writes to a file."""
 
     scene: Scene
     look: Look
 
     @checks_arguments
     def save(self, out: str | Path, *, force: bool = False) -> Path:
-        """Write it as the name says: .mp4, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
+        """Write it in the format of the suffix: .mp4, .gif, .webp, .apng; .png, .svg, .pdf: a film strip."""
         return save(self.scene, Path(out), self.look, force=force)
 
     def _repr_html_(self) -> str:
@@ -52,7 +52,7 @@ class Animation:
 
 
 def page(scene: Scene, look: Look) -> str:
-    """A page with the player of one scene, which loads nothing. Raises UsageError for no such frames."""
+    """A self-contained page with the player of one scene. Raises UsageError for frames that do not exist."""
     total = length_of(scene)
     chosen = choose(look.frames, total, all_of_them=True)
     part = _cut(scene, chosen, total)
@@ -70,12 +70,12 @@ def page(scene: Scene, look: Look) -> str:
 
 
 def _safe(value: Any) -> str:
-    """JSON that no text in it ends: a script's end cannot stand in it."""
+    """JSON that is safe inside a script element: it cannot contain the closing tag."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
 def _cut(scene: Scene, chosen: Sequence[int], total: int) -> Scene:
-    """The chosen frames of all tracks; those of other lengths stay whole."""
+    """The scene with the chosen frames only; tracks of other lengths stay whole."""
     if len(chosen) == total:
         return scene
     tracks = tuple(_frames(track, chosen) if len(track.joints) == total else track for track in scene.tracks)

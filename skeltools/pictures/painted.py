@@ -1,4 +1,4 @@
-"""Marks drawn by matplotlib, and its figures as the bytes of a file: the same for the same marks."""
+"""Draw marks with matplotlib, and save figures to reproducible bytes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from skeltools.pictures.design import Colours
 from skeltools.pictures.stick import Dot, Marks
 
 DPI = 96
-"""Points of the picture in an inch, as in CSS. A PNG without a size has twice as many dots."""
+"""Points of the picture per inch, as in CSS. A PNG without a given size has twice as many pixels."""
 
 FONT = "DejaVu Sans"
 """Comes with matplotlib."""
 
 
 class Strip(Figure):
-    """A figure of matplotlib that shows itself where notebooks ask it to."""
+    """A matplotlib figure that notebooks display."""
 
     def _repr_png_(self) -> bytes:
         return in_bytes(self, "png", 2 * DPI)
 
 
 def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip:
-    """Marks as a figure of matplotlib."""
+    """Draw marks as a matplotlib figure."""
     figure = Strip(figsize=(width / DPI, height / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.patch.set(facecolor=colours.ground or "none", edgecolor="none")
@@ -65,7 +65,7 @@ def painted(made: Marks, width: float, height: float, colours: Colours) -> Strip
 
 
 def _circles(dots: Sequence[Dot], colours: Colours) -> PathCollection:
-    """Dots of one radius, all hollow or none. Hollow ones have a rim as those of ``film``."""
+    """Dots of one radius, all hollow or none. Hollow ones have the same rim as in ``film``."""
     _, _, radius, hollow = dots[0]
     rim, point = (0.45 * radius, 72 / DPI) if hollow else (0.0, 72 / DPI)
     return PathCollection(
@@ -81,12 +81,12 @@ def _circles(dots: Sequence[Dot], colours: Colours) -> PathCollection:
 
 @contextmanager
 def looks() -> Iterator[None]:
-    """One font; text that stays text; the same names in each SVG."""
+    """matplotlib settings: one font, text kept as text, and reproducible names in SVG."""
     settings: Any = {
         "font.family": FONT,
         "svg.fonttype": "none",
         "svg.hashsalt": "skeltools",
-        "pdf.fonttype": 42,  # TrueType, which publishers ask for
+        "pdf.fonttype": 42,  # TrueType, which publishers require
         "savefig.facecolor": "auto",
     }
     with matplotlib.rc_context(settings):
@@ -98,7 +98,7 @@ _METADATA = {
     "svg": dict.fromkeys(("Creator", "Date", "Format", "Type")),
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
 }
-"""Left out: versions and times, which would change the bytes."""
+"""Removes versions and times, which would change the bytes."""
 
 
 def in_bytes(figure: Figure, kind: str, dpi: float) -> bytes:
@@ -109,5 +109,5 @@ def in_bytes(figure: Figure, kind: str, dpi: float) -> bytes:
 
 
 def _lighter(svg: bytes) -> bytes:
-    """Coordinates no finer than a hundredth of a point."""
+    """Truncate coordinates to hundredths of a point."""
     return re.sub(rb"(\d\.\d\d)\d+", rb"\1", svg)

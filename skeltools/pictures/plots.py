@@ -1,4 +1,4 @@
-"""A whole store in pictures: one for each question that its numbers answer, and a page of all."""
+"""Plots of a whole store, each of which answers one question about its data."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from skeltools.pictures.scene import Track
 from skeltools.store import Store
 
 FIRST, SECOND, REST = design.LIGHT["left_leg"], design.LIGHT["right_leg"], design.WHITE.line
-"""Of halves: train, test, neither."""
+"""Colours of halves: train, test, neither."""
 
 WIDTH = 7.2
-"""Inches: the text width of a page."""
+"""Width in inches: the text width of a page."""
 
 NAMED = 150
-"""More classes than this are drawn without their names."""
+"""Most classes that are drawn with their names."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """One picture."""
+    """One plot."""
 
     name: str
-    """Of its files, without their ends."""
+    """Name of its files, without suffix."""
     title: str
     caption: str
     """A sentence on what to look for."""
@@ -46,7 +46,7 @@ class Plot:
 
 
 def draw(path: Path) -> Iterator[Plot]:
-    """The pictures of a store; those that would be empty are left out. Raises StoreError."""
+    """The plots of a store, without those that would be empty. Raises StoreError."""
     opened, stats = store.open_store(path), statistics(path)
     surveys = {name: survey(path, name) for name in stats["conventions"]}
     names = {row["label"]: row["name"] for row in stats["classes"]}
@@ -141,7 +141,7 @@ def _bodies(stats: Mapping[str, Any]) -> Plot:
 
 
 def _coverage(opened: Store) -> Iterator[Plot]:
-    """Who was seen by which camera, and where: fields that have more than one value."""
+    """Plots of pairs of the fields camera, subject and setup that have more than one value."""
     columns: dict[str, NDArray[Any]] = {
         name: store.read_column(opened, f"samples/{name}") for name in ("camera", "subject", "setup")
     }
@@ -314,7 +314,7 @@ def _figure(name: str, title: str, caption: str, fill: Callable[[Figure], None],
 
 
 def _heat(axes: Axes, values: NDArray[Any], rows: Sequence[str], columns: Sequence[str]) -> None:
-    """A cell for each value; grey where there is none. So many names as there is room for."""
+    """Draw a cell for each value, grey where missing, with as many names as there is room for."""
     axes.set_facecolor(REST)
     axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap="cividis", vmin=0, interpolation="nearest")
     for names, set_ticks, room in ((rows, axes.set_yticks, 150), (columns, axes.set_xticks, 40)):

@@ -1,6 +1,6 @@
-"""A scene as a file: a film strip, or an animation.
+"""Write a scene to a file, as a film strip or an animation.
 
-matplotlib draws film strips, OpenCV animations; both draw the same marks.
+matplotlib draws film strips and OpenCV animations, from the same marks.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ VIDEO = ("mp4",)
 KINDS = (*STILL, *MOVING, *VIDEO)
 
 FPS = 30.0
-"""Frames a second of a clip that does not say: those of the Kinects of NTU RGB+D, NW-UCLA and PKU-MMD."""
+"""Default frame rate: that of the Kinects of NTU RGB+D, NW-UCLA and PKU-MMD."""
 
 POSES = 8
-"""Of a film strip."""
+"""Default number of poses in a film strip."""
 
 LARGEST = 8000
-"""Dots of a side of a picture."""
+"""Longest side of a picture, in pixels."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a scene is drawn."""
+    """Drawing options of a scene."""
 
     view: View = "front"
     ground: Literal["white", "dark", "transparent"] = "white"
     frames: str | None = None
-    """Which: ``8`` (evenly spread), ``10:60``, ``10:60:5``, ``3,7,9``. None: all, of a film strip eight."""
+    """``8`` (evenly spaced), ``10:60``, ``10:60:5`` or ``3,7,9``. None: all, or eight in a film strip."""
     size: tuple[int, int] | None = None
-    """Width and height in dots; None: as large as what is shown needs."""
+    """Width and height in pixels; None: as large as the content needs."""
     fps: float | None = None
-    """Of the recording; None: as the scene says, else 30."""
+    """Frame rate of the recording; None: that of the scene, else 30."""
     speed: float = 1.0
     names: bool = False
-    """Joints with their names."""
+    """Whether to show the names of joints."""
     words: bool = True
-    """Conventions, frame numbers and the class."""
+    """Whether to show conventions, frame numbers and the class."""
 
     def __post_init__(self) -> None:
         if self.view not in VIEWS:
@@ -75,7 +75,7 @@ class Look:
 
 
 def kind_of(out: Path) -> str:
-    """The kind of file by its name. Raises UsageError that lists the kinds for another."""
+    """The kind of file, by its suffix. Raises UsageError with the known kinds for any other."""
     kind = out.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise UsageError(
@@ -87,10 +87,10 @@ def kind_of(out: Path) -> str:
 
 
 def save(scene: Scene, out: Path, look: Look | None = None, *, force: bool = False) -> Path:
-    """Write a scene as the file that its name says: a film strip (png, svg, pdf) or an animation.
+    """Write a scene in the format given by the suffix: a film strip (png, svg, pdf) or an animation.
 
-    The same scene and look give the same bytes. The file is complete or absent. Raises UsageError for
-    another kind of file, a file that is there (unless ``force``), frames or a view that there are not.
+    The same scene and look give the same bytes. The file is complete or absent. Raises UsageError for an
+    unknown suffix, an existing file (unless ``force``), or a view or frames that do not exist.
     """
     look, kind = look or Look(), kind_of(out)
     _check_place(out, force=force)
@@ -135,7 +135,7 @@ def _save_video(scene: Scene, out: Path, look: Look) -> None:
 
 
 def _film(scene: Scene, look: Look) -> tuple[Iterator[film.Pixels], int, float]:
-    """The frames as pictures, their number, and how many a second."""
+    """The frames as pictures, their number, and the frame rate."""
     total = length_of(scene)
     chosen = choose(look.frames, total, all_of_them=True)
     flats = flatten([_part(track, chosen, total) for track in scene.tracks], look.view)
@@ -144,7 +144,7 @@ def _film(scene: Scene, look: Look) -> tuple[Iterator[film.Pixels], int, float]:
 
 
 def gap(chosen: Sequence[int]) -> float:
-    """Frames of the recording from a chosen one to the next, on average."""
+    """Average distance between consecutive chosen frames, in frames of the recording."""
     return max(1.0, (chosen[-1] - chosen[0]) / (len(chosen) - 1)) if len(chosen) > 1 else 1.0
 
 
@@ -175,9 +175,9 @@ def _title(scene: Scene) -> str:
 
 
 def strip(scene: Scene, look: Look | None = None) -> Strip:
-    """A row of poses for each track as a figure of matplotlib; one point of the picture is 1/96 inch.
+    """A matplotlib figure with a row of poses for each track; one point of the picture is 1/96 inch.
 
-    Raises UsageError as ``save`` does.
+    Raises UsageError like ``save``.
     """
     look = look or Look()
     total = length_of(scene)
@@ -204,7 +204,7 @@ def still(scene: Scene, look: Look, kind: str) -> bytes:
 
 
 def length_of(scene: Scene) -> int:
-    """Frames of the longest track. Raises UsageError where there are none."""
+    """Number of frames of the longest track. Raises UsageError if it is zero."""
     length = max((len(each.joints) for each in scene.tracks), default=0)
     if not length:
         raise UsageError(f"{scene.id} has no frames", remedy="Choose another clip")
@@ -212,7 +212,7 @@ def length_of(scene: Scene) -> int:
 
 
 def choose(text: str | None, total: int, *, all_of_them: bool) -> list[int]:
-    """The frames that ``Look.frames`` names, of ``total``. Raises UsageError if it names none.
+    """The frames out of ``total`` that ``Look.frames`` selects. Raises UsageError if there are none.
 
     >>> choose("4", 20, all_of_them=True), choose("10:20:5", 20, all_of_them=True)
     ([0, 6, 13, 19], [10, 15])
@@ -238,7 +238,7 @@ def choose(text: str | None, total: int, *, all_of_them: bool) -> list[int]:
 
 
 def _part(track: Any, chosen: Sequence[int], total: int) -> Any:
-    """A track whose bounds are those of the chosen frames: what is not shown takes no room."""
+    """The track with bodies present in the chosen frames only, so that others do not affect its bounds."""
     if len(track.joints) != total or len(chosen) == total:
         return track
     keep = np.zeros(total, dtype=bool)

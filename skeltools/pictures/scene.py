@@ -1,6 +1,6 @@
-"""What one picture shows: a clip in one or several conventions, or several views of it, on one clock.
+"""The content of one picture: a clip in one or several conventions, or several views of it, on one clock.
 
-A scene is plain arrays. ``to_json`` is what the viewer's page reads; its layout is written down there.
+A scene consists of plain arrays. ``to_json`` converts it for the viewer's page and documents the layout.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 Kind = Literal["joint", "bone", "motion"]
 
 FORMAT = 1
-"""Of the JSON."""
+"""Version of the JSON layout."""
 
 STEPS = 32_767
-"""Largest number of a coordinate in JSON: a room of 6.5 m is told to 0.1 mm, a pixel of any screen."""
+"""Largest number of a coordinate in JSON: a room of 6.5 m is resolved to 0.1 mm, a pixel of any screen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """People in one skeleton convention: T frames, M bodies, V joints. Where not seen, any number."""
+    """People in one skeleton convention: T frames, M bodies, V joints. Unseen joints may have any value."""
 
     name: str
     spec: SkeletonSpec
@@ -40,18 +40,18 @@ class Track:
     present: NDArray[np.bool_]
     """[T, M]."""
     unseen: NDArray[np.bool_] | None = None
-    """[T, M, V]: joints that were not seen though their body was."""
+    """[T, M, V]: unseen joints of seen bodies."""
     kind: Kind = "joint"
     vectors: NDArray[np.float32] | None = None
-    """[T, M, V, 3]: a bone from the parent to the joint, a motion from the joint to where it goes."""
+    """[T, M, V, 3]: a bone from the parent to the joint, or a motion from the joint to its next position."""
     shade: NDArray[np.float32] | None = None
-    """[T, M, V] in 0..1: how strongly a joint is marked: a mask, an activation."""
+    """[T, M, V] in 0..1: the emphasis of each joint, such as a mask or an activation."""
     coordinates: Literal["xyz", "xy"] = "xyz"
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Frames ``start`` to ``stop - 1`` of one name: a class of an untrimmed recording, a prediction."""
+    """Frames ``start`` to ``stop - 1`` with a name: a class in an untrimmed recording, or a prediction."""
 
     start: int
     stop: int
@@ -61,17 +61,17 @@ class Stretch:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One picture. Tracks of different lengths run on one clock: each is stretched over the longest."""
+    """One picture. Tracks of different lengths share one clock: each is stretched to the longest."""
 
     id: str
     tracks: tuple[Track, ...]
     title: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
-    """What stands beside the picture: class, subject, camera."""
+    """Facts shown beside the picture: class, subject, camera."""
     fps: float | None = None
     findings: tuple[Finding, ...] = ()
     ribbons: Mapping[str, tuple[Stretch, ...]] = field(default_factory=dict)
-    """Name of a row under the clock -> its stretches: labels, predictions."""
+    """Name of a row below the clock -> its stretches, such as labels or predictions."""
 
 
 def of_clips(
@@ -81,9 +81,9 @@ def of_clips(
     findings: Sequence[Finding] = (),
     classes: Sequence[str] = (),
 ) -> Scene:
-    """One clip as its store has it in one or several conventions, which ``clips`` are.
+    """A scene of one clip; ``clips`` are its versions in one or several conventions of the store.
 
-    ``classes``: those of the store, to name the labels of the frames of an untrimmed recording.
+    ``classes``: the store's class names, for the frame labels of an untrimmed recording.
     """
     first = clips[0]
     facts = {
@@ -104,7 +104,7 @@ def of_clips(
 
 
 def track(clip: Clip, kind: Kind = "joint") -> Track:
-    """A clip as people to draw. ``bone`` and ``motion`` are derived from its joints, as streams are."""
+    """Convert a clip to a track. ``bone`` and ``motion`` are derived from its joints, as streams are."""
     flat = "xy" if clip.joints.size and not clip.joints[..., 2].any() else "xyz"
     return Track(
         clip.convention,
@@ -138,7 +138,7 @@ def _labels(clip: Clip, classes: Sequence[str]) -> dict[str, tuple[Stretch, ...]
 
 
 def to_json(scene: Scene) -> dict[str, Any]:
-    """The scene as JSON takes it; no number in it is NaN or infinite.
+    """The scene as values for JSON; no number is NaN or infinite.
 
     ``tracks[i]`` has ``name``, ``kind``, ``frames`` T, ``bodies`` M, ``joints`` (V names), ``parents`` (V
     numbers, the centre's is its own), ``parts`` and ``sides`` (V words), ``coordinates``, and arrays in
@@ -163,13 +163,13 @@ def to_json(scene: Scene) -> dict[str, Any]:
 
 
 def seen(track: Track) -> NDArray[np.bool_]:
-    """[T, M, V]: joints that can be drawn: their body is there, they were seen, and they are finite."""
+    """[T, M, V]: joints that can be drawn: finite, seen, and of a present body."""
     drawn = track.present[:, :, None] & np.isfinite(track.joints).all(axis=-1)
     return drawn if track.unseen is None else drawn & ~track.unseen
 
 
 def track_json(track: Track) -> dict[str, Any]:
-    """A track as ``to_json`` has it."""
+    """A track in the layout of ``to_json``."""
     spec, drawn = track.spec, seen(track)
     positions, scale, origin = _quantised(track.joints, drawn)
     content: dict[str, Any] = {
@@ -200,7 +200,7 @@ def track_json(track: Track) -> dict[str, Any]:
 def _quantised(
     joints: NDArray[np.float32], drawn: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int16], float, list[float]]:
-    """Coordinates as whole numbers around the middle of what is drawn; zero where nothing is."""
+    """Quantise coordinates around the centre of the drawn joints: (numbers, scale, origin); others are 0."""
     points = joints[drawn].astype(np.float64)
     if not len(points):
         return np.zeros(joints.shape, dtype="<i2"), 1.0, [0.0, 0.0, 0.0]

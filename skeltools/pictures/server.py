@@ -1,10 +1,10 @@
-"""The viewer's server: the page's own files and what it asks for, to this machine's browser alone.
+"""The viewer's server: the page's files and the answers to its requests, for browsers on this machine only.
 
     GET /TOKEN/            the page
-    GET /TOKEN/NAME        a file of the page: those that lay in its folder when the server began
+    GET /TOKEN/NAME        a file that was in the page's folder when the server started
     GET /TOKEN/api/NAME    an answer, as JSON
 
-Nothing else is served: both are looked up in tables, and no path of a request becomes one of a file.
+Nothing else is served: both are looked up in tables, and request paths never become file paths.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Query = Mapping[str, list[str]]
 """Name -> values, decoded."""
 
 Answer = Callable[[Query], Any]
-"""What JSON takes, or bytes that are JSON. Raises SkelError, whose sentence the page shows."""
+"""Returns values for JSON, or JSON as bytes. Raises SkelError, whose message the page shows."""
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -41,23 +41,23 @@ KINDS = {
     ".svg": "image/svg+xml",
     ".png": "image/png",
 }
-"""Suffix -> media type of the files that a page may have."""
+"""Suffix -> media type of the page's files."""
 
 PAGE = Path(__file__).with_name("page")
 """Folder of the page's files."""
 
 HOST = "127.0.0.1"
-"""Where it listens: what other machines send does not arrive there."""
+"""Listening address, which other machines cannot reach."""
 
 _LOCAL = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-"""By what names a browser of this machine calls it. With another name, a foreign page is behind the request
-(DNS rebinding). Any port: ``ssh -L`` may have changed it."""
+"""Host names that a browser on this machine may use. Any other name indicates DNS rebinding by a foreign
+page. Any port is accepted, since ``ssh -L`` may have changed it."""
 
 LONGEST = 8192
-"""Characters of a request's path and query."""
+"""Most characters of a request's path and query."""
 
 _PACKED_FROM = 4096
-"""Bytes from which an answer is compressed."""
+"""Number of bytes from which an answer is compressed."""
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -72,18 +72,18 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every reply, errors included."""
+"""Headers of every reply, including errors."""
 
 _STATUS: tuple[tuple[type[SkelError], int], ...] = ((UnknownSampleError, 404), (UsageError, 400))
 
 
 class StaleError(StoreError):
-    """What the page shows is not there any more: it was changed or removed while it was looked at."""
+    """The data that the page shows were changed or removed while the page was open."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back to the browser."""
+    """A response to the browser."""
 
     status: int
     body: bytes
@@ -91,7 +91,7 @@ class Reply:
 
 
 def page_files(folder: Path = PAGE) -> dict[str, Reply]:
-    """Name -> file of the page; "" is ``index.html``. Regular files of known kinds: no folder, no link."""
+    """Name -> file of the page; "" is ``index.html``. Only regular files of known kinds, no symlinks."""
     files = {"design.css": Reply(200, design.css().encode(), KINDS[".css"])}
     for each in sorted(folder.iterdir()):
         if each.suffix in KINDS and each.is_file() and not each.is_symlink():
@@ -100,13 +100,13 @@ def page_files(folder: Path = PAGE) -> dict[str, Reply]:
 
 
 class Server(ThreadingHTTPServer):
-    """A server on a port of this machine that nobody else's network reaches. ``serve_forever`` runs it."""
+    """A server on a local port, unreachable from the network. ``serve_forever`` runs it."""
 
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self, answers: Mapping[str, Answer], *, port: int = 0, page: Path = PAGE) -> None:
-        """``answers``: by name; ``port``: 0 takes a free one. Raises UsageError for one that is taken."""
+        """``answers``: by name; ``port``: 0 chooses a free one. Raises UsageError for a port in use."""
         self.answers = answers
         self.files = page_files(page)
         self.token = secrets.token_urlsafe(24)
@@ -119,22 +119,22 @@ class Server(ThreadingHTTPServer):
             ) from error
 
     def server_bind(self) -> None:
-        """Without the look-up of the machine's name, which may take seconds."""
+        """Bind without looking up the machine's host name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that turns away in the middle of an answer is no error."""
+        """Ignore browsers that close the connection in the middle of an answer."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
-        """Of the page. Who knows it may look; nobody guesses its 192 random bits."""
+        """Address of the page. Its token of 192 random bits grants access."""
         return f"http://{HOST}:{self.server_port}/{self.token}/"
 
     def reply(self, target: str) -> Reply:
-        """What a request's target, path and query as they came, is answered with."""
+        """The reply to a request's target: path and query as received."""
         if len(target) > LONGEST:
             return refused(414, f"The request is longer than {LONGEST} characters")
         path, _, query = target.partition("?")
@@ -147,7 +147,7 @@ class Server(ThreadingHTTPServer):
 
 
 def refused(status: int, sentence: str) -> Reply:
-    """An error as the page reads it."""
+    """An error in the form that the page expects."""
     return Reply(status, json.dumps({"error": sentence}).encode())
 
 
@@ -175,13 +175,13 @@ def _status(error: SkelError) -> int:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection of a browser."""
+    """A connection to a browser."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 60  # seconds that a connection may be silent
+    timeout = 60  # seconds that a connection may be idle
     wbufsize = (
         -1
-    )  # head and body leave together: on their own, the body waits 40 ms for a receipt of the head
+    )  # send head and body together: sent separately, the body waits 40 ms for the head's acknowledgement
     server: Server
 
     def do_GET(self) -> None:
@@ -191,12 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.server.reply(self.path))
 
     def _is_local(self) -> bool:
-        """Whether the request names this machine, and once."""
+        """Whether the request has exactly one Host header, which names this machine."""
         hosts = self.headers.get_all("Host") or []
         return len(hosts) == 1 and _LOCAL.fullmatch(hosts[0]) is not None
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Of what is no request, and of other methods than GET: as JSON, too."""
+        """Report invalid requests and methods other than GET as JSON as well."""
         if code == 501:
             self._send(refused(405, "Only GET is answered"), {"Allow": "GET"}, close=True)
         else:
@@ -218,22 +218,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _takes_gzip(self) -> bool:
-        headers = getattr(self, "headers", None)  # there are none where a request could not be read
+        headers = getattr(self, "headers", None)  # missing if the request could not be parsed
         return headers is not None and "gzip" in (headers.get("Accept-Encoding") or "")
 
     def version_string(self) -> str:
         return "skeltools"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: whoever started the server looks at the page."""
+        """Log nothing: whoever started the server is looking at the page."""
 
 
 def serve(
     answers: Mapping[str, Answer], *, port: int = 0, browser: bool = True, say: Callable[[str], None]
 ) -> None:
-    """Serve the page until Ctrl-C. ``say`` is told its address; a browser opens where there is a screen.
+    """Serve the page until Ctrl-C. ``say`` receives its address; a browser opens if there is a display.
 
-    Raises UsageError for a port that is taken.
+    Raises UsageError for a port in use.
     """
     with Server(answers, port=port) as server:
         say(f"{server.url} (Ctrl-C ends)")
@@ -246,5 +246,5 @@ def serve(
 
 
 def _has_screen() -> bool:
-    """Whether a browser would be a window: in a terminal it would take the place of what is printed."""
+    """Whether a browser would open in a window: a text browser would take over the terminal."""
     return sys.platform != "linux" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""Where things stand in a picture: tiles of an animation, rows of a film strip, words."""
+"""The layout of a picture: tiles of an animation, rows of a film strip, words."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ TITLE = 20.0
 """Height of the line of words above a tile or row."""
 FOOT = 24.0
 WORDS, SMALL = 12.0, 10.0
-"""Size of letters, in points of the picture."""
+"""Font sizes, in points of the picture."""
 
 LETTER = 0.62
-"""Width of a letter of DejaVu Sans, as a share of its size: on the safe side of its mean."""
+"""Width of a letter of DejaVu Sans relative to the font size, slightly above its mean."""
 
 TALL, LESS_TALL = 300.0, 200.0
-"""Height of the people in an animation of up to four tiles, and of more."""
+"""Height of the people in an animation with up to four tiles, and with more."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Size of a picture, and the tile (left, top, width, height) of each track or of each pose."""
+    """Size of a picture, and the tile (left, top, width, height) of each track."""
 
     width: float
     height: float
@@ -35,8 +35,8 @@ class Sheet:
 
 
 def groups(flats: Sequence[Flat]) -> list[tuple[float, float]]:
-    """Width and height in the plane that the tile of each track shows: one for all 3D tracks, so that they
-    have one scale; 2D tracks, whose units are their own, each have theirs."""
+    """Width and height in the plane that each track's tile shows. All 3D tracks share one size, and so one
+    scale; each 2D track has its own, as its unit may differ."""
     solid = [flat.box for flat in flats if flat.track.coordinates == "xyz" and flat.seen.any()]
     whole = [flat.box for flat in flats if flat.track.coordinates == "xyz"]
     shared = solid or whole
@@ -57,7 +57,7 @@ def heading(flat: Flat) -> str:
 
 
 def tiles(flats: Sequence[Flat], size: tuple[int, int] | None, *, words: bool) -> Sheet:
-    """A grid of tiles. Without a size it follows from what is shown; widths and heights are even."""
+    """A grid of tiles. Without ``size``, it follows from the content, with even width and height."""
     number = len(flats)
     columns = number if number <= 4 else int(np.ceil(np.sqrt(1.5 * number)))
     rows = -(-number // columns)
@@ -86,7 +86,7 @@ def _even(length: float) -> int:
 
 
 def scales(flats: Sequence[Flat], sheet: Sheet) -> list[Place]:
-    """Where the plane of each track lies in its tile."""
+    """The placement of each track's plane in its tile."""
     places = []
     for flat, (wide, tall), (x, y, width, height) in zip(flats, groups(flats), sheet.tiles, strict=True):
         scale = max(1e-9, min((width - 2 * PAD) / wide, (height - 2 * PAD) / tall))
@@ -97,7 +97,7 @@ def scales(flats: Sequence[Flat], sheet: Sheet) -> list[Place]:
 
 
 def background(flats: Sequence[Flat], sheet: Sheet, places: Sequence[Place], colours: Colours) -> Marks:
-    """What stays as it is in all frames: the floors."""
+    """The marks that are the same in all frames: the floors."""
     made = Marks()
     for flat, place in zip(flats, places, strict=True):
         if flat.floor is not None:
@@ -126,7 +126,7 @@ def animated(
     title: str | None,
     names: bool = False,
 ) -> Marks:
-    """One frame. ``title`` None: without words."""
+    """The marks of one frame. ``title`` None: without words."""
     made = background(flats, sheet, places, colours)
     for flat, place in zip(flats, places, strict=True):
         here = own_frame(flat, frame, flats)
@@ -143,13 +143,13 @@ def animated(
 
 
 def own_frame(flat: Flat, frame: int, flats: Sequence[Flat]) -> int:
-    """The frame of a track at a frame of the longest: each runs from the first to the last of the clock."""
+    """The frame of a track at a frame of the longest track: each is stretched over the whole clock."""
     longest = max(len(each.points) for each in flats)
     return round(frame * (len(flat.points) - 1) / max(1, longest - 1))
 
 
 def unit(flat: Flat, place: Place) -> float:
-    """Width of a thin line: a person of 300 points has lines of one."""
+    """Width of a thin line: one point for a person of 300 points."""
     return float(np.clip(place.scale * flat.box.height / 300, 0.55, 3.0))
 
 

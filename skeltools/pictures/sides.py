@@ -1,4 +1,4 @@
-"""Which side of the body a joint is on, and the part of the body by which it is coloured."""
+"""Determine the side of the body and the body part, for its colour, of each joint."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Side = Literal["left", "right", "centre"]
 def sides(spec: SkeletonSpec) -> tuple[Side, ...]:
     """The side of each of the V joints. A joint is at the centre if it is its own mirror image.
 
-    A pair of joints is told apart by the body parts that hold them, then by the shoulders, then by where
-    their names differ: ``LeftHip``, ``left_hip``, ``hip_l``, ``lhip``. If none of them tells, both are at the
-    centre. So is every joint of a convention without sides.
+    The sides of a pair are determined by their body parts, else by the shoulders, else by where their names
+    differ: ``LeftHip``, ``left_hip``, ``hip_l``, ``lhip``. If none of these decides, both are at the centre,
+    as is every joint of a convention without sides.
     """
     swap = spec.left_right_swap or tuple(range(spec.num_joints))
     by_joint: list[Side] = ["centre"] * spec.num_joints
@@ -36,7 +36,7 @@ def _side(spec: SkeletonSpec, joint: int) -> Side | None:
 
 
 def _named(name: str, other: str) -> Side | None:
-    """The side of a joint by its name and that of its mirror image, or None.
+    """The side of a joint from its name and that of its mirror image, or None.
 
     >>> [_named(*pair) for pair in (("LeftHip", "RightHip"), ("elbow_r", "elbow_l"), ("a", "b"))]
     ['left', 'right', None]
@@ -46,10 +46,10 @@ def _named(name: str, other: str) -> Side | None:
 
 
 def parts(spec: SkeletonSpec) -> tuple[str, ...]:
-    """The part by which each of the V joints, and the bone to its parent, is coloured: a key of ``design``.
+    """The part that colours each of the V joints and the bone to its parent: a key of ``design``.
 
-    It is the body part that holds the joint. Joints of the trunk that have a side, such as eyes and hips, and
-    those of conventions without body parts take the colour of an arm of their side.
+    It is the joint's body part. Joints of the trunk with a side, such as eyes and hips, and sided joints of
+    conventions without body parts take the colour of the arm on their side.
     """
     held = {joint: part for part, joints in (spec.body_parts or {}).items() for joint in joints}
     names = []

@@ -1,4 +1,4 @@
-"""One HTML file that plays: the page, its style, its script and its clips, and nothing from anywhere else."""
+"""Write a self-contained HTML file that plays clips: the page, its style, its script and its clips."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from skeltools.pictures import design
 from skeltools.pictures.listing import Listing
 
 PLAYER = ("scene", "dom", "camera", "paint", "figure", "clock", "text", "keys", "panel", "player")
-"""Modules of a player alone, each behind those whose values it needs when it is loaded."""
+"""Modules of the player alone, each after those that it needs when loaded."""
 
 PAGE = (*PLAYER, "list", "map", "details", "tabs", "filters", "thumbnails", "source", "theme", "app")
 """Modules of the whole page."""
 
 FIRST = 10
-"""Samples of a file when none are named."""
+"""Number of samples in a file if none are named."""
 
 MOST = 500
-"""Samples of one file; all are in memory at once."""
+"""Most samples in a file; all are in memory at once."""
 
 
 def script(modules: Sequence[str] = PLAYER) -> str:
-    """The page's modules as one script without imports; all names at their top level are different.
+    """The page's modules as one script without imports; their top-level names are all distinct.
 
-    A page that has it in ``<script type="module">`` can go on with ``new Player(element, scenes, options)``,
-    where scenes are what `scene.to_json` gives.
+    A page with it in ``<script type="module">`` can then call ``new Player(element, scenes, options)``, where
+    scenes are results of ``scene.to_json``.
     """
     return "\n".join(_bare(_text(f"{name}.js")) for name in modules)
 
 
 def style(sheets: Sequence[str] = ("player",)) -> str:
-    """The page's style sheets in one; they need the variables of ``design.css``."""
+    """The page's style sheets, concatenated; they need the variables of ``design.css``."""
     return "\n".join(_text(f"{name}.css") for name in sheets)
 
 
@@ -53,11 +53,11 @@ def write(
     classes: Sequence[str] = (),
     force: bool = False,
 ) -> int:
-    """Write chosen samples of a store as one page, and return its bytes.
+    """Write chosen samples of a store as one page, and return its size in bytes.
 
-    ``samples``: ids; the first ten where none is named. ``conventions``: all that the store has.
-    ``classes``: only samples of these, all of them where no sample is named. Raises UsageError for what the
-    store does not have, for more than 500 samples and when ``out`` is there without ``force``.
+    ``samples``: ids; by default the first ten. ``conventions``: by default all of the store. ``classes``:
+    only samples of these classes, or all of them if no samples are named. Raises UsageError for unknown
+    samples, conventions or classes, for more than 500 samples, and if ``out`` exists without ``force``.
     """
     listing, target = Listing(store), Path(out)
     check_free(target, force=force)
@@ -65,7 +65,7 @@ def write(
 
 
 def check_free(target: Path, *, force: bool) -> None:
-    """Raise UsageError for a folder, and for a file that is there, without ``force``."""
+    """Raise UsageError for a folder, and without ``force`` for an existing file."""
     if target.is_dir():
         raise UsageError("is a folder", where=target, remedy="Name the file, such as clips.html")
     if target.exists() and not force:
@@ -73,7 +73,7 @@ def check_free(target: Path, *, force: bool) -> None:
 
 
 def save(text: str, target: Path) -> int:
-    """Write a page, all of it or not at all, and return its bytes. Raises UsageError where that fails."""
+    """Write a page atomically and return its size in bytes. Raises UsageError on failure."""
     draft = target.with_name(f"{target.name}.part")
     try:
         draft.write_text(text, encoding="utf-8")
@@ -89,7 +89,7 @@ def save(text: str, target: Path) -> int:
 
 
 def held(listing: Listing, rows: Sequence[int], conventions: Sequence[str] = ()) -> dict[str, Any]:
-    """What a page of these rows is made of: the answers that a server would give."""
+    """The data of a page of these rows: the answers that a server would give."""
     header, columns = listing.store(), listing.rows()
     names = [listing.opened.spec(name).name for name in conventions] or list(listing.opened.conventions)
     header["conventions"] = [each for each in header["conventions"] if each["name"] in names]
@@ -104,9 +104,9 @@ def held(listing: Listing, rows: Sequence[int], conventions: Sequence[str] = ())
 
 
 def page(data: Mapping[str, Any]) -> str:
-    """The page with ``data`` in it: see `held`; ``items`` has the answers to the addresses of tabs.
+    """The page with ``data`` (see ``held``) in it; ``items`` has the answers to the addresses of tabs.
 
-    The same data give the same text. A policy in the page lets it load nothing and run its own script alone.
+    The same data give the same text. The page's policy forbids loading anything and running other scripts.
     """
     code, look = script(PAGE), design.css() + style(("player", "viewer"))
     packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
@@ -128,7 +128,7 @@ def page(data: Mapping[str, Any]) -> str:
 
 
 def _rows(listing: Listing, samples: Sequence[str], classes: Sequence[str]) -> list[int]:
-    """Rows of the samples that are asked for."""
+    """Rows of the requested samples."""
     known = listing.opened.classes
     for name in classes:
         if name not in known:
@@ -149,12 +149,12 @@ def _rows(listing: Listing, samples: Sequence[str], classes: Sequence[str]) -> l
 
 
 def _row(listing: Listing, id: str) -> int:
-    """Raises UnknownSampleError, with the closest ids."""
+    """The row of a sample. Raises UnknownSampleError, with the closest ids."""
     return listing.row(id if id in listing.opened else listing.opened.clip(id).id)
 
 
 def _picked(columns: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-    """Rows of columns; those of splits are one level down."""
+    """The chosen rows of all columns; those of splits are one level down."""
     part = {
         name: [values[row] for row in rows] if isinstance(values, list) else values
         for name, values in columns.items()

@@ -1,6 +1,6 @@
-"""People as lines and dots: the marks that painters draw, in the points of a picture.
+"""Stick figures: people as lines and dots, in points of the picture, for the drawing backends.
 
-track -> flat (projected, once) -> marks of one frame -> OpenCV (film), matplotlib (painted)
+track -> flat (projected once) -> marks of one frame -> OpenCV (film), matplotlib (painted)
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from skeltools.pictures.flat import Flat, Numbers
 from skeltools.pictures.sides import parts, sides
 
 _NAME, _LETTER, _LINE = 8.0, 4.8, 8.5
-"""Of joints' names, in points: size, width of a letter, height of a line."""
+"""For joint names, in points: font size, width of a letter, height of a line."""
 
 
 @dataclass
 class Marks:
-    """What a painter draws, in this order; x to the right, y down, in points of the picture."""
+    """Marks to draw, in this order; x to the right, y down, in points of the picture."""
 
     lines: list[tuple[Numbers, str, float]] = field(default_factory=list)
-    """Ends [2, 2], colour, width."""
+    """Ends [2, 2], colour and width."""
     heads: list[tuple[Numbers, str]] = field(default_factory=list)
-    """Corners [n, 2] of filled areas, colour."""
+    """Corners [n, 2] and colour of filled areas."""
     dots: list[Dot] = field(default_factory=list)
-    """Middle [2], colour, radius, and whether it is hollow."""
+    """Centre [2], colour, radius, and whether the dot is hollow."""
     words: list[Word] = field(default_factory=list)
     names: list[Word] = field(default_factory=list)
-    """Of joints: `spaced` makes words of those that have room."""
+    """Names of joints; ``spaced`` turns those that have room into words."""
 
 
 Dot = tuple[Numbers, str, float, bool]
 
 
 class Word(NamedTuple):
-    """A line of text; ``y`` is its base line."""
+    """A line of text; ``y`` is its baseline."""
 
     x: float
     y: float
@@ -50,18 +50,18 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """Where the plane lies in the picture: the point (right, up) is at ``x + scale * (right - centre)``."""
+    """Maps the plane to the picture: (right, up) is horizontally at ``x + scale * (right - centre)``."""
 
     x: float
     y: float
     scale: float
     centre: float = 0.0
-    """What of the plane is at x."""
+    """The horizontal coordinate of the plane that is at ``x``."""
     bottom: float = 0.0
-    """What of the plane is at y."""
+    """The vertical coordinate of the plane that is at ``y``."""
 
     def __call__(self, points: Numbers) -> Numbers:
-        """[..., 2 or 3] of the plane -> [..., 2] of the picture."""
+        """Map points [..., 2 or 3] of the plane to [..., 2] in the picture."""
         right = self.x + self.scale * (points[..., 0] - self.centre)
         return np.stack([right, self.y - self.scale * (points[..., 1] - self.bottom)], axis=-1)
 
@@ -71,8 +71,8 @@ def marks(
 ) -> Marks:
     """The people of one frame. ``unit``: width of a thin line, in points of the picture.
 
-    Bones are coloured by the part of the body, joints by the person; joints of the right side are hollow, and
-    joints that were not seen are crosses.
+    Bones are coloured by body part, joints by person; joints of the right side are hollow, and unseen joints
+    are crosses.
     """
     made = Marks()
     there = [body for body in _far_first(flat, frame) if flat.seen[frame, body].any()]
@@ -87,14 +87,14 @@ def marks(
 
 
 def _far_first(flat: Flat, frame: int) -> list[int]:
-    """Bodies by how near they are to the reader."""
+    """Bodies by depth, the farthest first."""
     shown = flat.seen[frame]
     depth = (flat.points[frame, :, :, 2] * shown).sum(axis=1) / np.maximum(shown.sum(axis=1), 1)
     return [int(body) for body in np.argsort(depth, kind="stable")]
 
 
 def _bones(flat: Flat, frame: int, body: int) -> list[int]:
-    """The joints whose bone to their parent is drawn, far ones first."""
+    """The joints whose bones to their parents are drawn, the farthest first."""
     parents, shown = flat.track.spec.parents, flat.seen[frame, body]
     joints = [v for v, up in enumerate(parents) if v != up and shown[v] and shown[up]]
     depth = flat.points[frame, body, :, 2]
@@ -104,7 +104,7 @@ def _bones(flat: Flat, frame: int, body: int) -> list[int]:
 def _lines(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[tuple[Numbers, str, float]]:
-    """Each bone, with an edge in the colour of the ground, so that what is in front can be told."""
+    """Each bone, with an outline in the ground's colour to show what is in front."""
     points, parents = place(flat.points[frame, body]), flat.track.spec.parents
     part_of = parts(flat.track.spec)
     quiet = flat.track.kind == "motion"
@@ -118,7 +118,7 @@ def _lines(
 def _heads(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[tuple[Numbers, str]]:
-    """Arrows of bones, and of motions from a joint on."""
+    """Arrows along bones, or motions that start at joints."""
     if flat.vectors is None:
         return
     part_of, parents = parts(flat.track.spec), flat.track.spec.parents
@@ -136,7 +136,7 @@ def _heads(
 
 
 def _arrow(start: Numbers, stop: Numbers, width: float) -> Numbers:
-    """A slim wedge [3, 2] from ``start``, where it is wide, to its point at ``stop``."""
+    """A slim wedge [3, 2] from its base at ``start`` to its tip at ``stop``."""
     along = (stop - start) / np.linalg.norm(stop - start)
     across = width * np.array([-along[1], along[0]])
     return np.stack([start + across, stop, start - across])
@@ -166,7 +166,7 @@ def _crosses(
 def _names(
     flat: Flat, frame: int, body: int, place: Place, colours: design.Colours, unit: float
 ) -> Iterator[Word]:
-    """On the outer side of each joint."""
+    """The name of each joint, on its outer side."""
     points, shown = place(flat.points[frame, body]), flat.seen[frame, body]
     middle = float(points[shown][:, 0].mean())
     for joint in np.flatnonzero(shown).tolist():
@@ -178,7 +178,7 @@ def _names(
 
 
 def spaced(names: Iterable[Word], width: float) -> Iterator[Word]:
-    """Names of joints, moved into a picture of this width; without those that would lie on one before."""
+    """Joint names, shifted to fit the width of the picture, without those that overlap an earlier one."""
     taken: list[tuple[float, float, float]] = []
     for name in names:
         wide = _LETTER * len(name.text)

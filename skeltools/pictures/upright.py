@@ -1,4 +1,4 @@
-"""Standing people up in the picture: recipes may have turned them, and say nothing of where up is."""
+"""Turn people upright in the picture: recipes may rotate them without recording which way is up."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from schemas import SkeletonSpec
 
 
 def turn(spec: SkeletonSpec, poses: NDArray[np.floating]) -> NDArray[np.float32]:
-    """[3, 3] rotation R by quarter turns: ``joints @ R.T`` has y up and the left of people at minus x.
+    """A rotation R [3, 3] by quarter turns: ``joints @ R.T`` has y up and people's left at negative x.
 
-    ``poses`` [n, V, 3], of which those that are all zero or not finite say nothing. Up is the axis on which
-    shoulders are above legs, across that on which shoulders are apart. Where y is up already, and for a
-    convention without shoulders or nobody at all, it is the identity: nothing is turned that stands.
+    ``poses`` [n, V, 3] that are all zero or not finite are ignored. Up is the axis on which the shoulders are
+    above the legs, across the one on which the shoulders are apart. The result is the identity if y is up
+    already, for a convention without shoulders, and if there are no poses.
     """
     bodies = poses[np.isfinite(poses).all(axis=(1, 2)) & (poses != 0).any(axis=(1, 2))]
     if not len(bodies) or spec.shoulders is None:
@@ -26,7 +26,7 @@ def turn(spec: SkeletonSpec, poses: NDArray[np.floating]) -> NDArray[np.float32]
     up = int(np.abs(upward).argmax())
     if up == 1 and upward[up] > 0:
         return np.eye(3, dtype=np.float32)
-    # People turn: the mean length of the shoulder line, not its mean, says which axis it lies on.
+    # People turn around: the mean extent of the shoulder line, not its mean, shows which axis it lies on.
     widths = np.abs(bodies[:, left] - bodies[:, right]).mean(axis=0)
     widths[up] = -1
     across = int(widths.argmax())

@@ -1,4 +1,4 @@
-// The page: a list of samples, the player, details. What is open stands in the address: #id=...&with=a,b
+// The page: a list of samples, the player, details. The address holds what is open: #id=...&with=a,b
 
 import { element } from "./dom.js";
 import { sampleDetails, storeDetails } from "./details.js";
@@ -11,7 +11,7 @@ import { Tabs } from "./tabs.js";
 import { themeButton } from "./theme.js";
 import { Thumbnails } from "./thumbnails.js";
 
-const MOST_AT_FIRST = 4; // conventions that are shown unless others are asked for
+const MOST_AT_FIRST = 4; // conventions shown by default
 
 class App {
   constructor(source) {
@@ -39,7 +39,7 @@ class App {
     this.side.replaceChildren(element("p", { class: "count" }, "Reading the list…"));
     if (this.store.rows !== false) await this.list();
     this.tabs.show();
-    this.listed = performance.now(); // since the page was asked for
+    this.listed = performance.now(); // milliseconds since navigation started
     this.route();
   }
 
@@ -97,7 +97,7 @@ class App {
     return `#id=${encodeURIComponent(id)}${shown}`;
   }
 
-  /** Open a sample without a new step in the browser's history: of keys, which would make hundreds. */
+  /** Open a sample without a new history entry: key presses would add hundreds. */
   go(id) {
     history.replaceState(null, "", this.address(id));
     this.route();
@@ -115,7 +115,7 @@ class App {
     this.open(id);
   }
 
-  /** Show a sample; of two that are asked for quickly, the second. */
+  /** Show a sample; of two requested in quick succession, the second. */
   async open(id, from) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
@@ -129,7 +129,7 @@ class App {
     }
   }
 
-  /** Scenes in the player, which is made when it is first needed. */
+  /** Play scenes in the player, which is created on first use. */
   play(scenes, options = {}) {
     this.say("");
     if (!this.player) this.player = new Player(this.stage, scenes, options);

@@ -1,4 +1,4 @@
-// The camera: it turns around a target. World axes: x to the sensor's left, y up, z away from the sensor.
+// An orbit camera. World axes: x to the sensor's left, y up, z away from the sensor.
 
 export const VIEWS = {
   corner: { yaw: 0.5, pitch: 0.22 },
@@ -6,24 +6,24 @@ export const VIEWS = {
   side: { yaw: Math.PI / 2, pitch: 0 },
   top: { yaw: 0, pitch: Math.PI / 2 },
 };
-/** Radians. At yaw 0 we stand where the sensor stood; a positive yaw takes us to the picture's right. */
+/** Radians. At yaw 0 the camera is at the sensor; a positive yaw moves it to the picture's right. */
 
 const HALF = Math.tan((26 / 2) * (Math.PI / 180));
-/** Of the vertical angle of view: that of a lens of 50 mm, which keeps people in proportion. */
+/** For the vertical angle of view of a 50 mm lens, which keeps people in proportion. */
 
 export function newCamera() {
   return { ...VIEWS.corner, target: [0, 0, 0], distance: 4 };
 }
 
-/** Unit vectors to the right, up and back, rows of the rotation from the world to the camera. */
+/** Unit vectors to the right, up and back: the rows of the rotation from the world to the camera. */
 export function basis({ yaw, pitch }) {
   const [s, c, sp, cp] = [Math.sin(yaw), Math.cos(yaw), Math.sin(pitch), Math.cos(pitch)];
   return [[-c, 0, s], [s * sp, cp, c * sp], [-s * cp, sp, -c * cp]];
 }
 
 /**
- * A function (x, y, z, out) that writes pixels to the right, pixels down, and metres before the camera.
- * `box`: {x, y, width, height} of the part of the canvas, in its pixels.
+ * Returns a function (x, y, z, out) that writes pixels to the right, pixels down, and metres of depth.
+ * `box`: {x, y, width, height} of a part of the canvas, in its pixels.
  */
 export function projector(camera, box) {
   const [right, up, back] = basis(camera);
@@ -41,12 +41,12 @@ export function projector(camera, box) {
   };
 }
 
-/** Pixels that one metre has at a distance of `far` metres. */
+/** Pixels per metre at a distance of `far` metres. */
 export function pixelsPerMetre(box, far) {
   return box.height / 2 / HALF / far;
 }
 
-/** Turn to the middle of points and step back until all are in the picture. Returns the distance that takes. */
+/** Aim at the centre of points and step back until all are in the picture. Returns the distance. */
 export function fit(camera, points, aspect, margin = 0.94) {
   if (!points.length) return 4;
   const axes = basis(camera);
@@ -61,7 +61,7 @@ export function fit(camera, points, aspect, margin = 0.94) {
   return needed(turned, middle, aspect, margin);
 }
 
-/** How wide and high points are as the camera sees them, in metres. */
+/** Width and height of points as seen by the camera, in metres. */
 export function extent(camera, points) {
   return basis(camera).slice(0, 2).map((axis) => {
     let [low, high] = [Infinity, -Infinity];
@@ -82,7 +82,7 @@ function needed(turned, middle, aspect, margin) {
   return most;
 }
 
-/** What is near the camera looks larger, so the middle of the picture is not that of the room. */
+/** Correct for perspective: nearer things look larger, so the centre of the picture is not that of the room. */
 function recentred(turned, middle, distance) {
   const shares = [0, 1].map((axis) => halfway(turned.map((point) =>
     (point[axis] - middle[axis]) / (distance - point[2] + middle[2]))));

@@ -1,9 +1,9 @@
-// The clock under the picture: a slider over all frames, rows of ribbons below it, and marks of findings.
+// The clock below the picture: a slider over all frames, rows of ribbons, and marks of findings.
 
 import { element } from "./dom.js";
 import { framesOf, isThere, stretches } from "./scene.js";
 
-/** A slider that is dragged; `onseek(frame)`. Keys are the player's. */
+/** A slider to drag; calls `onseek(frame)`. The player handles keys. */
 export class Clock {
   constructor(onseek) {
     this.onseek = onseek;
@@ -25,7 +25,7 @@ export class Clock {
     this.onseek(Math.floor(share * this.frames));
   }
 
-  /** Rows and marks of scenes that run on a clock of `frames`. */
+  /** Show rows and marks of scenes on a clock of `frames`. */
   show(scenes, frames) {
     this.frames = frames;
     this.rail.replaceChildren(this.head, ...scenes.flatMap((scene) => marks(scene, frames)));
@@ -52,7 +52,7 @@ function stretch([start, stop, name, score, tone], frames) {
   return made;
 }
 
-/** Names get one of four tones, in order of their first appearance in the scene, so rows can be compared. */
+/** Give each name one of four tones, by first appearance in the scene, so that rows can be compared. */
 function ribbons({ ribbons }) {
   const tones = new Map();
   const tone = (name) => tones.get(name) ?? tones.set(name, tones.size % 4).get(name);
@@ -61,7 +61,7 @@ function ribbons({ ribbons }) {
   }));
 }
 
-/** Rows that tell when each person was there and when joints were not seen, where that is not always so. */
+/** Rows for the frames with each person and with unseen joints, where these change over time. */
 function gaps({ tracks, frames }) {
   const rows = new Map();
   for (const track of tracks.filter((track) => track.frames)) {

@@ -1,9 +1,9 @@
-// What stands beside the picture: facts, conventions, findings.
+// The details beside the picture: facts, conventions, findings.
 
 import { element } from "./dom.js";
 import { framesOf } from "./scene.js";
 
-/** Of a sample. `told` is what `api/sample` answered; `onconventions(names)`, `onframe(frame)`, `onwindow(first)`. */
+/** Details of a sample; `told` answers `api/sample`. Calls `onconventions(names)`, `onframe(frame)`, `onwindow(first)`. */
 export function sampleDetails(told, chosen, store, { onconventions, onframe, onwindow }) {
   return [
     element("h1", {}, told.title),
@@ -57,7 +57,7 @@ function findings(found, first, onframe) {
   return element("section", {}, element("h2", {}, items.length ? `Findings (${items.length})` : "No findings"), items.length ? element("ul", { class: "findings" }, items) : null);
 }
 
-/** Of the store, until a sample is open. */
+/** Details of the store, until a sample is open. */
 export function storeDetails(store) {
   const findings = Object.values(store.findings ?? {}).reduce((sum, count) => sum + count, 0);
   return [element("h1", {}, store.name), facts({ "data set": store.dataset, samples: store.samples, classes: store.classes.length, recipe: store.recipe, findings })];

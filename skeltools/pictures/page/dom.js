@@ -1,4 +1,4 @@
-// Elements of the page. Text from data only ever becomes text.
+// Elements of the page. Text from data is only ever inserted as text.
 
 /** An element with attributes, listeners (`onclick`) and children, which are elements or text. */
 export function element(tag, given = {}, ...children) {
@@ -12,7 +12,7 @@ export function element(tag, given = {}, ...children) {
   return made;
 }
 
-/** A drawing of 24 x 24 from the path of its outline. */
+/** An icon of 24 x 24 from an SVG path. */
 export function icon(path) {
   const space = "http://www.w3.org/2000/svg";
   const [svg, line] = ["svg", "path"].map((tag) => document.createElementNS(space, tag));
@@ -30,7 +30,7 @@ export const ICONS = {
   loop: "M7 7h9V4l5 4-5 4V9H8a3 3 0 0 0-3 3H3a5 5 0 0 1 4-5zm10 10H8v3l-5-4 5-4v3h8a3 3 0 0 0 3-3h2a5 5 0 0 1-4 5z",
 };
 
-/** Buttons of which one is pressed. `choices`: [[value, name, title]]. Returns the group; `choose(value)` is on it. */
+/** Buttons of which one is pressed. `choices`: [[value, name, title]]. The returned group has `choose(value)`. */
 export function segments(label, choices, chosen, onchoose) {
   const buttons = choices.map(([value, name, title]) =>
     element("button", { type: "button", title, "data-value": value, onclick: () => group.choose(value, true) }, name));

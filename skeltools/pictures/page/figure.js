@@ -1,13 +1,13 @@
-// From a track and a frame to strokes: people, arrows, the floor. One look for the picture and its thumbnails.
+// Strokes for a frame of a track: people, arrows, the floor. Shared by the picture and the thumbnails.
 
 import { basis } from "./camera.js";
 import { FAINT, FLAT, HOLLOW, SOLID } from "./paint.js";
 import { index, isThere, vectors } from "./scene.js";
 
-const NEAR = 0.05; // metres before the camera from which on something is drawn
+const NEAR = 0.05; // nearest depth that is drawn, metres
 const PARTS = ["trunk", "left-arm", "left-leg", "right-arm", "right-leg"];
 
-/** The colours of design.css as an element has them now, as 0xRRGGBB. */
+/** An element's current colours of design.css, as 0xRRGGBB. */
 export function palette(element) {
   const style = getComputedStyle(element);
   const colour = (name) => parseInt(style.getPropertyValue(`--${name}`).trim().slice(1), 16) || 0;
@@ -22,7 +22,7 @@ export function palette(element) {
   };
 }
 
-/** 0xRRGGBB as three shares of one. */
+/** 0xRRGGBB as three numbers in 0..1. */
 export function shares(rgb) {
   return [rgb >> 16, (rgb >> 8) & 255, rgb & 255].map((part) => part / 255);
 }
@@ -36,7 +36,7 @@ function mixed(one, other, share) {
   return a.reduce((sum, part, place) => (sum << 8) | Math.round(255 * (part + share * (b[place] - part))), 0);
 }
 
-/** [M * V] spots of a frame, each [x, y, distance], or null where a joint was never seen or is behind us. */
+/** [M * V] spots of a frame, each [x, y, distance], or null for a joint that was never seen or is behind the camera. */
 export function spotsOf(track, frame, project) {
   const spots = [];
   for (let body = 0; body < track.bodies; body++) {
@@ -89,7 +89,7 @@ function addJoint(batch, track, body, joint, spot, look) {
   else batch.add(spot, spot, wide, wide, track.shade ? mixed(colours.line, colours.warn, strength) : person, SOLID, 0.03);
 }
 
-/** A bone's arrow ends at its joint's place when it is as long as it is; a motion's starts at its joint. */
+/** Add arrows: a bone's arrow, at true length, ends at its joint; a motion's starts at its joint. */
 function addArrows(batch, track, spots, look) {
   const arrows = vectors(track, look.kind);
   spots.forEach((spot, place) => {
@@ -115,7 +115,7 @@ function addArrow(batch, [tail, tip], look, colour, fill) {
   batch.add(neck, tip, Math.min(5 * look.scale, 0.5 * head), 0.3 * look.scale, colour, SOLID, 0.05);
 }
 
-/** The floor under people: {low, high, step} of the grid in x and z, and its height. */
+/** The floor below people: {low, high, step} of the grid in x and z, and its height. */
 export function floorOf(points, flat) {
   const range = (axis) => points.reduce(([low, high], point) => [Math.min(low, point[axis]), Math.max(high, point[axis])], [Infinity, -Infinity]);
   const [x, y, z] = [0, 1, 2].map(range);
@@ -138,7 +138,7 @@ export function addFloor(batch, floor, look) {
   for (const at of rows(z)) line([x[0], y, at], [x[1], y, at]);
 }
 
-/** The ends of the part of a line that is before the camera, as spots; null if all is behind it. */
+/** The ends, as spots, of the part of a line in front of the camera; null if all is behind it. */
 function beforeUs(from, to, project) {
   const [start, stop] = [from, to].map((end) => project(...end, [0, 0, 0]));
   if (start[2] > NEAR && stop[2] > NEAR) return [start, stop];

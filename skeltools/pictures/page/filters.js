@@ -1,4 +1,4 @@
-// Which rows are listed, and in what order: search, filters, sorting, over columns of the whole store.
+// Rows to list, and their order: search, filters and sorting over columns of the whole store.
 
 import { element } from "./dom.js";
 
@@ -14,7 +14,7 @@ const SORTS = {
   findings: { name: "Most findings first", by: (rows) => (a, b) => rows.findings[b] - rows.findings[a] },
 };
 
-/** Numbers of the rows that pass: `wanted` as the form gives it. Every word of the search is in id or class. */
+/** Indices of the rows that pass `wanted`, the form's value. Every search word must be in the id or class. */
 export function chosen(rows, texts, wanted) {
   const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
   const tests = [];
@@ -34,12 +34,12 @@ export function chosen(rows, texts, wanted) {
   return by ? found.sort(by(rows)) : found;
 }
 
-/** What the search looks through, of each row. */
+/** The text of each row that is searched. */
 export function searched(rows, classes) {
   return rows.id.map((id, row) => `${id} ${classes[rows.label[row]] ?? ""}`.toLowerCase());
 }
 
-/** The form; `onchange(wanted)`. It has only what the store can be told apart by. */
+/** The form; calls `onchange(wanted)`. It has only fields in which the store's samples differ. */
 export class Filters {
   constructor(store, rows, onchange) {
     const labelled = (name, field) => element("label", {}, element("span", {}, name), field);

@@ -1,4 +1,4 @@
-// Keys of the player, in one table: what they do and how the help tells it.
+// Keys of the player in one table: their actions and their help.
 
 export const KEYS = [
   { keys: [" ", "k"], name: "Space", does: "play or pause", act: (player) => player.toggle() },
@@ -22,7 +22,7 @@ export const KEYS = [
   { keys: ["?"], name: "?", does: "these keys", act: (player) => player.panel.help() },
 ];
 
-/** Do what a key means; a button, a menu or a field that has the focus keeps its own keys. */
+/** Perform a key's action; a focused button, menu or field keeps its own keys. */
 export function act(player, event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, select, textarea")) return;

@@ -1,4 +1,4 @@
-// A list of any length: only the rows that are seen exist.
+// A virtual list of any length: only visible rows exist.
 
 import { element } from "./dom.js";
 
@@ -6,8 +6,8 @@ const ROW = 76; // pixels, as in viewer.css
 const SPARE = 6;
 
 /**
- * `fill(row)` gives a row's children, `address(row)` its link, `drawn(rows)` is told what is seen; rows are
- * whatever numbers `show` was given.
+ * `fill(row)` returns a row's children, `address(row)` its link; `drawn(rows)` is called with the visible
+ * rows. Rows are the numbers passed to `show`.
  */
 export class List {
   constructor({ fill, address, drawn, open }) {
@@ -51,7 +51,7 @@ export class List {
     this.inside.append(made);
   }
 
-  /** Mark a row and bring it into sight. */
+  /** Mark a row and scroll it into view. */
   select(row) {
     this.current = row;
     for (const [place, made] of this.made) made.setAttribute("aria-selected", String(this.rows[place] === row));
@@ -71,7 +71,7 @@ export class List {
     this.move(steps[event.key]);
   }
 
-  /** Open the row that is `steps` after the one that is open. */
+  /** Open the row `steps` after the open one. */
   move(steps) {
     if (!this.rows.length) return;
     const place = this.place.get(this.current);

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { hex, palette } from "./figure.js";
 
-const SHAPES = 4; // with four colours, sixteen classes are told apart
+const SHAPES = 4; // with four colours, these distinguish sixteen classes
 
 export class PointMap {
   constructor({ points, classes = [] }, open) {
@@ -18,7 +18,7 @@ export class PointMap {
     this.canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Where a point is on the canvas; both axes have one scale, since only distances mean something. */
+  /** A point's position on the canvas; both axes share one scale, as only distances are meaningful. */
   place({ x, y }) {
     const { width, height } = this.canvas;
     const [across, down] = [this.range("x"), this.range("y")];

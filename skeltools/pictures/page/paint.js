@@ -1,10 +1,10 @@
-// Strokes on a canvas: capsules given in pixels and depth, by WebGL2, or by the 2D context where there is none.
+// Strokes on a canvas: capsules in pixels and depth, drawn by WebGL2, or by the 2D context without it.
 
 export const FLAT = 0, SOLID = 1, HOLLOW = 2, FAINT = 3;
-/** How a stroke is filled: plain; lit, with a halo; the same with a light core; a thin ring or dashes. */
+/** Fills of a stroke: plain; lit, with a halo; the same with a light core; a thin ring or dashes. */
 
 const WIDTH = 10;
-/** Numbers of a stroke: x, y of both ends, both radii, one over both distances, colour as 0xRRGGBB, fill. */
+/** Numbers per stroke: x, y of both ends, both radii, both inverse distances, colour as 0xRRGGBB, fill. */
 
 /** A growing list of strokes. */
 export class Batch {
@@ -17,7 +17,7 @@ export class Batch {
     this.count = 0;
   }
 
-  /** Ends are [x, y, distance] in pixels and metres, radii are pixels, `nearer` lifts it by metres. */
+  /** Ends are [x, y, distance] in pixels and metres, radii in pixels; `nearer` moves the stroke forward, in metres. */
   add(from, to, radius, tip, colour, fill, nearer = 0) {
     if (WIDTH * (this.count + 1) > this.numbers.length) this.grow();
     const near = Math.max(1e-3, from[2] - nearer);
@@ -31,7 +31,7 @@ export class Batch {
     this.numbers = more;
   }
 
-  /** Numbers of the strokes from `first` on, the furthest first, the flat ones before all others. */
+  /** Numbers of the strokes from `first` on, the farthest first, flat ones before all others. */
   sorted(first) {
     const { numbers } = this;
     const depth = (place) => numbers[WIDTH * place + 6] + numbers[WIDTH * place + 7] - (numbers[WIDTH * place + 9] === FLAT ? 1e6 : 0);
@@ -42,7 +42,7 @@ export class Batch {
   }
 }
 
-/** The painter that this browser can have: {clear(ground), paint(numbers, box, scale), kind}. */
+/** The best painter that this browser supports: {clear(ground), paint(numbers, box, scale), kind}. */
 export function painter(canvas) {
   const gl = canvas.getContext("webgl2", { alpha: false, antialias: false });
   return gl ? withWebGL(gl) : on2D(canvas.getContext("2d"));
@@ -174,7 +174,7 @@ function on2D(pen) {
   };
 }
 
-/** Sorted strokes by the 2D context: for thumbnails, too. */
+/** Paint sorted strokes with the 2D context; also for thumbnails. */
 export function strokes(pen, numbers, { ground, scale }) {
   const light = css(ground.map((part) => Math.round(255 * part)));
   pen.lineCap = "round";

@@ -33,7 +33,7 @@ export class Panel {
       this.dialog = keys());
   }
 
-  /** What fits the player's scenes. */
+  /** Show the controls that apply to the player's scenes. */
   show() {
     const tracks = this.player.scenes.flatMap((scene) => scene.tracks);
     const own = tracks[0]?.kind ?? "joint";

@@ -1,8 +1,8 @@
-// Plays scenes: `new Player(element, scenes, options)`, where scenes are what scene.to_json wrote.
+// Plays scenes: `new Player(element, scenes, options)`, where scenes are results of scene.to_json.
 //
 // Options: view "corner" | "front" | "side" | "top", layout "beside" | "over", kind "joint" | "bone" | "motion",
-// speed, loop, autoplay, controls "all" | "few". Events: "frame", "play", "pause", "look". Every picture is a frame
-// that was recorded: nothing is drawn between two.
+// speed, loop, autoplay, controls "all" | "few". Events: "frame", "play", "pause", "look". Only recorded
+// frames are drawn, without interpolation.
 
 import { VIEWS, extent, fit, newCamera, pan, pixelsPerMetre, projector } from "./camera.js";
 import { Clock } from "./clock.js";
@@ -14,7 +14,7 @@ import { act } from "./keys.js";
 import { Panel } from "./panel.js";
 import { drawText } from "./text.js";
 
-const FPS = 30; // where a scene does not tell; that of Kinect
+const FPS = 30; // default frame rate, that of Kinect
 const ARROWS = { joint: 1, bone: 1, motion: 5 };
 
 export class Player extends EventTarget {
@@ -60,7 +60,7 @@ export class Player extends EventTarget {
     steer(this);
   }
 
-  /** Take scenes; the view, the speed and whether it plays stay, and so does all else that `look` does not name. */
+  /** Show scenes; view, speed, playback and everything else that `look` does not set stay as they are. */
   show(scenes, look = {}) {
     Object.assign(this.look, look);
     this.scenes = scenes.map(readScene);
@@ -75,7 +75,7 @@ export class Player extends EventTarget {
     if (this.playing) this.play();
   }
 
-  /** Lay the tracks out: beside each other, or all in one place. */
+  /** Lay out the tracks: side by side, or on top of each other. */
   arrange() {
     const tracks = this.scenes.flatMap((scene) => scene.tracks.map((track) => ({ track, scene })));
     const over = this.look.layout === "over";
@@ -93,7 +93,7 @@ export class Player extends EventTarget {
     this.refit();
   }
 
-  /** Give each cell its box of the canvas: the grid in which people are largest. */
+  /** Assign each cell its box of the canvas, in the grid that makes people largest. */
   resize() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (!width || !height) return;
@@ -107,7 +107,7 @@ export class Player extends EventTarget {
     this.cells.forEach((cell, place) => {
       const [x, y] = [(place % columns) * wide, Math.floor(place / columns) * tall];
       cell.box = { x, y, width: wide, height: tall };
-      const [above, below] = [26 * this.scale, 20 * this.scale]; // where names and units stand
+      const [above, below] = [26 * this.scale, 20 * this.scale]; // space for names and units
       cell.view = { x, y: y + above, width: wide, height: Math.max(1, tall - above - below) };
     });
     if (!this.touched) this.refit();
@@ -122,7 +122,7 @@ export class Player extends EventTarget {
     return Array.from({ length: count }, (_, place) => place + 1).reduce((best, each) => (room(each) > room(best) ? each : best), 1);
   }
 
-  /** Bring all frames of all people into every cell, at one scale. */
+  /** Fit all frames of all people into every cell, at one scale. */
   refit() {
     this.touched = false;
     const boxed = this.cells.filter(({ box }) => box);
@@ -137,7 +137,7 @@ export class Player extends EventTarget {
     this.draw();
   }
 
-  /** The camera of a cell: the common one, moved to the cell's people; what is flat is seen from the front. */
+  /** The camera of a cell: the shared one, moved to the cell's people; 2D tracks are seen from the front. */
   cameraOf(cell, alone = false) {
     const turned = cell.flat ? { ...this.camera, ...VIEWS.front } : { ...this.camera };
     if (alone) return turned;
@@ -146,7 +146,7 @@ export class Player extends EventTarget {
     return turned;
   }
 
-  /** Where the people of a cell are now, to follow them. */
+  /** The current position of a cell's people, to follow them. */
   middle({ tracks, target }) {
     const [sum, count] = [[0, 0, 0], { seen: 0 }];
     const [track, frame] = [tracks[0], this.frameOf(tracks[0])];
@@ -164,7 +164,7 @@ export class Player extends EventTarget {
     return Math.max(0, Math.min(track.frames - 1, Math.floor((this.frame * track.frames) / Math.max(1, this.frames))));
   }
 
-  /** Sleep while nobody can see the picture. */
+  /** Pause drawing while the picture is not visible. */
   wake() {
     this.asleep = this.away || document.hidden;
     this.before = null;
@@ -212,7 +212,7 @@ export class Player extends EventTarget {
     this.tell("look");
   }
 
-  /** Change how it looks: layout, kind, speed, loop, names, follow, arrow. */
+  /** Change display options: layout, kind, speed, loop, names, follow, arrow. */
   set(change) {
     Object.assign(this.look, change);
     if ("kind" in change) this.look.arrow = ARROWS[change.kind];
@@ -231,7 +231,7 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event(event));
   }
 
-  /** Ask for a drawing before the browser shows its next picture. */
+  /** Request a redraw before the browser's next frame. */
   draw() {
     this.stale = true;
     this.next();
@@ -300,7 +300,7 @@ export class Player extends EventTarget {
     });
   }
 
-  /** The picture in words. */
+  /** A description of the picture in words. */
   said() {
     if (!this.frames) return "no frames";
     const people = (track) => Array.from({ length: track.bodies }, (_, body) => body).filter((body) => isThere(track, this.frameOf(track), body)).length;
@@ -308,7 +308,7 @@ export class Player extends EventTarget {
     return `frame ${this.frame + 1} of ${this.frames}; people: ${names.join(", ")}`;
   }
 
-  /** Pictures drawn in a second when each of the browser's is drawn anew. */
+  /** Pictures drawn per second if every frame of the browser is redrawn. */
   async measure(seconds = 2) {
     const [start, before] = [performance.now(), this.drawn];
     while (performance.now() - start < 1000 * seconds) {
@@ -320,7 +320,7 @@ export class Player extends EventTarget {
     return (1000 * (this.drawn - before)) / (performance.now() - start);
   }
 
-  /** What is on the canvas, in its CSS pixels: for tests and for other scripts of a page. */
+  /** The contents of the canvas, in CSS pixels, for tests and other scripts of a page. */
   state() {
     const css = (spot) => spot && { x: spot[0] / this.scale, y: spot[1] / this.scale, seen: spot.seen };
     return {
@@ -332,7 +332,7 @@ export class Player extends EventTarget {
     };
   }
 
-  /** Take the player out of the page and free what it holds. */
+  /** Remove the player from the page and free its resources. */
   remove() {
     this.gone = true;
     this.ending.abort();
@@ -343,14 +343,14 @@ export class Player extends EventTarget {
   }
 }
 
-/** Of several scenes their titles, and the convention where they are not all in one. */
+/** For several scenes, their titles, with the convention if they differ in it. */
 function cellName(track, scene, scenes) {
   if (scenes.length < 2) return track.name;
   const names = new Set(scenes.flatMap(({ tracks }) => tracks.map(({ name }) => name)));
   return names.size > 1 ? `${scene.title}, ${track.name}` : scene.title;
 }
 
-/** Turn, move and zoom by mouse, pen and fingers; tell the joint under the pointer. */
+/** Rotate, pan and zoom by mouse, pen and touch; show the joint under the pointer. */
 function steer(player) {
   const { canvas, camera } = player;
   const fingers = new Map();
@@ -398,7 +398,7 @@ function turn(player, right, down) {
   player.panel.update();
 }
 
-/** Tell the joint nearest to the pointer, with its coordinates in the frame. */
+/** Show the joint nearest to the pointer, with its coordinates in the frame. */
 function point(player, event) {
   const found = event && nearest(player, event.offsetX * player.scale, event.offsetY * player.scale);
   player.tip.hidden = !found;

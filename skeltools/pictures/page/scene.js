@@ -1,13 +1,13 @@
-// Scenes as skeltools/pictures/scene.py writes them, decoded. A track has T frames, M bodies, V joints.
+// Decode scenes of skeltools/pictures/scene.py. A track has T frames, M bodies, V joints.
 
-/** A scene whose tracks have arrays in the place of base64. */
+/** A scene whose tracks have arrays in place of base64. */
 export function readScene(json) {
   return { facts: {}, findings: [], ribbons: {}, ...json, tracks: json.tracks.map((track) => readTrack(track)) };
 }
 
 /**
  * A track with `points` [T, M, V, 3] in metres, `seen` [T, M, V], `last` [T, M, V] and `vectors` by kind.
- * `apart`: its frames are no clip but poses of several.
+ * `apart`: its frames are poses of different clips, not one clip.
  */
 export function readTrack(json, apart = false) {
   const track = { ...json, vertices: json.joints.length, seen: bytes(json.seen), derived: {} };
@@ -29,7 +29,7 @@ function scaled(text, scale, origin) {
   return Float32Array.from(numbers, (number, place) => origin[place % 3] + scale * number);
 }
 
-/** Of each joint the last frame up to now in which it was seen; -1 before the first. */
+/** For each joint, the last frame so far in which it was seen; -1 before the first. */
 function lastSeen({ seen, bodies, vertices }, apart) {
   const last = new Int32Array(seen.length);
   const width = bodies * vertices;
@@ -40,7 +40,7 @@ function lastSeen({ seen, bodies, vertices }, apart) {
   return last;
 }
 
-/** Where a joint of a frame stands in arrays of [T, M, V]. */
+/** Index of a joint in a frame in arrays of [T, M, V]. */
 export function index(track, frame, body, joint) {
   return (frame * track.bodies + body) * track.vertices + joint;
 }
@@ -52,7 +52,7 @@ export function isThere(track, frame, body) {
   return false;
 }
 
-/** Arrows [T, M, V, 3] of "bone" or "motion": those that the track brings, else derived as streams are. */
+/** Arrows [T, M, V, 3] of "bone" or "motion": those of the track, else derived as streams are. */
 export function vectors(track, kind) {
   return (track.derived[kind] ??= kind === "bone" ? bones(track) : motion(track));
 }
@@ -75,7 +75,7 @@ function differences({ points, seen, vertices }, other, sign) {
   return out;
 }
 
-/** The joints at which L and R stand: the hands, else the outermost joint of each side's arm. */
+/** The joints labelled L and R: the hands, else the outermost joint of each arm. */
 function letters({ joints, parents, parts }) {
   const depth = joints.map((_, joint) => {
     let steps = 0;
@@ -90,7 +90,7 @@ function letters({ joints, parents, parts }) {
     .filter(({ joint }) => joint !== undefined);
 }
 
-/** Radius of each joint in metres: a share of how tall people are, less where bones are short. */
+/** Radius of each joint in metres: a share of people's height, less for short bones. */
 function radii(track) {
   const { joints, parents } = track;
   const base = 0.0135 * height(track);
@@ -108,7 +108,7 @@ function boneLengths(track) {
   }, joint)));
 }
 
-/** The value of up to 40 frames of one joint, of every body, where it is a number. */
+/** Values of one joint for every body in up to 40 frames, where they are numbers. */
 function samples(track, value, joint) {
   const found = [];
   for (let frame = 0; frame < track.frames; frame += Math.ceil(track.frames / 40))
@@ -139,7 +139,7 @@ function median(values) {
   return values.length ? values.sort((a, b) => a - b)[Math.floor(values.length / 2)] : 0;
 }
 
-/** [n, 3]: up to `most` points that are seen, evenly spread, without the few that are metres off. */
+/** [n, 3]: up to `most` seen points, evenly spaced, without the few outliers. */
 export function cloud(track, most = 6000) {
   const step = Math.max(1, Math.ceil(track.seen.length / most));
   const places = [];
@@ -150,7 +150,7 @@ export function cloud(track, most = 6000) {
   return kept.map((place) => [...track.points.subarray(3 * place, 3 * place + 3)]);
 }
 
-/** From where to where values lie that are no further out than twice the span of the middle 98 %. */
+/** Range of the values that are within twice the span of the middle 98 %. */
 function inner(values) {
   const sorted = Float32Array.from(values).sort();
   const at = (share) => sorted[Math.floor(share * (sorted.length - 1))];
@@ -158,7 +158,7 @@ function inner(values) {
   return [at(0.01) - span, at(0.99) + span];
 }
 
-/** Stretches [start, stop) of frames for which a test holds. */
+/** Stretches [start, stop) of frames that pass a test. */
 export function stretches(frames, holds) {
   const found = [];
   for (let frame = 0; frame < frames; frame++) {
@@ -170,7 +170,7 @@ export function stretches(frames, holds) {
   return found;
 }
 
-/** The frames that a finding names, as [first, last], 0-based (findings count from 1); null where it names none. */
+/** The frames that a finding names, as [first, last], 0-based (findings count from 1); null if it names none. */
 export function framesOf({ place = "", detail = "" }) {
   const found = /\bframes? (\d+)(?:\s*(?:to|-|–)\s*(\d+))?/.exec(`${place} ${detail}`);
   return found ? [Number(found[1]) - 1, Number(found[2] ?? found[1]) - 1] : null;

@@ -1,6 +1,6 @@
-// Where clips come from: the server behind the page, or what stands in the page itself.
+// The source of clips: the page's server, or data in the page itself.
 
-/** Answers of `api/NAME`. Raises an Error with the server's sentence. */
+/** Answers of `api/NAME`. Throws an Error with the server's message. */
 export function served(base = "api/") {
   const ask = async (address, signal) => {
     const reply = await fetch(new URL(address, document.baseURI), { signal }).catch((error) => {
@@ -21,7 +21,7 @@ export function served(base = "api/") {
   };
 }
 
-/** The same of {store, rows, samples, poses, items}, gzipped and in base64. */
+/** The same answers from {store, rows, samples, poses, items}, gzipped and in base64. */
 export async function embedded(text) {
   const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));

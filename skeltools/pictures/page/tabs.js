@@ -1,4 +1,4 @@
-// Tabs of a page that shows more than samples: lists of items, each with scenes, and maps of points.
+// Tabs of a page with more than samples: lists of items, each with scenes, and maps of points.
 
 import { element } from "./dom.js";
 import { facts } from "./details.js";
@@ -19,7 +19,7 @@ export class Tabs {
     this.samples = [...this.app.side.childNodes];
   }
 
-  /** Whether an address is one of a tab; then it is shown. */
+  /** Show the tab of an address; returns whether it is one. */
   route(asked) {
     const name = asked.get("tab") ?? (this.app.store.rows === false ? this.all[0]?.name : null) ?? "";
     const tab = this.all.find((each) => each.name === name);

@@ -1,4 +1,4 @@
-// What is written on the picture: names, L and R at the hands, people at their feet, axes.
+// Labels on the picture: names, L and R at the hands, people at their feet, axes.
 
 import { pixelsPerMetre } from "./camera.js";
 import { hex } from "./figure.js";

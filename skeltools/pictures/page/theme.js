@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it: the dark colours of design.css are switched on or off.
+// Light, dark, or as set in the system: switches the dark colours of design.css on or off.
 
 import { element } from "./dom.js";
 
@@ -37,7 +37,7 @@ function kept() {
   try {
     return localStorage.getItem("skeltools-colours") in NAMES ? localStorage.getItem("skeltools-colours") : "system";
   } catch {
-    return "system"; // a page that may not keep anything
+    return "system"; // storage is not available
   }
 }
 
@@ -45,6 +45,6 @@ function keep(theme) {
   try {
     localStorage.setItem("skeltools-colours", theme);
   } catch {
-    // it is asked for again next time
+    // not stored: chosen again next time
   }
 }

@@ -5,23 +5,23 @@ import { addPeople, palette, shares, spotsOf } from "./figure.js";
 import { Batch, strokes } from "./paint.js";
 import { cloud, readTrack } from "./scene.js";
 
-const MOST = 3000; // poses that are kept
+const MOST = 3000; // most poses in the cache
 const AT_ONCE = 64;
 
-/** Poses of rows, asked for as they are seen, and drawn on the canvases that wait for them. */
+/** Poses of rows, requested when visible, and drawn on the canvases that wait for them. */
 export class Thumbnails {
   constructor(source) {
     Object.assign(this, { source, held: new Map(), waiting: new Map(), asked: new Set() });
   }
 
-  /** Draw a row on a canvas, now or when its pose is there. */
+  /** Draw a row on a canvas, now or when its pose arrives. */
   draw(row, canvas) {
     const pose = this.held.get(row);
     if (pose) drawPose(canvas, pose);
     else this.waiting.set(row, canvas);
   }
 
-  /** Ask for those of rows that are waited for. */
+  /** Request the poses that canvases of these rows wait for. */
   async want(rows) {
     const missing = rows.filter((row) => this.waiting.has(row) && !this.asked.has(row)).slice(0, AT_ONCE);
     if (!missing.length) return;
