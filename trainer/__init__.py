@@ -14,7 +14,8 @@
 The names in ``__all__`` are public: the calls above and the building blocks of a custom training script
 (examples/pretrain.py). Every other module is private and may change between versions. The axis order is
 always ``N C T V M`` (samples, coordinates, frames, joints, bodies). The two packages share only the store:
-skeltools is imported solely for raw clips, which ``load`` prepares in the same way as those of a store.
+skeltools is imported solely for raw clips, which ``load`` prepares in the same way as those of a store, and
+for pictures of clips in reports and viewers.
 Importing the package is cheap: each name is loaded on first use, and torch with it.
 """
 
