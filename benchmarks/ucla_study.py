@@ -1,0 +1,216 @@
+"""NW-UCLA: what limits pre-training on 1,020 clips? One factor at a time, chosen without the test half.
+
+    python -m benchmarks.ucla_study --raw nw-ucla.zip --work study [--part factors] [--variants NAME ...]
+
+Variants are compared on people held out of the training half: of its clips (cameras 1 and 2), those of
+subjects 1 to 7 are trained on and those of subjects 8 to 10 are tested on. Only what is chosen there is then
+measured on the published split (``--part final``). Each run takes one thread, ``--jobs`` of them run at a
+time; finished runs of the work folder are not repeated. Figures are of the last epoch. The tables go to
+benchmarks/results/ucla_factors.json and ucla_final_EPOCHS.json. docs/results/reproducing.md says where the
+data set is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import skeltools
+from benchmarks import many, record, runs
+
+HELD_OUT = frozenset({8, 9, 10})
+"""Subjects that settings are chosen on."""
+CAMERAS = frozenset({1, 2})
+"""Those of the training half."""
+FRAMES = (24, 32, 50)
+
+TURN = {"name": "rotate_y", "options": {"angle": 3.1416}}
+SHEAR = {"name": "shear", "options": {"amplitude": 0.5}}
+CROP = {"name": "temporal_crop", "options": {"ratio": 6}}
+STRETCH = {"name": "temporal_crop_resize", "options": {"ratio": [0.5, 1.0]}}
+MIRROR = {"name": "spatial_flip", "options": {"p": 0.5}}
+NOISE = {"name": "gaussian_noise", "options": {"p": 1.0, "std": 0.02}}
+JITTER = {"name": "joint_jitter", "options": {"share": 0.3}}
+TILT = {"name": "rotate", "options": {"main": 20.0, "others": 5.0}}
+AXIS = {"name": "axis_mask", "options": {"p": 0.5}}
+
+
+def views(*augmentations: dict[str, Any]) -> tuple[str, ...]:
+    """The normal chain."""
+    return ("--set", f"augment.normal={json.dumps(augmentations)}")
+
+
+def settings(**values: object) -> tuple[str, ...]:
+    """``a__b=1`` -> ``--set a.b=1``."""
+    pairs = [("--set", f"{key.replace('__', '.')}={json.dumps(value)}") for key, value in values.items()]
+    return tuple(word for pair in pairs for word in pair)
+
+
+BF16 = settings(runtime__precision="bf16")
+"""Half of the time where the CPU has AMX; `fp32` among the factors is beside it."""
+
+FACTORS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "base": ("skeletonclr", ()),
+    "fp32": ("skeletonclr", settings(runtime__precision="fp32")),
+    "turn 0.8": ("skeletonclr", views({**TURN, "options": {"angle": 0.8}}, SHEAR, CROP)),
+    "no turn": ("skeletonclr", views(SHEAR, CROP)),
+    "no shear": ("skeletonclr", views(TURN, CROP)),
+    "shear 1": ("skeletonclr", views(TURN, {**SHEAR, "options": {"amplitude": 1.0}}, CROP)),
+    "no crop": ("skeletonclr", views(TURN, SHEAR)),
+    "stretch": ("skeletonclr", views(TURN, SHEAR, STRETCH)),
+    "and mirror": ("skeletonclr", views(TURN, SHEAR, CROP, MIRROR)),
+    "and noise": ("skeletonclr", views(TURN, SHEAR, CROP, NOISE)),
+    "and joints": ("skeletonclr", views(TURN, SHEAR, CROP, JITTER)),
+    "and axis": ("skeletonclr", views(TURN, SHEAR, CROP, AXIS)),
+    "32 frames": ("skeletonclr", settings(data__frames=32)),
+    "50 frames": ("skeletonclr", settings(data__frames=50)),
+    "queue 128": ("skeletonclr", settings(method__options__queue=128)),
+    "queue 256": ("skeletonclr", settings(method__options__queue=256)),
+    "queue 2048": ("skeletonclr", settings(method__options__queue=2048)),
+    "own rows masked": ("skeletonclr", settings(method__options__own_rows="mask")),
+    "momentum 0.9": ("skeletonclr", settings(method__options__momentum=0.9)),
+    "momentum 0.999": ("skeletonclr", settings(method__options__momentum=0.999)),
+    "temperature 0.07": ("skeletonclr", settings(method__options__temperature=0.07)),
+    "temperature 0.5": ("skeletonclr", settings(method__options__temperature=0.5)),
+    "rate 0.05": ("skeletonclr", settings(optimise__lr=0.05)),
+    "rate 0.1": ("skeletonclr", settings(optimise__lr=0.1)),
+    "batch 64": ("skeletonclr", ("--batch-size", "64")),
+    "batch 32": ("skeletonclr", ("--batch-size", "32")),
+    "keys in groups": ("skeletonclr", settings(method__options__key_norm="shuffle")),
+    "vicreg": ("decorrelate", ()),
+    "barlow": ("decorrelate", settings(method__options__objective="barlow")),
+    "sigreg": ("decorrelate", settings(method__options__objective="sigreg", method__options__dim=128)),
+    "twice as wide": (
+        "skeletonclr",
+        settings(encoder__options__channels=[32, 32, 32, 32, 64, 64, 64, 128, 128, 256]),
+    ),
+    "kernel 9": ("skeletonclr", settings(encoder__options__temporal_kernel=9)),
+}
+"""Variant -> method and options of ``trainer pretrain`` beside its preset nw-ucla."""
+
+
+STREAMS = ("joint", "bone", "motion")
+FINAL = {"skeletonclr": STREAMS, "decorrelate": ("joint",)}
+"""Method -> streams that are trained on the published split, by the preset nw-ucla as it is."""
+
+
+def main() -> None:
+    parser = many.parser(__doc__)
+    parser.add_argument("--raw", type=Path, required=True)
+    parser.add_argument("--part", choices=("factors", "final"), default="factors")
+    parser.add_argument("--epochs", type=int, help="default: 30 for factors, 200 for the final runs")
+    parser.add_argument("--variants", nargs="*", default=list(FACTORS), choices=FACTORS)
+    parser.add_argument("--methods", nargs="*", default=list(FINAL), choices=FINAL)
+    options = parser.parse_args()
+    work = many.work_folder(options)
+    whole = published(work, options.raw)
+    (factors if options.part == "factors" else final)(options, work, whole)
+
+
+def factors(options: argparse.Namespace, work: Path, whole: Path) -> None:
+    """Every variant on the held-out subjects."""
+    store, epochs = held_out(work, whole), options.epochs or 30
+    names = {name: name.replace(" ", "_") for name in options.variants}
+
+    def run(job: tuple[str, int]) -> None:
+        name, seed = job
+        method, words = FACTORS[name]
+        train(work, names[name], seed, store, method, (*BF16, *words), epochs, options.device)
+
+    wanted = [(name, seed) for seed in range(options.seeds) for name in options.variants]
+    many.do_all(run, wanted, jobs=options.jobs)
+    tell(
+        "ucla_factors", f"subjects held out of the training half, {epochs} epochs", work, list(names.values())
+    )
+
+
+def final(options: argparse.Namespace, work: Path, whole: Path) -> None:
+    """The published split: each method and stream, and the ensemble of streams of a method."""
+    epochs = options.epochs or 200
+    jobs = [(method, stream) for method in options.methods for stream in FINAL[method]]
+
+    def run(job: tuple[tuple[str, str], int]) -> None:
+        (method, stream), seed = job
+        name = f"final-{method}-{stream}-{epochs}"
+        train(work, name, seed, whole, method, (*BF16, "--stream", stream), epochs, options.device)
+
+    many.do_all(run, [(job, seed) for seed in range(options.seeds) for job in jobs], jobs=options.jobs)
+    names = [f"final-{method}-{stream}-{epochs}" for method, stream in jobs]
+    fused = {
+        method: [ensemble(work, method, epochs, seed) for seed in range(options.seeds)]
+        for method in options.methods
+        if len(FINAL[method]) > 1
+    }
+    tell(f"ucla_final_{epochs}", f"cross-view, {epochs} epochs, last epoch", work, names, three_streams=fused)
+
+
+def train(
+    work: Path,
+    name: str,
+    seed: int,
+    store: Path,
+    method: str,
+    words: Sequence[object],
+    epochs: int,
+    device: str,
+) -> None:
+    """One run with the preset nw-ucla and what ``words`` change, and its probes."""
+    begin = ("--store", store, "--method", method, "--preset", "nw-ucla", *words)
+    also = ("--epochs", epochs, "--device", device)
+    many.train_and_probe(work, name, seed, begin=begin, options=also, random=False)
+
+
+def ensemble(work: Path, method: str, epochs: int, seed: int) -> float:
+    """Linear accuracy in percent of the streams' mean scores, by the papers' weights."""
+    folders = [work / f"final-{method}-{stream}-{epochs}-{seed}" for stream in FINAL[method]]
+    text, _ = runs.command(runs.TRAINER, "ensemble", *folders, "--json", folder=work)
+    return round(100 * float(json.loads(text)["top1"]), 1)
+
+
+def tell(name: str, what: str, work: Path, names: Sequence[str], **more: object) -> None:
+    """Print the tables and write the result."""
+    result = {"benchmark": f"NW-UCLA, {what}", **many.collect(work, names), **more}
+    result["runs"] = [row for row in result["runs"] if row["method"] in names]
+    for protocol in ("linear", "knn"):
+        print(*many.table(result[protocol], protocol), sep="\n")
+    print(more, f"written to {record.write(name, result).name}")
+
+
+def published(work: Path, raw: Path) -> Path:
+    """The data set with all streams and lengths."""
+    store = work / "nw-ucla.zarr"
+    if not store.exists():
+        runs.command(
+            runs.SKELTOOLS, "convert", "nw-ucla", "--raw", raw.resolve(), "--out", store, folder=work
+        )
+        lengths = [word for frames in FRAMES for word in ("--frames", frames)]
+        runs.command(runs.SKELTOOLS, "streams", store, "--bone", "--motion", *lengths, folder=work)
+    return store
+
+
+def held_out(work: Path, whole: Path) -> Path:
+    """The clips of the training half, split by subject."""
+    store = work / "held-out.zarr"
+    if not store.exists():
+        opened = skeltools.open(whole)
+        clips = {clip.id: clip for clip in opened.clips() if clip.camera in CAMERAS}
+        halves: dict[str, list[str]] = {"train": [], "test": []}
+        for name, clip in clips.items():
+            halves["test" if clip.subject in HELD_OUT else "train"].append(name)
+        skeltools.write(
+            clips,
+            store,
+            classes=opened.classes,
+            splits={"subjects": halves},
+            name="nwucla-held-out",
+            frames=FRAMES,
+        )
+        runs.command(runs.SKELTOOLS, "streams", store, "--bone", "--motion", folder=work)
+    return store
+
+
+if __name__ == "__main__":
+    main()
