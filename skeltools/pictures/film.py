@@ -117,11 +117,6 @@ def _stencil(text: str, size: float) -> tuple[NDArray[np.uint8], int]:
     return np.asarray(image), int(1 - top)
 
 
-def width_of(text: str, size: float) -> float:
-    """Dots that a line of text is wide."""
-    return float(_font(size).getlength(text))
-
-
 def _write_words(pixels: Pixels, words: Sequence[Word]) -> None:
     for word in words:
         stencil, above = _stencil(word.text, word.size)

@@ -176,7 +176,6 @@ def found_in(
     options: Options,
     *,
     on_problem: OnProblem,
-    on_recording: Callable[[str], None] | None = None,
 ) -> Iterator[Segmented]:
     """What the models' classifiers find in recordings, all encoders together. Raises as ``recordings``."""
     first = next(iter(models.values()))
