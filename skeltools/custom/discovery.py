@@ -91,7 +91,7 @@ def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
 
 
 def _cut(
-    item: RawItem, fields: tables.Told, path: Path, settings: Settings, findings: list[Finding]
+    item: RawItem, fields: tables.Described, path: Path, settings: Settings, findings: list[Finding]
 ) -> list[RawItem]:
     """The clips of a file: as the table says, or windows of what the table leaves whole."""
     made = []

@@ -49,7 +49,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Told:
+class Described:
     clips: dict[str, tuple[Clip, ...]]
     """By the name of the file or array; those about which something is wrong are left out, with a finding."""
     classes: tuple[str, ...]
@@ -95,7 +95,7 @@ def fields_of(
     names: Mapping[str, str],
     findings: list[Finding],
     labels: Mapping[str, str] | None = None,
-) -> Told:
+) -> Described:
     """``names``: name of every clip -> its file, for findings. The table goes before the names, and these
     before ``labels``: name of a clip -> the class that its file tells.
 
@@ -136,7 +136,7 @@ def fields_of(
     if not clips:
         last = findings[-1].detail if findings else ""
         raise ConfigError(f"none of {len(names)} clips is described well, e.g. {last}", where=path)
-    return Told(clips, classes, {name: entry.id for name, entry in texts.items()})
+    return Described(clips, classes, {name: entry.id for name, entry in texts.items()})
 
 
 def _whole(id: str, parts: list[Clip]) -> Clip:
