@@ -159,8 +159,7 @@ def scores_of(model: Model, recording: Recording, convention: str, options: Opti
 def together(scores: Mapping[str, Scores]) -> Scores:
     """The mean of several encoders', weighed as streams in an evaluation: 0.6 joint, 0.6 bone, 0.4 motion."""
     weights = [float(ensemble.WEIGHTS["paper"].get(name, 1.0)) for name in scores]
-    parts = [each * weight for each, weight in zip(scores.values(), weights, strict=True)]
-    return np.asarray(sum(parts[1:], start=parts[0]) / sum(weights))
+    return ensemble.weighted_mean([*scores.values()], weights)
 
 
 def segmented(id: str, scores: Scores, options: Options) -> Segmented:
