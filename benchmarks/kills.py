@@ -171,7 +171,7 @@ def warm_up(folder: Path) -> None:
         return [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
 
     folder.mkdir()
-    for name in told(folder, imported):
+    for name in in_a_child(folder, imported):
         with contextlib.suppress(ImportError):
             import_module(name)
 
@@ -181,7 +181,7 @@ def measure(name: str, folder: Path, kills: int, draw: random.Random) -> dict[st
     command, begun = COMMANDS[name], time.perf_counter()
     folder.mkdir()
     case = folder / "case"  # the same path for all, since outputs may contain parts of it
-    told(folder, lambda: prepare(case))
+    in_a_child(folder, lambda: prepare(case))
     case.rename(folder / "sound")
 
     def anew() -> None:
@@ -192,14 +192,14 @@ def measure(name: str, folder: Path, kills: int, draw: random.Random) -> dict[st
         run(command, case)
 
     anew()
-    old = told(folder, lambda: state(command, case))
+    old = in_a_child(folder, lambda: state(command, case))
     changes = changes_of(work)
-    new = told(folder, lambda: state(command, case))
+    new = in_a_child(folder, lambda: state(command, case))
     anew()
     before = time.perf_counter()
     assert not killed_after(3600, work)
     seconds = time.perf_counter() - before
-    assert told(folder, lambda: state(command, case)) == new != old, f"{name} is not the same twice"
+    assert in_a_child(folder, lambda: state(command, case)) == new != old, f"{name} is not the same twice"
     counts, wrong = Counter[str](), list[str]()
     while counts["killed"] < kills:
         anew()
@@ -214,11 +214,11 @@ def measure(name: str, folder: Path, kills: int, draw: random.Random) -> dict[st
             seconds *= 0.97
             continue
         counts["killed"] += 1
-        found = told(folder, lambda: state(command, case))
+        found = in_a_child(folder, lambda: state(command, case))
         counts[kind := _kind(found, old, new, grows=command.grows)] += 1
         if kind not in ("wrong", "new"):
             assert not killed_after(3600, work)
-            again = told(folder, lambda: state(command, case))
+            again = in_a_child(folder, lambda: state(command, case))
             kind = "right" if again == new else "wrong"
         if kind == "wrong":
             wrong.append(moment)
@@ -268,7 +268,7 @@ def run(command: Command, folder: Path) -> None:
         raise AssertionError((folder.parent / "told.txt").read_text()[-2000:])
 
 
-def told(folder: Path, work: Callable[[], Any]) -> Any:
+def in_a_child(folder: Path, work: Callable[[], Any]) -> Any:
     """The result of ``work`` from a fork: a process that has used zarr has threads and must not fork."""
     answer = folder / "answer.json"
 

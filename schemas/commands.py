@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -10,12 +14,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import speaking, versions
+from schemas.errors import SkelError
+from schemas.system import refusal
 from schemas.text import shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
     from rich.segment import Segment
     from rich.table import Table
+
+_PIPED_WIDTH = 200
+"""Columns for tables that no terminal shows, so that no cell is cut."""
 
 
 def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
@@ -24,7 +33,20 @@ def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
         click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
 
 
-class Plain:
+def show(*lines: Table | str) -> None:
+    """Print to stdout, as wide as the terminal, or wide enough for every column if there is none.
+
+    Texts are shown as they are, also in cells: brackets are not markup.
+    """
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    console = Console(width=width, highlight=False, markup=False, emoji=False)
+    for line in lines:
+        console.print(shown(line) if isinstance(line, str) else _Plain(line), soft_wrap=isinstance(line, str))
+
+
+class _Plain:
     """A table drawn by rich, with texts that cannot control the terminal."""
 
     def __init__(self, table: Table) -> None:
@@ -35,6 +57,24 @@ class Plain:
 
         for text, style, control in console.render(self.table, options):
             yield Segment(shown(text), style, control)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Show a progress bar on stderr; yields the callback ``(done, total)``, or None if stderr is no terminal.
+
+    ``total`` is None where it is not known.
+    """
+    if not (sys.stderr.isatty() and speaking.shows_progress()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 class Commands(click.Group):
@@ -61,6 +101,17 @@ class Commands(click.Group):
         return name, command, rest
 
 
+def stack(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options and arguments as one decorator, in the order of the help."""
+
+    def made(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return made
+
+
 def _takes_one_value(parameter: click.Parameter) -> bool:
     """Whether repetition would lose a value; a repeated flag says the same, unless it has an opposite."""
     return isinstance(parameter, click.Option) and not (
@@ -70,8 +121,8 @@ def _takes_one_value(parameter: click.Parameter) -> bool:
 
 def program(
     package: str, libraries: Sequence[str], **settings: Any
-) -> Callable[[Callable[[bool], None]], Commands]:
-    """Make a program of a function that receives whether ``--debug`` was given; its docstring is the help.
+) -> Callable[[Callable[[], None]], Commands]:
+    """Make a program of an empty function, whose docstring is the help.
 
     The program has ``--version``, which prints the versions of the package and of ``libraries``, ``--quiet``,
     ``--log-level`` and ``--debug``. ``settings`` are further context settings of click.
@@ -82,8 +133,10 @@ def program(
             echo(versions.text(package, import_module(package).__version__, libraries))
             ctx.exit()
 
-    def made(function: Callable[[bool], None]) -> Commands:
-        @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], **settings})
+    def made(function: Callable[[], None]) -> Commands:
+        @click.group(
+            package, cls=Commands, context_settings={"help_option_names": ["-h", "--help"], **settings}
+        )
         @click.option(
             "--version",
             is_flag=True,
@@ -105,11 +158,55 @@ def program(
         @click.option(
             "--debug", is_flag=True, envvar="SKELTOOLS_DEBUG", help="Show the traceback of an error."
         )
+        @click.pass_context
         @wraps(function)
-        def group(debug: bool, quiet: bool, log_level: str) -> None:
+        def group(ctx: click.Context, debug: bool, quiet: bool, log_level: str) -> None:
             speaking.set_level("error" if quiet else log_level)
-            function(debug)
+            ctx.ensure_object(dict)["debug"] = debug
 
         return group
 
     return made
+
+
+def run(program: Commands, arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code: 0 done, 1 data or runtime error, 2 usage, 130 interrupted.
+
+    An error is one line on stderr; with ``--debug`` its traceback stands above.
+    """
+    settings: dict[str, Any] = {}
+    try:
+        code = program.main([*arguments], prog_name=program.name, standalone_mode=False, obj=settings)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        echo(error.format_message(), err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        echo("error: interrupted; nothing was left half-written", err=True)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        if settings.get("debug"):
+            traceback.print_exc()
+        message, code = _message(error)
+        echo(f"error: {' '.join(message.split())}", err=True)
+        return code
+
+
+def _message(error: Exception) -> tuple[str, int]:
+    """What is said of an error, and the exit code."""
+    if isinstance(error, click.ClickException):
+        return error.format_message(), error.exit_code
+    if isinstance(error, SkelError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError | MemoryError):
+        return str(refusal(error)), 1
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error), 1
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"internal error ({text[:300]}); run again with --debug to see where", 1
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    if (error.name or "").partition(".")[0] == "torch":
+        return "PyTorch is not installed, and this command needs it: pip install torch, version 2.11 or later"
+    return f"{error}: this command needs it; install skeltools again with all that it depends on"

@@ -9,13 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from schemas import Finding, RawDataError, escaped, regular
+from skeltools.files.unchanged import while_unchanged
 from skeltools.sequence import Joints, Mask, SkeletonSequence
 
 MAX_BYTES = 64 * 2**20
@@ -137,7 +137,7 @@ def discover(
         if METRABS in file.place.split("/")[:-1]:
             continue
         if fields(file.stem) is None:
-            findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
+            findings.append(skipped(file.place, "unknown file name"))
         else:
             items.append(RawItem(file.stem, convention, file.path, file.member, file.size))
     unique, twice = first_of_each(items, roots_of(raw))
@@ -171,7 +171,7 @@ def first_of_each(
             else:
                 place, kept_place = (_below(each, roots[number(each)]) for each in (item, first))
             detail = f"kept {kept_place}"
-            findings.append(Finding(file=place, problem=problem, detail=detail, action="skipped"))
+            findings.append(skipped(place, problem, detail))
     return tuple(firsts.values()), tuple(findings)
 
 
@@ -229,11 +229,12 @@ def _search(raw: Path, suffix: str | tuple[str, ...]) -> tuple[list[Found], list
             try:
                 files += _in_zip(path, suffix, place=place, findings=findings)
             except RawDataError as error:
-                findings.append(_skipped(place, "unreadable zip file", error.message))
+                findings.append(skipped(place, "unreadable zip file", error.message))
     return files, findings
 
 
-def _skipped(place: str, problem: str, detail: str = "") -> Finding:
+def skipped(place: str, problem: str, detail: str = "") -> Finding:
+    """A finding about a file that is left out."""
     return Finding(file=place, problem=problem, detail=detail, action="skipped")
 
 
@@ -247,7 +248,7 @@ def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterat
     findings = [] if findings is None else findings
 
     def note(place: str, problem: str, detail: str = "") -> None:
-        findings.append(_skipped(Path(os.path.relpath(place, folder)).as_posix(), problem, detail))
+        findings.append(skipped(Path(os.path.relpath(place, folder)).as_posix(), problem, detail))
 
     seen = set()
     walk = os.walk(
@@ -292,12 +293,12 @@ def _in_zip(path: Path, suffix: str | tuple[str, ...], *, place: str, findings: 
     claimed, size = sum(info.file_size for info in members), path.stat().st_size
     if claimed > max(MAX_BYTES, MAX_RATIO * size):
         detail = f"{size} bytes claim to hold {claimed}, the limit is {MAX_RATIO} times as many"
-        findings.append(_skipped(place, "zip file that claims too much", detail))
+        findings.append(skipped(place, "zip file that claims too much", detail))
         return []
     files = []
     for info in sorted(members, key=lambda info: info.filename):
         if problem := _problem_of(info, suffix):
-            findings.append(_skipped(f"{place}::{info.filename}", problem))
+            findings.append(skipped(f"{place}::{info.filename}", problem))
         elif info.filename.lower().endswith(suffix) and all(map(_visible, info.filename.split("/"))):
             member = escaped(info.filename)
             files.append(Found(str(path), info.filename, info.file_size, f"{place}::{member}"))
@@ -322,7 +323,7 @@ def read_bytes(item: RawItem) -> bytes:
     """Read the item's whole file or zip member; raises RawDataError when it is unreadable or too large."""
     try:
         if item.member is not None:
-            archive = _archive_of(item)
+            archive = _archive(item.path)
             info = archive.getinfo(item.member)
             _check_size(info.file_size, item)
             return read_member(archive, info)
@@ -352,13 +353,8 @@ def _check_size(size: int, item: RawItem) -> None:
         raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.where)
 
 
-def _archive_of(item: RawItem) -> zipfile.ZipFile:
-    status = os.stat(item.path)
-    return _archive(item.path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=8)
-def _archive(path: str, _changed: int, _size: int) -> zipfile.ZipFile:
+@while_unchanged(8)
+def _archive(path: str) -> zipfile.ZipFile:
     """Archives opened in this process, cached because the directory of NTU's zip takes a second to read."""
     return zipfile.ZipFile(path)
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from rich.table import Table
 
 from schemas import FORMAT, SkelError, speaking
+from schemas.commands import show
 from skeltools import __version__, trainer_command
 from skeltools.cli import run as skeltools_run
 from skeltools.cli import terminal
@@ -46,6 +48,20 @@ def test_the_package_runs_as_the_command_does(program: str) -> None:
     assert f"zarr {metadata.version('zarr')}" in second
     done = python("-m", program, "nothing")
     assert (done.returncode, done.stderr) == (2, "error: No such command 'nothing'.\n")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_command_without_arguments_shows_its_help(program: str) -> None:
+    done, asked = python("-m", program), python("-m", program, "--help")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", asked.stdout)
+
+
+def test_brackets_in_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("[bold]run")
+    table.add_row("runs/[red]x")
+    show(table, "[link]y :star:")
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("[bold]run", "runs/[red]x", "[link]y :star:"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ _BLOCK = 2048
 """Rows read at a time: those of one shard, so that no shard is decoded twice."""
 
 OnProgress = Callable[[int, int], None]
+
+Member = TypeVar("Member", zarr.Group, "zarr.Array[Any]")
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def skeletons(store: InstanceOf[Store], conventions: Sequence[str]) -> dict[str,
     by_name = {}
     for name in conventions:
         check_convention(store, name)
-        group = _member(store, f"skeletons/{name}")
+        group = _member(store, f"skeletons/{name}", zarr.Group)
         try:
             spec = stored_spec(dict(group.attrs))
         except ValidationError as error:
@@ -478,7 +480,9 @@ def check_stream(store: Store, name: str, *, frames: int, stream: str) -> None:
     folder = store.group.get(prefix)
     lengths = sorted(folder.group_keys()) if isinstance(folder, zarr.Group) else []
     known = [
-        f"{length}/{kind}" for length in lengths for kind in sorted(_member(store, f"{prefix}/{length}"))
+        f"{length}/{kind}"
+        for length in lengths
+        for kind in sorted(_member(store, f"{prefix}/{length}", zarr.Group))
     ]
     command = ["skeltools", "streams", str(store.path)]
     command += [f"--{stream}"] * (stream != "joint") + ["--frames", str(frames)]
@@ -493,26 +497,21 @@ def _stream_path(name: str, frames: int, stream: str) -> str:
     return f"streams/{name}/t{frames}/{stream}"
 
 
-def _member(store: Store, path: str) -> zarr.Group:
+def _member(store: Store, path: str, kind: type[Member]) -> Member:
     try:
         member = store.group[path]
     except Exception as error:
         _damaged(store, path, error)
-    if not isinstance(member, zarr.Group):
-        _damaged(store, path, TypeError("an array where a group belongs"))
+    if not isinstance(member, kind):
+        other, wanted = ("an array", "a group") if kind is zarr.Group else ("a group", "an array")
+        _damaged(store, path, TypeError(f"{other} where {wanted} belongs"))
     return member
 
 
 def _array(store: Store, path: str) -> Any:
     # Any: zarr's own types for indexing results change between 3.1 and 3.4.
     store.received.check(path)
-    try:
-        member = store.group[path]
-    except Exception as error:
-        _damaged(store, path, error)
-    if not isinstance(member, zarr.Array):
-        _damaged(store, path, TypeError("a group where an array belongs"))
-    return member
+    return _member(store, path, zarr.Array)
 
 
 def _values(store: Store, path: str) -> Any:

@@ -11,15 +11,16 @@ import click
 from click.core import ParameterSource
 
 from schemas import SkelError
+from schemas.commands import progress, show, stack
 from schemas.places import Place
 from schemas.refused import REPORT
-from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show, unfinished
+from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, unfinished
 
 if TYPE_CHECKING:
     from skeltools.conversion import Summary
 
 
-_WHAT = (
+_WHAT = stack(
     click.argument("dataset", metavar="DATASET"),
     click.option(
         "--raw",
@@ -77,12 +78,6 @@ _WORKERS = click.option(
 )
 
 
-def _what_is_converted(function: Callable[..., None]) -> Callable[..., None]:
-    for option in reversed(_WHAT):
-        function = option(function)
-    return function
-
-
 class WithSteps(click.Command):
     """A command whose steps can be run one by one: ``convert plan ...`` in place of ``convert DATASET``."""
 
@@ -95,7 +90,7 @@ class WithSteps(click.Command):
 
 
 @click.command("convert", cls=WithSteps)
-@_what_is_converted
+@_WHAT
 @_WORKERS
 @click.option(
     "--dask", metavar="ADDRESS", help="Read on the cluster of this dask scheduler: tcp://HOST:8786."
@@ -203,7 +198,7 @@ def _adding(options: dict[str, Any]) -> Callable[..., Summary]:
 
 
 @click.command("plan")
-@_what_is_converted
+@_WHAT
 @click.option("--shards", type=click.IntRange(1), required=True, help="Number of shards.")
 def plan(dataset: str, **options: Any) -> None:
     """Divide a conversion into shards, numbered from 0.

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, show
+from schemas.commands import show
+from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC
 
 
 @click.command("export")

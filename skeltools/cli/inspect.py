@@ -10,8 +10,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from schemas.commands import echo
-from skeltools.cli.terminal import STORE, SYNTHETIC, show, table_of
+from schemas.commands import echo, show
+from skeltools.cli.terminal import STORE, SYNTHETIC, table_of
 
 
 @click.command("inspect")

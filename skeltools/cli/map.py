@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import UsageError
-from schemas.commands import echo
+from schemas.commands import echo, progress, show
 from schemas.places import Place
-from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, note, progress, show, table_of
+from skeltools.cli.terminal import LENGTH, STORE, SYNTHETIC, note, table_of
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from schemas.commands import progress, show
 from schemas.places import Place
-from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, progress, show
+from skeltools.cli.terminal import LENGTH, SYNTHETIC, note
 
 
 @click.command("merge")

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from schemas.commands import echo
-from skeltools.cli.terminal import show, table_of
+from schemas.commands import echo, show
+from skeltools.cli.terminal import table_of
 
 
 @click.command("recipes")

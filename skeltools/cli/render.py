@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.commands import show
 from schemas.places import Place
-from skeltools.cli.terminal import show
 
 if TYPE_CHECKING:
     from skeltools.opened import Clip, OpenedStore

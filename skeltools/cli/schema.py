@@ -8,8 +8,8 @@ from importlib import import_module
 import click
 
 from schemas import unknown
-from schemas.commands import echo
-from skeltools.cli.terminal import show, table_of
+from schemas.commands import echo, show
+from skeltools.cli.terminal import table_of
 
 SCHEMAS = {
     "manifest": ("schemas.store", "StoreManifest", "the attributes of a store's root group"),

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from schemas.commands import echo
-from skeltools.cli.terminal import show, table_of
+from schemas.commands import echo, show
+from skeltools.cli.terminal import table_of
 
 _WORDS = {"shoulders": "shoulders", "left_right_swap": "sides", "body_parts": "body parts"}
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from skeltools.cli.terminal import LENGTH, STORE, progress, show
+from schemas.commands import progress, show
+from skeltools.cli.terminal import LENGTH, STORE
 
 
 @click.command("streams")

@@ -1,47 +1,20 @@
-"""What the commands share: progress, tables, notes, common arguments."""
+"""What the commands share: tables, notes, common arguments."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from schemas import shown, speaking
-from schemas.commands import Plain, echo
+from schemas.commands import echo
 from schemas.places import Place
 
 SYNTHETIC = "built-in demo data: numbers say nothing about NTU RGB+D"
-
-_PIPED_WIDTH = 160  # columns of tables that are not shown on a terminal
-
-
-@contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar if stderr is a terminal; yields the ``on_progress`` callback, or None."""
-    console = Console(stderr=True)
-    if not (console.is_terminal and speaking.shows_progress()):
-        yield None
-        return
-    columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def show(*lines: Table | str) -> None:
-    """Print to stdout, as wide as the terminal, or wide enough for every column if there is none."""
-    width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    console = Console(width=width, highlight=False, markup=False, emoji=False)
-    for line in lines:
-        console.print(shown(line) if isinstance(line, str) else Plain(line), soft_wrap=isinstance(line, str))
 
 
 def table_of(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:

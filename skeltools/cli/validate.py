@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from schemas import SkelError
-from schemas.commands import echo
-from skeltools.cli.terminal import STORE, progress, show, table_of
+from schemas.commands import echo, progress, show
+from skeltools.cli.terminal import STORE, table_of
 
 
 @click.command("validate")

@@ -12,11 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from schemas import Finding
 from skeltools import datasets
 from skeltools.datasets import Dataset, ntu, nwucla
 from skeltools.metrabs import containers
-from skeltools.raw_items import METRABS, Listing, RawItem, first_of_each
+from skeltools.raw_items import METRABS, Listing, RawItem, first_of_each, skipped
 from skeltools.readers import READERS
 
 WITHOUT_CLIP = "poses without a clip"
@@ -68,7 +67,7 @@ def align(
     cut: list[RawItem] = []
     findings = list(estimated.findings)
     claimed = sorted({item.convention for item in estimated.items if item.convention == dataset.convention})
-    findings += [_finding(f"{METRABS}/{name}", NATIVE, "the raw files have it already") for name in claimed]
+    findings += [skipped(f"{METRABS}/{name}", NATIVE, "the raw files have it already") for name in claimed]
     for item in (item for item in estimated.items if item.convention != dataset.convention):
         fields_of = _FIELDS_OF.get(dataset.reader)
         if (first := by_id.get(item.id)) is not None:
@@ -78,14 +77,10 @@ def align(
         elif item.id in by_file:
             cut += [_cut(item, clip, by_file[item.id], dataset.rate) for clip in by_file[item.id]]
         else:
-            findings.append(_finding(f"{item.convention}/{item.file}", WITHOUT_CLIP, f"'{item.id}'"))
+            findings.append(skipped(f"{item.convention}/{item.file}", WITHOUT_CLIP, f"'{item.id}'"))
     there = {(item.id, item.convention) for item in own}
     items, twice = first_of_each([*own, *(item for item in cut if (item.id, item.convention) not in there)])
     return replace(estimated, items=items, findings=(*findings, *twice))
-
-
-def _finding(file: str, problem: str, detail: str) -> Finding:
-    return Finding(file=file, problem=problem, detail=detail, action="skipped")
 
 
 def _by_file(

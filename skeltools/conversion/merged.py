@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise, repeat
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ from skeltools.store import Store
 _APART = ("subject", "camera", "setup")
 """Numbers that identify somebody or something within one data set, and are kept apart between data sets."""
 _LARGEST = np.iinfo(np.int16).max
+
+_Value = TypeVar("_Value")
 
 
 @checks_arguments
@@ -443,27 +445,24 @@ def _having(plan: _Plan, convention: str) -> list[_Source]:
 
 def _clips(plan: _Plan, convention: str) -> Iterator[SkeletonSequence | None]:
     """One clip per row, None where its store lacks the convention or the sample in it."""
-    read: list[Iterator[SkeletonSequence | None]] = [
-        store.read_sequences(source.opened, convention)
-        if convention in source.manifest.conventions
-        else repeat(None)
-        for source in plan.sources
-    ]
-    for number in plan.order:
-        yield next(read[number])
+    return (clip for _, clip in _of_rows(plan, convention, store.read_sequences))
 
 
 def _frame_labels(plan: _Plan, convention: str) -> Iterator[NDArray[Any] | None]:
     """The frame labels of each row, in the new classes; None where its store has none."""
-    read: list[Iterator[NDArray[Any] | None]] = [
-        remade.frame_labels(source.opened, convention)
-        if convention in source.manifest.conventions
-        else repeat(None)
+    for number, labels in _of_rows(plan, convention, remade.frame_labels):
+        yield None if labels is None else plan.relabelled(number, labels)
+
+
+def _of_rows(
+    plan: _Plan, convention: str, read: Callable[[Store, str], Iterator[_Value | None]]
+) -> Iterator[tuple[int, _Value | None]]:
+    """Each row's source and its value from ``read``, None where the source lacks the convention."""
+    values = [
+        read(source.opened, convention) if source in _having(plan, convention) else repeat(None)
         for source in plan.sources
     ]
-    for number in plan.order:
-        labels = next(read[number])
-        yield None if labels is None else plan.relabelled(number, labels)
+    return ((number, next(values[number])) for number in plan.order)
 
 
 def _columns(plan: _Plan) -> dict[str, NDArray[np.int16]]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError
+from skeltools.custom.layouts import wrong
 from skeltools.raw_items import MAX_BYTES, RawItem
 
 BLANKS = "whitespace"
@@ -57,7 +58,6 @@ _NOTHING = frozenset(
     }
 )
 """Spellings of a missing number, including those of C's ``printf`` on Windows."""
-_REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
     lines = [(place, line) for place, line in every if place > (skip_rows or 0) and line.strip()]
     written = [(place, line) for place, line in lines if not _is_remark(line)]
     if not written:
-        raise _wrong(item, "holds nothing but remarks" if lines else "the file is empty")
+        raise wrong(item, "holds nothing but remarks" if lines else "the file is empty")
     middle = 0 if len(written) <= 2 * _SAMPLE else len(written) // 2
     sample = [line for _, line in written[middle : middle + 2 * _SAMPLE]]
     mark, decimal = marks_of(sample, delimiter)
@@ -154,7 +154,7 @@ def table(text: str, item: RawItem, *, delimiter: str | None = None, skip_rows: 
     head = [fields_of(line, mark) for _, line in written[:_HEAD]]
     start = _start(head, width, decimal)
     if start == len(written):
-        raise _wrong(item, f"holds nothing but a header{_other_delimiter(sample, mark)}")
+        raise wrong(item, f"holds nothing but a header{_other_delimiter(sample, mark)}")
     remarks = [line for place, line in lines if place < written[start][0] and _is_remark(line)]
     titles = [fields for fields in head[:start] if not _numbers(fields, decimal) or _is_counted(fields)]
     above = tuple(map(tuple, titles))
@@ -282,7 +282,7 @@ def values(grid: Table, columns: Sequence[int], item: RawItem) -> NDArray[np.flo
     """
     size = len(grid.lines) * grid.width * 8
     if size > MAX_BYTES:
-        raise _wrong(item, f"{size} bytes are too many for one clip (limit {MAX_BYTES})")
+        raise wrong(item, f"{size} bytes are too many for one clip (limit {MAX_BYTES})")
     whole = _quickly(grid)
     return _field_by_field(grid, columns, item) if whole is None else whole[:, list(columns)]
 
@@ -311,10 +311,10 @@ def _field_by_field(grid: Table, columns: Sequence[int], item: RawItem) -> NDArr
         fields = grid.fields(line)
         if len(fields) != width:
             what = f"expected numbers, found {len(fields)} fields, the first has {width}"
-            raise _wrong(item, f"line {grid.places[row]}: {what}{_cause(grid, line)}")
+            raise wrong(item, f"line {grid.places[row]}: {what}{_cause(grid, line)}")
         parsed = [number(fields[column], grid.decimal) for column in columns]
         if None in parsed:
-            raise _wrong(item, _word(grid, row, columns[parsed.index(None)]))
+            raise wrong(item, _word(grid, row, columns[parsed.index(None)]))
         made[row] = parsed
     return made
 
@@ -334,7 +334,3 @@ def _word(grid: Table, row: int, column: int) -> str:
     field = grid.fields(grid.lines[row])[column].strip()
     where = f"column {column + 1}" + (f" ({name[:40]})" if name else "")
     return f"line {grid.places[row]}: expected numbers, found '{field[:20]}' in {where}"
-
-
-def _wrong(item: RawItem, message: str) -> RawDataError:
-    return RawDataError(message, where=item.where, remedy=_REMEDY)

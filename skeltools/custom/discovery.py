@@ -91,7 +91,7 @@ def _check_score(path: Path, settings: Settings, clips: list[RawItem]) -> None:
 
 
 def _cut(
-    item: RawItem, fields: tables.Told, path: Path, settings: Settings, findings: list[Finding]
+    item: RawItem, fields: tables.Described, path: Path, settings: Settings, findings: list[Finding]
 ) -> list[RawItem]:
     """The clips of a file: the table's segments, or windows of whatever the table does not cut."""
     made = []

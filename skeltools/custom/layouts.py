@@ -41,7 +41,7 @@ _ASKED = {
     "xy": "are poses 2D?",
     "xyz": "are there x, y, z and no score?",
 }
-_REMEDY = "Mend the file, or what dataset.yaml says about it"
+REMEDY = "Mend the file, or what dataset.yaml says about it"
 
 
 def laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> NDArray[Any]:
@@ -163,5 +163,5 @@ def _other_joints(size: int, divisor: int, spec: SkeletonSpec) -> str:
     return f"{counted}is it another convention, of {count} joints?{others}".rstrip("?")
 
 
-def wrong(item: RawItem, message: str, *, remedy: str = _REMEDY) -> RawDataError:
+def wrong(item: RawItem, message: str, *, remedy: str = REMEDY) -> RawDataError:
     return RawDataError(message, where=item.where, remedy=remedy)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from schemas import RawDataError, SkeletonSpec
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers, rows
-from skeltools.custom.layouts import laid_out
+from skeltools.custom.layouts import REMEDY, laid_out, wrong
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
 from skeltools.files.hdf5_inside import inside
@@ -28,9 +29,6 @@ ARRAYS = (".npy", ".npz", *HDF5)
 SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
 CLIP = "{clip}"
 """The placeholder for the clip's name in ``key``, for multi-clip files."""
-
-_REMEDY = "Mend the file, or what dataset.yaml says about it"
-
 
 __all__ = [
     "ARRAYS",
@@ -79,7 +77,7 @@ def poses(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Poses of an array in the given ``layout``. Raises RawDataError for a wrong dtype, size or shape."""
     if array.dtype.kind not in "fiu":
-        raise _wrong(item, f"holds {array.dtype}, expected numbers")
+        raise wrong(item, f"holds {array.dtype}, expected numbers")
     cuts.check_size(array.shape, array.dtype.itemsize, item)
     with np.errstate(invalid="ignore"):
         values = laid_out(array, item, settings, spec).astype(np.float64)
@@ -117,7 +115,7 @@ def _changed(item: RawItem) -> tuple[int, int]:
     try:
         status = os.stat(item.path)
     except OSError as error:
-        raise _wrong(item, f"cannot be read ({error.strerror})", remedy="Is it there?") from error
+        raise wrong(item, f"cannot be read ({error.strerror})", remedy="Is it there?") from error
     return status.st_mtime_ns, status.st_size
 
 
@@ -127,22 +125,28 @@ def npz_names(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return sorted(n.removesuffix(".npy") for n in archive.namelist() if n.endswith(".npy"))
     except ZIP_ERRORS as error:
-        raise RawDataError(f"cannot be read as npz ({error})", where=path, remedy=_REMEDY) from error
+        raise RawDataError(f"cannot be read as npz ({error})", where=path, remedy=REMEDY) from error
 
 
 def _h5(item: RawItem, settings: Settings) -> NDArray[Any]:
+    with _dataset(item, settings) as dataset:
+        taken = cuts.slices(dataset.shape, item, settings)
+        cuts.check_size(_taken(dataset.shape, taken), dataset.dtype.itemsize, item)
+        return np.asarray(dataset[taken])
+
+
+@contextmanager
+def _dataset(item: RawItem, settings: Settings) -> Iterator[h5py.Dataset]:
+    """The clip's, open. Raises RawDataError, also for what goes wrong while it is read."""
     try:
         with h5py.File(item.path, "r") as file:
             names = _datasets(file)
             name = item.member or settings.key or _only(item, names)
             if name not in names:
                 raise _no_key(item, name, names)
-            dataset = inside(file, name)
-            taken = cuts.slices(dataset.shape, item, settings)
-            cuts.check_size(_taken(dataset.shape, taken), dataset.dtype.itemsize, item)
-            return np.asarray(dataset[taken])
+            yield inside(file, name)
     except HDF5_ERRORS as error:
-        raise _wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
+        raise wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
 
 
 def _taken(shape: tuple[int, ...], slices: tuple[slice, ...]) -> tuple[int, ...]:
@@ -154,22 +158,14 @@ def array_frames(item: RawItem, settings: Settings) -> int:
     """Number of frames in an array, from its header alone. Raises RawDataError."""
     axis = cuts.time_axis(settings)
     suffix = Path(item.path).suffix.lower()
-    shape = _h5_shape(item, settings) if suffix in HDF5 else _LOADERS[suffix](item, settings).shape
+    if suffix in HDF5:
+        with _dataset(item, settings) as dataset:
+            shape = tuple(dataset.shape)
+    else:
+        shape = _LOADERS[suffix](item, settings).shape
     if axis >= len(shape):
-        raise _wrong(item, f"has shape {shape}, but layout '{settings.layout or 'T VC'}' has more axes")
+        raise wrong(item, f"has shape {shape}, but layout '{settings.layout or 'T VC'}' has more axes")
     return int(shape[axis])
-
-
-def _h5_shape(item: RawItem, settings: Settings) -> tuple[int, ...]:
-    try:
-        with h5py.File(item.path, "r") as file:
-            names = _datasets(file)
-            name = item.member or settings.key or _only(item, names)
-            if name not in names:
-                raise _no_key(item, name, names)
-            return tuple(inside(file, name).shape)
-    except HDF5_ERRORS as error:
-        raise _wrong(item, f"cannot be read as HDF5 ({' '.join(str(error).split())[:200]})") from error
 
 
 def h5_names(path: Path) -> list[str]:
@@ -179,7 +175,7 @@ def h5_names(path: Path) -> list[str]:
             return _datasets(file)
     except HDF5_ERRORS as error:
         reason = " ".join(str(error).split())[:200]
-        raise RawDataError(f"cannot be read as HDF5 ({reason})", where=path, remedy=_REMEDY) from error
+        raise RawDataError(f"cannot be read as HDF5 ({reason})", where=path, remedy=REMEDY) from error
 
 
 def _datasets(file: h5py.File) -> list[str]:
@@ -196,16 +192,12 @@ def _datasets(file: h5py.File) -> list[str]:
 def _only(item: RawItem, names: list[str]) -> str:
     if len(names) != 1:
         has = ", ".join(names[:8]) or "none"
-        raise _wrong(item, f"expected one array, found {has}", remedy="Name it as `key` in dataset.yaml")
+        raise wrong(item, f"expected one array, found {has}", remedy="Name it as `key` in dataset.yaml")
     return names[0]
 
 
 def _no_key(item: RawItem, name: str, names: list[str]) -> RawDataError:
-    return _wrong(item, f"has no array '{name}'; it has {', '.join(names[:8]) or 'none'}")
-
-
-def _wrong(item: RawItem, message: str, *, remedy: str = _REMEDY) -> RawDataError:
-    return RawDataError(message, where=item.where, remedy=remedy)
+    return wrong(item, f"has no array '{name}'; it has {', '.join(names[:8]) or 'none'}")
 
 
 _LOADERS: dict[str, Callable[[RawItem, Settings], NDArray[Any]]] = {

@@ -49,7 +49,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Told:
+class Described:
     clips: dict[str, tuple[Clip, ...]]
     """Clips by the name of their file or array; those with an error are left out and reported as findings."""
     classes: tuple[str, ...]
@@ -95,7 +95,7 @@ def fields_of(
     names: Mapping[str, str],
     findings: list[Finding],
     labels: Mapping[str, str] | None = None,
-) -> Told:
+) -> Described:
     """Collect the fields of all clips. The table takes precedence over names, and names over ``labels``.
 
     ``names``: name of every clip -> its file, for findings. ``labels``: name of a clip -> the class stored in
@@ -137,7 +137,7 @@ def fields_of(
     if not clips:
         last = findings[-1].detail if findings else ""
         raise ConfigError(f"none of {len(names)} clips is described well, e.g. {last}", where=path)
-    return Told(clips, classes, {name: entry.id for name, entry in texts.items()})
+    return Described(clips, classes, {name: entry.id for name, entry in texts.items()})
 
 
 def _whole(id: str, parts: list[Clip]) -> Clip:

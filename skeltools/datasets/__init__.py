@@ -126,16 +126,16 @@ def _root(raw: Path | None, environ: Mapping[str, str] | None) -> Path:
     return raw or (Path(variable) if variable else DEFAULT_RAW)
 
 
-def _custom_roots(raw: Raw | None, environ: Mapping[str, str] | None = None) -> tuple[Path, ...]:
+def _custom_roots(raw: Raw | None) -> tuple[Path, ...]:
     """The folder with ``dataset.yaml`` (or a settings file), then the folders of further clips it describes.
 
     Raises UsageError for a further place that is no folder, or that contains other settings.
     """
     roots = () if raw is None else roots_of(raw)
     if len(roots) < 2:
-        return (_find_settings(roots[0] if roots else None, environ),)
+        return (_find_settings(roots[0] if roots else None),)
     first = next((root for root in roots if _describes(root)), roots[0])
-    place = _find_settings(first, environ)
+    place = _find_settings(first)
     said = custom.settings_file(place).read_bytes()
     others = tuple(root for root in roots if root is not first)
     for root in others:
@@ -156,9 +156,7 @@ def _describes(root: Path) -> bool:
     return root.suffix in (".yaml", ".yml") or any((f / custom_settings.FILE).is_file() for f in folders)
 
 
-def find_roots(
-    dataset: Dataset, raw: Raw | None = None, environ: Mapping[str, str] | None = None
-) -> tuple[Path, ...]:
+def find_roots(dataset: Dataset, raw: Raw | None = None) -> tuple[Path, ...]:
     """Apply ``find_raw`` to each of several folders or zip files, as a data set may be in two archives.
 
     Raises UsageError, also for a place that is given twice.
@@ -168,8 +166,8 @@ def find_roots(
     if twice := next((root for root, place in zip(roots, real, strict=True) if real.count(place) > 1), None):
         raise UsageError("is given twice with --raw", where=twice)
     if dataset.reader == CUSTOM:
-        return _custom_roots(raw, environ)
-    return tuple(find_raw(dataset, root, environ) for root in roots or (None,))
+        return _custom_roots(raw)
+    return tuple(find_raw(dataset, root) for root in roots or (None,))
 
 
 def find_raw(dataset: Dataset, raw: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:

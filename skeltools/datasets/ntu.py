@@ -29,6 +29,7 @@ from skeltools.raw_items import (
     read_bytes,
     roots_of,
     search,
+    skipped,
 )
 from skeltools.sequence import SkeletonSequence
 
@@ -70,7 +71,7 @@ def discover(raw: Raw) -> Listing:
     items: list[RawItem] = []
     for file in files:
         if fields(_id(file)) is None:
-            findings.append(Finding(file=file.place, problem="unknown file name", action="skipped"))
+            findings.append(skipped(file.place, "unknown file name"))
         else:
             items.append(RawItem(_id(file), CONVENTION, file.path, file.member, file.size))
     texts = {item.id for item in items if not _is_npy(item)}

@@ -13,12 +13,11 @@ most two people at a time. Kinect v2 camera space is the canonical frame.
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from skeltools.datasets import pkummd_text, splits
 from skeltools.datasets.dataset import Dataset
 from skeltools.datasets.pkummd_lists import given_halves, is_list
 from skeltools.datasets.splits import Rule
+from skeltools.files.unchanged import while_unchanged
 from skeltools.framewise import Action
 from skeltools.raw_items import (
     ZIP_ERRORS,
@@ -42,6 +42,7 @@ from skeltools.raw_items import (
     finding,
     read_bytes,
     search,
+    skipped,
 )
 from skeltools.sequence import Joints, Mask, SkeletonSequence
 
@@ -88,9 +89,9 @@ def discover(raw: Raw, part: Part, *, uncut: bool = False) -> Listing:
     items: list[RawItem] = []
     for video in sorted(skeletons.keys() | labels.keys()):
         if video not in labels:
-            findings.append(_skipped(skeletons[video], "skeletons without labels"))
+            findings.append(skipped(skeletons[video].place, "skeletons without labels"))
         elif video not in skeletons:
-            findings.append(_skipped(labels[video], "labels without skeletons"))
+            findings.append(skipped(labels[video].place, "labels without skeletons"))
         else:
             found_actions = _actions(video, skeletons[video], labels[video], part, findings)
             items += [_recording(video, skeletons[video], part, found_actions)] if uncut else found_actions
@@ -122,9 +123,9 @@ def _first_of_each(
             first = kinds[kind or _kind_by_head(file)].setdefault(file.stem, file)
             if first is not file:
                 detail = f"kept {first.place}"
-                findings.append(_skipped(file, "duplicate file of a video", detail))
+                findings.append(skipped(file.place, "duplicate file of a video", detail))
         elif kind and not is_list(file.place) and not _OF_ANY_PART.fullmatch(file.stem):
-            findings.append(_skipped(file, "unknown file name"))
+            findings.append(skipped(file.place, "unknown file name"))
     return kinds["skeleton"], kinds["label"]
 
 
@@ -158,17 +159,13 @@ def _whole(file: Found) -> RawItem:
     return RawItem(file.stem, CONVENTION, file.path, file.member, file.size)
 
 
-def _skipped(file: Found, problem: str, detail: str = "") -> Finding:
-    return Finding(file=file.place, problem=problem, detail=detail, action="skipped")
-
-
 def _actions(
     video: str, skeletons: Found, labels: Found, part: Part, findings: list[Finding]
 ) -> list[RawItem]:
     try:
         text = read_bytes(_whole(labels)).decode("utf-8-sig", "replace")
     except RawDataError as error:
-        findings.append(_skipped(labels, "unreadable file", error.message))
+        findings.append(skipped(labels.place, "unreadable file", error.message))
         return []
     actions, problems = pkummd_text.parse_labels(text)
     for row in problems:
@@ -177,7 +174,7 @@ def _actions(
             Finding(file=labels.place, place=place, problem=problem, detail=row.detail, action=row.action)
         )
     if not actions:
-        findings.append(_skipped(labels, "no action in the label file"))
+        findings.append(skipped(labels.place, "no action in the label file"))
     named = fields(video, part) or {}
     return [
         RawItem(
@@ -270,15 +267,14 @@ def _beyond(item: RawItem, actions: Iterable[Action], frames: int) -> tuple[Find
 
 def _cached_video(item: RawItem) -> NDArray[np.float32]:
     """[F, 2, 25, 3]: the parsed video, cached because its actions are read one after the other."""
-    status = os.stat(item.path)
-    outcome = _parsed(item.path, item.member, item.size, status.st_mtime_ns)
+    outcome = _parsed(item.path, item.member, item.size)
     if isinstance(outcome, RawDataError):
         raise outcome
     return outcome
 
 
-@lru_cache(maxsize=2)
-def _parsed(path: str, member: str | None, size: int, _changed: int) -> NDArray[np.float32] | RawDataError:
+@while_unchanged(2)
+def _parsed(path: str, member: str | None, size: int) -> NDArray[np.float32] | RawDataError:
     """Parse a video; the error of a damaged file is cached too, as it has as many actions as a sound one."""
     item = RawItem("", CONVENTION, path, member, size)
     try:

@@ -12,7 +12,6 @@ equations 3, 8 and 10). Files that hold positions as well are read as arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from skeltools.custom import poses as arrays
 from skeltools.custom.clip_files import ClipFormat, Poses
 from skeltools.custom.settings import GENDERS, Settings
 from skeltools.files.arrays import npz_file
+from skeltools.files.unchanged import while_unchanged
 from skeltools.raw_items import MAX_BYTES, RawItem
 
 POSITIONS = ("joints", "jtr", "Jtr", "joints3d", "joint_positions")
@@ -153,12 +153,11 @@ def load_model(file: Path) -> BodyModel:
     """Load a body model. Raises RawDataError for a file that is not one, or is a pickle."""
     if file.suffix == ".pkl":
         raise RawDataError("a pickle, which is not executed: get the .npz of the model", where=file)
-    status = file.stat()
-    return _model(file, status.st_mtime_ns, status.st_size)
+    return _model(file)
 
 
-@lru_cache(maxsize=4)
-def _model(file: Path, _changed: int, _size: int) -> BodyModel:
+@while_unchanged(4)
+def _model(file: Path) -> BodyModel:
     members: dict[str, NDArray[Any]] = npz_file(file, wanted=_MODEL)
     lacks = [name for name in _MODEL if name not in members]
     if lacks:

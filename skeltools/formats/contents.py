@@ -49,7 +49,7 @@ def columns(selection: Selection) -> Iterator[Content]:
 def poses(selection: Selection) -> Iterator[Content]:
     """The per-frame arrays of every convention, with as many bodies as the selection needs."""
     for name in selection.conventions:
-        bodies = max(1, int(_bodies(selection, name).max(initial=0)))
+        bodies = 1 + int(np.flatnonzero(_taken(selection, name).any(axis=0)).max(initial=0))
         frames = int(_lengths(selection, name).sum())
         paths = [f"sequences/{name}/{part}" for part in ("joints", "present", "order", *store.OF_JOINTS)]
         for path in (path for path in paths if path in selection.opened.manifest.arrays):
@@ -134,29 +134,17 @@ def _lengths(selection: Selection, convention: str) -> NDArray[np.int64]:
     return np.asarray(np.diff(offsets)[selection.rows])
 
 
-def _bodies(selection: Selection, convention: str) -> NDArray[np.int64]:
-    """[rows] width that each sample needs on axis M: the last place that is ever occupied."""
+def _taken(selection: Selection, convention: str) -> NDArray[np.bool_]:
+    """[rows, M] whether a place on axis M is ever occupied in a sample."""
     offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
-    taken = np.zeros(int(offsets[-1]), np.int64)
+    present = store.array(selection.opened, f"sequences/{convention}/present")
+    taken = np.zeros((len(offsets) - 1, present.shape[1]), np.bool_)
     start = 0
-    for block in store.blocks(store.array(selection.opened, f"sequences/{convention}/present")):
-        places = np.arange(1, block.shape[1] + 1)
-        taken[start : start + len(block)] = (block * places).max(axis=1, initial=0)
+    for block in store.blocks(present):
+        frames, places = np.nonzero(block)
+        taken[np.searchsorted(offsets, frames + start, side="right") - 1, places] = True
         start += len(block)
-    spans = zip(offsets[selection.rows], offsets[selection.rows + 1], strict=True)
-    return np.array([taken[first:last].max(initial=0) for first, last in spans], np.int64)
-
-
-def _people(selection: Selection, convention: str) -> NDArray[np.int64]:
-    """[rows] number of bodies in each sample: the places on axis M that are ever occupied."""
-    offsets = store.read(selection.opened, f"sequences/{convention}/offsets")
-    taken = np.zeros(int(offsets[-1]), np.int64)
-    start = 0
-    for block in store.blocks(store.array(selection.opened, f"sequences/{convention}/present")):
-        taken[start : start + len(block)] = block @ (1 << np.arange(block.shape[1]))
-        start += len(block)
-    spans = zip(offsets[selection.rows], offsets[selection.rows + 1], strict=True)
-    return np.array([int(np.bitwise_or.reduce(taken[a:b])).bit_count() for a, b in spans], np.int64)
+    return taken[selection.rows]
 
 
 def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
@@ -166,5 +154,5 @@ def _sizes(selection: Selection) -> dict[str, NDArray[Any]]:
         lengths = _lengths(selection, convention)
         there = lengths > 0
         sizes["frames"][there] = lengths[there]
-        sizes["bodies"][there] = np.maximum(1, _people(selection, convention))[there]
+        sizes["bodies"][there] = np.maximum(1, _taken(selection, convention).sum(axis=1))[there]
     return sizes

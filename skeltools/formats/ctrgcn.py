@@ -18,7 +18,6 @@ import re
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from schemas import RawDataError, SkeletonSpec
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import arrays
+from skeltools.files.unchanged import while_unchanged
 from skeltools.formats import archives, own_clips
 from skeltools.formats.archives import About
 from skeltools.formats.note import parse, stream_note
@@ -207,14 +207,8 @@ def _clip(x: NDArray[Any], row: int, joints: int, channels: int) -> NDArray[Any]
     return values.transpose([axes.index(axis) - 1 for axis in "TMVC"])
 
 
+@while_unchanged(2)
 def _open(path: Path) -> _File:
-    """Open the archive once per process, as long as the file does not change."""
-    status = path.stat()
-    return _opened(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=2)
-def _opened(path: Path, _changed: int, _size: int) -> _File:
     members = _members(path)
     wanted = tuple(name for pair in members.values() for name in pair.values())
     content = arrays.npz_file(path, wanted=(*wanted, NOTE))

@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from pydantic import ValidationError
 from schemas import ArrayInfo, Finding, RawDataError, SkeletonSpec, StoreManifest
 from skeltools import datasets, skeletons, store
 from skeltools.files.hdf5_inside import inside
+from skeltools.files.unchanged import while_unchanged
 from skeltools.formats import archives, contents
 from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
@@ -210,14 +210,8 @@ def _of_joints(
     return np.nan_to_num(values, nan=0, posinf=0, neginf=0) if values.dtype.kind == "f" else values
 
 
+@while_unchanged(2)
 def _open(path: Path) -> _File:
-    """Open the file once per process, as long as it does not change."""
-    status = path.stat()
-    return _opened(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=2)
-def _opened(path: Path, _changed: int, _size: int) -> _File:
     with _damages(path):
         handle = h5py.File(path, "r")
         return _contents(handle, path)

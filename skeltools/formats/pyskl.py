@@ -18,7 +18,6 @@ import pickle
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools import __version__, store
 from skeltools.datasets.splits import TEST, TRAIN
+from skeltools.files.unchanged import while_unchanged
 from skeltools.formats import archives, own_clips, unpickle
 from skeltools.formats.archives import About
 from skeltools.formats.note import TOOL, own_keys, parse
@@ -251,14 +251,8 @@ def _image_size(annotation: dict[str, Any]) -> tuple[int, int] | None:
     return None
 
 
+@while_unchanged(1)
 def _open(path: Path) -> _File:
-    """Load the file once per process, as long as it does not change."""
-    status = path.stat()
-    return _opened(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path, _changed: int, _size: int) -> _File:
     content = unpickle.tree(path)
     if isinstance(content, list) and content and all(map(_is_annotation, content)):
         content = {"annotations": content}

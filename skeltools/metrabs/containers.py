@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from schemas import Finding, RawDataError, SkeletonSpec, regular
 from schemas.refused import reason
 from skeltools.files.arrays import HEADER_ERRORS
 from skeltools.files.hdf5_inside import inside
+from skeltools.files.unchanged import while_unchanged
 from skeltools.metrabs import clock, slices
 from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
 from skeltools.sequence import Joints
@@ -229,12 +228,11 @@ def names_in(item: RawItem) -> list[str] | None:
 
 
 def _read_all(item: RawItem) -> dict[str, NDArray[Any]]:
-    status = os.stat(item.path)
-    return _last_read(item.path, item.member, status.st_mtime_ns, status.st_size)
+    return _last_read(item.path, item.member)
 
 
-@lru_cache(maxsize=1)
-def _last_read(path: str, member: str | None, _changed: int, _size: int) -> dict[str, NDArray[Any]]:
+@while_unchanged(1)
+def _last_read(path: str, member: str | None) -> dict[str, NDArray[Any]]:
     """The last file of all joints, cached because a sample's conventions are read one after the other."""
     return _read(RawItem(Path(path).stem, slices.ALL, path, member))
 

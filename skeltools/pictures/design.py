@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-CENTRE = "trunk"
-"""The part of joints that are neither left nor right."""
-
 LIGHT = {
     "trunk": "#59626b",
     "left_arm": "#2f9bd6",

@@ -117,11 +117,6 @@ def _stencil(text: str, size: float) -> tuple[NDArray[np.uint8], int]:
     return np.asarray(image), int(1 - top)
 
 
-def width_of(text: str, size: float) -> float:
-    """Width of a line of text in pixels."""
-    return float(_font(size).getlength(text))
-
-
 def _write_words(pixels: Pixels, words: Sequence[Word]) -> None:
     for word in words:
         stencil, above = _stencil(word.text, word.size)

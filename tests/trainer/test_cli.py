@@ -295,7 +295,7 @@ def test_an_unexpected_error_is_one_line_too(
     code, _, err = call(capsys, "methods")
     assert code == 1
     problem = "ZeroDivisionError: integer division or modulo by zero"
-    assert err == f"error: internal error: {problem}; run again with --debug\n"
+    assert err == f"error: internal error ({problem}); run again with --debug to see where\n"
     code, _, err = call(capsys, "--debug", "methods")
     assert code == 1
     assert "Traceback" in err
@@ -312,7 +312,7 @@ def test_ctrl_c_outside_of_training(
     monkeypatch.setattr(config, "preset_methods", interrupted)
     code, _, err = call(capsys, "methods")
     assert code == 130
-    assert err.strip() == "interrupted; nothing was left half-written"
+    assert err.strip() == "error: interrupted; nothing was left half-written"
 
 
 def test_the_store_is_the_variables_or_the_one_in_the_folder(

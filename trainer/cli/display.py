@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from schemas import shown, speaking
 from schemas.commands import echo
@@ -18,26 +18,6 @@ if TYPE_CHECKING:
 
     OnLoad = Callable[[int, int], None]
     OnStep = Callable[[loop.Progress], None]
-
-
-def table_console() -> Console:
-    """A console for tables on stdout; wide when piped, so that no cell is cut."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-
-
-@contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A progress bar on stderr, or None if stderr is not a terminal.
-
-    Call it with the number of items done and the total, None if unknown.
-    """
-    if not (sys.stderr.isatty() and speaking.shows_progress()):
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager

@@ -11,11 +11,9 @@ from schemas.commands import echo
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,
+    CLIPS,
     DEVICE,
-    PART,
     PLACES,
-    SETTINGS,
-    SPLIT,
     STORES_OF_RUN,
     UNFINISHED,
     device_name,
@@ -33,9 +31,7 @@ from trainer.cli.options import (
 @click.option(
     "--fused", is_flag=True, help="One array of all streams and conventions side by side, as kNN has it."
 )
-@SPLIT
-@PART
-@SETTINGS
+@CLIPS
 @STORES_OF_RUN
 @DEVICE
 @UNFINISHED

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.commands import echo
+from schemas.commands import echo, progress
 from schemas.places import Place
-from trainer.cli.display import bar
 from trainer.cli.figures import print_json, print_results
 from trainer.cli.options import DEVICE, INIT_FROM, INIT_SKIP, STORES_OF_RUN, UNFINISHED, Size
 
@@ -100,9 +99,9 @@ def command(
 
     options = options_of(assignments)
     opened = open_run(run, store=store, device=device, unfinished=unfinished, epoch=epoch)
-    with bar("evaluating") as show:
+    with progress("evaluating") as on_progress:
         results = opened.evaluate(
-            *protocols, conventions=conventions, options=options, on_progress=show, **given
+            *protocols, conventions=conventions, options=options, on_progress=on_progress, **given
         )
     if as_json:
         print_json(results)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from schemas.commands import Plain, echo
-from trainer.cli.display import table_console
+from schemas.commands import echo, show
 
 if TYPE_CHECKING:
     from schemas import EvaluationResult
@@ -45,8 +44,8 @@ def print_results(results: Sequence[EvaluationResult], names: Sequence[str] = ()
     for place, name in enumerate([*(["result"] if names else []), *columns]):
         table.add_column(name, justify="left" if place < named else "right", no_wrap=True)
     for row, result in enumerate(results):
-        table.add_row(*names[row : row + 1], *(show(result) for show in columns.values()))
-    table_console().print(Plain(table))
+        table.add_row(*names[row : row + 1], *(text(result) for text in columns.values()))
+    show(table)
     if best:
         echo("* the best single encoder of its protocol; those joined by + are evaluated together")
     for note in dict.fromkeys(note for result in results for note in result.notes):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas import UsageError
-from schemas.commands import echo
+from schemas.commands import echo, stack
 
 if TYPE_CHECKING:
     from trainer.use.model import Model
@@ -18,33 +18,30 @@ if TYPE_CHECKING:
 _OPTIONS = ("window", "stride", "units", "axes")
 
 
-def options(command: Any) -> Any:
-    """Add ``--follow``, as ``live``, and its options to a command."""
-    for option in (
-        click.option("--axes", metavar="X,Y,Z", help="--follow: where they point. Default: left,up,forward."),
-        click.option("--units", type=click.Choice(["m", "cm", "mm", "in"]), help="--follow: default: m."),
-        click.option(
-            "--stride",
-            type=click.IntRange(1),
-            metavar="FRAMES",
-            help="--follow: frames from one answer to the next. Default: an eighth of a window.",
-        ),
-        click.option(
-            "--window",
-            type=click.IntRange(2),
-            metavar="FRAMES",
-            help="--follow: frames of an answer. Default: as many as the encoder's clips have.",
-        ),
-        click.option(
-            "--follow",
-            "live",
-            is_flag=True,
-            help="In place of files a stream: a frame of JSON on each line of standard input, an answer of "
-            "JSON on a line of its own for each window.",
-        ),
-    ):
-        command = option(command)
-    return command
+options = stack(
+    click.option(
+        "--follow",
+        "live",
+        is_flag=True,
+        help="In place of files a stream: a frame of JSON on each line of standard input, an answer of "
+        "JSON on a line of its own for each window.",
+    ),
+    click.option(
+        "--window",
+        type=click.IntRange(2),
+        metavar="FRAMES",
+        help="--follow: frames of an answer. Default: as many as the encoder's clips have.",
+    ),
+    click.option(
+        "--stride",
+        type=click.IntRange(1),
+        metavar="FRAMES",
+        help="--follow: frames from one answer to the next. Default: an eighth of a window.",
+    ),
+    click.option("--units", type=click.Choice(["m", "cm", "mm", "in"]), help="--follow: default: m."),
+    click.option("--axes", metavar="X,Y,Z", help="--follow: where they point. Default: left,up,forward."),
+)
+"""``--follow`` and what goes with it, as ``live`` and a mapping's worth of options."""
 
 
 def check(live: bool, places: tuple[Path, ...], files: Mapping[str, Any], given: Mapping[str, Any]) -> None:

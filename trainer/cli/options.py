@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from schemas import UsageError
+from schemas.commands import stack
 from schemas.places import Place
 
 
@@ -92,6 +93,7 @@ SETTINGS = click.option(
     type=click.Path(path_type=Path),
     help="A dataset.yaml that describes the raw files. Default: the one beside them.",
 )
+CLIPS = stack(SPLIT, PART, SETTINGS)
 UNFINISHED = click.option(
     "--unfinished", is_flag=True, help="Accept a run that has not reached its last epoch."
 )

@@ -15,10 +15,8 @@ from trainer.cli import follow
 from trainer.cli.options import (
     CLIP_CONVENTIONS,
     CLIP_ENCODER,
+    CLIPS,
     DEVICE,
-    PART,
-    SETTINGS,
-    SPLIT,
     STORES_OF_RUN,
     STREAM_WEIGHTS,
     UNFINISHED,
@@ -54,9 +52,7 @@ if TYPE_CHECKING:
     help="Share of clips of known classes that --unknown shall let pass.",
 )
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes a clip in JSON.")
-@SPLIT
-@PART
-@SETTINGS
+@CLIPS
 @follow.options
 @STORES_OF_RUN
 @DEVICE

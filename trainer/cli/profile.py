@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from schemas.commands import Plain, echo
-from trainer.cli.display import table_console
+from schemas.commands import echo, show
 
 if TYPE_CHECKING:  # PyTorch takes a second to import; --help must not wait for it
     from trainer.loop.profile import Profile
@@ -20,21 +19,20 @@ def show_profile(profile: Profile, *, as_json: bool = False) -> None:
     if as_json:
         echo(json.dumps(asdict(profile) | {"trace": str(profile.trace)}, indent=2))
         return
-    console = table_console()
     milliseconds = 1000 * profile.seconds
-    console.print(f"a step takes {milliseconds:.1f} ms, mean of {profile.steps} with the profiler on")
+    show(f"a step takes {milliseconds:.1f} ms, mean of {profile.steps} with the profiler on")
     parts = _table("part of a step", "ms", "share")
     for name, seconds in profile.parts.items():
         parts.add_row(name, f"{1000 * seconds:.1f}", f"{seconds / profile.seconds:.0%}")
-    console.print(Plain(parts))
+    show(parts)
     operations = _table("operation, in itself", "ms", "share", "calls")
     for each in profile.operations:
         share = each.seconds / profile.seconds
         operations.add_row(each.name, f"{1000 * each.seconds:.1f}", f"{share:.0%}", f"{each.calls:.0f}")
-    console.print(Plain(operations))
+    show(operations)
     for name, size in profile.memory.items():
-        console.print(f"memory of {name}, highest so far: {size / 2**20:.0f} MiB")
-    console.print(f"trace: {profile.trace} (open it in https://ui.perfetto.dev)", soft_wrap=True)
+        show(f"memory of {name}, highest so far: {size / 2**20:.0f} MiB")
+    show(f"trace: {profile.trace} (open it in https://ui.perfetto.dev)")
 
 
 def _table(name: str, *numbers: str) -> Table:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from schemas.commands import echo
-from trainer.cli.display import bar
+from schemas.commands import echo, progress
 from trainer.cli.options import DEVICE, STORE_OF_RUN
 
 
@@ -67,7 +66,7 @@ def command(
     from trainer.report import page
     from trainer.report.build import build
 
-    with bar("encoding") as show:
+    with progress("encoding") as on_progress:
         built = build(
             runs,
             baseline=baseline,
@@ -75,7 +74,7 @@ def command(
             title=title,
             device=device,
             encoders=not no_encoders,
-            on_progress=show,
+            on_progress=on_progress,
         )
     size = page.write_html(built, out)
     echo(f"{out}: {len(built.figures)} drawings, {size / 1e6:.1f} MB")

@@ -12,19 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
-from schemas.commands import Plain, echo
+from schemas.commands import echo, progress, show
 from schemas.places import Place
-from trainer.cli.display import bar, table_console
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
+    CLIPS,
     DEVICE,
-    PART,
-    SETTINGS,
-    SPLIT,
     UNFINISHED,
     device_name,
 )
@@ -67,9 +63,7 @@ _CHECKS = ("duplicates", "outliers", "suspicious_labels")
 )
 @CLIP_ENCODER
 @CLIP_CONVENTION
-@SPLIT
-@PART
-@SETTINGS
+@CLIPS
 @DEVICE
 @UNFINISHED
 @click.option("--json", "as_json", is_flag=True, help="Print all rows as JSON.")
@@ -108,13 +102,13 @@ def command(
     _check(queries, asked, threshold, as_json=as_json, as_csv=as_csv)
     from trainer.use import search
 
-    with bar("encoding") as show:
+    with progress("encoding") as on_progress:
         bank = search.bank(
             run,
             store,
             device=device_name(device),
             on_problem=_left_out,
-            on_progress=None if show is None else lambda done: show(done, None),
+            on_progress=None if on_progress is None else lambda done: on_progress(done, None),
             **given,
         )
     rows, notes = _rows(bank, queries, asked, k, threshold)
@@ -202,8 +196,8 @@ def _print(rows: list[dict[str, Any]], top: int) -> None:
         table.add_column(name.replace("_", " "), justify="right" if name in numbers else "left", no_wrap=True)
     shown = rows if "rank" in rows[0] else rows[:top]
     for row in shown:
-        table.add_row(*(escape(_shown(value)) for value in row.values()))
-    table_console().print(Plain(table))
+        table.add_row(*(_shown(value) for value in row.values()))
+    show(table)
     if len(shown) < len(rows):
         echo(f"... and {len(rows) - len(shown)} more: --top {len(rows)}, --json or --csv", err=True)
 

@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from schemas.commands import Plain, echo
-from trainer.cli.display import bar, table_console
+from schemas.commands import echo, progress, show
 from trainer.cli.figures import print_json
 from trainer.cli.options import (
     CLIP_CONVENTION,
     CLIP_ENCODER,
+    CLIPS,
     DEVICE,
-    PART,
     PLACES,
-    SETTINGS,
-    SPLIT,
     STORES_OF_RUN,
     UNFINISHED,
     device_name,
@@ -77,9 +74,7 @@ _SHOWN = {
 )
 @CLIP_ENCODER
 @CLIP_CONVENTION
-@SPLIT
-@PART
-@SETTINGS
+@CLIPS
 @STORES_OF_RUN
 @DEVICE
 @UNFINISHED
@@ -120,7 +115,7 @@ def command(
 
     if out is not None:
         segment_files.check_suffix(out)
-    with bar("windows of recordings") as show:
+    with progress("windows of recordings") as on_progress:
         given = answer(
             run,
             Asked(places, convention, split, part, settings),
@@ -131,7 +126,7 @@ def command(
             store=store,
             unfinished=unfinished,
             on_problem=lambda text: echo(f"left out: {text}", err=True),
-            on_recording=show,
+            on_recording=on_progress,
         )
     if given.results and not as_json:
         _print(run, given.results)
@@ -159,7 +154,7 @@ def _print(run: Path, results: Sequence[EvaluationResult]) -> None:
     for each in results:
         made = each.details["figures"]
         table.add_row(each.encoder, *(f"{100 * made[name]:.1f}" for name in _SHOWN.values()))
-    table_console().print(Plain(table))
+    show(table)
     for note in dict.fromkeys(note for each in results for note in each.notes):
         echo(f"note: {note}")
     if first.synthetic:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
 from schemas import ConfigError, SkelError, UsageError
-from schemas.commands import Plain, echo
+from schemas.commands import echo, progress, show
 from trainer.cli import evaluate, pretrain
-from trainer.cli.display import bar, duration, table_console
+from trainer.cli.display import duration
 
 if TYPE_CHECKING:
     from trainer.sweeps import Plan, Task
@@ -71,8 +70,8 @@ def command(
     plan = plan.only(names) if names else plan
     left = _left(plan)
     if not (no_check or only_table):
-        with bar("checking the runs") as show:
-            check(plan, left or plan.runs, on_checked=show)
+        with progress("checking the runs") as on_progress:
+            check(plan, left or plan.runs, on_checked=on_progress)
     if dry_run:
         _show(plan, left)
         return
@@ -220,12 +219,12 @@ def _print(plan: Plan, lines: Sequence[Line]) -> None:
         rows.setdefault(key, {})[each.figure] = str(each)
     grid = Table(box=None, pad_edge=False)
     for heading in (*averaged[0].axes, *(("convention", "encoder") if several else ())):
-        grid.add_column(escape(heading), no_wrap=True)
+        grid.add_column(heading, no_wrap=True)
     for figure in figures:
-        grid.add_column(escape(f"{figure} %"), justify="right", no_wrap=True)
+        grid.add_column(f"{figure} %", justify="right", no_wrap=True)
     for key, values in rows.items():
-        grid.add_row(*map(escape, key), *(values.get(figure, "-") for figure in figures))
-    table_console().print(Plain(grid))
+        grid.add_row(*key, *(values.get(figure, "-") for figure in figures))
+    show(grid)
     if any(line["synthetic"] for line in lines):
         echo("built-in demo data: numbers say nothing about NTU RGB+D")
 

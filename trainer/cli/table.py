@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.markup import escape
 from rich.table import Table
 
-from schemas.commands import Plain, echo
-from trainer.cli.display import table_console
+from schemas.commands import echo, show
 
 if TYPE_CHECKING:
     from trainer.tables import Cell, FilledTable, Ours
@@ -87,8 +85,8 @@ def _print_names(*, as_json: bool) -> None:
         listed.add_column(heading, no_wrap=heading == "name")
     for name in tables.names():
         table = tables.load(name)
-        listed.add_row(name, table.source, escape(table.caption))
-    table_console().print(Plain(listed))
+        listed.add_row(name, table.source, table.caption)
+    show(listed)
 
 
 def _print_table(filled: FilledTable) -> None:
@@ -97,10 +95,10 @@ def _print_table(filled: FilledTable) -> None:
     echo(f"{table.title}. {table.unit}: published | ours (difference)")
     grid = Table(box=None, pad_edge=False)
     for heading in ("", "stream", *table.columns):
-        grid.add_column(escape(heading), justify="left" if heading in ("", "stream") else "right")
+        grid.add_column(heading, justify="left" if heading in ("", "stream") else "right")
     for row, cells in zip(table.rows, filled.rows, strict=True):
-        grid.add_row(escape(row.label), row.stream or "", *(_shown(cell) for cell in cells))
-    table_console().print(Plain(grid))
+        grid.add_row(row.label, row.stream or "", *(_shown(cell) for cell in cells))
+    show(grid)
     for remarks in _remarks(filled):
         echo(f"\n{remarks.heading}")
         for line, under in remarks.entries:

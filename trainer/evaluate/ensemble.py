@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -30,6 +31,7 @@ WEIGHTS: dict[str, dict[str, float]] = {
 
 Weight = Annotated[float, Field(ge=0)]
 Averaged = Literal["softmax", "logits"]
+Values = TypeVar("Values", Tensor, NDArray[Any])
 
 
 class Options(Model):
@@ -46,10 +48,9 @@ class Options(Model):
     most."""
 
 
-def weighted_mean(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """The weighted mean in the dtype of the values; with float64, their order does not matter."""
-    total = sum(weight * value for weight, value in zip(weights, values, strict=True))
-    assert isinstance(total, Tensor)
+def weighted_mean(values: Sequence[Values], weights: Sequence[float]) -> Values:
+    """In the type of the values: float64 so that the order does not matter."""
+    total: Any = sum(weight * value for weight, value in zip(weights, values, strict=True))
     return total / sum(weights)
 
 

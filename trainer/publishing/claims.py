@@ -12,7 +12,6 @@ from pydantic import Field
 from schemas import EvaluationResult
 from schemas._model import Model
 from trainer.evaluate import PROTOCOLS
-from trainer.export.classifier import learning
 from trainer.run import RESULTS, Run, SavedResult, read_results
 
 FORMAT = 1
@@ -93,10 +92,6 @@ def claims_of(
 def is_frozen(result: EvaluationResult | Claim) -> bool:
     """Whether a result is of the encoder as pre-trained."""
     return base_of(result.protocol) in PROTOCOLS and not PROTOCOLS[base_of(result.protocol)].NEEDS.clips
-
-
-def keeps_classifier(result: EvaluationResult | Claim) -> bool:
-    return result.protocol in (*learning(), "transfer")
 
 
 def base_of(protocol: str) -> str:

@@ -162,8 +162,7 @@ def together(scores: Mapping[str, Scores]) -> Scores:
     These are 0.6 for joint, 0.6 for bone and 0.4 for motion.
     """
     weights = [float(ensemble.WEIGHTS["paper"].get(name, 1.0)) for name in scores]
-    parts = [each * weight for each, weight in zip(scores.values(), weights, strict=True)]
-    return np.asarray(sum(parts[1:], start=parts[0]) / sum(weights))
+    return ensemble.weighted_mean([*scores.values()], weights)
 
 
 def segmented(id: str, scores: Scores, options: Options) -> Segmented:
@@ -179,7 +178,6 @@ def found_in(
     options: Options,
     *,
     on_problem: OnProblem,
-    on_recording: Callable[[str], None] | None = None,
 ) -> Iterator[Segmented]:
     """Segments found by the models' classifiers, all encoders combined; raises as ``recordings`` does."""
     first = next(iter(models.values()))
