@@ -319,7 +319,7 @@ def read_bytes(item: RawItem) -> bytes:
             _check_size(info.file_size, item)
             return read_member(archive, info)
         _check_size(regular.check(Path(item.path)), item)
-        with open(item.path, "rb") as file:
+        with regular.open_file(item.path) as file:
             return file.read()
     except ZIP_ERRORS as error:
         raise RawDataError(f"cannot be read ({error})", where=item.where, remedy="Fetch it again") from error

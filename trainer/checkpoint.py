@@ -13,7 +13,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from schemas import CheckpointError, RunConfig
+from schemas import CheckpointError, RunConfig, tensors
 from schemas.refused import refusing
 from schemas.system import replacing
 from trainer import methods, seeds
@@ -97,6 +97,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
             "no checkpoint here", where=path, remedy="Is this a run folder of `trainer pretrain`?"
         )
     with refusing(lambda _: _unreadable(path)):
+        tensors.check(path)
         check_sums(path)
         content = torch.load(path, map_location=device, weights_only=True)
         if content["kind"] != _MARK:

@@ -13,14 +13,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers, rows
 from skeltools.custom.layouts import laid_out
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
-from skeltools.files.hdf5_inside import inside
+from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.raw_items import HDF5_ERRORS, ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
@@ -53,9 +53,9 @@ def is_clip(file: Path, settings: Settings) -> bool:
     if suffix != ".txt" or settings.files != "*":
         return suffix in SUFFIXES
     try:
-        with file.open("rb") as opened:
+        with regular.open_file(file) as opened:
             return holds_numbers(opened.read(HEAD))
-    except OSError:
+    except (OSError, ValueError):
         return True
 
 
@@ -132,7 +132,7 @@ def npz_names(path: Path) -> list[str]:
 
 def _h5(item: RawItem, settings: Settings) -> NDArray[Any]:
     try:
-        with h5py.File(item.path, "r") as file:
+        with open_hdf5(item.path) as file:
             names = _datasets(file)
             name = item.member or settings.key or _only(item, names)
             if name not in names:
@@ -162,7 +162,7 @@ def array_frames(item: RawItem, settings: Settings) -> int:
 
 def _h5_shape(item: RawItem, settings: Settings) -> tuple[int, ...]:
     try:
-        with h5py.File(item.path, "r") as file:
+        with open_hdf5(item.path) as file:
             names = _datasets(file)
             name = item.member or settings.key or _only(item, names)
             if name not in names:
@@ -175,7 +175,7 @@ def _h5_shape(item: RawItem, settings: Settings) -> tuple[int, ...]:
 def h5_names(path: Path) -> list[str]:
     """Paths of the datasets. Raises RawDataError."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return _datasets(file)
     except HDF5_ERRORS as error:
         reason = " ".join(str(error).split())[:200]

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import arrays
 from skeltools.formats import archives, own_clips
@@ -248,6 +248,7 @@ def _members(path: Path) -> dict[str, dict[str, str]]:
     no half where there is none of one."""
     members: dict[str, dict[str, str]] = {}
     try:
+        regular.check(path)
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except ZIP_ERRORS as error:

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from schemas import ArrayInfo, Finding, RawDataError, SkeletonSpec, StoreManifest
 from skeltools import datasets, skeletons, store
-from skeltools.files.hdf5_inside import inside
+from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.formats import archives, contents
 from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
@@ -219,7 +219,7 @@ def _open(path: Path) -> _File:
 @lru_cache(maxsize=2)
 def _opened(path: Path, _changed: int, _size: int) -> _File:
     with _damages(path):
-        handle = h5py.File(path, "r")
+        handle = open_hdf5(path)
         return _contents(handle, path)
 
 
