@@ -233,7 +233,8 @@ def _skipped(place: str, problem: str, detail: str = "") -> Finding:
 
 
 def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterator[Path]:
-    """All files below, sorted within each folder; hidden ones left out, links to folders followed once.
+    """All files below, sorted within each folder; hidden ones left out, links to folders followed once,
+    and those to a folder above not: what lies there, maybe all that the computer has, is no raw data.
     Stores among the raw files, finished or not, are none of them.
 
     Devices, pipes and sockets are never opened, links to nothing and folders that may not be read are left
@@ -244,13 +245,17 @@ def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterat
     def note(place: str, problem: str, detail: str = "") -> None:
         findings.append(_skipped(Path(os.path.relpath(place, folder)).as_posix(), problem, detail))
 
-    seen = set()
+    root, seen = os.path.realpath(folder), set()
     walk = os.walk(
         folder, followlinks=True, onerror=lambda e: note(e.filename, "unreadable folder", e.strerror or "")
     )
     for here, folders, files in walk:
         real = os.path.realpath(here)
         if real in seen or _STORE in files or here.endswith(_UNFINISHED):
+            folders.clear()
+            continue
+        if real != root and os.path.commonpath((real, root)) == real:
+            note(here, "link to a folder above", real)
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if _visible(name))

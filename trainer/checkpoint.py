@@ -97,8 +97,8 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
             "no checkpoint here", where=path, remedy="Is this a run folder of `trainer pretrain`?"
         )
     with refusing(lambda _: _unreadable(path)):
-        tensors.check(path)
         check_sums(path)
+        tensors.check(path)
         content = torch.load(path, map_location=device, weights_only=True)
         if content["kind"] != _MARK:
             raise _unreadable(path)
@@ -135,7 +135,7 @@ def _check(saved: Checkpoint) -> None:
 
 def load_with_hash(path: Path) -> tuple[Checkpoint, str]:
     """Also the hash of the file. Raises as ``load``, and when a run in progress replaces it meanwhile."""
-    digest = file_hash(path) if path.is_file() else ""
+    digest = file_hash(path) if path.is_file() and zipfile.is_zipfile(path) else ""  # others are refused
     checkpoint = load(path)
     if file_hash(path) != digest:
         raise CheckpointError(
