@@ -22,7 +22,9 @@ def read(path: Path, *, most: int) -> bytes:
     read.
     """
     with open_file(path) as file:
-        content = file.read(most + 1)
+        content: bytes | None = file.read(most + 1)
+    if content is None:  # nothing yet, and maybe never
+        raise ValueError("is no regular file")
     if len(content) > most:
         raise ValueError(f"has more than {most} bytes")
     return content
