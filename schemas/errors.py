@@ -30,15 +30,24 @@ class SkelError(Exception):
         super().__init__(message)
 
     def __str__(self) -> str:
-        text = self.message if self.where is None else f"{self.where}: {self.message}"
+        message = _short(self.message)
+        text = message if self.where is None else f"{_short(self.where)}: {message}"
         if self.remedy:
             end = "" if text.endswith("...") else "."
-            text = f"{text if not end else text.rstrip('.')}{end} {self.remedy}"
+            text = f"{text if not end else text.rstrip('.')}{end} {_short(self.remedy)}"
         return " ".join(text.split())
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders when conversion runs in workers.
         return (_rebuild, (type(self), self.message, self.where, self.remedy))
+
+
+_LONGEST = 2000
+"""Characters of each part of a message: what a file holds and a message names may be a megabyte."""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 def _rebuild(kind: type[SkelError], message: str, where: str | None, remedy: str | None) -> SkelError:

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from schemas.refused import reason
 
@@ -21,9 +21,10 @@ def read(path: Path, *, most: int) -> bytes:
     Raises ValueError for a pipe, a device and a file of more than ``most`` bytes, OSError when it cannot be
     read.
     """
-    check(path)
-    with path.open("rb") as file:
-        content = file.read(most + 1)
+    with open_file(path) as file:
+        content: bytes | None = file.read(most + 1)
+    if content is None:  # nothing yet, and maybe never
+        raise ValueError("is no regular file")
     if len(content) > most:
         raise ValueError(f"has more than {most} bytes")
     return content
@@ -31,7 +32,25 @@ def read(path: Path, *, most: int) -> bytes:
 
 def check(path: Path) -> int:
     """Bytes of a regular file; raises ValueError for a pipe, device or folder, OSError if absent."""
-    status = path.stat()
+    return _size(path.stat())
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading. Raises as ``check``.
+
+    The open file is checked, so that no other file can take its place in between; it is opened without
+    blocking, so that special files such as /proc/kmsg raise an error instead of waiting.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _size(os.fstat(handle))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def _size(status: os.stat_result) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is no regular file")
     return status.st_size
@@ -60,9 +79,15 @@ def is_plain(name: str) -> bool:
     return all(part and not part.startswith(".") and not {"\\", "\0"} & {*part} for part in name.split("/"))
 
 
-def read_json(path: Path, *, most: int) -> Any:
-    """Read a JSON file; raises ValueError if it is no JSON or nested too deeply, and what ``read`` raises."""
-    return parse_json(read(path, most=most))
+def read_json(path: Path, *, most: int, counted: bool = False) -> Any:
+    """Read a JSON file; raises ValueError if it is no JSON or nested too deeply, and what ``read`` raises.
+
+    ``counted``: raises as ``check_values`` too.
+    """
+    content = read(path, most=most)
+    if counted:
+        check_values(content)
+    return parse_json(content)
 
 
 def parse_json(content: bytes) -> Any:
@@ -81,6 +106,22 @@ def parse_json(content: bytes) -> Any:
         if not level:
             return value
     raise ValueError("is nested too deeply")
+
+
+_MOST_LISTS = 2_000_000
+"""Lists and objects of a file: an object takes some 200 bytes of memory."""
+_MOST_QUOTES = 6_000_000
+"""Two for every text and key: one that occurs once takes 150 bytes of memory."""
+_MOST_NUMBERS = 10_000_000
+"""Commas of a file: numbers take 32 bytes of memory each."""
+
+
+def check_values(content: bytes) -> None:
+    """Raises ValueError for JSON whose values would take more than some hundred megabytes: a file of 64 MB
+    may hold 20 million lists."""
+    lists, quotes = content.count(b"[") + content.count(b"{"), content.count(b'"')
+    if lists > _MOST_LISTS or quotes > _MOST_QUOTES or content.count(b",") > _MOST_NUMBERS:
+        raise ValueError("holds too many values for one file")
 
 
 MOST_NODES = 50_000

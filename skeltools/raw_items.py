@@ -241,7 +241,8 @@ def skipped(place: str, problem: str, detail: str = "") -> Finding:
 def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterator[Path]:
     """Yield all visible files below ``folder``, sorted within each folder, except those of stores.
 
-    Links to folders are followed once; stores among the raw files are skipped, finished or not. Devices,
+    Links to folders are followed once, those to a folder above never, since what lies there is no raw data;
+    stores among the raw files are skipped, finished or not. Devices,
     pipes and sockets are never opened, and they are left out, as are dangling links and unreadable folders:
     each is added to ``findings``.
     """
@@ -250,13 +251,17 @@ def visible_files(folder: Path, findings: list[Finding] | None = None) -> Iterat
     def note(place: str, problem: str, detail: str = "") -> None:
         findings.append(skipped(Path(os.path.relpath(place, folder)).as_posix(), problem, detail))
 
-    seen = set()
+    root, seen = os.path.realpath(folder), set()
     walk = os.walk(
         folder, followlinks=True, onerror=lambda e: note(e.filename, "unreadable folder", e.strerror or "")
     )
     for here, folders, files in walk:
         real = os.path.realpath(here)
         if real in seen or _STORE in files or here.endswith(_UNFINISHED):
+            folders.clear()
+            continue
+        if real != root and os.path.commonpath((real, root)) == real:
+            note(here, "link to a folder above", real)
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if _visible(name))
@@ -328,7 +333,7 @@ def read_bytes(item: RawItem) -> bytes:
             _check_size(info.file_size, item)
             return read_member(archive, info)
         _check_size(regular.check(Path(item.path)), item)
-        with open(item.path, "rb") as file:
+        with regular.open_file(item.path) as file:
             return file.read()
     except ZIP_ERRORS as error:
         raise RawDataError(f"cannot be read ({error})", where=item.where, remedy="Fetch it again") from error

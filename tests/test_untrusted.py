@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import zipfile
 import zlib
@@ -17,7 +18,7 @@ import torch
 import yaml
 
 import skeltools
-from schemas import RawDataError, SkelError, regular, yaml_text
+from schemas import RawDataError, SkelError, regular, tensors, yaml_text
 from schemas.refused import LIMITS, reason, refusing
 from skeltools import cli, skeletons
 from skeltools.conversion import convert
@@ -32,8 +33,10 @@ from trainer import checkpoint, config, logbook
 from trainer.config import trees
 from trainer.evaluate import heads, scores
 from trainer.export import card
+from trainer.export import read as exported
 from trainer.publishing import manifest, measure
 from trainer.released import read as released
+from trainer.report import collect
 from trainer.run import read_config, read_result
 from trainer.store import open_store
 
@@ -163,6 +166,50 @@ def test_packed_files_of_tensors_and_scores_are_refused(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "x.npz", ids=np.zeros(10**6))
     with pytest.raises(SkelError, match="are packed"):
         scores.read_scores(tmp_path / "x.npz")
+
+
+_FILLS = b"\x80\x02cbuiltins\nbytearray\n\x8a\x04" + (2**28).to_bytes(4, "little") + b"\x85R."
+
+
+@pytest.mark.parametrize("kind", ["zip", "old", "zeros"])
+def test_pickles_that_fill_memory_are_not_given_to_torch(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.pt"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("x/data.pkl"), _FILLS)
+    elif kind == "old":
+        path.write_bytes(b"".join(pickle.dumps(n, 2) for n in (0x1950A86A20F9469CFC6C, 1001, {})) + _FILLS)
+    else:
+        path.touch()
+        os.truncate(path, 2**40)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("was loaded"))
+    for read in (checkpoint.load_with_hash, released.read_released):
+        with pytest.raises(SkelError):
+            read(path)
+    with pytest.raises(ValueError, match=r"calls bytearray|no file of torch"):
+        tensors.check(path)
+
+
+def test_logs_and_results_of_too_much_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").touch()
+    os.truncate(tmp_path / "metrics.jsonl", 2**40)
+    with pytest.raises(SkelError, match="more than"):
+        logbook.read(tmp_path / "metrics.jsonl")
+    records, notes = collect._read_log(tmp_path / "metrics.jsonl")
+    assert not records
+    assert "cannot be read (has more than" in notes[0].text
+    (tmp_path / "x.json").write_text("[" + "[]," * 2_100_000 + "[]]")
+    with pytest.raises(SkelError, match="too many values"):
+        read_result(tmp_path / "x.json")
+
+
+def test_weights_that_are_none_are_not_hashed(tmp_path: Path) -> None:
+    (tmp_path / "encoder.safetensors").touch()
+    os.truncate(tmp_path / "encoder.safetensors", 2**40)
+    with pytest.raises(SkelError, match="not a safetensors file"):
+        exported._weights(tmp_path, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("changed", ["epoch", "model", "optimiser", "meter", "format", "config"])

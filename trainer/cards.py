@@ -20,7 +20,7 @@ _MOST = 64 * 2**20
 def read(path: Path, refuse: Callable[[Path, str], CheckpointError]) -> object:
     """Read a JSON file. Raises ``refuse(path, reason)`` when it is absent or not JSON."""
     with refusing(lambda why: refuse(path, why)):
-        return regular.read_json(path, most=_MOST)
+        return regular.read_json(path, most=_MOST, counted=True)
 
 
 def checked(

@@ -13,7 +13,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor, nn
 
-from schemas import CheckpointError, RunConfig
+from schemas import CheckpointError, RunConfig, tensors
 from schemas.refused import refusing
 from schemas.system import replacing
 from trainer import methods, seeds
@@ -99,6 +99,7 @@ def load(path: Path, *, device: torch.device | str = "cpu") -> Checkpoint:
         )
     with refusing(lambda _: _unreadable(path)):
         check_sums(path)
+        tensors.check(path)
         content = torch.load(path, map_location=device, weights_only=True)
         if content["kind"] != _MARK:
             raise _unreadable(path)
@@ -138,7 +139,7 @@ def load_with_hash(path: Path) -> tuple[Checkpoint, str]:
 
     Raises like ``load``, and also when a run in progress replaces the file meanwhile.
     """
-    digest = file_hash(path) if path.is_file() else ""
+    digest = file_hash(path) if path.is_file() and zipfile.is_zipfile(path) else ""  # others are refused
     checkpoint = load(path)
     if file_hash(path) != digest:
         raise CheckpointError(

@@ -12,6 +12,8 @@ from typing import IO, Any
 from schemas import CheckpointError, regular
 from schemas.refused import refusing
 
+MOST = 64 * 2**20
+"""Bytes of a log: of a hundred thousand lines and more."""
 Record = dict[str, Any]
 Mirror = Callable[[Record, int], None]
 """Receives every record and its global step; ``trainer.loggers`` has implementations."""
@@ -58,12 +60,18 @@ def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] =
     return Logbook(file, mirrors)
 
 
+def content(path: Path) -> bytes:
+    """Of a log, in whole or broken lines. Raises OSError, and ValueError: no file, too large."""
+    text = regular.read(path, most=MOST)
+    regular.check_values(text)
+    return text
+
+
 def read(path: Path) -> list[Record]:
     """All records of a log. Raises CheckpointError for a line that is not a record."""
     remedy = "Restore the file from a copy"
     with refusing(lambda why: CheckpointError(f"is no log of a run: {why}", where=path, remedy=remedy)):
-        regular.check(path)
-        records = [regular.parse_json(line) for line in path.read_bytes().splitlines()]
+        records = [regular.parse_json(line) for line in content(path).splitlines()]
         if odd := next((record for record in records if not isinstance(record, dict)), None):
             raise ValueError(f"a line holds {type(odd).__name__}")
         return records

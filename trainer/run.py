@@ -402,7 +402,9 @@ def read_result(path: Path) -> SavedResult:
         )
 
     with refusing(refuse):
-        return SavedResult(path, EvaluationResult.model_validate_json(regular.read(path, most=_MOST_RESULT)))
+        content = regular.read(path, most=_MOST_RESULT)
+        regular.check_values(content)
+        return SavedResult(path, EvaluationResult.model_validate_json(content))
 
 
 def read_results(path: Path) -> list[SavedResult]:

@@ -7,7 +7,7 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 
-from schemas import ConfigError, RawDataError, SkeletonSpec
+from schemas import ConfigError, RawDataError, SkeletonSpec, regular
 from skeltools.custom import elsewhere
 from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.settings import Settings
@@ -27,10 +27,10 @@ def spec_of_first(settings: Settings, path: Path) -> SkeletonSpec:
         if known is None or known.convention is None or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            return _described(known.name, file, zlib.crc32(file.read_bytes()))
+            return _described(known.name, file, zlib.crc32(regular.read(file, most=MAX_BYTES)))
         except RawDataError as error:
             problem = problem or error
-        except OSError:
+        except (OSError, ValueError):
             continue
     if problem is not None:
         raise ConfigError(

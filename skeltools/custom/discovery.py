@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped
+from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped, regular
 from skeltools import framewise
 from skeltools.custom import cuts, elsewhere, poses, tables, text
 from skeltools.custom import settings as custom_settings
@@ -205,7 +205,9 @@ def _of_no_format(file: Path) -> tuple[bool, str]:
     try:
         if file.stat().st_size > MAX_BYTES:
             return False, f"more than {MAX_BYTES} bytes"
-        content = json.loads(file.read_bytes())
+        data = regular.read(file, most=MAX_BYTES)
+        regular.check_values(data)
+        content = json.loads(data)
     except OSError as error:
         return True, error.strerror or str(error)
     except (ValueError, RecursionError) as error:

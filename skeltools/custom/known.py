@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemas import ConfigError, RawDataError, unknown
+from schemas import ConfigError, RawDataError, regular, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
 from skeltools.formats.acclaim import ACCLAIM
@@ -56,9 +56,9 @@ def format_of(file: Path, settings: Settings) -> ClipFormat | None:
     if not candidates:
         return None
     try:
-        with file.open("rb") as opened:
+        with regular.open_file(file) as opened:
             head = opened.read(HEAD)
-    except OSError:
+    except (OSError, ValueError):
         return None
     return next((known for known in candidates if _holds(known, file, head)), None)
 

@@ -14,14 +14,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers, rows
 from skeltools.custom.layouts import REMEDY, laid_out, wrong
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
-from skeltools.files.hdf5_inside import inside
+from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.raw_items import HDF5_ERRORS, ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
@@ -51,9 +51,9 @@ def is_clip(file: Path, settings: Settings) -> bool:
     if suffix != ".txt" or settings.files != "*":
         return suffix in SUFFIXES
     try:
-        with file.open("rb") as opened:
+        with regular.open_file(file) as opened:
             return holds_numbers(opened.read(HEAD))
-    except OSError:
+    except (OSError, ValueError):
         return True
 
 
@@ -139,7 +139,7 @@ def _h5(item: RawItem, settings: Settings) -> NDArray[Any]:
 def _dataset(item: RawItem, settings: Settings) -> Iterator[h5py.Dataset]:
     """The clip's, open. Raises RawDataError, also for what goes wrong while it is read."""
     try:
-        with h5py.File(item.path, "r") as file:
+        with open_hdf5(item.path) as file:
             names = _datasets(file)
             name = item.member or settings.key or _only(item, names)
             if name not in names:
@@ -171,7 +171,7 @@ def array_frames(item: RawItem, settings: Settings) -> int:
 def h5_names(path: Path) -> list[str]:
     """Paths of the datasets in an HDF5 file. Raises RawDataError."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             return _datasets(file)
     except HDF5_ERRORS as error:
         reason = " ".join(str(error).split())[:200]

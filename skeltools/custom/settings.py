@@ -169,9 +169,9 @@ class Windows(Model):
 
 
 class Settings(Model):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$", max_length=200)
     convention: str
-    files: str = "*"
+    files: str = Field(default="*", max_length=1000)
     layout: str | None = None
     axes: Axes | None = None
     coordinates: Literal["xyz", "xyzs", "xy", "xys"] = "xyz"

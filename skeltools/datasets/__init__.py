@@ -136,13 +136,13 @@ def _custom_roots(raw: Raw | None) -> tuple[Path, ...]:
         return (_find_settings(roots[0] if roots else None),)
     first = next((root for root in roots if _describes(root)), roots[0])
     place = _find_settings(first)
-    said = custom.settings_file(place).read_bytes()
+    said = custom_settings.checksum(custom.settings_file(place))
     others = tuple(root for root in roots if root is not first)
     for root in others:
         if not root.is_dir():
             raise UsageError("is no folder of clips", where=root, remedy="Unpack archives first")
         own = root / custom_settings.FILE
-        if own.is_file() and own.read_bytes() != said:
+        if os.path.lexists(own) and custom_settings.checksum(own) != said:
             raise UsageError(
                 f"another {own.name} than in {first}: one describes all folders",
                 where=root,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError
+from schemas import Finding, RawDataError, regular
 from skeltools.datasets import splits
 from skeltools.datasets.dataset import Dataset
 from skeltools.raw_items import Listing, Raw, RawItem, Reader, all_finite, finding, known, read_bytes
@@ -84,8 +84,10 @@ def read(item: RawItem) -> SkeletonSequence:
 
 
 def _parse(item: RawItem) -> dict[str, Any]:
+    data = read_bytes(item)
     try:
-        content = json.loads(read_bytes(item))
+        regular.check_values(data)
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RawDataError(f"no valid JSON ({error})", where=item.where, remedy="Fetch it again") from error
     if not isinstance(content, dict):

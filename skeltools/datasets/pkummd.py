@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError
+from schemas import Finding, RawDataError, regular
 from skeltools import framewise, tracking
 from skeltools.datasets import pkummd_text, splits
 from skeltools.datasets.dataset import Dataset
@@ -145,7 +145,7 @@ def _kind_by_head(file: Found) -> str:
     """
     try:
         if file.member is None:
-            with open(file.path, "rb") as opened:
+            with regular.open_file(file.path) as opened:
                 head = opened.read(_HEAD)
         else:
             with zipfile.ZipFile(file.path) as archive, archive.open(file.member) as member:

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import zlib
+from functools import lru_cache
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import h5py
 
-LARGEST_CHUNK = 2**30
-"""Most bytes of a chunk, which HDF5 holds in memory whole, however little of it is wanted."""
+from schemas import regular
+
+LARGEST_CHUNK = 2**27
+"""Bytes of a chunk, which HDF5 holds whole in memory, with filters twice, however little of it is wanted."""
+
+_DEFLATE_RATIO = 1032
+"""Deflated bytes become no more than so many times as many (zlib.net/zlib_tech.html)."""
+_PIECE = 2**20
+_FILTERS = frozenset(
+    {
+        h5py.h5z.FILTER_DEFLATE,
+        h5py.h5z.FILTER_SHUFFLE,
+        h5py.h5z.FILTER_FLETCHER32,
+        h5py.h5z.FILTER_LZF,
+    }
+)
+
+
+def open_hdf5(path: str | Path) -> h5py.File:
+    """A file to read. Raises OSError as h5py does, ValueError for a pipe or a device."""
+    regular.check(Path(path))
+    return h5py.File(path, "r")
 
 
 def inside(group: h5py.Group, path: str) -> Any:
     """The group or dataset at a path below ``group``; None if it does not exist.
 
     Raises OSError, as h5py does for what it cannot read, for links that lead elsewhere, for datasets whose
-    values are in other files, and for chunks of more than ``LARGEST_CHUNK`` bytes.
+    values are in other files, and for chunks that are, or expand to, more than ``LARGEST_CHUNK`` bytes.
     """
     node: Any = group
     for part in filter(None, path.split("/")):
@@ -36,3 +60,46 @@ def _check(dataset: h5py.Dataset, path: str) -> None:
     size = prod(dataset.chunks or ()) * dataset.dtype.itemsize
     if size > LARGEST_CHUNK:
         raise OSError(f"{path} has chunks of {size} bytes (limit {LARGEST_CHUNK})")
+    if dataset.id.get_create_plist().get_nfilters():
+        file = dataset.file.filename
+        status = os.stat(file)
+        _check_chunks(file, dataset.name, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=256)
+def _check_chunks(file: str, name: str, _changed: int, _size: int) -> None:
+    """Raises OSError for filters that are not the usual ones, each once, and for chunks that inflate to more
+    than their shape takes: HDF5 makes room for whatever comes out of them."""
+    with h5py.File(file, "r") as handle:
+        dataset = handle[name]
+        plist = dataset.id.get_create_plist()
+        filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+        if len({*filters}) < len(filters) or not _FILTERS.issuperset(filters):
+            raise OSError(f"{name} is packed in an unusual way; write it with gzip or without compression")
+        if h5py.h5z.FILTER_DEFLATE not in filters:
+            return
+        if filters[filters.index(h5py.h5z.FILTER_DEFLATE) + 1 :] not in ([], [h5py.h5z.FILTER_FLETCHER32]):
+            raise OSError(f"{name} is packed in an unusual way; write it with gzip or without compression")
+        claimed = prod(dataset.chunks) * dataset.dtype.itemsize
+        large: list[tuple[int, ...]] = []
+
+        def look(chunk: Any) -> None:
+            if chunk.size * _DEFLATE_RATIO > LARGEST_CHUNK:
+                large.append(tuple(chunk.chunk_offset))
+
+        dataset.id.chunk_iter(look)
+        for place in large:
+            if not _fits(dataset.id.read_direct_chunk(place)[1], claimed):
+                raise OSError(f"a chunk of {name} holds more than the {claimed} bytes of its shape")
+
+
+def _fits(deflated: bytes, claimed: int) -> bool:
+    """Whether no more than ``claimed`` bytes come out; what is no deflated data is left to HDF5."""
+    inflate = zlib.decompressobj()
+    while deflated and claimed >= 0:
+        try:
+            claimed -= len(inflate.decompress(deflated, _PIECE))
+        except zlib.error:
+            return True
+        deflated = b"" if inflate.eof else inflate.unconsumed_tail
+    return claimed >= 0

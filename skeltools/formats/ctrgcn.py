@@ -25,7 +25,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.files import arrays
 from skeltools.files.unchanged import while_unchanged
@@ -242,6 +242,7 @@ def _members(path: Path) -> dict[str, dict[str, str]]:
     count if there are none with one."""
     members: dict[str, dict[str, str]] = {}
     try:
+        regular.check(path)
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
     except ZIP_ERRORS as error:

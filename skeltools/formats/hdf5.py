@@ -24,7 +24,7 @@ from pydantic import ValidationError
 
 from schemas import ArrayInfo, Finding, RawDataError, SkeletonSpec, StoreManifest
 from skeltools import datasets, skeletons, store
-from skeltools.files.hdf5_inside import inside
+from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.files.unchanged import while_unchanged
 from skeltools.formats import archives, contents
 from skeltools.formats.archives import About
@@ -213,7 +213,7 @@ def _of_joints(
 @while_unchanged(2)
 def _open(path: Path) -> _File:
     with _damages(path):
-        handle = h5py.File(path, "r")
+        handle = open_hdf5(path)
         return _contents(handle, path)
 
 

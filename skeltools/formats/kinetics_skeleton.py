@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.settings import Settings
 from skeltools.formats import pose_json
@@ -52,13 +52,13 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
 def _label(file: Path) -> str | None:
     """The class stored in a file; None if it has none or is damaged, which is reported when it is read."""
     try:
-        with file.open("rb") as opened:
+        with regular.open_file(file) as opened:
             opened.seek(max(0, os.fstat(opened.fileno()).st_size - _TAIL))
             tail = opened.read(_TAIL)
         end = _after_data(tail)
         if end is None:
             end = pose_json.content(RawItem("", "", str(file)))
-    except (OSError, RawDataError):
+    except (OSError, ValueError, RawDataError):
         return None
     return label_of(end)
 

@@ -19,10 +19,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom.clip_files import ClipFormat, Poses
 from skeltools.custom.poses import HDF5_ERRORS, of_array
 from skeltools.custom.settings import Settings
+from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 UTD = "d_skel"
@@ -61,8 +62,11 @@ def _holds(file: Path, head: bytes) -> bool:
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Read one clip. Raises RawDataError: damaged, no such array, not numeric, too large, or wrong shape."""
-    with open(item.path, "rb") as file:
-        newer = b"MATLAB 7.3" in file.read(128)
+    try:
+        with regular.open_file(item.path) as file:
+            newer = b"MATLAB 7.3" in file.read(128)
+    except (OSError, ValueError) as error:
+        raise _damaged(item, error) from error
     name, array = _newer(item, settings) if newer else _older(item, settings)
     if name != UTD:
         return of_array(array, item, settings, spec)
@@ -217,12 +221,13 @@ def _variables_4(data: bytes) -> Iterator[tuple[str, _Variable]]:
 def _newer(item: RawItem, settings: Settings) -> tuple[str, NDArray[Any]]:
     """Read version 7.3, in which MATLAB's first axis is the file's last."""
     try:
-        with h5py.File(item.path, "r") as file:
-            sizes = {name: _shape_and_class(file[name]) for name in file if not name.startswith("#")}
+        with open_hdf5(item.path) as file:
+            variables = {name: inside(file, name) for name in file if not name.startswith("#")}
+            sizes = {name: _shape_and_class(each) for name, each in variables.items()}
             name = _choose(sizes, item, settings)
-            if file[name].is_virtual or file[name].external:
-                raise RawDataError(f"'{name}' lies in another file", where=item.where)
-            return name, np.asarray(file[name][()]).T
+            if not isinstance(variables[name], h5py.Dataset) or variables[name].dtype.kind not in "fiub":
+                raise ValueError(f"{name} is no array of numbers")
+            return name, np.asarray(variables[name][()]).T
     except HDF5_ERRORS as error:
         reason = " ".join(str(error).split())[:200]
         raise RawDataError(f"cannot be read as .mat 7.3 ({reason})", where=item.where) from error

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from schemas import ConfigError, SkeletonSpec, UsageError
+from schemas import ConfigError, SkeletonSpec, UsageError, regular
+from schemas.yaml_text import MOST_TEXT
 from skeltools import datasets, skeletons
 from skeltools.custom import settings as custom_settings
 from skeltools.custom import tables
@@ -149,8 +150,8 @@ def _classes(
 
 def _class_file(path: Path) -> tuple[str, ...]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = regular.read(path, most=MOST_TEXT).decode("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(
             f"cannot read the class names ({reason})", where=path, remedy="Give a text file, one name a line"

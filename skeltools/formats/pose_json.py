@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkeletonSpec
+from schemas import RawDataError, SkeletonSpec, regular
 from skeltools import skeletons
 from skeltools.custom.clip_files import HEAD, Clip, Poses
 from skeltools.custom.settings import Settings
@@ -27,12 +27,6 @@ from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 MAX_PEOPLE = 100
 """Most people in a frame; estimators find a few dozen at most."""
 
-_MAX_LISTS = 2_000_000
-"""Most lists and objects in a file: an object takes about 200 bytes of memory."""
-_MAX_QUOTES = 6_000_000
-"""Most quotes in a file, two for every text and key: one that occurs once takes 150 bytes of memory."""
-_MAX_NUMBERS = 10_000_000
-"""Most commas in a file: numbers take 32 bytes of memory each."""
 _MAX_NUMBER = 10**15
 """Largest number of a frame or person: days on a nanosecond clock."""
 
@@ -75,9 +69,10 @@ def content(item: RawItem) -> Any:
 
 def parsed(data: bytes, *, where: str | Path) -> Any:
     """Parse JSON. Raises RawDataError for invalid JSON, or for data that would take too much memory."""
-    lists, quotes = data.count(b"[") + data.count(b"{"), data.count(b'"')
-    if lists > _MAX_LISTS or quotes > _MAX_QUOTES or data.count(b",") > _MAX_NUMBERS:
-        raise RawDataError("holds too many values for one file", where=where, remedy="Split it into clips")
+    try:
+        regular.check_values(data)
+    except ValueError as error:
+        raise RawDataError(str(error), where=where, remedy="Split it into clips") from error
     try:
         return json.loads(data)
     except RecursionError:
@@ -90,9 +85,9 @@ def parsed(data: bytes, *, where: str | Path) -> Any:
 def start_of(file: Path) -> Any:
     """The parsed beginning of a file; None if it cannot be read or is not JSON."""
     try:
-        with file.open("rb") as opened:
+        with regular.open_file(file) as opened:
             return beginning(opened.read(HEAD))
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import UsageError, unknown
+from schemas import UsageError, regular, unknown
 from skeltools import store
 from skeltools.datasets.splits import TEST, TRAIN
 from skeltools.store import Store
 
 PARTS = {"train": TRAIN, "test": TEST}
+MOST_IDS = 64 * 2**20
+"""Bytes of a list of ids: those of more than a million samples."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def _part(opened: Store, protocols: Names[str], part: str) -> NDArray[np.bool_]:
 
 def _listed(opened: Store, path: Path) -> NDArray[np.bool_]:
     try:
-        wanted = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
-    except (OSError, UnicodeDecodeError) as error:
+        wanted = {line.strip() for line in regular.read(path, most=MOST_IDS).decode().splitlines()} - {""}
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot be read ({error})", where=path, remedy="Give a text file with one sample id a line"
         ) from error

@@ -30,6 +30,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import RawDataError, regular
+from schemas.refused import reason
 from skeltools.files.arrays import HEADER_ERRORS
 
 LIMIT_VARIABLE = "SKELTOOLS_MAX_PICKLE"
@@ -65,19 +66,19 @@ def load(path: Path | str, *, kind: str = "a pickle") -> Any:
     path = Path(path)
     limit = _limit()
     try:
-        size = path.stat().st_size
+        size = regular.check(path)
         if size > limit:
             raise RawDataError(
                 f"{size} bytes are more than the {limit} that a pickle may have",
                 where=path,
                 remedy=f"Set ${LIMIT_VARIABLE} to more bytes if the memory is there",
             )
-        with path.open("rb") as file:
+        with regular.open_file(path) as file:
             _check_magic(file.read(len(npy.MAGIC_PREFIX)), path, kind)
             file.seek(0)
             return _run(_Measured(file, size), path)
-    except OSError as error:
-        raise RawDataError(f"cannot be read ({error.strerror or error})", where=path) from error
+    except (OSError, ValueError) as error:
+        raise RawDataError(f"cannot be read ({reason(error)})", where=path) from error
 
 
 def tree(path: Path | str, *, kind: str = "a pickle") -> Any:

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from schemas import Finding, RawDataError, SkeletonSpec, regular
+from schemas import Finding, RawDataError, SkeletonSpec, regular, tensors
 from schemas.refused import reason
 from skeltools.files.arrays import HEADER_ERRORS
-from skeltools.files.hdf5_inside import inside
+from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.files.unchanged import while_unchanged
 from skeltools.metrabs import clock, slices
 from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
@@ -247,6 +247,7 @@ def _read(item: RawItem) -> dict[str, NDArray[Any]]:
 
 def _load_npz(item: RawItem) -> dict[str, NDArray[Any]]:
     try:
+        regular.check(Path(item.path))
         with zipfile.ZipFile(item.path) as archive:
             members = {info.filename: info for info in archive.infolist()}
             wanted = {key: members[f"{key}.npy"] for key in KEYS if f"{key}.npy" in members}
@@ -280,7 +281,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
     if path.suffix.lower() not in HDF5:
         return [], []
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             for sample in (name for name in file if isinstance(name, str) and name.isprintable()):
                 conventions = inside(file, sample)
                 for convention in conventions if isinstance(conventions, h5py.Group) else ():
@@ -297,7 +298,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
 def _load_h5(item: RawItem) -> dict[str, NDArray[Any]]:
     """Read datasets, or attributes of the group or of poses3d."""
     try:
-        with h5py.File(item.path, "r") as file:
+        with open_hdf5(item.path) as file:
             group = inside(file, item.member or "")
             nodes = {key: inside(group, key) for key in KEYS}
             datasets = {key: each for key, each in nodes.items() if isinstance(each, h5py.Dataset)}
@@ -328,6 +329,8 @@ def _unpacked(path: str) -> int:
 def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
     try:
         size = max(regular.check(Path(item.path)), _unpacked(item.path))
+        if size <= MAX_BYTES:
+            tensors.check(Path(item.path))
         if size > MAX_BYTES:
             raise _too_large(item, "the file", size)
         import torch  # after what refuses a file, because this takes seconds

@@ -7,6 +7,8 @@ import os
 import pickle
 import re
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,21 @@ import numpy as np
 import pytest
 import yaml
 
-from schemas import ConfigError, RawDataError, SkelError, SkeletonSpec
+import skeltools
+from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, regular
 from schemas.regular import DEEPEST, MOST_NODES
 from schemas.skeleton import MOST_JOINTS
 from schemas.yaml_text import load_json, load_yaml
 from skeltools import cli, skeletons
 from skeltools.conversion import convert
-from skeltools.custom import patterns
-from skeltools.files.arrays import npy_file
-from skeltools.files.hdf5_inside import inside
-from skeltools.formats import unpickle
+from skeltools.custom import discovery, patterns
+from skeltools.datasets import nwucla
+from skeltools.files.arrays import MAX_COMPRESSED, npy_file, npz_file
+from skeltools.files.hdf5_inside import inside, open_hdf5
+from skeltools.formats import ctrgcn, hdf5, mat, own, selection, unpickle
 from skeltools.inspect.validate import validate
+from skeltools.metrabs import containers
+from skeltools.raw_items import RawItem, visible_files
 from tests.skeltools.raw_files import poses
 from trainer.config import trees
 
@@ -257,3 +263,141 @@ def test_a_body_nearer_to_zero_than_numbers_can_tell_is_a_finding(tmp_path: Path
     (tmp_path / "sit.npy").unlink()
     with pytest.raises(SkelError, match="nearer to it than"):
         convert("custom", raw=tmp_path, out=out)
+
+
+def _inflating(path: Path, name: str, shape: tuple[int, ...], *, times: int = 1) -> None:
+    """A dataset of one chunk, whose deflated bytes become 200 MB whatever its shape says."""
+    packed = zlib.compress(bytes(200 * 2**20), 9)
+    for _ in range(times - 1):
+        packed = zlib.compress(packed, 9)
+    kinds = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    kinds.set_chunk(shape)
+    for _ in range(times):
+        kinds.set_deflate(9)
+    with h5py.File(path, "w") as file:
+        space = h5py.h5s.create_simple(shape)
+        made = h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F32LE, space, kinds)
+        made.write_direct_chunk((0,) * len(shape), packed)
+
+
+@pytest.mark.parametrize(("times", "why"), [(1, "holds more than the 2700 bytes"), (2, "an unusual way")])
+def test_chunks_that_inflate_to_more_than_their_shape_takes(tmp_path: Path, times: int, why: str) -> None:
+    _inflating(tmp_path / "x.h5", "poses", (9, 1, 25, 3), times=times)
+    with open_hdf5(tmp_path / "x.h5") as file, pytest.raises(OSError, match=why):
+        inside(file, "poses")
+
+
+def test_chunks_as_they_are_usually_packed_are_read(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(300_000, 4))
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for name, more in {"a": {"shuffle": True}, "b": {"fletcher32": True}, "c": {}}.items():
+            file.create_dataset(name, data=values, chunks=(100_000, 4), compression="gzip", **more)
+        file.create_dataset("d", data=values, compression="lzf", chunks=True)
+    with open_hdf5(tmp_path / "x.h5") as file:
+        for name in "abcd":
+            np.testing.assert_array_equal(inside(file, name)[()], values)
+
+
+def test_mat_files_of_hdf5_lead_nowhere_else(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.h5")
+    np.save(tmp_path / "walk.npy", poses(6))
+    with h5py.File(tmp_path / "wave.mat", "w", userblock_size=512) as file:
+        file["d_skel"] = h5py.ExternalLink("pipe.h5", "/poses")
+    with (tmp_path / "wave.mat").open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(128))
+    told = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+    (tmp_path / "dataset.yaml").write_text(json.dumps(told))
+    convert("custom", raw=tmp_path, out=tmp_path / "s.zarr")
+    rows = {row.file: row for row in skeltools.open(tmp_path / "s.zarr").findings}
+    assert "links are not followed" in rows["wave.mat"].detail
+
+
+def test_compressed_arrays_that_become_gigabytes(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in "ab":
+            with archive.open(f"{name}.npy", "w") as member:
+                for _ in range(MAX_COMPRESSED // 2**21 + 1):
+                    member.write(bytes(2**20))
+    with pytest.raises(RawDataError, match="are compressed, and"):
+        npz_file(tmp_path / "x.npz", wanted=("a", "b"))
+
+
+@pytest.mark.parametrize("content", ["[" + "[]," * 2_100_000 + "[]]", "[" + "1," * 10_100_000 + "1]"])
+def test_json_of_millions_of_values(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a01_s01_e00_v01.json").write_text(content)
+    with pytest.raises(RawDataError, match="too many values"):
+        nwucla._parse(RawItem("x", "kinectv1_20", str(tmp_path / "a01_s01_e00_v01.json")))
+    assert "too many values" in discovery._of_no_format(tmp_path / "a01_s01_e00_v01.json")[1]
+
+
+ARCHIVES: dict[str, tuple[str, Any]] = {
+    "pickle": ("x.pkl", unpickle.load),
+    "npy": ("x.npy", npy_file),
+    "npz": ("x.npz", lambda path: npz_file(path, wanted=("a",))),
+    "ctrgcn": ("x.npz", ctrgcn._members),
+    "hdf5": ("x.h5", hdf5._open),
+    "poses, npz": ("x.npz", lambda path: containers._read(RawItem("x", "smpl_24", str(path)))),
+    "poses, pt": ("x.pt", lambda path: containers._read(RawItem("x", "smpl_24", str(path)))),
+    "mat": ("x.mat", lambda path: mat.read(RawItem("x", "", str(path)), None, None)),  # type: ignore[arg-type]
+    "ids": ("x.txt", lambda path: selection._listed(None, path)),  # type: ignore[arg-type]
+    "classes": ("x.txt", own._class_file),
+}
+
+
+@pytest.mark.parametrize("door", ARCHIVES)
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_pipes_and_devices_in_place_of_archives_and_lists(tmp_path: Path, door: str, kind: str) -> None:
+    name, read = ARCHIVES[door]
+    path = tmp_path / name
+    {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}[kind](path)
+    with pytest.raises(SkelError):
+        read(path)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_pipe_in_place_of_the_settings_of_one_of_two_folders(tmp_path: Path, first: bool) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / f"{name}.npy", poses(6))
+    told = {"name": "mine", "convention": "kinectv2_25", "layout": "T M V C"}
+    (tmp_path / "one/dataset.yaml").write_text(json.dumps(told))
+    os.mkfifo(tmp_path / "two/dataset.yaml")
+    roots = [tmp_path / "one", tmp_path / "two"][:: 1 if first else -1]
+    arguments = [each for root in roots for each in ("--raw", str(root))]
+    assert cli.run(["convert", "custom", *arguments, "--out", str(tmp_path / "s.zarr")]) == 2
+
+
+def test_what_the_system_makes_up_is_not_waited_for(tmp_path: Path) -> None:
+    """/proc/kmsg calls itself a regular file, and to read it waits for the kernel to say something."""
+    (tmp_path / "x").write_text("text")
+    with regular.open_file(tmp_path / "x") as file:
+        assert not os.get_blocking(file.fileno())
+        assert file.read() == b"text"
+
+
+def test_links_to_folders_above_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "raw" / "in").mkdir(parents=True)
+    (tmp_path / "other.npy").write_bytes(b"x")
+    (tmp_path / "raw" / "in" / "walk.npy").write_bytes(b"x")
+    (tmp_path / "raw" / "up").symlink_to("..")
+    (tmp_path / "raw" / "all").symlink_to("/")
+    (tmp_path / "raw" / "itself").symlink_to(".")
+    findings: list[Finding] = []
+    assert [path.name for path in visible_files(tmp_path / "raw", findings)] == ["walk.npy"]
+    assert [(row.file, row.problem) for row in findings] == [
+        ("all", "link to a folder above"),
+        ("up", "link to a folder above"),
+    ]
+
+
+def test_messages_of_megabytes_are_cut() -> None:
+    said = str(RawDataError("x" * 10**6, where="y" * 10**6, remedy="Do " + "z" * 10**6))
+    assert len(said) < 7000
+    assert said.startswith("yyy")
+    assert said.endswith("zzz")
+
+
+@pytest.mark.parametrize("told", [{"name": "a" * 10**5}, {"files": "[" * 10**5}])
+def test_names_and_globs_have_a_length(tmp_path: Path, told: dict[str, str]) -> None:
+    (tmp_path / "dataset.yaml").write_text(json.dumps({"name": "mine", "convention": "kinectv2_25"} | told))
+    assert cli.run(["convert", "custom", "--raw", str(tmp_path), "--out", str(tmp_path / "s.zarr")]) == 2

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from schemas import RawDataError, SkelError
+from schemas import RawDataError, SkelError, regular
 from skeltools import custom, skeletons, store
 from skeltools.conversion import convert
 from skeltools.custom.known import CLIP_FORMATS, format_of
@@ -639,7 +639,7 @@ def test_a_number_of_frames_that_no_clip_has(tmp_path: Path) -> None:
 
 
 def test_a_file_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pose_json, "_MAX_LISTS", 10)
+    monkeypatch.setattr(regular, "_MOST_LISTS", 10)
     with pytest.raises(RawDataError, match="too many values"):
         pose_json.parsed(b"[" + b"[]," * 10 + b"[]]", where="a.json")
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -183,6 +184,14 @@ def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
         raise CheckpointError(
             f"no {WEIGHTS} beside the card", where=folder, remedy="Copy the whole folder, or export again"
         )
+
+    def refuse(why: str) -> CheckpointError:
+        return CheckpointError(
+            f"this is not a safetensors file: {why}", where=path, remedy="Export the run again"
+        )
+
+    with refusing(refuse), safe_open(path, framework="pt"):  # before a hash of gigabytes that are none
+        pass
     digest = checkpoint.file_hash(path)
     if digest != card.weights_hash:
         raise CheckpointError(
@@ -191,12 +200,6 @@ def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
             where=path,
             remedy=_AGAIN,
         )
-
-    def refuse(why: str) -> CheckpointError:
-        return CheckpointError(
-            f"this is not a safetensors file: {why}", where=path, remedy="Export the run again"
-        )
-
     with refusing(refuse):
         return load_file(path)
 

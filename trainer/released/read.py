@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from schemas import CheckpointError
+from schemas import CheckpointError, tensors
 from trainer import checkpoint
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -64,6 +64,7 @@ def read_released(path: Path) -> Released:
 
 def _content(path: Path) -> Mapping[Any, Any]:
     try:
+        tensors.check(path)
         if zipfile.is_zipfile(path):  # files of PyTorch before 1.6 are not zip archives and have no checksums
             checkpoint.check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)

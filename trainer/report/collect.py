@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import RunConfig, SkelError, regular
+from schemas.refused import reason
+from trainer import logbook
 from trainer import store as stores
 from trainer.evaluate import PROTOCOLS
 from trainer.logbook import Record
@@ -148,7 +150,11 @@ def _read_log(file: Path) -> tuple[list[Record], list[Note]]:
     """
     if not file.is_file():
         return [], [Note(f"{file}: no log, so there are no curves", "trainer pretrain --out RUN --resume")]
-    text = file.read_bytes()
+    try:
+        text = logbook.content(file)
+    except (OSError, ValueError) as error:
+        problem = f"{file}: the log cannot be read ({reason(error)}), so there are no curves"
+        return [], [Note(f"{problem}. Restore it from a copy", kind="warning")]
     lines = text.splitlines()
     whole = len(lines) if text.endswith(b"\n") else len(lines) - 1
     records, damaged = [], []
