@@ -29,8 +29,11 @@ _RETRIES = {
     },
 }
 """Retries, whose delays grow from 0.1 s, about doubling each time."""
-_CLIENT = {"connect_timeout": "10s", "timeout": "120s"}
-"""Timeouts; ``timeout`` is for one request with its answer, and the rest of an object is requested again."""
+_CLIENT = {"connect_timeout": "5s", "timeout": "120s"}
+"""Timeouts: seven attempts at an absent host, with the delays between them, end within a minute.
+
+``timeout`` is for one request with its answer, and the rest of an object is requested again.
+"""
 
 _PIECE = 4 * 2**20
 """Bytes of an object that are in memory at a time."""
@@ -166,6 +169,8 @@ _KEYS = {
     "all may read",
 }
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
+_DENIED = ("status code: 403 Forbidden", "status code: 401 Unauthorized")
+"""Lists that are denied have no class of their own."""
 _NO_KEYS = (
     "169.254.169.254",
     "metadata.google.internal",
@@ -228,7 +233,7 @@ def _refused(place: Place, error: BaseException) -> SkelError:
     if any(word in text for word in _NO_BUCKET):
         return _no_bucket(place)
     keys = _KEYS.get(scheme, "Look at the address; a server that asks for a password is none that is read")
-    if kind in ("PermissionDeniedError", "UnauthenticatedError"):
+    if kind in ("PermissionDeniedError", "UnauthenticatedError") or any(word in text for word in _DENIED):
         return StoreError("access is denied", where=place, remedy=keys)
     if kind == "PreconditionError":
         return StoreError(

@@ -50,6 +50,22 @@ class Place(_Path):
         return objects.connect(self).find("zarr.json") is not None
 
 
+ADDRESSES = f"Addresses are {', '.join(f'{name}://' for name in SCHEMES)}, then bucket and name"
+
+
+def is_wrong_address(path: Path) -> bool:
+    """Whether a path was meant as an address, of another kind than those or without a name: a part of it
+    ends with a colon and is no folder here.
+
+    >>> is_wrong_address(Path("gcs://bucket/store.zarr")), is_wrong_address(Path("s3://"))
+    (True, True)
+    >>> is_wrong_address(Path("12:30/store.zarr")), is_wrong_address(Place("s3://bucket/store.zarr"))
+    (False, False)
+    """
+    parts = () if is_address(path) else (path, *path.parents)
+    return any(part.name.endswith(":") and not part.is_dir() for part in parts)
+
+
 def is_address(path: object) -> bool:
     """Whether this is the address of a store, or a ``Path`` made from one."""
     return _ADDRESS.match(str(path)) is not None

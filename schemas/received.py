@@ -34,7 +34,7 @@ from schemas.guarded import (
     why_of,
 )
 from schemas.mirror import Mirror, open_mirror
-from schemas.places import SCHEMES, Place
+from schemas.places import ADDRESSES, Place, is_wrong_address
 from schemas.problems import problem
 from schemas.store import FORMAT, ArrayInfo, StoreManifest
 
@@ -93,8 +93,8 @@ def _folder_of(path: Path, *, anew: bool = False) -> _Folder:
     if not place.is_address:
         if not place.exists():
             remedy = "`skeltools convert DATASET --out STORE` makes one"
-            if ":/" in str(place) or str(place).endswith(":"):
-                remedy = f"Addresses are {', '.join(f'{name}://' for name in SCHEMES)}, then bucket and name"
+            if is_wrong_address(place):
+                remedy = ADDRESSES
             raise StoreError("no such store", where=place, remedy=remedy)
         root = os.path.realpath(place)
         return _Folder(place, root, now=Now(stamp_of(root)))

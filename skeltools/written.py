@@ -18,7 +18,7 @@ from schemas import Length, SkelError, SkeletonSpec, UsageError, checks_argument
 from schemas.places import Place
 from schemas.system import remedy
 from skeltools import skeletons
-from skeltools.conversion import Summary, convert, upload
+from skeltools.conversion import Summary, convert, publish, upload
 from skeltools.custom.settings import FIELDS, FILE
 from skeltools.given import Clips, each
 from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
@@ -83,6 +83,7 @@ def write(
     if not re.fullmatch(r"[a-z0-9][a-z0-9_\-]*", name):
         raise UsageError(f"'{name}' is no name for a data set", remedy="Use small letters, digits, - and _")
     out = Place(path)
+    publish.check_address(out)
     home = upload.home(out)
     spec = None if convention is None else skeletons.skeleton(convention)
     try:

@@ -380,6 +380,30 @@ def test_credentials_that_are_wrong(server: Server, address: str, capsys: pytest
     server.faults["GET"] = [403]
     assert cli.run(["inspect", address]) == 1
     assert "access is denied. Set AWS_ACCESS_KEY_ID" in capsys.readouterr().err
+    server.faults["GET"] = [403]  # a list, which is the first thing that who writes asks for
+    with pytest.raises(StoreError, match=r"access is denied\. Set AWS_ACCESS_KEY_ID"):
+        write(f"s3://{BUCKET}/none.zarr")
+
+
+@pytest.mark.parametrize("place", ["gcs://box/own.zarr", "S3://box/own.zarr", "s3://"])
+def test_addresses_of_no_kind_are_not_written_as_folders(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"is no address of a store\. Addresses are s3://, gs://"):
+        write(place)
+    with pytest.raises(StoreError, match=r"is no address of a store\. Addresses are s3://, gs://"):
+        skeltools.plan_shards("ntu60", out=place, shards=1)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_host_that_is_not_there_is_given_up_within_a_minute() -> None:
+    backoff, tries = objects._RETRIES["backoff"], objects._RETRIES["max_retries"]
+    assert isinstance(backoff, dict)
+    assert isinstance(tries, int)
+    waits = sum(backoff["init_backoff"].total_seconds() * backoff["base"] ** (n + 1) for n in range(tries))
+    connects = (tries + 1) * float(objects._CLIENT["connect_timeout"].removesuffix("s"))
+    assert waits + connects < 60
 
 
 def test_without_the_extra(

@@ -71,7 +71,7 @@ _WHAT = stack(
 )
 """Arguments and options that define a conversion, for ``convert`` and ``convert plan``."""
 
-_STORE = click.argument("store_path", metavar="STORE", type=click.Path(path_type=Path))
+_STORE = click.argument("store_path", metavar="STORE", type=click.Path(path_type=Place))
 
 _WORKERS = click.option(
     "--workers", default=0, show_default=True, type=click.IntRange(0), help="Number of reading processes."
@@ -217,9 +217,10 @@ def plan(dataset: str, **options: Any) -> None:
     options["raw"] = options["raw"] or None
     planned = plan_shards(dataset, **options, on_note=note)
     last = planned.shards - 1
+    shards = "shard" if planned.shards == 1 else "shards"
     few = f", of which {planned.filled} have something to read" if planned.filled < planned.shards else ""
     show(
-        f"{planned.samples} samples in {planned.shards} shards, 0 to {last}{few}. Next, on any machines:",
+        f"{planned.samples} samples in {planned.shards} {shards}, 0 to {last}{few}. Next, on any machines:",
         f"  for n in $(seq 0 {last}); do skeltools convert shard {_quoted(planned.out)} $n; done",
         "and when all of them are read:",
         f"  skeltools convert publish {_quoted(planned.out)}",

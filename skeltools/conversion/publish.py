@@ -25,7 +25,7 @@ from pathlib import Path
 
 from schemas import StoreError
 from schemas.locks import locked
-from schemas.places import Place
+from schemas.places import ADDRESSES, Place, is_wrong_address
 from schemas.system import remedy
 from skeltools import store
 from skeltools.conversion import upload
@@ -58,15 +58,22 @@ def shards_folder(out: Path) -> Path:
     return work_folder(out) / _SHARDS
 
 
+def check_address(out: Path) -> None:
+    """Raises StoreError for an address of a kind that there is not, which would become a folder here."""
+    if is_wrong_address(out):
+        raise StoreError("is no address of a store", where=out, remedy=ADDRESSES)
+
+
 def check_target(out: Path, *, force: bool) -> None:
     """Refuse a target that is taken, before any work is done.
 
     Raises StoreError for an existing store without ``force``, for anything else that is not an empty folder,
-    and for an address that cannot be written to.
+    and for an address that cannot be written to or whose scheme is unknown.
     """
     if (place := Place(out)).is_address:
         upload.check_target(place, force=force)
         return
+    check_address(out)
     if not out.exists() and not out.is_symlink():
         return
     if store.is_store(out):

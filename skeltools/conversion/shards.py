@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,10 +164,11 @@ def publish_shards(out: Path | str) -> Summary:
     fingerprint.check_program(common["program"])
     if missing := _missing(out, common):
         are = "is" if len(missing) == 1 else "are"
+        line = f"skeltools convert shard {shlex.quote(str(out))} {missing[0]}"
         raise StoreError(
             f"of {common['shards']} shards {in_words(missing)} {are} missing",
             where=out,
-            remedy=f"Read each: skeltools convert shard {out} {missing[0]}; then publish again",
+            remedy=f"Read each: {line}; then publish again",
         )
     for number in range(common["shards"]):
         fingerprint.check_same(_read_shard(out, number)["stamps"])
@@ -293,7 +295,7 @@ def _read_common(out: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        remedy = f"Begin with skeltools convert plan DATASET --out {out} --shards N"
+        remedy = f"Begin with skeltools convert plan DATASET --out {shlex.quote(str(out))} --shards N"
         raise UsageError("no conversion in shards is planned", where=out, remedy=remedy) from None
     except ValueError as error:
         raise UsageError(f"is damaged ({error})", where=path, remedy="Plan again") from error

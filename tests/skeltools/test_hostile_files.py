@@ -26,7 +26,7 @@ from skeltools import cli, skeletons
 from skeltools.conversion import convert
 from skeltools.custom import discovery, patterns
 from skeltools.datasets import nwucla
-from skeltools.files.arrays import MAX_COMPRESSED, npy_file, npz_file
+from skeltools.files.arrays import MAX_INFLATED, npy_file, npz_file
 from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.formats import ctrgcn, hdf5, mat, own, selection, unpickle
 from skeltools.inspect.validate import validate
@@ -316,7 +316,7 @@ def test_compressed_arrays_that_become_gigabytes(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         for name in "ab":
             with archive.open(f"{name}.npy", "w") as member:
-                for _ in range(MAX_COMPRESSED // 2**21 + 1):
+                for _ in range(MAX_INFLATED // 2**21 + 1):
                     member.write(bytes(2**20))
     with pytest.raises(RawDataError, match="are compressed, and"):
         npz_file(tmp_path / "x.npz", wanted=("a", "b"))

@@ -84,8 +84,13 @@ def test_every_truncation_of_an_npz_is_told(tmp_path):
             arrays.npz_file(tmp_path / "x.npz", wanted=("x",))
 
 
-def test_large_compressed_members_are_refused(tmp_path, monkeypatch):
-    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(1000))
-    monkeypatch.setattr(arrays, "MAX_COMPRESSED", 1000)
+@pytest.mark.parametrize(
+    ("x", "limit"),
+    [(np.zeros(1000), "MAX_INFLATED"), (np.random.default_rng(0).normal(size=1000), "MAX_COMPRESSED")],
+)
+def test_large_compressed_members_are_refused(tmp_path, monkeypatch, x, limit):
+    np.savez_compressed(tmp_path / "x.npz", x=x)
+    assert np.array_equal(arrays.npz_file(tmp_path / "x.npz", wanted=("x",))["x"], x)
+    monkeypatch.setattr(arrays, limit, 1000)
     with pytest.raises(RawDataError, match=r"Write the archive again with numpy.savez"):
         arrays.npz_file(tmp_path / "x.npz", wanted=("x",))

@@ -254,6 +254,8 @@ def test_the_commands_say_what_comes_next(run, raw, tmp_path):
     [
         (["shard", "s", "4"], 2, "there is no shard 4. They are 0 to 3"),
         (["shard", "t", "0"], 2, "no conversion in shards is planned. Begin with skeltools convert plan"),
+        (["publish", "a t"], 2, "/a t' --shards N"),
+        (["shard", "s3://bucket/t", "0"], 2, "s3://bucket/t: shards are read to a folder"),
         (["publish", "t"], 2, "no conversion in shards is planned"),
         (["plan", "nw-ucla", "--out", "s", "--shards", "0"], 2, "Invalid value for '--shards'"),
         (["plan", "nw-ucla"], 2, "Missing option '--shards'"),

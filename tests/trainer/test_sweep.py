@@ -32,6 +32,7 @@ from trainer.cli import evaluate as evaluate_command
 from trainer.cli import pretrain as pretrain_command
 from trainer.run import find_results, read_config
 from trainer.sweeps import here, read_plan, slurm, state
+from trainer.sweeps.plan import command_of
 
 Capture = pytest.CaptureFixture[str]
 GIVEN = {
@@ -220,6 +221,9 @@ def test_python_gets_the_lines_of_the_table_and_what_failed(
     assert repr(found) == "<sweep grid: 2 results, 1 failed>"
     assert trainer.open(found.out / "good", device="cpu").config.optimise.epochs == 1
 
+    plan = read_plan(Path("grid/sweep.yaml"), out=Path("grid"))
+    assert command_of(plan) == "trainer sweep grid/sweep.yaml --out grid"
+    assert command_of(read_plan(plan.file), "--table") == "trainer sweep grid/sweep.yaml --table"
     code, out, _ = call(capsys, "sweep", "grid/sweep.yaml", "--out", "grid", "--table", "--json")
     assert (code, json.loads(out)) == (0, list(found.lines))
     del grid["grid"]["variant"]["bad"]

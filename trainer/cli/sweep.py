@@ -165,6 +165,7 @@ def _show(plan: Plan, left: Sequence[Task]) -> None:
 
 def _slurm(plan: Plan, left: Sequence[Task]) -> None:
     from trainer.sweeps import slurm
+    from trainer.sweeps.plan import command_of
 
     if not left:
         echo(f"all {len(plan.runs)} runs are whole; nothing to queue")
@@ -172,7 +173,7 @@ def _slurm(plan: Plan, left: Sequence[Task]) -> None:
     path = slurm.write(plan, left)
     echo(f"{path}: an array of {_count(len(left), 'task')}")
     echo(f"next: sbatch {path}")
-    echo(f"then: trainer sweep {plan.file} --table")
+    echo(f"then: {command_of(plan, '--table')}")
 
 
 class _Told:
@@ -231,11 +232,13 @@ def _print(plan: Plan, lines: Sequence[Line]) -> None:
 
 def _end(plan: Plan, outcomes: Sequence[Outcome], stopped: int | None) -> None:
     """Print what failed and what to do next; exit with a status unless all is well."""
+    from trainer.sweeps.plan import command_of
+
     failed = [outcome for outcome in outcomes if outcome.how == "failed"]
     for outcome in failed:
         echo(f"failed: {outcome.task.name}: {outcome.reason} (log: {outcome.log})", err=True)
     if stopped is not None:
-        echo(f"stopped; everything is saved. Go on with: trainer sweep {plan.file}", err=True)
+        echo(f"stopped; everything is saved. Go on with: {command_of(plan)}", err=True)
         sys.exit(128 + stopped)
     if failed:
         echo(f"{len(failed)} of {len(outcomes)} failed; the same command again tries them anew", err=True)

@@ -77,11 +77,21 @@ def plan_of(tree: Mapping[str, Any], file: Path, *, out: Path | None = None) -> 
         config = SweepConfig.model_validate(tree)
     except ValidationError as error:
         raise config_error(error, SweepConfig, file=file, noun="key") from error
-    out = out or Path(config.out or Path("runs", file.stem))
+    out = out or _default_out(config, file)
     _check_number(config, file)
     runs = tuple(_runs(config, out))
     _check_names([task.name for task in runs], file)
     return Plan(file, config, out, runs, tuple(_ensembles(config, runs, out, file)))
+
+
+def _default_out(config: SweepConfig, file: Path) -> Path:
+    return Path(config.out or Path("runs", file.stem))
+
+
+def command_of(plan: Plan, *more: str) -> str:
+    """The line that goes on with a sweep."""
+    elsewhere = plan.out != _default_out(plan.config, plan.file)
+    return line(("sweep", str(plan.file), *(("--out", str(plan.out)) if elsewhere else ()), *more))
 
 
 def keep_file(plan: Plan, text: str | None = None) -> None:
