@@ -109,16 +109,18 @@ def parse_json(content: bytes) -> Any:
 
 
 _MOST_LISTS = 2_000_000
-"""Lists and objects of a file: an object takes some 200 bytes of memory."""
+"""Most lists and objects in a file: an object takes about 200 bytes of memory."""
 _MOST_QUOTES = 6_000_000
-"""Two for every text and key: one that occurs once takes 150 bytes of memory."""
+"""Most quotes in a file, two for every text and key: one that occurs once takes 150 bytes of memory."""
 _MOST_NUMBERS = 10_000_000
-"""Commas of a file: numbers take 32 bytes of memory each."""
+"""Most commas in a file: numbers take 32 bytes of memory each."""
 
 
 def check_values(content: bytes) -> None:
-    """Raises ValueError for JSON whose values would take more than some hundred megabytes: a file of 64 MB
-    may hold 20 million lists."""
+    """Raise ValueError for JSON whose values would take more than some hundred megabytes of memory.
+
+    A file of 64 MB may hold 20 million lists.
+    """
     lists, quotes = content.count(b"[") + content.count(b"{"), content.count(b'"')
     if lists > _MOST_LISTS or quotes > _MOST_QUOTES or content.count(b",") > _MOST_NUMBERS:
         raise ValueError("holds too many values for one file")

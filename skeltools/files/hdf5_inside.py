@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import zlib
-from functools import lru_cache
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,13 @@ from typing import Any
 import h5py
 
 from schemas import regular
+from skeltools.files.unchanged import while_unchanged
 
 LARGEST_CHUNK = 2**27
-"""Bytes of a chunk, which HDF5 holds whole in memory, with filters twice, however little of it is wanted."""
+"""Most bytes of a chunk. HDF5 holds a chunk whole in memory, twice with filters, however little is wanted."""
 
 _DEFLATE_RATIO = 1032
-"""Deflated bytes become no more than so many times as many (zlib.net/zlib_tech.html)."""
+"""Largest ratio by which deflated bytes can inflate (zlib.net/zlib_tech.html)."""
 _PIECE = 2**20
 _FILTERS = frozenset(
     {
@@ -30,7 +29,7 @@ _FILTERS = frozenset(
 
 
 def open_hdf5(path: str | Path) -> h5py.File:
-    """A file to read. Raises OSError as h5py does, ValueError for a pipe or a device."""
+    """Open a file for reading. Raises OSError as h5py does, ValueError for a pipe or a device."""
     regular.check(Path(path))
     return h5py.File(path, "r")
 
@@ -61,25 +60,25 @@ def _check(dataset: h5py.Dataset, path: str) -> None:
     if size > LARGEST_CHUNK:
         raise OSError(f"{path} has chunks of {size} bytes (limit {LARGEST_CHUNK})")
     if dataset.id.get_create_plist().get_nfilters():
-        file = dataset.file.filename
-        status = os.stat(file)
-        _check_chunks(file, dataset.name, status.st_mtime_ns, status.st_size)
+        _check_chunks(dataset.file.filename, dataset.name)
 
 
-@lru_cache(maxsize=256)
-def _check_chunks(file: str, name: str, _changed: int, _size: int) -> None:
-    """Raises OSError for filters that are not the usual ones, each once, and for chunks that inflate to more
-    than their shape takes: HDF5 makes room for whatever comes out of them."""
+@while_unchanged(256)
+def _check_chunks(file: str, name: str) -> None:
+    """Check the filters and compressed chunks of a dataset: HDF5 allocates whatever comes out of them.
+
+    Raises OSError for unusual or repeated filters, and for chunks that inflate to more than their shape.
+    """
     with h5py.File(file, "r") as handle:
         dataset = handle[name]
         plist = dataset.id.get_create_plist()
         filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
         if len({*filters}) < len(filters) or not _FILTERS.issuperset(filters):
-            raise OSError(f"{name} is packed in an unusual way; write it with gzip or without compression")
+            raise OSError(f"{name} uses unusual filters; write it with gzip or without compression")
         if h5py.h5z.FILTER_DEFLATE not in filters:
             return
         if filters[filters.index(h5py.h5z.FILTER_DEFLATE) + 1 :] not in ([], [h5py.h5z.FILTER_FLETCHER32]):
-            raise OSError(f"{name} is packed in an unusual way; write it with gzip or without compression")
+            raise OSError(f"{name} uses unusual filters; write it with gzip or without compression")
         claimed = prod(dataset.chunks) * dataset.dtype.itemsize
         large: list[tuple[int, ...]] = []
 
@@ -94,7 +93,7 @@ def _check_chunks(file: str, name: str, _changed: int, _size: int) -> None:
 
 
 def _fits(deflated: bytes, claimed: int) -> bool:
-    """Whether no more than ``claimed`` bytes come out; what is no deflated data is left to HDF5."""
+    """Whether at most ``claimed`` bytes come out; data that is not deflated is left to HDF5."""
     inflate = zlib.decompressobj()
     while deflated and claimed >= 0:
         try:
