@@ -144,7 +144,8 @@ def final(options: argparse.Namespace, work: Path, whole: Path) -> None:
         for method in options.methods
         if len(FINAL[method]) > 1
     }
-    tell(f"ucla_final_{epochs}", f"cross-view, {epochs} epochs, last epoch", work, names, three_streams=fused)
+    more = {"three_streams": fused, "monitor_knn": {name: curve(work, name) for name in names}}
+    tell(f"ucla_final_{epochs}", f"cross-view, {epochs} epochs, last epoch", work, names, **more)
 
 
 def train(
@@ -168,6 +169,16 @@ def ensemble(work: Path, method: str, epochs: int, seed: int) -> float:
     folders = [work / f"final-{method}-{stream}-{epochs}-{seed}" for stream in FINAL[method]]
     text, _ = runs.command(runs.TRAINER, "ensemble", *folders, "--json", folder=work)
     return round(100 * float(json.loads(text)["top1"]), 1)
+
+
+def curve(work: Path, name: str) -> dict[int, float]:
+    """Epoch -> mean over seeds of the monitor's kNN accuracy in percent during training."""
+    by_epoch: dict[int, list[float]] = {}
+    for path in sorted(work.glob(f"{name}-[0-9]/metrics.jsonl")):
+        for row in map(json.loads, path.read_text().splitlines()):
+            if "monitor_knn" in row:
+                by_epoch.setdefault(row["epoch"], []).append(100 * row["monitor_knn"])
+    return {epoch: round(sum(values) / len(values), 1) for epoch, values in by_epoch.items()}
 
 
 def tell(name: str, what: str, work: Path, names: Sequence[str], **more: object) -> None:
