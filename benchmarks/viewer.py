@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks import record, viewer_page
 from schemas import FORMAT, ConventionInfo, Finding, RecipeRecord, StoreManifest
 from skeltools import skeletons, store
-from skeltools.conversion import remade
+from skeltools.conversion import from_stores
 from skeltools.pictures.browsed import Browsed
 from skeltools.pictures.server import Server
 from skeltools.sequence import SkeletonSequence
@@ -42,15 +42,20 @@ def write_store(path: Path, samples: int) -> None:
     spec = skeletons.load(CONVENTION)
     root = store.create(path)
     ids = [f"S{n // 4000 + 1:03}C{n % 3 + 1:03}P{n % 40 + 1:03}R001A{n:06}" for n in range(samples)]
-    rows = remade.write_sequences(
-        root, CONVENTION, _clips(ids), joints=spec.num_joints, bodies=2, progress=remade.Progress(0, None)
+    rows = from_stores.write_sequences(
+        root,
+        CONVENTION,
+        _clips(ids),
+        joints=spec.num_joints,
+        bodies=2,
+        progress=from_stores.Progress(0, None),
     )
     number = np.arange(samples)
     columns = {"label": number % CLASSES, "subject": number % 40 + 1, "camera": number % 3 + 1}
     columns |= {"setup": number // 4000 + 1, "repetition": np.ones(samples)}
     half = (1 + (number % 3 == 0)).astype(np.uint8)
     short = {name: values.astype(np.int16) for name, values in columns.items()}
-    remade.write_columns(root, ids, short, {"xview": half}, [rows])
+    from_stores.write_columns(root, ids, short, {"xview": half}, [rows])
     store.write_graphs(root, {CONVENTION: spec})
     problem = {"problem": "joints not seen", "action": "marked in unseen"}
     findings = [Finding(file=f"{id}.skeleton", **problem) for id in ids[::10]]
@@ -62,11 +67,11 @@ def write_store(path: Path, samples: int) -> None:
         tool="benchmark",
         samples=samples,
         classes=tuple(f"class {label}" for label in range(CLASSES)),
-        protocols={"xview": remade.protocol("synthetic", half)},
+        protocols={"xview": from_stores.protocol("synthetic", half)},
         conventions={CONVENTION: ConventionInfo(reader="synthetic", axes="none")},
         recipe=RecipeRecord(name="raw", steps=()),
         arrays=store.describe_all(root),
-        findings=remade.counted(findings),
+        findings=from_stores.counted(findings),
     )
     store.write_manifest(path, manifest)
 

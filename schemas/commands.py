@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas import speaking, versions
+from schemas import verbosity, versions
 from schemas.errors import SkelError
 from schemas.system import refusal
 from schemas.text import shown
@@ -29,7 +29,7 @@ _PIPED_WIDTH = 200
 
 def echo(text: str | bytes, *, err: bool = False, nl: bool = True) -> None:
     """``click.echo`` with text that cannot control the terminal, whoever wrote the names in it."""
-    if not err or isinstance(text, bytes) or speaking.is_said(text):
+    if not err or isinstance(text, bytes) or verbosity.is_said(text):
         click.echo(shown(text) if isinstance(text, str) else text, err=err, nl=nl)
 
 
@@ -65,7 +65,7 @@ def progress(title: str) -> Iterator[Callable[[int, int | None], None] | None]:
 
     ``total`` is None where it is not known.
     """
-    if not (sys.stderr.isatty() and speaking.shows_progress()):
+    if not (sys.stderr.isatty() and verbosity.shows_progress()):
         yield None
         return
     from rich.console import Console
@@ -150,7 +150,7 @@ def program(
         )
         @click.option(
             "--log-level",
-            type=click.Choice(speaking.LEVELS),
+            type=click.Choice(verbosity.LEVELS),
             default="info",
             envvar="SKELTOOLS_LOG_LEVEL",
             help="What is said on stderr: everything (info, the default), warnings and errors, or errors.",
@@ -161,7 +161,7 @@ def program(
         @click.pass_context
         @wraps(function)
         def group(ctx: click.Context, debug: bool, quiet: bool, log_level: str) -> None:
-            speaking.set_level("error" if quiet else log_level)
+            verbosity.set_level("error" if quiet else log_level)
             ctx.ensure_object(dict)["debug"] = debug
 
         return group

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from schemas.refused import reason
+from schemas.parsing import reason
 
 DEEPEST = 64
 """Most levels of JSON: a manifest has seven, and Python's own parser gives up between 1,000 and 100,000."""

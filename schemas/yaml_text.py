@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from schemas import regular
-from schemas.refused import reason
+from schemas.parsing import reason
 
 MOST_TEXT = 2**20
 """Most bytes of a settings or convention file: forty times the largest one that ships.

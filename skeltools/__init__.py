@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from skeltools.conversion.merged import merge
     from skeltools.conversion.shards import plan_shards, publish_shards, read_shard
     from skeltools.demo import write_demo
+    from skeltools.from_memory import write
     from skeltools.inspect.validate import validate
     from skeltools.opened import Clip, OpenedStore, open
     from skeltools.prepared import prepare
     from skeltools.sequence import SkeletonSequence
     from skeltools.skeletons import names as skeleton_names
     from skeltools.skeletons import skeleton
-    from skeltools.written import write
 
 _HOMES = {
     "Clip": ("skeltools.opened", "Clip"),
@@ -57,7 +57,7 @@ _HOMES = {
     "skeleton": ("skeltools.skeletons", "skeleton"),
     "skeleton_names": ("skeltools.skeletons", "names"),
     "validate": ("skeltools.inspect.validate", "validate"),
-    "write": ("skeltools.written", "write"),
+    "write": ("skeltools.from_memory", "write"),
     "write_demo": ("skeltools.demo", "write_demo"),
 }
 """Public name -> module and name there."""

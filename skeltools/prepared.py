@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas import Count, Length, SkelError, SkeletonSpec, UsageError, checks_arguments
 from skeltools import preprocess, skeletons, streams
-from skeltools.given import Clips, each
+from skeltools.clips import Clips, each
 from skeltools.preprocess import Dropped, Recipe
 from skeltools.sequence import SkeletonSequence
 

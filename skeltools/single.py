@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkelError, SkeletonSpec, UsageError
-from schemas.refused import cause, refusing
+from schemas.parsing import cause, refusing
 from skeltools import custom, skeletons
-from skeltools.custom.known import format_of
+from skeltools.custom.registry import format_of
 from skeltools.custom.settings import FILE, Settings
 from skeltools.datasets import DATASETS, ntu
 from skeltools.files.arrays import npy_file, npz_file

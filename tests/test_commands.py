@@ -16,7 +16,7 @@ import pytest
 import yaml
 from rich.table import Table
 
-from schemas import FORMAT, SkelError, speaking
+from schemas import FORMAT, SkelError, verbosity
 from schemas.commands import show
 from skeltools import __version__, trainer_command
 from skeltools.cli import run as skeltools_run
@@ -210,9 +210,9 @@ def test_the_level_says_what_stands_on_stderr(
             echo("answer")
             out, err = capsys.readouterr()
             assert (out, err.splitlines()) == ("answer\n", said)
-            assert speaking.shows_progress() == (not options)
+            assert verbosity.shows_progress() == (not options)
     finally:
-        speaking.set_level("info")
+        verbosity.set_level("info")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -19,7 +19,7 @@ import yaml
 
 import skeltools
 from schemas import RawDataError, SkelError, regular, tensors, yaml_text
-from schemas.refused import LIMITS, reason, refusing
+from schemas.parsing import LIMITS, reason, refusing
 from skeltools import cli, skeletons
 from skeltools.conversion import convert
 from skeltools.custom import settings

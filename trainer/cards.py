@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas import CheckpointError, problem, regular
 from schemas._model import Model
-from schemas.refused import refusing
+from schemas.parsing import refusing
 
 _Card = TypeVar("_Card", bound=Model)
 _MOST = 64 * 2**20

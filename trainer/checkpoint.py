@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from schemas import CheckpointError, RunConfig, tensors
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from schemas.system import replacing
 from trainer import methods, seeds
 from trainer.methods import Method

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from schemas import CheckpointError, regular
-from schemas.refused import refusing
+from schemas.parsing import refusing
 
 MOST = 64 * 2**20
 """Bytes of a log: of a hundred thousand lines and more."""

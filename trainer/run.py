@@ -26,8 +26,8 @@ from schemas import (
     regular,
     unknown,
 )
+from schemas.parsing import refusing
 from schemas.places import Place
-from schemas.refused import refusing
 from schemas.yaml_text import load_yaml, read_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import yaml
 from schemas import UsageError, checks_arguments
 from trainer.sweeps import Plan, Task, keep_file, plan_of, read_plan, state, table
 from trainer.sweeps.here import How, Outcome, run_all
-from trainer.tables.given import SWEEP
+from trainer.tables.sources import SWEEP
 
 _LOG = logging.getLogger("trainer")
 

@@ -12,8 +12,8 @@ from click.core import ParameterSource
 
 from schemas import SkelError
 from schemas.commands import progress, show, stack
+from schemas.parsing import REPORT
 from schemas.places import Place
-from schemas.refused import REPORT
 from skeltools.cli.terminal import LENGTH, SYNTHETIC, note, unfinished
 
 if TYPE_CHECKING:

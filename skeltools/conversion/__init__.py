@@ -22,9 +22,9 @@ from schemas.places import Place
 from skeltools import datasets, people
 from skeltools.conversion import fingerprint, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, assemble
-from skeltools.conversion.begun import Asked, Begun, begin
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, new_store
+from skeltools.conversion.planned import PlannedConversion, Request, begin
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import FAILED, Plan
 from skeltools.conversion.workers import Hands
@@ -94,7 +94,7 @@ def convert(
     (``strict``; a raw file changed meanwhile). After an error or Ctrl-C, finished work is kept for the next
     run.
     """
-    asked = Asked.of(
+    request = Request.of(
         dataset,
         raw=raw,
         source=source,
@@ -113,7 +113,7 @@ def convert(
     place = Place(out)
     publish.check_target(place, force=force)
     return carry_out(
-        begin(asked.anywhere() if dask else asked, on_note=on_note),
+        begin(request.anywhere() if dask else request, on_note=on_note),
         place,
         hands=hands,
         force=force,
@@ -123,12 +123,12 @@ def convert(
     )
 
 
-Finish = Callable[[Begun, Work, Ledger, tuple[str, ...]], Finished]
+Finish = Callable[[PlannedConversion, Work, Ledger, tuple[str, ...]], Finished]
 """Makes a store of what was read, for the conventions that have at least one clip."""
 
 
 def carry_out(
-    begun: Begun,
+    planned: PlannedConversion,
     out: Path,
     *,
     hands: Hands,
@@ -139,27 +139,27 @@ def carry_out(
     on_note: OnNote | None = None,
 ) -> Summary:
     """Read what has not been read yet, finish the store, and publish it."""
-    plan = begun.plan
-    with publish.working(out, plan=begun.digest, fresh=fresh, on_note=on_note) as work:
+    plan = planned.plan
+    with publish.working(out, plan=planned.digest, fresh=fresh, on_note=on_note) as work:
         publish.check_target(out, force=force)
         ledger = assemble(
             work,
             plan,
-            begun.tasks,
-            findings=begun.findings,
+            planned.tasks,
+            findings=planned.findings,
             hands=hands,
-            stamps=begun.stamps,
-            strict=begun.strict,
+            stamps=planned.stamps,
+            strict=planned.strict,
             on_progress=on_progress,
             on_note=on_note,
         )
         conventions = tuple(name for name in plan.specs if any(ledger.frames[name]))
         if not conventions:
             publish.discard(work.folder)
-            raise nothing_read(begun.roots[0], ledger)
-        warnings = mirror_findings(plan, ledger) + people_findings(begun.dataset, plan, ledger)
-        finished = finish(begun, work, ledger, conventions)
-        fingerprint.check_unchanged(begun.stamps)
+            raise nothing_read(planned.roots[0], ledger)
+        warnings = mirror_findings(plan, ledger) + people_findings(planned.dataset, plan, ledger)
+        finished = finish(planned, work, ledger, conventions)
+        fingerprint.check_unchanged(planned.stamps)
         publish.publish(work, out, made=finished.folder, force=force, on_note=on_note)
     return Summary(out, finished.manifest, tuple(ledger.findings), warnings + finished.warnings)
 
@@ -224,7 +224,9 @@ def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
             f"in {against} of {len(agrees)} clips; convert with {option}"
         )
         ledger.findings.append(
-            Finding(file=f"metrabs/{name}", problem=MIRROR, detail=detail, action="kept as it was asked for")
+            Finding(
+                file=f"metrabs/{name}", problem=MIRROR, detail=detail, action="kept as it was asked for"
+            )
         )
         warnings.append(f"{name}: {detail}")
     return tuple(warnings)

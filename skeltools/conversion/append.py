@@ -31,9 +31,9 @@ from schemas.places import Place
 from skeltools import datasets, skeletons, store
 from skeltools.conversion import Summary, beside, carry_out, fingerprint, planning, publish
 from skeltools.conversion.assemble import OnNote, OnProgress
-from skeltools.conversion.begun import Begun
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, estimated
+from skeltools.conversion.planned import PlannedConversion
 from skeltools.conversion.publish import Work
 from skeltools.conversion.rows import counted
 from skeltools.conversion.sample import Plan, Task, file_of
@@ -98,7 +98,7 @@ def add_metrabs(
         opened.manifest.hash, replace(plan, base=None), findings, tasks=tasks, stamps=stamps
     )
     return carry_out(
-        Begun(known, plan, tasks, findings, listing, roots, stamps, strict, digest),
+        PlannedConversion(known, plan, tasks, findings, listing, roots, stamps, strict, digest),
         out,
         hands=hands,
         force=True,
@@ -207,10 +207,10 @@ def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrore
 
 
 def _finish(
-    opened: Store, begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, ...]
+    opened: Store, planned: PlannedConversion, work: Work, ledger: Ledger, conventions: tuple[str, ...]
 ) -> Finished:
     """Write offsets, all graphs, findings and the manifest; new arrays are read back for their checksums."""
-    plan, old, revised = begun.plan, opened.manifest, _revise(opened, work, conventions)
+    plan, old, revised = planned.plan, opened.manifest, _revise(opened, work, conventions)
     root = store.reopen(revised)
     for name in conventions:
         store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
@@ -228,7 +228,7 @@ def _finish(
             "recipe": old.recipe.model_copy(update={"counts": dict(sorted(counts.items()))}),
             "arrays": _arrays(old, root, conventions),
             "findings": counted(findings),
-            "source": _source(old, planning.source_of(opened.path, begun.tasks)),
+            "source": _source(old, planning.source_of(opened.path, planned.tasks)),
         }
     )
     store.write_manifest(revised, manifest)

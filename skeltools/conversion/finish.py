@@ -21,8 +21,8 @@ from schemas import (
 )
 from skeltools import __version__, datasets, framewise, store
 from skeltools.conversion import planning
-from skeltools.conversion.begun import Begun
 from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.planned import PlannedConversion
 from skeltools.conversion.publish import Work
 from skeltools.conversion.rows import counted, split_info, write_columns
 from skeltools.conversion.sample import Plan, Task
@@ -43,12 +43,14 @@ class Finished:
     warnings: tuple[str, ...] = ()
 
 
-def new_store(begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, ...]) -> Finished:
+def new_store(
+    planned: PlannedConversion, work: Work, ledger: Ledger, conventions: tuple[str, ...]
+) -> Finished:
     """Write everything that is small, read everything back for its checksum, and write the manifest.
 
     ``conventions``: those that have at least one clip.
     """
-    dataset, plan, listing, tasks = begun.dataset, begun.plan, begun.listing, begun.tasks
+    dataset, plan, listing, tasks = planned.dataset, planned.plan, planned.listing, planned.tasks
     for name in set(plan.specs) - set(conventions):
         for group in ("sequences", "streams"):
             shutil.rmtree(work.made / group / name)
@@ -64,7 +66,7 @@ def new_store(begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, 
     manifest = StoreManifest(
         format=FORMAT,
         dataset=dataset.name,
-        synthetic=begun.synthetic,
+        synthetic=planned.synthetic,
         tool=f"skeltools {__version__}",
         samples=len(ledger.rows),
         classes=listing.classes or dataset.classes,
@@ -75,7 +77,7 @@ def new_store(begun: Begun, work: Work, ledger: Ledger, conventions: tuple[str, 
         ),
         arrays=arrays,
         findings=counted(ledger.findings),
-        source=planning.source_of(begun.roots, tasks),
+        source=planning.source_of(planned.roots, tasks),
     )
     store.write_manifest(work.made, manifest)
     return Finished(work.made, manifest, _absent_archive(dataset, ledger))

@@ -22,10 +22,10 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, skeletons, store
-from skeltools.conversion import Summary, publish, remade
+from skeltools.conversion import Summary, from_stores, publish
 from skeltools.conversion import rows as rows_of
 from skeltools.conversion.derive import OnProgress, bodies_of
-from skeltools.conversion.remade import Progress, Rows
+from skeltools.conversion.from_stores import Progress, Rows
 from skeltools.files import durable
 from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import Mask, SkeletonSequence, presence
@@ -75,7 +75,7 @@ def map_store(
     opened, out = store.open_store(path), Place(out)
     plan = _plan(opened, plan_mapping(opened, to, convention), partial, keep, recipe, frames)
     publish.check_target(out, force=force)
-    with remade.in_the_making(out, force=force) as folder:
+    with from_stores.in_the_making(out, force=force) as folder:
         manifest, findings = _write(opened, folder, plan, on_progress)
     return Summary(out, manifest, findings, _warnings(plan.mapping))
 
@@ -157,8 +157,8 @@ def _plan(
         )
     check_fits(asked, (made.result,))
     check_depth(asked, manifest.conventions[source.name].coordinates)
-    lengths = tuple(sorted(set(frames or remade.lengths_of(opened, manifest.conventions))))
-    return _Plan(made, asked, lengths, remade.kinds_of(opened, (source.name,)), keep)
+    lengths = tuple(sorted(set(frames or from_stores.lengths_of(opened, manifest.conventions))))
+    return _Plan(made, asked, lengths, from_stores.kinds_of(opened, (source.name,)), keep)
 
 
 def _warnings(made: Mapping) -> tuple[str, ...]:
@@ -244,23 +244,23 @@ def _write(
     else:
         root = store.create(folder)
     left = _Left([], [])
-    written = remade.write_sequences(
+    written = from_stores.write_sequences(
         root,
         plan.spec.name,
         _clips(opened, plan, left),
         joints=plan.spec.num_joints,
-        bodies=remade.tracks_of(opened, plan.mapping.source.name),
+        bodies=from_stores.tracks_of(opened, plan.mapping.source.name),
         progress=progress,
     )
     if not any(written.frames):
         raise UsageError(f"nobody has a joint of {plan.spec.name}", where=opened.path)
-    labels = list(remade.frame_labels(opened, plan.mapping.source.name))
+    labels = list(from_stores.frame_labels(opened, plan.mapping.source.name))
     row_labels = (
         labels[row] if frames else None for row, frames in zip(left.rows, written.frames, strict=True)
     )
-    remade.write_frame_labels(root, plan.spec.name, written, row_labels)
+    from_stores.write_frame_labels(root, plan.spec.name, written, row_labels)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
-    finished = remade.add_streams(
+    finished = from_stores.add_streams(
         folder,
         manifest,
         conventions=(plan.spec.name,),
@@ -303,9 +303,9 @@ def _alone(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _
     """
     old, rows = opened.manifest, np.array(left.rows, np.int64)
     ids = store.read_column(opened, "samples/id")[rows].tolist()
-    columns = {name: store.read(opened, f"samples/{name}")[rows] for name in ("label", *remade.NUMBERS)}
+    columns = {name: store.read(opened, f"samples/{name}")[rows] for name in ("label", *from_stores.NUMBERS)}
     halves = {name: store.read(opened, f"splits/{name}")[rows] for name in old.protocols}
-    remade.write_columns(root, ids, columns, halves, [written])
+    from_stores.write_columns(root, ids, columns, halves, [written])
     store.write_graphs(root, {plan.spec.name: plan.spec})
     findings = _findings(opened, root, left)
     return old.model_copy(

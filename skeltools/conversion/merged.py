@@ -33,10 +33,10 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, store
-from skeltools.conversion import Summary, publish, remade
+from skeltools.conversion import Summary, from_stores, publish
 from skeltools.conversion import rows as rows_of
 from skeltools.conversion.derive import OnProgress, bodies_of
-from skeltools.conversion.remade import Progress, Rows
+from skeltools.conversion.from_stores import Progress, Rows
 from skeltools.datasets.splits import TRAIN
 from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import UNKNOWN, SkeletonSequence
@@ -88,7 +88,7 @@ def merge(
     sources = _sources(stores, prefixes)
     plan = _plan(sources, name, classes, split_missing, recipe, frames)
     publish.check_target(out, force=force)
-    with remade.in_the_making(out, force=force) as folder:
+    with from_stores.in_the_making(out, force=force) as folder:
         manifest, findings = _write(plan, folder, on_progress)
     return Summary(out, manifest, findings, tuple(_warnings(plan)))
 
@@ -299,7 +299,7 @@ def _recipe(sources: tuple[_Source, ...], recipe: str | Path | None) -> Recipe:
 def _frames(sources: tuple[_Source, ...], frames: Sequence[int] | None) -> tuple[int, ...]:
     if frames:
         return tuple(sorted(set(frames)))
-    lengths = [set(remade.lengths_of(each.opened, each.manifest.conventions)) for each in sources]
+    lengths = [set(from_stores.lengths_of(each.opened, each.manifest.conventions)) for each in sources]
     common = set.intersection(*lengths)
     if not common:
         text = "; ".join(
@@ -312,7 +312,7 @@ def _frames(sources: tuple[_Source, ...], frames: Sequence[int] | None) -> tuple
 
 def _kinds(sources: tuple[_Source, ...]) -> tuple[str, ...]:
     """Kinds of stream that every convention of every store has."""
-    kinds = [remade.kinds_of(each.opened, each.manifest.conventions) for each in sources]
+    kinds = [from_stores.kinds_of(each.opened, each.manifest.conventions) for each in sources]
     return tuple(kind for kind in kinds[0] if all(kind in each for each in kinds))
 
 
@@ -415,18 +415,18 @@ def _write(
     root = store.create(folder)
     rows: dict[str, Rows] = {}
     for name, spec in plan.specs.items():
-        tracks = [remade.tracks_of(each.opened, name) for each in _having(plan, name)]
-        rows[name] = remade.write_sequences(
+        tracks = [from_stores.tracks_of(each.opened, name) for each in _having(plan, name)]
+        rows[name] = from_stores.write_sequences(
             root, name, _clips(plan, name), joints=spec.num_joints, bodies=max(tracks), progress=progress
         )
-        remade.write_frame_labels(root, name, rows[name], _frame_labels(plan, name))
+        from_stores.write_frame_labels(root, name, rows[name], _frame_labels(plan, name))
     halves = {name: _half(plan, name) for name in _splits(plan)}
-    remade.write_columns(root, plan.ids, _columns(plan), halves, rows.values())
+    from_stores.write_columns(root, plan.ids, _columns(plan), halves, rows.values())
     store.write_graphs(root, plan.specs)
     findings = tuple(_findings(plan))
     store.write_findings(root, findings)
     manifest = _manifest(plan, root, rows, halves, findings)
-    finished = remade.add_streams(
+    finished = from_stores.add_streams(
         folder,
         manifest,
         conventions=tuple(plan.specs),
@@ -450,7 +450,7 @@ def _clips(plan: _Plan, convention: str) -> Iterator[SkeletonSequence | None]:
 
 def _frame_labels(plan: _Plan, convention: str) -> Iterator[NDArray[Any] | None]:
     """The frame labels of each row, in the new classes; None where its store has none."""
-    for number, labels in _of_rows(plan, convention, remade.frame_labels):
+    for number, labels in _of_rows(plan, convention, from_stores.frame_labels):
         yield None if labels is None else plan.relabelled(number, labels)
 
 
@@ -468,7 +468,7 @@ def _of_rows(
 def _columns(plan: _Plan) -> dict[str, NDArray[np.int16]]:
     """``label`` and the number columns of all rows."""
 
-    columns = {name: _gathered(plan, partial(_shifted, plan, name)) for name in remade.NUMBERS}
+    columns = {name: _gathered(plan, partial(_shifted, plan, name)) for name in from_stores.NUMBERS}
     label = _gathered(plan, lambda number: plan.relabelled(number, plan.sources[number].column("label")))
     return {"label": label, **columns}
 

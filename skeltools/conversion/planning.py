@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas import Finding, RawDataError, SkeletonSpec, UsageError, escaped
-from schemas.refused import REPORT, cause, refusing
+from schemas.parsing import REPORT, cause, refusing
 from skeltools import people, skeletons
 from skeltools.conversion import beside
 from skeltools.conversion.sample import FAILED, MAX_TRACKS, Task, file_of

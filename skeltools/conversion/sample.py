@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkelError, SkeletonSpec
-from schemas.refused import LIMITS, failure, reason
+from schemas.parsing import LIMITS, failure, reason
 from skeltools import people
 from skeltools.custom.unseen import NeverSeenError
 from skeltools.formats import FORMATS

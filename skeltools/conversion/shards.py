@@ -26,8 +26,8 @@ from schemas.places import is_address
 from skeltools import store
 from skeltools.conversion import Summary, carry_out, chunks, fingerprint, publish
 from skeltools.conversion.assemble import OnNote, OnProgress, jobs_of
-from skeltools.conversion.begun import Asked, Begun, begin
 from skeltools.conversion.fingerprint import Stamps
+from skeltools.conversion.planned import PlannedConversion, Request, begin
 from skeltools.conversion.sample import Plan, Task
 from skeltools.conversion.workers import Hands, Job, read_parts
 from skeltools.files import durable
@@ -83,22 +83,22 @@ def plan_shards(
     The other options are those of ``convert``, and apply to all three steps. What shards of the same plan
     have already read is kept. Raises what ``convert`` raises before it reads.
     """
-    asked = Asked.of(
+    request = Request.of(
         dataset, raw=raw, source=source, frames=frames, recipe=recipe, conventions=conventions,
         mirrored=mirrored, strict=strict, name=name, classes=classes, uncut=uncut,
     ).anywhere()  # fmt: skip
     out = _folder(out)
     publish.check_target(out, force=force)
-    begun = begin(asked, on_note=on_note)
-    with publish.working(out, plan=begun.digest, fresh=fresh, on_note=on_note) as work:
-        groups = chunks.cut(begun.tasks)
+    planned = begin(request, on_note=on_note)
+    with publish.working(out, plan=planned.digest, fresh=fresh, on_note=on_note) as work:
+        groups = chunks.cut(planned.tasks)
         runs = [_parts(number, shards, len(groups)) for number in range(shards)]
         work.shards.mkdir(exist_ok=True)
         (work.shards / _COMMON).unlink(missing_ok=True)
         for number, run in enumerate(runs):
-            _write(work.shards / f"{number}.json", _shard(run, groups, begun.stamps))
-        _write(work.shards / _COMMON, _common(asked, begun, force, shards, len(groups)))
-    return Planned(out, shards, len(begun.tasks), sum(map(bool, runs)))
+            _write(work.shards / f"{number}.json", _shard(run, groups, planned.stamps))
+        _write(work.shards / _COMMON, _common(request, planned, force, shards, len(groups)))
+    return Planned(out, shards, len(planned.tasks), sum(map(bool, runs)))
 
 
 def _folder(out: Path | str) -> Path:
@@ -172,14 +172,14 @@ def publish_shards(out: Path | str) -> Summary:
         )
     for number in range(common["shards"]):
         fingerprint.check_same(_read_shard(out, number)["stamps"])
-    begun = begin(_asked(common["asked"]))
-    if begun.digest != common["digest"]:
+    planned = begin(_asked(common["asked"]))
+    if planned.digest != common["digest"]:
         raise RawDataError(
             "there are other raw files or settings than when the conversion was planned",
-            where=begun.roots[0],
+            where=planned.roots[0],
             remedy="Plan again",
         )
-    return carry_out(begun, out, hands=Hands(), force=common["force"])
+    return carry_out(planned, out, hands=Hands(), force=common["force"])
 
 
 # ------------------------------------------------------------------------------------------------ parts
@@ -231,12 +231,14 @@ def _jobs(out: Path, number: int, common: dict[str, Any]) -> list[Job]:
 # ------------------------------------------------------------------------------------------------ files
 
 
-def _common(asked: Asked, begun: Begun, force: bool, shards: int, count: int) -> dict[str, Any]:
+def _common(
+    request: Request, planned: PlannedConversion, force: bool, shards: int, count: int
+) -> dict[str, Any]:
     return {
         "program": fingerprint.program(),
-        "digest": begun.digest,
-        "asked": _plain(asked),
-        "plan": _PLAN.dump_python(begun.plan, mode="json"),
+        "digest": planned.digest,
+        "asked": _plain(request),
+        "plan": _PLAN.dump_python(planned.plan, mode="json"),
         "force": force,
         "shards": shards,
         "count": count,
@@ -252,7 +254,7 @@ def _shard(run: Iterable[int], groups: Sequence[list[Task]], stamps: Stamps) -> 
     }
 
 
-def _plain(value: Asked | Task) -> dict[str, Any]:
+def _plain(value: Request | Task) -> dict[str, Any]:
     return dict(json.loads(json.dumps(dataclasses.asdict(value), default=_simple)))
 
 
@@ -269,9 +271,9 @@ def _item(entry: dict[str, Any]) -> RawItem:
     return RawItem(**{**entry, "details": tuple((name, value) for name, value in entry["details"])})
 
 
-def _asked(options: dict[str, Any]) -> Asked:
+def _asked(options: dict[str, Any]) -> Request:
     classes = options["classes"]
-    return Asked(
+    return Request(
         **{
             **options,
             "raw": tuple(map(Path, options["raw"])),

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from schemas import ConfigError, RawDataError, SkeletonSpec, regular
-from skeltools.custom import elsewhere
-from skeltools.custom.known import CLIP_FORMATS, format_of
+from skeltools.custom import advice
+from skeltools.custom.registry import CLIP_FORMATS, format_of
 from skeltools.custom.settings import Settings
 from skeltools.raw_items import MAX_BYTES, visible_files
 
@@ -40,7 +40,7 @@ def spec_of_first(settings: Settings, path: Path) -> SkeletonSpec:
     raise ConfigError(
         f"convention is file, but no file below its folder describes a skeleton; these formats do: {able}",
         where=path,
-        remedy=elsewhere.advice([path.parent])
+        remedy=advice.advice([path.parent])
         or "Name the convention of the joints; `skeltools skeletons` lists those that there are",
     )
 

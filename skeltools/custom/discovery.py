@@ -12,12 +12,12 @@ from pathlib import Path
 
 from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped, regular
 from skeltools import framewise
-from skeltools.custom import cuts, elsewhere, poses, tables, text
+from skeltools.custom import advice, cuts, poses, tables, text
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.clip_files import Clip, ClipFormat
-from skeltools.custom.known import CLIP_FORMATS, format_of
 from skeltools.custom.poses import CLIP, SUFFIXES
 from skeltools.custom.reading import poses_of, read
+from skeltools.custom.registry import CLIP_FORMATS, format_of
 from skeltools.custom.settings import FILE, Settings
 from skeltools.raw_items import (
     MAX_BYTES,
@@ -59,7 +59,7 @@ def discover(raw: Raw) -> Listing:
             f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
             + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
             where=path,
-            remedy=elsewhere.advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
+            remedy=advice.advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
         )
     _check_score(path, settings, clips)
     files = {item.id: _below(item, roots) for item in clips}

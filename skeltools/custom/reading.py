@@ -14,7 +14,7 @@ from skeltools.custom import cuts, people, poses, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.canonical import canonical, in_order
 from skeltools.custom.clip_files import Poses
-from skeltools.custom.known import format_of
+from skeltools.custom.registry import format_of
 from skeltools.custom.settings import Settings
 from skeltools.raw_items import RawItem, finding
 from skeltools.sequence import SkeletonSequence, presence

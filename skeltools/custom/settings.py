@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from schemas import ConfigError, Naming, SkeletonSpec, config_error, regular
 from schemas._model import Model
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from schemas.skeleton import Direction
 from schemas.yaml_text import MOST_TEXT, load_yaml, read_text
 from skeltools import skeletons

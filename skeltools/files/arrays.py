@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import RawDataError, regular
-from schemas.refused import reason
+from schemas.parsing import reason
 from skeltools.raw_items import UNPACKED, ZIP_ERRORS
 
 MAX_COMPRESSED = 2**31

@@ -30,7 +30,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import RawDataError, regular
-from schemas.refused import reason
+from schemas.parsing import reason
 from skeltools.files.arrays import HEADER_ERRORS
 
 LIMIT_VARIABLE = "SKELTOOLS_MAX_PICKLE"

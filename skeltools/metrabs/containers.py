@@ -20,7 +20,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec, regular, tensors
-from schemas.refused import reason
+from schemas.parsing import reason
 from skeltools.files.arrays import HEADER_ERRORS
 from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.files.unchanged import while_unchanged

@@ -33,7 +33,7 @@ from schemas import (
     require,
     unknown,
 )
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from schemas.yaml_text import load_yaml
 from skeltools.preprocess.steps import CHOOSE, CUT, FIRST, NEEDS, TURN, checked
 

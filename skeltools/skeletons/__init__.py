@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas import ConfigError, Naming, SkeletonSpec, UsageError, checks_arguments, problem, unknown
-from schemas.refused import reason
+from schemas.parsing import reason
 from schemas.yaml_text import load_json, load_yaml, read_text
 
 _FOLDER = Path(__file__).parent

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from schemas import RawDataError, SkelError, regular
 from skeltools import custom, skeletons, store
 from skeltools.conversion import convert
-from skeltools.custom.known import CLIP_FORMATS, format_of
+from skeltools.custom.registry import CLIP_FORMATS, format_of
 from skeltools.custom.settings import IMAGE_HEIGHT
 from skeltools.formats import pose_json
 from skeltools.inspect.validate import validate

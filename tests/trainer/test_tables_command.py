@@ -15,7 +15,7 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from trainer import cli, loop, tables
 from trainer.store import Store
-from trainer.tables import Given
+from trainer.tables import Sources
 from trainer.tables.compare import protocol
 
 
@@ -101,7 +101,7 @@ def test_mistakes_are_one_line(run: Path, store: Store, tmp_path: Path, capsys: 
     (run / "config.yaml").write_text("preset: [")
     (run / "results" / "linear-0.json").unlink()
     with pytest.raises(SkelError, match="not the settings of a run, or they are damaged"):
-        tables.read_given([run])
+        tables.read_sources([run])
 
 
 def test_what_evaluation_and_ensembles_write_is_understood(tmp_path: Path, capsys: Capture) -> None:
@@ -118,17 +118,17 @@ def test_what_evaluation_and_ensembles_write_is_understood(tmp_path: Path, capsy
     assert code == 0
     assert "joint/results/linear-few_6.json: convention few_6, not kinectv2_25" in out
     assert "two.json: stream joint+bone, not joint; convention few_6, not kinectv2_25" in out
-    first, together = tables.read_given([runs[0], file])
+    first, together = tables.read_sources([runs[0], file])
     assert together.config == first.config
     assert protocol(together.results[0].result) == "linear"
 
 
 def test_given_results_know_whether_they_can_be_evaluated_again(run: Path, tmp_path: Path) -> None:
     file = run / "results" / "linear-0.json"
-    as_run, as_file = tables.read_given([run, file])
+    as_run, as_file = tables.read_sources([run, file])
     assert as_run.trained
     assert not as_file.trained
-    assert as_file == Given(file, as_run.config, as_file.results)
+    assert as_file == Sources(file, as_run.config, as_file.results)
 
 
 def test_latex_and_csv_have_the_figures(run: Path, store: Store, tmp_path: Path, capsys: Capture) -> None:

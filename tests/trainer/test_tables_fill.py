@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_a_comparable_figure_is_called_so(store: Store, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result())
-    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_sources([run]))
     cells = [cell for cell in filled.cells() if cell.ours]
     assert [(cell.published.row, cell.published.column) for cell in cells] == [("AimCLR", "xview")]
     ours = cells[0].ours[0]
@@ -43,7 +43,7 @@ def test_runs_that_differ_by_seed_are_one_figure(store: Store, tmp_path: Path) -
         write_run(tmp_path / str(seed), settings, result(top1=top1))
     write_run(tmp_path / "other", settings_of(store, "aimclr", optimise__lr=0.05), result(top1=0.5))
     runs = [tmp_path / name for name in ("0", "1", "2", "other")]
-    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given(runs))
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_sources(runs))
     ((seeds, alone),) = [cell.ours for cell in filled.cells() if cell.ours]
     assert (round(seeds.value, 6), len(seeds.files)) == (74.0, 3)
     assert seeds.std == pytest.approx(4.0)
@@ -53,7 +53,7 @@ def test_runs_that_differ_by_seed_are_one_figure(store: Store, tmp_path: Path) -
 
 def test_synthetic_data_have_no_difference(store: Store, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result(synthetic=True))
-    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_sources([run]))
     (ours,) = [each for cell in filled.cells() for each in cell.ours]
     assert (ours.value, ours.difference, ours.comparable) == (75.0, None, False)
 
@@ -141,7 +141,7 @@ def test_a_joint_probe_fills_crosclrs_quoted_numbers(store: Store, tmp_path: Pat
         ("apart", apart, ("streams apart, published together",)),
     ):
         run = write_run(tmp_path / folder, settings_of(store, "crosclr"), result(**fused, settings=settings))
-        filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+        filled = tables.fill(tables.load("aimclr-table4"), tables.read_sources([run]))
         (cell,) = (cell for cell in filled.cells() if cell.ours)
         assert (cell.published.row, cell.published.value) == ("3s-CrosSCLR", 83.4)
         assert cell.ours[0].verdict.schedule == differs
@@ -162,13 +162,13 @@ def test_a_result_for_no_cell_says_what_differs(
     store: Store, tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result(**changes))
-    filled = tables.fill(tables.load("aimclr-table4"), tables.read_given([run]))
+    filled = tables.fill(tables.load("aimclr-table4"), tables.read_sources([run]))
     assert not [cell for cell in filled.cells() if cell.ours]
     assert [each.reason.startswith(reason) for each in filled.unfit] == [True], filled.unfit
 
 
 def rows_of(table: str, *given: Path) -> list[str]:
-    filled = tables.fill(tables.load(table), tables.read_given(given))
+    filled = tables.fill(tables.load(table), tables.read_sources(given))
     return [f"{cell.published.row}, {cell.published.column}" for cell in filled.cells() if cell.ours]
 
 
@@ -190,7 +190,7 @@ def test_epochs_choose_the_column(store: Store, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", settings_of(store, "aimclr"), result(**fused, epoch=150))
     assert rows_of("aimclr-table3", run) == ["3s-AimCLR, 150 epochs"]
     odd = write_run(tmp_path / "odd", settings_of(store, "aimclr"), result(**fused, epoch=149))
-    filled = tables.fill(tables.load("aimclr-table3"), tables.read_given([odd]))
+    filled = tables.fill(tables.load("aimclr-table3"), tables.read_sources([odd]))
     assert filled.unfit[0].reason == "149 epochs, the table has 100, 150, 200, 300"
 
 
@@ -221,11 +221,11 @@ def test_an_ensemble_has_the_settings_of_its_runs(store: Store, tmp_path: Path) 
     file = tmp_path / "ensemble" / "three.json"
     file.parent.mkdir()
     file.write_text(three.model_dump_json())
-    alone = tables.fill(tables.load("skelemixclr-table11"), tables.read_given([file]))
+    alone = tables.fill(tables.load("skelemixclr-table11"), tables.read_sources([file]))
     assert alone.unfit[0].reason == "the settings of the run are not known"
     plus = settings_of(store, "skelemixclr-plus")
     run = write_run(tmp_path / "plus", plus, result(method="skelemixclr", checkpoint_hash="abc"))
-    filled = tables.fill(tables.load("skelemixclr-table11"), tables.read_given([run, file.parent]))
+    filled = tables.fill(tables.load("skelemixclr-table11"), tables.read_sources([run, file.parent]))
     cells = [cell for cell in filled.cells() if cell.ours]
     assert [cell.published.row for cell in cells] == ["SkeleMixCLR+", "3s-SkeleMixCLR+"]
     assert cells[1].ours[0].comparable
@@ -318,7 +318,7 @@ def test_what_is_there_is_not_made_again(store: Store, tmp_path: Path) -> None:
         for cell in tables.published(method="aimclr", split="xview", protocol="linear")
         if cell.stream != "joint" and "+" in str(cell.stream) and not cell.settings
     )
-    found = missing(three, tables.read_given([joint]))
+    found = missing(three, tables.read_sources([joint]))
     assert found.what == "no run of aimclr on ntu60 xview: motion, bone"
     assert not [line for line in found.commands if line.startswith(f"trainer evaluate {joint}")]
     assert len([line for line in found.commands if line.startswith("trainer pretrain")]) == 2
@@ -326,7 +326,7 @@ def test_what_is_there_is_not_made_again(store: Store, tmp_path: Path) -> None:
         f"trainer ensemble {joint} runs/ntu60-xview-aimclr-motion-300-epochs"
     )
     tuned = published(protocol="finetune", stream="joint")
-    found = missing(tuned, tables.read_given([joint]))
+    found = missing(tuned, tables.read_sources([joint]))
     assert found == type(found)(
         "no result of finetune: joint", (f"trainer evaluate {joint} --protocol finetune",)
     )
@@ -343,7 +343,7 @@ def test_another_number_of_epochs_is_trained_anew_where_epochs_are_the_columns(
 ) -> None:
     settings = settings_of(store, "skelemixclr", data__split="xview")
     run = write_run(tmp_path / "run", settings, result(method="skelemixclr"))
-    filled = tables.fill(tables.load("skelemixclr-table4"), tables.read_given([run]))
+    filled = tables.fill(tables.load("skelemixclr-table4"), tables.read_sources([run]))
     row = next(cells for cells in filled.rows if cells[0] and cells[0].published.row == "SkeleMixCLR, xview")
     hundred, _, three_hundred = row
     assert hundred is not None
@@ -360,7 +360,7 @@ def test_detection_is_compared_by_its_own_figure(store: Store, tmp_path: Path) -
     }  # fmt: skip
     measured = result(**changes, details={"figures": {"released_map_actions@0.5": 0.604}})
     run = write_run(tmp_path / "run", settings_of(store, "skeletonclr"), measured)
-    filled = tables.fill(tables.load("pku-mmd-table1"), tables.read_given([run]))
+    filled = tables.fill(tables.load("pku-mmd-table1"), tables.read_sources([run]))
     (ours,) = [each for cell in filled.cells() for each in cell.ours]
     assert (ours.value, ours.difference) == (pytest.approx(60.4), pytest.approx(60.4 - 90.4))
     assert not ours.verdict.data
@@ -368,7 +368,7 @@ def test_detection_is_compared_by_its_own_figure(store: Store, tmp_path: Path) -
     cell = next(cell.published for cell in filled.cells())
     assert verdict(cell, few).data == ("12 of 132 test recordings",)
     without = write_run(tmp_path / "none", settings_of(store, "skeletonclr"), result(**changes))
-    (unfit,) = tables.fill(tables.load("pku-mmd-table1"), tables.read_given([without])).unfit
+    (unfit,) = tables.fill(tables.load("pku-mmd-table1"), tables.read_sources([without])).unfit
     assert unfit.reason == "the result has no released_map_actions@0.5"
     other = next(cell for cell in filled.cells() if not cell.ours)
     assert other.missing is not None

@@ -30,8 +30,8 @@ from trainer.evaluate.scores import Scores, write_scores
 from trainer.run import open_run
 from trainer.streams import derive
 from trainer.view import features, mistakes
+from trainer.view.inputs import MIXED, inputs, sights
 from trainer.view.page import FIRST, POINTS, RunPage
-from trainer.view.seen import MIXED, inputs, sights
 from trainer.view.views import CLIPS, DRAWS, Views
 
 with simclr.registered():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from schemas import shown, speaking
+from schemas import shown, verbosity
 from schemas.commands import echo
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @contextmanager
 def training_display(title: str) -> Iterator[tuple[OnLoad | None, OnStep]]:
     """Bars for reading and for all steps on a terminal; one line per epoch elsewhere."""
-    if not (sys.stderr.isatty() and speaking.shows_progress()):
+    if not (sys.stderr.isatty() and verbosity.shows_progress()):
         yield None, _epoch_line(title)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))

@@ -60,7 +60,7 @@ def command(
     if name is None:
         _print_names(as_json=as_json)
         return
-    filled = tables.fill(tables.load(name), tables.read_given(runs))
+    filled = tables.fill(tables.load(name), tables.read_sources(runs))
     if as_json:
         echo(json.dumps(_as_json(filled), indent=2))
     elif markdown:

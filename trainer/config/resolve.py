@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from schemas import ConfigError, RunConfig, UsageError, config_error, unknown
+from schemas.parsing import cause, refusing
 from schemas.places import Place
-from schemas.refused import cause, refusing
 from schemas.run import with_more
 from trainer import few
 from trainer.config.fit import fit, notes

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from schemas import ConfigError, RunConfig, UsageError
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from schemas.yaml_text import load_yaml, read_text
 
 Tree = dict[str, Any]

@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from schemas import CheckpointError, Component, regular
 from schemas._model import Model
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from trainer import seeds
 from trainer.cards import checked
 

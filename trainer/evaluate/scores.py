@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from schemas import SkelError
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from schemas.system import replacing
 from trainer.evaluate.heads import Head
 

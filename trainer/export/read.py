@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from schemas import CheckpointError, SkeletonSpec, UsageError
-from schemas.refused import refusing
+from schemas.parsing import refusing
 from trainer import checkpoint, encoders
 from trainer.export.card import CARD, WEIGHTS, EncoderCard, Recipe, read_card
 from trainer.skeleton import Skeleton

@@ -24,8 +24,8 @@ from schemas import (
     UsageError,
     checks_arguments,
 )
+from schemas.parsing import refusing
 from schemas.places import Place
-from schemas.refused import refusing
 from schemas.yaml_text import read_text
 from trainer import checkpoint, hub
 from trainer import device as devices

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas import RunConfig, SkelError, regular
-from schemas.refused import reason
+from schemas.parsing import reason
 from trainer import logbook
 from trainer import store as stores
 from trainer.evaluate import PROTOCOLS

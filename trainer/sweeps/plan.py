@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from schemas import ConfigError, config_error, unknown
 from schemas.sweep import OPTIONS, Settings, SweepConfig, SweepEnsemble, SweepEvaluation
 from trainer.config.trees import read_file
-from trainer.tables.given import ENSEMBLES, SWEEP
+from trainer.tables.sources import ENSEMBLES, SWEEP
 
 MOST = 10_000
 """Maximum number of runs: more indicate a mistake, such as an axis of single letters."""

@@ -7,25 +7,25 @@ is missing, and the commands that produce it.
 
 from trainer.tables.compare import Verdict, share_of, verdict
 from trainer.tables.fill import Cell, FilledTable, Ours, Unfit, fill
-from trainer.tables.given import Given, read_given
 from trainer.tables.model import PaperTable, Published, Row
 from trainer.tables.reader import load, names, published
+from trainer.tables.sources import Sources, read_sources
 
 __all__ = [
     "Cell",
     "FilledTable",
-    "Given",
     "Ours",
     "PaperTable",
     "Published",
     "Row",
+    "Sources",
     "Unfit",
     "Verdict",
     "fill",
     "load",
     "names",
     "published",
-    "read_given",
+    "read_sources",
     "share_of",
     "verdict",
 ]

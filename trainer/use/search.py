@@ -23,8 +23,8 @@ from trainer.use import search_checks, sources
 from trainer.use.embedded import Embedded, OnProgress, embedded
 from trainer.use.model import Model, every
 from trainer.use.search_checks import NEAR
-from trainer.use.search_found import Duplicate, Neighbours, Outlier, SuspiciousLabel
 from trainer.use.search_nearest import Nearest, nearest
+from trainer.use.search_results import Duplicate, Neighbours, Outlier, SuspiciousLabel
 from trainer.use.sources import Asked, OnProblem
 
 

@@ -18,7 +18,7 @@ from trainer.loop.session import load_training
 from trainer.run import Run
 from trainer.shards import Shards
 from trainer.view import pictures
-from trainer.view.seen import MIXED, VIEW, Sight, sights
+from trainer.view.inputs import MIXED, VIEW, Sight, sights
 
 CLIPS = 12
 """Number of clips shown from the first batch of the training."""

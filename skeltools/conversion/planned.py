@@ -25,7 +25,7 @@ _DEMO_FRAMES = (24, 50)
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """Options of ``convert`` on which the store depends, documented there."""
 
     dataset: str
@@ -41,7 +41,7 @@ class Asked:
     uncut: bool = False
 
     @classmethod
-    def of(cls, dataset: str, **options: Any) -> Asked:
+    def of(cls, dataset: str, **options: Any) -> Request:
         """Create the options from the arguments of ``convert``."""
         for name in ("frames", "conventions"):
             options[name] = tuple(options[name] or ())
@@ -49,7 +49,7 @@ class Asked:
         options["classes"] = classes if classes is None or isinstance(classes, str | Path) else tuple(classes)
         return cls(dataset, **{**options, "raw": datasets.paths_of(options["raw"])})
 
-    def anywhere(self) -> Asked:
+    def anywhere(self) -> Request:
         """The same options with absolute paths, for other folders and machines."""
         classes = self.classes
         return replace(
@@ -62,7 +62,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Begun:
+class PlannedConversion:
     """A conversion that is planned, before any clip is read."""
 
     dataset: Dataset
@@ -87,28 +87,28 @@ def _whole(name: str) -> str:
     return str(Path(name).absolute()) if Path(name).suffix and Path(name).is_file() else name
 
 
-def begin(asked: Asked, *, on_note: OnNote | None = None) -> Begun:
+def begin(request: Request, *, on_note: OnNote | None = None) -> PlannedConversion:
     """Find the raw files and plan the conversion; raises UsageError, ConfigError, RawDataError."""
-    source = asked.source
+    source = request.source
     interchange.check_source(source)
-    interchange.check_options(asked.dataset, source, name=asked.name, classes=asked.classes)
-    made = None if asked.recipe is None else load_recipe(asked.recipe)
-    known, listing, conventions, roots = _archive(asked, source, on_note) if source else _raw_files(asked)
+    interchange.check_options(request.dataset, source, name=request.name, classes=request.classes)
+    made = None if request.recipe is None else load_recipe(request.recipe)
+    known, listing, conventions, roots = _archive(request, source, on_note) if source else _raw_files(request)
     made = made or load_recipe(recipe_for(known.coordinates))
     check_depth(made, known.coordinates)
     planning.check_found(listing, conventions, roots[0], source=source)
     tasks, findings = planning.tasks_of(known, listing, conventions)
-    if asked.strict:
+    if request.strict:
         planning.refuse(findings)
     usual = _DEMO_FRAMES if _synthetic(roots, listing) else known.frames
     plan = Plan(
         reader=source or known.reader,
         native=known.convention,
         specs=planning.specs_of(known, tasks, conventions),
-        frames=tuple(sorted(set(asked.frames or usual))),
+        frames=tuple(sorted(set(request.frames or usual))),
         recipe=made,
         bodies=known.bodies,
-        mirrored=known.mirrored if asked.mirrored is None else asked.mirrored,
+        mirrored=known.mirrored if request.mirrored is None else request.mirrored,
         classes=len(listing.classes or known.classes) if source else None,
         native_spec=known.own_spec,
         own=known.reader == datasets.CUSTOM,
@@ -117,33 +117,33 @@ def begin(asked: Asked, *, on_note: OnNote | None = None) -> Begun:
     stamps = fingerprint.stamps_of(tasks)
     said = replace(listing, items=())
     digest = fingerprint.of(known, plan, said, findings, _named(roots), tasks=tasks, stamps=stamps)
-    return Begun(known, plan, tasks, findings, listing, roots, stamps, asked.strict, digest)
+    return PlannedConversion(known, plan, tasks, findings, listing, roots, stamps, request.strict, digest)
 
 
 Found = tuple[Dataset, Listing, dict[str, SkeletonSpec], tuple[Path, ...]]
 """A data set: its description, its files, the requested conventions, and its locations."""
 
 
-def _raw_files(asked: Asked) -> Found:
+def _raw_files(request: Request) -> Found:
     """A data set in its own format."""
-    known = datasets.choose(asked.dataset, asked.raw)
-    known = datasets.uncut(known) if asked.uncut else known
-    conventions = planning.load_asked(known, asked.conventions)
-    roots = datasets.find_roots(known, asked.raw)
-    return known, planning.discover(known, roots, asked.conventions), conventions, roots
+    known = datasets.choose(request.dataset, request.raw)
+    known = datasets.uncut(known) if request.uncut else known
+    conventions = planning.load_asked(known, request.conventions)
+    roots = datasets.find_roots(known, request.raw)
+    return known, planning.discover(known, roots, request.conventions), conventions, roots
 
 
-def _archive(asked: Asked, source: str, on_note: OnNote | None) -> Found:
+def _archive(request: Request, source: str, on_note: OnNote | None) -> Found:
     """A data set in an archive in the format of other code."""
-    if asked.uncut:
+    if request.uncut:
         raise UsageError("an archive has no recordings that --uncut could keep whole")
     opened = interchange.open_archive(
         source,
-        asked.dataset,
-        _only(asked.raw, source),
-        asked=skeletons.load_all(asked.conventions),
-        name=asked.name,
-        classes=asked.classes,
+        request.dataset,
+        _only(request.raw, source),
+        asked=skeletons.load_all(request.conventions),
+        name=request.name,
+        classes=request.classes,
         on_note=on_note,
     )
     return opened.dataset, opened.listing, opened.asked, (opened.archive,)

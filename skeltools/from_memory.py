@@ -18,9 +18,9 @@ from schemas import Length, SkelError, SkeletonSpec, UsageError, checks_argument
 from schemas.places import Place
 from schemas.system import remedy
 from skeltools import skeletons
+from skeltools.clips import Clips, each
 from skeltools.conversion import Summary, convert, publish, upload
 from skeltools.custom.settings import FIELDS, FILE
-from skeltools.given import Clips, each
 from skeltools.sequence import UNKNOWN, SkeletonSequence, pose_array
 
 _MOST_BODIES = 8  # for a user's own data, as in custom/settings.py
