@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from schemas import regular
 
@@ -30,7 +31,7 @@ def check(path: Path) -> int:
     size = regular.check(path)
     with regular.open_file(path) as file:
         is_zip = file.read(len(_ZIP)) == _ZIP or zipfile.is_zipfile(path)
-        if is_zip and any(member.compress_type for member in zipfile.ZipFile(file).infolist()):
+        if is_zip and any(member.compress_type for member in _members(file)):
             raise ValueError("has compressed members, which torch.save never writes")
         file.seek(0)
         if not is_zip and file.read(1) != _PICKLE:
@@ -42,3 +43,10 @@ def check(path: Path) -> int:
                 raise ValueError("calls bytearray, as no file of weights does")
             end = piece[-len(_ALLOCATES) :]
     return size
+
+
+def _members(file: BinaryIO) -> list[zipfile.ZipInfo]:
+    try:
+        return zipfile.ZipFile(file).infolist()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise ValueError(f"is a damaged zip file: {error}") from error

@@ -224,9 +224,7 @@ def mirror_findings(plan: Plan, ledger: Ledger) -> tuple[str, ...]:
             f"in {against} of {len(agrees)} clips; convert with {option}"
         )
         ledger.findings.append(
-            Finding(
-                file=f"metrabs/{name}", problem=MIRROR, detail=detail, action="kept as it was asked for"
-            )
+            Finding(file=f"metrabs/{name}", problem=MIRROR, detail=detail, action="kept as it was asked for")
         )
         warnings.append(f"{name}: {detail}")
     return tuple(warnings)

@@ -2,8 +2,8 @@
 
 ``custom/poses.py`` reads an array (``.npy``, ``.npz``, HDF5) or a table as dataset.yaml describes it. A
 self-describing format, such as OpenPose's JSON or BVH, is one module of ``skeltools/formats`` with a
-``ClipFormat``, registered in ``custom/registry.py``. It is recognised by the contents of a file, or selected by
-``format`` in dataset.yaml.
+``ClipFormat``, registered in ``custom/registry.py``. It is recognised by the contents of a file, or selected
+by ``format`` in dataset.yaml.
 """
 
 from __future__ import annotations

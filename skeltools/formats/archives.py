@@ -138,7 +138,7 @@ def shown(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def skipped(file: str, row: int, problem: str, detail: str = "") -> Finding:
+def skipped_sample(file: str, row: int, problem: str, detail: str = "") -> Finding:
     """A finding about a skipped sample of an archive; samples count from 1."""
     return Finding(file=file, place=f"sample {row + 1}", problem=problem, detail=detail, action="skipped")
 

@@ -159,7 +159,9 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
                         problem = "another shape in another protocol"
                         detail = f"{id}; kept that of {archives.shown(Path(first.path))}"
                 if problem:
-                    findings.append(archives.skipped(archives.shown(pair.labels), row, problem, detail))
+                    findings.append(
+                        archives.skipped_sample(archives.shown(pair.labels), row, problem, detail)
+                    )
         if members:
             halves[protocol] = members
     rule = "as the archive has it: its train and val files"
@@ -282,16 +284,16 @@ def _samples(opened: _Half, labels: Path, findings: list[Finding], *, own: bool)
         id = archives.sample_id(name)
         if id is None:
             findings.append(
-                archives.skipped(archives.shown(labels), row, "unusable sample name", ascii(name)[:80])
+                archives.skipped_sample(archives.shown(labels), row, "unusable sample name", ascii(name)[:80])
             )
         elif archives.label_of(label, own=own) is None:
             findings.append(
-                archives.skipped(
+                archives.skipped_sample(
                     archives.shown(labels), row, "label out of range", f"{id}: {ascii(label)[:40]}"
                 )
             )
         elif opened.rows[id] != row:
-            findings.append(archives.skipped(archives.shown(labels), row, "duplicate sample id", id))
+            findings.append(archives.skipped_sample(archives.shown(labels), row, "duplicate sample id", id))
         else:
             yield id, row
 

@@ -100,7 +100,7 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False) 
     for row, annotation in enumerate(opened.annotations):
         id, problem, detail = _problem(annotation, opened, row, size, own=own)
         if id is None or problem:
-            findings.append(archives.skipped(path.name, row, problem, detail))
+            findings.append(archives.skipped_sample(path.name, row, problem, detail))
             continue
         keypoint = annotation["keypoint"]
         if keypoint.shape[2] != spec.num_joints:

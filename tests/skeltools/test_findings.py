@@ -17,9 +17,9 @@ DOCUMENT = ROOT / "docs" / "reference" / "findings.md"
 PLACES = {
     "finding": 1,
     "_finding": 1,
-    "_skipped": 1,
     "note": 1,
-    "skipped": 2,
+    "skipped": 1,
+    "skipped_sample": 2,
     "_skip": 2,
     "_about": 2,
     "Problem": 1,
