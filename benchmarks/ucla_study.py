@@ -168,7 +168,7 @@ def ensemble(work: Path, method: str, epochs: int, seed: int) -> float:
     """Linear accuracy in percent of the streams' mean scores, by the papers' weights."""
     folders = [work / f"final-{method}-{stream}-{epochs}-{seed}" for stream in FINAL[method]]
     text, _ = runs.command(runs.TRAINER, "ensemble", *folders, "--json", folder=work)
-    return round(100 * float(json.loads(text)["top1"]), 1)
+    return round(100 * float(json.loads(text)[-1]["top1"]), 1)
 
 
 def curve(work: Path, name: str) -> dict[int, float]:
