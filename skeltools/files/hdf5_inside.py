@@ -79,15 +79,17 @@ def _check_chunks(file: str, name: str) -> None:
             return
         if filters[filters.index(h5py.h5z.FILTER_DEFLATE) + 1 :] not in ([], [h5py.h5z.FILTER_FLETCHER32]):
             raise OSError(f"{name} uses unusual filters; write it with gzip or without compression")
-        claimed = prod(dataset.chunks) * dataset.dtype.itemsize
-        large: list[tuple[int, ...]] = []
+        claimed, held = prod(dataset.chunks) * dataset.dtype.itemsize, Path(file).stat().st_size
+        large: list[tuple[tuple[int, ...], int]] = []
 
         def look(chunk: Any) -> None:
             if chunk.size * _DEFLATE_RATIO > LARGEST_CHUNK:
-                large.append(tuple(chunk.chunk_offset))
+                large.append((tuple(chunk.chunk_offset), chunk.size))
 
         dataset.id.chunk_iter(look)
-        for place in large:
+        for place, size in large:
+            if size > held:  # of a damaged index: HDF5 would allocate as much
+                raise OSError(f"a chunk of {name} claims {size} bytes in a file of {held}")
             if not _fits(dataset.id.read_direct_chunk(place)[1], claimed):
                 raise OSError(f"a chunk of {name} holds more than the {claimed} bytes of its shape")
 

@@ -7,6 +7,7 @@ import os
 import pickle
 import re
 import shutil
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -285,6 +286,23 @@ def test_chunks_that_inflate_to_more_than_their_shape_takes(tmp_path: Path, time
     _inflating(tmp_path / "x.h5", "poses", (9, 1, 25, 3), times=times)
     with open_hdf5(tmp_path / "x.h5") as file, pytest.raises(OSError, match=why):
         inside(file, "poses")
+
+
+def test_a_chunk_that_claims_more_than_its_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        values = np.random.default_rng(0).normal(size=(30_000, 4))
+        size = (
+            file.create_dataset("a", data=values, chunks=values.shape, compression="gzip")
+            .id.get_chunk_info(0)
+            .size
+        )
+    content = path.read_bytes()
+    entry = struct.pack("<II", size, 0)  # of the index: the chunk's size and its filter mask
+    assert content.count(entry) == 1
+    path.write_bytes(content.replace(entry, struct.pack("<II", 0xF0000000, 0)))
+    with open_hdf5(path) as file, pytest.raises(OSError, match="claims 4026531840 bytes in a file of"):
+        inside(file, "a")
 
 
 def test_chunks_as_they_are_usually_packed_are_read(tmp_path: Path) -> None:
