@@ -40,7 +40,7 @@ for name in ("pread", "pwrite", "sysconf", "fork", "getuid", "mkfifo"):
     if hasattr(os, name):
         delattr(os, name)
 
-opened, real = {}, {name: getattr(os, name) for name in ("open", "close", "unlink", "rename", "fsync")}
+opened, real = {}, {name: getattr(os, name) for name in ("open", "close", "fdopen", "unlink", "rename", "fsync")}
 
 
 def open_file(path, flags, mode=0o777, **options):
@@ -54,6 +54,11 @@ def open_file(path, flags, mode=0o777, **options):
 def close(handle):
     opened.pop(handle, None)
     real["close"](handle)
+
+
+def fdopen(handle, *options):
+    opened.pop(handle, None)  # its file closes it, by no function of this module
+    return real["fdopen"](handle, *options)
 
 
 def unlink(path, **options):
@@ -75,7 +80,7 @@ def fsync(handle):
 
 
 shutil._use_fd_functions = False
-os.open, os.close, os.unlink, os.rename, os.fsync = open_file, close, unlink, rename, fsync
+os.open, os.close, os.fdopen, os.unlink, os.rename, os.fsync = open_file, close, fdopen, unlink, rename, fsync
 import skeltools.files.durable as durable
 
 durable._WINDOWS = True

@@ -148,7 +148,7 @@ def test_results_are_in_ensembles_comparisons_and_tables(
     assert json.loads(text)["difference"] == 0
     code, text, err = call(capsys, "table", "aimclr-table2", runs / "three", "--json")
     assert code == 0, err
-    given = tables.read_given([runs / "three"])
+    given = tables.read_sources([runs / "three"])
     assert {saved.result.protocol for saved in given[0].results} >= {protocol}
 
 

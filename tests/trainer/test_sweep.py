@@ -191,7 +191,7 @@ def test_a_sweep_trains_measures_joins_and_fills_one_table(
     ]
     seeds = [float(line["top1"]) for line in table if line["stream"] == "joint" and line["figure"] == "knn"]
     assert f" {mean(seeds):.1f} ± {stdev(seeds):.1f} (2)" in out
-    given = tables.read_given([folder / "runs/grid"])
+    given = tables.read_sources([folder / "runs/grid"])
     assert [each.path.name for each in given] == [*sorted(runs), "ensembles"]
     code, out, _ = call(capsys, "sweep", file, "--json")
     assert (code, len(in_process)) == (0, 7)  # everything was there
