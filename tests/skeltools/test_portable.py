@@ -40,7 +40,8 @@ for name in ("pread", "pwrite", "sysconf", "fork", "getuid", "mkfifo"):
     if hasattr(os, name):
         delattr(os, name)
 
-opened, real = {}, {name: getattr(os, name) for name in ("open", "close", "fdopen", "unlink", "rename", "fsync")}
+NAMES = ("open", "close", "fdopen", "unlink", "rename", "fsync")
+opened, real = {}, {name: getattr(os, name) for name in NAMES}
 
 
 def open_file(path, flags, mode=0o777, **options):
