@@ -219,6 +219,7 @@ def recover(out: Path) -> None:
 
 def discard(folder: Path, *, but: str | None = None) -> None:
     """Remove a work folder, or all in it ``but`` one file; the plan goes first, so that no half is used."""
+    store.finish_writes()
     (folder / _PLAN).unlink(missing_ok=True)
     if but is None:
         # It is renamed first, so that nothing of the next run, which may begin now, is removed with it.
@@ -323,6 +324,7 @@ def revising(path: Path) -> Iterator[Path]:
             durable.sync_tree(copy)
             _replace(copy, path, aside=folder / _REPLACED)
         finally:
+            store.finish_writes()
             for left in (copy, folder / _REPLACED):
                 if path.exists():
                     shutil.rmtree(left, ignore_errors=True)
@@ -344,6 +346,7 @@ def _revising_there(place: Place) -> Iterator[Path]:
             yield copy
             upload.send_changes(copy, opened)
         finally:
+            store.finish_writes()
             shutil.rmtree(copy, ignore_errors=True)
             _remove_if_empty(folder)
             upload.leave(place)
@@ -376,6 +379,7 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
         why = error.strerror or str(error)
         raise StoreError(f"cannot write the store ({why})", where=out, remedy=remedy(error)) from error
     finally:
+        store.finish_writes()
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
         upload.leave(out)

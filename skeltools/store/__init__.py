@@ -48,6 +48,7 @@ from skeltools.store.reading import (
 from skeltools.store.writing import (
     ArrayWriter,
     create,
+    finish_writes,
     graphs,
     remove,
     remove_empty,
@@ -82,6 +83,7 @@ __all__ = [
     "describe_at",
     "dimension_names",
     "dtype_name",
+    "finish_writes",
     "graphs",
     "group",
     "is_store",

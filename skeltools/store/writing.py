@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BytesCodec, Crc32cCodec, ZstdCodec
+from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from schemas import Finding, SkeletonSpec, StoreManifest
@@ -258,3 +260,19 @@ def sequence_writers(
         )
         for part, (dimensions, row, dtype) in shapes.items()
     }
+
+
+def finish_writes() -> None:
+    """Wait until zarr's thread has ended every write.
+
+    After an error in one of several files it still writes the others, and would do so into a folder that is
+    being removed.
+    """
+
+    async def others() -> None:
+        current = asyncio.current_task()
+        await asyncio.gather(
+            *(task for task in asyncio.all_tasks() if task is not current), return_exceptions=True
+        )
+
+    sync(others())
