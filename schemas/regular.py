@@ -15,11 +15,11 @@ DEEPEST = 64
 """Most levels of JSON: a manifest has seven, and Python's own parser gives up between 1,000 and 100,000."""
 
 
-def read(path: Path, *, most: int) -> bytes:
+def read(path: Path, *, most: int, counted: bool = False) -> bytes:
     """Read a regular file.
 
     Raises ValueError for a pipe, a device and a file of more than ``most`` bytes, OSError when it cannot be
-    read.
+    read. ``counted``: it is JSON, and raises as ``check_values`` does, too.
     """
     with open_file(path) as file:
         content: bytes | None = file.read(most + 1)
@@ -27,6 +27,8 @@ def read(path: Path, *, most: int) -> bytes:
         raise ValueError("is no regular file")
     if len(content) > most:
         raise ValueError(f"has more than {most} bytes")
+    if counted:
+        check_values(content)
     return content
 
 
@@ -80,14 +82,8 @@ def is_plain(name: str) -> bool:
 
 
 def read_json(path: Path, *, most: int, counted: bool = False) -> Any:
-    """Read a JSON file; raises ValueError if it is no JSON or nested too deeply, and what ``read`` raises.
-
-    ``counted``: raises as ``check_values`` too.
-    """
-    content = read(path, most=most)
-    if counted:
-        check_values(content)
-    return parse_json(content)
+    """Read a JSON file; raises ValueError if it is no JSON or nested too deeply, and what ``read`` raises."""
+    return parse_json(read(path, most=most, counted=counted))
 
 
 def parse_json(content: bytes) -> Any:

@@ -61,10 +61,8 @@ def open_logbook(path: Path, *, position: int = 0, mirrors: tuple[Mirror, ...] =
 
 
 def content(path: Path) -> bytes:
-    """Of a log, in whole or broken lines. Raises OSError, and ValueError: no file, too large."""
-    text = regular.read(path, most=MOST)
-    regular.check_values(text)
-    return text
+    """The bytes of a log, whose lines may be broken. Raises OSError, and ValueError: no file, too large."""
+    return regular.read(path, most=MOST, counted=True)
 
 
 def read(path: Path) -> list[Record]:

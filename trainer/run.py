@@ -402,8 +402,7 @@ def read_result(path: Path) -> SavedResult:
         )
 
     with refusing(refuse):
-        content = regular.read(path, most=_MOST_RESULT)
-        regular.check_values(content)
+        content = regular.read(path, most=_MOST_RESULT, counted=True)
         return SavedResult(path, EvaluationResult.model_validate_json(content))
 
 

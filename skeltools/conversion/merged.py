@@ -459,7 +459,7 @@ def _of_rows(
 ) -> Iterator[tuple[int, _Value | None]]:
     """Each row's source and its value from ``read``, None where the source lacks the convention."""
     values = [
-        read(source.opened, convention) if source in _having(plan, convention) else repeat(None)
+        read(source.opened, convention) if convention in source.manifest.conventions else repeat(None)
         for source in plan.sources
     ]
     return ((number, next(values[number])) for number in plan.order)

@@ -205,9 +205,7 @@ def _of_no_format(file: Path) -> tuple[bool, str]:
     try:
         if file.stat().st_size > MAX_BYTES:
             return False, f"more than {MAX_BYTES} bytes"
-        data = regular.read(file, most=MAX_BYTES)
-        regular.check_values(data)
-        content = json.loads(data)
+        content = json.loads(regular.read(file, most=MAX_BYTES, counted=True))
     except OSError as error:
         return True, error.strerror or str(error)
     except (ValueError, RecursionError) as error:

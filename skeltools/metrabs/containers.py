@@ -329,10 +329,9 @@ def _unpacked(path: str) -> int:
 def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
     try:
         size = max(regular.check(Path(item.path)), _unpacked(item.path))
-        if size <= MAX_BYTES:
-            tensors.check(Path(item.path))
         if size > MAX_BYTES:
             raise _too_large(item, "the file", size)
+        tensors.check(Path(item.path))
         import torch  # after what refuses a file, because this takes seconds
     except ImportError as error:
         raise _wrong(

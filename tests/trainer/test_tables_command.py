@@ -15,7 +15,7 @@ from tests.trainer.runs import tiny_config
 from tests.trainer.stores import write_store
 from trainer import cli, loop, tables
 from trainer.store import Store
-from trainer.tables import Sources
+from trainer.tables import Source
 from trainer.tables.compare import protocol
 
 
@@ -128,7 +128,7 @@ def test_given_results_know_whether_they_can_be_evaluated_again(run: Path, tmp_p
     as_run, as_file = tables.read_sources([run, file])
     assert as_run.trained
     assert not as_file.trained
-    assert as_file == Sources(file, as_run.config, as_file.results)
+    assert as_file == Source(file, as_run.config, as_file.results)
 
 
 def test_latex_and_csv_have_the_figures(run: Path, store: Store, tmp_path: Path, capsys: Capture) -> None:

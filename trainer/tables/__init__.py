@@ -9,7 +9,7 @@ from trainer.tables.compare import Verdict, share_of, verdict
 from trainer.tables.fill import Cell, FilledTable, Ours, Unfit, fill
 from trainer.tables.model import PaperTable, Published, Row
 from trainer.tables.reader import load, names, published
-from trainer.tables.sources import Sources, read_sources
+from trainer.tables.sources import Source, read_sources
 
 __all__ = [
     "Cell",
@@ -18,7 +18,7 @@ __all__ = [
     "PaperTable",
     "Published",
     "Row",
-    "Sources",
+    "Source",
     "Unfit",
     "Verdict",
     "fill",

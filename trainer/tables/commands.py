@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.tables.compare import mismatches
 from trainer.tables.model import REFERENCE, Published
 from trainer.tables.reader import unmet
-from trainer.tables.sources import Sources
+from trainer.tables.sources import Source
 
 TOGETHER = ("crosclr", "csclr")
 """Methods that train all streams in one run; the others train one."""
@@ -25,7 +25,7 @@ class Missing:
     commands: tuple[str, ...]
 
 
-def missing(cell: Published, given: Sequence[Sources], *, exact: bool = False) -> Missing:
+def missing(cell: Published, given: Sequence[Source], *, exact: bool = False) -> Missing:
     """What is missing from ``given`` for the number; the cell must be of a method of this project.
 
     ``exact``: only runs with the cell's number of epochs count.
@@ -59,7 +59,7 @@ def _words(cell: Published, untrained: list[str], unmeasured: list[str]) -> str:
     return "; ".join(reasons) or "the streams are not together yet"
 
 
-def _covers(run: Sources, cell: Published, part: str) -> bool:
+def _covers(run: Source, cell: Published, part: str) -> bool:
     """Whether evaluating the run again could produce the part's result."""
     config = run.config
     if config is None or not run.trained or unmet(cell, config):
@@ -74,11 +74,11 @@ def _covers(run: Sources, cell: Published, part: str) -> bool:
     )
 
 
-def _epochs(run: Sources) -> int | None:
+def _epochs(run: Source) -> int | None:
     return None if run.config is None else run.config.optimise.epochs
 
 
-def _measured(run: Sources, cell: Published, part: str) -> bool:
+def _measured(run: Source, cell: Published, part: str) -> bool:
     alone = cell.model_copy(update={"stream": part})
     return any(not mismatches(alone, saved.result, run.config) for saved in run.results)
 
@@ -133,7 +133,7 @@ def _ensemble(cell: Published, runs: Sequence[Path]) -> str:
     return " ".join([*words, f"--out results/{_run(cell, figure).name}.json"])
 
 
-def _place(cell: Published, part: str, run: Sources | None) -> Path:
+def _place(cell: Published, part: str, run: Source | None) -> Path:
     return _run(cell, part) if run is None else run.path
 
 

@@ -12,7 +12,7 @@ from trainer.run import SavedResult, apart_from_seed
 from trainer.tables.commands import Missing, missing
 from trainer.tables.compare import Verdict, mismatches, value_of, verdict
 from trainer.tables.model import PaperTable, Published, Row
-from trainer.tables.sources import Sources
+from trainer.tables.sources import Source
 
 Placed = tuple[str, int, SavedResult]
 """A result of a cell, with a key shared by results that differ only in the seed, and its seed."""
@@ -68,7 +68,7 @@ class FilledTable:
             yield from (cell for cell in row if cell is not None)
 
 
-def fill(table: PaperTable, given: Sequence[Sources]) -> FilledTable:
+def fill(table: PaperTable, given: Sequence[Source]) -> FilledTable:
     """Place every result in the cells of the same quantity; the rest is listed with the reason."""
     placed: dict[int, list[Placed]] = {}
     unfit = []
@@ -97,7 +97,7 @@ def _by_epochs(row: Row) -> bool:
     return len(places) == 1 and len({cell.epochs for cell in printed}) > 1
 
 
-def _group(given: Sources, saved: SavedResult) -> str:
+def _group(given: Source, saved: SavedResult) -> str:
     """A key that is equal for results of runs that differ only in their seed."""
     if given.config is None or saved.result.protocol == "ensemble":
         return str(saved.path)
@@ -105,11 +105,11 @@ def _group(given: Sources, saved: SavedResult) -> str:
     return f"{apart_from_seed(given.config)} {saved.result.figure} {saved.result.epoch} {settings}"
 
 
-def _seed(given: Sources) -> int:
+def _seed(given: Source) -> int:
     return 0 if given.config is None else given.config.runtime.seed
 
 
-def _cell(cell: Published, placed: list[Placed], given: Sequence[Sources], *, exact: bool) -> Cell:
+def _cell(cell: Published, placed: list[Placed], given: Sequence[Source], *, exact: bool) -> Cell:
     groups: dict[str, dict[int, SavedResult]] = {}
     for group, seed, saved in placed:
         again = seed in groups.get(group, {})
@@ -134,7 +134,7 @@ def _distance(differs: list[str]) -> int:
     return 2 * len(differs) + any(each.startswith("method ") for each in differs)
 
 
-def _places(targets: Sequence[Published], saved: SavedResult, given: Sources) -> tuple[list[Published], str]:
+def _places(targets: Sequence[Published], saved: SavedResult, given: Source) -> tuple[list[Published], str]:
     """The cells of a result, or how it differs from the closest cell if there is none.
 
     If rows differ in the settings that they require, the one that requires most is chosen; if cells differ

@@ -15,7 +15,7 @@ ENSEMBLES = "ensembles"
 
 
 @dataclass(frozen=True)
-class Sources:
+class Source:
     """Results that share their training settings."""
 
     path: Path
@@ -29,7 +29,7 @@ class Sources:
         return (self.path / CONFIG).is_file()
 
 
-def read_sources(paths: Sequence[Path]) -> list[Sources]:
+def read_sources(paths: Sequence[Path]) -> list[Source]:
     """Read each path: a run folder, a folder with results of ensembles, or a single result file.
 
     The folder of a sweep stands for its evaluated runs and its ensembles. An ensemble has the settings of the
@@ -57,11 +57,11 @@ def _of_sweep(path: Path) -> list[Path]:
     return folders
 
 
-def _read(path: Path) -> Sources:
+def _read(path: Path) -> Source:
     if path.is_file():
         run = path.parent.parent
         config = read_config(run) if (run / CONFIG).is_file() else None
-        return Sources(path, config, (read_result(path),))
+        return Source(path, config, (read_result(path),))
     if (path / CONFIG).is_file():
         results = tuple(read_results(path))
         if not results:
@@ -70,7 +70,7 @@ def _read(path: Path) -> Sources:
                 where=path,
                 remedy=f"Evaluate it with `trainer evaluate {path} --protocol linear`",
             )
-        return Sources(path, read_config(path), results)
+        return Source(path, read_config(path), results)
     files = sorted(path.glob("*.json")) if path.is_dir() else []
     if not files:
         raise SkelError(
@@ -78,10 +78,10 @@ def _read(path: Path) -> Sources:
             where=path,
             remedy="Name the --out folder of a `trainer pretrain`, or what `trainer ensemble` wrote",
         )
-    return Sources(path, None, tuple(read_result(file) for file in files))
+    return Source(path, None, tuple(read_result(file) for file in files))
 
 
-def _adopted(given: Sources, runs: Sequence[Sources]) -> Sources:
+def _adopted(given: Source, runs: Sequence[Source]) -> Source:
     """Add the settings of the first run that a member of the ensemble comes from."""
     members = {
         member["checkpoint_hash"]
@@ -90,5 +90,5 @@ def _adopted(given: Sources, runs: Sequence[Sources]) -> Sources:
     }
     for run in runs:
         if any(saved.result.checkpoint_hash in members for saved in run.results):
-            return Sources(given.path, run.config, given.results)
+            return Source(given.path, run.config, given.results)
     return given
