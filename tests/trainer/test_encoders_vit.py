@@ -12,7 +12,7 @@ from schemas import ConfigError
 from tests.trainer.clips import clips, component, generator, skeleton
 from trainer import encoders
 from trainer.encoders.joint_names import common_name
-from trainer.encoders.vit import Layer, ViT, waves
+from trainer.encoders.vit import Layer, ViT, attend, waves
 
 KINECT = {"kinectv2_25": skeleton("kinectv2_25")}
 BOTH = {**KINECT, "smplx_42": skeleton("smplx_42")}
@@ -82,6 +82,21 @@ def test_it_is_pytorchs_transformer_on_patches_of_single_joints(convention: str,
     encoder = build(BOTH, time="sinusoidal")
     x = clips(2, BOTH[convention].num_joints, frames=10, bodies=bodies)
     torch.testing.assert_close(encoder(x, convention), literal(encoder, x, convention), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_bf16_attention_with_a_gradient_is_that_of_float32_rounded(autocast: bool) -> None:
+    drawn = torch.randn(3, 2, 2, 7, 4, generator=generator(3)).to(torch.bfloat16)
+    theirs = drawn.float().requires_grad_()
+    expected = nn.functional.scaled_dot_product_attention(*theirs)
+    expected.sum().backward()
+    ours = drawn.clone().requires_grad_()
+    with torch.autocast("cpu", enabled=autocast, dtype=torch.bfloat16):
+        attended = attend(*ours)
+    attended.sum().backward()
+    assert theirs.grad is not None
+    assert torch.equal(attended, expected.to(torch.bfloat16))
+    assert torch.equal(ours.grad, theirs.grad.to(torch.bfloat16))
 
 
 def test_the_default_is_the_size_of_mamp() -> None:

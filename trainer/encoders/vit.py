@@ -193,10 +193,25 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         three = self.query_key_value(self.attention_norm(x)).unflatten(2, (3, self.heads, -1))
         query, keys, values = three.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(query, keys, values)
+        attended = attend(query, keys, values)
         x = x + self.joined(attended.transpose(1, 2).flatten(2))
         out: Tensor = x + self.perceptron(x)
         return out
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Scaled dot-product attention of [B, heads, L, D] tensors.
+
+    On the CPU, bf16 tensors with a gradient are attended to in float32, and the result is rounded: PyTorch's
+    backward pass of bf16 attention takes 2 to 15 times as long there (torch 2.13, with AMX;
+    benchmarks/attention.py).
+    """
+    given = query.dtype
+    if query.device.type != "cpu" or given != torch.bfloat16 or not query.requires_grad:
+        return F.scaled_dot_product_attention(query, keys, values)
+    with torch.autocast("cpu", enabled=False):
+        wide = (each.float() for each in (query, keys, values))
+        return F.scaled_dot_product_attention(*wide).to(given)
 
 
 def _bodies(x: Tensor, joints: int) -> Tensor:
