@@ -95,6 +95,7 @@ def test_bf16_attention_with_a_gradient_is_that_of_float32_rounded(autocast: boo
         attended = attend(*ours)
     attended.sum().backward()
     assert theirs.grad is not None
+    assert ours.grad is not None
     assert torch.equal(attended, expected.to(torch.bfloat16))
     assert torch.equal(ours.grad, theirs.grad.to(torch.bfloat16))
 

@@ -210,8 +210,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     if query.device.type != "cpu" or given != torch.bfloat16 or not query.requires_grad:
         return F.scaled_dot_product_attention(query, keys, values)
     with torch.autocast("cpu", enabled=False):
-        wide = (each.float() for each in (query, keys, values))
-        return F.scaled_dot_product_attention(*wide).to(given)
+        attended = F.scaled_dot_product_attention(query.float(), keys.float(), values.float())
+    return attended.to(given)
 
 
 def _bodies(x: Tensor, joints: int) -> Tensor:
