@@ -50,12 +50,13 @@ def train_and_probe(
     options: Sequence[object],
     random: bool = True,
     probes: Sequence[str] = (),
+    program: tuple[str, str] | None = None,
 ) -> None:
     """Write ``NAME-SEED.json`` in the work folder, unless it exists: figures of one run, trained and random.
 
     ``begin``: options of ``trainer pretrain`` to start, but not to resume; ``options`` apply to both.
     ``random``: false if another run of the table has the same random encoder. ``probes``: options of
-    ``trainer evaluate`` for the trained one.
+    ``trainer evaluate`` for the trained one. ``program``: what trains, instead of ``trainer`` itself.
     """
     figures = work / f"{name}-{seed}.json"
     if figures.exists():
@@ -63,7 +64,7 @@ def train_and_probe(
     out = work / f"{name}-{seed}"
     resumed = (out / "checkpoints" / "last.pt").exists()
     arguments = (*(("--resume",) if resumed else begin), *options, "--seed", seed, "--out", out)
-    _, seconds = runs.command(runs.TRAINER, "pretrain", *arguments, folder=work)
+    _, seconds = runs.command(program or runs.TRAINER, "pretrain", *arguments, folder=work)
     row = {"method": name, "seed": seed, "seconds": round(seconds, 1), "resumed": resumed}
     row |= {"trained": probe(work, out, *probes)}
     if random:
