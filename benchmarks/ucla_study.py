@@ -4,9 +4,10 @@
 
 Variants are compared on people held out of the training half: of its clips (cameras 1 and 2), those of
 subjects 1 to 7 are trained on and those of subjects 8 to 10 are tested on. Only what is chosen there is then
-measured on the published split (``--part final``). Each run takes one thread, ``--jobs`` of them run at a
+measured on the published split (``--part final``). ``--part labels`` takes the joint runs of ``final`` and
+compares finetuning and semi-supervised training with the same from random weights, by McNemar's test. Each run takes one thread, ``--jobs`` of them run at a
 time; finished runs of the work folder are not repeated. Figures are of the last epoch. The tables go to
-benchmarks/results/ucla_factors.json and ucla_final_EPOCHS.json. docs/results/reproducing.md says where the
+benchmarks/results/ucla_factors.json, ucla_final_EPOCHS.json and ucla_labels_EPOCHS.json. docs/results/reproducing.md says where the
 data set is.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -93,21 +95,31 @@ FACTORS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 STREAMS = ("joint", "bone", "motion")
-FINAL = {"skeletonclr": STREAMS, "decorrelate": ("joint",)}
+FINAL = {"skeletonclr": STREAMS, "decorrelate": ("joint",), "masked": ("joint",)}
 """Method -> streams that are trained on the published split, by the preset nw-ucla as it is."""
+
+LABELS = {
+    "finetune": ("finetune", "supervised", ()),
+    "finetune, augmented": ("finetune", "supervised", ("augment=normal",)),
+    "semi": ("semi", "semi", ()),
+    "semi, augmented": ("semi", "semi", ("augment=normal",)),
+}
+"""Row -> protocol of the trained encoder, protocol of random weights, their settings beside the preset's."""
+FASTER = ("precision=bf16", "test_every=0")
 
 
 def main() -> None:
     parser = many.parser(__doc__)
     parser.add_argument("--raw", type=Path, required=True)
-    parser.add_argument("--part", choices=("factors", "final"), default="factors")
+    parser.add_argument("--part", choices=("factors", "final", "labels"), default="factors")
     parser.add_argument("--epochs", type=int, help="default: 30 for factors, 200 for the final runs")
     parser.add_argument("--variants", nargs="*", default=list(FACTORS), choices=FACTORS)
     parser.add_argument("--methods", nargs="*", default=list(FINAL), choices=FINAL)
+    parser.add_argument("--rows", nargs="*", default=list(LABELS), choices=LABELS, help="of the part labels")
     options = parser.parse_args()
     work = many.work_folder(options)
     whole = published(work, options.raw)
-    (factors if options.part == "factors" else final)(options, work, whole)
+    {"factors": factors, "final": final, "labels": labels}[options.part](options, work, whole)
 
 
 def factors(options: argparse.Namespace, work: Path, whole: Path) -> None:
@@ -146,6 +158,72 @@ def final(options: argparse.Namespace, work: Path, whole: Path) -> None:
     }
     more = {"three_streams": fused, "monitor_knn": {name: curve(work, name) for name in names}}
     tell(f"ucla_final_{epochs}", f"cross-view, {epochs} epochs, last epoch", work, names, **more)
+
+
+def labels(options: argparse.Namespace, work: Path, whole: Path) -> None:
+    """Finetuning and semi-supervised training of SkeletonCLR's joint encoder, and from random weights."""
+    epochs = options.epochs or 200
+
+    def run(job: tuple[str, int]) -> None:
+        name, seed = job
+        folder = work / f"final-skeletonclr-joint-{epochs}-{seed}"
+        figures = work / f"labels-{epochs}-{name.replace(', ', '-')}-{seed}.json"
+        if not figures.exists():
+            rows = [{"row": name, "seed": seed, **row} for row in with_labels(work, folder, *LABELS[name])]
+            figures.write_text(json.dumps(rows, indent=2) + "\n")
+
+    many.do_all(
+        run, [(name, seed) for name in options.rows for seed in range(options.seeds)], jobs=options.jobs
+    )
+    paths = sorted(work.glob(f"labels-{epochs}-*.json"))
+    rows = [row for path in paths for row in json.loads(path.read_text())]
+    for row in rows:
+        print(row)
+    what = f"NW-UCLA, cross-view, SkeletonCLR after {epochs} epochs and random weights, joint stream"
+    print(f"written to {record.write(f'ucla_labels_{epochs}', {'benchmark': what, 'rows': rows}).name}")
+
+
+def with_labels(
+    work: Path, folder: Path, trained: str, random: str, settings: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One row for each figure of the protocols: both accuracies in percent and McNemar's test of them.
+
+    The test is of the first draw, where there are several.
+    """
+    from trainer.evaluate.significance import mcnemar
+
+    untrained = ("--untrained",) if trained == random else ()
+    after = evaluate(work, folder, trained, settings)
+    before = evaluate(work, folder, random, settings, *untrained)
+    return [
+        {
+            "figure": name,
+            "trained": one["percent"],
+            "random": two["percent"],
+            "draws": [one["draws"], two["draws"]],
+            "mcnemar": asdict(mcnemar(one["right"], two["right"])),
+        }
+        for (name, one), two in zip(after.items(), before.values(), strict=True)
+    ]
+
+
+def evaluate(
+    work: Path, folder: Path, protocol: str, settings: Sequence[str], *more: str
+) -> dict[str, dict[str, Any]]:
+    """Figure -> its percent, and which clips are right by the first draw."""
+    from trainer.evaluate.scores import read_scores
+    from trainer.metrics import ranks
+
+    words = [word for each in (*FASTER, *settings) for word in ("--set", f"{protocol}.{each}")]
+    command = ("evaluate", folder, "--protocol", protocol, *words, *more, "--json")
+    text, _ = runs.command(runs.TRAINER, *command, folder=work)
+    figures = {}
+    for result in json.loads(text):
+        scores = read_scores(folder / "results" / result["scores"])
+        right = ranks(scores.values, scores.labels) == 0
+        name = result.get("name") or result["protocol"]
+        figures[name] = {"percent": round(100 * result["top1"], 1), "draws": result["draws"], "right": right}
+    return figures
 
 
 def train(
