@@ -5,10 +5,10 @@
 Variants are compared on people held out of the training half: of its clips (cameras 1 and 2), those of
 subjects 1 to 7 are trained on and those of subjects 8 to 10 are tested on. Only what is chosen there is then
 measured on the published split (``--part final``). ``--part labels`` takes the joint runs of ``final`` and
-compares finetuning and semi-supervised training with the same from random weights, by McNemar's test. Each run takes one thread, ``--jobs`` of them run at a
-time; finished runs of the work folder are not repeated. Figures are of the last epoch. The tables go to
-benchmarks/results/ucla_factors.json, ucla_final_EPOCHS.json and ucla_labels_EPOCHS.json. docs/results/reproducing.md says where the
-data set is.
+compares finetuning and semi-supervised training with the same from random weights, by McNemar's test. Each
+run takes one thread, ``--jobs`` of them run at a time; finished runs of the work folder are not repeated.
+Figures are of the last epoch. The tables go to benchmarks/results/: ucla_factors.json,
+ucla_final_EPOCHS.json and ucla_labels_EPOCHS.json. docs/results/reproducing.md says where the data set is.
 """
 
 from __future__ import annotations
