@@ -259,4 +259,4 @@ def _members(file: Path, settings: Settings) -> list[tuple[str, str]]:
     names = poses.npz_names(file) if file.suffix.lower() == ".npz" else poses.h5_names(file)
     before, after = key.split(CLIP, 1)
     pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
-    return [(match[1], name) for name in names if (match := pattern.fullmatch(name))]
+    return [(escaped(match[1]), name) for name in names if (match := pattern.fullmatch(name))]
