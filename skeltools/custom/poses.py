@@ -16,7 +16,7 @@ from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
 from skeltools.custom.delimited import holds_numbers
-from skeltools.custom.layouts import REMEDY, laid_out, wrong
+from skeltools.custom.layouts import DEFAULT, REMEDY, laid_out, wrong
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
 from skeltools.files.hdf5_inside import inside, open_hdf5
@@ -143,7 +143,7 @@ def array_frames(item: RawItem, settings: Settings) -> int:
     else:
         shape = _LOADERS[suffix](item, settings).shape
     if axis >= len(shape):
-        raise wrong(item, f"has shape {shape}, but layout '{settings.layout or 'T VC'}' has more axes")
+        raise wrong(item, f"has shape {shape}, but layout '{settings.layout or DEFAULT}' has more axes")
     return int(shape[axis])
 
 

@@ -42,7 +42,7 @@ def choose(name: str, raw: Raw | None = None) -> Dataset:
     if name == CUSTOM:
         return _custom(_custom_roots(raw)[0])
     if name not in DATASETS:
-        raise unknown("data set", name, (*DATASETS, CUSTOM))
+        raise unknown("data set", name, NAMES)
     return DATASETS[name]
 
 
