@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -123,7 +123,7 @@ def spec_of_first(settings: Settings, path: Path) -> SkeletonSpec:
         if known is None or known.convention is None or file.stat().st_size > MAX_BYTES:
             continue
         try:
-            return _described(known.name, file, zlib.crc32(regular.read(file, most=MAX_BYTES)))
+            return _described(known.convention, file, zlib.crc32(regular.read(file, most=MAX_BYTES)))
         except RawDataError as error:
             problem = problem or error
         except (OSError, ValueError):
@@ -142,9 +142,7 @@ def spec_of_first(settings: Settings, path: Path) -> SkeletonSpec:
 
 
 @lru_cache(maxsize=32)
-def _described(name: str, file: Path, _checksum: int) -> SkeletonSpec:
-    convention = CLIP_FORMATS[name].convention
-    assert convention is not None
+def _described(convention: Callable[[Path], SkeletonSpec], file: Path, _checksum: int) -> SkeletonSpec:
     return convention(file)
 
 
