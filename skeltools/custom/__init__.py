@@ -3,12 +3,13 @@
 docs/guides/custom-data.md explains the settings. ``discover`` reads the settings, file names, the table of
 labels and the array names in multi-clip files; ``read`` returns one clip in canonical axes.
 
-settings, tables     dataset.yaml; clip fields from names and tables
-discovery, cuts      listing clips; segments and windows of recordings
-clip_files, known    self-describing formats, each a module of ``skeltools/formats``
-poses, text, ...     arrays and tables in the layout that the settings give
-canonical, unseen    joint order, axes and units; unseen joints
-reading              reading one clip with all of the above
+settings              dataset.yaml
+tables, splits        clip fields from names and tables; train and test halves
+discovery, cuts       listing clips; segments and windows of recordings
+clip_files, registry  self-describing formats, each a module of ``skeltools/formats``
+poses, text, ...      arrays and tables in the layout that the settings give
+canonical, unseen     joint order, axes and units; unseen joints
+reading               reading one clip with all of the above
 """
 
 from skeltools.custom.discovery import discover, settings_file

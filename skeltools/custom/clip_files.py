@@ -16,12 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
-from schemas.skeleton import Direction
-from skeltools.custom.settings import Settings
+from skeltools.custom.settings import Directions, Settings
 from skeltools.raw_items import RawItem
 
 HEAD = 4096
 """Number of leading bytes by which a format recognises its files."""
+
+Y_UP: Directions = ("right", "up", "backward")
+Z_UP: Directions = ("right", "forward", "up")
+"""Directions of x, y and z in right-handed worlds. With y up, a person at rest has x to the left and faces
+along z."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Poses:
     """Names of the joints on axis V; empty: the convention's joints in its order."""
     units: float | None = None
     """Metres per unit, if the file gives it."""
-    axes: tuple[Direction, Direction, Direction] | None = None
+    axes: Directions | None = None
     """Directions of x, y and z, if the file or its format defines them."""
     zero_is_unseen: bool = False
     """Whether the format uses (0, 0) or (0, 0, 0) for a joint that was not found."""
@@ -65,6 +69,12 @@ class Clip:
     """Size in bytes."""
     label: str | None = None
     """Its class, if the file contains one. The user's names and tables take precedence."""
+
+
+def clip_of_file(folder: Path, file: Path, *, label: str | None = None) -> Clip:
+    """A file below ``folder`` that is one clip."""
+    name = file.relative_to(folder).with_suffix("").as_posix()
+    return Clip(name, file, size=file.stat().st_size, label=label)
 
 
 @dataclass(frozen=True)

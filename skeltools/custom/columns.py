@@ -192,7 +192,7 @@ class Header:
     """A label for each column."""
     joints: Mapping[Place, tuple[int, ...]]
     """(body, joint, axis) -> its columns."""
-    strangers: tuple[str, ...]
+    unknown: tuple[str, ...]
     """Names with coordinates that are not joints of the convention."""
     nameless: tuple[str, ...]
     """Axis of each column that is named just x, y, z or a score; '' for the others."""
@@ -247,7 +247,7 @@ def _filled(row: Sequence[str]) -> list[str]:
 
 def _header(labels: Sequence[str], other: Sequence[bool], joints: Joints) -> Header:
     places: dict[Place, tuple[int, ...]] = {}
-    strangers: dict[str, list[int]] = {}
+    unknown: dict[str, list[int]] = {}
     nameless = [""] * len(labels)
     for column, label in enumerate(labels):
         known = [] if other[column] or is_frame(label) else list(meanings(label))
@@ -256,14 +256,14 @@ def _header(labels: Sequence[str], other: Sequence[bool], joints: Joints) -> Hea
             axis = next(each.axis for each in known if joints.place(each)[1] >= 0)
             places[*body_joint, axis] = (*places.get((*body_joint, axis), ()), column)
         elif known and known[0].words:
-            strangers.setdefault(" ".join(known[0].words), []).append(column)
+            unknown.setdefault(" ".join(known[0].words), []).append(column)
         elif known:
             nameless[column] = known[0].axis
     places = _whole_bodies(places)
     frames = tuple(n for n, label in enumerate(labels) if is_frame(label) or (n == 0 and not label.strip()))
     if not places and (numbered := _by_number(labels, other, joints.spec.num_joints)):
-        places, strangers = numbered, {}
-    odd = tuple(name for name, columns in strangers.items() if len(columns) > 1)
+        places, unknown = numbered, {}
+    odd = tuple(name for name, columns in unknown.items() if len(columns) > 1)
     return Header(tuple(labels), places, odd, tuple(nameless), frames)
 
 

@@ -8,20 +8,16 @@ size limit of a clip; a recording in another format is read once for all of its 
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from schemas import Finding, RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import Poses
 from skeltools.custom.layouts import DEFAULT
 from skeltools.custom.settings import Settings, Windows
+from skeltools.files.unchanged import while_unchanged
 from skeltools.raw_items import MAX_BYTES, RawItem, finding
 
 ARRAYS = (".npy", ".npz", ".h5", ".hdf5")
@@ -129,11 +125,6 @@ def time_axis(settings: Settings) -> int:
     return (settings.layout or DEFAULT).split().index("T")
 
 
-def of_array(array: NDArray[Any], item: RawItem, settings: Settings) -> NDArray[Any]:
-    """The clip's frames of a memory-mapped array."""
-    return array[slices(array.shape, item, settings)]
-
-
 def check_size(shape: tuple[int, ...], itemsize: int, item: RawItem) -> None:
     """Raise RawDataError for more bytes than a clip may have, before memory is allocated."""
     size = math.prod(shape) * itemsize
@@ -157,9 +148,8 @@ def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) 
     window = window_of(item)
     if window is None:
         return read(item, settings, spec)
-    status = os.stat(item.path)
     whole = replace(item, id="", details=tuple(pair for pair in item.details if pair[0] == "settings"))
-    poses = _read_whole(_Recording(read, whole, (status.st_mtime_ns, status.st_size), settings, spec))
+    poses = _read_whole(item.path, _Recording(read, whole, settings, spec))
     if isinstance(poses, RawDataError):
         raise poses
     taken = _inside(window, len(poses.values), item)
@@ -172,13 +162,12 @@ def of_poses(read: Read, item: RawItem, settings: Settings, spec: SkeletonSpec) 
 class _Recording:
     read: Read
     item: RawItem
-    stamp: tuple[int, int]
     settings: Settings = field(compare=False)
     spec: SkeletonSpec = field(compare=False)
 
 
-@lru_cache(maxsize=1)
-def _read_whole(recording: _Recording) -> Poses | RawDataError:
+@while_unchanged(1)
+def _read_whole(_path: str, recording: _Recording) -> Poses | RawDataError:
     """Read a recording. The error of a damaged file is cached as well, as each of its clips asks for it."""
     try:
         return recording.read(recording.item, recording.settings, recording.spec)

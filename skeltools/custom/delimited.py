@@ -43,18 +43,8 @@ _COUNTED = 6
 """A first row of at least this many consecutive whole numbers, 0 1 2 ..., is a header as pandas writes it."""
 _NOTHING = frozenset(
     {
-        "",
-        "nan",
-        "na",
-        "n/a",
-        "null",
-        "none",
-        "-nan",
-        "-nan(ind)",
-        "nan(ind)",
-        "-1.#ind",
-        "1.#qnan",
-        "-1.#qnan",
+        *("", "na", "n/a", "null", "none", "nan", "-nan"),
+        *("nan(ind)", "-nan(ind)", "-1.#ind", "1.#qnan", "-1.#qnan"),
     }
 )
 """Spellings of a missing number, including those of C's ``printf`` on Windows."""

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from schemas import ConfigError, Finding, RawDataError, SkelError, SkeletonSpec, escaped, regular
 from skeltools import framewise
-from skeltools.custom import advice, cuts, poses, tables, text
+from skeltools.custom import cuts, poses, splits, tables, text
 from skeltools.custom import settings as custom_settings
-from skeltools.custom.clip_files import Clip, ClipFormat
+from skeltools.custom.clip_files import Clip, ClipFormat, clip_of_file
 from skeltools.custom.poses import CLIP, SUFFIXES
 from skeltools.custom.reading import poses_of, read
-from skeltools.custom.registry import CLIP_FORMATS, format_of
+from skeltools.custom.registry import CLIP_FORMATS, advice, format_of
 from skeltools.custom.settings import FILE, Settings
 from skeltools.raw_items import (
     MAX_BYTES,
@@ -27,6 +27,7 @@ from skeltools.raw_items import (
     RawItem,
     first_of_each,
     roots_of,
+    skipped,
     visible_files,
 )
 
@@ -59,7 +60,7 @@ def discover(raw: Raw) -> Listing:
             f"no clip: no file below {path.parent} with the suffix {suffixes} fits files: '{settings.files}'"
             + (f" and holds arrays like key: '{settings.key}'" if settings.key else ""),
             where=path,
-            remedy=advice.advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
+            remedy=advice(roots) or "Put the files beside the settings, or mend `files` and `key`",
         )
     _check_score(path, settings, clips)
     files = {item.id: _below(item, roots) for item in clips}
@@ -69,7 +70,7 @@ def discover(raw: Raw) -> Listing:
     if not items:
         return Listing((), (*findings, *twice), classes=fields.classes)
     names = {item.id: name for name, item in known}
-    halves, rules, problems = tables.halves_of(
+    halves, rules, problems = splits.halves_of(
         path,
         settings,
         {item.id: (names[item.id], dict(item.details)) for item in items},
@@ -105,9 +106,7 @@ def _cut(
             windows = cuts.windows(_frames(one, path, settings), settings.windows)
         except (RawDataError, OSError) as error:
             detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
-            findings.append(
-                Finding(file=item.file, problem="unreadable file", detail=detail, action="skipped")
-            )
+            findings.append(skipped(item.file, "unreadable file", detail))
             continue
         made += [
             replace(one, id=f"{clip.id}_w{number:04}", details=(*cuts.details(window), *one.details))
@@ -142,16 +141,19 @@ def _clips(
 
     Classes stored in the files themselves are added to ``labels``, by clip name.
     """
-    convention = spec.name
     described = {
         path,
         root / FILE,
         path.parent / (settings.labels or FILE),
         path.parent / settings.convention,
     }
-    described |= {path.parent / name for name in tables.list_files(settings)}
+    described |= {path.parent / name for name in splits.list_files(settings)}
     described |= {path.parent / name for name in custom_settings.body_models(settings)}
     mark = (("settings", custom_settings.checksum(path) ^ zlib.crc32(spec.model_dump_json().encode())),)
+
+    def item(name: str, file: Path, member: str | None, size: int) -> RawItem:
+        return RawItem(name, spec.name, str(file), member, size, mark, str(path))
+
     clips: list[RawItem] = []
     of_format: dict[str, list[Path]] = {}
     unknown: list[str] = []
@@ -173,28 +175,20 @@ def _clips(
             try:
                 members = _members(file, settings)
             except RawDataError as error:
-                findings.append(
-                    Finding(file=place, problem="unreadable file", detail=error.message, action="skipped")
-                )
+                findings.append(skipped(place, "unreadable file", error.message))
                 continue
-            clips += [
-                RawItem(name, convention, str(file), member, size, mark, str(path))
-                for name, member in members
-            ]
+            clips += [item(name, file, member, size) for name, member in members]
         else:
-            name = escaped(place.removesuffix(file.suffix))
-            clips.append(RawItem(name, convention, str(file), None, size, mark, str(path)))
+            clips.append(item(escaped(place.removesuffix(file.suffix)), file, None, size))
     beside = any(file.suffix.lower() == JSON for files in of_format.values() for file in files)
     for place in unknown:
         broken, reason = _of_no_format(root / place)
         if broken or beside:
-            findings.append(
-                Finding(file=place, problem="JSON of no known format", detail=reason, action="skipped")
-            )
+            findings.append(skipped(place, "JSON of no known format", reason))
     for name, files in of_format.items():
         for clip in _clips_of(CLIP_FORMATS[name], root, files, findings):
             id = escaped(clip.name)
-            clips.append(RawItem(id, convention, str(clip.path), clip.member, clip.size, mark, str(path)))
+            clips.append(item(id, clip.path, clip.member, clip.size))
             if clip.label is not None:
                 labels.setdefault(id, clip.label)
     return _one_of_each(clips, root, findings)
@@ -226,17 +220,12 @@ def _one_of_each(clips: list[RawItem], root: Path, findings: list[Finding]) -> l
         if len(group) == 1 or group[0].member is not None:
             items += group
             continue
-        group.sort(key=lambda item: (Path(item.path).suffix.lower() not in poses.ARRAYS, item.path))
+        group.sort(key=lambda item: (Path(item.path).suffix.lower() not in cuts.ARRAYS, item.path))
         first = next((item for item in group if _is_readable(item)), group[0])
         items.append(first)
         detail = f"kept {Path(first.path).relative_to(root).as_posix()}, of the same name"
         findings += [
-            Finding(
-                file=Path(item.path).relative_to(root).as_posix(),
-                problem="duplicate sample id",
-                detail=detail,
-                action="skipped",
-            )
+            skipped(Path(item.path).relative_to(root).as_posix(), "duplicate sample id", detail)
             for item in group
             if item is not first
         ]
@@ -254,17 +243,11 @@ def _is_readable(item: RawItem) -> bool:
 def _clips_of(known: ClipFormat, folder: Path, files: list[Path], findings: list[Finding]) -> list[Clip]:
     """Clips in the files of one format; a damaged file becomes a finding."""
     if known.clips is None:
-        return [
-            Clip(file.relative_to(folder).with_suffix("").as_posix(), file, size=file.stat().st_size)
-            for file in files
-        ]
+        return [clip_of_file(folder, file) for file in files]
     try:
         return list(known.clips(folder, files))
     except RawDataError as error:
-        place = Path(str(error.where)).name
-        findings.append(
-            Finding(file=place, problem="unreadable file", detail=error.message, action="skipped")
-        )
+        findings.append(skipped(Path(str(error.where)).name, "unreadable file", error.message))
         return []
 
 
@@ -276,6 +259,4 @@ def _members(file: Path, settings: Settings) -> list[tuple[str, str]]:
     names = poses.npz_names(file) if file.suffix.lower() == ".npz" else poses.h5_names(file)
     before, after = key.split(CLIP, 1)
     pattern = re.compile(f"{re.escape(before)}(.+){re.escape(after)}")
-    return [
-        (match[1], name) for name in names if isinstance(name, str) and (match := pattern.fullmatch(name))
-    ]
+    return [(escaped(match[1]), name) for name in names if (match := pattern.fullmatch(name))]

@@ -20,21 +20,11 @@ MAX_BODIES = 32
 _LIKELY_BODIES = 2
 """Guesses consider at most this many bodies per row."""
 _LAYOUTS = (
-    *(
-        "T V C",
-        "T VC",
-        "TV C",
-        "T MVC",
-        "T VMC",
-        "T M V C",
-        "T MV C",
-        "T M VC",
-        "M T V C",
-        "C T V M",
-        "C T V",
-    ),
-    *("V T C", "VC T", "C V T"),
+    *("T V C", "T VC", "TV C"),
+    *("T MVC", "T VMC", "T M V C", "T MV C", "T M VC", "M T V C"),
+    *("C T V M", "C T V", "V T C", "VC T", "C V T"),
 )
+"""Other layouts that are tried, the likeliest first."""
 _ASKED = {
     "xyzs": "is there a score?",
     "xys": "are poses 2D with a score?",
@@ -56,13 +46,13 @@ def laid_out(array: NDArray[Any], item: RawItem, settings: Settings, spec: Skele
     if third:
         sizes = fitted(array.shape, layout, settings, spec, coordinates="xyz")
     if sizes is None:
-        raise misfit(array.shape, item, settings, spec, next(guesses(array.shape, settings, spec), ""))
+        raise misfit(array.shape, item, settings, spec)
     letters = layout.replace(" ", "")
     order = [letters.index(letter) for letter in "TMVC" if letter in letters]
     whole = array.reshape([sizes[letter] for letter in letters]).transpose(order)
     whole = whole if "M" in letters else whole[:, None]
     if third and not (whole[..., 2] == whole[:, :, :1, 2]).all():
-        raise misfit(array.shape, item, settings, spec, next(guesses(array.shape, settings, spec), ""))
+        raise misfit(array.shape, item, settings, spec)
     whole = whole[..., :2] if third else whole
     if whole.shape[1] > MAX_BODIES:
         raise wrong(item, f"{whole.shape[1]} bodies, at most {MAX_BODIES} make sense: is M the right axis?")
@@ -96,9 +86,11 @@ def fitted(
 
 
 def misfit(
-    shape: tuple[int, ...], item: RawItem, settings: Settings, spec: SkeletonSpec, guess: str = ""
+    shape: tuple[int, ...], item: RawItem, settings: Settings, spec: SkeletonSpec, guess: str | None = None
 ) -> RawDataError:
+    """The error for a shape that does not fit. ``guess``: its cause, by default the first of ``guesses``."""
     layout = settings.layout or DEFAULT
+    guess = next(guesses(shape, settings, spec), "") if guess is None else guess
     known = {"V": spec.num_joints, "C": len(settings.coordinates)}
     expected = ", ".join(_expected(axis, known) for axis in layout.split())
     return wrong(
@@ -147,8 +139,7 @@ def _counted(shape: tuple[int, ...], layout: str, spec: SkeletonSpec, size: int)
     """The size of the axis with the coordinates as a product, ``80 = 20 x 4: ``."""
     for axis, length in zip(layout.split(), shape, strict=True):
         if "C" in axis and axis != "C":
-            others = length // size
-            return f"{length} = {others} x {size}: "
+            return f"{length} = {length // size} x {size}: "
         if axis == "C":
             return f"C has {length}: "
     return ""

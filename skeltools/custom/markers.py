@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,8 @@ def poses_of_points(
     A label may have its subject as prefix, ``anna:LASI``; each subject is a body, in order of appearance.
     Raises RawDataError if there are no names or too many subjects, or if the up axis or the unit is unknown.
     """
-    if axes is None and settings.axes is None and not _own_convention(item, settings):
+    own_convention = convention_file(settings, Path(item.settings))  # which defines the axes
+    if axes is None and settings.axes is None and not own_convention:
         raise RawDataError(
             "does not say which of its axes is up: give `axes` in dataset.yaml",
             where=item.where,
@@ -77,11 +78,6 @@ def poses_of_points(
     )
 
 
-def _own_convention(item: RawItem, settings: Settings) -> bool:
-    """Whether the convention is the user's own file, which then defines the axes."""
-    return bool(convention_file(settings, Path(item.settings)))
-
-
 def _subjects(labels: Sequence[str], wanted: Container[str]) -> dict[str, list[tuple[str, int]]]:
     """Subject -> (name, index) of its points.
 
@@ -114,42 +110,3 @@ def _names(subjects: dict[str, list[tuple[str, int]]], wanted: Container[str]) -
             if here.count(name.casefold()) > 1 and name.casefold() in wanted:
                 names[name.casefold() + "\0"] = name
     return list(names.values())
-
-
-# --- tables -------------------------------------------------------------------------------------------------
-
-
-def numbers(
-    lines: Sequence[str],
-    columns: Sequence[int],
-    item: RawItem,
-    *,
-    first: int,
-    split: Callable[[str], list[str]],
-) -> NDArray[np.float64]:
-    """Parse the given columns of a table's lines to [T, columns].
-
-    ``first``: the first line's number in the file. An empty or missing field is NaN. Raises RawDataError.
-    """
-    if len(lines) * len(columns) * 8 > MAX_BYTES:
-        raise RawDataError(
-            f"{len(lines)} rows of {len(columns)} columns are too many for one clip", where=item.where
-        )
-    values = np.full((len(lines), len(columns)), np.nan)
-    for row, line in enumerate(lines):
-        fields = split(line)
-        try:
-            for place, column in enumerate(columns):
-                if column < len(fields) and (text := fields[column].strip()):
-                    values[row, place] = _number(text)
-        except ValueError as error:
-            raise RawDataError(
-                f"line {first + row}: expected a number, found '{text[:20]}'", where=item.where
-            ) from error
-    return values
-
-
-def _number(text: str) -> float:
-    if "_" in text:
-        raise ValueError(text)
-    return float(text)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +15,18 @@ from numpy.typing import NDArray
 from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom import cuts, text
 from skeltools.custom.clip_files import HEAD, Poses
-from skeltools.custom.delimited import holds_numbers, rows
-from skeltools.custom.layouts import REMEDY, laid_out, wrong
+from skeltools.custom.delimited import holds_numbers
+from skeltools.custom.layouts import DEFAULT, REMEDY, laid_out, wrong
 from skeltools.custom.settings import Settings
 from skeltools.files.arrays import npy_file, npz_file
 from skeltools.files.hdf5_inside import inside, open_hdf5
+from skeltools.files.unchanged import while_unchanged
 from skeltools.raw_items import HDF5_ERRORS, ZIP_ERRORS, RawItem
 
 HDF5 = (".h5", ".hdf5")
-ARRAYS = (".npy", ".npz", *HDF5)
 SUFFIXES = (".npy", ".npz", *text.SUFFIXES, *HDF5)
 CLIP = "{clip}"
 """The placeholder for the clip's name in ``key``, for multi-clip files."""
-
-__all__ = [
-    "ARRAYS",
-    "CLIP",
-    "HDF5",
-    "SUFFIXES",
-    "h5_names",
-    "has_many",
-    "is_clip",
-    "npz_names",
-    "poses",
-    "rows",
-]
 
 
 def is_clip(file: Path, settings: Settings) -> bool:
@@ -89,34 +74,28 @@ def of_array(array: NDArray[Any], item: RawItem, settings: Settings, spec: Skele
 
 
 def _npy(item: RawItem, settings: Settings) -> NDArray[Any]:
-    return cuts.of_array(npy_file(Path(item.path)), item, settings)
+    array = npy_file(Path(item.path))
+    return array[cuts.slices(array.shape, item, settings)]
 
 
 def _npz(item: RawItem, settings: Settings) -> NDArray[Any]:
     name = item.member or settings.key or _only(item, npz_names(Path(item.path)))
-    cut = cuts.window_of(item) is not None
-    array = _last_npz(item.path, name, _changed(item)) if cut else _npz_array(item.path, name)
-    if array is None:
-        raise _no_key(item, name, npz_names(Path(item.path)))
-    return cuts.of_array(array, item, settings)
-
-
-def _npz_array(path: str, name: str) -> NDArray[Any] | None:
-    return npz_file(Path(path), wanted=(name,)).get(name)
-
-
-@lru_cache(maxsize=1)
-def _last_npz(path: str, name: str, _changed: tuple[int, int]) -> NDArray[Any] | None:
-    """The array of the last recording: its other clips follow, and decompression is slow."""
-    return _npz_array(path, name)
-
-
-def _changed(item: RawItem) -> tuple[int, int]:
+    read = _npz_array if cuts.window_of(item) is None else _last_npz_array
     try:
-        status = os.stat(item.path)
+        array = read(Path(item.path), name)
     except OSError as error:
         raise wrong(item, f"cannot be read ({error.strerror})", remedy="Is it there?") from error
-    return status.st_mtime_ns, status.st_size
+    if array is None:
+        raise _no_key(item, name, npz_names(Path(item.path)))
+    return array[cuts.slices(array.shape, item, settings)]
+
+
+def _npz_array(path: Path, name: str) -> NDArray[Any] | None:
+    return npz_file(path, wanted=(name,)).get(name)
+
+
+_last_npz_array = while_unchanged(1)(_npz_array)
+"""The array of the last recording: its other clips follow, and decompression is slow."""
 
 
 def npz_names(path: Path) -> list[str]:
@@ -164,7 +143,7 @@ def array_frames(item: RawItem, settings: Settings) -> int:
     else:
         shape = _LOADERS[suffix](item, settings).shape
     if axis >= len(shape):
-        raise wrong(item, f"has shape {shape}, but layout '{settings.layout or 'T VC'}' has more axes")
+        raise wrong(item, f"has shape {shape}, but layout '{settings.layout or DEFAULT}' has more axes")
     return int(shape[axis])
 
 

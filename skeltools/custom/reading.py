@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas import Naming, RawDataError, SkeletonSpec
 from skeltools import framewise
-from skeltools.custom import cuts, people, poses, unseen
+from skeltools.custom import cuts, poses, tracks, unseen
 from skeltools.custom import settings as custom_settings
 from skeltools.custom.canonical import canonical, in_order
 from skeltools.custom.clip_files import Poses
@@ -71,7 +71,7 @@ def read(item: RawItem) -> SkeletonSequence:
         **known,
     )
     if not poses.linked:
-        clip = people.in_tracks(clip, item, identities=poses.track, relative=settings.flat)
+        clip = tracks.in_tracks(clip, item, identities=poses.track, relative=settings.flat)
     return _with_crowd(clip, item, custom_settings.bodies(settings))
 
 

@@ -1,10 +1,19 @@
-"""Registry of self-describing clip formats; a new one is a module of ``skeltools/formats``, listed here."""
+"""Self-describing clip formats: a new one is a module of ``skeltools/formats``, listed here.
+
+They are recognised by the contents of files, and some describe the skeleton, for ``convention: file``. For
+files that cannot be read there is advice on how to convert them.
+"""
 
 from __future__ import annotations
 
+import fnmatch
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
-from schemas import ConfigError, RawDataError, regular, unknown
+from schemas import ConfigError, RawDataError, SkeletonSpec, regular, unknown
 from skeltools.custom.clip_files import HEAD, ClipFormat
 from skeltools.custom.settings import FILE, Settings
 from skeltools.formats.acclaim import ACCLAIM
@@ -20,6 +29,7 @@ from skeltools.formats.mmpose import MMPOSE
 from skeltools.formats.mvnx import MVNX
 from skeltools.formats.openpose import OPENPOSE
 from skeltools.formats.suites import SUITES
+from skeltools.raw_items import MAX_BYTES, visible_files
 
 _KNOWN: tuple[ClipFormat, ...] = (
     OPENPOSE,
@@ -39,6 +49,36 @@ _KNOWN: tuple[ClipFormat, ...] = (
 )
 CLIP_FORMATS: dict[str, ClipFormat] = {known.name: known for known in _KNOWN}
 """In the order in which they are tried on a file."""
+
+_NUMPY = "In Python, numpy.save(clip + '.npy', array) writes a clip as an array"
+EXPORTS = {
+    ".parquet": "In Python, pandas.read_parquet(file).to_csv(clip + '.csv', index=False) writes what is read",
+    ".feather": "In Python, pandas.read_feather(file).to_csv(clip + '.csv', index=False) writes what is read",
+    ".xlsx": "Save its sheet as .csv",
+    ".xls": "Save its sheet as .csv",
+    ".ods": "Save its sheet as .csv",
+    ".fbx": "Export it as .bvh: in Blender, File, Export, Motion Capture",
+    ".glb": "Export it as .bvh: in Blender, File, Export, Motion Capture",
+    ".mvn": "Export it from MVN as .mvnx, .bvh or .c3d",
+    ".qtm": "Export it from QTM as .c3d or .tsv",
+    ".tak": "Export it from Motive as .csv or .bvh",
+    ".vsk": "Export it from Nexus as .c3d or .csv",
+    ".asf": "An .asf is a skeleton without motion: put its .amc files beside it",
+    ".nwb": "In Python, h5py reads it: numpy.stack the parts' data, then numpy.save(clip + '.npy', array)",
+    ".slp": "Export it from SLEAP as analysis HDF5",
+    ".pkl": f"Pickles are not executed. {_NUMPY}",
+    ".pickle": f"Pickles are not executed. {_NUMPY}",
+    ".pt": _NUMPY,
+    ".pth": _NUMPY,
+    ".avi": "That is video: poses are estimated by another program, such as MeTRAbs, MMPose or OpenPose",
+    ".mp4": "That is video: poses are estimated by another program, such as MeTRAbs, MMPose or OpenPose",
+    ".zip": "Unpack it",
+    ".tar": "Unpack it",
+    ".gz": "Unpack it",
+    ".rar": "Unpack it",
+    ".7z": "Unpack it",
+}
+"""Suffix -> how to convert such a file."""
 
 
 def format_of(file: Path, settings: Settings) -> ClipFormat | None:
@@ -68,3 +108,49 @@ def _holds(known: ClipFormat, file: Path, head: bytes) -> bool:
         return known.holds(file, head)
     except RawDataError:
         return False
+
+
+def spec_of_first(settings: Settings, path: Path) -> SkeletonSpec:
+    """The skeleton of the first readable clip, by path, whose format describes one.
+
+    Raises ConfigError if there is none.
+    """
+    problem: RawDataError | None = None
+    for file in visible_files(path.parent, []):
+        if not fnmatch.fnmatchcase(file.relative_to(path.parent).as_posix(), settings.files):
+            continue
+        known = format_of(file, settings)
+        if known is None or known.convention is None or file.stat().st_size > MAX_BYTES:
+            continue
+        try:
+            return _described(known.convention, file, zlib.crc32(regular.read(file, most=MAX_BYTES)))
+        except RawDataError as error:
+            problem = problem or error
+        except (OSError, ValueError):
+            continue
+    if problem is not None:
+        raise ConfigError(
+            f"convention is file, but no skeleton can be read: {problem.message}", where=problem.where
+        )
+    able = ", ".join(name for name, known in CLIP_FORMATS.items() if known.convention is not None)
+    raise ConfigError(
+        f"convention is file, but no file below its folder describes a skeleton; these formats do: {able}",
+        where=path,
+        remedy=advice([path.parent])
+        or "Name the convention of the joints; `skeltools skeletons` lists those that there are",
+    )
+
+
+@lru_cache(maxsize=32)
+def _described(convention: Callable[[Path], SkeletonSpec], file: Path, _checksum: int) -> SkeletonSpec:
+    return convention(file)
+
+
+def advice(roots: Sequence[Path]) -> str:
+    """How to convert the most common unreadable files below the folders; empty if there are none."""
+    counts = Counter(file.suffix.lower() for root in roots for file in visible_files(root))
+    known = [(count, suffix) for suffix, count in counts.items() if suffix in EXPORTS]
+    if not known:
+        return ""
+    count, suffix = max(known, key=lambda each: (each[0], each[1]))
+    return f"{count} {'file ends' if count == 1 else 'files end'} in {suffix}. {EXPORTS[suffix]}"

@@ -1,5 +1,6 @@
-"""Make a convention from a rig: joints and their tree from a motion capture file, the rest from joint names.
+"""Rigs of motion capture files: rotations of their channels, and the convention that they make.
 
+Joints and their tree are from the file, the rest is from joint names.
 Whatever the names leave ambiguous is left out: a rig without sides has no shoulders and no body parts.
 """
 
@@ -10,8 +11,11 @@ import re
 import zlib
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from schemas import RawDataError, SkeletonSpec
-from schemas.skeleton import Direction
+from skeltools.custom.settings import Directions
 from skeltools.raw_items import RawItem
 
 MAX_JOINTS = 400
@@ -36,13 +40,24 @@ _HEAD = re.compile(r"head")
 _FOOT = re.compile(r"foot|toe|ankle")
 
 
+def rotation(axis: int, angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Right-handed rotations about x, y or z (0, 1, 2): [T] radians -> [T, 3, 3]."""
+    one, other = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.zeros((len(angle), 3, 3))
+    turn[:, axis, axis] = 1
+    turn[:, one, one] = turn[:, other, other] = np.cos(angle)
+    turn[:, other, one] = np.sin(angle)
+    turn[:, one, other] = -turn[:, other, one]
+    return turn
+
+
 def spec_of_rig(
     joints: Sequence[str],
     parents: Sequence[int],
     *,
     kind: str,
     source: str,
-    axes: tuple[Direction, Direction, Direction],
+    axes: Directions,
 ) -> SkeletonSpec:
     """The convention of joints with the indices of their parents, -1 for the root.
 

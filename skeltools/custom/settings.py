@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from schemas import ConfigError, Naming, SkeletonSpec, config_error, regular
@@ -49,12 +48,9 @@ IMAGE_HEIGHT = 2.0
 """Metres that the height of an image corresponds to when ``image_size`` scales pixels: the height of a tall
 person filling the image."""
 
-_IMAGE_AXES: tuple[Direction, Direction, Direction] = ("right", "down", "forward")
-"""Pixel coordinates grow to the right and down."""
-
-_OF_SPEC = {"metres": "m", "millimetres": "mm"}
-_CANONICAL = ({"left": 1, "right": -1}, {"up": 1, "down": -1}, {"forward": 1, "backward": -1})
 Directions = tuple[Direction, Direction, Direction]
+CANONICAL = ({"left": 1, "right": -1}, {"up": 1, "down": -1}, {"forward": 1, "backward": -1})
+"""Direction -> its sign, for each canonical axis."""
 _REMEDY = "`skeltools docs custom-data` lists all keys with a complete example"
 
 
@@ -72,7 +68,7 @@ class Axes(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if any(not signs.keys() & {self.x, self.y, self.z} for signs in _CANONICAL):
+        if any(not signs.keys() & {self.x, self.y, self.z} for signs in CANONICAL):
             raise ValueError("one each must lie along left/right, up/down and forward/backward")
         return self
 
@@ -368,9 +364,9 @@ def file_spec(settings: Settings, path: Path) -> SkeletonSpec:
     Raises ConfigError or UsageError if it is invalid, or uses the name of one that ships with the package.
     """
     if settings.convention == OF_FILES:
-        from skeltools.custom import described  # the formats import this module
+        from skeltools.custom import registry  # its formats import this module
 
-        return described.spec_of_first(settings, path)
+        return registry.spec_of_first(settings, path)
     own = convention_file(settings, path)
     spec = skeletons.load(own or settings.convention)
     if own and spec.name in skeletons.names() and spec != skeletons.load(spec.name):
@@ -398,56 +394,6 @@ def _left_out(settings: Settings, spec: SkeletonSpec) -> list[str]:
     """Names of the joints to leave out; a pattern such as ``*_end`` stands for all that match it."""
     names = [(name, fnmatch.filter(spec.joints, name) if "*" in name else []) for name in settings.leave_out]
     return [joint for name, matches in names for joint in matches or (name,)]
-
-
-def change(
-    settings: Settings, spec: SkeletonSpec, *, units: float | None = None, axes: Directions | None = None
-) -> NDArray[np.float64]:
-    """The matrix [3, 3] for which ``coordinates @ change`` is in canonical axes and metres.
-
-    ``units`` (metres) and ``axes`` come from the file: the settings override them, and they override the
-    convention.
-    """
-    scale = np.broadcast_to(_scale(settings, spec, units), 3)
-    return np.array(
-        [
-            [signs.get(direction, 0) * factor for signs in _CANONICAL]
-            for direction, factor in zip(_directions(settings, spec, axes), scale, strict=True)
-        ]
-    )
-
-
-def _directions(settings: Settings, spec: SkeletonSpec, axes: Directions | None) -> Directions:
-    if settings.axes is not None:
-        return settings.axes.x, settings.axes.y, settings.axes.z
-    return axes or (_IMAGE_AXES if settings.flat or settings.image_size else spec.axes)
-
-
-def _scale(settings: Settings, spec: SkeletonSpec, scale: float | None) -> float | tuple[float, ...]:
-    """Metres per unit."""
-    if settings.image_size is not None:
-        return IMAGE_HEIGHT / settings.image_size[1]
-    units = settings.units
-    if units is None:
-        return UNITS[_OF_SPEC[spec.units]] if scale is None else scale
-    return UNITS[units] if isinstance(units, str) else units
-
-
-def origin(settings: Settings) -> tuple[float, float, float]:
-    """The origin in the file's units: the centre of the image if its size is set, else zero."""
-    width, height = settings.image_size or (0, 0)
-    return width / 2, height / 2, 0.0
-
-
-def in_words(settings: Settings, spec: SkeletonSpec) -> str:
-    units = settings.units or _OF_SPEC[spec.units]
-    if settings.image_size:
-        units = "pixels of an image of {} x {}, its height {:g} m".format(*settings.image_size, IMAGE_HEIGHT)
-    elif not isinstance(units, str):
-        units = f"units of {units} m"
-    directions = _directions(settings, spec, None)
-    named = ", ".join(f"{axis} {direction}" for axis, direction in zip("xyz", directions, strict=True))
-    return f"{named}, in {units}, turned to x left, y up, z forward, metres"
 
 
 def bodies(settings: Settings) -> int:

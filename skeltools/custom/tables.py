@@ -1,4 +1,4 @@
-"""Read the ids, labels and other fields of a user's clips from names and tables, and make the splits."""
+"""Read the ids, labels and other fields of a user's clips from names and tables."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from pathlib import Path
 from schemas import ConfigError, Finding, regular
 from schemas.errors import near
 from skeltools.custom import cuts, patterns
-from skeltools.custom.poses import rows
-from skeltools.custom.settings import FIELDS, Selector, Settings, Split
+from skeltools.custom.delimited import rows
+from skeltools.custom.settings import FIELDS, Settings
 from skeltools.framewise import Action
+from skeltools.raw_items import skipped
 
 MOST_TABLE = 256 * 2**20
 """Most bytes of a table of labels or a list of clips."""
-
-ALL = "all"
-"""The only split of data without splits: every clip is in train."""
 
 NO_LABEL = "some clips have no label"
 CASE_ALONE = "classes that differ only in case"
@@ -32,7 +30,6 @@ _HINTS = 100
 """Only this many findings suggest a similar class: the search takes time proportional to the classes."""
 _DELIMITERS = ",;\t"
 _MAX = 2**15 - 1
-_TRAIN, _TEST = 1, 2
 _UNKNOWN = -1
 """The label of an unlabelled clip."""
 
@@ -122,7 +119,7 @@ def fields_of(
             hint = len(findings) < _HINTS
             fields, problem = _numbers(part.values, number, classes, is_none, settings, hint=hint)
             if problem:
-                _skip(findings, names[name], "clip not described", f"{part.id}: {problem}")
+                findings.append(skipped(names[name], "clip not described", f"{part.id}: {problem}"))
                 continue
             if labelled and fields["label"] == _UNKNOWN:
                 why = entry.why or "neither name nor table tells one"
@@ -211,10 +208,6 @@ def _without(path: Path, settings: Settings, without: Mapping[str, list[str]], t
     ]
 
 
-def _skip(findings: list[Finding], file: str, problem: str, detail: str) -> None:
-    findings.append(Finding(file=file, problem=problem, detail=detail, action="skipped"))
-
-
 def _by_pattern(
     path: Path, settings: Settings, names: Mapping[str, str], findings: list[Finding]
 ) -> dict[str, _Texts]:
@@ -227,7 +220,7 @@ def _by_pattern(
     for (name, file), groups in zip(names.items(), matches, strict=True):
         if groups is None:
             detail = f"'{name}', pattern '{patterns.short(settings.pattern)}'"
-            _skip(findings, file, "name does not fit the pattern", detail)
+            findings.append(skipped(file, "name does not fit the pattern", detail))
             continue
         values = {key: value for key, value in groups.items() if value is not None}
         texts[name] = _Texts(values.pop("id", name.replace("/", "_")), values)
@@ -410,120 +403,3 @@ def _no_class(text: str, classes: tuple[str, ...], settings: Settings, *, hint: 
     close = near(text, classes) if hint else []
     meant = f"did you mean '{close[0]}'? " if close else ""
     return f"unknown class '{text[:40]}'; {meant}known: {', '.join(classes[:200])[:200]}"
-
-
-# --- splits -------------------------------------------------------------------------------------------------
-
-Halves = dict[str, dict[str, int]]
-
-
-def list_files(settings: Settings) -> list[str]:
-    selectors = [half for split in settings.splits.values() for half in (split.train, split.test) if half]
-    return [half.list for half in selectors if half.list is not None]
-
-
-def halves_of(
-    path: Path,
-    settings: Settings,
-    clips: Mapping[str, tuple[str, Mapping[str, int]]],
-    recordings: Mapping[str, str] | None = None,
-) -> tuple[Halves, dict[str, str], list[Finding]]:
-    """Make the splits: split -> id -> 1 (train) or 2 (test), split -> rule in words, and findings.
-
-    ``clips``: id -> (name, fields). ``recordings``: id of a cut clip -> id of its recording, which lists may
-    use instead.
-    """
-    whole: dict[str, list[str]] = {}
-    for id, recording in (recordings or {}).items():
-        whole.setdefault(recording, []).append(id)
-    findings: list[Finding] = []
-    if not settings.splits:
-        return {ALL: dict.fromkeys(clips, _TRAIN)}, {ALL: "train: everything; no test half"}, findings
-    halves: Halves = {}
-    rules: dict[str, str] = {}
-    for name, split in settings.splits.items():
-        train = _selected(path, f"splits.{name}.train", split.train, clips, whole, findings)
-        rest = clips.keys() - train
-        place = f"splits.{name}.test"
-        test = _selected(path, place, split.test, clips, whole, findings) if split.test else rest
-        for id in sorted(train & test):
-            findings.append(
-                Finding(file=path.name, problem=f"in both halves of {name}", detail=id, action="not used")
-            )
-        if not test - train:
-            raise ConfigError(f"splits.{name}: every clip is in train, none is left for test", where=path)
-        halves[name] = dict.fromkeys(sorted(train - test), _TRAIN) | dict.fromkeys(
-            sorted(test - train), _TEST
-        )
-        rules[name] = _in_words(split)
-    return halves, rules, findings
-
-
-def _selected(
-    path: Path,
-    place: str,
-    selector: Selector,
-    clips: Mapping[str, tuple[str, Mapping[str, int]]],
-    whole: Mapping[str, list[str]],
-    findings: list[Finding],
-) -> set[str]:
-    ids = set(clips)
-    for key in FIELDS:
-        if (values := getattr(selector, key)) is not None:
-            wanted = set(values)
-            ids &= {id for id, (_, fields) in clips.items() if fields.get(key) in wanted}
-    if selector.pattern is not None:
-        names = [name for name, _ in clips.values()]
-        matches = patterns.match(selector.pattern, names, where=f"{path}: {place}.pattern")
-        ids &= {id for id, groups in zip(clips, matches, strict=True) if groups is not None}
-    if selector.list is not None:
-        ids &= _listed(path, place, selector.list, clips, whole, findings)
-    if not ids:
-        raise ConfigError(
-            f"{place}: selects none of {len(clips)} clips; {_there(selector, clips)}", where=path
-        )
-    return ids
-
-
-def _listed(
-    path: Path,
-    place: str,
-    file: str,
-    clips: Iterable[str],
-    whole: Mapping[str, list[str]],
-    findings: list[Finding],
-) -> set[str]:
-    """Ids listed in a file; the id of a recording stands for all of its clips."""
-    try:
-        data = regular.read(path.parent / file, most=MOST_TABLE)
-        lines = data.decode("utf-8-sig").splitlines()
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{place}.list: cannot read {file} ({error})", where=path) from error
-    ids = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
-    for recording in ids & whole.keys():
-        ids |= set(whole[recording])
-    for id in sorted(ids - set(clips) - whole.keys()):
-        findings.append(Finding(file=file, problem="listed clip is not there", detail=id, action="ignored"))
-    return ids
-
-
-def _there(selector: Selector, clips: Mapping[str, tuple[str, Mapping[str, int]]]) -> str:
-    """The values that the clips have for the selected fields, for an error message."""
-    texts = []
-    for key in FIELDS:
-        if getattr(selector, key) is not None:
-            values = sorted({fields[key] for _, fields in clips.values() if key in fields})
-            texts.append(f"{key}s are {', '.join(map(str, values))[:80]}" if values else f"no {key} is known")
-    example = next(iter(clips))
-    return "; ".join(texts) or f"clips are called like '{clips[example][0]}' and have ids like '{example}'"
-
-
-def _in_words(split: Split) -> str:
-    def words(selector: Selector) -> str:
-        parts = []
-        for key in selector.model_fields_set:
-            value = getattr(selector, key)
-            parts.append(f"{key} {', '.join(map(str, value)) if isinstance(value, tuple) else value}")
-        return " and ".join(sorted(parts))
-
-    return f"train: {words(split.train)}; test: {words(split.test) if split.test else 'the others'}"

@@ -5,10 +5,8 @@ Columns are matched by the names in the header if it names joints, else taken in
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from skeltools.custom.columns import Header, Joints
 from skeltools.custom.delimited import Table
 from skeltools.custom.layouts import MAX_BODIES, wrong
 from skeltools.custom.settings import Csv, Settings
+from skeltools.files.unchanged import while_unchanged
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 SUFFIXES = (".csv", ".tsv", ".txt")
@@ -71,15 +70,13 @@ def clips(path: Path, settings: Settings) -> list[str]:
 
 def _of_many(item: RawItem, settings: Settings) -> tuple[Table, dict[str, list[int]]]:
     try:
-        status = os.stat(item.path)
+        return _members(item.path, settings.csv.model_dump_json(exclude_defaults=True))
     except OSError as error:
         raise wrong(item, f"cannot be read ({error.strerror})") from error
-    stamp = (status.st_mtime_ns, status.st_size)
-    return _members(item.path, stamp, settings.csv.model_dump_json(exclude_defaults=True))
 
 
-@lru_cache(maxsize=1)
-def _members(path: str, _stamp: tuple[int, int], csv_json: str) -> tuple[Table, dict[str, list[int]]]:
+@while_unchanged(1)
+def _members(path: str, csv_json: str) -> tuple[Table, dict[str, list[int]]]:
     """The table of a file, and the rows of each of its clips in order; cached, as clips are read in turn."""
     item, csv = RawItem(Path(path).stem, "", path), Csv.model_validate_json(csv_json)
     table = _whole_table(item, csv)
@@ -207,7 +204,11 @@ def _nameless(
 ) -> list[int]:
     """The coordinate columns if no header names joints. ``of_joint``: each row is a joint."""
     if table.misfit:
-        _refuse_names(table, item)
+        raise wrong(
+            item,
+            f"the row above the numbers has {table.misfit} fields, these have {table.width}: which column is "
+            f"which? `csv: {{skip_rows: {table.places[0] - 1}}}` leaves it out",
+        )
     if not table.header:
         return columns_left
     header = columns.read([[row[column] for column in columns_left] for row in table.header], joints)
@@ -217,21 +218,13 @@ def _nameless(
     return [columns_left[n] for n in _in_turn(header, settings)]
 
 
-def _refuse_names(table: Table, item: RawItem) -> None:
-    raise wrong(
-        item,
-        f"the row above the numbers has {table.misfit} fields, these have {table.width}: which column is "
-        f"which? `csv: {{skip_rows: {table.places[0] - 1}}}` leaves it out",
-    )
-
-
 def _check_nameless(header: Header, item: RawItem, joints: Joints) -> None:
     """Raise for a header of the long form, or one that names joints the convention lacks."""
     small = {columns.key(label) for label in header.labels}
     if {"x", "y"} <= small and small & {"joint", "jointname", "jointtype", "marker", "keypoint", "landmark"}:
         raise wrong(item, "has a column of joints: is a row a joint? `csv: {form: long}`")
-    if len(header.strangers) > 1:
-        named, wanted = ", ".join(header.strangers[:4]), ", ".join(joints.spec.joints[:4])
+    if len(header.unknown) > 1:
+        named, wanted = ", ".join(header.unknown[:4]), ", ".join(joints.spec.joints[:4])
         raise wrong(
             item,
             f"its joints ({named}, ...) are none of {joints.spec.name} ({wanted}, ...): is it another "
@@ -329,12 +322,12 @@ def _check_names(
     needed = [v for v, name in enumerate(spec.joints) if name not in settings.leave_out]
     gone = [spec.joints[v] for v in needed if v not in header.named]
     if gone and settings.never_seen == "refuse":
-        like = near(gone[0], header.strangers, cutoff=0.5)
-        example = f"{gone[0]}: {(like or header.strangers or ['NAME IN THE FILE'])[0]}"
+        like = near(gone[0], header.unknown, cutoff=0.5)
+        example = f"{gone[0]}: {(like or header.unknown or ['NAME IN THE FILE'])[0]}"
         raise wrong(
             item,
             f"the header has no {', '.join(gone)}"
-            + (f"; it also names {', '.join(header.strangers[:8])}" if header.strangers else "")
+            + (f"; it also names {', '.join(header.unknown[:8])}" if header.unknown else "")
             + f". Called otherwise? `csv: {{joints: {{{example}}}}}`. "
             f"Not there? `leave_out: [{', '.join(gone)}]`",
         )
@@ -391,7 +384,9 @@ def _guesses(
     if len(layout) == 2 and "C" in layout[1]:
         yield from _surplus(numbers, "V" in layout[1], "M" in layout[1], settings, spec)
     yield from (guess for guess in guesses if "score" not in guess)
-    yield from _cut_short(numbers.shape[1], settings, spec)
+    width, expected = numbers.shape[1], spec.num_joints * len(settings.coordinates)
+    if 0 < expected - width <= 2:
+        yield f"{width} = {expected} - {expected - width}: as if a column were missing"
 
 
 def _surplus(
@@ -423,12 +418,6 @@ def _leading(numbers: NDArray[np.float64], width: int, count: int) -> str:
 def _rises(column: NDArray[np.float64]) -> bool:
     with np.errstate(invalid="ignore"):
         return bool((np.diff(column) > 0).all()) and len(column) > 1
-
-
-def _cut_short(width: int, settings: Settings, spec: SkeletonSpec) -> Iterator[str]:
-    expected = spec.num_joints * len(settings.coordinates)
-    if 0 < expected - width <= 2:
-        yield f"{width} = {expected} - {expected - width}: as if a column were missing"
 
 
 # --- one row per joint --------------------------------------------------------------------------------------

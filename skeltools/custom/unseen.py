@@ -78,8 +78,7 @@ def nobody(masks: Marks, joints: Sequence[str], item: RawItem) -> RawDataError:
     frames = len(masks.nan)
     never = np.asarray(~masks.seen.any(axis=(0, 1)))
     if never.all():
-        reason = _reason(masks)
-        return RawDataError(f"no body in any frame ({frames} frames{reason})", where=item.where)
+        return RawDataError(f"no body in any frame ({frames} frames{_reason(masks)})", where=item.where)
     return RawDataError(
         f"no frame of {frames} has a quarter of a body's joints{_reason(masks)}",
         where=item.where,
@@ -154,14 +153,8 @@ def findings(
     item: RawItem,
     *,
     strict_nan: bool,
-) -> tuple[Finding, ...]:
-    """Findings about a clip that is kept. ``strict_nan``: absent bodies must be zeros, not NaN."""
-    return tuple(_rows(masks, present, unseen, joints, item, strict_nan))
-
-
-def _rows(
-    masks: Marks, present: Mask, unseen: Mask | None, joints: Sequence[str], item: RawItem, strict_nan: bool
 ) -> Iterator[Finding]:
+    """Findings about a clip that is kept. ``strict_nan``: absent bodies must be zeros, not NaN."""
     partly = ~present & ~(masks.nan | masks.zero).all(axis=2)
     odd = partly | (masks.nan.all(axis=2) if strict_nan else False)
     if odd.any():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from schemas import ConfigError, UsageError, unknown
 from skeltools import custom
 from skeltools.custom import settings as custom_settings
+from skeltools.custom.canonical import in_words
 from skeltools.datasets import ntu, nwucla, pkummd
 from skeltools.datasets.dataset import Dataset
 from skeltools.raw_items import METRABS, Raw, roots_of
@@ -41,7 +42,7 @@ def choose(name: str, raw: Raw | None = None) -> Dataset:
     if name == CUSTOM:
         return _custom(_custom_roots(raw)[0])
     if name not in DATASETS:
-        raise unknown("data set", name, (*DATASETS, CUSTOM))
+        raise unknown("data set", name, NAMES)
     return DATASETS[name]
 
 
@@ -80,7 +81,7 @@ def _custom(raw: Path) -> Dataset:
         file_pattern=re.escape(custom_settings.FILE),
         example=custom_settings.FILE,
         hint=_CUSTOM_HINT,
-        axes=custom_settings.in_words(settings, spec),
+        axes=in_words(settings, spec),
         coordinates="xy" if settings.flat else "xyz",
         own_spec=spec,
         frame_labels=settings.uncut,
@@ -105,12 +106,12 @@ def paths_of(raw: Path | str | Sequence[Path | str] | None) -> tuple[Path, ...] 
 
 def absolute(raw: tuple[Path, ...] | None) -> tuple[Path, ...]:
     """Absolute paths of these places; of the usual one if there are none."""
-    return tuple(place.absolute() for place in raw or (_root(None, None),))
+    return tuple(place.absolute() for place in raw or (root_or_usual(None),))
 
 
-def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -> Path:
+def _find_settings(raw: Path | None) -> Path:
     """The folder with ``dataset.yaml``, or a settings file with another name."""
-    root = _root(raw, environ)
+    root = root_or_usual(raw)
     for folder in (root, root / CUSTOM):
         if (folder / custom_settings.FILE).is_file():
             return folder
@@ -121,8 +122,9 @@ def _find_settings(raw: Path | None, environ: Mapping[str, str] | None = None) -
     raise UsageError(f"no data of your own: {reason}", where=root, remedy=remedy)
 
 
-def _root(raw: Path | None, environ: Mapping[str, str] | None) -> Path:
-    variable = (os.environ if environ is None else environ).get(RAW_VARIABLE)
+def root_or_usual(raw: Path | None) -> Path:
+    """``raw``, else $SKELTOOLS_RAW, else ``./raw``."""
+    variable = os.environ.get(RAW_VARIABLE)
     return raw or (Path(variable) if variable else DEFAULT_RAW)
 
 
@@ -170,15 +172,15 @@ def find_roots(dataset: Dataset, raw: Raw | None = None) -> tuple[Path, ...]:
     return tuple(find_raw(dataset, root) for root in roots or (None,))
 
 
-def find_raw(dataset: Dataset, raw: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+def find_raw(dataset: Dataset, raw: Path | None = None) -> Path:
     """The folder or zip file that contains a data set: below ``raw``, else $SKELTOOLS_RAW, else ``./raw``.
 
     Each may be the data set's own folder, its zip file, or a parent with one folder per data set
     (``raw/ntu60/``, ``raw/nw-ucla.zip``). Raises UsageError that says how to obtain and lay out the data.
     """
     if dataset.reader == CUSTOM:
-        return _find_settings(raw, environ)
-    root = _root(raw, environ)
+        return _find_settings(raw)
+    root = root_or_usual(raw)
     remedy = f"{dataset.hint}. Then name the folder with --raw or ${RAW_VARIABLE}, or call it ./raw"
     if not root.exists():
         raise UsageError(

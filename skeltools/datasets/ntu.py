@@ -53,13 +53,8 @@ def fields(name: str) -> dict[str, int] | None:
     setup, camera, subject, repetition, action = map(int, match.groups())
     if action == 0:
         return None
-    return {
-        "setup": setup,
-        "camera": camera,
-        "subject": subject,
-        "repetition": repetition,
-        "label": action - 1,
-    }
+    named = {"setup": setup, "camera": camera, "subject": subject, "repetition": repetition}
+    return {**named, "label": action - 1}
 
 
 def discover(raw: Raw) -> Listing:

@@ -21,7 +21,6 @@ from skeltools.datasets.ntu_text import JOINTS, Bodies
 from skeltools.raw_items import MAX_BYTES
 
 _BODY = re.compile(r"skel_body(\d{1,2})", re.ASCII)
-_REMEDY = "Use the .skeleton text that it was made from"
 
 
 def parse(data: bytes, *, where: str) -> Bodies:
@@ -30,21 +29,14 @@ def parse(data: bytes, *, where: str) -> Bodies:
 
     content = unpickle.of_npy(data, where=where)
     if not isinstance(content, dict) or "skel_body0" not in content:
-        raise RawDataError(
-            f"holds no dict of skel_body0 ... as txt2npy.py writes it but {unpickle.describe(content)}",
-            where=where,
-            remedy=_REMEDY,
-        )
+        what = unpickle.describe(content)
+        raise _wrong(f"holds no dict of skel_body0 ... as txt2npy.py writes it but {what}", where)
     numbers = sorted(int(match[1]) for key in content if (match := _BODY.fullmatch(str(key))))
     clip = [_body(content, number, where) for number in numbers]
     if sum(body.size for body in clip) * 4 > MAX_BYTES:  # one array may stand for many bodies
-        raise RawDataError(
-            f"{len(clip)} bodies take more than {MAX_BYTES} bytes", where=where, remedy=_REMEDY
-        )
+        raise _wrong(f"{len(clip)} bodies take more than {MAX_BYTES} bytes", where)
     if numbers != list(range(len(clip))) or len({body.shape for body in clip}) != 1:
-        raise RawDataError(
-            "skel_body0, skel_body1, ... are not as long as each other", where=where, remedy=_REMEDY
-        )
+        raise _wrong("skel_body0, skel_body1, ... are not as long as each other", where)
     with np.errstate(over="ignore", invalid="ignore"):
         joints = np.stack(clip, axis=1).astype(np.float32)
     there = _there(content.get("nbodys"), joints, where)
@@ -54,14 +46,12 @@ def parse(data: bytes, *, where: str) -> Bodies:
 
 def _body(content: dict[Any, Any], number: int, where: str) -> NDArray[Any]:
     """The [T, 25, 3] floating-point array of one body."""
-    values = content.get(f"skel_body{number}")
-    sound = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 3
-    if not isinstance(values, np.ndarray) or not sound or values.shape[1:] != (JOINTS, 3) or not len(values):
-        what = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else "no array"
-        raise RawDataError(
-            f"skel_body{number} is {what}, expected (frames, {JOINTS}, 3)", where=where, remedy=_REMEDY
-        )
-    return values
+    values: Any = content.get(f"skel_body{number}")
+    is_array = isinstance(values, np.ndarray)
+    if not is_array or values.dtype.kind != "f" or values.shape[1:] != (JOINTS, 3) or not len(values):
+        what = f"{values.dtype} {values.shape}" if is_array else "no array"
+        raise _wrong(f"skel_body{number} is {what}, expected (frames, {JOINTS}, 3)", where)
+    return np.asarray(values)
 
 
 def _there(counts: Any, joints: NDArray[np.float32], where: str) -> NDArray[np.bool_]:
@@ -72,7 +62,9 @@ def _there(counts: Any, joints: NDArray[np.float32], where: str) -> NDArray[np.b
     numbers = counts.tolist() if isinstance(counts, np.ndarray) else counts
     sound = isinstance(numbers, list) and all(type(n) is int and 0 <= n <= bodies for n in numbers)
     if not sound or len(numbers) != frames:
-        raise RawDataError(
-            f"nbodys is no list of {frames} numbers from 0 to {bodies}", where=where, remedy=_REMEDY
-        )
+        raise _wrong(f"nbodys is no list of {frames} numbers from 0 to {bodies}", where)
     return np.asarray(np.arange(bodies) < np.array(numbers)[:, None])
+
+
+def _wrong(message: str, where: str) -> RawDataError:
+    return RawDataError(message, where=where, remedy="Use the .skeleton text that it was made from")

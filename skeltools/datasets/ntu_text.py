@@ -70,8 +70,6 @@ def parse(data: bytes, *, where: object = None) -> Bodies:
     return _parse_carefully(data, where) if quick is None else quick
 
 
-_REMEDY = "The file is damaged or no NTU skeleton: fetch it again"
-
 # --- quick --------------------------------------------------------------------------------------------------
 
 
@@ -196,16 +194,12 @@ def decimals(tokens: Tokens, which: NDArray[np.int64]) -> NDArray[np.float64] | 
 
 def _parse_carefully(data: bytes, where: object) -> Bodies:
     if not data.strip():
-        raise RawDataError("the file is empty", where=where, remedy=_REMEDY)
+        raise _wrong("the file is empty", where)
     lines = data.rstrip().split(b"\n")
     take = _line_taker(lines, where)
     total = take("the number of frames", _count)
     if total > len(data) // 2:
-        raise RawDataError(
-            f"line 1: promises {total} frames, but {len(data)} bytes cannot hold them",
-            where=where,
-            remedy=_REMEDY,
-        )
+        raise _wrong(f"line 1: promises {total} frames, but {len(data)} bytes cannot hold them", where)
     ids, places, joints, read = [], [], [], 1
     for frame in range(total):
         of = f" of frame {frame + 1} of {total}"
@@ -228,19 +222,20 @@ def _line_taker(lines: list[bytes], where: object) -> Callable[[str, Callable[[l
     def take(expected: str, parse_fields: Callable[[list[bytes]], Any]) -> Any:
         number, line = next(numbered, (0, b""))
         if number == 0:
-            raise RawDataError(
-                f"truncated: ends with line {len(lines)}, before {expected}", where=where, remedy=_REMEDY
-            )
+            raise _wrong(f"truncated: ends with line {len(lines)}, before {expected}", where)
         fields = line.split()
         value = parse_fields(fields)
         if value is None:
             what = f"{_shown(fields)}{' and the end of the file' if number == len(lines) else ''}"
-            raise RawDataError(
-                f"line {number}: expected {expected}, found {what}", where=where, remedy=_REMEDY
-            )
+            raise _wrong(f"line {number}: expected {expected}, found {what}", where)
         return value
 
     return take
+
+
+def _wrong(message: str, where: object) -> RawDataError:
+    remedy = "The file is damaged or no NTU skeleton: fetch it again"
+    return RawDataError(message, where=where, remedy=remedy)
 
 
 def _count(fields: list[bytes]) -> int | None:

@@ -69,8 +69,11 @@ def read(item: RawItem) -> SkeletonSequence:
     present = finite & joints.any(axis=(1, 2))
     if not present.any():
         raise RawDataError(f"no body in any frame ({len(joints)} frames)", where=item.where)
-    bad = np.flatnonzero(~finite)
-    findings = () if finite.all() else (_not_finite(item, bad),)
+    findings: tuple[Finding, ...] = ()
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        place, detail = f"frame {bad[0] + 1}", f"{len(bad)} poses"
+        findings = (finding(item, "not a number", place=place, detail=detail, action="treated as absent"),)
     return SkeletonSequence(
         item.id,
         CONVENTION,
@@ -114,16 +117,6 @@ def _skeletons(value: Any, item: RawItem) -> NDArray[np.float32]:
         message = f"skeletons has shape {joints.shape}, expected (frames, {JOINTS}, 3)"
         raise RawDataError(message, where=item.where, remedy="Is it a file of NW-UCLA?")
     return joints
-
-
-def _not_finite(item: RawItem, frames: NDArray[np.int64]) -> Finding:
-    return finding(
-        item,
-        "not a number",
-        place=f"frame {frames[0] + 1}",
-        detail=f"{len(frames)} poses",
-        action="treated as absent",
-    )
 
 
 # --- the data set -------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -58,17 +57,13 @@ _HEAD = 128
 """Bytes to read to tell a label file, which has commas, from skeletons, if suffix and folder do not."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """Naming of the videos of one part of the data set."""
-
-    video: re.Pattern[str]
-    """Groups ``setup``, ``view`` and, where the name contains it, ``subject``."""
+Part = re.Pattern[str]
+"""Names of the videos of one part: groups ``setup``, ``view`` and, where it has it, ``subject``."""
 
 
 def fields(video: str, part: Part) -> dict[str, int] | None:
     """Parse ``A01N02-L`` into fields of SkeletonSequence; None for names that are not of this part."""
-    match = part.video.fullmatch(video)
+    match = part.fullmatch(video)
     if match is None:
         return None
     numbers = {name: int(value) for name, value in match.groupdict().items() if name != "view"}
@@ -98,18 +93,14 @@ def discover(raw: Raw, part: Part, *, uncut: bool = False) -> Listing:
     by_video, rules, problems = given_halves(
         {file.place: read_bytes(_whole(file)) for file in files if is_list(file.place)},
         {video: fields(video, part) or {} for video in skeletons.keys() & labels.keys()},
-        pattern=part.video,
+        pattern=part,
     )
-    videos = {item.id: item.id if uncut else _video(item.id) for item in items}
+    videos = {item.id: item.id if uncut else item.id.rpartition("_")[0] for item in items}
     halves = {
         name: {id: half[video] for id, video in videos.items() if video in half}
         for name, half in by_video.items()
     }
     return Listing(tuple(items), (*findings, *problems), halves=halves, rules=rules)
-
-
-def _video(id: str) -> str:
-    return id.rpartition("_")[0]
 
 
 def _first_of_each(
@@ -119,7 +110,7 @@ def _first_of_each(
     kinds: dict[str, dict[str, Found]] = {"skeleton": {}, "label": {}}
     for file in files:
         kind = _kind_by_name(file)
-        if part.video.fullmatch(file.stem):
+        if part.fullmatch(file.stem):
             first = kinds[kind or _kind_by_head(file)].setdefault(file.stem, file)
             if first is not file:
                 detail = f"kept {first.place}"
@@ -167,12 +158,8 @@ def _actions(
     except RawDataError as error:
         findings.append(skipped(labels.place, "unreadable file", error.message))
         return []
-    actions, problems = pkummd_text.parse_labels(text)
-    for row in problems:
-        place, problem = f"line {row.line}", row.problem
-        findings.append(
-            Finding(file=labels.place, place=place, problem=problem, detail=row.detail, action=row.action)
-        )
+    actions, problems = pkummd_text.parse_labels(text, labels.place)
+    findings += problems
     if not actions:
         findings.append(skipped(labels.place, "no action in the label file"))
     named = fields(video, part) or {}
@@ -211,7 +198,9 @@ def read(item: RawItem) -> SkeletonSequence:
     """
     values, actions = framewise.taken(item.details)
     known: dict[str, Any] = values
-    video = _cached_video(item)
+    video = _video(item.path, item.member, item.size)
+    if isinstance(video, RawDataError):
+        raise video
     start, end = known.pop("start", 0), known.pop("end", len(video))
     frames = video[start:end]
     if not len(frames):
@@ -265,17 +254,12 @@ def _beyond(item: RawItem, actions: Iterable[Action], frames: int) -> tuple[Find
     return (finding(item, "ends after the video", place=item.id, detail=detail, action="cut to the video"),)
 
 
-def _cached_video(item: RawItem) -> NDArray[np.float32]:
-    """[F, 2, 25, 3]: the parsed video, cached because its actions are read one after the other."""
-    outcome = _parsed(item.path, item.member, item.size)
-    if isinstance(outcome, RawDataError):
-        raise outcome
-    return outcome
-
-
 @while_unchanged(2)
-def _parsed(path: str, member: str | None, size: int) -> NDArray[np.float32] | RawDataError:
-    """Parse a video; the error of a damaged file is cached too, as it has as many actions as a sound one."""
+def _video(path: str, member: str | None, size: int) -> NDArray[np.float32] | RawDataError:
+    """[F, 2, 25, 3]: the parsed video, cached because its actions are read one after the other.
+
+    The error of a damaged file is cached too, as it has as many actions as a sound one.
+    """
     item = RawItem("", CONVENTION, path, member, size)
     try:
         return pkummd_text.parse_skeletons(read_bytes(item), where=item.where)
@@ -350,9 +334,9 @@ def _steady(poses: Joints, there: Mask) -> bool:
 
 # --- the data sets ------------------------------------------------------------------------------------------
 
-PART_1 = Part(re.compile(r"(?P<setup>\d{4})-(?P<view>[LMR])", re.ASCII))
+PART_1 = re.compile(r"(?P<setup>\d{4})-(?P<view>[LMR])", re.ASCII)
 """Videos ``0002-L``, 1076 of them."""
-PART_2 = Part(re.compile(r"A(?P<setup>\d{2})N(?P<subject>\d{2})-(?P<view>[LMR])", re.ASCII))
+PART_2 = re.compile(r"A(?P<setup>\d{2})N(?P<subject>\d{2})-(?P<view>[LMR])", re.ASCII)
 """Videos ``A01N02-L`` (sequence, subject, view), 1009 of them."""
 
 READERS = {

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from schemas import Finding
-from skeltools.datasets.pkummd_text import parse_split
 
 _NAME = re.compile(r"cross[-_ ]?(subject|view)(?:[-_ ]?v?[12])?\.txt", re.IGNORECASE)
 _PROTOCOLS = {"subject": ("xsub", "subject"), "view": ("xview", "camera")}
@@ -37,7 +36,7 @@ def given_halves(
     findings: list[Finding] = []
     for place, content in sorted(files.items()):
         match = _NAME.fullmatch(re.split("/|::", place)[-1])
-        lists = parse_split(content.decode("utf-8-sig", "replace"))
+        lists = _parse(content.decode("utf-8-sig", "replace"))
         if match is None or lists is None:
             detail = "expected four lines: a heading, training names, a heading, test names"
             findings.append(_finding(place, "no split list", detail, "not used"))
@@ -53,6 +52,19 @@ def given_halves(
         halves[protocol], problems = _checked(place, lists, videos, field=field, pattern=pattern)
         findings += problems
     return halves, rules, findings
+
+
+def _parse(text: str) -> tuple[list[str], list[str]] | None:
+    """(training, test) names of a split file; None if it is not one.
+
+    It has four lines: a heading, names, a heading, names. They are identified by position alone, because the
+    headings are spelt in several ways. Names are separated by commas; a trailing comma is ignored.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) != 4:
+        return None
+    train, test = ([name.strip() for name in lines[i].split(",") if name.strip()] for i in (1, 3))
+    return (train, test) if train and test else None
 
 
 def _checked(

@@ -8,11 +8,12 @@ together, like those of NTU (``ntu_text``), in blocks that bound the memory.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import RawDataError
+from schemas import Finding, RawDataError
 from skeltools.datasets.ntu_text import Tokens, as_number, decimals, to_float32, tokenise
 
 JOINTS, BODIES = 25, 2
@@ -90,63 +91,45 @@ class Action:
     end: int
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A problem of a row; ``action`` is what was done about it."""
-
-    line: int
-    problem: str
-    detail: str
-    action: str
-
-
 SWAPPED = "start after end"
 
 
-def parse_labels(text: str) -> tuple[list[Action], list[Problem]]:
-    """Parse rows ``action, start, end, confidence``; confidence is optional, and blank lines are no rows."""
+def parse_labels(text: str, file: str) -> tuple[list[Action], list[Finding]]:
+    """Parse rows ``action, start, end, confidence``; confidence is optional, and blank lines are no rows.
+
+    ``file``: its place, for the findings about rows.
+    """
     actions: list[Action] = []
-    problems: list[Problem] = []
+    findings: list[Finding] = []
     ordinal = 0
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         ordinal += 1
+        finding = partial(Finding, file=file, place=f"line {number}")
         fields = [field.strip() for field in line.split(",")]
         if len(fields) not in (3, 4) or not all(map(_is_integer, fields)):
             detail = f"'{line.strip()[:60]}', expected action,start,end,confidence as integers"
-            problems.append(Problem(number, "no row of an action", detail, "skipped"))
+            findings.append(finding(problem="no row of an action", detail=detail, action="skipped"))
             continue
         label, start, end = map(int, fields[:3])
         if not 1 <= label <= CLASSES:
             detail = f"action {label}, expected 1..{CLASSES}"
-            problems.append(Problem(number, "unknown action", detail, "skipped"))
+            findings.append(finding(problem="unknown action", detail=detail, action="skipped"))
             continue
         if start > end:
-            problems.append(Problem(number, SWAPPED, f"{start} > {end}", "exchanged"))
+            findings.append(finding(problem=SWAPPED, detail=f"{start} > {end}", action="exchanged"))
             start, end = end, start
         if start < 0:
-            problems.append(Problem(number, "starts before the video", f"frame {start}", "cut to frame 0"))
+            problem = "starts before the video"
+            findings.append(finding(problem=problem, detail=f"frame {start}", action="cut to frame 0"))
             start = 0
         if end <= start:
-            problems.append(Problem(number, "empty action", f"frames {start}:{end}", "skipped"))
+            findings.append(finding(problem="empty action", detail=f"frames {start}:{end}", action="skipped"))
             continue
         actions.append(Action(ordinal, label - 1, start, end))
-    return actions, problems
+    return actions, findings
 
 
 def _is_integer(field: str) -> bool:
     return field.isascii() and field.removeprefix("-").isdigit() and len(field) < 10
-
-
-def parse_split(text: str) -> tuple[list[str], list[str]] | None:
-    """(training, test) names of a split file; None if it is not one.
-
-    It has four lines: a heading, names, a heading, names. They are identified by position alone, because the
-    headings are spelt in several ways. Names are separated by commas; a trailing comma is ignored.
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) != 4:
-        return None
-    train, test = ([name.strip() for name in lines[i].split(",") if name.strip()] for i in (1, 3))
-    return (train, test) if train and test else None

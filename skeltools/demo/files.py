@@ -28,7 +28,6 @@ from skeltools.demo.sensors import (
     DEPTH_FOCAL,
     DEPTH_SIZE,
     Body25,
-    Detections,
     camera,
     kinect,
     metrabs,
@@ -131,7 +130,7 @@ def replacing(folder: Path, plan: Plan, files: Callable[[Plan], set[str]]) -> It
 
     Raises SkelError if ``folder`` holds anything but a marker and the ``files`` of its plan, relative to it.
     """
-    refuse_foreign(folder, files)
+    _refuse_foreign(folder, files)
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
         partial.mkdir(parents=True)
@@ -164,7 +163,7 @@ def checked(plan: Plan) -> Plan:
     return plan
 
 
-def refuse_foreign(folder: Path, wanted: Callable[[Plan], set[str]] = Plan.files) -> None:
+def _refuse_foreign(folder: Path, wanted: Callable[[Plan], set[str]]) -> None:
     """Raise SkelError unless the folder is absent, empty, or holds only a demo's files."""
     if not folder.exists() and not folder.is_symlink():
         return
@@ -228,17 +227,12 @@ def _write_clip(folder: Path, poses: tuple[Pose, ...], seed: int, ids: Ids) -> N
     (folder / NATIVE_FOLDER / f"{name}.skeleton").write_bytes(text.encode("ascii"))
     detections = metrabs(shot, view, METRABS_CONVENTIONS, generator(seed, "metrabs", *ids))
     for convention in METRABS_CONVENTIONS:
-        _write_poses(folder / METRABS_FOLDER / convention / f"{name}.npz", convention, detections)
-
-
-def _write_poses(path: Path, convention: str, detections: Detections) -> None:
-    names = np.array(skeletons.load(convention).joints)
-    np.savez(
-        path,
-        poses3d=detections.poses[convention],
-        people_per_frame=detections.people_per_frame,
-        joint_names=names,
-    )
+        np.savez(
+            folder / METRABS_FOLDER / convention / f"{name}.npz",
+            poses3d=detections.poses[convention],
+            people_per_frame=detections.people_per_frame,
+            joint_names=np.array(skeletons.load(convention).joints),
+        )
 
 
 # One body in one frame: a line of 10 fields, the number of joints, and a line of 12 fields per joint.

@@ -61,13 +61,13 @@ def wave(time: Array, cycles: float, phase: float = 0.0) -> Array:
     return np.sin(2 * np.pi * (cycles * time + phase))
 
 
-def drift(rng: np.random.Generator, seconds: Array, scale: ArrayLike, *, fastest: float = 0.8) -> Array:
-    """[T, C]: smooth involuntary motion, the sum of three slow sines (0.15 Hz to ``fastest``) per channel.
+def drift(rng: np.random.Generator, seconds: Array, scale: ArrayLike) -> Array:
+    """[T, C]: smooth involuntary motion, the sum of three slow sines (0.15 to 0.8 Hz) per channel.
 
     ``scale`` [C] is its standard deviation in the channel's unit.
     """
     size = np.asarray(scale, dtype=np.float64)
-    rate = rng.uniform(0.15, fastest, (3, 1, size.size))
+    rate = rng.uniform(0.15, 0.8, (3, 1, size.size))
     phase = rng.uniform(0, 1, (3, 1, size.size))
     waves = np.sin(2 * np.pi * (rate * seconds[None, :, None] + phase))
     return waves.sum(axis=0) * size * np.sqrt(2 / 3)

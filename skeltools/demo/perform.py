@@ -48,15 +48,14 @@ def perform(action: int, subject: int, repetition: int = 1, *, seed: int = 0) ->
     takes = _takes(script, bodies, [style_of(who, seed) for who in cast], rng)
     facing = SIDE_CAMERA * (1 if repetition % 2 else -1) + np.radians(rng.uniform(-35, 35))
     spot = np.array([rng.uniform(-0.35, 0.35), 0.0, rng.uniform(-0.35, 0.35)])
-    poses = [pose(body, controls) for body, controls in zip(bodies, _script(script, takes), strict=True)]
-    return _placed(poses, takes, facing, spot, rng)
-
-
-def _script(script: Action, takes: list[Take]) -> list[Controls]:
+    played: tuple[Controls, ...]
     if script.duo is not None:
-        return list(script.duo(takes[0], takes[1]))
-    assert script.solo is not None
-    return [script.solo(takes[0])]
+        played = script.duo(takes[0], takes[1])
+    else:
+        assert script.solo is not None
+        played = (script.solo(takes[0]),)
+    poses = [pose(body, controls) for body, controls in zip(bodies, played, strict=True)]
+    return _placed(poses, takes, facing, spot, rng)
 
 
 def _takes(script: Action, bodies: list[Body], styles: list[Style], rng: np.random.Generator) -> list[Take]:

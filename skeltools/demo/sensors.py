@@ -6,7 +6,7 @@ increases with the image column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,16 +212,12 @@ def _accidents(bodies: list[Body25], rng: np.random.Generator) -> list[Body25]:
         bodies[-1].seen[: int(rng.integers(2, 9))] = False
     if kinds[2] < 0.03:
         at = int(rng.integers(frames // 3, 2 * frames // 3))
-        bodies = [*bodies, *_found_again(bodies[0], at, bodies[-1].id + 1)]
+        again = bodies[0].seen & (np.arange(frames) >= at)
+        bodies = [*bodies, replace(bodies[0], id=bodies[-1].id + 1, seen=again)]
         bodies[0].seen[at - int(rng.integers(0, 3)) :] = False
     if kinds[3] < 0.04:
         bodies = [*bodies, _furniture(bodies[0], bodies[-1].id + 1, rng)]
     return bodies
-
-
-def _found_again(body: Body25, at: int, new_id: int) -> list[Body25]:
-    seen = body.seen & (np.arange(len(body.seen)) >= at)
-    return [Body25(new_id, body.joints, body.state, body.orientation, body.lean, seen)]
 
 
 def _furniture(body: Body25, new_id: int, rng: np.random.Generator) -> Body25:

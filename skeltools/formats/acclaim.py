@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
-from schemas.skeleton import Direction
-from skeltools.custom.clip_files import ClipFormat, Poses
-from skeltools.custom.rigs import MAX_JOINTS
+from skeltools.custom.clip_files import Y_UP, ClipFormat, Poses
+from skeltools.custom.rigs import MAX_JOINTS, rotation
 from skeltools.custom.settings import Settings
-from skeltools.formats.rotations import about
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 ROOT = "root"
-Y_UP: tuple[Direction, Direction, Direction] = ("right", "up", "backward")
 
 INCH = 0.0254
 """Metres per inch. Lengths are inches multiplied by ``length`` of the skeleton's units: 0.45 at CMU,
@@ -53,10 +50,6 @@ class Skeleton:
     """Metres per unit."""
 
 
-class _Wrong(ValueError):
-    """An error in a line."""
-
-
 # --- the skeleton -------------------------------------------------------------------------------------------
 
 
@@ -70,18 +63,18 @@ def skeleton(text: str) -> Skeleton:
         keys = _keys(lines)
         name = "".join(keys.get("name", [])[:1])
         if not name or name in bones or len(bones) > MAX_JOINTS:
-            raise _Wrong(f"bone '{name[:20]}' has no name, is there twice, or is one too many")
+            raise ValueError(f"bone '{name[:20]}' has no name, is there twice, or is one too many")
         length = _numbers(keys.get("length", []), 1)[0]
         step = length * np.array(_numbers(keys.get("direction", []), 3))
         axis = keys.get("axis", [])
         channels = tuple(word.casefold() for word in keys.get("dof", []))
         bones[name] = Bone(step, _axes(axis[:3], axis[3:4]), channels)
     if strange := {c for bone in bones.values() for c in bone.channels} - {*_TURNS, *_SHIFTS, "l"}:
-        raise _Wrong(f"channel '{sorted(strange)[0][:20]}'")
+        raise ValueError(f"channel '{sorted(strange)[0][:20]}'")
     units = _keys(sections.get("units", []))
     scale = _numbers(units.get("length", ["1"]), 1)[0]
     if not 1e-3 <= scale <= 1e6:
-        raise _Wrong(f"a unit of length {scale}")
+        raise ValueError(f"a unit of length {scale}")
     return Skeleton(bones, _hierarchy(sections.get("hierarchy", []), bones), INCH / scale)
 
 
@@ -116,10 +109,10 @@ def _keys(lines: list[list[str]]) -> dict[str, list[str]]:
 def _numbers(words: list[str], count: int) -> list[float]:
     """Parse ``count`` finite numbers. Raises ValueError."""
     if len(words) != count or any("_" in word for word in words):
-        raise _Wrong(f"expected {count} numbers, found '{' '.join(words)[:40]}'")
+        raise ValueError(f"expected {count} numbers, found '{' '.join(words)[:40]}'")
     values = [float(word) for word in words]
     if not np.isfinite(values).all():
-        raise _Wrong(f"expected numbers, found '{' '.join(words)[:40]}'")
+        raise ValueError(f"expected numbers, found '{' '.join(words)[:40]}'")
     return values
 
 
@@ -127,7 +120,7 @@ def _axes(angles: list[str], order: list[str]) -> NDArray[np.float64]:
     """The axes [3, 3] for three angles in degrees and the order of rotation, such as ``XYZ``."""
     letters = "".join(order).casefold() or "xyz"
     if sorted(letters) != ["x", "y", "z"]:
-        raise _Wrong(f"axes in the order '{letters[:20]}'")
+        raise ValueError(f"axes in the order '{letters[:20]}'")
     values = np.deg2rad(_numbers(angles, 3))
     return turned(tuple(f"r{letter}" for letter in letters), values[None])[0]
 
@@ -136,13 +129,13 @@ def _hierarchy(lines: list[list[str]], bones: dict[str, Bone]) -> dict[str, str]
     parents: dict[str, str] = {}
     for up, *children in (words for words in lines if words[0].casefold() not in ("begin", "end")):
         if up != ROOT and up not in parents:
-            raise _Wrong(f"'{up[:20]}' in the hierarchy before its parent")
+            raise ValueError(f"'{up[:20]}' in the hierarchy before its parent")
         for name in children:
             if name in parents or name == ROOT or name not in bones:
-                raise _Wrong(f"'{name[:20]}' in the hierarchy twice, or no bone")
+                raise ValueError(f"'{name[:20]}' in the hierarchy twice, or no bone")
             parents[name] = up
     if not parents:
-        raise _Wrong("no hierarchy")
+        raise ValueError("no hierarchy")
     return parents
 
 
@@ -166,12 +159,12 @@ def motion(text: str, bones: dict[str, Bone]) -> dict[str, NDArray[np.float64]]:
             try:
                 rows[words[0]].append(_numbers(words[1:], len(bones[words[0]].channels)))
             except ValueError as error:
-                raise _Wrong(f"line {number}: {error}") from error
+                raise ValueError(f"line {number}: {error}") from error
         else:
-            raise _Wrong(f"line {number}: '{words[0][:20]}' is no bone with channels, or is there twice")
+            raise ValueError(f"line {number}: '{words[0][:20]}' is no bone with channels, or is there twice")
     _check_frame(rows, frames, len(text.splitlines()))
     if not frames:
-        raise _Wrong("no frame")
+        raise ValueError("no frame")
     channels = {name: np.array(values) for name, values in rows.items()}
     for name, values in channels.items():
         turns = np.array([channel in _TURNS for channel in bones[name].channels])
@@ -182,7 +175,7 @@ def motion(text: str, bones: dict[str, Bone]) -> dict[str, NDArray[np.float64]]:
 def _check_frame(rows: dict[str, list[list[float]]], frames: int, number: int) -> None:
     lacking = next((name for name, values in rows.items() if len(values) < frames), None)
     if lacking is not None:
-        raise _Wrong(f"line {number}: the frame before it has no {lacking}")
+        raise ValueError(f"line {number}: the frame before it has no {lacking}")
 
 
 def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,7 +183,7 @@ def turned(channels: tuple[str, ...], values: NDArray[np.float64]) -> NDArray[np
     turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     for place, channel in enumerate(channels):
         if channel in _TURNS:
-            turn = about(_TURNS.index(channel), values[:, place]) @ turn
+            turn = rotation(_TURNS.index(channel), values[:, place]) @ turn
     return turn
 
 
@@ -213,10 +206,6 @@ def positions(rig: Skeleton, moved: dict[str, NDArray[np.float64]]) -> NDArray[n
 
 
 # --- the format ---------------------------------------------------------------------------------------------
-
-
-def _holds(file: Path, head: bytes) -> bool:
-    return True
 
 
 def skeleton_file(file: Path) -> Path:
@@ -256,4 +245,4 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     return Poses(values[:, None], joints=(ROOT, *rig.parents), units=rig.metres, axes=Y_UP)
 
 
-ACCLAIM = ClipFormat("acclaim", (".amc",), _holds, read)
+ACCLAIM = ClipFormat("acclaim", (".amc",), lambda _file, _head: True, read)

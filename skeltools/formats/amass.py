@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
-from schemas.skeleton import Direction
 from skeltools import skeletons
 from skeltools.custom import poses as arrays
-from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.clip_files import Z_UP, ClipFormat, Poses
 from skeltools.custom.settings import GENDERS, Settings
 from skeltools.files.arrays import npz_file
 from skeltools.files.unchanged import while_unchanged
@@ -30,8 +29,6 @@ from skeltools.raw_items import MAX_BYTES, RawItem
 
 POSITIONS = ("joints", "jtr", "Jtr", "joints3d", "joint_positions")
 """Names of the array of joint positions [T, J, 3] in files that have one."""
-
-Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
 
 MAX_JOINTS = 127
 """The number of joints of SMPL-X with its landmarks."""
@@ -73,7 +70,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
             "holds angles, no positions: needs `body_model` in dataset.yaml", where=item.where, remedy=_WANTED
         )
     parameters = _parameters(path, item)
-    model = load_model(_model_file(settings, path, item))
+    model = _model(_model_file(settings, path, item))
     size, joints = len(model.parents), parameters["poses"].shape[1] // 3
     if joints < size:
         raise RawDataError(
@@ -90,8 +87,8 @@ def _positions(item: RawItem, settings: Settings, spec: SkeletonSpec, key: str) 
     members = npz_file(Path(item.path), wanted=(key,))
     if key not in members:
         raise RawDataError(f"has no array '{key}'", where=item.where)
-    with_layout = settings if settings.layout else settings.model_copy(update={"layout": "T V C"})
-    return arrays.of_array(members[key], item, with_layout, spec)
+    layout = settings.layout or "T V C"
+    return arrays.of_array(members[key], item, settings.model_copy(update={"layout": layout}), spec)
 
 
 def _parameters(path: Path, item: RawItem) -> dict[str, NDArray[np.float64]]:
@@ -149,15 +146,11 @@ def _model_file(settings: Settings, path: Path, item: RawItem) -> Path:
     return file
 
 
-def load_model(file: Path) -> BodyModel:
+@while_unchanged(4)
+def _model(file: Path) -> BodyModel:
     """Load a body model. Raises RawDataError for a file that is not one, or is a pickle."""
     if file.suffix == ".pkl":
         raise RawDataError("a pickle, which is not executed: get the .npz of the model", where=file)
-    return _model(file)
-
-
-@while_unchanged(4)
-def _model(file: Path) -> BodyModel:
     members: dict[str, NDArray[Any]] = npz_file(file, wanted=_MODEL)
     lacks = [name for name in _MODEL if name not in members]
     if lacks:

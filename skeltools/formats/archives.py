@@ -109,6 +109,20 @@ def column(values: Any) -> list[Any] | None:
     return list(values) if isinstance(values, (list, tuple)) else None
 
 
+def only_file(raw: Path, kind: str, patterns: Iterable[str]) -> Path:
+    """``raw`` if it is a file, else the only one in it that a pattern matches. Raises RawDataError."""
+    if raw.is_file():
+        return raw
+    files = [file for pattern in patterns for file in raw.glob(pattern)]
+    if len(files) != 1:
+        raise RawDataError(
+            f"holds {len(files)} {kind} files, expected one",
+            where=raw,
+            remedy="Name the file itself with --raw",
+        )
+    return files[0]
+
+
 def check_joints(note: dict[str, Any], where: Path) -> None:
     """Raise RawDataError for one of our exports of bones or motion: a store is made from joints."""
     kind = note.get("stream", "joint")

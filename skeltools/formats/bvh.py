@@ -15,19 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
-from schemas.skeleton import Direction
-from skeltools.custom.clip_files import ClipFormat, Poses
-from skeltools.custom.rigs import MAX_JOINTS, check_same, head_and_feet, spec_of_rig
-from skeltools.custom.settings import OF_FILES, UNITS, Settings
-from skeltools.formats.rotations import about
+from skeltools.custom.clip_files import Y_UP, Z_UP, ClipFormat, Poses
+from skeltools.custom.rigs import MAX_JOINTS, check_same, head_and_feet, rotation, spec_of_rig
+from skeltools.custom.settings import OF_FILES, UNITS, Directions, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 END = "_end"
 """Suffix that makes the name of an End Site from that of its joint."""
-
-Y_UP: tuple[Direction, Direction, Direction] = ("right", "up", "backward")
-Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
-"""Right-handed axes; with y up, a person at rest has x to the left and faces along z."""
 
 _CHANNELS = {
     f"{axis}{kind}": (kind, number) for number, axis in enumerate("xyz") for kind in ("position", "rotation")
@@ -266,7 +260,7 @@ def _turn(channels: tuple[tuple[str, int], ...], values: NDArray[np.float64]) ->
     turn = np.broadcast_to(np.eye(3), (len(values), 3, 3))
     for place, (kind, axis) in enumerate(channels):
         if kind == "rotation":
-            turn = turn @ about(axis, np.deg2rad(values[:, place]))
+            turn = turn @ rotation(axis, np.deg2rad(values[:, place]))
     return turn
 
 
@@ -287,7 +281,7 @@ def convention(file: Path) -> SkeletonSpec:
     return spec_of_rig(rig.joints, rig.parents, kind="bvh", source=file.name, axes=_axes(rig, motion))
 
 
-def _axes(rig: Rig, motion: NDArray[np.float64]) -> tuple[Direction, Direction, Direction]:
+def _axes(rig: Rig, motion: NDArray[np.float64]) -> Directions:
     head, feet = head_and_feet(rig.joints)
     if not head or not feet:
         return Y_UP

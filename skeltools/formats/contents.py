@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ def poses(selection: Selection) -> Iterator[Content]:
         for path in (path for path in paths if path in selection.opened.manifest.arrays):
             info = selection.opened.manifest.arrays[path]
             shape = (frames, bodies, *info.shape[2:])
-            yield Content(path, info.dimensions, shape, info.dtype, _frames(selection, path, bodies))
+            blocks = partial(_frames, selection, path, bodies)
+            yield Content(path, info.dimensions, shape, info.dtype, blocks)
 
 
 def _frame_labels(selection: Selection, convention: str) -> Iterator[Content]:
@@ -69,7 +71,8 @@ def streams(selection: Selection) -> Iterator[Content]:
     for path in selection.streams:
         info = selection.opened.manifest.arrays[path]
         shape = (len(selection.rows), *info.shape[1:])
-        yield Content(path, info.dimensions, shape, info.dtype, _rows(selection, path))
+        blocks = partial(stream_blocks, selection, path, selection.rows)
+        yield Content(path, info.dimensions, shape, info.dtype, blocks)
 
 
 def graphs(selection: Selection) -> Iterator[Content]:
@@ -120,12 +123,8 @@ def _small(path: str, values: NDArray[Any], dimensions: tuple[str, ...]) -> Cont
     return Content(path, dimensions, values.shape, dtype, lambda: iter([values]))
 
 
-def _frames(selection: Selection, path: str, bodies: int) -> Callable[[], Iterator[NDArray[Any]]]:
-    return lambda: (block[:, :bodies] for block in frame_blocks(selection, path, selection.rows))
-
-
-def _rows(selection: Selection, path: str) -> Callable[[], Iterator[NDArray[Any]]]:
-    return lambda: stream_blocks(selection, path, selection.rows)
+def _frames(selection: Selection, path: str, bodies: int) -> Iterator[NDArray[Any]]:
+    return (block[:, :bodies] for block in frame_blocks(selection, path, selection.rows))
 
 
 def _lengths(selection: Selection, convention: str) -> NDArray[np.int64]:

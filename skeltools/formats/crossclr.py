@@ -36,6 +36,7 @@ from skeltools.formats import archives, ctrgcn, unpickle
 from skeltools.formats.archives import About
 from skeltools.formats.note import parse, stream_note
 from skeltools.formats.selection import Selection, only_stream, stream_blocks
+from skeltools.formats.target import NOTE
 from skeltools.raw_items import MAX_BYTES, Listing, RawItem, visible_files
 from skeltools.sequence import SkeletonSequence
 
@@ -50,10 +51,6 @@ STREAMS = {"joint": "position"}
 HALVES = {"train": TRAIN, "val": TEST}
 KINDS = ("data", "position", "data_joint")
 """Names of the joint stream, in order of preference."""
-
-NOTE = "export.json"
-"""Name of the note in a folder of our own exports; absent elsewhere."""
-
 
 _DATA = re.compile(r"(.*?)_?(?:data(?:_joints?)?|position|x)\.npy", re.IGNORECASE)
 _LABELS = re.compile(r"(.*?)_?(?:labels?|y)\.(?:pkl|pickle|npy)", re.IGNORECASE)
@@ -96,7 +93,8 @@ def about(raw: Path) -> About:
     """Describe the archive from its arrays and labels. Raises the same errors as ``discover``."""
     if (npz := _npz(raw)) is not None:
         return ctrgcn.about(npz)
-    halves = [_open(pair.data, pair.labels) for pair in _pairs(raw)]
+    pairs = (pair for folder in _folders(raw).values() for pair in _halves(folder, []))
+    halves = [_open(pair.data, pair.labels) for pair in pairs]
     shapes = [half.data.shape for half in halves]
     numbers = [archives.whole(label) for half in halves for label in half.labels]
     return About(
@@ -106,10 +104,6 @@ def about(raw: Path) -> About:
         named=all(half.named for half in halves),
         note=next((parse(half.note, raw) for half in halves if half.note), parse({}, raw)),
     )
-
-
-def _pairs(raw: Path) -> list[_Pair]:
-    return [pair for folder in _folders(raw).values() for pair in _halves(folder, [])]
 
 
 def _npz(raw: Path) -> Path | None:
@@ -154,7 +148,10 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
                 if pair.half is not None and members.setdefault(id, pair.half) != pair.half:
                     problem, detail = "in both halves", f"{id}; kept in train"
                 else:
-                    first = items.setdefault(id, _item(id, spec, pair, int(opened.data[0].nbytes)))
+                    member = id if pair.named_so else f"{pair.labels.name}/{id}"
+                    size = int(opened.data[0].nbytes)
+                    item = RawItem(id, spec.name, str(pair.data), member, size)
+                    first = items.setdefault(id, item)
                     if shapes.setdefault(id, opened.data.shape[1:]) != opened.data.shape[1:]:
                         problem = "another shape in another protocol"
                         detail = f"{id}; kept that of {archives.shown(Path(first.path))}"
@@ -173,11 +170,6 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False, 
         synthetic=synthetic,
         anonymous=not named,
     )
-
-
-def _item(id: str, spec: SkeletonSpec, pair: _Pair, size: int) -> RawItem:
-    member = id if pair.named_so else f"{pair.labels.name}/{id}"
-    return RawItem(id, spec.name, str(pair.data), member, size)
 
 
 def _check(opened: _Half, pair: _Pair, spec: SkeletonSpec, own: bool, findings: list[Finding]) -> None:
@@ -283,19 +275,15 @@ def _samples(opened: _Half, labels: Path, findings: list[Finding], *, own: bool)
     for row, (name, label) in enumerate(zip(opened.names, opened.labels, strict=True)):
         id = archives.sample_id(name)
         if id is None:
-            findings.append(
-                archives.skipped_sample(archives.shown(labels), row, "unusable sample name", ascii(name)[:80])
-            )
+            problem, detail = "unusable sample name", ascii(name)[:80]
         elif archives.label_of(label, own=own) is None:
-            findings.append(
-                archives.skipped_sample(
-                    archives.shown(labels), row, "label out of range", f"{id}: {ascii(label)[:40]}"
-                )
-            )
+            problem, detail = "label out of range", f"{id}: {ascii(label)[:40]}"
         elif opened.rows[id] != row:
-            findings.append(archives.skipped_sample(archives.shown(labels), row, "duplicate sample id", id))
+            problem, detail = "duplicate sample id", id
         else:
             yield id, row
+            continue
+        findings.append(archives.skipped_sample(archives.shown(labels), row, problem, detail))
 
 
 def read(item: RawItem) -> SkeletonSequence:

@@ -77,7 +77,14 @@ def export(
     _check_labels(to, selection)
     with target.writing(out, source, folder=made.FOLDER, force=force) as partial:
         made.write(partial, selection)
-    return _exported(out, selection, made)
+    return Exported(
+        out,
+        len(selection.rows),
+        selection.conventions,
+        selection.protocols,
+        () if made is pyskl else selection.streams,
+        opened.manifest,
+    )
 
 
 def _check_choice(
@@ -132,15 +139,3 @@ def _used(selection: Selection) -> NDArray[np.int64]:
             remedy="Export to hdf5, pyskl or zarr",
         )
     return selection.rows[used]
-
-
-def _exported(out: Path, selection: Selection, made: ModuleType) -> Exported:
-    held = () if made is pyskl else selection.streams
-    return Exported(
-        out,
-        len(selection.rows),
-        selection.conventions,
-        selection.protocols,
-        held,
-        selection.opened.manifest,
-    )

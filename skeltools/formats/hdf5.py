@@ -31,7 +31,7 @@ from skeltools.formats.archives import About
 from skeltools.formats.contents import Content
 from skeltools.formats.note import TOOL, bodies_of, parse, spec_from
 from skeltools.formats.selection import Selection
-from skeltools.raw_items import MAX_BYTES, Listing, RawItem
+from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, Listing, RawItem, skipped
 from skeltools.sequence import SkeletonSequence
 
 FOLDER = False
@@ -40,11 +40,9 @@ ONE_CONVENTION = ONE_STREAM = ONE_PROTOCOL = ONLY_SEQUENCES = NEEDS_LABELS = Fal
 _LEVEL = 1  # gzip level; every HDF5 library reads gzip
 
 
-SUFFIXES = (".h5", ".hdf5")
 MANIFEST = "manifest"
 
 _COLUMNS = ("label", "subject", "camera", "setup", "repetition")
-_ERRORS = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,14 @@ def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> L
     ``specs``: conventions that do not ship with the package. Raises RawDataError: no such file, damaged, or a
     convention with a different number of joints.
     """
-    path = _only_file(raw)
+    path = archives.only_file(raw, "HDF5", ("*.h5", "*.hdf5"))
     opened = _open(path)
     findings: list[Finding] = []
     items: list[RawItem] = []
     for name in opened.offsets:
         if name not in (specs or {}) and name not in skeletons.names():
             detail = f"'{name}'; name its JSON file with --convention"
-            findings.append(
-                Finding(file=path.name, problem="unknown convention", detail=detail, action="skipped")
-            )
+            findings.append(skipped(path.name, "unknown convention", detail))
             continue
         items += _items(opened, (specs or {}).get(name) or skeletons.load(name), name, path)
     return Listing(
@@ -88,17 +84,11 @@ def discover(raw: Path, *, specs: Mapping[str, SkeletonSpec] | None = None) -> L
 
 def about(raw: Path) -> About:
     """Describe the archive from its manifest. Raises the same errors as ``discover``."""
-    path = _only_file(raw)
+    path = archives.only_file(raw, "HDF5", ("*.h5", "*.hdf5"))
     opened = _open(path)
     manifest, specs = opened.manifest, _specs(opened, path)
-    record: dict[str, Any] = {
-        "dataset": manifest.dataset,
-        "classes": list(manifest.classes),
-        "bodies": bodies_of(manifest),
-    }
-    record["tool"] = TOOL
-    if manifest.dataset in datasets.NAMES:
-        del record["dataset"]
+    own = None if manifest.dataset in datasets.NAMES else manifest.dataset
+    record = {"tool": TOOL, "dataset": own, "classes": manifest.classes, "bodies": bodies_of(manifest)}
     note = parse(record, path)
     joints = tuple(spec.num_joints for spec in specs.values())
     flat = any(info.coordinates == "xy" for info in manifest.conventions.values())
@@ -149,20 +139,6 @@ def _items(opened: _File, spec: SkeletonSpec, name: str, path: Path) -> list[Raw
         for id, start, stop in zip(opened.ids, offsets[:-1], offsets[1:], strict=True)
         if stop > start
     ]
-
-
-def _only_file(raw: Path) -> Path:
-    """``raw`` if it is a file, else the only HDF5 file in it."""
-    if raw.is_file():
-        return raw
-    files = sorted(path for path in raw.iterdir() if path.suffix in SUFFIXES)
-    if len(files) != 1:
-        raise RawDataError(
-            f"holds {len(files)} HDF5 files, expected one",
-            where=raw,
-            remedy="Name the file itself with --raw",
-        )
-    return files[0]
 
 
 def _halves(opened: _File, path: Path) -> dict[str, dict[str, int]]:
@@ -226,7 +202,7 @@ def _contents(handle: h5py.File, path: Path) -> _File:
         )
     try:
         manifest = StoreManifest.model_validate(json.loads(handle.attrs[MANIFEST]))
-    except (ValidationError, RecursionError, *_ERRORS) as error:
+    except (ValidationError, RecursionError, *HDF5_ERRORS) as error:
         raise _damaged(path, f"manifest: {str(error).splitlines()[0]}") from error
     ids = _ids(handle, path)
     columns = {name: _column(handle, f"samples/{name}", path).tolist() for name in _COLUMNS}
@@ -248,12 +224,8 @@ def _offsets(handle: h5py.File, convention: str, samples: int, path: Path) -> li
     group = f"sequences/{convention}"
     offsets = _column(handle, f"{group}/offsets", path)
     joints, order = inside(handle, f"{group}/joints"), inside(handle, f"{group}/order")
-    if (
-        not isinstance(joints, h5py.Dataset)
-        or joints.ndim != 4
-        or joints.shape[3] != 3
-        or joints.dtype.kind != "f"
-    ):
+    whole = isinstance(joints, h5py.Dataset) and joints.ndim == 4 and joints.shape[3] == 3
+    if not whole or joints.dtype.kind != "f":
         raise _damaged(path, f"{group}/joints is no array (F, M, V, 3) of numbers")
     if not isinstance(order, h5py.Dataset) or order.shape != joints.shape[:2] or order.dtype != np.int8:
         raise _damaged(path, f"{group}/order is no int8 array (F, M)")
@@ -280,7 +252,7 @@ def _damages(path: Path) -> Iterator[None]:
     """Turn the errors that h5py raises on damaged files, at any access, into RawDataError."""
     try:
         yield
-    except _ERRORS as error:
+    except HDF5_ERRORS as error:
         raise _damaged(path, str(error)) from error
 
 

@@ -15,10 +15,8 @@ A file holds one clip, or several: one per video, or one per folder and name of 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ import numpy as np
 from schemas import RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import Clip, ClipFormat, Poses
 from skeltools.custom.settings import Settings
+from skeltools.files.unchanged import while_unchanged
 from skeltools.formats import pose_json
 from skeltools.formats.pose_json import Person, Place
 from skeltools.raw_items import RawItem
@@ -132,14 +131,13 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
 
 def _results_of(file: Path) -> _Found:
     try:
-        status = os.stat(file)
+        return _parsed(str(file))
     except OSError as error:
         raise RawDataError(f"cannot be read ({error.strerror})", where=file) from error
-    return _parsed(str(file), status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1)
-def _parsed(path: str, _changed: int, _size: int) -> _Found:
+@while_unchanged(1)
+def _parsed(path: str) -> _Found:
     """The clips of a file; cached while they are read in turn."""
     data = pose_json.content(RawItem("", "", path))
     place = Place(path)

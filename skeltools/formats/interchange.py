@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from schemas import RawDataError, SkeletonSpec, UsageError, unknown
 from skeltools import datasets, skeletons
-from skeltools.datasets import DEFAULT_RAW, RAW_VARIABLE, Dataset
+from skeltools.datasets import Dataset
 from skeltools.formats import FORMATS, own
 from skeltools.formats.own import OnNote, Own
 from skeltools.raw_items import Listing
@@ -26,8 +25,7 @@ def check_source(source: str | None) -> None:
 
 def locate(raw: Path | None) -> Path:
     """The archive: ``raw``, else $SKELTOOLS_RAW, else ``./raw``. Raises UsageError if it does not exist."""
-    variable = os.environ.get(RAW_VARIABLE)
-    archive = raw or (Path(variable) if variable else DEFAULT_RAW)
+    archive = datasets.root_or_usual(raw)
     if not archive.exists():
         raise UsageError(
             "no such file or folder",
@@ -54,14 +52,20 @@ def open_archive(
     """
     known = None if dataset == datasets.CUSTOM else datasets.choose(dataset)
     archive = locate(raw)
-    if len(asked) > 1 and FORMATS[source].ONE_CONVENTION:
-        _refuse_several(source, archive, asked)
+    one = FORMATS[source].ONE_CONVENTION
+    if len(asked) > 1 and one:
+        raise UsageError(
+            f"a {source} archive holds one convention, but {len(asked)} are asked for",
+            where=archive,
+            remedy="Give --convention once",
+        )
     if known is None:
         opened = own.open_archive(source, archive, asked=asked, name=name, classes=classes, on_note=on_note)
         _check_items(source, opened.archive, opened.listing)
         return opened
     check_options(dataset, source, name=name, classes=classes)
-    listing = discover(source, archive, native=known.convention, asked=asked)
+    spec = next(iter(asked.values()), None) or skeletons.load(known.convention)
+    listing = READERS[source].discover(archive, **({"spec": spec} if one else {"specs": asked}))
     _check_items(source, archive, listing)
     _check_members(source, archive, listing, known)
     return Own(known, archive, listing, asked)
@@ -113,26 +117,3 @@ def _check_members(source: str, archive: Path, listing: Listing, known: Dataset)
             where=archive,
             remedy=remedy,
         )
-
-
-def _refuse_several(source: str, archive: Path, asked: Mapping[str, SkeletonSpec]) -> None:
-    raise UsageError(
-        f"a {source} archive holds one convention, but {len(asked)} are asked for",
-        where=archive,
-        remedy="Give --convention once",
-    )
-
-
-def discover(source: str, archive: Path, *, native: str, asked: Mapping[str, SkeletonSpec]) -> Listing:
-    """List the contents of an archive. Single-convention formats are read as the one ``asked`` for, else
-    ``native``.
-
-    Raises UsageError if several conventions are requested from such a format, and RawDataError for an archive
-    that is not in the format ``source``.
-    """
-    if not FORMATS[source].ONE_CONVENTION:
-        return READERS[source].discover(archive, specs=asked)
-    if len(asked) > 1:
-        _refuse_several(source, archive, asked)
-    spec = next(iter(asked.values()), None) or skeletons.load(native)
-    return READERS[source].discover(archive, spec=spec)

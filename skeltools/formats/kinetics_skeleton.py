@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import RawDataError, SkeletonSpec, regular
-from skeltools.custom.clip_files import Clip, ClipFormat, Poses
+from skeltools.custom.clip_files import Clip, ClipFormat, Poses, clip_of_file
 from skeltools.custom.settings import Settings
 from skeltools.formats import pose_json
 from skeltools.formats.pose_json import Person, Place
@@ -30,23 +30,13 @@ def holds(_file: Path, head: bytes) -> bool:
     data = start.get("data") if isinstance(start, dict) else None
     if not isinstance(data, list):
         return False
-    return _is_frame(data[0]) if data else "label_index" in start
-
-
-def _is_frame(frame: Any) -> bool:
-    return isinstance(frame, dict) and ("skeleton" in frame or "frame_index" in frame)
+    if not data:
+        return "label_index" in start
+    return isinstance(data[0], dict) and ("skeleton" in data[0] or "frame_index" in data[0])
 
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
-    return [
-        Clip(
-            file.relative_to(folder).with_suffix("").as_posix(),
-            file,
-            size=file.stat().st_size,
-            label=_label(file),
-        )
-        for file in files
-    ]
+    return [clip_of_file(folder, file, label=_label(file)) for file in files]
 
 
 def _label(file: Path) -> str | None:

@@ -12,7 +12,6 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -21,10 +20,10 @@ from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec, regular
 from skeltools.custom.clip_files import ClipFormat, Poses
-from skeltools.custom.poses import HDF5_ERRORS, of_array
+from skeltools.custom.poses import of_array
 from skeltools.custom.settings import Settings
 from skeltools.files.hdf5_inside import inside, open_hdf5
-from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
+from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, RawItem, read_bytes
 
 UTD = "d_skel"
 """UTD-MHAD's array [20, 3, T] (https://personal.utdallas.edu/~kehtar/UTD-MHAD.html): metres, Kinect v1."""
@@ -56,10 +55,6 @@ _STORED = {
 _STORED_4 = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
 
 
-def _holds(file: Path, head: bytes) -> bool:
-    return True
-
-
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Read one clip. Raises RawDataError: damaged, no such array, not numeric, too large, or wrong shape."""
     try:
@@ -70,13 +65,10 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     name, array = _newer(item, settings) if newer else _older(item, settings)
     if name != UTD:
         return of_array(array, item, settings, spec)
-    poses = of_array(array, item, settings if settings.layout else _utd(settings), spec)
+    layout = settings.layout or "V C T"
+    poses = of_array(array, item, settings.model_copy(update={"layout": layout}), spec)
     named = set(UTD_JOINTS) <= set(spec.joints) and poses.values.shape[2] == len(UTD_JOINTS)
     return replace(poses, joints=UTD_JOINTS) if named else poses
-
-
-def _utd(settings: Settings) -> Settings:
-    return settings.model_copy(update={"layout": "V C T"})
 
 
 def _choose(sizes: dict[str, tuple[tuple[int, ...], str]], item: RawItem, settings: Settings) -> str:
@@ -240,4 +232,4 @@ def _shape_and_class(variable: Any) -> tuple[tuple[int, ...], str]:
     return shape, kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
 
 
-MAT = ClipFormat("mat", (".mat",), _holds, read)
+MAT = ClipFormat("mat", (".mat",), lambda _file, _head: True, read)

@@ -74,11 +74,15 @@ _FRACTIONS = 5.0
 def holds(_file: Path, head: bytes) -> bool:
     start = pose_json.beginning(head)
     if isinstance(start, dict):
-        inner = next((start[key] for key in _LISTS if isinstance(start.get(key), list)), None)
+        inner = _list_of_frames(start)
         if inner is None and all(key.isdigit() for key in start):
             inner = list(start.values())
         return _any(start) or (inner is not None and any(map(_is_frame, inner[:50])))
     return isinstance(start, list) and (_is_points(start) or any(map(_is_frame, start)))
+
+
+def _list_of_frames(data: dict[str, Any]) -> list[Any] | None:
+    return next((data[key] for key in _LISTS if isinstance(data.get(key), list)), None)
 
 
 def _is_frame(frame: Any) -> bool:
@@ -101,20 +105,17 @@ def _is_points(points: Any) -> bool:
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
     """Numbered single-frame files together form a clip; any other file is a clip."""
-    return pose_json.clips_of_both(folder, files, _is_image, _numbered)
+    return pose_json.clips_of_both(folder, files, _is_image)
 
 
 def _is_image(file: Path) -> bool:
     """Whether a file is one numbered frame."""
-    if _numbered(file)[1] is None:
+    if pose_json.numbered(file.stem)[1] is None:
         return False
     start = pose_json.start_of(file)
-    many = isinstance(start, dict) and any(isinstance(start.get(key), list) for key in _LISTS)
-    return not many and (_is_points(start) or (isinstance(start, dict) and _any(start)))
-
-
-def _numbered(file: Path) -> tuple[str, int | None]:
-    return pose_json.numbered(file.stem)
+    if isinstance(start, dict):
+        return _list_of_frames(start) is None and _any(start)
+    return _is_points(start)
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
             raise here.wrong(f"is there twice, also as entry {i + 1}")
         kind, frames[number] = _hands(frame, wanted, here)
         if not frames[number]:
-            kind, people = _landmarks(frame, wanted, here)
+            kind, people = _landmarks(frame, wanted)
             frames[number] = list(_people(people, wanted, here))
         said |= {kind} if frames[number] else set()
     kinds = {_is_world(frames) if world is None else world for world in said}
@@ -171,14 +172,14 @@ def _all_frames(item: RawItem, place: Place) -> Iterator[tuple[int, Any]]:
     if not _is_image(Path(item.path)):
         yield from _frames(pose_json.content(item), place)
         return
-    for number, file in pose_json.frame_files(item, _numbered, _is_image).items():
-        yield number, pose_json.content(replace(item, path=str(file)))
+    for number, _, data in pose_json.frame_contents(item, holds=_is_image):
+        yield number, data
 
 
 def _frames(data: Any, place: Place) -> Iterator[tuple[int, Any]]:
     """(frame number, content) of every frame."""
     if isinstance(data, dict):
-        inner = next((data[key] for key in _LISTS if isinstance(data.get(key), list)), None)
+        inner = _list_of_frames(data)
         if inner is None and data and all(key.isdigit() for key in data):
             yield from ((pose_json.whole(key, place, "a frame"), frame) for key, frame in data.items())
             return
@@ -206,7 +207,7 @@ def _is_list_of_people(value: Any) -> bool:
     return isinstance(first, list) and isinstance(first[0], dict | list)
 
 
-def _landmarks(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, Any]:
+def _landmarks(frame: Any, wanted: _Wanted) -> tuple[bool | None, Any]:
     """(whether they are world landmarks, or None if unknown; the landmarks of one or several people)."""
     if not isinstance(frame, dict) or "landmark" in frame:
         return None, frame
@@ -223,12 +224,10 @@ def _hands(frame: Any, wanted: _Wanted, place: Place) -> tuple[bool | None, list
     """The hands in Holistic's results, left before right, for a convention of one hand."""
     people: list[Person] = []
     world = False
-    for side, keys in enumerate(
-        _HANDS if isinstance(frame, dict) and wanted.spec.num_joints == _HAND else ()
-    ):
-        of_kind = [key for key in (keys[:2] if wanted.world else keys[2:]) if frame.get(key)]
-        others = [key for key in keys if frame.get(key)]
-        if key := next(iter((*of_kind, *others)), None):
+    one_hand = isinstance(frame, dict) and wanted.spec.num_joints == _HAND
+    for side, keys in enumerate(_HANDS if one_hand else ()):
+        by_choice = keys if wanted.world else (*keys[2:], *keys[:2])
+        if key := next((key for key in by_choice if frame.get(key)), None):
             world = key in keys[:2]
             people.append(replace(_person(frame[key], wanted, place.at(key)), track=side))
     return world, people

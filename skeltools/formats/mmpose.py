@@ -10,7 +10,6 @@ https://mmpose.readthedocs.io/en/latest/user_guides/inference.html
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +39,20 @@ def _is_instance(entry: Any) -> bool:
 
 def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
     """Numbered files of one image each together form a clip; any other file is a clip."""
-    return pose_json.clips_of_both(folder, files, _is_image, _numbered)
+    return pose_json.clips_of_both(folder, files, _is_image)
 
 
 def _is_image(file: Path) -> bool:
     """Whether a file is one numbered frame: a list of instances, alone or in instance_info."""
-    return _numbered(file)[1] is not None and _is_one_frame(pose_json.start_of(file))
+    return pose_json.numbered(file.stem)[1] is not None and _is_one_frame(pose_json.start_of(file))
 
 
 def _is_one_frame(entries: Any) -> bool:
     if isinstance(entries, dict):
-        entries = (
-            None
-            if "meta_info" in entries and not entries.get("instance_info")
-            else entries.get("instance_info")
-        )
+        shown = entries.get("instance_info")
+        entries = None if "meta_info" in entries and not shown else shown
     first = next((entry for entry in entries if entry), None) if isinstance(entries, list) else None
     return (isinstance(first, dict) and "instances" not in first) or entries == []
-
-
-def _numbered(file: Path) -> tuple[str, int | None]:
-    return pose_json.numbered(file.stem)
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
@@ -100,9 +92,8 @@ def _frames(entries: list[Any], place: Place) -> Iterator[tuple[int, list[Any]]]
 
 def _of_images(item: RawItem) -> dict[int, list[Person]]:
     frames = {}
-    for number, file in pose_json.frame_files(item, _numbered, _is_image).items():
+    for number, file, data in pose_json.frame_contents(item, holds=_is_image):
         place = Place(file, f"frame {number}")
-        data = pose_json.content(replace(item, path=str(file)))
         people = pose_json.listed(data.get("instance_info") if isinstance(data, dict) else data, place, "it")
         frames[number] = [_person(somebody, place.at(f"person {i + 1}")) for i, somebody in enumerate(people)]
     return frames

@@ -16,14 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
-from schemas.skeleton import Direction
-from skeltools.custom.clip_files import ClipFormat, Poses
+from skeltools.custom.clip_files import Z_UP, ClipFormat, Poses
 from skeltools.custom.rigs import MAX_JOINTS, check_same, spec_of_rig
 from skeltools.custom.settings import OF_FILES, Settings
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
-
-Z_UP: tuple[Direction, Direction, Direction] = ("right", "forward", "up")
-"""Directions of x, y and z in a right-handed world with z up."""
 
 
 def _holds(file: Path, head: bytes) -> bool:

@@ -65,13 +65,13 @@ def own_keys(selection: Selection) -> dict[str, Any]:
     if manifest.dataset in datasets.NAMES:
         return {}
     spec = store.read_spec(selection.opened, selection.convention)
-    keys: dict[str, Any] = {
+    return {
         "dataset": manifest.dataset,
         "classes": list(manifest.classes),
         "bodies": bodies_of(manifest),
+        "coordinates": manifest.conventions[selection.convention].coordinates,
+        "skeleton": spec.model_dump(mode="json"),
     }
-    keys["coordinates"] = manifest.conventions[selection.convention].coordinates
-    return keys | {"skeleton": spec.model_dump(mode="json")}
 
 
 def bodies_of(manifest: StoreManifest) -> int | None:

@@ -36,10 +36,6 @@ def holds(_file: Path, head: bytes) -> bool:
     people = start.get("people")
     if people is None or people == []:
         return "version" in start and ("people" in start or "part_candidates" in start)
-    return is_people(people)
-
-
-def is_people(people: Any) -> bool:
     first = people[0] if isinstance(people, list) and people else None
     return isinstance(first, dict) and ("person_id" in first or any(map(_FIELD.fullmatch, first)))
 
@@ -48,28 +44,25 @@ def clips(folder: Path, files: Sequence[Path]) -> list[Clip]:
     return pose_json.clips(folder, files, _numbered)
 
 
-def _numbered(file: Path) -> tuple[str, int | None]:
-    return pose_json.numbered(file.stem.removesuffix("_keypoints"))
+def _numbered(stem: str) -> tuple[str, int | None]:
+    return pose_json.numbered(stem.removesuffix("_keypoints"))
 
 
 def read(item: RawItem, settings: Settings, spec: SkeletonSpec) -> Poses:
     """Read all frames of the clip that starts at the item's file; a frame without a file has no people."""
     frames: dict[int, list[Person]] = {}
-    for number, file in pose_json.frame_files(item, _numbered, lambda _: True).items():
-        data = pose_json.content(replace(item, path=str(file)))
-        frames[number] = people_of(data, settings, spec, Place(file, f"frame {number}"))
+    for number, file, data in pose_json.frame_contents(item, _numbered):
+        frames[number] = _people_of_frame(data, settings, spec, Place(file, f"frame {number}"))
     if any(somebody.values.shape[1] == 3 for there in frames.values() for somebody in there):
         frames = {n: [p for p in there if p.values.shape[1] == 3] for n, there in frames.items()}
     fractions = _fractions(frames, settings, item)
     return pose_json.poses(frames, settings, spec, Place(item.path), fractions=fractions)
 
 
-def people_of(data: Any, settings: Settings, spec: SkeletonSpec, place: Place) -> list[Person]:
-    """The people of one frame. Raises RawDataError."""
+def _people_of_frame(data: Any, settings: Settings, spec: SkeletonSpec, place: Place) -> list[Person]:
     data = pose_json.objects(data, place, "the frame")
-    people = pose_json.listed(data.get("people"), place, "people")
     persons: list[Person] = []
-    for i, somebody in enumerate(people):
+    for i, somebody in enumerate(pose_json.listed(data.get("people"), place, "people")):
         here = place.at(f"person {i + 1}")
         persons += _people(pose_json.objects(somebody, here, "it"), settings, spec, here)
     return persons
@@ -86,7 +79,6 @@ def _people(
         yield from (replace(parts[hand], track=i) for i, hand in enumerate(_HANDS) if hand in parts)
         return
     if not parts:
-        yield from ()
         return
     for names in _PARTS:
         chosen = [parts[name] for name in names if name in parts]

@@ -17,7 +17,8 @@ from schemas import ConfigError, SkeletonSpec, UsageError, regular
 from schemas.yaml_text import MOST_TEXT
 from skeltools import datasets, skeletons
 from skeltools.custom import settings as custom_settings
-from skeltools.custom import tables
+from skeltools.custom import splits
+from skeltools.custom.canonical import in_words
 from skeltools.custom.settings import FILE, Settings
 from skeltools.datasets import Dataset
 from skeltools.formats import FORMATS, own_clips
@@ -85,13 +86,14 @@ def open_archive(
     spec = next(iter(specs.values()))
     names = _classes(about, settings, classes)
     title = _name(about, settings, name, archive)
-    listing = _listing(source, archive, about, settings, path, specs)
+    stored = {name: _stored(each, settings, about) for name, each in specs.items()}
+    listing = _listing(source, archive, about, settings, path, specs, stored)
     dataset = Dataset(
         name=title,
         title=title,
         reader=datasets.CUSTOM,
         published="",
-        convention=_stored(spec, settings, about).name,
+        convention=stored[spec.name].name,
         num_classes=len(names),
         class_names=names,
         bodies=_bodies(about, settings, spec),
@@ -101,7 +103,7 @@ def open_archive(
         hint="",
         axes=_axes(about, settings, spec),
         coordinates="xy" if _is_flat(about, settings) else "xyz",
-        own_spec=_stored(spec, settings, about),
+        own_spec=stored[spec.name],
     )
     if not about.note.ours:
         notes.append(
@@ -110,8 +112,8 @@ def open_archive(
     for message in notes:
         if on_note is not None:
             on_note(message)
-    stored = {each.name: each for each in (_stored(each, settings, about) for each in specs.values())}
-    return Own(dataset, archive, replace(listing, classes=names), stored)
+    conventions = {each.name: each for each in stored.values()}
+    return Own(dataset, archive, replace(listing, classes=names), conventions)
 
 
 # --- name, classes and bodies -------------------------------------------------------------------------------
@@ -256,6 +258,7 @@ def _listing(
     settings: Settings | None,
     path: Path | None,
     specs: dict[str, SkeletonSpec],
+    stored: dict[str, SkeletonSpec],
 ) -> Listing:
     """List the archive's clips, marked to be read as a user's own data."""
     made = FORMATS[source]
@@ -266,13 +269,13 @@ def _listing(
         options: dict[str, Any] = {} if made.ONLY_SEQUENCES else {"channels": _channels(settings)}
         listing = made.discover(archive, spec=spec, own=True, **options)
     items = tuple(
-        _marked(item, about, settings, path, specs) for item in listing.items if item.convention in specs
+        _marked(item, about, settings, path, stored) for item in listing.items if item.convention in specs
     )
     if listing.halves:
         return replace(listing, items=items)
     clips = {item.id: (item.id, fields(item.id)) for item in items}
     none = Settings(name="own", convention="own")
-    halves, rules, problems = tables.halves_of(path or archive, (settings if clips else None) or none, clips)
+    halves, rules, problems = splits.halves_of(path or archive, (settings if clips else None) or none, clips)
     return replace(listing, items=items, halves=halves, rules=rules, findings=(*listing.findings, *problems))
 
 
@@ -281,7 +284,7 @@ def _marked(
     about: About,
     settings: Settings | None,
     path: Path | None,
-    specs: Mapping[str, SkeletonSpec],
+    stored: Mapping[str, SkeletonSpec],
 ) -> RawItem:
     ours = about.note.ours
     details = [("own", own_clips.EXPORTED if ours else own_clips.FOREIGN)]
@@ -289,7 +292,7 @@ def _marked(
         return replace(item, details=(*item.details, *details))
     details += [("channels", _channels(settings)), ("settings", custom_settings.checksum(path))]
     details += [("label_base", settings.label_base)] if settings.label_base else []
-    convention = _stored(specs[item.convention], settings, about).name
+    convention = stored[item.convention].name
     return replace(item, convention=convention, settings=str(path), details=(*item.details, *details))
 
 
@@ -312,4 +315,4 @@ def _axes(about: About, settings: Settings | None, spec: SkeletonSpec) -> str:
                 "units": settings.units or (None if settings.image_size else "m"),
             }
         )
-    return custom_settings.in_words(settings, spec) if given else (_FLAT if about.flat else AXES)
+    return in_words(settings, spec) if given else (_FLAT if about.flat else AXES)

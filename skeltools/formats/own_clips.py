@@ -79,8 +79,8 @@ def sequence(
     if not present.any():
         raise unseen.nobody(masks, names, item)
     if settings.never_seen == "refuse":
-        error = unseen.never_seen(_only(masks, joints_left), present, [names[v] for v in joints_left], item)
-        if error:
+        of_store = _cut(masks, (slice(None), slice(None), joints_left))
+        if error := unseen.never_seen(of_store, present, [names[v] for v in joints_left], item):
             raise error
     shown = masks.seen & present[..., None]
     joints = canonical(values, settings, skeletons.load("kinectv2_25"))
@@ -89,6 +89,7 @@ def sequence(
     cut = (slice(len(frames)), slice(len(slots)))
     places = np.broadcast_to(np.arange(present.shape[1], dtype=np.int8), present.shape)
     order = np.where(present, places if raw.order is None else raw.order, -1).astype(np.int8)[cut]
+    hidden = None if hidden is None else hidden[cut]
     if (order[present[cut]] < 0).any():
         raise RawDataError("order is -1 where a body is", where=item.where)
     clip = SkeletonSequence(
@@ -98,15 +99,12 @@ def sequence(
         present[cut],
         order,
         tuple(slots),
-        findings=unseen.findings(
-            _cut(masks, cut),
-            present[cut],
-            None if hidden is None else hidden[cut],
-            names,
-            item,
-            strict_nan=settings.missing == "0",
+        findings=tuple(
+            unseen.findings(
+                _cut(masks, cut), present[cut], hidden, names, item, strict_nan=settings.missing == "0"
+            )
         ),
-        unseen=None if hidden is None else hidden[cut],
+        unseen=hidden,
         score=None if score is None else np.where(shown, score, 0).astype(np.float32)[cut],
         **{**protocol_fields, "label": label_of(item, label)},
     )
@@ -176,10 +174,6 @@ def _joints(item: RawItem, count: int) -> tuple[tuple[str, ...], list[int]]:
     known = skeletons.load(item.convention).joints if item.convention in skeletons.names() else ()
     names = known if len(known) == count else tuple(f"joint {v}" for v in range(count))
     return names, list(range(count))
-
-
-def _only(masks: unseen.Marks, joints: list[int]) -> unseen.Marks:
-    return _cut(masks, (slice(None), slice(None), joints))
 
 
 def _cut(masks: unseen.Marks, part: Any) -> unseen.Marks:

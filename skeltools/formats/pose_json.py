@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec, regular
 from skeltools import skeletons
-from skeltools.custom.clip_files import HEAD, Clip, Poses
+from skeltools.custom.clip_files import HEAD, Clip, Poses, clip_of_file
 from skeltools.custom.settings import Settings
+from skeltools.files.unchanged import while_unchanged
 from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 MAX_PEOPLE = 100
@@ -246,20 +247,23 @@ def poses(
     place: Place,
     *,
     names: Sequence[str] = (),
-    span: tuple[int, int] | None = None,
     fractions: bool = False,
 ) -> Poses:
-    """Collect all people in one array, from the first to the last frame, or over ``span``.
+    """Collect all people in one array, from the first to the last frame.
 
     ``names``: the file's keypoint names, if it has them. ``fractions``: coordinates are fractions of the
     image, converted to pixels if the settings have its size. Raises RawDataError: nobody, too many people or
     frames, keypoints of another convention, or 2D poses where the settings have 3D.
     """
     joints, size = _common(frames, place)
-    _check_coordinates(size, settings, place)
+    if size == 2 and not settings.flat:
+        raise place.wrong(
+            "holds 2D poses: say `coordinates: xys` and `image_size: [width, height]` in dataset.yaml",
+            remedy=LINES,
+        )
     wanted, keypoints = _wanted(joints, names, spec, place)
     size = 2 if settings.flat else 3
-    first, last = span or (min(frames), max(frames))
+    first, last = min(frames), max(frames)
     most = max(len(there) for there in frames.values())
     if most > MAX_PEOPLE:
         raise place.wrong(f"{most} people in a frame, at most {MAX_PEOPLE} make sense")
@@ -299,14 +303,6 @@ def _common(frames: Frames, place: Place) -> tuple[int, int]:
     return int(joints), int(size)
 
 
-def _check_coordinates(size: int, settings: Settings, place: Place) -> None:
-    if size == 2 and not settings.flat:
-        raise place.wrong(
-            "holds 2D poses: say `coordinates: xys` and `image_size: [width, height]` in dataset.yaml",
-            remedy=LINES,
-        )
-
-
 def _wanted(
     count: int, names: Sequence[str], spec: SkeletonSpec, place: Place
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -322,31 +318,21 @@ def _wanted(
         return (), np.arange(count)
     if (count, spec.name) in _PARTS:
         return (), np.array(_PARTS[count, spec.name])
-    raise wrong_count(count, spec, place)
+    hint = f"; is its convention {_USUAL[count]}?" if count in _USUAL else ""
+    raise place.wrong(
+        f"a person has {count} keypoints, {spec.name} has {spec.num_joints} joints{hint}", remedy=LINES
+    )
 
 
 def _named(names: Sequence[str], spec: SkeletonSpec) -> dict[str, int]:
     """Joint of the convention -> index of the keypoint with its name."""
     at = {name.casefold(): place for place, name in enumerate(names)}
-    called = _synonyms(spec)
+    called = skeletons.naming(spec.name).synonyms if spec.name in skeletons.names() else {}
     known = {
         joint: next((at[n.casefold()] for n in (joint, *called.get(joint, ())) if n.casefold() in at), -1)
         for joint in spec.joints
     }
     return {joint: place for joint, place in known.items() if place >= 0}
-
-
-def _synonyms(spec: SkeletonSpec) -> Mapping[str, Sequence[str]]:
-    return skeletons.naming(spec.name).synonyms if spec.name in skeletons.names() else {}
-
-
-def wrong_count(count: int, spec: SkeletonSpec, place: Place) -> RawDataError:
-    usual = _USUAL.get(count)
-    hint = f"; is its convention {usual}?" if usual else ""
-    return place.wrong(
-        f"a person has {count} keypoints, {spec.name} has {spec.num_joints} joints{hint}",
-        remedy=LINES,
-    )
 
 
 def _has_identities(frames: Frames) -> bool:
@@ -364,8 +350,8 @@ def _tracks(frames: Frames, first: int, shape: tuple[int, int]) -> NDArray[np.in
 
 # --- numbered frames ----------------------------------------------------------------------------------------
 
-Numbering = Callable[[Path], tuple[str, int | None]]
-"""File of one frame -> (clip name, frame number)."""
+Numbering = Callable[[str], tuple[str, int | None]]
+"""Stem of a frame's file -> (clip name, frame number)."""
 
 _NUMBERED = re.compile(r"(.*?)[ _.\-]*([0-9]{1,15})", re.DOTALL)
 
@@ -403,7 +389,7 @@ def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
     """
     groups: dict[tuple[Path, str], list[Path]] = {}
     for file in files:
-        groups.setdefault((file.parent, number(file)[0]), []).append(file)
+        groups.setdefault((file.parent, number(file.stem)[0]), []).append(file)
     names_in = Counter(parent for parent, _ in groups)
     made = []
     for (parent, prefix), frames in groups.items():
@@ -413,35 +399,30 @@ def clips(folder: Path, files: Sequence[Path], number: Numbering) -> list[Clip]:
         else:
             name = place if not prefix or names_in[parent] == 1 else f"{place}/{prefix}"
         size = sum(frame.stat().st_size for frame in frames)
-        first = min(frames, key=lambda frame: number(frame)[1] or 0)
+        first = min(frames, key=lambda frame: number(frame.stem)[1] or 0)
         made.append(Clip(name, first, name, size))
     return made
 
 
-def clips_of_both(
-    folder: Path, files: Sequence[Path], is_frame: Callable[[Path], bool], number: Numbering
-) -> list[Clip]:
-    """Clips of a mixture of single-frame files and files that are a clip each."""
+def clips_of_both(folder: Path, files: Sequence[Path], is_frame: Callable[[Path], bool]) -> list[Clip]:
+    """Clips of a mixture of numbered single-frame files, which form clips, and files that are a clip each."""
     frames = [file for file in files if is_frame(file)]
     whole = sorted(set(files) - set(frames))
-    names = [file.relative_to(folder).with_suffix("").as_posix() for file in whole]
-    return [
-        *clips(folder, frames, number),
-        *(Clip(name, file, size=file.stat().st_size) for name, file in zip(names, whole, strict=True)),
-    ]
+    return [*clips(folder, frames, numbered), *(clip_of_file(folder, file) for file in whole)]
 
 
-def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool]) -> dict[int, Path]:
-    """Frame -> file, in order, for the clip that starts at the item's file.
+def frame_contents(
+    item: RawItem, number: Numbering = numbered, holds: Callable[[Path], bool] = lambda _: True
+) -> Iterator[tuple[int, Path, Any]]:
+    """(frame, file, content) in order, for the clip that starts at the item's file.
 
-    Raises RawDataError for a duplicate frame, or too many bytes.
+    Raises RawDataError for a duplicate frame, too many bytes, or a file that is not JSON.
     """
     first = Path(item.path)
     files: dict[int, Path] = {}
     size = 0
     try:
-        changed = first.parent.stat().st_mtime_ns
-        for frame, name in _of_folder(str(first.parent), changed, number).get(number(first)[0], ()):
+        for frame, name in _of_folder(first.parent, number).get(number(first.stem)[0], ()):
             file = first.parent / name
             if not holds(file):
                 continue
@@ -452,19 +433,16 @@ def frame_files(item: RawItem, number: Numbering, holds: Callable[[Path], bool])
         raise RawDataError(f"cannot be read ({error.strerror})", where=item.path) from error
     if size > MAX_BYTES:
         raise RawDataError(f"{size} bytes are too many for one clip (limit {MAX_BYTES})", where=item.path)
-    return files
+    for frame, file in files.items():
+        yield frame, file, content(replace(item, path=str(file)))
 
 
-@lru_cache(maxsize=4)
-def _of_folder(folder: str, _changed: int, number: Numbering) -> dict[str, list[tuple[int, str]]]:
+@while_unchanged(4)
+def _of_folder(folder: Path, number: Numbering) -> dict[str, list[tuple[int, str]]]:
     """Clip name -> sorted (frame, file) pairs; cached, as a folder may hold thousands of clips."""
     by_clip: dict[str, list[tuple[int, str]]] = {}
-    for file in sorted(Path(folder).iterdir()):
-        if _is_json(file):
-            clip, frame = number(file)
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() == ".json" and not file.name.startswith(".") and file.is_file():
+            clip, frame = number(file.stem)
             by_clip.setdefault(clip, []).append((frame or 0, file.name))
     return {clip: sorted(frames) for clip, frames in by_clip.items()}
-
-
-def _is_json(file: Path) -> bool:
-    return file.suffix.lower() == ".json" and not file.name.startswith(".") and file.is_file()

@@ -64,7 +64,7 @@ class _File:
 
 def about(raw: Path) -> About:
     """Describe the archive from its annotations. Raises the same errors as ``discover``."""
-    path = _only_file(raw)
+    path = archives.only_file(raw, ".pkl", ("*.pkl",))
     opened = _open(path)
     size = opened.size
     usable = [
@@ -86,7 +86,7 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False) 
     Raises RawDataError if it is not such a pickle.
     """
     spec = archives.joints_of(spec)
-    path = _only_file(raw)
+    path = archives.only_file(raw, ".pkl", ("*.pkl",))
     opened = _open(path)
     findings: list[Finding] = []
     items: list[RawItem] = []
@@ -116,20 +116,6 @@ def discover(raw: Path, *, spec: SkeletonSpec | None = None, own: bool = False) 
     )
 
 
-def _only_file(raw: Path) -> Path:
-    """``raw`` if it is a file, else the only ``.pkl`` file in it."""
-    if raw.is_file():
-        return raw
-    files = sorted(raw.glob("*.pkl"))
-    if len(files) != 1:
-        raise RawDataError(
-            f"holds {len(files)} .pkl files, expected one",
-            where=raw,
-            remedy="Name the file itself with --raw",
-        )
-    return files[0]
-
-
 def _problem(
     annotation: dict[str, Any], opened: _File, row: int, size: int, *, own: bool
 ) -> tuple[str | None, str, str]:
@@ -149,11 +135,8 @@ def _problem(
         return id, "keypoint of another form", f"{id}: {keypoint.shape[3]} coordinates; is it 2D?"
     frames = annotation.get("total_frames", keypoint.shape[1])
     if not isinstance(frames, int | np.integer) or frames != keypoint.shape[1]:
-        return (
-            id,
-            "another length",
-            f"{id}: total_frames is {str(frames)[:40]}, keypoint has {keypoint.shape[1]}",
-        )
+        detail = f"{id}: total_frames is {str(frames)[:40]}, keypoint has {keypoint.shape[1]}"
+        return id, "another length", detail
     order = annotation.get("order")
     if order is not None and not _is_order(order, keypoint):
         return id, "order of another form", f"{id}: expected int8 (M, T)"
@@ -261,11 +244,8 @@ def _open(path: Path) -> _File:
     annotations, split = content["annotations"], content.get("split", {})
     if not all(isinstance(annotation, dict) for annotation in annotations):
         raise _foreign("annotations that are no dicts", path)
-    lists = (
-        {str(name): archives.column(names) for name, names in split.items()}
-        if isinstance(split, dict)
-        else {}
-    )
+    named = split.items() if isinstance(split, dict) else ()
+    lists = {str(name): archives.column(names) for name, names in named}
     if not isinstance(split, dict) or None in lists.values():
         raise _foreign("a split that is no dict of lists", path)
     rows: dict[str, int] = {}
@@ -274,14 +254,9 @@ def _open(path: Path) -> _File:
         if id is not None:
             rows.setdefault(id, row)
     splits = {name: names for name, names in lists.items() if names is not None}
-    note = content.get("note", {})
-    return _File(
-        annotations,
-        splits,
-        rows,
-        content.get("synthetic") is True,
-        note if isinstance(note, dict) else {},
-    )
+    note = content.get("note")
+    synthetic = content.get("synthetic") is True
+    return _File(annotations, splits, rows, synthetic, note if isinstance(note, dict) else {})
 
 
 def _is_annotation(value: Any) -> bool:

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas import RawDataError, SkeletonSpec
 from skeltools.custom.clip_files import ClipFormat, Poses
-from skeltools.custom.markers import numbers, poses_of_points
+from skeltools.custom.markers import poses_of_points
 from skeltools.custom.settings import Settings
-from skeltools.raw_items import RawItem, read_bytes
+from skeltools.raw_items import MAX_BYTES, RawItem, read_bytes
 
 _ROWS = 40
 """Most rows of metadata."""
@@ -72,8 +73,7 @@ def _reader(
                 remedy="Export it again",
             )
         columns = [first + axis for first in table.columns for axis in range(3)]
-        values = numbers(rows, columns, item, first=start + 1, split=lambda line: line.split(separator))
-        points = values.reshape(len(rows), -1, 3)
+        points = _numbers(rows, columns, separator, item, start + 1).reshape(len(rows), -1, 3)
         return poses_of_points(table.labels, points, item, settings, spec, units=table.units)
 
     return read
@@ -92,6 +92,33 @@ def _filled(lines: list[str], start: int, stop: int, separator: str) -> tuple[in
     while start < stop and not lines[stop - 1].strip(blank):
         stop -= 1
     return start, stop
+
+
+def _numbers(
+    lines: list[str], columns: list[int], separator: str, item: RawItem, first: int
+) -> NDArray[np.float64]:
+    """Parse the given columns of a table's lines to [T, columns].
+
+    ``first``: the first line's number in the file. An empty or missing field is NaN. Raises RawDataError.
+    """
+    if len(lines) * len(columns) * 8 > MAX_BYTES:
+        raise RawDataError(
+            f"{len(lines)} rows of {len(columns)} columns are too many for one clip", where=item.where
+        )
+    values = np.full((len(lines), len(columns)), np.nan)
+    for row, line in enumerate(lines):
+        fields = line.split(separator)
+        for place, column in enumerate(columns):
+            text = fields[column].strip() if column < len(fields) else ""
+            try:
+                if "_" in text:
+                    raise ValueError(text)
+                values[row, place] = float(text or "nan")
+            except ValueError as error:
+                raise RawDataError(
+                    f"line {first + row}: expected a number, found '{text[:20]}'", where=item.where
+                ) from error
+    return values
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -34,10 +34,18 @@ from skeltools.datasets import ntu, nwucla
 from skeltools.metrabs import containers, slices
 from skeltools.metrabs.clock import RATE, to_native
 from skeltools.metrabs.containers import Poses
-from skeltools.raw_items import METRABS, Listing, RawItem, finding, first_of_each, known, visible_files
+from skeltools.raw_items import (
+    METRABS,
+    Listing,
+    RawItem,
+    finding,
+    first_of_each,
+    known,
+    skipped,
+    visible_files,
+)
 from skeltools.sequence import Joints, Mask, SkeletonSequence
 
-FOLDER = METRABS
 MAX_PEOPLE = 32
 """Most people in one frame; more indicate a wrong axis rather than an action recognition video."""
 
@@ -60,21 +68,20 @@ def discover(raw: Path, *, conventions: Iterable[str] | None = None, nested: boo
     wanted = shipped if conventions is None else _estimated(conventions)
     items: list[RawItem] = []
     findings: list[Finding] = []
-    paths = [path for path in _entries(raw / FOLDER) if not path.name.startswith(".")]
+    folder = raw / METRABS
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = [path for path in entries if not path.name.startswith(".")]
     _refuse_twins(path for path in paths if path.is_dir())
     for path in paths:
+        place = f"{METRABS}/{path.name}"
         clips, problems = _in_folder(path, nested) if path.is_dir() else containers.clips(path)
         whole = [item for item in clips if item.convention == slices.ALL]
-        sliced, more = _slices(whole, wanted, shipped | wanted, f"{FOLDER}/{path.name}")
+        sliced, more = _slices(whole, wanted, shipped | wanted, place)
         items += [item for item in clips if item.convention in wanted] + sliced
         strange = {item.convention for item in clips} - wanted.keys() - shipped.keys() - {slices.ALL}
-        findings += problems + more + [_unknown(f"{FOLDER}/{path.name}", name) for name in sorted(strange)]
+        findings += problems + more + [_unknown(place, name) for name in sorted(strange)]
     unique, twice = first_of_each(_own_first(items))
     return Listing(unique, (*findings, *twice))
-
-
-def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def _refuse_twins(folders: Iterable[Path]) -> None:
@@ -103,12 +110,10 @@ def _slices(
         table = _table(whole)
     except (RawDataError, OSError) as error:
         detail = error.message if isinstance(error, RawDataError) else error.strerror or str(error)
-        row = Finding(file=place, problem="unreadable table of joints", detail=detail, action="skipped")
-        return [], [row]
+        return [], [skipped(place, "unreadable table of joints", detail)]
     if table is None:
         detail = f"put joint_names into the files, or {slices.TABLE} beside them"
-        row = Finding(file=place, problem="joints without names", detail=detail, action="skipped")
-        return [], [row]
+        return [], [skipped(place, "joints without names", detail)]
     names = [name for name, spec in sorted(wanted.items()) if table.positions(spec) is not None]
     items = [replace(item, convention=name) for item in whole for name in names]
     return items, slices.unused_findings(place, table, known.values())
@@ -160,22 +165,22 @@ def _unknown(place: str, name: str) -> Finding:
     near = [known for known in skeletons.names() if known == name.lower() != name]
     hint = f"; is it {near[0]}?" if near else ""
     hint = "; MeTRAbs' own is metrabs_kinectv2_25" if name == ntu.CONVENTION else hint
-    return Finding(file=place, problem="unknown convention", detail=f"'{name}'{hint}", action="skipped")
+    return skipped(place, "unknown convention", f"'{name}'{hint}")
 
 
 def _in_folder(folder: Path, nested: bool) -> tuple[list[RawItem], list[Finding]]:
     findings: list[Finding] = []
     items = [
-        RawItem(_id(path, folder), folder.name, str(path), size=path.stat().st_size)
+        RawItem(
+            path.relative_to(folder).as_posix().removesuffix(path.suffix),
+            folder.name,
+            str(path),
+            size=path.stat().st_size,
+        )
         for path in (visible_files(folder, findings) if nested else sorted(folder.iterdir()))
         if path.suffix.lower() in (".npz", ".pt") and not path.name.startswith(".")
     ]
     return items, findings
-
-
-def _id(path: Path, folder: Path) -> str:
-    """The path below the convention's folder, without suffix."""
-    return path.relative_to(folder).as_posix().removesuffix(path.suffix)
 
 
 def read(

@@ -25,7 +25,7 @@ from skeltools.files.arrays import HEADER_ERRORS
 from skeltools.files.hdf5_inside import inside, open_hdf5
 from skeltools.files.unchanged import while_unchanged
 from skeltools.metrabs import clock, slices
-from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member
+from skeltools.raw_items import HDF5_ERRORS, MAX_BYTES, ZIP_ERRORS, RawItem, all_finite, read_member, skipped
 from skeltools.sequence import Joints
 
 HDF5 = (".h5", ".hdf5")
@@ -61,7 +61,7 @@ class Poses:
 
 def load(item: RawItem, spec: SkeletonSpec) -> Poses:
     """Read an item's poses; raises RawDataError, which names the shape, key or joints that do not fit."""
-    arrays = _read_all(item) if holds_all(item) else _read(item)
+    arrays = _last_read(item.path, item.member) if holds_all(item) else _read(item)
     if "poses3d" not in arrays:
         raise _wrong(item, "no array poses3d in it")
     positions = _positions(arrays, item, spec)
@@ -223,12 +223,8 @@ def holds_all(item: RawItem) -> bool:
 
 def names_in(item: RawItem) -> list[str] | None:
     """Joint names in a file of all joints; raises RawDataError."""
-    arrays = _read_all(item)
+    arrays = _last_read(item.path, item.member)
     return _names(arrays["joint_names"], item) if "joint_names" in arrays else None
-
-
-def _read_all(item: RawItem) -> dict[str, NDArray[Any]]:
-    return _last_read(item.path, item.member)
 
 
 @while_unchanged(1)
@@ -238,8 +234,7 @@ def _last_read(path: str, member: str | None) -> dict[str, NDArray[Any]]:
 
 
 def _read(item: RawItem) -> dict[str, NDArray[Any]]:
-    suffix = Path(item.path).suffix.lower()
-    return _LOADERS[".h5" if suffix in HDF5 else suffix](item)
+    return _LOADERS[Path(item.path).suffix.lower()](item)
 
 
 # --- npz ----------------------------------------------------------------------------------------------------
@@ -291,7 +286,7 @@ def clips(path: Path) -> tuple[list[RawItem], list[Finding]]:
     except HDF5_ERRORS as error:
         detail = " ".join(f"{error}".split())[:200].replace(str(path), path.name)
         place = f"{path.parent.name}/{path.name}"
-        return [], [Finding(file=place, problem="unreadable HDF5 file", detail=detail, action="skipped")]
+        return [], [skipped(place, "unreadable HDF5 file", detail)]
     return items, []
 
 
@@ -358,5 +353,6 @@ def _load_pt(item: RawItem) -> dict[str, NDArray[Any]]:
 _LOADERS: dict[str, Callable[[RawItem], dict[str, NDArray[Any]]]] = {
     ".npz": _load_npz,
     ".h5": _load_h5,
+    ".hdf5": _load_h5,
     ".pt": _load_pt,
 }

@@ -20,11 +20,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from schemas import Finding, RawDataError, SkeletonSpec
+from skeltools.files.unchanged import while_unchanged
 from skeltools.raw_items import METRABS
 
 ALL = "all"
@@ -137,11 +137,11 @@ def table_for(path: Path, names: Sequence[str] | None) -> Table | None:
     """
     file = _beside(path, TABLE)
     if file is not None:
-        return _skeletons(file, *_stamp(file))
+        return _skeletons(file)
     if names is not None:
         return Table(_unique(names, str(path)))
     file = _beside(path, NAMES)
-    return None if file is None else _listed(file, *_stamp(file))
+    return None if file is None else _listed(file)
 
 
 def _beside(path: Path, name: str) -> Path | None:
@@ -162,15 +162,10 @@ def folders_of(path: Path) -> tuple[str, ...]:
     return names[len(names) - inside :]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
-
-
-@lru_cache(maxsize=4)
-def _skeletons(path: Path, _changed: int, size: int) -> Table:
+@while_unchanged(4)
+def _skeletons(path: Path) -> Table:
     try:
-        content: Any = json.loads(_text(path, size))
+        content: Any = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"no valid JSON ({' '.join(str(error).split())[:100]})") from error
     if not isinstance(content, dict) or not content:
@@ -195,14 +190,14 @@ def _skeleton(path: Path, name: str, entry: Any) -> tuple[tuple[int, ...], tuple
     return tuple(indices), tuple(names)
 
 
-@lru_cache(maxsize=4)
-def _listed(path: Path, _changed: int, size: int) -> Table:
-    names = [line.strip() for line in _text(path, size).splitlines()]
+@while_unchanged(4)
+def _listed(path: Path) -> Table:
+    names = [line.strip() for line in _text(path).splitlines()]
     return Table(_unique([name for name in names if name], str(path)))
 
 
-def _text(path: Path, size: int) -> str:
-    if size > MAX_TABLE:
+def _text(path: Path) -> str:
+    if (size := path.stat().st_size) > MAX_TABLE:
         raise _damaged(path, f"{size} bytes are too many for a table of joints (limit {MAX_TABLE})")
     try:
         return path.read_text(encoding="utf-8")

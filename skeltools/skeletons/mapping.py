@@ -65,18 +65,14 @@ class Mapping:
     def rows(self) -> Iterator[tuple[str, str]]:
         """(joint of the target, its origin in words), in the order of the target."""
         for name, origin in zip(self.target.joints, self.origins, strict=True):
-            from_ = [self.source.joints[joint] for joint in origin]
-            yield name, "absent" if not from_ else from_[0] if len(from_) == 1 else _middle(from_)
+            names = " and ".join(self.source.joints[joint] for joint in origin)
+            yield name, f"middle of {names}" if len(origin) == 2 else names or "absent"
 
     def words(self) -> str:
         """One line for a manifest: all joints that are mapped, then those that are absent."""
         mapped = ", ".join(f"{name} = {origin}" for name, origin in self.rows() if origin != "absent")
         lost = f"; absent: {', '.join(self.absent)}" if self.absent else ""
         return f"from {self.source.name} by name: {mapped}{lost}"
-
-
-def _middle(names: list[str]) -> str:
-    return f"middle of {names[0]} and {names[1]}"
 
 
 def mapping(

@@ -113,21 +113,24 @@ def test_the_parts_of_pku_mmd_are_told_by_their_ids(name: str, yes: str, no: str
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_a_parent_resolves_to_each_data_sets_own_folder(name: str, tmp_path: Path) -> None:
+def test_a_parent_resolves_to_each_data_sets_own_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for other, clip in CLIP.items():
         _file(tmp_path / other / "inside" / clip)
-    assert find_raw(DATASETS[name], tmp_path, {}) == tmp_path / name
-    assert find_raw(DATASETS[name], tmp_path / name, {}) == tmp_path / name
-    assert find_raw(DATASETS[name], None, {"SKELTOOLS_RAW": str(tmp_path)}) == tmp_path / name
+    assert find_raw(DATASETS[name], tmp_path) == tmp_path / name
+    assert find_raw(DATASETS[name], tmp_path / name) == tmp_path / name
+    monkeypatch.setenv("SKELTOOLS_RAW", str(tmp_path))
+    assert find_raw(DATASETS[name]) == tmp_path / name
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_zip_files_are_found_by_name_by_content_and_directly(name: str, tmp_path: Path) -> None:
     archive = _zip(tmp_path / "parent" / f"{name}.zip", f"deep/inside/{CLIP[name]}")
     other = _zip(tmp_path / "own" / "download (1).zip", CLIP[name])
-    assert find_raw(DATASETS[name], tmp_path / "parent", {}) == archive
-    assert find_raw(DATASETS[name], archive, {}) == archive
-    assert find_raw(DATASETS[name], other.parent, {}) == other.parent
+    assert find_raw(DATASETS[name], tmp_path / "parent") == archive
+    assert find_raw(DATASETS[name], archive) == archive
+    assert find_raw(DATASETS[name], other.parent) == other.parent
 
 
 def test_both_official_archives_of_ntu120_are_one_data_set(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_both_official_archives_of_ntu120_are_one_data_set(tmp_path: Path) -> No
     ):
         with zipfile.ZipFile(tmp_path / f"{place}.zip", "w") as archive:
             archive.writestr(f"nturgb+d_skeletons/deep/{name}.skeleton", ntu_text(poses(8)))
-    assert find_raw(DATASETS["ntu120"], tmp_path, {}) == tmp_path
+    assert find_raw(DATASETS["ntu120"], tmp_path) == tmp_path
     manifests = {
         name: convert(name, raw=tmp_path, out=tmp_path / f"{name}.zarr").manifest
         for name in ("ntu60", "ntu120")
@@ -174,25 +177,25 @@ def test_other_data_sets_are_never_taken_for_the_one_asked_for(tmp_path: Path) -
     _zip(tmp_path / "NTU120.zip", CLIP["ntu120"])
     _zip(tmp_path / "nw-ucla.zip", CLIP["nw-ucla"])
     with pytest.raises(UsageError, match=r"SsssCcccPpppRrrrAaaa\.skeleton"):
-        find_raw(DATASETS["ntu60"], tmp_path, {})
-    assert find_raw(DATASETS["ntu60"], tmp_path / "ntu120", {}) == tmp_path / "ntu120"
+        find_raw(DATASETS["ntu60"], tmp_path)
+    assert find_raw(DATASETS["ntu60"], tmp_path / "ntu120") == tmp_path / "ntu120"
 
 
 def test_folder_names_are_read_in_any_case_and_folders_go_before_zips(tmp_path: Path) -> None:
     _zip(tmp_path / "ntu60.zip", CLIP["ntu60"])
     _file(tmp_path / "NTU60" / CLIP["ntu60"])
-    assert find_raw(DATASETS["ntu60"], tmp_path, {}).name == "NTU60"
+    assert find_raw(DATASETS["ntu60"], tmp_path).name == "NTU60"
 
 
 def test_an_empty_folder_of_the_right_name_does_not_hide_the_data(tmp_path: Path) -> None:
     (tmp_path / "ntu60").mkdir()
     _file(tmp_path / "nturgb+d_skeletons" / CLIP["ntu60"])
-    assert find_raw(DATASETS["ntu60"], tmp_path, {}) == tmp_path
+    assert find_raw(DATASETS["ntu60"], tmp_path) == tmp_path
 
 
 def test_metrabs_poses_alone_are_data(tmp_path: Path) -> None:
     (tmp_path / "ntu60" / "metrabs").mkdir(parents=True)
-    assert find_raw(DATASETS["ntu60"], tmp_path, {}) == tmp_path / "ntu60"
+    assert find_raw(DATASETS["ntu60"], tmp_path) == tmp_path / "ntu60"
 
 
 def test_the_option_goes_before_the_variable_before_the_default(
@@ -201,10 +204,11 @@ def test_the_option_goes_before_the_variable_before_the_default(
     for place in ("option", "variable", "raw"):
         _file(tmp_path / place / CLIP["ntu60"])
     monkeypatch.chdir(tmp_path)
-    variable = {"SKELTOOLS_RAW": "variable"}
-    assert find_raw(DATASETS["ntu60"], Path("option"), variable) == Path("option")
-    assert find_raw(DATASETS["ntu60"], None, variable) == Path("variable")
-    assert find_raw(DATASETS["ntu60"], None, {}) == Path("raw")
+    monkeypatch.setenv("SKELTOOLS_RAW", "variable")
+    assert find_raw(DATASETS["ntu60"], Path("option")) == Path("option")
+    assert find_raw(DATASETS["ntu60"]) == Path("variable")
+    monkeypatch.delenv("SKELTOOLS_RAW")
+    assert find_raw(DATASETS["ntu60"]) == Path("raw")
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -213,7 +217,7 @@ def test_without_data_the_error_says_where_to_get_it_and_how_to_lay_it_out(name:
     broken.write_bytes(b"PK\x03\x04 not a zip file")
     for raw in (tmp_path / "absent", tmp_path, broken):
         with pytest.raises(UsageError) as caught:
-            find_raw(DATASETS[name], raw, {})
+            find_raw(DATASETS[name], raw)
         text = str(caught.value)
         assert text.startswith(f"{raw}: ")
         assert "https://" in text

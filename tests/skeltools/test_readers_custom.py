@@ -131,6 +131,19 @@ def test_one_file_of_many_clips(tmp_path: Path, suffix: str) -> None:
         assert clip.subject == int(item.id[6])
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+def test_names_of_arrays_that_cannot_be_printed_are_escaped(tmp_path: Path, suffix: str) -> None:
+    settings(tmp_path, key="{clip}")
+    arrays = {"a\x1b[2J": poses(3)}
+    if suffix == ".npz":
+        np.savez(tmp_path / "all.npz", **arrays)
+    else:
+        write_h5(tmp_path / "all.h5", arrays)
+    (item,) = custom.discover(tmp_path).items
+    assert item.id == "a\\x1b[2J"
+    assert custom.read(item).frames == 3
+
+
 def test_files_and_hidden_ones_are_chosen_by_pattern(tmp_path: Path) -> None:
     settings(tmp_path, files="clips/*.npy")
     for name in ("clips/a", "clips/deep/b", "other/c", ".hidden/d"):

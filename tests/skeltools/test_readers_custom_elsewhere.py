@@ -8,7 +8,7 @@ import pytest
 
 from schemas import ConfigError
 from skeltools import custom
-from skeltools.custom.advice import EXPORTS
+from skeltools.custom.registry import EXPORTS
 from tests.skeltools import own_data
 
 

@@ -137,7 +137,7 @@ def test_layouts_met_in_the_wild(tmp_path: Path, layout: str) -> None:
         for path, folder in zip(paths, ("a", "b"), strict=True):
             (raw / folder).mkdir()
             path.rename(raw / folder / path.name)
-    assert find_raw(DATASETS["pku-mmd-2"], raw, {}) == raw
+    assert find_raw(DATASETS["pku-mmd-2"], raw) == raw
     for place in [raw, *raw.glob("all.zip")]:
         (item,) = READERS["pkummd2"].discover(place).items
         np.testing.assert_array_equal(pkummd.read(item).joints, video[2:9])

@@ -18,7 +18,7 @@ _MAX_LAID_OUT = 4 * MAX_BYTES
 
 
 def in_tracks(
-    clip: SkeletonSequence, item: RawItem, *, identities: NDArray[np.int64] | None = None, relative: bool
+    clip: SkeletonSequence, item: RawItem, *, identities: NDArray[np.int64] | None, relative: bool
 ) -> SkeletonSequence:
     """The clip with one track per place on axis M, the longest first.
 
