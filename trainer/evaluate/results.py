@@ -20,11 +20,11 @@ from trainer.evaluate.significance import bootstrap
 from trainer.metrics import accuracy, confusion, per_class, ranks
 from trainer.run import JOINED, Run
 
-_TOOL = f"trainer {__version__}"
+TOOL = f"trainer {__version__}"
 
 
 def result_of(
-    run: Run, scores: Scores, *, split: Split, untrained: bool, random_knn: float | None, seconds: float
+    run: Run, scores: Scores, *, split: Split, untrained: bool, random_knn: float | None
 ) -> EvaluationResult:
     """The result of a run, without the name of a scores file; ``split``: the one whose halves were used."""
     config, manifest = run.config, split.store.manifest
@@ -58,8 +58,8 @@ def result_of(
             *_notes(run, scores, scores.train_labels, untrained=untrained),
             *_left_out(split, scores.convention.split(JOINED)),
         ),
-        seconds=seconds,
-        tool=_TOOL,
+        seconds=scores.seconds,
+        tool=TOOL,
         **accuracies(scores),
     )
 
@@ -148,7 +148,7 @@ def ensemble_result(
         train_samples=min(result.train_samples for result in results),
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         seconds=seconds,
-        tool=_TOOL,
+        tool=TOOL,
         **{name: _joined(getattr(result, name) for result in results) for name in (*shared, "preset")},
         **accuracies(scores),
     )
@@ -159,18 +159,19 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def write_result(
-    result: EvaluationResult, scores: Scores, path: Path, *, classifier: bytes | None = None
+    result: EvaluationResult, scores: Scores | None, path: Path, *, classifier: bytes | None = None
 ) -> None:
-    """Write ``path`` and, beside it under the names in the result, the scores and a classifier's content.
+    """Write ``path`` and, beside it under the names in the result, scores and a classifier's content if any.
 
     All files are written before the first one gets its name, ``path`` last: a full disk leaves the previous
     files, and no result stands beside scores that are not its own.
     """
-    assert result.scores is not None
     with replacing(path) as last, ExitStack() as beside:
         last.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if classifier is not None:
             assert result.classifier is not None
             beside.enter_context(replacing(path.with_name(result.classifier))).write_bytes(classifier)
-        write_scores(scores, beside.enter_context(replacing(path.with_name(result.scores))))
+        if scores is not None:
+            assert result.scores is not None
+            write_scores(scores, beside.enter_context(replacing(path.with_name(result.scores))))
         path.unlink(missing_ok=True)
