@@ -99,9 +99,9 @@ def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: b
     untested = [name for label, name in enumerate(scores.classes) if label not in tested]
     untaught = [name for label, name in enumerate(scores.classes) if label in tested - taught]
     if untested:
-        notes.append(f"no test sample of {_listed(untested)}: not among the classes, not in the macro mean")
+        notes.append(f"no test sample of {listed(untested)}: not among the classes, not in the macro mean")
     if untaught:
-        notes.append(f"no training sample of {_listed(untaught)}: its test samples count as wrong")
+        notes.append(f"no training sample of {listed(untaught)}: its test samples count as wrong")
     return notes
 
 
@@ -113,8 +113,8 @@ def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
     return [f"without a label and left out: {train} training and {test} test samples"]
 
 
-def _listed(names: list[str]) -> str:
-    """At most three of the names: ``wave, kick, jump and 7 more classes``."""
+def listed(names: list[str]) -> str:
+    """At most three classes: ``wave, kick, jump and 7 more classes``."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more classes" if more > 0 else "")
 

@@ -71,6 +71,10 @@ class Evaluation:
     fusion: ensemble.Options
     untrained: bool
     init: InitConfig | None
+    random: Mapping[str, nn.Module]
+    """Encoder -> the same architecture with fresh random weights."""
+    starts: Mapping[str, nn.Module]
+    """Encoder -> the same architecture with the weights of ``init``; empty without."""
     on_progress: OnProgress | None
 
     @property
@@ -127,14 +131,16 @@ def evaluate(
     stores.check_split(run.store, data.split)
     split = Split(run.store, data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
-    evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
-    _check_several(evaluation, options.get("fusion", {}), conventions=len(names))
-    random = run.untrained_method()
+    _check_several(run, chosen, options.get("fusion", {}), conventions=len(names))
+    random = run.untrained_method().encoders
     starts = {} if init is None else run.untrained_method().encoders
     if init is not None:
         start.initialise_encoders(starts, init)
         start.check_kind(init, run.store, names[0])
-    by_convention = [_in_convention(evaluation, name, random.encoders, starts) for name in names]
+    evaluation = Evaluation(
+        run, split, learned_on, chosen, fusion, untrained, init, random, starts, on_progress
+    )
+    by_convention = [_in_convention(evaluation, name) for name in names]
     measured: dict[str, list[Measured]] = {}
     for protocol in chosen:
         several = [each[protocol] for each in by_convention]
@@ -146,14 +152,9 @@ def evaluate(
     return [_written(evaluation, name, *pair) for name, pairs in measured.items() for pair in pairs]
 
 
-def _in_convention(
-    evaluation: Evaluation,
-    convention: str,
-    random: Mapping[str, nn.Module],
-    starts: Mapping[str, nn.Module],
-) -> dict[str, list[Measured]]:
+def _in_convention(evaluation: Evaluation, convention: str) -> dict[str, list[Measured]]:
     """Protocol -> the results of every encoder, then of all of them combined if there are several."""
-    encoders = _encoders(evaluation, convention, random, starts)
+    encoders = _encoders(evaluation, convention)
     at_random = [each.random_features for each in encoders if each.random_features is not None]
     if len(at_random) > 1:
         at_random.append(_side_by_side(at_random, unit=True))
@@ -184,12 +185,7 @@ def _measured(
     return scores, result
 
 
-def _encoders(
-    evaluation: Evaluation,
-    convention: str,
-    random: Mapping[str, nn.Module],
-    starts: Mapping[str, nn.Module],
-) -> list[Encoder]:
+def _encoders(evaluation: Evaluation, convention: str) -> list[Encoder]:
     """Every encoder of the method, in its order.
 
     Raises StoreError before anything is encoded if one of their streams is not in the store, and SkelError
@@ -216,15 +212,15 @@ def _encoders(
     encoders = []
     for name, stream in streams.items():
         halves = evaluation.measured_on.halves(convention, stream) if evaluation.needs_halves else None
-        fresh = random[name].to(device)
+        fresh = evaluation.random[name].to(device)
         calibrate(fresh, split.trained_on(convention, stream), convention=convention, device=device)
         random_features = encode(fresh, halves, name, random=True) if halves else None
         network, features = fresh, random_features
         if not evaluation.untrained:
             network = trained[name].to(device)
             features = encode(network, halves, name, random=False) if halves else None
-        if starts:
-            network = fresh = starts[name].to(device)
+        if evaluation.starts:
+            network = fresh = evaluation.starts[name].to(device)
         encoders.append(Encoder(network, fresh, name, stream, features, random_features))
     return encoders
 
@@ -476,17 +472,19 @@ def _target(path: Path, name: str | None, own: Split) -> Split:
     return replace(own, store=store, name=chosen)
 
 
-def _check_several(evaluation: Evaluation, fusion: Mapping[str, Any], *, conventions: int) -> None:
+def _check_several(
+    run: Run, protocols: Mapping[str, Any], fusion: Mapping[str, Any], *, conventions: int
+) -> None:
     """Raises UsageError for settings of several encoders if the method has only one.
 
     One encoder has no streams to weight; conventions can only be averaged, as softmax or as logits.
     Classifiers are trained together over streams; several representations of one stream share one classifier
     anyway.
     """
-    name, encoders = evaluation.run.config.method.name, set(evaluation.run.method.encoders)
+    name, encoders = run.config.method.name, set(run.method.encoders)
     if fusion and len(encoders) == 1 and not (conventions > 1 and set(fusion) == {"scores"}):
         raise UsageError(f"{name} trains one encoder, there is nothing to fuse", where="fusion")
-    for protocol, options in evaluation.protocols.items():
+    for protocol, options in protocols.items():
         if getattr(options, "streams", "") == "together" and not (
             len(encoders) > 1 and encoders <= set(STREAMS)
         ):

@@ -53,7 +53,7 @@ class Bank:
     def ids(self) -> tuple[str, ...]:
         return self._clips.ids
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str | None, ...]:
         """Class names; None for unlabelled clips."""
         return tuple(self._clips.classes[label] if label >= 0 else None for label in self._clips.labels)

@@ -39,7 +39,8 @@ def answer(
     """
     single = classifier is None and len(asked.places) == 1 and not (path / CARD).is_file()
     if single and segment_learned.has_frame_labels(asked.places[0], asked.convention):
-        _refuse(asked.part is not None, "--part", "learns on one half and measures on the other")
+        if asked.part is not None:
+            raise _refused("--part", "learns on one half and measures on the other")
         run = open_run(path, store=store, device="cpu", unfinished=unfinished)
         return segment_learned.learn(
             run,
@@ -60,8 +61,9 @@ def answer(
         store=store,
         unfinished=unfinished,
     )
-    given = [name for name in LEARNING if options.get(name) is not None]
-    _refuse(bool(given), f"--{''.join(given[:1]).replace('_', '-')}", "learns nothing: a kept one is asked")
+    for name in LEARNING:
+        if options.get(name) is not None:
+            raise _refused(f"--{name.replace('_', '-')}", "learns nothing: a kept one is asked")
     of = sources.convention_of(next(iter(models.values())).card, asked)
     chosen = segment.settled(models, of, options)
     recordings = segment.found_in(models, asked, chosen, on_problem=on_problem)
@@ -70,10 +72,9 @@ def answer(
     return Answer(tuple(recordings), classes)
 
 
-def _refuse(wrong: bool, option: str, reason: str) -> None:
-    if wrong:
-        raise UsageError(
-            f"`trainer segment` with these places {reason}",
-            where=option,
-            remedy="Leave it out, or name a store with labels of frames alone, or --classifier segment",
-        )
+def _refused(option: str, reason: str) -> UsageError:
+    return UsageError(
+        f"`trainer segment` with these places {reason}",
+        where=option,
+        remedy="Leave it out, or name a store with labels of frames alone, or --classifier segment",
+    )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from schemas import EvaluationResult, StoreError
 from trainer import store as stores
 from trainer.evaluate import detection, heads, linear
-from trainer.evaluate.results import TOOL, write_result
+from trainer.evaluate.results import TOOL, listed, write_result
 from trainer.evaluate.segments import NOTHING, segments_of
 from trainer.export.classifier import Kept
 from trainer.options import checked
@@ -303,11 +303,7 @@ def _notes(run: Run, classes: tuple[str, ...], test: Half, taught: torch.Tensor)
     seen, known = set(np.concatenate([*test.labels.values()]).tolist()), set(taught.tolist())
     unknown = [classes[label] for label in sorted(seen - known - {NOTHING})]
     if unknown:
-        yield (
-            f"no training window is mostly of {', '.join(unknown[:3])}"
-            + (f" and {len(unknown) - 3} more classes" if len(unknown) > 3 else "")
-            + ": never found"
-        )
+        yield f"no training window is mostly of {listed(unknown)}: never found"
 
 
 def _written(
