@@ -295,7 +295,7 @@ def frame_labels(store: Store, convention: str) -> dict[str, NDArray[np.int64]]:
     path = f"sequences/{convention}/frame_label"
     if path not in store.group:
         return {}
-    labels = _classes_in(store, path, "labels of frames")
+    labels = _labels(store, path, what="labels of frames")
     edges = np.asarray(_values(store, f"sequences/{convention}/offsets")).tolist()
     ids = _values(store, "samples/id")
     spans = zip(ids, pairwise(edges), strict=True)
@@ -435,13 +435,8 @@ def _with_label(
     )
 
 
-def _labels(store: Store) -> NDArray[np.int64]:
-    """Labels of all rows of the store, int64, -1 for none."""
-    return _classes_in(store, "samples/label", "labels")
-
-
-def _classes_in(store: Store, path: str, what: str) -> NDArray[np.int64]:
-    """An array of labels, int64, -1 for none. Raises StoreError for a label without a class."""
+def _labels(store: Store, path: str = "samples/label", *, what: str = "labels") -> NDArray[np.int64]:
+    """Labels of all rows, or of frames, int64, -1 for none. Raises StoreError for one that is no class's."""
     labels = np.asarray(_values(store, path)).astype(np.int64)
     classes = len(store.manifest.classes)
     if len(labels) and not (labels.min() >= -1 and labels.max() < classes):

@@ -54,10 +54,7 @@ def result_of(
         best_top1=scores.best_top1,
         random_knn=random_knn,
         details=scores.details,
-        notes=(
-            *_notes(run, scores, scores.train_labels, untrained=untrained),
-            *_left_out(split, scores.convention.split(JOINED)),
-        ),
+        notes=tuple(_notes(run, scores, scores.train_labels, split, untrained=untrained)),
         seconds=scores.seconds,
         tool=TOOL,
         **accuracies(scores),
@@ -84,8 +81,10 @@ def accuracies(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: bool) -> list[str]:
-    """Notes for the reader: an unfinished run, other initial weights, classes missing from a half."""
+def _notes(
+    run: Run, scores: Scores, train_labels: torch.Tensor, split: Split, *, untrained: bool
+) -> list[str]:
+    """Notes for the reader: an unfinished run, other initial weights, classes and labels that are missing."""
     notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
     if run.epoch_file is not None and not untrained:
         notes.append(f"of the kept checkpoint of epoch {epoch} of {epochs}")
@@ -102,15 +101,11 @@ def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: b
         notes.append(f"no test sample of {listed(untested)}: not among the classes, not in the macro mean")
     if untaught:
         notes.append(f"no training sample of {listed(untaught)}: its test samples count as wrong")
-    return notes
-
-
-def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
-    """A note on how many samples were left out because they have no label."""
+    conventions = scores.convention.split(JOINED)
     train, test = (split.unlabelled(part, conventions) for part in ("train", "test"))
-    if not train + test:
-        return []
-    return [f"without a label and left out: {train} training and {test} test samples"]
+    if train + test:
+        notes.append(f"without a label and left out: {train} training and {test} test samples")
+    return notes
 
 
 def listed(names: list[str]) -> str:

@@ -78,11 +78,6 @@ class Evaluation:
     on_progress: OnProgress | None
 
     @property
-    def needs_halves(self) -> bool:
-        """Whether any protocol uses features of the halves."""
-        return not all(PROTOCOLS[name].NEEDS.target for name in self.protocols)
-
-    @property
     def measured_on(self) -> Split:
         """The split whose halves frozen encoders are evaluated on: the target's, or else the run's own."""
         return self.split if self.target is None else self.target
@@ -209,9 +204,10 @@ def _encoders(evaluation: Evaluation, convention: str) -> list[Encoder]:
             check_finite(features, half, encoder=title, convention=convention)
         return _named(both, name, streams[name])
 
+    on_halves = not all(PROTOCOLS[protocol].NEEDS.target for protocol in evaluation.protocols)
     encoders = []
     for name, stream in streams.items():
-        halves = evaluation.measured_on.halves(convention, stream) if evaluation.needs_halves else None
+        halves = evaluation.measured_on.halves(convention, stream) if on_halves else None
         fresh = evaluation.random[name].to(device)
         calibrate(fresh, split.trained_on(convention, stream), convention=convention, device=device)
         random_features = encode(fresh, halves, name, random=True) if halves else None
