@@ -133,7 +133,7 @@ def embedding(export: Path, store: Path, repeats: int) -> dict[str, Any]:
     model = trainer.load(export)
     opened = stores.open_store(store)
     name = next(iter(model.conventions))
-    clips = stores.in_memory(stores.select_all(opened, name, frames=FRAMES, stream="joint", bodies=2))
+    clips = stores.load(opened, split=None, part="train", conventions=[name], frames=FRAMES, bodies=2)
 
     def forward() -> list[Tensor]:
         return [model.encoder(part) for part in clips.clips[name].split(256)]
@@ -165,9 +165,8 @@ def loading(store: Path, repeats: int) -> dict[str, Any]:
     dataset = trainer.SkeletonDataset(store, frames=FRAMES)
     plain = Plain(dataset.clips.numpy(), dataset.labels.tolist())
     sampler = BatchSampler(RandomSampler(dataset), BATCH, drop_last=True)
-    samples = stores.in_memory(
-        stores.select_all(stores.open_store(store), bulk.CONVENTION, frames=FRAMES, stream="joint", bodies=2)
-    )
+    opened, names = stores.open_store(store), [bulk.CONVENTION]
+    samples = stores.load(opened, split=None, part="train", conventions=names, frames=FRAMES, bodies=2)
     workers: dict[str, Any] = {"num_workers": WORKERS, "persistent_workers": True}
     shuffled: dict[str, Any] = {"batch_size": BATCH, "shuffle": True, "drop_last": True}
     by_clock = {

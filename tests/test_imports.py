@@ -15,7 +15,7 @@ OURS = {"schemas": {"schemas"}, "skeltools": {"skeltools", "schemas"}, "trainer"
 SOURCES = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
 
 ONLY_IN = {
-    "zarr": {"skeltools/store/", "trainer/store.py", "trainer/local.py", "trainer/use/embedded_files.py"},
+    "zarr": {"skeltools/store/", "trainer/store.py", "trainer/use/embedded_files.py"},
     "pyarrow": {"trainer/use/embedded_files.py"},
     "click": {"skeltools/cli/", "trainer/cli", "schemas/commands.py"},
     "rich": {"skeltools/cli/", "trainer/cli", "schemas/commands.py"},
@@ -54,7 +54,6 @@ LAYERS = [
     {"data"},
     {"shards"},
     {"store"},
-    {"local"},
     {"batch_norm"},
     {
         "skeleton",

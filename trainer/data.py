@@ -205,23 +205,12 @@ def batches(
         pairing = Pairing(((next(iter(names)),) * 2,))
     per_pass = steps_per_epoch(samples, batch_size=batch_size)
     device = samples.labels.device
-    epoch_seed = seeds.derive(seed, epoch, "epoch")
     for turn in range(start_step // per_pass, pairing.passes):
         first = max(start_step - turn * per_pass, 0)
         taken = _one_pass(samples, batch_size=batch_size, seed=seed, epoch=epoch, turn=turn, start=first)
         steps = range(turn * per_pass + first, (turn + 1) * per_pass)
         for step, (rows, clips) in zip(steps, taken, strict=False):  # drops the incomplete last batch
-            host_generator = seeds.generator("cpu", seed, epoch, step, "host")
-            query, key = pairing.draw(host_generator, epoch_seed=epoch_seed)
-            yield Batch(
-                clips=clips,
-                query=query,
-                key=key,
-                rows=rows,
-                epoch=epoch,
-                generator=seeds.generator(device, seed, epoch, step, "augment"),
-                host_generator=host_generator,
-            )
+            yield _batch(clips, rows, pairing, device=device, seed=seed, epoch=epoch, step=step)
 
 
 def _of_several(
@@ -246,20 +235,27 @@ def _of_several(
     for source in samples.sources:
         if len(source) < 2:
             raise StoreError(f"contrastive training needs 2 clips or more, a store has {len(source)}")
-    starts, epoch_seed = samples.starts, seeds.derive(seed, epoch, "epoch")
+    starts = samples.starts
     for step, place in enumerate(turns[start_step:], start_step):
         rows, clips = next(given[place])
-        host_generator = seeds.generator("cpu", seed, epoch, step, "host")
-        query, key = samples.pairings[place].draw(host_generator, epoch_seed=epoch_seed)
-        yield Batch(
-            clips=clips,
-            query=query,
-            key=key,
-            rows=rows + starts[place],
-            epoch=epoch,
-            generator=seeds.generator(samples.labels.device, seed, epoch, step, "augment"),
-            host_generator=host_generator,
-        )
+        pairing, numbered, device = samples.pairings[place], rows + starts[place], samples.labels.device
+        yield _batch(clips, numbered, pairing, device=device, seed=seed, epoch=epoch, step=step)
+
+
+def _batch(
+    clips: Clips, rows: Tensor, pairing: Pairing, *, device: torch.device, seed: int, epoch: int, step: int
+) -> Batch:
+    host_generator = seeds.generator("cpu", seed, epoch, step, "host")
+    query, key = pairing.draw(host_generator, epoch_seed=seeds.derive(seed, epoch, "epoch"))
+    return Batch(
+        clips=clips,
+        query=query,
+        key=key,
+        rows=rows,
+        epoch=epoch,
+        generator=seeds.generator(device, seed, epoch, step, "augment"),
+        host_generator=host_generator,
+    )
 
 
 def _turns(samples: Together, *, batch_size: int, seed: int, epoch: int) -> list[int]:

@@ -83,11 +83,7 @@ class Run:
         from trainer import checkpoint
         from trainer import store as stores
 
-        path = self.store_paths[0] if self.store_paths else Place(self.config.data.store)
-        if not self.store_paths and not path.exists():
-            raise StoreError(
-                "the run's store is no longer there", where=path, remedy="Name it with --store PATH"
-            )
+        path = self.store_paths[0] if self.store_paths else recorded_store(self.config)
         store = stores.open_store(path)
         if store.hash in self.checkpoint.more_hashes:
             return store
@@ -326,13 +322,12 @@ def _epoch_file(run: Path, epoch: int) -> Path | None:
     """The kept checkpoint of an epoch, None for the last one. Raises CheckpointError if there is none."""
     from trainer import checkpoint
 
-    known = checkpoint.kept_epochs(run)
-    if epoch in known:
-        last = checkpoint.load(run / checkpoint.LAST).epoch if (run / checkpoint.LAST).is_file() else None
-        return None if last == epoch else checkpoint.epoch_file(epoch)
-    last = checkpoint.load(run / checkpoint.LAST).epoch
+    known, file = checkpoint.kept_epochs(run), run / checkpoint.LAST
+    last = None if epoch in known and not file.is_file() else checkpoint.load(file).epoch
     if epoch == last:
         return None
+    if epoch in known:
+        return checkpoint.epoch_file(epoch)
     there = ", ".join(map(str, [*(each for each in known if each != last), last]))
     raise CheckpointError(
         f"no checkpoint of epoch {epoch} is kept; there is {there}",
@@ -360,6 +355,16 @@ def read_config(path: Path) -> RunConfig:
 
     with refusing(refuse):
         return RunConfig.model_validate(load_yaml(read_text(file)))
+
+
+def recorded_store(config: RunConfig) -> Place:
+    """Where a run's store was in training; raises StoreError if it is gone."""
+    store = Place(config.data.store)
+    if not store.exists():
+        raise StoreError(
+            "the run's store is no longer there", where=store, remedy="Name it with --store PATH"
+        )
+    return store
 
 
 @dataclass(frozen=True)

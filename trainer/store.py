@@ -20,13 +20,13 @@ import zarr
 from numpy.typing import NDArray
 from pydantic import InstanceOf, ValidationError
 from torch import Tensor
+from zarr.storage import LocalStore
 
 from schemas import StoreError, StoreManifest, checks_arguments
-from schemas.guarded import AHEAD, Received, damaged
+from schemas.guarded import AHEAD, Guarded, Received, damaged
 from schemas.places import Place
 from schemas.received import open_received
 from schemas.store import stored_spec
-from trainer.local import open_group
 from trainer.skeleton import Skeleton
 
 PARTS = {"train": 1, "test": 2}
@@ -134,6 +134,10 @@ class Selection:
         return prod(self.shapes[convention]) * torch.float32.itemsize
 
 
+class Files(Guarded, LocalStore):
+    """zarr's files on disk; only those vouched for by the manifest and their sizes are read."""
+
+
 @checks_arguments
 def open_store(path: str | Path) -> Store:
     """Open a store by its folder or address.
@@ -143,7 +147,10 @@ def open_store(path: str | Path) -> Store:
     """
     path = Place(path)
     manifest, received = open_received(path, complete=False)
-    return Store(path, manifest, open_group(received), received)
+    files = Files(received.root, read_only=True)
+    files.received = received
+    group = zarr.open_group(files, mode="r", zarr_format=3, use_consolidated=False)
+    return Store(path, manifest, group, received)
 
 
 @checks_arguments
@@ -212,7 +219,7 @@ def check_same_kind(source: Store, target: Store, convention: str) -> None:
 def load(
     store: Store,
     *,
-    split: str,
+    split: str | None,
     part: str,
     conventions: Sequence[str],
     frames: int,
@@ -238,7 +245,7 @@ def load(
 def select(
     store: Store,
     *,
-    split: str,
+    split: str | None,
     part: str,
     conventions: Sequence[str],
     frames: int,
@@ -248,12 +255,13 @@ def select(
 ) -> Selection:
     """Select the rows of one half of a split that all the conventions have, in the store's order.
 
-    ``labelled``: leave out rows without a label. ``bodies``: M of a clip, padded with absent bodies if the
-    store has fewer; None: as many as the store has. Raises StoreError when the split, a convention, the
-    stream at this number of frames, or every row is missing, naming what the store has and the command that
-    adds it, and when the store has more bodies.
+    ``split`` None: of the whole store, whatever the ``part``. ``labelled``: leave out rows without a label.
+    ``bodies``: M of a clip, padded with absent bodies if the store has fewer; None: as many as the store has.
+    Raises StoreError when the split, a convention, the stream at this number of frames, or every row is
+    missing, naming what the store has and the command that adds it, and when the store has more bodies.
     """
-    check_split(store, split)
+    if split is not None:
+        check_split(store, split)
     for name in conventions:
         check_stream(store, name, frames=frames, stream=stream)
     rows, known = _rows(store, split, part, conventions), _labels(store)
@@ -261,30 +269,16 @@ def select(
         rows = _with_label(store, rows, known, split=split, part=part)
     paths = {name: _stream_path(name, frames, stream) for name in conventions}
     shapes = {name: _shape(store, path, bodies) for name, path in paths.items()}
-    ids = _values(store, "samples/id")
-    labels = torch.from_numpy(known[rows])
-    return Selection(store, paths, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
-
-
-def select_all(
-    store: Store, convention: str, *, frames: int, stream: str = "joint", bodies: int | None = None
-) -> Selection:
-    """Select all rows of a convention, in the store's order; arguments and errors are those of ``select``."""
-    check_stream(store, convention, frames=frames, stream=stream)
-    there = np.diff(_values(store, f"sequences/{convention}/offsets")) > 0
-    rows = np.flatnonzero(there).astype(np.int64)
-    if not len(rows):
-        raise StoreError(
-            f"has no sample in {convention}", where=store.path, remedy="Choose another convention"
-        )
-    path, ids = _stream_path(convention, frames, stream), _values(store, "samples/id")
-    shapes, labels = {convention: _shape(store, path, bodies)}, torch.from_numpy(_labels(store)[rows])
-    return Selection(store, {convention: path}, shapes, labels, tuple(str(ids[row]) for row in rows), rows)
+    return Selection(store, paths, shapes, torch.from_numpy(known[rows]), _ids(store, rows), rows)
 
 
 def ids_of(store: Store, *, split: str, part: str, conventions: Sequence[str]) -> tuple[str, ...]:
     """Sample ids of the rows that ``select`` chooses; empty if there are none."""
     _, rows = _half(store, split, part, conventions)
+    return _ids(store, rows)
+
+
+def _ids(store: Store, rows: NDArray[np.int64]) -> tuple[str, ...]:
     ids = _values(store, "samples/id")
     return tuple(str(ids[row]) for row in rows)
 
@@ -301,16 +295,9 @@ def frame_labels(store: Store, convention: str) -> dict[str, NDArray[np.int64]]:
     path = f"sequences/{convention}/frame_label"
     if path not in store.group:
         return {}
-    labels = np.asarray(_array(store, path)[:]).astype(np.int64)
-    if len(labels) and not (labels.min() >= -1 and labels.max() < len(store.manifest.classes)):
-        raise StoreError(
-            f"labels of frames run from {labels.min()} to {labels.max()}, but there are "
-            f"{len(store.manifest.classes)} classes",
-            where=store.path,
-            remedy="`skeltools validate` lists what is wrong; convert the raw data again",
-        )
-    edges = np.asarray(_array(store, f"sequences/{convention}/offsets")[:]).tolist()
-    ids = _array(store, "samples/id")[:]
+    labels = _labels(store, path, what="labels of frames")
+    edges = np.asarray(_values(store, f"sequences/{convention}/offsets")).tolist()
+    ids = _values(store, "samples/id")
     spans = zip(ids, pairwise(edges), strict=True)
     return {str(id): labels[first:last] for id, (first, last) in spans if last > first}
 
@@ -387,30 +374,39 @@ def _read_shard(selection: Selection, array: Any, shard: range, *, into: Tensor)
     np.take(block, rows - start, axis=0, out=into.numpy(), mode="clip")
 
 
-def _half(store: Store, split: str, part: str, conventions: Sequence[str]) -> tuple[int, NDArray[np.int64]]:
-    """The number of rows in one half of a split, and the rows among them that all the conventions have."""
-    chosen = np.asarray(_values(store, f"splits/{split}")) == PARTS[part]
+def _half(
+    store: Store, split: str | None, part: str, conventions: Sequence[str]
+) -> tuple[int, NDArray[np.int64]]:
+    """The number of rows in one half of a split, and the rows among them that all the conventions have.
+
+    ``split`` None: of the whole store.
+    """
+    if split is None:
+        chosen = np.ones(store.manifest.samples, dtype=bool)
+    else:
+        chosen = np.asarray(_values(store, f"splits/{split}")) == PARTS[part]
     in_split = int(chosen.sum())
     for name in conventions:
         chosen &= np.diff(_values(store, f"sequences/{name}/offsets")) > 0
     return in_split, np.flatnonzero(chosen).astype(np.int64)
 
 
-def _rows(store: Store, split: str, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
+def _rows(store: Store, split: str | None, part: str, conventions: Sequence[str]) -> NDArray[np.int64]:
     in_split, rows = _half(store, split, part, conventions)
+    if len(rows):
+        return rows
+    names = ", ".join(conventions)
+    if split is None:
+        raise StoreError(f"has no sample in {names}", where=store.path, remedy="Choose another convention")
     if not in_split:
         raise StoreError(
-            f"the split '{split}' has no {_HALVES[part]} half",
-            where=store.path,
-            remedy=_NO_HALF[part],
+            f"the split '{split}' has no {_HALVES[part]} half", where=store.path, remedy=_NO_HALF[part]
         )
-    if not len(rows):
-        raise StoreError(
-            f"no sample of {split} ({part}: {in_split} samples) has all of {', '.join(conventions)}",
-            where=store.path,
-            remedy="Choose fewer conventions, or train on another split (trainer pretrain --split)",
-        )
-    return rows
+    raise StoreError(
+        f"no sample of {split} ({part}: {in_split} samples) has all of {names}",
+        where=store.path,
+        remedy="Choose fewer conventions, or train on another split (trainer pretrain --split)",
+    )
 
 
 _HALVES = {"train": "training", "test": "test"}
@@ -422,28 +418,30 @@ _NO_HALF = {
 
 
 def _with_label(
-    store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, split: str, part: str
+    store: Store, rows: NDArray[np.int64], labels: NDArray[np.int64], *, split: str | None, part: str
 ) -> NDArray[np.int64]:
     """The rows that have a label. Raises StoreError if there are none."""
     chosen = rows[labels[rows] >= 0]
-    if not len(chosen):
-        raise StoreError(
-            f"none of the {len(rows)} {_HALVES[part]} samples of split '{split}' has a label, and "
-            "protocols need them; pre-training does not",
-            where=store.path,
-            remedy="Label some clips of both halves and convert again; --protocol transfer --target measures "
-            "on another store",
-        )
-    return chosen
+    if len(chosen):
+        return chosen
+    if split is None:
+        raise StoreError("no sample has a label", where=store.path, remedy="Leave out labelled=True")
+    raise StoreError(
+        f"none of the {len(rows)} {_HALVES[part]} samples of split '{split}' has a label, and "
+        "protocols need them; pre-training does not",
+        where=store.path,
+        remedy="Label some clips of both halves and convert again; --protocol transfer --target measures "
+        "on another store",
+    )
 
 
-def _labels(store: Store) -> NDArray[np.int64]:
-    """Labels of all rows of the store, int64, -1 for none."""
-    labels = np.asarray(_values(store, "samples/label")).astype(np.int64)
+def _labels(store: Store, path: str = "samples/label", *, what: str = "labels") -> NDArray[np.int64]:
+    """Labels of all rows, or of frames, int64, -1 for none. Raises StoreError for one that is no class's."""
+    labels = np.asarray(_values(store, path)).astype(np.int64)
     classes = len(store.manifest.classes)
     if len(labels) and not (labels.min() >= -1 and labels.max() < classes):
         raise StoreError(
-            f"labels run from {labels.min()} to {labels.max()}, but there are {classes} classes",
+            f"{what} run from {labels.min()} to {labels.max()}, but there are {classes} classes",
             where=store.path,
             remedy="`skeltools validate` lists what is wrong; convert the raw data again",
         )

@@ -23,8 +23,9 @@ from trainer import checkpoint, encoders, loop
 from trainer import store as stores
 from trainer.cli import cli
 from trainer.evaluate.features import extract
+from trainer.evaluate.heads import Recipe
 from trainer.export import CARD, WEIGHTS, export_run, load_encoder, onnx
-from trainer.export.card import EncoderCard, Input, Recipe
+from trainer.export.card import EncoderCard, Input
 
 Changes = dict[str, Any]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import skeltools
 import trainer
-from schemas import EvaluationResult, UsageError
+from schemas import EvaluationResult, StoreError, UsageError
 from skeltools.conversion import convert
 from tests.full_disk import content, full_disk
 from tests.trainer.command import call
@@ -117,6 +117,15 @@ def test_scores_of_frames_are_the_mean_of_the_windows_around_them() -> None:
         around = [row for row, span in zip(scores, spans, strict=True) if frame in span]
         assert made[frame] == pytest.approx(np.mean(around, axis=0))
     assert made[11:].tolist() == [[0, 0, 0, 1]] * 2
+
+
+def test_damaged_labels_of_frames_are_reported(uncut: Path, tmp_path: Path) -> None:
+    damaged = shutil.copytree(uncut, tmp_path / "uncut.zarr")
+    for chunk in (damaged / "sequences/coco_17/frame_label/c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(bytes(chunk.stat().st_size))
+    with pytest.raises(StoreError, match=r"damaged store .sequences/coco_17/frame_label"):
+        stores.frame_labels(stores.open_store(damaged), "coco_17")
 
 
 def test_a_run_on_cut_clips_learns_and_is_measured_on_recordings(

@@ -17,7 +17,7 @@ from trainer.evaluate.crop import Crop
 from trainer.evaluate.halves import chunks, open_half, open_halves, stored
 from trainer.evaluate.rank import spread
 from trainer.run import JOINED
-from trainer.store import Samples, Selection, Store
+from trainer.store import OnProgress, Samples, Selection, Store
 from trainer.streams import STREAMS
 
 
@@ -138,7 +138,7 @@ def extract(
     *,
     convention: str,
     device: torch.device,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
     view: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Features:
     """Encode every clip of one convention in float32; the encoder keeps its train or eval mode.

@@ -22,13 +22,14 @@ from trainer import device as devices
 from trainer.data import Source
 from trainer.encoders.initial import draws_from
 from trainer.evaluate import balance, heads
-from trainer.evaluate.halves import chosen, chunks
+from trainer.evaluate.features import extract
+from trainer.evaluate.halves import chosen
 from trainer.evaluate.heads import Head
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import Training
 from trainer.evaluate.validation import Best, held_out
 from trainer.metrics import accuracy
-from trainer.store import Samples
+from trainer.store import OnProgress, Samples
 
 
 class Around(TypedDict):
@@ -39,7 +40,7 @@ class Around(TypedDict):
     seed: int
     device: torch.device
     augment: Callable[[Tensor, torch.Generator], Tensor]
-    on_progress: Callable[[int, int], None] | None
+    on_progress: OnProgress | None
 
 
 class Classifier(nn.Module):
@@ -142,12 +143,12 @@ def fit(
         again, without = _trained(protocol, encoder, others, left, options=quick, **around)
         known = heads.sureness_of(
             again.scores,
-            _features(without, left, options, around),
+            _outputs(without.encoder, left, options, around),
             left.labels.cpu(),
-            others=_features(without, others, options, around),
+            others=_outputs(without.encoder, others, options, around),
             others_labels=others.labels.cpu(),
         )
-        features = _features(model, train, options, around)
+        features = _outputs(model.encoder, train, options, around)
         fitted.head = fitted.head.surely(features, train.labels.cpu(), known)
     return fitted
 
@@ -176,11 +177,11 @@ def _trained(
             loss = _epoch(model, optimiser, train, epoch=epoch, options=options, **around)
             fitted.loss.append(loss)
             stop = left is not None and best.look(
-                model, scored(model, left, options, around), left.labels.cpu()
+                model, _outputs(model, left, options, around), left.labels.cpu()
             )
             looks = options.test_every and (epoch + 1) % options.test_every == 0
             if looks or epoch + 1 == options.epochs:
-                fitted.scores = scored(model, test, options, around)
+                fitted.scores = _outputs(model, test, options, around)
                 fitted.test_top1[epoch + 1] = accuracy(fitted.scores, labels)
             if not (math.isfinite(loss) and torch.isfinite(fitted.scores).all()):
                 raise SkelError(
@@ -192,7 +193,7 @@ def _trained(
                 break
     if left is not None:
         model.load_state_dict(best.state)
-        fitted.scores = scored(model, test, options, around)
+        fitted.scores = _outputs(model, test, options, around)
         fitted.test_top1[best.epoch] = accuracy(fitted.scores, labels)
         fitted.validation = best.details()
     return fitted, model
@@ -279,24 +280,10 @@ def _set_mode(model: nn.Module, mode: str) -> None:
             module.train()  # cuDNN has no gradient in eval mode; without dropout the mode makes no difference
 
 
-@torch.no_grad()
-def scored(model: Classifier, half: Source, options: Training, around: Around) -> Tensor:
-    """[N, classes] float32 logits on the CPU, of clips cropped as in tests; leaves the model in eval mode."""
-    model.eval()
-    seen = _seen(half, options, around)
-    return torch.cat([model(clips, around["convention"]).float().cpu() for clips in seen])
-
-
-@torch.no_grad()
-def _features(model: Classifier, half: Source, options: Training, around: Around) -> Tensor:
-    """[N, D] float32 features on the CPU, of clips cropped as in tests; leaves the model in eval mode."""
-    model.eval()
-    seen = _seen(half, options, around)
-    return torch.cat([model.encoder(clips, around["convention"]).float().cpu() for clips in seen])
-
-
-def _seen(half: Source, options: Training, around: Around) -> Iterator[Tensor]:
-    """All clips in order, chunk by chunk, on the device and cropped as in tests."""
-    for chunk in chunks(half, around["convention"]):
-        clips = chunk.to(around["device"])
-        yield clips if options.crop is None else options.crop.centre(clips)
+def _outputs(network: nn.Module, half: Source, options: Training, around: Around) -> Tensor:
+    """[N, ...] float32 on the CPU: what a network makes of all clips, cropped as in tests."""
+    crop = options.crop
+    centre = None if crop is None else lambda clips, _: crop.centre(clips)
+    return extract(
+        network, half, convention=around["convention"], device=around["device"], view=centre
+    ).values

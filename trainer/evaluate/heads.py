@@ -28,8 +28,8 @@ from torch.nn.functional import cross_entropy, normalize
 from schemas import CheckpointError, Component, regular
 from schemas._model import Model
 from schemas.parsing import refusing
-from trainer import seeds
 from trainer.cards import checked
+from trainer.evaluate import balance
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -48,7 +48,7 @@ _KIND = "skeltools classifier"
 
 
 class Recipe(Model):
-    """The preprocessing of the clips that were learned from."""
+    """The preprocessing of the clips that were learned from, as in the manifest of their store."""
 
     name: str
     steps: tuple[Component, ...]
@@ -167,13 +167,7 @@ def held_out_rows(labels: Tensor, ids: Sequence[str], *, seed: int) -> Tensor | 
     A class keeps at least one clip to learn from. Too few: fewer than ``LEAST_HELD_OUT`` in total.
     """
     names = ids or tuple(map(str, range(len(labels))))
-    by_class: dict[int, list[int]] = {}
-    for row, label in enumerate(labels.tolist()):
-        by_class.setdefault(label, []).append(row)
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
-    for rows in by_class.values():
-        ordered = sorted(rows, key=lambda row: (seeds.derive(seed, "held out", names[row]), names[row]))
-        chosen[ordered[: len(rows) // HELD_OUT]] = True
+    chosen = balance.drawn(labels, names, lambda clips: clips // HELD_OUT, seed=seed, address=("held out",))
     return chosen if int(chosen.sum()) >= LEAST_HELD_OUT else None
 
 

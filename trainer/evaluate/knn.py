@@ -64,9 +64,7 @@ def _doubts(train: Features, k: int) -> dict[str, Any]:
 
 def top1(train: Features, test: Features, *, classes: int) -> float:
     """Accuracy with the default options, by which random weights are measured."""
-    default = Options()
-    votes = _votes(train, test, (default.k,), classes=classes, temperature=default.temperature)
-    return accuracy(votes[0], test.labels)
+    return accuracy(vote(train, test, classes=classes, options=Options()), test.labels)
 
 
 def vote(train: Features, test: Features, *, classes: int, options: Options) -> Tensor:

@@ -71,8 +71,7 @@ def evaluate(
     layer, without = (_initial(sizes, len(classes), seed) for _ in range(2))
     held_out, best = heads.held_out_rows(train.labels, train.ids, seed=seed), 0.0
     for epoch in range(options.epochs):
-        fresh = train.anew is not None and epoch
-        values = scaling(train.anew(epoch) if train.anew is not None and fresh else train.values)
+        values = scaling(train.values if train.anew is None or epoch == 0 else train.anew(epoch))
         _epoch(layer, values, train.labels, seed=seed, epoch=epoch, options=options)
         if held_out is not None:
             _epoch(

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from schemas import RunConfig
 from trainer import memory, seeds
 from trainer import store as stores
-from trainer.augment import Chain, compile_chain
+from trainer.augment import compile_chain
 from trainer.data import Source
 from trainer.evaluate import knn, rank
 from trainer.evaluate.features import Features, Split, extract, picked, stream_of
 from trainer.evaluate.halves import open_half, open_halves
 from trainer.metrics import accuracy
-from trainer.store import Samples, Store
+from trainer.store import Store
 from trainer.streams import derive
 
 Monitor = Callable[[], dict[str, float]]
@@ -87,34 +87,17 @@ def _views(
     """A function that returns features [N, Q, D] of Q normal views of N clips, identical on every call."""
     convention = config.data.conventions[0]
     chain = compile_chain(config.augment.normal, where="augment.normal")
-    view = _view(chain, split.store, convention, stream, seed=config.runtime.seed, device=device)
+    skeleton = stores.skeletons(split.store, [convention])[convention]
     clips = picked(split.trained_on(convention, "joint"), convention, most=LIDAR_CLIPS)
-    numbers = range(config.runtime.lidar_views)
-    return lambda: torch.stack([_encoded(encoder, clips, view(number), device) for number in numbers], dim=1)
 
+    def encoded(number: int) -> Tensor:
+        def view(chunk: Tensor, place: int) -> Tensor:
+            generator = seeds.generator(device, config.runtime.seed, "lidar", number, place)
+            return derive(chain(chunk, skeleton, generator), stream, skeleton.spec)
 
-def _view(
-    chain: Chain, store: Store, convention: str, stream: str, *, seed: int, device: torch.device
-) -> Callable[[int], Callable[[Tensor, int], Tensor]]:
-    """View number -> ``(clips [N,3,T,V,M], chunk number) -> view`` in a stream."""
-    skeleton = stores.skeletons(store, [convention])[convention]
+        return extract(encoder, clips, convention=convention, device=device, view=view).values
 
-    def number(n: int) -> Callable[[Tensor, int], Tensor]:
-        def drawn(clips: Tensor, chunk: int) -> Tensor:
-            seen = chain(clips, skeleton, seeds.generator(device, seed, "lidar", n, chunk))
-            return derive(seen, stream, skeleton.spec)
-
-        return drawn
-
-    return number
-
-
-def _encoded(
-    encoder: nn.Module, clips: Samples, view: Callable[[Tensor, int], Tensor], device: torch.device
-) -> Tensor:
-    """[N, D]: features of one view of every clip."""
-    (convention,) = clips.clips
-    return extract(encoder, clips, convention=convention, device=device, view=view).values
+    return lambda: torch.stack([encoded(number) for number in range(config.runtime.lidar_views)], dim=1)
 
 
 def _split(store: Store, config: RunConfig) -> Split:

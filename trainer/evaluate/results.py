@@ -20,11 +20,11 @@ from trainer.evaluate.significance import bootstrap
 from trainer.metrics import accuracy, confusion, per_class, ranks
 from trainer.run import JOINED, Run
 
-_TOOL = f"trainer {__version__}"
+TOOL = f"trainer {__version__}"
 
 
 def result_of(
-    run: Run, scores: Scores, *, split: Split, untrained: bool, random_knn: float | None, seconds: float
+    run: Run, scores: Scores, *, split: Split, untrained: bool, random_knn: float | None
 ) -> EvaluationResult:
     """The result of a run, without the name of a scores file; ``split``: the one whose halves were used."""
     config, manifest = run.config, split.store.manifest
@@ -54,12 +54,9 @@ def result_of(
         best_top1=scores.best_top1,
         random_knn=random_knn,
         details=scores.details,
-        notes=(
-            *_notes(run, scores, scores.train_labels, untrained=untrained),
-            *_left_out(split, scores.convention.split(JOINED)),
-        ),
-        seconds=seconds,
-        tool=_TOOL,
+        notes=tuple(_notes(run, scores, scores.train_labels, split, untrained=untrained)),
+        seconds=scores.seconds,
+        tool=TOOL,
         **accuracies(scores),
     )
 
@@ -84,8 +81,10 @@ def accuracies(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: bool) -> list[str]:
-    """Notes for the reader: an unfinished run, other initial weights, classes missing from a half."""
+def _notes(
+    run: Run, scores: Scores, train_labels: torch.Tensor, split: Split, *, untrained: bool
+) -> list[str]:
+    """Notes for the reader: an unfinished run, other initial weights, classes and labels that are missing."""
     notes, epoch, epochs = [], run.checkpoint.epoch, run.config.optimise.epochs
     if run.epoch_file is not None and not untrained:
         notes.append(f"of the kept checkpoint of epoch {epoch} of {epochs}")
@@ -99,22 +98,18 @@ def _notes(run: Run, scores: Scores, train_labels: torch.Tensor, *, untrained: b
     untested = [name for label, name in enumerate(scores.classes) if label not in tested]
     untaught = [name for label, name in enumerate(scores.classes) if label in tested - taught]
     if untested:
-        notes.append(f"no test sample of {_listed(untested)}: not among the classes, not in the macro mean")
+        notes.append(f"no test sample of {listed(untested)}: not among the classes, not in the macro mean")
     if untaught:
-        notes.append(f"no training sample of {_listed(untaught)}: its test samples count as wrong")
+        notes.append(f"no training sample of {listed(untaught)}: its test samples count as wrong")
+    conventions = scores.convention.split(JOINED)
+    train, test = (split.unlabelled(part, conventions) for part in ("train", "test"))
+    if train + test:
+        notes.append(f"without a label and left out: {train} training and {test} test samples")
     return notes
 
 
-def _left_out(split: Split, conventions: Sequence[str]) -> list[str]:
-    """A note on how many samples were left out because they have no label."""
-    train, test = (split.unlabelled(part, conventions) for part in ("train", "test"))
-    if not train + test:
-        return []
-    return [f"without a label and left out: {train} training and {test} test samples"]
-
-
-def _listed(names: list[str]) -> str:
-    """At most three of the names: ``wave, kick, jump and 7 more classes``."""
+def listed(names: list[str]) -> str:
+    """At most three classes: ``wave, kick, jump and 7 more classes``."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more classes" if more > 0 else "")
 
@@ -148,7 +143,7 @@ def ensemble_result(
         train_samples=min(result.train_samples for result in results),
         notes=tuple(dict.fromkeys(note for result in results for note in result.notes)),
         seconds=seconds,
-        tool=_TOOL,
+        tool=TOOL,
         **{name: _joined(getattr(result, name) for result in results) for name in (*shared, "preset")},
         **accuracies(scores),
     )
@@ -159,18 +154,19 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def write_result(
-    result: EvaluationResult, scores: Scores, path: Path, *, classifier: bytes | None = None
+    result: EvaluationResult, scores: Scores | None, path: Path, *, classifier: bytes | None = None
 ) -> None:
-    """Write ``path`` and, beside it under the names in the result, the scores and a classifier's content.
+    """Write ``path`` and, beside it under the names in the result, scores and a classifier's content if any.
 
     All files are written before the first one gets its name, ``path`` last: a full disk leaves the previous
     files, and no result stands beside scores that are not its own.
     """
-    assert result.scores is not None
     with replacing(path) as last, ExitStack() as beside:
         last.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
         if classifier is not None:
             assert result.classifier is not None
             beside.enter_context(replacing(path.with_name(result.classifier))).write_bytes(classifier)
-        write_scores(scores, beside.enter_context(replacing(path.with_name(result.scores))))
+        if scores is not None:
+            assert result.scores is not None
+            write_scores(scores, beside.enter_context(replacing(path.with_name(result.scores))))
         path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from schemas import EvaluationResult, InitConfig, StoreError, UsageError, unknow
 from trainer import start
 from trainer import store as stores
 from trainer.augment import compile_chain
+from trainer.data import Source
 from trainer.evaluate import PROTOCOLS, ensemble, heads, knn, protocol_options, transfer
 from trainer.evaluate.features import (
     Features,
@@ -30,11 +31,12 @@ from trainer.evaluate.results import result_of, write_result
 from trainer.evaluate.scores import Scores
 from trainer.metrics import accuracy
 from trainer.run import RESULTS, Run
-from trainer.store import Store
+from trainer.store import OnProgress, Store
 from trainer.streams import STREAMS
 
-OnProgress = Callable[[int, int], None]
 Options = Mapping[str, Mapping[str, Any]]
+Clips = tuple[Source, Source]
+"""Clips of the training and of the test half."""
 Halves = tuple[Features, Features]
 """Features of the training and of the test half."""
 Measured = tuple[Scores, EvaluationResult]
@@ -69,12 +71,11 @@ class Evaluation:
     fusion: ensemble.Options
     untrained: bool
     init: InitConfig | None
+    random: Mapping[str, nn.Module]
+    """Encoder -> the same architecture with fresh random weights."""
+    starts: Mapping[str, nn.Module]
+    """Encoder -> the same architecture with the weights of ``init``; empty without."""
     on_progress: OnProgress | None
-
-    @property
-    def needs_halves(self) -> bool:
-        """Whether any protocol uses features of the halves."""
-        return not all(PROTOCOLS[name].NEEDS.target for name in self.protocols)
 
     @property
     def measured_on(self) -> Split:
@@ -125,14 +126,16 @@ def evaluate(
     stores.check_split(run.store, data.split)
     split = Split(run.store, data.split, data)
     learned_on = None if target is None else _target(target, target_split, split)
-    evaluation = Evaluation(run, split, learned_on, chosen, fusion, untrained, init, on_progress)
-    _check_several(evaluation, options.get("fusion", {}), conventions=len(names))
-    random = run.untrained_method()
+    _check_several(run, chosen, options.get("fusion", {}), conventions=len(names))
+    random = run.untrained_method().encoders
     starts = {} if init is None else run.untrained_method().encoders
     if init is not None:
         start.initialise_encoders(starts, init)
         start.check_kind(init, run.store, names[0])
-    by_convention = [_in_convention(evaluation, name, random.encoders, starts) for name in names]
+    evaluation = Evaluation(
+        run, split, learned_on, chosen, fusion, untrained, init, random, starts, on_progress
+    )
+    by_convention = [_in_convention(evaluation, name) for name in names]
     measured: dict[str, list[Measured]] = {}
     for protocol in chosen:
         several = [each[protocol] for each in by_convention]
@@ -144,46 +147,40 @@ def evaluate(
     return [_written(evaluation, name, *pair) for name, pairs in measured.items() for pair in pairs]
 
 
-def _in_convention(
-    evaluation: Evaluation,
-    convention: str,
-    random: Mapping[str, nn.Module],
-    starts: Mapping[str, nn.Module],
-) -> dict[str, list[Measured]]:
+def _in_convention(evaluation: Evaluation, convention: str) -> dict[str, list[Measured]]:
     """Protocol -> the results of every encoder, then of all of them combined if there are several."""
-    encoders = _encoders(evaluation, convention, random, starts)
+    encoders = _encoders(evaluation, convention)
     at_random = [each.random_features for each in encoders if each.random_features is not None]
     if len(at_random) > 1:
         at_random.append(_side_by_side(at_random, unit=True))
     classes = len(evaluation.measured_on.store.manifest.classes)
     random_knn = {train.encoder: knn.top1(train, test, classes=classes) for train, test in at_random}
-    measured: dict[str, list[Measured]] = {}
-    for protocol in evaluation.protocols:
-        split = evaluation.split_of(protocol)
-        tried = split is evaluation.measured_on and not PROTOCOLS[protocol].NEEDS.target
-        measured[protocol] = [
-            (
-                scores,
-                result_of(
-                    evaluation.run,
-                    scores,
-                    split=split,
-                    untrained=evaluation.untrained,
-                    random_knn=random_knn[scores.encoder] if tried else None,
-                    seconds=seconds,
-                ),
-            )
-            for scores, seconds in _scores(evaluation, protocol, convention, encoders)
+    return {
+        protocol: [
+            _measured(evaluation, protocol, scores, random_knn)
+            for scores in _scores(evaluation, protocol, convention, encoders)
         ]
-    return measured
+        for protocol in evaluation.protocols
+    }
 
 
-def _encoders(
-    evaluation: Evaluation,
-    convention: str,
-    random: Mapping[str, nn.Module],
-    starts: Mapping[str, nn.Module],
-) -> list[Encoder]:
+def _measured(
+    evaluation: Evaluation, protocol: str, scores: Scores, random_knn: Mapping[str, float]
+) -> Measured:
+    """The scores with their result; ``random_knn``: encoder -> accuracy of kNN at random weights."""
+    split = evaluation.split_of(protocol)
+    tried = split is evaluation.measured_on and not PROTOCOLS[protocol].NEEDS.target
+    result = result_of(
+        evaluation.run,
+        scores,
+        split=split,
+        untrained=evaluation.untrained,
+        random_knn=random_knn.get(scores.encoder) if tried else None,
+    )
+    return scores, result
+
+
+def _encoders(evaluation: Evaluation, convention: str) -> list[Encoder]:
     """Every encoder of the method, in its order.
 
     Raises StoreError before anything is encoded if one of their streams is not in the store, and SkelError
@@ -197,33 +194,36 @@ def _encoders(
     for each in (split,) if target is None else (split, target):
         _check_streams(each.store, convention, data.frames, list(dict.fromkeys(streams.values())))
 
-    def encode(name: str, network: nn.Module, title: str, on_progress: OnProgress | None) -> Halves:
-        train, test = (
-            replace(
-                extract(network, half, convention=convention, device=device, on_progress=on_progress),
-                encoder=name,
-                stream=streams[name],
-            )
-            for half in halves or ()
-        )
-        for features, half in zip((train, test), halves or (), strict=True):
+    def encode(network: nn.Module, halves: Clips, name: str, *, random: bool) -> Halves:
+        seen = None if random else evaluation.on_progress
+        title = f"{name} (random)" if random else name
+        both = [
+            extract(network, half, convention=convention, device=device, on_progress=seen) for half in halves
+        ]
+        for features, half in zip(both, halves, strict=True):
             check_finite(features, half, encoder=title, convention=convention)
-        return train, test
+        return _named(both, name, streams[name])
 
+    on_halves = not all(PROTOCOLS[protocol].NEEDS.target for protocol in evaluation.protocols)
     encoders = []
     for name, stream in streams.items():
-        halves = evaluation.measured_on.halves(convention, stream) if evaluation.needs_halves else None
-        fresh = random[name].to(device)
+        halves = evaluation.measured_on.halves(convention, stream) if on_halves else None
+        fresh = evaluation.random[name].to(device)
         calibrate(fresh, split.trained_on(convention, stream), convention=convention, device=device)
-        random_features = encode(name, fresh, f"{name} (random)", None) if halves else None
+        random_features = encode(fresh, halves, name, random=True) if halves else None
         network, features = fresh, random_features
         if not evaluation.untrained:
             network = trained[name].to(device)
-            features = encode(name, network, name, evaluation.on_progress) if halves else None
-        if starts:
-            network = fresh = starts[name].to(device)
+            features = encode(network, halves, name, random=False) if halves else None
+        if evaluation.starts:
+            network = fresh = evaluation.starts[name].to(device)
         encoders.append(Encoder(network, fresh, name, stream, features, random_features))
     return encoders
+
+
+def _named(halves: Iterable[Features], encoder: str, stream: str) -> Halves:
+    train, test = (replace(half, encoder=encoder, stream=stream) for half in halves)
+    return train, test
 
 
 def _check_streams(store: Store, convention: str, frames: int, streams: Sequence[str]) -> None:
@@ -248,21 +248,19 @@ def _check_streams(store: Store, convention: str, frames: int, streams: Sequence
 
 def _scores(
     evaluation: Evaluation, protocol: str, convention: str, encoders: Sequence[Encoder]
-) -> list[tuple[Scores, float]]:
-    """The scores of every encoder, then of all combined if there are several; each with its seconds.
+) -> list[Scores]:
+    """The scores of every encoder, then of all combined if there are several.
 
     Streams are fused as the protocol specifies, or trained together. Encoders that share a stream are
     representations of it: the features of frozen ones are concatenated, as in ISC.
     """
     needs, options = PROTOCOLS[protocol].NEEDS, evaluation.protocols[protocol]
     frozen = [] if needs.clips else [_seen(evaluation, protocol, convention, each) for each in encoders]
-    single = [
-        _on_clips(evaluation, protocol, convention, each)
-        if needs.clips
-        else _on_features(evaluation, protocol, convention, frozen[place])
-        for place, each in enumerate(encoders)
-    ]
-    scores = [pair for several in single for pair in several]
+    if needs.clips:
+        single = [_on_clips(evaluation, protocol, convention, each) for each in encoders]
+    else:
+        single = [_on_features(evaluation, protocol, convention, each) for each in frozen]
+    scores = [each for several in single for each in several]
     if len(encoders) == 1:
         return scores
     by_stream = len({encoder.stream for encoder in encoders}) == len(encoders)
@@ -270,13 +268,13 @@ def _scores(
     if needs.clips or (needs.fuse == "scores" and by_stream and not jointly):
         for same in zip(*single, strict=True):
             started = time.perf_counter()
-            together = ensemble.fused([each for each, _ in same], evaluation.fusion)
-            scores.append((together, time.perf_counter() - started))
+            together = ensemble.fused(same, evaluation.fusion)
+            scores.append(replace(together, seconds=time.perf_counter() - started))
         return scores
     joined = _side_by_side(frozen, unit=needs.fuse == "features")
     how = {"fusion": {"of": "probes" if jointly else "features"}}
-    for each, seconds in _on_features(evaluation, protocol, convention, joined):
-        scores.append((replace(each, settings=each.settings | how), seconds))
+    for each in _on_features(evaluation, protocol, convention, joined):
+        scores.append(replace(each, settings=each.settings | how))
     return scores
 
 
@@ -288,22 +286,16 @@ def _side_by_side(encoders: Sequence[Halves], *, unit: bool) -> Halves:
 def _seen(evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder) -> Halves:
     """The features of whole clips, or of temporal crops if the protocol's options have a ``crop``."""
     crop = getattr(evaluation.protocols[protocol], "crop", None)
-    assert encoder.features is not None  # protocols on features look at the run's own halves
     if crop is None:
+        assert encoder.features is not None  # protocols on features look at the run's own halves
         return encoder.features
     halves = evaluation.measured_on.halves(convention, encoder.stream)
     seed, device = evaluation.run.config.runtime.seed, evaluation.run.device
-    of_stretches = cropped(encoder.network, halves, crop, convention=convention, device=device, seed=seed)
-    train, test = (
-        replace(stretches, encoder=whole.encoder, stream=whole.stream)
-        for stretches, whole in zip(of_stretches, encoder.features, strict=True)
-    )
-    return train, test
+    crops = cropped(encoder.network, halves, crop, convention=convention, device=device, seed=seed)
+    return _named(crops, encoder.name, encoder.stream)
 
 
-def _on_features(
-    evaluation: Evaluation, protocol: str, convention: str, halves: Halves
-) -> list[tuple[Scores, float]]:
+def _on_features(evaluation: Evaluation, protocol: str, convention: str, halves: Halves) -> list[Scores]:
     train, test = halves
     started = time.perf_counter()
     several = PROTOCOLS[protocol].evaluate(
@@ -313,25 +305,12 @@ def _on_features(
         seed=evaluation.run.config.runtime.seed,
         options=evaluation.protocols[protocol],
     )
-    of = {"encoder": test.encoder, "stream": test.stream, "convention": convention}
-    seconds = time.perf_counter() - started
-    more = _provenance(evaluation)
-    return [
-        (replace(each, **of, train_labels=train.labels, details=each.details | more), seconds)
-        for each in several
-    ]
+    about: dict[str, Any] = {"encoder": test.encoder, "stream": test.stream, "convention": convention}
+    about |= {"train_labels": train.labels, "seconds": time.perf_counter() - started}
+    return _described(evaluation, protocol, several, about)
 
 
-def _provenance(evaluation: Evaluation) -> dict[str, Any]:
-    """Provenance of both stores if the figure is of another store than the encoder."""
-    if evaluation.target is None:
-        return {}
-    return transfer.provenance(evaluation.split.store, evaluation.target.store)
-
-
-def _on_clips(
-    evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder
-) -> list[tuple[Scores, float]]:
+def _on_clips(evaluation: Evaluation, protocol: str, convention: str, encoder: Encoder) -> list[Scores]:
     """Evaluate a protocol that trains a copy of the encoder, on the run's store or on the target."""
     module, config, split = PROTOCOLS[protocol], evaluation.run.config, evaluation.split_of(protocol)
     train, test = split.halves(convention, encoder.stream)
@@ -354,19 +333,18 @@ def _on_clips(
         augment=augment,
         on_progress=evaluation.on_progress,
     )
-    seconds = time.perf_counter() - started
-    more = _provenance(evaluation) if split is not evaluation.split else {}
-    of = {"encoder": encoder.name, "stream": encoder.stream, "convention": convention}
-    return [
-        (
-            _named_after(
-                evaluation.init,
-                replace(each, **of, train_labels=train.labels, details=each.details | more),
-            ),
-            seconds,
-        )
-        for each in several
-    ]
+    about: dict[str, Any] = {"encoder": encoder.name, "stream": encoder.stream, "convention": convention}
+    about |= {"train_labels": train.labels, "seconds": time.perf_counter() - started}
+    return [_named_after(evaluation.init, each) for each in _described(evaluation, protocol, several, about)]
+
+
+def _described(
+    evaluation: Evaluation, protocol: str, several: Sequence[Scores], about: Mapping[str, Any]
+) -> list[Scores]:
+    """Add fields to scores and, if they are of another store than the encoder's, both stores to details."""
+    source, measured = evaluation.split, evaluation.split_of(protocol)
+    more = {} if measured is source else transfer.provenance(source.store, measured.store)
+    return [replace(each, **about, details=each.details | more) for each in several]
 
 
 def _named_after(init: InitConfig | None, scores: Scores) -> Scores:
@@ -382,15 +360,7 @@ def _together(evaluation: Evaluation, protocol: str, conventions: Sequence[Measu
     started = time.perf_counter()
     members = [replace(scores, origin=scores.convention) for scores, _ in conventions]
     mean = ensemble.over_conventions(members, scores=evaluation.fusion.scores)
-    result = result_of(
-        evaluation.run,
-        mean,
-        split=evaluation.split_of(protocol),
-        untrained=evaluation.untrained,
-        random_knn=None,
-        seconds=time.perf_counter() - started,
-    )
-    return mean, result
+    return _measured(evaluation, protocol, replace(mean, seconds=time.perf_counter() - started), {})
 
 
 def _written(
@@ -498,17 +468,19 @@ def _target(path: Path, name: str | None, own: Split) -> Split:
     return replace(own, store=store, name=chosen)
 
 
-def _check_several(evaluation: Evaluation, fusion: Mapping[str, Any], *, conventions: int) -> None:
+def _check_several(
+    run: Run, protocols: Mapping[str, Any], fusion: Mapping[str, Any], *, conventions: int
+) -> None:
     """Raises UsageError for settings of several encoders if the method has only one.
 
     One encoder has no streams to weight; conventions can only be averaged, as softmax or as logits.
     Classifiers are trained together over streams; several representations of one stream share one classifier
     anyway.
     """
-    name, encoders = evaluation.run.config.method.name, set(evaluation.run.method.encoders)
+    name, encoders = run.config.method.name, set(run.method.encoders)
     if fusion and len(encoders) == 1 and not (conventions > 1 and set(fusion) == {"scores"}):
         raise UsageError(f"{name} trains one encoder, there is nothing to fuse", where="fusion")
-    for protocol, options in evaluation.protocols.items():
+    for protocol, options in protocols.items():
         if getattr(options, "streams", "") == "together" and not (
             len(encoders) > 1 and encoders <= set(STREAMS)
         ):

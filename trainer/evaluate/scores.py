@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, get_args
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -69,6 +69,8 @@ class Scores:
     convention: str = ""
     origin: str = ""
     """Where the scores come from, for messages: a file."""
+    seconds: float = 0.0
+    """Duration of their computation from features or clips."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -132,22 +134,24 @@ def _check(path: Path, *, ids: Any, labels: Any, scores: Any, classes: Any, kind
     """Raises SkelError unless the arrays are those of ``Scores``."""
     shapes = (ids.ndim, labels.shape, scores.shape, classes.ndim, kind.ndim)
     if shapes != (1, ids.shape, (*ids.shape, *classes.shape), 1, 0):
-        _refuse(path, f"ids {ids.shape}, labels {labels.shape}, scores {scores.shape} do not fit together")
+        raise _refused(
+            path, f"ids {ids.shape}, labels {labels.shape}, scores {scores.shape} do not fit together"
+        )
     types = tuple(array.dtype.kind for array in (ids, labels, scores, classes, kind))
     if types != ("U", "i", "f", "U", "U") or labels.dtype != np.int64 or scores.dtype != np.float32:
-        _refuse(path, f"labels are {labels.dtype}, scores {scores.dtype}, not int64 and float32")
+        raise _refused(path, f"labels are {labels.dtype}, scores {scores.dtype}, not int64 and float32")
     if str(kind) not in get_args(Kind):
-        _refuse(path, f"scores of kind '{kind}', not {', '.join(get_args(Kind))}")
+        raise _refused(path, f"scores of kind '{kind}', not {', '.join(get_args(Kind))}")
     if len(set(ids.tolist())) != len(ids) or not len(ids):
-        _refuse(path, "no sample, or one of them twice")
+        raise _refused(path, "no sample, or one of them twice")
     if labels.min() < 0 or labels.max() >= len(classes):
-        _refuse(path, f"a label is outside 0..{len(classes) - 1}")
+        raise _refused(path, f"a label is outside 0..{len(classes) - 1}")
     if not np.isfinite(scores).all():
-        _refuse(path, "a score is not finite")
+        raise _refused(path, "a score is not finite")
     if str(kind) != "logits" and (scores.min() < 0 or (scores.sum(axis=1) <= 0).any()):
-        _refuse(path, f"{kind} are negative, or all zero in a row")
+        raise _refused(path, f"{kind} are negative, or all zero in a row")
     if str(kind) == "probabilities" and np.abs(scores.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
-        _refuse(path, "probabilities do not sum to one")
+        raise _refused(path, "probabilities do not sum to one")
 
 
 def _check_stored(file: IO[bytes]) -> None:
@@ -156,10 +160,6 @@ def _check_stored(file: IO[bytes]) -> None:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its arrays are packed, as `trainer evaluate` packs none")
     file.seek(0)
-
-
-def _refuse(path: Path, problem: str) -> NoReturn:
-    raise _refused(path, problem)
 
 
 def _refused(path: Path, problem: str) -> SkelError:

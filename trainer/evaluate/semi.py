@@ -9,7 +9,6 @@ draw.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 import torch
@@ -19,12 +18,13 @@ from torch import nn
 from schemas import ConfigError, StoreError
 from trainer import seeds
 from trainer.data import Source
+from trainer.evaluate import balance
 from trainer.evaluate.fit import Around, fit, settings
 from trainer.evaluate.halves import chosen
 from trainer.evaluate.protocol import Needs
 from trainer.evaluate.scores import Scores
 from trainer.evaluate.training import SCHEDULES, Training
-from trainer.store import Samples
+from trainer.store import OnProgress, Samples
 
 NEEDS = Needs(clips=True)
 
@@ -110,26 +110,21 @@ def drawn_rows(train: Source, *, share: float, seed: int, draw: int, counts: Cou
     never exceeds the share. ``rounded``: a class of n clips gives round(share / 100 * n), with halves rounded
     to even. Raises ConfigError when that is none in every class.
     """
-    by_class: dict[int, list[int]] = {}
-    for row, label in enumerate(train.labels.tolist()):
-        by_class.setdefault(label, []).append(row)
-    same = max(1, math.floor(share * len(train) / (100 * len(by_class))))
+    sizes = train.labels.unique(return_counts=True)[1]
+    same = max(1, math.floor(share * len(train) / (100 * len(sizes))))
 
-    def place(row: int) -> tuple[int, str]:
-        return seeds.derive(seed, "semi", draw, train.ids[row]), train.ids[row]
+    def count(clips: int) -> int:
+        return same if counts == "equal" else round(share / 100 * clips)
 
-    taken = [
-        sorted(rows, key=place)[: same if counts == "equal" else round(share / 100 * len(rows))]
-        for rows in by_class.values()
-    ]
-    if not any(taken):
-        most = max(map(len, by_class.values()))
+    chosen = balance.drawn(train.labels, train.ids, count, seed=seed, address=("semi", draw))
+    if not chosen.any():
         raise ConfigError(
-            f"{share:g} % of no class is a clip, the largest has {most}",
+            f"{share:g} % of no class is a clip, the largest has {int(sizes.max())}",
             where="semi.counts",
             remedy="Ask for larger semi.shares, or set semi.counts=equal",
         )
-    return sorted(row for rows in taken for row in rows)
+    rows: list[int] = chosen.nonzero().flatten().tolist()
+    return rows
 
 
 def _in_order(drawn: Source) -> Source:
@@ -148,9 +143,7 @@ def _check_apart(train: Source, test: Source) -> None:
         )
 
 
-def _part(
-    on_progress: Callable[[int, int], None] | None, done: int, parts: int
-) -> Callable[[int, int], None] | None:
+def _part(on_progress: OnProgress | None, done: int, parts: int) -> OnProgress | None:
     """The progress of one of ``parts`` trainings, reported as progress of all."""
     if on_progress is None:
         return None

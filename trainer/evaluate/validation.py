@@ -7,27 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from schemas import ConfigError
-from trainer import seeds
+from trainer.evaluate import balance
 
 
 def held_out(labels: Tensor, ids: Sequence[str], *, share: float, seed: int) -> Tensor:
     """[N] bool: the clips held out from training: a rounded share of each class, but never all of it.
 
-    The selection depends only on seed and ids, so it is the same for every order of the rows. A class of one
-    clip gives none. Raises ConfigError when no class gives any.
+    The selection depends only on seed and ids (``balance.drawn``). A class of one clip gives none. Raises
+    ConfigError when no class gives any.
     """
-    by_class: dict[int, list[int]] = {}
-    for row, label in enumerate(labels.tolist()):
-        by_class.setdefault(label, []).append(row)
-    chosen = torch.zeros(len(labels), dtype=torch.bool)
-    for rows in by_class.values():
-        count = min(max(1, round(share * len(rows))), len(rows) - 1)
-        ordered = sorted(rows, key=lambda row: (seeds.derive(seed, "validation", ids[row]), ids[row]))
-        chosen[ordered[:count]] = True
+
+    def count(clips: int) -> int:
+        return min(max(1, round(share * clips)), clips - 1)
+
+    chosen = balance.drawn(labels, ids, count, seed=seed, address=("validation",))
     if not chosen.any():
         raise ConfigError(
             f"no class has two clips to learn from, so that {share:g} of them can be left out",

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from schemas import CheckpointError, Component, SkeletonSpec
 from schemas._model import Model
 from trainer.cards import checked, read
+from trainer.evaluate.heads import Recipe
 from trainer.run import EXPORTED
 
 FORMAT = 3
@@ -43,13 +44,6 @@ class Input(Model):
     def _as_before(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write ``coordinates`` only for 2D poses: cards of 3D poses stay as they are."""
         return {k: v for k, v in serialise(self).items() if (k, v) != ("coordinates", "xyz")}
-
-
-class Recipe(Model):
-    """The preprocessing that produced the joint stream, as recorded in the store's manifest."""
-
-    name: str
-    steps: tuple[Component, ...]
 
 
 class OnnxFile(Model):

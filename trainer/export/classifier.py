@@ -7,11 +7,14 @@ from pathlib import Path
 
 from schemas import CheckpointError, SkelError
 from trainer import checkpoint
-from trainer.evaluate import PROTOCOLS, heads
+from trainer.evaluate import heads
 from trainer.evaluate.crop import Crop
 from trainer.evaluate.heads import ClassifierCard, Head
 from trainer.export.card import EncoderCard, KeptClassifier
 from trainer.run import RESULTS, Run, SavedResult, find_results, only_result, read_result, read_results
+
+LEARNING = ("linear", "finetune", "supervised", "semi")
+"""Protocols that save a classifier of the run's own classes, in the order of ``PROTOCOLS``."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def kept_by(run: Run, figure: str, *, convention: str, encoder: str) -> Kept:
             )
     again = f"Run `trainer evaluate {run.path} --protocol {saved.result.protocol}` again"
     if saved.result.classifier is None:
-        what = "an earlier version wrote it" if saved.result.protocol in learning() else "nothing is learned"
+        what = "an earlier version wrote it" if saved.result.protocol in LEARNING else "nothing is learned"
         raise SkelError(f"this result has no classifier: {what}", where=saved.path, remedy=again)
     head, card = heads.read_head(saved.path.with_name(saved.result.classifier))
     if card.checkpoint_hash != run.checkpoint_hash:
@@ -76,17 +79,10 @@ def figures_of(run: Run, *, convention: str, encoder: str) -> list[str]:
         and saved.result.checkpoint_hash == run.checkpoint_hash
         and (saved.result.convention, saved.result.encoder) == (convention, encoder)
         and _is_own(run, saved)
-        and saved.result.protocol in learning()
+        and saved.result.protocol in LEARNING
     ]
-    order = learning()
-    return [
-        each.figure for each in sorted(results, key=lambda each: (order.index(each.protocol), each.figure))
-    ]
-
-
-def learning() -> list[str]:
-    """Protocols that save a classifier of the run's own classes, in their order."""
-    return [name for name in PROTOCOLS if name in ("linear", "finetune", "supervised", "semi")]
+    results.sort(key=lambda each: (LEARNING.index(each.protocol), each.figure))
+    return [each.figure for each in results]
 
 
 def convention_of(run: Run, figure: str) -> str | None:
@@ -105,14 +101,9 @@ def _is_own(run: Run, saved: SavedResult) -> bool:
     return saved.result.store_hash == run.store.hash and "init_from" not in saved.result.settings
 
 
-def stem_of(convention: str) -> str:
-    """The stem of the files of a convention's classifier in an export."""
-    return f"classifier-{convention}"
-
-
 def write_classifier(classifier: Kept, convention: str, folder: Path) -> KeptClassifier:
     """Write a classifier into an export, without the encoder's weights, which are the export's."""
-    path = folder / f"{stem_of(convention)}{heads.SUFFIX}"
+    path = folder / f"classifier-{convention}{heads.SUFFIX}"
     path.write_bytes(heads.to_bytes(replace(classifier.head, encoder={}), classifier.card))
     return KeptClassifier(
         file=path.name,

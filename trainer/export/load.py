@@ -39,7 +39,7 @@ def load_encoder(
         >>> encoder.stream, encoder.convention, encoder.frames
         ('joint', 'kinectv2_25', 24)
     """
-    path, place = hub.local(path), chosen_device(device)
+    path, device = hub.local(path), chosen_device(device)
     if (path / CARD).is_file() or not (path / checkpoint.LAST).is_file():
         loaded = read_encoder(path)
         if encoder not in (None, loaded.card.name):
@@ -48,7 +48,12 @@ def load_encoder(
         run = open_run(path, store=store, device="cpu")
         card, network, _ = take_encoder(run, encoder)
         loaded = LoadedEncoder(card, network)
-    return loaded.to(place).eval().requires_grad_(False)
+    return placed(loaded, device)
+
+
+def placed(loaded: LoadedEncoder, device: Any) -> LoadedEncoder:
+    """The encoder on a device, frozen and in eval mode; raises as ``chosen_device``."""
+    return loaded.to(chosen_device(device)).eval().requires_grad_(False)
 
 
 def chosen_device(name: Any) -> torch.device:

@@ -17,7 +17,8 @@ from torch.nn.functional import pad
 from schemas import CheckpointError, SkeletonSpec, UsageError
 from schemas.parsing import refusing
 from trainer import checkpoint, encoders
-from trainer.export.card import CARD, WEIGHTS, EncoderCard, Recipe, read_card
+from trainer.evaluate.heads import Recipe
+from trainer.export.card import CARD, WEIGHTS, EncoderCard, read_card
 from trainer.skeleton import Skeleton
 
 Array = NDArray[Any]
@@ -97,12 +98,8 @@ class LoadedEncoder(nn.Module):
         check_clips(clips, self.card, name)
         place = next(self.network.parameters()).device
         if isinstance(clips, np.ndarray):
-            return (
-                self._features(torch.tensor(np.ascontiguousarray(clips), device=place), name)
-                .detach()
-                .cpu()
-                .numpy()
-            )
+            there = torch.tensor(np.ascontiguousarray(clips), device=place)
+            return self._features(there, name).detach().cpu().numpy()
         if clips.device != place:
             raise UsageError(
                 f"the clips are on {clips.device}, the encoder on {place}",
@@ -134,8 +131,29 @@ def read_encoder(folder: Path) -> LoadedEncoder:
 
 def read_weights(folder: Path) -> tuple[EncoderCard, dict[str, Tensor]]:
     """The card and the weights of an export, by the encoder's own names; raises as ``read_encoder`` does."""
-    card = read_card(folder)
-    return card, _weights(folder, card)
+    card, path = read_card(folder), folder / WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(
+            f"no {WEIGHTS} beside the card", where=folder, remedy="Copy the whole folder, or export again"
+        )
+
+    def refuse(why: str) -> CheckpointError:
+        return CheckpointError(
+            f"this is not a safetensors file: {why}", where=path, remedy="Export the run again"
+        )
+
+    with refusing(refuse), safe_open(path, framework="pt"):  # before a hash of gigabytes that are none
+        pass
+    digest = checkpoint.file_hash(path)
+    if digest != card.weights_hash:
+        raise CheckpointError(
+            f"these are not the weights of the card, or they are damaged: sha256 {digest[:12]}, "
+            f"the card says {card.weights_hash[:12]}",
+            where=path,
+            remedy=_AGAIN,
+        )
+    with refusing(refuse):
+        return card, load_file(path)
 
 
 def build_network(card: EncoderCard, *, where: Path) -> encoders.Encoder:
@@ -176,32 +194,6 @@ def check_clips(clips: Tensor | Array, card: EncoderCard, convention: str) -> No
         remedy = "Call clips.float()" if isinstance(clips, Tensor) else "Call clips.astype(np.float32)"
         wanted = "torch.float32" if isinstance(clips, Tensor) else "float32"
         raise UsageError(f"the clips are {clips.dtype}, expected {wanted}", where="clips", remedy=remedy)
-
-
-def _weights(folder: Path, card: EncoderCard) -> dict[str, Tensor]:
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(
-            f"no {WEIGHTS} beside the card", where=folder, remedy="Copy the whole folder, or export again"
-        )
-
-    def refuse(why: str) -> CheckpointError:
-        return CheckpointError(
-            f"this is not a safetensors file: {why}", where=path, remedy="Export the run again"
-        )
-
-    with refusing(refuse), safe_open(path, framework="pt"):  # before a hash of gigabytes that are none
-        pass
-    digest = checkpoint.file_hash(path)
-    if digest != card.weights_hash:
-        raise CheckpointError(
-            f"these are not the weights of the card, or they are damaged: sha256 {digest[:12]}, "
-            f"the card says {card.weights_hash[:12]}",
-            where=path,
-            remedy=_AGAIN,
-        )
-    with refusing(refuse):
-        return load_file(path)
 
 
 def _skeletons(specs: Mapping[str, SkeletonSpec]) -> dict[str, Skeleton]:

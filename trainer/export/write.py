@@ -15,7 +15,8 @@ from trainer import __version__, checkpoint
 from trainer import store as stores
 from trainer.encoders import AGCN, ENCODERS, STGCN, Encoder
 from trainer.evaluate.features import stream_of
-from trainer.export.card import CARD, WEIGHTS, EncoderCard, Input, Recipe, write_card
+from trainer.evaluate.heads import Recipe
+from trainer.export.card import CARD, WEIGHTS, EncoderCard, Input, write_card
 from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, write_classifier
 from trainer.export.onnx import require_onnx, write_onnx
 from trainer.export.read import build_network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from trainer import store as stores
 from trainer.checkpoint import LAST, Checkpoint
 from trainer.config import Override
 from trainer.loop.session import check_folder, prepare_folder
-from trainer.released.names import LAYOUTS, joints, rename
+from trainer.released.names import LAYOUTS, below, joints, rename
 from trainer.released.read import Released, few, read_released
 from trainer.released.sources import SOURCES, Pair, Plan
 from trainer.skeleton import Skeleton
@@ -25,7 +26,6 @@ from trainer.skeleton import Skeleton
 _OURS_ALONE = re.compile(r".*\.queue\.(rows|steps)|.*\.encoder\.conventions\.[^.]+\.graph")
 """Weights that no released file has: rows and ages of the keys, and the A-GCN graph, derived from the
 tree."""
-
 
 BESIDE = ("queue_label",)
 """Buffers of released code that training never reads: SkeleMixCLR's labels of the keys."""
@@ -68,60 +68,41 @@ def import_released(
     if code not in SOURCES:
         raise unknown("code base", code, SOURCES, where="--from")
     released = read_released(path)
+    with _naming(path):
+        plan = SOURCES[code](released.weights)
+        opened = stores.open_store(store)
+        decided = _decided(plan, released, path, code, conventions)
+        resolved = config.resolve(
+            opened, method=plan.method, preset=preset, overrides=[*decided, *overrides]
+        ).config
+        skeletons = stores.skeletons(opened, resolved.data.conventions)
+        _check_joints(plan, released.weights, skeletons)
+        method = checkpoint.fresh_method(resolved, skeletons, seed=resolved.runtime.seed)
+        own = method.state_dict()
+        ours, names = _placed(plan, released.weights, own, next(iter(skeletons)))
+        _check_fit(own, ours, names)
+        notes = (*_recipe_notes(code, opened.manifest.recipe.label), *_graph_notes(own, ours))
+        method.load_state_dict(own | ours)
+        check_folder(out, force=force)
+        prepare_folder(out, resolved)
+        epoch = resolved.optimise.epochs
+        position = _write_log(out, resolved, epoch, names, released)
+        optimiser = optim.build(method.parameters(), resolved.optimise).state_dict()
+        saved = Checkpoint(resolved, opened.hash, epoch, 0, method.state_dict(), optimiser, [], position)
+        checkpoint.save(saved, out / LAST)
+    left_out = (*released.beside, *(name for name in BESIDE if name in released.weights))
+    return Imported(out, resolved, epoch, names, left_out, notes)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the released file in every CheckpointError that names no place."""
     try:
-        return _imported(
-            path,
-            code,
-            released,
-            store,
-            out,
-            preset=preset,
-            conventions=conventions,
-            overrides=overrides,
-            force=force,
-        )
+        yield
     except CheckpointError as error:
         if error.where is not None:
             raise
         raise CheckpointError(error.message, where=path, remedy=error.remedy) from error
-
-
-def _imported(
-    path: Path,
-    code: str,
-    released: Released,
-    store: Path,
-    out: Path,
-    *,
-    preset: str,
-    conventions: Sequence[str],
-    overrides: Sequence[Override],
-    force: bool,
-) -> Imported:
-    plan = SOURCES[code](released.weights)
-    opened = stores.open_store(store)
-    decided = _decided(plan, released, path, code, conventions)
-    resolved = config.resolve(
-        opened, method=plan.method, preset=preset, overrides=[*decided, *overrides]
-    ).config
-    skeletons = stores.skeletons(opened, resolved.data.conventions)
-    _check_joints(plan, released.weights, skeletons)
-    method = checkpoint.fresh_method(resolved, skeletons, seed=resolved.runtime.seed)
-    own = method.state_dict()
-    ours, names = _placed(plan, released.weights, own, next(iter(skeletons)))
-    _check_fit(own, ours, names)
-    notes = (*_recipe_notes(code, opened.manifest.recipe.label), *_graph_notes(own, ours))
-    method.load_state_dict(own | ours)
-    check_folder(out, force=force)
-    prepare_folder(out, resolved)
-    epoch = resolved.optimise.epochs
-    position = _write_log(out, resolved, epoch, names, released)
-    optimiser = optim.build(method.parameters(), resolved.optimise).state_dict()
-    checkpoint.save(
-        Checkpoint(resolved, opened.hash, epoch, 0, method.state_dict(), optimiser, [], position), out / LAST
-    )
-    left_out = (*released.beside, *(name for name in BESIDE if name in released.weights))
-    return Imported(out, resolved, epoch, names, left_out, notes)
 
 
 def _decided(
@@ -152,7 +133,7 @@ def _check_joints(plan: Plan, weights: Mapping[str, Tensor], skeletons: Mapping[
     """Raises CheckpointError if a network's skeleton has another number of joints than ours."""
     layouts = {ours: released for released, ours in LAYOUTS.items()}
     for pair in plan.pairs:
-        network = _below(weights, pair.query)
+        network = below(weights, pair.query)
         for name, skeleton in skeletons.items():
             count = joints(network, pair.architecture, layout=layouts.get(name, ""))
             if count is not None and count != skeleton.num_joints:
@@ -161,11 +142,6 @@ def _check_joints(plan: Plan, weights: Mapping[str, Tensor], skeletons: Mapping[
                     f"{skeleton.num_joints}",
                     remedy="Name the convention of the file with --convention, and a store that has it",
                 )
-
-
-def _below(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
 
 
 def _placed(
@@ -185,7 +161,7 @@ def _placed(
         )
     for pair in plan.pairs:
         for network, side in ((pair.query, "query"), (pair.key, "key")):
-            renamed = rename(_below(weights, network), pair.architecture, convention=convention)
+            renamed = rename(below(weights, network), pair.architecture, convention=convention)
             prefix = f"{pair.ours}.{side}."
             ours |= {prefix + name: value for name, value in renamed.weights.items()}
             names |= {f"{network}.{name}": prefix + target for name, target in renamed.names.items()}

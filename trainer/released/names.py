@@ -146,6 +146,12 @@ def _fold_biases(weights: dict[str, Tensor], names: dict[str, str]) -> None:
         names.update({released: mean for released, ours in names.items() if ours == name})
 
 
+def below(weights: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:
+    """The weights of one network of a file, without its name."""
+    start = f"{network}."
+    return {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
+
+
 def joints(weights: Mapping[str, Tensor], architecture: str, *, layout: str = "") -> int | None:
     """Number of joints of the skeleton that a network was trained on, from its shapes; None if unknown."""
     name, axis, each = {

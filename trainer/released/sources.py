@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from schemas import CheckpointError
-from trainer.released.names import LAYOUTS, architecture
+from trainer.released.names import LAYOUTS, architecture, below
 
 Weights = Mapping[str, Tensor]
 
@@ -96,7 +96,7 @@ def _msclr(weights: Weights) -> Plan:
 
 def _isc(weights: Weights) -> Plan:
     """One representation by itself, or two that are contrasted."""
-    kinds = [_architecture(weights, network) for network in ("encoder_q", "encoder_r")]
+    kinds = [architecture(below(weights, network)) for network in ("encoder_q", "encoder_r")]
     architectures = [kind for kind in kinds if kind is not None]
     if not architectures or any(kind not in REPRESENTATIONS for kind in architectures):
         raise CheckpointError(
@@ -113,11 +113,6 @@ def _isc(weights: Weights) -> Plan:
             Pair("encoder_r", "encoder_l", "Queue_S2", "queue_ptr_S2", names[1], architectures[1]),
         )
     return Plan("isc", pairs, settings=_representations(architectures, weights))
-
-
-def _architecture(weights: Weights, network: str) -> str | None:
-    prefix = f"{network}."
-    return architecture({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
 
 
 def _representations(kinds: list[str], weights: Weights) -> tuple[tuple[str, Any], ...]:

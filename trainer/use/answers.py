@@ -109,8 +109,7 @@ def _of_place(
             model.predict(each.clips.numpy(), convention, unknown=unknown, keep=keep)
             for model, each in zip(models.values(), part, strict=True)
         ]
-        both = said[0] if len(said) == 1 else together(said, weights)
-        yield Answer(part[0].ids, part[0].names, both, convention)
+        yield Answer(part[0].ids, part[0].names, together(said, weights), convention)
 
 
 def _joined(several: Sequence[Iterator[Answer]]) -> Iterator[Answer]:
@@ -124,7 +123,7 @@ def _joined(several: Sequence[Iterator[Answer]]) -> Iterator[Answer]:
         said = [wholes[place].said.rows([rows[place][id] for id in ids]) for place in places]
         first = wholes[places[0]]
         names = tuple(first.names[rows[places[0]][id]] for id in ids)
-        both = said[0] if len(said) == 1 else together(said, [1.0] * len(said))
+        both = together(said, [1.0] * len(said))
         yield Answer(tuple(ids), names, both, JOINED.join(wholes[place].convention for place in places))
 
 

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from schemas import ConfigError, Count, Length, SkeletonSpec, StoreError, checks_arguments
+from schemas import ConfigError, Count, Length, SkeletonSpec, checks_arguments
 from trainer import memory, shards
 from trainer import store as stores
-from trainer.store import Selection
 
 
 class SkeletonDataset(Dataset[Any]):
@@ -63,7 +62,16 @@ class SkeletonDataset(Dataset[Any]):
         self.convention = convention or opened.native
         self.classes = opened.manifest.classes
         """Class names, indexed by label."""
-        chosen = _selected(opened, split, part, self.convention, frames, stream, bodies, labelled)
+        chosen = stores.select(
+            opened,
+            split=split,
+            part=part,
+            conventions=[self.convention],
+            frames=frames,
+            stream=stream,
+            labelled=labelled,
+            bodies=bodies,
+        )
         needed, limit = shards.bytes_in_memory(chosen), memory.host_limit()
         if needed > limit:
             raise ConfigError(
@@ -72,13 +80,11 @@ class SkeletonDataset(Dataset[Any]):
                 remedy="`trainer pretrain` reads such a store shard by shard",
             )
         samples = stores.in_memory(chosen)
-        mask = samples.labels >= 0 if labelled else torch.ones(len(samples), dtype=torch.bool)
-        everything = bool(mask.all())
-        self.clips = samples.clips[self.convention] if everything else samples.clips[self.convention][mask]
+        self.clips = samples.clips[self.convention]
         """[N, 3, T, V, M] float32."""
-        self.labels = samples.labels[mask]
+        self.labels = samples.labels
         """[N] int64."""
-        self.ids = tuple(id for id, there in zip(samples.ids, mask.tolist(), strict=True) if there)
+        self.ids = samples.ids
         self.spec: SkeletonSpec = stores.skeletons(opened, [self.convention])[self.convention].spec
         """Joint names, edges and centre of the convention."""
         self.transform = transform
@@ -112,31 +118,3 @@ def _cut(clips: Tensor, rows: Tensor) -> Tensor:
     """``clips[rows]``, in a fifth of the time if the rows are non-negative int64."""
     numbers = rows.dtype == torch.int64 and rows.dim() == 1 and len(rows) > 0 and int(rows.min()) >= 0
     return clips.index_select(0, rows) if numbers else clips[rows]
-
-
-def _selected(
-    store: stores.Store,
-    split: str | None,
-    part: str,
-    convention: str,
-    frames: int,
-    stream: str,
-    bodies: int | None,
-    labelled: bool,
-) -> Selection:
-    if split is None:
-        chosen = stores.select_all(store, convention, frames=frames, stream=stream, bodies=bodies)
-    else:
-        chosen = stores.select(
-            store,
-            split=split,
-            part=part,
-            conventions=[convention],
-            frames=frames,
-            stream=stream,
-            labelled=labelled,
-            bodies=bodies,
-        )
-    if labelled and not (chosen.labels >= 0).any():
-        raise StoreError("no sample has a label", where=store.path, remedy="Leave out labelled=True")
-    return chosen

@@ -96,7 +96,7 @@ def _said(
         raise
     except SkelError:  # the recipe leaves nothing
         return None
-    return said[0] if len(said) == 1 else together(said, weights)
+    return together(said, weights)
 
 
 def _stacked(held: Iterable[Frame], models: Mapping[str, Model], convention: str) -> Pose:

@@ -14,9 +14,11 @@ from torch import Tensor
 
 from schemas import CheckpointError, SkeletonSpec, UsageError, checks_arguments
 from trainer import checkpoint, hub
+from trainer.evaluate.halves import CHUNK
 from trainer.export import CARD, EncoderCard, LoadedEncoder, load_encoder
 from trainer.export.classifier import Kept, convention_of, figures_of, kept_by, read_classifiers
-from trainer.export.load import chosen_device
+from trainer.export.load import placed
+from trainer.export.read import check_clips
 from trainer.export.write import take_encoder
 from trainer.run import Run, open_run
 from trainer.use import raw
@@ -25,8 +27,6 @@ from trainer.use.predictions import Predictions, predicted
 if TYPE_CHECKING:
     from trainer.use.follow import FollowedWindow
 
-_CHUNK = 256
-"""Clips per forward pass, as in an evaluation."""
 _TOO_LARGE = "Look at its coordinates: they are metres, and these are too large for the encoder"
 
 
@@ -201,15 +201,13 @@ class Model:
         """[N, D] features of prepared clips: of tensors on their device, of arrays on the encoder's."""
         there = torch.from_numpy(np.ascontiguousarray(clips)) if isinstance(clips, np.ndarray) else clips
         back = self.device if isinstance(clips, np.ndarray) else clips.device
-        features = torch.cat([encoder(part.to(self.device), convention) for part in there.split(_CHUNK)])
+        features = torch.cat([encoder(part.to(self.device), convention) for part in there.split(CHUNK)])
         _check_finite(features, "features", _TOO_LARGE)
         return features.to(back)
 
 
 def check_prepared(clips: Tensor | NDArray[Any], card: EncoderCard, convention: str) -> None:
     """Raises UsageError unless prepared clips are as ``preprocess`` returns them."""
-    from trainer.export.read import check_clips
-
     if clips.ndim == 5 and clips.shape[1] != 3 and clips.shape[4] == 3:
         raise UsageError(
             f"the clips have shape {list(clips.shape)}: these are raw joints [N, T, M, V, 3]",
@@ -315,7 +313,7 @@ def every(
 def of_run(run: Run, encoder: str, *, figure: str | None = None, device: Any = "cpu") -> Model:
     """One encoder of an opened run, with the classifiers of a figure; raises as ``load`` does."""
     card, network, _ = take_encoder(run, encoder)
-    own = _placed(LoadedEncoder(card, network), device)
+    own = placed(LoadedEncoder(card, network), device)
     there = {name: figures_of(run, convention=name, encoder=encoder) for name in card.conventions}
     chosen = figure or next((each[0] for each in there.values() if each), None)
     only = None if figure is None else convention_of(run, figure)
@@ -336,7 +334,7 @@ def _learned(classifier: Kept, run: Run, encoder: str, convention: str, device: 
     card, network, weights = take_encoder(run, encoder, conventions=[convention])
     own = {name: value for name, value in classifier.head.encoder.items() if name in weights}
     checkpoint.load_weights(network, own, where=run.path)
-    return _placed(LoadedEncoder(card, network), device)
+    return placed(LoadedEncoder(card, network), device)
 
 
 def _of_export(path: Path, *, encoder: str | None, figure: str | None, device: Any) -> Model:
@@ -353,7 +351,3 @@ def _of_export(path: Path, *, encoder: str | None, figure: str | None, device: A
             remedy=f"Export the run with --classifier {figure}",
         )
     return Model(loaded, classifiers, path=path)
-
-
-def _placed(loaded: LoadedEncoder, device: Any) -> LoadedEncoder:
-    return loaded.to(chosen_device(device)).eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -63,28 +63,17 @@ class Predictions:
     def rows(self, chosen: Sequence[int]) -> Predictions:
         """Only the ``chosen`` clips, in the given order."""
         place = list(chosen)
-        distance = None if self.distance is None else self.distance[place]
-        return replace(
-            self,
-            probabilities=self.probabilities[place],
-            energy=self.energy[place],
-            distance=distance,
-            known=self.known[place],
-        )
+        return self._each(lambda values: values[place])
 
     def numpy(self) -> Predictions:
         """The same predictions as NumPy arrays."""
-        return replace(
-            self,
-            probabilities=_array(self.probabilities),
-            energy=_array(self.energy),
-            distance=_array(self.distance),
-            known=_array(self.known),
-        )
+        return self._each(lambda values: values.cpu().numpy() if isinstance(values, Tensor) else values)
 
-
-def _array(value: Any) -> Any:
-    return value.cpu().numpy() if isinstance(value, Tensor) else value
+    def _each(self, change: Callable[[Any], Any]) -> Predictions:
+        """With ``change`` applied to all arrays."""
+        arrays = {name: getattr(self, name) for name in ("probabilities", "energy", "distance", "known")}
+        changed = {name: change(values) for name, values in arrays.items() if values is not None}
+        return replace(self, **changed)
 
 
 def predicted(
@@ -153,11 +142,13 @@ def in_one(parts: Sequence[Predictions]) -> Predictions:
 
 
 def together(members: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
-    """The weighted mean of several classifiers' predictions for the same clips.
+    """The weighted mean of several classifiers' predictions for the same clips; of one, its own.
 
     Raises UsageError if their classes differ.
     """
     first = members[0]
+    if len(members) == 1:
+        return first
     for other in members[1:]:
         if other.classes != first.classes:
             raise UsageError(

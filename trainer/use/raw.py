@@ -134,12 +134,10 @@ def read_files(path: Path, spec: SkeletonSpec, *, settings: Path | None) -> Iter
 
 def convention_at(path: Path, card: EncoderCard, names: Sequence[str], *, settings: Path | None) -> str:
     """The first of the named conventions that a raw file's first clip has; else the first of them."""
-    from skeltools.single import read_clips
-
     for name in names:
         spec = card.conventions[name]
         try:
-            first = next(read_clips(path, spec, settings=settings), None)
+            first = next(read_files(path, spec, settings=settings), None)
         except SkelError:
             continue
         clip = None if first is None else first.sequence

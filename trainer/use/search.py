@@ -18,7 +18,7 @@ from trainer import checkpoint, hub
 from trainer import store as stores
 from trainer.evaluate import knn
 from trainer.export import CARD
-from trainer.run import read_config
+from trainer.run import read_config, recorded_store
 from trainer.use import search_checks, sources
 from trainer.use.embedded import Embedded, OnProgress, embedded
 from trainer.use.model import Model, every
@@ -53,7 +53,7 @@ class Bank:
     def ids(self) -> tuple[str, ...]:
         return self._clips.ids
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str | None, ...]:
         """Class names; None for unlabelled clips."""
         return tuple(self._clips.classes[label] if label >= 0 else None for label in self._clips.labels)
@@ -262,12 +262,7 @@ def _store_of(run: Path) -> Path:
     """The run's own store; raises UsageError for an export, which has none, and StoreError if it is gone."""
     if (run / CARD).is_file() and not (run / checkpoint.LAST).is_file():
         raise UsageError("an export has no store of its own", where=run, remedy="Name one with --store")
-    store = Place(read_config(run).data.store)
-    if not store.exists():
-        raise StoreError(
-            "the run's store is no longer there", where=store, remedy="Name it with --store PATH"
-        )
-    return store
+    return recorded_store(read_config(run))
 
 
 def _is_of_run(run: Path, store: Path) -> bool:

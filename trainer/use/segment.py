@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from schemas import SkelError, UsageError
+from schemas import EvaluationResult, SkelError, UsageError
 from schemas._model import Model as Settings
 from trainer import store as stores
 from trainer.evaluate import ensemble
 from trainer.evaluate.balance import ClassWeights
 from trainer.evaluate.segments import NOTHING, Segment, decoded, segments_of
-from trainer.export import CARD
+from trainer.export import CARD, EncoderCard
 from trainer.options import checked
 from trainer.run import find_results, only_result, open_run
-from trainer.use import raw, sources, windows
+from trainer.use import sources, windows
 from trainer.use.model import Model, every, of_run
 from trainer.use.sources import Asked, OnProblem
 
@@ -30,7 +30,6 @@ BACKGROUND = "background"
 
 Scores = NDArray[np.float64]
 """[T, C] scores of the frames of a recording; rows sum to one; the last class is no action."""
-OnProgress = Callable[[int, int], None]
 
 
 class Options(Settings):
@@ -100,6 +99,16 @@ class Segmented:
     segments: tuple[Segment, ...]
 
 
+@dataclass(frozen=True)
+class Answer:
+    recordings: tuple[Segmented, ...]
+    """By all encoders combined."""
+    classes: tuple[str, ...]
+    """Class names, indexed by a segment's label."""
+    results: tuple[EvaluationResult, ...] = ()
+    """If a classifier was trained: those of every encoder, then of all combined if there are several."""
+
+
 def recordings(model: Model, asked: Asked, convention: str, on_problem: OnProblem) -> Iterator[Recording]:
     """Recordings of stores and raw files, at full length, in the order of the places.
 
@@ -108,8 +117,7 @@ def recordings(model: Model, asked: Asked, convention: str, on_problem: OnProble
     """
     count = 0
     for place in asked.places:
-        of = _of_store if sources.is_store(place) else _of_files
-        for recording in of(model, asked, place, convention, on_problem):
+        for recording in _of_place(model.card, asked, place, convention, on_problem):
             count += 1
             yield recording
     if not count:
@@ -118,26 +126,18 @@ def recordings(model: Model, asked: Asked, convention: str, on_problem: OnProble
         )
 
 
-def _of_store(
-    model: Model, asked: Asked, path: Path, convention: str, on_problem: OnProblem
+def _of_place(
+    card: EncoderCard, asked: Asked, place: Path, convention: str, on_problem: OnProblem
 ) -> Iterator[Recording]:
-    store = stores.open_store(path)
-    sources.check_fits(model.card, store, convention)
-    wanted = sources.wanted_ids(store, asked, convention, model.card)
-    for clip in raw.sequences(path, convention):
-        if wanted is None or clip.id in wanted:
-            labels = None if clip.frame_labels is None else clip.frame_labels.astype(np.int64)
-            yield Recording(clip.id, clip.sequence, labels)
-
-
-def _of_files(
-    model: Model, asked: Asked, path: Path, convention: str, on_problem: OnProblem
-) -> Iterator[Recording]:
-    for clip in raw.read_files(path, model.card.conventions[convention], settings=asked.settings):
-        if clip.sequence is None:
-            on_problem(clip.problem)
-        else:
+    if not sources.is_store(place):
+        for clip in sources.files(card, asked, place, convention, on_problem):
             yield Recording(clip.id, clip.sequence)
+        return
+    store = stores.open_store(place)
+    sources.check_fits(card, store, convention)
+    for clip in sources.sequences(store, asked, convention, card):
+        labels = None if clip.frame_labels is None else clip.frame_labels.astype(np.int64)
+        yield Recording(clip.id, clip.sequence, labels)
 
 
 def scores_of(model: Model, recording: Recording, convention: str, options: Options) -> Scores:

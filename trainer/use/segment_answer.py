@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas import EvaluationResult, UsageError
+from schemas import UsageError
 from trainer.export import CARD
 from trainer.run import open_run
 from trainer.use import segment, segment_learned, sources
-from trainer.use.segment import BACKGROUND, Segmented
+from trainer.use.segment import BACKGROUND, Answer
 from trainer.use.segment_learned import OnRecording
 from trainer.use.sources import Asked, OnProblem
 
 LEARNING = ("epochs", "lr", "class_weights")
 """Options that apply only to training."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    recordings: tuple[Segmented, ...]
-    classes: tuple[str, ...]
-    """Class names, indexed by a segment's label."""
-    results: tuple[EvaluationResult, ...] = ()
-    """Results, if a classifier was trained and measured."""
 
 
 def answer(
@@ -49,9 +39,10 @@ def answer(
     """
     single = classifier is None and len(asked.places) == 1 and not (path / CARD).is_file()
     if single and segment_learned.has_frame_labels(asked.places[0], asked.convention):
-        _refuse(asked.part is not None, "--part", "learns on one half and measures on the other")
+        if asked.part is not None:
+            raise _refused("--part", "learns on one half and measures on the other")
         run = open_run(path, store=store, device="cpu", unfinished=unfinished)
-        learned = segment_learned.learn(
+        return segment_learned.learn(
             run,
             asked.places[0],
             encoder=encoder,
@@ -61,7 +52,6 @@ def answer(
             device=device,
             on_recording=on_recording,
         )
-        return Answer(learned.recordings, learned.results[0].classes[:-1], learned.results)
     models = segment.kept_models(
         path,
         encoder=encoder,
@@ -71,8 +61,9 @@ def answer(
         store=store,
         unfinished=unfinished,
     )
-    given = [name for name in LEARNING if options.get(name) is not None]
-    _refuse(bool(given), f"--{''.join(given[:1]).replace('_', '-')}", "learns nothing: a kept one is asked")
+    for name in LEARNING:
+        if options.get(name) is not None:
+            raise _refused(f"--{name.replace('_', '-')}", "learns nothing: a kept one is asked")
     of = sources.convention_of(next(iter(models.values())).card, asked)
     chosen = segment.settled(models, of, options)
     recordings = segment.found_in(models, asked, chosen, on_problem=on_problem)
@@ -81,10 +72,9 @@ def answer(
     return Answer(tuple(recordings), classes)
 
 
-def _refuse(wrong: bool, option: str, reason: str) -> None:
-    if wrong:
-        raise UsageError(
-            f"`trainer segment` with these places {reason}",
-            where=option,
-            remedy="Leave it out, or name a store with labels of frames alone, or --classifier segment",
-        )
+def _refused(option: str, reason: str) -> UsageError:
+    return UsageError(
+        f"`trainer segment` with these places {reason}",
+        where=option,
+        remedy="Leave it out, or name a store with labels of frames alone, or --classifier segment",
+    )

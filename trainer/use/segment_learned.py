@@ -16,10 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from schemas import EvaluationResult, StoreError
-from schemas.system import replacing
-from trainer import __version__
 from trainer import store as stores
 from trainer.evaluate import detection, heads, linear
+from trainer.evaluate.results import TOOL, listed, write_result
 from trainer.evaluate.segments import NOTHING, segments_of
 from trainer.export.classifier import Kept
 from trainer.options import checked
@@ -27,10 +26,9 @@ from trainer.run import JOINED, RESULTS, Run
 from trainer.store import Store
 from trainer.use import segment, sources, windows
 from trainer.use.model import Classifier, Model, of_run
-from trainer.use.segment import BACKGROUND, PROTOCOL, Options, Recording, Scores, Segmented
+from trainer.use.segment import BACKGROUND, PROTOCOL, Answer, Options, Recording, Scores, Segmented
 from trainer.use.sources import Asked
 
-_TOOL = f"trainer {__version__}"
 OnRecording = Callable[[int, int], None]
 """Called with the number of recordings done and their total."""
 
@@ -48,16 +46,6 @@ class Half:
         for each in segment.recordings(model, self.asked, convention, lambda _: None):
             if each.id in self.labels:
                 yield each
-
-
-@dataclass(frozen=True)
-class Learned:
-    """The return value of ``learn``."""
-
-    results: tuple[EvaluationResult, ...]
-    """Results of every encoder, then of all combined if there are several."""
-    recordings: tuple[Segmented, ...]
-    """Segments of the test recordings, by all encoders combined."""
 
 
 def has_frame_labels(path: Path, convention: str | None) -> bool:
@@ -79,8 +67,8 @@ def learn(
     options: Mapping[str, Any],
     device: str = "cpu",
     on_recording: OnRecording | None = None,
-) -> Learned:
-    """Train and measure a window classifier.
+) -> Answer:
+    """Train and measure a window classifier; returns the segments of the test recordings, and the results.
 
     Writes ``RUN/results/segment-STORE-CONVENTION.json`` with the classifier beside it. ``convention`` None:
     the run's first. ``split`` None: the run's, else the store's only one. Raises StoreError for a store
@@ -88,11 +76,11 @@ def learn(
     """
     names = list(run.method.encoders) if encoder is None else [run.encoder_name(encoder)]
     models = {name: of_run(run, name, device=device) for name in names}
-    card = next(iter(models.values())).card
-    of = sources.convention_of(card, Asked((path,), convention))
+    first = next(iter(models.values())).card
+    of = sources.convention_of(first, Asked((path,), convention))
     store = stores.open_store(path)
-    sources.check_fits(card, store, of)
-    asked = Asked((path,), of, sources.split_of(store, Asked((path,), of, split), card))
+    sources.check_fits(first, store, of)
+    asked = Asked((path,), of, sources.split_of(store, Asked((path,), of, split), first))
     train, test = (_half(store, replace(asked, part=part)) for part in ("train", "test"))
     chosen = _settled(options, train)
     counted = _counter(len(models) * (len(train.labels) + len(test.labels)), on_recording)
@@ -102,8 +90,9 @@ def learn(
         started = time.perf_counter()
         features, taught = _features(model, train, of, chosen, counted)
         head = _head(features, taught, run, store, chosen)
-        classifier = Kept(head, _card(run, name, model, train, chosen, len(taught)))
-        able = Model(model.encoder, {of: Classifier(head, classifier.card, model.encoder)}, path=run.path)
+        card = _card(run, name, model, train, chosen, len(taught))
+        classifier = Classifier(head, card, model.encoder)
+        able = Model(model.encoder, {of: classifier}, path=run.path)
         scores[name] = {}
         for recording in test.recordings(able, of):
             scores[name][recording.id] = segment.scores_of(able, recording, of, chosen)
@@ -118,7 +107,7 @@ def learn(
         recordings = _segmented(scores, chosen)
         result = _result(run, models, (train, test), chosen, recordings, taught, 0.0)
         results.append(_written(run, result, store, several=True, classifier=None))
-    return Learned(tuple(results), recordings)
+    return Answer(recordings, store.manifest.classes, tuple(results))
 
 
 def _counter(total: int, on_recording: OnRecording | None) -> Callable[[], None]:
@@ -219,7 +208,7 @@ def _card(
     assert train.asked.split is not None
     return heads.ClassifierCard(
         format=heads.FORMAT,
-        tool=_TOOL,
+        tool=TOOL,
         figure=PROTOCOL,
         settings=_settings(options),
         classes=(*manifest.classes, BACKGROUND),
@@ -228,7 +217,7 @@ def _card(
         encoder=name,
         frames=card.input.frames,
         bodies=card.input.bodies,
-        recipe=heads.Recipe(name=card.recipe.name, steps=card.recipe.steps),
+        recipe=card.recipe,
         dataset=manifest.dataset,
         synthetic=manifest.synthetic,
         split=train.asked.split,
@@ -303,7 +292,7 @@ def _result(
         },
         notes=tuple(_notes(run, classes, test, taught)),
         seconds=seconds,
-        tool=_TOOL,
+        tool=TOOL,
     )
 
 
@@ -314,11 +303,7 @@ def _notes(run: Run, classes: tuple[str, ...], test: Half, taught: torch.Tensor)
     seen, known = set(np.concatenate([*test.labels.values()]).tolist()), set(taught.tolist())
     unknown = [classes[label] for label in sorted(seen - known - {NOTHING})]
     if unknown:
-        yield (
-            f"no training window is mostly of {', '.join(unknown[:3])}"
-            + (f" and {len(unknown) - 3} more classes" if len(unknown) > 3 else "")
-            + ": never found"
-        )
+        yield f"no training window is mostly of {listed(unknown)}: never found"
 
 
 def _written(
@@ -327,12 +312,10 @@ def _written(
     """Write the result with the classifier beside it; returns the result as stored."""
     other = [] if store.hash == run.store.hash else [store.path.stem]
     stem = "-".join([PROTOCOL, *other, result.convention, *([result.encoder] if several else [])])
-    path = run.path / RESULTS / f"{stem}.json"
+    content = None
     if classifier is not None:
         result = result.model_copy(update={"classifier": f"{stem}{heads.SUFFIX}"})
         card = classifier.card.model_copy(update={"test_top1": result.top1})
-        with replacing(path.with_name(str(result.classifier))) as partial:
-            partial.write_bytes(heads.to_bytes(classifier.head, card))
-    with replacing(path) as partial:
-        partial.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        content = heads.to_bytes(classifier.head, card)
+    write_result(result, None, run.path / RESULTS / f"{stem}.json", classifier=content)
     return result

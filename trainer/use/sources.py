@@ -127,11 +127,17 @@ def _of_store(
     if store.manifest.recipe.steps == card.recipe.steps and _has_stream(store, convention, card):
         yield from _read(_chosen(store, asked, convention, card), store, convention)
         return
-    wanted = wanted_ids(store, asked, convention, card)
-    clips = (clip for clip in raw.sequences(path, convention) if wanted is None or clip.id in wanted)
-    yield from _prepared(
-        ((clip.id, clip.class_name, clip) for clip in clips), card, convention, path, on_problem
-    )
+    clips = ((clip.id, clip.class_name, clip) for clip in sequences(store, asked, convention, card))
+    yield from _prepared(clips, card, convention, path, on_problem)
+
+
+def sequences(store: Store, asked: Asked, convention: str, card: EncoderCard) -> Iterator[Any]:
+    """The requested clips of a store at full length."""
+    if _all_rows(asked):
+        return raw.sequences(store.path, convention)
+    split, part = split_of(store, asked, card), asked.part or "test"
+    ids = frozenset(stores.ids_of(store, split=split, part=part, conventions=[convention]))
+    return (clip for clip in raw.sequences(store.path, convention) if clip.id in ids)
 
 
 def _has_stream(store: Store, convention: str, card: EncoderCard) -> bool:
@@ -144,19 +150,19 @@ def _has_stream(store: Store, convention: str, card: EncoderCard) -> bool:
 
 def _chosen(store: Store, asked: Asked, convention: str, card: EncoderCard) -> Selection:
     given = card.input
-    if asked.split is None and asked.part is None:
-        return stores.select_all(
-            store, convention, frames=given.frames, stream=given.stream, bodies=given.bodies
-        )
     return stores.select(
         store,
-        split=split_of(store, asked, card),
+        split=None if _all_rows(asked) else split_of(store, asked, card),
         part=asked.part or "test",
         conventions=[convention],
         frames=given.frames,
         stream=given.stream,
         bodies=given.bodies,
     )
+
+
+def _all_rows(asked: Asked) -> bool:
+    return asked.split is None and asked.part is None
 
 
 def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
@@ -173,16 +179,6 @@ def split_of(store: Store, asked: Asked, card: EncoderCard) -> str:
     name = asked.split or known[0]
     stores.check_split(store, name)
     return name
-
-
-def wanted_ids(store: Store, asked: Asked, convention: str, card: EncoderCard) -> frozenset[str] | None:
-    """Ids of the requested half; None stands for all."""
-    if asked.split is None and asked.part is None:
-        return None
-    ids = stores.ids_of(
-        store, split=split_of(store, asked, card), part=asked.part or "test", conventions=[convention]
-    )
-    return frozenset(ids)
 
 
 def _read(selection: Selection, store: Store, convention: str) -> Iterator[Part]:
@@ -232,16 +228,21 @@ def check_fits(card: EncoderCard, store: Store, convention: str) -> None:
 def _of_files(
     card: EncoderCard, asked: Asked, path: Path, convention: str, on_problem: OnProblem
 ) -> Iterator[Part]:
-    spec = card.conventions[convention]
+    clips = files(card, asked, path, convention, on_problem)
+    yield from _prepared(
+        ((clip.id, clip.class_name, clip.sequence) for clip in clips), card, convention, path, on_problem
+    )
 
-    def read() -> Iterator[tuple[str, str | None, Any]]:
-        for clip in raw.read_files(path, spec, settings=asked.settings):
-            if clip.sequence is None:
-                on_problem(clip.problem)
-            else:
-                yield clip.id, clip.class_name, clip.sequence
 
-    yield from _prepared(read(), card, convention, path, on_problem)
+def files(
+    card: EncoderCard, asked: Asked, path: Path, convention: str, on_problem: OnProblem
+) -> Iterator[Any]:
+    """The clips of a raw file or folder that could be read, with id, class and sequence."""
+    for clip in raw.read_files(path, card.conventions[convention], settings=asked.settings):
+        if clip.sequence is None:
+            on_problem(clip.problem)
+        else:
+            yield clip
 
 
 def _prepared(

@@ -34,22 +34,15 @@ def prepared(
     """
     covered, clips = [], []
     for span in of:
-        clip = clip_or_none(raw.cut(sequence, span), card, convention)
-        if clip is not None:
-            covered.append(span)
-            clips.append(clip)
+        try:
+            clips.append(raw.prepared([raw.cut(sequence, span)], card, convention))
+        except UsageError:
+            raise
+        except SkelError:  # the recipe leaves nothing: nobody is seen
+            continue
+        covered.append(span)
     shape = (0, 3, card.input.frames, card.conventions[convention].num_joints, card.input.bodies)
     return covered, np.concatenate(clips) if clips else np.zeros(shape, np.float32)
-
-
-def clip_or_none(clip: Any, card: EncoderCard, convention: str) -> NDArray[np.float32] | None:
-    """[1, 3, T, V, M], or None if the recipe leaves nothing: nobody is seen; raises as ``prepared`` does."""
-    try:
-        return raw.prepared([clip], card, convention)
-    except UsageError:
-        raise
-    except SkelError:
-        return None
 
 
 def averaged(scores: NDArray[np.floating[Any]], of: Sequence[range], frames: int) -> NDArray[np.float64]:
