@@ -113,7 +113,7 @@ def only_file(raw: Path, kind: str, patterns: Iterable[str]) -> Path:
     """``raw`` if it is a file, else the only one in it that a pattern matches. Raises RawDataError."""
     if raw.is_file():
         return raw
-    files = [file for pattern in patterns for file in raw.glob(pattern)]
+    files = [file for file in sorted(raw.iterdir()) if any(file.match(pattern) for pattern in patterns)]
     if len(files) != 1:
         raise RawDataError(
             f"holds {len(files)} {kind} files, expected one",
