@@ -21,10 +21,11 @@ from schemas import Finding, Length, SkelError, StoreManifest, checks_arguments
 from schemas.places import Place
 from skeltools import datasets, people
 from skeltools.conversion import fingerprint, publish
-from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools.conversion.assemble import assemble
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, new_store
 from skeltools.conversion.planned import PlannedConversion, Request, begin
+from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import FAILED, Plan
 from skeltools.conversion.workers import Hands

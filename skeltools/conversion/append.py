@@ -30,12 +30,11 @@ from schemas import (
 from schemas.places import Place
 from skeltools import datasets, skeletons, store
 from skeltools.conversion import Summary, beside, carry_out, fingerprint, planning, publish
-from skeltools.conversion.assemble import OnNote, OnProgress
 from skeltools.conversion.chunks import Ledger
-from skeltools.conversion.finish import Finished, estimated
+from skeltools.conversion.finish import Finished, counted, estimated
 from skeltools.conversion.planned import PlannedConversion
+from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
-from skeltools.conversion.rows import counted
 from skeltools.conversion.sample import Plan, Task, file_of
 from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset
@@ -213,7 +212,7 @@ def _finish(
     plan, old, revised = planned.plan, opened.manifest, _revise(opened, work, conventions)
     root = store.reopen(revised)
     for name in conventions:
-        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
+        store.write_offsets(root, name, ledger.frames[name])
     specs = {name: store.read_spec(opened, name) for name in old.conventions}
     specs |= {name: plan.specs[name] for name in conventions}
     store.remove(root, "skeletons")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,11 @@ from skeltools import store
 from skeltools.conversion import chunks, fingerprint, planning, sample
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.fingerprint import Stamps
+from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task
 from skeltools.conversion.workers import Hands, Job, read_parts
 from skeltools.files import durable
-
-OnProgress = Callable[[int, int], None]
-OnNote = Callable[[str], None]
 
 _ROWS = ""
 """Key of ``_Assembly.ends`` for arrays with one row per sample; the other keys are conventions."""
@@ -151,11 +149,12 @@ def assemble(
     assembly = _begin(work, plan, Ledger.of(plan, findings))
     groups = chunks.cut(tasks)
     left = _unfinished(assembly, len(groups))
-    count = _Count(len(tasks) - sum(len(groups[number]) for number in left), len(tasks), on_progress)
+    read_before = len(tasks) - sum(len(groups[number]) for number in left)
+    progress = Progress(len(tasks), on_progress, read_before)
     if work.resumed and on_note:
-        on_note(f"resuming: {count.done} of {count.total} samples were done")
+        on_note(f"resuming: {read_before} of {len(tasks)} samples were done")
     jobs = jobs_of(left, groups, plan, work.parts, strict=strict, stamps=stamps if hands.dask else None)
-    with closing(read_parts(jobs, hands=hands, on_sample=count.add)) as finished:
+    with closing(read_parts(jobs, hands=hands, on_sample=progress.add)) as finished:
         waiting = set(left)
         for number in range(len(groups)):
             if number in waiting:
@@ -191,20 +190,6 @@ def jobs_of(
         Job(number, groups[number], plan, folder, strict, program, stamps_of(groups[number]))
         for number in numbers
     ]
-
-
-@dataclass
-class _Count:
-    """Count of the samples read so far, reported whenever it grows."""
-
-    done: int
-    total: int
-    tell: OnProgress | None
-
-    def add(self, number: int) -> None:
-        self.done += number
-        if self.tell:
-            self.tell(self.done, self.total)
 
 
 def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:

@@ -184,9 +184,9 @@ class Ledger:
         for name, looks in part.looks.items():
             self.looks.setdefault(name, []).extend(looks)
 
-    def offsets(self, convention: str) -> NDArray[np.int64]:
-        """[N + 1]: where the frames of each row begin, and where the last ones end."""
-        return np.concatenate([[0], np.cumsum(self.frames[convention], dtype=np.int64)]).astype(np.int64)
+    @property
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self.rows]
 
     def to_json(self) -> str:
         content = {name: getattr(self, name) for name in ("frames", "rows", "bodies", "counts", "mirror")}

@@ -28,11 +28,11 @@ from schemas import (
 from schemas.places import is_address
 from skeltools import store, streams
 from skeltools.conversion import publish
+from skeltools.conversion.progress import OnProgress, Progress
 from skeltools.preprocess import Prepared, Recipe, check_depth, check_fits, prepare, recorded
 from skeltools.preprocess import load as load_recipe
 from skeltools.store import Store
 
-OnProgress = Callable[[int, int], None]
 Joint = NDArray[np.float32]
 
 DERIVED: dict[str, Callable[[Joint, SkeletonSpec], Joint]] = {
@@ -100,7 +100,8 @@ def add_streams(
         made or recorded(opened.manifest.recipe), (store.read_spec(opened, name) for name in sorted(names))
     )
     with publish.revising(opened.path) as revised:
-        counts = _write_all(opened, revised, todo, made, on_progress, bodies=bodies_of(opened))
+        progress = Progress(len(todo) * opened.manifest.samples, on_progress)
+        counts = _write_all(opened, revised, todo, made, progress, bodies=bodies_of(opened))
         _list(opened, revised, todo, made if remake else None, counts)
     return Added(tuple(job.path for job in todo), skipped)
 
@@ -175,7 +176,7 @@ def make_streams(
     kinds: Sequence[str],
     recipe: Recipe,
     bodies: int,
-    on_progress: OnProgress | None = None,
+    progress: Progress,
 ) -> tuple[dict[str, int], dict[str, ArrayInfo]]:
     """Make joint streams, and those of ``kinds``, of conventions that have none, in a store being written.
 
@@ -185,7 +186,7 @@ def make_streams(
         _Job(name, length, kind) for name in conventions for length in frames for kind in ("joint", *kinds)
     }
     jobs = sorted(made, key=_order)
-    counts = _write_all(opened, opened.path, jobs, recipe, on_progress, bodies=bodies)
+    counts = _write_all(opened, opened.path, jobs, recipe, progress, bodies=bodies)
     root = store.reopen(opened.path)
     return counts, {job.path: store.describe_at(root, job.path) for job in jobs}
 
@@ -198,13 +199,12 @@ def _write_all(
     revised: Path,
     todo: list[_Job],
     recipe: Recipe | None,
-    on_progress: OnProgress | None,
+    progress: Progress,
     *,
     bodies: int,
 ) -> dict[str, int]:
     """Write all arrays, replacing older ones; returns the recipe's counts, at one length per convention."""
     root = store.reopen(revised)
-    total, done = len(todo) * opened.manifest.samples, 0
     counts: dict[str, Counter[str]] = {}
     for job in todo:
         if job.kind == "joint":
@@ -217,9 +217,7 @@ def _write_all(
         writer = _writer(opened, root, job, bodies)
         for block in blocks:
             writer.append(block)
-            done += len(block)
-            if on_progress:
-                on_progress(done, total)
+            progress.add(len(block))
         writer.close()
     return dict(sum(counts.values(), Counter()))
 

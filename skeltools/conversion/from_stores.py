@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from schemas import ArrayInfo, RecipeRecord, StoreManifest
 from skeltools import store
-from skeltools.conversion import derive, publish, rows
+from skeltools.conversion import derive, finish, publish
 from skeltools.conversion.chunks import fill_of
-from skeltools.conversion.derive import OnProgress
+from skeltools.conversion.progress import Progress
 from skeltools.files import durable
 from skeltools.preprocess import Recipe
 from skeltools.sequence import UNKNOWN, SkeletonSequence
@@ -32,25 +32,6 @@ FRAME_LABEL = "frame_label"
 
 NUMBERS = ("subject", "camera", "setup", "repetition")
 """Columns of ``samples`` that come from the source; int16."""
-
-
-@dataclass
-class Progress:
-    """Count of the rows written, over all arrays."""
-
-    total: int
-    tell: OnProgress | None
-    done: int = 0
-
-    def add(self, rows: int = 1) -> None:
-        self.done += rows
-        if self.tell:
-            self.tell(self.done, self.total)
-
-    def rest(self) -> OnProgress:
-        """A callback for work that counts its rows itself."""
-        before = self.done
-        return lambda done, total: self.add(before + done - self.done)
 
 
 @contextmanager
@@ -71,12 +52,6 @@ class Rows:
     """Size of axis M that each row needs."""
     people: list[int] = field(default_factory=list)
     """People who are present in each row."""
-
-    def offsets(self) -> NDArray[np.int64]:
-        return np.concatenate([[0], np.cumsum(self.frames, dtype=np.int64)]).astype(np.int64)
-
-    def missing(self, ids: Sequence[str]) -> tuple[str, ...]:
-        return tuple(id for id, frames in zip(ids, self.frames, strict=True) if not frames)
 
 
 def write_sequences(
@@ -106,7 +81,7 @@ def write_sequences(
         writer.close(second_axis=max([1, *written.bodies]))
         if part in store.OF_JOINTS:
             store.remove_empty(root, f"sequences/{convention}/{part}")
-    store.write_array(root, f"sequences/{convention}/offsets", written.offsets(), ("N+1",))
+    store.write_offsets(root, convention, written.frames)
     return written
 
 
@@ -162,7 +137,7 @@ def write_columns(
         new = frames == 0
         frames[new] = np.array(each.frames, np.int32)[new]
         bodies[new] = np.array(each.people, np.int8)[new]
-    rows.write_columns(root, ids, {**columns, "frames": frames, "bodies": bodies}, halves)
+    finish.write_columns(root, ids, {**columns, "frames": frames, "bodies": bodies}, halves)
 
 
 def add_streams(
@@ -185,7 +160,7 @@ def add_streams(
         kinds=kinds,
         recipe=recipe,
         bodies=bodies,
-        on_progress=progress.rest(),
+        progress=progress,
     )
     total = Counter(manifest.recipe.counts) + Counter(counts)
     whole: dict[str, ArrayInfo] = {**manifest.arrays, **arrays}

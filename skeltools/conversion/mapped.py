@@ -22,10 +22,10 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, skeletons, store
-from skeltools.conversion import Summary, from_stores, publish
-from skeltools.conversion import rows as rows_of
-from skeltools.conversion.derive import OnProgress, bodies_of
-from skeltools.conversion.from_stores import Progress, Rows
+from skeltools.conversion import Summary, finish, from_stores, publish
+from skeltools.conversion.derive import bodies_of
+from skeltools.conversion.from_stores import Rows
+from skeltools.conversion.progress import OnProgress, Progress
 from skeltools.files import durable
 from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import Mask, SkeletonSequence, presence
@@ -288,9 +288,9 @@ def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: 
     return old.model_copy(
         update={
             "tool": f"skeltools {__version__}",
-            "conventions": {**old.conventions, name: _info(old, plan, written.missing(ids))},
+            "conventions": {**old.conventions, name: _info(old, plan, finish.missing(ids, written.frames))},
             "arrays": dict(sorted({**old.arrays, **new}.items())),
-            "findings": rows_of.counted(findings),
+            "findings": finish.counted(findings),
             "source": {**old.source, "store": old.hash},
         }
     )
@@ -313,12 +313,12 @@ def _alone(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _
             "tool": f"skeltools {__version__}",
             "samples": len(ids),
             "protocols": {
-                name: rows_of.split_info(old.protocols[name].rule, half) for name, half in halves.items()
+                name: finish.split_info(old.protocols[name].rule, half) for name, half in halves.items()
             },
             "conventions": {plan.spec.name: _info(old, plan, ())},
             "recipe": old.recipe.model_copy(update={"counts": {}}),
             "arrays": store.describe_all(root),
-            "findings": rows_of.counted(findings),
+            "findings": finish.counted(findings),
             "source": {**old.source, "store": old.hash},
         }
     )

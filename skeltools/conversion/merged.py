@@ -33,10 +33,10 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, store
-from skeltools.conversion import Summary, from_stores, publish
-from skeltools.conversion import rows as rows_of
-from skeltools.conversion.derive import OnProgress, bodies_of
-from skeltools.conversion.from_stores import Progress, Rows
+from skeltools.conversion import Summary, finish, from_stores, publish
+from skeltools.conversion.derive import bodies_of
+from skeltools.conversion.from_stores import Rows
+from skeltools.conversion.progress import OnProgress, Progress
 from skeltools.datasets.splits import TRAIN
 from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import UNKNOWN, SkeletonSequence
@@ -513,7 +513,7 @@ def _manifest(
 ) -> StoreManifest:
     manifests = [source.manifest for source in plan.sources]
     parts = tuple(_part(source, shifts) for source, shifts in zip(plan.sources, plan.shifts, strict=True))
-    protocols = {split: rows_of.split_info(_rule(plan, split), half) for split, half in halves.items()}
+    protocols = {split: finish.split_info(_rule(plan, split), half) for split, half in halves.items()}
     return StoreManifest(
         format=FORMAT,
         dataset=plan.name,
@@ -522,10 +522,10 @@ def _manifest(
         samples=len(plan.ids),
         classes=plan.classes,
         protocols=protocols,
-        conventions={name: _info(plan, name, rows[name].missing(plan.ids)) for name in plan.specs},
+        conventions={name: _info(plan, name, rows[name]) for name in plan.specs},
         recipe=RecipeRecord(name=plan.recipe.name, steps=plan.recipe.steps),
         arrays=store.describe_all(root),
-        findings=rows_of.counted(findings),
+        findings=finish.counted(findings),
         source=_provenance(plan, parts),
         parts=parts,
     )
@@ -570,7 +570,7 @@ def _joined(plan: _Plan, said: list[str | None], *, alike: bool = True) -> str:
     return "; ".join(dict.fromkeys(f"{source.name}: {text}" for source, text in pairs if text is not None))
 
 
-def _info(plan: _Plan, convention: str, missing: tuple[str, ...]) -> ConventionInfo:
+def _info(plan: _Plan, convention: str, rows: Rows) -> ConventionInfo:
     of_sources = [source.manifest.conventions.get(convention) for source in plan.sources]
     infos = [info for info in of_sources if info is not None]
     readers = dict.fromkeys(info.reader for info in infos)
@@ -579,6 +579,6 @@ def _info(plan: _Plan, convention: str, missing: tuple[str, ...]) -> ConventionI
         reader=", ".join(readers),
         axes=_joined(plan, [None if info is None else info.axes for info in of_sources]),
         mirrored_video=mirrored.pop() if len(mirrored) == 1 else None,
-        missing=missing,
+        missing=finish.missing(plan.ids, rows.frames),
         coordinates=infos[0].coordinates,
     )

@@ -9,8 +9,8 @@ from typing import Any
 from schemas import Finding, SkeletonSpec, UsageError
 from skeltools import datasets, skeletons
 from skeltools.conversion import fingerprint, planning
-from skeltools.conversion.assemble import OnNote
 from skeltools.conversion.fingerprint import Stamps
+from skeltools.conversion.progress import OnNote
 from skeltools.conversion.sample import Plan, Task
 from skeltools.datasets import Dataset
 from skeltools.formats import interchange

@@ -25,9 +25,10 @@ from schemas import Count, Length, RawDataError, StoreError, UsageError, checks_
 from schemas.places import is_address
 from skeltools import store
 from skeltools.conversion import Summary, carry_out, chunks, fingerprint, publish
-from skeltools.conversion.assemble import OnNote, OnProgress, jobs_of
+from skeltools.conversion.assemble import jobs_of
 from skeltools.conversion.fingerprint import Stamps
 from skeltools.conversion.planned import PlannedConversion, Request, begin
+from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.sample import Plan, Task
 from skeltools.conversion.workers import Hands, Job, read_parts
 from skeltools.files import durable
@@ -135,15 +136,7 @@ def read_shard(
     jobs = _jobs(out, number, common)
     left = [job for job in jobs if not chunks.is_whole(job.folder, job.number)]
     total = sum(len(job.tasks) for job in left)
-    done = 0
-
-    def count(samples: int) -> None:
-        nonlocal done
-        done += samples
-        if on_progress:
-            on_progress(done, total)
-
-    for _ in read_parts(left, hands=Hands(workers), on_sample=count):
+    for _ in read_parts(left, hands=Hands(workers), on_sample=Progress(total, on_progress).add):
         pass
     return ShardRead(sum(len(job.tasks) for job in jobs), total)
 

@@ -60,6 +60,7 @@ from skeltools.store.writing import (
     write_findings,
     write_graphs,
     write_manifest,
+    write_offsets,
 )
 
 __all__ = [
@@ -108,4 +109,5 @@ __all__ = [
     "write_findings",
     "write_graphs",
     "write_manifest",
+    "write_offsets",
 ]

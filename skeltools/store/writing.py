@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,12 @@ def write_array(root: zarr.Group, path: str, values: NDArray[Any], dimensions: t
     )
     if values.size:
         made[...] = values
+
+
+def write_offsets(root: zarr.Group, convention: str, frames: Sequence[int]) -> None:
+    """Write ``offsets`` [N + 1] of a convention: where the frames of each row begin, and the end of all."""
+    offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)]).astype(np.int64)
+    write_array(root, f"sequences/{convention}/offsets", offsets, ("N+1",))
 
 
 def _compressors() -> tuple[ZstdCodec, Crc32cCodec]:
