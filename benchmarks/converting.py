@@ -49,7 +49,7 @@ SHARES = {
     "decimals": ("ntu_text.py", "decimals"),
     "reading": ("ntu.py", "read"),
     "prepare": ("run.py", "prepare"),
-    "part files": ("parts.py", "write"),
+    "part files": ("chunks.py", "write"),
     "array files": ("writing.py", "_write"),
     "checksums": ("describing.py", "checksum"),
     "discover": ("planning.py", "discover"),
