@@ -1,15 +1,14 @@
 """Read and write stores of format 1 (docs/reference/store-format.md); only this package uses zarr.
 
 layout       names and sizes
-local        files that are checked before zarr reads them
-columns      constraints on offsets, ids, labels and splits
-reading      open, read, iterate over sequences
+reading      open, read, iterate over sequences; every file is checked before zarr reads it
 writing      arrays that grow by whole files, graphs, findings, the manifest
 describing   dimensions, dtype and checksum of arrays
 """
 
 from zarr import Array, Group
 
+from schemas.received import is_store
 from skeltools.store.describing import (
     checksum,
     describe,
@@ -34,7 +33,6 @@ from skeltools.store.reading import (
     array,
     blocks,
     group,
-    is_store,
     open_damaged,
     open_store,
     read,
