@@ -24,7 +24,7 @@ from skeltools.conversion import fingerprint, publish
 from skeltools.conversion.assemble import assemble
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, new_store
-from skeltools.conversion.planned import PlannedConversion, Request, begin
+from skeltools.conversion.planning import PlannedConversion, Request, begin
 from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import FAILED, Plan

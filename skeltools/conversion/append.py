@@ -32,7 +32,7 @@ from skeltools import datasets, skeletons, store
 from skeltools.conversion import Summary, beside, carry_out, fingerprint, planning, publish
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, counted, estimated
-from skeltools.conversion.planned import PlannedConversion
+from skeltools.conversion.planning import PlannedConversion
 from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task, file_of
@@ -40,7 +40,7 @@ from skeltools.conversion.workers import Hands
 from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
-from skeltools.raw_items import Listing, RawItem
+from skeltools.raw_items import Listing, RawItem, skipped
 from skeltools.readers import READERS
 from skeltools.store import Store
 
@@ -172,7 +172,7 @@ def _tasks(opened: Store, items: list[RawItem], native: str) -> tuple[list[Task]
         if item.id in by_id:
             by_id[item.id][item.convention] = item
         else:
-            findings.append(Finding(file=file_of(item), problem=NO_SAMPLE, action="skipped"))
+            findings.append(skipped(file_of(item), NO_SAMPLE))
     tasks = [Task(id, by_id[id]) for id in ids]
     if native not in opened.manifest.conventions:
         return tasks, findings
@@ -242,7 +242,7 @@ def _revise(opened: Store, work: Work, conventions: tuple[str, ...]) -> Path:
     revised = publish.link_store(opened.path, work)
     for name in conventions:
         for group in ("sequences", "streams"):
-            durable.link_tree(work.made / group / name, revised / group / name, copied=publish.METADATA_FILES)
+            durable.link_tree(work.made / group / name, revised / group / name)
     return revised
 
 

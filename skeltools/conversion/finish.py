@@ -25,7 +25,7 @@ from schemas import (
 from skeltools import __version__, datasets, framewise, store
 from skeltools.conversion import planning
 from skeltools.conversion.chunks import Ledger
-from skeltools.conversion.planned import PlannedConversion
+from skeltools.conversion.planning import PlannedConversion
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task
 from skeltools.datasets import Dataset, splits

@@ -238,7 +238,7 @@ def _write(
     samples = opened.manifest.samples
     progress = Progress(samples * (1 + len(plan.frames) * (1 + len(plan.kinds))), on_progress)
     if plan.keep:
-        durable.link_tree(opened.path, folder, copied=publish.METADATA_FILES)
+        durable.link_tree(opened.path, folder)
         shutil.rmtree(folder / "skeletons")  # written again, padded to the largest convention
         root = store.reopen(folder)
     else:

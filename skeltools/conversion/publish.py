@@ -34,8 +34,6 @@ from skeltools.files import durable
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
 _SHARDS = "shards"
-METADATA_FILES = frozenset({"zarr.json"})
-"""Files that are rewritten when a store is added to, and so copied where other files are linked."""
 
 
 def work_folder(out: Path) -> Path:
@@ -252,7 +250,7 @@ def link_store(path: Path, work: Work) -> Path:
     """Copy a store into the work folder as links: add and remove files in the copy, but change none."""
     copy = work.folder / _REVISION
     shutil.rmtree(copy, ignore_errors=True)
-    durable.link_tree(path, copy, copied=METADATA_FILES)
+    durable.link_tree(path, copy)
     return copy
 
 
@@ -319,7 +317,7 @@ def revising(path: Path) -> Iterator[Path]:
         recover(path)
         shutil.rmtree(copy, ignore_errors=True)
         try:
-            durable.link_tree(path, copy, copied=METADATA_FILES)
+            durable.link_tree(path, copy)
             yield copy
             durable.sync_tree(copy)
             _replace(copy, path, aside=folder / _REPLACED)
@@ -342,7 +340,7 @@ def _revising_there(place: Place) -> Iterator[Path]:
             opened = store.open_store(place)
             opened.received.bring_all(but=tuple(f"/{kind}" for kind in ("bone", "motion")))
             shutil.rmtree(copy, ignore_errors=True)
-            durable.link_tree(opened.folder, copy, copied=METADATA_FILES)
+            durable.link_tree(opened.folder, copy)
             yield copy
             upload.send_changes(copy, opened)
         finally:

@@ -27,7 +27,7 @@ from skeltools import store
 from skeltools.conversion import Summary, carry_out, chunks, fingerprint, publish
 from skeltools.conversion.assemble import jobs_of
 from skeltools.conversion.fingerprint import Stamps
-from skeltools.conversion.planned import PlannedConversion, Request, begin
+from skeltools.conversion.planning import PlannedConversion, Request, begin
 from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.sample import Plan, Task
 from skeltools.conversion.workers import Hands, Job, read_parts

@@ -17,7 +17,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from schemas import Finding, SkeletonSpec, StoreManifest
-from skeltools.files.interrupts import uncut
+from skeltools.files.durable import uncut
 from skeltools.graph import degenerate_partition, pad, spatial_partition
 from skeltools.store import findings as findings_file
 from skeltools.store import layout
