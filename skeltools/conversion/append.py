@@ -31,6 +31,7 @@ from schemas.places import Place
 from skeltools import datasets, skeletons, store
 from skeltools.conversion import Summary, beside, carry_out, fingerprint, planning, publish
 from skeltools.conversion.chunks import Ledger
+from skeltools.conversion.derive import bodies_of
 from skeltools.conversion.finish import Finished, counted, estimated
 from skeltools.conversion.planning import PlannedConversion
 from skeltools.conversion.progress import OnNote, OnProgress
@@ -186,14 +187,13 @@ def _specs(tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, Skele
 
 
 def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrored: bool | None) -> Plan:
-    streams = [(path, info) for path, info in opened.manifest.arrays.items() if path.startswith("streams/")]
     return Plan(
         reader=known.reader,
         native=known.convention,
         specs=specs,
-        frames=tuple(sorted({int(path.split("/")[2].removeprefix("t")) for path, _ in streams})),
+        frames=tuple(sorted({stream.frames for stream in store.streams_of(opened.manifest)})),
         recipe=recorded(opened.manifest.recipe),
-        bodies=streams[0][1].shape[-1],
+        bodies=bodies_of(opened),
         mirrored=known.mirrored if mirrored is None else mirrored,
         base=opened.path.resolve(),
         native_spec=known.own_spec,
@@ -248,12 +248,7 @@ def _revise(opened: Store, work: Work, conventions: tuple[str, ...]) -> Path:
 
 def _arrays(old: StoreManifest, root: store.Group, conventions: tuple[str, ...]) -> dict[str, ArrayInfo]:
     new = tuple(f"{group}/{name}" for group in ("sequences", "streams") for name in conventions)
-    described = {
-        f"{path}/{name}": info
-        for path in ("skeletons", *new)
-        for name, info in store.describe_all(store.group(root, path)).items()
-    }
-    return dict(sorted({**old.arrays, **described}.items()))
+    return dict(sorted({**old.arrays, **store.describe_below(root, ("skeletons", *new))}.items()))
 
 
 def _source(old: StoreManifest, added: dict[str, str | int]) -> dict[str, str | int]:

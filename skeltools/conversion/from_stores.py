@@ -7,7 +7,7 @@ is complete or absent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
@@ -26,6 +26,7 @@ from skeltools.files import durable
 from skeltools.preprocess import Recipe
 from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
+from skeltools.streams import DERIVED
 
 FRAME_LABEL = "frame_label"
 """Array [F] of ``sequences`` of recordings that are not cut into actions: each frame's class, or -1."""
@@ -173,25 +174,18 @@ def add_streams(
 # ------------------------------------------------------------------------------------- what a store has
 
 
-def lengths_of(opened: Store, conventions: Iterable[str]) -> tuple[int, ...]:
+def lengths_of(opened: Store, conventions: Collection[str]) -> tuple[int, ...]:
     """Lengths T of the joint streams of these conventions."""
-    return tuple(sorted({length for name, length, kind in _streams(opened, conventions) if kind == "joint"}))
+    joint = [each for each in store.streams_of(opened.manifest) if each.kind == "joint"]
+    return tuple(sorted({each.frames for each in joint if each.convention in conventions}))
 
 
-def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
+def kinds_of(opened: Store, conventions: Collection[str]) -> tuple[str, ...]:
     """Kinds of stream other than joint that all of these conventions have."""
-    kinds: list[set[str]] = []
-    for name in conventions:
-        kinds.append({kind for _, _, kind in _streams(opened, (name,))})
-    return tuple(kind for kind in derive.DERIVED if all(kind in each for each in kinds))
+    there = {(each.convention, each.kind) for each in store.streams_of(opened.manifest)}
+    return tuple(kind for kind in DERIVED if all((name, kind) in there for name in conventions))
 
 
 def tracks_of(opened: Store, convention: str) -> int:
     """Bodies on axis M of a convention's sequences."""
     return store.array(opened, f"sequences/{convention}/joints").shape[1]
-
-
-def _streams(opened: Store, conventions: Iterable[str]) -> set[tuple[str, int, str]]:
-    names = set(conventions)
-    paths = (path.split("/") for path in opened.manifest.arrays if path.startswith("streams/"))
-    return {(name, int(length.removeprefix("t")), kind) for _, name, length, kind in paths if name in names}

@@ -280,11 +280,7 @@ def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: 
     specs = {each: store.read_spec(opened, each) for each in old.conventions} | {name: plan.spec}
     store.write_graphs(root, specs)
     findings = _findings(opened, root, left)
-    new = {
-        f"{group}/{path}": info
-        for group in ("skeletons", f"sequences/{name}")
-        for path, info in store.describe_all(store.group(root, group)).items()
-    }
+    new = store.describe_below(root, ("skeletons", f"sequences/{name}"))
     return old.model_copy(
         update={
             "tool": f"skeltools {__version__}",
