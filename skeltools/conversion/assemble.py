@@ -31,9 +31,6 @@ from skeltools.files import durable
 _ROWS = ""
 """Key of ``_Assembly.ends`` for arrays with one row per sample; the other keys are conventions."""
 
-HERE = Hands()
-"""Reading in this process."""
-
 
 @dataclass(frozen=True)
 class _Growing:
@@ -134,12 +131,12 @@ def assemble(
     plan: Plan,
     tasks: list[Task],
     *,
-    findings: Iterable[Finding] = (),
-    hands: Hands = HERE,
-    stamps: Stamps | None = None,
-    strict: bool = False,
-    on_progress: OnProgress | None = None,
-    on_note: OnNote | None = None,
+    findings: Iterable[Finding],
+    hands: Hands,
+    stamps: Stamps,
+    strict: bool,
+    on_progress: OnProgress | None,
+    on_note: OnNote | None,
 ) -> Ledger:
     """Read what an earlier run did not, and write all growing arrays; returns the ledger of all rows.
 

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,21 +54,12 @@ def is_whole(folder: Path, number: int) -> bool:
     return arrays_file(folder, number).is_file() and _ledger_file(folder, number).is_file()
 
 
-def write(
-    folder: Path,
-    number: int,
-    *,
-    samples: Iterable[Sample],
-    plan: Plan,
-    check: Callable[[Sample], None] | None = None,
-) -> None:
-    """Collect the samples of a part and write its two files; ``check`` may raise at a sample."""
+def write(folder: Path, number: int, *, samples: Iterable[Sample], plan: Plan) -> None:
+    """Collect the samples of a part and write its two files."""
     ledger = Ledger.of(plan)
     clips: dict[str, list[NDArray[Any]]] = {}
     joints: dict[str, dict[int, NDArray[np.float32]]] = {}
     for sample in samples:
-        if check:
-            check(sample)
         ledger.add(sample, keep=plan.base is not None)
         for name, sequence in sample.sequences.items():
             for part in ("joints", "present", "order"):

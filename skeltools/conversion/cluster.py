@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from schemas import SkelError, UsageError
 
@@ -49,8 +50,8 @@ class Crew:
     def submit(self, job: Job) -> Pending:
         from skeltools.conversion.workers import read
 
-        name = f"skeltools-{job.folder.parent.name}-{job.number}"
-        return Pending(self.client.submit(read, job, pure=False, key=_unique(name)), self._address)
+        key = f"skeltools-{job.folder.parent.name}-{job.number}-{uuid4().hex}"
+        return Pending(self.client.submit(read, job, pure=False, key=key), self._address)
 
 
 class Pending:
@@ -116,9 +117,3 @@ def _cluster_errors(address: str) -> Iterator[None]:
             where=address,
             remedy="Install the same skeltools on all workers",
         ) from error
-
-
-def _unique(name: str) -> str:
-    from uuid import uuid4
-
-    return f"{name}-{uuid4().hex}"

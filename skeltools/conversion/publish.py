@@ -135,16 +135,19 @@ def working(
 
 
 @contextmanager
-def _disk_errors(out: Path, folder: Path) -> Iterator[None]:
-    """Raise a StoreError, with advice on how to continue, for anything that the disk does not accept."""
+def _disk_errors(out: Path, kept: Path | None = None) -> Iterator[None]:
+    """Raise a StoreError, with advice on how to continue, for anything that the disk does not accept.
+
+    ``kept``: the folder with what is done, from which the same command goes on if it exists.
+    """
     try:
         yield
     except OSError as error:
+        advice = remedy(error)
+        if kept is not None and kept.exists():
+            advice = "What is done is kept: the same command goes on from there"
         why = error.strerror or str(error)
-        resume = "What is done is kept: the same command goes on from there"
-        raise StoreError(
-            f"cannot write the store ({why})", where=out, remedy=resume if folder.exists() else remedy(error)
-        ) from error
+        raise StoreError(f"cannot write the store ({why})", where=out, remedy=advice) from error
 
 
 def _check_ours(folder: Path) -> None:
@@ -365,19 +368,18 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
     """
     home = upload.home(out)
     partial = home.with_name(f"{home.name}.partial-{os.getpid()}")
+    aside = home.with_name(f"{home.name}.replaced-{os.getpid()}")
     try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if (place := Place(out)).is_address:
-            upload.send(partial, place, force=force)
-            return
-        check_target(out, force=force)  # somebody may have written there in the meantime
-        _replace(partial, out, aside=out.with_name(f"{out.name}.replaced-{os.getpid()}"))
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write the store ({why})", where=out, remedy=remedy(error)) from error
+        with _disk_errors(out):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            if (place := Place(out)).is_address:
+                upload.send(partial, place, force=force)
+                return
+            check_target(out, force=force)  # somebody may have written there in the meantime
+            _replace(partial, out, aside=aside)
     finally:
         store.finish_writes()
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        for left in (partial, aside):
+            shutil.rmtree(left, ignore_errors=True)
         upload.leave(out)

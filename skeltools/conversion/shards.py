@@ -32,9 +32,11 @@ from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.sample import Plan, Task
 from skeltools.conversion.workers import Hands, Job, read_parts
 from skeltools.files import durable
-from skeltools.raw_items import RawItem
 
 _PLAN = TypeAdapter(Plan)
+_REQUEST = TypeAdapter(Request)
+_TASKS = TypeAdapter(dict[int, list[Task]])
+_STAMPS = TypeAdapter(Stamps)
 _COMMON = "plan.json"
 
 
@@ -165,7 +167,7 @@ def publish_shards(out: Path | str) -> Summary:
         )
     for number in range(common["shards"]):
         fingerprint.check_same(_read_shard(out, number)["stamps"])
-    planned = begin(_asked(common["asked"]))
+    planned = begin(_REQUEST.validate_python(common["asked"]))
     if planned.digest != common["digest"]:
         raise RawDataError(
             "there are other raw files or settings than when the conversion was planned",
@@ -209,7 +211,7 @@ def in_words(numbers: Iterable[int]) -> str:
 
 def _jobs(out: Path, number: int, common: dict[str, Any]) -> list[Job]:
     shard = _read_shard(out, number)
-    groups = {int(part): [_task(row) for row in rows] for part, rows in shard["parts"].items()}
+    groups = _TASKS.validate_python(shard["parts"])
     plan = _PLAN.validate_python(common["plan"])
     return jobs_of(
         groups,
@@ -255,28 +257,6 @@ def _simple(value: Any) -> Any:
     return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
-def _task(row: dict[str, Any]) -> Task:
-    items = {name: _item(entry) for name, entry in row["items"].items()}
-    return Task(row["id"], items, frozenset(row["compare"]), frozenset(row["look"]))
-
-
-def _item(entry: dict[str, Any]) -> RawItem:
-    return RawItem(**{**entry, "details": tuple((name, value) for name, value in entry["details"])})
-
-
-def _asked(options: dict[str, Any]) -> Request:
-    classes = options["classes"]
-    return Request(
-        **{
-            **options,
-            "raw": tuple(map(Path, options["raw"])),
-            "frames": tuple(options["frames"]),
-            "conventions": tuple(options["conventions"]),
-            "classes": tuple(classes) if isinstance(classes, list) else classes,
-        }
-    )
-
-
 def _write(path: Path, content: dict[str, Any]) -> None:
     durable.write_text(path, json.dumps(content))
 
@@ -298,5 +278,4 @@ def _read_common(out: Path) -> dict[str, Any]:
 
 def _read_shard(out: Path, number: int) -> dict[str, Any]:
     shard = json.loads((publish.shards_folder(out) / f"{number}.json").read_text(encoding="utf-8"))
-    stamps = {path: None if stamp is None else tuple(stamp) for path, stamp in shard["stamps"].items()}
-    return {**shard, "stamps": stamps}
+    return {**shard, "stamps": _STAMPS.validate_python(shard["stamps"])}
