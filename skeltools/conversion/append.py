@@ -37,7 +37,7 @@ from skeltools.conversion.planning import PlannedConversion
 from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task, file_of
-from skeltools.conversion.workers import Hands
+from skeltools.conversion.workers import Workers
 from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
@@ -72,7 +72,7 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that the store already has),
     and whatever ``convert`` raises.
     """
-    places, out, hands = datasets.paths_of(raw), Place(out), Hands(workers, dask)
+    places, out, reading = datasets.paths_of(raw), Place(out), Workers(workers, dask)
     if out.is_address:
         raise UsageError(
             "poses are added to a store in a folder",
@@ -100,7 +100,7 @@ def add_metrabs(
     return carry_out(
         PlannedConversion(known, plan, tasks, findings, listing, roots, stamps, strict, digest),
         out,
-        hands=hands,
+        workers=reading,
         force=True,
         finish=partial(_finish, opened),
         fresh=fresh,
@@ -239,7 +239,7 @@ def _revise(opened: Store, work: Work, conventions: tuple[str, ...]) -> Path:
     made = store.reopen(work.made)
     for path in (f"sequences/{name}/{part}" for name in conventions for part in store.OF_JOINTS):
         store.remove_empty(made, path)
-    revised = publish.link_store(opened.path, work)
+    revised = publish.link_store(opened.path, work.folder)
     for name in conventions:
         for group in ("sequences", "streams"):
             durable.link_tree(work.made / group / name, revised / group / name)

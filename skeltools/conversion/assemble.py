@@ -25,7 +25,7 @@ from skeltools.conversion.fingerprint import Stamps
 from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task
-from skeltools.conversion.workers import Hands, Job, read_parts
+from skeltools.conversion.workers import Job, Workers, read_parts
 from skeltools.files import durable
 
 _ROWS = ""
@@ -43,11 +43,9 @@ class _Growing:
 
 @dataclass
 class _Assembly:
-    """The arrays of a store being written at ``made``, from the parts in ``folder``."""
+    """The arrays of a store being written, from the parts of a work folder."""
 
-    folder: Path
-    made: Path
-    journal: Path
+    work: Work
     ledger: Ledger
     growing: tuple[_Growing, ...]
     ends: dict[str, list[int]]
@@ -60,7 +58,7 @@ class _Assembly:
 
         Returns the findings of this part.
         """
-        part = chunks.read_ledger(self.folder, number)
+        part = chunks.read_ledger(self.work.parts, number)
         self.ledger.extend(part)
         self.ends[_ROWS].append(self.ends[_ROWS][-1] + len(part.rows))
         for name, frames in part.frames.items():
@@ -78,7 +76,7 @@ class _Assembly:
             needed = None if array.unit == _ROWS else max(1, self.ledger.bodies[array.unit])
             array.writer.close(second_axis=needed)
             if array.path.rpartition("/")[2] in store.OF_JOINTS:
-                store.remove_empty(store.reopen(self.made), array.path)
+                store.remove_empty(store.reopen(self.work.made), array.path)
 
     def _write(self, *, final: bool) -> None:
         written = False
@@ -91,7 +89,8 @@ class _Assembly:
                 self._sync(array)
                 written = True
         if written:
-            durable.write_text(self.journal, json.dumps({a.path: _in_full_files(a) for a in self.growing}))
+            rows = {array.path: _in_full_files(array) for array in self.growing}
+            durable.write_text(self.work.journal, json.dumps(rows))
             self._remove_parts()
 
     def _gather(self, array: _Growing, stop: int) -> NDArray[np.generic]:
@@ -103,7 +102,7 @@ class _Assembly:
         while filled < len(block):
             first = at + filled - ends[number]
             count = min(ends[number + 1] - ends[number] - first, len(block) - filled)
-            values = chunks.read_array(self.folder, number, array.path) if count else None
+            values = chunks.read_array(self.work.parts, number, array.path) if count else None
             if values is not None:
                 place = (slice(filled, filled + count), *(slice(0, size) for size in values.shape[1:]))
                 block[place] = values[first : first + count]
@@ -113,7 +112,7 @@ class _Assembly:
 
     def _sync(self, array: _Growing) -> None:
         """Sync the file that was written last; an array of zeros only has none."""
-        folder = self.made / array.path / "c" / str((array.writer.rows - 1) // array.writer.shard)
+        folder = self.work.made / array.path / "c" / str((array.writer.rows - 1) // array.writer.shard)
         if folder.is_dir():
             durable.sync_tree(folder)
             durable.sync(folder.parent)
@@ -122,7 +121,7 @@ class _Assembly:
         """Remove arrays of parts that lie in full files of every array; a partial last file may change."""
         done = min(bisect_right(self.ends[array.unit], _in_full_files(array)) - 1 for array in self.growing)
         for number in range(self.removed, done):
-            chunks.arrays_file(self.folder, number).unlink(missing_ok=True)
+            chunks.arrays_file(self.work.parts, number).unlink(missing_ok=True)
         self.removed = max(self.removed, done)
 
 
@@ -132,7 +131,7 @@ def assemble(
     tasks: list[Task],
     *,
     findings: Iterable[Finding],
-    hands: Hands,
+    workers: Workers,
     stamps: Stamps,
     strict: bool,
     on_progress: OnProgress | None,
@@ -150,8 +149,8 @@ def assemble(
     progress = Progress(len(tasks), on_progress, read_before)
     if work.resumed and on_note:
         on_note(f"resuming: {read_before} of {len(tasks)} samples were done")
-    jobs = jobs_of(left, groups, plan, work.parts, strict=strict, stamps=stamps if hands.dask else None)
-    with closing(read_parts(jobs, hands=hands, on_sample=progress.add)) as finished:
+    jobs = jobs_of(left, groups, plan, work.parts, strict=strict, stamps=stamps if workers.dask else None)
+    with closing(read_parts(jobs, workers=workers, on_sample=progress.add)) as finished:
         waiting = set(left)
         for number in range(len(groups)):
             if number in waiting:
@@ -197,24 +196,24 @@ def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:
     root = store.restart(work.made, rows)
     growing = tuple(_growing(root, plan, rows))
     ends = {unit: [0] for unit in (_ROWS, *plan.specs)}
-    return _Assembly(work.parts, work.made, work.journal, ledger, growing, ends)
+    return _Assembly(work, ledger, growing, ends)
 
 
 def _unfinished(assembly: _Assembly, total: int) -> list[int]:
     """Numbers of the parts, out of ``total``, that still have to be read."""
     counted = dict.fromkeys(assembly.ends, 0)
     left = []
-    finished = chunks.finished(assembly.folder)
+    finished = chunks.finished(assembly.work.parts)
     for number in range(total):
         if number not in finished:
             left.append(number)
             continue
-        part = chunks.read_ledger(assembly.folder, number)
+        part = chunks.read_ledger(assembly.work.parts, number)
         counted[_ROWS] += len(part.rows)
         for name, frames in part.frames.items():
             counted[name] += sum(frames)
         in_store = not left and all(counted[a.unit] <= a.writer.rows for a in assembly.growing)
-        if not (in_store or chunks.arrays_file(assembly.folder, number).is_file()):
+        if not (in_store or chunks.arrays_file(assembly.work.parts, number).is_file()):
             left.append(number)
     return left
 

@@ -28,7 +28,7 @@ _LEAST = 8
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[Crew]:
+def cluster(address: str) -> Iterator[Pool]:
     """Use the workers of the scheduler at ``address``, such as ``tcp://HOST:8786``.
 
     On an error pending work is dropped; the cluster itself stays. Raises UsageError (dask is not installed,
@@ -37,12 +37,12 @@ def cluster(address: str) -> Iterator[Crew]:
     """
     client = _connect(address)
     try:
-        yield Crew(client, address)
+        yield Pool(client, address)
     finally:
         client.close()
 
 
-class Crew:
+class Pool:
     def __init__(self, client: Any, address: str) -> None:
         self.client, self._address = client, address
         self.size = max(_LEAST, sum(client.nthreads().values()))

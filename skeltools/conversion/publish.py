@@ -249,9 +249,9 @@ def _remove_removed(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def link_store(path: Path, work: Work) -> Path:
-    """Copy a store into the work folder as links: add and remove files in the copy, but change none."""
-    copy = work.folder / _REVISION
+def link_store(path: Path, folder: Path) -> Path:
+    """Copy a store into a work folder as links: add and remove files in the copy, but change none."""
+    copy = folder / _REVISION
     shutil.rmtree(copy, ignore_errors=True)
     durable.link_tree(path, copy)
     return copy
@@ -318,10 +318,8 @@ def revising(path: Path) -> Iterator[Path]:
     with _disk_errors(path, copy), locked(folder / _LOCK, what=path):
         _remove_removed(folder)
         recover(path)
-        shutil.rmtree(copy, ignore_errors=True)
         try:
-            durable.link_tree(path, copy)
-            yield copy
+            yield link_store(path, folder)
             durable.sync_tree(copy)
             _replace(copy, path, aside=folder / _REPLACED)
         finally:
@@ -342,9 +340,7 @@ def _revising_there(place: Place) -> Iterator[Path]:
         try:
             opened = store.open_store(place)
             opened.received.bring_all(but=tuple(f"/{kind}" for kind in ("bone", "motion")))
-            shutil.rmtree(copy, ignore_errors=True)
-            durable.link_tree(opened.folder, copy)
-            yield copy
+            yield link_store(opened.folder, folder)
             upload.send_changes(copy, opened)
         finally:
             store.finish_writes()

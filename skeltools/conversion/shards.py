@@ -30,7 +30,7 @@ from skeltools.conversion.fingerprint import Stamps
 from skeltools.conversion.planning import PlannedConversion, Request, begin
 from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.sample import Plan, Task
-from skeltools.conversion.workers import Hands, Job, read_parts
+from skeltools.conversion.workers import Job, Workers, read_parts
 from skeltools.files import durable
 
 _PLAN = TypeAdapter(Plan)
@@ -138,7 +138,7 @@ def read_shard(
     jobs = _jobs(out, number, common)
     left = [job for job in jobs if not chunks.is_whole(job.folder, job.number)]
     total = sum(len(job.tasks) for job in left)
-    for _ in read_parts(left, hands=Hands(workers), on_sample=Progress(total, on_progress).add):
+    for _ in read_parts(left, workers=Workers(workers), on_sample=Progress(total, on_progress).add):
         pass
     return ShardRead(sum(len(job.tasks) for job in jobs), total)
 
@@ -174,7 +174,7 @@ def publish_shards(out: Path | str) -> Summary:
             where=planned.roots[0],
             remedy="Plan again",
         )
-    return carry_out(planned, out, hands=Hands(), force=common["force"])
+    return carry_out(planned, out, workers=Workers(), force=common["force"])
 
 
 # ------------------------------------------------------------------------------------------------ parts

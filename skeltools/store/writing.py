@@ -187,19 +187,16 @@ class ArrayWriter:
                 taken = self.shard
                 self._write(rows[:taken])
             else:
-                buffer = self._empty_buffer() if self._buffer is None else self._buffer
+                if self._buffer is None:
+                    self._buffer = np.zeros((self.shard, *self.row), dtype=self.dtype)
                 taken = min(len(rows), self.shard - self._filled)
                 place = slice(self._filled, self._filled + taken)
-                buffer[place] = 0
-                buffer[(place, *behind)] = rows[:taken]
+                self._buffer[place] = 0
+                self._buffer[(place, *behind)] = rows[:taken]
                 self._filled += taken
                 if self._filled == self.shard:
                     self.flush()
             rows = rows[taken:]
-
-    def _empty_buffer(self) -> NDArray[Any]:
-        self._buffer = np.zeros((self.shard, *self.row), dtype=self.dtype)
-        return self._buffer
 
     @uncut()
     def close(self, second_axis: int | None = None) -> None:
