@@ -7,7 +7,7 @@ of them are complete. A reader sees the old store or the new one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import (
-    ArrayInfo,
     Length,
     RecipeRecord,
     StoreError,
@@ -84,7 +83,7 @@ def add_streams(
     with publish.revising(opened.path) as revised:
         progress = Progress(len(todo) * opened.manifest.samples, on_progress)
         counts = _write_all(opened, revised, todo, made, progress, bodies=bodies_of(opened))
-        _list(opened, revised, todo, made if remake else None, counts)
+        _list(revised, opened.manifest, todo, made if remake else None, counts)
     return Added(tuple(job.path for job in todo), skipped)
 
 
@@ -146,7 +145,8 @@ def _order(job: StreamName) -> tuple[str, int, bool, str]:
 
 
 def make_streams(
-    opened: Store,
+    folder: Path,
+    manifest: StoreManifest,
     *,
     conventions: Sequence[str],
     frames: Sequence[int],
@@ -154,16 +154,16 @@ def make_streams(
     recipe: Recipe,
     bodies: int,
     progress: Progress,
-) -> tuple[dict[str, int], dict[str, ArrayInfo]]:
-    """Make joint streams, and those of ``kinds``, of conventions that have none, in a store being written.
+) -> StoreManifest:
+    """Write a manifest, joint streams and those of ``kinds`` of conventions that have none, and list them.
 
-    Returns the recipe's counts at the smallest length, and the new arrays for the manifest.
+    Returns the manifest with the new arrays and the recipe, whose counts are those at the smallest length.
     """
+    store.write_manifest(folder, manifest)
     made = product(conventions, frames, ("joint", *kinds))
     jobs = sorted({StreamName(*each) for each in made}, key=_order)
-    counts = _write_all(opened, opened.path, jobs, recipe, progress, bodies=bodies)
-    root = store.reopen(opened.path)
-    return counts, {job.path: store.describe_at(root, job.path) for job in jobs}
+    counts = _write_all(store.open_store(folder), folder, jobs, recipe, progress, bodies=bodies)
+    return _list(folder, manifest, jobs, recipe, Counter(manifest.recipe.counts) + Counter(counts))
 
 
 # ------------------------------------------------------------------------------------------------ write
@@ -240,14 +240,20 @@ def _derived(opened: Store, root: store.Group, job: StreamName, *, made: Collect
 
 
 def _list(
-    opened: Store, revised: Path, todo: list[StreamName], recipe: Recipe | None, counts: dict[str, int]
-) -> None:
-    """Enter the new arrays in the manifest."""
-    root = store.reopen(revised)
-    described = {job.path: store.describe_at(root, job.path) for job in todo}
-    changed: dict[str, object] = {"arrays": dict(sorted({**opened.manifest.arrays, **described}.items()))}
+    folder: Path,
+    manifest: StoreManifest,
+    made: list[StreamName],
+    recipe: Recipe | None,
+    counts: Mapping[str, int],
+) -> StoreManifest:
+    """Enter the new arrays in the manifest, and the recipe and its counts if there is a new one."""
+    root = store.reopen(folder)
+    described = {stream.path: store.describe_at(root, stream.path) for stream in made}
+    changed: dict[str, object] = {"arrays": dict(sorted({**manifest.arrays, **described}.items()))}
     if recipe:
         changed["recipe"] = RecipeRecord(
             name=recipe.name, steps=recipe.steps, counts=dict(sorted(counts.items()))
         )
-    store.write_manifest(revised, opened.manifest.model_copy(update=changed))
+    finished = manifest.model_copy(update=changed)
+    store.write_manifest(folder, finished)
+    return finished

@@ -6,24 +6,18 @@ is complete or absent.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import ArrayInfo, RecipeRecord, StoreManifest
 from skeltools import store
-from skeltools.conversion import derive, finish, publish
+from skeltools.conversion import finish
 from skeltools.conversion.chunks import fill_of
 from skeltools.conversion.progress import Progress
-from skeltools.files import durable
-from skeltools.preprocess import Recipe
 from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
 from skeltools.streams import DERIVED
@@ -33,14 +27,6 @@ FRAME_LABEL = "frame_label"
 
 NUMBERS = ("subject", "camera", "setup", "repetition")
 """Columns of ``samples`` that come from the source; int16."""
-
-
-@contextmanager
-def in_the_making(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a path for a store that is named ``out`` once all of it is on disk; on an error it is removed."""
-    with publish.publishing(out, force=force) as partial:
-        yield partial
-        durable.sync_tree(partial)
 
 
 @dataclass
@@ -139,36 +125,6 @@ def write_columns(
         frames[new] = np.array(each.frames, np.int32)[new]
         bodies[new] = np.array(each.people, np.int8)[new]
     finish.write_columns(root, ids, {**columns, "frames": frames, "bodies": bodies}, halves)
-
-
-def add_streams(
-    partial: Path,
-    manifest: StoreManifest,
-    *,
-    conventions: Sequence[str],
-    frames: Sequence[int],
-    kinds: Sequence[str],
-    recipe: Recipe,
-    bodies: int,
-    progress: Progress,
-) -> StoreManifest:
-    """Write a manifest, the streams to be made from the sequences, and the manifest that includes them."""
-    store.write_manifest(partial, manifest)
-    counts, arrays = derive.make_streams(
-        store.open_store(partial),
-        conventions=conventions,
-        frames=frames,
-        kinds=kinds,
-        recipe=recipe,
-        bodies=bodies,
-        progress=progress,
-    )
-    total = Counter(manifest.recipe.counts) + Counter(counts)
-    whole: dict[str, ArrayInfo] = {**manifest.arrays, **arrays}
-    record = RecipeRecord(name=recipe.name, steps=recipe.steps, counts=dict(sorted(total.items())))
-    finished = manifest.model_copy(update={"recipe": record, "arrays": dict(sorted(whole.items()))})
-    store.write_manifest(partial, finished)
-    return finished
 
 
 # ------------------------------------------------------------------------------------- what a store has

@@ -22,8 +22,7 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, skeletons, store
-from skeltools.conversion import Summary, finish, from_stores, publish
-from skeltools.conversion.derive import bodies_of
+from skeltools.conversion import Summary, derive, finish, from_stores, publish
 from skeltools.conversion.from_stores import Rows
 from skeltools.conversion.progress import OnProgress, Progress
 from skeltools.files import durable
@@ -75,7 +74,7 @@ def map_store(
     opened, out = store.open_store(path), Place(out)
     plan = _plan(opened, plan_mapping(opened, to, convention), partial, keep, recipe, frames)
     publish.check_target(out, force=force)
-    with from_stores.in_the_making(out, force=force) as folder:
+    with publish.publishing(out, force=force) as folder:
         manifest, findings = _write(opened, folder, plan, on_progress)
     return Summary(out, manifest, findings, _warnings(plan.mapping))
 
@@ -260,14 +259,14 @@ def _write(
     )
     from_stores.write_frame_labels(root, plan.spec.name, written, row_labels)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
-    finished = from_stores.add_streams(
+    finished = derive.make_streams(
         folder,
         manifest,
         conventions=(plan.spec.name,),
         frames=plan.frames,
         kinds=plan.kinds,
         recipe=plan.recipe,
-        bodies=bodies_of(opened),
+        bodies=derive.bodies_of(opened),
         progress=progress,
     )
     return finished, tuple(left.findings)

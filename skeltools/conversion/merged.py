@@ -28,7 +28,7 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, store
-from skeltools.conversion import Summary, finish, from_stores, publish
+from skeltools.conversion import Summary, derive, finish, from_stores, publish
 from skeltools.conversion.from_stores import Rows
 from skeltools.conversion.merge_plan import MergePlan, Source, open_sources, plan_merge, warnings_of
 from skeltools.conversion.progress import OnProgress, Progress
@@ -77,7 +77,7 @@ def merge(
     sources = open_sources(stores, prefixes)
     plan = plan_merge(sources, name, classes, split_missing, recipe, frames)
     publish.check_target(out, force=force)
-    with from_stores.in_the_making(out, force=force) as folder:
+    with publish.publishing(out, force=force) as folder:
         manifest, findings = _write(plan, folder, on_progress)
     return Summary(out, manifest, findings, tuple(warnings_of(plan)))
 
@@ -102,7 +102,7 @@ def _write(
     findings = tuple(_findings(plan))
     store.write_findings(root, findings)
     manifest = _manifest(plan, root, rows, halves, findings)
-    finished = from_stores.add_streams(
+    finished = derive.make_streams(
         folder,
         manifest,
         conventions=tuple(plan.specs),

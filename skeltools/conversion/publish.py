@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas import StoreError
 from schemas.locks import locked
@@ -165,7 +166,7 @@ def _check_ours(folder: Path) -> None:
 
 def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
     folder = work_folder(out)
-    old_plan = _plan_of(folder)
+    old_plan = _recorded(folder / _PLAN, "plan")
     resumed = old_plan == plan and not fresh
     parts = parts_folder(out, plan)
     if not resumed:
@@ -179,9 +180,10 @@ def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] 
     return Work(folder, parts, folder / _STORE, folder / _JOURNAL, resumed)
 
 
-def _plan_of(folder: Path) -> str | None:
+def _recorded(file: Path, key: str) -> Any:
+    """A value in a JSON file of the work folder; None if it cannot be read."""
     try:
-        return str(json.loads((folder / _PLAN).read_text(encoding="utf-8"))["plan"])
+        return json.loads(file.read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -190,10 +192,7 @@ def _bring_back(folder: Path) -> None:
     """Restore a finished store that did not get its name; an older one that was replaced is removed."""
     complete = folder / _COMPLETE
     if complete.exists():
-        try:
-            expected = json.loads((folder / _DONE).read_text(encoding="utf-8"))["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            expected = None
+        expected = _recorded(folder / _DONE, "sha256")
         if expected == _sum_of(complete) and not (folder / _STORE).exists():
             complete.rename(folder / _STORE)
         else:
@@ -357,7 +356,7 @@ def _remove_if_empty(folder: Path) -> None:
 
 @contextmanager
 def publishing(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a path to write to; on success it is renamed to ``out``, on any error it is removed.
+    """Yield a path to write to; on success it is synced and renamed to ``out``, on any error it is removed.
 
     For what is made in one go. An existing store keeps the name until then. Raises StoreError when the disk
     or the server does not accept the files.
@@ -369,6 +368,7 @@ def publishing(out: Path, *, force: bool) -> Iterator[Path]:
         with _disk_errors(out):
             partial.parent.mkdir(parents=True, exist_ok=True)
             yield partial
+            durable.sync_tree(partial)
             if (place := Place(out)).is_address:
                 upload.send(partial, place, force=force)
                 return

@@ -10,13 +10,10 @@ from zarr import Array, Group
 
 from schemas.received import is_store
 from skeltools.store.describing import (
-    checksum,
     describe,
     describe_all,
     describe_at,
     describe_below,
-    dimension_names,
-    dtype_name,
     strange_files,
 )
 from skeltools.store.layout import (
@@ -78,14 +75,11 @@ __all__ = [
     "StreamName",
     "array",
     "blocks",
-    "checksum",
     "create",
     "describe",
     "describe_all",
     "describe_at",
     "describe_below",
-    "dimension_names",
-    "dtype_name",
     "finish_writes",
     "graphs",
     "is_store",
