@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding
+from schemas.arrays import SAMPLES as COLUMNS
 from skeltools import store
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
@@ -30,8 +31,6 @@ from skeltools.sequence import SkeletonSequence
 
 SAMPLES = 64
 """Samples per part: the most that each worker loses when a conversion is killed."""
-
-FIELDS = ("id", "label", "subject", "camera", "setup", "repetition", "frames", "bodies")
 
 
 def cut(tasks: list[Task]) -> list[list[Task]]:
@@ -189,7 +188,7 @@ class Ledger:
 def _row(clip: SkeletonSequence) -> dict[str, Any]:
     """Columns of ``samples``; ``bodies`` counts people who are present, whatever the size of axis M."""
     people = int(clip.present.any(axis=0).sum())
-    return {**{name: getattr(clip, name) for name in FIELDS}, "bodies": people}
+    return {**{name: getattr(clip, name) for name in COLUMNS}, "bodies": people}
 
 
 def read_ledger(folder: Path, number: int) -> Ledger:

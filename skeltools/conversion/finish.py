@@ -22,6 +22,7 @@ from schemas import (
     StoreError,
     StoreManifest,
 )
+from schemas.arrays import SAMPLES as COLUMNS
 from skeltools import __version__, datasets, framewise, store
 from skeltools.conversion import planning
 from skeltools.conversion.chunks import Ledger
@@ -85,23 +86,14 @@ def new_store(
     return Finished(work.made, manifest, _absent_archive(dataset, ledger))
 
 
-_COLUMNS = {
-    "label": np.int16,
-    "subject": np.int16,
-    "camera": np.int16,
-    "setup": np.int16,
-    "repetition": np.int16,
-    "frames": np.int32,
-    "bodies": np.int8,
-}
-
-
 def _write_rows(
     root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, conventions: tuple[str, ...]
 ) -> dict[str, ProtocolInfo]:
     """Write ``samples``, ``splits`` and the offsets of ``sequences``; returns the protocols of the splits."""
     columns: dict[str, NDArray[Any]] = {
-        name: np.array([row[name] for row in ledger.rows], dtype=dtype) for name, dtype in _COLUMNS.items()
+        name: np.array([row[name] for row in ledger.rows], dtype=dtype)
+        for name, dtype in COLUMNS.items()
+        if name != "id"
     }
     for name in conventions:
         store.write_offsets(root, name, ledger.frames[name])

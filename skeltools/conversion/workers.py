@@ -143,6 +143,4 @@ def _natives(job: Job) -> Iterator[SkeletonSequence | None]:
     return store.read_sequences(opened, job.plan.native, first, first + len(job.tasks))
 
 
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> store.Store:
-    return store.open_store(path)
+_opened = lru_cache(maxsize=1)(store.open_store)

@@ -21,6 +21,9 @@ from schemas.store import stored_spec
 from skeltools.sequence import SkeletonSequence
 from skeltools.store import layout
 
+_FIELDS = ("id", "label", "subject", "camera", "setup", "repetition")
+"""Columns of ``samples`` that a SkeletonSequence has as fields."""
+
 
 class Files(Guarded, LocalStore):
     """A folder in which only those files are read that its manifest and their sizes vouch for."""
@@ -197,7 +200,7 @@ def read_sequences(
     group = f"sequences/{convention}"
     stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
     offsets = read_column(store, f"{group}/offsets")[first : stop + 1].tolist()
-    fields_of = _columns(store, first, stop)
+    fields_of = {name: read_column(store, f"samples/{name}")[first:stop].tolist() for name in _FIELDS}
     of_joints = [part for part in layout.OF_JOINTS if f"{group}/{part}" in store.manifest.arrays]
     parts = ("joints", "present", "order", *of_joints)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
@@ -210,11 +213,6 @@ def read_sequences(
             clip = {part: values[frames] for part, values in block.items()}
             fields = {name: values[row] for name, values in fields_of.items()}
             yield _sequence(convention, clip, fields) if len(clip["joints"]) else None
-
-
-def _columns(store: Store, first: int, last: int) -> dict[str, list[Any]]:
-    fields = ("id", "label", "subject", "camera", "setup", "repetition")
-    return {name: read_column(store, f"samples/{name}")[first:last].tolist() for name in fields}
 
 
 def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:
