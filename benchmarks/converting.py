@@ -48,7 +48,7 @@ SHARES = {
     "tokens": ("ntu_text.py", "tokenise"),
     "decimals": ("ntu_text.py", "decimals"),
     "reading": ("ntu.py", "read"),
-    "prepare": ("run.py", "prepare"),
+    "prepare": ("recipes.py", "prepare"),
     "part files": ("chunks.py", "write"),
     "array files": ("writing.py", "_write"),
     "checksums": ("describing.py", "checksum"),

@@ -220,11 +220,9 @@ def discover(dataset: Dataset, roots: tuple[Path, ...], asked: tuple[str, ...]) 
 
     ``asked`` may name files of conventions that do not ship with the package.
     """
-
-    def refuse(why: str) -> RawDataError:
-        return RawDataError(f"the raw files cannot be listed ({why})", where=roots[0])
-
-    with refusing(refuse, describe=cause):
+    with refusing(
+        lambda why: RawDataError(f"the raw files cannot be listed ({why})", where=roots[0]), describe=cause
+    ):
         listing: Listing = READERS[dataset.reader].discover(roots[0] if len(roots) == 1 else roots)
         unaligned = beside.discover(dataset, roots, {*skeletons.names(), *estimated(dataset, asked)})
         poses = beside.align(dataset, roots, listing.items, unaligned)
