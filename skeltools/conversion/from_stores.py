@@ -35,8 +35,6 @@ class Rows:
 
     frames: list[int] = field(default_factory=list)
     """Frames of each row; 0 where the convention lacks the sample."""
-    bodies: list[int] = field(default_factory=list)
-    """Size of axis M that each row needs."""
     people: list[int] = field(default_factory=list)
     """People who are present in each row."""
 
@@ -55,17 +53,17 @@ def write_sequences(
     ``bodies``: the most that a clip may have; axis M is cut to the size that the clips need.
     """
     writers = store.sequence_writers(root, convention, joints=joints, bodies=bodies)
-    written = Rows()
+    written, needed = Rows(), 1
     for clip in clips:
         written.frames.append(0 if clip is None else clip.frames)
-        written.bodies.append(0 if clip is None else clip.bodies)
         written.people.append(0 if clip is None else int(clip.present.any(axis=0).sum()))
         if clip is not None:
+            needed = max(needed, clip.bodies)
             for part, writer in writers.items():
                 writer.append(_filled(clip, part, writer))
         progress.add()
     for part, writer in writers.items():
-        writer.close(second_axis=max([1, *written.bodies]))
+        writer.close(second_axis=needed)
         if part in store.OF_JOINTS:
             store.remove_empty(root, f"sequences/{convention}/{part}")
     store.write_offsets(root, convention, written.frames)

@@ -135,6 +135,7 @@ def plan_merge(
     recipe: str | Path | None,
     frames: Sequence[int] | None,
 ) -> MergePlan:
+    """Plan the store that ``merge``, which documents the options, makes of these; raises its UsageErrors."""
     specs = _specs(sources)
     made = _recipe(sources, recipe)
     check_fits(made, specs.values())
