@@ -25,7 +25,8 @@ import numpy as np
 from benchmarks import record, viewer_page
 from schemas import FORMAT, ConventionInfo, Finding, RecipeRecord, StoreManifest
 from skeltools import skeletons, store
-from skeltools.conversion import from_stores
+from skeltools.conversion import finish, from_stores
+from skeltools.conversion.progress import Progress
 from skeltools.pictures.browsed import Browsed
 from skeltools.pictures.server import Server
 from skeltools.sequence import SkeletonSequence
@@ -48,7 +49,7 @@ def write_store(path: Path, samples: int) -> None:
         _clips(ids),
         joints=spec.num_joints,
         bodies=2,
-        progress=from_stores.Progress(0, None),
+        progress=Progress(0, None),
     )
     number = np.arange(samples)
     columns = {"label": number % CLASSES, "subject": number % 40 + 1, "camera": number % 3 + 1}
@@ -67,11 +68,11 @@ def write_store(path: Path, samples: int) -> None:
         tool="benchmark",
         samples=samples,
         classes=tuple(f"class {label}" for label in range(CLASSES)),
-        protocols={"xview": from_stores.protocol("synthetic", half)},
+        protocols={"xview": finish.split_info("synthetic", half)},
         conventions={CONVENTION: ConventionInfo(reader="synthetic", axes="none")},
         recipe=RecipeRecord(name="raw", steps=()),
         arrays=store.describe_all(root),
-        findings=from_stores.counted(findings),
+        findings=finish.counted(findings),
     )
     store.write_manifest(path, manifest)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_or
 
 from pydantic import ByteSize, ConfigDict, Field, ValidationError, validate_call
 
-from schemas.errors import UsageError, near
+from schemas.errors import UsageError, hint
 from schemas.problems import alternatives
 
 P = ParamSpec("P")
@@ -48,11 +48,11 @@ def _usage_error(error: ValidationError, function: Callable[..., Any]) -> UsageE
     parameters = list(inspect.signature(function).parameters)
     place = details["loc"][0]
     if details["type"] in ("unexpected_keyword_argument", "unexpected_positional_argument"):
-        close = near(str(place), parameters)
-        hint = f"Did you mean '{close[0]}'? " if close else ""
         known = ", ".join(each for each in parameters if each != "self")
         what = f"'{place}'" if isinstance(place, str) else f"at place {place + 1}"
-        return UsageError(f"{name}() takes no argument {what}", remedy=f"{hint}Known: {known}")
+        return UsageError(
+            f"{name}() takes no argument {what}", remedy=f"{hint(str(place), parameters)}Known: {known}"
+        )
     argument = parameters[place] if isinstance(place, int) else place
     if details["type"].startswith("missing_"):
         return UsageError(f"{name}() needs the argument '{argument}'")

@@ -231,14 +231,10 @@ def _grid(grid: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     if name != "regular":
         raise ValueError(f"its chunk grid is {_short(name)}, not regular")
     outer = _ints(options.get("chunk_shape"), "chunks", least=1)
-    _check_chunk(outer, shape)
-    return outer
-
-
-def _check_chunk(chunk: tuple[int, ...], shape: tuple[int, ...]) -> None:
     most = [max(size, WIDEST if axis == 0 else MOST_BODIES) for axis, size in enumerate(shape)]
-    if len(chunk) != len(shape) or any(size > limit for size, limit in zip(chunk, most, strict=False)):
-        raise ValueError(f"its chunks are {_short(chunk)}, but its shape is {shape}")
+    if len(outer) != len(shape) or any(size > limit for size, limit in zip(outer, most, strict=True)):
+        raise ValueError(f"its chunks are {_short(outer)}, but its shape is {shape}")
+    return outer
 
 
 def _codecs(codecs: Any, info: ArrayInfo, outer: tuple[int, ...], *, first: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import signal
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas import verbosity, versions
+from schemas import verbosity
 from schemas.errors import SkelError
 from schemas.system import refusal
 from schemas.text import shown
@@ -130,7 +131,7 @@ def program(
 
     def version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
         if wanted:
-            echo(versions.text(package, import_module(package).__version__, libraries))
+            echo(_versions(package, libraries))
             ctx.exit()
 
     def made(function: Callable[[], None]) -> Commands:
@@ -167,6 +168,24 @@ def program(
         return group
 
     return made
+
+
+def _versions(package: str, libraries: Sequence[str]) -> str:
+    """``trainer 0.1.0``, and a line with the versions that a fault report needs."""
+    from schemas import FORMAT
+
+    own = import_module(package).__version__
+    others = ", ".join(f"{name} {_version(name)}" for name in libraries)
+    return f"{package} {own}\nstore format {FORMAT}, Python {platform.python_version()}, {others}"
+
+
+def _version(library: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def run(program: Commands, arguments: Sequence[str]) -> int:

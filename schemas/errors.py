@@ -82,14 +82,20 @@ MOST_NAMES, LONGEST_NAME = 1000, 200
 """Most names that are compared with one, and most characters of each: a file may have a million names."""
 
 
-def near(name: str, names: Iterable[str], *, n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """The closest of the first ``MOST_NAMES`` names, as found by ``difflib``.
+def near(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> list[str]:
+    """The closest of the first ``MOST_NAMES`` names, as found by ``difflib``; empty if none is close.
 
     >>> near("aimcrl", ["aimclr", "ms-clr"])
     ['aimclr']
     """
     short = [each for each in islice(names, MOST_NAMES) if len(each) <= LONGEST_NAME]
-    return difflib.get_close_matches(name, short, n, cutoff) if len(name) <= LONGEST_NAME else []
+    return difflib.get_close_matches(name, short, 1, cutoff) if len(name) <= LONGEST_NAME else []
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """``Did you mean 'x'? `` with the closest of the known names; empty if none is close."""
+    close = near(name, known)
+    return f"Did you mean '{close[0]}'? " if close else ""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None) -> UsageError:
@@ -99,6 +105,5 @@ def unknown(kind: str, name: str, known: Iterable[str], *, where: object = None)
     "unknown method 'aimcrl'. Did you mean 'aimclr'? Known: aimclr, ms-clr"
     """
     names = sorted(known)
-    close = near(name, names)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
-    return UsageError(f"unknown {kind} '{name}'", where=where, remedy=f"{hint}Known: {', '.join(names)}")
+    remedy = f"{hint(name, names)}Known: {', '.join(names)}"
+    return UsageError(f"unknown {kind} '{name}'", where=where, remedy=remedy)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize, ValidationError
 
-from schemas.errors import ConfigError, near
+from schemas.errors import ConfigError, hint
 
 _LONGEST = 60
 """Most characters of a value that are shown."""
@@ -39,14 +39,15 @@ def problem(error: ValidationError, model: type[BaseModel], *, noun: str = "opti
     """The first problem in ``error``, raised by validating ``model``; ``noun``: the word for a field."""
     details = _first(error)
     location, kind = details["loc"], details["type"]
+    owners = _models(_followed(model, location[:-1])[1])
     if kind == "extra_forbidden":
-        return _unknown(location, model, noun)
-    if kind == "missing" and _models(_at(model, location[:-1])):
+        return _unknown(location, owners, noun)
+    if kind == "missing" and owners:
         return Problem(".".join(map(str, location)), "is missing")
     if kind == "missing":  # an item of a list of fixed length: what is wrong is the list
         location = location[:-1]
-    message = _message(details, _at(model, location))
-    return Problem(_path(model, location), message + _input_text(details))
+    path, annotation = _followed(model, location)
+    return Problem(path, _message(details, annotation) + _input_text(details))
 
 
 def _first(error: ValidationError) -> Any:
@@ -79,12 +80,11 @@ def config_error(
     )
 
 
-def _unknown(location: tuple[int | str, ...], model: type[BaseModel], noun: str) -> Problem:
-    known = [name for kind in _models(_at(model, location[:-1])) for name in kind.model_fields]
-    close = near(str(location[-1]), known)
-    hint = f"Did you mean '{close[0]}'? " if close else ""
+def _unknown(location: tuple[int | str, ...], owners: list[type[BaseModel]], noun: str) -> Problem:
+    known = [name for kind in owners for name in kind.model_fields]
     listed = f"Known: {', '.join(known)}" if known else "It takes none"
-    return Problem(".".join(map(str, location)), f"unknown {noun}", f"{hint}{listed}")
+    remedy = f"{hint(str(location[-1]), known)}{listed}"
+    return Problem(".".join(map(str, location)), f"unknown {noun}", remedy)
 
 
 _OWN = ("value_error", "assertion_error")
@@ -170,24 +170,18 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     ]
 
 
-def _path(annotation: Any, location: tuple[int | str, ...]) -> str:
-    """Dotted path in a model, without the names that pydantic gives to members of a union."""
+def _followed(annotation: Any, location: tuple[int | str, ...]) -> tuple[str, Any]:
+    """The dotted path of an error's ``loc`` in a model, and the annotation there.
+
+    The names that pydantic gives to members of a union are left out.
+    """
     names = []
     for part in location:
         inner = next(filter(None, (_inside(each, part) for each in alternatives(annotation))), None)
         if inner is not None:
             annotation = inner
             names.append(str(part))
-    return ".".join(names)
-
-
-def _at(annotation: Any, location: tuple[int | str, ...]) -> Any:
-    """The annotation at the location in a model that an error's ``loc`` names."""
-    for part in location:
-        annotation = next(
-            filter(None, (_inside(each, part) for each in alternatives(annotation))), annotation
-        )
-    return annotation
+    return ".".join(names), annotation
 
 
 def _inside(kind: Any, part: int | str) -> Any:

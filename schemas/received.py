@@ -141,7 +141,7 @@ def unlisted(manifest: StoreManifest) -> Faults:
     return {path: "the manifest does not list it" for path in required if path not in manifest.arrays}
 
 
-def claims_to_be_store(path: Path) -> bool:
+def is_store(path: Path) -> bool:
     """Whether a folder claims to be a store of any format, even a damaged or a newer one."""
     try:
         place = Place(path)

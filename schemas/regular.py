@@ -98,7 +98,7 @@ def parse_json(content: bytes) -> Any:
         raise ValueError("is no text in UTF-8") from error
     level = [value]
     for _ in range(DEEPEST):
-        level = [each for part in level for each in _parts(part) if isinstance(each, dict | list)]
+        level = [each for part in level for each in parts(part) if isinstance(each, dict | list)]
         if not level:
             return value
     raise ValueError("is nested too deeply")
@@ -149,5 +149,6 @@ def check_size(root: Any, inside: Callable[[Any], Iterable[Any]], *, most: int =
     size(root, 0)
 
 
-def _parts(value: Any) -> Any:
+def parts(value: Any) -> Iterable[Any]:
+    """The values inside a JSON value."""
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

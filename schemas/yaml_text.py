@@ -98,10 +98,6 @@ def _inside(node: Any) -> Iterable[Any]:
     return node.value if isinstance(node, yaml.SequenceNode) else ()
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
 def load_json(text: str) -> Any:
     """Parse JSON, raising only ValueError; KeyTwiceError names the key.
 
@@ -109,7 +105,7 @@ def load_json(text: str) -> Any:
     """
     try:
         content = json.loads(text, object_pairs_hook=_once)
-        regular.check_size(content, _parts)
+        regular.check_size(content, regular.parts)
         return content
     except ValueError:
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,16 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Count, Length, SkelError, SkeletonSpec, UsageError, checks_arguments
-from skeltools import preprocess, skeletons, streams
+from skeltools import preprocess, skeletons
 from skeltools.clips import Clips, each
 from skeltools.preprocess import Dropped, Recipe
 from skeltools.sequence import SkeletonSequence
-
-_STREAMS: dict[str, Callable[[NDArray[np.float32], SkeletonSpec], NDArray[np.float32]]] = {
-    "joint": lambda joint, spec: joint,
-    "bone": streams.bone,
-    "motion": lambda joint, spec: streams.motion(joint),
-}
+from skeltools.streams import DERIVED
 
 
 @checks_arguments
@@ -73,7 +67,8 @@ def prepare(
         rows.append(outcome.joint)
     if spec is None or not rows:
         raise UsageError("there is no clip to prepare")
-    return _STREAMS[stream](np.stack(rows), spec)
+    joint = np.stack(rows)
+    return joint if stream == "joint" else DERIVED[stream](joint, spec)
 
 
 def _recipe(recipe: Any) -> Recipe:

@@ -48,11 +48,11 @@ def processes(number: int, work: Callable[[Job], None]) -> Iterator[Processes[Jo
     """
     warm_up()
     with _one_thread():
-        crew = Processes(number, work)
+        made = Processes(number, work)
         try:
-            yield crew
+            yield made
         finally:
-            crew.pool.shutdown(wait=True, cancel_futures=True)
+            made.pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Processes(Generic[Job]):
@@ -103,19 +103,19 @@ class Processes(Generic[Job]):
 class Pending(Generic[Job]):
     """A job in a worker process, resubmitted if the process dies."""
 
-    def __init__(self, crew: Processes[Job], job: Job) -> None:
-        self._crew, self._job = crew, job
-        self._pool, self._answer = crew.send(job)
+    def __init__(self, processes: Processes[Job], job: Job) -> None:
+        self._processes, self._job = processes, job
+        self._pool, self._answer = processes.send(job)
 
     def result(self) -> None:
         """Wait until the job is done; raises the job's own exception."""
         while True:
             try:
                 self._answer.result()
-                return self._crew.finished()
+                return self._processes.finished()
             except BrokenProcessPool as error:
-                self._crew.replace(self._pool, error)
-                self._pool, self._answer = self._crew.send(self._job)
+                self._processes.replace(self._pool, error)
+                self._pool, self._answer = self._processes.send(self._job)
 
 
 def _method() -> str:

@@ -26,7 +26,7 @@ from skeltools.sequence import SkeletonSequence
 
 _ARRAYS = (".npy", ".npz")
 _JOINTS = "joints"
-_NTU = (".skeleton", ".skeleton.npy")
+_NTU = (".skeleton.npy", ".skeleton")
 _SETTINGS = (".yaml", ".yml")
 _DESCRIBE = (
     "Describe it by a dataset.yaml beside it, or by one that you name with --settings: "
@@ -67,8 +67,8 @@ def read_clips(path: Path, spec: SkeletonSpec, *, settings: Path | None = None) 
         yield from _described(path, None)
     elif path.is_dir():
         yield from _folder(path, spec, settings)
-    elif _is_ntu(path):
-        item = RawItem(_stem(path), ntu.CONVENTION, str(path), size=path.stat().st_size)
+    elif end := next((end for end in _NTU if path.name.lower().endswith(end)), ""):
+        item = RawItem(path.name[: -len(end)], ntu.CONVENTION, str(path), size=path.stat().st_size)
         yield _read(item, ntu.read, None)
     elif settings is not None or (path.parent / FILE).is_file():
         yield from _described(settings or path.parent / FILE, path)
@@ -78,17 +78,6 @@ def read_clips(path: Path, spec: SkeletonSpec, *, settings: Path | None = None) 
         yield from (_read(item, ntu.read, None) for item in ntu.discover(path).items)
     else:
         yield from _undescribed(path, spec)
-
-
-def _is_ntu(path: Path) -> bool:
-    return path.name.lower().endswith(_NTU)
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    return next(
-        name[: -len(end)] for end in sorted(_NTU, key=len, reverse=True) if name.lower().endswith(end)
-    )
 
 
 def _folder(path: Path, spec: SkeletonSpec, settings: Path | None) -> Iterator[RawClip]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +29,13 @@ def motion(joint: Stream) -> Stream:
     moved = np.zeros_like(joint)
     moved[..., :-1, :, :] = np.diff(joint, axis=-3)
     return moved
+
+
+DERIVED: dict[str, Callable[[Stream, SkeletonSpec], Stream]] = {
+    "bone": bone,
+    "motion": lambda joint, spec: motion(joint),
+}
+"""Kinds of stream other than joint: (joint [..., 3, T, V, M], spec) -> the same shape."""
 
 
 def _check(joint: Stream) -> None:

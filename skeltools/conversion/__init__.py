@@ -21,13 +21,14 @@ from schemas import Finding, Length, SkelError, StoreManifest, checks_arguments
 from schemas.places import Place
 from skeltools import datasets, people
 from skeltools.conversion import fingerprint, publish
-from skeltools.conversion.assemble import OnNote, OnProgress, assemble
+from skeltools.conversion.assemble import assemble
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.finish import Finished, new_store
-from skeltools.conversion.planned import PlannedConversion, Request, begin
+from skeltools.conversion.planning import PlannedConversion, Request, begin
+from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import FAILED, Plan
-from skeltools.conversion.workers import Hands
+from skeltools.conversion.workers import Workers
 from skeltools.datasets import Dataset
 from skeltools.formats import FORMATS
 from skeltools.processes import warm_up
@@ -107,7 +108,7 @@ def convert(
         classes=classes,
         uncut=uncut,
     )
-    hands = Hands(workers, dask)
+    reading = Workers(workers, dask)
     if workers:
         warm_up()
     place = Place(out)
@@ -115,7 +116,7 @@ def convert(
     return carry_out(
         begin(request.anywhere() if dask else request, on_note=on_note),
         place,
-        hands=hands,
+        workers=reading,
         force=force,
         fresh=fresh,
         on_progress=on_progress,
@@ -131,7 +132,7 @@ def carry_out(
     planned: PlannedConversion,
     out: Path,
     *,
-    hands: Hands,
+    workers: Workers,
     force: bool,
     finish: Finish = new_store,
     fresh: bool = False,
@@ -147,7 +148,7 @@ def carry_out(
             plan,
             planned.tasks,
             findings=planned.findings,
-            hands=hands,
+            workers=workers,
             stamps=planned.stamps,
             strict=planned.strict,
             on_progress=on_progress,

@@ -30,18 +30,18 @@ from schemas import (
 from schemas.places import Place
 from skeltools import datasets, skeletons, store
 from skeltools.conversion import Summary, beside, carry_out, fingerprint, planning, publish
-from skeltools.conversion.assemble import OnNote, OnProgress
 from skeltools.conversion.chunks import Ledger
-from skeltools.conversion.finish import Finished, estimated
-from skeltools.conversion.planned import PlannedConversion
+from skeltools.conversion.derive import bodies_of
+from skeltools.conversion.finish import Finished, counted, estimated
+from skeltools.conversion.planning import PlannedConversion
+from skeltools.conversion.progress import OnNote, OnProgress
 from skeltools.conversion.publish import Work
-from skeltools.conversion.rows import counted
 from skeltools.conversion.sample import Plan, Task, file_of
-from skeltools.conversion.workers import Hands
+from skeltools.conversion.workers import Workers
 from skeltools.datasets import Dataset
 from skeltools.files import durable
 from skeltools.preprocess import recorded
-from skeltools.raw_items import Listing, RawItem
+from skeltools.raw_items import Listing, RawItem, skipped
 from skeltools.readers import READERS
 from skeltools.store import Store
 
@@ -72,7 +72,7 @@ def add_metrabs(
     Raises UsageError (a store of another data set, nothing to add, a convention that the store already has),
     and whatever ``convert`` raises.
     """
-    places, out, hands = datasets.paths_of(raw), Place(out), Hands(workers, dask)
+    places, out, reading = datasets.paths_of(raw), Place(out), Workers(workers, dask)
     if out.is_address:
         raise UsageError(
             "poses are added to a store in a folder",
@@ -100,7 +100,7 @@ def add_metrabs(
     return carry_out(
         PlannedConversion(known, plan, tasks, findings, listing, roots, stamps, strict, digest),
         out,
-        hands=hands,
+        workers=reading,
         force=True,
         finish=partial(_finish, opened),
         fresh=fresh,
@@ -173,7 +173,7 @@ def _tasks(opened: Store, items: list[RawItem], native: str) -> tuple[list[Task]
         if item.id in by_id:
             by_id[item.id][item.convention] = item
         else:
-            findings.append(Finding(file=file_of(item), problem=NO_SAMPLE, action="skipped"))
+            findings.append(skipped(file_of(item), NO_SAMPLE))
     tasks = [Task(id, by_id[id]) for id in ids]
     if native not in opened.manifest.conventions:
         return tasks, findings
@@ -187,14 +187,13 @@ def _specs(tasks: list[Task], asked: dict[str, SkeletonSpec]) -> dict[str, Skele
 
 
 def _plan(opened: Store, known: Dataset, specs: dict[str, SkeletonSpec], mirrored: bool | None) -> Plan:
-    streams = [(path, info) for path, info in opened.manifest.arrays.items() if path.startswith("streams/")]
     return Plan(
         reader=known.reader,
         native=known.convention,
         specs=specs,
-        frames=tuple(sorted({int(path.split("/")[2].removeprefix("t")) for path, _ in streams})),
+        frames=tuple(sorted({stream.frames for stream in store.streams_of(opened.manifest)})),
         recipe=recorded(opened.manifest.recipe),
-        bodies=streams[0][1].shape[-1],
+        bodies=bodies_of(opened),
         mirrored=known.mirrored if mirrored is None else mirrored,
         base=opened.path.resolve(),
         native_spec=known.own_spec,
@@ -213,7 +212,7 @@ def _finish(
     plan, old, revised = planned.plan, opened.manifest, _revise(opened, work, conventions)
     root = store.reopen(revised)
     for name in conventions:
-        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
+        store.write_offsets(root, name, ledger.frames[name])
     specs = {name: store.read_spec(opened, name) for name in old.conventions}
     specs |= {name: plan.specs[name] for name in conventions}
     store.remove(root, "skeletons")
@@ -240,21 +239,16 @@ def _revise(opened: Store, work: Work, conventions: tuple[str, ...]) -> Path:
     made = store.reopen(work.made)
     for path in (f"sequences/{name}/{part}" for name in conventions for part in store.OF_JOINTS):
         store.remove_empty(made, path)
-    revised = publish.link_store(opened.path, work)
+    revised = publish.link_store(opened.path, work.folder)
     for name in conventions:
         for group in ("sequences", "streams"):
-            durable.link_tree(work.made / group / name, revised / group / name, copied=publish.METADATA_FILES)
+            durable.link_tree(work.made / group / name, revised / group / name)
     return revised
 
 
 def _arrays(old: StoreManifest, root: store.Group, conventions: tuple[str, ...]) -> dict[str, ArrayInfo]:
     new = tuple(f"{group}/{name}" for group in ("sequences", "streams") for name in conventions)
-    described = {
-        f"{path}/{name}": info
-        for path in ("skeletons", *new)
-        for name, info in store.describe_all(store.group(root, path)).items()
-    }
-    return dict(sorted({**old.arrays, **described}.items()))
+    return dict(sorted({**old.arrays, **store.describe_below(root, ("skeletons", *new))}.items()))
 
 
 def _source(old: StoreManifest, added: dict[str, str | int]) -> dict[str, str | int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,19 +22,14 @@ from skeltools import store
 from skeltools.conversion import chunks, fingerprint, planning, sample
 from skeltools.conversion.chunks import Ledger
 from skeltools.conversion.fingerprint import Stamps
+from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.publish import Work
 from skeltools.conversion.sample import Plan, Task
-from skeltools.conversion.workers import Hands, Job, read_parts
+from skeltools.conversion.workers import Job, Workers, read_parts
 from skeltools.files import durable
-
-OnProgress = Callable[[int, int], None]
-OnNote = Callable[[str], None]
 
 _ROWS = ""
 """Key of ``_Assembly.ends`` for arrays with one row per sample; the other keys are conventions."""
-
-HERE = Hands()
-"""Reading in this process."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +43,9 @@ class _Growing:
 
 @dataclass
 class _Assembly:
-    """The arrays of a store being written at ``made``, from the parts in ``folder``."""
+    """The arrays of a store being written, from the parts of a work folder."""
 
-    folder: Path
-    made: Path
-    journal: Path
+    work: Work
     ledger: Ledger
     growing: tuple[_Growing, ...]
     ends: dict[str, list[int]]
@@ -65,7 +58,7 @@ class _Assembly:
 
         Returns the findings of this part.
         """
-        part = chunks.read_ledger(self.folder, number)
+        part = chunks.read_ledger(self.work.parts, number)
         self.ledger.extend(part)
         self.ends[_ROWS].append(self.ends[_ROWS][-1] + len(part.rows))
         for name, frames in part.frames.items():
@@ -83,7 +76,7 @@ class _Assembly:
             needed = None if array.unit == _ROWS else max(1, self.ledger.bodies[array.unit])
             array.writer.close(second_axis=needed)
             if array.path.rpartition("/")[2] in store.OF_JOINTS:
-                store.remove_empty(store.reopen(self.made), array.path)
+                store.remove_empty(store.reopen(self.work.made), array.path)
 
     def _write(self, *, final: bool) -> None:
         written = False
@@ -96,7 +89,8 @@ class _Assembly:
                 self._sync(array)
                 written = True
         if written:
-            durable.write_text(self.journal, json.dumps({a.path: _in_full_files(a) for a in self.growing}))
+            rows = {array.path: _in_full_files(array) for array in self.growing}
+            durable.write_text(self.work.journal, json.dumps(rows))
             self._remove_parts()
 
     def _gather(self, array: _Growing, stop: int) -> NDArray[np.generic]:
@@ -108,7 +102,7 @@ class _Assembly:
         while filled < len(block):
             first = at + filled - ends[number]
             count = min(ends[number + 1] - ends[number] - first, len(block) - filled)
-            values = chunks.read_array(self.folder, number, array.path) if count else None
+            values = chunks.read_array(self.work.parts, number, array.path) if count else None
             if values is not None:
                 place = (slice(filled, filled + count), *(slice(0, size) for size in values.shape[1:]))
                 block[place] = values[first : first + count]
@@ -118,7 +112,7 @@ class _Assembly:
 
     def _sync(self, array: _Growing) -> None:
         """Sync the file that was written last; an array of zeros only has none."""
-        folder = self.made / array.path / "c" / str((array.writer.rows - 1) // array.writer.shard)
+        folder = self.work.made / array.path / "c" / str((array.writer.rows - 1) // array.writer.shard)
         if folder.is_dir():
             durable.sync_tree(folder)
             durable.sync(folder.parent)
@@ -127,7 +121,7 @@ class _Assembly:
         """Remove arrays of parts that lie in full files of every array; a partial last file may change."""
         done = min(bisect_right(self.ends[array.unit], _in_full_files(array)) - 1 for array in self.growing)
         for number in range(self.removed, done):
-            chunks.arrays_file(self.folder, number).unlink(missing_ok=True)
+            chunks.arrays_file(self.work.parts, number).unlink(missing_ok=True)
         self.removed = max(self.removed, done)
 
 
@@ -136,12 +130,12 @@ def assemble(
     plan: Plan,
     tasks: list[Task],
     *,
-    findings: Iterable[Finding] = (),
-    hands: Hands = HERE,
-    stamps: Stamps | None = None,
-    strict: bool = False,
-    on_progress: OnProgress | None = None,
-    on_note: OnNote | None = None,
+    findings: Iterable[Finding],
+    workers: Workers,
+    stamps: Stamps,
+    strict: bool,
+    on_progress: OnProgress | None,
+    on_note: OnNote | None,
 ) -> Ledger:
     """Read what an earlier run did not, and write all growing arrays; returns the ledger of all rows.
 
@@ -151,11 +145,12 @@ def assemble(
     assembly = _begin(work, plan, Ledger.of(plan, findings))
     groups = chunks.cut(tasks)
     left = _unfinished(assembly, len(groups))
-    count = _Count(len(tasks) - sum(len(groups[number]) for number in left), len(tasks), on_progress)
+    read_before = len(tasks) - sum(len(groups[number]) for number in left)
+    progress = Progress(len(tasks), on_progress, read_before)
     if work.resumed and on_note:
-        on_note(f"resuming: {count.done} of {count.total} samples were done")
-    jobs = jobs_of(left, groups, plan, work.parts, strict=strict, stamps=stamps if hands.dask else None)
-    with closing(read_parts(jobs, hands=hands, on_sample=count.add)) as finished:
+        on_note(f"resuming: {read_before} of {len(tasks)} samples were done")
+    jobs = jobs_of(left, groups, plan, work.parts, strict=strict, stamps=stamps if workers.dask else None)
+    with closing(read_parts(jobs, workers=workers, on_sample=progress.add)) as finished:
         waiting = set(left)
         for number in range(len(groups)):
             if number in waiting:
@@ -193,20 +188,6 @@ def jobs_of(
     ]
 
 
-@dataclass
-class _Count:
-    """Count of the samples read so far, reported whenever it grows."""
-
-    done: int
-    total: int
-    tell: OnProgress | None
-
-    def add(self, number: int) -> None:
-        self.done += number
-        if self.tell:
-            self.tell(self.done, self.total)
-
-
 def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:
     """Open the arrays as far as they are written according to the journal of an earlier run."""
     rows: dict[str, int] = {}
@@ -215,24 +196,24 @@ def _begin(work: Work, plan: Plan, ledger: Ledger) -> _Assembly:
     root = store.restart(work.made, rows)
     growing = tuple(_growing(root, plan, rows))
     ends = {unit: [0] for unit in (_ROWS, *plan.specs)}
-    return _Assembly(work.parts, work.made, work.journal, ledger, growing, ends)
+    return _Assembly(work, ledger, growing, ends)
 
 
 def _unfinished(assembly: _Assembly, total: int) -> list[int]:
     """Numbers of the parts, out of ``total``, that still have to be read."""
     counted = dict.fromkeys(assembly.ends, 0)
     left = []
-    finished = chunks.finished(assembly.folder)
+    finished = chunks.finished(assembly.work.parts)
     for number in range(total):
         if number not in finished:
             left.append(number)
             continue
-        part = chunks.read_ledger(assembly.folder, number)
+        part = chunks.read_ledger(assembly.work.parts, number)
         counted[_ROWS] += len(part.rows)
         for name, frames in part.frames.items():
             counted[name] += sum(frames)
         in_store = not left and all(counted[a.unit] <= a.writer.rows for a in assembly.growing)
-        if not (in_store or chunks.arrays_file(assembly.folder, number).is_file()):
+        if not (in_store or chunks.arrays_file(assembly.work.parts, number).is_file()):
             left.append(number)
     return left
 

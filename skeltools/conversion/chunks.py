@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Finding
+from schemas.arrays import SAMPLES as COLUMNS
 from skeltools import store
 from skeltools.conversion.sample import Plan, Sample, Task
 from skeltools.files import durable
@@ -30,8 +31,6 @@ from skeltools.sequence import SkeletonSequence
 
 SAMPLES = 64
 """Samples per part: the most that each worker loses when a conversion is killed."""
-
-FIELDS = ("id", "label", "subject", "camera", "setup", "repetition", "frames", "bodies")
 
 
 def cut(tasks: list[Task]) -> list[list[Task]]:
@@ -54,21 +53,12 @@ def is_whole(folder: Path, number: int) -> bool:
     return arrays_file(folder, number).is_file() and _ledger_file(folder, number).is_file()
 
 
-def write(
-    folder: Path,
-    number: int,
-    *,
-    samples: Iterable[Sample],
-    plan: Plan,
-    check: Callable[[Sample], None] | None = None,
-) -> None:
-    """Collect the samples of a part and write its two files; ``check`` may raise at a sample."""
+def write(folder: Path, number: int, *, samples: Iterable[Sample], plan: Plan) -> None:
+    """Collect the samples of a part and write its two files."""
     ledger = Ledger.of(plan)
     clips: dict[str, list[NDArray[Any]]] = {}
     joints: dict[str, dict[int, NDArray[np.float32]]] = {}
     for sample in samples:
-        if check:
-            check(sample)
         ledger.add(sample, keep=plan.base is not None)
         for name, sequence in sample.sequences.items():
             for part in ("joints", "present", "order"):
@@ -184,9 +174,9 @@ class Ledger:
         for name, looks in part.looks.items():
             self.looks.setdefault(name, []).extend(looks)
 
-    def offsets(self, convention: str) -> NDArray[np.int64]:
-        """[N + 1]: where the frames of each row begin, and where the last ones end."""
-        return np.concatenate([[0], np.cumsum(self.frames[convention], dtype=np.int64)]).astype(np.int64)
+    @property
+    def ids(self) -> list[str]:
+        return [row["id"] for row in self.rows]
 
     def to_json(self) -> str:
         content = {name: getattr(self, name) for name in ("frames", "rows", "bodies", "counts", "mirror")}
@@ -198,7 +188,7 @@ class Ledger:
 def _row(clip: SkeletonSequence) -> dict[str, Any]:
     """Columns of ``samples``; ``bodies`` counts people who are present, whatever the size of axis M."""
     people = int(clip.present.any(axis=0).sum())
-    return {**{name: getattr(clip, name) for name in FIELDS}, "bodies": people}
+    return {**{name: getattr(clip, name) for name in COLUMNS}, "bodies": people}
 
 
 def read_ledger(folder: Path, number: int) -> Ledger:

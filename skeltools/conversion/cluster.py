@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from schemas import SkelError, UsageError
 
@@ -27,7 +28,7 @@ _LEAST = 8
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[Crew]:
+def cluster(address: str) -> Iterator[Pool]:
     """Use the workers of the scheduler at ``address``, such as ``tcp://HOST:8786``.
 
     On an error pending work is dropped; the cluster itself stays. Raises UsageError (dask is not installed,
@@ -36,12 +37,12 @@ def cluster(address: str) -> Iterator[Crew]:
     """
     client = _connect(address)
     try:
-        yield Crew(client, address)
+        yield Pool(client, address)
     finally:
         client.close()
 
 
-class Crew:
+class Pool:
     def __init__(self, client: Any, address: str) -> None:
         self.client, self._address = client, address
         self.size = max(_LEAST, sum(client.nthreads().values()))
@@ -49,8 +50,8 @@ class Crew:
     def submit(self, job: Job) -> Pending:
         from skeltools.conversion.workers import read
 
-        name = f"skeltools-{job.folder.parent.name}-{job.number}"
-        return Pending(self.client.submit(read, job, pure=False, key=_unique(name)), self._address)
+        key = f"skeltools-{job.folder.parent.name}-{job.number}-{uuid4().hex}"
+        return Pending(self.client.submit(read, job, pure=False, key=key), self._address)
 
 
 class Pending:
@@ -116,9 +117,3 @@ def _cluster_errors(address: str) -> Iterator[None]:
             where=address,
             remedy="Install the same skeltools on all workers",
         ) from error
-
-
-def _unique(name: str) -> str:
-    from uuid import uuid4
-
-    return f"{name}-{uuid4().hex}"

@@ -7,18 +7,17 @@ of them are complete. A reader sees the old store or the new one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import (
-    ArrayInfo,
     Length,
     RecipeRecord,
-    SkeletonSpec,
     StoreError,
     StoreManifest,
     UsageError,
@@ -26,20 +25,15 @@ from schemas import (
     unknown,
 )
 from schemas.places import is_address
-from skeltools import store, streams
+from skeltools import store
 from skeltools.conversion import publish
+from skeltools.conversion.progress import OnProgress, Progress
 from skeltools.preprocess import Prepared, Recipe, check_depth, check_fits, prepare, recorded
 from skeltools.preprocess import load as load_recipe
-from skeltools.store import Store
+from skeltools.store import Store, StreamName
+from skeltools.streams import DERIVED
 
-OnProgress = Callable[[int, int], None]
 Joint = NDArray[np.float32]
-
-DERIVED: dict[str, Callable[[Joint, SkeletonSpec], Joint]] = {
-    "bone": streams.bone,
-    "motion": lambda joint, spec: streams.motion(joint),
-}
-"""Kinds of stream other than joint: (joint [N, 3, T, V, M], spec) -> the same shape."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +42,6 @@ class Added:
 
     written: tuple[str, ...]
     skipped: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One array to be made."""
-
-    convention: str
-    frames: int
-    kind: str
-
-    @property
-    def path(self) -> str:
-        return store.stream_path(self.convention, self.frames, self.kind)
 
 
 @checks_arguments
@@ -100,8 +81,9 @@ def add_streams(
         made or recorded(opened.manifest.recipe), (store.read_spec(opened, name) for name in sorted(names))
     )
     with publish.revising(opened.path) as revised:
-        counts = _write_all(opened, revised, todo, made, on_progress, bodies=bodies_of(opened))
-        _list(opened, revised, todo, made if remake else None, counts)
+        progress = Progress(len(todo) * opened.manifest.samples, on_progress)
+        counts = _write_all(opened, revised, todo, made, progress, bodies=bodies_of(opened))
+        _list(revised, opened.manifest, todo, made if remake else None, counts)
     return Added(tuple(job.path for job in todo), skipped)
 
 
@@ -140,54 +122,48 @@ def _jobs(
     conventions: Sequence[str] | None,
     *,
     remake: bool,
-) -> list[_Job]:
+) -> list[StreamName]:
     """The requested streams, joint before those made from it; with ``remake``, all existing ones as well."""
-    present = [_job(path) for path in manifest.arrays if path.startswith("streams/")]
+    present = store.streams_of(manifest)
     names = conventions or tuple(manifest.conventions)
     lengths = frames or tuple(sorted({job.frames for job in present}))
-    wanted = {_Job(name, length, kind) for name in names for length in lengths for kind in kinds}
+    wanted = {StreamName(name, length, kind) for name in names for length in lengths for kind in kinds}
     if frames:
-        wanted |= {_Job(name, length, "joint") for name in names for length in lengths}
+        wanted |= {StreamName(name, length, "joint") for name in names for length in lengths}
     if remake:
         wanted |= set(present)
     for job in wanted.copy():
-        joint = _Job(job.convention, job.frames, "joint")
+        joint = StreamName(job.convention, job.frames, "joint")
         if joint not in present:
             wanted.add(joint)
     return sorted(wanted, key=_order)
 
 
-def _order(job: _Job) -> tuple[str, int, bool, str]:
+def _order(job: StreamName) -> tuple[str, int, bool, str]:
     """Sort key that puts joint streams before those made from them."""
     return job.convention, job.frames, job.kind != "joint", job.kind
 
 
-def _job(path: str) -> _Job:
-    _, convention, length, kind = path.split("/")
-    return _Job(convention, int(length.removeprefix("t")), kind)
-
-
 def make_streams(
-    opened: Store,
+    folder: Path,
+    manifest: StoreManifest,
     *,
     conventions: Sequence[str],
     frames: Sequence[int],
     kinds: Sequence[str],
     recipe: Recipe,
     bodies: int,
-    on_progress: OnProgress | None = None,
-) -> tuple[dict[str, int], dict[str, ArrayInfo]]:
-    """Make joint streams, and those of ``kinds``, of conventions that have none, in a store being written.
+    progress: Progress,
+) -> StoreManifest:
+    """Write a manifest, joint streams and those of ``kinds`` of conventions that have none, and list them.
 
-    Returns the recipe's counts at the smallest length, and the new arrays for the manifest.
+    Returns the manifest with the new arrays and the recipe, whose counts are those at the smallest length.
     """
-    made = {
-        _Job(name, length, kind) for name in conventions for length in frames for kind in ("joint", *kinds)
-    }
-    jobs = sorted(made, key=_order)
-    counts = _write_all(opened, opened.path, jobs, recipe, on_progress, bodies=bodies)
-    root = store.reopen(opened.path)
-    return counts, {job.path: store.describe_at(root, job.path) for job in jobs}
+    store.write_manifest(folder, manifest)
+    made = product(conventions, frames, ("joint", *kinds))
+    jobs = sorted({StreamName(*each) for each in made}, key=_order)
+    counts = _write_all(store.open_store(folder), folder, jobs, recipe, progress, bodies=bodies)
+    return _list(folder, manifest, jobs, recipe, Counter(manifest.recipe.counts) + Counter(counts))
 
 
 # ------------------------------------------------------------------------------------------------ write
@@ -196,15 +172,14 @@ def make_streams(
 def _write_all(
     opened: Store,
     revised: Path,
-    todo: list[_Job],
+    todo: list[StreamName],
     recipe: Recipe | None,
-    on_progress: OnProgress | None,
+    progress: Progress,
     *,
     bodies: int,
 ) -> dict[str, int]:
     """Write all arrays, replacing older ones; returns the recipe's counts, at one length per convention."""
     root = store.reopen(revised)
-    total, done = len(todo) * opened.manifest.samples, 0
     counts: dict[str, Counter[str]] = {}
     for job in todo:
         if job.kind == "joint":
@@ -214,19 +189,13 @@ def _write_all(
         else:
             blocks = _derived(opened, root, job, made={each.path for each in todo})
         store.remove(root, job.path)
-        writer = _writer(opened, root, job, bodies)
+        joints = store.read_spec(opened, job.convention).num_joints
+        writer = store.stream_writer(root, job.path, frames=job.frames, joints=joints, bodies=bodies)
         for block in blocks:
             writer.append(block)
-            done += len(block)
-            if on_progress:
-                on_progress(done, total)
+            progress.add(len(block))
         writer.close()
     return dict(sum(counts.values(), Counter()))
-
-
-def _writer(opened: Store, root: store.Group, job: _Job, bodies: int) -> store.ArrayWriter:
-    joints = store.read_spec(opened, job.convention).num_joints
-    return store.stream_writer(root, job.path, frames=job.frames, joints=joints, bodies=bodies)
 
 
 def bodies_of(opened: Store) -> int:
@@ -238,7 +207,7 @@ def bodies_of(opened: Store) -> int:
 
 
 def _prepared(
-    opened: Store, job: _Job, recipe: Recipe | None, counts: Counter[str], bodies: int
+    opened: Store, job: StreamName, recipe: Recipe | None, counts: Counter[str], bodies: int
 ) -> Iterator[Joint]:
     """Rows [1, 3, T, V, M] of a joint stream; zero where the sample is absent or nothing of it is left."""
     spec = store.read_spec(opened, job.convention)
@@ -257,7 +226,7 @@ def _prepared(
             yield empty
 
 
-def _derived(opened: Store, root: store.Group, job: _Job, *, made: Collection[str]) -> Iterator[Joint]:
+def _derived(opened: Store, root: store.Group, job: StreamName, *, made: Collection[str]) -> Iterator[Joint]:
     """Blocks of rows of a bone or motion stream, from the corresponding joint stream.
 
     That one was just ``made``, or else is the store's, whose files are checked before they are read.
@@ -271,14 +240,20 @@ def _derived(opened: Store, root: store.Group, job: _Job, *, made: Collection[st
 
 
 def _list(
-    opened: Store, revised: Path, todo: list[_Job], recipe: Recipe | None, counts: dict[str, int]
-) -> None:
-    """Enter the new arrays in the manifest."""
-    root = store.reopen(revised)
-    described = {job.path: store.describe_at(root, job.path) for job in todo}
-    changed: dict[str, object] = {"arrays": dict(sorted({**opened.manifest.arrays, **described}.items()))}
+    folder: Path,
+    manifest: StoreManifest,
+    made: list[StreamName],
+    recipe: Recipe | None,
+    counts: Mapping[str, int],
+) -> StoreManifest:
+    """Enter the new arrays in the manifest, and the recipe and its counts if there is a new one."""
+    root = store.reopen(folder)
+    described = {stream.path: store.describe_at(root, stream.path) for stream in made}
+    changed: dict[str, object] = {"arrays": dict(sorted({**manifest.arrays, **described}.items()))}
     if recipe:
         changed["recipe"] = RecipeRecord(
             name=recipe.name, steps=recipe.steps, counts=dict(sorted(counts.items()))
         )
-    store.write_manifest(revised, opened.manifest.model_copy(update=changed))
+    finished = manifest.model_copy(update=changed)
+    store.write_manifest(folder, finished)
+    return finished

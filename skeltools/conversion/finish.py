@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +16,18 @@ from schemas import (
     FORMAT,
     ArrayInfo,
     ConventionInfo,
+    Finding,
     ProtocolInfo,
     RecipeRecord,
     StoreError,
     StoreManifest,
 )
+from schemas.arrays import SAMPLES as COLUMNS
 from skeltools import __version__, datasets, framewise, store
 from skeltools.conversion import planning
 from skeltools.conversion.chunks import Ledger
-from skeltools.conversion.planned import PlannedConversion
+from skeltools.conversion.planning import PlannedConversion
 from skeltools.conversion.publish import Work
-from skeltools.conversion.rows import counted, split_info, write_columns
 from skeltools.conversion.sample import Plan, Task
 from skeltools.datasets import Dataset, splits
 from skeltools.formats import FORMATS, interchange
@@ -55,7 +58,7 @@ def new_store(
         for group in ("sequences", "streams"):
             shutil.rmtree(work.made / group / name)
     root = store.reopen(work.made)
-    protocols = _write_columns(root, dataset, ledger, listing, conventions)
+    protocols = _write_rows(root, dataset, ledger, listing, conventions)
     if dataset.frame_labels and plan.native in conventions:
         labels = _frame_labels(plan.native, ledger, tasks)
         store.write_array(root, f"sequences/{plan.native}/frame_label", labels, ("F",))
@@ -83,29 +86,19 @@ def new_store(
     return Finished(work.made, manifest, _absent_archive(dataset, ledger))
 
 
-_COLUMNS = {
-    "label": np.int16,
-    "subject": np.int16,
-    "camera": np.int16,
-    "setup": np.int16,
-    "repetition": np.int16,
-    "frames": np.int32,
-    "bodies": np.int8,
-}
-
-
-def _write_columns(
+def _write_rows(
     root: store.Group, dataset: Dataset, ledger: Ledger, listing: Listing, conventions: tuple[str, ...]
 ) -> dict[str, ProtocolInfo]:
     """Write ``samples``, ``splits`` and the offsets of ``sequences``; returns the protocols of the splits."""
     columns: dict[str, NDArray[Any]] = {
-        name: np.array([row[name] for row in ledger.rows], dtype=dtype) for name, dtype in _COLUMNS.items()
+        name: np.array([row[name] for row in ledger.rows], dtype=dtype)
+        for name, dtype in COLUMNS.items()
+        if name != "id"
     }
-    ids = [row["id"] for row in ledger.rows]
     for name in conventions:
-        store.write_array(root, f"sequences/{name}/offsets", ledger.offsets(name), ("N+1",))
-    halves = splits.halves_of(dataset.rules, listing.halves, listing.rules, ids=ids, fields=columns)
-    write_columns(root, ids, columns, {name: half for name, (half, _) in halves.items()})
+        store.write_offsets(root, name, ledger.frames[name])
+    halves = splits.halves_of(dataset.rules, listing.halves, listing.rules, ids=ledger.ids, fields=columns)
+    write_columns(root, ledger.ids, columns, {name: half for name, (half, _) in halves.items()})
     return {name: split_info(rule, half) for name, (half, rule) in halves.items()}
 
 
@@ -119,29 +112,26 @@ def _frame_labels(native: str, ledger: Ledger, tasks: list[Task]) -> NDArray[np.
     return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 
-def _missing(convention: str, ledger: Ledger) -> tuple[str, ...]:
-    """Ids of the rows that a convention lacks."""
-    rows = zip(ledger.rows, ledger.frames[convention], strict=True)
-    return tuple(row["id"] for row, frames in rows if not frames)
-
-
 def _convention(name: str, dataset: Dataset, plan: Plan, ledger: Ledger) -> ConventionInfo:
-    lacking = _missing(name, ledger)
-    if plan.reader in FORMATS:
-        axes = dataset.axes if dataset.reader == datasets.CUSTOM else interchange.AXES
-        return ConventionInfo(reader=plan.reader, axes=axes, missing=lacking, coordinates=dataset.coordinates)
-    if name == dataset.convention:
-        return ConventionInfo(
-            reader=dataset.reader, axes=dataset.axes, missing=lacking, coordinates=dataset.coordinates
-        )
-    return estimated(name, plan, ledger)
+    archive = plan.reader in FORMATS
+    if not archive and name != dataset.convention:
+        return estimated(name, plan, ledger)
+    return ConventionInfo(
+        reader=plan.reader,
+        axes=interchange.AXES if archive and dataset.reader != datasets.CUSTOM else dataset.axes,
+        missing=missing(ledger.ids, ledger.frames[name]),
+        coordinates=dataset.coordinates,
+    )
 
 
 def estimated(name: str, plan: Plan, ledger: Ledger) -> ConventionInfo:
     """The manifest's entry for a convention of MeTRAbs poses."""
     axes = MIRRORED_AXES if plan.mirrored else STRAIGHT_AXES
     return ConventionInfo(
-        reader="metrabs", axes=axes, mirrored_video=plan.mirrored, missing=_missing(name, ledger)
+        reader="metrabs",
+        axes=axes,
+        mirrored_video=plan.mirrored,
+        missing=missing(ledger.ids, ledger.frames[name]),
     )
 
 
@@ -175,3 +165,35 @@ def _absent_archive(dataset: Dataset, ledger: Ledger) -> tuple[str, ...]:
     setups, other = ("1 to 17", "18 to 32") if first == {True} else ("18 to 32", "1 to 17")
     advice = f"put the archive of setups {other} into the same folder, or name both: --raw A --raw B"
     return (f"only setups {setups} were found: {advice}",)
+
+
+# ---------------------------------------------------------------------------------- of any store's rows
+
+
+def write_columns(
+    root: store.Group,
+    ids: Sequence[str],
+    columns: Mapping[str, NDArray[Any]],
+    halves: Mapping[str, NDArray[np.uint8]],
+) -> None:
+    """Write ``samples`` and ``splits``: for each id, a value of each column and the half of each split."""
+    for name, values in {"id": np.array(ids, dtype=object), **columns}.items():
+        store.write_array(root, f"samples/{name}", values, ("N",))
+    for name, half in halves.items():
+        store.write_array(root, f"splits/{name}", half, ("N",))
+
+
+def split_info(rule: str, half: NDArray[np.uint8]) -> ProtocolInfo:
+    """A manifest's entry for a split: its rule, and the number of samples in either half."""
+    train, test = (int((half == value).sum()) for value in (splits.TRAIN, splits.TEST))
+    return ProtocolInfo(rule=rule, train=train, test=test)
+
+
+def missing(ids: Iterable[str], frames: Iterable[int]) -> tuple[str, ...]:
+    """Ids of the rows that a convention lacks, from the frames of each row."""
+    return tuple(id for id, count in zip(ids, frames, strict=True) if not count)
+
+
+def counted(findings: Iterable[Finding]) -> dict[str, int]:
+    """Problem -> number of findings, as in a manifest."""
+    return dict(sorted(Counter(finding.problem for finding in findings).items()))

@@ -6,26 +6,21 @@ is complete or absent.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import ArrayInfo, RecipeRecord, StoreManifest
 from skeltools import store
-from skeltools.conversion import derive, publish, rows
+from skeltools.conversion import finish
 from skeltools.conversion.chunks import fill_of
-from skeltools.conversion.derive import OnProgress
-from skeltools.files import durable
-from skeltools.preprocess import Recipe
+from skeltools.conversion.progress import Progress
 from skeltools.sequence import UNKNOWN, SkeletonSequence
 from skeltools.store import Store
+from skeltools.streams import DERIVED
 
 FRAME_LABEL = "frame_label"
 """Array [F] of ``sequences`` of recordings that are not cut into actions: each frame's class, or -1."""
@@ -35,48 +30,13 @@ NUMBERS = ("subject", "camera", "setup", "repetition")
 
 
 @dataclass
-class Progress:
-    """Count of the rows written, over all arrays."""
-
-    total: int
-    tell: OnProgress | None
-    done: int = 0
-
-    def add(self, rows: int = 1) -> None:
-        self.done += rows
-        if self.tell:
-            self.tell(self.done, self.total)
-
-    def rest(self) -> OnProgress:
-        """A callback for work that counts its rows itself."""
-        before = self.done
-        return lambda done, total: self.add(before + done - self.done)
-
-
-@contextmanager
-def in_the_making(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a path for a store that is named ``out`` once all of it is on disk; on an error it is removed."""
-    with publish.publishing(out, force=force) as partial:
-        yield partial
-        durable.sync_tree(partial)
-
-
-@dataclass
 class Rows:
     """What is known about the rows of one convention once its sequences are written."""
 
     frames: list[int] = field(default_factory=list)
     """Frames of each row; 0 where the convention lacks the sample."""
-    bodies: list[int] = field(default_factory=list)
-    """Size of axis M that each row needs."""
     people: list[int] = field(default_factory=list)
     """People who are present in each row."""
-
-    def offsets(self) -> NDArray[np.int64]:
-        return np.concatenate([[0], np.cumsum(self.frames, dtype=np.int64)]).astype(np.int64)
-
-    def missing(self, ids: Sequence[str]) -> tuple[str, ...]:
-        return tuple(id for id, frames in zip(ids, self.frames, strict=True) if not frames)
 
 
 def write_sequences(
@@ -93,20 +53,20 @@ def write_sequences(
     ``bodies``: the most that a clip may have; axis M is cut to the size that the clips need.
     """
     writers = store.sequence_writers(root, convention, joints=joints, bodies=bodies)
-    written = Rows()
+    written, needed = Rows(), 1
     for clip in clips:
         written.frames.append(0 if clip is None else clip.frames)
-        written.bodies.append(0 if clip is None else clip.bodies)
         written.people.append(0 if clip is None else int(clip.present.any(axis=0).sum()))
         if clip is not None:
+            needed = max(needed, clip.bodies)
             for part, writer in writers.items():
                 writer.append(_filled(clip, part, writer))
         progress.add()
     for part, writer in writers.items():
-        writer.close(second_axis=max([1, *written.bodies]))
+        writer.close(second_axis=needed)
         if part in store.OF_JOINTS:
             store.remove_empty(root, f"sequences/{convention}/{part}")
-    store.write_array(root, f"sequences/{convention}/offsets", written.offsets(), ("N+1",))
+    store.write_offsets(root, convention, written.frames)
     return written
 
 
@@ -162,61 +122,24 @@ def write_columns(
         new = frames == 0
         frames[new] = np.array(each.frames, np.int32)[new]
         bodies[new] = np.array(each.people, np.int8)[new]
-    rows.write_columns(root, ids, {**columns, "frames": frames, "bodies": bodies}, halves)
-
-
-def add_streams(
-    partial: Path,
-    manifest: StoreManifest,
-    *,
-    conventions: Sequence[str],
-    frames: Sequence[int],
-    kinds: Sequence[str],
-    recipe: Recipe,
-    bodies: int,
-    progress: Progress,
-) -> StoreManifest:
-    """Write a manifest, the streams to be made from the sequences, and the manifest that includes them."""
-    store.write_manifest(partial, manifest)
-    counts, arrays = derive.make_streams(
-        store.open_store(partial),
-        conventions=conventions,
-        frames=frames,
-        kinds=kinds,
-        recipe=recipe,
-        bodies=bodies,
-        on_progress=progress.rest(),
-    )
-    total = Counter(manifest.recipe.counts) + Counter(counts)
-    whole: dict[str, ArrayInfo] = {**manifest.arrays, **arrays}
-    record = RecipeRecord(name=recipe.name, steps=recipe.steps, counts=dict(sorted(total.items())))
-    finished = manifest.model_copy(update={"recipe": record, "arrays": dict(sorted(whole.items()))})
-    store.write_manifest(partial, finished)
-    return finished
+    finish.write_columns(root, ids, {**columns, "frames": frames, "bodies": bodies}, halves)
 
 
 # ------------------------------------------------------------------------------------- what a store has
 
 
-def lengths_of(opened: Store, conventions: Iterable[str]) -> tuple[int, ...]:
+def lengths_of(opened: Store, conventions: Collection[str]) -> tuple[int, ...]:
     """Lengths T of the joint streams of these conventions."""
-    return tuple(sorted({length for name, length, kind in _streams(opened, conventions) if kind == "joint"}))
+    joint = [each for each in store.streams_of(opened.manifest) if each.kind == "joint"]
+    return tuple(sorted({each.frames for each in joint if each.convention in conventions}))
 
 
-def kinds_of(opened: Store, conventions: Iterable[str]) -> tuple[str, ...]:
+def kinds_of(opened: Store, conventions: Collection[str]) -> tuple[str, ...]:
     """Kinds of stream other than joint that all of these conventions have."""
-    kinds: list[set[str]] = []
-    for name in conventions:
-        kinds.append({kind for _, _, kind in _streams(opened, (name,))})
-    return tuple(kind for kind in derive.DERIVED if all(kind in each for each in kinds))
+    there = {(each.convention, each.kind) for each in store.streams_of(opened.manifest)}
+    return tuple(kind for kind in DERIVED if all((name, kind) in there for name in conventions))
 
 
 def tracks_of(opened: Store, convention: str) -> int:
     """Bodies on axis M of a convention's sequences."""
     return store.array(opened, f"sequences/{convention}/joints").shape[1]
-
-
-def _streams(opened: Store, conventions: Iterable[str]) -> set[tuple[str, int, str]]:
-    names = set(conventions)
-    paths = (path.split("/") for path in opened.manifest.arrays if path.startswith("streams/"))
-    return {(name, int(length.removeprefix("t")), kind) for _, name, length, kind in paths if name in names}

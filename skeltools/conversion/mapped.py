@@ -22,10 +22,9 @@ from schemas import (
 )
 from schemas.places import Place
 from skeltools import __version__, skeletons, store
-from skeltools.conversion import Summary, from_stores, publish
-from skeltools.conversion import rows as rows_of
-from skeltools.conversion.derive import OnProgress, bodies_of
-from skeltools.conversion.from_stores import Progress, Rows
+from skeltools.conversion import Summary, derive, finish, from_stores, publish
+from skeltools.conversion.from_stores import Rows
+from skeltools.conversion.progress import OnProgress, Progress
 from skeltools.files import durable
 from skeltools.preprocess import Recipe, check_depth, check_fits, load, recorded
 from skeltools.sequence import Mask, SkeletonSequence, presence
@@ -75,7 +74,7 @@ def map_store(
     opened, out = store.open_store(path), Place(out)
     plan = _plan(opened, plan_mapping(opened, to, convention), partial, keep, recipe, frames)
     publish.check_target(out, force=force)
-    with from_stores.in_the_making(out, force=force) as folder:
+    with publish.publishing(out, force=force) as folder:
         manifest, findings = _write(opened, folder, plan, on_progress)
     return Summary(out, manifest, findings, _warnings(plan.mapping))
 
@@ -238,7 +237,7 @@ def _write(
     samples = opened.manifest.samples
     progress = Progress(samples * (1 + len(plan.frames) * (1 + len(plan.kinds))), on_progress)
     if plan.keep:
-        durable.link_tree(opened.path, folder, copied=publish.METADATA_FILES)
+        durable.link_tree(opened.path, folder)
         shutil.rmtree(folder / "skeletons")  # written again, padded to the largest convention
         root = store.reopen(folder)
     else:
@@ -260,14 +259,14 @@ def _write(
     )
     from_stores.write_frame_labels(root, plan.spec.name, written, row_labels)
     manifest = (_beside if plan.keep else _alone)(opened, root, plan, written, left)
-    finished = from_stores.add_streams(
+    finished = derive.make_streams(
         folder,
         manifest,
         conventions=(plan.spec.name,),
         frames=plan.frames,
         kinds=plan.kinds,
         recipe=plan.recipe,
-        bodies=bodies_of(opened),
+        bodies=derive.bodies_of(opened),
         progress=progress,
     )
     return finished, tuple(left.findings)
@@ -280,17 +279,13 @@ def _beside(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: 
     specs = {each: store.read_spec(opened, each) for each in old.conventions} | {name: plan.spec}
     store.write_graphs(root, specs)
     findings = _findings(opened, root, left)
-    new = {
-        f"{group}/{path}": info
-        for group in ("skeletons", f"sequences/{name}")
-        for path, info in store.describe_all(store.group(root, group)).items()
-    }
+    new = store.describe_below(root, ("skeletons", f"sequences/{name}"))
     return old.model_copy(
         update={
             "tool": f"skeltools {__version__}",
-            "conventions": {**old.conventions, name: _info(old, plan, written.missing(ids))},
+            "conventions": {**old.conventions, name: _info(old, plan, finish.missing(ids, written.frames))},
             "arrays": dict(sorted({**old.arrays, **new}.items())),
-            "findings": rows_of.counted(findings),
+            "findings": finish.counted(findings),
             "source": {**old.source, "store": old.hash},
         }
     )
@@ -313,12 +308,12 @@ def _alone(opened: Store, root: store.Group, plan: _Plan, written: Rows, left: _
             "tool": f"skeltools {__version__}",
             "samples": len(ids),
             "protocols": {
-                name: rows_of.split_info(old.protocols[name].rule, half) for name, half in halves.items()
+                name: finish.split_info(old.protocols[name].rule, half) for name, half in halves.items()
             },
             "conventions": {plan.spec.name: _info(old, plan, ())},
             "recipe": old.recipe.model_copy(update={"counts": {}}),
             "arrays": store.describe_all(root),
-            "findings": rows_of.counted(findings),
+            "findings": finish.counted(findings),
             "source": {**old.source, "store": old.hash},
         }
     )

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas import StoreError
 from schemas.locks import locked
@@ -34,8 +35,6 @@ from skeltools.files import durable
 _PLAN, _LOCK, _JOURNAL, _DONE = "plan.json", "lock", "journal.json", "done.json"
 _STORE, _COMPLETE, _REPLACED, _REVISION = "store", "complete", "replaced", "revision"
 _SHARDS = "shards"
-METADATA_FILES = frozenset({"zarr.json"})
-"""Files that are rewritten when a store is added to, and so copied where other files are linked."""
 
 
 def work_folder(out: Path) -> Path:
@@ -137,16 +136,19 @@ def working(
 
 
 @contextmanager
-def _disk_errors(out: Path, folder: Path) -> Iterator[None]:
-    """Raise a StoreError, with advice on how to continue, for anything that the disk does not accept."""
+def _disk_errors(out: Path, kept: Path | None = None) -> Iterator[None]:
+    """Raise a StoreError, with advice on how to continue, for anything that the disk does not accept.
+
+    ``kept``: the folder with what is done, from which the same command goes on if it exists.
+    """
     try:
         yield
     except OSError as error:
+        advice = remedy(error)
+        if kept is not None and kept.exists():
+            advice = "What is done is kept: the same command goes on from there"
         why = error.strerror or str(error)
-        resume = "What is done is kept: the same command goes on from there"
-        raise StoreError(
-            f"cannot write the store ({why})", where=out, remedy=resume if folder.exists() else remedy(error)
-        ) from error
+        raise StoreError(f"cannot write the store ({why})", where=out, remedy=advice) from error
 
 
 def _check_ours(folder: Path) -> None:
@@ -164,7 +166,7 @@ def _check_ours(folder: Path) -> None:
 
 def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] | None) -> Work:
     folder = work_folder(out)
-    old_plan = _plan_of(folder)
+    old_plan = _recorded(folder / _PLAN, "plan")
     resumed = old_plan == plan and not fresh
     parts = parts_folder(out, plan)
     if not resumed:
@@ -178,9 +180,10 @@ def _begin(out: Path, plan: str, *, fresh: bool, on_note: Callable[[str], None] 
     return Work(folder, parts, folder / _STORE, folder / _JOURNAL, resumed)
 
 
-def _plan_of(folder: Path) -> str | None:
+def _recorded(file: Path, key: str) -> Any:
+    """A value in a JSON file of the work folder; None if it cannot be read."""
     try:
-        return str(json.loads((folder / _PLAN).read_text(encoding="utf-8"))["plan"])
+        return json.loads(file.read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -189,10 +192,7 @@ def _bring_back(folder: Path) -> None:
     """Restore a finished store that did not get its name; an older one that was replaced is removed."""
     complete = folder / _COMPLETE
     if complete.exists():
-        try:
-            expected = json.loads((folder / _DONE).read_text(encoding="utf-8"))["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
-            expected = None
+        expected = _recorded(folder / _DONE, "sha256")
         if expected == _sum_of(complete) and not (folder / _STORE).exists():
             complete.rename(folder / _STORE)
         else:
@@ -248,11 +248,11 @@ def _remove_removed(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def link_store(path: Path, work: Work) -> Path:
-    """Copy a store into the work folder as links: add and remove files in the copy, but change none."""
-    copy = work.folder / _REVISION
+def link_store(path: Path, folder: Path) -> Path:
+    """Copy a store into a work folder as links: add and remove files in the copy, but change none."""
+    copy = folder / _REVISION
     shutil.rmtree(copy, ignore_errors=True)
-    durable.link_tree(path, copy, copied=METADATA_FILES)
+    durable.link_tree(path, copy)
     return copy
 
 
@@ -317,10 +317,8 @@ def revising(path: Path) -> Iterator[Path]:
     with _disk_errors(path, copy), locked(folder / _LOCK, what=path):
         _remove_removed(folder)
         recover(path)
-        shutil.rmtree(copy, ignore_errors=True)
         try:
-            durable.link_tree(path, copy, copied=METADATA_FILES)
-            yield copy
+            yield link_store(path, folder)
             durable.sync_tree(copy)
             _replace(copy, path, aside=folder / _REPLACED)
         finally:
@@ -341,9 +339,7 @@ def _revising_there(place: Place) -> Iterator[Path]:
         try:
             opened = store.open_store(place)
             opened.received.bring_all(but=tuple(f"/{kind}" for kind in ("bone", "motion")))
-            shutil.rmtree(copy, ignore_errors=True)
-            durable.link_tree(opened.folder, copy, copied=METADATA_FILES)
-            yield copy
+            yield link_store(opened.folder, folder)
             upload.send_changes(copy, opened)
         finally:
             store.finish_writes()
@@ -360,26 +356,26 @@ def _remove_if_empty(folder: Path) -> None:
 
 @contextmanager
 def publishing(out: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a path to write to; on success it is renamed to ``out``, on any error it is removed.
+    """Yield a path to write to; on success it is synced and renamed to ``out``, on any error it is removed.
 
     For what is made in one go. An existing store keeps the name until then. Raises StoreError when the disk
     or the server does not accept the files.
     """
     home = upload.home(out)
     partial = home.with_name(f"{home.name}.partial-{os.getpid()}")
+    aside = home.with_name(f"{home.name}.replaced-{os.getpid()}")
     try:
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        if (place := Place(out)).is_address:
-            upload.send(partial, place, force=force)
-            return
-        check_target(out, force=force)  # somebody may have written there in the meantime
-        _replace(partial, out, aside=out.with_name(f"{out.name}.replaced-{os.getpid()}"))
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"cannot write the store ({why})", where=out, remedy=remedy(error)) from error
+        with _disk_errors(out):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            durable.sync_tree(partial)
+            if (place := Place(out)).is_address:
+                upload.send(partial, place, force=force)
+                return
+            check_target(out, force=force)  # somebody may have written there in the meantime
+            _replace(partial, out, aside=aside)
     finally:
         store.finish_writes()
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(home.with_name(f"{out.name}.replaced-{os.getpid()}"), ignore_errors=True)
+        for left in (partial, aside):
+            shutil.rmtree(left, ignore_errors=True)
         upload.leave(out)

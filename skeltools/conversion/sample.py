@@ -18,7 +18,7 @@ from skeltools.custom.unseen import NeverSeenError
 from skeltools.formats import FORMATS
 from skeltools.people import Look
 from skeltools.preprocess import Dropped, Recipe, check_fits, prepare
-from skeltools.raw_items import RawItem
+from skeltools.raw_items import RawItem, skipped
 from skeltools.readers import READERS
 from skeltools.sequence import UNKNOWN, SkeletonSequence, per_body
 
@@ -148,8 +148,7 @@ def _read_clips(
         except LIMITS as error:
             findings.append(_unreadable(item, RawDataError(reason(error), where=item.where)))
         except Exception as error:
-            detail = failure(error)
-            findings.append(Finding(file=file_of(item), problem=FAILED, detail=detail, action="skipped"))
+            findings.append(skipped(file_of(item), FAILED, failure(error)))
         else:
             findings += [row.model_copy(update={"file": file_of(item)}) for row in clips[name].findings]
     return clips
@@ -216,10 +215,7 @@ def _prepare(
             clip, recipe=plan.recipe, spec=plan.specs[clip.convention], frames=frames, bodies=plan.bodies
         )
         if isinstance(outcome, Dropped):
-            problem = "nothing left by the recipe"
-            findings.append(
-                Finding(file=file_of(item), problem=problem, detail=outcome.reason, action="skipped")
-            )
+            findings.append(skipped(file_of(item), "nothing left by the recipe", outcome.reason))
             return None
         made[frames] = (outcome.joint, outcome.counts)
     return made

@@ -25,15 +25,18 @@ from schemas import Count, Length, RawDataError, StoreError, UsageError, checks_
 from schemas.places import is_address
 from skeltools import store
 from skeltools.conversion import Summary, carry_out, chunks, fingerprint, publish
-from skeltools.conversion.assemble import OnNote, OnProgress, jobs_of
+from skeltools.conversion.assemble import jobs_of
 from skeltools.conversion.fingerprint import Stamps
-from skeltools.conversion.planned import PlannedConversion, Request, begin
+from skeltools.conversion.planning import PlannedConversion, Request, begin
+from skeltools.conversion.progress import OnNote, OnProgress, Progress
 from skeltools.conversion.sample import Plan, Task
-from skeltools.conversion.workers import Hands, Job, read_parts
+from skeltools.conversion.workers import Job, Workers, read_parts
 from skeltools.files import durable
-from skeltools.raw_items import RawItem
 
 _PLAN = TypeAdapter(Plan)
+_REQUEST = TypeAdapter(Request)
+_TASKS = TypeAdapter(dict[int, list[Task]])
+_STAMPS = TypeAdapter(Stamps)
 _COMMON = "plan.json"
 
 
@@ -135,15 +138,7 @@ def read_shard(
     jobs = _jobs(out, number, common)
     left = [job for job in jobs if not chunks.is_whole(job.folder, job.number)]
     total = sum(len(job.tasks) for job in left)
-    done = 0
-
-    def count(samples: int) -> None:
-        nonlocal done
-        done += samples
-        if on_progress:
-            on_progress(done, total)
-
-    for _ in read_parts(left, hands=Hands(workers), on_sample=count):
+    for _ in read_parts(left, workers=Workers(workers), on_sample=Progress(total, on_progress).add):
         pass
     return ShardRead(sum(len(job.tasks) for job in jobs), total)
 
@@ -172,14 +167,14 @@ def publish_shards(out: Path | str) -> Summary:
         )
     for number in range(common["shards"]):
         fingerprint.check_same(_read_shard(out, number)["stamps"])
-    planned = begin(_asked(common["asked"]))
+    planned = begin(_REQUEST.validate_python(common["asked"]))
     if planned.digest != common["digest"]:
         raise RawDataError(
             "there are other raw files or settings than when the conversion was planned",
             where=planned.roots[0],
             remedy="Plan again",
         )
-    return carry_out(planned, out, hands=Hands(), force=common["force"])
+    return carry_out(planned, out, workers=Workers(), force=common["force"])
 
 
 # ------------------------------------------------------------------------------------------------ parts
@@ -216,7 +211,7 @@ def in_words(numbers: Iterable[int]) -> str:
 
 def _jobs(out: Path, number: int, common: dict[str, Any]) -> list[Job]:
     shard = _read_shard(out, number)
-    groups = {int(part): [_task(row) for row in rows] for part, rows in shard["parts"].items()}
+    groups = _TASKS.validate_python(shard["parts"])
     plan = _PLAN.validate_python(common["plan"])
     return jobs_of(
         groups,
@@ -262,28 +257,6 @@ def _simple(value: Any) -> Any:
     return sorted(value) if isinstance(value, frozenset) else str(value)
 
 
-def _task(row: dict[str, Any]) -> Task:
-    items = {name: _item(entry) for name, entry in row["items"].items()}
-    return Task(row["id"], items, frozenset(row["compare"]), frozenset(row["look"]))
-
-
-def _item(entry: dict[str, Any]) -> RawItem:
-    return RawItem(**{**entry, "details": tuple((name, value) for name, value in entry["details"])})
-
-
-def _asked(options: dict[str, Any]) -> Request:
-    classes = options["classes"]
-    return Request(
-        **{
-            **options,
-            "raw": tuple(map(Path, options["raw"])),
-            "frames": tuple(options["frames"]),
-            "conventions": tuple(options["conventions"]),
-            "classes": tuple(classes) if isinstance(classes, list) else classes,
-        }
-    )
-
-
 def _write(path: Path, content: dict[str, Any]) -> None:
     durable.write_text(path, json.dumps(content))
 
@@ -305,5 +278,4 @@ def _read_common(out: Path) -> dict[str, Any]:
 
 def _read_shard(out: Path, number: int) -> dict[str, Any]:
     shard = json.loads((publish.shards_folder(out) / f"{number}.json").read_text(encoding="utf-8"))
-    stamps = {path: None if stamp is None else tuple(stamp) for path, stamp in shard["stamps"].items()}
-    return {**shard, "stamps": stamps}
+    return {**shard, "stamps": _STAMPS.validate_python(shard["stamps"])}

@@ -22,7 +22,7 @@ _LOOK_AHEAD = 3
 
 
 @dataclass(frozen=True)
-class Hands:
+class Workers:
     """Where parts are read: in a number of processes (0: this one), or on the cluster of a dask scheduler."""
 
     processes: int = 0
@@ -59,8 +59,8 @@ class Pending(Protocol):
         """Wait until it is finished; raises the part's own exception."""
 
 
-class Crew(Protocol):
-    """A group of readers."""
+class Pool(Protocol):
+    """A number of readers."""
 
     @property
     def size(self) -> int: ...
@@ -69,34 +69,34 @@ class Crew(Protocol):
 
 
 def read_parts(
-    jobs: list[Job], *, hands: Hands, on_sample: Callable[[int], None]
+    jobs: list[Job], *, workers: Workers, on_sample: Callable[[int], None]
 ) -> Generator[int, None, None]:
     """Write the parts; yields their numbers in the order of the jobs, each once it is finished.
 
     ``on_sample(n)``: n more samples have been read.
     """
-    if hands.dask and jobs:
+    if workers.dask and jobs:
         from skeltools.conversion.cluster import cluster
 
-        with cluster(hands.dask) as crew:
-            yield from _in_order(jobs, crew, on_sample)
-    elif hands.processes and jobs:
-        with processes.processes(min(hands.processes, len(jobs)), read) as crew:
-            yield from _in_order(jobs, crew, on_sample)
+        with cluster(workers.dask) as pool:
+            yield from _in_order(jobs, pool, on_sample)
+    elif workers.processes and jobs:
+        with processes.processes(min(workers.processes, len(jobs)), read) as pool:
+            yield from _in_order(jobs, pool, on_sample)
     else:
         for job in jobs:
             read(job, on_sample)
             yield job.number
 
 
-def _in_order(jobs: list[Job], crew: Crew, on_sample: Callable[[int], None]) -> Generator[int, None, None]:
+def _in_order(jobs: list[Job], pool: Pool, on_sample: Callable[[int], None]) -> Generator[int, None, None]:
     left = iter(jobs)
     waiting: deque[tuple[Job, Pending]] = deque()
-    waiting.extend((job, crew.submit(job)) for job in islice(left, crew.size * _LOOK_AHEAD))
+    waiting.extend((job, pool.submit(job)) for job in islice(left, pool.size * _LOOK_AHEAD))
     while waiting:
         job, pending = waiting.popleft()
         pending.result()
-        waiting.extend((job, crew.submit(job)) for job in islice(left, 1))
+        waiting.extend((job, pool.submit(job)) for job in islice(left, 1))
         on_sample(len(job.tasks))
         yield job.number
 
@@ -143,6 +143,4 @@ def _natives(job: Job) -> Iterator[SkeletonSequence | None]:
     return store.read_sequences(opened, job.plan.native, first, first + len(job.tasks))
 
 
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> store.Store:
-    return store.open_store(path)
+_opened = lru_cache(maxsize=1)(store.open_store)

@@ -1,1 +1,1 @@
-"""Files of the system: durable writing, locks, interrupts, mapped arrays."""
+"""Files of the system: durable writing, mapped arrays, HDF5, values that are cached."""

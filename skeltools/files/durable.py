@@ -1,4 +1,4 @@
-"""Files that survive a kill and a power cut: written under another name, synced to disk, then renamed."""
+"""Files that survive Ctrl-C, a kill and a power cut: written under another name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from schemas import StoreError
+from schemas.guarded import METADATA
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -71,18 +75,17 @@ def sync_tree(folder: Path) -> None:
         list(pool.map(sync, [Path(here) for here, _, _ in walked]))
 
 
-def link_tree(source: Path, target: Path, *, copied: frozenset[str]) -> None:
+def link_tree(source: Path, target: Path) -> None:
     """Create a second folder of the same files, as links without extra space, or copies if links fail.
 
-    Files named in ``copied`` are copied, so that they may be changed; hidden ones are left out. Raises
-    StoreError for a link, a pipe or a device among them, before anything is created; otherwise the first
-    OSError.
+    Metadata, which change when a store is added to, are copied; hidden files are left out. Raises StoreError
+    for a link, a pipe or a device among them, before anything is created; otherwise the first OSError.
     """
     _check_plain(source)
     errors: list[OSError] = []
 
     def link(here: str, there: str) -> None:
-        if os.path.basename(here) not in copied:
+        if os.path.basename(here) != METADATA:
             try:
                 os.link(here, there)
                 return
@@ -127,3 +130,25 @@ def exchange(one: Path, other: Path) -> bool:
     if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
     raise OSError(number, os.strerror(number), str(one))
+
+
+@contextmanager
+def uncut() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until a write is done.
+
+    zarr works in a thread of its own, which would continue after an interrupted call and write into a folder
+    that is being removed. Writes are short: one file of an array.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals do not arrive here
+        return
+    held: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda sent, _: held.append(sent)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if held:
+            signal.raise_signal(held[0])

@@ -6,8 +6,8 @@ list of steps with options, written as a YAML file; the files in ``skeltools/rec
 ``prepare`` runs a recipe and adds up the counts.
 
     clip.py      what steps receive and return    steps.py     STEPS, and the check of their options
-    tracks.py    which bodies, in which slot      recipes.py   YAML files
-    denoise.py   tracks that are hardly people    run.py       prepare
+    tracks.py    which bodies, in which slot      recipes.py   YAML files, prepare
+    denoise.py   tracks that are hardly people
     timing.py    cutting, filling, resizing
     placing.py   moving and turning
 
@@ -17,8 +17,16 @@ Steps keep the floating-point type of their input; ``prepare`` uses float64 and 
 from schemas import Component
 from skeltools.preprocess import recipes
 from skeltools.preprocess.clip import Dropped, Goal, Prepared
-from skeltools.preprocess.recipes import Recipe, check_depth, check_fits, load, recipe_for, recorded, resolve
-from skeltools.preprocess.run import prepare
+from skeltools.preprocess.recipes import (
+    Recipe,
+    check_depth,
+    check_fits,
+    load,
+    prepare,
+    recipe_for,
+    recorded,
+    resolve,
+)
 from skeltools.preprocess.steps import STEPS
 from skeltools.preprocess.timing import resize_time
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import SkeletonSpec
-from skeltools.sequence import Mask, SkeletonSequence, per_body
+from skeltools.sequence import Mask, SkeletonSequence
 
 Array = NDArray[Any]
 """Joints, in float64 while steps run; ``prepare`` rounds once, at the end."""
@@ -54,16 +54,6 @@ def with_joints(clip: SkeletonSequence, joints: Array, present: Mask) -> Skeleto
     order = np.where(present, places, np.int8(-1))
     ids = clip.body_ids if len(clip.body_ids) == len(places) else tuple(range(len(places)))
     return replace(clip, joints=joints, present=present, order=order, body_ids=ids)
-
-
-def with_tracks(clip: SkeletonSequence, tracks: list[int]) -> SkeletonSequence:
-    """Select these tracks, in this order."""
-    return per_body(clip, tracks)
-
-
-def with_frames(clip: SkeletonSequence, span: slice) -> SkeletonSequence:
-    """Select these frames."""
-    return replace(clip, joints=clip.joints[span], present=clip.present[span], order=clip.order[span])
 
 
 def motion_energy(joints: Array, present: Mask) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, motion_energy, with_tracks
-from skeltools.sequence import SkeletonSequence
+from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, motion_energy
+from skeltools.sequence import SkeletonSequence, per_body
 
 KEPT_BEST = "clips kept by their best track"
 
@@ -93,4 +93,4 @@ def _without(
         remaining[int(energy.argmax())] = True
         counts[KEPT_BEST] = 1
     counts[what] = int((seen & ~remaining).sum())
-    return with_tracks(clip, np.flatnonzero(remaining).tolist()), counts
+    return per_body(clip, np.flatnonzero(remaining).tolist()), counts

@@ -55,8 +55,14 @@ def turn_clip(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Cou
     points to -x, where the smallest rotation is not unique, is turned about y, so that up stays up. Clips
     without a shoulder line are left as they are and counted.
     """
+    return _turn_shoulder_line(clip, goal, opposite="about y")
+
+
+def _turn_shoulder_line(
+    clip: SkeletonSequence, goal: Goal, *, opposite: str
+) -> tuple[SkeletonSequence, Counts]:
     line = shoulder_line(clip.joints[first_frame(clip), 0], goal.spec)
-    turned: Array = clip.joints @ onto(line, X, opposite="about y").T
+    turned: Array = clip.joints @ onto(line, X, opposite=opposite).T
     return replace(clip, joints=turned), {"clips without a shoulder line": _is_none(line)}
 
 
@@ -182,9 +188,7 @@ def turn_spine(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Co
 
 def turn_shoulders(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts]:
     """``turn_clip``, except that a line that already points to -x is left there, as in A-GCN."""
-    line = shoulder_line(clip.joints[first_frame(clip), 0], goal.spec)
-    turned: Array = clip.joints @ onto(line, X, opposite="stay").T
-    return replace(clip, joints=turned), {"clips without a shoulder line": _is_none(line)}
+    return _turn_shoulder_line(clip, goal, opposite="stay")
 
 
 def _poses(clip: SkeletonSequence, pose: Pose) -> Array:

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, with_frames, with_joints
-from skeltools.sequence import Mask, SkeletonSequence
+from skeltools.preprocess.clip import NOBODY, Array, Counts, Dropped, Goal, with_joints
+from skeltools.sequence import Mask, SkeletonSequence, per_frame
 
 
 def crop_to_presence(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
@@ -18,7 +18,7 @@ def crop_to_presence(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequen
     filled = np.flatnonzero(clip.present.any(axis=1))
     if not filled.size:
         return NOBODY
-    cropped = with_frames(clip, slice(int(filled[0]), int(filled[-1]) + 1))
+    cropped = per_frame(clip, slice(int(filled[0]), int(filled[-1]) + 1))
     return cropped, {"frames cropped": clip.frames - cropped.frames}
 
 
@@ -31,7 +31,7 @@ def cut_to_count(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, 
     count = int(clip.joints[:, 0, 0].any(axis=1).sum())
     if not count:
         return Dropped("joint 0 of body 1 is zero in every frame")
-    return with_frames(clip, slice(count)), {"frames cut": clip.frames - count}
+    return per_frame(clip, slice(count)), {"frames cut": clip.frames - count}
 
 
 def fill_joints(

@@ -14,11 +14,9 @@ from skeltools.preprocess.clip import (
     Dropped,
     Goal,
     motion_energy,
-    with_frames,
     with_joints,
-    with_tracks,
 )
-from skeltools.sequence import SkeletonSequence
+from skeltools.sequence import SkeletonSequence, per_body, per_frame
 
 
 def rank_by_motion(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
@@ -35,7 +33,7 @@ def rank_by_motion(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence
     energy = motion_energy(clip.joints, clip.present)
     ranked = np.lexsort((np.arange(clip.bodies), -seen, -energy))
     tracks = [int(body) for body in ranked[: goal.bodies] if seen[body]]
-    return with_tracks(clip, tracks), {"bodies dropped": int((seen > 0).sum()) - len(tracks)}
+    return per_body(clip, tracks), {"bodies dropped": int((seen > 0).sum()) - len(tracks)}
 
 
 def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
@@ -53,7 +51,7 @@ def rank_by_spread(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence
     ]
     ranked = np.argsort(-np.array(spread), kind="stable")
     tracks = [int(body) for body in ranked if seen[body]][: goal.bodies]
-    return with_tracks(clip, tracks), {"bodies dropped": int(seen.sum()) - len(tracks)}
+    return per_body(clip, tracks), {"bodies dropped": int(seen.sum()) - len(tracks)}
 
 
 def first_tracks(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, Counts] | Dropped:
@@ -65,7 +63,7 @@ def first_tracks(clip: SkeletonSequence, goal: Goal) -> tuple[SkeletonSequence, 
     if not clip.present[:, : goal.bodies].any():
         return NOBODY
     dropped = int(clip.present[:, goal.bodies :].any(axis=0).sum())
-    return with_tracks(clip, list(range(min(clip.bodies, goal.bodies)))), {"bodies dropped": dropped}
+    return per_body(clip, list(range(min(clip.bodies, goal.bodies)))), {"bodies dropped": dropped}
 
 
 def file_order(
@@ -85,7 +83,7 @@ def file_order(
     """
     cut = max(0, clip.frames - (max_frames or clip.frames))
     start = cut // 2 if keep == "middle" else 0
-    clip = with_frames(clip, slice(start, start + clip.frames - cut))
+    clip = per_frame(clip, slice(start, start + clip.frames - cut))
     places = np.arange(slots or goal.bodies)
     listed = clip.order[:, :, None] == places  # [T, M, slots]: the body is listed there
     present = listed.any(axis=1)

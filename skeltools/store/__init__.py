@@ -1,22 +1,19 @@
 """Read and write stores of format 1 (docs/reference/store-format.md); only this package uses zarr.
 
 layout       names and sizes
-local        files that are checked before zarr reads them
-columns      constraints on offsets, ids, labels and splits
-reading      open, read, iterate over sequences
+reading      open, read, iterate over sequences; every file is checked before zarr reads it
 writing      arrays that grow by whole files, graphs, findings, the manifest
 describing   dimensions, dtype and checksum of arrays
 """
 
 from zarr import Array, Group
 
+from schemas.received import is_store
 from skeltools.store.describing import (
-    checksum,
     describe,
     describe_all,
     describe_at,
-    dimension_names,
-    dtype_name,
+    describe_below,
     strange_files,
 )
 from skeltools.store.layout import (
@@ -27,14 +24,14 @@ from skeltools.store.layout import (
     SAMPLE_CHUNK,
     SAMPLE_SHARD,
     STREAM_DIMENSIONS,
+    StreamName,
     stream_path,
+    streams_of,
 )
 from skeltools.store.reading import (
     Store,
     array,
     blocks,
-    group,
-    is_store,
     open_damaged,
     open_store,
     read,
@@ -60,6 +57,7 @@ from skeltools.store.writing import (
     write_findings,
     write_graphs,
     write_manifest,
+    write_offsets,
 )
 
 __all__ = [
@@ -74,18 +72,16 @@ __all__ = [
     "ArrayWriter",
     "Group",
     "Store",
+    "StreamName",
     "array",
     "blocks",
-    "checksum",
     "create",
     "describe",
     "describe_all",
     "describe_at",
-    "dimension_names",
-    "dtype_name",
+    "describe_below",
     "finish_writes",
     "graphs",
-    "group",
     "is_store",
     "open_damaged",
     "open_store",
@@ -104,8 +100,10 @@ __all__ = [
     "strange_files",
     "stream_path",
     "stream_writer",
+    "streams_of",
     "write_array",
     "write_findings",
     "write_graphs",
     "write_manifest",
+    "write_offsets",
 ]

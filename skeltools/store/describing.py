@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import zarr
 
 from schemas import ArrayInfo, regular
 from schemas.guarded import METADATA, MOST_ATTRIBUTES
-from skeltools.store.reading import Store, blocks, read_values
+from skeltools.store.reading import Store, blocks, group, read_values
 
 _THREADS = min(4, os.cpu_count() or 1)
 """Number of arrays that are read at a time, one file of each."""
@@ -68,6 +68,13 @@ def describe_all(root: zarr.Group) -> dict[str, ArrayInfo]:
     arrays = _arrays(root)
     with ThreadPoolExecutor(_THREADS) as pool:  # decoding and hashing release the interpreter lock
         return dict(zip(arrays, pool.map(describe, arrays.values()), strict=True))
+
+
+def describe_below(root: zarr.Group, paths: Iterable[str]) -> dict[str, ArrayInfo]:
+    """``describe_all`` of some groups, with the paths of the arrays in the store."""
+    return {
+        f"{path}/{name}": info for path in paths for name, info in describe_all(group(root, path)).items()
+    }
 
 
 def strange_files(store: Store) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from schemas import guarded
+from dataclasses import dataclass
+
+from schemas import StoreManifest, guarded
 
 METADATA = guarded.METADATA
 STREAM_DIMENSIONS = ("N", "C", "T", "V", "M")
@@ -15,6 +17,25 @@ FRAME_CHUNK, FRAME_SHARD = 2048, 32768
 
 OF_JOINTS = {"unseen": "bool", "score": "float32"}
 """Arrays [F, M, V] of a convention's ``sequences`` that exist only if one of their values is not zero."""
+
+
+@dataclass(frozen=True)
+class StreamName:
+    """A stream of a store: its convention, its length T, and joint, bone or motion."""
+
+    convention: str
+    frames: int
+    kind: str
+
+    @property
+    def path(self) -> str:
+        return stream_path(self.convention, self.frames, self.kind)
+
+
+def streams_of(manifest: StoreManifest) -> list[StreamName]:
+    """The streams that a store has, in the order of its manifest."""
+    paths = [path.split("/") for path in manifest.arrays if path.startswith("streams/")]
+    return [StreamName(name, int(length.removeprefix("t")), kind) for _, name, length, kind in paths]
 
 
 def stream_path(convention: str, frames: int, kind: str) -> str:

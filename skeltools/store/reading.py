@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.storage import LocalStore
 
 from schemas import Finding, SkeletonSpec, StoreError, StoreManifest, received, regular
-from schemas.guarded import AHEAD, FINDINGS, METADATA, MOST_ATTRIBUTES, Received, damaged
+from schemas.guarded import AHEAD, FINDINGS, METADATA, MOST_ATTRIBUTES, Guarded, Received, damaged
 from schemas.places import Place
 from schemas.store import stored_spec
 from skeltools.sequence import SkeletonSequence
-from skeltools.store import columns, layout, local
+from skeltools.store import layout
+
+_FIELDS = ("id", "label", "subject", "camera", "setup", "repetition")
+"""Columns of ``samples`` that a SkeletonSequence has as fields."""
+
+
+class Files(Guarded, LocalStore):
+    """A folder in which only those files are read that its manifest and their sizes vouch for."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +47,6 @@ class Store:
     def folder(self) -> Path:
         """Location of its files on this machine; for a store at an address, of those that were read."""
         return Path(self.received.root)
-
-
-def is_store(path: Path) -> bool:
-    """Whether a folder claims to be a skeleton store of any format, even a damaged or a newer one."""
-    return received.claims_to_be_store(path)
 
 
 def open_store(path: Path | str) -> Store:
@@ -68,7 +71,10 @@ def open_damaged(path: Path | str) -> tuple[Store, received.Faults]:
 
 def _opened(path: Path, manifest: StoreManifest, readable: Received) -> Store:
     try:
-        return Store(path, manifest, local.open_group(readable), readable)
+        files = Files(readable.root, read_only=True)
+        files.received = readable
+        root = zarr.open_group(files, mode="r", zarr_format=3, use_consolidated=False)
+        return Store(path, manifest, root, readable)
     except (OSError, ValueError, KeyError) as error:
         raise damaged(path, METADATA, error) from error
 
@@ -105,11 +111,10 @@ def group(root: zarr.Group, path: str) -> zarr.Group:
 def read(store: Store, path: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
     """Read rows ``start:stop`` of an array; strings as an object array of ``str``.
 
-    Raises StoreError when they cannot be read, and for a whole column with inconsistent values: see
-    ``columns``.
+    Raises StoreError when they cannot be read, and for a whole column with inconsistent values.
     """
     values = read_as_it_is(store, path, start, stop)
-    wrong = columns.problem(path, values, store.manifest) if start == 0 and stop is None else None
+    wrong = _problem_of_column(path, values, store.manifest) if start == 0 and stop is None else None
     if wrong:
         raise damaged(store.path, path, wrong)
     return values
@@ -150,7 +155,7 @@ def _damages(source: zarr.Array) -> Iterator[None]:
         raise
     except Exception as error:
         files = source.store
-        where = files.received.where if isinstance(files, local.Files) else getattr(files, "root", "")
+        where = files.received.where if isinstance(files, Files) else getattr(files, "root", "")
         raise damaged(where, source.path, error) from error
 
 
@@ -158,7 +163,7 @@ def blocks(source: zarr.Array) -> Iterator[NDArray[Any]]:
     """Iterate over the array in runs of rows that lie in one file each."""
     step = (source.shards or source.chunks)[0]
     for start in range(0, source.shape[0], step):
-        if isinstance(source.store, local.Files):
+        if isinstance(source.store, Files):
             source.store.received.ahead(source.path, range(start, start + (AHEAD + 1) * step, step))
         yield read_values(source, start, start + step)
 
@@ -195,7 +200,7 @@ def read_sequences(
     group = f"sequences/{convention}"
     stop = store.manifest.samples if last is None else min(last, store.manifest.samples)
     offsets = read_column(store, f"{group}/offsets")[first : stop + 1].tolist()
-    fields_of = _columns(store, first, stop)
+    fields_of = {name: read_column(store, f"samples/{name}")[first:stop].tolist() for name in _FIELDS}
     of_joints = [part for part in layout.OF_JOINTS if f"{group}/{part}" in store.manifest.arrays]
     parts = ("joints", "present", "order", *of_joints)
     for begin, end in _blocks(offsets, layout.FRAME_SHARD):
@@ -208,11 +213,6 @@ def read_sequences(
             clip = {part: values[frames] for part, values in block.items()}
             fields = {name: values[row] for name, values in fields_of.items()}
             yield _sequence(convention, clip, fields) if len(clip["joints"]) else None
-
-
-def _columns(store: Store, first: int, last: int) -> dict[str, list[Any]]:
-    fields = ("id", "label", "subject", "camera", "setup", "repetition")
-    return {name: read_column(store, f"samples/{name}")[first:last].tolist() for name in fields}
 
 
 def _blocks(offsets: Rows[int], limit: int) -> Iterator[tuple[int, int]]:
@@ -247,3 +247,24 @@ def _of_joints(clip: Mapping[str, NDArray[Any]], part: str, bodies: int) -> NDAr
     """[T, M, V] of a clip; None where the store, or this clip, has no such values."""
     values = clip.get(part)
     return values[:, :bodies] if values is not None and values[:, :bodies].any() else None
+
+
+def _problem_of_column(path: str, values: NDArray[Any], manifest: StoreManifest) -> str | None:
+    """Describe what is wrong with a whole column of a store; None for a sound one, and for other arrays."""
+    kind, _, name = path.partition("/")
+    if name.endswith("/offsets"):
+        return _offsets(values, manifest.arrays[path.removesuffix("offsets") + "joints"].shape[0])
+    if kind == "splits" and values.max(initial=0) > 2:
+        return "has other values than 0, 1 and 2"
+    if path == "samples/id" and len(set(values.tolist())) != len(values):
+        return "an id is there twice"
+    classes = len(manifest.classes)
+    if path == "samples/label" and len(values) and not -1 <= values.min() <= values.max() < classes:
+        return f"a label is outside 0..{classes - 1}"
+    return None
+
+
+def _offsets(values: NDArray[Any], frames: int) -> str | None:
+    if values[0] != 0 or (np.diff(values) < 0).any():
+        return "must start at 0 and never fall"
+    return None if values[-1] == frames else f"ends at {values[-1]}, but there are {frames} frames"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
 from schemas import Finding, SkeletonSpec, StoreManifest
-from skeltools.files.interrupts import uncut
+from skeltools.files.durable import uncut
 from skeltools.graph import degenerate_partition, pad, spatial_partition
 from skeltools.store import findings as findings_file
 from skeltools.store import layout
@@ -132,6 +132,12 @@ def write_array(root: zarr.Group, path: str, values: NDArray[Any], dimensions: t
         made[...] = values
 
 
+def write_offsets(root: zarr.Group, convention: str, frames: Sequence[int]) -> None:
+    """Write ``offsets`` [N + 1] of a convention: where the frames of each row begin, and the end of all."""
+    offsets = np.concatenate([[0], np.cumsum(frames, dtype=np.int64)]).astype(np.int64)
+    write_array(root, f"sequences/{convention}/offsets", offsets, ("N+1",))
+
+
 def _compressors() -> tuple[ZstdCodec, Crc32cCodec]:
     return ZstdCodec(level=1, checksum=False), Crc32cCodec()
 
@@ -181,19 +187,16 @@ class ArrayWriter:
                 taken = self.shard
                 self._write(rows[:taken])
             else:
-                buffer = self._empty_buffer() if self._buffer is None else self._buffer
+                if self._buffer is None:
+                    self._buffer = np.zeros((self.shard, *self.row), dtype=self.dtype)
                 taken = min(len(rows), self.shard - self._filled)
                 place = slice(self._filled, self._filled + taken)
-                buffer[place] = 0
-                buffer[(place, *behind)] = rows[:taken]
+                self._buffer[place] = 0
+                self._buffer[(place, *behind)] = rows[:taken]
                 self._filled += taken
                 if self._filled == self.shard:
                     self.flush()
             rows = rows[taken:]
-
-    def _empty_buffer(self) -> NDArray[Any]:
-        self._buffer = np.zeros((self.shard, *self.row), dtype=self.dtype)
-        return self._buffer
 
     @uncut()
     def close(self, second_axis: int | None = None) -> None:
