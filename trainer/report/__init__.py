@@ -3,6 +3,7 @@
     collect     reads the folders; whatever cannot be read becomes a note
     settings, tables, curves, confusion, gains          sections from settings, log and results alone
     encoded -> embedding, activation, retrieval         drawings that need the store and the checkpoint
+    tracks      clips as people to draw, here and in the viewer
     draw, lines, skeletons, parts                       the style of drawings, and the elements of sections
     verdict     the head of the page: a conclusion for each run, and the facts
     page        writes sections as a single HTML file or as Markdown

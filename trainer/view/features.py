@@ -41,7 +41,7 @@ class FeatureSpace:
         run, store = self.run, self.run.store
         split = run.data.split
         halves = store.manifest.protocols
-        half = len_of(run) > LARGE and split in halves and halves[split].test > 0
+        half = store.manifest.samples > LARGE and split in halves and halves[split].test > 0
         return search.bank(
             run.path,
             store.path,
@@ -83,10 +83,6 @@ class FeatureSpace:
             for row, (x, y) in zip(rows, places, strict=True)
         ]
         return {"points": points, "classes": classes}
-
-
-def len_of(run: Run) -> int:
-    return run.store.manifest.samples
 
 
 def plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
