@@ -18,7 +18,7 @@ from trainer import config
 from trainer.export import EncoderCard
 from trainer.publishing.claims import Claim
 from trainer.publishing.manifest import FIGURES, MANIFEST, RECIPE, SETTINGS
-from trainer.report.parts import percent
+from trainer.report.parts import interval, percent
 
 _TASK = "skeleton-based-action-recognition"
 _TAGS = ("skeleton", _TASK, "self-supervised-learning", "contrastive-learning", "pytorch")
@@ -60,12 +60,11 @@ def markdown(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence:
 def row(claim: Claim) -> str:
     """A claim as a row of the card's table."""
     spread = "" if len(claim.draws) < 2 else f" (mean of {len(claim.draws)} draws)"
-    ends = "–" if claim.interval is None else " to ".join(map(percent, claim.interval))
     cells = (
         claim.figure,
         f"{claim.dataset} {claim.split}, {claim.convention}, {claim.stream}",
         percent(claim.top1) + spread,
-        ends,
+        interval(claim.interval),
         percent(claim.top5),
         percent(claim.macro),
         str(claim.test_samples),

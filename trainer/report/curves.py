@@ -18,7 +18,7 @@ from trainer.loop.watch import COLLAPSED
 from trainer.report import draw
 from trainer.report.collect import RunFolder
 from trainer.report.draw import GREY, WIDTH
-from trainer.report.lines import Line, ends, frame, line, mark_stages, told_once
+from trainer.report.lines import Line, ends, frame, line, mark_stages, merged
 from trainer.report.parts import Figure, Note, Part, Section, Table
 
 EASY = {"positive": "query and its key", "negative": "query and queue"}
@@ -50,7 +50,7 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
     for run in runs:
         if run.epochs:
             drawn = [*_loss(run), *_similarities(run), *_state(run)]
-            parts += [_told_before(each, parts) for each in drawn]
+            parts += [_without_repeated_caption(each, parts) for each in drawn]
         else:
             init = run.config.init_from
             imported = init is not None and init.kind == "released"
@@ -59,7 +59,7 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
     return Section("curves", "Training", tuple(parts), _INTRO)
 
 
-def _told_before(figure: Figure, parts: Sequence[Part]) -> Figure:
+def _without_repeated_caption(figure: Figure, parts: Sequence[Part]) -> Figure:
     """Drop a caption that an earlier drawing already has."""
     repeated = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
     return replace(figure, caption="") if repeated else figure
@@ -100,7 +100,7 @@ def _drawn(
 ) -> list[Figure]:
     if not lines:
         return []
-    shown = told_once(lines)[:_MOST]
+    shown = merged(lines)[:_MOST]
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
