@@ -167,7 +167,8 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
     if not lines:
         command = "trainer pretrain ... --set runtime.knn_every=5"
         return Note("kNN was not measured during training.", command)
-    random = [] if len(runs) > 1 else _random_knn(runs[0])
+    results = () if len(runs) > 1 else runs[0].results
+    random = [100 * saved.result.random_knn for saved in results if saved.result.random_knn is not None][:1]
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
@@ -230,12 +231,6 @@ def _evaluated(run: RunFolder, k: int) -> dict[int, float]:
         and saved.result.split == run.config.data.split
         and saved.result.checkpoint_hash
     }
-
-
-def _random_knn(run: RunFolder) -> list[float]:
-    """kNN accuracy of the untrained encoder in percent, if a result records it."""
-    known = [saved.result.random_knn for saved in run.results if saved.result.random_knn is not None]
-    return [100 * value for value in known[:1]]
 
 
 def _alarms(runs: Sequence[RunFolder]) -> list[Part]:
