@@ -18,7 +18,7 @@ COPY docs docs
 
 FROM base AS light
 RUN pip install --no-deps . \
-    && pip install -c constraints.txt click h5py numpy opencv-python pydantic PyYAML rich safetensors scipy zarr
+    && pip install -c constraints.txt click h5py jinja2 numpy opencv-python pydantic PyYAML rich safetensors scipy zarr
 WORKDIR /data
 CMD ["skeltools", "--help"]
 

@@ -27,11 +27,12 @@ def command(store_path: Path, out: Path | None, croissant: Path | None) -> None:
     Example:
       skeltools card store.zarr --out card.md --croissant card.json
     """
-    from skeltools.inspect import card
+    from skeltools.inspect.card import card
+    from skeltools.inspect.croissant import croissant as describe
 
-    text = shown(card.card(store_path))
+    text = shown(card(store_path))
     if croissant:
-        described = json.dumps(card.croissant(store_path), indent=2, ensure_ascii=False)
+        described = json.dumps(describe(store_path), indent=2, ensure_ascii=False)
         _write(croissant, shown(described) + "\n")
     if out:
         _write(out, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from skeltools import people, store
 from skeltools.conversion.derive import DERIVED
 from skeltools.datasets import DATASETS
 from skeltools.datasets.splits import TEST, TRAIN, assign
-from skeltools.inspect import bones, copies
+from skeltools.inspect import bones
 from skeltools.inspect.bones import NO_METRES, Lengths
 from skeltools.sequence import UNKNOWN
 from skeltools.store import Store, findings
@@ -76,8 +77,10 @@ def check(path: Path | str, *, on_progress: OnProgress | None = None) -> Report:
 
 def _checked(opened: Store, unsound: Mapping[str, str], on_progress: OnProgress | None) -> Report:
     report = Report()
-    faults = [Fault(place, problem) for place, problem in unsound.items()]
-    faults += [*_layout(opened), *_findings(opened, report)]
+    # Arrays that must be listed, and files that do not belong to a listed array.
+    unlisted, strange = received.unlisted(opened.manifest), store.strange_files(opened)
+    faults = [Fault(*each) for each in (*unsound.items(), *unlisted.items(), *strange)]
+    faults += _findings(opened, report)
     total = len(opened.manifest.arrays)
     for done, name in enumerate(opened.manifest.arrays, start=1):
         if name not in unsound:
@@ -105,21 +108,11 @@ def _contents(opened: Store, report: Report) -> list[Fault]:
         except StoreError as error:
             faults += [] if faults else [Fault(place, error.message)]  # else it is already reported
     if not faults:
-        for split, ids in copies.across_halves(opened).items():
-            tests = opened.manifest.protocols[split].test
-            report.notes.append(Fault(f"splits/{split}", copies.sentence(ids, tests)))
+        report.notes += _copies(opened)
     return faults
 
 
 # ----------------------------------------------------------------------------------------------- layout
-
-
-def _layout(opened: Store) -> Iterator[Fault]:
-    """Arrays that must be listed, and files that do not belong to a listed array."""
-    for path, problem in received.unlisted(opened.manifest).items():
-        yield Fault(path, problem)
-    for path, problem in store.strange_files(opened):
-        yield Fault(path, problem)
 
 
 def _findings(opened: Store, report: Report) -> Iterator[Fault]:
@@ -391,3 +384,35 @@ def _derivation(opened: Store, path: str) -> Iterator[Fault]:
     )
     if not all(np.allclose(block, DERIVED[kind](source, spec), rtol=0, atol=1e-6) for block, source in pairs):
         yield Fault(path, f"is not the {kind} of the joint stream beside it")
+
+
+# ----------------------------------------------------------------------------------------------- copies
+
+
+def _copies(opened: Store) -> Iterator[Fault]:
+    """Test clips that equal a training clip number for number, so that a classifier has seen the answer.
+
+    A clip is compared in the first convention that has it.
+    """
+    prints = _prints(opened)
+    ids = np.array(store.read(opened, "samples/id").tolist(), object)
+    for name, info in opened.manifest.protocols.items():
+        half = store.read(opened, f"splits/{name}")
+        copied = ids[np.isin(prints, prints[half == TRAIN]) & (half == TEST) & (prints != b"")].tolist()
+        if copied:
+            some = ", ".join(copied[:3]) + (", ..." if len(copied) > 3 else "")
+            are = "is a copy of a training clip" if len(copied) == 1 else "are copies of training clips"
+            text = f"{len(copied)} of {info.test} test clips {are}, number for number: {some}"
+            yield Fault(f"splits/{name}", text)
+
+
+def _prints(opened: Store) -> NDArray[np.bytes_]:
+    """[N]: a 16-byte hash of each clip's joints, b"" for a clip without poses."""
+    prints = np.full(opened.manifest.samples, b"", "S16")
+    for convention in opened.manifest.conventions:
+        if (prints != b"").all():
+            break
+        for row, clip in enumerate(store.read_sequences(opened, convention)):
+            if clip is not None and prints[row] == b"":
+                prints[row] = blake2b(clip.joints.tobytes(), digest_size=16).digest()
+    return prints

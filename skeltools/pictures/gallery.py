@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from html import escape
+from operator import methodcaller
 from pathlib import Path
-from typing import IO
 
 from schemas import UsageError
 from skeltools import store
@@ -35,12 +34,8 @@ def write(path: Path, out: Path, *, force: bool = False) -> list[Path]:
             files[f"{plot.name}.{kind}"] = in_bytes(plot.figure, kind, 2 * DPI)
     out.mkdir(exist_ok=True)
     for name, content in files.items():
-        durable.write(out / name, partial(_put, content))
+        durable.write(out / name, methodcaller("write", content))
     return [out / name for name in files]
-
-
-def _put(content: bytes, file: IO[bytes]) -> None:
-    file.write(content)
 
 
 def page(path: Path, plots: Sequence[Plot]) -> str:

@@ -80,7 +80,7 @@ def _circles(dots: Sequence[Dot], colours: Colours) -> PathCollection:
 
 
 @contextmanager
-def looks() -> Iterator[None]:
+def matplotlib_settings() -> Iterator[None]:
     """matplotlib settings: one font, text kept as text, and reproducible names in SVG."""
     settings: Any = {
         "font.family": FONT,
@@ -103,7 +103,7 @@ _METADATA = {
 
 def in_bytes(figure: Figure, kind: str, dpi: float) -> bytes:
     target = io.BytesIO()
-    with looks():
+    with matplotlib_settings():
         figure.savefig(target, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return target.getvalue() if kind != "svg" else _lighter(target.getvalue())
 

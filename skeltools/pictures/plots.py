@@ -19,7 +19,7 @@ from skeltools.inspect import statistics
 from skeltools.inspect.survey import Survey, name_of_subject, survey
 from skeltools.pictures import design, sheet
 from skeltools.pictures.flat import flatten
-from skeltools.pictures.painted import DPI, looks, painted
+from skeltools.pictures.painted import DPI, matplotlib_settings, painted
 from skeltools.pictures.scene import Track
 from skeltools.store import Store
 
@@ -165,9 +165,9 @@ def _pairs(name: str, values: NDArray[Any], other: str, others: NDArray[Any]) ->
             counts,
             [name_of_subject(each) for each in rows],
             [name_of_subject(each) for each in columns],
+            "samples",
         )
         axes.set(xlabel=name, ylabel=other)
-        axes.get_figure().colorbar(axes.images[0], ax=axes, label="samples")  # type: ignore[union-attr]
 
     return _plot(
         f"{name}-{other}",
@@ -207,12 +207,10 @@ def _unseen(name: str, measures: Survey, names: Mapping[int, str]) -> Plot:
     percent = 100 * measures.share.T
 
     def fill(axes: Axes) -> None:
-        _heat(
-            axes, percent, list(measures.spec.joints), [_short(names[label], 18) for label in measures.labels]
-        )
+        classes = [_short(names[label], 18) for label in measures.labels]
+        _heat(axes, percent, measures.spec.joints, classes, "not seen, % of bodies")
         axes.set(xlabel="class", ylabel="joint")
         axes.tick_params(axis="x", labelrotation=90)
-        axes.get_figure().colorbar(axes.images[0], ax=axes, label="not seen, % of bodies")  # type: ignore[union-attr]
 
     return _plot(
         f"unseen-{name}",
@@ -238,9 +236,8 @@ def _bones(name: str, measures: Survey) -> Plot:
                 scale * lengths, np.arange(len(bones)), "o", color=FIRST, alpha=0.5, markersize=3, mew=0
             )
         left.set(xlabel=f"mean length of each person, {unit}", ylabel="bone", xlim=(0, None))
-        _heat(right, 100 * measures.variation.T, bones, people)
+        _heat(right, 100 * measures.variation.T, bones, people, "variation in a person, %")
         right.set(xlabel="subject")
-        figure.colorbar(right.images[0], ax=right, label="variation in a person, %")
 
     return _figure(
         f"bones-{name}",
@@ -301,7 +298,7 @@ def _plot(name: str, title: str, caption: str, fill: Callable[[Axes], None], hei
 def _figure(name: str, title: str, caption: str, fill: Callable[[Figure], None], height: float) -> Plot:
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    with looks():
+    with matplotlib_settings():
         fill(figure)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
@@ -313,10 +310,12 @@ def _figure(name: str, title: str, caption: str, fill: Callable[[Figure], None],
     return Plot(name, title, caption, figure)
 
 
-def _heat(axes: Axes, values: NDArray[Any], rows: Sequence[str], columns: Sequence[str]) -> None:
-    """Draw a cell for each value, grey where missing, with as many names as there is room for."""
+def _heat(axes: Axes, values: NDArray[Any], rows: Sequence[str], columns: Sequence[str], label: str) -> None:
+    """Draw a cell for each value, grey where missing, with a scale and as many names as there is room for."""
     axes.set_facecolor(REST)
-    axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap="cividis", vmin=0, interpolation="nearest")
+    shown = np.ma.masked_invalid(values)
+    image = axes.imshow(shown, aspect="auto", cmap="cividis", vmin=0, interpolation="nearest")
+    axes.get_figure().colorbar(image, ax=axes, label=label)  # type: ignore[union-attr]
     for names, set_ticks, room in ((rows, axes.set_yticks, 150), (columns, axes.set_xticks, 40)):
         step = -(-len(names) // room)
         set_ticks(np.arange(0, len(names), step), list(names)[::step])

@@ -19,7 +19,7 @@ from skeltools.files import durable
 from skeltools.pictures import film, film_strip, sheet
 from skeltools.pictures.design import GROUNDS, Colours
 from skeltools.pictures.flat import VIEWS, Flat, View, flatten
-from skeltools.pictures.painted import DPI, Strip, in_bytes, looks, painted
+from skeltools.pictures.painted import DPI, Strip, in_bytes, matplotlib_settings, painted
 from skeltools.pictures.scene import Scene
 
 STILL = ("png", "svg", "pdf")
@@ -196,7 +196,7 @@ def strip(scene: Scene, look: Look | None = None) -> Strip:
 
 def still(scene: Scene, look: Look, kind: str) -> bytes:
     """A film strip as the bytes of a png, svg or pdf."""
-    with looks():
+    with matplotlib_settings():
         return in_bytes(strip(scene, look), kind, DPI if look.size else 2 * DPI)
 
 

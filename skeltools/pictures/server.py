@@ -74,11 +74,12 @@ HEADERS = {
 }
 """Headers of every reply, including errors."""
 
-_STATUS: tuple[tuple[type[SkelError], int], ...] = ((UnknownSampleError, 404), (UsageError, 400))
-
 
 class StaleError(StoreError):
     """The data that the page shows were changed or removed while the page was open."""
+
+
+_STATUS = ((StaleError, 410), (UnknownSampleError, 404), (UsageError, 400), (SkelError, 500))
 
 
 @dataclass(frozen=True)
@@ -161,17 +162,11 @@ def _answered(answer: Answer, query: str) -> Reply:
         body = content if isinstance(content, bytes) else json.dumps(content, allow_nan=False).encode()
         return Reply(200, body)
     except SkelError as error:
-        return refused(_status(error), str(error))
+        return refused(next(status for kind, status in _STATUS if isinstance(error, kind)), str(error))
     except (ValueError, OSError, KeyError, RuntimeError) as error:
         return refused(
             500, f"This could not be read ({type(error).__name__}): see whether the data are whole"
         )
-
-
-def _status(error: SkelError) -> int:
-    if isinstance(error, StaleError):
-        return 410
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import UsageError, unknown
+from skeltools.files import durable
 from skeltools.pictures import design
 from skeltools.pictures.listing import Listing
 
@@ -74,12 +75,9 @@ def check_free(target: Path, *, force: bool) -> None:
 
 def save(text: str, target: Path) -> int:
     """Write a page atomically and return its size in bytes. Raises UsageError on failure."""
-    draft = target.with_name(f"{target.name}.part")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
+        durable.write(target, lambda file: file.write(text.encode()))
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise UsageError(
             f"cannot be written ({error.strerror})",
             where=target,
@@ -112,7 +110,7 @@ def page(data: Mapping[str, Any]) -> str:
     packed = base64.b64encode(gzip.compress(json.dumps(data, allow_nan=False).encode(), mtime=0)).decode()
     icon = base64.b64encode(_text("icon.svg").encode()).decode()
     policy = (
-        f"default-src 'none'; script-src {_hash(code)}; style-src {_hash(look)}; img-src data:; "
+        f"default-src 'none'; script-src {allowed(code)}; style-src {allowed(look)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
     text = _text("index.html")
@@ -163,7 +161,8 @@ def _picked(columns: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
     return part | {"split": split, "from": 0, "count": len(rows), "total": len(rows)}
 
 
-def _hash(text: str) -> str:
+def allowed(text: str) -> str:
+    """The source of a content security policy that permits this script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -14,6 +14,7 @@ from skeltools import cli, store
 from skeltools.conversion import convert
 from skeltools.datasets import DATASETS
 from skeltools.inspect import card
+from skeltools.inspect.croissant import croissant
 
 A, B, C = "S001C001P001R001A001", "S001C002P003R001A002", "S001C003P002R002A002"
 
@@ -51,7 +52,7 @@ def test_the_card_tells_what_is_in_the_store(made: Path) -> None:
 def test_the_card_does_not_depend_on_where_the_store_lies(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, tmp_path / "other.zarr")
     assert card.card(tmp_path / "other.zarr") == card.card(made)
-    assert card.croissant(tmp_path / "other.zarr") == card.croissant(made)
+    assert croissant(tmp_path / "other.zarr") == croissant(made)
 
 
 @pytest.mark.parametrize("dataset", [*DATASETS, "mine"])
@@ -67,7 +68,7 @@ def test_synthetic_data_are_called_so(made: Path, tmp_path: Path) -> None:
     path = shutil.copytree(made, tmp_path / "s.zarr")
     store.write_manifest(path, store.open_store(path).manifest.model_copy(update={"synthetic": True}))
     assert card.SYNTHETIC in card.card(path)
-    assert card.SYNTHETIC in card.croissant(path)["description"]
+    assert card.SYNTHETIC in croissant(path)["description"]
     assert "rose1" not in card.card(path)
 
 
@@ -79,7 +80,7 @@ def test_histogram_counts_every_sample_once() -> None:
 
 
 def test_croissant_has_what_the_format_asks_for(made: Path) -> None:
-    found = json.loads(json.dumps(card.croissant(made)))
+    found = json.loads(json.dumps(croissant(made)))
     assert {
         "@context",
         "@type",
@@ -125,7 +126,7 @@ def test_command(made: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     )
     assert capfd.readouterr().out == ""
     assert (tmp_path / "c.md").read_text(encoding="utf-8") == card.card(made)
-    assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8")) == card.croissant(made)
+    assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8")) == croissant(made)
     assert cli.run(["card", str(made)]) == 0
     assert capfd.readouterr().out == card.card(made)
     assert cli.run(["card", str(made), "--out", str(tmp_path / "none" / "c.md")]) == 1

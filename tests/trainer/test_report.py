@@ -19,7 +19,7 @@ from trainer.report import draw, page
 from trainer.report.build import build
 from trainer.report.collect import headline, read_runs
 from trainer.report.gains import class_gains
-from trainer.report.lines import Line, line, told_once, whole_ticks
+from trainer.report.lines import Line, line, merged, whole_ticks
 from trainer.report.parts import Figure, Note, Page, Section, Table
 from trainer.report.tables import best_match, differences
 from trainer.run import read_config
@@ -261,9 +261,9 @@ def test_lines_that_lie_on_one_another_are_told_once(store: Path, tmp_path: Path
     assert "loss = info_nce" in texts(loss)
     assert "mix" in texts(loss)
     one, other = Line("a", (1, 2), (0.0, 1.0)), Line("b", (1, 2), (0.0, 1.004))
-    assert [each.label for each in told_once([one, other])] == ["a = b"]
-    assert len(told_once([one, replace(other, values=(0.0, 1.1))])) == 2
-    assert len(told_once([one, replace(other, epochs=(1, 3))])) == 2
+    assert [each.label for each in merged([one, other])] == ["a = b"]
+    assert len(merged([one, replace(other, values=(0.0, 1.1))])) == 2
+    assert len(merged([one, replace(other, epochs=(1, 3))])) == 2
 
 
 def test_ticks_are_whole_epochs_and_have_the_last_one(store: Path, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from tests.trainer.stores import CLASSES, FEW, write_store
 from trainer.report import draw, page
 from trainer.report.build import build
 from trainer.report.parts import Page, Section, Table
-from trainer.report.skeletons import draw_strip, scenes, track
+from trainer.report.skeletons import draw_strip
+from trainer.report.tracks import scenes, track
 
 pytestmark = needs_chromium
 
@@ -56,7 +57,7 @@ def _moving(place: int) -> Any:
     rest[1] = np.array([0.9, 1.6, 0.8, 0.8, 0.05, 0.05])[None, :, None]
     rest[..., 1] = 0
     strength = np.linspace(0, 1, rest[0].size, dtype=np.float32).reshape(rest[0].shape)
-    people = [track(name, rest, FEW, np.eye(3, dtype=np.float32), strength=strength) for name in CLASSES[:2]]
+    people = [track(name, rest, FEW, np.eye(3, dtype=np.float32), shade=strength) for name in CLASSES[:2]]
 
     def paint(canvas: Any) -> None:
         draw_strip(canvas.subplots(), people[0], size=(4, 1.25))

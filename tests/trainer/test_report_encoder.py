@@ -30,7 +30,8 @@ from trainer.report.embedding import choose, nmi, project
 from trainer.report.encoded import Encoded, encode, in_seeded_order
 from trainer.report.parts import Figure, Note, Page
 from trainer.report.retrieval import find, retrieval
-from trainer.report.skeletons import draw_strip, track, upright
+from trainer.report.skeletons import draw_strip
+from trainer.report.tracks import track, upright
 
 CPU = torch.device("cpu")
 SETTINGS = {"epochs": 30, "lr": 0.5, "standardise": True}

@@ -418,7 +418,7 @@ def test_old_checkpoints_have_one_store(tmp_path: Path) -> None:
 
 
 def test_a_report_tells_of_all_stores(tmp_path: Path) -> None:
-    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
     from trainer.report import build
 
     one, two = pair(tmp_path)

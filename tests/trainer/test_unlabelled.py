@@ -157,7 +157,7 @@ def test_purity_of_mined_neighbours_is_that_of_labelled_pairs() -> None:
 
 
 def test_a_report_of_a_run_with_few_labels_counts_the_labelled(tmp_path: Path) -> None:
-    pytest.importorskip("jinja2")
+    pytest.importorskip("matplotlib")
     from trainer.report import build
 
     run = trained(few_labels(tmp_path / "s"), tmp_path / "r", runtime__knn_every=1)

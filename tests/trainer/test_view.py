@@ -30,7 +30,7 @@ from trainer.evaluate.scores import Scores, write_scores
 from trainer.run import open_run
 from trainer.streams import derive
 from trainer.view import features, mistakes
-from trainer.view.inputs import MIXED, inputs, sights
+from trainer.view.inputs import MIXED, distinct_inputs, inputs
 from trainer.view.page import FIRST, POINTS, RunPage
 from trainer.view.views import CLIPS, DRAWS, Views
 
@@ -85,7 +85,7 @@ def test_names_and_roles_of_views() -> None:
     shown = {
         name: [
             (each.role, each.name)
-            for each in sights(CASES[name].build().eval(), batch(CASES[name].skeletons))
+            for each in distinct_inputs(CASES[name].build().eval(), batch(CASES[name].skeletons))
         ]
         for name in ("skeletonclr", "aimclr", "crosclr", "isc", "skelemixclr", "decorrelate")
     }
@@ -99,7 +99,7 @@ def test_names_and_roles_of_views() -> None:
 def test_pairs_of_conventions_are_shown_in_their_own() -> None:
     case = CASES["ms-clr-skeletonclr"]
     one = batch(case.skeletons, seed=3)
-    query, key = sights(case.build().eval(), one)
+    query, key = distinct_inputs(case.build().eval(), one)
     assert (query.convention, key.convention) == (one.query, one.key)
     assert query.convention != key.convention
     assert query.joints.shape[3] == case.skeletons[query.convention].num_joints
@@ -108,7 +108,7 @@ def test_pairs_of_conventions_are_shown_in_their_own() -> None:
 @pytest.mark.parametrize("filling", ["partner", "zeros"])
 def test_of_a_mixed_view_what_is_marked_is_from_another_clip(filling: str) -> None:
     case = CASES["skelemixclr"]
-    seen = sights(case.build(filling=filling).eval(), batch(case.skeletons, bodies=2))
+    seen = distinct_inputs(case.build(filling=filling).eval(), batch(case.skeletons, bodies=2))
     normal, mixed = (next(each for each in seen if each.name == name) for name in ("normal", MIXED))
     assert mixed.taken is not None
     inside = mixed.taken[:, :, None]

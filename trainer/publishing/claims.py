@@ -12,7 +12,7 @@ from pydantic import Field
 from schemas import EvaluationResult
 from schemas._model import Model
 from trainer.evaluate import PROTOCOLS
-from trainer.run import RESULTS, Run, SavedResult, read_results
+from trainer.run import RESULTS, Run, read_results
 
 FORMAT = 1
 KIND = "skeltools figures"
@@ -68,7 +68,7 @@ class Figures(Model):
 
 def claims_of(
     run: Run, encoder: str, conventions: Sequence[str], *, learned: str | None = None
-) -> list[tuple[SavedResult, Claim]]:
+) -> list[Claim]:
     """Results of the run's last checkpoint for this encoder alone, each in one convention.
 
     ``learned``: the figure of a classifier whose encoder was trained with it, so that other figures are of a
@@ -86,7 +86,7 @@ def claims_of(
     ]
     order = [*PROTOCOLS]
     of_encoder.sort(key=lambda saved: (order.index(base_of(saved.result.protocol)), saved.path.name))
-    return [(saved, claim_of(saved.result, seed=run.config.runtime.seed)) for saved in of_encoder]
+    return [claim_of(saved.result, seed=run.config.runtime.seed) for saved in of_encoder]
 
 
 def is_frozen(result: EvaluationResult | Claim) -> bool:

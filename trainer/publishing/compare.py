@@ -10,7 +10,7 @@ import torch
 from trainer.evaluate.results import accuracies
 from trainer.evaluate.scores import Scores
 from trainer.publishing.claims import Claim
-from trainer.report.parts import percent
+from trainer.report.parts import interval, percent
 from trainer.store import Store
 
 Verdict = Literal["holds", "fails", "not checked"]
@@ -87,5 +87,5 @@ def _inside(claim: Claim, top1: float) -> tuple[bool, str]:
         return False, "no interval is claimed"
     low, high = claim.interval
     inside = low - _EXACT <= top1 <= high + _EXACT
-    ends = f"the claimed interval, {percent(low)} to {percent(high)} %"
+    ends = f"the claimed interval, {interval(claim.interval)} %"
     return inside, f"{'inside' if inside else 'outside of'} {ends}"

@@ -6,8 +6,10 @@ Keys and their meaning: https://huggingface.co/docs/hub/model-cards
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 
 from schemas import escaped
@@ -16,45 +18,57 @@ from trainer import config
 from trainer.export import EncoderCard
 from trainer.publishing.claims import Claim
 from trainer.publishing.manifest import FIGURES, MANIFEST, RECIPE, SETTINGS
-from trainer.report.parts import percent
+from trainer.report.parts import interval, percent
 
 _TASK = "skeleton-based-action-recognition"
 _TAGS = ("skeleton", _TASK, "self-supervised-learning", "contrastive-learning", "pytorch")
-_HEADINGS = ("figure", "measured on", "top-1 %", "95 %", "top-5 %", "class mean %", "test clips", "store")
-_SHOWN = 12
-"""Number of fingerprint digits shown: enough to distinguish stores."""
 
 
 def markdown(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence: str, place: str) -> str:
-    """The whole card.
+    """The whole card, laid out by ``model_card.md``.
 
     ``licence``: a Hugging Face identifier, such as cc-by-nc-4.0; ``place``: the argument of ``trainer.load``.
     """
-    parts = [
-        _front(card, claims, title=title, licence=licence),
-        f"# {escaped(title)}\n",
-        _about(card),
-        _use(card, place),
-        _figures(claims, place),
-        _training(card),
-        f"## Terms\n\n{escaped(card.licence)}\n",
-    ]
-    return "\n".join(parts)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"escaped": escaped, "line": _line, "digits": _digits}
+    summary, paper = config.about(card.method)
+    return environment.get_template("model_card.md").render(
+        card=card,
+        front=_front(card, claims, title=title, licence=licence),
+        title=title,
+        place=place,
+        finetuned=next((each.figure for each in card.classifiers.values() if each.finetuned), ""),
+        classes=next((len(each.classes) for each in card.classifiers.values()), 0),
+        summary=summary.rstrip("."),
+        paper=paper,
+        rows=[row(claim) for claim in claims],
+        commands=list(dict.fromkeys(claim.command for claim in claims)),
+        notes=list(dict.fromkeys(note for claim in claims for note in claim.notes)),
+        figures_file=FIGURES,
+        manifest_file=MANIFEST,
+        recipe_file=RECIPE,
+        settings_file=SETTINGS,
+    )
 
 
 def row(claim: Claim) -> str:
     """A claim as a row of the card's table."""
     spread = "" if len(claim.draws) < 2 else f" (mean of {len(claim.draws)} draws)"
-    ends = "–" if claim.interval is None else " to ".join(map(percent, claim.interval))
     cells = (
         claim.figure,
         f"{claim.dataset} {claim.split}, {claim.convention}, {claim.stream}",
         percent(claim.top1) + spread,
-        ends,
+        interval(claim.interval),
         percent(claim.top5),
         percent(claim.macro),
         str(claim.test_samples),
-        f"`{claim.store_hash[:_SHOWN]}`",
+        f"`{_digits(claim.store_hash)}`",
     )
     return _line(cells)
 
@@ -92,92 +106,13 @@ def _front(card: EncoderCard, claims: Sequence[Claim], *, title: str, licence: s
         **({"metrics": ["accuracy"]} if claims else {}),
         **({"model-index": [{"name": title, "results": metrics(claims)}]} if claims else {}),
     }
-    return f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n"
-
-
-def _about(card: EncoderCard) -> str:
-    summary, paper = config.about(card.method)
-    finetuned = [each.figure for each in card.classifiers.values() if each.finetuned]
-    learned = f", then with labels ({finetuned[0]})" if finetuned else ""
-    lines = [
-        f"An encoder of human skeletons in motion ({card.encoder.name}, {card.feature_dim} features), "
-        f"pre-trained without labels{learned} by {card.method} on {escaped(card.dataset)}, {card.split}.",
-        f"{summary.rstrip('.')}. {paper and f'Paper: {paper}.'}".strip(),
-    ]
-    if card.synthetic:
-        lines.append("**The data are the built-in, synthetic demo: the figures say nothing about people.**")
-    return "\n\n".join(lines) + "\n"
-
-
-def _use(card: EncoderCard, place: str) -> str:
-    given = card.input
-    known = "\n".join(
-        _line((name, str(spec.num_joints), ", ".join(spec.joints[:4]) + ", ..."))
-        for name, spec in card.conventions.items()
-    )
-    asks = [f"model.predict(joints).names  # of {len(_classes(card))} classes"] if card.classifiers else []
-    code = [
-        "import trainer  # of skeltools",
-        "",
-        f'model = trainer.load("{place}")',
-        f"model.embed(joints)  # [T, M, V, 3] metres, NaN: not seen -> [1, {card.feature_dim}]",
-        *asks,
-    ]
-    return "\n".join(
-        [
-            "## Use\n",
-            "```python",
-            *code,
-            "```\n",
-            f"Clips are resized to {given.frames} frames, and have up to {given.bodies} people; the "
-            f"{given.stream} stream goes in, after the steps of `{RECIPE}`. Axes: x to the sensor's left, y "
-            "up, z away from it.\n",
-            _line(("skeleton", "joints", "the first are")),
-            _rule(3),
-            known + "\n",
-        ]
-    )
-
-
-def _classes(card: EncoderCard) -> tuple[str, ...]:
-    return next(iter(card.classifiers.values())).classes
-
-
-def _figures(claims: Sequence[Claim], place: str) -> str:
-    if not claims:
-        return "## Figures\n\nNone were measured.\n"
-    commands = "\n".join(dict.fromkeys(claim.command for claim in claims))
-    notes = [f"- {escaped(note)}" for note in dict.fromkeys(note for each in claims for note in each.notes)]
-    return "\n".join(
-        [
-            "## Figures\n",
-            _line(_HEADINGS),
-            _rule(len(_HEADINGS)),
-            *map(row, claims),
-            "",
-            "Top-1 accuracy on the test half after the last epoch, 95 % bootstrap interval over the test "
-            "clips; store: the first digits of its fingerprint. Measured by\n",
-            f"```sh\n{commands}\n```\n",
-            "and measured again, on a store of your own, by\n",
-            f"```sh\ntrainer verify {place} --store store.zarr\n```\n",
-            *([*notes, ""] if notes else []),
-        ]
-    )
-
-
-def _training(card: EncoderCard) -> str:
-    return (
-        "## Training\n\n"
-        f"{card.epoch} of {card.epochs} epochs, settings from preset {card.preset}; all of them are in "
-        f"`{SETTINGS}`. Store `{card.store_hash[:_SHOWN]}`, checkpoint `{card.checkpoint_hash[:_SHOWN]}`, "
-        f"weights `{card.weights_hash[:_SHOWN]}`. `{FIGURES}` has the figures with every digit and setting, "
-        f"`{MANIFEST}` the sha256 of every file. Written by {card.tool}.\n"
-    )
+    return yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
 
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _rule(columns: int) -> str:
-    return "|" + "---|" * columns
+def _digits(fingerprint: str) -> str:
+    """The first digits of a fingerprint: enough to distinguish stores."""
+    return fingerprint[:12]

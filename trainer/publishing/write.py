@@ -101,7 +101,8 @@ def published(
     with tempfile.TemporaryDirectory(prefix=".published.partial-", dir=_beside(to)) as beside:
         folder = Path(beside) / "folder"
         card = export_run(run, folder, **more)
-        claims = _claims(opened, card)
+        learned = next((each.figure for each in card.classifiers.values() if each.finetuned), None)
+        claims = claims_of(opened, card.name, list(card.conventions), learned=learned)
         heading = title or name.split("/")[-1]
         text = model_card.markdown(card, claims, title=heading, licence=licence, place=place)
         _complete(folder, opened, card, claims, text)
@@ -131,11 +132,6 @@ def _usual_classifier(run: Run, encoder: str | None) -> str | None:
     name = run.encoder_name(encoder)
     known = (figures_of(run, convention=each, encoder=name) for each in run.conventions(["all"]))
     return _USUAL if any(_USUAL in figures for figures in known) else None
-
-
-def _claims(run: Run, card: EncoderCard) -> list[Claim]:
-    learned = next((each.figure for each in card.classifiers.values() if each.finetuned), None)
-    return [claim for _, claim in claims_of(run, card.name, list(card.conventions), learned=learned)]
 
 
 def _complete(folder: Path, run: Run, card: EncoderCard, claims: Sequence[Claim], text: str) -> None:

@@ -3,11 +3,12 @@
     collect     reads the folders; whatever cannot be read becomes a note
     settings, tables, curves, confusion, gains          sections from settings, log and results alone
     encoded -> embedding, activation, retrieval         drawings that need the store and the checkpoint
+    tracks      clips as people to draw, here and in the viewer
     draw, lines, skeletons, parts                       the style of drawings, and the elements of sections
     verdict     the head of the page: a conclusion for each run, and the facts
     page        writes sections as a single HTML file or as Markdown
 
-docs/guides/report.md describes each part and how it is computed. matplotlib, scikit-learn and Jinja come with
+docs/guides/report.md describes each part and how it is computed. matplotlib and scikit-learn come with
 the extra ``plots``; ``require_plots`` checks for them before any is imported.
 """
 
@@ -17,7 +18,7 @@ import importlib.util
 
 from schemas import UsageError
 
-_NEEDED = {"matplotlib": "matplotlib", "sklearn": "scikit-learn", "jinja2": "jinja2"}
+_NEEDED = {"matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
 
 def require_plots() -> None:

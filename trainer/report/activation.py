@@ -12,8 +12,7 @@ class.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,7 +26,11 @@ from trainer.report import draw
 from trainer.report.draw import WIDTH
 from trainer.report.encoded import Encoded, in_seeded_order
 from trainer.report.parts import Figure, Note, Part
-from trainer.report.skeletons import Array, draw_scale, draw_strip, scenes, track, upright
+from trainer.report.skeletons import draw_scale, draw_strip
+from trainer.report.tracks import Array, scenes, track, upright
+
+if TYPE_CHECKING:
+    from skeltools.pictures.scene import Track
 
 INTRO = (
     "Class activation for the true class, or the energy of the feature map where a note says so. One test "
@@ -56,7 +59,8 @@ def activation(of: Encoded) -> list[Part]:
     for place, (row, joints) in enumerate(zip(rows, poses, strict=True), start=1):
         seen = of.test.clips[of.convention][row].to(of.device)
         strength = _strength(of, seen, of.test.labels[row], classifier)
-        parts.append(_figure(of, Clip(place, row, joints, strength), turn, classifier))
+        people = track(_title(of, row, classifier), joints, of.spec, turn, shade=strength)
+        parts.append(_figure(of, place, row, people, strength))
     if classifier is None:
         text = (
             f"{of.run.name}: without a linear evaluation of {of.name} on {of.convention}, the energy of "
@@ -64,19 +68,6 @@ def activation(of: Encoded) -> list[Part]:
         )
         parts.append(Note(text, of.run.command("linear")))
     return parts
-
-
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """A test clip to draw."""
-
-    place: int
-    """Position among the drawn clips, counted from 1."""
-    row: int
-    joints: Array
-    """[3, T, V, M]."""
-    strength: Array
-    """[T, V, M] in 0..1."""
 
 
 def classifier_of(of: Encoded, settings: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -149,11 +140,9 @@ def _strength(of: Encoded, clip: Tensor, label: Tensor, classifier: tuple[Tensor
     return scaled
 
 
-def _figure(of: Encoded, clip: Clip, turn: Array, classifier: tuple[Tensor, Tensor] | None) -> Figure:
-    label = escaped(of.classes[int(of.test.labels[clip.row])])
-    said = label if classifier is None else _judged(of, clip.row, label, classifier)
-    people = track(said, clip.joints, of.spec, turn, strength=clip.strength)
-    height = 1.25 * _ROWS
+def _figure(of: Encoded, place: int, row: int, people: Track, strength: Array) -> Figure:
+    """The drawing of a test clip, with ``strength`` [T, V, M]; ``place`` counts the drawings from 1."""
+    said, height = people.name, 1.25 * _ROWS
 
     def paint(canvas: Canvas) -> None:
         strip, scale = canvas.subplots(2, 1, height_ratios=(height, 0.2))
@@ -163,18 +152,25 @@ def _figure(of: Encoded, clip: Clip, turn: Array, classifier: tuple[Tensor, Tens
         draw_scale(scale)
 
     return draw.figure(
-        draw.slug("activation", of.run.name, str(clip.place)),
+        draw.slug("activation", of.run.name, str(place)),
         (WIDTH, height + 0.6),
         paint,
-        title=f"{label}: {of.run.name}, {of.name}",
-        alt=f"{said}: most active {_strongest(of, clip.strength)}.",
-        caption=f"Test clip {escaped(of.test.ids[clip.row])}.",
+        title=f"{_label(of, row)}: {of.run.name}, {of.name}",
+        alt=f"{said}: most active {_strongest(of, strength)}.",
+        caption=f"Test clip {escaped(of.test.ids[row])}.",
         scenes=scenes([people]),
     )
 
 
-def _judged(of: Encoded, row: int, label: str, classifier: tuple[Tensor, Tensor]) -> str:
+def _label(of: Encoded, row: int) -> str:
+    return escaped(of.classes[int(of.test.labels[row])])
+
+
+def _title(of: Encoded, row: int, classifier: tuple[Tensor, Tensor] | None) -> str:
     """The name of the true class, with the classifier's answer."""
+    label = _label(of, row)
+    if classifier is None:
+        return label
     weights, bias = classifier
     answer = int((of.test_features.values[row] @ weights.T + bias).argmax())
     if answer == int(of.test.labels[row]):

@@ -50,7 +50,7 @@ def build(
     """
     devices.choose(device)  # unlike unreadable files, a wrong device is an error
     runs = read_runs([*paths, *([] if baseline is None else [baseline])], store=store, device=device)
-    against = _same(runs, baseline)
+    against = next((run for run in runs if baseline and run.path.resolve() == baseline.resolve()), None)
     sections = [
         _overview(runs, against),
         results_section(runs),
@@ -70,23 +70,13 @@ def build(
     )
 
 
-def _same(runs: Sequence[RunFolder], baseline: Path | None) -> RunFolder | None:
-    if baseline is None:
-        return None
-    return next(run for run in runs if run.path.resolve() == baseline.resolve())
-
-
 def _overview(runs: Sequence[RunFolder], baseline: RunFolder | None) -> Section:
     parts: list[Part] = [Note(SYNTHETIC, kind="warning")] if any(run.synthetic for run in runs) else []
     columns = ("run", "method", "preset", "trained on", "epochs", "top-1 % of its best-suited protocol")
     rows = tuple(_summary(run, run is baseline) for run in runs)
     parts.append(Table("Runs", columns, rows))
-    parts += [_named(run, note) for run in runs for note in run.notes]
+    parts += [Note(f"{run.name}: {note.text}", note.command, note.kind) for run in runs for note in run.notes]
     return Section("overview", "Overview", tuple(parts))
-
-
-def _named(run: RunFolder, note: Note) -> Note:
-    return Note(f"{run.name}: {note.text}", note.command, note.kind)
 
 
 def _summary(run: RunFolder, is_baseline: bool) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from trainer.loop.watch import COLLAPSED
 from trainer.report import draw
 from trainer.report.collect import RunFolder
 from trainer.report.draw import GREY, WIDTH
-from trainer.report.lines import Line, ends, frame, line, mark_stages, told_once
+from trainer.report.lines import Line, ends, frame, line, mark_stages, merged
 from trainer.report.parts import Figure, Note, Part, Section, Table
 
 EASY = {"positive": "query and its key", "negative": "query and queue"}
@@ -50,7 +50,7 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
     for run in runs:
         if run.epochs:
             drawn = [*_loss(run), *_similarities(run), *_state(run)]
-            parts += [_told_before(each, parts) for each in drawn]
+            parts += [_without_repeated_caption(each, parts) for each in drawn]
         else:
             init = run.config.init_from
             imported = init is not None and init.kind == "released"
@@ -59,7 +59,7 @@ def curves_section(runs: Sequence[RunFolder]) -> Section:
     return Section("curves", "Training", tuple(parts), _INTRO)
 
 
-def _told_before(figure: Figure, parts: Sequence[Part]) -> Figure:
+def _without_repeated_caption(figure: Figure, parts: Sequence[Part]) -> Figure:
     """Drop a caption that an earlier drawing already has."""
     repeated = any(isinstance(part, Figure) and part.caption == figure.caption for part in parts)
     return replace(figure, caption="") if repeated else figure
@@ -100,7 +100,7 @@ def _drawn(
 ) -> list[Figure]:
     if not lines:
         return []
-    shown = told_once(lines)[:_MOST]
+    shown = merged(lines)[:_MOST]
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
@@ -167,7 +167,8 @@ def _knn(runs: Sequence[RunFolder]) -> Figure | Note:
     if not lines:
         command = "trainer pretrain ... --set runtime.knn_every=5"
         return Note("kNN was not measured during training.", command)
-    random = [] if len(runs) > 1 else _random_knn(runs[0])
+    results = () if len(runs) > 1 else runs[0].results
+    random = [100 * saved.result.random_knn for saved in results if saved.result.random_knn is not None][:1]
 
     def paint(canvas: Canvas) -> None:
         axes = canvas.subplots()
@@ -230,12 +231,6 @@ def _evaluated(run: RunFolder, k: int) -> dict[int, float]:
         and saved.result.split == run.config.data.split
         and saved.result.checkpoint_hash
     }
-
-
-def _random_knn(run: RunFolder) -> list[float]:
-    """kNN accuracy of the untrained encoder in percent, if a result records it."""
-    known = [saved.result.random_knn for saved in run.results if saved.result.random_knn is not None]
-    return [100 * value for value in known[:1]]
 
 
 def _alarms(runs: Sequence[RunFolder]) -> list[Part]:

@@ -38,7 +38,7 @@ def line(run: RunFolder, metric: str, label: str = "", *, hard: bool = False) ->
     return Line(label or metric, epochs, values, hard)
 
 
-def told_once(lines: Sequence[Line]) -> list[Line]:
+def merged(lines: Sequence[Line]) -> list[Line]:
     """Merge lines that coincide, within a two-hundredth of the drawing's height, into one with all names."""
     values = [value for each in lines for value in each.values]
     near = (max(values) - min(values)) / 200 if values else 0.0

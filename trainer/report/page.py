@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from hashlib import sha256
 from pathlib import Path
 
 import jinja2
@@ -44,9 +42,11 @@ def player() -> str:
 
 def _policy(script: str) -> str:
     """A content security policy that loads nothing and runs no script but this one."""
-    allowed = f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" if script else "'none'"
+    from skeltools.pictures.single_file import allowed
+
+    source = allowed(script) if script else "'none'"
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        f"default-src 'none'; script-src {source}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
 
@@ -101,13 +101,8 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": _shown, "cell": _cell}
+    environment.filters |= {"shown": escaped, "cell": _cell}
     return environment.get_template(name)
-
-
-def _shown(text: str) -> str:
-    """Escape characters that do not belong in a text file."""
-    return escaped(text)
 
 
 def _cell(text: str) -> str:
@@ -124,7 +119,7 @@ def _drawing(figure: Figure) -> Markup:
     named = Markup(
         ' role="img" aria-labelledby="{0}-title {0}-desc"><title id="{0}-title">{1}</title>'
         '<desc id="{0}-desc">{2}</desc>'
-    ).format(figure.name, _shown(figure.title), _shown(figure.alt))
+    ).format(figure.name, escaped(figure.title), escaped(figure.alt))
     return Markup(start) + named + Markup(end)
 
 

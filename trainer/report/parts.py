@@ -88,3 +88,8 @@ class Page:
 def percent(value: float | None, *, digits: int = 1) -> str:
     """A fraction as a percentage without the percent sign; a dash for None."""
     return "–" if value is None else f"{100 * value:.{digits}f}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """Both ends in percent; a dash for None."""
+    return "–" if ends is None else f"{percent(ends[0])} to {percent(ends[1])}"

@@ -21,7 +21,8 @@ from trainer.report import draw
 from trainer.report.draw import WIDTH
 from trainer.report.encoded import Encoded, in_seeded_order
 from trainer.report.parts import Figure, Note, Part
-from trainer.report.skeletons import draw_strip, scenes, track, upright
+from trainer.report.skeletons import draw_strip
+from trainer.report.tracks import scenes, track, upright
 
 if TYPE_CHECKING:
     from skeltools.pictures.scene import Track

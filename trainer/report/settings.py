@@ -21,8 +21,7 @@ def settings_section(runs: Sequence[RunFolder]) -> Section:
     columns = [flat(run.config) for run in runs]
     names = [run.name for run in runs]
     parts: list[Part] = [_changes(runs[0])] if len(runs) == 1 else [_differences(names, columns)]
-    everything = [(path, *(column.get(path, _ABSENT) for column in columns)) for path in _paths(columns)]
-    parts.append(Table("All settings", ("setting", *names), tuple(everything), folded=True))
+    parts.append(Table("All settings", ("setting", *names), _rows(columns), folded=True))
     return Section("settings", "Settings", tuple(parts))
 
 
@@ -35,13 +34,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _paths(columns: Sequence[Mapping[str, str]]) -> list[str]:
-    return list(dict.fromkeys(path for column in columns for path in column))
+def _rows(columns: Sequence[Mapping[str, str]]) -> tuple[tuple[str, ...], ...]:
+    """A row for each name that a column has, with its value in every column."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    return tuple((name, *(column.get(name, _ABSENT) for column in columns)) for name in names)
 
 
 def _differences(names: Sequence[str], columns: Sequence[Mapping[str, str]]) -> Part:
-    rows = [(path, *(column.get(path, _ABSENT) for column in columns)) for path in _paths(columns)]
-    different = tuple(row for row in rows if len(set(row[1:])) > 1)
+    different = tuple(row for row in _rows(columns) if len(set(row[1:])) > 1)
     if not different:
         return Note("The runs have the same settings.", kind="info")
     return Table("What differs between the runs", ("setting", *names), different)
@@ -54,12 +54,11 @@ def _changes(run: RunFolder) -> Part:
         return Note(
             f"This version has no preset {run.config.preset}: what was changed is not known.", kind="info"
         )
-    own = flat(run.config)
+    expected = flat(preset)
     rows = tuple(
-        (path, own.get(path, _ABSENT), expected.get(path, "not set"))
-        for expected in [flat(preset)]
-        for path in own
-        if own[path] != expected.get(path)
+        (path, value, expected.get(path, "not set"))
+        for path, value in flat(run.config).items()
+        if value != expected.get(path)
     )
     if not rows:
         return Note(f"All settings are those of preset {run.config.preset}.", kind="info")
@@ -87,11 +86,7 @@ def of_preset(settings: RunConfig, preset: str) -> RunConfig | None:
 
 def provenance_section(runs: Sequence[RunFolder]) -> Section:
     """The data, their form, and the weights."""
-    columns = [_provenance(run) for run in runs]
-    rows = tuple(
-        (path, *(column.get(path, _ABSENT) for column in columns))
-        for path in dict.fromkeys(path for column in columns for path in column)
-    )
+    rows = _rows([_provenance(run) for run in runs])
     table = Table("Where the figures come from", ("", *(run.name for run in runs)), rows)
     return Section("data", "Data and weights", (table,))
 

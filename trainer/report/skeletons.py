@@ -1,56 +1,19 @@
-"""Upright stick figures of poses, whatever a recipe has done to the axes; as drawings and as scenes."""
+"""Stick figures of clips as drawings."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from schemas import SkeletonSpec
 from trainer.report import draw
 from trainer.report.draw import GREY
+from trainer.report.tracks import Array
 
 if TYPE_CHECKING:
     from skeltools.pictures.scene import Track
-
-Array = NDArray[np.float32]
-
-
-def upright(spec: SkeletonSpec, poses: Array) -> Array:
-    """A rotation [3, 3] that turns poses [n, 3, T, V, M] upright, as ``skeltools.pictures.upright`` does."""
-    from skeltools.pictures.upright import turn
-
-    return turn(spec, np.moveaxis(poses, (1, 3), (-1, -2)).reshape(-1, poses.shape[3], 3))
-
-
-def track(name: str, clip: Array, spec: SkeletonSpec, turn: Array, *, strength: Array | None = None) -> Track:
-    """A rotated clip [3, T, V, M] as people to draw; ``strength`` [T, V, M] in 0..1 highlights joints.
-
-    Bodies that are zero are absent: they are encoded, but not drawn.
-    """
-    from skeltools.pictures.scene import Track
-
-    joints = np.moveaxis(clip, (0, 3), (3, 1))  # [T, M, V, 3]
-    present = (joints != 0).any(axis=(2, 3))
-    there = present.any(axis=0)
-    there[0] = True
-    shade = None if strength is None else np.moveaxis(strength, 2, 1)[:, there]
-    return Track(name, spec, joints[:, there] @ turn.T, present[:, there], shade=shade)
-
-
-def scenes(tracks: Sequence[Track]) -> str:
-    """Clips in the player's format: one scene with a common clock, without a unit of length.
-
-    A recipe may have changed the scale, so coordinates need not be metres.
-    """
-    from skeltools.pictures.scene import Scene, to_json
-
-    scene = to_json(Scene("", tuple(tracks))) | {"unit": ""}
-    return json.dumps([scene], separators=(",", ":"))
 
 
 def draw_strip(axes: Axes, of: Track, *, size: tuple[float, float], rows: int = 1, most: int = 4) -> None:

@@ -14,7 +14,7 @@ from schemas import EvaluationResult
 from trainer import tables
 from trainer.evaluate import linear
 from trainer.report.collect import RunFolder
-from trainer.report.parts import Note, Part, Section, Table, percent
+from trainer.report.parts import Note, Part, Section, Table, interval, percent
 from trainer.report.settings import flat, of_preset
 from trainer.run import SavedResult, apart_from_seed, is_kept, kind_of, measured_on
 from trainer.tables import Published, share_of
@@ -68,7 +68,11 @@ def _by_seed(runs: Sequence[RunFolder]) -> list[Part]:
             key = (apart_from_seed(run.config), *kind_of(saved), saved.result.store_hash, saved.result.split)
             key = (*key, str(saved.result.epoch), json.dumps(saved.result.settings, sort_keys=True))
             groups.setdefault(key, []).append((run, saved))
-    rows = [_seeds_row(group) for group in groups.values() if len({_seed(run) for run, _ in group}) > 1]
+    rows = [
+        _seeds_row(group)
+        for group in groups.values()
+        if len({run.config.runtime.seed for run, _ in group}) > 1
+    ]
     if not rows:
         return []
     caption = (
@@ -91,10 +95,6 @@ def _seeds_row(group: Sequence[tuple[RunFolder, SavedResult]]) -> tuple[str, ...
     )
 
 
-def _seed(run: RunFolder) -> int:
-    return run.config.runtime.seed
-
-
 def _row(run: RunFolder, result: EvaluationResult) -> tuple[str, ...]:
     return (
         run.name,
@@ -102,7 +102,7 @@ def _row(run: RunFolder, result: EvaluationResult) -> tuple[str, ...]:
         result.convention,
         _encoder(result),
         _top1(result),
-        _interval(result),
+        interval(result.interval),
         percent(result.top5),
         percent(result.macro),
         percent(result.best_top1),
@@ -118,12 +118,6 @@ def _encoder(result: EvaluationResult) -> str:
 def _top1(result: EvaluationResult) -> str:
     spread = f" ± {100 * result.std:.1f}" if result.std is not None else ""
     return f"{percent(result.top1)}{spread}"
-
-
-def _interval(result: EvaluationResult) -> str:
-    if result.interval is None:
-        return "–"
-    return f"{percent(result.interval[0])} to {percent(result.interval[1])}"
 
 
 def _notes(results: Sequence[tuple[RunFolder, EvaluationResult]]) -> list[Note]:

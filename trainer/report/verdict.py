@@ -17,7 +17,7 @@ from trainer.config import Override
 from trainer.evaluate import ensemble
 from trainer.report.collect import RunFolder, headline
 from trainer.report.gains import shared
-from trainer.report.parts import percent
+from trainer.report.parts import interval, percent
 from trainer.report.settings import flat
 from trainer.report.tables import best_match, differences
 from trainer.run import SavedResult, apart_from_seed, kind_of, measured_on
@@ -55,12 +55,8 @@ def _figure(group: Sequence[RunFolder], best: SavedResult) -> str:
     on = f"{result.figure}, {measured_on(result)}"
     if len(group) > 1 and len(alike) == len(group):
         return f"{percent(mean(alike))} ± {100 * stdev(alike):.1f} % over {len(alike)} seeds ({on})"
-    interval = "" if result.interval is None else f", 95 % {_range(result.interval)}"
-    return f"{percent(result.top1)} % ({on}{interval})"
-
-
-def _range(interval: tuple[float, float]) -> str:
-    return f"{percent(interval[0])} to {percent(interval[1])}"
+    ends = "" if result.interval is None else f", 95 % {interval(result.interval)}"
+    return f"{percent(result.top1)} % ({on}{ends})"
 
 
 def _random(run: RunFolder, result: EvaluationResult) -> str:
@@ -160,21 +156,21 @@ def command(run: RunFolder) -> str:
     options = settings.method.options
     base = options["base"]["name"] if "base" in options else None
     flags = {
-        "split": settings.data.split,
-        "convention": settings.data.conventions,
-        "stream": settings.data.stream,
-        "epochs": settings.optimise.epochs,
-        "seed": settings.runtime.seed,
+        "split": ("data.split", settings.data.split),
+        "convention": ("data.conventions", settings.data.conventions),
+        "stream": ("data.stream", settings.data.stream),
+        "epochs": ("optimise.epochs", settings.optimise.epochs),
+        "seed": ("runtime.seed", settings.runtime.seed),
     }
     try:
-        given = [Override(_PATHS[name], value) for name, value in flags.items()]
+        given = [Override(path, value) for path, value in flags.values()]
         given.append(Override("data.frames", settings.data.frames))
         plain = configs.resolve(run.store, method=method, preset=preset, base=base, overrides=given)
     except SkelError:
         return again
     words = ["trainer", "pretrain", "--store", run.store.path.name, "--method", method, "--preset", preset]
     words += [] if base is None else ["--base", base]
-    for name, value in flags.items():
+    for name, (_, value) in flags.items():
         for each in value if isinstance(value, tuple) else (value,):
             words += [f"--{name}", str(each)]
     words += ["--set", f"data.frames={settings.data.frames}"]
@@ -183,12 +179,3 @@ def command(run: RunFolder) -> str:
         if text != expected.get(path) and path not in ("data.store", "preset"):
             words += ["--set", f"{path}={text}"]
     return shlex.join(words)
-
-
-_PATHS = {
-    "split": "data.split",
-    "convention": "data.conventions",
-    "stream": "data.stream",
-    "epochs": "optimise.epochs",
-    "seed": "runtime.seed",
-}

@@ -25,6 +25,9 @@ NEAREST = 4
 POINTS = 400
 """Number of points of a map: exact t-SNE of this many takes seconds."""
 
+_FEWEST = 12
+"""Number of points below which a map shows principal components: t-SNE needs more."""
+
 LARGE = 5000
 """Number of clips above which only the test half of a store, if it has one, is encoded."""
 
@@ -41,7 +44,7 @@ class FeatureSpace:
         run, store = self.run, self.run.store
         split = run.data.split
         halves = store.manifest.protocols
-        half = len_of(run) > LARGE and split in halves and halves[split].test > 0
+        half = store.manifest.samples > LARGE and split in halves and halves[split].test > 0
         return search.bank(
             run.path,
             store.path,
@@ -85,13 +88,13 @@ class FeatureSpace:
         return {"points": points, "classes": classes}
 
 
-def len_of(run: Run) -> int:
-    return run.store.manifest.samples
-
-
 def plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[N, D] unit vectors -> [N, 2]: t-SNE as in reports, or principal components."""
-    if is_tsne(len(values)):
+    """[N, D] unit vectors -> [N, 2]: t-SNE as in reports, or principal components.
+
+    t-SNE needs the extra ``plots`` and more than a few points.
+    """
+    has_plots = all(importlib.util.find_spec(name) for name in ("sklearn", "matplotlib"))
+    if has_plots and len(values) >= _FEWEST:
         from trainer.report.embedding import project
 
         return project(values)
@@ -99,15 +102,6 @@ def plane(values: NDArray[np.float64]) -> NDArray[np.float64]:
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T
     return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
-
-
-def is_tsne(count: int) -> bool:
-    """Whether ``plane`` uses t-SNE, which needs the extra ``plots`` and more than a few points."""
-    there = all(importlib.util.find_spec(name) for name in ("sklearn", "matplotlib"))
-    return there and count >= _FEWEST
-
-
-_FEWEST = 12
 
 
 def titles(near: Neighbours) -> Sequence[str]:

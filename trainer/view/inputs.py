@@ -31,7 +31,7 @@ MIXED = "mixed"
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class EncoderInput:
     """The input of an encoder for the N clips of a batch."""
 
     role: str
@@ -50,7 +50,7 @@ class Sight:
 
 
 @dataclass(frozen=True, eq=False)
-class _Made:
+class _ChainOutput:
     """The output of an augmentation chain."""
 
     name: str
@@ -58,38 +58,41 @@ class _Made:
     joints: Tensor
 
 
-def sights(method: Method, batch: Batch) -> list[Sight]:
+def distinct_inputs(method: Method, batch: Batch) -> list[EncoderInput]:
     """The ``inputs`` with each view once per role: encoders of several streams or kinds see the same view."""
-    unique: dict[tuple[Any, ...], Sight] = {}
+    unique: dict[tuple[Any, ...], EncoderInput] = {}
     for each in inputs(method, batch):
         unique.setdefault((each.role, each.name, each.convention, each.joints.data_ptr()), each)
     return list(unique.values())
 
 
 @torch.no_grad()
-def inputs(method: Method, batch: Batch) -> list[Sight]:
+def inputs(method: Method, batch: Batch) -> list[EncoderInput]:
     """The inputs of the encoders of ``method`` when it is called with ``batch``, in their order.
 
     The method must be in eval mode: its weights and its queue stay unchanged. It is modified while this runs,
     so nothing else may use it meanwhile.
     """
-    with _watched(method) as seen:
+    with _recording(method) as seen:
         method(batch)
     return seen
 
 
 @contextmanager
-def _watched(method: Method) -> Iterator[list[Sight]]:
-    seen: list[Sight] = []
-    made: list[_Made] = []
+def _recording(method: Method) -> Iterator[list[EncoderInput]]:
+    seen: list[EncoderInput] = []
+    made: list[_ChainOutput] = []
     views = {name: each for name, each in vars(method).items() if isinstance(each, Views)}
     for name, each in views.items():
-        chains = {kind: _noting(kind, getattr(each, f"{kind}_chain"), made) for kind in ("normal", "extreme")}
-        watched = replace(each, normal_chain=chains["normal"], extreme_chain=chains["extreme"])
-        setattr(method, name, watched)
+        recorded = replace(
+            each,
+            normal_chain=_recorded_chain("normal", each.normal_chain, made),
+            extreme_chain=_recorded_chain("extreme", each.extreme_chain, made),
+        )
+        setattr(method, name, recorded)
     encoders = _encoders(method)
     for encoder, role in encoders:
-        encoder.feature_map = _noted(encoder.feature_map, role, made, seen)
+        encoder.feature_map = _recorded_map(encoder.feature_map, role, made, seen)
     try:
         yield seen
     finally:
@@ -108,34 +111,34 @@ def _encoders(method: Method) -> list[tuple[Any, str]]:
     return [(encoder, of.get(id(encoder), VIEW)) for encoder in encoders]
 
 
-def _noting(name: str, chain: Chain, made: list[_Made]) -> Chain:
+def _recorded_chain(name: str, chain: Chain, made: list[_ChainOutput]) -> Chain:
     """Wrap a chain so that its outputs are recorded."""
 
     def call(x: Tensor, skeleton: Skeleton, generator: torch.Generator) -> Tensor:
         joints = chain(x, skeleton, generator)
-        made.append(_Made(name, skeleton.spec, joints))
+        made.append(_ChainOutput(name, skeleton.spec, joints))
         return joints
 
     return cast(Chain, call)
 
 
-def _noted(
+def _recorded_map(
     feature_map: Callable[[Tensor, str], Tensor],
     role: str,
-    made: list[_Made],
-    seen: list[Sight],
+    made: list[_ChainOutput],
+    seen: list[EncoderInput],
 ) -> Callable[[Tensor, str], Tensor]:
     """A replacement that records x and returns a map of the right shape: that of the first clip, repeated."""
 
     def call(x: Tensor, convention: str) -> Tensor:
-        seen.append(_sight(role, convention, x, [each for each in made if each.spec.name == convention]))
+        seen.append(_identified(role, convention, x, [each for each in made if each.spec.name == convention]))
         one = feature_map(x[:1], convention)
         return one.repeat(len(x), *[1] * (one.dim() - 1))
 
     return call
 
 
-def _sight(role: str, convention: str, x: Tensor, made: list[_Made]) -> Sight:
+def _identified(role: str, convention: str, x: Tensor, made: list[_ChainOutput]) -> EncoderInput:
     """Identify x: the latest chain output equal to it, else a mixed view of the least different one."""
     known = [
         (each, stream, derive(each.joints, stream, each.spec))
@@ -144,9 +147,9 @@ def _sight(role: str, convention: str, x: Tensor, made: list[_Made]) -> Sight:
     ]
     for each, stream, values in known:
         if torch.equal(values, x):
-            return Sight(role, each.name, convention, stream, each.joints, x)
+            return EncoderInput(role, each.name, convention, stream, each.joints, x)
     same = [(each, stream, values) for each, stream, values in known if values.shape == x.shape]
     each, stream, values = min(same, key=lambda one: int((one[2] != x).sum()))
     taken = (values != x).any(dim=4).any(dim=1).any(dim=0)
     joints = x if stream == "joint" else each.joints
-    return Sight(role, MIXED, convention, stream, joints, x, taken)
+    return EncoderInput(role, MIXED, convention, stream, joints, x, taken)

@@ -27,6 +27,14 @@ class Mistake:
     closest: tuple[tuple[str, float], ...]
     """The most likely classes."""
 
+    def item(self) -> dict[str, str]:
+        """The clip as listed on the page."""
+        return {
+            "id": self.id,
+            "title": f"{self.true} → {self.said}",
+            "note": f"{self.confidence:.0%} sure, {self.id}",
+        }
+
 
 def chosen(run: Run) -> SavedResult | None:
     """The result whose errors are shown, or None if nothing was evaluated.

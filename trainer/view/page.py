@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from schemas import SkelError, UnknownSampleError, UsageError
@@ -15,7 +16,7 @@ from trainer.view import features, mistakes
 from trainer.view.features import FeatureSpace
 from trainer.view.mistakes import Mistake
 from trainer.view.recordings import Recordings
-from trainer.view.tabs import Answer, Tab, answers, run_entry
+from trainer.view.tabs import Answer, Tab
 from trainer.view.views import Views
 
 if TYPE_CHECKING:
@@ -54,8 +55,13 @@ class RunPage:
 
     def answers(self) -> dict[str, Callable[[Any], Any]]:
         """Name -> answer of the server, for the store and for the tabs."""
-        plain = self.browsed.answers()
-        return {**plain, **answers(self.tabs, plain["store"], self.run.path.name)}
+        plain, lock = self.browsed.answers(), RLock()
+        calls = {name: answer for tab in self.tabs for name, answer in tab.answers(lock).items()}
+        return {**plain, **calls, "store": lambda query: {**plain["store"](query), **self._entry(self.tabs)}}
+
+    def _entry(self, tabs: Sequence[Tab]) -> Answer:
+        """What ``api/store`` states about a run besides its store."""
+        return {"name": self.run.path.name, "tabs": [tab.entry() for tab in tabs]}
 
     def serve(self, *, port: int = 0, browser: bool = True, say: Callable[[str], None]) -> None:
         """Serve the page until Ctrl-C; see ``skeltools.pictures.server.serve``."""
@@ -83,7 +89,7 @@ class RunPage:
         if not shown:
             raise UsageError("nothing of it can be shown", where=self.run.path, remedy="; ".join(problems))
         data = single_file.held(self.listing, [])
-        data["store"] = {**self.listing.store(), **run_entry(shown, self.run.path.name), "rows": False}
+        data["store"] = {**self.listing.store(), **self._entry(shown), "rows": False}
         return single_file.save(single_file.page({**data, "items": items}), out)
 
     # ------------------------------------------------------------------------------------------------ tabs
@@ -107,8 +113,10 @@ class RunPage:
         about = (
             f"{len(wrong)} of {total} test clips that {saved.result.figure} names wrong, the surest first."
         )
-        errors = _Errors(self, {each.id: each for each in wrong[: mistakes.MOST]})
-        return [Tab("errors", "Errors", about, errors.items, errors.scenes)] if wrong else []
+        listed = {each.id: each for each in wrong[: mistakes.MOST]}
+        items = [each.item() for each in listed.values()]
+        tab = Tab("errors", "Errors", about, lambda: {"items": items}, lambda id: self._error(listed, id))
+        return [tab] if wrong else []
 
     def _features(self) -> list[Tab]:
         space = FeatureSpace(self.run)
@@ -132,12 +140,23 @@ class RunPage:
             )
         recordings = Recordings(self.run, store)
         about = "Recordings that are not cut: what is labelled, and what the classifier of windows finds."
-        return [Tab("recordings", "Recordings", about, recordings.items, _Watched(recordings, store).scenes)]
+        return [Tab("recordings", "Recordings", about, recordings.items, recordings.scenes)]
 
     def clip(self, id: str, title: str, facts: dict[str, str] | None = None) -> Answer:
         """A clip of the run's store in the run's first convention, as a scene."""
         scene = self.listing.sample(id, [self.run.data.conventions[0]])
         return {**scene, "title": title, "facts": {**(facts or {}), **scene["facts"]}}
+
+    def _error(self, listed: Mapping[str, Mistake], id: str) -> Answer:
+        mistake = listed.get(id)
+        if mistake is None:
+            raise UnknownSampleError(f"'{id}' is none of the clips that were named wrong")
+        facts = {"said": mistake.said, "true": mistake.true}
+        facts |= {
+            f"{place}. {name}": f"{share:.1%}" for place, (name, share) in enumerate(mistake.closest, 1)
+        }
+        scene = self.clip(id, f"{mistake.true}, named {mistake.said}", facts)
+        return {"scenes": [scene], "layout": "beside", "note": mistake.item()["note"]}
 
     def _near(self, space: FeatureSpace, id: str) -> Answer:
         near = space.near(id)
@@ -145,57 +164,6 @@ class RunPage:
         scenes = [self.clip(id, near.label or id), *(self.clip(each, title) for each, title in named)]
         note = "First the clip, then its neighbours, the nearest first. ✓ has its class, ✗ another one."
         return {"scenes": scenes, "layout": "beside", "note": note}
-
-
-@dataclass(frozen=True)
-class _Errors:
-    """The errors of one result, by id."""
-
-    page: RunPage
-    by_id: dict[str, Mistake]
-
-    def items(self) -> Answer:
-        return {"items": [_error(each) for each in self.by_id.values()]}
-
-    def scenes(self, id: str) -> Answer:
-        mistake = self.by_id.get(id)
-        if mistake is None:
-            raise UnknownSampleError(f"'{id}' is none of the clips that were named wrong")
-        facts = {"said": mistake.said, "true": mistake.true}
-        facts |= {
-            f"{place}. {name}": f"{share:.1%}" for place, (name, share) in enumerate(mistake.closest, 1)
-        }
-        scene = self.page.clip(id, f"{mistake.true}, named {mistake.said}", facts)
-        return {"scenes": [scene], "layout": "beside", "note": _error(mistake)["note"]}
-
-
-def _error(mistake: Mistake) -> dict[str, str]:
-    return {
-        "id": mistake.id,
-        "title": f"{mistake.true} → {mistake.said}",
-        "note": f"{mistake.confidence:.0%} sure, {mistake.id}",
-    }
-
-
-@dataclass(frozen=True)
-class _Watched:
-    """Recordings as scenes with two ribbons: the labels and the findings."""
-
-    recordings: Recordings
-    store: Path
-
-    @cached_property
-    def _listing(self) -> Listing:
-        from skeltools.pictures.listing import Listing
-
-        return Listing(self.store)
-
-    def scenes(self, id: str) -> Answer:
-        scene = self._listing.sample(id, [self.recordings.convention])
-        clip = self._listing.opened.clip(self._listing.row(id), self.recordings.convention)
-        ribbons = {**scene["ribbons"], "found": self.recordings.ribbon(clip)}
-        note = "Below the clock: what is labelled, and what the classifier finds."
-        return {"scenes": [{**scene, "ribbons": ribbons}], "layout": "beside", "note": note}
 
 
 def _held(tab: Tab) -> dict[str, Answer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from trainer.run import Run
 from trainer.use import segment
 from trainer.use.model import Model
 from trainer.use.segment import Options, Recording
+
+if TYPE_CHECKING:
+    from skeltools.pictures.listing import Listing
 
 
 class Recordings:
@@ -57,7 +60,21 @@ class Recordings:
         ]
         return {"items": items}
 
-    def ribbon(self, clip: Any) -> list[list[Any]]:
+    @cached_property
+    def _listing(self) -> Listing:
+        from skeltools.pictures.listing import Listing
+
+        return Listing(self.store)
+
+    def scenes(self, id: str) -> dict[str, Any]:
+        """A recording with two ribbons: the labels and what is found."""
+        scene = self._listing.sample(id, [self.convention])
+        clip = self._listing.opened.clip(self._listing.row(id), self.convention)
+        ribbons = {**scene["ribbons"], "found": self._ribbon(clip)}
+        note = "Below the clock: what is labelled, and what the classifier finds."
+        return {"scenes": [{**scene, "ribbons": ribbons}], "layout": "beside", "note": note}
+
+    def _ribbon(self, clip: Any) -> list[list[Any]]:
         """[start, stop, class, confidence] of every segment found in a clip of ``skeltools.open``."""
         recording = Recording(clip.id, clip.sequence)
         said = {

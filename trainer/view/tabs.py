@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Literal
@@ -72,17 +72,3 @@ class Tab:
                 return self.scenes(given[0])
 
         return {self._place: listed, f"{self._place}/scenes": scenes}
-
-
-def answers(
-    tabs: Sequence[Tab], store: Callable[[Any], Answer], name: str
-) -> dict[str, Callable[[Any], Any]]:
-    """The answers of all tabs, and ``store`` extended by their list and the run's ``name``."""
-    lock = RLock()
-    calls = {name: answer for tab in tabs for name, answer in tab.answers(lock).items()}
-    return {**calls, "store": lambda query: {**store(query), **run_entry(tabs, name)}}
-
-
-def run_entry(tabs: Sequence[Tab], name: str) -> Answer:
-    """What ``api/store`` states about a run besides its store."""
-    return {"name": name, "tabs": [tab.entry() for tab in tabs]}

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas import UnknownSampleError
@@ -15,10 +13,10 @@ from trainer import data, methods
 from trainer.batch import Batch
 from trainer.data import Together, Training
 from trainer.loop.session import load_training
+from trainer.report.tracks import Array, scene, track, upright
 from trainer.run import Run
 from trainer.shards import Shards
-from trainer.view import pictures
-from trainer.view.inputs import MIXED, VIEW, Sight, sights
+from trainer.view.inputs import MIXED, VIEW, EncoderInput, distinct_inputs
 
 CLIPS = 12
 """Number of clips shown from the first batch of the training."""
@@ -82,10 +80,10 @@ class Views:
             ):
                 continue
             batch, place = batch_and_place
-            seen = sights(self._method, batch)
-            for sight in seen:
-                clip = batch.clips[sight.convention][place]
-                plain.setdefault(sight.convention, self._scene(id, "the clip", sight.convention, clip))
+            seen = distinct_inputs(self._method, batch)
+            for given in seen:
+                clip = batch.clips[given.convention][place]
+                plain.setdefault(given.convention, self._scene(id, "the clip", given.convention, clip))
             drawn.append([self._view(id, epoch, *each, place) for each in enumerate(seen, 1)])
         note = (
             "The clip as the recipe made it, and its views: what encoders are given, with the draws of the "
@@ -102,38 +100,42 @@ class Views:
                 return batch, int(place[0])
         return None
 
-    def _view(self, id: str, epoch: int, number: int, sight: Sight, place: int) -> dict[str, Any]:
-        role = f"view {number}" if sight.role == VIEW else sight.role
-        shaded = {"shaded": "from another clip, or taken out"} if sight.name == MIXED else {}
+    def _view(self, id: str, epoch: int, number: int, given: EncoderInput, place: int) -> dict[str, Any]:
+        role = f"view {number}" if given.role == VIEW else given.role
+        taken = None
+        if given.taken is not None:
+            taken = _array(given.taken.float()[..., None].expand(-1, -1, given.joints.shape[-1]))
+        shaded = {"shaded": "from another clip, or taken out"} if given.name == MIXED else {}
         return self._scene(
             id,
-            f"{epoch + 1}: {role}, {sight.name}",
-            sight.convention,
-            sight.joints[place],
-            stream=sight.stream,
-            values=sight.values[place],
-            taken=sight.taken,
+            f"{epoch + 1}: {role}, {given.name}",
+            given.convention,
+            given.joints[place],
+            kind=given.stream,
+            vectors=None if given.stream == "joint" else _array(given.values[place]),
+            shade=taken,
             facts=shaded,
         )
 
-    def _scene(self, id: str, title: str, convention: str, joints: Tensor, **more: Any) -> dict[str, Any]:
+    def _scene(
+        self, id: str, title: str, convention: str, joints: Tensor, *, facts: Any = None, **more: Any
+    ) -> dict[str, Any]:
+        """A clip [3, T, V, M] as a scene; ``more``: see ``track``."""
         info = self.run.store.manifest.conventions.get(convention)
         flat = info is not None and info.coordinates == "xy"
-        spec, turn = self.run.skeletons[convention].spec, self._turn(convention)
-        return pictures.scene(id, title, spec, joints, turn=turn, flat=flat, **more)
+        spec = self.run.skeletons[convention].spec
+        people = track(spec.name, _array(joints), spec, self._turn(convention), flat=flat, **more)
+        return scene([people], id, title, facts)
 
-    def _turn(self, convention: str) -> NDArray[np.float32]:
+    def _turn(self, convention: str) -> Array:
         """The rotation that turns clips of a convention upright, from those of the first batch."""
         if convention not in self._turns:
-            from skeltools.pictures.upright import turn
-
-            clips = self._first.clips[convention]
-            poses = clips.permute(0, 2, 4, 3, 1).flatten(0, 2).cpu().numpy()
-            self._turns[convention] = turn(self.run.skeletons[convention].spec, poses)
+            clips = _array(self._first.clips[convention])
+            self._turns[convention] = upright(self.run.skeletons[convention].spec, clips)
         return self._turns[convention]
 
     @cached_property
-    def _turns(self) -> dict[str, NDArray[np.float32]]:
+    def _turns(self) -> dict[str, Array]:
         return {}
 
     @cached_property
@@ -160,3 +162,8 @@ class Views:
         names = [name for store in self.run.stores for name in store.manifest.classes]
         label = int(self._samples.labels[row])
         return names[label] if label >= 0 else ""
+
+
+def _array(values: Tensor) -> Array:
+    array: Array = values.detach().cpu().numpy()
+    return array
