@@ -34,7 +34,9 @@ def compile_method(method: Method, runtime: RuntimeConfig, *, device: torch.devi
     torch.compiler.config.recompile_limit = _VARIANTS
     mode = "reduce-overhead" if runtime.cuda_graphs else None
     for encoder in encoders:
-        encoder.feature_map = _in_training(encoder, mode=mode, dynamic=_dynamic(encoder))
+        # None leaves it to the compiler whether sizes are dynamic.
+        changing = True if _skips_bodies(encoder) else None
+        encoder.feature_map = _in_training(encoder, mode=mode, dynamic=changing)
     if device.type != "cpu":
         _compile_views(method)
 
@@ -58,12 +60,8 @@ def _in_training(encoder: Any, *, mode: str | None, dynamic: bool | None) -> Fea
     return feature_map
 
 
-def _dynamic(encoder: Any) -> bool | None:
-    """True if the number of bodies in a batch varies between steps; None leaves it to the compiler."""
-    return True if _skips_bodies(encoder) else None
-
-
 def _skips_bodies(encoder: Any) -> bool:
+    """Whether the number of bodies in a batch varies between steps."""
     return getattr(encoder.options, "bodies", "average") == "present"
 
 
