@@ -8,7 +8,7 @@ from typing import Any
 from schemas import ConfigError, RunConfig
 from schemas.places import Place
 from trainer import few
-from trainer.config.trees import Tree, set_value
+from trainer.config.trees import Tree, is_within, set_value
 from trainer.store import (
     Store,
     bodies_of,
@@ -194,7 +194,7 @@ def fit(tree: Tree, opened: Sequence[Store], given: Mapping[str, str]) -> tuple[
         wanted[path] = (few.queue_for(clips), f"{clips} clips: below an epoch")
     decided = {}
     for path, (value, origin) in wanted.items():
-        if not any(f"{path}.".startswith(f"{each}.") for each in given):
+        if not any(is_within(path, each) for each in given):
             set_value(tree, path, value)
             decided[path] = origin
     return decided, clips

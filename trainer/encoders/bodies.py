@@ -135,6 +135,11 @@ def only_present(bodies: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
     return features.new_zeros(len(bodies), *features.shape[1:]).index_copy(0, rows, features)
 
 
+def leaves_out_absent(encoder: nn.Module) -> bool:
+    """Whether an encoder encodes only present bodies, whose number varies between batches."""
+    return getattr(encoder.options, "bodies", None) == "present"
+
+
 def encoded(x: Tensor, *, join: str) -> Tensor | None:
     """[N,3,T,V,M] -> [N*M] bool: the bodies that ``encode_each`` encodes with this ``join``; None for all."""
     if join != "present":

@@ -3,11 +3,10 @@
 Sources, from which no code was taken:
 
 - ``target: features``: an encoder sees the visible cells, and a predictor estimates the features that a
-slowly
-  following copy of it, the teacher, has of the whole clip: Abdelfattah and Alahi, "S-JEPA: A Joint Embedding
-  Predictive Architecture for Skeletal Action Recognition", ECCV 2024. ``distance: cross_entropy`` is its loss
-  over centred and sharpened targets, by the formulas of Caron et al., "Emerging Properties in Self-Supervised
-  Vision Transformers" (DINO), ICCV 2021.
+  slowly following copy of it, the teacher, has of the whole clip: Abdelfattah and Alahi, "S-JEPA: A Joint
+  Embedding Predictive Architecture for Skeletal Action Recognition", ECCV 2024. ``distance: cross_entropy``
+  is its loss over centred and sharpened targets, by the formulas of Caron et al., "Emerging Properties in
+  Self-Supervised Vision Transformers" (DINO), ICCV 2021.
 - ``target: joints``: the motion of hidden cells, which are chosen by motion: Mao et al., "Masked Motion
   Predictors are Strong 3D Action Representation Learners" (MAMP), ICCV 2023.
 - ``local_views``: in addition, the feature of a short view must identify the teacher's feature of its whole
